@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* coil/base.h - the few words of C that we add to C. Includes nothing of ours. */
+#ifndef COIL_BASE_H
+#define COIL_BASE_H
+
+#include <stddef.h>
+
+#define COIL_API __attribute__((visibility("default")))
+#define COIL_MUST_USE __attribute__((warn_unused_result))
+#define COIL_PRINTF(format, first) __attribute__((format(printf, format, first)))
+
+#define coil_likely(condition) __builtin_expect(!!(condition), 1)
+#define coil_unlikely(condition) __builtin_expect(!!(condition), 0)
+
+#ifdef __cplusplus
+#define COIL_BEGIN_DECLS extern "C" {
+#define COIL_END_DECLS }
+#else
+#define COIL_BEGIN_DECLS
+#define COIL_END_DECLS
+#endif
+
+/* The `type` whose field `field` is at `pointer`. Does not compile if the types disagree. */
+#define coil_container_of(pointer, type, field)                        \
+    __extension__({                                                    \
+        __typeof__(((type *)0)->field) *coil_field_ = (pointer);       \
+        (type *)(void *)((char *)coil_field_ - offsetof(type, field)); \
+    })
+
+#endif
