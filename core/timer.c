@@ -104,7 +104,7 @@ static void unlink_timer(coil_timer_wheel *wheel, coil_timer *timer)
     if (!last || neighbour == &wheel->due)
         return;
 
-    size_t index = (size_t)(neighbour - &wheel->slots[0][0]);
+    size_t index = ((uintptr_t)neighbour - (uintptr_t)wheel->slots) / sizeof(coil_list);
     COIL_CHECK(index < COIL_TIMER_LEVELS * COIL_TIMER_SLOTS); /* Else armed on another wheel. */
     wheel->occupied[index / COIL_TIMER_SLOTS] &= ~(UINT64_C(1) << index % COIL_TIMER_SLOTS);
 }
@@ -146,7 +146,7 @@ static coil_time slot_next(const coil_timer_wheel *wheel, unsigned level, unsign
 
 coil_time coil_timer_wheel_next(const coil_timer_wheel *wheel)
 {
-    /* Not empty only inside fire(), where it may be earlier or later than what was armed since. */
+    /* Inside fire() the rest of this advance counts too; what was armed since may be earlier. */
     coil_time due = COIL_NEVER;
     if (!coil_list_empty(&wheel->due))
         due = const_timer_of(wheel->due.next)->deadline;

@@ -105,11 +105,11 @@ static inline bool coil_timer_armed(const coil_timer *timer)
  * Never later than the earliest deadline; COIL_NEVER if no timer is armed. In the past if a timer
  * is overdue.
  *
- * It is the earliest deadline itself if that one's slot has been entered or holds few timers (at
- * most eight), hence always for a lone timer. Otherwise it is the start of that slot, which is
- * later than `wheel->now`: a wake-up that may fire nothing but spreads at least nine timers over
- * lower levels. A timer causes at most COIL_TIMER_LEVELS such wake-ups, and shares each with those
- * eight others.
+ * It is the earliest deadline itself if the slot of that one has been entered or holds at most
+ * eight timers, hence always for a lone timer. Otherwise it is the start of the slot, which is
+ * later than `wheel->now`: a wake-up that may fire nothing, but opens a slot of nine or more. A
+ * timer has at most COIL_TIMER_LEVELS such wake-ups before it, each shared with the others in the
+ * slot, so a loop that waits for next() and advances to it always makes progress.
  *
  * Costs O(levels), and inside the slot of 65 us that is the present O(timers in it).
  */
