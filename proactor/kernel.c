@@ -46,10 +46,10 @@ int coil_kernel_ring_setup(
 }
 
 int coil_kernel_ring_enter(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
-        unsigned flags, const void *argument, size_t argument_bytes)
+        unsigned flags, void *argument, size_t argument_bytes)
 {
     return io_uring_enter2((unsigned)ring->enter_ring_fd, to_submit, min_complete,
-            flags | IORING_ENTER_REGISTERED_RING, (sigset_t *)argument, argument_bytes);
+            flags | IORING_ENTER_REGISTERED_RING, argument, argument_bytes);
 }
 
 int coil_kernel_ring_register(

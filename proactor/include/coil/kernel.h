@@ -16,6 +16,7 @@
 #include <coil/time.h>
 
 #include <signal.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
