@@ -129,6 +129,11 @@ int coil_kernel_listen(int fd, int backlog)
     return checked(listen(fd, backlog));
 }
 
+int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t size_bytes)
+{
+    return checked(connect(fd, address, size_bytes));
+}
+
 int coil_kernel_setsockopt(int fd, int level, int option, const void *value, socklen_t size_bytes)
 {
     return checked(setsockopt(fd, level, option, value, size_bytes));

@@ -29,7 +29,7 @@ static void add_to_ring(buffer_pool *pool, coil_buffer *buffer)
     buffer->in_ring = true;
     pool->in_ring_count++;
     io_uring_buf_ring_add(
-            pool->ring, buffer->bytes, buffer->size_bytes, buffer->id, (int)pool->count - 1, 0);
+            pool->ring, buffer->bytes, (unsigned)buffer->size_bytes, buffer->id, (int)pool->count - 1, 0);
     io_uring_buf_ring_advance(pool->ring, 1);
 }
 
@@ -107,10 +107,10 @@ coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flag
 {
     coil_buffer *buffer = &pool->buffers[flags >> IORING_CQE_BUFFER_SHIFT];
     COIL_CHECK(buffer->in_ring);
-    COIL_CHECK((uint32_t)size_bytes <= buffer->size_bytes - buffer->used_bytes);
+    COIL_CHECK((size_t)size_bytes <= buffer->size_bytes - buffer->used_bytes);
 
     coil_slice slice = {size_bytes, buffer->bytes + buffer->used_bytes, buffer};
-    buffer->used_bytes += (uint32_t)size_bytes;
+    buffer->used_bytes += (size_t)size_bytes;
     buffer->slice_count++;
     if (!pool->incremental || !(flags & IORING_CQE_F_BUF_MORE)) {
         buffer->in_ring = false;
@@ -119,12 +119,12 @@ coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flag
     return slice;
 }
 
-coil_buffer *private_buffer_create(void)
+coil_buffer *private_buffer_create(size_t size_bytes)
 {
-    coil_buffer *buffer = malloc(sizeof(*buffer) + PRIVATE_BUFFER_BYTES);
+    coil_buffer *buffer = malloc(sizeof(*buffer) + size_bytes);
     if (buffer == NULL)
         return NULL;
-    *buffer = (coil_buffer){.size_bytes = PRIVATE_BUFFER_BYTES, .bytes = (char *)(buffer + 1)};
+    *buffer = (coil_buffer){.size_bytes = size_bytes, .bytes = (char *)(buffer + 1)};
     return buffer;
 }
 
@@ -138,6 +138,8 @@ void buffer_put(coil_buffer *buffer)
         add_to_ring(buffer->pool, buffer);
 }
 
+/* --------------------------------------------------------------------------------- slices -- */
+
 void coil_slice_release(coil_slice *slice)
 {
     coil_buffer *buffer = slice->buffer;
@@ -147,4 +149,68 @@ void coil_slice_release(coil_slice *slice)
         buffer_put(buffer);
     }
     *slice = (coil_slice){0, NULL, NULL};
+}
+
+coil_slice coil_slice_split(coil_slice *slice, int64_t size_bytes)
+{
+    COIL_CHECK(size_bytes >= 0);
+    COIL_CHECK(size_bytes <= slice->size_bytes);
+    coil_slice first = *slice;
+
+    if (size_bytes == slice->size_bytes) {
+        *slice = (coil_slice){0, NULL, NULL};
+        return first;
+    }
+    first.size_bytes = size_bytes;
+    coil_slice_consume(slice, size_bytes);
+    if (first.buffer != NULL)
+        first.buffer->slice_count++;
+    return first;
+}
+
+/* Is there room behind the slice that nobody else has a claim to? */
+static bool has_room(const coil_slice *slice, size_t more_bytes)
+{
+    const coil_buffer *buffer = slice->buffer;
+    return buffer != NULL && buffer->pool == NULL &&
+            slice->bytes + slice->size_bytes == buffer->bytes + buffer->used_bytes &&
+            buffer->size_bytes - buffer->used_bytes >= more_bytes;
+}
+
+/* A copy with as much room behind as it has bytes. */
+static int move_out(coil_slice *slice, size_t more_bytes)
+{
+    size_t have_bytes = (size_t)slice->size_bytes;
+    coil_buffer *buffer = private_buffer_create(2 * (have_bytes + more_bytes));
+    if (buffer == NULL)
+        return -ENOMEM;
+    memcpy(buffer->bytes, slice->bytes, have_bytes);
+    buffer->used_bytes = have_bytes;
+    buffer->slice_count = 1;
+    coil_slice_release(slice);
+    *slice = (coil_slice){(int64_t)have_bytes, buffer->bytes, buffer};
+    return 0;
+}
+
+int coil_slice_append(coil_slice *slice, coil_slice *more)
+{
+    int rc = 0;
+    size_t more_bytes = (size_t)more->size_bytes;
+
+    if (slice->size_bytes == 0) {
+        coil_slice_release(slice);
+        *slice = *more;
+        *more = (coil_slice){0, NULL, NULL};
+        return 0;
+    }
+    if (more_bytes > 0 && !has_room(slice, more_bytes))
+        rc = move_out(slice, more_bytes);
+    if (rc == 0 && more_bytes > 0) {
+        coil_buffer *buffer = slice->buffer;
+        memcpy(buffer->bytes + buffer->used_bytes, more->bytes, more_bytes);
+        buffer->used_bytes += more_bytes;
+        slice->size_bytes += (int64_t)more_bytes;
+    }
+    coil_slice_release(more);
+    return rc;
 }

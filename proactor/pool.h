@@ -18,13 +18,13 @@
 
 #include <coil/buffer.h>
 
-enum { POOL_GROUP = 0, PRIVATE_BUFFER_BYTES = 4096 };
+enum { POOL_GROUP = 0 };
 
 struct coil_buffer {
     buffer_pool *pool; /* NULL: a private one, freed with its last slice. */
     uint32_t slice_count;
-    uint32_t used_bytes; /* Filled so far, since it came from the ring. */
-    uint32_t size_bytes;
+    size_t used_bytes; /* Filled so far. */
+    size_t size_bytes;
     uint16_t id;
     bool in_ring; /* The kernel may write behind used_bytes. */
     char *bytes;
@@ -36,8 +36,8 @@ bool buffer_pool_ready(const buffer_pool *pool);
 /* A completion with a buffer: its bytes as a slice. */
 coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags);
 
-/* A buffer outside of the pool, for one receive. NULL without memory. */
-coil_buffer *private_buffer_create(void);
+/* A buffer outside of the pool. NULL without memory. */
+coil_buffer *private_buffer_create(size_t size_bytes);
 
 /* If the last slice is gone and the kernel is done with it, the buffer goes back. */
 void buffer_put(coil_buffer *buffer);

@@ -11,6 +11,7 @@
 
 enum {
     FIRST_CAPACITY = 4,
+    SINGLE_BYTES = 4096, /* Of a receive without the pool. */
     LIMIT_COUNT = 64, /* Slices in the queue, whatever their size. */
 };
 
@@ -121,9 +122,9 @@ static void single_prepare(coil_op *op, struct io_uring_sqe *sqe)
     coil_receiver *receiver = owner_of(op);
     coil_buffer *own = receiver->own;
     if (receiver->how == COIL_RECEIVE_SOCKET)
-        io_uring_prep_recv(sqe, 0, own->bytes, own->size_bytes, 0);
+        io_uring_prep_recv(sqe, 0, own->bytes, SINGLE_BYTES, 0);
     else
-        io_uring_prep_read(sqe, 0, own->bytes, own->size_bytes, (uint64_t)-1);
+        io_uring_prep_read(sqe, 0, own->bytes, SINGLE_BYTES, (uint64_t)-1);
     op_set_fd(sqe, receiver->fd);
 }
 
@@ -194,6 +195,7 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
     receiver->own = NULL;
     if (result > 0) {
         own->slice_count = 1;
+        own->used_bytes = (size_t)result;
         enqueue(receiver, (coil_slice){result, own->bytes, own});
     } else {
         buffer_put(own);
@@ -216,7 +218,7 @@ static void arm(coil_receiver *receiver)
         op_start(op);
         return;
     }
-    receiver->own = private_buffer_create();
+    receiver->own = private_buffer_create(SINGLE_BYTES);
     if (receiver->own == NULL) {
         end_stream(receiver, -ENOMEM);
         if (receiver->waiter != NULL)

@@ -38,7 +38,8 @@
  *   4. At most 8 parameters. Under C++ all variables and parameters must be trivial types.
  *   5. Two defers cannot stand on one source line.
  *   6. A result that is a struct and can fail begins with an int64_t whose negative values are errors;
- *      attempt looks there, and a deadline stores -ETIME there.
+ *      attempt looks there, and a deadline stores -ETIME there. A pointer that can fail is an error
+ *      pointer (coil/error.h) then.
  *
  * How it works: greet(fd, name) is an inline function that returns a `struct greet` by value. Awaiting
  * it pushes a frame on the task's frame stack and calls greet__step() directly; if it is done, the
@@ -48,6 +49,7 @@
 #ifndef COIL_CORO_H
 #define COIL_CORO_H
 
+#include <coil/error.h>
 #include <coil/task.h>
 
 #include <stdio.h>
@@ -244,13 +246,16 @@ struct coil_result_is_nil<coil_nil> {
             return COIL_WAIT;                                                                      \
     }
 
+/* Integers and pointers: a negative value is an error. */
+#define COIL_CARRIES_STATUS_(class) ((class) == 1 || (class) == 5)
+
 #define COIL_FN_(name, step, cancel, stack)                                                        \
     {                                                                                              \
         step, cancel, #name, __FILE__, stack, (uint16_t)sizeof(struct name##__frame),              \
                 (uint16_t)offsetof(struct name##__frame, co__ret),                                 \
                 (uint16_t)sizeof(((struct name##__frame *)0)->co__ret),                            \
                 (uint16_t)offsetof(struct name##__frame, co__a),                                   \
-                __builtin_classify_type(((struct name##__frame *)0)->co__ret) == 1                 \
+                COIL_CARRIES_STATUS_(__builtin_classify_type(((struct name##__frame *)0)->co__ret)) \
     }
 
 #define COIL_DEFINE_(link, T, name, ...)                                                           \
@@ -341,7 +346,13 @@ struct coil_result_is_nil<coil_nil> {
 /* The result of the call that has just left: its frame still lies at sp. */
 #define COIL_VALUE_(...) ((__typeof__((__VA_ARGS__).co__f[0]) *)(void *)co__t->sp)->co__ret
 
-/* The status of a result: itself if it is an integer, else the int64 that it begins with. */
+/* The status of a result: itself if it is an integer, else the int64 that its memory begins with. */
+static inline int64_t coil_status_at(const void *result)
+{
+    int64_t status;
+    memcpy(&status, result, sizeof(status));
+    return status;
+}
 #ifdef __cplusplus
 static inline int64_t coil_status(int value)
 {
@@ -354,13 +365,12 @@ static inline int64_t coil_status(long value)
 template <class T>
 static inline int64_t coil_status(const T &value)
 {
-    return *(const int64_t *)(const void *)&value;
+    return coil_status_at(&value);
 }
 #define COIL_STATUS_(value) coil_status(value)
 #else
 #define COIL_STATUS_(value)                                              \
-    __builtin_choose_expr(__builtin_classify_type(value) == 1, (value), \
-            *(const int64_t *)(const void *)&(value))
+    __builtin_choose_expr(__builtin_classify_type(value) == 1, (value), coil_status_at(&(value)))
 #endif
 
 #define COIL_AWAIT_1(text, call)                                                                   \

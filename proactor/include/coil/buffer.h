@@ -51,6 +51,16 @@ static inline void coil_slice_consume(coil_slice *slice, int64_t size_bytes)
     slice->size_bytes -= size_bytes;
 }
 
+/* The first `size_bytes`, as a slice of its own; `slice` keeps the rest. No copy. */
+COIL_API COIL_MUST_USE coil_slice coil_slice_split(coil_slice *slice, int64_t size_bytes);
+
+/*
+ * Put the bytes of `more` behind those of `slice`, in one piece, and release it. Copies unless one of
+ * them is empty; memory grows in proportion to the bytes. -ENOMEM: `slice` is as before, and `more`
+ * released.
+ */
+COIL_API int coil_slice_append(coil_slice *slice, coil_slice *more);
+
 COIL_END_DECLS
 
 #endif
