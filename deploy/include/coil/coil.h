@@ -5,8 +5,14 @@
 
 #include <coil/base.h>
 #include <coil/check.h>
+#include <coil/coro.h>
 #include <coil/error.h>
+#include <coil/group.h>
 #include <coil/list.h>
+#include <coil/sched.h>
+#include <coil/task.h>
 #include <coil/time.h>
+#include <coil/timer.h>
+#include <coil/trace.h>
 
 #endif
