@@ -73,13 +73,28 @@ static void kernel_restore_signals(uint64_t mask)
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0L, sizeof(mask));
 }
 
+/* ThreadSanitizer takes every clone() for a fork(), and ruins its own state when memory is shared.
+ */
+#if defined __SANITIZE_THREAD__
+#define THREAD_SANITIZER 1
+#elif defined __has_feature
+#define THREAD_SANITIZER __has_feature(thread_sanitizer)
+#else
+#define THREAD_SANITIZER 0
+#endif
+#if THREAD_SANITIZER
+int plain_clone(int (*run)(void *), void *stack, int flags, void *argument, ...) __asm__("__clone");
+#else
+#define plain_clone clone
+#endif
+
 /* Returns the pid once the child has called exec or has ended. */
 static pid_t kernel_clone(spawn_job *job, int *out_pidfd)
 {
     _Alignas(16) char stack[CHILD_STACK_BYTES];
     const int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
 
-    pid_t pid = clone(coil_spawn_child_main, stack + sizeof(stack), flags, job, out_pidfd);
+    pid_t pid = plain_clone(coil_spawn_child_main, stack + sizeof(stack), flags, job, out_pidfd);
     return pid < 0 ? -errno : pid;
 }
 
