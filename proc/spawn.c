@@ -83,9 +83,10 @@ static void kernel_restore_signals(uint64_t mask)
 #define THREAD_SANITIZER 0
 #endif
 #if THREAD_SANITIZER
+#define CLONE plain_clone
 int plain_clone(int (*run)(void *), void *stack, int flags, void *argument, ...) __asm__("__clone");
 #else
-#define plain_clone clone
+#define CLONE clone
 #endif
 
 /* Returns the pid once the child has called exec or has ended. */
@@ -94,7 +95,7 @@ static pid_t kernel_clone(spawn_job *job, int *out_pidfd)
     _Alignas(16) char stack[CHILD_STACK_BYTES];
     const int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
 
-    pid_t pid = plain_clone(coil_spawn_child_main, stack + sizeof(stack), flags, job, out_pidfd);
+    pid_t pid = CLONE(coil_spawn_child_main, stack + sizeof(stack), flags, job, out_pidfd);
     return pid < 0 ? -errno : pid;
 }
 
@@ -205,7 +206,7 @@ static int open_pipes(const coil_spawn_plan *plan, spawn_pipes *pipes)
     for (int fd = 0; fd < 3; fd++) {
         if (stdio[fd]->mode != COIL_STDIO_PIPE)
             continue;
-        int ends[2];
+        int ends[2] = {-1, -1};
         int rc = kernel_pipe(ends);
         if (rc < 0) {
             close_all(pipes->ours);
@@ -255,9 +256,10 @@ static pid_t run_job(spawn_job *job, const spawn_pipes *pipes, int *out_pidfd)
 {
     const coil_spawn_plan *plan = job->plan;
     const coil_stdio *stdio[] = {&plan->in, &plan->out, &plan->err};
-    for (int fd = 0; fd < 3; fd++)
-        job->stdio_source[fd] =
-                stdio[fd]->mode == COIL_STDIO_FD ? stdio[fd]->fd : pipes->childs[fd];
+    for (int fd = 0; fd < 3; fd++) {
+        const bool given = stdio[fd]->mode == COIL_STDIO_FD;
+        job->stdio_source[fd] = given ? stdio[fd]->fd : pipes->childs[fd];
+    }
     job->parent_pid = getpid();
     job->death_signal = death_signal(plan);
 

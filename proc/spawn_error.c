@@ -60,6 +60,11 @@ static void say(cause_text *out, const char *format, ...)
     va_end(arguments);
 }
 
+static bool is_control(char byte)
+{
+    return (unsigned char)byte < ' ' || byte == 0x7f;
+}
+
 /*
  * 'name', with control characters as `?`, so that a log or a terminal survives it, and of a long
  * one only the end, which tells more than the start.
@@ -78,8 +83,12 @@ static quoted_name quote(const char *name)
         end += sizeof(cut) - 1;
         name += length - (room - (sizeof(cut) - 1));
     }
-    for (; *name != '\0'; name++)
-        *end++ = (unsigned char)*name < ' ' || *name == 0x7f ? '?' : *name;
+    for (; *name != '\0'; name++) {
+        *end = *name;
+        if (is_control(*name))
+            *end = '?';
+        end++;
+    }
     *end++ = '\'';
     *end = '\0';
     return quoted;
@@ -132,10 +141,11 @@ static void read_head(const char *path, program_file *file)
         return;
     char head[HEAD_BYTES - 1];
     ssize_t size = pread(fd, head, sizeof(head), 0);
-    if (size >= 2 && memcmp(head, "#!", 2) == 0)
+    if (size >= 2 && memcmp(head, "#!", 2) == 0) {
         read_script(head, (size_t)size, file);
-    else if (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0)
+    } else if (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
         read_elf(fd, file);
+    }
     (void)close(fd);
 }
 
@@ -145,10 +155,11 @@ static void look_at(const coil_spawn_plan *plan, const char *path, program_file 
     if (plan->cwd != NULL)
         file->directory_fd = open(plan->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    if (fstatat(file->directory_fd, path, &file->status, 0) < 0)
+    if (fstatat(file->directory_fd, path, &file->status, 0) < 0) {
         file->status_error = -errno;
-    else if (S_ISREG(file->status.st_mode))
+    } else if (S_ISREG(file->status.st_mode)) {
         read_head(path, file);
+    }
 }
 
 static void look_away(program_file *file)
@@ -289,14 +300,15 @@ static cause_text explain_stdio(const spawn_report *report)
     cause_text cause;
     const cause_text reason = plain(report->error);
 
-    if (report->error == -EINVAL && report->subject < 0)
+    if (report->error == -EINVAL && report->subject < 0) {
         say(&cause, "more than %d file descriptors for it", COIL_SPAWN_FDS_MAX);
-    else if (report->subject < 0)
+    } else if (report->subject < 0) {
         say(&cause, "closing file descriptors: %s", reason.text);
-    else if (report->subject < 3)
+    } else if (report->subject < 3) {
         say(&cause, "its %s: %s", names[report->subject], reason.text);
-    else
+    } else {
         say(&cause, "its file descriptor %d: %s", report->subject, reason.text);
+    }
     return cause;
 }
 
@@ -308,10 +320,11 @@ static cause_text explain_stage(
 
     switch (report->stage) {
     case COIL_SPAWN_STAGE_SEARCH:
-        if (report->error == -EACCES)
+        if (report->error == -EACCES) {
             say(&cause, "permission denied (%s may not be executed)", quote(path).text);
-        else
+        } else {
             say(&cause, "%s (not found in PATH)", reason.text);
+        }
         break;
     case COIL_SPAWN_STAGE_EXEC:
         return explain_exec(plan, path, report->error);

@@ -41,8 +41,9 @@ struct spawn_job {
     int moved_source[COIL_SPAWN_FDS_MAX]; /* plan->fds[i].parent_fd, out of the targets' way. */
 };
 
-/* The child's whole life before the exec; `job` is a spawn_job. The type is that of clone(2). */
-int coil_spawn_child_main(void *job);
+/* The child's whole life before the exec; `argument` is a spawn_job. The type is that of clone(2).
+ */
+int coil_spawn_child_main(void *argument);
 
 /* Fill *out_error. `path` is what was given to exec, or the best find of a search without success.
  */

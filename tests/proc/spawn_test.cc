@@ -108,6 +108,16 @@ std::string reap(coil_child *child)
     return (end.si_code == CLD_EXITED ? "exit " : "signal ") + std::to_string(end.si_status);
 }
 
+/* The same of a child that must end at once, and is helped to if it does not. */
+std::string reap_soon(coil_child *child)
+{
+    bool ended = ended_within(child->pidfd, PATIENCE_MS);
+    EXPECT_TRUE(ended);
+    if (!ended)
+        kill(child->pid, SIGKILL);
+    return reap(child);
+}
+
 struct Outcome {
     std::string out;
     std::string err;
@@ -280,8 +290,7 @@ TEST_F(Spawn, TheChildHasAPidfdThatTellsItsEnd)
     EXPECT_FALSE(ended_within(child.pidfd, 20));
     EXPECT_EQ(FD_CLOEXEC, fcntl(child.pidfd, F_GETFD));
     EXPECT_EQ(0, syscall(SYS_pidfd_send_signal, child.pidfd, SIGTERM, nullptr, 0));
-    EXPECT_TRUE(ended_within(child.pidfd, PATIENCE_MS));
-    EXPECT_EQ("signal 15", reap(&child));
+    EXPECT_EQ("signal 15", reap_soon(&child));
 }
 
 TEST_F(Spawn, ErrnoIsLeftAlone)
@@ -366,7 +375,13 @@ TEST_F(Spawn, LimitsHoldForTheChildOnly)
     coil_spawn_plan plan = {};
     plan.limits = limits;
     plan.limit_count = 2;
-    EXPECT_EQ("61:67", report(plan)["nofile"]);
+    /* The fds of the plan are no matter of the child's limit. */
+    const coil_spawn_fd fds[] = {{100, STDERR_FILENO}};
+    plan.fds = fds;
+    plan.fd_count = 1;
+    Report lines = report(plan);
+    EXPECT_EQ("61:67", lines["nofile"]);
+    EXPECT_EQ(1U, lines.count("fd.100"));
 
     rlimit after;
     ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &after));
@@ -460,12 +475,20 @@ TEST_F(Spawn, WithoutAPathTheUsualDirectoriesAreSearched)
 TEST_F(Spawn, RelativeAndEmptyDirectoriesOfPathAreNotSearched)
 {
     copy_file(helper(), directory + "/coil-found");
-    Strings environment = {"PATH=.::" + directory.substr(1) + ":"};
-    coil_spawn_plan plan = {};
-    plan.program = "coil-found";
-    plan.env = environment;
-    plan.cwd = directory.c_str();
-    expect_failure(plan, -ENOENT, COIL_SPAWN_STAGE_SEARCH);
+    std::string end = in_another_process([this] {
+        if (chdir(directory.c_str()) < 0)
+            return 1;
+        coil_spawn_plan plan = {};
+        plan.program = "coil-found";
+        plan.cwd = directory.c_str();
+        for (const char *path : {"PATH=.", "PATH=", "PATH=:", "PATH=/nowhere:", "PATH=:/nowhere"}) {
+            Strings environment = {path};
+            plan.env = environment;
+            expect_failure(plan, -ENOENT, COIL_SPAWN_STAGE_SEARCH);
+        }
+        return HasFailure() ? 2 : 0;
+    });
+    EXPECT_EQ("exit 0", end);
 }
 
 TEST_F(Spawn, TheSearchPassesOverWhatCannotBeExecuted)
@@ -501,6 +524,13 @@ TEST_F(Spawn, PathsThatAreTooLongAreNoTrouble)
     plan.program = "true";
     plan.env = environment;
     EXPECT_EQ("exit 0", run(plan).end);
+
+    /* Cut off, this one would still be the name of something. */
+    Strings slashes = {"PATH=/bin" + std::string(2 * PATH_MAX, '/')};
+    plan.env = slashes;
+    expect_failure(plan, -ENOENT, COIL_SPAWN_STAGE_SEARCH);
+
+    plan.env = environment;
     plan.program = name.c_str();
     expect_failure(plan, -ENOENT, COIL_SPAWN_STAGE_SEARCH);
     EXPECT_NE(nullptr, strstr(error.text, "'...nnn"));
@@ -913,12 +943,10 @@ TEST_F(Spawn, AChildDiesWithItsKilledParent)
     ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
     coil_child orphan = {-1, -1, -1, -1, -1};
     orphan.pidfd = orphan_by_kill(0, &orphan.pid);
-    EXPECT_TRUE(ended_within(orphan.pidfd, PATIENCE_MS));
-    EXPECT_EQ("signal 9", reap(&orphan));
+    EXPECT_EQ("signal 9", reap_soon(&orphan));
 
     orphan.pidfd = orphan_by_kill(SIGTERM, &orphan.pid);
-    EXPECT_TRUE(ended_within(orphan.pidfd, PATIENCE_MS));
-    EXPECT_EQ("signal 15", reap(&orphan));
+    EXPECT_EQ("signal 15", reap_soon(&orphan));
     prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
 }
 
@@ -941,8 +969,7 @@ TEST_F(Spawn, AChildDiesWithTheThreadThatSpawnedIt)
         coil_spawn_plan plan = plan_for(arguments);
         EXPECT_EQ(0, coil_child_spawn(&plan, &child, nullptr));
     }).join();
-    EXPECT_TRUE(ended_within(child.pidfd, PATIENCE_MS));
-    EXPECT_EQ("signal 9", reap(&child));
+    EXPECT_EQ("signal 9", reap_soon(&child));
 }
 
 /*
