@@ -298,10 +298,11 @@ static void open_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot)
         if (chains[turn] == NULL)
             chains[turn] = chains[--count];
 
-        if (timer->deadline <= wheel->now)
+        if (timer->deadline <= wheel->now) {
             coil_list_append(&expired, &timer->link);
-        else
+        } else {
             place(wheel, timer);
+        }
     }
     if (!coil_list_empty(&expired))
         append_chain(&wheel->due, sort_chain(detach_chain(&expired)));
