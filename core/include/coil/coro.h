@@ -384,18 +384,20 @@ static inline int64_t coil_status(const T &value)
         COIL_CALL_(text, call);      \
         (to) = COIL_VALUE_(call);    \
     } while (0)
-#define COIL_ATTEMPT_1(text, call)                                         \
-    do {                                                                   \
-        COIL_CALL_(text, call);                                            \
-        if (COIL_STATUS_(COIL_VALUE_(call)) < 0)                           \
-            return (__typeof__(co__f->co__ret))COIL_STATUS_(COIL_VALUE_(call)); \
+#define COIL_ATTEMPT_1(text, call)                              \
+    do {                                                        \
+        COIL_CALL_(text, call);                                 \
+        int64_t co__status = COIL_STATUS_(COIL_VALUE_(call));   \
+        if (co__status < 0)                                     \
+            return (__typeof__(co__f->co__ret))co__status;      \
     } while (0)
-#define COIL_ATTEMPT_2(text, to, call)                           \
-    do {                                                         \
-        COIL_CALL_(text, call);                                  \
-        (to) = COIL_VALUE_(call);                                \
-        if (COIL_STATUS_(to) < 0)                                \
-            return (__typeof__(co__f->co__ret))COIL_STATUS_(to); \
+#define COIL_ATTEMPT_2(text, to, call)                     \
+    do {                                                   \
+        COIL_CALL_(text, call);                            \
+        (to) = COIL_VALUE_(call);                          \
+        int64_t co__status = COIL_STATUS_(to);             \
+        if (co__status < 0)                                \
+            return (__typeof__(co__f->co__ret))co__status; \
     } while (0)
 #define COIL_IGNORE_(text, call) \
     do {                         \
