@@ -50,11 +50,12 @@ struct connection {
     int fd; /* a slot with --files direct */
     bool receiving;
     bool sending;
-    bool confirmed;  /* the send in flight has posted a CQE */
     bool queued;     /* on the dirty list */
     bool closing;    /* no more to receive */
     bool broken;     /* no more to send */
     bool hung_up;    /* --recv poll: read to the end */
+    bool skipped;     /* on the list of sends that post no CQE on success */
+    int result;       /* of such a send */
     size_t in_flight; /* bytes of the send in flight */
     struct chunk *chunks;
     size_t first;
@@ -116,6 +117,17 @@ static struct io_uring_sqe *new_sqe(void)
     if (rc < 0)
         serve_die("io_uring_submit", -rc);
     return io_uring_get_sqe(&server.ring);
+}
+
+/* The first of two entries that have to be submitted together, because the first links to the second. */
+static struct io_uring_sqe *new_sqe_of_two(void)
+{
+    if (io_uring_sq_space_left(&server.ring) < 2) {
+        int rc = io_uring_submit(&server.ring);
+        if (rc < 0)
+            serve_die("io_uring_submit", -rc);
+    }
+    return new_sqe();
 }
 
 static void tag(struct io_uring_sqe *sqe, struct connection *connection, enum kind kind)
@@ -332,8 +344,8 @@ static void connection_break(struct connection *connection)
 /* Queues a send of what chunks_gather() laid out; the link makes a one-shot receive follow it in the same enter. */
 static void queue_send(struct connection *connection, int pieces, size_t bytes, bool may_wait)
 {
-    struct io_uring_sqe *sqe = new_sqe();
     const bool skip = server.send_mode == SEND_SKIP && !may_wait;
+    struct io_uring_sqe *sqe = new_sqe_of_two();
     const int flags = MSG_NOSIGNAL | MSG_WAITALL | (skip ? MSG_DONTWAIT : 0);
 
     if (pieces == 1)
@@ -342,13 +354,18 @@ static void queue_send(struct connection *connection, int pieces, size_t bytes, 
         io_uring_prep_sendmsg(sqe, connection->fd, &connection->message, (unsigned)flags);
     tag(sqe, connection, KIND_SEND);
     connection->sending = true;
-    connection->confirmed = false;
     connection->in_flight = bytes;
     if (!skip)
         return;
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    connection->skipped = true;
+    connection->result = (int)bytes;
     connection->next_sent = server.sent;
     server.sent = connection;
+    if (server.recv_mode == RECV_ONESHOT && !connection->closing) {
+        sqe->flags |= IOSQE_IO_LINK;
+        arm_recv(connection, true);
+    }
 }
 
 /* After a message has gone out whole: a one-shot receiver asks for the next. */
@@ -406,9 +423,10 @@ static void send_dirty(void)
     }
 }
 
+static void read_ready(struct connection *connection);
+
 static void on_sent(struct connection *connection, int result)
 {
-    connection->confirmed = true;
     if (result == -EAGAIN)
         result = 0;
     if (result < 0) {
@@ -425,19 +443,24 @@ static void on_sent(struct connection *connection, int result)
     }
     if (connection->first < connection->end)
         mark_dirty(connection);
+    else if (server.recv_mode == RECV_POLL)
+        read_ready(connection);
     else
         receive_again(connection);
     connection_settle(connection);
 }
 
-/* --send skip: those of this turn's sends that posted no CQE have succeeded. */
+/* --send skip: the turn's sends are over, and those that posted no CQE have succeeded. */
 static void confirm_sent(struct connection *sent)
 {
     while (sent) {
         struct connection *connection = sent;
         sent = connection->next_sent;
-        if (!connection->confirmed)
-            on_sent(connection, (int)connection->in_flight);
+        connection->skipped = false;
+        /* A chain that breaks at an entry with CQE_SKIP_SUCCESS posts no CQE for the rest either: no receive is armed. */
+        if (server.recv_mode == RECV_ONESHOT && connection->result < (int)connection->in_flight)
+            connection->receiving = false;
+        on_sent(connection, connection->result);
     }
 }
 
@@ -548,7 +571,10 @@ static void on_cqe(const struct io_uring_cqe *cqe)
         on_recv(connection, cqe);
         break;
     case KIND_SEND:
-        on_sent(connection, cqe->res);
+        if (connection->skipped)
+            connection->result = cqe->res;
+        else
+            on_sent(connection, cqe->res);
         break;
     case KIND_ACCEPT:
         on_accept(cqe);
@@ -568,7 +594,9 @@ static void turn(void)
     struct io_uring_cqe *cqe;
     unsigned head;
     unsigned count = 0;
-    int rc = io_uring_submit_and_wait(&server.ring, (unsigned)server.wait_count);
+    /* Sends that post no CQE may hold the very buffers that the parked receives need: then nothing would end the wait. */
+    unsigned wait_count = sent && server.parked ? 0 : (unsigned)server.wait_count;
+    int rc = io_uring_submit_and_wait(&server.ring, wait_count);
 
     if (rc < 0 && rc != -EINTR)
         serve_die("io_uring_submit_and_wait", -rc);

@@ -200,7 +200,7 @@ static void pump(struct connection *connection)
             return;
         }
         size_t left = filled - connection->out.offset;
-        ssize_t sent = send(connection->fd, load.out + connection->out.offset, left, MSG_NOSIGNAL);
+        ssize_t sent = send(connection->fd, load.out + connection->out.offset, left, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno != EAGAIN) {
             fail(connection, "send", errno);
             return;
@@ -226,7 +226,7 @@ static void reply_complete(struct connection *connection, uint64_t sequence, uin
 
 static void receive(struct connection *connection)
 {
-    ssize_t got = recv(connection->fd, load.in, sizeof(load.in), 0);
+    ssize_t got = recv(connection->fd, load.in, sizeof(load.in), MSG_DONTWAIT);
 
     if (got < 0 && errno == EAGAIN)
         return;
@@ -370,20 +370,27 @@ static double parse(const char *text, double min, double max)
     return value;
 }
 
+static int parse_int(const char *text, double max)
+{
+    double value = parse(text, 1, max);
+
+    return (int)value;
+}
+
 static void set_option(int option, const char *text)
 {
     switch (option) {
     case 'p':
-        load.port = (int)parse(text, 1, 65535);
+        load.port = parse_int(text, 65535);
         break;
     case 'c':
-        load.connections = (int)parse(text, 1, 1e6);
+        load.connections = parse_int(text, 1e6);
         break;
     case 'd':
-        load.depth = (int)parse(text, 1, 1e6);
+        load.depth = parse_int(text, 1e6);
         break;
     case 's':
-        load.message_bytes = (int)parse(text, 1, 1 << 30);
+        load.message_bytes = parse_int(text, 1 << 30);
         break;
     case 't':
         load.method = text;
@@ -395,7 +402,7 @@ static void set_option(int option, const char *text)
         load.measured_s = parse(text, 0.01, 3600);
         break;
     case 'P':
-        load.server_pid = (int)parse(text, 1, 1 << 30);
+        load.server_pid = parse_int(text, 1 << 30);
         break;
     case 'S':
         load.spin = 1;
