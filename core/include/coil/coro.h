@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/coro.h - the language: stackless coroutines with typed parameters and results.
+ *
+ *     coil_async (int, greet, (int) fd, (const char *) name)    a coroutine; its parameters are const
+ *     {
+ *         coil_vars (char line[64]; int size_bytes);            what lives across awaits, as my->line
+ *
+ *         my->size_bytes = snprintf(my->line, sizeof(my->line), "hello %s\n", name);
+ *         coil_attempt (write_all(fd, my->line, my->size_bytes));
+ *         return my->size_bytes;                                a plain return of the declared type
+ *     }
+ *
+ * The words
+ *     coil_async (T, name, (type) parameter, ...)   define a coroutine that this file alone uses
+ *     coil_declare (T, name, ...);                  declare one in a header,
+ *     coil_define (T, name, ...)                    define it in one source file
+ *     coil_vars (declarations);                     first statement of every body; zeroed at the start
+ *     coil_await (call);  coil_await (to, call);    wait for the call; store its result in `to`
+ *     coil_attempt (call);  coil_attempt (to, call);   the same; a negative result returns from here
+ *     coil_ignore (call);                           wait for the call and drop its result, on purpose
+ *     coil_defer (statements);                      run when this coroutine leaves, however it leaves;
+ *                                                   youngest first; they may await; they are masked
+ *     coil_within (duration, call)                  the call, cancelled after `duration`: -ETIME
+ *     coil_until (time, call)                       the call, cancelled at `time`: -ETIME
+ *     coil_shield (call)                            the call, hidden from cancellations from outside
+ *     coil_self                                     the running task
+ *
+ * coil/sugar.h has the same words without the prefix.
+ *
+ * The rules
+ *   1. Await is a statement. It cannot stand in a condition, an argument or an initialiser.
+ *   2. No local variable survives an await: what must, goes into coil_vars(). Strict builds (without
+ *      optimisation, or with COIL_STRICT) re-enter the body at every await, so that both compilers
+ *      report scalars that are used after one, and abort when an argument points at a local.
+ *   3. A call that is neither awaited nor spawned is a compile-time warning; an await that drops a
+ *      result is an error (attempt, a destination, or ignore).
+ *   4. At most 8 parameters. Under C++ all variables and parameters must be trivial types.
+ *   5. Two defers cannot stand on one source line.
+ *   6. A result that is a struct and can fail begins with an int64_t whose negative values are errors;
+ *      attempt looks there, and a deadline stores -ETIME there. A pointer that can fail is an error
+ *      pointer (coil/error.h) then.
+ *
+ * How it works: greet(fd, name) is an inline function that returns a `struct greet` by value. Awaiting
+ * it pushes a frame on the task's frame stack and calls greet__step() directly; if it is done, the
+ * body just goes on, else it returns, and the task is resumed later at its innermost frame by a jump
+ * to the label that the frame's `at` points to. No allocation, whatever the depth.
+ */
+#ifndef COIL_CORO_H
+#define COIL_CORO_H
+
+#include <coil/error.h>
+#include <coil/task.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#if defined COIL_STRICT || !defined __OPTIMIZE__
+#define COIL_STRICT_ 1
+#endif
+
+/* ------------------------------------------------------------------- preprocessor machinery -- */
+
+#define COIL_CAT_(a, b) a##b
+#define COIL_CAT(a, b) COIL_CAT_(a, b)
+#define COIL_COUNT_(_0, _1, _2, _3, _4, _5, _6, _7, _8, n, ...) n
+#define COIL_COUNT(...) COIL_COUNT_(_, ##__VA_ARGS__, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define COIL_MAP(m, ...) COIL_CAT(COIL_MAP_, COIL_COUNT(__VA_ARGS__))(m, ##__VA_ARGS__)
+#define COIL_MAP_0(m)
+#define COIL_MAP_1(m, a) m(a)
+#define COIL_MAP_2(m, a, ...) m(a) COIL_MAP_1(m, __VA_ARGS__)
+#define COIL_MAP_3(m, a, ...) m(a) COIL_MAP_2(m, __VA_ARGS__)
+#define COIL_MAP_4(m, a, ...) m(a) COIL_MAP_3(m, __VA_ARGS__)
+#define COIL_MAP_5(m, a, ...) m(a) COIL_MAP_4(m, __VA_ARGS__)
+#define COIL_MAP_6(m, a, ...) m(a) COIL_MAP_5(m, __VA_ARGS__)
+#define COIL_MAP_7(m, a, ...) m(a) COIL_MAP_6(m, __VA_ARGS__)
+#define COIL_MAP_8(m, a, ...) m(a) COIL_MAP_7(m, __VA_ARGS__)
+#define COIL_LIST(m, ...) COIL_CAT(COIL_LIST_, COIL_COUNT(__VA_ARGS__))(m, ##__VA_ARGS__)
+#define COIL_LIST_0(m) void
+#define COIL_LIST_1(m, a) m(a)
+#define COIL_LIST_2(m, a, ...) m(a), COIL_LIST_1(m, __VA_ARGS__)
+#define COIL_LIST_3(m, a, ...) m(a), COIL_LIST_2(m, __VA_ARGS__)
+#define COIL_LIST_4(m, a, ...) m(a), COIL_LIST_3(m, __VA_ARGS__)
+#define COIL_LIST_5(m, a, ...) m(a), COIL_LIST_4(m, __VA_ARGS__)
+#define COIL_LIST_6(m, a, ...) m(a), COIL_LIST_5(m, __VA_ARGS__)
+#define COIL_LIST_7(m, a, ...) m(a), COIL_LIST_6(m, __VA_ARGS__)
+#define COIL_LIST_8(m, a, ...) m(a), COIL_LIST_7(m, __VA_ARGS__)
+
+/* A parameter is written `(type) name`, like a cast: the type can be kept or swallowed. */
+#define COIL_TYPE_(...) __typeof__(__VA_ARGS__)
+#define COIL_CONST_(...) __typeof__(__VA_ARGS__) const
+#define COIL_SWALLOW_(...)
+#define COIL_P_FIELD_(p) COIL_TYPE_ p;
+#define COIL_P_PARAM_(p) COIL_TYPE_ p
+#define COIL_P_KEEP_(p)                       \
+    co__c.co__a.COIL_SWALLOW_ p = COIL_SWALLOW_ p; \
+    COIL_NOT_LOCAL_(COIL_SWALLOW_ p)
+#define COIL_P_BODY_(p) , COIL_CONST_ p
+#define COIL_P_PASS_(p) , co__f->co__a.COIL_SWALLOW_ p
+
+/* 1 if the result type is exactly `void`. */
+#define COIL_VOID_PROBE_void() ~, 1
+#define COIL_SECOND_(a, b, ...) b
+#define COIL_SECOND(...) COIL_SECOND_(__VA_ARGS__)
+#define COIL_IS_VOID(T) COIL_SECOND(COIL_VOID_PROBE_##T(), 0, 0)
+#define COIL_RESULT_TYPE_0(T) T
+#define COIL_RESULT_TYPE_1(T) coil_nil
+#define COIL_RESULT_TYPE(T) COIL_CAT(COIL_RESULT_TYPE_, COIL_IS_VOID(T))(T)
+
+/* --------------------------------------------------------------------------- strict builds -- */
+
+COIL_BEGIN_DECLS
+
+/* The C stack below this address belongs to running bodies; NULL outside the scheduler. */
+COIL_API extern __thread char *coil_stack_mark;
+
+COIL_API void coil_local_argument(const char *argument, const char *coroutine)
+        __attribute__((noreturn, cold));
+
+COIL_END_DECLS
+
+static inline bool coil_is_blank(const char *text)
+{
+    return *text == '\0';
+}
+
+#ifdef COIL_STRICT_
+static __attribute__((noinline, unused)) void coil_not_local(
+        const void *pointer, const char *argument, const char *coroutine)
+{
+    char here;
+    const char *p = (const char *)pointer;
+    if (coil_stack_mark != NULL && p > &here && p < coil_stack_mark)
+        coil_local_argument(argument, coroutine);
+}
+#define COIL_NOT_LOCAL_(v) COIL_NOT_LOCAL2_(v)
+#ifdef __cplusplus
+template <class T>
+static inline void coil_not_local(T *p, const char *argument, const char *coroutine)
+{
+    coil_not_local((const void *)p, argument, coroutine);
+}
+template <class T>
+static inline void coil_not_local(const T &, const char *, const char *)
+{
+}
+#define COIL_NOT_LOCAL2_(v) coil_not_local(v, #v, __func__);
+#else
+#define COIL_NOT_LOCAL2_(v)                                                                       \
+    coil_not_local(                                                                               \
+            __builtin_choose_expr(__builtin_classify_type(v) == 5, (v), (void *)0), #v, __func__);
+#endif
+/*
+ * An await always returns and the body is entered again, even if the callee is already done: the
+ * compilers see that no local survives, and every test takes every resume path.
+ */
+#define COIL_READY_              \
+    {                            \
+        co__t->again = true;     \
+        return COIL_SUSPENDED_;  \
+    }
+#define COIL_AGAIN_(t) ((t)->again && ((t)->again = false, true))
+#else
+#define COIL_NOT_LOCAL_(v)
+#define COIL_READY_
+#define COIL_AGAIN_(t) 0
+#endif
+
+/* What a suspended body returns: nobody looks at it. */
+#ifdef __cplusplus
+static inline void coil_suspended(coil_nil &)
+{
+}
+template <class T>
+static inline T coil_suspended(T &result)
+{
+    return result;
+}
+template <class T>
+struct coil_result_is_nil {
+    static const bool value = false;
+};
+template <>
+struct coil_result_is_nil<coil_nil> {
+    static const bool value = true;
+};
+#define COIL_SUSPENDED_ coil_suspended(co__f->co__ret)
+#define COIL_IS_NIL_(call) \
+    (coil_result_is_nil<__typeof__((call).co__f[0].co__ret)>::value)
+#else
+#define COIL_SUSPENDED_                                                                            \
+    __builtin_choose_expr(__builtin_types_compatible_p(__typeof__(co__f->co__ret), coil_nil),      \
+            (void)0, co__f->co__ret)
+#define COIL_IS_NIL_(call) \
+    __builtin_types_compatible_p(__typeof__((call).co__f[0].co__ret), coil_nil)
+#endif
+
+/* ----------------------------------------------------------------------- declare and define -- */
+
+/*
+ * name__args: the arguments. name__frame: what lies on the frame stack. name: the cold coroutine, and
+ * the function that makes it.
+ */
+#define COIL_DECLARE_(link, T, name, ...)                                                          \
+    struct name##__args {                                                                          \
+        COIL_MAP(COIL_P_FIELD_, ##__VA_ARGS__)                                                     \
+    };                                                                                             \
+    struct name##__frame {                                                                         \
+        coil_frame co__h;                                                                          \
+        COIL_RESULT_TYPE(T) co__ret;                                                               \
+        struct name##__args co__a;                                                                 \
+    };                                                                                             \
+    struct name {                                                                                  \
+        coil_cold co__c;                                                                           \
+        struct name##__args co__a;                                                                 \
+        struct name##__frame co__f[0];                                                             \
+    };                                                                                             \
+    link(extern, const coil_fn name##__fn;) static inline                                          \
+            __attribute__((warn_unused_result, always_inline, unused)) struct name                 \
+            name(COIL_LIST(COIL_P_PARAM_, ##__VA_ARGS__))                                          \
+    {                                                                                              \
+        struct name co__c;                                                                         \
+        co__c.co__c.fn = &name##__fn;                                                              \
+        co__c.co__c.adapt = 0;                                                                     \
+        COIL_MAP(COIL_P_KEEP_, ##__VA_ARGS__)                                                      \
+        return co__c;                                                                              \
+    }
+
+#define COIL_RUN_0(name, ...)                                                                      \
+    {                                                                                              \
+        __typeof__(co__f->co__ret) co__v;                                                          \
+        do                                                                                         \
+            co__v = name##__body(co__t, co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__));              \
+        while (COIL_AGAIN_(co__t));                                                                \
+        if (co__t->top != co__h)                                                                   \
+            return COIL_WAIT;                                                                      \
+        if (co__h->defers == NULL || !(co__h->flags & COIL_FRAME_EXITING))                         \
+            co__f->co__ret = co__v;                                                                \
+    }
+#define COIL_RUN_1(name, ...)                                                                      \
+    {                                                                                              \
+        do                                                                                         \
+            name##__body(co__t, co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__));                      \
+        while (COIL_AGAIN_(co__t));                                                                \
+        if (co__t->top != co__h)                                                                   \
+            return COIL_WAIT;                                                                      \
+    }
+
+/* Integers and pointers: a negative value is an error. */
+#define COIL_CARRIES_STATUS_(class) ((class) == 1 || (class) == 5)
+
+#define COIL_FN_(name, step, cancel, stack)                                                        \
+    {                                                                                              \
+        step, cancel, #name, __FILE__, stack, (uint16_t)sizeof(struct name##__frame),              \
+                (uint16_t)offsetof(struct name##__frame, co__ret),                                 \
+                (uint16_t)sizeof(((struct name##__frame *)0)->co__ret),                            \
+                (uint16_t)offsetof(struct name##__frame, co__a),                                   \
+                COIL_CARRIES_STATUS_(__builtin_classify_type(((struct name##__frame *)0)->co__ret)) \
+    }
+
+#define COIL_DEFINE_(link, T, name, ...)                                                           \
+    static T name##__body(                                                                         \
+            coil_task *, struct name##__frame *COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__));             \
+    static coil_turn name##__step(coil_task *co__t, coil_frame *co__h)                             \
+    {                                                                                              \
+        struct name##__frame *co__f = (struct name##__frame *)(void *)co__h;                       \
+        COIL_CAT(COIL_RUN_, COIL_IS_VOID(T))(name, ##__VA_ARGS__) return coil_leave(co__t, co__h); \
+    }                                                                                              \
+    static uint32_t name##__stack = 512;                                                           \
+    link(, const coil_fn name##__fn = COIL_FN_(name, name##__step, NULL, &name##__stack);)         \
+    static T name##__body(                                                                         \
+            coil_task *co__t, struct name##__frame *co__f COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__))
+
+#define COIL_EXTERN_(forward, ...) forward __VA_ARGS__
+#define COIL_EXPORT_(forward, ...) COIL_API forward __VA_ARGS__
+#define COIL_PUBLIC_(forward, ...) __VA_ARGS__
+#ifdef __cplusplus
+#define COIL_LOCAL_(forward, ...) \
+    namespace                     \
+    {                             \
+    forward __VA_ARGS__           \
+    }
+#else
+#define COIL_LOCAL_(forward, ...) static __VA_ARGS__
+#endif
+
+#define coil_async(T, name, ...)                        \
+    COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) \
+    COIL_DEFINE_(COIL_LOCAL_, T, name, ##__VA_ARGS__)
+#define coil_declare(T, name, ...) COIL_DECLARE_(COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name
+#define coil_define(T, name, ...) COIL_DEFINE_(COIL_PUBLIC_, T, name, ##__VA_ARGS__)
+
+/*
+ * A leaf: declared with coil_declare() or, for one file, coil_leaf(); defined by its step and cancel
+ * functions (coil/task.h) with coil_define_leaf() or coil_leaf_fn().
+ */
+#define coil_leaf(T, name, ...) COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) struct name
+#define coil_leaf_fn(name, step, cancel) \
+    COIL_LOCAL_(, const coil_fn name##__fn = COIL_FN_(name, step, cancel, NULL);) struct name
+#define coil_define_leaf(name, step, cancel) \
+    const coil_fn name##__fn = COIL_FN_(name, step, cancel, NULL)
+#define coil_arguments(name, frame) (&((struct name##__frame *)(void *)(frame))->co__a)
+#define coil_result(name, frame) (((struct name##__frame *)(void *)(frame))->co__ret)
+
+/* ------------------------------------------------------------------------------- the words -- */
+
+#define coil_vars(...)                                                                             \
+    enum { every_coroutine_starts_with_vars = 1 };                                                 \
+    struct co__vars {                                                                              \
+        __VA_ARGS__;                                                                               \
+    } *my = (struct co__vars *)coil_enter(co__t, &co__f->co__h,                                    \
+              sizeof(struct co__vars) * !coil_is_blank(#__VA_ARGS__));                             \
+    (void)my;                                                                                      \
+    /* A label whose address is taken: a body without any await is fine, too. */                   \
+    static void *const co__first __attribute__((unused)) = &&co__top;                              \
+    if (co__f->co__h.at)                                                                           \
+        goto *co__f->co__h.at->label;                                                              \
+    co__top:                                                                                       \
+    (void)0
+
+/* co__k: the frame of the cold coroutine c on t's stack, awaited by `caller`. */
+#define COIL_FRAME_(t, c, caller)                                                                  \
+    __typeof__((c).co__f[0]) *co__k =                                                              \
+            (__typeof__((c).co__f[0]) *)coil_push(t, sizeof((c).co__f[0]));                        \
+    coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                                       \
+    co__k->co__a = (c).co__a;                                                                      \
+    if ((c).co__c.adapt)                                                                           \
+    coil_adapt(t, &co__k->co__h, &(c).co__c)
+
+#define COIL_CALL_(text, ...)                                                                      \
+    __label__ co__resume;                                                                          \
+    static const coil_site co__site = {                                                            \
+            &&co__resume, text, __LINE__ * every_coroutine_starts_with_vars};                      \
+    {                                                                                              \
+        __typeof__(__VA_ARGS__) co__c = (__VA_ARGS__);                                             \
+        COIL_FRAME_(co__t, co__c, &co__f->co__h);                                                  \
+        co__f->co__h.at = &co__site;                                                               \
+        if (co__c.co__c.fn->step(co__t, &co__k->co__h) != COIL_DONE)                               \
+            return COIL_SUSPENDED_;                                                                \
+        COIL_READY_                                                                                \
+    }                                                                                              \
+    co__resume:                                                                                    \
+    if (coil_unlikely(co__t->unwinding))                                                           \
+    return COIL_SUSPENDED_
+
+/* The result of the call that has just left: its frame still lies at sp. */
+#define COIL_VALUE_(...) ((__typeof__((__VA_ARGS__).co__f[0]) *)(void *)co__t->sp)->co__ret
+
+/* The status of a result: itself if it is an integer, else the int64 that its memory begins with. */
+static inline int64_t coil_status_at(const void *result)
+{
+    int64_t status;
+    memcpy(&status, result, sizeof(status));
+    return status;
+}
+#ifdef __cplusplus
+static inline int64_t coil_status(int value)
+{
+    return value;
+}
+static inline int64_t coil_status(long value)
+{
+    return value;
+}
+template <class T>
+static inline int64_t coil_status(const T &value)
+{
+    return coil_status_at(&value);
+}
+#define COIL_STATUS_(value) coil_status(value)
+#else
+#define COIL_STATUS_(value)                                              \
+    __builtin_choose_expr(__builtin_classify_type(value) == 1, (value), coil_status_at(&(value)))
+#endif
+
+#define COIL_AWAIT_1(text, call)                                                                   \
+    do {                                                                                           \
+        COIL_CALL_(text, call);                                                                    \
+        static_assert(COIL_IS_NIL_(call),                                                          \
+                "this await drops a result: use attempt, a destination or ignore");                \
+    } while (0)
+#define COIL_AWAIT_2(text, to, call) \
+    do {                             \
+        COIL_CALL_(text, call);      \
+        (to) = COIL_VALUE_(call);    \
+    } while (0)
+#define COIL_ATTEMPT_1(text, call)                                         \
+    do {                                                                   \
+        COIL_CALL_(text, call);                                            \
+        if (COIL_STATUS_(COIL_VALUE_(call)) < 0)                           \
+            return (__typeof__(co__f->co__ret))COIL_STATUS_(COIL_VALUE_(call)); \
+    } while (0)
+#define COIL_ATTEMPT_2(text, to, call)                           \
+    do {                                                         \
+        COIL_CALL_(text, call);                                  \
+        (to) = COIL_VALUE_(call);                                \
+        if (COIL_STATUS_(to) < 0)                                \
+            return (__typeof__(co__f->co__ret))COIL_STATUS_(to); \
+    } while (0)
+#define COIL_IGNORE_(text, call) \
+    do {                         \
+        COIL_CALL_(text, call);  \
+    } while (0)
+
+#define coil_await(...) COIL_CAT(COIL_AWAIT_, COIL_COUNT(__VA_ARGS__))(#__VA_ARGS__, __VA_ARGS__)
+#define coil_attempt(...) COIL_CAT(COIL_ATTEMPT_, COIL_COUNT(__VA_ARGS__))(#__VA_ARGS__, __VA_ARGS__)
+#define coil_ignore(...) COIL_IGNORE_(#__VA_ARGS__, __VA_ARGS__)
+
+/* (A fresh name for each, so that nested adaptors do not shadow each other.) */
+#define COIL_ADAPTED_(cold, change, ...)              \
+    __extension__({                                   \
+        __typeof__(__VA_ARGS__) cold = (__VA_ARGS__); \
+        change;                                       \
+        cold;                                         \
+    })
+#define COIL_WITHIN_(cold, duration, ...) \
+    COIL_ADAPTED_(cold, coil_cold_within(&cold.co__c, (duration)), __VA_ARGS__)
+#define COIL_UNTIL_(cold, time, ...) \
+    COIL_ADAPTED_(cold, coil_cold_until(&cold.co__c, (time)), __VA_ARGS__)
+#define COIL_SHIELD_(cold, ...) COIL_ADAPTED_(cold, coil_cold_shield(&cold.co__c), __VA_ARGS__)
+#define coil_within(duration, ...) \
+    COIL_WITHIN_(COIL_CAT(co__w, __COUNTER__), duration, __VA_ARGS__)
+#define coil_until(time, ...) COIL_UNTIL_(COIL_CAT(co__w, __COUNTER__), time, __VA_ARGS__)
+#define coil_shield(...) COIL_SHIELD_(COIL_CAT(co__w, __COUNTER__), __VA_ARGS__)
+
+#define COIL_DEFER_(label, ...)                                                                    \
+    do {                                                                                           \
+        if (__extension__({                                                                        \
+                static const coil_site co__site = {                                                \
+                        &&label, "defer", __LINE__ * every_coroutine_starts_with_vars};            \
+                coil_defer_push(&co__f->co__h,                                                     \
+                        (coil_deferred *)coil_push(co__t, sizeof(coil_deferred)), &co__site,       \
+                        NULL);                                                                     \
+                1;                                                                                 \
+            }))                                                                                    \
+            break;                                                                                 \
+        label:                                                                                     \
+        __VA_ARGS__;                                                                               \
+        return COIL_SUSPENDED_;                                                                    \
+    } while (0)
+#define coil_defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __LINE__), __VA_ARGS__)
+
+#define coil_self co__t
+
+/* A task made of a cold coroutine, on `sched`. NULL if there is no memory. */
+#define COIL_TASK_OF_(sched, ...)                                                                  \
+    __extension__({                                                                                \
+        __typeof__(__VA_ARGS__) co__w = (__VA_ARGS__);                                             \
+        coil_task *co__n = coil_task_create(sched, co__w.co__c.fn);                                \
+        if (coil_likely(co__n != NULL)) {                                                          \
+            COIL_FRAME_(co__n, co__w, NULL);                                                       \
+        }                                                                                          \
+        co__n;                                                                                     \
+    })
+
+/* ------------------------------------------------------------------------------- handlers -- */
+
+/*
+ * A coroutine `int name(type *)` as a value, for those who call back: servers, method tables. Made
+ * with coil_handler(name, type *), which does not compile if `name` takes anything else. Its one
+ * argument is a pointer; the type check at the maker is what makes the erasure sound.
+ */
+typedef struct coil_handler {
+    const coil_fn *fn;
+} coil_handler;
+
+#ifdef __cplusplus
+#define COIL_HANDLER_CHECK_(name, type) (0 * sizeof(name((type)0)))
+#else
+#define COIL_HANDLER_CHECK_(name, type)    \
+    (0 * sizeof(name((type)0)) +           \
+            0 * sizeof(char[sizeof(struct name##__args) == sizeof(void *) ? 1 : -1]))
+#endif
+#define coil_handler(name, type) ((coil_handler){&name##__fn + COIL_HANDLER_CHECK_(name, type)})
+
+COIL_BEGIN_DECLS
+
+/* Await a handler with its argument. Result: the handler's own. */
+coil_declare(int, coil_handler_call, (coil_handler) handler, (void *) argument);
+
+COIL_END_DECLS
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/group.h - structured concurrency: tasks that cannot outlive the scope that started them.
+ *
+ *     coil_async (int, serve, (coil_listener *) listener)
+ *     {
+ *         coil_vars (coil_group sessions; coil_stream *peer);
+ *
+ *         coil_open_group(&my->sessions);                      from here to the end of this coroutine
+ *         for (;;) {
+ *             coil_attempt(my->peer, coil_accept(listener));
+ *             coil_spawn(&my->sessions, session(my->peer));
+ *         }
+ *     }
+ *
+ * Invariants
+ *   - A group is opened by a coroutine and closed when that coroutine leaves, however it leaves: its
+ *     tasks are cancelled and awaited first, as a defer would, youngest group first.
+ *   - A group has ended only when all its tasks have ended.
+ *   - The first task that fails (ends with a negative result, other than -ECANCELED) cancels the other
+ *     tasks, and the coroutine that opened the group unless it is waiting in coil_group_join(). That
+ *     error is what the join returns, or else the coroutine. With `keep_going`, failures are counted
+ *     and the others run on.
+ */
+#ifndef COIL_GROUP_H
+#define COIL_GROUP_H
+
+#include <coil/coro.h>
+#include <coil/list.h>
+
+COIL_BEGIN_DECLS
+
+struct coil_group {
+    bool keep_going; /* Set after opening: the failure of one task is not the group's. */
+    int error;       /* The first failure, or 0. */
+    size_t failed_count;
+    size_t live_count; /* Tasks that have not ended. */
+
+    /* Private. */
+    bool cancelled;
+    bool closing;      /* The body is leaving. */
+    bool unwinds_host; /* Our failure is what it is being unwound for. */
+    coil_sched *sched;
+    coil_task *host;   /* Who opened it, and in which frame. NULL: the scheduler's root group. */
+    coil_frame *body;
+    coil_task *waiter; /* In coil_group_join(). */
+    coil_group *next;  /* In host->groups. */
+    coil_list tasks;
+};
+
+/* Inside a coroutine: open `group`, which must live in its vars or in memory that outlives it. */
+#define coil_open_group(group) coil_group_open(co__t, &co__f->co__h, (group))
+
+/*
+ * Start the call as a task of the group. It runs in the next round of the scheduler, in the order of
+ * spawning. Returns the task, which may be used until it ends; a task that was spawned into a
+ * cancelled group is cancelled. Without memory it returns NULL and the group has a failed task with
+ * -ENOMEM.
+ */
+#define coil_spawn(group, ...) \
+    coil_group_start((group), COIL_TASK_OF_((group)->sched, __VA_ARGS__), NULL)
+
+/* The same; an integer result of the call is stored in *out_result when it ends. */
+#define coil_spawn_result(group, out_result, ...) \
+    coil_group_start((group), COIL_TASK_OF_((group)->sched, __VA_ARGS__), (out_result))
+
+/* Start a handler with its argument as a task of the group. As coil_spawn(). */
+COIL_API coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, void *argument);
+
+/*
+ * Await all tasks of the group. Result: 0, or the first failure. Cancelling the join cancels the
+ * tasks and still awaits them. The group can be used again afterwards.
+ */
+coil_declare(int, coil_group_join, (coil_group *) group);
+
+/* Cancel all tasks, and those to come. They end in their own time: see coil_group_join(). */
+COIL_API void coil_group_cancel(coil_group *group);
+
+/* For the macros above, and for schedulers. */
+COIL_API void coil_group_init(coil_group *group, coil_sched *sched);
+COIL_API void coil_group_open(coil_task *host, coil_frame *body, coil_group *group);
+COIL_API coil_task *coil_group_start(coil_group *group, coil_task *task, int64_t *out_result);
+
+/* The task has left its last frame: report its result and leave the group. */
+COIL_API void coil_group_ended(coil_task *task);
+
+COIL_END_DECLS
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/sched.h - the scheduler of one thread: ready tasks, timers, memory for tasks.
+ *
+ * It knows no clock and no kernel: whoever drives it (coil/loop.h, or a test) tells it the time and
+ * wakes tasks whose events have arrived.
+ *
+ *     for (;;) {
+ *         coil_sched_advance(&sched, now());          deadlines that have passed wake their tasks
+ *         coil_sched_run(&sched, budget);             ready tasks run, first come first served
+ *         wait until coil_sched_next(&sched), or for an event
+ *     }
+ *
+ * Not thread safe.
+ */
+#ifndef COIL_SCHED_H
+#define COIL_SCHED_H
+
+#include <coil/group.h>
+#include <coil/timer.h>
+
+COIL_BEGIN_DECLS
+
+typedef struct coil_allocator coil_allocator;
+
+/* Where the scheduler gets memory. `allocate` returns NULL when there is none. */
+struct coil_allocator {
+    void *(*allocate)(coil_allocator *allocator, size_t size_bytes);
+    void (*release)(coil_allocator *allocator, void *memory, size_t size_bytes);
+};
+
+enum {
+    COIL_SLAB_STEP_BYTES = 64,   /* Tasks come in multiples of this, */
+    COIL_SLAB_CLASSES = 64,      /* up to this many of them; larger ones are allocated singly. */
+    COIL_SLAB_BYTES = 32 * 1024, /* What is asked of the allocator at a time. */
+};
+
+struct coil_sched {
+    coil_time now;          /* As of the last advance. Read only. */
+    coil_timer_wheel wheel; /* Arm any timer here. */
+    coil_group root;        /* Tasks without a coroutine that waits for them. */
+    coil_task *running;     /* The task whose coroutine is running, or NULL. */
+    size_t live_count;      /* Tasks that have not ended. */
+
+    /* Private. */
+    coil_task *ready_first;
+    coil_task **ready_last; /* The link to set next. */
+    coil_allocator *allocator;
+    struct coil_slab *slabs;                         /* Every one, for the end. */
+    struct coil_free *free_blocks[COIL_SLAB_CLASSES]; /* Per size. */
+};
+
+/* `allocator` must outlive the scheduler; NULL: malloc and free. */
+COIL_API void coil_sched_init(coil_sched *sched, coil_time now, coil_allocator *allocator);
+
+/* All tasks must have ended. */
+COIL_API void coil_sched_fini(coil_sched *sched);
+
+/* Set the time and wake what was waiting for it. A `now` in the past is ignored. */
+COIL_API void coil_sched_advance(coil_sched *sched, coil_time now);
+
+/*
+ * Run ready tasks, and those that they make ready, until none is left or `budget` resumptions have
+ * been spent. Returns true if some are left.
+ */
+COIL_API bool coil_sched_run(coil_sched *sched, unsigned budget);
+
+/* The instant up to which the driver may wait: `now` if a task is ready, COIL_NEVER if nothing is due. */
+COIL_API coil_time coil_sched_next(const coil_sched *sched);
+
+/* Memory from the slabs, for tasks and whatever lives as long as one. NULL if there is none. */
+COIL_API void *coil_sched_allocate(coil_sched *sched, size_t size_bytes);
+COIL_API void coil_sched_release(coil_sched *sched, void *memory, size_t size_bytes);
+
+/* Wait for `duration`, or until `deadline`. Never early. */
+coil_declare(void, coil_sleep, (coil_duration) duration);
+coil_declare(void, coil_sleep_until, (coil_time) deadline);
+
+/* Let every other ready task run once. */
+coil_declare(void, coil_yield);
+
+COIL_END_DECLS
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/task.h - a task: one stack of coroutine frames, and what runs it.
+ *
+ * A coroutine is a function that can wait (coil/coro.h is the language to write one). Calling it runs
+ * nothing: it returns a cold coroutine by value, that is, which function and with what arguments.
+ * Awaiting it makes a frame of it on the frame stack of the running task; spawning it (coil/group.h)
+ * makes a task with that frame as its first.
+ *
+ *     top -> [ frame: coil_read ] -> up -> [ frame: read_line ] -> up -> [ frame: session ] -> NULL
+ *            a leaf: it waits              coroutines that await their callee
+ *
+ * Invariants
+ *   - A task is resumed at its innermost frame, whatever the depth: O(1).
+ *   - A frame never moves and is never freed before it has left, so the kernel may write into it.
+ *   - A suspended frame points at the static record of the await it is suspended in (`at`): label,
+ *     line and source text. That pointer is the resume point and the stack trace in one.
+ *   - A task belongs to one group and one scheduler, and runs on that scheduler's thread only.
+ *
+ * Cancellation is a forced return: the innermost leaf ends early, then each frame leaves in turn (its
+ * defers run, and may await) up to the frame that asked: a deadline's (within, until), a group's, or
+ * the whole task. It is level-triggered: until that frame has been left, every further await ends at
+ * once. Requests nest, and the outermost wins. A mask (running defers, shield) hides the requests of
+ * frames outside it for as long as it stands; requests from inside it work as ever.
+ *
+ * Nothing here is thread safe: everything happens on the scheduler's thread.
+ */
+#ifndef COIL_TASK_H
+#define COIL_TASK_H
+
+#include <coil/base.h>
+#include <coil/check.h>
+#include <coil/list.h>
+#include <coil/time.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+COIL_BEGIN_DECLS
+
+typedef struct coil_task coil_task;
+typedef struct coil_frame coil_frame;
+typedef struct coil_sched coil_sched;
+typedef struct coil_group coil_group;
+typedef struct coil_deferred coil_deferred;
+typedef struct coil_mask coil_mask;
+
+/* What a step function reports: its frame has left, or the task has to wait. */
+typedef enum coil_turn { COIL_DONE, COIL_WAIT } coil_turn;
+
+/* The result of a coroutine of type void. */
+typedef struct coil_nil {
+    char nothing;
+} coil_nil;
+
+/* One per await and defer in the source. Read-only. */
+typedef struct coil_site {
+    void *label;      /* Where the body goes on. */
+    const char *what; /* The source text. */
+    int line;
+} coil_site;
+
+/* One per coroutine function. Read-only. */
+typedef struct coil_fn {
+    coil_turn (*step)(coil_task *task, coil_frame *frame);   /* Start or resume the frame. */
+    void (*cancel)(coil_task *task, coil_frame *frame);      /* Leaves only: end early. */
+    const char *name;
+    const char *file;
+    uint32_t *stack_bytes; /* Frame stack that a task of this kind needs. Learned. */
+    uint16_t frame_bytes;
+    uint16_t result_at; /* Where in the frame the result lies. */
+    uint16_t result_bytes;
+    uint16_t arguments_at;
+    bool result_is_integer;
+} coil_fn;
+
+/* The header of every frame. */
+struct coil_frame {
+    const coil_fn *fn;
+    coil_frame *up;        /* Who awaits this frame. NULL: it is the task's first. */
+    const coil_site *at;   /* Suspended here. NULL: not started. */
+    coil_deferred *defers; /* To do on leaving, youngest first. */
+    void *vars;            /* A body's variables; a leaf's pending operation. */
+    uint32_t flags;        /* Valid once `defers` has been set. */
+};
+
+enum {
+    COIL_FRAME_EXITING = 1, /* Its defers have begun to run. */
+    COIL_FRAME_UNWOUND = 2, /* It is leaving because of a cancellation. */
+};
+
+/* A cancellation request: unwind out of frame `to`, or out of the whole task if that is NULL. */
+typedef struct coil_request {
+    coil_frame *to;
+    bool pending;
+} coil_request;
+
+/* Hides requests from outside `frame`; `outside` is what they have asked for meanwhile. */
+struct coil_mask {
+    coil_mask *prev;
+    coil_frame *frame;
+    coil_request outside;
+};
+
+/* One thing to do when a frame leaves. Lives on the frame stack. */
+struct coil_deferred {
+    coil_deferred *next;
+    const coil_site *site; /* A block of the body, or NULL: then `call`. */
+    coil_turn (*call)(coil_task *task, coil_frame *frame, coil_deferred *deferred);
+    coil_mask mask;
+};
+
+/* One block of a task's frame stack. The first is part of the task; deeper calls chain others. */
+typedef struct coil_chunk {
+    struct coil_chunk *prev;
+    coil_frame *owner; /* Given back when this frame has left. */
+    char *prev_sp;
+    char *prev_limit;
+    size_t size_bytes;
+    char bytes[] __attribute__((aligned(16)));
+} coil_chunk;
+
+struct coil_task {
+    coil_frame *top;  /* The innermost frame: the one to resume. NULL: ended. */
+    char *limit;      /* (Not beside sp: their stores would be merged, and stall the next load.) */
+    coil_sched *sched;
+    char *sp;         /* The end of the frame stack. The frame that left last still lies there. */
+    coil_request request; /* As seen from the innermost frame. */
+    bool unwinding;       /* A cancellation is in progress. */
+    bool again;           /* Strict builds: enter the body once more. */
+    bool queued;          /* In the ready queue. */
+    coil_mask *mask;      /* The innermost one. */
+    coil_chunk *chunk;
+    coil_chunk *spare;
+    coil_task *ready_next;
+    const coil_fn *fn;
+    coil_group *group;    /* Whose child it is. */
+    coil_group *groups;   /* Those that it has opened. */
+    coil_list link;       /* In group->tasks. */
+    int64_t *out_result;  /* Where an integer result goes, or NULL. */
+    coil_chunk first;     /* Must be last. */
+};
+
+/* ------------------------------------------------------------------------------- for everyone -- */
+
+/*
+ * Ask `task` to unwind to its end. It ends with -ECANCELED unless it gets a result to its end before
+ * the request reaches it. A task that has not started yet runs to its first await, so that it can
+ * take over what its arguments own. Idempotent.
+ */
+COIL_API void coil_task_cancel(coil_task *task);
+
+/* The function that the task was made of. */
+static inline const char *coil_task_name(const coil_task *task)
+{
+    return task->fn->name;
+}
+
+/* ------------------------------------------------- for leaves: awaitables that are written by hand -- */
+/*
+ * A leaf is a frame without a body. Its step function is called twice or more often:
+ *
+ *     step(), frame->at == NULL    start: finish at once with `return coil_leave(task, frame)`, or mark
+ *                                  the frame with coil_leaf_suspend() and return COIL_WAIT
+ *     coil_task_wake(task)         from wherever the event arrives: the task is queued
+ *     step(), frame->at != NULL    take the result, `return coil_leave(task, frame)`, or wait again
+ *
+ * Before it starts, a leaf asks coil_task_refuses(): true means that the task is being cancelled, and
+ * the leaf must leave at once. Its cancel function makes a pending operation end early; it is called
+ * on a suspended leaf, possibly more than once, and must not resume the task itself. When the
+ * operation has ended because of that, the step function calls coil_task_unwind_here() and leaves;
+ * when it has ended by itself all the same, it delivers its result as ever.
+ */
+
+/* True if the task is being cancelled here and now; it then begins to unwind. */
+static inline bool coil_task_refuses(coil_task *task)
+{
+    if (coil_unlikely(task->request.pending)) {
+        task->unwinding = true;
+        return true;
+    }
+    return false;
+}
+
+/* The leaf's operation ended with -ECANCELED: unwind if we asked for that, else false. */
+#define coil_task_unwind_here(task) coil_task_refuses(task)
+
+COIL_API extern const coil_site coil_leaf_site;
+
+static inline coil_turn coil_leaf_suspend(coil_frame *leaf)
+{
+    leaf->at = &coil_leaf_site;
+    return COIL_WAIT;
+}
+
+/* Queue a suspended task to be resumed in this or the next round. Waking a queued task does nothing. */
+COIL_API void coil_task_wake(coil_task *task);
+
+/* ------------------------------------------------------------------------ the frame stack -- */
+
+COIL_API void *coil_push_slow(coil_task *task, size_t size_bytes);
+
+/* Memory on the frame stack that lives until the running frame has left. Uninitialised. */
+static inline void *coil_push(coil_task *task, size_t size_bytes)
+{
+    char *start = task->sp;
+    size_bytes = (size_bytes + 15) & ~(size_t)15;
+    if (coil_unlikely(size_bytes > (size_t)(task->limit - start)))
+        return coil_push_slow(task, size_bytes);
+    task->sp = start + size_bytes;
+    return start;
+}
+
+/* The variables of a body: made and zeroed at its start, found again on resume. */
+static inline void *coil_enter(coil_task *task, coil_frame *frame, size_t size_bytes)
+{
+    if (frame->at != NULL)
+        return frame->vars;
+    if (size_bytes == 0)
+        return frame->vars = NULL;
+    return frame->vars = memset(coil_push(task, size_bytes), 0, size_bytes);
+}
+
+COIL_API coil_turn coil_leave_slow(coil_task *task, coil_frame *frame);
+
+/* The frame has its result: run its defers and drop it. COIL_WAIT: a defer has to wait first. */
+static inline coil_turn coil_leave(coil_task *task, coil_frame *frame)
+{
+    if (coil_unlikely(frame->defers != NULL))
+        return coil_leave_slow(task, frame);
+    task->top = frame->up;
+    task->sp = (char *)frame;
+    return COIL_DONE;
+}
+
+/* Register `deferred`, which lies on the frame stack of `frame`'s task. */
+static inline void coil_defer_push(coil_frame *frame, coil_deferred *deferred,
+        const coil_site *site,
+        coil_turn (*call)(coil_task *task, coil_frame *frame, coil_deferred *deferred))
+{
+    if (frame->defers == NULL)
+        frame->flags = 0;
+    deferred->next = frame->defers;
+    deferred->site = site;
+    deferred->call = call;
+    frame->defers = deferred;
+}
+
+/* Make `frame` the task's innermost one. Its arguments are the caller's business. */
+static inline void coil_frame_push(coil_task *task, coil_frame *frame, const coil_fn *fn, coil_frame *up)
+{
+    frame->fn = fn;
+    frame->up = up;
+    frame->at = NULL;
+    frame->defers = NULL;
+    task->top = frame;
+}
+
+/* Store `value` as an integer result, or as the int64 that a struct begins with; the rest is zero. */
+COIL_API void coil_frame_set_result(coil_frame *frame, int64_t value);
+
+/* The result if it is an integer, the int64 that a struct of 16 or more bytes begins with, else 0. */
+COIL_API int64_t coil_frame_result(const coil_frame *frame);
+
+/* ------------------------------------------------------------------------------ adaptors -- */
+
+enum {
+    COIL_ADAPT_WITHIN = 1,        /* `limit` bounds the call. */
+    COIL_ADAPT_UNTIL = 2,         /* `deadline` bounds the call. */
+    COIL_ADAPT_SHIELD = 4,        /* Shielded, from its own deadline too. */
+    COIL_ADAPT_SHIELD_OUTER = 8,  /* Shielded, with the deadline inside the shield. */
+};
+
+/* The header of a coroutine that was called and not yet awaited. */
+typedef struct coil_cold {
+    const coil_fn *fn;
+    unsigned adapt;
+    coil_duration limit;
+    coil_time deadline;
+} coil_cold;
+
+/* within(), until() and shield() take effect when the cold coroutine becomes a frame. */
+COIL_API void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold);
+
+/* What within(), until() and shield() do to a cold coroutine. */
+static inline void coil_cold_within(coil_cold *cold, coil_duration limit)
+{
+    if (!(cold->adapt & COIL_ADAPT_WITHIN) || limit < cold->limit)
+        cold->limit = limit;
+    cold->adapt |= COIL_ADAPT_WITHIN;
+}
+
+static inline void coil_cold_until(coil_cold *cold, coil_time deadline)
+{
+    if (!(cold->adapt & COIL_ADAPT_UNTIL) || deadline < cold->deadline)
+        cold->deadline = deadline;
+    cold->adapt |= COIL_ADAPT_UNTIL;
+}
+
+static inline void coil_cold_shield(coil_cold *cold)
+{
+    bool limited = (cold->adapt & (COIL_ADAPT_WITHIN | COIL_ADAPT_UNTIL)) != 0;
+    cold->adapt |= limited ? COIL_ADAPT_SHIELD_OUTER : COIL_ADAPT_SHIELD;
+}
+
+/*
+ * Ask for an unwinding out of frame `to` (NULL: to the task's end). False if a request for this frame
+ * or one further out is already there: the outermost wins.
+ */
+COIL_API bool coil_task_unwind(coil_task *task, coil_frame *to);
+
+/*
+ * `frame` is leaving. If a request has it as its target, that request ends here: return true, and if
+ * the frame was unwound, stop the unwinding and set `*out_unwound`.
+ */
+COIL_API bool coil_task_absorb(coil_task *task, coil_frame *frame, bool *out_unwound);
+
+/* -------------------------------------------------------------------------- making tasks -- */
+
+/*
+ * A task of `fn` with room for its first frame, not yet in a group and not yet running. NULL if
+ * there is no memory.
+ */
+COIL_API coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn);
+
+/* Give back an ended or never started task. */
+COIL_API void coil_task_destroy(coil_task *task);
+
+/* Run the task until it waits or ends. The scheduler's business. */
+COIL_API void coil_task_resume(coil_task *task);
+
+COIL_END_DECLS
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/sched.h>
+
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------------------- memory -- */
+
+typedef struct coil_slab {
+    struct coil_slab *next;
+    size_t size_bytes;
+    char bytes[] __attribute__((aligned(16)));
+} coil_slab;
+
+typedef struct coil_free {
+    struct coil_free *next;
+} coil_free;
+
+static void *heap_allocate(coil_allocator *allocator, size_t size_bytes)
+{
+    (void)allocator;
+    return malloc(size_bytes);
+}
+
+static void heap_release(coil_allocator *allocator, void *memory, size_t size_bytes)
+{
+    (void)allocator, (void)size_bytes;
+    free(memory);
+}
+
+static coil_allocator heap = {heap_allocate, heap_release};
+
+/* The class of a size; COIL_SLAB_CLASSES or more: no class. */
+static size_t slab_class(size_t size_bytes)
+{
+    return (size_bytes - 1) / COIL_SLAB_STEP_BYTES;
+}
+
+/*
+ * Slabs are never given back before the end, and a block of a class stays one: memory that once held
+ * a task can be read at any time, so a stale pointer from the kernel can be told by its contents.
+ */
+static void *refill(coil_sched *sched, size_t class)
+{
+    size_t block_bytes = (class + 1) * COIL_SLAB_STEP_BYTES;
+    size_t count = COIL_SLAB_BYTES / block_bytes;
+    coil_allocator *allocator = sched->allocator;
+    coil_slab *slab = allocator->allocate(allocator, sizeof(*slab) + count * block_bytes);
+    if (slab == NULL)
+        return NULL;
+    slab->size_bytes = sizeof(*slab) + count * block_bytes;
+    slab->next = sched->slabs;
+    sched->slabs = slab;
+
+    for (size_t i = count - 1; i > 0; i--) {
+        coil_free *block = (coil_free *)(void *)(slab->bytes + i * block_bytes);
+        block->next = sched->free_blocks[class];
+        sched->free_blocks[class] = block;
+    }
+    return slab->bytes;
+}
+
+void *coil_sched_allocate(coil_sched *sched, size_t size_bytes)
+{
+    size_t class = slab_class(size_bytes);
+    if (coil_unlikely(class >= COIL_SLAB_CLASSES))
+        return sched->allocator->allocate(sched->allocator, size_bytes);
+
+    coil_free *block = sched->free_blocks[class];
+    if (coil_unlikely(block == NULL))
+        return refill(sched, class);
+    sched->free_blocks[class] = block->next;
+    return block;
+}
+
+void coil_sched_release(coil_sched *sched, void *memory, size_t size_bytes)
+{
+    size_t class = slab_class(size_bytes);
+    if (coil_unlikely(class >= COIL_SLAB_CLASSES)) {
+        sched->allocator->release(sched->allocator, memory, size_bytes);
+        return;
+    }
+    coil_free *block = memory;
+    block->next = sched->free_blocks[class];
+    sched->free_blocks[class] = block;
+}
+
+/* ------------------------------------------------------------------------------ lifecycle -- */
+
+void coil_sched_init(coil_sched *sched, coil_time now, coil_allocator *allocator)
+{
+    memset(sched, 0, sizeof(*sched));
+    sched->now = now;
+    sched->allocator = allocator == NULL ? &heap : allocator;
+    sched->ready_last = &sched->ready_first;
+    coil_timer_wheel_init(&sched->wheel, now);
+    coil_group_init(&sched->root, sched);
+}
+
+void coil_sched_fini(coil_sched *sched)
+{
+    COIL_CHECK(sched->live_count == 0);
+    while (sched->slabs != NULL) {
+        coil_slab *slab = sched->slabs;
+        sched->slabs = slab->next;
+        sched->allocator->release(sched->allocator, slab, slab->size_bytes);
+    }
+}
+
+/* -------------------------------------------------------------------------------- running -- */
+
+void coil_task_wake(coil_task *task)
+{
+    if (task->queued)
+        return;
+    coil_sched *sched = task->sched;
+    task->queued = true;
+    task->ready_next = NULL;
+    *sched->ready_last = task;
+    sched->ready_last = &task->ready_next;
+}
+
+void coil_sched_advance(coil_sched *sched, coil_time now)
+{
+    if (now > sched->now)
+        sched->now = now;
+    (void)coil_timer_wheel_advance(&sched->wheel, sched->now);
+}
+
+bool coil_sched_run(coil_sched *sched, unsigned budget)
+{
+    COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
+    coil_stack_mark = __builtin_frame_address(0);
+
+    coil_task *task;
+    while ((task = sched->ready_first) != NULL && budget-- > 0) {
+        sched->ready_first = task->ready_next;
+        if (sched->ready_first == NULL)
+            sched->ready_last = &sched->ready_first;
+        task->queued = false;
+        sched->running = task;
+        coil_task_resume(task);
+    }
+    sched->running = NULL;
+    coil_stack_mark = NULL;
+    return sched->ready_first != NULL;
+}
+
+coil_time coil_sched_next(const coil_sched *sched)
+{
+    return sched->ready_first != NULL ? sched->now : coil_timer_wheel_next(&sched->wheel);
+}
+
+/* --------------------------------------------------------------------------- sleep, yield -- */
+
+typedef struct sleeper {
+    coil_timer timer;
+    coil_task *task;
+} sleeper;
+
+static void wake_sleeper(coil_timer *timer)
+{
+    coil_task_wake(coil_container_of(timer, sleeper, timer)->task);
+}
+
+static coil_turn sleep_step(coil_task *task, coil_frame *leaf, coil_time deadline)
+{
+    coil_sched *sched = task->sched;
+
+    if (leaf->at != NULL) {
+        sleeper *asleep = leaf->vars;
+        if (coil_timer_armed(&asleep->timer)) {
+            coil_timer_disarm(&sched->wheel, &asleep->timer);
+            (void)coil_task_unwind_here(task);
+        }
+        return coil_leave(task, leaf);
+    }
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+
+    sleeper *asleep = coil_push(task, sizeof(*asleep));
+    asleep->task = task;
+    coil_timer_init(&asleep->timer, wake_sleeper);
+    coil_timer_arm(&sched->wheel, &asleep->timer, deadline);
+    leaf->vars = asleep;
+    return coil_leaf_suspend(leaf);
+}
+
+static void sleep_cancel(coil_task *task, coil_frame *leaf)
+{
+    (void)leaf;
+    coil_task_wake(task);
+}
+
+static coil_turn sleep_for(coil_task *task, coil_frame *leaf)
+{
+    coil_duration duration = coil_arguments(coil_sleep, leaf)->duration;
+    return sleep_step(task, leaf, coil_time_after(task->sched->now, duration));
+}
+
+static coil_turn sleep_until(coil_task *task, coil_frame *leaf)
+{
+    return sleep_step(task, leaf, coil_arguments(coil_sleep_until, leaf)->deadline);
+}
+
+coil_define_leaf(coil_sleep, sleep_for, sleep_cancel);
+coil_define_leaf(coil_sleep_until, sleep_until, sleep_cancel);
+
+static coil_turn yield_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL || coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    coil_task_wake(task);
+    return coil_leaf_suspend(leaf);
+}
+
+coil_define_leaf(coil_yield, yield_step, NULL);
