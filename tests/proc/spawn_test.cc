@@ -35,17 +35,9 @@ namespace
 const int PATIENCE_MS = 10000; /* For what must happen at once. */
 const uid_t NOBODY = 65534;
 
-std::string directory_of_this_program()
-{
-    char path[PATH_MAX];
-    ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
-    std::string whole(path, size < 0 ? 0 : static_cast<size_t>(size));
-    return whole.substr(0, whole.rfind('/'));
-}
-
 const std::string &helper()
 {
-    static const std::string path = directory_of_this_program() + "/spawn_helper";
+    static const std::string path = SPAWN_HELPER;
     return path;
 }
 
