@@ -126,7 +126,7 @@ static coil_turn close_group(coil_task *task, coil_frame *frame, coil_deferred *
         return COIL_DONE;
 
     coil_frame *pause = coil_leave_pause(task, frame, deferred);
-    struct coil_group_join join = coil_group_join(group);
+    struct coil_group_join__cold join = coil_group_join(group);
     COIL_FRAME_(task, join, pause);
     (void)join_step(task, &co__k->co__h);
     return COIL_WAIT;
