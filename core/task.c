@@ -301,10 +301,11 @@ static void scope_expired(coil_timer *timer)
     (void)coil_task_unwind(expired->task, expired->frame);
 }
 
-static void push_shield(coil_task *task, coil_frame *frame, coil_frame *hidden_from)
+/* Of the scopes that end with `frame`, its deadline's and its groups', none is outside. */
+static void push_shield(coil_task *task, coil_frame *frame)
 {
     coil_deferred *deferred = coil_push(task, sizeof(*deferred));
-    raise_mask(task, &deferred->mask, hidden_from);
+    raise_mask(task, &deferred->mask, frame->up);
     coil_defer_push(frame, deferred, NULL, end_shield);
 }
 
@@ -320,8 +321,8 @@ static void push_scope(coil_task *task, coil_frame *frame, coil_time deadline)
 
 void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
 {
-    if (cold->adapt & COIL_ADAPT_SHIELD_OUTER)
-        push_shield(task, frame, frame->up);
+    if (cold->adapt & COIL_ADAPT_SHIELD)
+        push_shield(task, frame);
     if (cold->adapt & (COIL_ADAPT_WITHIN | COIL_ADAPT_UNTIL)) {
         coil_time deadline = COIL_NEVER;
         if (cold->adapt & COIL_ADAPT_WITHIN)
@@ -330,8 +331,6 @@ void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
             deadline = cold->deadline;
         push_scope(task, frame, deadline);
     }
-    if (cold->adapt & COIL_ADAPT_SHIELD)
-        push_shield(task, frame, frame);
 }
 
 static coil_turn go_on_leaving(coil_task *task, coil_frame *pause)
