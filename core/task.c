@@ -36,8 +36,16 @@ static coil_turn nothing_to_do(coil_task *task, coil_frame *frame, coil_deferred
     return COIL_DONE;
 }
 
-/* Makes a frame take the slow way out. Its `next` is always NULL, so all frames can share it. */
+/* Makes a frame take the slow way out. All frames of all threads share it: nobody writes to it. */
 static coil_deferred slow_exit = {.call = nothing_to_do};
+
+static void take_slow_exit(coil_frame *frame)
+{
+    if (frame->defers != NULL)
+        return;
+    frame->flags = 0;
+    frame->defers = &slow_exit;
+}
 
 /* What the whole stack would have needed in one block: the next task of this kind gets it. */
 static void learn(const coil_task *task, const coil_chunk *newest, size_t size_bytes)
@@ -93,8 +101,7 @@ void *coil_push_slow(coil_task *task, size_t size_bytes)
     task->chunk = chunk;
     task->limit = chunk->bytes + chunk->size_bytes;
     task->sp = chunk->bytes + size_bytes;
-    if (chunk->owner->defers == NULL)
-        coil_defer_push(chunk->owner, &slow_exit, NULL, nothing_to_do);
+    take_slow_exit(chunk->owner);
     return chunk->bytes;
 }
 
