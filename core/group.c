@@ -98,10 +98,11 @@ static coil_turn join_step(coil_task *task, coil_frame *leaf)
     }
     group->waiter = NULL;
     coil_result(coil_group_join, leaf) = group->error;
-    if (!coil_task_refuses(task) && !group->closing) {
+    if (!group->closing && !group->unwinds_host) {
         group->error = 0;
         group->cancelled = false;
     }
+    (void)coil_task_refuses(task);
     return coil_leave(task, leaf);
 }
 
