@@ -933,7 +933,7 @@ int orphan_by_kill(int death_signal, pid_t *out_pid)
 TEST_F(Spawn, AChildDiesWithItsKilledParent)
 {
     ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
-    coil_child orphan = {-1, -1, -1, -1, -1};
+    coil_child orphan = {-1, -1, -1, -1, -1, {}};
     orphan.pidfd = orphan_by_kill(0, &orphan.pid);
     EXPECT_EQ("signal 9", reap_soon(&orphan));
 
@@ -945,7 +945,7 @@ TEST_F(Spawn, AChildDiesWithItsKilledParent)
 TEST_F(Spawn, AChildOutlivesItsKilledParentIfTold)
 {
     ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
-    coil_child orphan = {-1, -1, -1, -1, -1};
+    coil_child orphan = {-1, -1, -1, -1, -1, {}};
     orphan.pidfd = orphan_by_kill(COIL_SPAWN_OUTLIVE, &orphan.pid);
     EXPECT_FALSE(ended_within(orphan.pidfd, 100));
     kill(orphan.pid, SIGINT);
@@ -997,7 +997,7 @@ std::string lose_the_parent_before_prctl(int death_signal)
     close(tell[0]);
     close(tell[1]);
     waitpid(middle, nullptr, 0);
-    coil_child late = {late_pid, -1, -1, -1, -1};
+    coil_child late = {late_pid, -1, -1, -1, -1, {}};
     return reap(&late);
 }
 
