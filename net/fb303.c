@@ -44,8 +44,8 @@ static const struct method methods[] = {
         [COIL_FB303_SHUTDOWN] = {.name = "shutdown", .is_oneway = true},
 };
 
-static_assert(sizeof(methods) / sizeof(methods[0]) == COIL_FB303_METHOD_COUNT,
-        "every method has a row");
+static_assert(
+        sizeof(methods) / sizeof(methods[0]) == COIL_FB303_METHOD_COUNT, "every method has a row");
 
 static const coil_thrift_text no_text = {.bytes = "", .size = 0};
 
@@ -103,8 +103,8 @@ static void read_argument(coil_thrift_reader *reader, coil_fb303_call *call, int
         coil_thrift_get_string(reader, place == 1 ? &call->key : &call->value);
 }
 
-int coil_fb303_read_call(coil_thrift_reader *reader, const coil_thrift_message *message,
-        coil_fb303_call *out_call)
+int coil_fb303_read_call(
+        coil_thrift_reader *reader, const coil_thrift_message *message, coil_fb303_call *out_call)
 {
     coil_fb303_call call = {.key = no_text, .value = no_text};
     coil_thrift_field field;
@@ -134,8 +134,7 @@ static void write_argument(coil_thrift_writer *writer, const coil_fb303_call *ca
         coil_thrift_put_string(writer, place, place == 1 ? call->key : call->value);
 }
 
-int coil_fb303_write_call(
-        coil_thrift_writer *writer, int32_t seqid, const coil_fb303_call *call)
+int coil_fb303_write_call(coil_thrift_writer *writer, int32_t seqid, const coil_fb303_call *call)
 {
     const struct method *method = row(call->method);
     coil_thrift_message message = {
@@ -151,8 +150,7 @@ int coil_fb303_write_call(
     return coil_thrift_writer_finish(writer);
 }
 
-static void write_pairs(
-        coil_thrift_writer *writer, uint8_t type, const coil_fb303_result *result)
+static void write_pairs(coil_thrift_writer *writer, uint8_t type, const coil_fb303_result *result)
 {
     coil_thrift_put_map(writer, 0, COIL_THRIFT_STRING, type, result->pair_count);
     for (uint32_t i = 0; i < result->pair_count; i++) {

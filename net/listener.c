@@ -173,9 +173,22 @@ static bool passes(int error)
     }
 }
 
+coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
+{
+    coil_vars (coil_stream *peer);
+
+    for (;;) {
+        coil_await(my->peer, coil_accept(listener));
+        int error = coil_pointer_error(my->peer);
+        if (error == 0 || !passes(error))
+            return my->peer;
+        coil_await(coil_sleep(pause_ns));
+    }
+}
+
 coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
 {
-    coil_vars (coil_group connections; coil_stream *peer; int error);
+    coil_vars (coil_group connections; coil_stream *peer);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
@@ -183,15 +196,8 @@ coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
         while (listener->max_connections > 0 &&
                 my->connections.live_count >= listener->max_connections)
             coil_await(coil_sleep(pause_ns));
-        coil_await(my->peer, coil_accept(listener));
-        my->error = coil_pointer_error(my->peer);
-        if (my->error == 0) {
-            if (coil_spawn_handler(&my->connections, handler, my->peer) == NULL)
-                coil_stream_close(my->peer);
-            continue;
-        }
-        if (!passes(my->error))
-            return my->error;
-        coil_await(coil_sleep(pause_ns));
+        coil_attempt(my->peer, coil_accept_patiently(listener));
+        if (coil_spawn_handler(&my->connections, handler, my->peer) == NULL)
+            coil_stream_close(my->peer);
     }
 }

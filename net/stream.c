@@ -61,6 +61,28 @@ int coil_stream_fd(const coil_stream *stream)
     return stream->fd;
 }
 
+size_t coil_stream_unread(const coil_stream *stream)
+{
+    return (size_t)stream->unread.size_bytes;
+}
+
+int coil_stream_unread_again(coil_stream *stream, coil_slice *slice)
+{
+    stream->bytes_read -= (uint64_t)slice->size_bytes;
+    coil_slice unread = stream->unread;
+    if (coil_slice_continues(slice, &unread)) {
+        stream->unread = *slice;
+        stream->unread.size_bytes += unread.size_bytes;
+        *slice = (coil_slice){0, NULL, NULL};
+        coil_slice_release(&unread);
+        return 0;
+    }
+    int rc = coil_slice_append(slice, &unread);
+    stream->unread = rc < 0 ? (coil_slice){0, NULL, NULL} : *slice;
+    *slice = (coil_slice){0, NULL, NULL};
+    return rc;
+}
+
 uint64_t coil_stream_bytes_read(const coil_stream *stream)
 {
     return stream->bytes_read;

@@ -63,8 +63,8 @@ static uint32_t bytes_left(const coil_thrift_reader *reader)
  * Keep the first fault, in facts rather than words, and take all that is left: from now on there
  * is nothing to take, so that no other call has to ask for the error.
  */
-static void __attribute__((cold)) fail(
-        coil_thrift_reader *reader, enum fault fault, uint8_t type, uint32_t value, uint32_t offset)
+static void __attribute__((cold))
+fail(coil_thrift_reader *reader, enum fault fault, uint8_t type, uint32_t value, uint32_t offset)
 {
     if (reader->error == 0) {
         reader->error = fault_errors[fault];
@@ -185,7 +185,8 @@ bool coil_thrift_read_message(coil_thrift_reader *reader, coil_thrift_message *o
     uint8_t type;
     coil_thrift_text name;
     uint32_t start = reader->position;
-    /* With a version the first bit is set; without, it begins the size of the name, which has not. */
+    /* With a version the first bit is set; without, it begins the size of the name, which has not.
+     */
     bool old = bytes_left(reader) > 0 && reader->bytes[reader->position] < 0x80;
 
     if (old) {
@@ -223,7 +224,8 @@ bool coil_thrift_read_struct(coil_thrift_reader *reader)
     return true;
 }
 
-/* Take the header of a field and return its type; STOP at the end of the struct or after an error. */
+/* Take the header of a field and return its type; STOP at the end of the struct or after an error.
+ */
 static uint8_t read_field_header(coil_thrift_reader *reader, int16_t *out_id)
 {
     uint32_t start = reader->position;

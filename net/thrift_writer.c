@@ -35,7 +35,8 @@ static void fail(coil_thrift_writer *writer, int error)
     writer->end = writer->size;
 }
 
-/* Make the memory hold `size_min` bytes, and more if it can, so that growing costs O(1) per byte. */
+/* Make the memory hold `size_min` bytes, and more if it can, so that growing costs O(1) per byte.
+ */
 static int grow(coil_thrift_writer *writer, uint64_t size_min)
 {
     uint64_t capacity = (uint64_t)writer->capacity * 2;
@@ -182,8 +183,7 @@ void coil_thrift_write_set(coil_thrift_writer *writer, uint8_t element, uint32_t
     coil_thrift_write_list(writer, element, count);
 }
 
-void coil_thrift_write_map(
-        coil_thrift_writer *writer, uint8_t key, uint8_t value, uint32_t count)
+void coil_thrift_write_map(coil_thrift_writer *writer, uint8_t key, uint8_t value, uint32_t count)
 {
     uint8_t *bytes = coil_thrift_writer_room(writer, 6);
     if (bytes == NULL)

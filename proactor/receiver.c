@@ -63,7 +63,7 @@ static bool joined(coil_receiver *receiver, const coil_slice *slice)
     if (receiver->count == 0)
         return false;
     coil_slice *last = nth(receiver, receiver->count - 1);
-    if (last->buffer != slice->buffer || last->bytes + last->size_bytes != slice->bytes)
+    if (!coil_slice_continues(last, slice))
         return false;
     last->size_bytes += slice->size_bytes;
     slice->buffer->slice_count--;

@@ -35,17 +35,9 @@ namespace
 const int PATIENCE_MS = 10000; /* For what must happen at once. */
 const uid_t NOBODY = 65534;
 
-std::string directory_of_this_program()
-{
-    char path[PATH_MAX];
-    ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
-    std::string whole(path, size < 0 ? 0 : static_cast<size_t>(size));
-    return whole.substr(0, whole.rfind('/'));
-}
-
 const std::string &helper()
 {
-    static const std::string path = directory_of_this_program() + "/spawn_helper";
+    static const std::string path = SPAWN_HELPER;
     return path;
 }
 
@@ -941,7 +933,7 @@ int orphan_by_kill(int death_signal, pid_t *out_pid)
 TEST_F(Spawn, AChildDiesWithItsKilledParent)
 {
     ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
-    coil_child orphan = {-1, -1, -1, -1, -1};
+    coil_child orphan = {-1, -1, -1, -1, -1, {}};
     orphan.pidfd = orphan_by_kill(0, &orphan.pid);
     EXPECT_EQ("signal 9", reap_soon(&orphan));
 
@@ -953,7 +945,7 @@ TEST_F(Spawn, AChildDiesWithItsKilledParent)
 TEST_F(Spawn, AChildOutlivesItsKilledParentIfTold)
 {
     ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
-    coil_child orphan = {-1, -1, -1, -1, -1};
+    coil_child orphan = {-1, -1, -1, -1, -1, {}};
     orphan.pidfd = orphan_by_kill(COIL_SPAWN_OUTLIVE, &orphan.pid);
     EXPECT_FALSE(ended_within(orphan.pidfd, 100));
     kill(orphan.pid, SIGINT);
@@ -1005,7 +997,7 @@ std::string lose_the_parent_before_prctl(int death_signal)
     close(tell[0]);
     close(tell[1]);
     waitpid(middle, nullptr, 0);
-    coil_child late = {late_pid, -1, -1, -1, -1};
+    coil_child late = {late_pid, -1, -1, -1, -1, {}};
     return reap(&late);
 }
 

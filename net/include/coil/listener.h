@@ -44,6 +44,12 @@ COIL_API const coil_address *coil_listener_address(const coil_listener *listener
 coil_declare(coil_stream *, coil_accept, (coil_listener *) listener);
 
 /*
+ * The same for servers: waits out the errors that pass, such as descriptors or memory running out. An
+ * error pointer is one that stays.
+ */
+coil_declare(coil_stream *, coil_accept_patiently, (coil_listener *) listener);
+
+/*
  * Run `handler(stream)` as a task for every connection; the handler closes its stream. Its failure ends
  * that connection only. When descriptors or memory run out, accepting pauses a little. Ends only with
  * an error of accept(2) that will not pass, or by cancellation; the connections are cancelled first.

@@ -86,6 +86,15 @@ coil_declare(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes);
 /* shutdown(2) of our side: the peer reads the end of the stream. */
 coil_declare(int, coil_stream_shutdown, (coil_stream *) stream);
 
+/* Bytes that have arrived and that the next read gives without waiting, at least. */
+COIL_API size_t coil_stream_unread(const coil_stream *stream);
+
+/*
+ * Put back what was read last, as if it had not been: `slice` becomes empty. For parsers that peek.
+ * -ENOMEM: the slice is released, and its bytes are lost.
+ */
+COIL_API int coil_stream_unread_again(coil_stream *stream, coil_slice *slice);
+
 /* The descriptor; a direct one has the bit COIL_DIRECT. Still the stream's. */
 COIL_API int coil_stream_fd(const coil_stream *stream);
 

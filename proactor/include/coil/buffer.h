@@ -54,6 +54,13 @@ static inline void coil_slice_consume(coil_slice *slice, int64_t size_bytes)
 /* The first `size_bytes`, as a slice of its own; `slice` keeps the rest. No copy. */
 COIL_API COIL_MUST_USE coil_slice coil_slice_split(coil_slice *slice, int64_t size_bytes);
 
+/* Does `more` lie directly behind `slice`, in the same buffer? */
+static inline bool coil_slice_continues(const coil_slice *slice, const coil_slice *more)
+{
+    return slice->buffer != NULL && slice->buffer == more->buffer &&
+            slice->bytes + slice->size_bytes == more->bytes;
+}
+
 /*
  * Put the bytes of `more` behind those of `slice`, in one piece, and release it. Copies unless one of
  * them is empty; memory grows in proportion to the bytes. -ENOMEM: `slice` is as before, and `more`

@@ -141,6 +141,13 @@ struct coil_spawn_plan {
     const coil_spawn_identity *run_as; /* NULL: as the parent. */
 };
 
+/* How a child has ended: see coil/child.h. */
+typedef struct coil_exit {
+    bool ended;
+    bool signaled; /* Killed by a signal, */
+    int code;      /* which is this; else the exit status. */
+} coil_exit;
+
 /*
  * A child that was started. The fds are close-on-exec and blocking, which is what io_uring wants.
  * Each can be taken out by storing -1 in its place.
@@ -151,6 +158,7 @@ struct coil_child {
     int stdin_fd;  /* Writes to the child's stdin; -1 unless .in is COIL_STDIO_PIPE. */
     int stdout_fd; /* Reads its stdout; -1 unless .out is COIL_STDIO_PIPE. */
     int stderr_fd; /* Reads its stderr; -1 unless .err is COIL_STDIO_PIPE. */
+    coil_exit exit;
 };
 
 /* Where a spawn failed. The child's stages are passed in this order. */
