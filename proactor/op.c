@@ -107,22 +107,25 @@ void op_cancel(coil_op *op)
         coil_list_append(&loop->cancels, &op->link);
 }
 
+/* Submit the ops of `list`, each by `submit_one`, until the queue is full. True if none is left. */
+static bool drain(coil_loop *loop, coil_list *list,
+        void (*submit_one)(coil_op *op, struct io_uring_sqe *sqe))
+{
+    while (!coil_list_empty(list)) {
+        struct io_uring_sqe *sqe = ring_next(&loop->ring);
+        if (sqe == NULL)
+            return false;
+        coil_list *first = list->next;
+        coil_list_remove(first);
+        submit_one(coil_container_of(first, coil_op, link), sqe);
+    }
+    return true;
+}
+
 void op_drain(coil_loop *loop)
 {
-    struct io_uring_sqe *sqe;
-
-    while (!coil_list_empty(&loop->cancels)) {
-        if ((sqe = ring_next(&loop->ring)) == NULL)
-            return;
-        coil_list *link = coil_list_take_first(&loop->cancels);
-        submit_cancel(coil_container_of(link, coil_op, link), sqe);
-    }
-    while (!coil_list_empty(&loop->backlog)) {
-        if ((sqe = ring_next(&loop->ring)) == NULL)
-            return;
-        coil_list *link = coil_list_take_first(&loop->backlog);
-        submit(coil_container_of(link, coil_op, link), sqe);
-    }
+    if (drain(loop, &loop->cancels, submit_cancel))
+        (void)drain(loop, &loop->backlog, submit);
 }
 
 void op_complete(coil_loop *loop, const struct io_uring_cqe *cqe)
