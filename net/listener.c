@@ -9,7 +9,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/un.h>
 
 struct coil_listener {
     coil_acceptor *acceptor;
@@ -19,17 +18,6 @@ struct coil_listener {
 
 /* How long to leave the kernel alone that has run out of something. */
 static const coil_duration pause_ns = 50 * 1000 * 1000;
-
-static bool is_path(const coil_address *address)
-{
-    return address->storage.ss_family == AF_UNIX &&
-            ((const struct sockaddr_un *)(const void *)&address->storage)->sun_path[0] != '\0';
-}
-
-static const char *path_of(const coil_address *address)
-{
-    return ((const struct sockaddr_un *)(const void *)&address->storage)->sun_path;
-}
 
 static void set_option(int fd, int level, int option, int value)
 {
@@ -57,17 +45,17 @@ static bool is_stale(const coil_address *address)
     if (fd < 0)
         return false;
     int rc = coil_kernel_connect_now(
-            fd, (const struct sockaddr *)&address->storage, address->size_bytes);
+            fd, &address->socket, address->size_bytes);
     (void)coil_kernel_close(fd);
     return rc == -ECONNREFUSED;
 }
 
 static int bind_to(int fd, const coil_address *address)
 {
-    const struct sockaddr *name = (const struct sockaddr *)&address->storage;
+    const struct sockaddr *name = &address->socket;
     int rc = coil_kernel_bind(fd, name, address->size_bytes);
-    if (rc == -EADDRINUSE && is_path(address) && is_stale(address)) {
-        (void)coil_kernel_unlink(path_of(address));
+    if (rc == -EADDRINUSE && coil_address_path(address) != NULL && is_stale(address)) {
+        (void)coil_kernel_unlink(coil_address_path(address));
         rc = coil_kernel_bind(fd, name, address->size_bytes);
     }
     return rc;
@@ -83,10 +71,10 @@ static int open_socket(coil_address *address, const coil_listen_options *options
     int rc = bind_to(fd, address);
     if (rc == 0)
         rc = coil_kernel_listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN);
-    if (rc == 0 && !is_path(address)) {
+    if (rc == 0 && coil_address_path(address) == NULL) {
         address->size_bytes = sizeof(address->storage);
         rc = coil_kernel_getsockname(
-                fd, (struct sockaddr *)&address->storage, &address->size_bytes);
+                fd, &address->socket, &address->size_bytes);
     }
     if (rc < 0) {
         (void)coil_kernel_close(fd);
@@ -133,8 +121,9 @@ void coil_listener_close(coil_listener *listener)
 {
     if (listener == NULL)
         return;
-    if (is_path(&listener->address))
-        (void)coil_kernel_unlink(path_of(&listener->address));
+    const char *path = coil_address_path(&listener->address);
+    if (path != NULL)
+        (void)coil_kernel_unlink(path);
     coil_acceptor_close(listener->acceptor);
     free(listener);
 }

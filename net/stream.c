@@ -110,7 +110,7 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
         (void)coil_kernel_setsockopt(my->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     coil_await(my->rc,
             coil_connect_fd(
-                    my->fd, (const struct sockaddr *)&my->to.storage, my->to.size_bytes));
+                    my->fd, &my->to.socket, my->to.size_bytes));
     if (my->rc == 0) {
         my->rc = coil_stream_create(my->fd, COIL_RECEIVE_SOCKET, &my->stream);
         my->fd = -1;

@@ -145,23 +145,19 @@ static int protocol_error(connection *peer, int error, const char *what)
     return error;
 }
 
-/*
- * The next frame, into peer->frame. Replies leave before we wait. Result: 1; 0 when the peer has ended
- * the connection, or been idle for too long.
- */
-coil_async(int, next_frame, (connection *) peer)
+/* The size of the next frame; 0 when the peer has ended the connection, or been idle too long. */
+coil_async(int, read_header, (connection *) peer)
 {
-    coil_vars (int size; coil_slice header);
-    coil_thrift_server *server = peer->server;
+    coil_vars (coil_slice header; int size);
+    coil_duration idle_limit = peer->server->idle_limit;
     char what[WHAT_BYTES];
 
-    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->peer) < FRAME_HEADER_BYTES)
-        coil_attempt(flush(peer));
-    if (server->idle_limit > 0 && coil_stream_unread(peer->peer) == 0)
-        coil_await(my->header, coil_within(peer->server->idle_limit,
-                                       coil_read_block(peer->peer, FRAME_HEADER_BYTES)));
-    else
+    if (idle_limit > 0 && coil_stream_unread(peer->peer) == 0) {
+        coil_await(my->header,
+                coil_within(idle_limit, coil_read_block(peer->peer, FRAME_HEADER_BYTES)));
+    } else {
         coil_await(my->header, coil_read_block(peer->peer, FRAME_HEADER_BYTES));
+    }
     if (my->header.size_bytes == -ETIME)
         return 0;
     if (my->header.size_bytes <= 0)
@@ -169,12 +165,27 @@ coil_async(int, next_frame, (connection *) peer)
 
     const uint8_t *first = (const uint8_t *)my->header.bytes;
     my->size = coil_thrift_frame_size(first, peer->server->limits);
-    if (my->size < 0)
+    if (my->size < 0) {
         (void)coil_thrift_frame_what(first, peer->server->limits, what, sizeof(what));
+        (void)protocol_error(peer, my->size, what);
+    }
     coil_slice_release(&my->header);
-    if (my->size < 0)
-        return protocol_error(peer, my->size, what);
+    return my->size;
+}
 
+/*
+ * The next frame, into peer->frame. Replies leave before we wait. Result: 1; 0 when the peer has ended
+ * the connection, or been idle for too long.
+ */
+coil_async(int, next_frame, (connection *) peer)
+{
+    coil_vars (int size);
+
+    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->peer) < FRAME_HEADER_BYTES)
+        coil_attempt(flush(peer));
+    coil_attempt(my->size, read_header(peer));
+    if (my->size == 0)
+        return 0;
     if (coil_stream_unread(peer->peer) >= (size_t)my->size) {
         coil_await(peer->frame, coil_read_block(peer->peer, (size_t)my->size));
     } else {

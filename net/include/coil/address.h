@@ -21,7 +21,10 @@ COIL_BEGIN_DECLS
 enum { COIL_ADDRESS_TEXT_BYTES = 128 };
 
 typedef struct coil_address {
-    struct sockaddr_storage storage;
+    union {
+        struct sockaddr socket; /* For system calls. */
+        struct sockaddr_storage storage;
+    };
     socklen_t size_bytes;
 } coil_address;
 
@@ -38,6 +41,9 @@ COIL_API const char *coil_address_format(
 
 /* The port of an IP address; 0 for any other. */
 COIL_API uint16_t coil_address_port(const coil_address *address);
+
+/* The path of a unix socket that has one; NULL for any other address. */
+COIL_API const char *coil_address_path(const coil_address *address);
 
 COIL_END_DECLS
 
