@@ -58,8 +58,7 @@ static void kernel_close(int fd)
         (void)close(fd);
 }
 
-/* Not sigprocmask(): libc would leave out the signals it uses between threads, with handlers too.
- */
+/* sigprocmask() would leave out the signals by which libc talks to its threads: handlers, too. */
 static uint64_t kernel_block_signals(void)
 {
     const uint64_t all = UINT64_MAX;
@@ -73,8 +72,7 @@ static void kernel_restore_signals(uint64_t mask)
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0L, sizeof(mask));
 }
 
-/* ThreadSanitizer takes every clone() for a fork(), and ruins its own state when memory is shared.
- */
+/* ThreadSanitizer takes a clone() for a fork(), and ruins its own state when memory is shared. */
 #if defined __SANITIZE_THREAD__
 #define THREAD_SANITIZER 1
 #elif defined __has_feature
@@ -100,10 +98,10 @@ static pid_t kernel_clone(spawn_job *job, int *out_pidfd)
 }
 
 /* It has called exit or is about to; somebody else may be faster. */
-static void kernel_reap(pid_t pid)
+static void kernel_reap(int pidfd)
 {
     siginfo_t unused;
-    while (waitid(P_PID, (id_t)pid, &unused, WEXITED) < 0 && errno == EINTR)
+    while (waitid(P_PIDFD, (id_t)pidfd, &unused, WEXITED) < 0 && errno == EINTR)
         continue;
 }
 
@@ -276,7 +274,7 @@ static pid_t run_job(spawn_job *job, const spawn_pipes *pipes, int *out_pidfd)
         return pid;
     }
     if (job->report.stage != COIL_SPAWN_STAGE_NONE) {
-        kernel_reap(pid);
+        kernel_reap(pidfd);
         kernel_close(pidfd);
         return job->report.error;
     }

@@ -41,12 +41,10 @@ struct spawn_job {
     int moved_source[COIL_SPAWN_FDS_MAX]; /* plan->fds[i].parent_fd, out of the targets' way. */
 };
 
-/* The child's whole life before the exec; `argument` is a spawn_job. The type is that of clone(2).
- */
+/* The child's whole life before exec; `argument` is a spawn_job. The type is that of clone(2). */
 int coil_spawn_child_main(void *argument);
 
-/* Fill *out_error. `path` is what was given to exec, or the best find of a search without success.
- */
+/* Fill *out_error. `path` is what was given to exec, or the best find of a search in vain. */
 void coil_spawn_explain(const coil_spawn_plan *plan, const char *path, const spawn_report *report,
         coil_spawn_error *out_error);
 

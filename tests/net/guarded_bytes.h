@@ -14,20 +14,19 @@
 class GuardedBytes
 {
 public:
-    explicit GuardedBytes(const std::string &content) : size_(content.size())
+    explicit GuardedBytes(const std::string &content)
     {
         size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-        size_t usable = (size_ + page - 1) / page * page;
-        mapped_ = usable + page;
-        void *start =
-                mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        capacity_ = (content.size() + page - 1) / page * page;
+        void *start = mmap(nullptr, capacity_ + page, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (start == MAP_FAILED)
             abort();
         start_ = static_cast<uint8_t *>(start);
-        if (mprotect(start_ + usable, page, PROT_NONE) != 0)
+        if (mprotect(start_ + capacity_, page, PROT_NONE) != 0)
             abort();
-        bytes_ = start_ + usable - size_;
-        memcpy(bytes_, content.data(), size_);
+        mapped_ = capacity_ + page;
+        assign(content);
     }
     ~GuardedBytes()
     {
@@ -35,6 +34,16 @@ public:
     }
     GuardedBytes(const GuardedBytes &) = delete;
     GuardedBytes &operator=(const GuardedBytes &) = delete;
+
+    /* Other content, which must fit into the pages of the first. */
+    void assign(const std::string &content)
+    {
+        if (content.size() > capacity_)
+            abort();
+        size_ = content.size();
+        bytes_ = start_ + capacity_ - size_;
+        memcpy(bytes_, content.data(), size_);
+    }
 
     const uint8_t *bytes() const
     {
@@ -46,8 +55,9 @@ public:
     }
 
 private:
-    size_t size_;
+    size_t capacity_;
     size_t mapped_ = 0;
+    size_t size_ = 0;
     uint8_t *start_ = nullptr;
     uint8_t *bytes_ = nullptr;
 };

@@ -285,8 +285,11 @@ TEST_F(Spawn, TheChildHasAPidfdThatTellsItsEnd)
     EXPECT_EQ("signal 15", reap_soon(&child));
 }
 
-TEST_F(Spawn, ErrnoIsLeftAlone)
+TEST_F(Spawn, ErrnoAndTheSignalMaskAreLeftAlone)
 {
+    uint64_t before = 0;
+    uint64_t after = 1;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, &before, sizeof(before));
     Strings arguments = {"helper", "exit", "0"};
     errno = EXDEV;
     EXPECT_EQ("exit 0", run(plan_for(arguments)).end);
@@ -297,6 +300,8 @@ TEST_F(Spawn, ErrnoIsLeftAlone)
     plan.program = "/nowhere";
     EXPECT_EQ(-ENOENT, coil_child_spawn(&plan, &child, nullptr));
     EXPECT_EQ(EXDEV, errno);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, &after, sizeof(after));
+    EXPECT_EQ(before, after);
 }
 
 TEST_F(Spawn, ArgumentsArriveUnchanged)

@@ -15,6 +15,7 @@
 #include <coil/fb303.h>
 #include <coil/group.h>
 #include <coil/io.h>
+#include <coil/kernel.h>
 #include <coil/list.h>
 #include <coil/listener.h>
 #include <coil/loop.h>
