@@ -32,6 +32,12 @@ coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call)
     return call->writer;
 }
 
+void coil_thrift_no_reply(coil_thrift_call *call)
+{
+    COIL_CHECK(!call->replying);
+    call->message.type = COIL_THRIFT_ONEWAY;
+}
+
 /* --------------------------------------------------------------------------------- methods -- */
 
 static bool find_in(coil_thrift_service *service, coil_thrift_text name, coil_thrift_call *call)

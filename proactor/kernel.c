@@ -107,6 +107,13 @@ coil_time coil_kernel_now(void)
     return (coil_time)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int64_t coil_kernel_time_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec;
+}
+
 int coil_kernel_random(void *bytes, size_t size_bytes)
 {
     return checked(getrandom(bytes, size_bytes, GRND_NONBLOCK));

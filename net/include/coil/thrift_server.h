@@ -97,6 +97,13 @@ struct coil_thrift_server {
 COIL_API coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call);
 
 /*
+ * The method is a oneway one: send no reply, and no exception either, even if the peer has sent a CALL,
+ * as clients before Thrift 0.9.3 do. To be called instead of coil_thrift_reply(); a message that says
+ * ONEWAY is never answered anyway.
+ */
+COIL_API void coil_thrift_no_reply(coil_thrift_call *call);
+
+/*
  * Serve every connection of the listener. Ends with an error of accept(2) that stays, or by
  * cancellation, which closes all connections.
  */

@@ -25,6 +25,9 @@ COIL_BEGIN_DECLS
 /* CLOCK_MONOTONIC. */
 COIL_API coil_time coil_kernel_now(void);
 
+/* CLOCK_REALTIME, in seconds since 1970: a date, to be shown. It may jump. */
+COIL_API int64_t coil_kernel_time_s(void);
+
 /* getrandom(2), without blocking. */
 COIL_API int coil_kernel_random(void *bytes, size_t size_bytes);
 
