@@ -444,7 +444,7 @@ TEST_F(Group, SpawnResultStoresAnInteger)
     EXPECT_EQ(-7, results[0]);
     EXPECT_EQ(5000000000, results[1]);
     EXPECT_EQ(0, results[2]) << "what has no status has no error";
-    EXPECT_EQ(0, results[3]);
+    EXPECT_STREQ("text", reinterpret_cast<const char *>(results[3])) << "as pointers do";
 }
 
 TEST_F(Group, SpawnResultOfACancelledTask)
