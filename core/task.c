@@ -123,10 +123,10 @@ void coil_frame_set_result(coil_frame *frame, int64_t value)
     char *result = (char *)frame + fn->result_at;
 
     memset(result, 0, fn->result_bytes);
-    if (fn->result_is_integer && fn->result_bytes == sizeof(int32_t)) {
+    if (fn->result_is_scalar && fn->result_bytes == sizeof(int32_t)) {
         int32_t narrow = (int32_t)value;
         memcpy(result, &narrow, sizeof(narrow));
-    } else if ((fn->result_is_integer && fn->result_bytes == sizeof(value)) ||
+    } else if ((fn->result_is_scalar && fn->result_bytes == sizeof(value)) ||
             fn->result_bytes >= 2 * sizeof(value)) {
         memcpy(result, &value, sizeof(value));
     }
@@ -139,11 +139,11 @@ int64_t coil_frame_result(const coil_frame *frame)
     int64_t wide = 0;
     int32_t narrow = 0;
 
-    if (fn->result_is_integer && fn->result_bytes == sizeof(narrow)) {
+    if (fn->result_is_scalar && fn->result_bytes == sizeof(narrow)) {
         memcpy(&narrow, result, sizeof(narrow));
         return narrow;
     }
-    if ((fn->result_is_integer && fn->result_bytes == sizeof(wide)) ||
+    if ((fn->result_is_scalar && fn->result_bytes == sizeof(wide)) ||
             fn->result_bytes >= 2 * sizeof(wide))
         memcpy(&wide, result, sizeof(wide));
     return wide;

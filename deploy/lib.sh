@@ -5,26 +5,42 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly LOGS=$PWD/build/logs
 mkdir -p "$LOGS"
 
-seconds_since() # <microseconds>
+seconds_since() # <EPOCHREALTIME>
 {
-    local now=${EPOCHREALTIME/[.,]/}
-    printf '%d.%d' $(((now - $1) / 1000000)) $(((now - $1) / 100000 % 10))
+    local tenths=$(((${EPOCHREALTIME/[.,]/} - ${1/[.,]/}) / 100000))
+    printf '%d.%d' $((tenths / 10)) $((tenths % 10))
 }
 
-# Run a command into build/logs/<name>.log and say how it went and how long it took. Returns its
-# status. Do not call it as a condition: bash would then ignore errors inside shell functions.
+# What went wrong, without what went right.
+log_tail() # <log>
+{
+    grep -vE '^ *Start +[0-9]+:|  Passed  |^\[[0-9]+/[0-9]+\] (Building|Linking|Re-check)|warnings? generated' "$1" |
+        tail -n 60 | sed 's/^/    | /' || true
+}
+
+# Run a command into build/logs/<name>.log and say how it went and how long it took; its status is in
+# STATUS. It returns 0 whatever comes, because bash ignores errors inside a function whose status
+# somebody looks at.
 logged() # <name> <command...>
 {
-    local name=$1 start=${EPOCHREALTIME/[.,]/} status=0 verdict=ok
-    local log=$LOGS/${name// /-}.log
+    local name=$1 log=$LOGS/${1// /-}.log start=$EPOCHREALTIME
     shift
+    printf '%-20s ' "$name"
     set +e
     (set -e; "$@") >"$log" 2>&1 </dev/null
-    status=$?
+    STATUS=$?
     set -e
-    [[ $status == 0 ]] || verdict=FAILED
-    [[ $status == 0 ]] || tail -n 40 "$log" | sed 's/^/    | /'
-    elapsed=$(seconds_since "$start")
-    printf '%-6s  %-22s %8s s\n' "$verdict" "$name" "$elapsed"
-    return $status
+    if [[ $STATUS == 0 ]]; then
+        printf 'ok     %8s s\n' "$(seconds_since "$start")"
+    else
+        printf 'FAILED %8s s   %s\n' "$(seconds_since "$start")" "${log#"$PWD/"}"
+        log_tail "$log"
+    fi
+}
+
+# The same, for a step without which the rest makes no sense.
+required() # <name> <command...>
+{
+    logged "$@"
+    [[ $STATUS == 0 ]] || exit 1
 }

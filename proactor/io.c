@@ -13,7 +13,7 @@ static unsigned clamp(size_t size_bytes)
 
 /* ------------------------------------------------------------------------ any descriptor -- */
 
-static void prepare_read(op *op, struct io_uring_sqe *sqe)
+static void prepare_read(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_read__args *a = OP_ARGUMENTS(coil_read, op);
     io_uring_prep_read(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)-1);
@@ -21,7 +21,7 @@ static void prepare_read(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_read, prepare_read);
 
-static void prepare_write(op *op, struct io_uring_sqe *sqe)
+static void prepare_write(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_write__args *a = OP_ARGUMENTS(coil_write, op);
     io_uring_prep_write(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)-1);
@@ -29,7 +29,7 @@ static void prepare_write(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_write, prepare_write);
 
-static void prepare_pread(op *op, struct io_uring_sqe *sqe)
+static void prepare_pread(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_pread__args *a = OP_ARGUMENTS(coil_pread, op);
     io_uring_prep_read(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)a->offset);
@@ -37,7 +37,7 @@ static void prepare_pread(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_pread, prepare_pread);
 
-static void prepare_pwrite(op *op, struct io_uring_sqe *sqe)
+static void prepare_pwrite(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_pwrite__args *a = OP_ARGUMENTS(coil_pwrite, op);
     io_uring_prep_write(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)a->offset);
@@ -45,7 +45,7 @@ static void prepare_pwrite(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_pwrite, prepare_pwrite);
 
-static void prepare_readv(op *op, struct io_uring_sqe *sqe)
+static void prepare_readv(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_readv__args *a = OP_ARGUMENTS(coil_readv, op);
     io_uring_prep_readv(sqe, 0, a->parts, a->count, (uint64_t)a->offset);
@@ -53,7 +53,7 @@ static void prepare_readv(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_readv, prepare_readv);
 
-static void prepare_writev(op *op, struct io_uring_sqe *sqe)
+static void prepare_writev(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_writev__args *a = OP_ARGUMENTS(coil_writev, op);
     io_uring_prep_writev(sqe, 0, a->parts, a->count, (uint64_t)a->offset);
@@ -61,7 +61,7 @@ static void prepare_writev(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_writev, prepare_writev);
 
-static void prepare_poll(op *op, struct io_uring_sqe *sqe)
+static void prepare_poll(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_poll__args *a = OP_ARGUMENTS(coil_poll, op);
     io_uring_prep_poll_add(sqe, 0, (unsigned short)a->events);
@@ -69,7 +69,7 @@ static void prepare_poll(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_poll, prepare_poll);
 
-static void prepare_splice(op *op, struct io_uring_sqe *sqe)
+static void prepare_splice(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_splice__args *a = OP_ARGUMENTS(coil_splice, op);
     unsigned flags = a->flags;
@@ -81,7 +81,7 @@ static void prepare_splice(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_splice, prepare_splice);
 
-static void prepare_close(op *op, struct io_uring_sqe *sqe)
+static void prepare_close(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_close__args *a = OP_ARGUMENTS(coil_close, op);
     if (coil_fd_is_direct(a->fd))
@@ -91,7 +91,7 @@ static void prepare_close(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_close, prepare_close);
 
-static void prepare_install(op *op, struct io_uring_sqe *sqe)
+static void prepare_install(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_install__args *a = OP_ARGUMENTS(coil_install, op);
     io_uring_prep_fixed_fd_install(sqe, a->direct & ~COIL_DIRECT, 0);
@@ -100,7 +100,7 @@ OP_LEAF(coil_install, prepare_install);
 
 /* ------------------------------------------------------------------------------- sockets -- */
 
-static void prepare_recv(op *op, struct io_uring_sqe *sqe)
+static void prepare_recv(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_recv__args *a = OP_ARGUMENTS(coil_recv, op);
     io_uring_prep_recv(sqe, 0, a->bytes, clamp(a->size_bytes), a->flags);
@@ -108,7 +108,7 @@ static void prepare_recv(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_recv, prepare_recv);
 
-static void prepare_send(op *op, struct io_uring_sqe *sqe)
+static void prepare_send(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_send__args *a = OP_ARGUMENTS(coil_send, op);
     io_uring_prep_send(sqe, 0, a->bytes, clamp(a->size_bytes), a->flags | MSG_NOSIGNAL);
@@ -116,7 +116,7 @@ static void prepare_send(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_send, prepare_send);
 
-static void prepare_recvmsg(op *op, struct io_uring_sqe *sqe)
+static void prepare_recvmsg(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_recvmsg__args *a = OP_ARGUMENTS(coil_recvmsg, op);
     io_uring_prep_recvmsg(sqe, 0, a->message, (unsigned)a->flags);
@@ -124,7 +124,7 @@ static void prepare_recvmsg(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_recvmsg, prepare_recvmsg);
 
-static void prepare_sendmsg(op *op, struct io_uring_sqe *sqe)
+static void prepare_sendmsg(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_sendmsg__args *a = OP_ARGUMENTS(coil_sendmsg, op);
     io_uring_prep_sendmsg(sqe, 0, a->message, (unsigned)a->flags | MSG_NOSIGNAL);
@@ -132,7 +132,7 @@ static void prepare_sendmsg(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_sendmsg, prepare_sendmsg);
 
-static void prepare_accept(op *op, struct io_uring_sqe *sqe)
+static void prepare_accept(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_accept_fd__args *a = OP_ARGUMENTS(coil_accept_fd, op);
     io_uring_prep_accept(sqe, 0, a->address, a->address_bytes, SOCK_CLOEXEC);
@@ -140,7 +140,7 @@ static void prepare_accept(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_accept_fd, prepare_accept);
 
-static void prepare_connect(op *op, struct io_uring_sqe *sqe)
+static void prepare_connect(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_connect_fd__args *a = OP_ARGUMENTS(coil_connect_fd, op);
     io_uring_prep_connect(sqe, 0, a->address, a->address_bytes);
@@ -148,7 +148,7 @@ static void prepare_connect(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_connect_fd, prepare_connect);
 
-static void prepare_shutdown(op *op, struct io_uring_sqe *sqe)
+static void prepare_shutdown(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_shutdown__args *a = OP_ARGUMENTS(coil_shutdown, op);
     io_uring_prep_shutdown(sqe, 0, a->how);
@@ -158,14 +158,14 @@ OP_LEAF(coil_shutdown, prepare_shutdown);
 
 /* --------------------------------------------------------------------------------- files -- */
 
-static void prepare_openat(op *op, struct io_uring_sqe *sqe)
+static void prepare_openat(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_openat__args *a = OP_ARGUMENTS(coil_openat, op);
     io_uring_prep_openat(sqe, a->directory, a->path, a->flags | O_CLOEXEC, a->mode);
 }
 OP_LEAF(coil_openat, prepare_openat);
 
-static void prepare_fsync(op *op, struct io_uring_sqe *sqe)
+static void prepare_fsync(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_fsync__args *a = OP_ARGUMENTS(coil_fsync, op);
     io_uring_prep_fsync(sqe, 0, a->data_only ? IORING_FSYNC_DATASYNC : 0);
@@ -173,7 +173,7 @@ static void prepare_fsync(op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_fsync, prepare_fsync);
 
-static void prepare_statx(op *op, struct io_uring_sqe *sqe)
+static void prepare_statx(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_statx__args *a = OP_ARGUMENTS(coil_statx, op);
     io_uring_prep_statx(sqe, a->directory, a->path, a->flags, a->mask, a->out_status);
@@ -182,7 +182,7 @@ OP_LEAF(coil_statx, prepare_statx);
 
 /* ----------------------------------------------------------------------------- processes -- */
 
-static void prepare_waitid(op *op, struct io_uring_sqe *sqe)
+static void prepare_waitid(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_waitid__args *a = OP_ARGUMENTS(coil_waitid, op);
     io_uring_prep_waitid(sqe, a->type, a->id, a->out_status, a->options, 0);

@@ -46,10 +46,10 @@ int coil_kernel_ring_setup(
 }
 
 int coil_kernel_ring_enter(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
-        unsigned flags, const void *argument, size_t argument_bytes)
+        unsigned flags, void *argument, size_t argument_bytes)
 {
     return io_uring_enter2((unsigned)ring->enter_ring_fd, to_submit, min_complete,
-            flags | IORING_ENTER_REGISTERED_RING, (sigset_t *)argument, argument_bytes);
+            flags | IORING_ENTER_REGISTERED_RING, argument, argument_bytes);
 }
 
 int coil_kernel_ring_register(
@@ -107,6 +107,13 @@ coil_time coil_kernel_now(void)
     return (coil_time)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int64_t coil_kernel_time_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec;
+}
+
 int coil_kernel_random(void *bytes, size_t size_bytes)
 {
     return checked(getrandom(bytes, size_bytes, GRND_NONBLOCK));
@@ -127,6 +134,11 @@ int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_byte
 int coil_kernel_listen(int fd, int backlog)
 {
     return checked(listen(fd, backlog));
+}
+
+int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t size_bytes)
+{
+    return checked(connect(fd, address, size_bytes));
 }
 
 int coil_kernel_setsockopt(int fd, int level, int option, const void *value, socklen_t size_bytes)

@@ -25,7 +25,7 @@ int coil_kernel_ring_setup(
 
 /* io_uring_enter(2). The number of submitted entries, or -errno. */
 int coil_kernel_ring_enter(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
-        unsigned flags, const void *argument, size_t argument_bytes);
+        unsigned flags, void *argument, size_t argument_bytes);
 
 /* io_uring_register(2). 0, a count, or -errno. */
 int coil_kernel_ring_register(

@@ -15,7 +15,7 @@ static __thread coil_loop *current;
 
 /* ----------------------------------------------------------------------- other threads -- */
 
-static void wake_prepare(op *op, struct io_uring_sqe *sqe)
+static void wake_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_read(sqe, op->loop->wake_fd, &op->loop->wakeups, sizeof(uint64_t), 0);
 }
@@ -38,7 +38,7 @@ static void run_posted(coil_loop *loop)
     }
 }
 
-static void wake_complete(op *op, int32_t result, uint32_t flags)
+static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     if (result != -ECANCELED)

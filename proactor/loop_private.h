@@ -12,7 +12,7 @@ typedef struct buffer_pool buffer_pool;
 
 struct coil_loop {
     coil_sched sched;
-    ring ring;
+    coil_ring ring;
     size_t pending_count; /* Started operations without their final completion. */
     size_t service_count; /* Of these, the loop's own: they keep nobody running. */
     uint16_t generation;
@@ -23,7 +23,7 @@ struct coil_loop {
     coil_post *posted; /* Newest first. Written by any thread. */
     int wake_fd;       /* An eventfd. */
     uint64_t wakeups;  /* What was read from it. */
-    op wake;
+    coil_op wake;
 
     coil_loop_stats stats;
 };

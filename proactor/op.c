@@ -10,19 +10,19 @@
 #define OP_TAG_MASK ((1U << OP_TAG_BITS) - 1)
 #define OP_GENERATION_MASK ((1U << OP_GENERATION_BITS) - 1)
 
-static uint64_t name_of(const op *op, unsigned tag)
+static uint64_t name_of(const coil_op *op, unsigned tag)
 {
     return (uint64_t)(uintptr_t)op << (OP_GENERATION_BITS + OP_TAG_BITS) |
             (uint64_t)op->generation << OP_TAG_BITS | tag;
 }
 
-static op *op_named(uint64_t name)
+static coil_op *op_named(uint64_t name)
 {
     /* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel carries it for us as an integer. */
-    return (op *)(uintptr_t)(name >> (OP_GENERATION_BITS + OP_TAG_BITS));
+    return (coil_op *)(uintptr_t)(name >> (OP_GENERATION_BITS + OP_TAG_BITS));
 }
 
-void op_init(op *op, const op_kind *kind, coil_loop *loop)
+void op_init(coil_op *op, const op_kind *kind, coil_loop *loop)
 {
     op->kind = kind;
     op->loop = loop;
@@ -40,14 +40,14 @@ void op_set_fd(struct io_uring_sqe *sqe, int fd)
         sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-static void submit(op *op, struct io_uring_sqe *sqe)
+static void submit(coil_op *op, struct io_uring_sqe *sqe)
 {
     op->kind->prepare(op, sqe);
     sqe->user_data = name_of(op, OP_TAG_OP);
     op->state = OP_IN_FLIGHT;
 }
 
-void op_start(op *op)
+void op_start(coil_op *op)
 {
     coil_loop *loop = op->loop;
     COIL_CHECK(!op_pending(op));
@@ -68,7 +68,7 @@ void op_start(op *op)
     loop->stats.backlogged++;
 }
 
-static void finish(op *op, int32_t result, uint32_t flags)
+static void finish(coil_op *op, int32_t result, uint32_t flags)
 {
     op->state = OP_DONE;
     op->result = result;
@@ -80,14 +80,14 @@ static void finish(op *op, int32_t result, uint32_t flags)
  * The request to cancel has no memory of its own, and nobody waits for its outcome: if it comes too
  * late, the op completes with its real result, which nobody can tell from never having asked.
  */
-static void submit_cancel(op *op, struct io_uring_sqe *sqe)
+static void submit_cancel(coil_op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_cancel64(sqe, name_of(op, OP_TAG_OP), 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     sqe->user_data = OP_TAG_CANCEL;
 }
 
-void op_cancel(op *op)
+void op_cancel(coil_op *op)
 {
     coil_loop *loop = op->loop;
 
@@ -107,22 +107,25 @@ void op_cancel(op *op)
         coil_list_append(&loop->cancels, &op->link);
 }
 
+/* Submit the ops of `list`, each by `submit_one`, until the queue is full. True if none is left. */
+static bool drain(coil_loop *loop, coil_list *list,
+        void (*submit_one)(coil_op *op, struct io_uring_sqe *sqe))
+{
+    while (!coil_list_empty(list)) {
+        struct io_uring_sqe *sqe = ring_next(&loop->ring);
+        if (sqe == NULL)
+            return false;
+        coil_list *first = list->next;
+        coil_list_remove(first);
+        submit_one(coil_container_of(first, coil_op, link), sqe);
+    }
+    return true;
+}
+
 void op_drain(coil_loop *loop)
 {
-    struct io_uring_sqe *sqe;
-
-    while (!coil_list_empty(&loop->cancels)) {
-        if ((sqe = ring_next(&loop->ring)) == NULL)
-            return;
-        coil_list *link = coil_list_take_first(&loop->cancels);
-        submit_cancel(coil_container_of(link, op, link), sqe);
-    }
-    while (!coil_list_empty(&loop->backlog)) {
-        if ((sqe = ring_next(&loop->ring)) == NULL)
-            return;
-        coil_list *link = coil_list_take_first(&loop->backlog);
-        submit(coil_container_of(link, op, link), sqe);
-    }
+    if (drain(loop, &loop->cancels, submit_cancel))
+        (void)drain(loop, &loop->backlog, submit);
 }
 
 void op_complete(coil_loop *loop, const struct io_uring_cqe *cqe)
@@ -130,7 +133,7 @@ void op_complete(coil_loop *loop, const struct io_uring_cqe *cqe)
     if ((cqe->user_data & OP_TAG_MASK) != OP_TAG_OP)
         return; /* The outcome of a cancellation. */
 
-    op *op = op_named(cqe->user_data);
+    coil_op *op = op_named(cqe->user_data);
     if (coil_unlikely(cqe->user_data != name_of(op, OP_TAG_OP) || op->state != OP_IN_FLIGHT)) {
         loop->stats.stale++;
         return;
@@ -146,7 +149,7 @@ void op_complete(coil_loop *loop, const struct io_uring_cqe *cqe)
 
 /* --------------------------------------------------------------------------------- leaves -- */
 
-void op_leaf_complete(op *op, int32_t result, uint32_t flags)
+void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)result, (void)flags;
     coil_task_wake(op->task);
@@ -156,7 +159,7 @@ void op_leaf_complete(op *op, int32_t result, uint32_t flags)
  * A worker thread that is interrupted by a cancellation reports -EINTR. Any other interruption is
  * nobody's business: the operation is started again.
  */
-static bool interrupted(op *op)
+static bool interrupted(coil_op *op)
 {
     if (op->result != -EINTR)
         return false;
@@ -173,7 +176,7 @@ coil_turn op_leaf_step(coil_task *task, coil_frame *leaf, const op_kind *kind)
     if (leaf->at == NULL) {
         if (coil_task_refuses(task))
             return coil_leave(task, leaf);
-        op *op = coil_push(task, sizeof(*op));
+        coil_op *op = coil_push(task, sizeof(*op));
         op_init(op, kind, coil_loop_of(task));
         op->task = task;
         op->leaf = leaf;
@@ -182,7 +185,7 @@ coil_turn op_leaf_step(coil_task *task, coil_frame *leaf, const op_kind *kind)
         return coil_leaf_suspend(leaf);
     }
 
-    op *op = leaf->vars;
+    coil_op *op = leaf->vars;
     COIL_CHECK(op->state == OP_DONE);
     if (coil_unlikely(interrupted(op)))
         return COIL_WAIT;

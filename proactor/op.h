@@ -19,19 +19,19 @@
 
 #include <liburing.h>
 
-typedef struct op op;
+typedef struct coil_op coil_op;
 typedef struct coil_loop coil_loop;
 
 /* What is special about an operation. One constant each. */
 typedef struct op_kind {
     const char *name;
-    void (*prepare)(op *op, struct io_uring_sqe *sqe); /* Fill in the request. */
-    void (*complete)(op *op, int32_t result, uint32_t flags);
+    void (*prepare)(coil_op *op, struct io_uring_sqe *sqe); /* Fill in the request. */
+    void (*complete)(coil_op *op, int32_t result, uint32_t flags);
 } op_kind;
 
 typedef enum op_state { OP_IDLE, OP_BACKLOG, OP_IN_FLIGHT, OP_DONE } op_state;
 
-struct op {
+struct coil_op {
     const op_kind *kind;
     coil_loop *loop;
     coil_task *task;   /* Leaves: whom to wake, */
@@ -43,20 +43,20 @@ struct op {
     bool cancelled; /* We have asked for it. */
 };
 
-static_assert(sizeof(op) == 56, "an op fits in one cache line");
+static_assert(sizeof(coil_op) <= 64, "an op fits in one cache line");
 
 enum { OP_TAG_OP = 0, OP_TAG_CANCEL = 1, OP_TAG_BITS = 2, OP_GENERATION_BITS = 14 };
 
-void op_init(op *op, const op_kind *kind, coil_loop *loop);
+void op_init(coil_op *op, const op_kind *kind, coil_loop *loop);
 
 /* From IDLE or DONE. */
-void op_start(op *op);
+void op_start(coil_op *op);
 
 /* Ask for an early end. Idempotent; ignored unless started. An op in the backlog ends here and now. */
-void op_cancel(op *op);
+void op_cancel(coil_op *op);
 
 /* Is it the kernel's, or on the way there? */
-static inline bool op_pending(const op *op)
+static inline bool op_pending(const coil_op *op)
 {
     return op->state == OP_BACKLOG || op->state == OP_IN_FLIGHT;
 }
@@ -71,7 +71,7 @@ void op_drain(coil_loop *loop);
 
 coil_turn op_leaf_step(coil_task *task, coil_frame *leaf, const op_kind *kind);
 void op_leaf_cancel(coil_task *task, coil_frame *leaf);
-void op_leaf_complete(op *op, int32_t result, uint32_t flags);
+void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags);
 
 /* Define the awaitable `name` as one operation that `prepare_` fills in. */
 #define OP_LEAF(name, prepare_)                                                               \

@@ -21,7 +21,7 @@ enum {
 /* ---------------------------------------------------------------------------------- setup -- */
 
 /* Memory for rings may be limited per user (RLIMIT_MEMLOCK): ask for less until we get it. */
-static int set_up_with(ring *ring, unsigned flags)
+static int set_up_with(coil_ring *ring, unsigned flags)
 {
     int rc = -ENOMEM;
     unsigned completions = RING_COMPLETIONS;
@@ -56,7 +56,7 @@ static void explain(int error, char *out_reason)
 }
 
 /* A registered wait argument saves the kernel a copy per timed wait. Since 6.13. */
-static void register_wait_region(ring *ring)
+static void register_wait_region(coil_ring *ring)
 {
     struct io_uring_region_desc region = {
             .size = WAIT_REGION_BYTES, .flags = IORING_MEM_REGION_TYPE_USER};
@@ -74,7 +74,7 @@ static void register_wait_region(ring *ring)
 }
 
 /* The table of direct descriptors is as large as that of ordinary ones. */
-static void register_direct_descriptors(ring *ring)
+static void register_direct_descriptors(coil_ring *ring)
 {
     unsigned count = coil_kernel_descriptor_limit();
     if (count > DIRECT_COUNT_MAX)
@@ -87,7 +87,7 @@ static void register_direct_descriptors(ring *ring)
     ring->direct_count = count;
 }
 
-int ring_init(ring *ring, char *out_reason)
+int ring_init(coil_ring *ring, char *out_reason)
 {
     memset(ring, 0, sizeof(*ring));
     int rc = set_up_with(ring, BASE_FLAGS | IORING_SETUP_NO_SQARRAY); /* Since 6.6. */
@@ -112,7 +112,7 @@ int ring_init(ring *ring, char *out_reason)
     return 0;
 }
 
-void ring_fini(ring *ring)
+void ring_fini(coil_ring *ring)
 {
     if (ring->uring.sq.ring_entries != 0)
         coil_kernel_ring_close(&ring->uring);
@@ -123,13 +123,13 @@ void ring_fini(ring *ring)
 
 /* ---------------------------------------------------------------------------------- enter -- */
 
-static unsigned free_entries(const ring *ring)
+static unsigned free_entries(const coil_ring *ring)
 {
     const struct io_uring_sq *sq = &ring->uring.sq;
     return sq->ring_entries - (sq->sqe_tail - __atomic_load_n(sq->khead, __ATOMIC_ACQUIRE));
 }
 
-static int enter(ring *ring, unsigned min_complete, unsigned flags, const void *argument,
+static int enter(coil_ring *ring, unsigned min_complete, unsigned flags, void *argument,
         size_t argument_bytes)
 {
     unsigned count = ring_unsubmitted(ring);
@@ -145,7 +145,7 @@ static int enter(ring *ring, unsigned min_complete, unsigned flags, const void *
     return rc;
 }
 
-struct io_uring_sqe *ring_next(ring *ring)
+struct io_uring_sqe *ring_next(coil_ring *ring)
 {
     struct io_uring_sq *sq = &ring->uring.sq;
     if (coil_unlikely(free_entries(ring) == 0)) {
@@ -158,7 +158,7 @@ struct io_uring_sqe *ring_next(ring *ring)
     return sqe;
 }
 
-static int enter_timed(ring *ring, coil_duration timeout)
+static int enter_timed(coil_ring *ring, coil_duration timeout)
 {
     struct __kernel_timespec duration = {
             .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
@@ -173,7 +173,7 @@ static int enter_timed(ring *ring, coil_duration timeout)
     return enter(ring, 1, flags, &argument, sizeof(argument));
 }
 
-int ring_enter(ring *ring, bool wait, coil_duration timeout)
+int ring_enter(coil_ring *ring, bool wait, coil_duration timeout)
 {
     int rc;
     if (!wait || timeout <= 0)

@@ -23,7 +23,7 @@ enum {
     RING_REASON_BYTES = 160,
 };
 
-typedef struct ring {
+typedef struct coil_ring {
     struct io_uring uring;
     unsigned submitted;   /* The tail that the kernel has seen. */
     unsigned enter_flags; /* For every wait. */
@@ -32,24 +32,24 @@ typedef struct ring {
     bool has_direct_descriptors;
     unsigned direct_count;
     uint64_t enter_count;
-} ring;
+} coil_ring;
 
 /* 0, or -errno with the cause in words in `out_reason` (RING_REASON_BYTES). */
-int ring_init(ring *ring, char *out_reason);
+int ring_init(coil_ring *ring, char *out_reason);
 
 /* Everything must have completed. Takes a zeroed ring. */
-void ring_fini(ring *ring);
+void ring_fini(coil_ring *ring);
 
 /* The next free submission entry, zeroed; NULL if the queue is full even after a submission. */
-struct io_uring_sqe *ring_next(ring *ring);
+struct io_uring_sqe *ring_next(coil_ring *ring);
 
-static inline unsigned ring_unsubmitted(const ring *ring)
+static inline unsigned ring_unsubmitted(const coil_ring *ring)
 {
     return ring->uring.sq.sqe_tail - ring->submitted;
 }
 
 /* Has the kernel work to do for us that only an enter gets done? */
-static inline bool ring_needs_enter(const ring *ring)
+static inline bool ring_needs_enter(const coil_ring *ring)
 {
     return (__atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED) &
                    (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
@@ -59,6 +59,6 @@ static inline bool ring_needs_enter(const ring *ring)
  * Submit everything. With `wait`, also wait for a completion, but not longer than `timeout`
  * (COIL_FOREVER: as long as it takes). 0 also if the time has passed or a signal came; else -errno.
  */
-int ring_enter(ring *ring, bool wait, coil_duration timeout);
+int ring_enter(coil_ring *ring, bool wait, coil_duration timeout);
 
 #endif

@@ -4,7 +4,8 @@ add_library(coil_flags INTERFACE)
 
 target_compile_definitions(coil_flags INTERFACE
   _GNU_SOURCE
-  COIL_SLOW_CHECKS=$<BOOL:${COIL_SLOW_CHECKS}>)
+  COIL_SLOW_CHECKS=$<BOOL:${COIL_SLOW_CHECKS}>
+  $<$<BOOL:${COIL_SLOW_CHECKS}>:COIL_STRICT>) # Without it, only -O0 re-enters at every await.
 
 target_compile_options(coil_flags INTERFACE
   -fno-common -fvisibility=hidden -fno-omit-frame-pointer -fstack-protector-strong
@@ -23,6 +24,12 @@ target_compile_options(coil_flags INTERFACE $<$<COMPILE_LANG_AND_ID:C,GNU>:
   -Werror=jump-misses-init -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wcast-align=strict
   -Wnull-dereference -Wformat-signedness -Walloc-zero -Wstrict-aliasing=2 -Warray-bounds=2
   -Wtrampolines>)
+
+# A coroutine is a struct and the function of the same name that makes it, as with stat(2). To g++
+# the function shadows a constructor; to clang++ one without parameters has an empty struct in it.
+target_compile_options(coil_flags INTERFACE
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-shadow>
+  $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-extern-c-compat>)
 
 target_compile_options(coil_flags INTERFACE $<$<COMPILE_LANG_AND_ID:C,Clang>:
   -Wconditional-uninitialized -Wcast-align -Wshorten-64-to-32 -Wcomma

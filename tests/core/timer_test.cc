@@ -109,9 +109,11 @@ void expect_consistent(const coil_timer_wheel &wheel)
     EXPECT_FALSE(wheel.advancing);
     EXPECT_TRUE(coil_list_empty(&wheel.due));
     for (unsigned level = 0; level < COIL_TIMER_LEVELS; level++) {
-        for (unsigned slot = 0; slot < COIL_TIMER_SLOTS; slot++) {
-            bool occupied = (wheel.occupied[level] >> slot & 1) != 0;
-            ASSERT_EQ(occupied, !coil_list_empty(&wheel.slots[level][slot]));
+        for (unsigned lane = 0; lane < COIL_TIMER_LANES; lane++) {
+            for (unsigned slot = 0; slot < COIL_TIMER_SLOTS; slot++) {
+                bool occupied = (wheel.occupied[level][lane] >> slot & 1) != 0;
+                ASSERT_EQ(occupied, !coil_list_empty(&wheel.slots[level][slot][lane]));
+            }
         }
     }
 }
@@ -455,7 +457,7 @@ TEST(TimerDeathTest, RefusesToBeDisarmedOnAnotherWheel)
     auto other = std::make_unique<coil_timer_wheel>();
     coil_timer_wheel_init(other.get(), 0);
     f.arm(0, coil_s(1));
-    EXPECT_DEATH(coil_timer_disarm(other.get(), f.timer(0)), "index");
+    EXPECT_DEATH(coil_timer_disarm(other.get(), f.timer(0)), "level");
     f.disarm(0);
 }
 

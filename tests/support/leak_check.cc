@@ -9,7 +9,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <system_error>
 
 /* The library's own counts; null if the test does not link the part that has them. */
 extern "C" size_t coil_debug_live_tasks(void) __attribute__((weak));
@@ -24,11 +23,11 @@ using descriptors = std::map<std::string, std::string>; /* Number to what it ref
 
 descriptors open_descriptors()
 {
+    const fs::path own_directory = fs::canonical("/proc/self/fd");
     descriptors found;
-    for (const fs::directory_entry &entry : fs::directory_iterator("/proc/self/fd")) {
-        std::error_code gone; /* The descriptor that reads the directory is in it. */
-        const fs::path target = fs::read_symlink(entry.path(), gone);
-        if (!gone && target.string().find("/proc/") != 0)
+    for (const fs::directory_entry &entry : fs::directory_iterator(own_directory)) {
+        const fs::path target = fs::read_symlink(entry.path());
+        if (target != own_directory)
             found[entry.path().filename()] = target;
     }
     return found;

@@ -38,7 +38,8 @@
  *   4. At most 8 parameters. Under C++ all variables and parameters must be trivial types.
  *   5. Two defers cannot stand on one source line.
  *   6. A result that is a struct and can fail begins with an int64_t whose negative values are errors;
- *      attempt looks there, and a deadline stores -ETIME there.
+ *      attempt looks there, and a deadline stores -ETIME there. A pointer that can fail is an error
+ *      pointer (coil/error.h) then.
  *
  * How it works: greet(fd, name) is an inline function that returns a cold coroutine by value. Awaiting
  * it pushes a frame on the task's frame stack and calls greet__step() directly; if it is done, the
@@ -48,6 +49,7 @@
 #ifndef COIL_CORO_H
 #define COIL_CORO_H
 
+#include <coil/error.h>
 #include <coil/task.h>
 
 #include <stdio.h>
@@ -121,6 +123,7 @@
 #endif
 #define COIL_IS_INTEGER_(value) (COIL_CLASS_(value) >= 1 && COIL_CLASS_(value) <= 4)
 #define COIL_IS_POINTER_(value) (COIL_CLASS_(value) == 5)
+#define COIL_IS_SCALAR_(value) (COIL_IS_INTEGER_(value) || COIL_IS_POINTER_(value))
 
 /* --------------------------------------------------------------------------- strict builds -- */
 
@@ -265,7 +268,7 @@ struct coil_result_is_nil<coil_nil> {
                 (uint16_t)offsetof(struct name##__frame, co__ret),                                 \
                 (uint16_t)sizeof(((struct name##__frame *)0)->co__ret),                            \
                 (uint16_t)offsetof(struct name##__frame, co__a),                                   \
-                COIL_IS_INTEGER_(((struct name##__frame *)0)->co__ret)                             \
+                COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret)                              \
     }
 
 #define COIL_DEFINE_(link, T, name, ...)                                                           \
@@ -364,7 +367,7 @@ struct coil_result_is_nil<coil_nil> {
 typedef int64_t coil_peeked __attribute__((may_alias));
 
 #define COIL_CAN_FAIL_(value)   \
-    (COIL_IS_INTEGER_(value) || (COIL_CLASS_(value) == 12 && sizeof(value) >= 2 * sizeof(int64_t)))
+    (COIL_IS_SCALAR_(value) || (COIL_CLASS_(value) == 12 && sizeof(value) >= 2 * sizeof(int64_t)))
 #ifdef __cplusplus
 template <class T, bool is_struct = __is_class(T)>
 struct coil_status {

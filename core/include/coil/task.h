@@ -72,7 +72,7 @@ typedef struct coil_fn {
     uint16_t result_at; /* Where in the frame the result lies. */
     uint16_t result_bytes;
     uint16_t arguments_at;
-    bool result_is_integer;
+    bool result_is_scalar; /* An integer, or a pointer. */
 } coil_fn;
 
 /* The header of every frame. */

@@ -16,6 +16,7 @@
 #include <coil/time.h>
 
 #include <signal.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -24,13 +25,17 @@ COIL_BEGIN_DECLS
 /* CLOCK_MONOTONIC. */
 COIL_API coil_time coil_kernel_now(void);
 
+/* CLOCK_REALTIME, in seconds since 1970: a date, to be shown. It may jump. */
+COIL_API int64_t coil_kernel_time_s(void);
+
 /* getrandom(2), without blocking. */
 COIL_API int coil_kernel_random(void *bytes, size_t size_bytes);
 
-/* socket(2), bind(2), listen(2), setsockopt(2), getsockopt(2), getsockname(2), getpeername(2) */
+/* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockopt(2), getsockname(2), getpeername(2) */
 COIL_API int coil_kernel_socket(int family, int type, int protocol);
 COIL_API int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_listen(int fd, int backlog);
+COIL_API int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_setsockopt(
         int fd, int level, int option, const void *value, socklen_t size_bytes);
 COIL_API int coil_kernel_getsockopt(
