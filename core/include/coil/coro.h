@@ -477,6 +477,7 @@ struct coil_status<T, true> {
             }))                                                                                    \
             break;                                                                                 \
         label:                                                                                     \
+        (void)0; /* So that the first of them can be a declaration. */                             \
         __VA_ARGS__;                                                                               \
         return COIL_SUSPENDED_;                                                                    \
     } while (0)
