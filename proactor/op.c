@@ -171,7 +171,7 @@ static bool interrupted(coil_op *op)
 coil_turn op_leaf_step(coil_task *task, coil_frame *leaf, const op_kind *kind)
 {
     if (leaf->at == NULL) {
-        if (coil_task_refuses(task))
+        if (!kind->unstoppable && coil_task_refuses(task))
             return coil_leave(task, leaf);
         coil_op *op = coil_push(task, sizeof(*op));
         op_init(op, kind, coil_loop_of(task));
