@@ -98,10 +98,11 @@ static coil_turn join_step(coil_task *task, coil_frame *leaf)
     }
     group->waiter = NULL;
     coil_result(coil_group_join, leaf) = group->error;
-    if (!coil_task_refuses(task) && !group->closing) {
+    if (!group->closing && !group->unwinds_host) {
         group->error = 0;
         group->cancelled = false;
     }
+    (void)coil_task_refuses(task);
     return coil_leave(task, leaf);
 }
 
@@ -126,7 +127,7 @@ static coil_turn close_group(coil_task *task, coil_frame *frame, coil_deferred *
         return COIL_DONE;
 
     coil_frame *pause = coil_leave_pause(task, frame, deferred);
-    struct coil_group_join join = coil_group_join(group);
+    struct coil_group_join__cold join = coil_group_join(group);
     COIL_FRAME_(task, join, pause);
     (void)join_step(task, &co__k->co__h);
     return COIL_WAIT;

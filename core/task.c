@@ -36,8 +36,16 @@ static coil_turn nothing_to_do(coil_task *task, coil_frame *frame, coil_deferred
     return COIL_DONE;
 }
 
-/* Makes a frame take the slow way out. Its `next` is always NULL, so all frames can share it. */
+/* Makes a frame take the slow way out. All frames of all threads share it: nobody writes to it. */
 static coil_deferred slow_exit = {.call = nothing_to_do};
+
+static void take_slow_exit(coil_frame *frame)
+{
+    if (frame->defers != NULL)
+        return;
+    frame->flags = 0;
+    frame->defers = &slow_exit;
+}
 
 /* What the whole stack would have needed in one block: the next task of this kind gets it. */
 static void learn(const coil_task *task, const coil_chunk *newest, size_t size_bytes)
@@ -93,8 +101,7 @@ void *coil_push_slow(coil_task *task, size_t size_bytes)
     task->chunk = chunk;
     task->limit = chunk->bytes + chunk->size_bytes;
     task->sp = chunk->bytes + size_bytes;
-    if (chunk->owner->defers == NULL)
-        coil_defer_push(chunk->owner, &slow_exit, NULL, nothing_to_do);
+    take_slow_exit(chunk->owner);
     return chunk->bytes;
 }
 
@@ -116,10 +123,10 @@ void coil_frame_set_result(coil_frame *frame, int64_t value)
     char *result = (char *)frame + fn->result_at;
 
     memset(result, 0, fn->result_bytes);
-    if (fn->result_is_integer && fn->result_bytes == sizeof(int32_t)) {
+    if (fn->result_is_scalar && fn->result_bytes == sizeof(int32_t)) {
         int32_t narrow = (int32_t)value;
         memcpy(result, &narrow, sizeof(narrow));
-    } else if ((fn->result_is_integer && fn->result_bytes == sizeof(value)) ||
+    } else if ((fn->result_is_scalar && fn->result_bytes == sizeof(value)) ||
             fn->result_bytes >= 2 * sizeof(value)) {
         memcpy(result, &value, sizeof(value));
     }
@@ -132,11 +139,11 @@ int64_t coil_frame_result(const coil_frame *frame)
     int64_t wide = 0;
     int32_t narrow = 0;
 
-    if (fn->result_is_integer && fn->result_bytes == sizeof(narrow)) {
+    if (fn->result_is_scalar && fn->result_bytes == sizeof(narrow)) {
         memcpy(&narrow, result, sizeof(narrow));
         return narrow;
     }
-    if ((fn->result_is_integer && fn->result_bytes == sizeof(wide)) ||
+    if ((fn->result_is_scalar && fn->result_bytes == sizeof(wide)) ||
             fn->result_bytes >= 2 * sizeof(wide))
         memcpy(&wide, result, sizeof(wide));
     return wide;
@@ -301,10 +308,11 @@ static void scope_expired(coil_timer *timer)
     (void)coil_task_unwind(expired->task, expired->frame);
 }
 
-static void push_shield(coil_task *task, coil_frame *frame, coil_frame *hidden_from)
+/* Of the scopes that end with `frame`, its deadline's and its groups', none is outside. */
+static void push_shield(coil_task *task, coil_frame *frame)
 {
     coil_deferred *deferred = coil_push(task, sizeof(*deferred));
-    raise_mask(task, &deferred->mask, hidden_from);
+    raise_mask(task, &deferred->mask, frame->up);
     coil_defer_push(frame, deferred, NULL, end_shield);
 }
 
@@ -320,8 +328,8 @@ static void push_scope(coil_task *task, coil_frame *frame, coil_time deadline)
 
 void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
 {
-    if (cold->adapt & COIL_ADAPT_SHIELD_OUTER)
-        push_shield(task, frame, frame->up);
+    if (cold->adapt & COIL_ADAPT_SHIELD)
+        push_shield(task, frame);
     if (cold->adapt & (COIL_ADAPT_WITHIN | COIL_ADAPT_UNTIL)) {
         coil_time deadline = COIL_NEVER;
         if (cold->adapt & COIL_ADAPT_WITHIN)
@@ -330,8 +338,6 @@ void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
             deadline = cold->deadline;
         push_scope(task, frame, deadline);
     }
-    if (cold->adapt & COIL_ADAPT_SHIELD)
-        push_shield(task, frame, frame);
 }
 
 static coil_turn go_on_leaving(coil_task *task, coil_frame *pause)

@@ -136,6 +136,12 @@ static void write_argument(coil_thrift_writer *writer, const coil_fb303_call *ca
     }
 }
 
+void coil_fb303_put_call(coil_thrift_writer *writer, const coil_fb303_call *call)
+{
+    write_argument(writer, call, 1);
+    write_argument(writer, call, 2);
+}
+
 int coil_fb303_write_call(coil_thrift_writer *writer, int32_t seqid, const coil_fb303_call *call)
 {
     const struct method *method = row(call->method);
@@ -146,8 +152,7 @@ int coil_fb303_write_call(coil_thrift_writer *writer, int32_t seqid, const coil_
     };
 
     coil_thrift_writer_begin(writer, &message);
-    write_argument(writer, call, 1);
-    write_argument(writer, call, 2);
+    coil_fb303_put_call(writer, call);
     coil_thrift_write_stop(writer);
     return coil_thrift_writer_finish(writer);
 }
@@ -165,16 +170,9 @@ static void write_pairs(coil_thrift_writer *writer, uint8_t type, const coil_fb3
     }
 }
 
-int coil_fb303_write_result(coil_thrift_writer *writer, const coil_thrift_message *message,
-        enum coil_fb303_method method, const coil_fb303_result *result)
+void coil_fb303_put_result(coil_thrift_writer *writer, enum coil_fb303_method method,
+        const coil_fb303_result *result)
 {
-    coil_thrift_message reply = *message;
-
-    if (row(method)->is_oneway)
-        return 0;
-
-    reply.type = COIL_THRIFT_REPLY;
-    coil_thrift_writer_begin(writer, &reply);
     switch (row(method)->result) {
     case COIL_THRIFT_STRING:
         coil_thrift_put_string(writer, 0, result->text);
@@ -189,6 +187,19 @@ int coil_fb303_write_result(coil_thrift_writer *writer, const coil_thrift_messag
         write_pairs(writer, row(method)->pair, result);
         break;
     }
+}
+
+int coil_fb303_write_result(coil_thrift_writer *writer, const coil_thrift_message *message,
+        enum coil_fb303_method method, const coil_fb303_result *result)
+{
+    coil_thrift_message reply = *message;
+
+    if (row(method)->is_oneway)
+        return 0;
+
+    reply.type = COIL_THRIFT_REPLY;
+    coil_thrift_writer_begin(writer, &reply);
+    coil_fb303_put_result(writer, method, result);
     coil_thrift_write_stop(writer);
     return coil_thrift_writer_finish(writer);
 }

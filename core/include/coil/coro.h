@@ -38,9 +38,10 @@
  *   4. At most 8 parameters. Under C++ all variables and parameters must be trivial types.
  *   5. Two defers cannot stand on one source line.
  *   6. A result that is a struct and can fail begins with an int64_t whose negative values are errors;
- *      attempt looks there, and a deadline stores -ETIME there.
+ *      attempt looks there, and a deadline stores -ETIME there. A pointer that can fail is an error
+ *      pointer (coil/error.h) then.
  *
- * How it works: greet(fd, name) is an inline function that returns a `struct greet` by value. Awaiting
+ * How it works: greet(fd, name) is an inline function that returns a cold coroutine by value. Awaiting
  * it pushes a frame on the task's frame stack and calls greet__step() directly; if it is done, the
  * body just goes on, else it returns, and the task is resumed later at its innermost frame by a jump
  * to the label that the frame's `at` points to. No allocation, whatever the depth.
@@ -48,6 +49,7 @@
 #ifndef COIL_CORO_H
 #define COIL_CORO_H
 
+#include <coil/error.h>
 #include <coil/task.h>
 
 #include <stdio.h>
@@ -63,6 +65,7 @@
 #define COIL_CAT(a, b) COIL_CAT_(a, b)
 #define COIL_COUNT_(_0, _1, _2, _3, _4, _5, _6, _7, _8, n, ...) n
 #define COIL_COUNT(...) COIL_COUNT_(_, ##__VA_ARGS__, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define COIL_ANY(...) COIL_COUNT_(_, ##__VA_ARGS__, 1, 1, 1, 1, 1, 1, 1, 1, 0)
 #define COIL_MAP(m, ...) COIL_CAT(COIL_MAP_, COIL_COUNT(__VA_ARGS__))(m, ##__VA_ARGS__)
 #define COIL_MAP_0(m)
 #define COIL_MAP_1(m, a) m(a)
@@ -93,6 +96,13 @@
 #define COIL_P_KEEP_(p)                       \
     co__c.co__a.COIL_SWALLOW_ p = COIL_SWALLOW_ p; \
     COIL_NOT_LOCAL_(COIL_SWALLOW_ p)
+/* (A struct without members has another size in C++ than in C.) */
+#define COIL_FIELDS_(...) COIL_CAT(COIL_FIELDS_, COIL_ANY(__VA_ARGS__))(__VA_ARGS__)
+#define COIL_FIELDS_0() char co__none;
+#define COIL_FIELDS_1(...) COIL_MAP(COIL_P_FIELD_, __VA_ARGS__)
+#define COIL_KEEP_(...) COIL_CAT(COIL_KEEP_, COIL_ANY(__VA_ARGS__))(__VA_ARGS__)
+#define COIL_KEEP_0() co__c.co__a.co__none = 0;
+#define COIL_KEEP_1(...) COIL_MAP(COIL_P_KEEP_, __VA_ARGS__)
 #define COIL_P_BODY_(p) , COIL_CONST_ p
 #define COIL_P_PASS_(p) , co__f->co__a.COIL_SWALLOW_ p
 
@@ -104,6 +114,16 @@
 #define COIL_RESULT_TYPE_0(T) T
 #define COIL_RESULT_TYPE_1(T) coil_nil
 #define COIL_RESULT_TYPE(T) COIL_CAT(COIL_RESULT_TYPE_, COIL_IS_VOID(T))(T)
+
+/* What kind of type it is. (A float would be promoted on the way into the builtin: a warning.) */
+#ifdef __cplusplus
+#define COIL_CLASS_(value) __builtin_classify_type(value)
+#else
+#define COIL_CLASS_(value) __builtin_classify_type(_Generic((value), float: 0.0, default: (value)))
+#endif
+#define COIL_IS_INTEGER_(value) (COIL_CLASS_(value) >= 1 && COIL_CLASS_(value) <= 4)
+#define COIL_IS_POINTER_(value) (COIL_CLASS_(value) == 5)
+#define COIL_IS_SCALAR_(value) (COIL_IS_INTEGER_(value) || COIL_IS_POINTER_(value))
 
 /* --------------------------------------------------------------------------- strict builds -- */
 
@@ -146,7 +166,7 @@ static inline void coil_not_local(const T &, const char *, const char *)
 #else
 #define COIL_NOT_LOCAL2_(v)                                                                       \
     coil_not_local(                                                                               \
-            __builtin_choose_expr(__builtin_classify_type(v) == 5, (v), (void *)0), #v, __func__);
+            __builtin_choose_expr(COIL_IS_POINTER_(v), (v), (void *)0), #v, __func__);
 #endif
 /*
  * An await always returns and the body is entered again, even if the callee is already done: the
@@ -183,44 +203,42 @@ struct coil_result_is_nil<coil_nil> {
     static const bool value = true;
 };
 #define COIL_SUSPENDED_ coil_suspended(co__f->co__ret)
-#define COIL_IS_NIL_(call) \
-    (coil_result_is_nil<__typeof__((call).co__f[0].co__ret)>::value)
+#define COIL_IS_NIL_(type) (coil_result_is_nil<type>::value)
 #else
 #define COIL_SUSPENDED_                                                                            \
     __builtin_choose_expr(__builtin_types_compatible_p(__typeof__(co__f->co__ret), coil_nil),      \
             (void)0, co__f->co__ret)
-#define COIL_IS_NIL_(call) \
-    __builtin_types_compatible_p(__typeof__((call).co__f[0].co__ret), coil_nil)
+#define COIL_IS_NIL_(type) __builtin_types_compatible_p(type, coil_nil)
 #endif
 
 /* ----------------------------------------------------------------------- declare and define -- */
 
 /*
- * name__args: the arguments. name__frame: what lies on the frame stack. name: the cold coroutine, and
- * the function that makes it.
+ * name__args: the arguments. name__frame: what lies on the frame stack. name__cold: the cold coroutine.
+ * name: the function that makes one. (Not the same name for both: C++ would call that shadowing.)
  */
 #define COIL_DECLARE_(link, T, name, ...)                                                          \
     struct name##__args {                                                                          \
-        COIL_MAP(COIL_P_FIELD_, ##__VA_ARGS__)                                                     \
+        COIL_FIELDS_(__VA_ARGS__)                                                                  \
     };                                                                                             \
     struct name##__frame {                                                                         \
         coil_frame co__h;                                                                          \
         COIL_RESULT_TYPE(T) co__ret;                                                               \
         struct name##__args co__a;                                                                 \
     };                                                                                             \
-    struct name {                                                                                  \
+    struct name##__cold {                                                                             \
         coil_cold co__c;                                                                           \
         struct name##__args co__a;                                                                 \
         struct name##__frame co__f[0];                                                             \
     };                                                                                             \
     link(extern, const coil_fn name##__fn;) static inline                                          \
-            __attribute__((warn_unused_result, always_inline, unused)) struct name                 \
+            __attribute__((warn_unused_result, always_inline, unused)) struct name##__cold         \
             name(COIL_LIST(COIL_P_PARAM_, ##__VA_ARGS__))                                          \
     {                                                                                              \
-        struct name co__c;                                                                         \
+        struct name##__cold co__c;                                                                 \
         co__c.co__c.fn = &name##__fn;                                                              \
         co__c.co__c.adapt = 0;                                                                     \
-        COIL_MAP(COIL_P_KEEP_, ##__VA_ARGS__)                                                      \
+        COIL_KEEP_(__VA_ARGS__)                                                                    \
         return co__c;                                                                              \
     }
 
@@ -250,7 +268,7 @@ struct coil_result_is_nil<coil_nil> {
                 (uint16_t)offsetof(struct name##__frame, co__ret),                                 \
                 (uint16_t)sizeof(((struct name##__frame *)0)->co__ret),                            \
                 (uint16_t)offsetof(struct name##__frame, co__a),                                   \
-                __builtin_classify_type(((struct name##__frame *)0)->co__ret) == 1                 \
+                COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret)                              \
     }
 
 #define COIL_DEFINE_(link, T, name, ...)                                                           \
@@ -282,16 +300,16 @@ struct coil_result_is_nil<coil_nil> {
 #define coil_async(T, name, ...)                        \
     COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) \
     COIL_DEFINE_(COIL_LOCAL_, T, name, ##__VA_ARGS__)
-#define coil_declare(T, name, ...) COIL_DECLARE_(COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name
+#define coil_declare(T, name, ...) COIL_DECLARE_(COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name##__cold
 #define coil_define(T, name, ...) COIL_DEFINE_(COIL_PUBLIC_, T, name, ##__VA_ARGS__)
 
 /*
  * A leaf: declared with coil_declare() or, for one file, coil_leaf(); defined by its step and cancel
  * functions (coil/task.h) with coil_define_leaf() or coil_leaf_fn().
  */
-#define coil_leaf(T, name, ...) COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) struct name
+#define coil_leaf(T, name, ...) COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) struct name##__cold
 #define coil_leaf_fn(name, step, cancel) \
-    COIL_LOCAL_(, const coil_fn name##__fn = COIL_FN_(name, step, cancel, NULL);) struct name
+    COIL_LOCAL_(, const coil_fn name##__fn = COIL_FN_(name, step, cancel, NULL);) struct name##__cold
 #define coil_define_leaf(name, step, cancel) \
     const coil_fn name##__fn = COIL_FN_(name, step, cancel, NULL)
 #define coil_arguments(name, frame) (&((struct name##__frame *)(void *)(frame))->co__a)
@@ -324,6 +342,7 @@ struct coil_result_is_nil<coil_nil> {
 
 #define COIL_CALL_(text, ...)                                                                      \
     __label__ co__resume;                                                                          \
+    typedef __typeof__((__VA_ARGS__).co__f[0]) co__frame __attribute__((unused));                  \
     static const coil_site co__site = {                                                            \
             &&co__resume, text, __LINE__ * every_coroutine_starts_with_vars};                      \
     {                                                                                              \
@@ -339,53 +358,86 @@ struct coil_result_is_nil<coil_nil> {
     return COIL_SUSPENDED_
 
 /* The result of the call that has just left: its frame still lies at sp. */
-#define COIL_VALUE_(...) ((__typeof__((__VA_ARGS__).co__f[0]) *)(void *)co__t->sp)->co__ret
+#define COIL_VALUE_ (((co__frame *)(void *)co__t->sp)->co__ret)
 
-/* The status of a result: itself if it is an integer, else the int64 that it begins with. */
+/*
+ * The status of a result: itself if it is an integer, else the int64_t that it begins with. (The
+ * branch that is not taken must compile as well, hence the inner choices.)
+ */
+typedef int64_t coil_peeked __attribute__((may_alias));
+
+#define COIL_CAN_FAIL_(value)   \
+    (COIL_IS_SCALAR_(value) || (COIL_CLASS_(value) == 12 && sizeof(value) >= 2 * sizeof(int64_t)))
 #ifdef __cplusplus
-static inline int64_t coil_status(int value)
-{
-    return value;
-}
-static inline int64_t coil_status(long value)
-{
-    return value;
-}
+template <class T, bool is_struct = __is_class(T)>
+struct coil_status {
+    static inline int64_t of(const T &value)
+    {
+        return (int64_t)value;
+    }
+    static inline T failure(coil_frame *, T &, int64_t status)
+    {
+        return (T)status;
+    }
+};
 template <class T>
-static inline int64_t coil_status(const T &value)
-{
-    return *(const int64_t *)(const void *)&value;
-}
-#define COIL_STATUS_(value) coil_status(value)
+struct coil_status<T, true> {
+    static inline int64_t of(const T &value)
+    {
+        return *(const coil_peeked *)(const void *)&value;
+    }
+    static inline T failure(coil_frame *frame, T &result, int64_t status)
+    {
+        coil_frame_set_result(frame, status);
+        return result;
+    }
+};
+#define COIL_STATUS_(value) (coil_status<__typeof__(value)>::of(value))
+#define COIL_FAILURE_(status) \
+    (coil_status<__typeof__(co__f->co__ret)>::failure(&co__f->co__h, co__f->co__ret, status))
 #else
-#define COIL_STATUS_(value)                                              \
-    __builtin_choose_expr(__builtin_classify_type(value) == 1, (value), \
-            *(const int64_t *)(const void *)&(value))
+#define COIL_STATUS_(value)                                                      \
+    __builtin_choose_expr(COIL_IS_INTEGER_(value),                               \
+            (int64_t)__builtin_choose_expr(COIL_IS_INTEGER_(value), (value), 0), \
+            *(const coil_peeked *)(const void *)&(value))
+#define COIL_FAILURE_(status)                                                       \
+    __builtin_choose_expr(COIL_IS_INTEGER_(co__f->co__ret),                         \
+            (__typeof__(__builtin_choose_expr(                                      \
+                    COIL_IS_INTEGER_(co__f->co__ret), co__f->co__ret, 0)))(status), \
+            (coil_frame_set_result(&co__f->co__h, (status)), co__f->co__ret))
 #endif
 
-#define COIL_AWAIT_1(text, call)                                                                   \
-    do {                                                                                           \
-        COIL_CALL_(text, call);                                                                    \
-        static_assert(COIL_IS_NIL_(call),                                                          \
-                "this await drops a result: use attempt, a destination or ignore");                \
+#define COIL_AWAIT_1(text, call)                                                    \
+    do {                                                                            \
+        COIL_CALL_(text, call);                                                     \
+        static_assert(COIL_IS_NIL_(__typeof__(COIL_VALUE_)),                        \
+                "this await drops a result: use attempt, a destination or ignore"); \
     } while (0)
 #define COIL_AWAIT_2(text, to, call) \
     do {                             \
         COIL_CALL_(text, call);      \
-        (to) = COIL_VALUE_(call);    \
+        (to) = COIL_VALUE_;          \
     } while (0)
-#define COIL_ATTEMPT_1(text, call)                                         \
-    do {                                                                   \
-        COIL_CALL_(text, call);                                            \
-        if (COIL_STATUS_(COIL_VALUE_(call)) < 0)                           \
-            return (__typeof__(co__f->co__ret))COIL_STATUS_(COIL_VALUE_(call)); \
+/* (It is the result that is looked at, not `to`, which may be unsigned.) */
+#define COIL_RETURN_IF_FAILED_                                                                   \
+    static_assert(COIL_CAN_FAIL_(COIL_VALUE_),                                                   \
+            "attempt needs a result that is an integer, or a struct of at least 16 bytes that "  \
+            "begins with an int64_t");                                                           \
+    static_assert(COIL_CAN_FAIL_(co__f->co__ret),                                                \
+            "attempt needs a coroutine whose own result can be an error: an integer, or such a " \
+            "struct");                                                                           \
+    if (coil_unlikely(COIL_STATUS_(COIL_VALUE_) < 0))                                            \
+    return COIL_FAILURE_(COIL_STATUS_(COIL_VALUE_))
+#define COIL_ATTEMPT_1(text, call) \
+    do {                           \
+        COIL_CALL_(text, call);    \
+        COIL_RETURN_IF_FAILED_;    \
     } while (0)
-#define COIL_ATTEMPT_2(text, to, call)                           \
-    do {                                                         \
-        COIL_CALL_(text, call);                                  \
-        (to) = COIL_VALUE_(call);                                \
-        if (COIL_STATUS_(to) < 0)                                \
-            return (__typeof__(co__f->co__ret))COIL_STATUS_(to); \
+#define COIL_ATTEMPT_2(text, to, call) \
+    do {                               \
+        COIL_CALL_(text, call);        \
+        (to) = COIL_VALUE_;            \
+        COIL_RETURN_IF_FAILED_;        \
     } while (0)
 #define COIL_IGNORE_(text, call) \
     do {                         \

@@ -14,6 +14,8 @@
 
 #include <coil/base.h>
 
+#include <stdint.h>
+
 COIL_BEGIN_DECLS
 
 /*
@@ -27,6 +29,22 @@ COIL_API const char *coil_error_name(int error);
  * any thread.
  */
 COIL_API const char *coil_error_text(int error);
+
+/*
+ * A pointer that carries an error instead: what a coroutine with a pointer as its result returns when
+ * it fails. coil_attempt() recognises it.
+ */
+static inline void *coil_error_pointer(int error)
+{
+    return (void *)(intptr_t)error; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* The error that a pointer carries, or 0 if it is one. */
+static inline int coil_pointer_error(const void *pointer)
+{
+    intptr_t value = (intptr_t)pointer;
+    return value < 0 && value >= -4095 ? (int)value : 0;
+}
 
 COIL_END_DECLS
 

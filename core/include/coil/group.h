@@ -57,19 +57,24 @@ struct coil_group {
  * cancelled group is cancelled. Without memory it returns NULL and the group has a failed task with
  * -ENOMEM.
  */
-#define coil_spawn(group, ...) \
-    coil_group_start((group), COIL_TASK_OF_((group)->sched, __VA_ARGS__), NULL)
+#define coil_spawn(group, ...) COIL_SPAWN_(group, NULL, __VA_ARGS__)
 
 /* The same; an integer result of the call is stored in *out_result when it ends. */
-#define coil_spawn_result(group, out_result, ...) \
-    coil_group_start((group), COIL_TASK_OF_((group)->sched, __VA_ARGS__), (out_result))
+#define coil_spawn_result(group, out_result, ...) COIL_SPAWN_(group, out_result, __VA_ARGS__)
+
+#define COIL_SPAWN_(group, out_result, ...)                                                   \
+    __extension__({                                                                           \
+        coil_group *co__g = (group);                                                          \
+        coil_group_start(co__g, COIL_TASK_OF_(co__g->sched, __VA_ARGS__), (out_result));      \
+    })
 
 /* Start a handler with its argument as a task of the group. As coil_spawn(). */
 COIL_API coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, void *argument);
 
 /*
  * Await all tasks of the group. Result: 0, or the first failure. Cancelling the join cancels the
- * tasks and still awaits them. The group can be used again afterwards.
+ * tasks and still awaits them. Either way the group can be used again
+ * afterwards.
  */
 coil_declare(int, coil_group_join, (coil_group *) group);
 

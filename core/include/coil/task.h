@@ -72,7 +72,7 @@ typedef struct coil_fn {
     uint16_t result_at; /* Where in the frame the result lies. */
     uint16_t result_bytes;
     uint16_t arguments_at;
-    bool result_is_integer;
+    bool result_is_scalar; /* An integer, or a pointer. */
 } coil_fn;
 
 /* The header of every frame. */
@@ -266,10 +266,9 @@ COIL_API int64_t coil_frame_result(const coil_frame *frame);
 /* ------------------------------------------------------------------------------ adaptors -- */
 
 enum {
-    COIL_ADAPT_WITHIN = 1,        /* `limit` bounds the call. */
-    COIL_ADAPT_UNTIL = 2,         /* `deadline` bounds the call. */
-    COIL_ADAPT_SHIELD = 4,        /* Shielded, from its own deadline too. */
-    COIL_ADAPT_SHIELD_OUTER = 8,  /* Shielded, with the deadline inside the shield. */
+    COIL_ADAPT_WITHIN = 1, /* `limit` bounds the call. */
+    COIL_ADAPT_UNTIL = 2,  /* `deadline` bounds the call. */
+    COIL_ADAPT_SHIELD = 4, /* Hidden from requests from outside; the deadlines are inside. */
 };
 
 /* The header of a coroutine that was called and not yet awaited. */
@@ -283,9 +282,14 @@ typedef struct coil_cold {
 /* within(), until() and shield() take effect when the cold coroutine becomes a frame. */
 COIL_API void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold);
 
-/* What within(), until() and shield() do to a cold coroutine. */
+/*
+ * What within(), until() and shield() do to a cold coroutine. A deadline around a shield has no
+ * effect: the shield hides it, and when that ends, the call is over.
+ */
 static inline void coil_cold_within(coil_cold *cold, coil_duration limit)
 {
+    if (cold->adapt & COIL_ADAPT_SHIELD)
+        return;
     if (!(cold->adapt & COIL_ADAPT_WITHIN) || limit < cold->limit)
         cold->limit = limit;
     cold->adapt |= COIL_ADAPT_WITHIN;
@@ -293,6 +297,8 @@ static inline void coil_cold_within(coil_cold *cold, coil_duration limit)
 
 static inline void coil_cold_until(coil_cold *cold, coil_time deadline)
 {
+    if (cold->adapt & COIL_ADAPT_SHIELD)
+        return;
     if (!(cold->adapt & COIL_ADAPT_UNTIL) || deadline < cold->deadline)
         cold->deadline = deadline;
     cold->adapt |= COIL_ADAPT_UNTIL;
@@ -300,8 +306,7 @@ static inline void coil_cold_until(coil_cold *cold, coil_time deadline)
 
 static inline void coil_cold_shield(coil_cold *cold)
 {
-    bool limited = (cold->adapt & (COIL_ADAPT_WITHIN | COIL_ADAPT_UNTIL)) != 0;
-    cold->adapt |= limited ? COIL_ADAPT_SHIELD_OUTER : COIL_ADAPT_SHIELD;
+    cold->adapt |= COIL_ADAPT_SHIELD;
 }
 
 /*

@@ -115,6 +115,9 @@ COIL_API COIL_MUST_USE int coil_fb303_read_call(
 COIL_API COIL_MUST_USE int coil_fb303_write_call(
         coil_thrift_writer *writer, int32_t seqid, const coil_fb303_call *call);
 
+/* Put the arguments of a call into a message that was begun. No stop. */
+COIL_API void coil_fb303_put_call(coil_thrift_writer *writer, const coil_fb303_call *call);
+
 /*
  * Write a whole frame: the reply to `message`, a call of `method`. Returns as
  * coil_thrift_writer_finish(). A method that is oneway has no reply, even if the peer sent a CALL:
@@ -122,6 +125,10 @@ COIL_API COIL_MUST_USE int coil_fb303_write_call(
  */
 COIL_API COIL_MUST_USE int coil_fb303_write_result(coil_thrift_writer *writer,
         const coil_thrift_message *message, enum coil_fb303_method method,
+        const coil_fb303_result *result);
+
+/* Put the result of `method` into a reply that was begun. No stop. Nothing for a oneway method. */
+COIL_API void coil_fb303_put_result(coil_thrift_writer *writer, enum coil_fb303_method method,
         const coil_fb303_result *result);
 
 /*

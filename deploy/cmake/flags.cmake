@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+# coil_flags: how all code of this repository is compiled. Never exported to users of the library.
+add_library(coil_flags INTERFACE)
+
+target_compile_definitions(coil_flags INTERFACE
+  _GNU_SOURCE
+  COIL_SLOW_CHECKS=$<BOOL:${COIL_SLOW_CHECKS}>
+  $<$<BOOL:${COIL_SLOW_CHECKS}>:COIL_STRICT>) # Without it, only -O0 re-enters at every await.
+
+target_compile_options(coil_flags INTERFACE
+  -fno-common -fvisibility=hidden -fno-omit-frame-pointer -fstack-protector-strong
+  $<$<BOOL:${COIL_WERROR}>:-Werror>
+
+  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wcast-qual -Wpointer-arith
+  -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wdouble-promotion -Wimplicit-fallthrough -Wdate-time)
+
+# -Wpedantic stays off, the coroutine macros are statement expressions; and so does -Wswitch-default,
+# because a switch over an enum of ours has no `default:`, so that -Wswitch finds the missing case.
+target_compile_options(coil_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:
+  -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wbad-function-cast
+  -Werror=implicit-function-declaration -Werror=incompatible-pointer-types -Werror=int-conversion>)
+
+target_compile_options(coil_flags INTERFACE $<$<COMPILE_LANG_AND_ID:C,GNU>:
+  -Werror=jump-misses-init -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wcast-align=strict
+  -Wnull-dereference -Wformat-signedness -Walloc-zero -Wstrict-aliasing=2 -Warray-bounds=2
+  -Wtrampolines>)
+
+# A coroutine is a struct and the function of the same name that makes it, as with stat(2). To g++
+# the function shadows a constructor; to clang++ one without parameters has an empty struct in it.
+target_compile_options(coil_flags INTERFACE
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-shadow>
+  $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-extern-c-compat>)
+
+target_compile_options(coil_flags INTERFACE $<$<COMPILE_LANG_AND_ID:C,Clang>:
+  -Wconditional-uninitialized -Wcast-align -Wshorten-64-to-32 -Wcomma
+  -Wmissing-variable-declarations -Wunreachable-code -Wextra-semi-stmt -Wassign-enum
+  -Wthread-safety>)
+
+# The DWARF 5 of clang 14 is beyond the valgrind of its time.
+target_compile_options(coil_flags INTERFACE $<$<C_COMPILER_ID:Clang>:-gdwarf-4>)
+
+target_link_options(coil_flags INTERFACE -Wl,-z,relro,-z,now)
+
+if(COIL_SANITIZE)
+  target_compile_options(coil_flags INTERFACE -fsanitize=${COIL_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(coil_flags INTERFACE -fsanitize=${COIL_SANITIZE})
+elseif(NOT CMAKE_BUILD_TYPE STREQUAL Debug)
+  # Some distributions predefine it, hence the -U.
+  target_compile_options(coil_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
+
+# A second build of the same code is a copy.
+find_program(COIL_CCACHE ccache)
+if(COIL_CCACHE AND NOT CMAKE_C_COMPILER_LAUNCHER)
+  set(CMAKE_C_COMPILER_LAUNCHER ${COIL_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${COIL_CCACHE})
+endif()

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+# The words in which the CMakeLists.txt of the modules and programs are written.
+
+# coil_module(<name> USES <modules...> SOURCES <.c...>)
+#
+# A module sees its own files and the public headers of the modules that it uses. Nothing else is on
+# its include path, so that an include which breaks the layering does not compile. Without sources it
+# is its headers only.
+function(coil_module name)
+  cmake_parse_arguments(arg "" "" "SOURCES;USES" ${ARGN})
+  list(TRANSFORM arg_USES PREPEND coil_)
+  if(arg_SOURCES)
+    add_library(coil_${name} STATIC ${arg_SOURCES})
+    # Compiled once, for libcoil.a and libcoil.so alike.
+    set_target_properties(coil_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    target_include_directories(coil_${name} PUBLIC include)
+    target_link_libraries(coil_${name} PUBLIC ${arg_USES} PRIVATE coil_flags)
+  else()
+    add_library(coil_${name} INTERFACE)
+    target_include_directories(coil_${name} INTERFACE include)
+    target_link_libraries(coil_${name} INTERFACE ${arg_USES})
+  endif()
+  install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} OPTIONAL)
+endfunction()
+
+# coil_program(<name> SOURCES <.c...> [INSTALL])
+#
+# A program sees what a user sees: the public headers, <coil/coil.h>, and libcoil.
+function(coil_program name)
+  cmake_parse_arguments(arg "INSTALL" "" "SOURCES" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE coil_static coil_allocator coil_flags)
+  if(arg_INSTALL)
+    install(TARGETS ${name} DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endfunction()

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/listener.h - wait for connections at an address.
+ *
+ *     coil_listen("*:9090", NULL, &listener)
+ *     coil_attempt(my->peer, coil_accept(listener));          one at a time,
+ *     coil_attempt(coil_serve(listener, coil_handler(session, coil_stream *)));   or a task for each
+ *     coil_listener_close(listener)
+ *
+ * Sockets are set up as servers want them: SO_REUSEADDR, TCP_NODELAY, "*" takes IPv6 and IPv4. A stale
+ * unix socket, one that nobody listens at, is replaced; ours is removed again at the close.
+ *
+ * On the loop's thread only.
+ */
+#ifndef COIL_LISTENER_H
+#define COIL_LISTENER_H
+
+#include <coil/stream.h>
+
+COIL_BEGIN_DECLS
+
+typedef struct coil_listener coil_listener;
+
+/* Zero means the default. */
+typedef struct coil_listen_options {
+    int backlog;           /* Connections that the kernel keeps for us: SOMAXCONN. */
+    bool reuse_port;       /* SO_REUSEPORT: several processes share the address. */
+    bool ordinary_sockets; /* Accept file descriptors of the process, not direct ones. */
+    unsigned max_connections; /* Of coil_serve(): at more, it stops accepting. 0: no limit. */
+} coil_listen_options;
+
+/*
+ * Listen at an address (coil/address.h), on the loop of this thread. `options` may be NULL.
+ * The errors of coil_address_parse(), socket(2), bind(2), listen(2): above all -EADDRINUSE, -EACCES,
+ * -EADDRNOTAVAIL. -ENOMEM.
+ */
+COIL_API int coil_listen(
+        const char *address, const coil_listen_options *options, coil_listener **out_listener);
+
+/* Where it listens: with the port that the kernel has chosen. */
+COIL_API const coil_address *coil_listener_address(const coil_listener *listener);
+
+/* The next connection, or an error pointer: an error of accept(2). */
+coil_declare(coil_stream *, coil_accept, (coil_listener *) listener);
+
+/*
+ * The same for servers: waits out the errors that pass, such as descriptors or memory running out. An
+ * error pointer is one that stays.
+ */
+coil_declare(coil_stream *, coil_accept_patiently, (coil_listener *) listener);
+
+/*
+ * Run `handler(stream)` as a task for every connection; the handler closes its stream. Its failure ends
+ * that connection only. When descriptors or memory run out, accepting pauses a little. Ends only with
+ * an error of accept(2) that will not pass, or by cancellation; the connections are cancelled first.
+ */
+coil_declare(int, coil_serve, (coil_listener *) listener, (coil_handler) handler);
+
+/* Stop listening. Does not wait. Nobody may be accepting. Takes NULL. */
+COIL_API void coil_listener_close(coil_listener *listener);
+
+COIL_END_DECLS
+
+#endif

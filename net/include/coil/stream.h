@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/stream.h - a connection or a pipe as a stream of bytes.
+ *
+ *     coil_attempt(my->peer, coil_connect("127.0.0.1:9090"));
+ *     coil_defer(coil_stream_close(my->peer));
+ *     coil_attempt(coil_write_all(my->peer, coil_text("hello\n")));
+ *     coil_attempt(my->line, coil_read_until(my->peer, '\n', 4096));
+ *     coil_defer(coil_slice_release(&my->line));
+ *
+ * Reading borrows: what comes back is a slice of a receive buffer (coil/buffer.h), to be released.
+ * Writing sends at once; writers of one stream take turns, first come first served.
+ *
+ * Cancellation and deadlines lose nothing that has arrived: what a cancelled read had gathered is
+ * there for the next one. A cancelled write may have sent a part; the stream then cannot be trusted
+ * to be between two messages, and is best closed.
+ *
+ * Errors are those of recv(2), read(2), send(2) and write(2); EPIPE raises no signal. One task at a
+ * time may read. On the loop's thread only.
+ */
+#ifndef COIL_STREAM_H
+#define COIL_STREAM_H
+
+#include <coil/address.h>
+#include <coil/buffer.h>
+#include <coil/coro.h>
+#include <coil/loop.h>
+#include <coil/receiver.h>
+
+#include <string.h>
+
+COIL_BEGIN_DECLS
+
+typedef struct coil_stream coil_stream;
+
+/* Bytes of the caller's as a slice, to be written. */
+static inline coil_slice coil_bytes(const void *bytes, size_t size_bytes)
+{
+    coil_slice slice = {(int64_t)size_bytes, (const char *)bytes, NULL};
+    return slice;
+}
+
+static inline coil_slice coil_text(const char *text)
+{
+    return coil_bytes(text, strlen(text));
+}
+
+/*
+ * Connect to an address (coil/address.h). A failure is an error pointer (coil_pointer_error()): the
+ * errors of coil_address_parse(), socket(2) and connect(2), -ENOMEM.
+ */
+coil_declare(coil_stream *, coil_connect, (const char *) address);
+
+/*
+ * A stream on a descriptor that is already connected, ordinary or direct, on the loop of this thread.
+ * Owns `fd` from here on, also if it fails. -ENOMEM.
+ */
+COIL_API int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream);
+
+/* Close the stream. Does not wait: the loop finishes the work. Nobody may be using it. Takes NULL. */
+COIL_API void coil_stream_close(coil_stream *stream);
+
+/* What has arrived, as much as there is. Empty: the peer has ended its side. */
+coil_declare(coil_slice, coil_read_some, (coil_stream *) stream);
+
+/*
+ * Exactly `size_bytes`, as one slice; no copy if they lie in one buffer. Empty: the stream ended
+ * before the first of them. -ENODATA: it ended among them.
+ */
+coil_declare(coil_slice, coil_read_block, (coil_stream *) stream, (size_t) size_bytes);
+
+/* The same, into the caller's memory. Result: `size_bytes`, 0, or an error as above. */
+coil_declare(
+        ssize_t, coil_read_exact, (coil_stream *) stream, (void *) bytes, (size_t) size_bytes);
+
+/*
+ * Up to and including the next `delimiter`. At the end of the stream: what is left, without it; then
+ * empty. -EMSGSIZE: `limit_bytes` have come without one; they are still there to be read.
+ */
+coil_declare(coil_slice, coil_read_until, (coil_stream *) stream, (char) delimiter,
+        (size_t) limit_bytes);
+
+/* Send all of `bytes`, which must stay until this returns. Result: 0, or an error. */
+coil_declare(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes);
+
+/* shutdown(2) of our side: the peer reads the end of the stream. */
+coil_declare(int, coil_stream_shutdown, (coil_stream *) stream);
+
+/* Bytes that have arrived and that the next read gives without waiting, at least. */
+COIL_API size_t coil_stream_unread(const coil_stream *stream);
+
+/*
+ * Put back what was read last, as if it had not been: `slice` becomes empty. For parsers that peek.
+ * -ENOMEM: the slice is released, and its bytes are lost.
+ */
+COIL_API int coil_stream_unread_again(coil_stream *stream, coil_slice *slice);
+
+/* The descriptor; a direct one has the bit COIL_DIRECT. Still the stream's. */
+COIL_API int coil_stream_fd(const coil_stream *stream);
+
+/* Bytes read and written since the stream was made. */
+COIL_API uint64_t coil_stream_bytes_read(const coil_stream *stream);
+COIL_API uint64_t coil_stream_bytes_written(const coil_stream *stream);
+
+COIL_END_DECLS
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/thrift_server.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    FRAME_HEADER_BYTES = 4,
+    FLUSH_BYTES = 64 * 1024,       /* Replies are sent at the latest when there are so many. */
+    LINGER_BYTES = 1024 * 1024,    /* What a peer may still send that is being turned away, */
+    WHAT_BYTES = 160,
+};
+static const coil_duration linger_limit = 1000 * 1000 * 1000; /* and for how long. */
+static const coil_duration default_frame_limit = 30 * (coil_duration)1000 * 1000 * 1000;
+
+typedef struct connection {
+    coil_thrift_server *server;
+    coil_stream *peer;
+    coil_thrift_writer writer;
+    coil_thrift_call call;
+    coil_slice frame;
+} connection;
+
+coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call)
+{
+    COIL_CHECK(!call->replying);
+    coil_thrift_message reply = call->message;
+    reply.type = COIL_THRIFT_REPLY;
+    coil_thrift_writer_begin(call->writer, &reply);
+    call->replying = true;
+    return call->writer;
+}
+
+void coil_thrift_no_reply(coil_thrift_call *call)
+{
+    COIL_CHECK(!call->replying);
+    call->message.type = COIL_THRIFT_ONEWAY;
+}
+
+/* --------------------------------------------------------------------------------- methods -- */
+
+static bool find_in(coil_thrift_service *service, coil_thrift_text name, coil_thrift_call *call)
+{
+    for (size_t i = 0; i < service->method_count; i++) {
+        if (coil_thrift_text_is(name, service->methods[i].name)) {
+            call->service = service;
+            call->method = &service->methods[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Find the method that the message names, and reduce the name to what the reply repeats. */
+static bool find_method(const coil_thrift_server *server, coil_thrift_call *call)
+{
+    coil_thrift_text name = call->message.name;
+    coil_thrift_text service_name = {NULL, 0};
+    const char *colon = name.size == 0 ? NULL : memchr(name.bytes, ':', name.size);
+
+    if (colon != NULL) {
+        service_name = (coil_thrift_text){name.bytes, (uint32_t)(colon - name.bytes)};
+        name = (coil_thrift_text){colon + 1, name.size - service_name.size - 1};
+        call->message.name = name;
+    }
+    for (size_t i = 0; i < server->service_count; i++) {
+        coil_thrift_service *service = server->services[i];
+        if (colon != NULL && !coil_thrift_text_is(service_name, service->name))
+            continue;
+        if (find_in(service, name, call))
+            return true;
+    }
+    return false;
+}
+
+/* --------------------------------------------------------------------------------- replies -- */
+
+static int reply_exception(
+        connection *peer, enum coil_thrift_exception_type type, const char *what)
+{
+    peer->server->stats.exceptions++;
+    if (peer->call.message.type == COIL_THRIFT_ONEWAY)
+        return 0;
+    int rc = coil_thrift_reply_exception(
+            &peer->writer, &peer->call.message, type, coil_thrift_text_of(what));
+    return rc < 0 ? rc : 0;
+}
+
+/* Is it what the bytes were, rather than what the handler did? */
+static bool is_protocol_error(int error)
+{
+    return error == -EBADMSG || error == -ENODATA || error == -EMSGSIZE || error == -ELOOP;
+}
+
+/* The handler has returned: complete its reply, or say why there is none. 0, or the connection ends. */
+static int finish_call(connection *peer, int handler_result)
+{
+    coil_thrift_call *call = &peer->call;
+    char what[WHAT_BYTES];
+    int rc = coil_thrift_reader_finish(&call->arguments);
+
+    if (rc < 0) {
+        coil_thrift_writer_abandon(&peer->writer);
+        (void)coil_thrift_reader_what(&call->arguments, what, sizeof(what));
+        (void)reply_exception(peer, COIL_THRIFT_PROTOCOL_ERROR, what);
+        return rc;
+    }
+    if (handler_result < 0) {
+        coil_thrift_writer_abandon(&peer->writer);
+        (void)snprintf(what, sizeof(what), "%s failed: %s", call->method->name,
+                coil_error_text(handler_result));
+        return reply_exception(peer,
+                is_protocol_error(handler_result) ? COIL_THRIFT_PROTOCOL_ERROR
+                                                  : COIL_THRIFT_INTERNAL_ERROR,
+                what);
+    }
+    if (call->message.type == COIL_THRIFT_ONEWAY) {
+        coil_thrift_writer_abandon(&peer->writer);
+        return 0;
+    }
+    if (!call->replying)
+        (void)coil_thrift_reply(call);
+    coil_thrift_write_stop(&peer->writer);
+    rc = coil_thrift_writer_finish(&peer->writer);
+    if (rc >= 0)
+        return 0;
+    (void)snprintf(what, sizeof(what), "the reply of %s: %s", call->method->name,
+            coil_error_text(rc));
+    return reply_exception(peer, COIL_THRIFT_INTERNAL_ERROR, what);
+}
+
+/* --------------------------------------------------------------------------------- reading -- */
+
+coil_async(int, flush, (connection *) peer)
+{
+    coil_vars (int rc);
+
+    if (peer->writer.size == 0)
+        return 0;
+    coil_attempt(my->rc,
+            coil_write_all(peer->peer, coil_bytes(peer->writer.bytes, peer->writer.size)));
+    coil_thrift_writer_reset(&peer->writer);
+    return 0;
+}
+
+static int protocol_error(connection *peer, int error, const char *what)
+{
+    peer->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
+    (void)reply_exception(peer, COIL_THRIFT_PROTOCOL_ERROR, what);
+    return error;
+}
+
+/* The size of the next frame; 0 when the peer has ended the connection, or been idle too long. */
+coil_async(int, read_header, (connection *) peer)
+{
+    coil_vars (coil_slice header; int size);
+    coil_duration idle_limit = peer->server->idle_limit;
+    char what[WHAT_BYTES];
+
+    if (idle_limit > 0 && coil_stream_unread(peer->peer) == 0) {
+        coil_await(my->header,
+                coil_within(idle_limit, coil_read_block(peer->peer, FRAME_HEADER_BYTES)));
+    } else {
+        coil_await(my->header, coil_read_block(peer->peer, FRAME_HEADER_BYTES));
+    }
+    if (my->header.size_bytes == -ETIME)
+        return 0;
+    if (my->header.size_bytes <= 0)
+        return (int)my->header.size_bytes;
+
+    const uint8_t *first = (const uint8_t *)my->header.bytes;
+    my->size = coil_thrift_frame_size(first, peer->server->limits);
+    if (my->size < 0) {
+        (void)coil_thrift_frame_what(first, peer->server->limits, what, sizeof(what));
+        (void)protocol_error(peer, my->size, what);
+    }
+    coil_slice_release(&my->header);
+    return my->size;
+}
+
+/*
+ * The next frame, into peer->frame. Replies leave before we wait. Result: 1; 0 when the peer has ended
+ * the connection, or been idle for too long.
+ */
+coil_async(int, next_frame, (connection *) peer)
+{
+    coil_vars (int size);
+
+    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->peer) < FRAME_HEADER_BYTES)
+        coil_attempt(flush(peer));
+    coil_attempt(my->size, read_header(peer));
+    if (my->size == 0)
+        return 0;
+    if (coil_stream_unread(peer->peer) >= (size_t)my->size) {
+        coil_await(peer->frame, coil_read_block(peer->peer, (size_t)my->size));
+    } else {
+        coil_attempt(flush(peer));
+        coil_duration limit = peer->server->frame_limit;
+        coil_await(peer->frame, coil_within(limit > 0 ? limit : default_frame_limit,
+                                        coil_read_block(peer->peer, (size_t)my->size)));
+    }
+    if (peer->frame.size_bytes > 0)
+        return 1;
+    return peer->frame.size_bytes == 0 ? -ENODATA : (int)peer->frame.size_bytes;
+}
+
+/* Read the header of the message in peer->frame. 1: call the method; 0: done; else the peer is bad. */
+static int begin_call(connection *peer)
+{
+    coil_thrift_call *call = &peer->call;
+    char what[WHAT_BYTES];
+
+    call->replying = false;
+    coil_thrift_reader_init(&call->arguments, peer->frame.bytes,
+            (uint32_t)peer->frame.size_bytes, peer->server->limits);
+    if (!coil_thrift_read_message(&call->arguments, &call->message)) {
+        int error = coil_thrift_reader_finish(&call->arguments);
+        (void)coil_thrift_reader_what(&call->arguments, what, sizeof(what));
+        return protocol_error(peer, error, what);
+    }
+    if (call->message.type != COIL_THRIFT_CALL && call->message.type != COIL_THRIFT_ONEWAY) {
+        (void)reply_exception(
+                peer, COIL_THRIFT_INVALID_MESSAGE_TYPE, "a server takes calls only");
+        return -EBADMSG;
+    }
+    peer->server->stats.calls++;
+    if (find_method(peer->server, call))
+        return 1;
+    coil_thrift_skip_fields(&call->arguments);
+    (void)snprintf(what, sizeof(what), "unknown method '%.*s'",
+            call->message.name.size > 64 ? 64 : (int)call->message.name.size,
+            call->message.name.bytes);
+    return reply_exception(peer, COIL_THRIFT_UNKNOWN_METHOD, what);
+}
+
+/*
+ * The peer is being turned away. If we closed while it is still sending, the reset that answers this
+ * would overtake our explanation.
+ */
+coil_async(int, turn_away, (connection *) peer)
+{
+    coil_vars (coil_slice dropped; int64_t total_bytes);
+
+    coil_attempt(flush(peer));
+    coil_attempt(coil_stream_shutdown(peer->peer));
+    do {
+        coil_attempt(my->dropped, coil_read_some(peer->peer));
+        my->total_bytes += my->dropped.size_bytes;
+        coil_slice_release(&my->dropped);
+    } while (my->total_bytes > 0 && my->total_bytes < LINGER_BYTES);
+    return 0;
+}
+
+/* ----------------------------------------------------------------------------- connections -- */
+
+static void close_connection(connection *peer)
+{
+    peer->server->stats.open_connections--;
+    coil_slice_release(&peer->frame);
+    coil_thrift_writer_fini(&peer->writer);
+    coil_stream_close(peer->peer);
+    free(peer);
+}
+
+coil_async(int, converse, (connection *) peer)
+{
+    coil_vars (int rc);
+
+    for (;;) {
+        coil_attempt(my->rc, next_frame(peer));
+        if (my->rc == 0)
+            return 0;
+        my->rc = begin_call(peer);
+        if (my->rc > 0) {
+            coil_await(my->rc, coil_handler_call(peer->call.method->handler, &peer->call));
+            my->rc = finish_call(peer, my->rc);
+        }
+        coil_slice_release(&peer->frame);
+        if (my->rc < 0)
+            return my->rc;
+    }
+}
+
+coil_async(int, serve_connection, (connection *) peer)
+{
+    coil_vars (int rc);
+
+    coil_defer(close_connection(peer));
+    coil_await(my->rc, converse(peer));
+    if (is_protocol_error(my->rc)) {
+        peer->server->stats.protocol_errors++;
+        coil_ignore(coil_within(linger_limit, turn_away(peer)));
+    }
+    return my->rc;
+}
+
+static connection *open_connection(coil_thrift_server *server, coil_stream *stream)
+{
+    connection *peer = calloc(1, sizeof(*peer));
+    if (peer == NULL) {
+        coil_stream_close(stream);
+        return NULL;
+    }
+    peer->server = server;
+    peer->peer = stream;
+    peer->call.peer = stream;
+    peer->call.writer = &peer->writer;
+    coil_thrift_writer_init(&peer->writer, server->limits);
+    server->stats.connections++;
+    server->stats.open_connections++;
+    return peer;
+}
+
+coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_server *) server)
+{
+    coil_vars (coil_group connections; coil_stream *stream);
+
+    coil_open_group(&my->connections);
+    my->connections.keep_going = true;
+    for (;;) {
+        coil_attempt(my->stream, coil_accept_patiently(listener));
+        connection *peer = open_connection(server, my->stream);
+        if (peer != NULL && coil_spawn(&my->connections, serve_connection(peer)) == NULL)
+            close_connection(peer);
+    }
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/io.h - the operations of the kernel, to be awaited: files, pipes, sockets, terminals alike.
+ *
+ *     coil_attempt(my->size_bytes, coil_read(fd, my->bytes, sizeof(my->bytes)));
+ *     coil_await(my->rc, coil_within(coil_s(2), coil_connect(fd, address, address_bytes)));
+ *
+ * Each is one io_uring operation and otherwise what its man page says, with these rules for all:
+ *
+ *   - Results are 0 or a count, or a negative errno; -EINTR does not happen.
+ *   - What a pointer names is lent to the kernel until the await ends, so it must not be a local
+ *     variable of the coroutine: put it into its vars.
+ *   - Cancellation loses nothing: an operation that succeeded all the same delivers its success, and
+ *     the cancellation hits the next await.
+ *   - Ordinary descriptors should be blocking ones; waiting is the ring's business.
+ *   - A descriptor with the bit COIL_DIRECT is a slot of the loop's table of direct descriptors. Every
+ *     operation here takes both kinds; nobody else does.
+ *   - On the loop's thread only.
+ */
+#ifndef COIL_IO_H
+#define COIL_IO_H
+
+#include <coil/coro.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+COIL_BEGIN_DECLS
+
+enum {
+    COIL_DIRECT = 1 << 30, /* A bit of a descriptor: it is a direct one. */
+};
+
+static inline bool coil_fd_is_direct(int fd)
+{
+    return fd >= 0 && (fd & COIL_DIRECT) != 0;
+}
+
+/* ------------------------------------------------------------------------ any descriptor -- */
+
+/* read(2), write(2): at the file position, if there is one. May transfer less than asked for. */
+coil_declare(ssize_t, coil_read, (int) fd, (void *) bytes, (size_t) size_bytes);
+coil_declare(ssize_t, coil_write, (int) fd, (const void *) bytes, (size_t) size_bytes);
+
+/* pread(2), pwrite(2) */
+coil_declare(ssize_t, coil_pread, (int) fd, (void *) bytes, (size_t) size_bytes, (off_t) offset);
+coil_declare(
+        ssize_t, coil_pwrite, (int) fd, (const void *) bytes, (size_t) size_bytes, (off_t) offset);
+
+/* preadv2(2), pwritev2(2): offset -1 is the file position. */
+coil_declare(
+        ssize_t, coil_readv, (int) fd, (const struct iovec *) parts, (unsigned) count, (off_t) offset);
+coil_declare(ssize_t, coil_writev, (int) fd, (const struct iovec *) parts, (unsigned) count,
+        (off_t) offset);
+
+/* poll(2) for one descriptor. Result: the events that have happened. */
+coil_declare(int, coil_poll, (int) fd, (short) events);
+
+/* splice(2): offsets -1 are file positions; one of the two is a pipe. */
+coil_declare(ssize_t, coil_splice, (int) from, (off_t) from_offset, (int) to, (off_t) to_offset,
+        (size_t) size_bytes, (unsigned) flags);
+
+/* close(2). Not cancelled half-way: the descriptor is gone when this returns, whatever it returns. */
+coil_declare(int, coil_close, (int) fd);
+
+/* An ordinary descriptor for a direct one; both are open then. Since Linux 6.8, else -EINVAL. */
+coil_declare(int, coil_install, (int) direct);
+
+/* ------------------------------------------------------------------------------- sockets -- */
+
+/* recv(2), send(2); send never raises SIGPIPE. */
+coil_declare(ssize_t, coil_recv, (int) fd, (void *) bytes, (size_t) size_bytes, (int) flags);
+coil_declare(ssize_t, coil_send, (int) fd, (const void *) bytes, (size_t) size_bytes, (int) flags);
+
+/* recvmsg(2), sendmsg(2) */
+coil_declare(ssize_t, coil_recvmsg, (int) fd, (struct msghdr *) message, (int) flags);
+coil_declare(ssize_t, coil_sendmsg, (int) fd, (const struct msghdr *) message, (int) flags);
+
+/* accept4(2) with SOCK_CLOEXEC; `address` and `address_bytes` may be NULL. Result: the descriptor. */
+coil_declare(
+        int, coil_accept_fd, (int) fd, (struct sockaddr *) address, (socklen_t *) address_bytes);
+
+/* connect(2). -ETIMEDOUT: the network gave up. */
+coil_declare(int, coil_connect_fd, (int) fd, (const struct sockaddr *) address,
+        (socklen_t) address_bytes);
+
+/* shutdown(2) */
+coil_declare(int, coil_shutdown, (int) fd, (int) how);
+
+/* --------------------------------------------------------------------------------- files -- */
+
+/* openat(2) with O_CLOEXEC. AT_FDCWD: relative to the working directory. Result: the descriptor. */
+coil_declare(int, coil_openat, (int) directory, (const char *) path, (int) flags, (mode_t) mode);
+
+/* fsync(2), or fdatasync(2) if `data_only`. */
+coil_declare(int, coil_fsync, (int) fd, (bool) data_only);
+
+/* statx(2) */
+coil_declare(int, coil_statx, (int) directory, (const char *) path, (int) flags, (unsigned) mask,
+        (struct statx *) out_status);
+
+/* ----------------------------------------------------------------------------- processes -- */
+
+/*
+ * waitid(2). With WNOWAIT in `options` the child stays to be reaped (coil_kernel_reap), so that a
+ * cancellation cannot swallow its status. `out_status` is written when the await ends, not before.
+ */
+coil_declare(int, coil_waitid, (idtype_t) type, (id_t) id, (siginfo_t *) out_status, (int) options);
+
+COIL_END_DECLS
+
+#endif

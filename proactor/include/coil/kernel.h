@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/kernel.h - the system calls that have no io_uring operation, or are made outside of a loop.
+ *
+ * This is the public half of the seam to the kernel: every system call that Coil makes is behind it
+ * (or behind its private half, the ring), in one file, so that a simulated kernel can be linked in its
+ * place. Nothing else in the library enters the kernel by itself.
+ *
+ * All of them return 0, a descriptor or a count, or a negative errno; errno itself is not part of
+ * the contract. Descriptors are close-on-exec. Any thread. Each is otherwise what its man page says.
+ */
+#ifndef COIL_KERNEL_H
+#define COIL_KERNEL_H
+
+#include <coil/base.h>
+#include <coil/time.h>
+
+#include <signal.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+COIL_BEGIN_DECLS
+
+/* CLOCK_MONOTONIC. */
+COIL_API coil_time coil_kernel_now(void);
+
+/* CLOCK_REALTIME, in seconds since 1970: a date, to be shown. It may jump. */
+COIL_API int64_t coil_kernel_time_s(void);
+
+/* getrandom(2), without blocking. */
+COIL_API int coil_kernel_random(void *bytes, size_t size_bytes);
+
+/* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockopt(2), getsockname(2), getpeername(2) */
+COIL_API int coil_kernel_socket(int family, int type, int protocol);
+COIL_API int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes);
+COIL_API int coil_kernel_listen(int fd, int backlog);
+COIL_API int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t size_bytes);
+COIL_API int coil_kernel_setsockopt(
+        int fd, int level, int option, const void *value, socklen_t size_bytes);
+COIL_API int coil_kernel_getsockopt(
+        int fd, int level, int option, void *value, socklen_t *size_bytes);
+COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
+COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
+
+/* send(2) with MSG_DONTWAIT and MSG_NOSIGNAL: what fits now. -EAGAIN: nothing does. */
+COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes);
+
+/* close(2), pipe2(2), unlink(2), and eventfd(2) with its write */
+COIL_API int coil_kernel_close(int fd);
+COIL_API int coil_kernel_pipe(int out_fds[2]);
+COIL_API int coil_kernel_unlink(const char *path);
+COIL_API int coil_kernel_eventfd(void);
+COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
+
+/* fcntl(2): F_DUPFD_CLOEXEC, F_GETFL and F_SETFL */
+COIL_API int coil_kernel_dup_above(int fd, int lowest);
+COIL_API int coil_kernel_get_flags(int fd);
+COIL_API int coil_kernel_set_flags(int fd, int flags);
+
+/* pthread_sigmask(3) and signalfd(2) */
+COIL_API int coil_kernel_sigmask(int how, const sigset_t *set, sigset_t *out_before);
+COIL_API int coil_kernel_signalfd(const sigset_t *set);
+
+/* pidfd_send_signal(2), kill(2), waitid(2) of an exited child by pidfd, pidfd_open(2) */
+COIL_API int coil_kernel_pidfd_signal(int pidfd, int signo);
+COIL_API int coil_kernel_kill(pid_t pid, int signo);
+COIL_API int coil_kernel_reap(int pidfd, siginfo_t *out_status);
+COIL_API int coil_kernel_pidfd_open(pid_t pid);
+
+COIL_END_DECLS
+
+#endif

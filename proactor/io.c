@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/io.h>
+
+#include "op.h"
+
+#include <limits.h>
+
+/* The kernel transfers at most this much at a time; the result says how much it was. */
+static unsigned clamp(size_t size_bytes)
+{
+    return size_bytes > INT_MAX ? INT_MAX : (unsigned)size_bytes;
+}
+
+/* ------------------------------------------------------------------------ any descriptor -- */
+
+static void prepare_read(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_read__args *a = OP_ARGUMENTS(coil_read, op);
+    io_uring_prep_read(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)-1);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_read, prepare_read);
+
+static void prepare_write(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_write__args *a = OP_ARGUMENTS(coil_write, op);
+    io_uring_prep_write(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)-1);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_write, prepare_write);
+
+static void prepare_pread(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_pread__args *a = OP_ARGUMENTS(coil_pread, op);
+    io_uring_prep_read(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)a->offset);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_pread, prepare_pread);
+
+static void prepare_pwrite(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_pwrite__args *a = OP_ARGUMENTS(coil_pwrite, op);
+    io_uring_prep_write(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)a->offset);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_pwrite, prepare_pwrite);
+
+static void prepare_readv(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_readv__args *a = OP_ARGUMENTS(coil_readv, op);
+    io_uring_prep_readv(sqe, 0, a->parts, a->count, (uint64_t)a->offset);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_readv, prepare_readv);
+
+static void prepare_writev(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_writev__args *a = OP_ARGUMENTS(coil_writev, op);
+    io_uring_prep_writev(sqe, 0, a->parts, a->count, (uint64_t)a->offset);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_writev, prepare_writev);
+
+static void prepare_poll(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_poll__args *a = OP_ARGUMENTS(coil_poll, op);
+    io_uring_prep_poll_add(sqe, 0, (unsigned short)a->events);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_poll, prepare_poll);
+
+static void prepare_splice(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_splice__args *a = OP_ARGUMENTS(coil_splice, op);
+    unsigned flags = a->flags;
+    if (coil_fd_is_direct(a->from))
+        flags |= SPLICE_F_FD_IN_FIXED;
+    io_uring_prep_splice(sqe, a->from & ~COIL_DIRECT, a->from_offset, 0, a->to_offset,
+            clamp(a->size_bytes), flags);
+    op_set_fd(sqe, a->to);
+}
+OP_LEAF(coil_splice, prepare_splice);
+
+static void prepare_close(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_close__args *a = OP_ARGUMENTS(coil_close, op);
+    if (coil_fd_is_direct(a->fd))
+        io_uring_prep_close_direct(sqe, (unsigned)(a->fd & ~COIL_DIRECT));
+    else
+        io_uring_prep_close(sqe, a->fd);
+}
+OP_LEAF(coil_close, prepare_close);
+
+static void prepare_install(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_install__args *a = OP_ARGUMENTS(coil_install, op);
+    io_uring_prep_fixed_fd_install(sqe, a->direct & ~COIL_DIRECT, 0);
+}
+OP_LEAF(coil_install, prepare_install);
+
+/* ------------------------------------------------------------------------------- sockets -- */
+
+static void prepare_recv(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_recv__args *a = OP_ARGUMENTS(coil_recv, op);
+    io_uring_prep_recv(sqe, 0, a->bytes, clamp(a->size_bytes), a->flags);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_recv, prepare_recv);
+
+static void prepare_send(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_send__args *a = OP_ARGUMENTS(coil_send, op);
+    io_uring_prep_send(sqe, 0, a->bytes, clamp(a->size_bytes), a->flags | MSG_NOSIGNAL);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_send, prepare_send);
+
+static void prepare_recvmsg(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_recvmsg__args *a = OP_ARGUMENTS(coil_recvmsg, op);
+    io_uring_prep_recvmsg(sqe, 0, a->message, (unsigned)a->flags);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_recvmsg, prepare_recvmsg);
+
+static void prepare_sendmsg(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_sendmsg__args *a = OP_ARGUMENTS(coil_sendmsg, op);
+    io_uring_prep_sendmsg(sqe, 0, a->message, (unsigned)a->flags | MSG_NOSIGNAL);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_sendmsg, prepare_sendmsg);
+
+static void prepare_accept(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_accept_fd__args *a = OP_ARGUMENTS(coil_accept_fd, op);
+    io_uring_prep_accept(sqe, 0, a->address, a->address_bytes, SOCK_CLOEXEC);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_accept_fd, prepare_accept);
+
+static void prepare_connect(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_connect_fd__args *a = OP_ARGUMENTS(coil_connect_fd, op);
+    io_uring_prep_connect(sqe, 0, a->address, a->address_bytes);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_connect_fd, prepare_connect);
+
+static void prepare_shutdown(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_shutdown__args *a = OP_ARGUMENTS(coil_shutdown, op);
+    io_uring_prep_shutdown(sqe, 0, a->how);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_shutdown, prepare_shutdown);
+
+/* --------------------------------------------------------------------------------- files -- */
+
+static void prepare_openat(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_openat__args *a = OP_ARGUMENTS(coil_openat, op);
+    io_uring_prep_openat(sqe, a->directory, a->path, a->flags | O_CLOEXEC, a->mode);
+}
+OP_LEAF(coil_openat, prepare_openat);
+
+static void prepare_fsync(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_fsync__args *a = OP_ARGUMENTS(coil_fsync, op);
+    io_uring_prep_fsync(sqe, 0, a->data_only ? IORING_FSYNC_DATASYNC : 0);
+    op_set_fd(sqe, a->fd);
+}
+OP_LEAF(coil_fsync, prepare_fsync);
+
+static void prepare_statx(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_statx__args *a = OP_ARGUMENTS(coil_statx, op);
+    io_uring_prep_statx(sqe, a->directory, a->path, a->flags, a->mask, a->out_status);
+}
+OP_LEAF(coil_statx, prepare_statx);
+
+/* ----------------------------------------------------------------------------- processes -- */
+
+static void prepare_waitid(coil_op *op, struct io_uring_sqe *sqe)
+{
+    struct coil_waitid__args *a = OP_ARGUMENTS(coil_waitid, op);
+    io_uring_prep_waitid(sqe, a->type, a->id, a->out_status, a->options, 0);
+}
+OP_LEAF(coil_waitid, prepare_waitid);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The private half of the seam to the kernel (coil/kernel.h is the public one): io_uring itself, as
+ * its three system calls. A simulator implements these four functions and owns the rings' memory.
+ */
+#ifndef KERNEL_RING_H
+#define KERNEL_RING_H
+
+#include <stddef.h>
+
+#include <liburing.h>
+
+/* What liburing 2.9 does not name yet. */
+#ifndef IORING_ENTER_NO_IOWAIT
+#define IORING_ENTER_NO_IOWAIT (1U << 7)
+#endif
+#ifndef IORING_FEAT_NO_IOWAIT
+#define IORING_FEAT_NO_IOWAIT (1U << 17)
+#endif
+
+/* io_uring_setup(2), and the rings mapped. The descriptor is registered and closed, and the memory is
+ * not inherited by forked children. 0 or -errno. */
+int coil_kernel_ring_setup(
+        struct io_uring *ring, unsigned entries, struct io_uring_params *parameters);
+
+/* io_uring_enter(2). The number of submitted entries, or -errno. */
+int coil_kernel_ring_enter(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
+        unsigned flags, void *argument, size_t argument_bytes);
+
+/* io_uring_register(2). 0, a count, or -errno. */
+int coil_kernel_ring_register(
+        struct io_uring *ring, unsigned opcode, const void *argument, unsigned count);
+
+/* Unmap and close. Only after every operation has completed. */
+void coil_kernel_ring_close(struct io_uring *ring);
+
+/* The sysctl kernel.io_uring_disabled: 0 allowed, 1 privileged users only, 2 forbidden. */
+int coil_kernel_ring_sysctl(void);
+
+/* RLIMIT_NOFILE: how many descriptors this process may have. */
+unsigned coil_kernel_descriptor_limit(void);
+
+/* Pages that a forked child does not inherit. NULL without memory. */
+void *coil_kernel_pages(size_t size_bytes);
+void coil_kernel_pages_release(void *pages, size_t size_bytes);
+
+#endif

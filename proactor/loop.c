@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/loop.h>
+
+#include "loop_private.h"
+
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BUDGET = 1024 }; /* Resumptions per turn, before completions are looked at again. */
+
+static __thread coil_loop *current;
+
+/* ----------------------------------------------------------------------- other threads -- */
+
+static void wake_prepare(coil_op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_read(sqe, op->loop->wake_fd, &op->loop->wakeups, sizeof(uint64_t), 0);
+}
+
+/* Run what other threads have posted, oldest first. */
+static void run_posted(coil_loop *loop)
+{
+    coil_post *newest = __atomic_exchange_n(&loop->posted, NULL, __ATOMIC_ACQUIRE);
+    coil_post *oldest = NULL;
+    while (newest != NULL) {
+        coil_post *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest != NULL) {
+        coil_post *post = oldest;
+        oldest = oldest->next;
+        post->run(post);
+    }
+}
+
+static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
+{
+    (void)flags;
+    if (result != -ECANCELED)
+        op_start(op);
+    run_posted(op->loop);
+}
+
+static const op_kind wake_kind = {"wake", wake_prepare, wake_complete};
+
+void coil_loop_post(coil_loop *loop, coil_post *post)
+{
+    int fd = loop->wake_fd; /* Once `post` is in the list, the loop may run it, and end. */
+    coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
+    do
+        post->next = newest;
+    while (!__atomic_compare_exchange_n(
+            &loop->posted, &newest, post, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    if (newest == NULL)
+        (void)coil_kernel_eventfd_add(fd, 1); /* Else whoever posted first does that. */
+}
+
+/* ------------------------------------------------------------------------------- lifecycle -- */
+
+int coil_loop_create(coil_loop **out_loop, char *out_reason)
+{
+    char reason[RING_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
+    int rc = -ENOMEM;
+    coil_loop *loop = calloc(1, sizeof(*loop));
+    if (loop == NULL)
+        goto fail;
+    loop->wake_fd = rc = coil_kernel_eventfd();
+    if (rc < 0) {
+        (void)snprintf(reason, sizeof(reason), "cannot create a loop: too many descriptors");
+        goto free_loop;
+    }
+    rc = ring_init(&loop->ring, reason);
+    if (rc < 0)
+        goto close_wake;
+
+    coil_list_init(&loop->backlog);
+    coil_list_init(&loop->cancels);
+    coil_sched_init(&loop->sched, coil_kernel_now(), NULL);
+    op_init(&loop->wake, &wake_kind, loop);
+    op_start(&loop->wake);
+    *out_loop = loop;
+    return 0;
+
+close_wake:
+    (void)coil_kernel_close(loop->wake_fd);
+free_loop:
+    free(loop);
+fail:
+    if (out_reason != NULL)
+        (void)snprintf(out_reason, COIL_REASON_BYTES, "%s", reason);
+    return rc;
+}
+
+static void reap(coil_loop *loop)
+{
+    struct io_uring_cq *cq = &loop->ring.uring.cq;
+    unsigned head = *cq->khead;
+    unsigned tail = __atomic_load_n(cq->ktail, __ATOMIC_ACQUIRE);
+
+    loop->stats.completions += tail - head;
+    for (; head != tail; head++)
+        op_complete(loop, &cq->cqes[head & cq->ring_mask]);
+    __atomic_store_n(cq->khead, head, __ATOMIC_RELEASE);
+}
+
+static void cancel_all_prepare(struct io_uring_sqe *sqe)
+{
+    io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = OP_TAG_CANCEL;
+}
+
+/*
+ * Closing a ring ends its operations some milliseconds later, and until then they keep sockets bound.
+ * So everything is cancelled and reaped first.
+ */
+static void quiesce(coil_loop *loop)
+{
+    op_cancel(&loop->wake);
+    while (loop->pending_count > 0) {
+        op_drain(loop);
+        struct io_uring_sqe *sqe = ring_next(&loop->ring);
+        if (sqe != NULL)
+            cancel_all_prepare(sqe);
+        COIL_CHECK(ring_enter(&loop->ring, true, coil_ms(10)) == 0);
+        reap(loop);
+    }
+    (void)ring_enter(&loop->ring, false, 0); /* Cancellations that nobody waits for. */
+    run_posted(loop);
+}
+
+void coil_loop_destroy(coil_loop *loop)
+{
+    if (loop == NULL)
+        return;
+    COIL_CHECK(current != loop);
+    quiesce(loop);
+    buffer_pool_destroy(loop->buffers);
+    ring_fini(&loop->ring);
+    (void)coil_kernel_close(loop->wake_fd);
+    coil_sched_fini(&loop->sched);
+    free(loop);
+}
+
+/* -------------------------------------------------------------------------------- running -- */
+
+static coil_duration time_left(const coil_loop *loop)
+{
+    coil_time next = coil_sched_next(&loop->sched);
+    if (next == COIL_NEVER)
+        return COIL_FOREVER;
+    coil_duration left = next - coil_kernel_now();
+    return left > 0 ? left : 0;
+}
+
+static void turn(coil_loop *loop)
+{
+    loop->stats.turns++;
+    coil_sched_advance(&loop->sched, coil_kernel_now());
+    bool busy = coil_sched_run(&loop->sched, BUDGET);
+    op_drain(loop);
+    if (!busy && loop->sched.live_count == 0)
+        return;
+    if (busy && ring_unsubmitted(&loop->ring) == 0 && !ring_needs_enter(&loop->ring))
+        return;
+    COIL_CHECK(ring_enter(&loop->ring, !busy, busy ? 0 : time_left(loop)) == 0);
+    reap(loop);
+}
+
+int coil_loop_run(coil_loop *loop)
+{
+    COIL_CHECK(current == NULL); /* A loop does not run inside a loop. */
+    current = loop;
+    while (loop->sched.live_count > 0)
+        turn(loop);
+    current = NULL;
+
+    int error = loop->sched.root.error;
+    loop->sched.root.error = 0;
+    loop->sched.root.cancelled = false;
+    return error;
+}
+
+coil_group *coil_loop_root(coil_loop *loop)
+{
+    return &loop->sched.root;
+}
+
+coil_loop *coil_loop_current(void)
+{
+    return current;
+}
+
+coil_loop *coil_loop_of(const coil_task *task)
+{
+    return coil_container_of(task->sched, coil_loop, sched);
+}
+
+coil_time coil_loop_now(const coil_loop *loop)
+{
+    return loop->sched.now;
+}
+
+coil_time coil_now(void)
+{
+    return current != NULL ? current->sched.now : coil_kernel_now();
+}
+
+coil_loop_stats coil_loop_statistics(const coil_loop *loop)
+{
+    coil_loop_stats stats = loop->stats;
+    stats.enters = loop->ring.enter_count;
+    return stats;
+}
+
+size_t coil_loop_pending(const coil_loop *loop)
+{
+    return loop->pending_count;
+}
+
+/* ----------------------------------------------------------------------------- coil_run() -- */
+
+static __thread int run_error;
+
+coil_loop *coil_run_begin(void)
+{
+    coil_loop *loop = NULL;
+    char reason[COIL_REASON_BYTES];
+    run_error = coil_loop_create(&loop, reason);
+    if (run_error < 0)
+        fprintf(stderr, "coil: %s\n", reason);
+    return loop;
+}
+
+int coil_run_error(void)
+{
+    return run_error;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this module share about a loop. */
+#ifndef LOOP_PRIVATE_H
+#define LOOP_PRIVATE_H
+
+#include "op.h"
+#include "ring.h"
+
+#include <coil/loop.h>
+
+typedef struct buffer_pool buffer_pool;
+
+struct coil_loop {
+    coil_sched sched;
+    coil_ring ring;
+    size_t pending_count; /* Started operations without their final completion. */
+    size_t service_count; /* Of these, the loop's own: they keep nobody running. */
+    uint16_t generation;
+    coil_list backlog; /* Operations that found the queue full. */
+    coil_list cancels; /* Operations whose cancellation did. */
+    buffer_pool *buffers; /* Made when first needed. */
+
+    coil_post *posted; /* Newest first. Written by any thread. */
+    int wake_fd;       /* An eventfd. */
+    uint64_t wakeups;  /* What was read from it. */
+    coil_op wake;
+
+    coil_loop_stats stats;
+};
+
+/* The loop's pool of receive buffers, or NULL without memory. */
+buffer_pool *loop_buffers(coil_loop *loop);
+
+/* pool.c: the loop is going, and so are its buffers. Takes NULL. */
+void buffer_pool_destroy(buffer_pool *pool);
+
+#endif

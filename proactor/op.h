@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * op.h - one request to the kernel, from submission to its final completion.
+ *
+ *     IDLE --op_start()--> BACKLOG (the queue was full) --> IN_FLIGHT --final completion--> DONE
+ *
+ * From op_start() to DONE the memory of the op, and every buffer that it names, belongs to the kernel,
+ * also after op_cancel(): cancelling asks for an early completion, it gives nothing back. Each started
+ * op has exactly one final completion, and a multishot op any number of earlier ones.
+ *
+ * user_data is pointer | generation | tag. The generation tells a completion of an earlier life of
+ * the same memory from one of this life.
+ */
+#ifndef OP_H
+#define OP_H
+
+#include <coil/list.h>
+#include <coil/task.h>
+
+#include <liburing.h>
+
+typedef struct coil_op coil_op;
+typedef struct coil_loop coil_loop;
+
+/* What is special about an operation. One constant each. */
+typedef struct op_kind {
+    const char *name;
+    void (*prepare)(coil_op *op, struct io_uring_sqe *sqe); /* Fill in the request. */
+    void (*complete)(coil_op *op, int32_t result, uint32_t flags);
+} op_kind;
+
+typedef enum op_state { OP_IDLE, OP_BACKLOG, OP_IN_FLIGHT, OP_DONE } op_state;
+
+struct coil_op {
+    const op_kind *kind;
+    coil_loop *loop;
+    coil_task *task;   /* Leaves: whom to wake, */
+    coil_frame *leaf;  /* and where the arguments are. */
+    coil_list link;    /* In loop->backlog or loop->cancels. */
+    int32_t result;    /* DONE */
+    uint16_t generation;
+    uint8_t state;
+    bool cancelled; /* We have asked for it. */
+};
+
+static_assert(sizeof(coil_op) <= 64, "an op fits in one cache line");
+
+enum { OP_TAG_OP = 0, OP_TAG_CANCEL = 1, OP_TAG_BITS = 2, OP_GENERATION_BITS = 14 };
+
+void op_init(coil_op *op, const op_kind *kind, coil_loop *loop);
+
+/* From IDLE or DONE. */
+void op_start(coil_op *op);
+
+/* Ask for an early end. Idempotent; ignored unless started. An op in the backlog ends here and now. */
+void op_cancel(coil_op *op);
+
+/* Is it the kernel's, or on the way there? */
+static inline bool op_pending(const coil_op *op)
+{
+    return op->state == OP_BACKLOG || op->state == OP_IN_FLIGHT;
+}
+
+/* A completion has arrived for what user_data says. */
+void op_complete(coil_loop *loop, const struct io_uring_cqe *cqe);
+
+/* Submit what waits for room in the queue, cancellations first. */
+void op_drain(coil_loop *loop);
+
+/* ---------------------------------------------------------------------- operations as leaves -- */
+
+coil_turn op_leaf_step(coil_task *task, coil_frame *leaf, const op_kind *kind);
+void op_leaf_cancel(coil_task *task, coil_frame *leaf);
+void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags);
+
+/* Define the awaitable `name` as one operation that `prepare_` fills in. */
+#define OP_LEAF(name, prepare_)                                                               \
+    static const op_kind name##_kind = {#name, prepare_, op_leaf_complete};                   \
+    static coil_turn name##_step(coil_task *task, coil_frame *leaf)                           \
+    {                                                                                         \
+        return op_leaf_step(task, leaf, &name##_kind);                                        \
+    }                                                                                         \
+    coil_define_leaf(name, name##_step, op_leaf_cancel)
+
+/* The arguments of the leaf that an op belongs to. */
+#define OP_ARGUMENTS(name, op) coil_arguments(name, (op)->leaf)
+
+/* Aim a prepared request at `fd`, which may be a direct descriptor (coil/io.h). */
+void op_set_fd(struct io_uring_sqe *sqe, int fd);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ring.h - one io_uring: set up with the best that the kernel has, filled, entered, drained.
+ *
+ * What the kernel may lack is probed once, at creation; down to Linux 6.1 something slower takes its
+ * place. Below that, or where io_uring is forbidden, creation fails and says why.
+ */
+#ifndef RING_H
+#define RING_H
+
+#include "kernel_ring.h"
+
+#include <coil/base.h>
+#include <coil/time.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    RING_ENTRIES = 256,
+    RING_COMPLETIONS = 4096,
+    RING_ENTRIES_MIN = 16, /* How far memory limits may shrink it. */
+    RING_REASON_BYTES = 160,
+};
+
+typedef struct coil_ring {
+    struct io_uring uring;
+    unsigned submitted;   /* The tail that the kernel has seen. */
+    unsigned enter_flags; /* For every wait. */
+    struct io_uring_reg_wait *wait_region; /* NULL: the wait's argument goes along each time. */
+    bool has_incremental_buffers;
+    bool has_direct_descriptors;
+    unsigned direct_count;
+    uint64_t enter_count;
+} coil_ring;
+
+/* 0, or -errno with the cause in words in `out_reason` (RING_REASON_BYTES). */
+int ring_init(coil_ring *ring, char *out_reason);
+
+/* Everything must have completed. Takes a zeroed ring. */
+void ring_fini(coil_ring *ring);
+
+/* The next free submission entry, zeroed; NULL if the queue is full even after a submission. */
+struct io_uring_sqe *ring_next(coil_ring *ring);
+
+static inline unsigned ring_unsubmitted(const coil_ring *ring)
+{
+    return ring->uring.sq.sqe_tail - ring->submitted;
+}
+
+/* Has the kernel work to do for us that only an enter gets done? */
+static inline bool ring_needs_enter(const coil_ring *ring)
+{
+    return (__atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED) &
+                   (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+/*
+ * Submit everything. With `wait`, also wait for a completion, but not longer than `timeout`
+ * (COIL_FOREVER: as long as it takes). 0 also if the time has passed or a signal came; else -errno.
+ */
+int ring_enter(coil_ring *ring, bool wait, coil_duration timeout);
+
+#endif

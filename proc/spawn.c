@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/spawn.h>
+
+#include "spawn_private.h"
+
+#include <coil/check.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define USUAL_PATH "/usr/local/bin:/usr/bin:/bin"
+
+/*
+ * What the child needs is below 1 KiB; it calls nothing but syscall(). The stack is a part of the
+ * caller's own, which waits until the child is done with it: no mapping to make, none to fail.
+ */
+#define CHILD_STACK_BYTES 16384
+
+/* The kernel, as seen from the parent. */
+
+/* Both ends close-on-exec, and above 2, where a parent that has closed its stdio would get them. */
+static int kernel_pipe(int out_ends[2])
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    for (int i = 0; i < 2; i++) {
+        if (ends[i] > STDERR_FILENO)
+            continue;
+        int moved = fcntl(ends[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        int rc = -errno;
+        (void)close(ends[i]);
+        ends[i] = moved;
+        if (moved >= 0)
+            continue;
+        (void)close(ends[1 - i]);
+        return rc;
+    }
+    out_ends[0] = ends[0];
+    out_ends[1] = ends[1];
+    return 0;
+}
+
+static void kernel_close(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+/* sigprocmask() would leave out the signals by which libc talks to its threads: handlers, too. */
+static uint64_t kernel_block_signals(void)
+{
+    const uint64_t all = UINT64_MAX;
+    uint64_t before = 0;
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+    return before;
+}
+
+static void kernel_restore_signals(uint64_t mask)
+{
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0L, sizeof(mask));
+}
+
+/* ThreadSanitizer takes a clone() for a fork(), and ruins its own state when memory is shared. */
+#if defined __SANITIZE_THREAD__
+#define THREAD_SANITIZER 1
+#elif defined __has_feature
+#define THREAD_SANITIZER __has_feature(thread_sanitizer)
+#else
+#define THREAD_SANITIZER 0
+#endif
+#if THREAD_SANITIZER
+#define CLONE plain_clone
+int plain_clone(int (*run)(void *), void *stack, int flags, void *argument, ...) __asm__("__clone");
+#else
+#define CLONE clone
+#endif
+
+/* Returns the pid once the child has called exec or has ended. */
+static pid_t kernel_clone(spawn_job *job, int *out_pidfd)
+{
+    _Alignas(16) char stack[CHILD_STACK_BYTES];
+    const int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
+
+    pid_t pid = CLONE(coil_spawn_child_main, stack + sizeof(stack), flags, job, out_pidfd);
+    return pid < 0 ? -errno : pid;
+}
+
+/* It has called exit or is about to; somebody else may be faster. */
+static void kernel_reap(int pidfd)
+{
+    siginfo_t unused;
+    while (waitid(P_PIDFD, (id_t)pidfd, &unused, WEXITED) < 0 && errno == EINTR)
+        continue;
+}
+
+/*
+ * A process that changes its identity makes its memory unfit for core dumps and tracers. Until exec
+ * the child's memory is ours, so that would stick to us.
+ */
+static int kernel_dumpable(void)
+{
+    return prctl(PR_GET_DUMPABLE, 0L, 0L, 0L, 0L);
+}
+
+static void kernel_restore_dumpable(int dumpable)
+{
+    if (kernel_dumpable() != dumpable)
+        (void)prctl(PR_SET_DUMPABLE, (long)dumpable, 0L, 0L, 0L);
+}
+
+/* 0 if `path` is a file that may be executed, as far as one can tell without doing it. */
+static int kernel_executable(const char *path)
+{
+    struct stat status;
+    if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 || stat(path, &status) < 0)
+        return -errno;
+    return S_ISREG(status.st_mode) ? 0 : -EACCES;
+}
+
+/* The search in PATH. */
+
+static const char *search_path(const char *const *env)
+{
+    for (; *env != NULL; env++) {
+        if (strncmp(*env, "PATH=", 5) == 0)
+            return *env + 5;
+    }
+    return USUAL_PATH;
+}
+
+/*
+ * Write the first executable `name` of the directories in `path` to `out_found`. If there is none:
+ * -EACCES and the first file of that name that may not be executed, or -ENOENT and "".
+ */
+static int search(const char *name, const char *path, char out_found[PATH_MAX])
+{
+    char candidate[PATH_MAX];
+
+    out_found[0] = '\0';
+    for (size_t length; *path != '\0'; path += length + (path[length] == ':')) {
+        length = strcspn(path, ":");
+        if (path[0] != '/')
+            continue;
+        int size = snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)length, path, name);
+        if (size >= (int)sizeof(candidate))
+            continue;
+        int rc = kernel_executable(candidate);
+        if (rc == 0 || (rc == -EACCES && out_found[0] == '\0'))
+            memcpy(out_found, candidate, (size_t)size + 1);
+        if (rc == 0)
+            return 0;
+    }
+    return out_found[0] == '\0' ? -ENOENT : -EACCES;
+}
+
+/* Set job->path; `buffer` is where it lives if it has to be put together. */
+static int find_program(spawn_job *job, char buffer[PATH_MAX])
+{
+    const char *program = job->plan->program;
+
+    job->path = program;
+    if (strchr(program, '/') != NULL)
+        return 0;
+    buffer[0] = '\0';
+    job->path = buffer;
+    return program[0] == '\0' ? -ENOENT : search(program, search_path(job->env), buffer);
+}
+
+/* Pipes. */
+
+typedef struct spawn_pipes spawn_pipes;
+
+/* Index: the child's fd. -1 where there is none. */
+struct spawn_pipes {
+    int ours[3];
+    int childs[3];
+};
+
+static void close_all(int fds[3])
+{
+    for (int i = 0; i < 3; i++) {
+        kernel_close(fds[i]);
+        fds[i] = -1;
+    }
+}
+
+static int open_pipes(const coil_spawn_plan *plan, spawn_pipes *pipes)
+{
+    const coil_stdio *stdio[] = {&plan->in, &plan->out, &plan->err};
+
+    *pipes = (spawn_pipes){.ours = {-1, -1, -1}, .childs = {-1, -1, -1}};
+    for (int fd = 0; fd < 3; fd++) {
+        if (stdio[fd]->mode != COIL_STDIO_PIPE)
+            continue;
+        int ends[2] = {-1, -1};
+        int rc = kernel_pipe(ends);
+        if (rc < 0) {
+            close_all(pipes->ours);
+            close_all(pipes->childs);
+            return rc;
+        }
+        pipes->childs[fd] = ends[fd == STDIN_FILENO ? 0 : 1];
+        pipes->ours[fd] = ends[fd == STDIN_FILENO ? 1 : 0];
+    }
+    return 0;
+}
+
+/* The spawn. */
+
+static void check_plan(const coil_spawn_plan *plan)
+{
+    const coil_stdio *stdio[] = {&plan->in, &plan->out, &plan->err};
+
+    COIL_CHECK(plan->program != NULL);
+    COIL_CHECK(plan->in.mode != COIL_STDIO_MERGE && plan->out.mode != COIL_STDIO_MERGE);
+    for (int fd = 0; fd < 3; fd++)
+        COIL_CHECK(stdio[fd]->mode != COIL_STDIO_FD || stdio[fd]->fd >= 0);
+
+    COIL_CHECK(plan->fd_count == 0 || plan->fds != NULL);
+    for (size_t i = 0; i < plan->fd_count; i++) {
+        COIL_CHECK(plan->fds[i].child_fd > STDERR_FILENO && plan->fds[i].parent_fd >= 0);
+        for (size_t earlier = 0; earlier < i; earlier++)
+            COIL_CHECK(plan->fds[i].child_fd != plan->fds[earlier].child_fd);
+    }
+    COIL_CHECK(plan->limit_count == 0 || plan->limits != NULL);
+    COIL_CHECK(plan->death_signal >= COIL_SPAWN_OUTLIVE);
+}
+
+static int death_signal(const coil_spawn_plan *plan)
+{
+    switch (plan->death_signal) {
+    case 0:
+        return SIGKILL;
+    case COIL_SPAWN_OUTLIVE:
+        return 0;
+    }
+    return plan->death_signal;
+}
+
+/* Clone, and judge what came of it: the pid of a running child, or an error and no process. */
+static pid_t run_job(spawn_job *job, const spawn_pipes *pipes, int *out_pidfd)
+{
+    const coil_spawn_plan *plan = job->plan;
+    const coil_stdio *stdio[] = {&plan->in, &plan->out, &plan->err};
+    for (int fd = 0; fd < 3; fd++) {
+        const bool given = stdio[fd]->mode == COIL_STDIO_FD;
+        job->stdio_source[fd] = given ? stdio[fd]->fd : pipes->childs[fd];
+    }
+    job->parent_pid = getpid();
+    job->death_signal = death_signal(plan);
+
+    int pidfd = -1;
+    const int dumpable = plan->run_as == NULL ? -1 : kernel_dumpable();
+    job->caller_mask = kernel_block_signals();
+    pid_t pid = kernel_clone(job, &pidfd);
+    if (plan->run_as != NULL)
+        kernel_restore_dumpable(dumpable);
+    kernel_restore_signals(job->caller_mask);
+
+    if (pid < 0) {
+        job->report = (spawn_report){.stage = COIL_SPAWN_STAGE_CLONE, .error = pid};
+        return pid;
+    }
+    if (job->report.stage != COIL_SPAWN_STAGE_NONE) {
+        kernel_reap(pidfd);
+        kernel_close(pidfd);
+        return job->report.error;
+    }
+    *out_pidfd = pidfd;
+    return pid;
+}
+
+/* Everything but the explanation of a failure, which is in job->report then. */
+static int spawn(spawn_job *job, char path[PATH_MAX], coil_child *out_child)
+{
+    int rc = find_program(job, path);
+    if (rc < 0) {
+        job->report = (spawn_report){.stage = COIL_SPAWN_STAGE_SEARCH, .error = rc};
+        return rc;
+    }
+    if (job->plan->fd_count > COIL_SPAWN_FDS_MAX) {
+        job->report = (spawn_report){COIL_SPAWN_STAGE_STDIO, -EINVAL, -1};
+        return -EINVAL;
+    }
+    spawn_pipes pipes;
+    rc = open_pipes(job->plan, &pipes);
+    if (rc < 0) {
+        job->report = (spawn_report){.stage = COIL_SPAWN_STAGE_PIPE, .error = rc};
+        return rc;
+    }
+    int pidfd = -1;
+    pid_t pid = run_job(job, &pipes, &pidfd);
+    close_all(pipes.childs);
+    if (pid < 0) {
+        close_all(pipes.ours);
+        return pid;
+    }
+    *out_child = (coil_child){.pid = pid,
+            .pidfd = pidfd,
+            .stdin_fd = pipes.ours[0],
+            .stdout_fd = pipes.ours[1],
+            .stderr_fd = pipes.ours[2]};
+    return 0;
+}
+
+int coil_child_spawn(
+        const coil_spawn_plan *plan, coil_child *out_child, coil_spawn_error *out_error)
+{
+    check_plan(plan);
+
+    const int caller_errno = errno;
+    const char *const just_the_name[] = {plan->program, NULL};
+    char path[PATH_MAX];
+    spawn_job job = {
+            .plan = plan,
+            .argv = plan->argv == NULL ? just_the_name : plan->argv,
+            .env = plan->env == NULL ? (const char *const *)environ : plan->env,
+    };
+    int rc = spawn(&job, path, out_child);
+    if (rc < 0 && out_error != NULL)
+        coil_spawn_explain(plan, job.path, &job.report, out_error);
+    errno = caller_errno;
+    return rc;
+}
+
+void coil_child_fini(coil_child *child)
+{
+    if (child == NULL)
+        return;
+
+    int *const fds[] = {&child->pidfd, &child->stdin_fd, &child->stdout_fd, &child->stderr_fd};
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        kernel_close(*fds[i]);
+        *fds[i] = -1;
+    }
+}
+
+const char *coil_spawn_stage_name(coil_spawn_stage stage)
+{
+    switch (stage) {
+    case COIL_SPAWN_STAGE_NONE:
+        return "none";
+    case COIL_SPAWN_STAGE_SEARCH:
+        return "search";
+    case COIL_SPAWN_STAGE_PIPE:
+        return "pipe";
+    case COIL_SPAWN_STAGE_CLONE:
+        return "clone";
+    case COIL_SPAWN_STAGE_GROUP:
+        return "process group";
+    case COIL_SPAWN_STAGE_STDIO:
+        return "stdio";
+    case COIL_SPAWN_STAGE_LIMITS:
+        return "limits";
+    case COIL_SPAWN_STAGE_CHDIR:
+        return "chdir";
+    case COIL_SPAWN_STAGE_IDENTITY:
+        return "identity";
+    case COIL_SPAWN_STAGE_DEATH_SIGNAL:
+        return "death signal";
+    case COIL_SPAWN_STAGE_PRIVILEGES:
+        return "no_new_privs";
+    case COIL_SPAWN_STAGE_SIGNALS:
+        return "signals";
+    case COIL_SPAWN_STAGE_EXEC:
+        return "exec";
+    }
+    return "unknown";
+}

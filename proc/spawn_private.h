@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spawn_private.h - what the three parts of a spawn share.
+ *
+ *     spawn.c        the parent: finds the program, makes the pipes, clones, cleans up
+ *     spawn_child.c  the child between clone and exec, on the parent's memory
+ *     spawn_error.c  the parent again: finds out why it failed, and says so
+ */
+#ifndef COIL_SPAWN_PRIVATE_H
+#define COIL_SPAWN_PRIVATE_H
+
+#include <coil/spawn.h>
+
+#include <stdint.h>
+
+COIL_BEGIN_DECLS
+
+typedef struct spawn_report spawn_report;
+typedef struct spawn_job spawn_job;
+
+/* What went wrong, written by whoever noticed. */
+struct spawn_report {
+    coil_spawn_stage stage; /* NONE: nothing did. */
+    int error;              /* Negative errno. */
+    int subject;            /* STDIO: the child's fd. LIMITS: the resource. */
+};
+
+/* The child's orders: made by the parent, complete before clone. */
+struct spawn_job {
+    const coil_spawn_plan *plan;
+    const char *path; /* What exec gets. */
+    const char *const *argv;
+    const char *const *env;
+    int stdio_source[3]; /* The fds that become 0, 1 and 2 in modes PIPE and FD. */
+    int death_signal;    /* 0: none. */
+    pid_t parent_pid;
+    uint64_t caller_mask; /* The calling thread's signal mask, bit n - 1 for signal n. */
+
+    /* Written by the child, read by the parent: they share memory. */
+    spawn_report report;
+    int moved_source[COIL_SPAWN_FDS_MAX]; /* plan->fds[i].parent_fd, out of the targets' way. */
+};
+
+/* The child's whole life before exec; `argument` is a spawn_job. The type is that of clone(2). */
+int coil_spawn_child_main(void *argument);
+
+/* Fill *out_error. `path` is what was given to exec, or the best find of a search in vain. */
+void coil_spawn_explain(const coil_spawn_plan *plan, const char *path, const spawn_report *report,
+        coil_spawn_error *out_error);
+
+COIL_END_DECLS
+
+#endif

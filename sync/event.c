@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/event.h>
+
+#include "waiters.h"
+
+#include <coil/check.h>
+
+void coil_event_init(coil_event *event)
+{
+    event->set = false;
+    coil_list_init(&event->waiters);
+}
+
+void coil_event_fini(coil_event *event)
+{
+    COIL_CHECK(coil_list_empty(&event->waiters));
+}
+
+void coil_event_set(coil_event *event)
+{
+    coil_waiter *waiter;
+
+    event->set = true;
+    while ((waiter = coil_waiter_first(&event->waiters)) != NULL)
+        coil_waiter_grant(waiter, 0);
+}
+
+void coil_event_clear(coil_event *event)
+{
+    event->set = false;
+}
+
+static coil_turn wait_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL)
+        return coil_waiter_step(task, leaf);
+
+    coil_event *event = coil_arguments(coil_event_wait, leaf)->event;
+    if (coil_task_refuses(task) || event->set)
+        return coil_leave(task, leaf);
+
+    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
+    return coil_waiter_suspend(waiter, &event->waiters, task, leaf);
+}
+
+coil_define_leaf(coil_event_wait, wait_step, coil_waiter_cancel);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "waiters.h"
+
+#include <coil/check.h>
+
+#include <errno.h>
+
+coil_turn coil_waiter_suspend(
+        coil_waiter *waiter, coil_list *waiters, coil_task *task, coil_frame *leaf)
+{
+    waiter->task = task;
+    waiter->state = COIL_WAITER_WAITING;
+    coil_list_append(waiters, &waiter->link);
+    leaf->vars = waiter;
+    return coil_leaf_suspend(leaf);
+}
+
+static void decide(coil_waiter *waiter, coil_waiter_state state, int result)
+{
+    waiter->state = state;
+    waiter->result = result;
+    coil_list_remove(&waiter->link);
+    coil_task_wake(waiter->task);
+}
+
+void coil_waiter_grant(coil_waiter *waiter, int result)
+{
+    COIL_CHECK(waiter->state == COIL_WAITER_WAITING);
+    decide(waiter, COIL_WAITER_GRANTED, result);
+}
+
+coil_turn coil_waiter_step(coil_task *task, coil_frame *leaf)
+{
+    const coil_waiter *waiter = leaf->vars;
+
+    if (waiter->state == COIL_WAITER_WAITING)
+        return COIL_WAIT; /* Somebody woke the task for a reason of his own. */
+    if (waiter->state == COIL_WAITER_WITHDRAWN)
+        (void)coil_task_unwind_here(task);
+    coil_frame_set_result(leaf, waiter->result);
+    return coil_leave(task, leaf);
+}
+
+void coil_waiter_cancel(coil_task *task, coil_frame *leaf)
+{
+    coil_waiter *waiter = leaf->vars;
+
+    (void)task;
+    if (waiter->state == COIL_WAITER_WAITING)
+        decide(waiter, COIL_WAITER_WITHDRAWN, -ECANCELED);
+}

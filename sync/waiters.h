@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * waiters.h - what everything in this module that can be waited for has in common.
+ *
+ * A list of waiting tasks, oldest first, and the one decision that soundness rests on:
+ *
+ *     WAITING --coil_waiter_grant()----> GRANTED      what was waited for is the task's, now
+ *        |
+ *        +-----coil_waiter_cancel()----> WITHDRAWN    it never will be
+ *
+ * Whichever comes first is final, and takes the waiter out of the list at that moment, not when its
+ * task runs. So a cancellation cannot swallow what was handed over before, nothing is handed to a
+ * task that has been cancelled, and after either the list no longer matters to the waiter: the
+ * primitive may be gone by the time the task runs.
+ *
+ * A leaf on this has coil_waiter_cancel() as its cancel function and a step function of three parts:
+ *
+ *     if (leaf->at != NULL)
+ *         return coil_waiter_step(task, leaf);
+ *     if (coil_task_refuses(task) || <done without waiting>)
+ *         return coil_leave(task, leaf);
+ *     return coil_waiter_suspend(coil_push(...), &x->waiters, task, leaf);
+ */
+#ifndef WAITERS_H
+#define WAITERS_H
+
+#include <coil/list.h>
+#include <coil/task.h>
+
+typedef enum coil_waiter_state {
+    COIL_WAITER_WAITING,
+    COIL_WAITER_GRANTED,
+    COIL_WAITER_WITHDRAWN,
+} coil_waiter_state;
+
+typedef struct coil_waiter {
+    coil_list link; /* In the list of the primitive while WAITING, else unlinked. */
+    coil_task *task;
+    coil_waiter_state state;
+    int result; /* What the leaf will report. */
+} coil_waiter;
+
+/* Put `waiter`, which lies on the frame stack of `task`, last in `waiters` and suspend `leaf`. */
+coil_turn coil_waiter_suspend(
+        coil_waiter *waiter, coil_list *waiters, coil_task *task, coil_frame *leaf);
+
+/* The waiter that has waited longest, or NULL. */
+static inline coil_waiter *coil_waiter_first(const coil_list *waiters)
+{
+    if (coil_list_empty(waiters))
+        return NULL;
+    return coil_container_of(waiters->next, coil_waiter, link);
+}
+
+/* What the WAITING `waiter` waits for is its task's, or will not come (`result` < 0). */
+void coil_waiter_grant(coil_waiter *waiter, int result);
+
+/* The step function of a leaf that has been suspended. */
+coil_turn coil_waiter_step(coil_task *task, coil_frame *leaf);
+
+/* The cancel function of a leaf. */
+void coil_waiter_cancel(coil_task *task, coil_frame *leaf);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program that the spawn tests run.
+ *
+ *     spawn_helper report [...]     everything a child can see of itself, as lines of KEY=VALUE
+ *     spawn_helper say OUT ERR      OUT to stdout, then ERR to stderr
+ *     spawn_helper cat              stdin to stdout, until the end of file
+ *     spawn_helper exit STATUS
+ *     spawn_helper pause            until a signal ends it
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+static void report_fds(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    if (directory == NULL)
+        return;
+    for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+        char target[PATH_MAX];
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+        if (entry->d_name[0] == '.' || fd == dirfd(directory))
+            continue;
+        ssize_t size = readlinkat(dirfd(directory), entry->d_name, target, sizeof(target) - 1);
+        target[size < 0 ? 0 : size] = '\0';
+        printf("fd.%d=%s\n", fd, target);
+        printf("nonblock.%d=%d\n", fd, (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+    }
+    (void)closedir(directory);
+}
+
+/* The lines of /proc/self/status that are about signals and privileges, `SigBlk:\t0` as `SigBlk=0`.
+ */
+static void report_status(void)
+{
+    char line[256];
+    FILE *status = fopen("/proc/self/status", "re");
+    if (status == NULL)
+        return;
+    while (fgets(line, sizeof(line), status) != NULL) {
+        char *colon = strchr(line, ':');
+        if (colon == NULL || (strncmp(line, "Sig", 3) != 0 && strncmp(line, "NoNewPrivs", 10) != 0))
+            continue;
+        *colon = '\0';
+        printf("%s=%s", line, colon + 1 + strspn(colon + 1, " \t"));
+    }
+    (void)fclose(status);
+}
+
+static void report_ids(void)
+{
+    int death_signal = -1;
+    (void)prctl(PR_GET_PDEATHSIG, &death_signal);
+    printf("death_signal=%d\n", death_signal);
+    printf("pid=%d\nppid=%d\npgid=%d\nsid=%d\n", getpid(), getppid(), getpgrp(), getsid(0));
+    printf("uid=%u\neuid=%u\ngid=%u\negid=%u\n", getuid(), geteuid(), getgid(), getegid());
+    printf("groups=%d\n", getgroups(0, NULL));
+}
+
+static void report_places(void)
+{
+    char directory[PATH_MAX];
+    struct rlimit limit = {0, 0};
+
+    if (getcwd(directory, sizeof(directory)) != NULL)
+        printf("cwd=%s\n", directory);
+    mode_t mask = umask(0);
+    (void)umask(mask);
+    printf("umask=%03o\n", mask);
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    printf("nofile=%llu:%llu\n", (unsigned long long)limit.rlim_cur,
+            (unsigned long long)limit.rlim_max);
+}
+
+static int report(int count, char **arguments)
+{
+    report_fds(); /* First, before anything here opens a file. */
+    report_status();
+    report_ids();
+    report_places();
+    for (int i = 0; i < count; i++)
+        printf("arg.%d=%s\n", i, arguments[i]);
+    for (char **variable = environ; *variable != NULL; variable++)
+        printf("env.%s\n", *variable);
+    return 0;
+}
+
+static int copy(void)
+{
+    char bytes[4096];
+    ssize_t size = read(STDIN_FILENO, bytes, sizeof(bytes));
+    for (; size > 0; size = read(STDIN_FILENO, bytes, sizeof(bytes))) {
+        if (write(STDOUT_FILENO, bytes, (size_t)size) != size)
+            return 1;
+    }
+    return size < 0;
+}
+
+static int say(const char *out, const char *err)
+{
+    return write(STDOUT_FILENO, out, strlen(out)) < 0 || write(STDERR_FILENO, err, strlen(err)) < 0;
+}
+
+int main(int count, char **arguments)
+{
+    const char *what = count > 1 ? arguments[1] : "report";
+
+    if (strcmp(what, "say") == 0 && count > 3)
+        return say(arguments[2], arguments[3]);
+    if (strcmp(what, "cat") == 0)
+        return copy();
+    if (strcmp(what, "exit") == 0 && count > 2)
+        return (int)strtol(arguments[2], NULL, 10);
+    if (strcmp(what, "pause") == 0)
+        return pause();
+    return report(count, arguments);
+}
