@@ -170,8 +170,8 @@ static void write_pairs(coil_thrift_writer *writer, uint8_t type, const coil_fb3
     }
 }
 
-void coil_fb303_put_result(coil_thrift_writer *writer, enum coil_fb303_method method,
-        const coil_fb303_result *result)
+void coil_fb303_put_result(
+        coil_thrift_writer *writer, enum coil_fb303_method method, const coil_fb303_result *result)
 {
     switch (row(method)->result) {
     case COIL_THRIFT_STRING:
