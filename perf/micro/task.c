@@ -11,7 +11,7 @@
  *     spawn_join_100   spawn a hundred and join them; per task
  *     task_bytes       memory per sleeping task, n of them; `bytes` instead of `ns`
  *
- * Usage: task [n [tasks]]     default 2000000 1000000
+ * Usage: task [n [tasks]]     default 100000 1000000
  */
 #include <coil/sched.h>
 
@@ -20,7 +20,7 @@
 
 #include <coil/sugar.h>
 
-enum { RUNS = 5 };
+enum { RUNS = 25 };
 
 static coil_sched sched;
 
@@ -196,7 +196,7 @@ static void report_bytes(int64_t task_count)
 
 int main(int argument_count, char **arguments)
 {
-    int64_t n = argument_count > 1 ? strtoll(arguments[1], NULL, 10) : 2000000;
+    int64_t n = argument_count > 1 ? strtoll(arguments[1], NULL, 10) : 100000;
     int64_t task_count = argument_count > 2 ? strtoll(arguments[2], NULL, 10) : 1000000;
 
     coil_sched_init(&sched, 0, NULL);
