@@ -89,7 +89,7 @@ static void prepare_close(coil_op *op, struct io_uring_sqe *sqe)
     else
         io_uring_prep_close(sqe, a->fd);
 }
-OP_LEAF(coil_close, prepare_close);
+OP_UNSTOPPABLE_LEAF(coil_close, prepare_close);
 
 static void prepare_install(coil_op *op, struct io_uring_sqe *sqe)
 {

@@ -46,7 +46,7 @@ static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
     run_posted(op->loop);
 }
 
-static const op_kind wake_kind = {"wake", wake_prepare, wake_complete};
+static const op_kind wake_kind = {"wake", wake_prepare, wake_complete, false};
 
 void coil_loop_post(coil_loop *loop, coil_post *post)
 {

@@ -205,8 +205,8 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
     settle(receiver);
 }
 
-static const op_kind multishot_kind = {"receive", multishot_prepare, multishot_complete};
-static const op_kind single_kind = {"receive one", single_prepare, single_complete};
+static const op_kind multishot_kind = {"receive", multishot_prepare, multishot_complete, false};
+static const op_kind single_kind = {"receive one", single_prepare, single_complete, false};
 
 static void arm(coil_receiver *receiver)
 {
@@ -315,7 +315,7 @@ static void close_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_sched_release(&op->loop->sched, done, sizeof(*done));
 }
 
-static const op_kind close_kind = {"close", close_prepare, close_complete};
+static const op_kind close_kind = {"close", close_prepare, close_complete, false};
 
 void coil_close_later(coil_loop *loop, int fd)
 {

@@ -23,6 +23,7 @@
 #include <coil/coro.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -65,7 +66,7 @@ coil_declare(int, coil_poll, (int) fd, (short) events);
 coil_declare(ssize_t, coil_splice, (int) from, (off_t) from_offset, (int) to, (off_t) to_offset,
         (size_t) size_bytes, (unsigned) flags);
 
-/* close(2). Not cancelled half-way: the descriptor is gone when this returns, whatever it returns. */
+/* close(2), in a cancelled task, too: the descriptor is gone when this returns, whatever it returns. */
 coil_declare(int, coil_close, (int) fd);
 
 /* An ordinary descriptor for a direct one; both are open then. Since Linux 6.8, else -EINVAL. */
