@@ -426,25 +426,37 @@ async(void, returns_nothing)
     vars();
 }
 
-async(const char *, returns_text)
+struct point {
+    int x, y;
+};
+
+async(struct point, returns_point)
 {
     vars();
-    return "text";
+    return point{-1, -1};
+}
+
+async(void *, returns_error_pointer)
+{
+    vars();
+    return coil_error_pointer(-EIO);
 }
 
 TEST_F(Group, SpawnResultStoresAnInteger)
 {
-    int64_t results[4] = {99, 99, 99, 99};
+    int64_t results[5] = {99, 99, 99, 99, 99};
     coil_spawn_result(&sched.root, &results[0], fails_after(0, -7));
     coil_spawn_result(&sched.root, &results[1], counts_far());
     coil_spawn_result(&sched.root, &results[2], returns_nothing());
-    coil_spawn_result(&sched.root, &results[3], returns_text());
+    coil_spawn_result(&sched.root, &results[3], returns_point());
+    coil_spawn_result(&sched.root, &results[4], returns_error_pointer());
     EXPECT_EQ(99, results[0]);
     drive();
     EXPECT_EQ(-7, results[0]);
     EXPECT_EQ(5000000000, results[1]);
     EXPECT_EQ(0, results[2]) << "what has no status has no error";
-    EXPECT_STREQ("text", reinterpret_cast<const char *>(results[3])) << "as pointers do";
+    EXPECT_EQ(0, results[3]);
+    EXPECT_EQ(-EIO, results[4]);
 }
 
 TEST_F(Group, SpawnResultOfACancelledTask)

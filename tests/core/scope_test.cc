@@ -264,6 +264,27 @@ TEST_F(Scope, LetsAttemptSeeTheStatusOfAStruct)
     EXPECT_EQ(-EPIPE, RUN(attempts_a_measure(coil_ms(30), -EPIPE, &m)));
 }
 
+async(int *, finds, (coil_duration) duration, (int *) thing)
+{
+    vars();
+    await(coil_sleep(duration));
+    return thing;
+}
+
+async(int, attempts_to_find, (coil_duration) limit, (int *) thing)
+{
+    vars(int *found);
+    attempt(my->found, within(limit, finds(coil_ms(20), thing)));
+    return *my->found;
+}
+
+TEST_F(Scope, StoresItsErrorInAPointer)
+{
+    int thing = 5;
+    EXPECT_EQ(5, RUN(attempts_to_find(coil_ms(30), &thing)));
+    EXPECT_EQ(-ETIME, RUN(attempts_to_find(coil_ms(10), &thing)));
+}
+
 /* -------------------------------------------------------------------------------- cleanup -- */
 
 TEST_F(Scope, AwaitsTheCleanupOfWhatItEnds)

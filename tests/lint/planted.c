@@ -19,10 +19,13 @@ async(int, uses_a_local, (int) fd)
     int x = get();
     char bytes[9] = "";
     await(nap(1));
-    use(x);        /* E1 */
-    use(bytes[0]); /* E1 */
+    use(x);                  /* E1 */
+    use(bytes[0]);           /* E1 */
+    use((int)strlen(bytes)); /* E1 */
     x = get();
     use(x);
+    snprintf(bytes, sizeof(bytes), "%d", fd);
+    use(bytes[0]);
     return fd;
 }
 

@@ -17,7 +17,7 @@ struct fields {
 coil_declare(int, op, (int) fd, (void *) bytes, (int) size_bytes);
 coil_declare(void, nap, (int) seconds);
 coil_declare(struct point, where, (int) fd);
-coil_declare(void *, find, (int) fd);
+coil_declare(double, weigh, (int) fd);
 
 COIL_BEGIN_DECLS
 void use(int value);
