@@ -14,6 +14,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -182,6 +183,13 @@ int coil_kernel_pipe(int out_fds[2])
 int coil_kernel_unlink(const char *path)
 {
     return checked(unlink(path));
+}
+
+int coil_kernel_is_socket(const char *path)
+{
+    struct stat status;
+    int rc = checked(lstat(path, &status));
+    return rc < 0 ? rc : S_ISSOCK(status.st_mode);
 }
 
 int coil_kernel_eventfd(void)

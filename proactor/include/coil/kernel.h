@@ -53,6 +53,9 @@ COIL_API int coil_kernel_unlink(const char *path);
 COIL_API int coil_kernel_eventfd(void);
 COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 
+/* lstat(2): 1 if there is a socket at the path, 0 if something else is. */
+COIL_API int coil_kernel_is_socket(const char *path);
+
 /* fcntl(2): F_DUPFD_CLOEXEC, F_GETFL and F_SETFL */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
 COIL_API int coil_kernel_get_flags(int fd);
