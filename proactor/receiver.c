@@ -21,7 +21,7 @@ struct coil_receiver {
     coil_op op;
     int fd;
     coil_receive how;
-    bool one_shot; /* The kernel cannot do multishot on this descriptor. */
+    bool one_shot; /* Multishot does not work on this descriptor. */
     bool closing;
     stream_end end;
     int error;             /* ENDED: 0 for the end of the stream. */
@@ -231,6 +231,12 @@ static void arm(coil_receiver *receiver)
 
 /* ------------------------------------------------------------------------------------ API -- */
 
+/* Multishot read of the master of a terminal goes on waiting when the other side hangs up. */
+static bool misses_hangup(int fd, coil_receive how)
+{
+    return how == COIL_RECEIVE_READ && !coil_fd_is_direct(fd) && coil_kernel_is_device(fd) == 1;
+}
+
 int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receiver **out_receiver)
 {
     coil_receiver *receiver = calloc(1, sizeof(*receiver));
@@ -241,6 +247,7 @@ int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receive
     op_init(&receiver->op, &multishot_kind, loop);
     receiver->fd = fd;
     receiver->how = how;
+    receiver->one_shot = misses_hangup(fd, how);
     receiver->queue = receiver->first_slices;
     receiver->capacity = FIRST_CAPACITY;
     *out_receiver = receiver;

@@ -50,6 +50,9 @@ COIL_API int coil_kernel_unlink(const char *path);
 COIL_API int coil_kernel_eventfd(void);
 COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 
+/* fstat(2): 1 if it is a character device, such as a terminal. */
+COIL_API int coil_kernel_is_device(int fd);
+
 /* fcntl(2): F_DUPFD_CLOEXEC, F_GETFL and F_SETFL */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
 COIL_API int coil_kernel_get_flags(int fd);
