@@ -70,16 +70,29 @@ static bool joined(coil_receiver *receiver, const coil_slice *slice)
     return true;
 }
 
+/* The first reason counts. */
+static void end_stream(coil_receiver *receiver, int32_t result)
+{
+    if (receiver->end == STREAM_ENDED)
+        return;
+    receiver->end = STREAM_ENDED;
+    receiver->error = result;
+}
+
 static void enqueue(coil_receiver *receiver, coil_slice slice)
 {
+    if (coil_unlikely(receiver->end == STREAM_ENDED)) {
+        coil_slice_release(&slice); /* It lies behind a gap. */
+        return;
+    }
     receiver->queued_bytes += slice.size_bytes;
     if (joined(receiver, &slice))
         return;
     if (receiver->count == receiver->capacity && !grow(receiver)) {
-        /* Bytes would be lost, so the stream ends here. */
+        /* Bytes are lost, so the stream ends here. */
         receiver->queued_bytes -= slice.size_bytes;
-        receiver->end = STREAM_ENDED;
-        receiver->error = -ENOMEM;
+        end_stream(receiver, -ENOMEM);
+        op_cancel(&receiver->op);
         coil_slice_release(&slice);
         return;
     }
@@ -158,12 +171,6 @@ static void settle(coil_receiver *receiver)
     } else if (receiver->queued_bytes > COIL_RECEIVER_LIMIT_BYTES || receiver->count > LIMIT_COUNT) {
         op_cancel(&receiver->op);
     }
-}
-
-static void end_stream(coil_receiver *receiver, int32_t result)
-{
-    receiver->end = STREAM_ENDED;
-    receiver->error = result;
 }
 
 static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
