@@ -202,6 +202,12 @@ int coil_kernel_eventfd_add(int fd, uint64_t count)
     return checked(write(fd, &count, sizeof(count)));
 }
 
+int coil_kernel_is_device(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) < 0 ? -errno : S_ISCHR(status.st_mode);
+}
+
 int coil_kernel_dup_above(int fd, int lowest)
 {
     return checked(fcntl(fd, F_DUPFD_CLOEXEC, lowest));

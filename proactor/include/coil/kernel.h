@@ -55,6 +55,8 @@ COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 
 /* lstat(2): 1 if there is a socket at the path, 0 if something else is. */
 COIL_API int coil_kernel_is_socket(const char *path);
+/* fstat(2): 1 if it is a character device, such as a terminal. */
+COIL_API int coil_kernel_is_device(int fd);
 
 /* fcntl(2): F_DUPFD_CLOEXEC, F_GETFL and F_SETFL */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
