@@ -23,8 +23,8 @@ struct visitor {
     room *where;
     int number;
     coil_duration stay;
-    int lock_rc;  /* 1: the lock call has not come back. */
-    bool stayed;  /* The await inside came back. */
+    int lock_rc; /* 1: the lock call has not come back. */
+    bool stayed; /* The await inside came back. */
 };
 
 } // namespace

@@ -12,10 +12,10 @@
 namespace
 {
 
-/* Odd in size, so that a wrong offset shows. */
+/* Not a power of two in size, so that a wrong offset shows. */
 struct parcel {
     int number;
-    char bytes[9];
+    char bytes[13];
 };
 
 using parcel_queue = coil_queue_of(parcel);
