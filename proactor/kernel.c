@@ -372,8 +372,8 @@ int coil_kernel_reap(int pidfd, siginfo_t *out_status)
 int coil_kernel_reap_soon(int pidfd, siginfo_t *out_status)
 {
     int rc;
-    do
+    do {
         rc = checked(waitid((idtype_t)P_PIDFD, (id_t)pidfd, out_status, WEXITED));
-    while (rc == -EINTR);
+    } while (rc == -EINTR);
     return rc;
 }

@@ -150,7 +150,8 @@ TEST_F(Torture, OfAQueueThatGrowsLosesNothingInTheMiddle)
         Ends ends[2] = {make_unix(), make_unix()};
         coil_receiver *receivers[2] = {};
         for (int i = 0; i < 2; i++)
-            (void)coil_receiver_create(loop, ends[i].out.release(), COIL_RECEIVE_SOCKET, &receivers[i]);
+            (void)coil_receiver_create(
+                    loop, ends[i].out.release(), COIL_RECEIVE_SOCKET, &receivers[i]);
         int64_t results[2] = {};
         int64_t got_bytes[2] = {};
         int64_t sent = 0;

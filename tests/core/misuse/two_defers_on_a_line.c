@@ -4,7 +4,8 @@
 async(int, c, (int) fd)
 {
     vars();
-    defer(use(1)); defer(use(2));
+    defer(use(1));
+    defer(use(2));
     return fd;
 }
 

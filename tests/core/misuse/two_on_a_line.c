@@ -4,7 +4,8 @@
 async(int, c, (int) fd)
 {
     vars(int n);
-    await(my->n, op(fd, my, 1)); await(my->n, op(fd, my, 1));
+    await(my->n, op(fd, my, 1));
+    await(my->n, op(fd, my, 1));
     if (my->n)
         await(nap(1));
     else
