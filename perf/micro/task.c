@@ -150,16 +150,15 @@ static int64_t measured(coil_task *task)
     return clock_now() - begun;
 }
 
-#define REPORT(bench, n)                                                                \
-    do {                                                                                \
-        int64_t best_ns = INT64_MAX;                                                    \
-        for (int run = 0; run < RUNS; run++) {                                          \
-            int64_t took_ns = measured(coil_spawn(&sched.root, bench(n)));              \
-            best_ns = took_ns < best_ns ? took_ns : best_ns;                            \
-        }                                                                               \
-        printf("{\"bench\":\"" #bench "\",\"impl\":\"coil\",\"n\":%" PRId64             \
-               ",\"ns\":%.2f}\n",                                                       \
-                (n), (double)best_ns / (double)(n));                                    \
+#define REPORT(bench, n)                                                                       \
+    do {                                                                                       \
+        int64_t best_ns = INT64_MAX;                                                           \
+        for (int run = 0; run < RUNS; run++) {                                                 \
+            int64_t took_ns = measured(coil_spawn(&sched.root, bench(n)));                     \
+            best_ns = took_ns < best_ns ? took_ns : best_ns;                                   \
+        }                                                                                      \
+        printf("{\"bench\":\"" #bench "\",\"impl\":\"coil\",\"n\":%" PRId64 ",\"ns\":%.2f}\n", \
+                (n), (double)best_ns / (double)(n));                                           \
     } while (0)
 
 typedef struct counting {

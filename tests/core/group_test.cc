@@ -36,7 +36,6 @@ async(int, fails_after, (coil_duration) duration, (int) error)
     return error;
 }
 
-
 /* ----------------------------------------------------------------------------------- join -- */
 
 async(int, joins_two)
@@ -324,12 +323,9 @@ TEST_F(Group, OfTwoThatFailAtOnceTheFirstCounts)
 async(int, opens_one_while_leaving)
 {
     vars(coil_group group; int result);
-    defer(
-            open_group(&my->group);
-            spawn(&my->group, works(coil_ms(5), 'w'));
+    defer(open_group(&my->group); spawn(&my->group, works(coil_ms(5), 'w'));
             spawn(&my->group, fails_after(coil_ms(10), -EIO));
-            await(my->result, coil_group_join(&my->group));
-            note(my->result == -EIO ? 'E' : 'x'));
+            await(my->result, coil_group_join(&my->group)); note(my->result == -EIO ? 'E' : 'x'));
     await(coil_sleep(coil_s(1)));
     return 3;
 }
@@ -344,11 +340,8 @@ TEST_F(Group, OpenedWhileTheCoroutineIsCancelledWorksAsEver)
 async(int, opens_one_under_a_mask, (bool) leave)
 {
     vars(coil_group group);
-    defer(
-            open_group(&my->group);
-            spawn(&my->group, fails_after(coil_ms(10), -EIO));
-            await(coil_sleep(coil_ms(30)));
-            note('d'));
+    defer(open_group(&my->group); spawn(&my->group, fails_after(coil_ms(10), -EIO));
+            await(coil_sleep(coil_ms(30))); note('d'));
     if (leave)
         return 3;
     await(coil_sleep(coil_s(1)));
@@ -612,8 +605,8 @@ TEST(GroupWithoutMemory, FailsWithENOMEMAndEndsTheTasksThatItHas)
         notebook.clear();
         coil_sched_init(&sched, 0, &memory.allocator);
         sched.root.keep_going = true;
-        coil_task *task = coil_spawn_result(
-                &sched.root, &result, spawns_many(&ended_count, &spawned_count));
+        coil_task *task =
+                coil_spawn_result(&sched.root, &result, spawns_many(&ended_count, &spawned_count));
         ASSERT_NE(nullptr, task);
         while (sched.live_count > 0) {
             while (coil_sched_run(&sched, 10)) {

@@ -25,11 +25,11 @@ void clean(int *value);
 int get(void);
 COIL_END_DECLS
 
-#define STAGE_USE                                  \
-    coil_task *start(coil_group *group);           \
-    coil_task *start(coil_group *group)            \
-    {                                              \
-        return coil_spawn(group, c(3));            \
+#define STAGE_USE                        \
+    coil_task *start(coil_group *group); \
+    coil_task *start(coil_group *group)  \
+    {                                    \
+        return coil_spawn(group, c(3));  \
     }
 
 #endif
