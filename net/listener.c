@@ -38,9 +38,11 @@ static void set_options(int fd, const coil_address *address, const coil_listen_o
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
-/* Is there a socket at the path that nobody listens at? */
+/* Is there a socket at the path that nobody listens at? (A file refuses connections, too.) */
 static bool is_stale(const coil_address *address)
 {
+    if (coil_kernel_is_socket(coil_address_path(address)) <= 0)
+        return false;
     int fd = coil_kernel_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;

@@ -78,9 +78,14 @@ int coil_stream_unread_again(coil_stream *stream, coil_slice *slice)
         return 0;
     }
     int rc = coil_slice_append(slice, &unread);
-    stream->unread = rc < 0 ? (coil_slice){0, NULL, NULL} : *slice;
+    stream->unread = (coil_slice){0, NULL, NULL};
+    if (rc < 0) {
+        coil_slice_release(slice);
+        return rc;
+    }
+    stream->unread = *slice;
     *slice = (coil_slice){0, NULL, NULL};
-    return rc;
+    return 0;
 }
 
 uint64_t coil_stream_bytes_read(const coil_stream *stream)
@@ -120,9 +125,11 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
 
 /* --------------------------------------------------------------------------------- reading -- */
 
-/* Take the first `size_bytes` of what is unread, without a copy. */
+/* Take the first `size_bytes` of what is unread, without a copy. An empty slice owns nothing. */
 static coil_slice take(coil_stream *stream, size_t size_bytes)
 {
+    if (size_bytes == 0)
+        return (coil_slice){0, NULL, NULL};
     stream->bytes_read += size_bytes;
     return coil_slice_split(&stream->unread, (int64_t)size_bytes);
 }

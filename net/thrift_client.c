@@ -13,6 +13,7 @@ struct coil_thrift_client {
     coil_slice frame; /* What the reply is read from. */
     coil_thrift_exception exception;
     int32_t seqid;
+    uint32_t unanswered_count; /* Calls sent whose replies have not come: ours, and abandoned ones. */
     bool broken; /* The peer and we do not agree about what has been said. */
 };
 
@@ -103,7 +104,9 @@ coil_async(int, read_frame, (coil_thrift_client *) client)
     if (my->size < 0)
         return my->size;
     /* Header and frame are taken together, so that a cancellation in between loses neither. */
-    coil_stream_unread_again(client->stream, &client->frame);
+    int rc = coil_stream_unread_again(client->stream, &client->frame);
+    if (rc < 0)
+        return rc;
     coil_await(client->frame,
             coil_read_block(client->stream, FRAME_HEADER_BYTES + (size_t)my->size));
     if (client->frame.size_bytes <= 0)
@@ -123,9 +126,10 @@ static int take_reply(coil_thrift_client *client)
         return coil_thrift_reader_finish(reply);
     if (message.type == COIL_THRIFT_EXCEPTION && message.seqid == 0 && client->seqid != 0)
         message.seqid = client->seqid; /* About a frame that it could not read. */
+    client->unanswered_count--;
     if (message.seqid != client->seqid) {
         coil_slice_release(&client->frame);
-        return 0;
+        return client->unanswered_count > 0 ? 0 : -EBADMSG;
     }
     if (message.type == COIL_THRIFT_REPLY)
         return 1;
@@ -141,6 +145,7 @@ coil_define(int, coil_thrift_client_call, (coil_thrift_client *) client)
     coil_vars (int rc);
 
     coil_attempt(send_frame(client, false));
+    client->unanswered_count++;
     do {
         coil_await(my->rc, read_frame(client));
         if (my->rc == 0)

@@ -6,6 +6,7 @@
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -172,13 +173,47 @@ static void turn(coil_loop *loop)
     reap(loop);
 }
 
+/*
+ * A write to a pipe that nobody reads raises SIGPIPE in the thread that makes it, and io_uring has no
+ * flag against that on all kernels. What was pending or blocked before we came is not ours to take.
+ */
+typedef struct sigpipe_guard {
+    sigset_t sigpipe;
+    bool was_blocked;
+    bool was_pending;
+} sigpipe_guard;
+
+static sigpipe_guard block_sigpipe(void)
+{
+    sigpipe_guard guard;
+    sigset_t before;
+    sigset_t pending;
+    (void)sigemptyset(&guard.sigpipe);
+    (void)sigaddset(&guard.sigpipe, SIGPIPE);
+    COIL_CHECK(coil_kernel_sigmask(SIG_BLOCK, &guard.sigpipe, &before) == 0);
+    COIL_CHECK(coil_kernel_sigpending(&pending) == 0);
+    guard.was_blocked = sigismember(&before, SIGPIPE) == 1;
+    guard.was_pending = sigismember(&pending, SIGPIPE) == 1;
+    return guard;
+}
+
+static void unblock_sigpipe(const sigpipe_guard *guard)
+{
+    if (!guard->was_pending)
+        (void)coil_kernel_sigtake(&guard->sigpipe);
+    if (!guard->was_blocked)
+        (void)coil_kernel_sigmask(SIG_UNBLOCK, &guard->sigpipe, NULL);
+}
+
 int coil_loop_run(coil_loop *loop)
 {
     COIL_CHECK(current == NULL); /* A loop does not run inside a loop. */
+    const sigpipe_guard guard = block_sigpipe();
     current = loop;
     while (loop->sched.live_count > 0)
         turn(loop);
     current = NULL;
+    unblock_sigpipe(&guard);
 
     int error = loop->sched.root.error;
     loop->sched.root.error = 0;

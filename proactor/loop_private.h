@@ -18,7 +18,8 @@ struct coil_loop {
     uint16_t generation;
     coil_list backlog; /* Operations that found the queue full. */
     coil_list cancels; /* Operations whose cancellation did. */
-    buffer_pool *buffers; /* Made when first needed. */
+    buffer_pool *buffers;       /* Made when first needed. */
+    coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
 
     coil_post *posted; /* Newest first. Written by any thread. */
     int wake_fd;       /* An eventfd. */

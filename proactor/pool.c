@@ -76,9 +76,13 @@ buffer_pool *loop_buffers(coil_loop *loop)
 {
     if (coil_likely(loop->buffers != NULL))
         return loop->buffers;
+    if (loop->sched.now < loop->buffers_retry_at)
+        return NULL;
     loop->buffers = create(loop, INCREMENTAL_COUNT, INCREMENTAL_BYTES, IOU_PBUF_RING_INC);
     if (loop->buffers == NULL)
         loop->buffers = create(loop, PLAIN_COUNT, PLAIN_BYTES, 0);
+    if (loop->buffers == NULL)
+        loop->buffers_retry_at = coil_time_after(loop->sched.now, coil_s(1));
     return loop->buffers;
 }
 

@@ -21,7 +21,7 @@ struct coil_receiver {
     coil_op op;
     int fd;
     coil_receive how;
-    bool one_shot; /* The kernel cannot do multishot on this descriptor. */
+    bool one_shot; /* Multishot does not work on this descriptor. */
     bool closing;
     stream_end end;
     int error;             /* ENDED: 0 for the end of the stream. */
@@ -70,16 +70,29 @@ static bool joined(coil_receiver *receiver, const coil_slice *slice)
     return true;
 }
 
+/* The first reason counts. */
+static void end_stream(coil_receiver *receiver, int32_t result)
+{
+    if (receiver->end == STREAM_ENDED)
+        return;
+    receiver->end = STREAM_ENDED;
+    receiver->error = result;
+}
+
 static void enqueue(coil_receiver *receiver, coil_slice slice)
 {
+    if (coil_unlikely(receiver->end == STREAM_ENDED)) {
+        coil_slice_release(&slice); /* It lies behind a gap. */
+        return;
+    }
     receiver->queued_bytes += slice.size_bytes;
     if (joined(receiver, &slice))
         return;
     if (receiver->count == receiver->capacity && !grow(receiver)) {
-        /* Bytes would be lost, so the stream ends here. */
+        /* Bytes are lost, so the stream ends here. */
         receiver->queued_bytes -= slice.size_bytes;
-        receiver->end = STREAM_ENDED;
-        receiver->error = -ENOMEM;
+        end_stream(receiver, -ENOMEM);
+        op_cancel(&receiver->op);
         coil_slice_release(&slice);
         return;
     }
@@ -160,12 +173,6 @@ static void settle(coil_receiver *receiver)
     }
 }
 
-static void end_stream(coil_receiver *receiver, int32_t result)
-{
-    receiver->end = STREAM_ENDED;
-    receiver->error = result;
-}
-
 static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     coil_receiver *receiver = owner_of(op);
@@ -231,6 +238,12 @@ static void arm(coil_receiver *receiver)
 
 /* ------------------------------------------------------------------------------------ API -- */
 
+/* Multishot read of the master of a terminal goes on waiting when the other side hangs up. */
+static bool misses_hangup(int fd, coil_receive how)
+{
+    return how == COIL_RECEIVE_READ && !coil_fd_is_direct(fd) && coil_kernel_is_device(fd) == 1;
+}
+
 int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receiver **out_receiver)
 {
     coil_receiver *receiver = calloc(1, sizeof(*receiver));
@@ -241,6 +254,7 @@ int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receive
     op_init(&receiver->op, &multishot_kind, loop);
     receiver->fd = fd;
     receiver->how = how;
+    receiver->one_shot = misses_hangup(fd, how);
     receiver->queue = receiver->first_slices;
     receiver->capacity = FIRST_CAPACITY;
     *out_receiver = receiver;

@@ -238,7 +238,7 @@ class Proactor : public testing::Test
 protected:
     Proactor()
     {
-        alarm(50); /* Less than the patience of ctest, so that the test that hangs is named. */
+        alarm(20); /* Less than the patience of ctest, so that the test that hangs is named. */
         char reason[COIL_REASON_BYTES] = "";
         EXPECT_EQ(0, coil_loop_create(&loop, reason)) << reason;
         coil_loop_root(loop)->keep_going = true;

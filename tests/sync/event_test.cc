@@ -43,7 +43,7 @@ async (int, watch_for, (spectator *) who, (coil_duration) limit)
 {
     vars();
 
-    ignore(within(limit, coil_event_wait(who->event)));
+    await(within(limit, coil_event_wait(who->event)));
     note(who);
     await(coil_yield());
     who->went_on = true;
@@ -54,7 +54,7 @@ async (int, watch_shielded, (spectator *) who)
 {
     vars();
 
-    ignore(shield(coil_event_wait(who->event)));
+    await(shield(coil_event_wait(who->event)));
     note(who);
     await(coil_yield());
     who->went_on = true;

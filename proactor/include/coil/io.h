@@ -44,7 +44,10 @@ static inline bool coil_fd_is_direct(int fd)
 
 /* ------------------------------------------------------------------------ any descriptor -- */
 
-/* read(2), write(2): at the file position, if there is one. May transfer less than asked for. */
+/*
+ * read(2), write(2): at the file position, if there is one. May transfer less than asked for.
+ * -EPIPE: nobody reads the pipe any more; there is no signal (coil/loop.h).
+ */
 coil_declare(ssize_t, coil_read, (int) fd, (void *) bytes, (size_t) size_bytes);
 coil_declare(ssize_t, coil_write, (int) fd, (const void *) bytes, (size_t) size_bytes);
 

@@ -57,7 +57,13 @@ COIL_API void coil_loop_destroy(coil_loop *loop);
 /* The group of the tasks that no coroutine waits for. The first that fails cancels the others. */
 COIL_API coil_group *coil_loop_root(coil_loop *loop);
 
-/* Run until every task of the loop has ended. Returns 0, or the first failure of a root task. */
+/*
+ * Run until every task of the loop has ended. Returns 0, or the first failure of a root task.
+ *
+ * Meanwhile SIGPIPE is blocked in this thread, so that a write to a pipe without a reader returns
+ * -EPIPE and does no more; what has become pending by then is dropped before the mask is restored.
+ * Children of coil_child_spawn() do not inherit that, those of fork(2) do.
+ */
 COIL_API int coil_loop_run(coil_loop *loop);
 
 /* The loop that is running on this thread, or NULL. */
