@@ -175,6 +175,7 @@ coil_define(void, words_all, (int *) score)
         await(nothing());
     if (coil_self == NULL)
         return;
-    await(coil_yield());
-    await(coil_yield());
+    /* clang-format off */
+    await(coil_yield()); await(coil_yield());
+    /* clang-format on */
 }

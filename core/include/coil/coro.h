@@ -36,8 +36,7 @@
  *   3. A call that is neither awaited nor spawned is a compile-time warning; an await that drops a
  *      result is an error (attempt, a destination, or ignore).
  *   4. At most 8 parameters. Under C++ all variables and parameters must be trivial types.
- *   5. Two defers cannot stand on one source line.
- *   6. A result that is a struct and can fail begins with an int64_t whose negative values are errors;
+ *   5. A result that is a struct and can fail begins with an int64_t whose negative values are errors;
  *      attempt looks there, and a deadline stores -ETIME there. A pointer that can fail is an error
  *      pointer (coil/error.h) then.
  *
@@ -475,7 +474,7 @@ template <class T> struct coil_status<T, true> {
         __VA_ARGS__;                                                                         \
         return COIL_SUSPENDED_;                                                              \
     } while (0)
-#define coil_defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __LINE__), __VA_ARGS__)
+#define coil_defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __COUNTER__), __VA_ARGS__)
 
 #define coil_self co__t
 

@@ -4,8 +4,9 @@
 async(int, c, (int) fd)
 {
     vars();
-    defer(use(1));
-    defer(use(2));
+    /* clang-format off */
+    defer(use(1)); defer(use(2));
+    /* clang-format on */
     return fd;
 }
 

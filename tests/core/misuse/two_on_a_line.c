@@ -4,8 +4,9 @@
 async(int, c, (int) fd)
 {
     vars(int n);
-    await(my->n, op(fd, my, 1));
-    await(my->n, op(fd, my, 1));
+    /* clang-format off */
+    await(my->n, op(fd, my, 1)); await(my->n, op(fd, my, 1));
+    /* clang-format on */
     if (my->n)
         await(nap(1));
     else
