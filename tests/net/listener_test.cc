@@ -277,11 +277,11 @@ async(int, sit, (coil_stream *) peer)
 
 async(int, serve_crowd)
 {
-    vars(coil_listener *listener);
-    const int rc = coil_listen("127.0.0.1:0", &crowd->options, &my->listener);
-    EXPECT_EQ(0, rc);
-    if (rc < 0)
-        return rc;
+    vars(coil_listener *listener; int rc);
+    my->rc = coil_listen("127.0.0.1:0", &crowd->options, &my->listener);
+    EXPECT_EQ(0, my->rc);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_listener_close(my->listener));
     crowd->port.set_value(coil_address_port(coil_listener_address(my->listener)));
     attempt(coil_serve(my->listener, coil_handler(sit, coil_stream *)));
