@@ -7,8 +7,8 @@
 
 enum {
     FRAME_HEADER_BYTES = 4,
-    FLUSH_BYTES = 64 * 1024,       /* Replies are sent at the latest when there are so many. */
-    LINGER_BYTES = 1024 * 1024,    /* What a peer may still send that is being turned away, */
+    FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
+    LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
     WHAT_BYTES = 160,
 };
 static const coil_duration linger_limit = 1000 * 1000 * 1000; /* and for how long. */
@@ -77,8 +77,7 @@ static bool find_method(const coil_thrift_server *server, coil_thrift_call *call
 
 /* --------------------------------------------------------------------------------- replies -- */
 
-static int reply_exception(
-        connection *peer, enum coil_thrift_exception_type type, const char *what)
+static int reply_exception(connection *peer, enum coil_thrift_exception_type type, const char *what)
 {
     peer->server->stats.exceptions++;
     if (peer->call.message.type == COIL_THRIFT_ONEWAY)
@@ -134,8 +133,8 @@ static int finish_call(connection *peer, int handler_result)
     rc = coil_thrift_writer_finish(&peer->writer);
     if (rc >= 0)
         return 0;
-    (void)snprintf(what, sizeof(what), "the reply of %s: %s", call->method->name,
-            coil_error_text(rc));
+    (void)snprintf(
+            what, sizeof(what), "the reply of %s: %s", call->method->name, coil_error_text(rc));
     return reply_exception(peer, COIL_THRIFT_INTERNAL_ERROR, what);
 }
 
@@ -143,12 +142,12 @@ static int finish_call(connection *peer, int handler_result)
 
 coil_async(int, flush, (connection *) peer)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     if (peer->writer.size == 0)
         return 0;
-    coil_attempt(my->rc,
-            coil_write_all(peer->peer, coil_bytes(peer->writer.bytes, peer->writer.size)));
+    coil_attempt(
+            my->rc, coil_write_all(peer->peer, coil_bytes(peer->writer.bytes, peer->writer.size)));
     coil_thrift_writer_reset(&peer->writer);
     return 0;
 }
@@ -163,7 +162,7 @@ static int protocol_error(connection *peer, int error, const char *what)
 /* The size of the next frame; 0 when the peer has ended the connection, or been idle too long. */
 coil_async(int, read_header, (connection *) peer)
 {
-    coil_vars (coil_slice header; int size);
+    coil_vars(coil_slice header; int size);
     coil_duration idle_limit = peer->server->idle_limit;
     char what[WHAT_BYTES];
 
@@ -194,11 +193,10 @@ coil_async(int, read_header, (connection *) peer)
  */
 coil_async(int, first_bytes, (connection *) peer)
 {
-    coil_vars (coil_slice first);
+    coil_vars(coil_slice first);
 
     if (peer->server->idle_limit > 0) {
-        coil_await(my->first,
-                coil_within(peer->server->idle_limit, coil_read_some(peer->peer)));
+        coil_await(my->first, coil_within(peer->server->idle_limit, coil_read_some(peer->peer)));
     } else {
         coil_await(my->first, coil_read_some(peer->peer));
     }
@@ -236,18 +234,19 @@ static int take_size(connection *peer)
 
     int size = coil_thrift_frame_size(first, limits);
     if (size < 0)
-        size = protocol_error(peer, size, coil_thrift_frame_what(first, limits, what, sizeof(what)));
+        size = protocol_error(
+                peer, size, coil_thrift_frame_what(first, limits, what, sizeof(what)));
     coil_slice_release(&peer->frame);
     return size;
 }
 
 /*
- * The next frame, into peer->frame. Result: 1; 0 when the peer has ended the connection, or been idle
- * for too long.
+ * The next frame, into peer->frame. Result: 1; 0 when the peer has ended the connection, or been
+ * idle for too long.
  */
 coil_async(int, next_frame, (connection *) peer)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->peer) < FRAME_HEADER_BYTES)
         coil_attempt(flush(peer));
@@ -274,16 +273,15 @@ static int begin_call(connection *peer)
     char what[WHAT_BYTES];
 
     call->replying = false;
-    coil_thrift_reader_init(&call->arguments, peer->frame.bytes,
-            (uint32_t)peer->frame.size_bytes, peer->server->limits);
+    coil_thrift_reader_init(&call->arguments, peer->frame.bytes, (uint32_t)peer->frame.size_bytes,
+            peer->server->limits);
     if (!coil_thrift_read_message(&call->arguments, &call->message)) {
         int error = coil_thrift_reader_finish(&call->arguments);
         (void)coil_thrift_reader_what(&call->arguments, what, sizeof(what));
         return protocol_error(peer, error, what);
     }
     if (call->message.type != COIL_THRIFT_CALL && call->message.type != COIL_THRIFT_ONEWAY) {
-        (void)reply_exception(
-                peer, COIL_THRIFT_INVALID_MESSAGE_TYPE, "a server takes calls only");
+        (void)reply_exception(peer, COIL_THRIFT_INVALID_MESSAGE_TYPE, "a server takes calls only");
         return -EBADMSG;
     }
     peer->server->stats.calls++;
@@ -296,12 +294,12 @@ static int begin_call(connection *peer)
 }
 
 /*
- * The peer is being turned away. If we closed while it is still sending, the reset that answers this
- * would overtake our explanation.
+ * The peer is being turned away. If we closed while it is still sending, the reset that answers
+ * this would overtake our explanation.
  */
 coil_async(int, turn_away, (connection *) peer)
 {
-    coil_vars (coil_slice dropped; int64_t total_bytes);
+    coil_vars(coil_slice dropped; int64_t total_bytes);
 
     coil_attempt(flush(peer));
     coil_attempt(coil_stream_shutdown(peer->peer));
@@ -328,7 +326,7 @@ static void close_connection(connection *peer)
 
 coil_async(int, converse, (connection *) peer)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     for (;;) {
         coil_attempt(my->rc, next_frame(peer));
@@ -347,7 +345,7 @@ coil_async(int, converse, (connection *) peer)
 
 coil_async(int, serve_connection, (connection *) peer)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     coil_defer(close_connection(peer));
     coil_await(my->rc, converse(peer));
@@ -377,7 +375,7 @@ static connection *open_connection(coil_thrift_server *server, coil_stream *stre
 
 coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_server *) server)
 {
-    coil_vars (coil_group connections; coil_stream *stream);
+    coil_vars(coil_group connections; coil_stream * stream);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;

@@ -7,13 +7,18 @@
 
 #include <errno.h>
 
+enum {
+    RESTART_FIRST = -512, /* -ERESTARTSYS */
+    RESTART_LAST = -516,  /* -ERESTART_RESTARTBLOCK */
+};
+
 #define OP_TAG_MASK ((1U << OP_TAG_BITS) - 1)
 #define OP_GENERATION_MASK ((1U << OP_GENERATION_BITS) - 1)
 
 static uint64_t name_of(const coil_op *op, unsigned tag)
 {
     return (uint64_t)(uintptr_t)op << (OP_GENERATION_BITS + OP_TAG_BITS) |
-            (uint64_t)op->generation << OP_TAG_BITS | tag;
+           (uint64_t)op->generation << OP_TAG_BITS | tag;
 }
 
 static coil_op *op_named(uint64_t name)
@@ -101,15 +106,16 @@ void op_cancel(coil_op *op)
     op->cancelled = true;
 
     struct io_uring_sqe *sqe = ring_next(&loop->ring);
-    if (coil_likely(sqe != NULL))
+    if (coil_likely(sqe != NULL)) {
         submit_cancel(op, sqe);
-    else
+    } else {
         coil_list_append(&loop->cancels, &op->link);
+    }
 }
 
 /* Submit the ops of `list`, each by `submit_one`, until the queue is full. True if none is left. */
-static bool drain(coil_loop *loop, coil_list *list,
-        void (*submit_one)(coil_op *op, struct io_uring_sqe *sqe))
+static bool drain(
+        coil_loop *loop, coil_list *list, void (*submit_one)(coil_op *op, struct io_uring_sqe *sqe))
 {
     while (!coil_list_empty(list)) {
         struct io_uring_sqe *sqe = ring_next(&loop->ring);
@@ -156,14 +162,24 @@ void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags)
 }
 
 /*
- * A worker thread that is interrupted by a cancellation reports -EINTR. Any other interruption is
- * nobody's business: the operation is started again.
+ * A worker thread that is interrupted by a cancellation reports -EINTR, or, from open and splice, a
+ * code that the kernel otherwise keeps to itself (ERESTARTSYS and its like).
  */
-static bool interrupted(coil_op *op)
+static bool is_interruption(int32_t result)
 {
-    if (op->result != -EINTR)
+    return result == -EINTR || (result <= RESTART_FIRST && result >= RESTART_LAST);
+}
+
+/* An interruption that we have not asked for is nobody's business: the operation is started again. */
+static bool started_again(coil_op *op)
+{
+    if (coil_likely(!is_interruption(op->result)))
         return false;
-    if (op->cancelled) {
+    if (op->kind->unstoppable) {
+        op->result = 0; /* close(2): the descriptor is gone all the same. */
+        return false;
+    }
+    if (op->cancelled || op->task->request.pending) {
         op->result = -ECANCELED;
         return false;
     }
@@ -174,7 +190,7 @@ static bool interrupted(coil_op *op)
 coil_turn op_leaf_step(coil_task *task, coil_frame *leaf, const op_kind *kind)
 {
     if (leaf->at == NULL) {
-        if (coil_task_refuses(task))
+        if (!kind->unstoppable && coil_task_refuses(task))
             return coil_leave(task, leaf);
         coil_op *op = coil_push(task, sizeof(*op));
         op_init(op, kind, coil_loop_of(task));
@@ -187,7 +203,7 @@ coil_turn op_leaf_step(coil_task *task, coil_frame *leaf, const op_kind *kind)
 
     coil_op *op = leaf->vars;
     COIL_CHECK(op->state == OP_DONE);
-    if (coil_unlikely(interrupted(op)))
+    if (coil_unlikely(started_again(op)))
         return COIL_WAIT;
     if (op->result != -ECANCELED || !coil_task_unwind_here(task))
         coil_frame_set_result(leaf, op->result);

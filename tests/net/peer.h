@@ -30,7 +30,8 @@
 enum { PATIENCE_MS = 10000 }; /* Nothing here takes so long, unless it hangs. */
 
 /* A blocking connection. Owns the descriptor. */
-class Peer {
+class Peer
+{
 public:
     explicit Peer(int descriptor) : fd(descriptor)
     {
@@ -39,9 +40,7 @@ public:
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     }
 
-    Peer(Peer &&other) noexcept : fd(std::exchange(other.fd, -1))
-    {
-    }
+    Peer(Peer &&other) noexcept : fd(std::exchange(other.fd, -1)) {}
 
     ~Peer()
     {
@@ -134,7 +133,8 @@ public:
 };
 
 /* A listening blocking socket, on a port that the kernel has chosen. */
-class PeerListener {
+class PeerListener
+{
 public:
     PeerListener() : fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
     {
@@ -163,11 +163,10 @@ public:
 };
 
 /* A thread that is joined at the end of the scope. */
-class Thread {
+class Thread
+{
 public:
-    explicit Thread(std::function<void()> body) : thread(std::move(body))
-    {
-    }
+    explicit Thread(std::function<void()> body) : thread(std::move(body)) {}
 
     ~Thread()
     {
@@ -179,7 +178,8 @@ private:
 };
 
 /* A loop on a thread, with the tasks that `start` spawns, until stop() cancels them. */
-class LoopThread {
+class LoopThread
+{
 public:
     explicit LoopThread(const std::function<void(coil_group *)> &start)
         : thread([this, start] { run(start); })

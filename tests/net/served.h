@@ -40,7 +40,8 @@ struct Answer {
         coil_thrift_field field;
         coil_thrift_text result = {};
 
-        coil_thrift_reader_init(&reader, frame.data(), static_cast<uint32_t>(frame.size()), nullptr);
+        coil_thrift_reader_init(
+                &reader, frame.data(), static_cast<uint32_t>(frame.size()), nullptr);
         if (!coil_thrift_read_message(&reader, &message))
             return;
         name.assign(message.name.bytes, message.name.size);
@@ -60,7 +61,8 @@ struct Answer {
 };
 
 /* A listener on loopback and a server on it. */
-class Served {
+class Served
+{
 public:
     explicit Served(std::vector<coil_thrift_service *> offered,
             const std::function<void(coil_thrift_server *)> &configure = nullptr)

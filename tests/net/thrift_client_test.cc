@@ -27,7 +27,7 @@ std::string answer_to(const std::string &call, const std::string &word, int seqi
 {
     const Answer asked(call);
     return frame(message(2, asked.name, asked.seqid + seqid_offset) + field(11, 0) + text(word) +
-            stop());
+                 stop());
 }
 
 /* What a test lets the client do, and what comes of it. */
@@ -72,7 +72,7 @@ async(int, ask, (coil_thrift_client *) client, (Attempt *) attempted)
 /* Ask `count` times on one connection. */
 async(int, ask_all, (Attempt *) attempts, (int) count)
 {
-    vars(coil_thrift_client *client; int i);
+    vars(coil_thrift_client * client; int i);
 
     attempt(my->client, coil_thrift_connect(attempts[0].address));
     defer(coil_thrift_client_close(my->client));
@@ -82,7 +82,8 @@ async(int, ask_all, (Attempt *) attempts, (int) count)
 }
 
 /* Attempts on one connection to a server that `serves` scripts. */
-class ThriftClient : public testing::Test {
+class ThriftClient : public testing::Test
+{
 protected:
     std::vector<Attempt> attempts(size_t count)
     {
@@ -147,7 +148,7 @@ TEST_F(ThriftClient, ReportsAnExceptionAndGoesOn)
     run(all, [](Peer &peer) {
         (void)peer.receive_frame();
         peer.send(frame(message(3, "ask", 1) + field(11, 1) + text("no such thing") + field(8, 2) +
-                i32(1) + stop()));
+                        i32(1) + stop()));
         peer.send(answer_to(peer.receive_frame(), "but this"));
     });
     EXPECT_EQ(-EREMOTEIO, all[0].rc);
@@ -158,8 +159,8 @@ TEST_F(ThriftClient, ReportsAnExceptionAndGoesOn)
 
 TEST_F(ThriftClient, TakesAnExceptionAboutAFrameThatTheServerCouldNotRead)
 {
-    const Attempt attempted = get(
-            frame(message(3, "", 0) + field(11, 1) + text("what?") + field(8, 2) + i32(7) + stop()));
+    const Attempt attempted = get(frame(
+            message(3, "", 0) + field(11, 1) + text("what?") + field(8, 2) + i32(7) + stop()));
     EXPECT_EQ(-EREMOTEIO, attempted.rc);
     EXPECT_EQ(COIL_THRIFT_PROTOCOL_ERROR, attempted.exception);
 }
@@ -174,7 +175,7 @@ TEST_F(ThriftClient, CanBeUsedAfterADeadlineAndDropsTheLateReply)
         const std::string second = peer.receive_frame();
         const std::string third = peer.receive_frame();
         peer.send(answer_to(first, "late") + answer_to(second, "late, too") +
-                answer_to(third, "in time"));
+                  answer_to(third, "in time"));
         peer.send(answer_to(peer.receive_frame(), "again"));
     });
     EXPECT_EQ(-ETIME, all[0].rc);
@@ -282,7 +283,7 @@ const coil_thrift_method letter_methods[] = {
 
 async(int, count_many, (const char *) address, (int) count)
 {
-    vars(coil_thrift_client *client; int i; int32_t letters);
+    vars(coil_thrift_client * client; int i; int32_t letters);
     static const char letters[1000] = {};
     coil_thrift_field field;
 
@@ -314,7 +315,8 @@ struct Fb303 {
     int reinitializations;
 };
 
-class Fb303Service : public testing::Test {
+class Fb303Service : public testing::Test
+{
 protected:
     Fb303Service()
     {
@@ -360,7 +362,7 @@ std::string words_of(enum coil_fb303_method method, coil_fb303_result *result)
 async(int, ask_fb303, (const char *) address, (const std::vector<coil_fb303_call> *) calls,
         (std::vector<std::string> *) results)
 {
-    vars(coil_thrift_client *client; size_t i; coil_fb303_result result; int rc);
+    vars(coil_thrift_client * client; size_t i; coil_fb303_result result; int rc);
 
     attempt(my->client, coil_thrift_connect(address));
     defer(coil_thrift_client_close(my->client));
@@ -381,8 +383,7 @@ std::vector<std::string> Fb303Service::ask(const std::vector<coil_fb303_call> &c
     return results;
 }
 
-coil_fb303_call call_of(
-        enum coil_fb303_method method, const char *key = "", const char *value = "")
+coil_fb303_call call_of(enum coil_fb303_method method, const char *key = "", const char *value = "")
 {
     return {method, coil_thrift_text_of(key), coil_thrift_text_of(value), 1};
 }
@@ -397,7 +398,8 @@ TEST_F(Fb303Service, SaysWhoItIs)
             call_of(COIL_FB303_GET_STATUS), call_of(COIL_FB303_GET_STATUS_DETAILS),
             call_of(COIL_FB303_GET_CPU_PROFILE), call_of(COIL_FB303_ALIVE_SINCE)});
     ASSERT_EQ(6u, words.size());
-    EXPECT_EQ((Words{"tester", "1.2.3", "2", "all is well", ""}), Words(words.begin(), words.end() - 1));
+    EXPECT_EQ((Words{"tester", "1.2.3", "2", "all is well", ""}),
+            Words(words.begin(), words.end() - 1));
     EXPECT_LE(before - 1, std::stoll(words[5]));
     EXPECT_GE(before + 1, std::stoll(words[5]));
 }
@@ -418,7 +420,8 @@ TEST_F(Fb303Service, SaysWhatTheProgramHasSet)
 TEST_F(Fb303Service, KeepsOptions)
 {
     EXPECT_EQ((Words{"", "", "", "", "red", "colour=red size=big ", ""}),
-            ask({call_of(COIL_FB303_GET_OPTION, "colour"), call_of(COIL_FB303_SET_OPTION, "colour", "green"),
+            ask({call_of(COIL_FB303_GET_OPTION, "colour"),
+                    call_of(COIL_FB303_SET_OPTION, "colour", "green"),
                     call_of(COIL_FB303_SET_OPTION, "size", "big"),
                     call_of(COIL_FB303_SET_OPTION, "colour", "red"),
                     call_of(COIL_FB303_GET_OPTION, "colour"), call_of(COIL_FB303_GET_OPTIONS),
@@ -475,8 +478,8 @@ TEST_F(Fb303Service, DoesNotAnswerAOnewayMethodThatIsCalledAsAnOrdinaryOne)
 {
     Served served({&fb303.service.thrift});
     Peer peer = served.connected();
-    ASSERT_TRUE(peer.send(frame(message(1, "shutdown", 1) + stop()) +
-            frame(message(1, "getName", 2) + stop())));
+    ASSERT_TRUE(peer.send(
+            frame(message(1, "shutdown", 1) + stop()) + frame(message(1, "getName", 2) + stop())));
     EXPECT_EQ(2, Answer(peer.receive_frame()).seqid);
 }
 
@@ -491,7 +494,7 @@ TEST_F(Fb303Service, AnswersMalformedArgumentsWithAProtocolError)
 
 async(int, get_status_from, (const char *) address)
 {
-    vars(coil_thrift_client *client; int status);
+    vars(coil_thrift_client * client; int status);
     attempt(my->client, coil_thrift_connect(address));
     defer(coil_thrift_client_close(my->client));
     await(my->status, coil_fb303_get_status(my->client));

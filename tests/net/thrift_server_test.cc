@@ -160,7 +160,8 @@ const coil_thrift_method second_methods[] = {
         {"onlySecond", coil_handler(second_echo, coil_thrift_call *)},
 };
 
-class ThriftServer : public testing::Test {
+class ThriftServer : public testing::Test
+{
 protected:
     explicit ThriftServer(const std::function<void(coil_thrift_server *)> &configure = nullptr)
         : served({&first.service, &second}, configure), peer(served.connected())
@@ -232,7 +233,8 @@ TEST_F(ThriftServer, FindsAMultiplexedMethodInItsServiceAndRepliesWithTheBareNam
 
 TEST_F(ThriftServer, DoesNotFindAMultiplexedMethodElsewhere)
 {
-    for (const char *name : {"Echo:onlySecond", "Third:echo", ":echo", "Echo:", ":", "Second:x:y"}) {
+    for (const char *name :
+            {"Echo:onlySecond", "Third:echo", ":echo", "Echo:", ":", "Second:x:y"}) {
         const Answer answer = ask(packet::call(name, stop()));
         EXPECT_EQ(COIL_THRIFT_UNKNOWN_METHOD, answer.exception) << name;
     }
@@ -302,8 +304,9 @@ TEST_F(ThriftServer, AnswersAReplyThatIsTooLargeWithAnInternalError)
 
 TEST_F(ThriftServer, NeverAnswersAOnewayMethod)
 {
-    const std::string silent = frame(message(4, "tell", 1) + stop()) /* as it should be, */
-            + frame(message(1, "tell", 2) + stop())                  /* as old clients do, */
+    const std::string silent =
+            frame(message(4, "tell", 1) + stop())   /* as it should be, */
+            + frame(message(1, "tell", 2) + stop()) /* as old clients do, */
             + frame(message(1, "tellAndFail", 3) + stop()) +
             frame(message(4, "tellAndFail", 4) + stop()) +
             frame(message(4, "nope", 5) + stop()) + /* and what only the caller calls oneway. */
@@ -430,10 +433,9 @@ std::vector<Hostile> hostile_packets()
             {"frame of 2 GB and silence", i32(huge) + "abc", bad},
             {"structs nested 200000 deep",
                     frame(packet::call("echo", repeat(field(12, 2), 200000))), bad},
-            {"structs nested 70 deep",
-                    echo_of(repeat(field(12, 2), 70) + repeat(stop(), 71)), bad},
-            {"structs nested 60 deep",
-                    echo_of(repeat(field(12, 2), 60) + repeat(stop(), 61)), GETS_A_REPLY},
+            {"structs nested 70 deep", echo_of(repeat(field(12, 2), 70) + repeat(stop(), 71)), bad},
+            {"structs nested 60 deep", echo_of(repeat(field(12, 2), 60) + repeat(stop(), 61)),
+                    GETS_A_REPLY},
             {"lists nested 70 deep",
                     echo_of(field(15, 2) + repeat(packet::list(15, 1), 70) + packet::list(3, 0) +
                             stop()),
@@ -582,7 +584,8 @@ TEST_F(ThriftServer, SurvivesAPeerThatResetsTheConnection)
 
 /* ------------------------------------------------------------------------------ slow peers -- */
 
-class ImpatientThriftServer : public ThriftServer {
+class ImpatientThriftServer : public ThriftServer
+{
 protected:
     ImpatientThriftServer()
         : ThriftServer([](coil_thrift_server *server) {
