@@ -39,6 +39,7 @@ struct coil_group {
     /* Private. */
     bool cancelled;
     bool closing;      /* The body is leaving. */
+    bool deferred;     /* It was opened while the body was leaving. */
     bool unwinds_host; /* Our failure is what it is being unwound for. */
     coil_sched *sched;
     coil_task *host; /* Who opened it, and in which frame. NULL: the scheduler's root group. */
