@@ -97,10 +97,11 @@ static void read_argument(coil_thrift_reader *reader, coil_fb303_call *call, int
 {
     uint8_t type = row(call->method)->arguments[place - 1];
 
-    if (type == COIL_THRIFT_I32)
+    if (type == COIL_THRIFT_I32) {
         coil_thrift_get_i32(reader, &call->duration_s);
-    else if (type == COIL_THRIFT_STRING)
+    } else if (type == COIL_THRIFT_STRING) {
         coil_thrift_get_string(reader, place == 1 ? &call->key : &call->value);
+    }
 }
 
 int coil_fb303_read_call(
@@ -128,10 +129,11 @@ static void write_argument(coil_thrift_writer *writer, const coil_fb303_call *ca
 {
     uint8_t type = row(call->method)->arguments[place - 1];
 
-    if (type == COIL_THRIFT_I32)
+    if (type == COIL_THRIFT_I32) {
         coil_thrift_put_i32(writer, place, call->duration_s);
-    else if (type == COIL_THRIFT_STRING)
+    } else if (type == COIL_THRIFT_STRING) {
         coil_thrift_put_string(writer, place, place == 1 ? call->key : call->value);
+    }
 }
 
 void coil_fb303_put_call(coil_thrift_writer *writer, const coil_fb303_call *call)
@@ -160,15 +162,16 @@ static void write_pairs(coil_thrift_writer *writer, uint8_t type, const coil_fb3
     coil_thrift_put_map(writer, 0, COIL_THRIFT_STRING, type, result->pair_count);
     for (uint32_t i = 0; i < result->pair_count; i++) {
         coil_thrift_write_string(writer, result->pairs[i].name);
-        if (type == COIL_THRIFT_I64)
+        if (type == COIL_THRIFT_I64) {
             coil_thrift_write_i64(writer, result->pairs[i].number);
-        else
+        } else {
             coil_thrift_write_string(writer, result->pairs[i].text);
+        }
     }
 }
 
-void coil_fb303_put_result(coil_thrift_writer *writer, enum coil_fb303_method method,
-        const coil_fb303_result *result)
+void coil_fb303_put_result(
+        coil_thrift_writer *writer, enum coil_fb303_method method, const coil_fb303_result *result)
 {
     switch (row(method)->result) {
     case COIL_THRIFT_STRING:
@@ -268,10 +271,11 @@ bool coil_fb303_next_pair(coil_fb303_result *result, coil_fb303_pair *out_pair)
     if (!coil_thrift_read_element(&result->packed, &result->pair_count))
         return false;
     pair.name = coil_thrift_read_string(&result->packed);
-    if (result->pair_type == COIL_THRIFT_I64)
+    if (result->pair_type == COIL_THRIFT_I64) {
         pair.number = coil_thrift_read_i64(&result->packed);
-    else
+    } else {
         pair.text = coil_thrift_read_string(&result->packed);
+    }
     *out_pair = pair;
     return true;
 }

@@ -298,10 +298,11 @@ void coil_thrift_read_uuid(coil_thrift_reader *reader, uint8_t out_bytes[16])
 {
     const uint8_t *bytes = coil_thrift_reader_take(reader, 16, COIL_THRIFT_UUID);
 
-    if (bytes == NULL)
+    if (bytes == NULL) {
         memset(out_bytes, 0, 16);
-    else
+    } else {
         memcpy(out_bytes, bytes, 16);
+    }
 }
 
 /* Take the count of a `container` that began at `start`, of elements of element_size or more. */
@@ -411,10 +412,11 @@ static void skip_sequence_header(
     uint8_t element;
     uint32_t count = read_sequence(reader, container, &element);
 
-    if (is_scalar(element))
+    if (is_scalar(element)) {
         (void)coil_thrift_reader_take(reader, count * minimal_size(element), container);
-    else
+    } else {
         open_container(skipped, element, element, count);
+    }
 }
 
 static void skip_map_header(coil_thrift_reader *reader, struct skipped *skipped)
@@ -471,10 +473,11 @@ static void skip_opened(coil_thrift_reader *reader, struct skipped *skipped)
     while (skipped->depth > 0 && reader->error == 0) {
         uint8_t type = next_type(reader, &skipped->opened[skipped->depth - 1]);
 
-        if (type == COIL_THRIFT_STOP)
+        if (type == COIL_THRIFT_STOP) {
             skipped->depth--;
-        else
+        } else {
             skip_one(reader, skipped, type);
+        }
     }
 }
 

@@ -63,12 +63,13 @@ uint8_t *coil_thrift_writer_extend(coil_thrift_writer *writer, uint32_t size)
     if (writer->error != 0)
         return NULL;
 
-    if (needed > frame_end_max(writer))
+    if (needed > frame_end_max(writer)) {
         rc = -EMSGSIZE;
-    else if (needed > writer->limits->buffer_max)
+    } else if (needed > writer->limits->buffer_max) {
         rc = -ENOBUFS;
-    else if (needed > writer->capacity)
+    } else if (needed > writer->capacity) {
         rc = grow(writer, needed);
+    }
     if (rc < 0) {
         fail(writer, rc);
         return NULL;

@@ -16,6 +16,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -186,6 +187,13 @@ int coil_kernel_unlink(const char *path)
     return checked(unlink(path));
 }
 
+int coil_kernel_is_socket(const char *path)
+{
+    struct stat status;
+    int rc = checked(lstat(path, &status));
+    return rc < 0 ? rc : S_ISSOCK(status.st_mode);
+}
+
 int coil_kernel_eventfd(void)
 {
     return checked(eventfd(0, EFD_CLOEXEC));
@@ -194,6 +202,12 @@ int coil_kernel_eventfd(void)
 int coil_kernel_eventfd_add(int fd, uint64_t count)
 {
     return checked(write(fd, &count, sizeof(count)));
+}
+
+int coil_kernel_is_device(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) < 0 ? -errno : S_ISCHR(status.st_mode);
 }
 
 int coil_kernel_dup_above(int fd, int lowest)
@@ -358,8 +372,8 @@ int coil_kernel_reap(int pidfd, siginfo_t *out_status)
 int coil_kernel_reap_soon(int pidfd, siginfo_t *out_status)
 {
     int rc;
-    do
+    do {
         rc = checked(waitid((idtype_t)P_PIDFD, (id_t)pidfd, out_status, WEXITED));
-    while (rc == -EINTR);
+    } while (rc == -EINTR);
     return rc;
 }

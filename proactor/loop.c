@@ -53,9 +53,9 @@ void coil_loop_post(coil_loop *loop, coil_post *post)
 {
     int fd = loop->wake_fd; /* Once `post` is in the list, the loop may run it, and end. */
     coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
-    do
+    do {
         post->next = newest;
-    while (!__atomic_compare_exchange_n(
+    } while (!__atomic_compare_exchange_n(
             &loop->posted, &newest, post, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
     if (newest == NULL)
         (void)coil_kernel_eventfd_add(fd, 1); /* Else whoever posted first does that. */
@@ -117,8 +117,8 @@ static void cancel_all_prepare(struct io_uring_sqe *sqe)
 }
 
 /*
- * Closing a ring ends its operations some milliseconds later, and until then they keep sockets bound.
- * So everything is cancelled and reaped first.
+ * Closing a ring ends its operations some milliseconds later, and until then they keep sockets
+ * bound. So everything is cancelled and reaped first.
  */
 static void quiesce(coil_loop *loop)
 {
@@ -174,8 +174,9 @@ static void turn(coil_loop *loop)
 }
 
 /*
- * A write to a pipe that nobody reads raises SIGPIPE in the thread that makes it, and io_uring has no
- * flag against that on all kernels. What was pending or blocked before we came is not ours to take.
+ * A write to a pipe that nobody reads raises SIGPIPE in the thread that makes it, and io_uring has
+ * no flag against that on all kernels. What was pending or blocked before we came is not ours to
+ * take.
  */
 typedef struct sigpipe_guard {
     sigset_t sigpipe;

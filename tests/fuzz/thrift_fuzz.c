@@ -17,6 +17,7 @@
 
 #include <errno.h>
 
+/* NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer's. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 enum { TEXT_BYTES = 128 };

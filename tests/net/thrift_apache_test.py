@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Compare Coil's Thrift codec with Apache's: thrift_apache_test.py <thrift_peer> [seed]
 
-Random messages are encoded by Apache's TBinaryProtocol and sent to thrift_peer. It must find in them
-the values that went in, and must write a message in which Apache finds the same values. Exits with
-77, the code for "skipped", where Apache's library is missing.
+Random messages are encoded by Apache's TBinaryProtocol and sent to thrift_peer. It must find in
+them the values that went in, and must write a message in which Apache finds the same values. Exits
+with 77, the code for "skipped", where Apache's library is missing.
 """
 import random
 import struct
@@ -105,8 +105,8 @@ def write(protocol, value):
             write(protocol, element)
         protocol.writeSetEnd()
     else:
-        {TType.BOOL: protocol.writeBool, TType.BYTE: protocol.writeByte, TType.I16: protocol.writeI16,
-         TType.I32: protocol.writeI32, TType.I64: protocol.writeI64,
+        {TType.BOOL: protocol.writeBool, TType.BYTE: protocol.writeByte,
+         TType.I16: protocol.writeI16, TType.I32: protocol.writeI32, TType.I64: protocol.writeI64,
          TType.DOUBLE: protocol.writeDouble, TType.STRING: protocol.writeBinary}[type_](content)
 
 

@@ -212,8 +212,8 @@ TEST_F(ThriftReader, TakesEveryTypeOfField)
 
     open_struct(field(2, 1) + i8(1) + field(3, 2) + i8(-128) + field(6, 3) + i16(-32768) +
                 field(8, 4) + i32(INT32_MIN) + field(10, 5) + i64(INT64_MIN) + field(4, 6) +
-                i64(static_cast<int64_t>(0xc014d6f8e2e7d1a4)) + field(11, 7) + text(std::string("a\0b", 3)) +
-                field(16, 8) + "0123456789abcdef" + stop());
+                i64(static_cast<int64_t>(0xc014d6f8e2e7d1a4)) + field(11, 7) +
+                text(std::string("a\0b", 3)) + field(16, 8) + "0123456789abcdef" + stop());
     while (coil_thrift_read_field(&reader, &current)) {
         switch (current.id) {
         case 1:

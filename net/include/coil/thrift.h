@@ -283,8 +283,11 @@ static inline bool coil_thrift_read_bool(coil_thrift_reader *reader)
 
 static inline int8_t coil_thrift_read_i8(coil_thrift_reader *reader)
 {
-    const uint8_t *byte = coil_thrift_reader_take(reader, 1, COIL_THRIFT_I8);
-    return byte == NULL ? (int8_t)0 : (int8_t)*byte;
+    int8_t value = 0;
+    const uint8_t *byte = coil_thrift_reader_take(reader, sizeof(value), COIL_THRIFT_I8);
+    if (byte != NULL)
+        memcpy(&value, byte, sizeof(value));
+    return value;
 }
 
 static inline int16_t coil_thrift_read_i16(coil_thrift_reader *reader)

@@ -3,13 +3,14 @@
  * coil/kernel.h - the system calls that have no io_uring operation, or are made outside of a loop.
  *
  * This is the public half of the seam to the kernel: every system call that Coil makes is behind it
- * (or behind its private half, the ring), in one file, so that a simulated kernel can be linked in its
- * place. Nothing else in the library enters the kernel by itself (tests/lint/seam), but for two: a
- * spawned child between coil_kernel_clone() and its exec, which may call nothing else
+ * (or behind its private half, the ring), in one file, so that a simulated kernel can be linked in
+ * its place. Nothing else in the library enters the kernel by itself (tests/lint/seam), but for
+ * two: a spawned child between coil_kernel_clone() and its exec, which may call nothing else
  * (proc/spawn_child.c), and stdio, for lines that are meant for people.
  *
  * All of them return 0, a descriptor or a count, or a negative errno; errno itself is not part of
- * the contract. Descriptors are close-on-exec. Any thread. Each is otherwise what its man page says.
+ * the contract. Descriptors are close-on-exec. Any thread. Each is otherwise what its man page
+ * says.
  */
 #ifndef COIL_KERNEL_H
 #define COIL_KERNEL_H
@@ -57,6 +58,11 @@ COIL_API int coil_kernel_unlink(const char *path);
 COIL_API int coil_kernel_eventfd(void);
 COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 
+/* lstat(2): 1 if there is a socket at the path, 0 if something else is. */
+COIL_API int coil_kernel_is_socket(const char *path);
+/* fstat(2): 1 if it is a character device, such as a terminal. */
+COIL_API int coil_kernel_is_device(int fd);
+
 /* fcntl(2): F_DUPFD_CLOEXEC, F_GETFL and F_SETFL */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
 COIL_API int coil_kernel_get_flags(int fd);
@@ -102,8 +108,8 @@ struct coil_kernel_child {
 COIL_API pid_t coil_kernel_clone(coil_kernel_child *child, int *out_pidfd);
 
 /*
- * pidfd_send_signal(2), kill(2), pidfd_open(2); waitid(2) by pidfd, of a child that has ended (si_pid
- * is 0 if it has not) and, waiting, of one that is about to.
+ * pidfd_send_signal(2), kill(2), pidfd_open(2); waitid(2) by pidfd, of a child that has ended
+ * (si_pid is 0 if it has not) and, waiting, of one that is about to.
  */
 COIL_API int coil_kernel_pidfd_signal(int pidfd, int signo);
 COIL_API int coil_kernel_kill(pid_t pid, int signo);
