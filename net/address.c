@@ -58,8 +58,7 @@ static void set_v4(coil_address *address, struct in_addr host, uint16_t port)
 
 static void set_v6(coil_address *address, struct in6_addr host, uint16_t port)
 {
-    struct sockaddr_in6 v6 = {
-            .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = host};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = host};
     memset(address, 0, sizeof(*address));
     memcpy(&address->storage, &v6, sizeof(v6));
     address->size_bytes = sizeof(v6);

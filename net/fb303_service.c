@@ -11,7 +11,7 @@
 static bool same_text(coil_thrift_text left, coil_thrift_text right)
 {
     return left.size == right.size &&
-            (left.size == 0 || memcmp(left.bytes, right.bytes, left.size) == 0);
+           (left.size == 0 || memcmp(left.bytes, right.bytes, left.size) == 0);
 }
 
 static coil_fb303_pair *find(const coil_fb303_table *table, coil_thrift_text name)
@@ -95,8 +95,7 @@ int coil_fb303_service_count(coil_fb303_service *service, const char *counter, i
     return 0;
 }
 
-int coil_fb303_service_set_counter(
-        coil_fb303_service *service, const char *counter, int64_t value)
+int coil_fb303_service_set_counter(coil_fb303_service *service, const char *counter, int64_t value)
 {
     coil_fb303_pair *pair;
     int rc = put(&service->counters, coil_thrift_text_of(counter), no_text, &pair);
@@ -159,8 +158,8 @@ static void put_pairs(coil_fb303_result *result, const coil_fb303_table *table)
 }
 
 /* The methods that look something up by its name. */
-static int handle_key(coil_fb303_service *service, const coil_fb303_call *call,
-        coil_fb303_result *result)
+static int handle_key(
+        coil_fb303_service *service, const coil_fb303_call *call, coil_fb303_result *result)
 {
     coil_fb303_pair *pair;
 
@@ -180,8 +179,8 @@ static int handle_key(coil_fb303_service *service, const coil_fb303_call *call,
     return 0;
 }
 
-static int handle(coil_fb303_service *service, const coil_fb303_call *call,
-        coil_fb303_result *result)
+static int handle(
+        coil_fb303_service *service, const coil_fb303_call *call, coil_fb303_result *result)
 {
     switch (call->method) {
     case COIL_FB303_GET_NAME:
@@ -276,7 +275,7 @@ void coil_fb303_service_fini(coil_fb303_service *service)
 coil_define(int, coil_fb303_ask, (coil_thrift_client *) client, (const coil_fb303_call *) call,
         (coil_fb303_result *) out_result)
 {
-    coil_vars (enum coil_fb303_method method);
+    coil_vars(enum coil_fb303_method method);
 
     my->method = call->method;
     coil_fb303_put_call(
@@ -292,7 +291,7 @@ coil_define(int, coil_fb303_ask, (coil_thrift_client *) client, (const coil_fb30
 
 coil_define(int, coil_fb303_get_status, (coil_thrift_client *) client)
 {
-    coil_vars (coil_fb303_result result);
+    coil_vars(coil_fb303_result result);
     static const coil_fb303_call get_status = {.method = COIL_FB303_GET_STATUS};
 
     coil_attempt(coil_fb303_ask(client, &get_status, &my->result));

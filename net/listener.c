@@ -38,14 +38,15 @@ static void set_options(int fd, const coil_address *address, const coil_listen_o
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
-/* Is there a socket at the path that nobody listens at? */
+/* Is there a socket at the path that nobody listens at? (A file refuses connections, too.) */
 static bool is_stale(const coil_address *address)
 {
+    if (coil_kernel_is_socket(coil_address_path(address)) <= 0)
+        return false;
     int fd = coil_kernel_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    int rc = coil_kernel_connect_now(
-            fd, &address->socket, address->size_bytes);
+    int rc = coil_kernel_connect_now(fd, &address->socket, address->size_bytes);
     (void)coil_kernel_close(fd);
     return rc == -ECONNREFUSED;
 }
@@ -73,8 +74,7 @@ static int open_socket(coil_address *address, const coil_listen_options *options
         rc = coil_kernel_listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN);
     if (rc == 0 && coil_address_path(address) == NULL) {
         address->size_bytes = sizeof(address->storage);
-        rc = coil_kernel_getsockname(
-                fd, &address->socket, &address->size_bytes);
+        rc = coil_kernel_getsockname(fd, &address->socket, &address->size_bytes);
     }
     if (rc < 0) {
         (void)coil_kernel_close(fd);
@@ -130,7 +130,7 @@ void coil_listener_close(coil_listener *listener)
 
 coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
 {
-    coil_vars (int fd);
+    coil_vars(int fd);
 
     coil_await(my->fd, coil_acceptor_next(listener->acceptor));
     if (my->fd < 0)
@@ -164,7 +164,7 @@ static bool passes(int error)
 
 coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
 {
-    coil_vars (coil_stream *peer);
+    coil_vars(coil_stream * peer);
 
     for (;;) {
         coil_await(my->peer, coil_accept(listener));
@@ -177,7 +177,7 @@ coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
 
 coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
 {
-    coil_vars (coil_group connections; coil_stream *peer);
+    coil_vars(coil_group connections; coil_stream * peer);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;

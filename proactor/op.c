@@ -18,7 +18,7 @@ enum {
 static uint64_t name_of(const coil_op *op, unsigned tag)
 {
     return (uint64_t)(uintptr_t)op << (OP_GENERATION_BITS + OP_TAG_BITS) |
-            (uint64_t)op->generation << OP_TAG_BITS | tag;
+           (uint64_t)op->generation << OP_TAG_BITS | tag;
 }
 
 static coil_op *op_named(uint64_t name)
@@ -106,15 +106,16 @@ void op_cancel(coil_op *op)
     op->cancelled = true;
 
     struct io_uring_sqe *sqe = ring_next(&loop->ring);
-    if (coil_likely(sqe != NULL))
+    if (coil_likely(sqe != NULL)) {
         submit_cancel(op, sqe);
-    else
+    } else {
         coil_list_append(&loop->cancels, &op->link);
+    }
 }
 
 /* Submit the ops of `list`, each by `submit_one`, until the queue is full. True if none is left. */
-static bool drain(coil_loop *loop, coil_list *list,
-        void (*submit_one)(coil_op *op, struct io_uring_sqe *sqe))
+static bool drain(
+        coil_loop *loop, coil_list *list, void (*submit_one)(coil_op *op, struct io_uring_sqe *sqe))
 {
     while (!coil_list_empty(list)) {
         struct io_uring_sqe *sqe = ring_next(&loop->ring);

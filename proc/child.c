@@ -31,7 +31,7 @@ static int reap(coil_child *child)
  */
 coil_define(int, coil_child_wait, (coil_child *) child)
 {
-    coil_vars (siginfo_t status; int rc);
+    coil_vars(siginfo_t status; int rc);
 
     if (child->exit.ended)
         return 0;
@@ -54,7 +54,7 @@ int coil_child_signal(coil_child *child, int signo)
 
 coil_define(int, coil_child_stop, (coil_child *) child, (coil_duration) grace)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     if (child->exit.ended)
         return 0;
@@ -75,13 +75,14 @@ coil_define(int, coil_child_stop, (coil_child *) child, (coil_duration) grace)
 const char *coil_exit_format(const coil_exit *exit, char text[COIL_EXIT_TEXT_BYTES])
 {
     const char *name = sigabbrev_np(exit->code);
-    if (!exit->ended)
+    if (!exit->ended) {
         (void)snprintf(text, COIL_EXIT_TEXT_BYTES, "is running");
-    else if (!exit->signaled)
+    } else if (!exit->signaled) {
         (void)snprintf(text, COIL_EXIT_TEXT_BYTES, "exited with status %d", exit->code);
-    else if (name != NULL)
+    } else if (name != NULL) {
         (void)snprintf(text, COIL_EXIT_TEXT_BYTES, "was killed by SIG%s", name);
-    else
+    } else {
         (void)snprintf(text, COIL_EXIT_TEXT_BYTES, "was killed by signal %d", exit->code);
+    }
     return text;
 }

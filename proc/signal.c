@@ -60,7 +60,7 @@ void coil_signals_close(coil_signals *signals)
 
 coil_define(int, coil_signals_next, (coil_signals *) signals)
 {
-    coil_vars (coil_slice more);
+    coil_vars(coil_slice more);
 
     while (signals->unread.size_bytes < (int64_t)sizeof(struct signalfd_siginfo)) {
         coil_attempt(my->more, coil_receiver_next(signals->receiver));
@@ -78,7 +78,7 @@ coil_define(int, coil_signals_next, (coil_signals *) signals)
 
 coil_define(int, coil_signal_wait, (coil_signal_set) set)
 {
-    coil_vars (coil_signals *signals; int signo);
+    coil_vars(coil_signals * signals; int signo);
 
     int rc = coil_signals_open(set, &my->signals);
     if (rc < 0)

@@ -24,7 +24,7 @@ async(int, echo, (coil_stream *) peer)
 
 async(int, serve, (const char *) address)
 {
-    vars(coil_group group; coil_listener *listener);
+    vars(coil_group group; coil_listener * listener);
 
     int rc = coil_listen(address, NULL, &my->listener);
     if (rc < 0) {
@@ -43,7 +43,8 @@ int main(int argc, char **argv)
 {
     char address[64];
     const struct options options = read_options(argc, argv,
-            "echo --port N\n\nSend back whatever arrives on 127.0.0.1:N, until SIGINT or SIGTERM.\n");
+            "echo --port N\n\nSend back whatever arrives on 127.0.0.1:N, until SIGINT or "
+            "SIGTERM.\n");
     snprintf(address, sizeof(address), "127.0.0.1:%u", options.port);
     return coil_run(serve(address)) < 0;
 }

@@ -3,8 +3,8 @@
  * publisher_monitor - keep a number of publishers alive.
  *
  * Each is started, its output printed line by line, and asked for its status every second. One that
- * dies, does not answer within two seconds or does not say that it is alive is replaced, after a pause
- * that doubles with each failure. SIGINT or SIGTERM stops them all, and then us.
+ * dies, does not answer within two seconds or does not say that it is alive is replaced, after a
+ * pause that doubles with each failure. SIGINT or SIGTERM stops them all, and then us.
  */
 #include <coil/coil.h>
 #include <coil/sugar.h>
@@ -36,8 +36,7 @@ static void say(const struct publisher *publisher, const char *format, ...) COIL
 static void say(const struct publisher *publisher, const char *format, ...)
 {
     va_list values;
-    printf("%7.3f monitor     | publisher %u ", seconds_since(started_at),
-            publisher->number);
+    printf("%7.3f monitor     | publisher %u ", seconds_since(started_at), publisher->number);
     va_start(values, format);
     vprintf(format, values);
     va_end(values);
@@ -48,7 +47,7 @@ static void say(const struct publisher *publisher, const char *format, ...)
 /* Print what the publisher writes, a line at a time. */
 async(int, tail_logs, (struct publisher *) publisher, (int) fd)
 {
-    vars(coil_stream *log; coil_slice line);
+    vars(coil_stream * log; coil_slice line);
 
     int rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->log);
     if (rc < 0)
@@ -60,8 +59,8 @@ async(int, tail_logs, (struct publisher *) publisher, (int) fd)
             attempt(my->line, coil_read_some(my->log)); /* A line without end: in pieces. */
         if (my->line.size_bytes <= 0)
             return (int)my->line.size_bytes;
-        printf("%7.3f publisher %u | %.*s\n", seconds_since(started_at),
-                publisher->number, (int)strcspn(my->line.bytes, "\n"), my->line.bytes);
+        printf("%7.3f publisher %u | %.*s\n", seconds_since(started_at), publisher->number,
+                (int)strcspn(my->line.bytes, "\n"), my->line.bytes);
         fflush(stdout);
         coil_slice_release(&my->line);
     }
@@ -69,7 +68,7 @@ async(int, tail_logs, (struct publisher *) publisher, (int) fd)
 
 async(int, get_status, (struct publisher *) publisher)
 {
-    vars(coil_thrift_client *client; int status);
+    vars(coil_thrift_client * client; int status);
 
     attempt(my->client, coil_thrift_connect(publisher->address));
     defer(coil_thrift_client_close(my->client));
@@ -135,7 +134,7 @@ async(int, run_publisher, (struct publisher *) publisher)
     defer(say(publisher, "%s", coil_exit_format(&my->child.exit, my->how)));
     open_group(&my->logs);
     spawn(&my->logs, tail_logs(publisher, my->child.stdout_fd));
-    my->child.stdout_fd = -1; /* It is the stream's now. */
+    my->child.stdout_fd = -1;                                        /* It is the stream's now. */
     defer(ignore(within(coil_ms(100), coil_group_join(&my->logs)))); /* To the last line. */
     defer(ignore(coil_child_stop(&my->child, coil_s(1))));
     open_group(&my->checks);
@@ -169,7 +168,7 @@ async(int, keep_running, (struct publisher *) publisher)
 
 async(int, monitor, (struct publisher *) publishers, (unsigned) count)
 {
-    vars(coil_group group; coil_signals *signals; unsigned i; int signo);
+    vars(coil_group group; coil_signals * signals; unsigned i; int signo);
 
     int rc = coil_signals_open(COIL_SIGNAL(SIGINT) | COIL_SIGNAL(SIGTERM), &my->signals);
     if (rc < 0)
@@ -180,8 +179,7 @@ async(int, monitor, (struct publisher *) publishers, (unsigned) count)
     for (my->i = 0; my->i < count; my->i++)
         spawn(&my->group, keep_running(&publishers[my->i]));
     attempt(my->signo, coil_signals_next(my->signals));
-    printf("%7.3f monitor     | %s: stopping\n", seconds_since(started_at),
-            strsignal(my->signo));
+    printf("%7.3f monitor     | %s: stopping\n", seconds_since(started_at), strsignal(my->signo));
     return 0;
 }
 
@@ -203,7 +201,8 @@ int main(int argc, char **argv)
 {
     const struct options options = read_options(argc, argv,
             "publisher_monitor [--count N] [--port P] [PUBLISHER]\n\n"
-            "Keep N publishers running (3), on the ports from P (9090) on. PUBLISHER is the program,\n"
+            "Keep N publishers running (3), on the ports from P (9090) on. PUBLISHER is the "
+            "program,\n"
             "`publisher` in the directory of this one. SIGINT or SIGTERM ends it.\n");
     struct publisher *publishers = calloc(options.count, sizeof(*publishers));
 

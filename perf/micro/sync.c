@@ -32,7 +32,7 @@ typedef struct bench {
 } bench;
 
 /* The price of an await that is done at once: to subtract from the uncontended ones. */
-async (int, nothing, (bench *) all)
+async(int, nothing, (bench *) all)
 {
     vars();
 
@@ -40,7 +40,7 @@ async (int, nothing, (bench *) all)
     return 0;
 }
 
-async (int, await_nothing, (bench *) all)
+async(int, await_nothing, (bench *) all)
 {
     vars(int i;);
 
@@ -49,7 +49,7 @@ async (int, await_nothing, (bench *) all)
     return 0;
 }
 
-async (int, lock_and_unlock, (bench *) all)
+async(int, lock_and_unlock, (bench *) all)
 {
     vars(int i;);
 
@@ -60,7 +60,7 @@ async (int, lock_and_unlock, (bench *) all)
     return 0;
 }
 
-async (int, acquire_and_release, (bench *) all)
+async(int, acquire_and_release, (bench *) all)
 {
     vars(int i;);
 
@@ -71,7 +71,7 @@ async (int, acquire_and_release, (bench *) all)
     return 0;
 }
 
-async (int, wait_for_what_is_set, (bench *) all)
+async(int, wait_for_what_is_set, (bench *) all)
 {
     vars(int i;);
 
@@ -82,7 +82,7 @@ async (int, wait_for_what_is_set, (bench *) all)
     return 0;
 }
 
-async (int, put_and_get, (bench *) all)
+async(int, put_and_get, (bench *) all)
 {
     vars(int i; int64_t number;);
 
@@ -93,7 +93,7 @@ async (int, put_and_get, (bench *) all)
     return 0;
 }
 
-async (int, put_all, (bench *) all, (int) count)
+async(int, put_all, (bench *) all, (int) count)
 {
     vars(int i; int64_t number;);
 
@@ -102,7 +102,7 @@ async (int, put_all, (bench *) all, (int) count)
     return 0;
 }
 
-async (int, get_all, (bench *) all, (int) count)
+async(int, get_all, (bench *) all, (int) count)
 {
     vars(int i; int64_t number;);
 
@@ -112,7 +112,7 @@ async (int, get_all, (bench *) all, (int) count)
 }
 
 /* Each operation is one item from one task to another; they switch every 64 of them. */
-async (int, pass_items, (bench *) all)
+async(int, pass_items, (bench *) all)
 {
     vars();
 
@@ -123,7 +123,7 @@ async (int, pass_items, (bench *) all)
     return 0;
 }
 
-async (int, contend, (bench *) all, (int) count)
+async(int, contend, (bench *) all, (int) count)
 {
     vars(int i;);
 
@@ -136,7 +136,7 @@ async (int, contend, (bench *) all, (int) count)
 }
 
 /* Each operation is one hand-over of the lock and one yield, so that the other comes to wait. */
-async (int, hand_over, (bench *) all)
+async(int, hand_over, (bench *) all)
 {
     vars();
 
@@ -147,7 +147,7 @@ async (int, hand_over, (bench *) all)
     return 0;
 }
 
-async (int, play, (coil_semaphore *) mine, (coil_semaphore *) other, (int) count)
+async(int, play, (coil_semaphore *) mine, (coil_semaphore *) other, (int) count)
 {
     vars(int i;);
 
@@ -159,7 +159,7 @@ async (int, play, (coil_semaphore *) mine, (coil_semaphore *) other, (int) count
 }
 
 /* Each operation is one wait, one wake-up of the other task and one switch to it. */
-async (int, ping_pong, (bench *) all)
+async(int, ping_pong, (bench *) all)
 {
     vars();
 

@@ -36,7 +36,6 @@ async(int, fails_after, (coil_duration) duration, (int) error)
     return error;
 }
 
-
 /* ----------------------------------------------------------------------------------- join -- */
 
 async(int, joins_two)
@@ -324,12 +323,9 @@ TEST_F(Group, OfTwoThatFailAtOnceTheFirstCounts)
 async(int, opens_one_while_leaving)
 {
     vars(coil_group group; int result);
-    defer(
-            open_group(&my->group);
-            spawn(&my->group, works(coil_ms(5), 'w'));
+    defer(open_group(&my->group); spawn(&my->group, works(coil_ms(5), 'w'));
             spawn(&my->group, fails_after(coil_ms(10), -EIO));
-            await(my->result, coil_group_join(&my->group));
-            note(my->result == -EIO ? 'E' : 'x'));
+            await(my->result, coil_group_join(&my->group)); note(my->result == -EIO ? 'E' : 'x'));
     await(coil_sleep(coil_s(1)));
     return 3;
 }
@@ -344,11 +340,8 @@ TEST_F(Group, OpenedWhileTheCoroutineIsCancelledWorksAsEver)
 async(int, opens_one_under_a_mask, (bool) leave)
 {
     vars(coil_group group);
-    defer(
-            open_group(&my->group);
-            spawn(&my->group, fails_after(coil_ms(10), -EIO));
-            await(coil_sleep(coil_ms(30)));
-            note('d'));
+    defer(open_group(&my->group); spawn(&my->group, fails_after(coil_ms(10), -EIO));
+            await(coil_sleep(coil_ms(30))); note('d'));
     if (leave)
         return 3;
     await(coil_sleep(coil_s(1)));
@@ -426,25 +419,37 @@ async(void, returns_nothing)
     vars();
 }
 
-async(const char *, returns_text)
+struct point {
+    int x, y;
+};
+
+async(struct point, returns_point)
 {
     vars();
-    return "text";
+    return point{-1, -1};
+}
+
+async(void *, returns_error_pointer)
+{
+    vars();
+    return coil_error_pointer(-EIO);
 }
 
 TEST_F(Group, SpawnResultStoresAnInteger)
 {
-    int64_t results[4] = {99, 99, 99, 99};
+    int64_t results[5] = {99, 99, 99, 99, 99};
     coil_spawn_result(&sched.root, &results[0], fails_after(0, -7));
     coil_spawn_result(&sched.root, &results[1], counts_far());
     coil_spawn_result(&sched.root, &results[2], returns_nothing());
-    coil_spawn_result(&sched.root, &results[3], returns_text());
+    coil_spawn_result(&sched.root, &results[3], returns_point());
+    coil_spawn_result(&sched.root, &results[4], returns_error_pointer());
     EXPECT_EQ(99, results[0]);
     drive();
     EXPECT_EQ(-7, results[0]);
     EXPECT_EQ(5000000000, results[1]);
     EXPECT_EQ(0, results[2]) << "what has no status has no error";
-    EXPECT_STREQ("text", reinterpret_cast<const char *>(results[3])) << "as pointers do";
+    EXPECT_EQ(0, results[3]);
+    EXPECT_EQ(-EIO, results[4]);
 }
 
 TEST_F(Group, SpawnResultOfACancelledTask)
@@ -600,8 +605,8 @@ TEST(GroupWithoutMemory, FailsWithENOMEMAndEndsTheTasksThatItHas)
         notebook.clear();
         coil_sched_init(&sched, 0, &memory.allocator);
         sched.root.keep_going = true;
-        coil_task *task = coil_spawn_result(
-                &sched.root, &result, spawns_many(&ended_count, &spawned_count));
+        coil_task *task =
+                coil_spawn_result(&sched.root, &result, spawns_many(&ended_count, &spawned_count));
         ASSERT_NE(nullptr, task);
         while (sched.live_count > 0) {
             while (coil_sched_run(&sched, 10)) {

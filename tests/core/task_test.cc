@@ -55,8 +55,8 @@ TEST_F(Task, Recurses)
     EXPECT_EQ(55, RUN(fibonacci(10)));
 }
 
-async(int64_t, takes_eight, (char) a, (short) b, (int) c, (long) d, (float) e, (double) f, (void *) g,
-        (bool) h)
+async(int64_t, takes_eight, (char) a, (short) b, (int) c, (long) d, (float) e, (double) f,
+        (void *) g, (bool) h)
 {
     vars(int64_t sum);
     await(coil_yield());
@@ -239,15 +239,11 @@ TEST_F(Task, RunsOnlyTheDefersThatItReached)
 async(int, defers_awaits)
 {
     vars(int i);
-    defer(
-            note('<');
-            await(coil_sleep(coil_ms(10)));
-            note('>'));
-    defer(
-            for (my->i = 0; my->i < 3; my->i++) {
-                await(coil_sleep(coil_ms(1)));
-                note('.');
-            });
+    defer(note('<'); await(coil_sleep(coil_ms(10))); note('>'));
+    defer(for (my->i = 0; my->i < 3; my->i++) {
+        await(coil_sleep(coil_ms(1)));
+        note('.');
+    });
     return 5;
 }
 
@@ -299,10 +295,7 @@ TEST_F(Task, KeepsItsResultWhenADeferReturns)
 async(int, defers_in_a_defer)
 {
     vars();
-    defer(
-            note('a');
-            defer(note('b'); await(coil_yield()); note('c'));
-            await(coil_yield());
+    defer(note('a'); defer(note('b'); await(coil_yield()); note('c')); await(coil_yield());
             note('d'));
     await(coil_yield());
     return 5;
@@ -636,8 +629,9 @@ using TaskDeathTest = VirtualTime;
 
 TEST_F(TaskDeathTest, WhoseArgumentPointsAtALocalAborts)
 {
-    const char *message = "coil: reads_into: the argument `bytes` points at a local variable, which "
-                          "is gone while the coroutine waits; put it into vars \\(...\\)";
+    const char *message =
+            "coil: reads_into: the argument `bytes` points at a local variable, which "
+            "is gone while the coroutine waits; put it into vars \\(...\\)";
     EXPECT_DEATH((void)RUN(passes_a_local()), message);
     EXPECT_DEATH((void)RUN(spawns_with_a_local()), message);
 }

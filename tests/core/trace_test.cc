@@ -51,8 +51,7 @@ async(int, leaves_slowly)
 }
 constexpr int leaves_line = __LINE__ - 6;
 
-template <class Write>
-std::string written(Write write)
+template <class Write> std::string written(Write write)
 {
     char *text = nullptr;
     size_t size_bytes = 0;
@@ -77,7 +76,8 @@ std::string trace(const coil_group *group)
 /* One line of a stack, as it is printed. */
 std::string frame(const char *name, int line, const char *what)
 {
-    return std::string(name) + " (" __FILE__ ":" + std::to_string(line) + ")  await (" + what + ")\n";
+    return std::string(name) + " (" __FILE__ ":" + std::to_string(line) + ")  await (" + what +
+           ")\n";
 }
 
 TEST_F(Trace, PrintsTheFramesOfATaskInnermostFirst)
@@ -86,9 +86,10 @@ TEST_F(Trace, PrintsTheFramesOfATaskInnermostFirst)
     settle();
     EXPECT_EQ("    coil_sleep\n"
               "    " + frame("naps", naps_line, "coil_sleep(duration)") +
-              "    " + frame("works", works_line + 1, "within(coil_s(1), naps(coil_ms(10)))") +
-              "    " + frame("works", works_line, "my->result, works(depth - 1)") +
-              "    " + frame("works", works_line, "my->result, works(depth - 1)"),
+                      "    " +
+                      frame("works", works_line + 1, "within(coil_s(1), naps(coil_ms(10)))") +
+                      "    " + frame("works", works_line, "my->result, works(depth - 1)") + "    " +
+                      frame("works", works_line, "my->result, works(depth - 1)"),
             trace(task));
 }
 
@@ -108,7 +109,7 @@ TEST_F(Trace, ShowsTheGroupThatALeavingCoroutineWaitsForAndThenItsDefer)
     settle();
     EXPECT_EQ("    coil_sleep\n"
               "    " + frame("naps", naps_line, "coil_sleep(duration)") +
-              "    " + frame("leaves_slowly", leaves_line, "naps(coil_ms(10))"),
+                      "    " + frame("leaves_slowly", leaves_line, "naps(coil_ms(10))"),
             trace(task));
 }
 
@@ -121,17 +122,19 @@ TEST_F(Trace, PrintsTheTreeOfAGroup)
     EXPECT_EQ("task opens_groups\n"
               "    coil_sleep\n"
               "    " + frame("opens_groups", opens_line, "coil_sleep(coil_ms(10))") +
-              "    task naps\n"
-              "        coil_sleep\n"
-              "        " + naps_frame +
-              "    task coil_sleep\n"
-              "        coil_sleep\n"
-              "    task works\n"
-              "        coil_sleep\n"
-              "        " + naps_frame +
-              "        " + frame("works", works_line + 1, "within(coil_s(1), naps(coil_ms(10)))") +
-              "task coil_sleep\n"
-              "    coil_sleep\n",
+                      "    task naps\n"
+                      "        coil_sleep\n"
+                      "        " +
+                      naps_frame +
+                      "    task coil_sleep\n"
+                      "        coil_sleep\n"
+                      "    task works\n"
+                      "        coil_sleep\n"
+                      "        " +
+                      naps_frame + "        " +
+                      frame("works", works_line + 1, "within(coil_s(1), naps(coil_ms(10)))") +
+                      "task coil_sleep\n"
+                      "    coil_sleep\n",
             trace(&sched.root));
 }
 

@@ -9,9 +9,12 @@ E2  the address of a local, a local array or a compound literal goes into a coro
 E3  within (...), until (...) or shield (...) that is neither awaited nor spawned
 
 Needs clang, and reads nothing but its syntax tree: the bodies of coroutines are the functions called
-*__body, an await is over at the label `co__resume`, a call that is about to become a frame is
-what initialises `co__c` or `co__w`. (A cleanup attribute and a VLA are errors of clang's own.) Flow is followed roughly: an await in a branch counts after
-it, unless the branch returns; what a loop does in one turn counts in the next.
+*__body, an await is over at the label `co__resume`, a call that is about to become a frame is what
+initialises `co__c` or `co__w`. (A cleanup attribute and a VLA are errors of clang's own.)
+
+Flow is followed roughly: an await in a branch counts after it, unless the branch returns; what a
+loop does in one turn counts in the next; an assignment, or a call that gets its address to write to,
+gives a local a value again.
 """
 import json
 import re
@@ -92,6 +95,24 @@ def escaping(node, taken=False):
         taken = False
     for child in children(node):
         yield from escaping(child, taken)
+
+
+def written(argument):
+    """The id of the local that this argument is the address of, unless the callee only reads it."""
+    is_address = False
+    while children(argument):
+        kind = argument.get("kind")
+        if "const" in argument.get("type", {}).get("qualType", "") and not is_address:
+            return None
+        if kind == "UnaryOperator" and argument.get("opcode") == "&":
+            is_address = True
+        elif kind == "ImplicitCastExpr" and argument.get("castKind") == "ArrayToPointerDecay":
+            is_address = True
+        elif kind not in ("ImplicitCastExpr", "CStyleCastExpr", "ParenExpr") or (
+                argument.get("castKind") == "LValueToRValue"):
+            return None
+        argument = children(argument)[0]
+    return argument.get("referencedDecl", {}).get("id") if is_address else None
 
 
 def always_returns(node):
@@ -181,6 +202,14 @@ class Body:
             self.crossed.pop(local, None)
         else:
             self.walk_children(node)
+
+    def walk_CallExpr(self, node, _line):
+        """So does a call that gets its address to write to."""
+        for argument in children(node)[1:]:
+            local = written(argument)
+            if local in self.scope:
+                self.crossed.pop(local, None)
+        self.walk_children(node)
 
     def walk_CompoundStmt(self, node, _line):
         saved = dict(self.scope)

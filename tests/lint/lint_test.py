@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 
+sys.dont_write_bytecode = True
 import coil_lint
 
 HERE = os.path.dirname(os.path.abspath(__file__))

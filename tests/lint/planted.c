@@ -19,10 +19,13 @@ async(int, uses_a_local, (int) fd)
     int x = get();
     char bytes[9] = "";
     await(nap(1));
-    use(x);        /* E1 */
-    use(bytes[0]); /* E1 */
+    use(x);                  /* E1 */
+    use(bytes[0]);           /* E1 */
+    use((int)strlen(bytes)); /* E1 */
     x = get();
     use(x);
+    snprintf(bytes, sizeof(bytes), "%d", fd);
+    use(bytes[0]);
     return fd;
 }
 
@@ -64,11 +67,8 @@ async(int, uses_a_local_in_a_defer, (int) fd)
     defer(use(x)); /* E1 */
     use(x);
     int y = get();
-    defer( /* E1 */
-            int inside = get();
-            use(inside);
-            await(nap(1));
-            use(inside));
+    defer(/* E1 */
+            int inside = get(); use(inside); await(nap(1)); use(inside));
     use(y);
     return fd;
 }
@@ -80,13 +80,13 @@ async(int, passes_addresses, (int) fd)
     struct point p;
     int x;
     int *pointer = my->bytes[0] ? &my->n : NULL;
-    await(my->n, op(fd, bytes, 9));                       /* E2 */
-    await(my->n, op(fd, bytes + 1, 8));                   /* E2 */
-    await(my->n, within(coil_ms(5), op(fd, &x, 4)));      /* E2 */
-    ignore(shield(until(COIL_NEVER, op(fd, &p.y, 4))));   /* E2 */
-    attempt(op(fd, &(struct point){1, 2}, 8));            /* E2 */
+    await(my->n, op(fd, bytes, 9));                     /* E2 */
+    await(my->n, op(fd, bytes + 1, 8));                 /* E2 */
+    await(my->n, within(coil_ms(5), op(fd, &x, 4)));    /* E2 */
+    ignore(shield(until(COIL_NEVER, op(fd, &p.y, 4)))); /* E2 */
+    attempt(op(fd, &(struct point){1, 2}, 8));          /* E2 */
     open_group(&my->group);
-    spawn(&my->group, op(fd, &p, 4));                     /* E2 */
+    spawn(&my->group, op(fd, &p, 4)); /* E2 */
     pointer = my->bytes[0] ? &my->n : NULL;
     await(my->n, op(fd, pointer, 4));
     await(my->n, op(fd, my->bytes, 8));

@@ -994,7 +994,7 @@ std::string lose_the_parent_before_prctl(int death_signal)
             job.env = environ;
             job.death_signal = death_signal;
             job.parent_pid = parent;
-            _exit(coil_spawn_child_main(&job));
+            coil_spawn_child_main(&job.child); /* Does not return. */
         }
         _exit(write(tell[1], &late, sizeof(late)) != sizeof(late));
     }

@@ -177,7 +177,7 @@ void arena::check()
 
 /* The calls themselves, counted for as long as they last. */
 
-async (int, lock, (arena *) all)
+async(int, lock, (arena *) all)
 {
     vars(int rc;);
 
@@ -187,7 +187,7 @@ async (int, lock, (arena *) all)
     return my->rc;
 }
 
-async (int, acquire, (arena *) all)
+async(int, acquire, (arena *) all)
 {
     vars(int rc;);
 
@@ -197,7 +197,7 @@ async (int, acquire, (arena *) all)
     return my->rc;
 }
 
-async (int, watch, (arena *) all)
+async(int, watch, (arena *) all)
 {
     vars();
 
@@ -208,7 +208,7 @@ async (int, watch, (arena *) all)
     return 0;
 }
 
-async (int, put, (arena *) all, (size_t *) item)
+async(int, put, (arena *) all, (size_t *) item)
 {
     vars(int rc;);
 
@@ -218,7 +218,7 @@ async (int, put, (arena *) all, (size_t *) item)
     return my->rc;
 }
 
-async (int, get, (arena *) all, (size_t *) out_item)
+async(int, get, (arena *) all, (size_t *) out_item)
 {
     vars(int rc;);
 
@@ -230,7 +230,7 @@ async (int, get, (arena *) all, (size_t *) out_item)
 
 /* What tasks do with them. */
 
-async (int, use_mutex, (arena *) all)
+async(int, use_mutex, (arena *) all)
 {
     vars(int ticket;);
 
@@ -245,7 +245,7 @@ async (int, use_mutex, (arena *) all)
     return 0;
 }
 
-async (int, use_permit, (arena *) all)
+async(int, use_permit, (arena *) all)
 {
     vars();
 
@@ -256,7 +256,7 @@ async (int, use_permit, (arena *) all)
     return 0;
 }
 
-async (int, put_one, (arena *) all)
+async(int, put_one, (arena *) all)
 {
     vars(size_t item; int rc;);
 
@@ -267,7 +267,7 @@ async (int, put_one, (arena *) all)
     return my->rc;
 }
 
-async (int, get_one, (arena *) all)
+async(int, get_one, (arena *) all)
 {
     vars(size_t item; int rc;);
 
@@ -278,7 +278,7 @@ async (int, get_one, (arena *) all)
 }
 
 /* A permit while cleaning up, when cancellations are masked. */
-async (int, tidy_up, (arena *) all)
+async(int, tidy_up, (arena *) all)
 {
     vars();
 
@@ -288,7 +288,7 @@ async (int, tidy_up, (arena *) all)
 }
 
 /* One inside the other, always in this order, or they would wait for each other. */
-async (int, use_both, (arena *) all)
+async(int, use_both, (arena *) all)
 {
     vars(int ticket;);
 
@@ -301,7 +301,7 @@ async (int, use_both, (arena *) all)
 }
 
 /* Everything at once, without a pause. */
-async (int, meddle, (arena *) all)
+async(int, meddle, (arena *) all)
 {
     vars(size_t item;);
 
@@ -324,7 +324,7 @@ async (int, meddle, (arena *) all)
     return 0;
 }
 
-async (int, do_something, (arena *) all)
+async(int, do_something, (arena *) all)
 {
     vars(unsigned choice;);
 
@@ -350,7 +350,7 @@ async (int, do_something, (arena *) all)
     return 0;
 }
 
-async (int, work, (arena *) all)
+async(int, work, (arena *) all)
 {
     vars(int left;);
 
@@ -362,7 +362,7 @@ async (int, work, (arena *) all)
 }
 
 /* A group that lives for a while and is then cancelled, left, or awaited. */
-async (int, parent, (arena *) all)
+async(int, parent, (arena *) all)
 {
     vars(coil_group children; unsigned left;);
 
@@ -469,8 +469,8 @@ protected:
 TEST_F(SyncStress, NothingGetsLostAndNothingComesTwice)
 {
     const char *given = getenv("COIL_SEED");
-    const unsigned seed = given != nullptr ? static_cast<unsigned>(strtoul(given, nullptr, 10)) :
-                                             std::random_device()();
+    const unsigned seed = given != nullptr ? static_cast<unsigned>(strtoul(given, nullptr, 10))
+                                           : std::random_device()();
     printf("COIL_SEED=%u\n", seed);
     for (unsigned i = 0; i < (given != nullptr ? 1u : 50u) && !HasFatalFailure(); i++)
         run(seed + i, 1000);

@@ -46,7 +46,7 @@ struct coil_sched {
     coil_task *ready_first;
     coil_task **ready_last; /* The link to set next. */
     coil_allocator *allocator;
-    struct coil_slab *slabs;                         /* Every one, for the end. */
+    struct coil_slab *slabs;                          /* Every one, for the end. */
     struct coil_free *free_blocks[COIL_SLAB_CLASSES]; /* Per size. */
 };
 

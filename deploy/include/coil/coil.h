@@ -14,7 +14,6 @@
 #include <coil/event.h>
 #include <coil/fb303.h>
 #include <coil/fb303_service.h>
-#include <coil/fb303_service.h>
 #include <coil/group.h>
 #include <coil/io.h>
 #include <coil/kernel.h>

@@ -29,9 +29,8 @@ typedef struct coil_address {
 } coil_address;
 
 /*
- * Read an address.
- * -EINVAL not one of the forms above, -ERANGE a port above 65535, -ENAMETOOLONG a path that does not
- * fit into a sockaddr_un.
+ * Read an address. -EINVAL not one of the forms above, -ERANGE a port above 65535, -ENAMETOOLONG a
+ * path that does not fit into a sockaddr_un.
  */
 COIL_API COIL_MUST_USE int coil_address_parse(const char *text, coil_address *out_address);
 

@@ -128,8 +128,8 @@ COIL_API COIL_MUST_USE int coil_fb303_write_result(coil_thrift_writer *writer,
         const coil_fb303_result *result);
 
 /* Put the result of `method` into a reply that was begun. No stop. Nothing for a oneway method. */
-COIL_API void coil_fb303_put_result(coil_thrift_writer *writer, enum coil_fb303_method method,
-        const coil_fb303_result *result);
+COIL_API void coil_fb303_put_result(
+        coil_thrift_writer *writer, enum coil_fb303_method method, const coil_fb303_result *result);
 
 /*
  * Read the result of `method` from a REPLY, of which coil_thrift_read_message() has taken the

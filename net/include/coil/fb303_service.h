@@ -12,9 +12,9 @@
  *
  *     coil_attempt(my->status, coil_within(coil_s(2), coil_fb303_get_status(my->client)));
  *
- * The thirteen methods answer as those of Apache's FacebookBase do: a counter or an option that nobody
- * has set is 0 or empty, there is no CPU profile, and setOption, which has no exception of its own,
- * fails with an INTERNAL_ERROR when the table is full. What a peer can store is bounded.
+ * The thirteen methods answer as those of Apache's FacebookBase do: a counter or an option that
+ * nobody has set is 0 or empty, there is no CPU profile, and setOption, which has no exception of
+ * its own, fails with an INTERNAL_ERROR when the table is full. What a peer can store is bounded.
  *
  * Nothing here is thread safe: on the thread of the loop that serves.
  */

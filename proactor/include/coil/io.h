@@ -44,20 +44,22 @@ static inline bool coil_fd_is_direct(int fd)
 
 /* ------------------------------------------------------------------------ any descriptor -- */
 
-/* read(2), write(2): at the file position, if there is one. May transfer less than asked for. */
+/*
+ * read(2), write(2): at the file position, if there is one. May transfer less than asked for.
+ * -EPIPE: nobody reads the pipe any more; there is no signal (coil/loop.h).
+ */
 coil_declare(ssize_t, coil_read, (int) fd, (void *) bytes, (size_t) size_bytes);
 coil_declare(ssize_t, coil_write, (int) fd, (const void *) bytes, (size_t) size_bytes);
 
 /* pread(2), pwrite(2) */
 coil_declare(ssize_t, coil_pread, (int) fd, (void *) bytes, (size_t) size_bytes, (off_t) offset);
-coil_declare(
-        ssize_t, coil_pwrite, (int) fd, (const void *) bytes, (size_t) size_bytes, (off_t) offset);
+coil_declare(ssize_t, coil_pwrite, (int) fd, (const void *) bytes, (size_t) size_bytes, (off_t) offset);
 
 /* preadv2(2), pwritev2(2): offset -1 is the file position. */
 coil_declare(
         ssize_t, coil_readv, (int) fd, (const struct iovec *) parts, (unsigned) count, (off_t) offset);
-coil_declare(ssize_t, coil_writev, (int) fd, (const struct iovec *) parts, (unsigned) count,
-        (off_t) offset);
+coil_declare(
+        ssize_t, coil_writev, (int) fd, (const struct iovec *) parts, (unsigned) count, (off_t) offset);
 
 /* poll(2) for one descriptor. Result: the events that have happened. */
 coil_declare(int, coil_poll, (int) fd, (short) events);
@@ -83,12 +85,11 @@ coil_declare(ssize_t, coil_recvmsg, (int) fd, (struct msghdr *) message, (int) f
 coil_declare(ssize_t, coil_sendmsg, (int) fd, (const struct msghdr *) message, (int) flags);
 
 /* accept4(2) with SOCK_CLOEXEC; `address` and `address_bytes` may be NULL. Result: the descriptor. */
-coil_declare(
-        int, coil_accept_fd, (int) fd, (struct sockaddr *) address, (socklen_t *) address_bytes);
+coil_declare(int, coil_accept_fd, (int) fd, (struct sockaddr *) address, (socklen_t *) address_bytes);
 
 /* connect(2). -ETIMEDOUT: the network gave up. */
-coil_declare(int, coil_connect_fd, (int) fd, (const struct sockaddr *) address,
-        (socklen_t) address_bytes);
+coil_declare(
+        int, coil_connect_fd, (int) fd, (const struct sockaddr *) address, (socklen_t) address_bytes);
 
 /* shutdown(2) */
 coil_declare(int, coil_shutdown, (int) fd, (int) how);

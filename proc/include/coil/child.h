@@ -34,8 +34,8 @@ coil_declare(int, coil_child_wait, (coil_child *) child);
 COIL_API int coil_child_signal(coil_child *child, int signo);
 
 /*
- * End it: SIGTERM, and SIGCONT in case it is stopped; after `grace` SIGKILL; and reap it. Result as of
- * coil_child_wait(). If this is cancelled, the child gets SIGKILL and is awaited all the same.
+ * End it: SIGTERM, and SIGCONT in case it is stopped; after `grace` SIGKILL; and reap it. Result as
+ * of coil_child_wait(). If this is cancelled, the child gets SIGKILL and is awaited all the same.
  */
 coil_declare(int, coil_child_stop, (coil_child *) child, (coil_duration) grace);
 

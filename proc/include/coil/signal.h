@@ -7,9 +7,9 @@
  *     coil_attempt(my->signo, coil_signals_next(my->signals));
  *
  * From opening to closing, the signals of the set are blocked in the calling thread and arrive here
- * instead (signalfd(2)); nothing runs in a signal handler. Threads that exist already must have them
- * blocked as well, or may get them. Standard signals that arrive twice before they are taken arrive
- * once: see signal(7). Children do not inherit the blocking (coil/spawn.h).
+ * instead (signalfd(2)); nothing runs in a signal handler. Threads that exist already must have
+ * them blocked as well, or may get them. Standard signals that arrive twice before they are taken
+ * arrive once: see signal(7). Children do not inherit the blocking (coil/spawn.h).
  *
  * On the loop's thread only.
  */

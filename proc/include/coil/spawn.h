@@ -128,7 +128,7 @@ struct coil_spawn_plan {
     int death_signal;
     /*
      * Keep the calling thread's signal mask and the process's ignored signals, as nohup and shells
-     * must. Handlers are reset all the same.
+     * must. Handlers are reset all the same. (A running loop blocks SIGPIPE in its thread.)
      */
     bool inherit_signals;
     bool no_new_privs; /* Exec never gains privileges: see PR_SET_NO_NEW_PRIVS. */

@@ -136,12 +136,11 @@ struct coil_queue {
 #ifdef __cplusplus
 #define COIL_QUEUE_ITEM_(q, item) (1 ? (item) : (q)->items)
 #else
-#define COIL_QUEUE_ITEM_(q, item)                                                         \
-    __extension__({                                                                       \
-        static_assert(__builtin_types_compatible_p(                                       \
-                              __typeof__(*(item)), __typeof__(*(q)->items)),              \
-                "this does not point to an item of the queue's type");                    \
-        (item);                                                                           \
+#define COIL_QUEUE_ITEM_(q, item)                                                                 \
+    __extension__({                                                                               \
+        static_assert(__builtin_types_compatible_p(__typeof__(*(item)), __typeof__(*(q)->items)), \
+                "this does not point to an item of the queue's type");                            \
+        (item);                                                                                   \
     })
 #endif
 

@@ -17,7 +17,7 @@ struct fields {
 coil_declare(int, op, (int) fd, (void *) bytes, (int) size_bytes);
 coil_declare(void, nap, (int) seconds);
 coil_declare(struct point, where, (int) fd);
-coil_declare(void *, find, (int) fd);
+coil_declare(double, weigh, (int) fd);
 
 COIL_BEGIN_DECLS
 void use(int value);
@@ -25,11 +25,11 @@ void clean(int *value);
 int get(void);
 COIL_END_DECLS
 
-#define STAGE_USE                                  \
-    coil_task *start(coil_group *group);           \
-    coil_task *start(coil_group *group)            \
-    {                                              \
-        return coil_spawn(group, c(3));            \
+#define STAGE_USE                        \
+    coil_task *start(coil_group *group); \
+    coil_task *start(coil_group *group)  \
+    {                                    \
+        return coil_spawn(group, c(3));  \
     }
 
 #endif

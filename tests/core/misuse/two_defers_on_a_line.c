@@ -4,7 +4,9 @@
 async(int, c, (int) fd)
 {
     vars();
+    /* clang-format off */
     defer(use(1)); defer(use(2));
+    /* clang-format on */
     return fd;
 }
 

@@ -3,8 +3,8 @@
 
 async(int, c, (int) fd)
 {
-    vars(void *found);
-    attempt(my->found, find(fd));
+    vars(double found);
+    attempt(my->found, weigh(fd));
     return 0;
 }
 
