@@ -26,6 +26,8 @@
 #include <coil/group.h>
 #include <coil/sched.h>
 
+#include <errno.h> /* For coil_run(). */
+
 COIL_BEGIN_DECLS
 
 typedef struct coil_loop coil_loop;
