@@ -2,7 +2,7 @@
 /*
  * coil/thrift_server.h - serve Thrift calls: binary protocol, framed transport.
  *
- *     coil_async(int, add, (coil_thrift_call *) call)              i64 add(1: i32 left, 2: i32 right)
+ *     coil_async(int, add, (coil_thrift_call *) call)          i64 add(1: i32 left, 2: i32 right)
  *     {
  *         coil_vars (int32_t left, right);
  *         coil_thrift_field field;

@@ -12,8 +12,8 @@
  * One turn of the loop
  *   1. time passes: deadlines that are due wake or cancel their tasks
  *   2. ready tasks run, within a budget, first come first served
- *   3. everything that they have asked for is submitted, and completions are waited for, in one system
- *      call
+ *   3. everything that they have asked for is submitted, and completions are waited for, in one
+ *      system call
  *   4. all completions are taken off the queue; tasks become ready. No task runs meanwhile.
  *
  * A loop belongs to the thread that created it. Only coil_loop_post() may be called from others.
