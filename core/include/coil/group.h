@@ -21,6 +21,8 @@
  *     other tasks, and the coroutine that opened the group unless it is waiting in
  *     coil_group_join(). That error is what the join returns, or else the coroutine. With
  *     `keep_going`, failures are counted and the others run on.
+ *
+ * Not thread safe: a group and its tasks belong to one scheduler's thread.
  */
 #ifndef COIL_GROUP_H
 #define COIL_GROUP_H

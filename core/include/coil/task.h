@@ -186,8 +186,10 @@ static inline bool coil_task_refuses(coil_task *task)
 /* The leaf's operation ended with -ECANCELED: unwind if we asked for that, else false. */
 #define coil_task_unwind_here(task) coil_task_refuses(task)
 
+/* Private: where all leaves are suspended. */
 COIL_API extern const coil_site coil_leaf_site;
 
+/* Mark the leaf as started and waiting. Returns COIL_WAIT, to be returned by the step function. */
 static inline coil_turn coil_leaf_suspend(coil_frame *leaf)
 {
     leaf->at = &coil_leaf_site;
@@ -199,6 +201,7 @@ COIL_API void coil_task_wake(coil_task *task);
 
 /* ------------------------------------------------------------------------ the frame stack -- */
 
+/* Private: coil_push() where the block has no room. */
 COIL_API void *coil_push_slow(coil_task *task, size_t size_bytes);
 
 /* Memory on the frame stack that lives until the running frame has left. Uninitialised. */
@@ -222,6 +225,7 @@ static inline void *coil_enter(coil_task *task, coil_frame *frame, size_t size_b
     return frame->vars = memset(coil_push(task, size_bytes), 0, size_bytes);
 }
 
+/* Private: coil_leave() of a frame with defers. */
 COIL_API coil_turn coil_leave_slow(coil_task *task, coil_frame *frame);
 
 /* The frame has its result: run its defers and drop it. COIL_WAIT: a defer has to wait first. */

@@ -40,6 +40,7 @@ static inline coil_slice coil_bytes(const void *bytes, size_t size_bytes)
     return slice;
 }
 
+/* The characters of a string, without its end, as a slice to be written. */
 static inline coil_slice coil_text(const char *text)
 {
     return coil_bytes(text, strlen(text));

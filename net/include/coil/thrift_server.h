@@ -30,6 +30,8 @@
  * What a bad peer gets: a call of an unknown method, or one whose handler fails, is answered with a
  * TApplicationException, and the connection goes on. A frame that is too large or is not Thrift is
  * answered with a PROTOCOL_ERROR, and that connection is closed. Nobody else notices.
+ *
+ * On the loop's thread only.
  */
 #ifndef COIL_THRIFT_SERVER_H
 #define COIL_THRIFT_SERVER_H

@@ -37,6 +37,7 @@ enum {
     COIL_DIRECT = 1 << 30, /* A bit of a descriptor: it is a direct one. */
 };
 
+/* Is it a direct descriptor? Any thread. */
 static inline bool coil_fd_is_direct(int fd)
 {
     return fd >= 0 && (fd & COIL_DIRECT) != 0;

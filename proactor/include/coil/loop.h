@@ -80,6 +80,7 @@ COIL_API coil_time coil_loop_now(const coil_loop *loop);
 /* The same for the loop of this thread; outside of a loop, the clock. */
 COIL_API coil_time coil_now(void);
 
+/* The counters of a loop as they are now. On its thread. */
 COIL_API coil_loop_stats coil_loop_statistics(const coil_loop *loop);
 
 /* Operations that the kernel has not finished. For tests. */
