@@ -133,13 +133,16 @@ static coil_turn close_group(coil_task *task, coil_frame *frame, coil_deferred *
     return COIL_WAIT;
 }
 
-/* If the group's failure unwound the body, that ends here: its error is the body's result. */
+/*
+ * If the group has failed before the body left, that is what the body returns, even if it did not
+ * wait again and so has a result of its own: a failure does not go unseen.
+ */
 static coil_turn end_group(coil_task *task, coil_frame *frame, coil_deferred *deferred)
 {
     coil_group *group = coil_container_of(deferred, group_scope, end)->group;
     bool unwound;
 
-    if (group->unwinds_host && coil_task_absorb(task, frame, &unwound) && unwound)
+    if (group->unwinds_host && coil_task_absorb(task, frame, &unwound))
         coil_frame_set_result(frame, group->error);
 
     coil_group **place = &task->groups;

@@ -36,8 +36,9 @@ static size_t slab_class(size_t size_bytes)
 }
 
 /*
- * Slabs are never given back before the end, and a block of a class stays one: memory that once held
- * a task can be read at any time, so a stale pointer from the kernel can be told by its contents.
+ * Slabs are never given back before the end, and a block of a class stays one: memory that once
+ * held a task can be read at any time, so a stale pointer from the kernel can be told by its
+ * contents.
  */
 static void *refill(coil_sched *sched, size_t class)
 {

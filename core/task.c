@@ -78,8 +78,8 @@ static coil_chunk *take_chunk(coil_task *task, size_t size_bytes)
     chunk = coil_sched_allocate(task->sched, sizeof(*chunk) + size_bytes);
     if (chunk == NULL) {
         /* There is no frame to return an error from: the callee does not exist yet. */
-        fprintf(stderr, "coil: %s: no memory for %zu bytes of frame stack\n",
-                coil_task_name(task), size_bytes);
+        fprintf(stderr, "coil: %s: no memory for %zu bytes of frame stack\n", coil_task_name(task),
+                size_bytes);
         abort();
     }
     chunk->size_bytes = size_bytes;
@@ -127,7 +127,7 @@ void coil_frame_set_result(coil_frame *frame, int64_t value)
         int32_t narrow = (int32_t)value;
         memcpy(result, &narrow, sizeof(narrow));
     } else if ((fn->result_is_scalar && fn->result_bytes == sizeof(value)) ||
-            fn->result_bytes >= 2 * sizeof(value)) {
+               fn->result_bytes >= 2 * sizeof(value)) {
         memcpy(result, &value, sizeof(value));
     }
 }
@@ -420,7 +420,8 @@ static coil_turn call_handler(coil_task *task, coil_frame *leaf)
             return COIL_WAIT;
     }
     if (!task->unwinding)
-        coil_result(coil_handler_call, leaf) = (int)coil_frame_result((coil_frame *)(void *)task->sp);
+        coil_result(coil_handler_call, leaf) =
+                (int)coil_frame_result((coil_frame *)(void *)task->sp);
     return coil_leave(task, leaf);
 }
 

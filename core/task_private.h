@@ -6,8 +6,8 @@
 #include <coil/task.h>
 
 /*
- * `frame` is leaving and one of its deferred calls, `spent`, has to wait: returns a frame to push the
- * awaited leaf upon. When the leaf is done, `frame` goes on leaving.
+ * `frame` is leaving and one of its deferred calls, `spent`, has to wait: returns a frame to push
+ * the awaited leaf upon. When the leaf is done, `frame` goes on leaving.
  */
 coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame, coil_deferred *spent);
 

@@ -14,26 +14,34 @@ seconds_since() # <EPOCHREALTIME>
 # What went wrong, without what went right.
 log_tail() # <log>
 {
-    grep -vE '^ *Start +[0-9]+:|  Passed  |^\[[0-9]+/[0-9]+\] (Building|Linking|Re-check)' "$1" |
+    grep -vE '^ *Start +[0-9]+:|  Passed  |^-- |^ +(CMAKE|COIL)_[A-Z_]+=|^\[[0-9]+/[0-9]+\] [A-Z]|warnings? generated' "$1" |
+        grep -vE '^\[( RUN  |       OK |-+\] [0-9]+ test)|^ *$' |
         tail -n 60 | sed 's/^/    | /' || true
 }
 
-# Run a command into build/logs/<name>.log, say how it went and how long it took, and return its
-# status. Never call it as a condition: bash would then ignore errors inside shell functions.
+# Run a command into build/logs/<name>.log and say how it went and how long it took; its status is in
+# STATUS. It returns 0 whatever comes, because bash ignores errors inside a function whose status
+# somebody looks at.
 logged() # <name> <command...>
 {
-    local name=$1 log=$LOGS/${1// /-}.log start=$EPOCHREALTIME status=0
+    local name=$1 log=$LOGS/${1// /-}.log start=$EPOCHREALTIME
     shift
     printf '%-20s ' "$name"
     set +e
     (set -e; "$@") >"$log" 2>&1 </dev/null
-    status=$?
+    STATUS=$?
     set -e
-    if [[ $status == 0 ]]; then
+    if [[ $STATUS == 0 ]]; then
         printf 'ok     %8s s\n' "$(seconds_since "$start")"
     else
         printf 'FAILED %8s s   %s\n' "$(seconds_since "$start")" "${log#"$PWD/"}"
         log_tail "$log"
     fi
-    return $status
+}
+
+# The same, for a step without which the rest makes no sense.
+required() # <name> <command...>
+{
+    logged "$@"
+    [[ $STATUS == 0 ]] || exit 1
 }

@@ -13,19 +13,19 @@ static const char unix_prefix[] = "unix:";
 
 static int parse_unix(const char *path, coil_address *out_address)
 {
-    struct sockaddr_un *address = (struct sockaddr_un *)(void *)&out_address->storage;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t size_bytes = strlen(path);
     bool abstract = path[0] == '@';
 
     if (size_bytes == 0 || (abstract && size_bytes == 1))
         return -EINVAL;
-    if (size_bytes >= sizeof(address->sun_path))
+    if (size_bytes >= sizeof(address.sun_path))
         return -ENAMETOOLONG;
-    memset(out_address, 0, sizeof(*out_address));
-    address->sun_family = AF_UNIX;
-    memcpy(address->sun_path, path, size_bytes);
+    memcpy(address.sun_path, path, size_bytes);
     if (abstract)
-        address->sun_path[0] = '\0';
+        address.sun_path[0] = '\0';
+    memset(out_address, 0, sizeof(*out_address));
+    memcpy(&out_address->storage, &address, sizeof(address));
     /* The length is part of an abstract name; a path ends with its NUL. */
     out_address->size_bytes =
             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size_bytes + (abstract ? 0 : 1));
@@ -58,8 +58,7 @@ static void set_v4(coil_address *address, struct in_addr host, uint16_t port)
 
 static void set_v6(coil_address *address, struct in6_addr host, uint16_t port)
 {
-    struct sockaddr_in6 v6 = {
-            .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = host};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = host};
     memset(address, 0, sizeof(*address));
     memcpy(&address->storage, &v6, sizeof(v6));
     address->size_bytes = sizeof(v6);
@@ -101,7 +100,8 @@ int coil_address_parse(const char *text, coil_address *out_address)
 
 static void format_unix(const coil_address *address, char *text)
 {
-    const struct sockaddr_un *local = (const struct sockaddr_un *)(const void *)&address->storage;
+    const void *storage = &address->storage;
+    const struct sockaddr_un *local = storage;
     size_t size_bytes = address->size_bytes - offsetof(struct sockaddr_un, sun_path);
     int shown = (int)strnlen(local->sun_path, size_bytes);
 
@@ -151,4 +151,12 @@ uint16_t coil_address_port(const coil_address *address)
     default:
         return 0;
     }
+}
+
+const char *coil_address_path(const coil_address *address)
+{
+    const void *storage = &address->storage;
+    const struct sockaddr_un *local = storage;
+    bool is_path = address->storage.ss_family == AF_UNIX && local->sun_path[0] != '\0';
+    return is_path ? local->sun_path : NULL;
 }

@@ -44,8 +44,8 @@ static const struct method methods[] = {
         [COIL_FB303_SHUTDOWN] = {.name = "shutdown", .is_oneway = true},
 };
 
-static_assert(sizeof(methods) / sizeof(methods[0]) == COIL_FB303_METHOD_COUNT,
-        "every method has a row");
+static_assert(
+        sizeof(methods) / sizeof(methods[0]) == COIL_FB303_METHOD_COUNT, "every method has a row");
 
 static const coil_thrift_text no_text = {.bytes = "", .size = 0};
 
@@ -97,14 +97,15 @@ static void read_argument(coil_thrift_reader *reader, coil_fb303_call *call, int
 {
     uint8_t type = row(call->method)->arguments[place - 1];
 
-    if (type == COIL_THRIFT_I32)
+    if (type == COIL_THRIFT_I32) {
         coil_thrift_get_i32(reader, &call->duration_s);
-    else if (type == COIL_THRIFT_STRING)
+    } else if (type == COIL_THRIFT_STRING) {
         coil_thrift_get_string(reader, place == 1 ? &call->key : &call->value);
+    }
 }
 
-int coil_fb303_read_call(coil_thrift_reader *reader, const coil_thrift_message *message,
-        coil_fb303_call *out_call)
+int coil_fb303_read_call(
+        coil_thrift_reader *reader, const coil_thrift_message *message, coil_fb303_call *out_call)
 {
     coil_fb303_call call = {.key = no_text, .value = no_text};
     coil_thrift_field field;
@@ -128,14 +129,20 @@ static void write_argument(coil_thrift_writer *writer, const coil_fb303_call *ca
 {
     uint8_t type = row(call->method)->arguments[place - 1];
 
-    if (type == COIL_THRIFT_I32)
+    if (type == COIL_THRIFT_I32) {
         coil_thrift_put_i32(writer, place, call->duration_s);
-    else if (type == COIL_THRIFT_STRING)
+    } else if (type == COIL_THRIFT_STRING) {
         coil_thrift_put_string(writer, place, place == 1 ? call->key : call->value);
+    }
 }
 
-int coil_fb303_write_call(
-        coil_thrift_writer *writer, int32_t seqid, const coil_fb303_call *call)
+void coil_fb303_put_call(coil_thrift_writer *writer, const coil_fb303_call *call)
+{
+    write_argument(writer, call, 1);
+    write_argument(writer, call, 2);
+}
+
+int coil_fb303_write_call(coil_thrift_writer *writer, int32_t seqid, const coil_fb303_call *call)
 {
     const struct method *method = row(call->method);
     coil_thrift_message message = {
@@ -145,35 +152,27 @@ int coil_fb303_write_call(
     };
 
     coil_thrift_writer_begin(writer, &message);
-    write_argument(writer, call, 1);
-    write_argument(writer, call, 2);
+    coil_fb303_put_call(writer, call);
     coil_thrift_write_stop(writer);
     return coil_thrift_writer_finish(writer);
 }
 
-static void write_pairs(
-        coil_thrift_writer *writer, uint8_t type, const coil_fb303_result *result)
+static void write_pairs(coil_thrift_writer *writer, uint8_t type, const coil_fb303_result *result)
 {
     coil_thrift_put_map(writer, 0, COIL_THRIFT_STRING, type, result->pair_count);
     for (uint32_t i = 0; i < result->pair_count; i++) {
         coil_thrift_write_string(writer, result->pairs[i].name);
-        if (type == COIL_THRIFT_I64)
+        if (type == COIL_THRIFT_I64) {
             coil_thrift_write_i64(writer, result->pairs[i].number);
-        else
+        } else {
             coil_thrift_write_string(writer, result->pairs[i].text);
+        }
     }
 }
 
-int coil_fb303_write_result(coil_thrift_writer *writer, const coil_thrift_message *message,
-        enum coil_fb303_method method, const coil_fb303_result *result)
+void coil_fb303_put_result(
+        coil_thrift_writer *writer, enum coil_fb303_method method, const coil_fb303_result *result)
 {
-    coil_thrift_message reply = *message;
-
-    if (row(method)->is_oneway)
-        return 0;
-
-    reply.type = COIL_THRIFT_REPLY;
-    coil_thrift_writer_begin(writer, &reply);
     switch (row(method)->result) {
     case COIL_THRIFT_STRING:
         coil_thrift_put_string(writer, 0, result->text);
@@ -188,6 +187,19 @@ int coil_fb303_write_result(coil_thrift_writer *writer, const coil_thrift_messag
         write_pairs(writer, row(method)->pair, result);
         break;
     }
+}
+
+int coil_fb303_write_result(coil_thrift_writer *writer, const coil_thrift_message *message,
+        enum coil_fb303_method method, const coil_fb303_result *result)
+{
+    coil_thrift_message reply = *message;
+
+    if (row(method)->is_oneway)
+        return 0;
+
+    reply.type = COIL_THRIFT_REPLY;
+    coil_thrift_writer_begin(writer, &reply);
+    coil_fb303_put_result(writer, method, result);
     coil_thrift_write_stop(writer);
     return coil_thrift_writer_finish(writer);
 }
@@ -259,10 +271,11 @@ bool coil_fb303_next_pair(coil_fb303_result *result, coil_fb303_pair *out_pair)
     if (!coil_thrift_read_element(&result->packed, &result->pair_count))
         return false;
     pair.name = coil_thrift_read_string(&result->packed);
-    if (result->pair_type == COIL_THRIFT_I64)
+    if (result->pair_type == COIL_THRIFT_I64) {
         pair.number = coil_thrift_read_i64(&result->packed);
-    else
+    } else {
         pair.text = coil_thrift_read_string(&result->packed);
+    }
     *out_pair = pair;
     return true;
 }

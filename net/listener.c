@@ -9,7 +9,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/un.h>
 
 struct coil_listener {
     coil_acceptor *acceptor;
@@ -19,17 +18,6 @@ struct coil_listener {
 
 /* How long to leave the kernel alone that has run out of something. */
 static const coil_duration pause_ns = 50 * 1000 * 1000;
-
-static bool is_path(const coil_address *address)
-{
-    return address->storage.ss_family == AF_UNIX &&
-            ((const struct sockaddr_un *)(const void *)&address->storage)->sun_path[0] != '\0';
-}
-
-static const char *path_of(const coil_address *address)
-{
-    return ((const struct sockaddr_un *)(const void *)&address->storage)->sun_path;
-}
 
 static void set_option(int fd, int level, int option, int value)
 {
@@ -50,24 +38,25 @@ static void set_options(int fd, const coil_address *address, const coil_listen_o
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
-/* Is there a socket at the path that nobody listens at? */
+/* Is there a socket at the path that nobody listens at? (A file refuses connections, too.) */
 static bool is_stale(const coil_address *address)
 {
+    if (coil_kernel_is_socket(coil_address_path(address)) <= 0)
+        return false;
     int fd = coil_kernel_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    int rc = coil_kernel_connect_now(
-            fd, (const struct sockaddr *)&address->storage, address->size_bytes);
+    int rc = coil_kernel_connect_now(fd, &address->socket, address->size_bytes);
     (void)coil_kernel_close(fd);
     return rc == -ECONNREFUSED;
 }
 
 static int bind_to(int fd, const coil_address *address)
 {
-    const struct sockaddr *name = (const struct sockaddr *)&address->storage;
+    const struct sockaddr *name = &address->socket;
     int rc = coil_kernel_bind(fd, name, address->size_bytes);
-    if (rc == -EADDRINUSE && is_path(address) && is_stale(address)) {
-        (void)coil_kernel_unlink(path_of(address));
+    if (rc == -EADDRINUSE && coil_address_path(address) != NULL && is_stale(address)) {
+        (void)coil_kernel_unlink(coil_address_path(address));
         rc = coil_kernel_bind(fd, name, address->size_bytes);
     }
     return rc;
@@ -83,10 +72,9 @@ static int open_socket(coil_address *address, const coil_listen_options *options
     int rc = bind_to(fd, address);
     if (rc == 0)
         rc = coil_kernel_listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN);
-    if (rc == 0 && !is_path(address)) {
+    if (rc == 0 && coil_address_path(address) == NULL) {
         address->size_bytes = sizeof(address->storage);
-        rc = coil_kernel_getsockname(
-                fd, (struct sockaddr *)&address->storage, &address->size_bytes);
+        rc = coil_kernel_getsockname(fd, &address->socket, &address->size_bytes);
     }
     if (rc < 0) {
         (void)coil_kernel_close(fd);
@@ -133,15 +121,16 @@ void coil_listener_close(coil_listener *listener)
 {
     if (listener == NULL)
         return;
-    if (is_path(&listener->address))
-        (void)coil_kernel_unlink(path_of(&listener->address));
+    const char *path = coil_address_path(&listener->address);
+    if (path != NULL)
+        (void)coil_kernel_unlink(path);
     coil_acceptor_close(listener->acceptor);
     free(listener);
 }
 
 coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
 {
-    coil_vars (int fd);
+    coil_vars(int fd);
 
     coil_await(my->fd, coil_acceptor_next(listener->acceptor));
     if (my->fd < 0)
@@ -175,7 +164,7 @@ static bool passes(int error)
 
 coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
 {
-    coil_vars (coil_stream *peer);
+    coil_vars(coil_stream * peer);
 
     for (;;) {
         coil_await(my->peer, coil_accept(listener));
@@ -188,7 +177,7 @@ coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
 
 coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
 {
-    coil_vars (coil_group connections; coil_stream *peer);
+    coil_vars(coil_group connections; coil_stream * peer);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;

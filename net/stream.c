@@ -78,9 +78,14 @@ int coil_stream_unread_again(coil_stream *stream, coil_slice *slice)
         return 0;
     }
     int rc = coil_slice_append(slice, &unread);
-    stream->unread = rc < 0 ? (coil_slice){0, NULL, NULL} : *slice;
+    stream->unread = (coil_slice){0, NULL, NULL};
+    if (rc < 0) {
+        coil_slice_release(slice);
+        return rc;
+    }
+    stream->unread = *slice;
     *slice = (coil_slice){0, NULL, NULL};
-    return rc;
+    return 0;
 }
 
 uint64_t coil_stream_bytes_read(const coil_stream *stream)
@@ -95,7 +100,7 @@ uint64_t coil_stream_bytes_written(const coil_stream *stream)
 
 coil_define(coil_stream *, coil_connect, (const char *) address)
 {
-    coil_vars (coil_address to; int fd; int rc; coil_stream *stream);
+    coil_vars(coil_address to; int fd; int rc; coil_stream * stream);
 
     my->rc = coil_address_parse(address, &my->to);
     if (my->rc < 0)
@@ -108,9 +113,7 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
     int one = 1;
     if (my->to.storage.ss_family != AF_UNIX)
         (void)coil_kernel_setsockopt(my->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    coil_await(my->rc,
-            coil_connect_fd(
-                    my->fd, (const struct sockaddr *)&my->to.storage, my->to.size_bytes));
+    coil_await(my->rc, coil_connect_fd(my->fd, &my->to.socket, my->to.size_bytes));
     if (my->rc == 0) {
         my->rc = coil_stream_create(my->fd, COIL_RECEIVE_SOCKET, &my->stream);
         my->fd = -1;
@@ -120,20 +123,22 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
 
 /* --------------------------------------------------------------------------------- reading -- */
 
-/* Take the first `size_bytes` of what is unread, without a copy. */
+/* Take the first `size_bytes` of what is unread, without a copy. An empty slice owns nothing. */
 static coil_slice take(coil_stream *stream, size_t size_bytes)
 {
+    if (size_bytes == 0)
+        return (coil_slice){0, NULL, NULL};
     stream->bytes_read += size_bytes;
     return coil_slice_split(&stream->unread, (int64_t)size_bytes);
 }
 
 /*
- * Have more unread bytes than now, in one piece. Result: 1, 0 at the end of the stream, or an error.
- * Whatever has come stays with the stream, so a reader that is cancelled loses nothing.
+ * Have more unread bytes than now, in one piece. Result: 1, 0 at the end of the stream, or an
+ * error. Whatever has come stays with the stream, so a reader that is cancelled loses nothing.
  */
 coil_async(int, gather, (coil_stream *) stream)
 {
-    coil_vars (coil_slice more);
+    coil_vars(coil_slice more);
 
     coil_await(my->more, coil_receiver_next(stream->receiver));
     if (my->more.size_bytes <= 0)
@@ -149,7 +154,7 @@ static coil_slice slice_error(int error)
 
 coil_define(coil_slice, coil_read_some, (coil_stream *) stream)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     if (stream->unread.size_bytes == 0) {
         coil_await(my->rc, gather(stream));
@@ -161,7 +166,7 @@ coil_define(coil_slice, coil_read_some, (coil_stream *) stream)
 
 coil_define(coil_slice, coil_read_block, (coil_stream *) stream, (size_t) size_bytes)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     while ((size_t)stream->unread.size_bytes < size_bytes) {
         coil_await(my->rc, gather(stream));
@@ -173,10 +178,9 @@ coil_define(coil_slice, coil_read_block, (coil_stream *) stream, (size_t) size_b
     return take(stream, size_bytes);
 }
 
-coil_define(
-        ssize_t, coil_read_exact, (coil_stream *) stream, (void *) bytes, (size_t) size_bytes)
+coil_define(ssize_t, coil_read_exact, (coil_stream *) stream, (void *) bytes, (size_t) size_bytes)
 {
-    coil_vars (coil_slice block);
+    coil_vars(coil_slice block);
 
     coil_await(my->block, coil_read_block(stream, size_bytes));
     if (my->block.size_bytes > 0) {
@@ -187,18 +191,18 @@ coil_define(
     return (ssize_t)my->block.size_bytes;
 }
 
-coil_define(coil_slice, coil_read_until, (coil_stream *) stream, (char) delimiter,
-        (size_t) limit_bytes)
+coil_define(
+        coil_slice, coil_read_until, (coil_stream *) stream, (char) delimiter, (size_t) limit_bytes)
 {
-    coil_vars (size_t scanned_bytes; int rc);
+    coil_vars(size_t scanned_bytes; int rc);
 
     for (;;) {
         const coil_slice *unread = &stream->unread;
         size_t have_bytes = (size_t)unread->size_bytes;
         size_t look_bytes = have_bytes < limit_bytes ? have_bytes : limit_bytes;
         if (look_bytes > my->scanned_bytes) {
-            const char *found = memchr(unread->bytes + my->scanned_bytes, delimiter,
-                    look_bytes - my->scanned_bytes);
+            const char *found = memchr(
+                    unread->bytes + my->scanned_bytes, delimiter, look_bytes - my->scanned_bytes);
             if (found != NULL)
                 return take(stream, (size_t)(found - unread->bytes) + 1);
         }
@@ -274,17 +278,18 @@ static void end_turn(coil_stream *stream)
 
 coil_define(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes)
 {
-    coil_vars (int64_t written_bytes; ssize_t count);
+    coil_vars(int64_t written_bytes; ssize_t count);
 
     coil_await(take_turn(stream));
     coil_defer(end_turn(stream));
     while (my->written_bytes < bytes.size_bytes) {
         const char *rest = bytes.bytes + my->written_bytes;
         size_t rest_bytes = (size_t)(bytes.size_bytes - my->written_bytes);
-        if (stream->how == COIL_RECEIVE_SOCKET)
+        if (stream->how == COIL_RECEIVE_SOCKET) {
             coil_attempt(my->count, coil_send(stream->fd, rest, rest_bytes, MSG_WAITALL));
-        else
+        } else {
             coil_attempt(my->count, coil_write(stream->fd, rest, rest_bytes));
+        }
         my->written_bytes += my->count;
         stream->bytes_written += (uint64_t)my->count;
     }
@@ -293,7 +298,7 @@ coil_define(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes)
 
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
     coil_await(my->rc, coil_shutdown(stream->fd, SHUT_WR));
     return my->rc;
 }

@@ -108,9 +108,8 @@ const char *coil_thrift_frame_what(
     if (size == 0) {
         snprintf(text, text_size, "frame of 0 bytes");
     } else {
-        snprintf(text, text_size, "frame of %u bytes, the limit is %u%s%s", size,
-                frame_max(limits), protocol == NULL ? "" : ": this looks like ",
-                protocol == NULL ? "" : protocol);
+        snprintf(text, text_size, "frame of %u bytes, the limit is %u%s%s", size, frame_max(limits),
+                protocol == NULL ? "" : ": this looks like ", protocol == NULL ? "" : protocol);
     }
     return text;
 }
@@ -154,8 +153,7 @@ void coil_thrift_read_exception(coil_thrift_reader *reader, coil_thrift_exceptio
     *out_exception = exception;
 }
 
-void coil_thrift_write_exception(
-        coil_thrift_writer *writer, const coil_thrift_exception *exception)
+void coil_thrift_write_exception(coil_thrift_writer *writer, const coil_thrift_exception *exception)
 {
     coil_thrift_put_string(writer, 1, exception->message);
     coil_thrift_put_i32(writer, 2, exception->type);

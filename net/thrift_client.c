@@ -13,12 +13,13 @@ struct coil_thrift_client {
     coil_slice frame; /* What the reply is read from. */
     coil_thrift_exception exception;
     int32_t seqid;
-    bool broken; /* The peer and we do not agree about what has been said. */
+    uint32_t unanswered_count; /* Calls sent whose replies have not come. */
+    bool broken;               /* The peer and we do not agree about what has been said. */
 };
 
 coil_define(coil_thrift_client *, coil_thrift_connect, (const char *) address)
 {
-    coil_vars (coil_stream *stream);
+    coil_vars(coil_stream * stream);
 
     coil_attempt(my->stream, coil_connect(address));
     coil_thrift_client *client = calloc(1, sizeof(*client));
@@ -74,7 +75,7 @@ static void make_oneway(coil_thrift_writer *writer)
 /* Until the frame has left completely, the connection counts as broken. */
 coil_async(int, send_frame, (coil_thrift_client *) client, (bool) oneway)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
     coil_thrift_writer *writer = &client->writer;
 
     if (client->broken)
@@ -86,15 +87,14 @@ coil_async(int, send_frame, (coil_thrift_client *) client, (bool) oneway)
     if (oneway)
         make_oneway(writer);
     client->broken = true;
-    coil_attempt(my->rc,
-            coil_write_all(client->stream, coil_bytes(writer->bytes, writer->size)));
+    coil_attempt(my->rc, coil_write_all(client->stream, coil_bytes(writer->bytes, writer->size)));
     client->broken = false;
     return 0;
 }
 
 coil_async(int, read_frame, (coil_thrift_client *) client)
 {
-    coil_vars (int size);
+    coil_vars(int size);
 
     coil_await(client->frame, coil_read_block(client->stream, FRAME_HEADER_BYTES));
     if (client->frame.size_bytes <= 0)
@@ -103,9 +103,11 @@ coil_async(int, read_frame, (coil_thrift_client *) client)
     if (my->size < 0)
         return my->size;
     /* Header and frame are taken together, so that a cancellation in between loses neither. */
-    coil_stream_unread_again(client->stream, &client->frame);
-    coil_await(client->frame,
-            coil_read_block(client->stream, FRAME_HEADER_BYTES + (size_t)my->size));
+    int rc = coil_stream_unread_again(client->stream, &client->frame);
+    if (rc < 0)
+        return rc;
+    coil_await(
+            client->frame, coil_read_block(client->stream, FRAME_HEADER_BYTES + (size_t)my->size));
     if (client->frame.size_bytes <= 0)
         return client->frame.size_bytes == 0 ? -ENODATA : (int)client->frame.size_bytes;
     return 0;
@@ -123,9 +125,10 @@ static int take_reply(coil_thrift_client *client)
         return coil_thrift_reader_finish(reply);
     if (message.type == COIL_THRIFT_EXCEPTION && message.seqid == 0 && client->seqid != 0)
         message.seqid = client->seqid; /* About a frame that it could not read. */
+    client->unanswered_count--;
     if (message.seqid != client->seqid) {
         coil_slice_release(&client->frame);
-        return 0;
+        return client->unanswered_count > 0 ? 0 : -EBADMSG;
     }
     if (message.type == COIL_THRIFT_REPLY)
         return 1;
@@ -138,9 +141,10 @@ static int take_reply(coil_thrift_client *client)
 
 coil_define(int, coil_thrift_client_call, (coil_thrift_client *) client)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     coil_attempt(send_frame(client, false));
+    client->unanswered_count++;
     do {
         coil_await(my->rc, read_frame(client));
         if (my->rc == 0)
@@ -153,7 +157,7 @@ coil_define(int, coil_thrift_client_call, (coil_thrift_client *) client)
 
 coil_define(int, coil_thrift_client_send, (coil_thrift_client *) client)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
     coil_await(my->rc, send_frame(client, true));
     return my->rc;
 }

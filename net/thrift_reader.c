@@ -63,8 +63,8 @@ static uint32_t bytes_left(const coil_thrift_reader *reader)
  * Keep the first fault, in facts rather than words, and take all that is left: from now on there
  * is nothing to take, so that no other call has to ask for the error.
  */
-static void __attribute__((cold)) fail(
-        coil_thrift_reader *reader, enum fault fault, uint8_t type, uint32_t value, uint32_t offset)
+static void __attribute__((cold))
+fail(coil_thrift_reader *reader, enum fault fault, uint8_t type, uint32_t value, uint32_t offset)
 {
     if (reader->error == 0) {
         reader->error = fault_errors[fault];
@@ -185,7 +185,8 @@ bool coil_thrift_read_message(coil_thrift_reader *reader, coil_thrift_message *o
     uint8_t type;
     coil_thrift_text name;
     uint32_t start = reader->position;
-    /* With a version the first bit is set; without, it begins the size of the name, which has not. */
+    /* With a version the first bit is set; without, it begins the size of the name, which has not.
+     */
     bool old = bytes_left(reader) > 0 && reader->bytes[reader->position] < 0x80;
 
     if (old) {
@@ -223,7 +224,8 @@ bool coil_thrift_read_struct(coil_thrift_reader *reader)
     return true;
 }
 
-/* Take the header of a field and return its type; STOP at the end of the struct or after an error. */
+/* Take the header of a field and return its type; STOP at the end of the struct or after an error.
+ */
 static uint8_t read_field_header(coil_thrift_reader *reader, int16_t *out_id)
 {
     uint32_t start = reader->position;
@@ -296,10 +298,11 @@ void coil_thrift_read_uuid(coil_thrift_reader *reader, uint8_t out_bytes[16])
 {
     const uint8_t *bytes = coil_thrift_reader_take(reader, 16, COIL_THRIFT_UUID);
 
-    if (bytes == NULL)
+    if (bytes == NULL) {
         memset(out_bytes, 0, 16);
-    else
+    } else {
         memcpy(out_bytes, bytes, 16);
+    }
 }
 
 /* Take the count of a `container` that began at `start`, of elements of element_size or more. */
@@ -409,10 +412,11 @@ static void skip_sequence_header(
     uint8_t element;
     uint32_t count = read_sequence(reader, container, &element);
 
-    if (is_scalar(element))
+    if (is_scalar(element)) {
         (void)coil_thrift_reader_take(reader, count * minimal_size(element), container);
-    else
+    } else {
         open_container(skipped, element, element, count);
+    }
 }
 
 static void skip_map_header(coil_thrift_reader *reader, struct skipped *skipped)
@@ -469,10 +473,11 @@ static void skip_opened(coil_thrift_reader *reader, struct skipped *skipped)
     while (skipped->depth > 0 && reader->error == 0) {
         uint8_t type = next_type(reader, &skipped->opened[skipped->depth - 1]);
 
-        if (type == COIL_THRIFT_STOP)
+        if (type == COIL_THRIFT_STOP) {
             skipped->depth--;
-        else
+        } else {
             skip_one(reader, skipped, type);
+        }
     }
 }
 

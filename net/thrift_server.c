@@ -7,8 +7,8 @@
 
 enum {
     FRAME_HEADER_BYTES = 4,
-    FLUSH_BYTES = 64 * 1024,       /* Replies are sent at the latest when there are so many. */
-    LINGER_BYTES = 1024 * 1024,    /* What a peer may still send that is being turned away, */
+    FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
+    LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
     WHAT_BYTES = 160,
 };
 static const coil_duration linger_limit = 1000 * 1000 * 1000; /* and for how long. */
@@ -20,6 +20,7 @@ typedef struct connection {
     coil_thrift_writer writer;
     coil_thrift_call call;
     coil_slice frame;
+    coil_time frame_deadline; /* For the rest of the frame that has begun. */
 } connection;
 
 coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call)
@@ -30,6 +31,12 @@ coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call)
     coil_thrift_writer_begin(call->writer, &reply);
     call->replying = true;
     return call->writer;
+}
+
+void coil_thrift_no_reply(coil_thrift_call *call)
+{
+    COIL_CHECK(!call->replying);
+    call->message.type = COIL_THRIFT_ONEWAY;
 }
 
 /* --------------------------------------------------------------------------------- methods -- */
@@ -70,8 +77,7 @@ static bool find_method(const coil_thrift_server *server, coil_thrift_call *call
 
 /* --------------------------------------------------------------------------------- replies -- */
 
-static int reply_exception(
-        connection *peer, enum coil_thrift_exception_type type, const char *what)
+static int reply_exception(connection *peer, enum coil_thrift_exception_type type, const char *what)
 {
     peer->server->stats.exceptions++;
     if (peer->call.message.type == COIL_THRIFT_ONEWAY)
@@ -87,12 +93,20 @@ static bool is_protocol_error(int error)
     return error == -EBADMSG || error == -ENODATA || error == -EMSGSIZE || error == -ELOOP;
 }
 
-/* The handler has returned: complete its reply, or say why there is none. 0, or the connection ends. */
+/* What was wrong with the arguments. A handler that stopped reading them does not want the rest. */
+static int arguments_error(coil_thrift_reader *arguments)
+{
+    if (arguments->error == 0 && arguments->depth > 0)
+        return 0;
+    return coil_thrift_reader_finish(arguments);
+}
+
+/* The handler has returned: complete its reply, or say why not. 0, or the connection ends. */
 static int finish_call(connection *peer, int handler_result)
 {
     coil_thrift_call *call = &peer->call;
     char what[WHAT_BYTES];
-    int rc = coil_thrift_reader_finish(&call->arguments);
+    int rc = arguments_error(&call->arguments);
 
     if (rc < 0) {
         coil_thrift_writer_abandon(&peer->writer);
@@ -119,8 +133,8 @@ static int finish_call(connection *peer, int handler_result)
     rc = coil_thrift_writer_finish(&peer->writer);
     if (rc >= 0)
         return 0;
-    (void)snprintf(what, sizeof(what), "the reply of %s: %s", call->method->name,
-            coil_error_text(rc));
+    (void)snprintf(
+            what, sizeof(what), "the reply of %s: %s", call->method->name, coil_error_text(rc));
     return reply_exception(peer, COIL_THRIFT_INTERNAL_ERROR, what);
 }
 
@@ -128,12 +142,12 @@ static int finish_call(connection *peer, int handler_result)
 
 coil_async(int, flush, (connection *) peer)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     if (peer->writer.size == 0)
         return 0;
-    coil_attempt(my->rc,
-            coil_write_all(peer->peer, coil_bytes(peer->writer.bytes, peer->writer.size)));
+    coil_attempt(
+            my->rc, coil_write_all(peer->peer, coil_bytes(peer->writer.bytes, peer->writer.size)));
     coil_thrift_writer_reset(&peer->writer);
     return 0;
 }
@@ -145,23 +159,19 @@ static int protocol_error(connection *peer, int error, const char *what)
     return error;
 }
 
-/*
- * The next frame, into peer->frame. Replies leave before we wait. Result: 1; 0 when the peer has ended
- * the connection, or been idle for too long.
- */
-coil_async(int, next_frame, (connection *) peer)
+/* The size of the next frame; 0 when the peer has ended the connection, or been idle too long. */
+coil_async(int, read_header, (connection *) peer)
 {
-    coil_vars (int size; coil_slice header);
-    coil_thrift_server *server = peer->server;
+    coil_vars(coil_slice header; int size);
+    coil_duration idle_limit = peer->server->idle_limit;
     char what[WHAT_BYTES];
 
-    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->peer) < FRAME_HEADER_BYTES)
-        coil_attempt(flush(peer));
-    if (server->idle_limit > 0 && coil_stream_unread(peer->peer) == 0)
-        coil_await(my->header, coil_within(peer->server->idle_limit,
-                                       coil_read_block(peer->peer, FRAME_HEADER_BYTES)));
-    else
+    if (idle_limit > 0 && coil_stream_unread(peer->peer) == 0) {
+        coil_await(my->header,
+                coil_within(idle_limit, coil_read_block(peer->peer, FRAME_HEADER_BYTES)));
+    } else {
         coil_await(my->header, coil_read_block(peer->peer, FRAME_HEADER_BYTES));
+    }
     if (my->header.size_bytes == -ETIME)
         return 0;
     if (my->header.size_bytes <= 0)
@@ -169,48 +179,114 @@ coil_async(int, next_frame, (connection *) peer)
 
     const uint8_t *first = (const uint8_t *)my->header.bytes;
     my->size = coil_thrift_frame_size(first, peer->server->limits);
-    if (my->size < 0)
+    if (my->size < 0) {
         (void)coil_thrift_frame_what(first, peer->server->limits, what, sizeof(what));
+        (void)protocol_error(peer, my->size, what);
+    }
     coil_slice_release(&my->header);
-    if (my->size < 0)
-        return protocol_error(peer, my->size, what);
+    return my->size;
+}
 
-    if (coil_stream_unread(peer->peer) >= (size_t)my->size) {
-        coil_await(peer->frame, coil_read_block(peer->peer, (size_t)my->size));
+/*
+ * Wait for the first bytes of a frame, which stay with the stream. 1; 0 when the peer has ended the
+ * connection, or been idle for too long.
+ */
+coil_async(int, first_bytes, (connection *) peer)
+{
+    coil_vars(coil_slice first);
+
+    if (peer->server->idle_limit > 0) {
+        coil_await(my->first, coil_within(peer->server->idle_limit, coil_read_some(peer->peer)));
+    } else {
+        coil_await(my->first, coil_read_some(peer->peer));
+    }
+    if (my->first.size_bytes == -ETIME)
+        return 0;
+    if (my->first.size_bytes <= 0)
+        return (int)my->first.size_bytes;
+    int rc = coil_stream_unread_again(peer->peer, &my->first);
+    return rc < 0 ? rc : 1;
+}
+
+/* So many bytes of a frame, into peer->frame. Replies leave before we wait. 1, or an error. */
+coil_async(int, read_part, (connection *) peer, (size_t) size_bytes)
+{
+    coil_vars();
+
+    if (coil_stream_unread(peer->peer) >= size_bytes) {
+        coil_await(peer->frame, coil_read_block(peer->peer, size_bytes));
     } else {
         coil_attempt(flush(peer));
-        coil_duration limit = peer->server->frame_limit;
-        coil_await(peer->frame, coil_within(limit > 0 ? limit : default_frame_limit,
-                                        coil_read_block(peer->peer, (size_t)my->size)));
+        coil_await(peer->frame,
+                coil_until(peer->frame_deadline, coil_read_block(peer->peer, size_bytes)));
     }
     if (peer->frame.size_bytes > 0)
         return 1;
     return peer->frame.size_bytes == 0 ? -ENODATA : (int)peer->frame.size_bytes;
 }
 
-/* Read the header of the message in peer->frame. 1: call the method; 0: done; else the peer is bad. */
+/* The size of the frame whose length is in peer->frame. */
+static int take_size(connection *peer)
+{
+    const uint8_t *first = (const uint8_t *)peer->frame.bytes;
+    const coil_thrift_limits *limits = peer->server->limits;
+    char what[WHAT_BYTES];
+
+    int size = coil_thrift_frame_size(first, limits);
+    if (size < 0)
+        size = protocol_error(
+                peer, size, coil_thrift_frame_what(first, limits, what, sizeof(what)));
+    coil_slice_release(&peer->frame);
+    return size;
+}
+
+/*
+ * The next frame, into peer->frame. Result: 1; 0 when the peer has ended the connection, or been
+ * idle for too long.
+ */
+coil_async(int, next_frame, (connection *) peer)
+{
+    coil_vars(int rc);
+
+    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->peer) < FRAME_HEADER_BYTES)
+        coil_attempt(flush(peer));
+    if (coil_stream_unread(peer->peer) == 0) {
+        coil_attempt(my->rc, first_bytes(peer));
+        if (my->rc == 0)
+            return 0;
+    }
+    coil_duration limit = peer->server->frame_limit;
+    peer->frame_deadline = coil_time_after(coil_now(), limit > 0 ? limit : default_frame_limit);
+
+    coil_attempt(read_part(peer, FRAME_HEADER_BYTES));
+    my->rc = take_size(peer);
+    if (my->rc < 0)
+        return my->rc;
+    coil_attempt(my->rc, read_part(peer, (size_t)my->rc));
+    return my->rc;
+}
+
+/* Read the header of the message in peer->frame. 1: call the method; 0: done; else a bad peer. */
 static int begin_call(connection *peer)
 {
     coil_thrift_call *call = &peer->call;
     char what[WHAT_BYTES];
 
     call->replying = false;
-    coil_thrift_reader_init(&call->arguments, peer->frame.bytes,
-            (uint32_t)peer->frame.size_bytes, peer->server->limits);
+    coil_thrift_reader_init(&call->arguments, peer->frame.bytes, (uint32_t)peer->frame.size_bytes,
+            peer->server->limits);
     if (!coil_thrift_read_message(&call->arguments, &call->message)) {
         int error = coil_thrift_reader_finish(&call->arguments);
         (void)coil_thrift_reader_what(&call->arguments, what, sizeof(what));
         return protocol_error(peer, error, what);
     }
     if (call->message.type != COIL_THRIFT_CALL && call->message.type != COIL_THRIFT_ONEWAY) {
-        (void)reply_exception(
-                peer, COIL_THRIFT_INVALID_MESSAGE_TYPE, "a server takes calls only");
+        (void)reply_exception(peer, COIL_THRIFT_INVALID_MESSAGE_TYPE, "a server takes calls only");
         return -EBADMSG;
     }
     peer->server->stats.calls++;
     if (find_method(peer->server, call))
         return 1;
-    coil_thrift_skip_fields(&call->arguments);
     (void)snprintf(what, sizeof(what), "unknown method '%.*s'",
             call->message.name.size > 64 ? 64 : (int)call->message.name.size,
             call->message.name.bytes);
@@ -218,20 +294,22 @@ static int begin_call(connection *peer)
 }
 
 /*
- * The peer is being turned away. If we closed while it is still sending, the reset that answers this
- * would overtake our explanation.
+ * The peer is being turned away. If we closed while it is still sending, the reset that answers
+ * this would overtake our explanation.
  */
 coil_async(int, turn_away, (connection *) peer)
 {
-    coil_vars (coil_slice dropped; int64_t total_bytes);
+    coil_vars(coil_slice dropped; int64_t total_bytes);
 
     coil_attempt(flush(peer));
     coil_attempt(coil_stream_shutdown(peer->peer));
-    do {
+    while (my->total_bytes < LINGER_BYTES) {
         coil_attempt(my->dropped, coil_read_some(peer->peer));
+        if (my->dropped.size_bytes == 0)
+            break;
         my->total_bytes += my->dropped.size_bytes;
         coil_slice_release(&my->dropped);
-    } while (my->total_bytes > 0 && my->total_bytes < LINGER_BYTES);
+    }
     return 0;
 }
 
@@ -248,7 +326,7 @@ static void close_connection(connection *peer)
 
 coil_async(int, converse, (connection *) peer)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     for (;;) {
         coil_attempt(my->rc, next_frame(peer));
@@ -267,7 +345,7 @@ coil_async(int, converse, (connection *) peer)
 
 coil_async(int, serve_connection, (connection *) peer)
 {
-    coil_vars (int rc);
+    coil_vars(int rc);
 
     coil_defer(close_connection(peer));
     coil_await(my->rc, converse(peer));
@@ -297,7 +375,7 @@ static connection *open_connection(coil_thrift_server *server, coil_stream *stre
 
 coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_server *) server)
 {
-    coil_vars (coil_group connections; coil_stream *stream);
+    coil_vars(coil_group connections; coil_stream * stream);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;

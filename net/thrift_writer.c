@@ -35,7 +35,8 @@ static void fail(coil_thrift_writer *writer, int error)
     writer->end = writer->size;
 }
 
-/* Make the memory hold `size_min` bytes, and more if it can, so that growing costs O(1) per byte. */
+/* Make the memory hold `size_min` bytes, and more if it can, so that growing costs O(1) per byte.
+ */
 static int grow(coil_thrift_writer *writer, uint64_t size_min)
 {
     uint64_t capacity = (uint64_t)writer->capacity * 2;
@@ -62,12 +63,13 @@ uint8_t *coil_thrift_writer_extend(coil_thrift_writer *writer, uint32_t size)
     if (writer->error != 0)
         return NULL;
 
-    if (needed > frame_end_max(writer))
+    if (needed > frame_end_max(writer)) {
         rc = -EMSGSIZE;
-    else if (needed > writer->limits->buffer_max)
+    } else if (needed > writer->limits->buffer_max) {
         rc = -ENOBUFS;
-    else if (needed > writer->capacity)
+    } else if (needed > writer->capacity) {
         rc = grow(writer, needed);
+    }
     if (rc < 0) {
         fail(writer, rc);
         return NULL;
@@ -182,8 +184,7 @@ void coil_thrift_write_set(coil_thrift_writer *writer, uint8_t element, uint32_t
     coil_thrift_write_list(writer, element, count);
 }
 
-void coil_thrift_write_map(
-        coil_thrift_writer *writer, uint8_t key, uint8_t value, uint32_t count)
+void coil_thrift_write_map(coil_thrift_writer *writer, uint8_t key, uint8_t value, uint32_t count)
 {
     uint8_t *bytes = coil_thrift_writer_room(writer, 6);
     if (bytes == NULL)

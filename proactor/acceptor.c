@@ -74,10 +74,11 @@ static void settle(coil_acceptor *acceptor)
         return;
     }
     if (acceptor->waiter != NULL) {
-        if (acceptor->count > 0 || acceptor->error != 0)
+        if (acceptor->count > 0 || acceptor->error != 0) {
             coil_task_wake(acceptor->waiter);
-        else if (!op_pending(&acceptor->op))
+        } else if (!op_pending(&acceptor->op)) {
             op_start(&acceptor->op);
+        }
     } else if (acceptor->count > COIL_ACCEPTOR_LIMIT_COUNT) {
         op_cancel(&acceptor->op);
     }
@@ -86,10 +87,11 @@ static void settle(coil_acceptor *acceptor)
 static void accept_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_acceptor *acceptor = coil_container_of(op, coil_acceptor, op);
-    if (acceptor->direct)
+    if (acceptor->direct) {
         io_uring_prep_multishot_accept_direct(sqe, 0, NULL, NULL, 0);
-    else
+    } else {
         io_uring_prep_multishot_accept(sqe, 0, NULL, NULL, SOCK_CLOEXEC);
+    }
     op_set_fd(sqe, acceptor->fd);
 }
 
@@ -97,10 +99,11 @@ static void accept_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     coil_acceptor *acceptor = coil_container_of(op, coil_acceptor, op);
-    if (result >= 0)
+    if (result >= 0) {
         enqueue(acceptor, acceptor->direct ? result | COIL_DIRECT : result);
-    else if (result != -ECANCELED && result != -EINTR)
+    } else if (result != -ECANCELED && result != -EINTR) {
         acceptor->error = result;
+    }
     settle(acceptor);
 }
 
@@ -130,10 +133,11 @@ void coil_acceptor_close(coil_acceptor *acceptor)
         return;
     COIL_CHECK(acceptor->waiter == NULL);
     acceptor->closing = true;
-    if (op_pending(&acceptor->op))
+    if (op_pending(&acceptor->op)) {
         op_cancel(&acceptor->op);
-    else
+    } else {
         settle(acceptor);
+    }
 }
 
 static coil_turn next_step(coil_task *task, coil_frame *leaf)

@@ -84,10 +84,11 @@ OP_LEAF(coil_splice, prepare_splice);
 static void prepare_close(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_close__args *a = OP_ARGUMENTS(coil_close, op);
-    if (coil_fd_is_direct(a->fd))
+    if (coil_fd_is_direct(a->fd)) {
         io_uring_prep_close_direct(sqe, (unsigned)(a->fd & ~COIL_DIRECT));
-    else
+    } else {
         io_uring_prep_close(sqe, a->fd);
+    }
 }
 OP_UNSTOPPABLE_LEAF(coil_close, prepare_close);
 

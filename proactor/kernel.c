@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -108,6 +110,13 @@ coil_time coil_kernel_now(void)
     return (coil_time)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int64_t coil_kernel_time_s(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec;
+}
+
 int coil_kernel_random(void *bytes, size_t size_bytes)
 {
     return checked(getrandom(bytes, size_bytes, GRND_NONBLOCK));
@@ -178,6 +187,13 @@ int coil_kernel_unlink(const char *path)
     return checked(unlink(path));
 }
 
+int coil_kernel_is_socket(const char *path)
+{
+    struct stat status;
+    int rc = checked(lstat(path, &status));
+    return rc < 0 ? rc : S_ISSOCK(status.st_mode);
+}
+
 int coil_kernel_eventfd(void)
 {
     return checked(eventfd(0, EFD_CLOEXEC));
@@ -209,16 +225,128 @@ int coil_kernel_set_flags(int fd, int flags)
     return checked(fcntl(fd, F_SETFL, flags));
 }
 
-/* ------------------------------------------------------------------- signals and processes -- */
+/* ---------------------------------------------------------------------------------- files -- */
+
+int coil_kernel_openat(int directory, const char *path, int flags)
+{
+    return checked(openat(directory, path, flags | O_CLOEXEC));
+}
+
+ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset)
+{
+    ssize_t count = pread(fd, bytes, size_bytes, offset);
+    return count < 0 ? -errno : count;
+}
+
+int coil_kernel_fstatat(int directory, const char *path, struct stat *out_status)
+{
+    return checked(fstatat(directory, path, out_status, 0));
+}
+
+int coil_kernel_fstatvfs(int fd, struct statvfs *out_status)
+{
+    return checked(fstatvfs(fd, out_status));
+}
+
+int coil_kernel_faccessat(int directory, const char *path, int mode)
+{
+    return checked(faccessat(directory, path, mode, AT_EACCESS));
+}
+
+/* -------------------------------------------------------------------------------- signals -- */
 
 int coil_kernel_sigmask(int how, const sigset_t *set, sigset_t *out_before)
 {
     return -pthread_sigmask(how, set, out_before);
 }
 
+int coil_kernel_sigpending(sigset_t *out_pending)
+{
+    return checked(sigpending(out_pending));
+}
+
 int coil_kernel_signalfd(const sigset_t *set)
 {
     return checked(signalfd(-1, set, SFD_CLOEXEC));
+}
+
+int coil_kernel_sigtake(const sigset_t *set)
+{
+    const struct timespec now = {0, 0};
+    return checked(sigtimedwait(set, NULL, &now));
+}
+
+uint64_t coil_kernel_block_signals(void)
+{
+    const uint64_t all = UINT64_MAX;
+    uint64_t before = 0;
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+    return before;
+}
+
+void coil_kernel_restore_signals(uint64_t before)
+{
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0L, sizeof(before));
+}
+
+/* ------------------------------------------------------------------------------ processes -- */
+
+pid_t coil_kernel_getpid(void)
+{
+    return getpid();
+}
+
+int coil_kernel_dumpable(void)
+{
+    return checked(prctl(PR_GET_DUMPABLE, 0L, 0L, 0L, 0L));
+}
+
+int coil_kernel_set_dumpable(int dumpable)
+{
+    return checked(prctl(PR_SET_DUMPABLE, (long)dumpable, 0L, 0L, 0L));
+}
+
+/*
+ * What the child needs is below 1 KiB; it calls nothing but syscall(). The stack is a part of the
+ * caller's own, which waits until the child is done with it: no mapping to make, none to fail.
+ */
+#define CHILD_STACK_BYTES 16384
+
+/* ThreadSanitizer takes a clone() for a fork(), and ruins its own state when memory is shared. */
+#if defined __SANITIZE_THREAD__
+#define THREAD_SANITIZER 1
+#elif defined __has_feature
+#define THREAD_SANITIZER __has_feature(thread_sanitizer)
+#else
+#define THREAD_SANITIZER 0
+#endif
+#if THREAD_SANITIZER
+#define CLONE plain_clone
+int plain_clone(int (*run)(void *), void *stack, int flags, void *argument, ...) __asm__("__clone");
+#else
+#define CLONE clone
+#endif
+
+#if defined __clang__ && __has_attribute(disable_sanitizer_instrumentation)
+#define CHILD_SIDE \
+    __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "undefined")))
+#else
+#define CHILD_SIDE __attribute__((no_sanitize("address", "thread", "undefined")))
+#endif
+
+CHILD_SIDE static int run_child(void *argument)
+{
+    coil_kernel_child *child = argument;
+    child->run(child);
+    return 0;
+}
+
+pid_t coil_kernel_clone(coil_kernel_child *child, int *out_pidfd)
+{
+    _Alignas(16) char stack[CHILD_STACK_BYTES];
+    const int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
+
+    return checked(CLONE(run_child, stack + sizeof(stack), flags, child, out_pidfd));
 }
 
 int coil_kernel_pidfd_signal(int pidfd, int signo)
@@ -231,12 +359,21 @@ int coil_kernel_kill(pid_t pid, int signo)
     return checked(kill(pid, signo));
 }
 
+int coil_kernel_pidfd_open(pid_t pid)
+{
+    return checked(syscall(SYS_pidfd_open, pid, 0));
+}
+
 int coil_kernel_reap(int pidfd, siginfo_t *out_status)
 {
     return checked(waitid((idtype_t)P_PIDFD, (id_t)pidfd, out_status, WEXITED | WNOHANG));
 }
 
-int coil_kernel_pidfd_open(pid_t pid)
+int coil_kernel_reap_soon(int pidfd, siginfo_t *out_status)
 {
-    return checked(syscall(SYS_pidfd_open, pid, 0));
+    int rc;
+    do {
+        rc = checked(waitid((idtype_t)P_PIDFD, (id_t)pidfd, out_status, WEXITED));
+    } while (rc == -EINTR);
+    return rc;
 }

@@ -6,6 +6,7 @@
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -53,9 +54,9 @@ void coil_loop_post(coil_loop *loop, coil_post *post)
     /* Once `post` is in the list, the loop may run it, and end: it waits for us then. */
     (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_RELAXED);
     coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
-    do
+    do {
         post->next = newest;
-    while (!__atomic_compare_exchange_n(
+    } while (!__atomic_compare_exchange_n(
             &loop->posted, &newest, post, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
     if (newest == NULL)
         (void)coil_kernel_eventfd_add(loop->wake_fd, 1); /* Else whoever posted first does that. */
@@ -118,8 +119,8 @@ static void cancel_all_prepare(struct io_uring_sqe *sqe)
 }
 
 /*
- * Closing a ring ends its operations some milliseconds later, and until then they keep sockets bound.
- * So everything is cancelled and reaped first.
+ * Closing a ring ends its operations some milliseconds later, and until then they keep sockets
+ * bound. So everything is cancelled and reaped first.
  */
 static void end_operations(coil_loop *loop)
 {
@@ -190,13 +191,48 @@ static void turn(coil_loop *loop)
     reap(loop);
 }
 
+/*
+ * A write to a pipe that nobody reads raises SIGPIPE in the thread that makes it, and io_uring has
+ * no flag against that on all kernels. What was pending or blocked before we came is not ours to
+ * take.
+ */
+typedef struct sigpipe_guard {
+    sigset_t sigpipe;
+    bool was_blocked;
+    bool was_pending;
+} sigpipe_guard;
+
+static sigpipe_guard block_sigpipe(void)
+{
+    sigpipe_guard guard;
+    sigset_t before;
+    sigset_t pending;
+    (void)sigemptyset(&guard.sigpipe);
+    (void)sigaddset(&guard.sigpipe, SIGPIPE);
+    COIL_CHECK(coil_kernel_sigmask(SIG_BLOCK, &guard.sigpipe, &before) == 0);
+    COIL_CHECK(coil_kernel_sigpending(&pending) == 0);
+    guard.was_blocked = sigismember(&before, SIGPIPE) == 1;
+    guard.was_pending = sigismember(&pending, SIGPIPE) == 1;
+    return guard;
+}
+
+static void unblock_sigpipe(const sigpipe_guard *guard)
+{
+    if (!guard->was_pending)
+        (void)coil_kernel_sigtake(&guard->sigpipe);
+    if (!guard->was_blocked)
+        (void)coil_kernel_sigmask(SIG_UNBLOCK, &guard->sigpipe, NULL);
+}
+
 int coil_loop_run(coil_loop *loop)
 {
     COIL_CHECK(current == NULL); /* A loop does not run inside a loop. */
+    const sigpipe_guard guard = block_sigpipe();
     current = loop;
     while (loop->sched.live_count > 0)
         turn(loop);
     current = NULL;
+    unblock_sigpipe(&guard);
 
     int error = loop->sched.root.error;
     loop->sched.root.error = 0;

@@ -16,8 +16,8 @@ struct coil_loop {
     size_t pending_count; /* Started operations without their final completion. */
     size_t service_count; /* Of these, the loop's own: they keep nobody running. */
     uint16_t generation;
-    coil_list backlog; /* Operations that found the queue full. */
-    coil_list cancels; /* Operations whose cancellation did. */
+    coil_list backlog;          /* Operations that found the queue full. */
+    coil_list cancels;          /* Operations whose cancellation did. */
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
 

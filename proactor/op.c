@@ -18,7 +18,7 @@ enum {
 static uint64_t name_of(const coil_op *op, unsigned tag)
 {
     return (uint64_t)(uintptr_t)op << (OP_GENERATION_BITS + OP_TAG_BITS) |
-            (uint64_t)op->generation << OP_TAG_BITS | tag;
+           (uint64_t)op->generation << OP_TAG_BITS | tag;
 }
 
 static coil_op *op_named(uint64_t name)
@@ -106,28 +106,32 @@ void op_cancel(coil_op *op)
     op->cancelled = true;
 
     struct io_uring_sqe *sqe = ring_next(&loop->ring);
-    if (coil_likely(sqe != NULL))
+    if (coil_likely(sqe != NULL)) {
         submit_cancel(op, sqe);
-    else
+    } else {
         coil_list_append(&loop->cancels, &op->link);
+    }
+}
+
+/* Submit the ops of `list`, each by `submit_one`, until the queue is full. True if none is left. */
+static bool drain(
+        coil_loop *loop, coil_list *list, void (*submit_one)(coil_op *op, struct io_uring_sqe *sqe))
+{
+    while (!coil_list_empty(list)) {
+        struct io_uring_sqe *sqe = ring_next(&loop->ring);
+        if (sqe == NULL)
+            return false;
+        coil_list *first = list->next;
+        coil_list_remove(first);
+        submit_one(coil_container_of(first, coil_op, link), sqe);
+    }
+    return true;
 }
 
 void op_drain(coil_loop *loop)
 {
-    struct io_uring_sqe *sqe;
-
-    while (!coil_list_empty(&loop->cancels)) {
-        if ((sqe = ring_next(&loop->ring)) == NULL)
-            return;
-        coil_list *link = coil_list_take_first(&loop->cancels);
-        submit_cancel(coil_container_of(link, coil_op, link), sqe);
-    }
-    while (!coil_list_empty(&loop->backlog)) {
-        if ((sqe = ring_next(&loop->ring)) == NULL)
-            return;
-        coil_list *link = coil_list_take_first(&loop->backlog);
-        submit(coil_container_of(link, coil_op, link), sqe);
-    }
+    if (drain(loop, &loop->cancels, submit_cancel))
+        (void)drain(loop, &loop->backlog, submit);
 }
 
 void op_complete(coil_loop *loop, const struct io_uring_cqe *cqe)
@@ -166,7 +170,7 @@ static bool is_interruption(int32_t result)
     return result == -EINTR || (result <= RESTART_FIRST && result >= RESTART_LAST);
 }
 
-/* An interruption that we have not asked for is nobody's business: the operation is started again. */
+/* An interruption that we did not ask for is nobody's business: the operation starts again. */
 static bool started_again(coil_op *op)
 {
     if (coil_likely(!is_interruption(op->result)))

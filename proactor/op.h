@@ -4,9 +4,9 @@
  *
  *     IDLE --op_start()--> BACKLOG (the queue was full) --> IN_FLIGHT --final completion--> DONE
  *
- * From op_start() to DONE the memory of the op, and every buffer that it names, belongs to the kernel,
- * also after op_cancel(): cancelling asks for an early completion, it gives nothing back. Each started
- * op has exactly one final completion, and a multishot op any number of earlier ones.
+ * From op_start() to DONE the memory of the op, and every buffer that it names, belongs to the
+ * kernel, also after op_cancel(): cancelling asks for an early completion, it gives nothing back.
+ * Each started op has exactly one final completion, and a multishot op any number of earlier ones.
  *
  * user_data is pointer | generation | tag. The generation tells a completion of an earlier life of
  * the same memory from one of this life.
@@ -35,10 +35,10 @@ typedef enum op_state { OP_IDLE, OP_BACKLOG, OP_IN_FLIGHT, OP_DONE } op_state;
 struct coil_op {
     const op_kind *kind;
     coil_loop *loop;
-    coil_task *task;   /* Leaves: whom to wake, */
-    coil_frame *leaf;  /* and where the arguments are. */
-    coil_list link;    /* In loop->backlog or loop->cancels. */
-    int32_t result;    /* DONE */
+    coil_task *task;  /* Leaves: whom to wake, */
+    coil_frame *leaf; /* and where the arguments are. */
+    coil_list link;   /* In loop->backlog or loop->cancels. */
+    int32_t result;   /* DONE */
     uint16_t generation;
     uint8_t state;
     bool cancelled; /* We have asked for it. */
@@ -53,7 +53,7 @@ void op_init(coil_op *op, const op_kind *kind, coil_loop *loop);
 /* From IDLE or DONE. */
 void op_start(coil_op *op);
 
-/* Ask for an early end. Idempotent; ignored unless started. An op in the backlog ends here and now. */
+/* Ask for an early end. Idempotent; ignored unless started. In the backlog it ends at once. */
 void op_cancel(coil_op *op);
 
 /* Is it the kernel's, or on the way there? */
@@ -75,18 +75,17 @@ void op_leaf_cancel(coil_task *task, coil_frame *leaf);
 void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags);
 
 /* Define the awaitable `name` as one operation that `prepare_` fills in. */
-#define OP_LEAF(name, prepare_)                                                               \
-    OP_LEAF_(name, prepare_, false, op_leaf_cancel)
+#define OP_LEAF(name, prepare_) OP_LEAF_(name, prepare_, false, op_leaf_cancel)
 
 /* The same; it takes place even if the task is being cancelled. */
 #define OP_UNSTOPPABLE_LEAF(name, prepare_) OP_LEAF_(name, prepare_, true, NULL)
 
-#define OP_LEAF_(name, prepare_, unstoppable_, cancel_)                                       \
-    static const op_kind name##_kind = {#name, prepare_, op_leaf_complete, unstoppable_};     \
-    static coil_turn name##_step(coil_task *task, coil_frame *leaf)                           \
-    {                                                                                         \
-        return op_leaf_step(task, leaf, &name##_kind);                                        \
-    }                                                                                         \
+#define OP_LEAF_(name, prepare_, unstoppable_, cancel_)                                   \
+    static const op_kind name##_kind = {#name, prepare_, op_leaf_complete, unstoppable_}; \
+    static coil_turn name##_step(coil_task *task, coil_frame *leaf)                       \
+    {                                                                                     \
+        return op_leaf_step(task, leaf, &name##_kind);                                    \
+    }                                                                                     \
     coil_define_leaf(name, name##_step, cancel_)
 
 /* The arguments of the leaf that an op belongs to. */

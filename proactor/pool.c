@@ -28,8 +28,8 @@ static void add_to_ring(buffer_pool *pool, coil_buffer *buffer)
     buffer->used_bytes = 0;
     buffer->in_ring = true;
     pool->in_ring_count++;
-    io_uring_buf_ring_add(
-            pool->ring, buffer->bytes, (unsigned)buffer->size_bytes, buffer->id, (int)pool->count - 1, 0);
+    io_uring_buf_ring_add(pool->ring, buffer->bytes, (unsigned)buffer->size_bytes, buffer->id,
+            (int)pool->count - 1, 0);
     io_uring_buf_ring_advance(pool->ring, 1);
 }
 
@@ -136,10 +136,11 @@ void buffer_put(coil_buffer *buffer)
 {
     if (buffer->slice_count > 0 || buffer->in_ring)
         return;
-    if (buffer->pool == NULL)
+    if (buffer->pool == NULL) {
         free(buffer);
-    else
+    } else {
         add_to_ring(buffer->pool, buffer);
+    }
 }
 
 /* --------------------------------------------------------------------------------- slices -- */
@@ -177,8 +178,8 @@ static bool has_room(const coil_slice *slice, size_t more_bytes)
 {
     const coil_buffer *buffer = slice->buffer;
     return buffer != NULL && buffer->pool == NULL &&
-            slice->bytes + slice->size_bytes == buffer->bytes + buffer->used_bytes &&
-            buffer->size_bytes - buffer->used_bytes >= more_bytes;
+           slice->bytes + slice->size_bytes == buffer->bytes + buffer->used_bytes &&
+           buffer->size_bytes - buffer->used_bytes >= more_bytes;
 }
 
 /* A copy with as much room behind as it has bytes. */

@@ -5,8 +5,8 @@
  *     in the ring --the kernel fills it--> with slices --last slice released--> in the ring
  *
  * An incremental buffer (Linux 6.12) takes the bytes of many receives, one behind the other, of any
- * connection; the kernel says when it is done with it. It returns to the ring when that has been said
- * and its last slice has been released.
+ * connection; the kernel says when it is done with it. It returns to the ring when that has been
+ * said and its last slice has been released.
  *
  * The pool is small on purpose: half of a usual level 2 cache, so that buffers are still there when
  * the kernel fills them again.

@@ -12,7 +12,7 @@
 enum {
     FIRST_CAPACITY = 4,
     SINGLE_BYTES = 4096, /* Of a receive without the pool. */
-    LIMIT_COUNT = 64, /* Slices in the queue, whatever their size. */
+    LIMIT_COUNT = 64,    /* Slices in the queue, whatever their size. */
 };
 
 typedef enum stream_end { STREAM_OPEN, STREAM_ENDED } stream_end;
@@ -24,10 +24,10 @@ struct coil_receiver {
     bool one_shot; /* Multishot does not work on this descriptor. */
     bool closing;
     stream_end end;
-    int error;             /* ENDED: 0 for the end of the stream. */
-    coil_buffer *own;      /* Of a single receive in flight. */
+    int error;        /* ENDED: 0 for the end of the stream. */
+    coil_buffer *own; /* Of a single receive in flight. */
     coil_task *waiter;
-    coil_slice *queue;     /* A ring of `capacity`, a power of two. */
+    coil_slice *queue; /* A ring of `capacity`, a power of two. */
     uint32_t capacity;
     uint32_t first;
     uint32_t count;
@@ -121,10 +121,11 @@ static coil_receiver *owner_of(coil_op *op)
 static void multishot_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
-    if (receiver->how == COIL_RECEIVE_SOCKET)
+    if (receiver->how == COIL_RECEIVE_SOCKET) {
         io_uring_prep_recv_multishot(sqe, 0, NULL, 0, 0);
-    else
+    } else {
         io_uring_prep_read_multishot(sqe, 0, 0, (uint64_t)-1, POOL_GROUP);
+    }
     op_set_fd(sqe, receiver->fd);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = POOL_GROUP;
@@ -134,10 +135,11 @@ static void single_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
     coil_buffer *own = receiver->own;
-    if (receiver->how == COIL_RECEIVE_SOCKET)
+    if (receiver->how == COIL_RECEIVE_SOCKET) {
         io_uring_prep_recv(sqe, 0, own->bytes, SINGLE_BYTES, 0);
-    else
+    } else {
         io_uring_prep_read(sqe, 0, own->bytes, SINGLE_BYTES, (uint64_t)-1);
+    }
     op_set_fd(sqe, receiver->fd);
 }
 
@@ -164,11 +166,13 @@ static void settle(coil_receiver *receiver)
         return;
     }
     if (receiver->waiter != NULL) {
-        if (receiver->count > 0 || receiver->end == STREAM_ENDED)
+        if (receiver->count > 0 || receiver->end == STREAM_ENDED) {
             coil_task_wake(receiver->waiter);
-        else if (!op_pending(&receiver->op))
+        } else if (!op_pending(&receiver->op)) {
             arm(receiver);
-    } else if (receiver->queued_bytes > COIL_RECEIVER_LIMIT_BYTES || receiver->count > LIMIT_COUNT) {
+        }
+    } else if (receiver->queued_bytes > COIL_RECEIVER_LIMIT_BYTES ||
+               receiver->count > LIMIT_COUNT) {
         op_cancel(&receiver->op);
     }
 }
@@ -179,17 +183,19 @@ static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
 
     if (flags & IORING_CQE_F_BUFFER) {
         coil_slice slice = buffer_pool_take(op->loop->buffers, result > 0 ? result : 0, flags);
-        if (result > 0)
+        if (result > 0) {
             enqueue(receiver, slice);
-        else
+        } else {
             coil_slice_release(&slice);
+        }
     }
-    if (result == -ENOBUFS)
+    if (result == -ENOBUFS) {
         op->loop->stats.buffer_waits++; /* The next one brings its own. */
-    else if (result == -EBADFD || result == -EINVAL || result == -EOPNOTSUPP)
+    } else if (result == -EBADFD || result == -EINVAL || result == -EOPNOTSUPP) {
         receiver->one_shot = true;
-    else if (result <= 0 && result != -ECANCELED && result != -EINTR)
+    } else if (result <= 0 && result != -ECANCELED && result != -EINTR) {
         end_stream(receiver, result);
+    }
     settle(receiver);
 }
 
@@ -272,10 +278,11 @@ void coil_receiver_close(coil_receiver *receiver)
         return;
     COIL_CHECK(receiver->waiter == NULL);
     receiver->closing = true;
-    if (op_pending(&receiver->op))
+    if (op_pending(&receiver->op)) {
         op_cancel(&receiver->op);
-    else
+    } else {
         settle(receiver);
+    }
 }
 
 static coil_turn next_step(coil_task *task, coil_frame *leaf)
@@ -317,10 +324,11 @@ typedef struct closer {
 static void close_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     int fd = coil_container_of(op, closer, op)->fd;
-    if (coil_fd_is_direct(fd))
+    if (coil_fd_is_direct(fd)) {
         io_uring_prep_close_direct(sqe, (unsigned)(fd & ~COIL_DIRECT));
-    else
+    } else {
         io_uring_prep_close(sqe, fd);
+    }
 }
 
 static void close_complete(coil_op *op, int32_t result, uint32_t flags)

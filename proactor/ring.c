@@ -13,9 +13,9 @@ enum {
     DIRECT_COUNT_MAX = 1 << 20,
 };
 
-#define BASE_FLAGS                                                                                  \
-    (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |            \
-            IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |                  \
+#define BASE_FLAGS                                                                       \
+    (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | \
+            IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |       \
             IORING_SETUP_R_DISABLED)
 
 /* ---------------------------------------------------------------------------------- setup -- */
@@ -38,19 +38,20 @@ static void explain(int error, char *out_reason)
     const char *reason;
     int disabled = coil_kernel_ring_sysctl();
 
-    if (error == -EPERM && disabled != 0)
+    if (error == -EPERM && disabled != 0) {
         reason = disabled == 1 ? "the sysctl kernel.io_uring_disabled=1 forbids it to this user"
                                : "the sysctl kernel.io_uring_disabled=2 forbids it";
-    else if (error == -EPERM || error == -EACCES)
+    } else if (error == -EPERM || error == -EACCES) {
         reason = "forbidden, by a seccomp profile (containers) or a security module";
-    else if (error == -ENOSYS)
+    } else if (error == -ENOSYS) {
         reason = "this kernel has no io_uring, or a seccomp profile (containers) hides it";
-    else if (error == -EINVAL)
+    } else if (error == -EINVAL) {
         reason = "this kernel is too old; Linux 6.1 or newer is needed";
-    else if (error == -ENOMEM)
+    } else if (error == -ENOMEM) {
         reason = "not enough lockable memory; raise RLIMIT_MEMLOCK (ulimit -l)";
-    else
+    } else {
         reason = coil_error_text(error);
+    }
     (void)snprintf(out_reason, RING_REASON_BYTES, "cannot set up io_uring: %s (%s)", reason,
             coil_error_name(error));
 }
@@ -80,8 +81,7 @@ static void register_direct_descriptors(coil_ring *ring)
     if (count > DIRECT_COUNT_MAX)
         count = DIRECT_COUNT_MAX;
     struct io_uring_rsrc_register table = {.nr = count, .flags = IORING_RSRC_REGISTER_SPARSE};
-    if (coil_kernel_ring_register(
-                &ring->uring, IORING_REGISTER_FILES2, &table, sizeof(table)) < 0)
+    if (coil_kernel_ring_register(&ring->uring, IORING_REGISTER_FILES2, &table, sizeof(table)) < 0)
         return;
     ring->has_direct_descriptors = true;
     ring->direct_count = count;
@@ -176,12 +176,13 @@ static int enter_timed(coil_ring *ring, coil_duration timeout)
 int ring_enter(coil_ring *ring, bool wait, coil_duration timeout)
 {
     int rc;
-    if (!wait || timeout <= 0)
+    if (!wait || timeout <= 0) {
         rc = enter(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);
-    else if (timeout == COIL_FOREVER)
+    } else if (timeout == COIL_FOREVER) {
         rc = enter(ring, 1, ring->enter_flags, NULL, 0);
-    else
+    } else {
         rc = enter_timed(ring, timeout);
+    }
     if (rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN)
         return 0; /* Nothing is lost: what was not submitted is so at the next turn. */
     return rc < 0 ? rc : 0;

@@ -2,8 +2,8 @@
 /*
  * ring.h - one io_uring: set up with the best that the kernel has, filled, entered, drained.
  *
- * What the kernel may lack is probed once, at creation; down to Linux 6.1 something slower takes its
- * place. Below that, or where io_uring is forbidden, creation fails and says why.
+ * What the kernel may lack is probed once, at creation; down to Linux 6.1 something slower takes
+ * its place. Below that, or where io_uring is forbidden, creation fails and says why.
  */
 #ifndef RING_H
 #define RING_H
@@ -25,8 +25,8 @@ enum {
 
 typedef struct coil_ring {
     struct io_uring uring;
-    unsigned submitted;   /* The tail that the kernel has seen. */
-    unsigned enter_flags; /* For every wait. */
+    unsigned submitted;                    /* The tail that the kernel has seen. */
+    unsigned enter_flags;                  /* For every wait. */
     struct io_uring_reg_wait *wait_region; /* NULL: the wait's argument goes along each time. */
     bool has_incremental_buffers;
     bool has_direct_descriptors;

@@ -8,126 +8,63 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-
 #define USUAL_PATH "/usr/local/bin:/usr/bin:/bin"
 
-/*
- * What the child needs is below 1 KiB; it calls nothing but syscall(). The stack is a part of the
- * caller's own, which waits until the child is done with it: no mapping to make, none to fail.
- */
-#define CHILD_STACK_BYTES 16384
+/* What the kernel does for us. */
 
-/* The kernel, as seen from the parent. */
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        (void)coil_kernel_close(fd);
+}
 
 /* Both ends close-on-exec, and above 2, where a parent that has closed its stdio would get them. */
-static int kernel_pipe(int out_ends[2])
+static int open_pipe(int out_ends[2])
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return -errno;
+    int rc = coil_kernel_pipe(ends);
+    if (rc < 0)
+        return rc;
     for (int i = 0; i < 2; i++) {
         if (ends[i] > STDERR_FILENO)
             continue;
-        int moved = fcntl(ends[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        int rc = -errno;
-        (void)close(ends[i]);
+        int moved = coil_kernel_dup_above(ends[i], STDERR_FILENO + 1);
+        close_fd(ends[i]);
         ends[i] = moved;
         if (moved >= 0)
             continue;
-        (void)close(ends[1 - i]);
-        return rc;
+        close_fd(ends[1 - i]);
+        return moved;
     }
     out_ends[0] = ends[0];
     out_ends[1] = ends[1];
     return 0;
 }
 
-static void kernel_close(int fd)
-{
-    if (fd >= 0)
-        (void)close(fd);
-}
-
-/* Not sigprocmask(): libc would leave out the signals it uses between threads, with handlers too.
- */
-static uint64_t kernel_block_signals(void)
-{
-    const uint64_t all = UINT64_MAX;
-    uint64_t before = 0;
-    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
-    return before;
-}
-
-static void kernel_restore_signals(uint64_t mask)
-{
-    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0L, sizeof(mask));
-}
-
-/* ThreadSanitizer takes every clone() for a fork(), and ruins its own state when memory is shared.
- */
-#if defined __SANITIZE_THREAD__
-#define THREAD_SANITIZER 1
-#elif defined __has_feature
-#define THREAD_SANITIZER __has_feature(thread_sanitizer)
-#else
-#define THREAD_SANITIZER 0
-#endif
-#if THREAD_SANITIZER
-#define CLONE plain_clone
-int plain_clone(int (*run)(void *), void *stack, int flags, void *argument, ...) __asm__("__clone");
-#else
-#define CLONE clone
-#endif
-
-/* Returns the pid once the child has called exec or has ended. */
-static pid_t kernel_clone(spawn_job *job, int *out_pidfd)
-{
-    _Alignas(16) char stack[CHILD_STACK_BYTES];
-    const int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
-
-    pid_t pid = CLONE(coil_spawn_child_main, stack + sizeof(stack), flags, job, out_pidfd);
-    return pid < 0 ? -errno : pid;
-}
-
-/* It has called exit or is about to; somebody else may be faster. */
-static void kernel_reap(pid_t pid)
-{
-    siginfo_t unused;
-    while (waitid(P_PID, (id_t)pid, &unused, WEXITED) < 0 && errno == EINTR)
-        continue;
-}
-
 /*
  * A process that changes its identity makes its memory unfit for core dumps and tracers. Until exec
  * the child's memory is ours, so that would stick to us.
  */
-static int kernel_dumpable(void)
+static void restore_dumpable(int dumpable)
 {
-    return prctl(PR_GET_DUMPABLE, 0L, 0L, 0L, 0L);
-}
-
-static void kernel_restore_dumpable(int dumpable)
-{
-    if (kernel_dumpable() != dumpable)
-        (void)prctl(PR_SET_DUMPABLE, (long)dumpable, 0L, 0L, 0L);
+    if (coil_kernel_dumpable() != dumpable)
+        (void)coil_kernel_set_dumpable(dumpable);
 }
 
 /* 0 if `path` is a file that may be executed, as far as one can tell without doing it. */
-static int kernel_executable(const char *path)
+static int executable(const char *path)
 {
     struct stat status;
-    if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 || stat(path, &status) < 0)
-        return -errno;
+    int rc = coil_kernel_faccessat(AT_FDCWD, path, X_OK);
+    if (rc == 0)
+        rc = coil_kernel_fstatat(AT_FDCWD, path, &status);
+    if (rc < 0)
+        return rc;
     return S_ISREG(status.st_mode) ? 0 : -EACCES;
 }
 
@@ -158,7 +95,7 @@ static int search(const char *name, const char *path, char out_found[PATH_MAX])
         int size = snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)length, path, name);
         if (size >= (int)sizeof(candidate))
             continue;
-        int rc = kernel_executable(candidate);
+        int rc = executable(candidate);
         if (rc == 0 || (rc == -EACCES && out_found[0] == '\0'))
             memcpy(out_found, candidate, (size_t)size + 1);
         if (rc == 0)
@@ -193,7 +130,7 @@ struct spawn_pipes {
 static void close_all(int fds[3])
 {
     for (int i = 0; i < 3; i++) {
-        kernel_close(fds[i]);
+        close_fd(fds[i]);
         fds[i] = -1;
     }
 }
@@ -207,7 +144,7 @@ static int open_pipes(const coil_spawn_plan *plan, spawn_pipes *pipes)
         if (stdio[fd]->mode != COIL_STDIO_PIPE)
             continue;
         int ends[2] = {-1, -1};
-        int rc = kernel_pipe(ends);
+        int rc = open_pipe(ends);
         if (rc < 0) {
             close_all(pipes->ours);
             close_all(pipes->childs);
@@ -260,24 +197,26 @@ static pid_t run_job(spawn_job *job, const spawn_pipes *pipes, int *out_pidfd)
         const bool given = stdio[fd]->mode == COIL_STDIO_FD;
         job->stdio_source[fd] = given ? stdio[fd]->fd : pipes->childs[fd];
     }
-    job->parent_pid = getpid();
+    job->child.run = coil_spawn_child_main;
+    job->parent_pid = coil_kernel_getpid();
     job->death_signal = death_signal(plan);
 
     int pidfd = -1;
-    const int dumpable = plan->run_as == NULL ? -1 : kernel_dumpable();
-    job->caller_mask = kernel_block_signals();
-    pid_t pid = kernel_clone(job, &pidfd);
+    const int dumpable = plan->run_as == NULL ? -1 : coil_kernel_dumpable();
+    job->caller_mask = coil_kernel_block_signals();
+    pid_t pid = coil_kernel_clone(&job->child, &pidfd);
     if (plan->run_as != NULL)
-        kernel_restore_dumpable(dumpable);
-    kernel_restore_signals(job->caller_mask);
+        restore_dumpable(dumpable);
+    coil_kernel_restore_signals(job->caller_mask);
 
     if (pid < 0) {
         job->report = (spawn_report){.stage = COIL_SPAWN_STAGE_CLONE, .error = pid};
         return pid;
     }
     if (job->report.stage != COIL_SPAWN_STAGE_NONE) {
-        kernel_reap(pid);
-        kernel_close(pidfd);
+        siginfo_t unused; /* Somebody else may be faster. */
+        (void)coil_kernel_reap_soon(pidfd, &unused);
+        close_fd(pidfd);
         return job->report.error;
     }
     *out_pidfd = pidfd;
@@ -344,7 +283,7 @@ void coil_child_fini(coil_child *child)
 
     int *const fds[] = {&child->pidfd, &child->stdin_fd, &child->stdout_fd, &child->stderr_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-        kernel_close(*fds[i]);
+        close_fd(*fds[i]);
         *fds[i] = -1;
     }
 }

@@ -25,8 +25,6 @@
 #if defined __clang__ && __has_attribute(disable_sanitizer_instrumentation)
 #define CHILD_SIDE \
     __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "undefined")))
-#elif defined __clang__
-#define CHILD_SIDE __attribute__((no_sanitize("address", "thread", "undefined")))
 #else
 #define CHILD_SIDE __attribute__((no_sanitize("address", "thread", "undefined")))
 #endif
@@ -261,7 +259,7 @@ CHILD_SIDE static int become_program(spawn_job *job)
     return outcome(syscall(SYS_execve, job->path, job->argv, job->env));
 }
 
-CHILD_SIDE int coil_spawn_child_main(void *argument)
+CHILD_SIDE void coil_spawn_child_main(coil_kernel_child *child)
 {
     static const struct {
         coil_spawn_stage stage;
@@ -277,7 +275,7 @@ CHILD_SIDE int coil_spawn_child_main(void *argument)
             {COIL_SPAWN_STAGE_SIGNALS, reset_signals},
             {COIL_SPAWN_STAGE_EXEC, become_program},
     };
-    spawn_job *job = argument;
+    spawn_job *job = coil_container_of(child, spawn_job, child);
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         int rc = steps[i].take(job);

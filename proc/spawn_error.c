@@ -18,9 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-
 #define NAME_BYTES 96            /* A quoted name in the text. */
 #define CAUSE_BYTES 192          /* What follows the program's name. */
 #define HEAD_BYTES 256           /* As much of a script as the kernel looks at. */
@@ -112,18 +109,18 @@ static void read_script(const char *head, size_t size, program_file *file)
 static void read_elf(int fd, program_file *file)
 {
     Elf64_Ehdr header;
-    if (pread(fd, &header, sizeof(header), 0) != sizeof(header) ||
+    if (coil_kernel_pread(fd, &header, sizeof(header), 0) != sizeof(header) ||
             header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_phentsize != sizeof(Elf64_Phdr))
         return;
 
     for (int i = 0; i < header.e_phnum && i < ELF_HEADERS_MAX; i++) {
         Elf64_Phdr segment;
         off_t offset = (off_t)(header.e_phoff + (Elf64_Off)i * sizeof(segment));
-        if (pread(fd, &segment, sizeof(segment), offset) != sizeof(segment))
+        if (coil_kernel_pread(fd, &segment, sizeof(segment), offset) != sizeof(segment))
             return;
         if (segment.p_type != PT_INTERP)
             continue;
-        ssize_t size = pread(
+        ssize_t size = coil_kernel_pread(
                 fd, file->interpreter, sizeof(file->interpreter) - 1, (off_t)segment.p_offset);
         size_t kept = size < 0 ? 0 : (size_t)size;
         if (segment.p_filesz < kept)
@@ -136,36 +133,34 @@ static void read_elf(int fd, program_file *file)
 static void read_head(const char *path, program_file *file)
 {
     /* NONBLOCK: the path may name a FIFO by now. */
-    int fd = openat(file->directory_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = coil_kernel_openat(file->directory_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return;
     char head[HEAD_BYTES - 1];
-    ssize_t size = pread(fd, head, sizeof(head), 0);
+    ssize_t size = coil_kernel_pread(fd, head, sizeof(head), 0);
     if (size >= 2 && memcmp(head, "#!", 2) == 0) {
         read_script(head, (size_t)size, file);
     } else if (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
         read_elf(fd, file);
     }
-    (void)close(fd);
+    (void)coil_kernel_close(fd);
 }
 
 static void look_at(const coil_spawn_plan *plan, const char *path, program_file *file)
 {
     *file = (program_file){.directory_fd = AT_FDCWD};
     if (plan->cwd != NULL)
-        file->directory_fd = open(plan->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        file->directory_fd = coil_kernel_openat(AT_FDCWD, plan->cwd, O_PATH | O_DIRECTORY);
 
-    if (fstatat(file->directory_fd, path, &file->status, 0) < 0) {
-        file->status_error = -errno;
-    } else if (S_ISREG(file->status.st_mode)) {
+    file->status_error = coil_kernel_fstatat(file->directory_fd, path, &file->status);
+    if (file->status_error == 0 && S_ISREG(file->status.st_mode))
         read_head(path, file);
-    }
 }
 
 static void look_away(program_file *file)
 {
     if (file->directory_fd >= 0)
-        (void)close(file->directory_fd);
+        (void)coil_kernel_close(file->directory_fd);
 }
 
 /* "no such file or directory": as libc has it, but in the middle of a line. */
@@ -185,7 +180,7 @@ static cause_text explain_missing(const program_file *file)
 
     if (file->status_error != 0 || length == 0)
         return cause;
-    if (faccessat(file->directory_fd, file->interpreter, F_OK, 0) == 0) {
+    if (coil_kernel_faccessat(file->directory_fd, file->interpreter, F_OK) == 0) {
         say(&cause, "its interpreter %s lacks a file to run", quote(file->interpreter).text);
     } else {
         const bool carriage_return = file->script && file->interpreter[length - 1] == '\r';
@@ -199,11 +194,11 @@ static cause_text explain_missing(const program_file *file)
 static bool mounted_noexec(const program_file *file, const char *path)
 {
     struct statvfs system;
-    int fd = openat(file->directory_fd, path, O_PATH | O_CLOEXEC);
+    int fd = coil_kernel_openat(file->directory_fd, path, O_PATH);
     if (fd < 0)
         return false;
-    bool noexec = fstatvfs(fd, &system) == 0 && (system.f_flag & ST_NOEXEC) != 0;
-    (void)close(fd);
+    bool noexec = coil_kernel_fstatvfs(fd, &system) == 0 && (system.f_flag & ST_NOEXEC) != 0;
+    (void)coil_kernel_close(fd);
     return noexec;
 }
 
@@ -226,7 +221,7 @@ static cause_text explain_refused(
     } else if (mounted_noexec(file, path)) {
         say(&cause, "permission denied (its file system is mounted noexec)");
     } else if (file->interpreter[0] != '\0' &&
-               faccessat(file->directory_fd, file->interpreter, X_OK, AT_EACCESS) < 0) {
+               coil_kernel_faccessat(file->directory_fd, file->interpreter, X_OK) < 0) {
         say(&cause, "its interpreter %s may not be executed", quote(file->interpreter).text);
     } else if (plan->run_as != NULL) {
         say(&cause, "permission denied (for uid %u, gid %u)", plan->run_as->uid, plan->run_as->gid);

@@ -9,6 +9,7 @@
 #ifndef COIL_SPAWN_PRIVATE_H
 #define COIL_SPAWN_PRIVATE_H
 
+#include <coil/kernel.h>
 #include <coil/spawn.h>
 
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct spawn_report {
 
 /* The child's orders: made by the parent, complete before clone. */
 struct spawn_job {
+    coil_kernel_child child;
     const coil_spawn_plan *plan;
     const char *path; /* What exec gets. */
     const char *const *argv;
@@ -41,12 +43,10 @@ struct spawn_job {
     int moved_source[COIL_SPAWN_FDS_MAX]; /* plan->fds[i].parent_fd, out of the targets' way. */
 };
 
-/* The child's whole life before the exec; `argument` is a spawn_job. The type is that of clone(2).
- */
-int coil_spawn_child_main(void *argument);
+/* The child's whole life before exec; it is that of a spawn_job. */
+void coil_spawn_child_main(coil_kernel_child *child);
 
-/* Fill *out_error. `path` is what was given to exec, or the best find of a search without success.
- */
+/* Fill *out_error. `path` is what was given to exec, or the best find of a search in vain. */
 void coil_spawn_explain(const coil_spawn_plan *plan, const char *path, const spawn_report *report,
         coil_spawn_error *out_error);
 

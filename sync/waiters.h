@@ -13,7 +13,7 @@
  * task that has been cancelled, and after either the list no longer matters to the waiter: the
  * primitive may be gone by the time the task runs.
  *
- * A leaf on this has coil_waiter_cancel() as its cancel function and a step function of three parts:
+ * A leaf on this has coil_waiter_cancel() as its cancel function, and its step function goes:
  *
  *     if (leaf->at != NULL)
  *         return coil_waiter_step(task, leaf);

@@ -3,9 +3,9 @@
 /*
  * The best hand-written echo server on epoll: the floor that Coil is measured against.
  *
- * One thread, one hot receive buffer for all connections, one recv and one send per wake-up. What one send does not
- * take is copied aside, and the connection is not read again before it has gone out: a slow reader costs one buffer
- * of memory, never more.
+ * One thread, one hot receive buffer for all connections, one recv and one send per wake-up. What
+ * one send does not take is copied aside, and the connection is not read again before it has gone
+ * out: a slow reader costs one buffer of memory, never more.
  */
 #include "serve.h"
 
@@ -33,10 +33,12 @@ static struct server {
     int epoll_fd;
     int listen_fd;
     int edge;
+    int spin_us;
     char buffer[BUFFER_BYTES];
 } server = {.edge = 1};
 
-/* Marks the two descriptors that are not connections: their addresses stand in for a connection's in the event. */
+/* Marks the two descriptors that are not connections: their addresses stand in for a connection's
+ * in the event. */
 static struct connection listener;
 static struct connection stopper;
 
@@ -48,7 +50,8 @@ static void epoll_set(int op, int fd, uint32_t events, struct connection *connec
         serve_die("epoll_ctl", errno);
 }
 
-/* Edge-triggered, one registration at the start serves for ever; level-triggered, EPOLLOUT has to come and go. */
+/* Edge-triggered, one registration at the start serves for ever; level-triggered, EPOLLOUT has to
+ * come and go. */
 static void want(struct connection *connection, uint32_t events)
 {
     if (!server.edge)
@@ -129,7 +132,8 @@ static bool read_and_echo(struct connection *connection)
             return errno == EAGAIN;
         if (got == 0 || !echo(connection, server.buffer, (size_t)got))
             return false;
-        /* A short read emptied the socket: the next byte makes a new edge, so no second recv has to ask. */
+        /* A short read emptied the socket: the next byte makes a new edge, so no second recv has to
+         * ask. */
         if (!server.edge || (got < BUFFER_BYTES && !connection->hung_up))
             return true;
     }
@@ -146,18 +150,33 @@ static void connection_ready(struct connection *connection, uint32_t events)
         alive = flush(connection);
         flushed = alive && !connection->rest;
     }
-    /* After a flush the socket may hold bytes whose edge has passed: ask once, whatever the event says. */
+    /* After a flush the socket may hold bytes whose edge has passed: ask once, whatever the event
+     * says. */
     if (alive && !connection->rest && (flushed || events & ~(uint32_t)EPOLLOUT))
         alive = read_and_echo(connection);
     if (!alive)
         connection_close(connection);
 }
 
+/* --spin-us: asks for so long before it sleeps. */
+static int wait_for_events(struct epoll_event *events)
+{
+    int count = 0;
+
+    if (server.spin_us > 0) {
+        int64_t end_ns = serve_now_ns() + server.spin_us * INT64_C(1000);
+        do {
+            count = epoll_wait(server.epoll_fd, events, EVENTS_MAX, 0);
+        } while (count == 0 && serve_now_ns() < end_ns);
+    }
+    return count ? count : epoll_wait(server.epoll_fd, events, EVENTS_MAX, -1);
+}
+
 /* Returns false when the server was asked to stop. */
 static bool turn(void)
 {
     struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(server.epoll_fd, events, EVENTS_MAX, -1);
+    int count = wait_for_events(events);
     bool go_on = true;
 
     if (count < 0 && errno != EINTR)
@@ -177,7 +196,11 @@ static bool turn(void)
 int main(int argc, char **argv)
 {
     static const char *const triggers[] = {"level", "edge", NULL};
-    const struct serve_option options[] = {{"trigger", triggers, &server.edge}, {0}};
+    const struct serve_option options[] = {
+            {"trigger", triggers, &server.edge},
+            {"spin-us", NULL, &server.spin_us},
+            {0},
+    };
     int port = serve_options(argc, argv, options);
 
     int stop_fd = serve_stop_fd(SFD_NONBLOCK);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * An echo server as good libuv code writes it: one shared receive buffer, uv_try_write() first, and a write request
- * only for what a full socket did not take; reading stops until that has gone out.
+ * An echo server as good libuv code writes it: one shared receive buffer, uv_try_write() first, and
+ * a write request only for what a full socket did not take; reading stops until that has gone out.
  */
 #include "serve.h"
 

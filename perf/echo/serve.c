@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -28,14 +29,16 @@ static _Noreturn void usage(const char *program, const struct serve_option *opti
         if (!option->choices)
             fprintf(stderr, "N (%d)", *option->value);
         for (int i = 0; option->choices && option->choices[i]; i++)
-            fprintf(stderr, "%s%s%s", i ? "|" : "", option->choices[i], i == *option->value ? "*" : "");
+            fprintf(stderr, "%s%s%s", i ? "|" : "", option->choices[i],
+                    i == *option->value ? "*" : "");
         fprintf(stderr, "]");
     }
     fprintf(stderr, "\n");
     exit(2);
 }
 
-/* Returns -1 when the text is not a number from 0 to a million: every option of a server is one of those. */
+/* Returns -1 when the text is not a number from 0 to a million: every option of a server is one of
+ * those. */
 static int parse_number(const char *text)
 {
     char *end;
@@ -104,7 +107,8 @@ int serve_listen(int port, int socket_flags)
         serve_die("socket", errno);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
         serve_die("SO_REUSEADDR", errno);
-    /* Accepted sockets inherit TCP_NODELAY, which saves a system call per connection where it is set here. */
+    /* Accepted sockets inherit TCP_NODELAY, which saves a system call per connection where it is
+     * set here. */
     serve_nodelay(fd);
     if (bind(fd, name, sizeof(address)) < 0)
         serve_die("bind", errno);
@@ -133,4 +137,12 @@ void serve_nodelay(int fd)
     int one = 1;
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+int64_t serve_now_ns(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The best hand-written echo server on io_uring, with its choices as options, so that they can be measured:
+ * The best hand-written echo server on io_uring, with its choices as options, so that they can be
+ * measured:
  *
- *   --recv multishot   one armed receive per connection, into buffers that the kernel picks from a shared ring
- *          oneshot     an armed receive per message into the connection's own buffer
- *          poll        a multishot poll per connection, then recv(2) into one hot buffer, as an epoll server would
- *   --send sqe         queued, completed by a CQE; the wait for the next request ends early because of that CQE
- *          skip        queued, no CQE on success: one enter per turn does the sends and the wait
- *          inline      send(2), at once, without the ring; the ring takes over what a full socket refuses
+ *   --recv multishot   one armed receive per connection, into buffers that the kernel picks from a
+ * shared ring oneshot     an armed receive per message into the connection's own buffer poll a
+ * multishot poll per connection, then recv(2) into one hot buffer, as an epoll server would
+ *   --send sqe         queued, completed by a CQE; the wait for the next request ends early because
+ * of that CQE skip        queued, no CQE on success: one enter per turn does the sends and the wait
+ *          inline      send(2), at once, without the ring; the ring takes over what a full socket
+ * refuses
  *   --files regular, direct     descriptors, or slots of the ring's own table
  *   --buffers N --buffer-kib N --incremental 0|1     the shared ring of buffers of --recv multishot
  *   --wait N           completions that a wait asks for (1)
+ *   --spin-us N        looks for completions for so long before it sleeps (0)
  *
  * Whatever a turn received for one connection goes out as one send at the end of the turn.
  *
- * How `skip` knows when a buffer is free again: its sends carry MSG_DONTWAIT | MSG_WAITALL, so when the enter that
- * submitted them returns, each has either gone out whole, or has posted a CQE that says how far it came.
+ * How `skip` knows when a buffer is free again: its sends carry MSG_DONTWAIT | MSG_WAITALL, so when
+ * the enter that submitted them returns, each has either gone out whole, or has posted a CQE that
+ * says how far it came.
  */
 #include "serve.h"
 
@@ -32,7 +36,14 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-enum { SQ_ENTRIES = 256, CQ_ENTRIES = 4096, SLOTS = 8192, IOVECS_MAX = 64, HOT_BYTES = 64 * 1024 };
+enum {
+    SQ_ENTRIES = 256,
+    CQ_ENTRIES = 4096,
+    SLOTS = 8192,
+    IOVECS_MAX = 64,
+    HOT_BYTES = 64 * 1024,
+    CHUNKS_FEW = 2
+};
 enum recv_mode { RECV_MULTISHOT, RECV_ONESHOT, RECV_POLL };
 enum send_mode { SEND_SQE, SEND_SKIP, SEND_INLINE };
 
@@ -46,30 +57,41 @@ struct chunk {
     int buffer; /* in the shared ring, or -1 */
 };
 
+/* Pieces of memory that go out as one send. */
+struct pieces {
+    struct msghdr message;
+    struct iovec iovecs[IOVECS_MAX];
+    size_t bytes;
+};
+
+/* What a turn touches is in front and small: with a thousand connections, each cache line counts.
+ */
 struct connection {
     int fd; /* a slot with --files direct */
     bool receiving;
     bool sending;
-    bool queued;     /* on the dirty list */
-    bool closing;    /* no more to receive */
-    bool broken;     /* no more to send */
-    bool hung_up;    /* --recv poll: read to the end */
-    bool skipped;     /* on the list of sends that post no CQE on success */
-    int result;       /* of such a send */
-    size_t in_flight; /* bytes of the send in flight */
-    struct chunk *chunks;
-    size_t first;
-    size_t end;
-    size_t room;
+    bool queued;  /* on the dirty list */
+    bool skipped; /* on the list of sends that post no CQE on success */
+    bool closing; /* no more to receive */
+    bool broken;  /* no more to send */
+    bool hung_up; /* --recv poll: read to the end */
+    bool parked;  /* waits for a buffer */
+    unsigned first;
+    unsigned end;
+    unsigned room;
+    struct chunk *chunks; /* `few`, or allocated */
+    size_t in_flight;     /* bytes of the send in flight */
+    ssize_t result;       /* of a skipped send */
+    char *own; /* --recv oneshot: the receive buffer; --recv poll: what a full socket refused */
     struct connection *next_dirty;
     struct connection *next_sent;
+    struct chunk few[CHUNKS_FEW];
     struct connection *next_parked;
-    struct msghdr message;
-    struct iovec iovecs[IOVECS_MAX];
-    char *own; /* --recv oneshot: the receive buffer; --recv poll: what a full socket refused */
+    struct pieces *pieces; /* of a queued send with more than one; NULL until the first such */
 };
 
-/* A buffer of the shared ring: the kernel may still append to it while chunks of it wait to be sent. */
+/* A buffer of the shared ring: the kernel may still append to it while chunks of it wait to be
+ * sent. */
 struct buffer {
     size_t used;
     int chunks;
@@ -98,7 +120,12 @@ static struct server {
     int buffer_kib;
     int incremental;
     int wait_count;
-} server = {.buffer_count = 16, .buffer_kib = 64, .incremental = 1, .wait_count = 1, .send_mode = SEND_INLINE};
+    int spin_us;
+} server = {.buffer_count = 16,
+        .buffer_kib = 64,
+        .incremental = 1,
+        .wait_count = 1,
+        .send_mode = SEND_INLINE};
 
 static size_t buffer_bytes(void)
 {
@@ -119,7 +146,8 @@ static struct io_uring_sqe *new_sqe(void)
     return io_uring_get_sqe(&server.ring);
 }
 
-/* The first of two entries that have to be submitted together, because the first links to the second. */
+/* The first of two entries that have to be submitted together, because the first links to the
+ * second. */
 static struct io_uring_sqe *new_sqe_of_two(void)
 {
     if (io_uring_sq_space_left(&server.ring) < 2) {
@@ -178,12 +206,16 @@ static void arm_recv(struct connection *connection, bool poll_first)
 static void buffer_give(int index)
 {
     server.buffers[index] = (struct buffer){0};
-    io_uring_buf_ring_add(server.buffer_ring, server.memory + (size_t)index * buffer_bytes(), (unsigned)buffer_bytes(),
-            (unsigned short)index, io_uring_buf_ring_mask((unsigned)server.buffer_count), 0);
+    io_uring_buf_ring_add(server.buffer_ring, server.memory + (size_t)index * buffer_bytes(),
+            (unsigned)buffer_bytes(), (unsigned short)index,
+            io_uring_buf_ring_mask((unsigned)server.buffer_count), 0);
     io_uring_buf_ring_advance(server.buffer_ring, 1);
 }
 
-/* A connection that found the ring empty asks again when a buffer comes back; first come, first served. */
+static void mark_dirty(struct connection *connection);
+
+/* A connection that found the ring empty asks again when a buffer comes back; first come, first
+ * served. */
 static void unpark_one(void)
 {
     struct connection *connection = server.parked;
@@ -193,11 +225,15 @@ static void unpark_one(void)
     server.parked = connection->next_parked;
     if (!server.parked)
         server.parked_end = &server.parked;
-    arm_recv(connection, true);
+    connection->parked = false;
+    if (!connection->closing)
+        arm_recv(connection, true);
+    mark_dirty(connection); /* Settled there, if it has ended meanwhile. */
 }
 
 static void park(struct connection *connection)
 {
+    connection->parked = true;
     connection->next_parked = NULL;
     *server.parked_end = connection;
     server.parked_end = &connection->next_parked;
@@ -220,7 +256,8 @@ static void buffers_setup(void)
     unsigned flags = server.incremental ? IOU_PBUF_RING_INC : 0;
     size_t bytes = buffer_bytes() * (size_t)server.buffer_count;
 
-    server.buffer_ring = io_uring_setup_buf_ring(&server.ring, (unsigned)server.buffer_count, 0, flags, &rc);
+    server.buffer_ring =
+            io_uring_setup_buf_ring(&server.ring, (unsigned)server.buffer_count, 0, flags, &rc);
     if (!server.buffer_ring)
         serve_die("io_uring_setup_buf_ring", -rc);
     server.memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -242,16 +279,25 @@ static void mark_dirty(struct connection *connection)
     server.dirty = connection;
 }
 
+static void chunks_grow(struct connection *connection)
+{
+    const unsigned room = 2 * connection->room;
+    struct chunk *few = connection->chunks == connection->few ? connection->few : NULL;
+
+    connection->chunks = realloc(few ? NULL : connection->chunks, room * sizeof(struct chunk));
+    if (!connection->chunks)
+        serve_die("realloc", ENOMEM);
+    if (few)
+        memcpy(connection->chunks, few, connection->room * sizeof(struct chunk));
+    connection->room = room;
+}
+
 static void chunk_push(struct connection *connection, struct chunk chunk)
 {
     if (connection->first == connection->end)
         connection->first = connection->end = 0;
-    if (connection->end == connection->room) {
-        connection->room = connection->room ? 2 * connection->room : 4;
-        connection->chunks = realloc(connection->chunks, connection->room * sizeof(chunk));
-        if (!connection->chunks)
-            serve_die("realloc", ENOMEM);
-    }
+    if (connection->end == connection->room)
+        chunks_grow(connection);
     connection->chunks[connection->end++] = chunk;
     mark_dirty(connection);
 }
@@ -278,28 +324,26 @@ static void chunks_drop(struct connection *connection)
         chunk_release(&connection->chunks[connection->first]);
 }
 
-/* Lays the waiting chunks out as few pieces as possible: neighbours in memory are one. Returns their number. */
-static int chunks_gather(struct connection *connection, size_t *out_bytes)
+/* Lays the waiting chunks out as few pieces as possible: neighbours in memory are one. */
+static void chunks_gather(const struct connection *connection, struct pieces *pieces)
 {
-    int pieces = 0;
-    size_t bytes = 0;
+    size_t count = 0;
 
-    for (size_t i = connection->first; i < connection->end; i++) {
+    pieces->bytes = 0;
+    for (unsigned i = connection->first; i < connection->end; i++) {
         const struct chunk *chunk = &connection->chunks[i];
-        struct iovec *last = &connection->iovecs[pieces - 1];
-        if (pieces > 0 && (char *)last->iov_base + last->iov_len == chunk->bytes) {
+        struct iovec *last = &pieces->iovecs[count ? count - 1 : 0];
+        if (count > 0 && (char *)last->iov_base + last->iov_len == chunk->bytes) {
             last->iov_len += chunk->count;
-        } else if (pieces == IOVECS_MAX) {
+        } else if (count == IOVECS_MAX) {
             break;
         } else {
-            connection->iovecs[pieces++] = (struct iovec){chunk->bytes, chunk->count};
+            pieces->iovecs[count++] = (struct iovec){chunk->bytes, chunk->count};
         }
-        bytes += chunk->count;
+        pieces->bytes += chunk->count;
     }
-    connection->message.msg_iov = connection->iovecs;
-    connection->message.msg_iovlen = (size_t)pieces;
-    *out_bytes = bytes;
-    return pieces;
+    pieces->message.msg_iov = pieces->iovecs;
+    pieces->message.msg_iovlen = count;
 }
 
 /* ---- Sending ---- */
@@ -314,7 +358,9 @@ static void connection_destroy(struct connection *connection)
     } else {
         close(connection->fd);
     }
-    free(connection->chunks);
+    if (connection->chunks != connection->few)
+        free(connection->chunks);
+    free(connection->pieces);
     free(connection->own);
     free(connection);
 }
@@ -324,8 +370,8 @@ static void connection_settle(struct connection *connection)
 {
     if (connection->broken)
         chunks_drop(connection);
-    if (connection->closing && !connection->receiving && !connection->sending && !connection->queued
-            && connection->first == connection->end)
+    if (connection->closing && !connection->receiving && !connection->sending &&
+            !connection->queued && !connection->parked && connection->first == connection->end)
         connection_destroy(connection);
 }
 
@@ -341,25 +387,37 @@ static void connection_break(struct connection *connection)
     }
 }
 
-/* Queues a send of what chunks_gather() laid out; the link makes a one-shot receive follow it in the same enter. */
-static void queue_send(struct connection *connection, int pieces, size_t bytes, bool may_wait)
+/* The kernel reads the message only when the entry is submitted, at the end of the turn. */
+static const struct msghdr *keep_pieces(struct connection *connection, const struct pieces *pieces)
+{
+    if (!connection->pieces && !(connection->pieces = malloc(sizeof(*connection->pieces))))
+        serve_die("malloc", ENOMEM);
+    *connection->pieces = *pieces;
+    connection->pieces->message.msg_iov = connection->pieces->iovecs;
+    return &connection->pieces->message;
+}
+
+/* Queues a send of what chunks_gather() laid out; the link makes a one-shot receive follow it in
+ * the same enter. */
+static void queue_send(struct connection *connection, const struct pieces *pieces, bool may_wait)
 {
     const bool skip = server.send_mode == SEND_SKIP && !may_wait;
     struct io_uring_sqe *sqe = new_sqe_of_two();
     const int flags = MSG_NOSIGNAL | MSG_WAITALL | (skip ? MSG_DONTWAIT : 0);
 
-    if (pieces == 1)
-        io_uring_prep_send(sqe, connection->fd, connection->iovecs[0].iov_base, connection->iovecs[0].iov_len, flags);
+    if (pieces->message.msg_iovlen == 1)
+        io_uring_prep_send(sqe, connection->fd, pieces->iovecs[0].iov_base, pieces->bytes, flags);
     else
-        io_uring_prep_sendmsg(sqe, connection->fd, &connection->message, (unsigned)flags);
+        io_uring_prep_sendmsg(
+                sqe, connection->fd, keep_pieces(connection, pieces), (unsigned)flags);
     tag(sqe, connection, KIND_SEND);
     connection->sending = true;
-    connection->in_flight = bytes;
+    connection->in_flight = pieces->bytes;
     if (!skip)
         return;
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     connection->skipped = true;
-    connection->result = (int)bytes;
+    connection->result = (ssize_t)pieces->bytes;
     connection->next_sent = server.sent;
     server.sent = connection;
     if (server.recv_mode == RECV_ONESHOT && !connection->closing) {
@@ -376,11 +434,12 @@ static void receive_again(struct connection *connection)
 }
 
 /* Returns true when all has gone out. */
-static bool send_inline(struct connection *connection, int pieces, size_t bytes)
+static bool send_inline(struct connection *connection, const struct pieces *pieces)
 {
-    const struct iovec *only = connection->iovecs;
-    ssize_t sent = pieces == 1 ? send(connection->fd, only->iov_base, only->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-                               : sendmsg(connection->fd, &connection->message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    ssize_t sent = pieces->message.msg_iovlen == 1
+                           ? send(connection->fd, pieces->iovecs[0].iov_base, pieces->bytes, flags)
+                           : sendmsg(connection->fd, &pieces->message, flags);
 
     if (sent < 0 && errno != EAGAIN) {
         connection_break(connection);
@@ -388,27 +447,29 @@ static bool send_inline(struct connection *connection, int pieces, size_t bytes)
     }
     if (sent > 0)
         chunks_consume(connection, (size_t)sent);
-    return sent == (ssize_t)bytes;
+    return sent == (ssize_t)pieces->bytes;
 }
 
 static void send_chunks(struct connection *connection, bool may_wait)
 {
-    size_t bytes;
-    int pieces = chunks_gather(connection, &bytes);
+    static struct pieces pieces;
 
-    if (server.send_mode == SEND_INLINE && !may_wait) {
-        if (send_inline(connection, pieces, bytes)) {
-            if (connection->first < connection->end)
-                mark_dirty(connection);
-            else
-                receive_again(connection);
-            return;
-        }
+    chunks_gather(connection, &pieces);
+    if (server.send_mode != SEND_INLINE || may_wait) {
+        queue_send(connection, &pieces, may_wait);
+        return;
+    }
+    if (!send_inline(connection, &pieces)) {
         if (connection->broken)
             return;
-        pieces = chunks_gather(connection, &bytes);
+        chunks_gather(connection, &pieces);
+        queue_send(connection, &pieces, true);
+        return;
     }
-    queue_send(connection, pieces, bytes, may_wait || server.send_mode == SEND_INLINE);
+    if (connection->first < connection->end)
+        mark_dirty(connection);
+    else
+        receive_again(connection);
 }
 
 static void send_dirty(void)
@@ -425,7 +486,7 @@ static void send_dirty(void)
 
 static void read_ready(struct connection *connection);
 
-static void on_sent(struct connection *connection, int result)
+static void on_sent(struct connection *connection, ssize_t result)
 {
     if (result == -EAGAIN)
         result = 0;
@@ -457,8 +518,9 @@ static void confirm_sent(struct connection *sent)
         struct connection *connection = sent;
         sent = connection->next_sent;
         connection->skipped = false;
-        /* A chain that breaks at an entry with CQE_SKIP_SUCCESS posts no CQE for the rest either: no receive is armed. */
-        if (server.recv_mode == RECV_ONESHOT && connection->result < (int)connection->in_flight)
+        /* A chain that breaks at an entry with CQE_SKIP_SUCCESS posts no CQE for the rest either:
+         * no receive is armed. */
+        if (server.recv_mode == RECV_ONESHOT && connection->result < (ssize_t)connection->in_flight)
             connection->receiving = false;
         on_sent(connection, connection->result);
     }
@@ -479,12 +541,15 @@ static void on_accept(const struct io_uring_cqe *cqe)
     if (!connection)
         serve_die("calloc", ENOMEM);
     connection->fd = cqe->res;
+    connection->chunks = connection->few;
+    connection->room = CHUNKS_FEW;
     if (server.recv_mode == RECV_ONESHOT && !(connection->own = malloc(buffer_bytes())))
         serve_die("malloc", ENOMEM);
     arm_recv(connection, false);
 }
 
-/* --recv poll: reads into the hot buffer and sends at once; what is refused is copied and goes through the ring. */
+/* --recv poll: reads into the hot buffer and sends at once; what is refused is copied and goes
+ * through the ring. */
 static void read_ready(struct connection *connection)
 {
     while (!connection->sending && !connection->broken && connection->first == connection->end) {
@@ -564,7 +629,8 @@ static void on_recv(struct connection *connection, const struct io_uring_cqe *cq
 
 static void on_cqe(const struct io_uring_cqe *cqe)
 {
-    struct connection *connection = (struct connection *)(uintptr_t)(cqe->user_data & ~(uint64_t)KIND_MASK);
+    struct connection *connection =
+            (struct connection *)(uintptr_t)(cqe->user_data & ~(uint64_t)KIND_MASK);
 
     switch ((enum kind)(cqe->user_data & KIND_MASK)) {
     case KIND_RECV:
@@ -588,20 +654,40 @@ static void on_cqe(const struct io_uring_cqe *cqe)
     }
 }
 
+/* Looks at shared memory only: the kernel says there that it has work for us, or that we have
+ * completions. */
+static void spin(void)
+{
+    const int64_t end_ns = serve_now_ns() + server.spin_us * INT64_C(1000);
+
+    if (io_uring_sq_ready(&server.ring) > 0)
+        (void)io_uring_submit(&server.ring);
+    while (io_uring_cq_ready(&server.ring) == 0 &&
+            !(IO_URING_READ_ONCE(*server.ring.sq.kflags) & IORING_SQ_TASKRUN)) {
+        if (serve_now_ns() > end_ns)
+            return;
+        __builtin_ia32_pause();
+    }
+}
+
 static void turn(void)
 {
     struct connection *sent = server.sent;
     struct io_uring_cqe *cqe;
     unsigned head;
     unsigned count = 0;
-    /* Sends that post no CQE may hold the very buffers that the parked receives need: then nothing would end the wait. */
+    /* Sends that post no CQE may hold the very buffers that the parked receives need: then nothing
+     * would end the wait. */
     unsigned wait_count = sent && server.parked ? 0 : (unsigned)server.wait_count;
+    if (server.spin_us > 0 && wait_count > 0)
+        spin();
     int rc = io_uring_submit_and_wait(&server.ring, wait_count);
 
     if (rc < 0 && rc != -EINTR)
         serve_die("io_uring_submit_and_wait", -rc);
     server.sent = NULL;
-    io_uring_for_each_cqe(&server.ring, head, cqe) {
+    io_uring_for_each_cqe(&server.ring, head, cqe)
+    {
         on_cqe(cqe);
         count++;
     }
@@ -610,7 +696,8 @@ static void turn(void)
     send_dirty();
 }
 
-/* An armed accept would keep the port bound for milliseconds after exit: cancel it and see it end. */
+/* An armed accept would keep the port bound for milliseconds after exit: cancel it and see it end.
+ */
 static void stop_accepting(void)
 {
     struct io_uring_sqe *sqe = new_sqe();
@@ -625,8 +712,9 @@ static void stop_accepting(void)
 static void setup(void)
 {
     struct io_uring_params params = {
-            .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL
-                    | IORING_SETUP_CQSIZE | IORING_SETUP_NO_SQARRAY,
+            .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE |
+                     IORING_SETUP_NO_SQARRAY,
             .cq_entries = CQ_ENTRIES,
     };
     int rc = io_uring_queue_init_params(SQ_ENTRIES, &server.ring, &params);
@@ -665,6 +753,7 @@ int main(int argc, char **argv)
             {"buffer-kib", NULL, &server.buffer_kib},
             {"incremental", NULL, &server.incremental},
             {"wait", NULL, &server.wait_count},
+            {"spin-us", NULL, &server.spin_us},
             {0},
     };
     int port = serve_options(argc, argv, options);

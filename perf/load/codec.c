@@ -33,8 +33,8 @@ static void echo_encode(const struct codec *self, uint64_t sequence, unsigned ch
     memcpy(out + head, echo_pattern(self, sequence), self->request_bytes - head);
 }
 
-static long echo_check(const struct codec *self, struct cursor *cursor, const unsigned char *bytes, size_t count,
-        bool *out_complete)
+static long echo_check(const struct codec *self, struct cursor *cursor, const unsigned char *bytes,
+        size_t count, bool *out_complete)
 {
     size_t head = echo_head(self);
     const unsigned char *expected = (const unsigned char *)&cursor->sequence + cursor->offset;
@@ -119,14 +119,14 @@ static bool thrift_head_is_right(const struct thrift_codec *self, struct cursor 
     uint32_t length = get_u32(head);
 
     cursor->reply_bytes = FRAME_BYTES + (size_t)length;
-    return cursor->reply_bytes > PREFIX_BYTES + self->name_bytes + 4 && length <= REPLY_BYTES_MAX
-            && get_u32(head + 4) == VERSION_1_REPLY && get_u32(head + 8) == self->name_bytes
-            && memcmp(head + PREFIX_BYTES, self->request + PREFIX_BYTES, self->name_bytes) == 0
-            && get_u32(head + PREFIX_BYTES + self->name_bytes) == (uint32_t)cursor->sequence;
+    return cursor->reply_bytes > PREFIX_BYTES + self->name_bytes + 4 && length <= REPLY_BYTES_MAX &&
+           get_u32(head + 4) == VERSION_1_REPLY && get_u32(head + 8) == self->name_bytes &&
+           memcmp(head + PREFIX_BYTES, self->request + PREFIX_BYTES, self->name_bytes) == 0 &&
+           get_u32(head + PREFIX_BYTES + self->name_bytes) == (uint32_t)cursor->sequence;
 }
 
-static long thrift_check_head(const struct thrift_codec *self, struct cursor *cursor, const unsigned char *bytes,
-        size_t count)
+static long thrift_check_head(const struct thrift_codec *self, struct cursor *cursor,
+        const unsigned char *bytes, size_t count)
 {
     size_t head_bytes = PREFIX_BYTES + self->name_bytes + 4;
     size_t run = head_bytes - cursor->offset;
@@ -140,8 +140,8 @@ static long thrift_check_head(const struct thrift_codec *self, struct cursor *cu
     return (long)run;
 }
 
-static long thrift_check(const struct codec *codec, struct cursor *cursor, const unsigned char *bytes, size_t count,
-        bool *out_complete)
+static long thrift_check(const struct codec *codec, struct cursor *cursor,
+        const unsigned char *bytes, size_t count, bool *out_complete)
 {
     const struct thrift_codec *self = (const struct thrift_codec *)codec;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A log-linear histogram of durations in nanoseconds: 128 steps in each power of two, so a quantile is never more than
- * 0.8 % off, and recording is one increment.
+ * A log-linear histogram of durations in nanoseconds: 128 steps in each power of two, so a quantile
+ * is never more than 0.8 % off, and recording is one increment.
  */
 #ifndef COIL_PERF_HISTOGRAM_H
 #define COIL_PERF_HISTOGRAM_H
@@ -10,7 +10,11 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { HISTOGRAM_BITS = 7, HISTOGRAM_STEPS = 1 << HISTOGRAM_BITS, HISTOGRAM_BUCKETS = 58 * HISTOGRAM_STEPS };
+enum {
+    HISTOGRAM_BITS = 7,
+    HISTOGRAM_STEPS = 1 << HISTOGRAM_BITS,
+    HISTOGRAM_BUCKETS = 58 * HISTOGRAM_STEPS
+};
 
 struct histogram {
     uint64_t count;

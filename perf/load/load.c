@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A closed-loop load generator: N connections, each with D requests outstanding, one thread, epoll. A new request goes
- * out for each reply, so the latencies are service times under this load and not those of an open arrival process.
+ * A closed-loop load generator: N connections, each with D requests outstanding, one thread, epoll.
+ * A new request goes out for each reply, so the latencies are service times under this load and not
+ * those of an open arrival process.
  *
- * Every byte of every reply is checked. The first wrong one ends the run: figures of a wrong server are worth nothing.
+ * Every byte of every reply is checked. The first wrong one ends the run: figures of a wrong server
+ * are worth nothing.
  *
  * Prints one JSON object on one line.
  */
@@ -92,7 +94,8 @@ static uint64_t now_ns(void)
 
 /* ---- The server's CPU time ---- */
 
-/* The first figure of a thread's schedstat: its time on a CPU in nanoseconds, kernel work on its behalf included. */
+/* The first figure of a thread's schedstat: its time on a CPU in nanoseconds, kernel work on its
+ * behalf included. */
 static uint64_t thread_cpu_ns(int pid, const char *thread)
 {
     char path[300];
@@ -108,7 +111,8 @@ static uint64_t thread_cpu_ns(int pid, const char *thread)
     return cpu_ns;
 }
 
-/* The sum over all threads, those that the kernel runs for the process (io_uring workers) included. */
+/* The sum over all threads, those that the kernel runs for the process (io_uring workers) included.
+ */
 static uint64_t process_cpu_ns(int pid)
 {
     char path[40];
@@ -150,8 +154,8 @@ static void watch(struct connection *connection, int op, uint32_t events)
 
 static void fail(struct connection *connection, const char *what, int error)
 {
-    fprintf(stderr, "load: connection %td: %s%s%s\n", connection - load.all, what, error ? ": " : "",
-            error ? strerror(error) : "");
+    fprintf(stderr, "load: connection %td: %s%s%s\n", connection - load.all, what,
+            error ? ": " : "", error ? strerror(error) : "");
     load.errors++;
 }
 
@@ -171,7 +175,8 @@ static void advance(struct cursor *cursor, size_t sent)
     cursor->offset = total % load.codec->request_bytes;
 }
 
-/* Fills the out buffer with what the window allows, and stamps the requests that begin in it. Returns the bytes. */
+/* Fills the out buffer with what the window allows, and stamps the requests that begin in it.
+ * Returns the bytes. */
 static size_t fill(struct connection *connection)
 {
     const struct codec *codec = load.codec;
@@ -200,7 +205,8 @@ static void pump(struct connection *connection)
             return;
         }
         size_t left = filled - connection->out.offset;
-        ssize_t sent = send(connection->fd, load.out + connection->out.offset, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = send(connection->fd, load.out + connection->out.offset, left,
+                MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno != EAGAIN) {
             fail(connection, "send", errno);
             return;
@@ -211,7 +217,8 @@ static void pump(struct connection *connection)
             wait_for_room(connection, true);
             return;
         }
-        if (connection->out.sequence == connection->in.sequence + (uint64_t)load.depth && !connection->waits_for_room)
+        if (connection->out.sequence == connection->in.sequence + (uint64_t)load.depth &&
+                !connection->waits_for_room)
             return;
     }
 }
@@ -221,7 +228,8 @@ static void reply_complete(struct connection *connection, uint64_t sequence, uin
     if (!load.measuring)
         return;
     connection->served = true;
-    histogram_add(&load.histogram, stamp_ns - connection->sent_at_ns[sequence % (uint64_t)load.depth]);
+    histogram_add(
+            &load.histogram, stamp_ns - connection->sent_at_ns[sequence % (uint64_t)load.depth]);
 }
 
 static void receive(struct connection *connection)
@@ -238,7 +246,8 @@ static void receive(struct connection *connection)
     for (size_t used = 0; used < (size_t)got;) {
         bool complete;
         uint64_t sequence = connection->in.sequence;
-        long run = load.codec->check(load.codec, &connection->in, load.in + used, (size_t)got - used, &complete);
+        long run = load.codec->check(
+                load.codec, &connection->in, load.in + used, (size_t)got - used, &complete);
         if (run < 0 || connection->in.sequence > connection->out.sequence) {
             fail(connection, "wrong bytes in a reply", 0);
             return;
@@ -277,7 +286,8 @@ static void connect_one(struct connection *connection, int index)
 static void connect_all(void)
 {
     load.all = calloc((size_t)load.connections, sizeof(*load.all));
-    load.out_bytes = load.codec->request_bytes > BUFFER_BYTES ? load.codec->request_bytes : BUFFER_BYTES;
+    load.out_bytes =
+            load.codec->request_bytes > BUFFER_BYTES ? load.codec->request_bytes : BUFFER_BYTES;
     load.out = malloc(load.out_bytes);
     load.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (!load.all || !load.out)
@@ -335,20 +345,25 @@ static void print_result(const struct reading *from, const struct reading *to)
     double server_s = (double)(to->server_cpu_ns - from->server_cpu_ns) / 1e9;
     double requests = (double)histogram->count;
 
-    printf("{\"mode\":\"%s\",\"connections\":%d,\"depth\":%d,\"message_bytes\":%zu,\"seconds\":%.3f,",
-            load.method ? load.method : "echo", load.connections, load.depth, load.codec->request_bytes, seconds);
+    printf("{\"mode\":\"%s\",\"connections\":%d,\"depth\":%d,\"message_bytes\":%zu,\"seconds\":%."
+           "3f,",
+            load.method ? load.method : "echo", load.connections, load.depth,
+            load.codec->request_bytes, seconds);
     printf("\"requests\":%.0f,\"requests_per_s\":%.1f,", requests, requests / seconds);
     printf("\"p50_us\":%.2f,\"p90_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"max_us\":%.2f,",
-            histogram_quantile_ns(histogram, 0.5) / 1e3, histogram_quantile_ns(histogram, 0.9) / 1e3,
-            histogram_quantile_ns(histogram, 0.99) / 1e3, histogram_quantile_ns(histogram, 0.999) / 1e3,
-            (double)histogram->max_ns / 1e3);
-    printf("\"connections_served\":%d,\"load_cpu_s\":%.4f,\"load_cpu_share\":%.3f,", served_count(), own_s,
-            own_s / seconds);
-    /* Above nine tenths of a core the generator sets the pace: requests/s is then a lower bound for the server. */
+            histogram_quantile_ns(histogram, 0.5) / 1e3,
+            histogram_quantile_ns(histogram, 0.9) / 1e3,
+            histogram_quantile_ns(histogram, 0.99) / 1e3,
+            histogram_quantile_ns(histogram, 0.999) / 1e3, (double)histogram->max_ns / 1e3);
+    printf("\"connections_served\":%d,\"load_cpu_s\":%.4f,\"load_cpu_share\":%.3f,", served_count(),
+            own_s, own_s / seconds);
+    /* Above nine tenths of a core the generator sets the pace: requests/s is then a lower bound for
+     * the server. */
     printf("\"load_bound\":%s,", own_s / seconds > 0.9 && !load.spin ? "true" : "false");
     if (load.server_pid)
-        printf("\"server_cpu_s\":%.4f,\"server_cpu_share\":%.3f,\"requests_per_server_cpu_s\":%.1f,", server_s,
-                server_s / seconds, server_s > 0 ? requests / server_s : 0);
+        printf("\"server_cpu_s\":%.4f,\"server_cpu_share\":%.3f,\"requests_per_server_cpu_s\":%."
+               "1f,",
+                server_s, server_s / seconds, server_s > 0 ? requests / server_s : 0);
     printf("\"errors\":%llu}\n", (unsigned long long)load.errors);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the machine charges for the things that everything else is built of: a system call that does nothing, a call
- * through a pointer, and an allocation. The yardstick for every other figure of perf/micro.
+ * What the machine charges for the things that everything else is built of: a system call that does
+ * nothing, a call through a pointer, and an allocation. The yardstick for every other figure of
+ * perf/micro.
  *
  * Prints one JSON line per result, as every program of perf/micro does.
  */
@@ -27,7 +28,8 @@ static double now_ns(void)
 
 static void report(const char *bench, long count, double elapsed_ns)
 {
-    printf("{\"bench\":\"%s\",\"impl\":\"raw\",\"n\":%ld,\"ns\":%.2f}\n", bench, count, elapsed_ns / (double)count);
+    printf("{\"bench\":\"%s\",\"impl\":\"raw\",\"n\":%ld,\"ns\":%.2f}\n", bench, count,
+            elapsed_ns / (double)count);
 }
 
 static void measure_syscall(long count)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random trees of coroutines: deadlines, shields (in both nestings, and around groups), groups, spawns
- * under adaptors, joins, cancellations from inside and from outside, cleanups that wait, fail, open
- * groups and have deadlines of their own, frame stacks that spill. One seed is one run:
+ * Random trees of coroutines: deadlines, shields (in both nestings, and around groups), groups,
+ * spawns under adaptors, joins, cancellations from inside and from outside, cleanups that wait,
+ * fail, open groups and have deadlines of their own, frame stacks that spill. One seed is one run:
  *
  *     coro_fuzz [--seed=N] [--rounds=N] [--tasks=N]
  *
@@ -28,7 +28,7 @@ static uint64_t state;
 static uint64_t round_number;
 
 static struct counters {
-    int64_t entered, left;       /* Coroutines. */
+    int64_t entered, left;        /* Coroutines. */
     int64_t deferred, undeferred; /* Defers. */
     int64_t steps, cut, failed, cancelled, bytes;
 } count;
@@ -142,7 +142,8 @@ async(void, cleans_up, (int) depth)
 
 async(int, opens_groups, (int) depth, (int) shields)
 {
-    vars(coil_group older; coil_group younger; coil_task *task; int64_t results[3]; int i; int result);
+    vars(coil_group older; coil_group younger; coil_task * task; int64_t results[3]; int i;
+            int result);
     count.entered++;
     defer(count.left++; EXPECT(my->older.live_count == 0));
     open_group(&my->older);
@@ -235,7 +236,8 @@ async(int, is_shielded, (int) depth)
         EXPECT(my->result != -ETIME);
         break;
     case 3:
-        await(my->result, within(briefly(), shield(until(sched.now + briefly(), grows(depth + 2, 1)))));
+        await(my->result,
+                within(briefly(), shield(until(sched.now + briefly(), grows(depth + 2, 1)))));
         break;
     case 4:
         await(my->result, shield(rests(briefly(), 1)));

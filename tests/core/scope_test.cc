@@ -42,7 +42,8 @@ async(void, naps, (coil_duration) duration, (char) mark)
 async(int, cleans_up_within, (coil_duration) cleanup, (coil_duration) limit)
 {
     vars(int result);
-    defer(await(my->result, within(limit, works(cleanup, 'i'))); note(my->result == -ETIME ? 'T' : 'R'));
+    defer(await(my->result, within(limit, works(cleanup, 'i')));
+            note(my->result == -ETIME ? 'T' : 'R'));
     await(coil_sleep(coil_s(1)));
     return 8;
 }
@@ -71,12 +72,12 @@ async(int, descends, (int) depth, (coil_duration) duration)
 }
 
 /* The result of the call is the coroutine's: the call's scope lies within this one. */
-#define PASSES_ON(name, ...)             \
-    async(int, name)                     \
-    {                                    \
-        vars(int result);                \
-        await(my->result, __VA_ARGS__);  \
-        return my->result;               \
+#define PASSES_ON(name, ...)            \
+    async(int, name)                    \
+    {                                   \
+        vars(int result);               \
+        await(my->result, __VA_ARGS__); \
+        return my->result;              \
     }
 
 /* ------------------------------------------------------------------------------ deadlines -- */
@@ -108,7 +109,8 @@ TEST_F(Scope, LetsTheEarlierOfTwoDeadlinesCount)
     EXPECT_EQ(coil_ms(20), elapsed());
     EXPECT_EQ(-ETIME, RUN(within(coil_ms(20), until(start + coil_s(1), works(coil_s(1), 'w')))));
     EXPECT_EQ(coil_ms(40), elapsed());
-    EXPECT_EQ(-ETIME, RUN(until(start + coil_s(1), until(start + coil_ms(50), works(coil_s(1), 'w')))));
+    EXPECT_EQ(-ETIME,
+            RUN(until(start + coil_s(1), until(start + coil_ms(50), works(coil_s(1), 'w')))));
     EXPECT_EQ(coil_ms(50), elapsed());
 }
 
@@ -264,6 +266,27 @@ TEST_F(Scope, LetsAttemptSeeTheStatusOfAStruct)
     EXPECT_EQ(-EPIPE, RUN(attempts_a_measure(coil_ms(30), -EPIPE, &m)));
 }
 
+async(int *, finds, (coil_duration) duration, (int *) thing)
+{
+    vars();
+    await(coil_sleep(duration));
+    return thing;
+}
+
+async(int, attempts_to_find, (coil_duration) limit, (int *) thing)
+{
+    vars(int *found);
+    attempt(my->found, within(limit, finds(coil_ms(20), thing)));
+    return *my->found;
+}
+
+TEST_F(Scope, StoresItsErrorInAPointer)
+{
+    int thing = 5;
+    EXPECT_EQ(5, RUN(attempts_to_find(coil_ms(30), &thing)));
+    EXPECT_EQ(-ETIME, RUN(attempts_to_find(coil_ms(10), &thing)));
+}
+
 /* -------------------------------------------------------------------------------- cleanup -- */
 
 TEST_F(Scope, AwaitsTheCleanupOfWhatItEnds)
@@ -359,8 +382,7 @@ TEST_F(Scope, AroundAShieldDoesNotShortenTheDeadlineInside)
 {
     EXPECT_EQ(-ETIME, RUN(limits_a_limited_shield()));
     EXPECT_EQ(coil_ms(10), elapsed());
-    EXPECT_EQ(-ETIME,
-            RUN(until(start, shield(within(coil_ms(10), works(coil_ms(30), 's'))))));
+    EXPECT_EQ(-ETIME, RUN(until(start, shield(within(coil_ms(10), works(coil_ms(30), 's'))))));
     EXPECT_EQ(coil_ms(20), elapsed());
 }
 
@@ -407,8 +429,7 @@ TEST_F(Scope, ShieldDoesNotHideTheFailureOfAGroupThatTheCallOpened)
 TEST_F(Scope, CancelledTaskRunsItsCleanupAndEnds)
 {
     int64_t result = 0;
-    coil_task *task =
-            coil_spawn_result(&sched.root, &result, cleans_up(coil_s(1), coil_ms(20)));
+    coil_task *task = coil_spawn_result(&sched.root, &result, cleans_up(coil_s(1), coil_ms(20)));
     pass(coil_ms(10));
     coil_task_cancel(task);
     coil_task_cancel(task);
@@ -451,7 +472,8 @@ TEST_F(Scope, CancellationThatComesAfterTheResultIsTooLate)
     int64_t result = 0;
     coil_task *task = coil_spawn_result(&sched.root, &result, works(coil_ms(10), 'w'));
     settle();
-    coil_sched_advance(&sched, start + coil_ms(10)); /* The sleep is over, the task has not run yet. */
+    coil_sched_advance(
+            &sched, start + coil_ms(10)); /* The sleep is over, the task has not run yet. */
     coil_task_cancel(task);
     drive();
     EXPECT_EQ(7, result);

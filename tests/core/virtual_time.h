@@ -32,11 +32,10 @@ inline void note(char letter)
 /* The scheduler of the running test, for coroutines that ask for the time. */
 inline coil_sched *stage;
 
-class VirtualTime : public ::testing::Test {
+class VirtualTime : public ::testing::Test
+{
 protected:
-    VirtualTime() : VirtualTime(nullptr)
-    {
-    }
+    VirtualTime() : VirtualTime(nullptr) {}
 
     explicit VirtualTime(coil_allocator *allocator)
     {
@@ -102,12 +101,12 @@ protected:
 };
 
 /* Inside a test: run the call as a task to its end. Its result if that is an integer. */
-#define RUN(...)                                                        \
-    __extension__({                                                     \
-        int64_t run_result = 0;                                         \
-        coil_spawn_result(&sched.root, &run_result, __VA_ARGS__);       \
-        drive();                                                        \
-        run_result;                                                     \
+#define RUN(...)                                                  \
+    __extension__({                                               \
+        int64_t run_result = 0;                                   \
+        coil_spawn_result(&sched.root, &run_result, __VA_ARGS__); \
+        drive();                                                  \
+        run_result;                                               \
     })
 
 #endif

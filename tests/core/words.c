@@ -115,7 +115,7 @@ async(short, tries_in_a_narrow_coroutine)
 
 async(int, joins, (int *) score)
 {
-    vars(coil_group group; int64_t results[2]; coil_task *task; int rc);
+    vars(coil_group group; int64_t results[2]; coil_task * task; int rc);
     open_group(&my->group);
     spawn(&my->group, words_sum(1, 2));
     my->task = spawn(&my->group, within(coil_ms(5), shield(within(coil_ms(1), words_sum(3, 4)))));
@@ -134,15 +134,14 @@ static int leaves(int *score)
 
 coil_define(void, words_all, (int *) score)
 {
-    vars(int rc; int i; struct words_text reply; struct words_text replies[2]; const char *name; float half);
+    vars(int rc; int i; struct words_text reply; struct words_text replies[2]; const char *name;
+            float half);
     static const char *const list[] = {"a", "b"};
     defer((void)leaves(score));
-    defer(
-            await(nothing());
-            for (my->i = 0; my->i < 2; my->i++) {
-                await(within(coil_ms(1), coil_yield()));
-                *score += 10;
-            });
+    defer(await(nothing()); for (my->i = 0; my->i < 2; my->i++) {
+        await(within(coil_ms(1), coil_yield()));
+        *score += 10;
+    });
 
     await(nothing());
     ignore(words_sum(1, 2));
@@ -176,5 +175,7 @@ coil_define(void, words_all, (int *) score)
         await(nothing());
     if (coil_self == NULL)
         return;
+    /* clang-format off */
     await(coil_yield()); await(coil_yield());
+    /* clang-format on */
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer's. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 /* Every input has its own allocation of its own size, so that a sanitizer sees an overread. */

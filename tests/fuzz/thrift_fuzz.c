@@ -17,6 +17,7 @@
 
 #include <errno.h>
 
+/* NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer's. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 enum { TEXT_BYTES = 128 };
@@ -95,8 +96,8 @@ static void check_message(const uint8_t *bytes, uint32_t size)
 
 static bool texts_equal(coil_thrift_text left, coil_thrift_text right)
 {
-    return left.size == right.size
-            && (left.size == 0 || memcmp(left.bytes, right.bytes, left.size) == 0);
+    return left.size == right.size &&
+           (left.size == 0 || memcmp(left.bytes, right.bytes, left.size) == 0);
 }
 
 /* Begin to read a message; false if it is none. */
@@ -115,8 +116,8 @@ static void check_call(const uint8_t *bytes, uint32_t size)
     coil_fb303_call again;
     coil_thrift_writer writer;
 
-    if (!open_message(&reader, bytes, size, &message)
-            || coil_fb303_read_call(&reader, &message, &call) != 0)
+    if (!open_message(&reader, bytes, size, &message) ||
+            coil_fb303_read_call(&reader, &message, &call) != 0)
         return;
 
     coil_thrift_writer_init(&writer, NULL);
@@ -150,8 +151,8 @@ static void check_result(const uint8_t *bytes, uint32_t size, enum coil_fb303_me
     coil_fb303_result again;
     coil_thrift_writer writer;
 
-    if (!open_message(&reader, bytes, size, &message)
-            || coil_fb303_read_result(&reader, method, &result) != 0)
+    if (!open_message(&reader, bytes, size, &message) ||
+            coil_fb303_read_result(&reader, method, &result) != 0)
         return;
     check_pairs(&result);
 

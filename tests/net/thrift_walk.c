@@ -41,7 +41,7 @@ static void walk_integer(thrift_walk *walk, uint8_t type)
         coil_thrift_write_bool(walk->writer, value != 0);
         break;
     case COIL_THRIFT_I8:
-        value = coil_thrift_read_i8(walk->reader);
+        value = (int64_t)coil_thrift_read_i8(walk->reader);
         coil_thrift_write_i8(walk->writer, (int8_t)value);
         break;
     case COIL_THRIFT_I16:
@@ -151,12 +151,13 @@ static void walk_inside(thrift_walk *walk, uint8_t type)
     }
 
     walk->depth++;
-    if (type == COIL_THRIFT_MAP)
+    if (type == COIL_THRIFT_MAP) {
         walk_map(walk);
-    else if (type != COIL_THRIFT_STRUCT)
+    } else if (type != COIL_THRIFT_STRUCT) {
         walk_sequence(walk, type);
-    else if (coil_thrift_read_struct(walk->reader))
+    } else if (coil_thrift_read_struct(walk->reader)) {
         walk_fields(walk);
+    }
     walk->depth--;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A decoder that knows no IDL: it follows the types on the wire, takes every value apart with the
- * typed calls of the reader, and writes the same value again. Tests compare what goes in, what comes
- * out, and what coil_thrift_skip() makes of the same bytes.
+ * typed calls of the reader, and writes the same value again. Tests compare what goes in, what
+ * comes out, and what coil_thrift_skip() makes of the same bytes.
  */
 #ifndef THRIFT_WALK_H
 #define THRIFT_WALK_H

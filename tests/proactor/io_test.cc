@@ -153,7 +153,7 @@ TEST_P(Stream, DataIsReadOnceByManyReadersThatAreCancelled)
 INSTANTIATE_TEST_SUITE_P(Io, Stream, testing::Combine(testing::ValuesIn(kinds), testing::Bool()),
         [](const auto &one) {
             return std::string(std::get<0>(one.param).name) +
-                    (std::get<1>(one.param) ? "_direct" : "");
+                   (std::get<1>(one.param) ? "_direct" : "");
         });
 
 TEST_F(Io, WriteWaitsForRoomAndHasADeadline)
@@ -161,7 +161,8 @@ TEST_F(Io, WriteWaitsForRoomAndHasADeadline)
     for (auto make : {make_pipe, make_unix, make_tcp}) {
         Ends ends = make();
         std::vector<char> much(16 * 1024 * 1024);
-        int64_t size_bytes = RUN(within(coil_ms(30), coil_write(ends.in, much.data(), much.size())));
+        int64_t size_bytes =
+                RUN(within(coil_ms(30), coil_write(ends.in, much.data(), much.size())));
         if (size_bytes > 0) /* A short one; now it is full. */
             size_bytes = RUN(within(A_MOMENT, coil_write(ends.in, much.data(), much.size())));
         while (size_bytes > 0)
@@ -364,9 +365,7 @@ TEST_F(Io, ADirectDescriptorThatIsClosedWhileAReadWaitsIsNotConfusedWithItsSucce
     int64_t result = 0;
     int64_t closed = 1;
     START(result, coil_recv(fd, bytes, sizeof(bytes), 0));
-    later(A_MOMENT, [&] {
-        START(closed, coil_close(fd));
-    });
+    later(A_MOMENT, [&] { START(closed, coil_close(fd)); });
     later(2 * A_MOMENT, [&] {
         next_slot = fd & ~COIL_DIRECT;
         make_direct(Fd(second.out.release()));
@@ -436,7 +435,8 @@ TEST_F(Io, SendOfAllThatIsCutSaysHowMuchWent)
 {
     Ends ends = make_tcp();
     std::vector<char> much(16 * 1024 * 1024);
-    int64_t sent = RUN(within(coil_ms(20), coil_send(ends.in, much.data(), much.size(), MSG_WAITALL)));
+    int64_t sent =
+            RUN(within(coil_ms(20), coil_send(ends.in, much.data(), much.size(), MSG_WAITALL)));
     ASSERT_LT(0, sent);
     ASSERT_GT(static_cast<int64_t>(much.size()), sent);
     ends.in.reset();
@@ -560,7 +560,8 @@ TEST_F(Io, ConnectThatTheListenerLeavesWaitingHasADeadline)
     int64_t result = 0;
     for (int i = 0; i < 10 && result == 0; i++) {
         clients.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        result = RUN(within(coil_ms(20), coil_connect_fd(clients.back(), any(&address), sizeof(address))));
+        result = RUN(within(
+                coil_ms(20), coil_connect_fd(clients.back(), any(&address), sizeof(address))));
     }
     EXPECT_EQ(-ETIME, result);
 }
@@ -592,7 +593,8 @@ TEST_F(Io, WaitsForAChildAndLeavesItToBeReaped)
     const int how = WEXITED | WNOWAIT;
 
     EXPECT_EQ(-ETIME, RUN(within(A_MOMENT, coil_waitid(P_PIDFD, id, &status, how))));
-    EXPECT_EQ(-ETIME, RUN(within(A_MOMENT, coil_waitid(P_PID, static_cast<id_t>(pid), &status, how))));
+    EXPECT_EQ(-ETIME,
+            RUN(within(A_MOMENT, coil_waitid(P_PID, static_cast<id_t>(pid), &status, how))));
     EXPECT_EQ(0, status.si_pid);
 
     later(A_MOMENT, [&pipe] { pipe.in.reset(); });

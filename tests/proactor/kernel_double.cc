@@ -10,10 +10,8 @@ extern "C" {
 
 int __real_coil_kernel_ring_setup(struct io_uring *, unsigned, struct io_uring_params *);
 int __wrap_coil_kernel_ring_setup(struct io_uring *, unsigned, struct io_uring_params *);
-int __real_coil_kernel_ring_enter(
-        struct io_uring *, unsigned, unsigned, unsigned, void *, size_t);
-int __wrap_coil_kernel_ring_enter(
-        struct io_uring *, unsigned, unsigned, unsigned, void *, size_t);
+int __real_coil_kernel_ring_enter(struct io_uring *, unsigned, unsigned, unsigned, void *, size_t);
+int __wrap_coil_kernel_ring_enter(struct io_uring *, unsigned, unsigned, unsigned, void *, size_t);
 int __real_coil_kernel_ring_register(struct io_uring *, unsigned, const void *, unsigned);
 int __wrap_coil_kernel_ring_register(struct io_uring *, unsigned, const void *, unsigned);
 int __real_coil_kernel_eventfd_add(int, uint64_t);

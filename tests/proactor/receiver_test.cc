@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* coil/receiver.h: every byte once and in order, whatever happens to the waits, the pool and the peer. */
+/* coil/receiver.h: every byte once and in order, whatever happens to waits, pool and peer. */
 #include "stage.h"
 
 #include <algorithm>
@@ -60,7 +60,8 @@ struct Traffic {
     void check(const coil_slice &slice)
     {
         for (int64_t i = 0; i < slice.size_bytes; i++)
-            wrong_count += slice.bytes[i] != pattern(received_bytes + static_cast<uint64_t>(i)) ? 1 : 0;
+            wrong_count +=
+                    slice.bytes[i] != pattern(received_bytes + static_cast<uint64_t>(i)) ? 1 : 0;
         received_bytes += static_cast<uint64_t>(slice.size_bytes);
     }
 };
@@ -89,7 +90,8 @@ async(int, drains, (Traffic *) traffic, (coil_duration) nap)
     vars(coil_slice slice);
     for (;;) {
         if (nap > 0 && traffic->random.below(8) == 0) {
-            await(coil_sleep(static_cast<coil_duration>(traffic->random.below(static_cast<uint64_t>(nap)))));
+            await(coil_sleep(
+                    static_cast<coil_duration>(traffic->random.below(static_cast<uint64_t>(nap)))));
         }
         if (coil_receiver_queued(traffic->receiver) > traffic->queued_bytes_max)
             traffic->queued_bytes_max = coil_receiver_queued(traffic->receiver);
@@ -146,7 +148,8 @@ async(int, trickles, (int) fd, (Traffic *) traffic, (coil_duration) pause)
         my->size_bytes = traffic->next_piece();
         attempt(my->count, coil_write(fd, traffic->piece.data(), my->size_bytes));
         traffic->sent_bytes += static_cast<size_t>(my->count);
-        await(coil_sleep(static_cast<coil_duration>(traffic->random.below(static_cast<uint64_t>(pause)))));
+        await(coil_sleep(
+                static_cast<coil_duration>(traffic->random.below(static_cast<uint64_t>(pause)))));
     }
     return 0;
 }
@@ -283,7 +286,8 @@ TEST_P(Streams, ANonReaderHoldsTheSenderBack)
     coil_slice_release(&slice);
     int64_t sent_bytes = 0;
     std::vector<char> much(64 * 1024);
-    for (int64_t count; (count = RUN(within(coil_ms(20), coil_write(in, much.data(), much.size())))) > 0;)
+    for (int64_t count;
+            (count = RUN(within(coil_ms(20), coil_write(in, much.data(), much.size())))) > 0;)
         sent_bytes += count;
     int64_t queued_bytes = coil_receiver_queued(receiver);
     EXPECT_LE(queued_bytes, COIL_RECEIVER_LIMIT_BYTES + 2 * 64 * 1024);
@@ -372,10 +376,10 @@ TEST_P(Streams, CloseOfOneThatNobodyHasReadFromClosesToo)
     EXPECT_EQ(1u, coil_loop_pending(loop));
 }
 
-INSTANTIATE_TEST_SUITE_P(Receiver, Streams, testing::Combine(testing::ValuesIn(kinds), testing::Bool()),
-        [](const auto &one) {
+INSTANTIATE_TEST_SUITE_P(Receiver, Streams,
+        testing::Combine(testing::ValuesIn(kinds), testing::Bool()), [](const auto &one) {
             return std::string(std::get<0>(one.param).name) +
-                    (std::get<1>(one.param) ? "_direct" : "");
+                   (std::get<1>(one.param) ? "_direct" : "");
         });
 
 /* ----------------------------------------------------------------------------- the peer -- */
@@ -534,7 +538,8 @@ TEST_F(Receiver, RecordsThatDoNotFitIntoTheRestOfABufferAreNotLost)
         put(odd.in, "odd");
         EXPECT_EQ("odd", next(filler));
         raise(SIGUSR1);
-        ASSERT_EQ(static_cast<int>(sizeof(struct signalfd_siginfo)), RUN(takes(receiver, &slice))) << i;
+        ASSERT_EQ(static_cast<int>(sizeof(struct signalfd_siginfo)), RUN(takes(receiver, &slice)))
+                << i;
         coil_slice_release(&slice);
     }
     coil_receiver_close(receiver);
@@ -566,7 +571,8 @@ TEST_F(Receiver, GoesOnWithPrivateBuffersWhenThePoolIsPinnedAndReturnsToIt)
         total_bytes += slice.size_bytes;
         private_count += from_pool(slice) ? 0 : 1;
         EXPECT_EQ(slice.bytes + slice.size_bytes,
-                std::find_if(slice.bytes, slice.bytes + slice.size_bytes, [](char c) { return c != 'p'; }));
+                std::find_if(slice.bytes, slice.bytes + slice.size_bytes,
+                        [](char c) { return c != 'p'; }));
     }
     EXPECT_EQ(each_bytes * static_cast<int64_t>(count), total_bytes);
     EXPECT_LT(0, private_count) << "the pool is smaller than that";
@@ -633,7 +639,9 @@ TEST_F(Receiver, AGreedyConnectionDoesNotStarveTheOthers)
     coil_slice slice = {};
     int64_t result = 0;
     START(result, takes(receiver, &slice));
-    later(coil_ms(1), [&] { received_bytes_then = slice.size_bytes > 0 ? traffic.received_bytes : UINT64_MAX; });
+    later(coil_ms(1), [&] {
+        received_bytes_then = slice.size_bytes > 0 ? traffic.received_bytes : UINT64_MAX;
+    });
     run();
     EXPECT_EQ(6, result);
     EXPECT_GT(traffic.total_bytes, received_bytes_then);

@@ -208,7 +208,8 @@ TEST_F(Ring, SaysThatTheKernelIsTooOld)
 {
     kernel_double.refused_setup_flags = IORING_SETUP_DEFER_TASKRUN;
     EXPECT_EQ(-EINVAL, create());
-    EXPECT_STREQ("cannot set up io_uring: this kernel is too old; Linux 6.1 or newer is needed (EINVAL)",
+    EXPECT_STREQ(
+            "cannot set up io_uring: this kernel is too old; Linux 6.1 or newer is needed (EINVAL)",
             reason);
 }
 
@@ -234,8 +235,9 @@ TEST_F(Ring, SaysThatMemoryIsTooShort)
 {
     kernel_double.setup_error = -ENOMEM;
     EXPECT_EQ(-ENOMEM, create());
-    EXPECT_STREQ("cannot set up io_uring: not enough lockable memory; raise RLIMIT_MEMLOCK (ulimit -l) "
-                 "(ENOMEM)",
+    EXPECT_STREQ(
+            "cannot set up io_uring: not enough lockable memory; raise RLIMIT_MEMLOCK (ulimit -l) "
+            "(ENOMEM)",
             reason);
 }
 
@@ -424,7 +426,7 @@ bool forbid_io_uring(int error)
     };
     struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 async(int, answers_42)
@@ -445,11 +447,14 @@ TEST_F(Ring, SaysInOneLineThatASeccompProfileForbidsIt)
         int error;
         const char *line;
     } const cases[] = {
-            {EPERM, "coil: cannot set up io_uring: forbidden, by a seccomp profile (containers) or a "
+            {EPERM, "coil: cannot set up io_uring: forbidden, by a seccomp profile (containers) or "
+                    "a "
                     "security module (EPERM)\n"},
-            {EACCES, "coil: cannot set up io_uring: forbidden, by a seccomp profile (containers) or a "
+            {EACCES, "coil: cannot set up io_uring: forbidden, by a seccomp profile (containers) "
+                     "or a "
                      "security module (EACCES)\n"},
-            {ENOSYS, "coil: cannot set up io_uring: this kernel has no io_uring, or a seccomp profile "
+            {ENOSYS, "coil: cannot set up io_uring: this kernel has no io_uring, or a seccomp "
+                     "profile "
                      "(containers) hides it (ENOSYS)\n"},
             {EMFILE, "coil: cannot set up io_uring: Too many open files (EMFILE)\n"},
     };
@@ -493,7 +498,8 @@ TEST_F(Ring, WorksForAnOrdinaryUserWithLittleLockableMemory)
         std::string text = in_child(
                 [limit_kib] {
                     struct rlimit limit = {limit_kib * 1024, limit_kib * 1024};
-                    if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0)
+                    if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 ||
+                            setresuid(NOBODY, NOBODY, NOBODY) < 0)
                         return 99;
                     coil_loop *loop = coil_run_begin();
                     if (loop == nullptr)
@@ -523,7 +529,8 @@ TEST_F(Ring, SaysThatAnOrdinaryUserHasNoLockableMemory)
             },
             &code);
     EXPECT_EQ(7, code);
-    EXPECT_EQ("coil: cannot set up io_uring: not enough lockable memory; raise RLIMIT_MEMLOCK (ulimit -l) "
+    EXPECT_EQ("coil: cannot set up io_uring: not enough lockable memory; raise RLIMIT_MEMLOCK "
+              "(ulimit -l) "
               "(ENOMEM)\n",
             text);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stage of the proactor tests: a loop on the real kernel, descriptors that close themselves, and
- * RUN(call), which runs one awaitable as a task of its own. An operation of coil/io.h is an awaitable
- * like any other, so most tests need no coroutine.
+ * The stage of the proactor tests: a loop on the real kernel, descriptors that close themselves,
+ * and RUN(call), which runs one awaitable as a task of its own. An operation of coil/io.h is an
+ * awaitable like any other, so most tests need no coroutine.
  */
 #ifndef STAGE_H
 #define STAGE_H
@@ -45,13 +45,9 @@ extern "C" {
 class Fd
 {
 public:
-    explicit Fd(int number = -1) : number(number)
-    {
-    }
+    explicit Fd(int number = -1) : number(number) {}
 
-    Fd(Fd &&other) noexcept : number(other.release())
-    {
-    }
+    Fd(Fd &&other) noexcept : number(other.release()) {}
 
     Fd &operator=(Fd &&other) noexcept
     {
@@ -293,28 +289,27 @@ protected:
 };
 
 /* Inside a test: run the call as a task to its end, and the loop until all are. Its result. */
-#define RUN(...)                                                          \
-    __extension__({                                                       \
-        int64_t run_result = INT64_MIN;                                   \
+#define RUN(...)                                                           \
+    __extension__({                                                        \
+        int64_t run_result = INT64_MIN;                                    \
         coil_spawn_result(coil_loop_root(loop), &run_result, __VA_ARGS__); \
-        run();                                                            \
-        run_result;                                                       \
+        run();                                                             \
+        run_result;                                                        \
     })
 
 /*
  * The same with a deadline that passes after the operation was submitted, and before its completion
  * is looked at: what completes at once delivers its success all the same.
  */
-#define RUN_TOO_LATE(...)                                               \
-    __extension__({                                                     \
-        int64_t late_result = INT64_MIN;                                \
+#define RUN_TOO_LATE(...)                                                   \
+    __extension__({                                                         \
+        int64_t late_result = INT64_MIN;                                    \
         later(0, [&] { START(late_result, coil_within(0, __VA_ARGS__)); }); \
-        run();                                                          \
-        late_result;                                                    \
+        run();                                                              \
+        late_result;                                                        \
     })
 
 /* Start the call as a task; its result will be in `result`. */
 #define START(result, ...) coil_spawn_result(coil_loop_root(loop), &(result), __VA_ARGS__)
-
 
 #endif

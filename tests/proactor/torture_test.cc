@@ -12,7 +12,7 @@
 namespace
 {
 
-/* While one exists, allocations succeed: tasks that do not start are the business of other tests. */
+/* While one exists, allocations succeed: tasks that do not start are for other tests. */
 struct Unharmed {
     int64_t failing_allocation = std::exchange(kernel_double.failing_allocation, 0);
 
@@ -150,7 +150,8 @@ TEST_F(Torture, OfAQueueThatGrowsLosesNothingInTheMiddle)
         Ends ends[2] = {make_unix(), make_unix()};
         coil_receiver *receivers[2] = {};
         for (int i = 0; i < 2; i++)
-            (void)coil_receiver_create(loop, ends[i].out.release(), COIL_RECEIVE_SOCKET, &receivers[i]);
+            (void)coil_receiver_create(
+                    loop, ends[i].out.release(), COIL_RECEIVE_SOCKET, &receivers[i]);
         int64_t results[2] = {};
         int64_t got_bytes[2] = {};
         int64_t sent = 0;

@@ -285,8 +285,11 @@ TEST_F(Spawn, TheChildHasAPidfdThatTellsItsEnd)
     EXPECT_EQ("signal 15", reap_soon(&child));
 }
 
-TEST_F(Spawn, ErrnoIsLeftAlone)
+TEST_F(Spawn, ErrnoAndTheSignalMaskAreLeftAlone)
 {
+    uint64_t before = 0;
+    uint64_t after = 1;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, &before, sizeof(before));
     Strings arguments = {"helper", "exit", "0"};
     errno = EXDEV;
     EXPECT_EQ("exit 0", run(plan_for(arguments)).end);
@@ -297,6 +300,8 @@ TEST_F(Spawn, ErrnoIsLeftAlone)
     plan.program = "/nowhere";
     EXPECT_EQ(-ENOENT, coil_child_spawn(&plan, &child, nullptr));
     EXPECT_EQ(EXDEV, errno);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, nullptr, &after, sizeof(after));
+    EXPECT_EQ(before, after);
 }
 
 TEST_F(Spawn, ArgumentsArriveUnchanged)
@@ -933,7 +938,7 @@ int orphan_by_kill(int death_signal, pid_t *out_pid)
 TEST_F(Spawn, AChildDiesWithItsKilledParent)
 {
     ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
-    coil_child orphan = {-1, -1, -1, -1, -1};
+    coil_child orphan = {-1, -1, -1, -1, -1, {}};
     orphan.pidfd = orphan_by_kill(0, &orphan.pid);
     EXPECT_EQ("signal 9", reap_soon(&orphan));
 
@@ -945,7 +950,7 @@ TEST_F(Spawn, AChildDiesWithItsKilledParent)
 TEST_F(Spawn, AChildOutlivesItsKilledParentIfTold)
 {
     ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
-    coil_child orphan = {-1, -1, -1, -1, -1};
+    coil_child orphan = {-1, -1, -1, -1, -1, {}};
     orphan.pidfd = orphan_by_kill(COIL_SPAWN_OUTLIVE, &orphan.pid);
     EXPECT_FALSE(ended_within(orphan.pidfd, 100));
     kill(orphan.pid, SIGINT);
@@ -989,7 +994,7 @@ std::string lose_the_parent_before_prctl(int death_signal)
             job.env = environ;
             job.death_signal = death_signal;
             job.parent_pid = parent;
-            _exit(coil_spawn_child_main(&job));
+            coil_spawn_child_main(&job.child); /* Does not return. */
         }
         _exit(write(tell[1], &late, sizeof(late)) != sizeof(late));
     }
@@ -997,7 +1002,7 @@ std::string lose_the_parent_before_prctl(int death_signal)
     close(tell[0]);
     close(tell[1]);
     waitpid(middle, nullptr, 0);
-    coil_child late = {late_pid, -1, -1, -1, -1};
+    coil_child late = {late_pid, -1, -1, -1, -1, {}};
     return reap(&late);
 }
 

@@ -28,7 +28,7 @@ static void note(spectator *who)
         who->order->push_back(who->number);
 }
 
-async (int, watch, (spectator *) who)
+async(int, watch, (spectator *) who)
 {
     vars();
 
@@ -39,22 +39,22 @@ async (int, watch, (spectator *) who)
     return 0;
 }
 
-async (int, watch_for, (spectator *) who, (coil_duration) limit)
+async(int, watch_for, (spectator *) who, (coil_duration) limit)
 {
     vars();
 
-    ignore(within(limit, coil_event_wait(who->event)));
+    await(within(limit, coil_event_wait(who->event)));
     note(who);
     await(coil_yield());
     who->went_on = true;
     return coil_event_is_set(who->event) ? 0 : -ETIME;
 }
 
-async (int, watch_shielded, (spectator *) who)
+async(int, watch_shielded, (spectator *) who)
 {
     vars();
 
-    ignore(shield(coil_event_wait(who->event)));
+    await(shield(coil_event_wait(who->event)));
     note(who);
     await(coil_yield());
     who->went_on = true;
@@ -62,7 +62,7 @@ async (int, watch_shielded, (spectator *) who)
 }
 
 /* Waits while it is being cancelled. */
-async (int, watch_on_leaving, (spectator *) who)
+async(int, watch_on_leaving, (spectator *) who)
 {
     vars();
 
@@ -71,7 +71,7 @@ async (int, watch_on_leaving, (spectator *) who)
     return 0;
 }
 
-async (void, set_then_cancel, (coil_event *) event, (coil_task *) victim)
+async(void, set_then_cancel, (coil_event *) event, (coil_task *) victim)
 {
     vars();
 
@@ -81,7 +81,7 @@ async (void, set_then_cancel, (coil_event *) event, (coil_task *) victim)
     coil_task_cancel(victim);
 }
 
-async (void, cancel_then_set, (coil_event *) event, (coil_task *) victim)
+async(void, cancel_then_set, (coil_event *) event, (coil_task *) victim)
 {
     vars();
 

@@ -23,8 +23,8 @@ struct visitor {
     room *where;
     int number;
     coil_duration stay;
-    int lock_rc;  /* 1: the lock call has not come back. */
-    bool stayed;  /* The await inside came back. */
+    int lock_rc; /* 1: the lock call has not come back. */
+    bool stayed; /* The await inside came back. */
 };
 
 } // namespace
@@ -43,7 +43,7 @@ static void leave(visitor *who)
     coil_mutex_unlock(&who->where->mutex);
 }
 
-async (int, visit, (visitor *) who)
+async(int, visit, (visitor *) who)
 {
     vars();
 
@@ -57,7 +57,7 @@ async (int, visit, (visitor *) who)
     return 0;
 }
 
-async (int, visit_within, (visitor *) who, (coil_duration) limit)
+async(int, visit_within, (visitor *) who, (coil_duration) limit)
 {
     vars();
 
@@ -71,7 +71,7 @@ async (int, visit_within, (visitor *) who, (coil_duration) limit)
     return 0;
 }
 
-async (int, visit_twice, (visitor *) who)
+async(int, visit_twice, (visitor *) who)
 {
     vars();
 
@@ -81,7 +81,7 @@ async (int, visit_twice, (visitor *) who)
 }
 
 /* The whole visit has a limit: it is unwound wherever it is. */
-async (int, short_visit, (visitor *) who, (coil_duration) limit)
+async(int, short_visit, (visitor *) who, (coil_duration) limit)
 {
     vars();
 
@@ -90,7 +90,7 @@ async (int, short_visit, (visitor *) who, (coil_duration) limit)
 }
 
 /* Takes the lock while it is being cancelled. */
-async (int, tidy_up_in, (visitor *) who)
+async(int, tidy_up_in, (visitor *) who)
 {
     vars();
 
@@ -99,7 +99,7 @@ async (int, tidy_up_in, (visitor *) who)
     return 0;
 }
 
-async (int, visit_after, (visitor *) who, (int) depth)
+async(int, visit_after, (visitor *) who, (int) depth)
 {
     vars(char padding[300]; int rc;);
 
@@ -111,7 +111,7 @@ async (int, visit_after, (visitor *) who, (int) depth)
 }
 
 /* Let the others line up, then hand over and cancel in one turn. */
-async (void, hand_over_then_cancel, (room *) where, (coil_task **) victim)
+async(void, hand_over_then_cancel, (room *) where, (coil_task **) victim)
 {
     vars();
 
@@ -122,7 +122,7 @@ async (void, hand_over_then_cancel, (room *) where, (coil_task **) victim)
     coil_task_cancel(*victim);
 }
 
-async (void, cancel_then_hand_over, (room *) where, (coil_task **) victim)
+async(void, cancel_then_hand_over, (room *) where, (coil_task **) victim)
 {
     vars();
 
@@ -140,12 +140,12 @@ coil_leaf_fn(stay_until, stay_step, NULL);
 
 static coil_turn stay_step(coil_task *task, coil_frame *leaf)
 {
-    return *coil_arguments(stay_until, leaf)->condition ? coil_leave(task, leaf) :
-                                                          coil_leaf_suspend(leaf);
+    return *coil_arguments(stay_until, leaf)->condition ? coil_leave(task, leaf)
+                                                        : coil_leaf_suspend(leaf);
 }
 
 /* Has the lock until it is woken and `*may_leave`. */
-async (void, hold, (room *) where, (bool *) may_leave)
+async(void, hold, (room *) where, (bool *) may_leave)
 {
     vars();
 
@@ -154,7 +154,7 @@ async (void, hold, (room *) where, (bool *) may_leave)
     coil_mutex_unlock(&where->mutex);
 }
 
-async (int, crowd, (std::deque<visitor> *) all)
+async(int, crowd, (std::deque<visitor> *) all)
 {
     vars(coil_group group; size_t i;);
 
@@ -165,14 +165,14 @@ async (int, crowd, (std::deque<visitor> *) all)
     return 0;
 }
 
-async (void, unlock_what_is_not_ours, (coil_mutex *) mutex)
+async(void, unlock_what_is_not_ours, (coil_mutex *) mutex)
 {
     vars();
 
     coil_mutex_unlock(mutex);
 }
 
-async (void, lock_twice, (coil_mutex *) mutex)
+async(void, lock_twice, (coil_mutex *) mutex)
 {
     vars();
 
@@ -181,7 +181,7 @@ async (void, lock_twice, (coil_mutex *) mutex)
     ignore(coil_mutex_lock(mutex));
 }
 
-async (void, try_twice, (coil_mutex *) mutex, (int *) out_first, (int *) out_second)
+async(void, try_twice, (coil_mutex *) mutex, (int *) out_first, (int *) out_second)
 {
     vars();
 
@@ -190,7 +190,7 @@ async (void, try_twice, (coil_mutex *) mutex, (int *) out_first, (int *) out_sec
     coil_mutex_unlock(mutex);
 }
 
-async (void, hand_over_then_try, (coil_mutex *) mutex, (int *) out_rc)
+async(void, hand_over_then_try, (coil_mutex *) mutex, (int *) out_rc)
 {
     vars();
 

@@ -12,10 +12,10 @@
 namespace
 {
 
-/* Odd in size, so that a wrong offset shows. */
+/* Not a power of two in size, so that a wrong offset shows. */
 struct parcel {
     int number;
-    char bytes[9];
+    char bytes[13];
 };
 
 using parcel_queue = coil_queue_of(parcel);
@@ -34,7 +34,7 @@ struct courier {
 static parcel parcel_of(int number)
 {
     parcel made = {number, {}};
-    snprintf(made.bytes, sizeof(made.bytes), "%d", number);
+    snprintf(made.bytes, sizeof(made.bytes), "%d", number % 1000000);
     return made;
 }
 
@@ -44,7 +44,7 @@ static void note(courier *who)
     who->order->push_back(who->item.number);
 }
 
-async (int, put, (courier *) who)
+async(int, put, (courier *) who)
 {
     vars();
 
@@ -57,7 +57,7 @@ async (int, put, (courier *) who)
     return 0;
 }
 
-async (int, get, (courier *) who)
+async(int, get, (courier *) who)
 {
     vars();
 
@@ -70,7 +70,7 @@ async (int, get, (courier *) who)
     return 0;
 }
 
-async (int, put_numbers, (parcel_queue *) queue, (int) first, (int) count)
+async(int, put_numbers, (parcel_queue *) queue, (int) first, (int) count)
 {
     vars(int i; parcel item;);
 
@@ -82,7 +82,7 @@ async (int, put_numbers, (parcel_queue *) queue, (int) first, (int) count)
 }
 
 /* Until the queue ends. */
-async (int, get_numbers, (parcel_queue *) queue, (numbers *) out_numbers)
+async(int, get_numbers, (parcel_queue *) queue, (numbers *) out_numbers)
 {
     vars(int rc; parcel item;);
 
@@ -94,7 +94,7 @@ async (int, get_numbers, (parcel_queue *) queue, (numbers *) out_numbers)
     }
 }
 
-async (int, get_all_together, (std::deque<courier> *) all)
+async(int, get_all_together, (std::deque<courier> *) all)
 {
     vars(coil_group group; size_t i;);
 

@@ -43,7 +43,7 @@ static void end_use(client *who)
     coil_semaphore_release(&who->where->permits, 1);
 }
 
-async (int, use, (client *) who, (coil_duration) limit)
+async(int, use, (client *) who, (coil_duration) limit)
 {
     vars();
 
@@ -58,7 +58,7 @@ async (int, use, (client *) who, (coil_duration) limit)
 }
 
 /* Takes a permit for ever. */
-async (int, consume, (client *) who)
+async(int, consume, (client *) who)
 {
     vars();
 
@@ -67,7 +67,7 @@ async (int, consume, (client *) who)
     return 0;
 }
 
-async (int, crowd, (std::deque<client> *) all)
+async(int, crowd, (std::deque<client> *) all)
 {
     vars(coil_group group; size_t i;);
 

@@ -2,18 +2,28 @@
 /*
  * world.h - a scheduler without a loop, driven by hand in virtual time.
  *
- * Time stands still while tasks run and jumps to the next deadline when none is ready. At the end of
- * a test every task must have ended.
+ * Time stands still while tasks run and jumps to the next deadline when none is ready. At the end
+ * of a test every task must have ended; if not, the tree of those that are left is printed.
  */
 #ifndef COIL_TESTS_SYNC_WORLD_H
 #define COIL_TESTS_SYNC_WORLD_H
 
 #include <coil/sched.h>
+#include <coil/trace.h>
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <vector>
+
+/* How many wait. */
+inline size_t length(const coil_list &list)
+{
+    size_t count = 0;
+    for (const coil_list *link = list.next; link != &list; link = link->next)
+        count++;
+    return count;
+}
 
 class World : public testing::Test
 {
@@ -30,6 +40,8 @@ protected:
         EXPECT_EQ(0u, sched.live_count) << "tasks that nobody will ever wake";
         if (sched.live_count == 0)
             coil_sched_fini(&sched);
+        else
+            coil_trace_group(&sched.root, stdout);
     }
 
     /* Run until every task waits or has ended. */
@@ -60,14 +72,6 @@ protected:
             coil_sched_advance(&sched, coil_sched_next(&sched));
             settle();
         }
-    }
-
-    static size_t length(const coil_list &list)
-    {
-        size_t count = 0;
-        for (const coil_list *link = list.next; link != &list; link = link->next)
-            count++;
-        return count;
     }
 
     coil_sched sched;

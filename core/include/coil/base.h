@@ -7,7 +7,7 @@
 
 #define COIL_API __attribute__((visibility("default")))
 #define COIL_MUST_USE __attribute__((warn_unused_result))
-#define COIL_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define COIL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
 
 #define coil_likely(condition) __builtin_expect(!!(condition), 1)
 #define coil_unlikely(condition) __builtin_expect(!!(condition), 0)

@@ -2,9 +2,9 @@
 /*
  * coil/coro.h - the language: stackless coroutines with typed parameters and results.
  *
- *     coil_async (int, greet, (int) fd, (const char *) name)    a coroutine; its parameters are const
+ *     coil_async (int, greet, (int) fd, (const char *) name)    a coroutine; parameters are const
  *     {
- *         coil_vars (char line[64]; int size_bytes);            what lives across awaits, as my->line
+ *         coil_vars (char line[64]; int size_bytes);            lives across awaits: my->line
  *
  *         my->size_bytes = snprintf(my->line, sizeof(my->line), "hello %s\n", name);
  *         coil_attempt (write_all(fd, my->line, my->size_bytes));
@@ -15,36 +15,36 @@
  *     coil_async (T, name, (type) parameter, ...)   define a coroutine that this file alone uses
  *     coil_declare (T, name, ...);                  declare one in a header,
  *     coil_define (T, name, ...)                    define it in one source file
- *     coil_vars (declarations);                     first statement of every body; zeroed at the start
+ *     coil_vars (declarations);                     first statement of every body; zeroed
  *     coil_await (call);  coil_await (to, call);    wait for the call; store its result in `to`
- *     coil_attempt (call);  coil_attempt (to, call);   the same; a negative result returns from here
- *     coil_ignore (call);                           wait for the call and drop its result, on purpose
- *     coil_defer (statements);                      run when this coroutine leaves, however it leaves;
+ *     coil_attempt (call);  coil_attempt (to, call);   and a negative result returns from here
+ *     coil_ignore (call);                           wait for the call; drop its result, on purpose
+ *     coil_defer (statements);                      run when this coroutine leaves, whatever for;
  *                                                   youngest first; they may await; they are masked
  *     coil_within (duration, call)                  the call, cancelled after `duration`: -ETIME
  *     coil_until (time, call)                       the call, cancelled at `time`: -ETIME
- *     coil_shield (call)                            the call, hidden from cancellations from outside
+ *     coil_shield (call)                            the call, hidden from outer cancellations
  *     coil_self                                     the running task
  *
  * coil/sugar.h has the same words without the prefix.
  *
  * The rules
  *   1. Await is a statement. It cannot stand in a condition, an argument or an initialiser.
- *   2. No local variable survives an await: what must, goes into coil_vars(). Strict builds (without
- *      optimisation, or with COIL_STRICT) re-enter the body at every await, so that both compilers
- *      report scalars that are used after one, and abort when an argument points at a local.
+ *   2. No local variable survives an await: what must, goes into coil_vars(). Strict builds
+ *      (without optimisation, or with COIL_STRICT) re-enter the body at every await, so that both
+ *      compilers report scalars that are used after one, and abort when an argument points at a
+ *      local.
  *   3. A call that is neither awaited nor spawned is a compile-time warning; an await that drops a
  *      result is an error (attempt, a destination, or ignore).
  *   4. At most 8 parameters. Under C++ all variables and parameters must be trivial types.
- *   5. Two defers cannot stand on one source line.
- *   6. A result that is a struct and can fail begins with an int64_t whose negative values are errors;
- *      attempt looks there, and a deadline stores -ETIME there. A pointer that can fail is an error
- *      pointer (coil/error.h) then.
+ *   5. A result that is a struct and can fail begins with an int64_t whose negative values are
+ *      errors; attempt looks there, and a deadline stores -ETIME there. A pointer that can fail is
+ *      an error pointer (coil/error.h) then.
  *
- * How it works: greet(fd, name) is an inline function that returns a cold coroutine by value. Awaiting
- * it pushes a frame on the task's frame stack and calls greet__step() directly; if it is done, the
- * body just goes on, else it returns, and the task is resumed later at its innermost frame by a jump
- * to the label that the frame's `at` points to. No allocation, whatever the depth.
+ * How it works: greet(fd, name) is an inline function that returns a cold coroutine by value.
+ * Awaiting it pushes a frame on the task's frame stack and calls greet__step() directly; if it is
+ * done, the body just goes on, else it returns, and the task is resumed later at its innermost
+ * frame by a jump to the label that the frame's `at` points to. No allocation, whatever the depth.
  */
 #ifndef COIL_CORO_H
 #define COIL_CORO_H
@@ -93,7 +93,7 @@
 #define COIL_SWALLOW_(...)
 #define COIL_P_FIELD_(p) COIL_TYPE_ p;
 #define COIL_P_PARAM_(p) COIL_TYPE_ p
-#define COIL_P_KEEP_(p)                       \
+#define COIL_P_KEEP_(p)                            \
     co__c.co__a.COIL_SWALLOW_ p = COIL_SWALLOW_ p; \
     COIL_NOT_LOCAL_(COIL_SWALLOW_ p)
 /* (A struct without members has another size in C++ than in C.) */
@@ -119,7 +119,8 @@
 #ifdef __cplusplus
 #define COIL_CLASS_(value) __builtin_classify_type(value)
 #else
-#define COIL_CLASS_(value) __builtin_classify_type(_Generic((value), float: 0.0, default: (value)))
+#define COIL_CLASS_(value) \
+    __builtin_classify_type(_Generic((value), float : 0.0, default : (value)))
 #endif
 #define COIL_IS_INTEGER_(value) (COIL_CLASS_(value) >= 1 && COIL_CLASS_(value) <= 4)
 #define COIL_IS_POINTER_(value) (COIL_CLASS_(value) == 5)
@@ -158,24 +159,20 @@ static inline void coil_not_local(T *p, const char *argument, const char *corout
 {
     coil_not_local((const void *)p, argument, coroutine);
 }
-template <class T>
-static inline void coil_not_local(const T &, const char *, const char *)
-{
-}
+template <class T> static inline void coil_not_local(const T &, const char *, const char *) {}
 #define COIL_NOT_LOCAL2_(v) coil_not_local(v, #v, __func__);
 #else
-#define COIL_NOT_LOCAL2_(v)                                                                       \
-    coil_not_local(                                                                               \
-            __builtin_choose_expr(COIL_IS_POINTER_(v), (v), (void *)0), #v, __func__);
+#define COIL_NOT_LOCAL2_(v) \
+    coil_not_local(__builtin_choose_expr(COIL_IS_POINTER_(v), (v), (void *)0), #v, __func__);
 #endif
 /*
  * An await always returns and the body is entered again, even if the callee is already done: the
  * compilers see that no local survives, and every test takes every resume path.
  */
-#define COIL_READY_              \
-    {                            \
-        co__t->again = true;     \
-        return COIL_SUSPENDED_;  \
+#define COIL_READY_             \
+    {                           \
+        co__t->again = true;    \
+        return COIL_SUSPENDED_; \
     }
 #define COIL_AGAIN_(t) ((t)->again && ((t)->again = false, true))
 #else
@@ -186,27 +183,22 @@ static inline void coil_not_local(const T &, const char *, const char *)
 
 /* What a suspended body returns: nobody looks at it. */
 #ifdef __cplusplus
-static inline void coil_suspended(coil_nil &)
-{
-}
-template <class T>
-static inline T coil_suspended(T &result)
+static inline void coil_suspended(coil_nil &) {}
+template <class T> static inline T coil_suspended(T &result)
 {
     return result;
 }
-template <class T>
-struct coil_result_is_nil {
+template <class T> struct coil_result_is_nil {
     static const bool value = false;
 };
-template <>
-struct coil_result_is_nil<coil_nil> {
+template <> struct coil_result_is_nil<coil_nil> {
     static const bool value = true;
 };
 #define COIL_SUSPENDED_ coil_suspended(co__f->co__ret)
 #define COIL_IS_NIL_(type) (coil_result_is_nil<type>::value)
 #else
-#define COIL_SUSPENDED_                                                                            \
-    __builtin_choose_expr(__builtin_types_compatible_p(__typeof__(co__f->co__ret), coil_nil),      \
+#define COIL_SUSPENDED_                                                                       \
+    __builtin_choose_expr(__builtin_types_compatible_p(__typeof__(co__f->co__ret), coil_nil), \
             (void)0, co__f->co__ret)
 #define COIL_IS_NIL_(type) __builtin_types_compatible_p(type, coil_nil)
 #endif
@@ -214,61 +206,62 @@ struct coil_result_is_nil<coil_nil> {
 /* ----------------------------------------------------------------------- declare and define -- */
 
 /*
- * name__args: the arguments. name__frame: what lies on the frame stack. name__cold: the cold coroutine.
- * name: the function that makes one. (Not the same name for both: C++ would call that shadowing.)
+ * name__args: the arguments. name__frame: what lies on the frame stack. name__cold: the cold
+ * coroutine. name: the function that makes one. (Not the same name for both: C++ would call that
+ * shadowing.)
  */
-#define COIL_DECLARE_(link, T, name, ...)                                                          \
-    struct name##__args {                                                                          \
-        COIL_FIELDS_(__VA_ARGS__)                                                                  \
-    };                                                                                             \
-    struct name##__frame {                                                                         \
-        coil_frame co__h;                                                                          \
-        COIL_RESULT_TYPE(T) co__ret;                                                               \
-        struct name##__args co__a;                                                                 \
-    };                                                                                             \
-    struct name##__cold {                                                                             \
-        coil_cold co__c;                                                                           \
-        struct name##__args co__a;                                                                 \
-        struct name##__frame co__f[0];                                                             \
-    };                                                                                             \
-    link(extern, const coil_fn name##__fn;) static inline                                          \
-            __attribute__((warn_unused_result, always_inline, unused)) struct name##__cold         \
-            name(COIL_LIST(COIL_P_PARAM_, ##__VA_ARGS__))                                          \
-    {                                                                                              \
-        struct name##__cold co__c;                                                                 \
-        co__c.co__c.fn = &name##__fn;                                                              \
-        co__c.co__c.adapt = 0;                                                                     \
-        COIL_KEEP_(__VA_ARGS__)                                                                    \
-        return co__c;                                                                              \
+#define COIL_DECLARE_(link, T, name, ...)                                                  \
+    struct name##__args {                                                                  \
+        COIL_FIELDS_(__VA_ARGS__)                                                          \
+    };                                                                                     \
+    struct name##__frame {                                                                 \
+        coil_frame co__h;                                                                  \
+        COIL_RESULT_TYPE(T) co__ret;                                                       \
+        struct name##__args co__a;                                                         \
+    };                                                                                     \
+    struct name##__cold {                                                                  \
+        coil_cold co__c;                                                                   \
+        struct name##__args co__a;                                                         \
+        struct name##__frame co__f[0];                                                     \
+    };                                                                                     \
+    link(extern, const coil_fn name##__fn;) static inline                                  \
+            __attribute__((warn_unused_result, always_inline, unused)) struct name##__cold \
+            name(COIL_LIST(COIL_P_PARAM_, ##__VA_ARGS__))                                  \
+    {                                                                                      \
+        struct name##__cold co__c;                                                         \
+        co__c.co__c.fn = &name##__fn;                                                      \
+        co__c.co__c.adapt = 0;                                                             \
+        COIL_KEEP_(__VA_ARGS__)                                                            \
+        return co__c;                                                                      \
     }
 
-#define COIL_RUN_0(name, ...)                                                                      \
-    {                                                                                              \
-        __typeof__(co__f->co__ret) co__v;                                                          \
-        do                                                                                         \
-            co__v = name##__body(co__t, co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__));              \
-        while (COIL_AGAIN_(co__t));                                                                \
-        if (co__t->top != co__h)                                                                   \
-            return COIL_WAIT;                                                                      \
-        if (co__h->defers == NULL || !(co__h->flags & COIL_FRAME_EXITING))                         \
-            co__f->co__ret = co__v;                                                                \
+#define COIL_RUN_0(name, ...)                                                         \
+    {                                                                                 \
+        __typeof__(co__f->co__ret) co__v;                                             \
+        do                                                                            \
+            co__v = name##__body(co__t, co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__)); \
+        while (COIL_AGAIN_(co__t));                                                   \
+        if (co__t->top != co__h)                                                      \
+            return COIL_WAIT;                                                         \
+        if (co__h->defers == NULL || !(co__h->flags & COIL_FRAME_EXITING))            \
+            co__f->co__ret = co__v;                                                   \
     }
-#define COIL_RUN_1(name, ...)                                                                      \
-    {                                                                                              \
-        do                                                                                         \
-            name##__body(co__t, co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__));                      \
-        while (COIL_AGAIN_(co__t));                                                                \
-        if (co__t->top != co__h)                                                                   \
-            return COIL_WAIT;                                                                      \
+#define COIL_RUN_1(name, ...)                                                 \
+    {                                                                         \
+        do                                                                    \
+            name##__body(co__t, co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__)); \
+        while (COIL_AGAIN_(co__t));                                           \
+        if (co__t->top != co__h)                                              \
+            return COIL_WAIT;                                                 \
     }
 
-#define COIL_FN_(name, step, cancel, stack)                                                        \
-    {                                                                                              \
-        step, cancel, #name, __FILE__, stack, (uint16_t)sizeof(struct name##__frame),              \
-                (uint16_t)offsetof(struct name##__frame, co__ret),                                 \
-                (uint16_t)sizeof(((struct name##__frame *)0)->co__ret),                            \
-                (uint16_t)offsetof(struct name##__frame, co__a),                                   \
-                COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret)                              \
+#define COIL_FN_(name, step, cancel, stack)                                           \
+    {                                                                                 \
+        step, cancel, #name, __FILE__, stack, (uint16_t)sizeof(struct name##__frame), \
+                (uint16_t)offsetof(struct name##__frame, co__ret),                    \
+                (uint16_t)sizeof(((struct name##__frame *)0)->co__ret),               \
+                (uint16_t)offsetof(struct name##__frame, co__a),                      \
+                COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret)                 \
     }
 
 #define COIL_DEFINE_(link, T, name, ...)                                                           \
@@ -280,9 +273,9 @@ struct coil_result_is_nil<coil_nil> {
         COIL_CAT(COIL_RUN_, COIL_IS_VOID(T))(name, ##__VA_ARGS__) return coil_leave(co__t, co__h); \
     }                                                                                              \
     static uint32_t name##__stack = 512;                                                           \
-    link(, const coil_fn name##__fn = COIL_FN_(name, name##__step, NULL, &name##__stack);)         \
-    static T name##__body(                                                                         \
-            coil_task *co__t, struct name##__frame *co__f COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__))
+    link(, const coil_fn name##__fn = COIL_FN_(name, name##__step, NULL,                           \
+                   &name##__stack);) static T name##__body(coil_task *co__t,                       \
+            struct name##__frame *co__f COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__))
 
 #define COIL_EXTERN_(forward, ...) forward __VA_ARGS__
 #define COIL_EXPORT_(forward, ...) COIL_API forward __VA_ARGS__
@@ -297,19 +290,22 @@ struct coil_result_is_nil<coil_nil> {
 #define COIL_LOCAL_(forward, ...) static __VA_ARGS__
 #endif
 
-#define coil_async(T, name, ...)                        \
+#define coil_async(T, name, ...)                       \
     COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) \
     COIL_DEFINE_(COIL_LOCAL_, T, name, ##__VA_ARGS__)
-#define coil_declare(T, name, ...) COIL_DECLARE_(COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name##__cold
+#define coil_declare(T, name, ...) \
+    COIL_DECLARE_(COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name##__cold
 #define coil_define(T, name, ...) COIL_DEFINE_(COIL_PUBLIC_, T, name, ##__VA_ARGS__)
 
 /*
- * A leaf: declared with coil_declare() or, for one file, coil_leaf(); defined by its step and cancel
- * functions (coil/task.h) with coil_define_leaf() or coil_leaf_fn().
+ * A leaf: declared with coil_declare() or, for one file, coil_leaf(); defined by its step and
+ * cancel functions (coil/task.h) with coil_define_leaf() or coil_leaf_fn().
  */
-#define coil_leaf(T, name, ...) COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) struct name##__cold
-#define coil_leaf_fn(name, step, cancel) \
-    COIL_LOCAL_(, const coil_fn name##__fn = COIL_FN_(name, step, cancel, NULL);) struct name##__cold
+#define coil_leaf(T, name, ...) \
+    COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) struct name##__cold
+#define coil_leaf_fn(name, step, cancel)                                          \
+    COIL_LOCAL_(, const coil_fn name##__fn = COIL_FN_(name, step, cancel, NULL);) \
+    struct name##__cold
 #define coil_define_leaf(name, step, cancel) \
     const coil_fn name##__fn = COIL_FN_(name, step, cancel, NULL)
 #define coil_arguments(name, frame) (&((struct name##__frame *)(void *)(frame))->co__a)
@@ -317,44 +313,44 @@ struct coil_result_is_nil<coil_nil> {
 
 /* ------------------------------------------------------------------------------- the words -- */
 
-#define coil_vars(...)                                                                             \
-    enum { every_coroutine_starts_with_vars = 1 };                                                 \
-    struct co__vars {                                                                              \
-        __VA_ARGS__;                                                                               \
-    } *my = (struct co__vars *)coil_enter(co__t, &co__f->co__h,                                    \
-              sizeof(struct co__vars) * !coil_is_blank(#__VA_ARGS__));                             \
-    (void)my;                                                                                      \
-    /* A label whose address is taken: a body without any await is fine, too. */                   \
-    static void *const co__first __attribute__((unused)) = &&co__top;                              \
-    if (co__f->co__h.at)                                                                           \
-        goto *co__f->co__h.at->label;                                                              \
-    co__top:                                                                                       \
+#define coil_vars(...)                                                                     \
+    enum { every_coroutine_starts_with_vars = 1 };                                         \
+    struct co__vars {                                                                      \
+        __VA_ARGS__;                                                                       \
+    } *my = (struct co__vars *)coil_enter(                                                 \
+            co__t, &co__f->co__h, sizeof(struct co__vars) * !coil_is_blank(#__VA_ARGS__)); \
+    (void)my;                                                                              \
+    /* A label whose address is taken: a body without any await is fine, too. */           \
+    static void *const co__first __attribute__((unused)) = &&co__top;                      \
+    if (co__f->co__h.at)                                                                   \
+        goto * co__f->co__h.at->label;                                                     \
+    co__top:                                                                               \
     (void)0
 
 /* co__k: the frame of the cold coroutine c on t's stack, awaited by `caller`. */
-#define COIL_FRAME_(t, c, caller)                                                                  \
-    __typeof__((c).co__f[0]) *co__k =                                                              \
-            (__typeof__((c).co__f[0]) *)coil_push(t, sizeof((c).co__f[0]));                        \
-    coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                                       \
-    co__k->co__a = (c).co__a;                                                                      \
-    if ((c).co__c.adapt)                                                                           \
+#define COIL_FRAME_(t, c, caller)                                           \
+    __typeof__((c).co__f[0]) *co__k =                                       \
+            (__typeof__((c).co__f[0]) *)coil_push(t, sizeof((c).co__f[0])); \
+    coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                \
+    co__k->co__a = (c).co__a;                                               \
+    if ((c).co__c.adapt)                                                    \
     coil_adapt(t, &co__k->co__h, &(c).co__c)
 
-#define COIL_CALL_(text, ...)                                                                      \
-    __label__ co__resume;                                                                          \
-    typedef __typeof__((__VA_ARGS__).co__f[0]) co__frame __attribute__((unused));                  \
-    static const coil_site co__site = {                                                            \
-            &&co__resume, text, __LINE__ * every_coroutine_starts_with_vars};                      \
-    {                                                                                              \
-        __typeof__(__VA_ARGS__) co__c = (__VA_ARGS__);                                             \
-        COIL_FRAME_(co__t, co__c, &co__f->co__h);                                                  \
-        co__f->co__h.at = &co__site;                                                               \
-        if (co__c.co__c.fn->step(co__t, &co__k->co__h) != COIL_DONE)                               \
-            return COIL_SUSPENDED_;                                                                \
-        COIL_READY_                                                                                \
-    }                                                                                              \
-    co__resume:                                                                                    \
-    if (coil_unlikely(co__t->unwinding))                                                           \
+#define COIL_CALL_(text, ...)                                                     \
+    __label__ co__resume;                                                         \
+    typedef __typeof__((__VA_ARGS__).co__f[0]) co__frame __attribute__((unused)); \
+    static const coil_site co__site = {                                           \
+            &&co__resume, text, __LINE__ * every_coroutine_starts_with_vars};     \
+    {                                                                             \
+        __typeof__(__VA_ARGS__) co__c = (__VA_ARGS__);                            \
+        COIL_FRAME_(co__t, co__c, &co__f->co__h);                                 \
+        co__f->co__h.at = &co__site;                                              \
+        if (co__c.co__c.fn->step(co__t, &co__k->co__h) != COIL_DONE)              \
+            return COIL_SUSPENDED_;                                               \
+        COIL_READY_                                                               \
+    }                                                                             \
+    co__resume:                                                                   \
+    if (coil_unlikely(co__t->unwinding))                                          \
     return COIL_SUSPENDED_
 
 /* The result of the call that has just left: its frame still lies at sp. */
@@ -366,11 +362,10 @@ struct coil_result_is_nil<coil_nil> {
  */
 typedef int64_t coil_peeked __attribute__((may_alias));
 
-#define COIL_CAN_FAIL_(value)   \
+#define COIL_CAN_FAIL_(value) \
     (COIL_IS_SCALAR_(value) || (COIL_CLASS_(value) == 12 && sizeof(value) >= 2 * sizeof(int64_t)))
 #ifdef __cplusplus
-template <class T, bool is_struct = __is_class(T)>
-struct coil_status {
+template <class T, bool is_struct = __is_class(T)> struct coil_status {
     static inline int64_t of(const T &value)
     {
         return (int64_t)value;
@@ -380,8 +375,7 @@ struct coil_status {
         return (T)status;
     }
 };
-template <class T>
-struct coil_status<T, true> {
+template <class T> struct coil_status<T, true> {
     static inline int64_t of(const T &value)
     {
         return *(const coil_peeked *)(const void *)&value;
@@ -396,9 +390,9 @@ struct coil_status<T, true> {
 #define COIL_FAILURE_(status) \
     (coil_status<__typeof__(co__f->co__ret)>::failure(&co__f->co__h, co__f->co__ret, status))
 #else
-#define COIL_STATUS_(value)                                                      \
-    __builtin_choose_expr(COIL_IS_INTEGER_(value),                               \
-            (int64_t)__builtin_choose_expr(COIL_IS_INTEGER_(value), (value), 0), \
+#define COIL_STATUS_(value)                                                       \
+    __builtin_choose_expr(COIL_IS_INTEGER_(value),                                \
+            (int64_t) __builtin_choose_expr(COIL_IS_INTEGER_(value), (value), 0), \
             *(const coil_peeked *)(const void *)&(value))
 #define COIL_FAILURE_(status)                                                       \
     __builtin_choose_expr(COIL_IS_INTEGER_(co__f->co__ret),                         \
@@ -445,7 +439,8 @@ struct coil_status<T, true> {
     } while (0)
 
 #define coil_await(...) COIL_CAT(COIL_AWAIT_, COIL_COUNT(__VA_ARGS__))(#__VA_ARGS__, __VA_ARGS__)
-#define coil_attempt(...) COIL_CAT(COIL_ATTEMPT_, COIL_COUNT(__VA_ARGS__))(#__VA_ARGS__, __VA_ARGS__)
+#define coil_attempt(...) \
+    COIL_CAT(COIL_ATTEMPT_, COIL_COUNT(__VA_ARGS__))(#__VA_ARGS__, __VA_ARGS__)
 #define coil_ignore(...) COIL_IGNORE_(#__VA_ARGS__, __VA_ARGS__)
 
 /* (A fresh name for each, so that nested adaptors do not shadow each other.) */
@@ -460,39 +455,39 @@ struct coil_status<T, true> {
 #define COIL_UNTIL_(cold, time, ...) \
     COIL_ADAPTED_(cold, coil_cold_until(&cold.co__c, (time)), __VA_ARGS__)
 #define COIL_SHIELD_(cold, ...) COIL_ADAPTED_(cold, coil_cold_shield(&cold.co__c), __VA_ARGS__)
-#define coil_within(duration, ...) \
-    COIL_WITHIN_(COIL_CAT(co__w, __COUNTER__), duration, __VA_ARGS__)
+#define coil_within(duration, ...) COIL_WITHIN_(COIL_CAT(co__w, __COUNTER__), duration, __VA_ARGS__)
 #define coil_until(time, ...) COIL_UNTIL_(COIL_CAT(co__w, __COUNTER__), time, __VA_ARGS__)
 #define coil_shield(...) COIL_SHIELD_(COIL_CAT(co__w, __COUNTER__), __VA_ARGS__)
 
-#define COIL_DEFER_(label, ...)                                                                    \
-    do {                                                                                           \
-        if (__extension__({                                                                        \
-                static const coil_site co__site = {                                                \
-                        &&label, "defer", __LINE__ * every_coroutine_starts_with_vars};            \
-                coil_defer_push(&co__f->co__h,                                                     \
-                        (coil_deferred *)coil_push(co__t, sizeof(coil_deferred)), &co__site,       \
-                        NULL);                                                                     \
-                1;                                                                                 \
-            }))                                                                                    \
-            break;                                                                                 \
-        label:                                                                                     \
-        __VA_ARGS__;                                                                               \
-        return COIL_SUSPENDED_;                                                                    \
+#define COIL_DEFER_(label, ...)                                                              \
+    do {                                                                                     \
+        if (__extension__({                                                                  \
+                static const coil_site co__site = {                                          \
+                        &&label, "defer", __LINE__ * every_coroutine_starts_with_vars};      \
+                coil_defer_push(&co__f->co__h,                                               \
+                        (coil_deferred *)coil_push(co__t, sizeof(coil_deferred)), &co__site, \
+                        NULL);                                                               \
+                1;                                                                           \
+            }))                                                                              \
+            break;                                                                           \
+    label:                                                                                   \
+        (void)0; /* So that the first of them can be a declaration. */                       \
+        __VA_ARGS__;                                                                         \
+        return COIL_SUSPENDED_;                                                              \
     } while (0)
-#define coil_defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __LINE__), __VA_ARGS__)
+#define coil_defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __COUNTER__), __VA_ARGS__)
 
 #define coil_self co__t
 
 /* A task made of a cold coroutine, on `sched`. NULL if there is no memory. */
-#define COIL_TASK_OF_(sched, ...)                                                                  \
-    __extension__({                                                                                \
-        __typeof__(__VA_ARGS__) co__w = (__VA_ARGS__);                                             \
-        coil_task *co__n = coil_task_create(sched, co__w.co__c.fn);                                \
-        if (coil_likely(co__n != NULL)) {                                                          \
-            COIL_FRAME_(co__n, co__w, NULL);                                                       \
-        }                                                                                          \
-        co__n;                                                                                     \
+#define COIL_TASK_OF_(sched, ...)                                   \
+    __extension__({                                                 \
+        __typeof__(__VA_ARGS__) co__w = (__VA_ARGS__);              \
+        coil_task *co__n = coil_task_create(sched, co__w.co__c.fn); \
+        if (coil_likely(co__n != NULL)) {                           \
+            COIL_FRAME_(co__n, co__w, NULL);                        \
+        }                                                           \
+        co__n;                                                      \
     })
 
 /* ------------------------------------------------------------------------------- handlers -- */
@@ -509,8 +504,8 @@ typedef struct coil_handler {
 #ifdef __cplusplus
 #define COIL_HANDLER_CHECK_(name, type) (0 * sizeof(name((type)0)))
 #else
-#define COIL_HANDLER_CHECK_(name, type)    \
-    (0 * sizeof(name((type)0)) +           \
+#define COIL_HANDLER_CHECK_(name, type) \
+    (0 * sizeof(name((type)0)) +        \
             0 * sizeof(char[sizeof(struct name##__args) == sizeof(void *) ? 1 : -1]))
 #endif
 #define coil_handler(name, type) ((coil_handler){&name##__fn + COIL_HANDLER_CHECK_(name, type)})

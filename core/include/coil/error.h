@@ -31,8 +31,8 @@ COIL_API const char *coil_error_name(int error);
 COIL_API const char *coil_error_text(int error);
 
 /*
- * A pointer that carries an error instead: what a coroutine with a pointer as its result returns when
- * it fails. coil_attempt() recognises it.
+ * A pointer that carries an error instead: what a coroutine with a pointer as its result returns
+ * when it fails. coil_attempt() recognises it.
  */
 static inline void *coil_error_pointer(int error)
 {

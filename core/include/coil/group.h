@@ -6,7 +6,7 @@
  *     {
  *         coil_vars (coil_group sessions; coil_stream *peer);
  *
- *         coil_open_group(&my->sessions);                      from here to the end of this coroutine
+ *         coil_open_group(&my->sessions);                 from here to the end of this coroutine
  *         for (;;) {
  *             coil_attempt(my->peer, coil_accept(listener));
  *             coil_spawn(&my->sessions, session(my->peer));
@@ -14,13 +14,13 @@
  *     }
  *
  * Invariants
- *   - A group is opened by a coroutine and closed when that coroutine leaves, however it leaves: its
- *     tasks are cancelled and awaited first, as a defer would, youngest group first.
+ *   - A group is opened by a coroutine and closed when that coroutine leaves, however it leaves:
+ *     its tasks are cancelled and awaited first, as a defer would, youngest group first.
  *   - A group has ended only when all its tasks have ended.
- *   - The first task that fails (ends with a negative result, other than -ECANCELED) cancels the other
- *     tasks, and the coroutine that opened the group unless it is waiting in coil_group_join(). That
- *     error is what the join returns, or else the coroutine. With `keep_going`, failures are counted
- *     and the others run on.
+ *   - The first task that fails (ends with a negative result, other than -ECANCELED) cancels the
+ *     other tasks, and the coroutine that opened the group unless it is waiting in
+ *     coil_group_join(). That error is what the join returns, or else the coroutine. With
+ *     `keep_going`, failures are counted and the others run on.
  */
 #ifndef COIL_GROUP_H
 #define COIL_GROUP_H
@@ -41,7 +41,7 @@ struct coil_group {
     bool closing;      /* The body is leaving. */
     bool unwinds_host; /* Our failure is what it is being unwound for. */
     coil_sched *sched;
-    coil_task *host;   /* Who opened it, and in which frame. NULL: the scheduler's root group. */
+    coil_task *host; /* Who opened it, and in which frame. NULL: the scheduler's root group. */
     coil_frame *body;
     coil_task *waiter; /* In coil_group_join(). */
     coil_group *next;  /* In host->groups. */
@@ -52,8 +52,8 @@ struct coil_group {
 #define coil_open_group(group) coil_group_open(co__t, &co__f->co__h, (group))
 
 /*
- * Start the call as a task of the group. It runs in the next round of the scheduler, in the order of
- * spawning. Returns the task, which may be used until it ends; a task that was spawned into a
+ * Start the call as a task of the group. It runs in the next round of the scheduler, in the order
+ * of spawning. Returns the task, which may be used until it ends; a task that was spawned into a
  * cancelled group is cancelled. Without memory it returns NULL and the group has a failed task with
  * -ENOMEM.
  */
@@ -62,10 +62,10 @@ struct coil_group {
 /* The same; an integer result of the call is stored in *out_result when it ends. */
 #define coil_spawn_result(group, out_result, ...) COIL_SPAWN_(group, out_result, __VA_ARGS__)
 
-#define COIL_SPAWN_(group, out_result, ...)                                                   \
-    __extension__({                                                                           \
-        coil_group *co__g = (group);                                                          \
-        coil_group_start(co__g, COIL_TASK_OF_(co__g->sched, __VA_ARGS__), (out_result));      \
+#define COIL_SPAWN_(group, out_result, ...)                                              \
+    __extension__({                                                                      \
+        coil_group *co__g = (group);                                                     \
+        coil_group_start(co__g, COIL_TASK_OF_(co__g->sched, __VA_ARGS__), (out_result)); \
     })
 
 /* Start a handler with its argument as a task of the group. As coil_spawn(). */

@@ -16,7 +16,7 @@
 #define await(...) COIL_CAT(COIL_AWAIT_, COIL_COUNT(__VA_ARGS__))(#__VA_ARGS__, __VA_ARGS__)
 #define attempt(...) COIL_CAT(COIL_ATTEMPT_, COIL_COUNT(__VA_ARGS__))(#__VA_ARGS__, __VA_ARGS__)
 #define ignore(...) COIL_IGNORE_(#__VA_ARGS__, __VA_ARGS__)
-#define defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __LINE__), __VA_ARGS__)
+#define defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __COUNTER__), __VA_ARGS__)
 #define within(...) coil_within(__VA_ARGS__)
 #define until(...) coil_until(__VA_ARGS__)
 #define shield(...) coil_shield(__VA_ARGS__)

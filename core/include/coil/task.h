@@ -2,10 +2,10 @@
 /*
  * coil/task.h - a task: one stack of coroutine frames, and what runs it.
  *
- * A coroutine is a function that can wait (coil/coro.h is the language to write one). Calling it runs
- * nothing: it returns a cold coroutine by value, that is, which function and with what arguments.
- * Awaiting it makes a frame of it on the frame stack of the running task; spawning it (coil/group.h)
- * makes a task with that frame as its first.
+ * A coroutine is a function that can wait (coil/coro.h is the language to write one). Calling it
+ * runs nothing: it returns a cold coroutine by value, that is, which function and with what
+ * arguments. Awaiting it makes a frame of it on the frame stack of the running task; spawning it
+ * (coil/group.h) makes a task with that frame as its first.
  *
  *     top -> [ frame: coil_read ] -> up -> [ frame: read_line ] -> up -> [ frame: session ] -> NULL
  *            a leaf: it waits              coroutines that await their callee
@@ -17,11 +17,11 @@
  *     line and source text. That pointer is the resume point and the stack trace in one.
  *   - A task belongs to one group and one scheduler, and runs on that scheduler's thread only.
  *
- * Cancellation is a forced return: the innermost leaf ends early, then each frame leaves in turn (its
- * defers run, and may await) up to the frame that asked: a deadline's (within, until), a group's, or
- * the whole task. It is level-triggered: until that frame has been left, every further await ends at
- * once. Requests nest, and the outermost wins. A mask (running defers, shield) hides the requests of
- * frames outside it for as long as it stands; requests from inside it work as ever.
+ * Cancellation is a forced return: the innermost leaf ends early, then each frame leaves in turn
+ * (its defers run, and may await) up to the frame that asked: a deadline's (within, until), a
+ * group's, or the whole task. It is level-triggered: until that frame has been left, every further
+ * await ends at once. Requests nest, and the outermost wins. A mask (running defers, shield) hides
+ * the requests of frames outside it for as long as it stands; requests from inside it work as ever.
  *
  * Nothing here is thread safe: everything happens on the scheduler's thread.
  */
@@ -63,8 +63,8 @@ typedef struct coil_site {
 
 /* One per coroutine function. Read-only. */
 typedef struct coil_fn {
-    coil_turn (*step)(coil_task *task, coil_frame *frame);   /* Start or resume the frame. */
-    void (*cancel)(coil_task *task, coil_frame *frame);      /* Leaves only: end early. */
+    coil_turn (*step)(coil_task *task, coil_frame *frame); /* Start or resume the frame. */
+    void (*cancel)(coil_task *task, coil_frame *frame);    /* Leaves only: end early. */
     const char *name;
     const char *file;
     uint32_t *stack_bytes; /* Frame stack that a task of this kind needs. Learned. */
@@ -122,10 +122,10 @@ typedef struct coil_chunk {
 } coil_chunk;
 
 struct coil_task {
-    coil_frame *top;  /* The innermost frame: the one to resume. NULL: ended. */
-    char *limit;      /* (Not beside sp: their stores would be merged, and stall the next load.) */
+    coil_frame *top; /* The innermost frame: the one to resume. NULL: ended. */
+    char *limit;     /* (Not beside sp: their stores would be merged, and stall the next load.) */
     coil_sched *sched;
-    char *sp;         /* The end of the frame stack. The frame that left last still lies there. */
+    char *sp; /* The end of the frame stack. The frame that left last still lies there. */
     coil_request request; /* As seen from the innermost frame. */
     bool unwinding;       /* A cancellation is in progress. */
     bool again;           /* Strict builds: enter the body once more. */
@@ -135,19 +135,19 @@ struct coil_task {
     coil_chunk *spare;
     coil_task *ready_next;
     const coil_fn *fn;
-    coil_group *group;    /* Whose child it is. */
-    coil_group *groups;   /* Those that it has opened. */
-    coil_list link;       /* In group->tasks. */
-    int64_t *out_result;  /* Where an integer result goes, or NULL. */
-    coil_chunk first;     /* Must be last. */
+    coil_group *group;   /* Whose child it is. */
+    coil_group *groups;  /* Those that it has opened. */
+    coil_list link;      /* In group->tasks. */
+    int64_t *out_result; /* Where an integer result goes, or NULL. */
+    coil_chunk first;    /* Must be last. */
 };
 
-/* ------------------------------------------------------------------------------- for everyone -- */
+/* ---------------------------------------------------------------------------- for everyone -- */
 
 /*
- * Ask `task` to unwind to its end. It ends with -ECANCELED unless it gets a result to its end before
- * the request reaches it. A task that has not started yet runs to its first await, so that it can
- * take over what its arguments own. Idempotent.
+ * Ask `task` to unwind to its end. It ends with -ECANCELED unless it gets a result to its end
+ * before the request reaches it. A task that has not started yet runs to its first await, so that
+ * it can take over what its arguments own. Idempotent.
  */
 COIL_API void coil_task_cancel(coil_task *task);
 
@@ -157,20 +157,20 @@ static inline const char *coil_task_name(const coil_task *task)
     return task->fn->name;
 }
 
-/* ------------------------------------------------- for leaves: awaitables that are written by hand -- */
+/* ------------------------------------------ for leaves: awaitables that are written by hand -- */
 /*
  * A leaf is a frame without a body. Its step function is called twice or more often:
  *
- *     step(), frame->at == NULL    start: finish at once with `return coil_leave(task, frame)`, or mark
- *                                  the frame with coil_leaf_suspend() and return COIL_WAIT
+ *     step(), frame->at == NULL    start: finish at once with `return coil_leave(task, frame)`, or
+ *                                  mark the frame with coil_leaf_suspend() and return COIL_WAIT
  *     coil_task_wake(task)         from wherever the event arrives: the task is queued
  *     step(), frame->at != NULL    take the result, `return coil_leave(task, frame)`, or wait again
  *
- * Before it starts, a leaf asks coil_task_refuses(): true means that the task is being cancelled, and
- * the leaf must leave at once. Its cancel function makes a pending operation end early; it is called
- * on a suspended leaf, possibly more than once, and must not resume the task itself. When the
- * operation has ended because of that, the step function calls coil_task_unwind_here() and leaves;
- * when it has ended by itself all the same, it delivers its result as ever.
+ * Before it starts, a leaf asks coil_task_refuses(): true means that the task is being cancelled,
+ * and the leaf must leave at once. Its cancel function makes a pending operation end early; it is
+ * called on a suspended leaf, possibly more than once, and must not resume the task itself. When
+ * the operation has ended because of that, the step function calls coil_task_unwind_here() and
+ * leaves; when it has ended by itself all the same, it delivers its result as ever.
  */
 
 /* True if the task is being cancelled here and now; it then begins to unwind. */
@@ -194,7 +194,7 @@ static inline coil_turn coil_leaf_suspend(coil_frame *leaf)
     return COIL_WAIT;
 }
 
-/* Queue a suspended task to be resumed in this or the next round. Waking a queued task does nothing. */
+/* Queue a suspended task, to be resumed in this or the next round. Nothing if it is queued. */
 COIL_API void coil_task_wake(coil_task *task);
 
 /* ------------------------------------------------------------------------ the frame stack -- */
@@ -248,7 +248,8 @@ static inline void coil_defer_push(coil_frame *frame, coil_deferred *deferred,
 }
 
 /* Make `frame` the task's innermost one. Its arguments are the caller's business. */
-static inline void coil_frame_push(coil_task *task, coil_frame *frame, const coil_fn *fn, coil_frame *up)
+static inline void coil_frame_push(
+        coil_task *task, coil_frame *frame, const coil_fn *fn, coil_frame *up)
 {
     frame->fn = fn;
     frame->up = up;
@@ -257,10 +258,10 @@ static inline void coil_frame_push(coil_task *task, coil_frame *frame, const coi
     task->top = frame;
 }
 
-/* Store `value` as an integer result, or as the int64 that a struct begins with; the rest is zero. */
+/* Store `value` as a scalar result, or as the int64 that a struct begins with; the rest is zero. */
 COIL_API void coil_frame_set_result(coil_frame *frame, int64_t value);
 
-/* The result if it is an integer, the int64 that a struct of 16 or more bytes begins with, else 0. */
+/* The result if it is a scalar, the int64 that a struct of 16 or more bytes begins with, else 0. */
 COIL_API int64_t coil_frame_result(const coil_frame *frame);
 
 /* ------------------------------------------------------------------------------ adaptors -- */
@@ -310,14 +311,14 @@ static inline void coil_cold_shield(coil_cold *cold)
 }
 
 /*
- * Ask for an unwinding out of frame `to` (NULL: to the task's end). False if a request for this frame
- * or one further out is already there: the outermost wins.
+ * Ask for an unwinding out of frame `to` (NULL: to the task's end). False if a request for this
+ * frame or one further out is already there: the outermost wins.
  */
 COIL_API bool coil_task_unwind(coil_task *task, coil_frame *to);
 
 /*
- * `frame` is leaving. If a request has it as its target, that request ends here: return true, and if
- * the frame was unwound, stop the unwinding and set `*out_unwound`.
+ * `frame` is leaving. If a request has it as its target, that request ends here: return true, and
+ * if the frame was unwound, stop the unwinding and set `*out_unwound`.
  */
 COIL_API bool coil_task_absorb(coil_task *task, coil_frame *frame, bool *out_unwound);
 

@@ -21,14 +21,16 @@ COIL_BEGIN_DECLS
 enum { COIL_ADDRESS_TEXT_BYTES = 128 };
 
 typedef struct coil_address {
-    struct sockaddr_storage storage;
+    union {
+        struct sockaddr socket; /* For system calls. */
+        struct sockaddr_storage storage;
+    };
     socklen_t size_bytes;
 } coil_address;
 
 /*
- * Read an address.
- * -EINVAL not one of the forms above, -ERANGE a port above 65535, -ENAMETOOLONG a path that does not
- * fit into a sockaddr_un.
+ * Read an address. -EINVAL not one of the forms above, -ERANGE a port above 65535, -ENAMETOOLONG a
+ * path that does not fit into a sockaddr_un.
  */
 COIL_API COIL_MUST_USE int coil_address_parse(const char *text, coil_address *out_address);
 
@@ -38,6 +40,9 @@ COIL_API const char *coil_address_format(
 
 /* The port of an IP address; 0 for any other. */
 COIL_API uint16_t coil_address_port(const coil_address *address);
+
+/* The path of a unix socket that has one; NULL for any other address. */
+COIL_API const char *coil_address_path(const coil_address *address);
 
 COIL_END_DECLS
 

@@ -5,8 +5,9 @@
  * Thirteen methods, which differ only in a row of a table: what they take and what they give. So
  * there is one call, one result, and a function to read and to write each. No I/O.
  *
- *     server:  coil_thrift_read_message -> coil_fb303_read_call -> handle -> coil_fb303_write_result
- *     client:  coil_fb303_write_call -> ... -> coil_thrift_read_message -> coil_fb303_read_result
+ *     server:  coil_thrift_read_message -> coil_fb303_read_call -> handle ->
+ * coil_fb303_write_result client:  coil_fb303_write_call -> ... -> coil_thrift_read_message ->
+ * coil_fb303_read_result
  *
  * IDL: Apache Thrift, contrib/fb303/if/fb303.thrift.
  */
@@ -104,8 +105,8 @@ struct coil_fb303_result {
  * (the reader has then not moved: it may be another service's), or as
  * coil_thrift_reader_finish().
  */
-COIL_API COIL_MUST_USE int coil_fb303_read_call(coil_thrift_reader *reader,
-        const coil_thrift_message *message, coil_fb303_call *out_call);
+COIL_API COIL_MUST_USE int coil_fb303_read_call(
+        coil_thrift_reader *reader, const coil_thrift_message *message, coil_fb303_call *out_call);
 
 /*
  * Write a whole frame: a call, or a oneway message if the method is oneway. Returns as
@@ -113,6 +114,9 @@ COIL_API COIL_MUST_USE int coil_fb303_read_call(coil_thrift_reader *reader,
  */
 COIL_API COIL_MUST_USE int coil_fb303_write_call(
         coil_thrift_writer *writer, int32_t seqid, const coil_fb303_call *call);
+
+/* Put the arguments of a call into a message that was begun. No stop. */
+COIL_API void coil_fb303_put_call(coil_thrift_writer *writer, const coil_fb303_call *call);
 
 /*
  * Write a whole frame: the reply to `message`, a call of `method`. Returns as
@@ -122,6 +126,10 @@ COIL_API COIL_MUST_USE int coil_fb303_write_call(
 COIL_API COIL_MUST_USE int coil_fb303_write_result(coil_thrift_writer *writer,
         const coil_thrift_message *message, enum coil_fb303_method method,
         const coil_fb303_result *result);
+
+/* Put the result of `method` into a reply that was begun. No stop. Nothing for a oneway method. */
+COIL_API void coil_fb303_put_result(
+        coil_thrift_writer *writer, enum coil_fb303_method method, const coil_fb303_result *result);
 
 /*
  * Read the result of `method` from a REPLY, of which coil_thrift_read_message() has taken the

@@ -4,11 +4,11 @@
  *
  *     coil_listen("*:9090", NULL, &listener)
  *     coil_attempt(my->peer, coil_accept(listener));          one at a time,
- *     coil_attempt(coil_serve(listener, coil_handler(session, coil_stream *)));   or a task for each
+ *     coil_attempt(coil_serve(listener, coil_handler(session, coil_stream *)));   a task for each
  *     coil_listener_close(listener)
  *
- * Sockets are set up as servers want them: SO_REUSEADDR, TCP_NODELAY, "*" takes IPv6 and IPv4. A stale
- * unix socket, one that nobody listens at, is replaced; ours is removed again at the close.
+ * Sockets are set up as servers want them: SO_REUSEADDR, TCP_NODELAY, "*" takes IPv6 and IPv4. A
+ * stale unix socket, one that nobody listens at, is replaced; ours is removed again at the close.
  *
  * On the loop's thread only.
  */
@@ -23,15 +23,15 @@ typedef struct coil_listener coil_listener;
 
 /* Zero means the default. */
 typedef struct coil_listen_options {
-    int backlog;           /* Connections that the kernel keeps for us: SOMAXCONN. */
-    bool reuse_port;       /* SO_REUSEPORT: several processes share the address. */
-    bool ordinary_sockets; /* Accept file descriptors of the process, not direct ones. */
+    int backlog;              /* Connections that the kernel keeps for us: SOMAXCONN. */
+    bool reuse_port;          /* SO_REUSEPORT: several processes share the address. */
+    bool ordinary_sockets;    /* Accept file descriptors of the process, not direct ones. */
     unsigned max_connections; /* Of coil_serve(): at more, it stops accepting. 0: no limit. */
 } coil_listen_options;
 
 /*
- * Listen at an address (coil/address.h), on the loop of this thread. `options` may be NULL.
- * The errors of coil_address_parse(), socket(2), bind(2), listen(2): above all -EADDRINUSE, -EACCES,
+ * Listen at an address (coil/address.h), on the loop of this thread. `options` may be NULL. The
+ * errors of coil_address_parse(), socket(2), bind(2), listen(2): above all -EADDRINUSE, -EACCES,
  * -EADDRNOTAVAIL. -ENOMEM.
  */
 COIL_API int coil_listen(
@@ -44,15 +44,16 @@ COIL_API const coil_address *coil_listener_address(const coil_listener *listener
 coil_declare(coil_stream *, coil_accept, (coil_listener *) listener);
 
 /*
- * The same for servers: waits out the errors that pass, such as descriptors or memory running out. An
- * error pointer is one that stays.
+ * The same for servers: waits out the errors that pass, such as descriptors or memory running out.
+ * An error pointer is one that stays.
  */
 coil_declare(coil_stream *, coil_accept_patiently, (coil_listener *) listener);
 
 /*
- * Run `handler(stream)` as a task for every connection; the handler closes its stream. Its failure ends
- * that connection only. When descriptors or memory run out, accepting pauses a little. Ends only with
- * an error of accept(2) that will not pass, or by cancellation; the connections are cancelled first.
+ * Run `handler(stream)` as a task for every connection; the handler closes its stream. Its failure
+ * ends that connection only. When descriptors or memory run out, accepting pauses a little. Ends
+ * only with an error of accept(2) that will not pass, or by cancellation; the connections are
+ * cancelled first.
  */
 coil_declare(int, coil_serve, (coil_listener *) listener, (coil_handler) handler);
 

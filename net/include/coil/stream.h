@@ -52,12 +52,12 @@ static inline coil_slice coil_text(const char *text)
 coil_declare(coil_stream *, coil_connect, (const char *) address);
 
 /*
- * A stream on a descriptor that is already connected, ordinary or direct, on the loop of this thread.
- * Owns `fd` from here on, also if it fails. -ENOMEM.
+ * A stream on a descriptor that is already connected, ordinary or direct, on the loop of this
+ * thread. Owns `fd` from here on, also if it fails. -ENOMEM.
  */
 COIL_API int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream);
 
-/* Close the stream. Does not wait: the loop finishes the work. Nobody may be using it. Takes NULL. */
+/* Close the stream. Does not wait: the loop does the rest. Nobody may be using it. Takes NULL. */
 COIL_API void coil_stream_close(coil_stream *stream);
 
 /* What has arrived, as much as there is. Empty: the peer has ended its side. */
@@ -70,15 +70,14 @@ coil_declare(coil_slice, coil_read_some, (coil_stream *) stream);
 coil_declare(coil_slice, coil_read_block, (coil_stream *) stream, (size_t) size_bytes);
 
 /* The same, into the caller's memory. Result: `size_bytes`, 0, or an error as above. */
-coil_declare(
-        ssize_t, coil_read_exact, (coil_stream *) stream, (void *) bytes, (size_t) size_bytes);
+coil_declare(ssize_t, coil_read_exact, (coil_stream *) stream, (void *) bytes, (size_t) size_bytes);
 
 /*
- * Up to and including the next `delimiter`. At the end of the stream: what is left, without it; then
- * empty. -EMSGSIZE: `limit_bytes` have come without one; they are still there to be read.
+ * Up to and including the next `delimiter`. At the end of the stream: what is left, without it;
+ * then empty. -EMSGSIZE: `limit_bytes` have come without one; they are still there to be read.
  */
-coil_declare(coil_slice, coil_read_until, (coil_stream *) stream, (char) delimiter,
-        (size_t) limit_bytes);
+coil_declare(
+        coil_slice, coil_read_until, (coil_stream *) stream, (char) delimiter, (size_t) limit_bytes);
 
 /* Send all of `bytes`, which must stay until this returns. Result: 0, or an error. */
 coil_declare(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes);

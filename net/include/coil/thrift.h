@@ -187,11 +187,11 @@ struct coil_thrift_reader {
     int error;         /* 0, or the first error. Stays. */
 
     /* Private. */
-    uint16_t depth;             /* Structs open. */
-    uint8_t unread;             /* The type of a field whose value nobody has taken, or STOP. */
-    uint8_t fault;              /* What was wrong, and then with which value of which type. */
-    uint32_t fault_offset;      /* Where that value begins. */
-    uint32_t fault_value;       /* Its size, count or bits. */
+    uint16_t depth;        /* Structs open. */
+    uint8_t unread;        /* The type of a field whose value nobody has taken, or STOP. */
+    uint8_t fault;         /* What was wrong, and then with which value of which type. */
+    uint32_t fault_offset; /* Where that value begins. */
+    uint32_t fault_value;  /* Its size, count or bits. */
     uint8_t fault_type;
     const coil_thrift_limits *limits;
 };
@@ -283,8 +283,11 @@ static inline bool coil_thrift_read_bool(coil_thrift_reader *reader)
 
 static inline int8_t coil_thrift_read_i8(coil_thrift_reader *reader)
 {
-    const uint8_t *byte = coil_thrift_reader_take(reader, 1, COIL_THRIFT_I8);
-    return byte == NULL ? (int8_t)0 : (int8_t)*byte;
+    int8_t value = 0;
+    const uint8_t *byte = coil_thrift_reader_take(reader, sizeof(value), COIL_THRIFT_I8);
+    if (byte != NULL)
+        memcpy(&value, byte, sizeof(value));
+    return value;
 }
 
 static inline int16_t coil_thrift_read_i16(coil_thrift_reader *reader)
@@ -447,22 +450,22 @@ static inline COIL_MUST_USE bool coil_thrift_get_struct(coil_thrift_reader *read
 static inline COIL_MUST_USE bool coil_thrift_get_list(
         coil_thrift_reader *reader, uint8_t element, uint32_t *out_count)
 {
-    return coil_thrift_field_is(reader, COIL_THRIFT_LIST)
-            && coil_thrift_read_list_of(reader, element, out_count);
+    return coil_thrift_field_is(reader, COIL_THRIFT_LIST) &&
+           coil_thrift_read_list_of(reader, element, out_count);
 }
 
 static inline COIL_MUST_USE bool coil_thrift_get_set(
         coil_thrift_reader *reader, uint8_t element, uint32_t *out_count)
 {
-    return coil_thrift_field_is(reader, COIL_THRIFT_SET)
-            && coil_thrift_read_set_of(reader, element, out_count);
+    return coil_thrift_field_is(reader, COIL_THRIFT_SET) &&
+           coil_thrift_read_set_of(reader, element, out_count);
 }
 
 static inline COIL_MUST_USE bool coil_thrift_get_map(
         coil_thrift_reader *reader, uint8_t key, uint8_t value, uint32_t *out_count)
 {
-    return coil_thrift_field_is(reader, COIL_THRIFT_MAP)
-            && coil_thrift_read_map_of(reader, key, value, out_count);
+    return coil_thrift_field_is(reader, COIL_THRIFT_MAP) &&
+           coil_thrift_read_map_of(reader, key, value, out_count);
 }
 
 /*
@@ -496,7 +499,8 @@ struct coil_thrift_writer {
     const coil_thrift_limits *limits;
 };
 
-/* Make an empty writer, without memory yet. Borrows `limits`, which may be NULL for the defaults. */
+/* Make an empty writer, without memory yet. Borrows `limits`, which may be NULL for the defaults.
+ */
 COIL_API void coil_thrift_writer_init(coil_thrift_writer *writer, const coil_thrift_limits *limits);
 
 /* Release the memory. Fine on NULL, on zeros, and twice. */
@@ -648,20 +652,17 @@ static inline void coil_thrift_put_i8(coil_thrift_writer *writer, int16_t id, in
 
 static inline void coil_thrift_put_i16(coil_thrift_writer *writer, int16_t id, int16_t value)
 {
-    coil_thrift_store_16(
-            coil_thrift_writer_field(writer, COIL_THRIFT_I16, id, 2), (uint16_t)value);
+    coil_thrift_store_16(coil_thrift_writer_field(writer, COIL_THRIFT_I16, id, 2), (uint16_t)value);
 }
 
 static inline void coil_thrift_put_i32(coil_thrift_writer *writer, int16_t id, int32_t value)
 {
-    coil_thrift_store_32(
-            coil_thrift_writer_field(writer, COIL_THRIFT_I32, id, 4), (uint32_t)value);
+    coil_thrift_store_32(coil_thrift_writer_field(writer, COIL_THRIFT_I32, id, 4), (uint32_t)value);
 }
 
 static inline void coil_thrift_put_i64(coil_thrift_writer *writer, int16_t id, int64_t value)
 {
-    coil_thrift_store_64(
-            coil_thrift_writer_field(writer, COIL_THRIFT_I64, id, 8), (uint64_t)value);
+    coil_thrift_store_64(coil_thrift_writer_field(writer, COIL_THRIFT_I64, id, 8), (uint64_t)value);
 }
 
 static inline void coil_thrift_put_double(coil_thrift_writer *writer, int16_t id, double value)

@@ -11,8 +11,8 @@
  *     coil_attempt(coil_within(coil_s(2), coil_thrift_client_call(my->client)));
  *     read the fields of the result from coil_thrift_client_reply(my->client)
  *
- * One call at a time. A deadline or a cancellation while a reply is awaited leaves the client usable:
- * a late reply is told by its number, and dropped.
+ * One call at a time. A deadline or a cancellation while a reply is awaited leaves the client
+ * usable: a late reply is told by its number, and dropped.
  */
 #ifndef COIL_THRIFT_CLIENT_H
 #define COIL_THRIFT_CLIENT_H
@@ -35,12 +35,12 @@ COIL_API coil_thrift_writer *coil_thrift_client_begin(
         coil_thrift_client *client, const char *method);
 
 /*
- * Send the call that was begun and await its reply.
- * -EREMOTEIO the server answered with an exception: see coil_thrift_client_exception(). -EBADMSG,
- * -EMSGSIZE, -ELOOP, -ENODATA the server does not speak this protocol, -ENOTCONN it has ended the
- * connection; -ENOMEM; the errors of coil_read_block() and coil_write_all(). After any of these but
- * -EREMOTEIO, and after a cancellation while the call was being sent, the client can only be closed:
- * further calls fail with -ENOTCONN.
+ * Send the call that was begun and await its reply. -EREMOTEIO the server answered with an
+ * exception: see coil_thrift_client_exception(). -EBADMSG, -EMSGSIZE, -ELOOP, -ENODATA the server
+ * does not speak this protocol, -ENOTCONN it has ended the connection; -ENOMEM; the errors of
+ * coil_read_block() and coil_write_all(). After any of these but -EREMOTEIO, and after a
+ * cancellation while the call was being sent, the client can only be closed: further calls fail
+ * with -ENOTCONN.
  */
 coil_declare(int, coil_thrift_client_call, (coil_thrift_client *) client);
 

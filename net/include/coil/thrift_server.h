@@ -2,7 +2,7 @@
 /*
  * coil/thrift_server.h - serve Thrift calls: binary protocol, framed transport.
  *
- *     coil_async(int, add, (coil_thrift_call *) call)              i64 add(1: i32 left, 2: i32 right)
+ *     coil_async(int, add, (coil_thrift_call *) call)          i64 add(1: i32 left, 2: i32 right)
  *     {
  *         coil_vars (int32_t left, right);
  *         coil_thrift_field field;
@@ -58,10 +58,11 @@ struct coil_thrift_call {
 };
 
 /*
- * `handler` is a coroutine `int handler(coil_thrift_call *call)`. It reads the arguments, and puts the
- * result (field 0) or a declared exception (its field) into coil_thrift_reply(). Returning 0 sends
- * that; without a reply, an empty result, as a void method gives. A negative errno, or arguments that
- * turn out to be malformed, is an INTERNAL_ERROR or PROTOCOL_ERROR to the caller instead.
+ * `handler` is a coroutine `int handler(coil_thrift_call *call)`. It reads the arguments, and puts
+ * the result (field 0) or a declared exception (its field) into coil_thrift_reply(). Returning 0
+ * sends that; without a reply, an empty result, as a void method gives. A negative errno, or
+ * arguments that turn out to be malformed, is an INTERNAL_ERROR or PROTOCOL_ERROR to the caller
+ * instead.
  */
 struct coil_thrift_method {
     const char *name;
@@ -95,6 +96,13 @@ struct coil_thrift_server {
 
 /* Begin the reply of a call, once, after the last await that can fail. Put fields; no stop. */
 COIL_API coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call);
+
+/*
+ * The method is a oneway one: send no reply, and no exception either, even if the peer has sent a
+ * CALL, as clients before Thrift 0.9.3 do. To be called instead of coil_thrift_reply(); a message
+ * that says ONEWAY is never answered anyway.
+ */
+COIL_API void coil_thrift_no_reply(coil_thrift_call *call);
 
 /*
  * Serve every connection of the listener. Ends with an error of accept(2) that stays, or by

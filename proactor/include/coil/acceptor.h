@@ -34,8 +34,8 @@ COIL_API int coil_acceptor_create(
         coil_loop *loop, int fd, coil_accept_as as, coil_acceptor **out_acceptor);
 
 /*
- * The next connection. Errors of accept(2), none of which ends the acceptor: after -EMFILE, -ENFILE,
- * -ENOBUFS or -ENOMEM wait a little before asking again.
+ * The next connection. Errors of accept(2), none of which ends the acceptor: after -EMFILE,
+ * -ENFILE, -ENOBUFS or -ENOMEM wait a little before asking again.
  */
 coil_declare(int, coil_acceptor_next, (coil_acceptor *) acceptor);
 

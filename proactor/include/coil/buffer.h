@@ -7,9 +7,9 @@
  *     coil_slice_release(&my->in);                             give back
  *
  * The kernel writes into buffers of a pool that all connections of the loop share, so an idle one
- * holds none. A slice is a piece of such a buffer: no copy has been made, and the buffer stays out of
- * circulation until its last slice has been released. Hold slices briefly; when the pool is empty,
- * receives still work, with a buffer of their own each, but cost more.
+ * holds none. A slice is a piece of such a buffer: no copy has been made, and the buffer stays out
+ * of circulation until its last slice has been released. Hold slices briefly; when the pool is
+ * empty, receives still work, with a buffer of their own each, but cost more.
  *
  * On the loop's thread only.
  */
@@ -58,13 +58,13 @@ COIL_API COIL_MUST_USE coil_slice coil_slice_split(coil_slice *slice, int64_t si
 static inline bool coil_slice_continues(const coil_slice *slice, const coil_slice *more)
 {
     return slice->buffer != NULL && slice->buffer == more->buffer &&
-            slice->bytes + slice->size_bytes == more->bytes;
+           slice->bytes + slice->size_bytes == more->bytes;
 }
 
 /*
- * Put the bytes of `more` behind those of `slice`, in one piece, and release it. Copies unless one of
- * them is empty; memory grows in proportion to the bytes. -ENOMEM: `slice` is as before, and `more`
- * released.
+ * Put the bytes of `more` behind those of `slice`, in one piece, and release it. Copies unless one
+ * of them is empty; memory grows in proportion to the bytes. -ENOMEM: `slice` is as before, and
+ * `more` released.
  */
 COIL_API int coil_slice_append(coil_slice *slice, coil_slice *more);
 

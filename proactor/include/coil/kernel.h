@@ -3,11 +3,14 @@
  * coil/kernel.h - the system calls that have no io_uring operation, or are made outside of a loop.
  *
  * This is the public half of the seam to the kernel: every system call that Coil makes is behind it
- * (or behind its private half, the ring), in one file, so that a simulated kernel can be linked in its
- * place. Nothing else in the library enters the kernel by itself.
+ * (or behind its private half, the ring), in one file, so that a simulated kernel can be linked in
+ * its place. Nothing else in the library enters the kernel by itself (tests/lint/seam), but for
+ * two: a spawned child between coil_kernel_clone() and its exec, which may call nothing else
+ * (proc/spawn_child.c), and stdio, for lines that are meant for people.
  *
  * All of them return 0, a descriptor or a count, or a negative errno; errno itself is not part of
- * the contract. Descriptors are close-on-exec. Any thread. Each is otherwise what its man page says.
+ * the contract. Descriptors are close-on-exec. Any thread. Each is otherwise what its man page
+ * says.
  */
 #ifndef COIL_KERNEL_H
 #define COIL_KERNEL_H
@@ -18,6 +21,8 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 
 COIL_BEGIN_DECLS
@@ -25,10 +30,13 @@ COIL_BEGIN_DECLS
 /* CLOCK_MONOTONIC. */
 COIL_API coil_time coil_kernel_now(void);
 
+/* CLOCK_REALTIME, in seconds since 1970: a date, to be shown. It may jump. */
+COIL_API int64_t coil_kernel_time_s(void);
+
 /* getrandom(2), without blocking. */
 COIL_API int coil_kernel_random(void *bytes, size_t size_bytes);
 
-/* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockopt(2), getsockname(2), getpeername(2) */
+/* socket, bind, listen, connect, setsockopt, getsockopt, getsockname, getpeername: all of (2) */
 COIL_API int coil_kernel_socket(int family, int type, int protocol);
 COIL_API int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_listen(int fd, int backlog);
@@ -50,6 +58,8 @@ COIL_API int coil_kernel_unlink(const char *path);
 COIL_API int coil_kernel_eventfd(void);
 COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 
+/* lstat(2): 1 if there is a socket at the path, 0 if something else is. */
+COIL_API int coil_kernel_is_socket(const char *path);
 /* fstat(2): 1 if it is a character device, such as a terminal. */
 COIL_API int coil_kernel_is_device(int fd);
 
@@ -58,15 +68,54 @@ COIL_API int coil_kernel_dup_above(int fd, int lowest);
 COIL_API int coil_kernel_get_flags(int fd);
 COIL_API int coil_kernel_set_flags(int fd, int flags);
 
-/* pthread_sigmask(3) and signalfd(2) */
+/* openat(2) with O_CLOEXEC, pread(2), fstatat(2), fstatvfs(2); faccessat(2) with AT_EACCESS */
+COIL_API int coil_kernel_openat(int directory, const char *path, int flags);
+COIL_API ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset);
+COIL_API int coil_kernel_fstatat(int directory, const char *path, struct stat *out_status);
+COIL_API int coil_kernel_fstatvfs(int fd, struct statvfs *out_status);
+COIL_API int coil_kernel_faccessat(int directory, const char *path, int mode);
+
+/* pthread_sigmask(3), sigpending(2) and signalfd(2) */
 COIL_API int coil_kernel_sigmask(int how, const sigset_t *set, sigset_t *out_before);
+COIL_API int coil_kernel_sigpending(sigset_t *out_pending);
 COIL_API int coil_kernel_signalfd(const sigset_t *set);
 
-/* pidfd_send_signal(2), kill(2), waitid(2) of an exited child by pidfd, pidfd_open(2) */
+/* sigtimedwait(2) that does not wait: take a pending signal. Its number, or -EAGAIN. */
+COIL_API int coil_kernel_sigtake(const sigset_t *set);
+
+/*
+ * rt_sigprocmask(2): block every signal, also those by which libc talks to its threads, and set the
+ * mask that was there before. Bit n - 1 is signal n.
+ */
+COIL_API uint64_t coil_kernel_block_signals(void);
+COIL_API void coil_kernel_restore_signals(uint64_t before);
+
+/* getpid(2); prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
+COIL_API pid_t coil_kernel_getpid(void);
+COIL_API int coil_kernel_dumpable(void);
+COIL_API int coil_kernel_set_dumpable(int dumpable);
+
+/* What a child does on our memory: `run` ends in exec or exit, and does not return. */
+typedef struct coil_kernel_child coil_kernel_child;
+struct coil_kernel_child {
+    void (*run)(coil_kernel_child *child);
+};
+
+/*
+ * clone(2) with CLONE_VM, CLONE_VFORK and CLONE_PIDFD: the calling thread waits until the child has
+ * called exec or has ended. The pid.
+ */
+COIL_API pid_t coil_kernel_clone(coil_kernel_child *child, int *out_pidfd);
+
+/*
+ * pidfd_send_signal(2), kill(2), pidfd_open(2); waitid(2) by pidfd, of a child that has ended
+ * (si_pid is 0 if it has not) and, waiting, of one that is about to.
+ */
 COIL_API int coil_kernel_pidfd_signal(int pidfd, int signo);
 COIL_API int coil_kernel_kill(pid_t pid, int signo);
-COIL_API int coil_kernel_reap(int pidfd, siginfo_t *out_status);
 COIL_API int coil_kernel_pidfd_open(pid_t pid);
+COIL_API int coil_kernel_reap(int pidfd, siginfo_t *out_status);
+COIL_API int coil_kernel_reap_soon(int pidfd, siginfo_t *out_status);
 
 COIL_END_DECLS
 

@@ -6,9 +6,9 @@
  *     coil_await(my->in, coil_receiver_next(receiver))        ... until it is empty or an error
  *     coil_receiver_close(receiver)                           closes the descriptor as well
  *
- * One multishot operation with buffers from the loop's pool runs for as long as somebody reads: bytes
- * that arrive while nobody waits are queued, and when more than COIL_RECEIVER_LIMIT_BYTES are, it
- * pauses until they have been taken, so that the peer is held back by its own full buffers.
+ * One multishot operation with buffers from the loop's pool runs for as long as somebody reads:
+ * bytes that arrive while nobody waits are queued, and when more than COIL_RECEIVER_LIMIT_BYTES
+ * are, it pauses until they have been taken, so that the peer is held back by its own full buffers.
  *
  * Bytes are delivered in order, each exactly once. Cancelling a wait loses none. Where the kernel
  * cannot do multishot on this descriptor, or the pool is empty, single receives take its place.

@@ -2,8 +2,7 @@
 /*
  * coil/spawn.h - start a child process: what it runs, what it inherits, and why it did not start.
  *
- *     plan --coil_child_spawn()--> child runs the program --its exit is awaited-->
- * coil_child_fini()
+ *     plan --coil_child_spawn()--> the child runs --its exit is awaited--> coil_child_fini()
  *                   |
  *                   +--> -errno and a line of text; nothing is left: no process, no zombie, no fd
  *
@@ -129,7 +128,7 @@ struct coil_spawn_plan {
     int death_signal;
     /*
      * Keep the calling thread's signal mask and the process's ignored signals, as nohup and shells
-     * must. Handlers are reset all the same.
+     * must. Handlers are reset all the same. (A running loop blocks SIGPIPE in its thread.)
      */
     bool inherit_signals;
     bool no_new_privs; /* Exec never gains privileges: see PR_SET_NO_NEW_PRIVS. */
@@ -141,6 +140,13 @@ struct coil_spawn_plan {
     const coil_spawn_identity *run_as; /* NULL: as the parent. */
 };
 
+/* How a child has ended: see coil/child.h. */
+typedef struct coil_exit {
+    bool ended;
+    bool signaled; /* Killed by a signal, */
+    int code;      /* which is this; else the exit status. */
+} coil_exit;
+
 /*
  * A child that was started. The fds are close-on-exec and blocking, which is what io_uring wants.
  * Each can be taken out by storing -1 in its place.
@@ -151,6 +157,7 @@ struct coil_child {
     int stdin_fd;  /* Writes to the child's stdin; -1 unless .in is COIL_STDIO_PIPE. */
     int stdout_fd; /* Reads its stdout; -1 unless .out is COIL_STDIO_PIPE. */
     int stderr_fd; /* Reads its stderr; -1 unless .err is COIL_STDIO_PIPE. */
+    coil_exit exit;
 };
 
 /* Where a spawn failed. The child's stages are passed in this order. */
@@ -190,21 +197,25 @@ struct coil_spawn_error {
  * *out_child, which the caller owns then: its fds, and the duty to wait for the process
  * (waitid(2)), without which it stays a zombie.
  *
- * A failure, of exec too, leaves nothing behind; *out_error (NULL if not wanted) says what and
- * where. -ENOENT, -EACCES, -ENOEXEC, -ETXTBSY, -E2BIG, -ELOOP, -ENAMETOOLONG: see execve(2).
- *     -ETXTBSY is worth another try a moment later if this process has just written the program: a
- *     child being spawned by another thread may hold the written file open until its own exec.
- * -EMFILE, -ENFILE: no fd left. -EAGAIN, -ENOMEM: no process left; see clone(2).
- * -EBADF: an fd of the plan is not open. -EPERM: identity, limits, or a set-uid file.
- * -EINVAL: more than COIL_SPAWN_FDS_MAX fds, a bad limit.
- * -ENOTDIR, -ENOENT, -EACCES at COIL_SPAWN_STAGE_CHDIR: the directory.
+ * A failure, of exec too, leaves nothing behind; *out_error (NULL if not wanted) tells the stage
+ * and the cause:
+ *
+ *     -ENOENT, -EACCES, -ENOEXEC, -E2BIG, -ELOOP, -ENAMETOOLONG, ...   the program: execve(2)
+ *     -ETXTBSY            the program is being written. Worth another try a moment later if this
+ *                         process has just written it: a child that another thread is spawning
+ *                         may hold the file open until its own exec.
+ *     -ENOENT, -ENOTDIR, -EACCES at COIL_SPAWN_STAGE_CHDIR             the directory
+ *     -EMFILE, -ENFILE    no fd left
+ *     -EAGAIN, -ENOMEM    no process left: clone(2)
+ *     -EBADF              an fd of the plan is not open
+ *     -EPERM              identity or limits: setresuid(2), setrlimit(2)
+ *     -EINVAL             more than COIL_SPAWN_FDS_MAX fds, a bad limit, a bad death signal
  *
  * A child that is killed by a signal before its exec has been started: it is reported by its exit.
  *
  * Any thread, several at once; see death_signal for the choice. Nobody may change the process's
- * environment (setenv) or plan meanwhile. SIGCHLD must not be ignored, or exit statuses are lost.
- * Not in a child of fork() that shares io_uring rings. Leaves errno and the signal mask as they
- * were.
+ * environment (setenv) or the plan meanwhile. SIGCHLD must not be ignored, or exit statuses are
+ * lost. errno and the signal mask stay as they were.
  */
 COIL_API COIL_MUST_USE int coil_child_spawn(
         const coil_spawn_plan *plan, coil_child *out_child, coil_spawn_error *out_error);

@@ -8,12 +8,12 @@
  *
  * Invariants
  *   - A set event makes nobody wait: coil_event_wait() is done at once, without giving up the turn.
- *   - coil_event_set() releases exactly the tasks that are waiting at that moment, even if the event
- *     is cleared before they run. They run in the order in which they began to wait.
+ *   - coil_event_set() releases exactly the tasks that are waiting at that moment, even if the
+ *     event is cleared before they run. They run in the order in which they began to wait.
  *   - A released task no longer touches the event: its memory may be given back as soon as
  *     coil_event_set() has returned.
- *   - A cancelled wait leaves nothing behind. One that had been released already counts as released,
- *     and the cancellation takes effect at the task's next await.
+ *   - A cancelled wait leaves nothing behind. If the task had been released before the cancellation
+ *     came, the wait is done as ever and the cancellation takes effect at the task's next await.
  *
  * Not thread safe: an event and all who use it belong to one scheduler's thread.
  */

@@ -11,9 +11,9 @@
  *     coil_attempt (coil_queue_put(&jobs, &my->job));    waits while the queue is full
  *     coil_attempt (coil_queue_get(&jobs, &my->job));    waits while it is empty
  *
- * All calls are macros that take a pointer to a coil_queue_of(T) and, for items, a pointer to T; any
- * other type does not compile. Items are copied by assignment of their bytes: T is a plain type, and
- * who owns what it points to passes on with it.
+ * All calls are macros that take a pointer to a coil_queue_of(T) and, for items, a pointer to T;
+ * any other type does not compile. Items are copied byte by byte: T is a plain type, and what it
+ * points to changes owners with it.
  *
  *     open, items --coil_queue_close()--> closed, items --the last get--> closed and empty
  *     put: 0                              put: -EPIPE                     put: -EPIPE
@@ -21,8 +21,8 @@
  *
  * Invariants
  *   - Items leave in the order in which they came. Of the tasks that wait to put, the one that has
- *     waited longest puts first; of those that wait to get, it gets first. Newcomers cannot overtake
- *     on either side, try_put and try_get included.
+ *     waited longest puts first; of those that wait to get, it gets first. Newcomers cannot
+ *     overtake on either side, try_put and try_get included.
  *   - Tasks wait to put only while the queue is full, and to get only while it is empty.
  *   - Every item is somewhere exactly once. A put that reports anything but 0, or is cancelled, has
  *     not put; a get likewise has not taken, nor touched `*out_item`. If the item had changed hands
@@ -56,15 +56,15 @@ struct coil_queue {
 };
 
 /* The type of a queue of T. It must not move while a task waits. Give it a name by typedef. */
-#define coil_queue_of(T)                                                      \
-    struct {                                                                  \
-        coil_queue queue;                                                     \
-        T *items; /* The caller's. Also what the calls take the type from. */ \
+#define coil_queue_of(T)                                                                  \
+    struct {                                                                              \
+        coil_queue queue;                                                                 \
+        __typeof__(T) *items; /* The caller's. Also what the calls take the type from. */ \
     }
 
 /*
- * Make `q` an empty, open queue on the caller's array `storage`, which has room for `capacity_count`
- * > 0 items and must outlive the queue.
+ * Make `q` an empty, open queue on the caller's array `storage`. It has room for `capacity_count`
+ * items, at least one, and must outlive the queue.
  *
  *     void coil_queue_init(coil_queue_of(T) *q, T *storage, size_t capacity_count);
  */
@@ -81,8 +81,8 @@ struct coil_queue {
 #define coil_queue_fini(q) coil_queue_fini_untyped(&(q)->queue)
 
 /*
- * Put a copy of `*item`; wait for room first. `*item` must stay until the call is done, so it lies in
- * the vars of the coroutine or on the heap.
+ * Put a copy of `*item`; wait for room first. `*item` must stay until the call is done, so it lies
+ * in the vars of the coroutine or on the heap.
  *
  * Result: 0; -EPIPE, the queue is closed or was closed while waiting (as write(2) has it); -ETIME
  * under within() or until().
@@ -92,8 +92,8 @@ struct coil_queue {
 #define coil_queue_put(q, item) coil_queue_put_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, item))
 
 /*
- * Take the oldest item into `*out_item`; wait for one first. `*out_item` must stay until the call is
- * done.
+ * Take the oldest item into `*out_item`; wait for one first. `*out_item` must stay until the call
+ * is done.
  *
  * Result: 0; -EPIPE, the queue is closed and empty; -ETIME under within() or until().
  *
@@ -115,8 +115,9 @@ struct coil_queue {
     coil_queue_try_get_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, out_item))
 
 /*
- * No more items: every put, those that wait included, reports -EPIPE. Items in the queue can still be
- * got; after the last of them, get reports -EPIPE. Never waits. Closing a closed queue does nothing.
+ * No more items: every put, those that wait included, reports -EPIPE. Items in the queue can still
+ * be got; after the last of them, get reports -EPIPE. Never waits. Closing a closed queue does
+ * nothing.
  *
  *     void coil_queue_close(coil_queue_of(T) *q);
  */
@@ -135,12 +136,11 @@ struct coil_queue {
 #ifdef __cplusplus
 #define COIL_QUEUE_ITEM_(q, item) (1 ? (item) : (q)->items)
 #else
-#define COIL_QUEUE_ITEM_(q, item)                                                         \
-    __extension__({                                                                       \
-        static_assert(__builtin_types_compatible_p(                                       \
-                              __typeof__(*(item)), __typeof__(*(q)->items)),              \
-                "this does not point to an item of the queue's type");                    \
-        (item);                                                                           \
+#define COIL_QUEUE_ITEM_(q, item)                                                                 \
+    __extension__({                                                                               \
+        static_assert(__builtin_types_compatible_p(__typeof__(*(item)), __typeof__(*(q)->items)), \
+                "this does not point to an item of the queue's type");                            \
+        (item);                                                                                   \
     })
 #endif
 

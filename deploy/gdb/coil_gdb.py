@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Coil in gdb, for a running program or a core file.
+
+    (gdb) source coil_gdb.py
+    (gdb) coil-bt TASK [vars]      the stack of a coil_task *, innermost first, with arguments
+    (gdb) coil-tasks GROUP         the names of all tasks of a coil_group *, and of those below
+"""
+import gdb
+
+
+def text(value):
+    return value.string() if value != 0 else ""
+
+
+def fields(struct):
+    return "{" + ", ".join(f"{field.name} = {struct[field.name]}" for field in struct.type.fields()
+                           if not field.name.startswith("co__")) + "}"
+
+
+def arguments_of(frame, name):
+    """What the coroutine was called with, or None if the program has no types for it."""
+    try:
+        kind = gdb.lookup_type(f"struct {name}__frame")
+        return fields(frame.cast(kind.pointer()).dereference()["co__a"])
+    except gdb.error:
+        return None
+
+
+def variables_of(frame, name):
+    """Its coil_vars(): the struct is local to the body."""
+    if frame["vars"] == 0:
+        return None
+    try:
+        places = gdb.decode_line(f"{name}__body")[1]
+        block = gdb.block_for_pc(places[0].pc)
+        kind = gdb.lookup_symbol("co__vars", block, gdb.SYMBOL_STRUCT_DOMAIN)[0]
+        return frame["vars"].cast(kind.type.pointer()).dereference() if kind else None
+    except (gdb.error, RuntimeError, TypeError):
+        return None
+
+
+class CoilBacktrace(gdb.Command):
+    """coil-bt TASK [vars]: the stack of a coil_task, innermost first; with vars, their variables too."""
+
+    def __init__(self):
+        super().__init__("coil-bt", gdb.COMMAND_STACK)
+
+    def invoke(self, argument, from_tty):
+        words = gdb.string_to_argv(argument)
+        if not words or words[1:] not in ([], ["vars"]):
+            raise gdb.GdbError("usage: coil-bt TASK [vars]")
+        frame = gdb.parse_and_eval(words[0])["top"]
+        number = 0
+        while frame != 0:
+            self.print_frame(number, frame, words[1:] == ["vars"])
+            frame = frame["up"]
+            number += 1
+
+    def print_frame(self, number, frame, with_variables):
+        name = text(frame["fn"]["name"])
+        line = f"#{number:<2} {name}"
+        if frame["at"] != 0 and int(frame["at"]["line"]) != 0:
+            line += f" ({text(frame['fn']['file'])}:{int(frame['at']['line'])})"
+            line += f"  await ({text(frame['at']['what'])})"
+        print(line)
+        arguments = arguments_of(frame, name)
+        if arguments not in (None, "{}"):
+            print("      arguments", arguments)
+        variables = variables_of(frame, name) if with_variables else None
+        if variables is not None:
+            print("      vars", variables)
+
+
+class CoilTasks(gdb.Command):
+    """coil-tasks GROUP: all tasks of a coil_group, with their addresses, and of the groups below."""
+
+    def __init__(self):
+        super().__init__("coil-tasks", gdb.COMMAND_STACK)
+
+    def invoke(self, argument, from_tty):
+        words = gdb.string_to_argv(argument)
+        if len(words) != 1:
+            raise gdb.GdbError("usage: coil-tasks GROUP")
+        self.print_group(gdb.parse_and_eval(words[0]), 0)
+
+    def print_group(self, group, depth):
+        kind = gdb.lookup_type("coil_task")
+        offset = next(field.bitpos // 8 for field in kind.strip_typedefs().fields()
+                      if field.name == "link")
+        link = group["tasks"]["next"]
+        while link != group["tasks"].address:
+            task = gdb.Value(int(link) - offset).cast(kind.pointer())
+            where = text(task["top"]["fn"]["name"]) if task["top"] != 0 else "(ended)"
+            print(f"{'    ' * depth}(coil_task *) {int(task):#x}  {text(task['fn']['name'])} in {where}")
+            below = task["groups"]
+            while below != 0:
+                self.print_group(below, depth + 1)
+                below = below["next"]
+            link = link["next"]
+
+
+CoilBacktrace()
+CoilTasks()

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#include "stage.h"
+
+async(int, c, (int) fd)
+{
+    vars();
+    await(nap(fd));
+    return;
+}
+
+STAGE_USE
