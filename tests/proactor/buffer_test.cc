@@ -23,7 +23,8 @@ protected:
     {
         Ends ends = make_unix();
         in = std::move(ends.in);
-        EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver));
+        EXPECT_EQ(
+                0, coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver));
     }
 
     ~Buffer() override
@@ -36,7 +37,8 @@ protected:
     {
         coil_slice slice = {};
         put(in, content);
-        while (slice.size_bytes < static_cast<int64_t>(content.size())) { /* A buffer may end in it. */
+        while (slice.size_bytes <
+                static_cast<int64_t>(content.size())) { /* A buffer may end in it. */
             coil_slice more = {};
             EXPECT_LT(0, RUN(takes(receiver, &more)));
             EXPECT_EQ(0, coil_slice_append(&slice, &more));
