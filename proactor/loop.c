@@ -173,8 +173,8 @@ static coil_duration time_left(const coil_loop *loop)
     coil_time next = coil_sched_next(&loop->sched);
     if (next == COIL_NEVER)
         return COIL_FOREVER;
-    coil_duration left = next - coil_kernel_now();
-    return left > 0 ? left : 0;
+    coil_time now = coil_kernel_now();
+    return next > now ? next - now : 0; /* It may be as long ago as INT64_MIN. */
 }
 
 static void turn(coil_loop *loop)
