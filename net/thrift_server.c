@@ -8,6 +8,7 @@
 enum {
     FRAME_HEADER_BYTES = 4,
     FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
+    PART_BYTES = 256 * 1024,    /* What a peer has to take within the frame limit. */
     LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
     WHAT_BYTES = 160,
 };
@@ -140,14 +141,25 @@ static int finish_call(connection *peer, int handler_result)
 
 /* --------------------------------------------------------------------------------- reading -- */
 
+static coil_duration frame_limit(const coil_thrift_server *server)
+{
+    return server->frame_limit > 0 ? server->frame_limit : default_frame_limit;
+}
+
+/* Send the replies. A peer that does not take them would keep us, and them, for ever: -ETIME. */
 coil_async(int, flush, (connection *) peer)
 {
-    coil_vars(int rc);
+    coil_vars(size_t sent_bytes);
 
-    if (peer->writer.size == 0)
-        return 0;
-    coil_attempt(
-            my->rc, coil_write_all(peer->peer, coil_bytes(peer->writer.bytes, peer->writer.size)));
+    while (my->sent_bytes < peer->writer.size) {
+        const char *rest = (const char *)peer->writer.bytes + my->sent_bytes;
+        size_t part_bytes = peer->writer.size - my->sent_bytes;
+        if (part_bytes > PART_BYTES)
+            part_bytes = PART_BYTES;
+        my->sent_bytes += part_bytes;
+        coil_attempt(coil_within(frame_limit(peer->server),
+                coil_write_all(peer->peer, coil_bytes(rest, part_bytes))));
+    }
     coil_thrift_writer_reset(&peer->writer);
     return 0;
 }
@@ -227,8 +239,7 @@ coil_async(int, next_frame, (connection *) peer)
         if (my->rc == 0)
             return 0;
     }
-    coil_duration limit = peer->server->frame_limit;
-    peer->frame_deadline = coil_time_after(coil_now(), limit > 0 ? limit : default_frame_limit);
+    peer->frame_deadline = coil_time_after(coil_now(), frame_limit(peer->server));
 
     coil_attempt(read_part(peer, FRAME_HEADER_BYTES));
     my->rc = take_size(peer);

@@ -92,7 +92,8 @@ struct coil_thrift_server {
     size_t service_count;
     const coil_thrift_limits *limits; /* NULL: coil_thrift_limits_default. */
     coil_duration idle_limit;         /* Between calls, then the connection is closed. 0: none. */
-    coil_duration frame_limit;        /* For the rest of a frame that has begun. 0: 30 s. */
+    /* For the rest of a frame that has begun, and for every 256 KiB of replies. 0: 30 s. */
+    coil_duration frame_limit;
     coil_thrift_server_stats stats;   /* Read only. */
 };
 
