@@ -94,7 +94,7 @@ struct coil_thrift_server {
     coil_duration idle_limit;         /* Between calls, then the connection is closed. 0: none. */
     /* For the rest of a frame that has begun, and for every 256 KiB of replies. 0: 30 s. */
     coil_duration frame_limit;
-    coil_thrift_server_stats stats;   /* Read only. */
+    coil_thrift_server_stats stats; /* Read only. */
 };
 
 /* Begin the reply of a call, once, after the last await that can fail. Put fields; no stop. */
