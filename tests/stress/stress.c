@@ -430,7 +430,7 @@ async(int, listens, (const char *) at, (unsigned) index)
     return 0;
 }
 
-/* ------------------------------------------------------------------- operations of the kernel -- */
+/* ------------------------------------------------------------------ operations of the kernel -- */
 
 /* Every write counts in full or not at all, whatever cancels it. */
 async(int, writes_raw, (int) fd, (bool) socket, (struct lane *) lane)
