@@ -9,21 +9,60 @@
 
 #include <sys/signalfd.h>
 
+enum { SIGNAL_LAST = 64 };
+
 struct coil_signals {
     coil_receiver *receiver;
     coil_slice unread; /* Whole signalfd_siginfo records. */
-    sigset_t before;   /* The thread's mask. */
+    coil_signal_set set;
 };
 
 static sigset_t members(coil_signal_set set)
 {
     sigset_t signals;
     (void)sigemptyset(&signals);
-    for (int signo = 1; signo <= 64; signo++) {
+    for (int signo = 1; signo <= SIGNAL_LAST; signo++) {
         if (set & COIL_SIGNAL(signo))
             (void)sigaddset(&signals, signo);
     }
     return signals;
+}
+
+/*
+ * Sets may overlap, and be closed in any order. So this thread counts who has each signal open, and
+ * remembers which of them were not blocked before.
+ */
+static __thread unsigned open_count[SIGNAL_LAST + 1];
+static __thread coil_signal_set to_unblock;
+
+static int block(coil_signal_set set)
+{
+    sigset_t wanted = members(set);
+    sigset_t before;
+    int rc = coil_kernel_sigmask(SIG_BLOCK, &wanted, &before);
+    if (rc < 0)
+        return rc;
+    for (int signo = 1; signo <= SIGNAL_LAST; signo++) {
+        if (!(set & COIL_SIGNAL(signo)))
+            continue;
+        if (open_count[signo]++ == 0 && sigismember(&before, signo) == 0)
+            to_unblock |= COIL_SIGNAL(signo);
+    }
+    return 0;
+}
+
+static void unblock(coil_signal_set set)
+{
+    coil_signal_set last = 0;
+    for (int signo = 1; signo <= SIGNAL_LAST; signo++) {
+        if ((set & COIL_SIGNAL(signo)) && --open_count[signo] == 0)
+            last |= COIL_SIGNAL(signo);
+    }
+    sigset_t freed = members(last & to_unblock);
+    to_unblock &= ~last;
+    while (coil_kernel_sigtake(&freed) > 0)
+        continue; /* It arrived while we were open: it is not to kill now. */
+    (void)coil_kernel_sigmask(SIG_UNBLOCK, &freed, NULL);
 }
 
 int coil_signals_open(coil_signal_set set, coil_signals **out_signals)
@@ -38,12 +77,13 @@ int coil_signals_open(coil_signal_set set, coil_signals **out_signals)
     if (rc >= 0)
         rc = coil_receiver_create(loop, rc, COIL_RECEIVE_READ, &signals->receiver);
     if (rc == 0)
-        rc = coil_kernel_sigmask(SIG_BLOCK, &wanted, &signals->before);
+        rc = block(set);
     if (rc < 0) {
         coil_receiver_close(signals->receiver);
         free(signals);
         return rc;
     }
+    signals->set = set;
     *out_signals = signals;
     return 0;
 }
@@ -54,7 +94,7 @@ void coil_signals_close(coil_signals *signals)
         return;
     coil_slice_release(&signals->unread);
     coil_receiver_close(signals->receiver);
-    (void)coil_kernel_sigmask(SIG_SETMASK, &signals->before, NULL);
+    unblock(signals->set);
     free(signals);
 }
 

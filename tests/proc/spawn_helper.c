@@ -7,10 +7,16 @@
  *     spawn_helper cat              stdin to stdout, until the end of file
  *     spawn_helper exit STATUS
  *     spawn_helper pause            until a signal ends it
+ *     spawn_helper stubborn         says "ready", ignores SIGTERM, pauses
+ *     spawn_helper polite STATUS    says "ready", exits with STATUS at SIGTERM
+ *     spawn_helper spew BYTES       as many to stdout, each its offset modulo 251
+ *     spawn_helper heir             ends at once, but leaves a child that holds stdout, and says "end"
+ *                                   there when stdin ends
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +116,49 @@ static int say(const char *out, const char *err)
     return write(STDOUT_FILENO, out, strlen(out)) < 0 || write(STDERR_FILENO, err, strlen(err)) < 0;
 }
 
+static int polite_status;
+
+static void exit_politely(int signo)
+{
+    (void)signo;
+    _exit(polite_status);
+}
+
+static int wait_for_signals(void (*at_sigterm)(int))
+{
+    (void)signal(SIGTERM, at_sigterm);
+    if (write(STDOUT_FILENO, "ready\n", 6) != 6)
+        return 1;
+    for (;;)
+        (void)pause();
+}
+
+static int spew(size_t left)
+{
+    char bytes[251 * 64];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)(i % 251);
+    for (size_t sent = 0; left > 0;) {
+        size_t rest = sizeof(bytes) - sent;
+        ssize_t count = write(STDOUT_FILENO, bytes + sent, left < rest ? left : rest);
+        if (count < 0)
+            return 1;
+        left -= (size_t)count;
+        sent = (sent + (size_t)count) % sizeof(bytes);
+    }
+    return 0;
+}
+
+static int leave_an_heir(void)
+{
+    char byte;
+    if (fork() != 0)
+        return 0;
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        continue;
+    return write(STDOUT_FILENO, "end\n", 4) != 4;
+}
+
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "report";
@@ -122,5 +171,15 @@ int main(int count, char **arguments)
         return (int)strtol(arguments[2], NULL, 10);
     if (strcmp(what, "pause") == 0)
         return pause();
+    if (strcmp(what, "stubborn") == 0)
+        return wait_for_signals(SIG_IGN);
+    if (strcmp(what, "polite") == 0 && count > 2) {
+        polite_status = (int)strtol(arguments[2], NULL, 10);
+        return wait_for_signals(exit_politely);
+    }
+    if (strcmp(what, "spew") == 0 && count > 2)
+        return spew(strtoul(arguments[2], NULL, 10));
+    if (strcmp(what, "heir") == 0)
+        return leave_an_heir();
     return report(count, arguments);
 }

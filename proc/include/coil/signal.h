@@ -27,6 +27,7 @@ typedef struct coil_signals coil_signals;
 /* Signals 1 to 64, as bits. */
 typedef uint64_t coil_signal_set;
 
+/* The set of one signal, to be joined by `|`. */
 #define COIL_SIGNAL(signo) (UINT64_C(1) << ((signo)-1))
 
 /* Begin to receive the signals of `set`, on the loop of this thread. -EMFILE, -ENFILE, -ENOMEM. */
@@ -35,7 +36,10 @@ COIL_API int coil_signals_open(coil_signal_set set, coil_signals **out_signals);
 /* The number of the next signal. One task at a time may wait. */
 coil_declare(int, coil_signals_next, (coil_signals *) signals);
 
-/* The signals do again what they did before. Nobody may be waiting. Takes NULL. */
+/*
+ * The signals do again what they did before, unless another open set has them; sets may be closed in
+ * any order. What has arrived and was not taken is dropped. Nobody may be waiting. Takes NULL.
+ */
 COIL_API void coil_signals_close(coil_signals *signals);
 
 /* Open, await one, close: for programs that wait for nothing but their end. */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The cast of the process tests: children that run spawn_helper, and the streams to them. */
+#ifndef CAST_H
+#define CAST_H
+
+#include <coil/child.h>
+#include <coil/signal.h>
+#include <coil/stream.h>
+
+#include "stage.h"
+
+#include <csignal>
+#include <vector>
+
+class Children : public Proactor
+{
+protected:
+    /* What the next children get, apart from their arguments. */
+    coil_spawn_plan plan = {};
+
+    coil_child start(const std::vector<std::string> &arguments)
+    {
+        std::vector<const char *> argv = {"helper"};
+        for (const std::string &argument : arguments)
+            argv.push_back(argument.c_str());
+        argv.push_back(nullptr);
+        plan.program = SPAWN_HELPER;
+        plan.argv = argv.data();
+        coil_child child = {};
+        coil_spawn_error error = {};
+        EXPECT_EQ(0, coil_child_spawn(&plan, &child, &error)) << error.text;
+        return child;
+    }
+
+    /* One that says "ready" first: the signal handlers stand when this returns. */
+    coil_child start_ready(const std::vector<std::string> &arguments)
+    {
+        plan.out = {COIL_STDIO_PIPE, 0};
+        coil_child child = start(arguments);
+        EXPECT_EQ("ready\n", take(child.stdout_fd));
+        return child;
+    }
+
+    /* Ends, too, if a test has failed and the child would stay. */
+    void finish(coil_child *child)
+    {
+        if (!child->exit.ended) {
+            kill(child->pid, SIGKILL);
+            waitid(P_PID, static_cast<id_t>(child->pid), nullptr, WEXITED);
+        }
+        coil_child_fini(child);
+    }
+
+    static std::string text(const coil_child &child)
+    {
+        char bytes[COIL_EXIT_TEXT_BYTES];
+        return coil_exit_format(&child.exit, bytes);
+    }
+};
+
+/* A child that has ended and is not reaped yet. */
+inline void await_zombie(const coil_child &child)
+{
+    ASSERT_EQ(0, waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(child.pidfd), nullptr,
+                         WEXITED | WNOWAIT));
+}
+
+#endif

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/* coil/signal.h: signals sent to this process, to one of its threads, and by children that end. */
+#include "cast.h"
+
+#include <atomic>
+#include <thread>
+
+#include <sys/resource.h>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+const coil_duration A_MOMENT = coil_ms(5);
+const coil_duration LONG = coil_s(30);
+
+sigset_t mask_of_thread()
+{
+    sigset_t mask;
+    EXPECT_EQ(0, pthread_sigmask(SIG_BLOCK, nullptr, &mask));
+    return mask;
+}
+
+bool blocked(int signo)
+{
+    sigset_t mask = mask_of_thread();
+    return sigismember(&mask, signo) == 1;
+}
+
+void change_mask(int how, int signo)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    ASSERT_EQ(0, pthread_sigmask(how, &set, nullptr));
+}
+
+void send(int signo)
+{
+    ASSERT_EQ(0, kill(getpid(), signo));
+}
+
+/* Open `set`, do something, take signals until none comes for a moment, close. */
+async(int, collect, (coil_signal_set) set, (std::function<void()> *) act, (std::vector<int> *) all)
+{
+    vars(coil_signals *signals; int signo);
+
+    int rc = coil_signals_open(set, &my->signals);
+    if (rc < 0)
+        return rc;
+    defer(coil_signals_close(my->signals));
+    (*act)();
+    for (;;) {
+        await(my->signo, within(coil_ms(30), coil_signals_next(my->signals)));
+        if (my->signo < 0)
+            return my->signo == -ETIME ? 0 : my->signo;
+        all->push_back(my->signo);
+    }
+}
+
+class Signals : public Children
+{
+protected:
+    ~Signals() override
+    {
+        for (int signo = 1; signo <= SIGRTMAX; signo++)
+            EXPECT_FALSE(blocked(signo)) << signo;
+    }
+
+    /* The signals of `set` that arrive because of `action`. */
+    std::vector<int> arriving(coil_signal_set set, std::function<void()> action)
+    {
+        std::vector<int> all;
+        EXPECT_EQ(0, RUN(collect(set, &action, &all)));
+        return all;
+    }
+};
+
+const coil_signal_set USER = COIL_SIGNAL(SIGUSR1) | COIL_SIGNAL(SIGUSR2);
+
+TEST_F(Signals, OneArrives)
+{
+    later(A_MOMENT, [] { send(SIGUSR1); });
+    EXPECT_EQ(SIGUSR1, RUN(coil_signal_wait(USER)));
+}
+
+TEST_F(Signals, SeveralArriveEachOnItsOwn)
+{
+    const std::vector<int> all =
+            arriving(USER | COIL_SIGNAL(SIGTERM) | COIL_SIGNAL(SIGHUP), [] {
+                send(SIGHUP);
+                send(SIGUSR1);
+                send(SIGUSR2);
+                send(SIGTERM);
+            });
+    EXPECT_EQ((std::vector<int>{SIGHUP, SIGUSR1, SIGUSR2, SIGTERM}), all);
+}
+
+TEST_F(Signals, StandardOnesThatArriveTwiceBeforeTheyAreTakenAreOne)
+{
+    EXPECT_EQ((std::vector<int>{SIGUSR1}), arriving(USER, [] {
+        for (int i = 0; i < 100; i++)
+            send(SIGUSR1);
+    }));
+}
+
+TEST_F(Signals, RealtimeOnesQueueUpInOrder)
+{
+    const coil_signal_set set = COIL_SIGNAL(SIGRTMIN + 1) | COIL_SIGNAL(SIGRTMAX);
+    std::vector<int> expected(300, SIGRTMIN + 1);
+    expected.insert(expected.end(), 300, SIGRTMAX);
+    EXPECT_EQ(expected, arriving(set, [] {
+        for (int i = 0; i < 300; i++) {
+            send(SIGRTMAX);
+            send(SIGRTMIN + 1);
+        }
+    }));
+}
+
+TEST_F(Signals, ThoseForTheThreadAloneArriveToo)
+{
+    EXPECT_EQ((std::vector<int>{SIGUSR2}),
+            arriving(USER, [] { ASSERT_EQ(0, pthread_kill(pthread_self(), SIGUSR2)); }));
+}
+
+TEST_F(Signals, OthersAreNotOurs)
+{
+    static std::atomic<int> count;
+    count = 0;
+    auto before = signal(SIGUSR2, [](int) { count++; });
+    EXPECT_EQ((std::vector<int>{}), arriving(COIL_SIGNAL(SIGUSR1), [] { send(SIGUSR2); }));
+    EXPECT_EQ(1, count);
+    signal(SIGUSR2, before);
+}
+
+async(int, wait_twice, (int64_t *) first)
+{
+    vars(coil_signals *signals; int signo);
+
+    int rc = coil_signals_open(USER, &my->signals);
+    if (rc < 0)
+        return rc;
+    defer(coil_signals_close(my->signals));
+    await(my->signo, within(A_MOMENT, coil_signals_next(my->signals)));
+    *first = my->signo;
+    await(coil_sleep(4 * A_MOMENT)); /* It arrives while nobody waits. */
+    await(my->signo, within(LONG, coil_signals_next(my->signals)));
+    return my->signo;
+}
+
+TEST_F(Signals, CancelledWaitLosesNone)
+{
+    int64_t first = 1;
+    later(3 * A_MOMENT, [] { send(SIGUSR1); });
+    EXPECT_EQ(SIGUSR1, RUN(wait_twice(&first)));
+    EXPECT_EQ(-ETIME, first);
+}
+
+async(int, count_with_deadlines, (coil_signal_set) set, (int) count)
+{
+    vars(coil_signals *signals; int signo; int seen; int late);
+
+    int rc = coil_signals_open(set, &my->signals);
+    if (rc < 0)
+        return rc;
+    defer(coil_signals_close(my->signals));
+    for (int i = 0; i < count; i++)
+        send(SIGRTMIN + 2);
+    while (my->seen < count) {
+        await(my->signo, within(coil_us(my->late % 3), coil_signals_next(my->signals)));
+        if (my->signo > 0)
+            my->seen++;
+        else if (my->signo != -ETIME || my->late++ > 100000)
+            return my->signo;
+    }
+    return my->seen;
+}
+
+TEST_F(Signals, WaitThatIsCancelledInTheMomentOfArrivalLosesNone)
+{
+    EXPECT_EQ(200, RUN(count_with_deadlines(COIL_SIGNAL(SIGRTMIN + 2), 200)));
+}
+
+TEST_F(Signals, DoWhatTheyDidBeforeWhenTheSetIsClosed)
+{
+    static std::atomic<int> count;
+    count = 0;
+    auto before = signal(SIGUSR1, [](int) { count++; });
+    EXPECT_EQ((std::vector<int>{SIGUSR1}), arriving(USER, [] { send(SIGUSR1); }));
+    EXPECT_EQ(0, count);
+    send(SIGUSR1);
+    EXPECT_EQ(1, count);
+    signal(SIGUSR1, before);
+}
+
+TEST_F(Signals, OneThatWasBlockedStaysBlocked)
+{
+    change_mask(SIG_BLOCK, SIGUSR1);
+    EXPECT_EQ((std::vector<int>{SIGUSR1}), arriving(USER, [] { send(SIGUSR1); }));
+    EXPECT_TRUE(blocked(SIGUSR1));
+    EXPECT_FALSE(blocked(SIGUSR2));
+    change_mask(SIG_UNBLOCK, SIGUSR1);
+}
+
+async(int, open_and_leave, (coil_signal_set) set, (bool) look)
+{
+    vars(coil_signals *signals; int rc);
+
+    my->rc = coil_signals_open(set, &my->signals);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_signals_close(my->signals));
+    if (look)
+        await(my->rc, within(0, coil_signals_next(my->signals)));
+    send(SIGUSR1);
+    send(SIGUSR2);
+    if (look)
+        await(coil_sleep(A_MOMENT));
+    return 0;
+}
+
+TEST_F(Signals, ThoseThatNobodyHasTakenAreDropped)
+{
+    EXPECT_EQ(0, RUN(open_and_leave(USER, false))) << "nobody has ever looked: the kernel has them";
+    EXPECT_EQ(0, RUN(open_and_leave(USER, true))) << "somebody has: the ring has fetched them";
+}
+
+async(int, overlap, (bool) first_first)
+{
+    vars(coil_signals *sets[2]; int rc; int signo);
+
+    my->rc = coil_signals_open(COIL_SIGNAL(SIGUSR1) | COIL_SIGNAL(SIGHUP), &my->sets[0]);
+    if (my->rc < 0)
+        return my->rc;
+    my->rc = coil_signals_open(USER, &my->sets[1]);
+    if (my->rc < 0)
+        return my->rc;
+    coil_signals_close(my->sets[first_first ? 0 : 1]);
+    defer(coil_signals_close(my->sets[first_first ? 1 : 0]));
+    EXPECT_TRUE(blocked(SIGUSR1));
+    EXPECT_EQ(first_first, blocked(SIGUSR2));
+    EXPECT_EQ(!first_first, blocked(SIGHUP));
+    await(coil_sleep(A_MOMENT));
+    send(SIGUSR1);
+    await(my->signo, within(LONG, coil_signals_next(my->sets[first_first ? 1 : 0])));
+    return my->signo;
+}
+
+TEST_F(Signals, SetsMayOverlapAndBeClosedInAnyOrder)
+{
+    EXPECT_EQ(SIGUSR1, RUN(overlap(true)));
+    EXPECT_FALSE(blocked(SIGUSR1) || blocked(SIGUSR2) || blocked(SIGHUP));
+    EXPECT_EQ(SIGUSR1, RUN(overlap(false)));
+    EXPECT_FALSE(blocked(SIGUSR1) || blocked(SIGUSR2) || blocked(SIGHUP));
+}
+
+TEST_F(Signals, EndOfAChildIsOneAndDoesNotTakeItsStatus)
+{
+    coil_child child = {};
+    EXPECT_EQ((std::vector<int>{SIGCHLD}),
+            arriving(COIL_SIGNAL(SIGCHLD), [&] { child = start({"exit", "4"}); }));
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    EXPECT_EQ("exited with status 4", text(child));
+    finish(&child);
+}
+
+TEST_F(Signals, ChildrenDoNotInheritTheBlocking)
+{
+    coil_child child = {};
+    plan.out = {COIL_STDIO_PIPE, 0};
+    EXPECT_EQ((std::vector<int>{}), arriving(USER | COIL_SIGNAL(SIGTERM), [&] {
+        EXPECT_TRUE(blocked(SIGTERM) && blocked(SIGPIPE));
+        child = start({"report"});
+    }));
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    const std::string report = take(child.stdout_fd);
+    EXPECT_NE(std::string::npos, report.find("SigBlk=0000000000000000\n")) << report;
+    EXPECT_NE(std::string::npos, report.find("SigIgn=0000000000000000\n")) << report;
+    finish(&child);
+}
+
+TEST_F(Signals, WithoutADescriptorNothingIsBlocked)
+{
+    struct rlimit before;
+    ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+    int64_t result = 0;
+    later(0, [&] {
+        const struct rlimit none = {3, before.rlim_max};
+        ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+        coil_signals *signals = nullptr;
+        result = coil_signals_open(USER, &signals);
+        ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+    });
+    run();
+    EXPECT_EQ(-EMFILE, result);
+    EXPECT_FALSE(blocked(SIGUSR1));
+}
+
+/* ----------------------------------------------------------------------------- two threads -- */
+
+/* Two of them: they end when they have seen `count` of the signals together. */
+struct Audience {
+    int count;
+    std::atomic<int> seen{0};
+};
+
+struct Listener {
+    explicit Listener(Audience *audience) : audience(audience)
+    {
+    }
+
+    Audience *audience;
+    std::atomic<bool> ready{false};
+    pthread_t thread = {};
+    int64_t seen = 0;
+};
+
+async(int, listen_for, (Listener *) listener, (coil_signal_set) set)
+{
+    vars(coil_signals *signals; int signo; int seen);
+
+    int rc = coil_signals_open(set, &my->signals);
+    if (rc < 0)
+        return rc;
+    defer(coil_signals_close(my->signals));
+    listener->thread = pthread_self();
+    listener->ready = true;
+    while (listener->audience->seen < listener->audience->count) {
+        await(my->signo, within(coil_ms(10), coil_signals_next(my->signals)));
+        if (my->signo == -ETIME)
+            continue;
+        if (my->signo != SIGRTMIN + 3)
+            return my->signo;
+        my->seen++;
+        listener->audience->seen++;
+    }
+    return my->seen;
+}
+
+void run_listener(Listener *listener)
+{
+    coil_loop *loop = nullptr;
+    ASSERT_EQ(0, coil_loop_create(&loop, nullptr));
+    coil_spawn_result(coil_loop_root(loop), &listener->seen,
+            listen_for(listener, COIL_SIGNAL(SIGRTMIN + 3)));
+    EXPECT_EQ(0, coil_loop_run(loop));
+    coil_loop_destroy(loop);
+    EXPECT_FALSE(blocked(SIGRTMIN + 3) || blocked(SIGPIPE));
+}
+
+/* The main thread must not be the one that gets them: it has no loop. */
+class Threads : public testing::Test
+{
+protected:
+    Threads()
+    {
+        change_mask(SIG_BLOCK, SIGRTMIN + 3);
+    }
+
+    ~Threads() override
+    {
+        change_mask(SIG_UNBLOCK, SIGRTMIN + 3);
+    }
+
+    void start(Listener *listener)
+    {
+        threads.emplace_back([listener] {
+            change_mask(SIG_UNBLOCK, SIGRTMIN + 3);
+            run_listener(listener);
+        });
+        while (!listener->ready)
+            std::this_thread::yield();
+    }
+
+    void join()
+    {
+        for (std::thread &thread : threads)
+            thread.join();
+    }
+
+    std::vector<std::thread> threads;
+};
+
+TEST_F(Threads, EachLoopGetsTheSignalsOfItsOwnThread)
+{
+    Audience audience = {70};
+    Listener one(&audience);
+    Listener two(&audience);
+    start(&one);
+    start(&two);
+    for (int i = 0; i < 50; i++) {
+        EXPECT_EQ(0, pthread_kill(one.thread, SIGRTMIN + 3));
+        if (i < 20) {
+            EXPECT_EQ(0, pthread_kill(two.thread, SIGRTMIN + 3));
+        }
+    }
+    join();
+    EXPECT_EQ(50, one.seen);
+    EXPECT_EQ(20, two.seen);
+}
+
+TEST_F(Threads, SignalsForTheProcessArriveInOneLoopEach)
+{
+    Audience audience = {100};
+    Listener one(&audience);
+    Listener two(&audience);
+    start(&one);
+    start(&two);
+    for (int i = 0; i < 100; i++)
+        send(SIGRTMIN + 3);
+    join();
+    EXPECT_EQ(100, one.seen + two.seen);
+}
+
+} // namespace
