@@ -98,7 +98,7 @@ coil_declare(int, coil_shutdown, (int) fd, (int) how);
 
 /*
  * openat(2) with O_CLOEXEC. AT_FDCWD: relative to the working directory. Result: the descriptor.
- * Whether a FIFO waits for its other end is not defined: the kernel may open it as if with O_NONBLOCK.
+ * A FIFO need not wait for its other end: the kernel may open it as if with O_NONBLOCK.
  */
 coil_declare(int, coil_openat, (int) directory, (const char *) path, (int) flags, (mode_t) mode);
 
