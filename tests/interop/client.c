@@ -190,8 +190,7 @@ static int32_t failure_code(coil_thrift_reader *reply)
 
 static void begin_with_text(coil_thrift_client *client, const char *method, const char *text)
 {
-    coil_thrift_put_string(
-            coil_thrift_client_begin(client, method), 1, coil_thrift_text_of(text));
+    coil_thrift_put_string(coil_thrift_client_begin(client, method), 1, coil_thrift_text_of(text));
 }
 
 async(int, call_exceptions, (coil_thrift_client *) client)
@@ -304,7 +303,7 @@ async(int, ask_fb303, (coil_thrift_client *) client)
 
 async(int, call_all, (const char *) address)
 {
-    vars(coil_thrift_client *client; coil_fb303_result result);
+    vars(coil_thrift_client * client; coil_fb303_result result);
     static const coil_fb303_call shut_down = {.method = COIL_FB303_SHUTDOWN};
 
     attempt(my->client, coil_thrift_connect(address));

@@ -182,7 +182,8 @@ int run_client(int port)
 
 /* --------------------------------------------------------------------------------- server -- */
 
-class Handler : public InteropIf {
+class Handler : public InteropIf
+{
 public:
     void getName(std::string &result) override
     {
@@ -196,9 +197,7 @@ public:
     {
         return fb303::fb_status::ALIVE;
     }
-    void getStatusDetails(std::string &) override
-    {
-    }
+    void getStatusDetails(std::string &) override {}
     void getCounters(std::map<std::string, int64_t> &result) override
     {
         result = {{"answers", 42}};
@@ -219,16 +218,12 @@ public:
     {
         result = options;
     }
-    void getCpuProfile(std::string &, int32_t) override
-    {
-    }
+    void getCpuProfile(std::string &, int32_t) override {}
     int64_t aliveSince() override
     {
         return time(nullptr);
     }
-    void reinitialize() override
-    {
-    }
+    void reinitialize() override {}
     void shutdown() override
     {
         _exit(wrong_count > 0);
@@ -283,11 +278,10 @@ private:
 };
 
 /* Says the port as soon as the server listens. */
-class SayPort : public TServerEventHandler {
+class SayPort : public TServerEventHandler
+{
 public:
-    explicit SayPort(std::function<int()> port_of) : port(std::move(port_of))
-    {
-    }
+    explicit SayPort(std::function<int()> port_of) : port(std::move(port_of)) {}
 
     void preServe() override
     {
@@ -298,8 +292,7 @@ private:
     std::function<int()> port;
 };
 
-template <class Server>
-int run_blocking(const std::shared_ptr<TProcessor> &processor)
+template <class Server> int run_blocking(const std::shared_ptr<TProcessor> &processor)
 {
     auto socket = std::make_shared<TServerSocket>("127.0.0.1", 0);
     Server server(processor, socket, std::make_shared<TFramedTransportFactory>(),
@@ -312,11 +305,12 @@ int run_blocking(const std::shared_ptr<TProcessor> &processor)
 int run_nonblocking(const std::shared_ptr<TProcessor> &processor)
 {
 #ifdef WITH_NONBLOCKING
-    auto socket = std::make_shared<apache::thrift::transport::TNonblockingServerSocket>(
-            "127.0.0.1", 0);
+    auto socket =
+            std::make_shared<apache::thrift::transport::TNonblockingServerSocket>("127.0.0.1", 0);
     apache::thrift::server::TNonblockingServer server(
             processor, std::make_shared<TBinaryProtocolFactory>(), socket);
-    server.setServerEventHandler(std::make_shared<SayPort>([&] { return socket->getListenPort(); }));
+    server.setServerEventHandler(
+            std::make_shared<SayPort>([&] { return socket->getListenPort(); }));
     server.serve();
     return 0;
 #else

