@@ -95,7 +95,7 @@ static bool is_protocol_error(int error)
     return error == -EBADMSG || error == -ENODATA || error == -EMSGSIZE || error == -ELOOP;
 }
 
-/* What was wrong with the arguments. A handler that stopped reading them does not want the rest. */
+/* What was wrong with the arguments. A handler that has not read them all does not want to. */
 static int arguments_error(coil_thrift_reader *arguments)
 {
     if (arguments->error == 0 && arguments->depth > 0)
@@ -103,7 +103,7 @@ static int arguments_error(coil_thrift_reader *arguments)
     return coil_thrift_reader_finish(arguments);
 }
 
-/* The handler has returned: complete its reply, or say why not. 0, or the connection ends. */
+/* The handler has returned: complete its reply, or say why there is none. 0, or we hang up. */
 static int finish_call(connection *peer, int handler_result)
 {
     coil_thrift_call *call = &peer->call;
@@ -272,7 +272,7 @@ coil_async(int, next_frame, (connection *) peer)
     return my->rc;
 }
 
-/* Read the header of the message in peer->frame. 1: call the method; 0: done; else a bad peer. */
+/* Read the header of the message in peer->frame. 1: call the method; 0: done; else hang up. */
 static int begin_call(connection *peer)
 {
     coil_thrift_call *call = &peer->call;
