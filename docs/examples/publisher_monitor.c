@@ -176,8 +176,10 @@ async(int, monitor, (struct publisher *) publishers, (unsigned) count)
     defer(coil_signals_close(my->signals));
 
     open_group(&my->group); /* Ends with us: all publishers are stopped first. */
-    for (my->i = 0; my->i < count; my->i++)
+    for (my->i = 0; my->i < count && my->group.error == 0; my->i++) {
         spawn(&my->group, keep_running(&publishers[my->i]));
+        await(coil_yield()); /* If there is no such program, the first one says so for all. */
+    }
     attempt(my->signo, coil_signals_next(my->signals));
     printf("%7.3f monitor     | %s: stopping\n", seconds_since(started_at), strsignal(my->signo));
     return 0;
