@@ -120,6 +120,7 @@ class PublisherMonitor(Test):
         self.await_said("| ready")
         self.assert_stops(signal.SIGTERM)
         self.assertEqual(1, len(self.said("publisher 1 | on stderr")))
+        self.assertEqual(1, len(self.said("publisher 1 | without end")))
         self.assertEqual(3, len(self.said("publisher 1 | on stdout")))
         self.assertEqual(10000, sum(line.split("| ")[1].count("a") for line in self.said("| aaa")))
         self.assertEqual([], [line for line in self.monitor.out if not LINE.match(line)])
