@@ -133,13 +133,18 @@ static coil_turn close_group(coil_task *task, coil_frame *frame, coil_deferred *
     return COIL_WAIT;
 }
 
-/* If the group's failure unwound the body, that ends here: its error is the body's result. */
+/*
+ * If the group has failed before the body left, that is what the body returns, even if it did not
+ * wait again and so has a result of its own: a failure does not go unseen. A group that was opened
+ * by a defer does not change the result, which is older.
+ */
 static coil_turn end_group(coil_task *task, coil_frame *frame, coil_deferred *deferred)
 {
     coil_group *group = coil_container_of(deferred, group_scope, end)->group;
     bool unwound;
 
-    if (group->unwinds_host && coil_task_absorb(task, frame, &unwound) && unwound)
+    if (group->unwinds_host && coil_task_absorb(task, frame, &unwound) &&
+            (unwound || !group->deferred))
         coil_frame_set_result(frame, group->error);
 
     coil_group **place = &task->groups;
@@ -154,6 +159,7 @@ void coil_group_open(coil_task *host, coil_frame *body, coil_group *group)
     coil_group_init(group, host->sched);
     group->host = host;
     group->body = body;
+    group->deferred = body->defers != NULL && (body->flags & COIL_FRAME_EXITING) != 0;
     group->next = host->groups;
     host->groups = group;
 

@@ -14,7 +14,7 @@ seconds_since() # <EPOCHREALTIME>
 # What went wrong, without what went right.
 log_tail() # <log>
 {
-    grep -vE '^ *Start +[0-9]+:|  Passed  |^\[[0-9]+/[0-9]+\] [A-Z]|warnings? generated' "$1" |
+    grep -vE '^ *Start +[0-9]+:|  Passed  |^-- |^ +(CMAKE|COIL)_[A-Z_]+=|^\[[0-9]+/[0-9]+\] [A-Z]|warnings? generated' "$1" |
         grep -vE '^\[( RUN  |       OK |-+\] [0-9]+ test)|^ *$' |
         tail -n 60 | sed 's/^/    | /' || true
 }

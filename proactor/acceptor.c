@@ -146,6 +146,7 @@ static coil_turn next_step(coil_task *task, coil_frame *leaf)
 
     if (leaf->at == NULL && coil_task_refuses(task))
         return coil_leave(task, leaf);
+    COIL_CHECK(acceptor->waiter == NULL || acceptor->waiter == task); /* One at a time. */
     acceptor->waiter = NULL;
     if (acceptor->count > 0) {
         coil_result(coil_acceptor_next, leaf) = dequeue(acceptor);

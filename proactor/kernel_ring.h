@@ -18,8 +18,10 @@
 #define IORING_FEAT_NO_IOWAIT (1U << 17)
 #endif
 
-/* io_uring_setup(2), and the rings mapped. The descriptor is registered and closed, and the memory is
- * not inherited by forked children. 0 or -errno. */
+/*
+ * io_uring_setup(2), and the rings mapped. The descriptor is registered and closed, and the memory
+ * is not inherited by forked children. 0 or -errno.
+ */
 int coil_kernel_ring_setup(
         struct io_uring *ring, unsigned entries, struct io_uring_params *parameters);
 

@@ -51,14 +51,16 @@ static const op_kind wake_kind = {"wake", wake_prepare, wake_complete, false};
 
 void coil_loop_post(coil_loop *loop, coil_post *post)
 {
-    int fd = loop->wake_fd; /* Once `post` is in the list, the loop may run it, and end. */
+    /* Once `post` is in the list, the loop may run it, and end: it waits for us then. */
+    (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_RELAXED);
     coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
     do {
         post->next = newest;
     } while (!__atomic_compare_exchange_n(
             &loop->posted, &newest, post, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
     if (newest == NULL)
-        (void)coil_kernel_eventfd_add(fd, 1); /* Else whoever posted first does that. */
+        (void)coil_kernel_eventfd_add(loop->wake_fd, 1); /* Else whoever posted first does that. */
+    (void)__atomic_fetch_sub(&loop->posting_count, 1, __ATOMIC_RELEASE);
 }
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
@@ -120,9 +122,8 @@ static void cancel_all_prepare(struct io_uring_sqe *sqe)
  * Closing a ring ends its operations some milliseconds later, and until then they keep sockets
  * bound. So everything is cancelled and reaped first.
  */
-static void quiesce(coil_loop *loop)
+static void end_operations(coil_loop *loop)
 {
-    op_cancel(&loop->wake);
     while (loop->pending_count > 0) {
         op_drain(loop);
         struct io_uring_sqe *sqe = ring_next(&loop->ring);
@@ -132,7 +133,24 @@ static void quiesce(coil_loop *loop)
         reap(loop);
     }
     (void)ring_enter(&loop->ring, false, 0); /* Cancellations that nobody waits for. */
-    run_posted(loop);
+}
+
+/* Is another thread in the middle of coil_loop_post()? */
+static bool posting(const coil_loop *loop)
+{
+    return __atomic_load_n(&loop->posting_count, __ATOMIC_ACQUIRE) > 0;
+}
+
+/* Messages that nobody has run yet may start operations, and post further messages. */
+static void quiesce(coil_loop *loop)
+{
+    op_cancel(&loop->wake);
+    do {
+        end_operations(loop);
+        run_posted(loop);
+    } while (loop->pending_count > 0 || __atomic_load_n(&loop->posted, __ATOMIC_RELAXED) != NULL);
+    while (posting(loop))
+        (void)ring_enter(&loop->ring, true, coil_us(100));
 }
 
 void coil_loop_destroy(coil_loop *loop)

@@ -21,9 +21,10 @@ struct coil_loop {
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
 
-    coil_post *posted; /* Newest first. Written by any thread. */
-    int wake_fd;       /* An eventfd. */
-    uint64_t wakeups;  /* What was read from it. */
+    coil_post *posted;      /* Newest first. Written by any thread. */
+    unsigned posting_count; /* Calls that are writing there. */
+    int wake_fd;            /* An eventfd. */
+    uint64_t wakeups;       /* What was read from it. */
     coil_op wake;
 
     coil_loop_stats stats;

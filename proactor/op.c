@@ -170,7 +170,7 @@ static bool is_interruption(int32_t result)
     return result == -EINTR || (result <= RESTART_FIRST && result >= RESTART_LAST);
 }
 
-/* An interruption that we have not asked for is nobody's business: the operation is started again. */
+/* An interruption that we did not ask for is nobody's business: the operation starts again. */
 static bool started_again(coil_op *op)
 {
     if (coil_likely(!is_interruption(op->result)))

@@ -53,7 +53,7 @@ void op_init(coil_op *op, const op_kind *kind, coil_loop *loop);
 /* From IDLE or DONE. */
 void op_start(coil_op *op);
 
-/* Ask for an early end. Idempotent; ignored unless started. An op in the backlog ends here and now. */
+/* Ask for an early end. Idempotent; ignored unless started. In the backlog it ends at once. */
 void op_cancel(coil_op *op);
 
 /* Is it the kernel's, or on the way there? */

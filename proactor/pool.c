@@ -202,6 +202,8 @@ int coil_slice_append(coil_slice *slice, coil_slice *more)
     int rc = 0;
     size_t more_bytes = (size_t)more->size_bytes;
 
+    COIL_CHECK(slice->size_bytes >= 0); /* Errors have no bytes. */
+    COIL_CHECK(more->size_bytes >= 0);
     if (slice->size_bytes == 0) {
         coil_slice_release(slice);
         *slice = *more;

@@ -291,6 +291,7 @@ static coil_turn next_step(coil_task *task, coil_frame *leaf)
 
     if (leaf->at == NULL && coil_task_refuses(task))
         return coil_leave(task, leaf);
+    COIL_CHECK(receiver->waiter == NULL || receiver->waiter == task); /* One at a time. */
     receiver->waiter = NULL;
     if (receiver->count > 0 || receiver->end == STREAM_ENDED) {
         coil_result(coil_receiver_next, leaf) = dequeue(receiver);
@@ -332,8 +333,10 @@ static void close_prepare(coil_op *op, struct io_uring_sqe *sqe)
 
 static void close_complete(coil_op *op, int32_t result, uint32_t flags)
 {
-    (void)result, (void)flags;
+    (void)flags;
     closer *done = coil_container_of(op, closer, op);
+    if (result == -ECANCELED) /* The loop ends, and a worker thread had not got round to it. */
+        (void)coil_kernel_close(done->fd);
     coil_sched_release(&op->loop->sched, done, sizeof(*done));
 }
 

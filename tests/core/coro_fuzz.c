@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Random trees of coroutines: deadlines, shields (in both nestings, and around groups), groups,
- * spawns under adaptors, joins, cancellations from inside and from outside, cleanups that wait, fail,
- * open groups and have deadlines of their own, frame stacks that spill. One seed is one run:
+ * spawns under adaptors, joins, cancellations from inside and from outside, cleanups that wait,
+ * fail, open groups and have deadlines of their own, frame stacks that spill. One seed is one run:
  *
  *     coro_fuzz [--seed=N] [--rounds=N] [--tasks=N]
  *

@@ -214,10 +214,30 @@ TEST_F(Group, DeadlineWinsOverAFailureThatComesLater)
     EXPECT_EQ("cb", notebook);
 }
 
-TEST_F(Group, CoroutineThatLeavesInTimeKeepsItsResult)
+TEST_F(Group, FailureThatComesWhenTheCoroutineHasLeftIsTooLate)
 {
     EXPECT_EQ(3, RUN(hosts_a_failure(coil_ms(10))));
     EXPECT_EQ("!cb", notebook);
+}
+
+async(int, fails_at_once)
+{
+    vars();
+    return -EIO;
+}
+
+async(int, leaves_after_a_failure)
+{
+    vars(coil_group group);
+    open_group(&my->group);
+    spawn(&my->group, fails_at_once());
+    await(coil_yield());
+    return 3;
+}
+
+TEST_F(Group, FailureIsSeenEvenIfTheCoroutineDoesNotWaitAgain)
+{
+    EXPECT_EQ(-EIO, RUN(leaves_after_a_failure()));
 }
 
 async(int, hosts_deeply, (int) depth)

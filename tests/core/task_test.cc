@@ -55,8 +55,8 @@ TEST_F(Task, Recurses)
     EXPECT_EQ(55, RUN(fibonacci(10)));
 }
 
-async(int64_t, takes_eight, (char) a, (short) b, (int) c, (long) d, (float) e, (double) f,
-        (void *) g, (bool) h)
+async(int64_t, takes_eight, (char) a, (short) b, (int) c, (long) d, (float) e, (double) f, (void *) g,
+        (bool) h)
 {
     vars(int64_t sum);
     await(coil_yield());

@@ -23,7 +23,7 @@ inline std::string frame(const std::string &bytes)
 
 } // namespace packet
 
-/* A message as its receiver sees it: the result is text, the exception is a TApplicationException. */
+/* A message as its receiver sees it: the result is text, the exception one that all have. */
 struct Answer {
     int type = 0; /* 0: no answer, or one that is malformed. */
     std::string name;
@@ -109,12 +109,12 @@ private:
 
 async(int, serves, (Served *) served)
 {
-    vars(coil_listener * listener);
+    vars(coil_listener * listener; int rc);
 
-    const int rc = coil_listen("127.0.0.1:0", nullptr, &my->listener);
-    EXPECT_EQ(0, rc);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_listen("127.0.0.1:0", nullptr, &my->listener);
+    EXPECT_EQ(0, my->rc);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_listener_close(my->listener));
     served->listening.set_value(coil_address_port(coil_listener_address(my->listener)));
     attempt(coil_thrift_serve(my->listener, &served->server));

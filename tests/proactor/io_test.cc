@@ -426,7 +426,7 @@ TEST_F(Io, ReceiveOfAllThatIsCutDeliversWhatHasCome)
     for (auto make : {make_unix, make_tcp}) {
         Ends ends = make();
         put(ends.in, "0123456789");
-        EXPECT_EQ(10, RUN(within(coil_ms(10), coil_recv(ends.out, bytes, 100, MSG_WAITALL))));
+        EXPECT_EQ(10, RUN_WITHIN(coil_ms(10), coil_recv(ends.out, bytes, 100, MSG_WAITALL)));
         EXPECT_STREQ("0123456789", bytes);
     }
 }
@@ -436,7 +436,7 @@ TEST_F(Io, SendOfAllThatIsCutSaysHowMuchWent)
     Ends ends = make_tcp();
     std::vector<char> much(16 * 1024 * 1024);
     int64_t sent =
-            RUN(within(coil_ms(20), coil_send(ends.in, much.data(), much.size(), MSG_WAITALL)));
+            RUN_WITHIN(coil_ms(20), coil_send(ends.in, much.data(), much.size(), MSG_WAITALL));
     ASSERT_LT(0, sent);
     ASSERT_GT(static_cast<int64_t>(much.size()), sent);
     ends.in.reset();

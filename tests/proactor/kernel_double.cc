@@ -45,6 +45,8 @@ int __wrap_coil_kernel_ring_enter(struct io_uring *ring, unsigned to_submit, uns
         unsigned flags, void *argument, size_t argument_bytes)
 {
     KernelDouble &k = kernel_double;
+    if (k.before_enter)
+        k.before_enter();
     if (k.enter_error_count > 0) {
         k.enter_error_count--;
         return k.enter_error;

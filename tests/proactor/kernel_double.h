@@ -26,6 +26,7 @@ struct KernelDouble {
     int enter_error_count = 0;
     int busy_submissions = 0; /* As many enters that do not wait return -EBUSY. */
     std::function<void(struct io_uring_cqe *)> edit; /* Change a completion before it is seen. */
+    std::function<void()> before_enter;
     std::function<void()> before_wake; /* In coil_loop_post(), between list and eventfd. */
 
     int64_t failing_allocation = 0; /* The n-th from now on fails, counted from 1; 0: none. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* coil/receiver.h: every byte once and in order, whatever happens to the waits, the pool and the peer. */
+/* coil/receiver.h: every byte once and in order, whatever happens to waits, pool and peer. */
 #include "stage.h"
 
 #include <algorithm>

@@ -5,6 +5,8 @@
 
 #include <coil/acceptor.h>
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include <linux/audit.h>
@@ -357,6 +359,58 @@ TEST_F(Ring, MultishotThatEndsWithASuccessIsArmedAgain)
         close(static_cast<int>(fd));
     }
     coil_acceptor_close(acceptor);
+}
+
+/* ------------------------------------------------------------------------------- messages -- */
+
+struct Closing {
+    coil_post post;
+    coil_loop *loop;
+    int fd;
+};
+
+void close_it(coil_post *post)
+{
+    Closing *closing = coil_container_of(post, Closing, post);
+    coil_close_later(closing->loop, closing->fd);
+}
+
+TEST_F(Ring, AMessageThatComesWhenAllOperationsHaveEndedMayStartMore)
+{
+    ASSERT_EQ(0, create());
+    Ends ends = make_pipe();
+    Closing closing = {{close_it, nullptr}, loop, ends.in.release()};
+    bool posted = false;
+    kernel_double.before_enter = [&] {
+        if (loop->pending_count == 0 && !posted) {
+            posted = true;
+            coil_loop_post(loop, &closing.post);
+        }
+    };
+    coil_loop_destroy(loop);
+    loop = nullptr;
+    EXPECT_TRUE(posted);
+    pollfd out = {ends.out, POLLIN, 0};
+    EXPECT_EQ(1, poll(&out, 1, 0));
+    EXPECT_EQ(POLLHUP, out.revents) << "closed";
+}
+
+TEST_F(Ring, TheLoopDoesNotEndUnderAThreadThatIsPosting)
+{
+    ASSERT_EQ(0, create());
+    std::atomic<bool> posted(false);
+    Closing closing = {{[](coil_post *) {}, nullptr}, loop, -1};
+    kernel_double.before_wake = [&] {
+        posted = true;
+        usleep(20000); /* The loop finds the message now. */
+    };
+    std::thread sender([&] { coil_loop_post(loop, &closing.post); });
+    while (!posted)
+        usleep(100);
+    coil_loop_destroy(loop);
+    sender.join();
+    loop = nullptr;
+    EXPECT_EQ(8, kernel_double.last_wake_result) << "its eventfd was still open";
 }
 
 /* -------------------------------------------------------------------------------- forbidden -- */

@@ -12,7 +12,7 @@
 namespace
 {
 
-/* While one exists, allocations succeed: tasks that do not start are the business of other tests. */
+/* While one exists, allocations succeed: tasks that do not start are for other tests. */
 struct Unharmed {
     int64_t failing_allocation = std::exchange(kernel_double.failing_allocation, 0);
 

@@ -5,10 +5,15 @@
 
 #include <stddef.h>
 
+/*
+ * COIL_API: exported from libcoil. COIL_MUST_USE: ignoring the result is a warning. COIL_PRINTF: the
+ * format is parameter `format_at`, its values begin at `first`; both count from 1.
+ */
 #define COIL_API __attribute__((visibility("default")))
 #define COIL_MUST_USE __attribute__((warn_unused_result))
 #define COIL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
 
+/* The condition, with a hint to the compiler how it usually turns out. */
 #define coil_likely(condition) __builtin_expect(!!(condition), 1)
 #define coil_unlikely(condition) __builtin_expect(!!(condition), 0)
 

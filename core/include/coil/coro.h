@@ -2,9 +2,9 @@
 /*
  * coil/coro.h - the language: stackless coroutines with typed parameters and results.
  *
- *     coil_async (int, greet, (int) fd, (const char *) name)    a coroutine; its parameters are const
+ *     coil_async (int, greet, (int) fd, (const char *) name)    a coroutine; parameters are const
  *     {
- *         coil_vars (char line[64]; int size_bytes);            what lives across awaits, as my->line
+ *         coil_vars (char line[64]; int size_bytes);            lives across awaits: my->line
  *
  *         my->size_bytes = snprintf(my->line, sizeof(my->line), "hello %s\n", name);
  *         coil_attempt (write_all(fd, my->line, my->size_bytes));
@@ -15,30 +15,31 @@
  *     coil_async (T, name, (type) parameter, ...)   define a coroutine that this file alone uses
  *     coil_declare (T, name, ...);                  declare one in a header,
  *     coil_define (T, name, ...)                    define it in one source file
- *     coil_vars (declarations);                     first statement of every body; zeroed at the start
+ *     coil_vars (declarations);                     first statement of every body; zeroed
  *     coil_await (call);  coil_await (to, call);    wait for the call; store its result in `to`
- *     coil_attempt (call);  coil_attempt (to, call);   the same; a negative result returns from here
- *     coil_ignore (call);                           wait for the call and drop its result, on purpose
- *     coil_defer (statements);                      run when this coroutine leaves, however it leaves;
+ *     coil_attempt (call);  coil_attempt (to, call);   and a negative result returns from here
+ *     coil_ignore (call);                           wait for the call; drop its result, on purpose
+ *     coil_defer (statements);                      run when this coroutine leaves, whatever for;
  *                                                   youngest first; they may await; they are masked
  *     coil_within (duration, call)                  the call, cancelled after `duration`: -ETIME
  *     coil_until (time, call)                       the call, cancelled at `time`: -ETIME
- *     coil_shield (call)                            the call, hidden from cancellations from outside
+ *     coil_shield (call)                            the call, hidden from outer cancellations
  *     coil_self                                     the running task
  *
  * coil/sugar.h has the same words without the prefix.
  *
  * The rules
  *   1. Await is a statement. It cannot stand in a condition, an argument or an initialiser.
- *   2. No local variable survives an await: what must, goes into coil_vars(). Strict builds (without
- *      optimisation, or with COIL_STRICT) re-enter the body at every await, so that both compilers
- *      report scalars that are used after one, and abort when an argument points at a local.
+ *   2. No local variable survives an await: what must, goes into coil_vars(). Strict builds
+ *      (without optimisation, or with COIL_STRICT) re-enter the body at every await, so that both
+ *      compilers report scalars that are used after one, and abort when an argument points at a
+ *      local.
  *   3. A call that is neither awaited nor spawned is a compile-time warning; an await that drops a
  *      result is an error (attempt, a destination, or ignore).
  *   4. At most 8 parameters. Under C++ all variables and parameters must be trivial types.
- *   5. A result that is a struct and can fail begins with an int64_t whose negative values are errors;
- *      attempt looks there, and a deadline stores -ETIME there. A pointer that can fail is an error
- *      pointer (coil/error.h) then.
+ *   5. A result that is a struct and can fail begins with an int64_t whose negative values are
+ *      errors; attempt looks there, and a deadline stores -ETIME there. A pointer that can fail is
+ *      an error pointer (coil/error.h) then.
  *
  * How it works: greet(fd, name) is an inline function that returns a cold coroutine by value.
  * Awaiting it pushes a frame on the task's frame stack and calls greet__step() directly; if it is

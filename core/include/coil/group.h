@@ -6,7 +6,7 @@
  *     {
  *         coil_vars (coil_group sessions; coil_stream *peer);
  *
- *         coil_open_group(&my->sessions);                      from here to the end of this coroutine
+ *         coil_open_group(&my->sessions);                 from here to the end of this coroutine
  *         for (;;) {
  *             coil_attempt(my->peer, coil_accept(listener));
  *             coil_spawn(&my->sessions, session(my->peer));
@@ -14,13 +14,15 @@
  *     }
  *
  * Invariants
- *   - A group is opened by a coroutine and closed when that coroutine leaves, however it leaves: its
- *     tasks are cancelled and awaited first, as a defer would, youngest group first.
+ *   - A group is opened by a coroutine and closed when that coroutine leaves, however it leaves:
+ *     its tasks are cancelled and awaited first, as a defer would, youngest group first.
  *   - A group has ended only when all its tasks have ended.
- *   - The first task that fails (ends with a negative result, other than -ECANCELED) cancels the other
- *     tasks, and the coroutine that opened the group unless it is waiting in coil_group_join(). That
- *     error is what the join returns, or else the coroutine. With `keep_going`, failures are counted
- *     and the others run on.
+ *   - The first task that fails (ends with a negative result, other than -ECANCELED) cancels the
+ *     other tasks, and the coroutine that opened the group unless it is waiting in
+ *     coil_group_join(). That error is what the join returns, or else the coroutine. With
+ *     `keep_going`, failures are counted and the others run on.
+ *
+ * Not thread safe: a group and its tasks belong to one scheduler's thread.
  */
 #ifndef COIL_GROUP_H
 #define COIL_GROUP_H
@@ -39,6 +41,7 @@ struct coil_group {
     /* Private. */
     bool cancelled;
     bool closing;      /* The body is leaving. */
+    bool deferred;     /* It was opened while the body was leaving. */
     bool unwinds_host; /* Our failure is what it is being unwound for. */
     coil_sched *sched;
     coil_task *host; /* Who opened it, and in which frame. NULL: the scheduler's root group. */

@@ -24,22 +24,26 @@ struct coil_list {
     coil_list *prev;
 };
 
+/* Make a head empty, or a link unlinked. */
 static inline void coil_list_init(coil_list *list)
 {
     list->next = list;
     list->prev = list;
 }
 
+/* Is the link in a list? */
 static inline bool coil_list_linked(const coil_list *link)
 {
     return link->next != link;
 }
 
+/* Is nothing in the list of this head? */
 static inline bool coil_list_empty(const coil_list *list)
 {
     return list->next == list;
 }
 
+/* Put `link`, which must be unlinked, at the end. */
 static inline void coil_list_append(coil_list *list, coil_list *link)
 {
     link->next = list;
@@ -48,6 +52,7 @@ static inline void coil_list_append(coil_list *list, coil_list *link)
     list->prev = link;
 }
 
+/* Unlink it from whatever list it is in. Does nothing to an unlinked link. */
 static inline void coil_list_remove(coil_list *link)
 {
     link->prev->next = link->next;

@@ -65,7 +65,7 @@ COIL_API void coil_sched_advance(coil_sched *sched, coil_time now);
  */
 COIL_API bool coil_sched_run(coil_sched *sched, unsigned budget);
 
-/* The instant up to which the driver may wait: `now` if a task is ready, COIL_NEVER if nothing is due. */
+/* Until when the driver may wait: `now` if a task is ready, COIL_NEVER if nothing is due. */
 COIL_API coil_time coil_sched_next(const coil_sched *sched);
 
 /* Memory from the slabs, for tasks and whatever lives as long as one. NULL if there is none. */

@@ -142,7 +142,7 @@ struct coil_task {
     coil_chunk first;    /* Must be last. */
 };
 
-/* ------------------------------------------------------------------------------- for everyone -- */
+/* ---------------------------------------------------------------------------- for everyone -- */
 
 /*
  * Ask `task` to unwind to its end. It ends with -ECANCELED unless it gets a result to its end
@@ -157,12 +157,12 @@ static inline const char *coil_task_name(const coil_task *task)
     return task->fn->name;
 }
 
-/* ------------------------------------------------- for leaves: awaitables that are written by hand -- */
+/* ------------------------------------------ for leaves: awaitables that are written by hand -- */
 /*
  * A leaf is a frame without a body. Its step function is called twice or more often:
  *
- *     step(), frame->at == NULL    start: finish at once with `return coil_leave(task, frame)`, or mark
- *                                  the frame with coil_leaf_suspend() and return COIL_WAIT
+ *     step(), frame->at == NULL    start: finish at once with `return coil_leave(task, frame)`, or
+ *                                  mark the frame with coil_leaf_suspend() and return COIL_WAIT
  *     coil_task_wake(task)         from wherever the event arrives: the task is queued
  *     step(), frame->at != NULL    take the result, `return coil_leave(task, frame)`, or wait again
  *
@@ -186,19 +186,22 @@ static inline bool coil_task_refuses(coil_task *task)
 /* The leaf's operation ended with -ECANCELED: unwind if we asked for that, else false. */
 #define coil_task_unwind_here(task) coil_task_refuses(task)
 
+/* Private: where all leaves are suspended. */
 COIL_API extern const coil_site coil_leaf_site;
 
+/* Mark the leaf as started and waiting. Returns COIL_WAIT, to be returned by the step function. */
 static inline coil_turn coil_leaf_suspend(coil_frame *leaf)
 {
     leaf->at = &coil_leaf_site;
     return COIL_WAIT;
 }
 
-/* Queue a suspended task to be resumed in this or the next round. Waking a queued task does nothing. */
+/* Queue a suspended task, to be resumed in this or the next round. Nothing if it is queued. */
 COIL_API void coil_task_wake(coil_task *task);
 
 /* ------------------------------------------------------------------------ the frame stack -- */
 
+/* Private: coil_push() where the block has no room. */
 COIL_API void *coil_push_slow(coil_task *task, size_t size_bytes);
 
 /* Memory on the frame stack that lives until the running frame has left. Uninitialised. */
@@ -222,6 +225,7 @@ static inline void *coil_enter(coil_task *task, coil_frame *frame, size_t size_b
     return frame->vars = memset(coil_push(task, size_bytes), 0, size_bytes);
 }
 
+/* Private: coil_leave() of a frame with defers. */
 COIL_API coil_turn coil_leave_slow(coil_task *task, coil_frame *frame);
 
 /* The frame has its result: run its defers and drop it. COIL_WAIT: a defer has to wait first. */
@@ -258,10 +262,10 @@ static inline void coil_frame_push(
     task->top = frame;
 }
 
-/* Store `value` as an integer result, or as the int64 that a struct begins with; the rest is zero. */
+/* Store `value` as a scalar result, or as the int64 that a struct begins with; the rest is zero. */
 COIL_API void coil_frame_set_result(coil_frame *frame, int64_t value);
 
-/* The result if it is an integer, the int64 that a struct of 16 or more bytes begins with, else 0. */
+/* The result if it is a scalar, the int64 that a struct of 16 or more bytes begins with, else 0. */
 COIL_API int64_t coil_frame_result(const coil_frame *frame);
 
 /* ------------------------------------------------------------------------------ adaptors -- */

@@ -3,7 +3,7 @@
  * coil/time.h - points in time and lengths of time.
  *
  * Both are int64 nanoseconds: a coil_time on CLOCK_MONOTONIC, a coil_duration between two of them.
- * Arithmetic saturates: what lies beyond COIL_NEVER is COIL_NEVER, which never comes.
+ * Arithmetic saturates: what lies beyond COIL_NEVER is COIL_NEVER, which never comes. Any thread.
  */
 #ifndef COIL_TIME_H
 #define COIL_TIME_H
@@ -20,6 +20,7 @@ typedef int64_t coil_duration;
 #define COIL_NEVER INT64_MAX   /* As a time: not in this life. */
 #define COIL_FOREVER INT64_MAX /* As a duration: no limit. */
 
+/* `count` times a unit; the end of the range if that overflows. */
 static inline coil_duration coil_duration_of(int64_t count, int64_t unit_ns)
 {
     int64_t ns;
@@ -28,6 +29,7 @@ static inline coil_duration coil_duration_of(int64_t count, int64_t unit_ns)
     return ns;
 }
 
+/* Nanoseconds, microseconds, milliseconds, seconds. */
 static inline coil_duration coil_ns(int64_t count)
 {
     return count;

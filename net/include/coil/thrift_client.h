@@ -13,6 +13,8 @@
  *
  * One call at a time. A deadline or a cancellation while a reply is awaited leaves the client
  * usable: a late reply is told by its number, and dropped.
+ *
+ * On the loop's thread only.
  */
 #ifndef COIL_THRIFT_CLIENT_H
 #define COIL_THRIFT_CLIENT_H

@@ -10,11 +10,11 @@
  *   - Results are 0 or a count, or a negative errno; -EINTR does not happen.
  *   - What a pointer names is lent to the kernel until the await ends, so it must not be a local
  *     variable of the coroutine: put it into its vars.
- *   - Cancellation loses nothing: an operation that succeeded all the same delivers its success, and
- *     the cancellation hits the next await.
+ *   - Cancellation loses nothing: an operation that succeeded all the same delivers its success,
+ *     and the cancellation hits the next await.
  *   - Ordinary descriptors should be blocking ones; waiting is the ring's business.
- *   - A descriptor with the bit COIL_DIRECT is a slot of the loop's table of direct descriptors. Every
- *     operation here takes both kinds; nobody else does.
+ *   - A descriptor with the bit COIL_DIRECT is a slot of the loop's table of direct descriptors.
+ *     Every operation here takes both kinds; nobody else does.
  *   - On the loop's thread only.
  */
 #ifndef COIL_IO_H
@@ -37,6 +37,7 @@ enum {
     COIL_DIRECT = 1 << 30, /* A bit of a descriptor: it is a direct one. */
 };
 
+/* Is it a direct descriptor? Any thread. */
 static inline bool coil_fd_is_direct(int fd)
 {
     return fd >= 0 && (fd & COIL_DIRECT) != 0;
@@ -68,7 +69,7 @@ coil_declare(int, coil_poll, (int) fd, (short) events);
 coil_declare(ssize_t, coil_splice, (int) from, (off_t) from_offset, (int) to, (off_t) to_offset,
         (size_t) size_bytes, (unsigned) flags);
 
-/* close(2), in a cancelled task, too: the descriptor is gone when this returns, whatever it returns. */
+/* close(2), in a cancelled task, too: the descriptor is gone then, whatever this returns. */
 coil_declare(int, coil_close, (int) fd);
 
 /* An ordinary descriptor for a direct one; both are open then. Since Linux 6.8, else -EINVAL. */
@@ -84,7 +85,7 @@ coil_declare(ssize_t, coil_send, (int) fd, (const void *) bytes, (size_t) size_b
 coil_declare(ssize_t, coil_recvmsg, (int) fd, (struct msghdr *) message, (int) flags);
 coil_declare(ssize_t, coil_sendmsg, (int) fd, (const struct msghdr *) message, (int) flags);
 
-/* accept4(2) with SOCK_CLOEXEC; `address` and `address_bytes` may be NULL. Result: the descriptor. */
+/* accept4(2) with SOCK_CLOEXEC; the pointers may be NULL. Result: the descriptor. */
 coil_declare(int, coil_accept_fd, (int) fd, (struct sockaddr *) address, (socklen_t *) address_bytes);
 
 /* connect(2). -ETIMEDOUT: the network gave up. */
@@ -96,7 +97,10 @@ coil_declare(int, coil_shutdown, (int) fd, (int) how);
 
 /* --------------------------------------------------------------------------------- files -- */
 
-/* openat(2) with O_CLOEXEC. AT_FDCWD: relative to the working directory. Result: the descriptor. */
+/*
+ * openat(2) with O_CLOEXEC. AT_FDCWD: relative to the working directory. Result: the descriptor.
+ * A FIFO need not wait for its other end: the kernel may open it as if with O_NONBLOCK.
+ */
 coil_declare(int, coil_openat, (int) directory, (const char *) path, (int) flags, (mode_t) mode);
 
 /* fsync(2), or fdatasync(2) if `data_only`. */

@@ -36,7 +36,7 @@ COIL_API int64_t coil_kernel_time_s(void);
 /* getrandom(2), without blocking. */
 COIL_API int coil_kernel_random(void *bytes, size_t size_bytes);
 
-/* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockopt(2), getsockname(2), getpeername(2) */
+/* socket, bind, listen, connect, setsockopt, getsockopt, getsockname, getpeername: all of (2) */
 COIL_API int coil_kernel_socket(int family, int type, int protocol);
 COIL_API int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_listen(int fd, int backlog);

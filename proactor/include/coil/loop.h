@@ -12,8 +12,8 @@
  * One turn of the loop
  *   1. time passes: deadlines that are due wake or cancel their tasks
  *   2. ready tasks run, within a budget, first come first served
- *   3. everything that they have asked for is submitted, and completions are waited for, in one system
- *      call
+ *   3. everything that they have asked for is submitted, and completions are waited for, in one
+ *      system call
  *   4. all completions are taken off the queue; tasks become ready. No task runs meanwhile.
  *
  * A loop belongs to the thread that created it. Only coil_loop_post() may be called from others.
@@ -25,6 +25,8 @@
 
 #include <coil/group.h>
 #include <coil/sched.h>
+
+#include <errno.h> /* For coil_run(). */
 
 COIL_BEGIN_DECLS
 
@@ -78,6 +80,7 @@ COIL_API coil_time coil_loop_now(const coil_loop *loop);
 /* The same for the loop of this thread; outside of a loop, the clock. */
 COIL_API coil_time coil_now(void);
 
+/* The counters of a loop as they are now. On its thread. */
 COIL_API coil_loop_stats coil_loop_statistics(const coil_loop *loop);
 
 /* Operations that the kernel has not finished. For tests. */

@@ -30,7 +30,7 @@ enum { COIL_EXIT_TEXT_BYTES = 64 };
  */
 coil_declare(int, coil_child_wait, (coil_child *) child);
 
-/* Send it a signal. 0 also if it has ended; -EPERM. Never hits another process: see pidfd_open(2). */
+/* Send it a signal, never to another process (pidfd_open(2)). 0 also if it has ended; -EPERM. */
 COIL_API int coil_child_signal(coil_child *child, int signo);
 
 /*

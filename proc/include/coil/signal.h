@@ -27,6 +27,7 @@ typedef struct coil_signals coil_signals;
 /* Signals 1 to 64, as bits. */
 typedef uint64_t coil_signal_set;
 
+/* The set of one signal, to be joined by `|`. */
 #define COIL_SIGNAL(signo) (UINT64_C(1) << ((signo)-1))
 
 /* Begin to receive the signals of `set`, on the loop of this thread. -EMFILE, -ENFILE, -ENOMEM. */

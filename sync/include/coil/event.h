@@ -46,6 +46,7 @@ COIL_API void coil_event_set(coil_event *event);
 /* From now on tasks have to wait again. Those that were released stay so. */
 COIL_API void coil_event_clear(coil_event *event);
 
+/* Would coil_event_wait() be done at once? */
 static inline bool coil_event_is_set(const coil_event *event)
 {
     return event->set;

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+#include "peer.h"
+
+#include <coil/kernel.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstdlib>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+/* Echo one read, and close. */
+async(int, echo_once, (coil_stream *) peer)
+{
+    vars(coil_slice in);
+    defer(coil_stream_close(peer));
+    attempt(my->in, coil_read_some(peer));
+    defer(coil_slice_release(&my->in));
+    attempt(coil_write_all(peer, my->in));
+    return 0;
+}
+
+/* What a test says to a listener, and what it learns. */
+struct Stage {
+    explicit Stage(const char *where) : listen_at(where) {}
+
+    std::string format(const coil_address *address)
+    {
+        char text[COIL_ADDRESS_TEXT_BYTES];
+        return coil_address_format(address, text);
+    }
+
+    std::string listen_at;
+    std::string connect_to; /* Empty: where it listens. */
+    coil_listen_options options = {};
+    std::string bound = "";
+    int rc = 1;
+    int second_rc = 1;
+    std::string echoed = "";
+    std::function<void()> check = [] {};
+    bool listens_only = false;
+};
+
+async(int, serve_echo, (coil_listener *) listener)
+{
+    vars();
+    attempt(coil_serve(listener, coil_handler(echo_once, coil_stream *)));
+    return 0;
+}
+
+async(int, say_hello, (const char *) address, (Stage *) stage)
+{
+    vars(coil_stream * peer; coil_slice in);
+    attempt(my->peer, coil_connect(address));
+    defer(coil_stream_close(my->peer));
+    attempt(coil_write_all(my->peer, coil_text("hello")));
+    attempt(my->in, coil_read_block(my->peer, 5));
+    stage->echoed.assign(my->in.bytes, static_cast<size_t>(my->in.size_bytes));
+    coil_slice_release(&my->in);
+    return 0;
+}
+
+/* Listen, try to listen once more at the same place, and say hello to ourselves. */
+async(int, act, (Stage *) stage)
+{
+    vars(coil_listener * listener; coil_listener * second; coil_group group);
+
+    stage->rc = coil_listen(stage->listen_at.c_str(), &stage->options, &my->listener);
+    if (stage->rc < 0)
+        return 0;
+    defer(coil_listener_close(my->listener));
+    stage->bound = stage->format(coil_listener_address(my->listener));
+    if (stage->connect_to.empty())
+        stage->connect_to = stage->bound;
+    else
+        stage->connect_to +=
+                ":" + std::to_string(coil_address_port(coil_listener_address(my->listener)));
+    stage->second_rc = coil_listen(stage->bound.c_str(), &stage->options, &my->second);
+    if (stage->second_rc == 0)
+        coil_listener_close(my->second);
+    stage->check();
+    if (stage->listens_only)
+        return 0;
+
+    open_group(&my->group);
+    spawn(&my->group, serve_echo(my->listener));
+    attempt(within(coil_s(5), say_hello(stage->connect_to.c_str(), stage)));
+    return 0;
+}
+
+TEST(Listener, ListensAtALoopbackAddressWithAPortOfTheKernelsChoice)
+{
+    Stage stage("127.0.0.1:0");
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_NE("127.0.0.1:0", stage.bound);
+    EXPECT_EQ("hello", stage.echoed);
+    EXPECT_EQ(-EADDRINUSE, stage.second_rc);
+}
+
+TEST(Listener, ListensAtAnIpv6Address)
+{
+    Stage stage("[::1]:0");
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    if (stage.rc == -EADDRNOTAVAIL || stage.rc == -EAFNOSUPPORT)
+        GTEST_SKIP() << "no IPv6 here";
+    EXPECT_EQ("hello", stage.echoed);
+    EXPECT_EQ(-EADDRINUSE, stage.second_rc);
+}
+
+TEST(Listener, TakesBothKindsOfConnectionAtAStar)
+{
+    for (const char *from : {"127.0.0.1", "[::1]"}) {
+        Stage stage("*:0");
+        stage.connect_to = from;
+        EXPECT_EQ(0, coil_run(act(&stage))) << from;
+        EXPECT_EQ("hello", stage.echoed) << from;
+    }
+}
+
+TEST(Listener, AcceptsOrdinaryDescriptorsToo)
+{
+    Stage stage("127.0.0.1:0");
+    stage.options.ordinary_sockets = true;
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_EQ("hello", stage.echoed);
+}
+
+TEST(Listener, SharesAPort)
+{
+    Stage stage("127.0.0.1:0");
+    stage.options.reuse_port = true;
+    stage.options.backlog = 5;
+    stage.listens_only = true;
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_EQ(0, stage.second_rc);
+}
+
+TEST(Listener, ReportsWhyItCannotListen)
+{
+    const std::pair<const char *, int> cases[] = {
+            {"nonsense", -EINVAL},
+            {"127.0.0.1:65536", -ERANGE},
+            {"192.0.2.1:0", -EADDRNOTAVAIL},
+            {"unix:/no/such/directory/socket", -ENOENT},
+    };
+    for (const auto &[address, error] : cases) {
+        Stage stage(address);
+        EXPECT_EQ(0, coil_run(act(&stage)));
+        EXPECT_EQ(error, stage.rc) << address;
+    }
+}
+
+TEST(Listener, ListensAtAnAbstractName)
+{
+    Stage stage(("unix:@coil-listener-test-" + std::to_string(getpid())).c_str());
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_EQ(stage.listen_at, stage.bound);
+    EXPECT_EQ("hello", stage.echoed);
+    EXPECT_EQ(-EADDRINUSE, stage.second_rc);
+}
+
+class ListenerAtAPath : public testing::Test
+{
+protected:
+    ListenerAtAPath()
+    {
+        char name[] = "/tmp/coil-listener-XXXXXX";
+        directory = mkdtemp(name);
+        path = directory + "/socket";
+    }
+
+    ~ListenerAtAPath() override
+    {
+        unlink(path.c_str());
+        EXPECT_EQ(0, rmdir(directory.c_str()));
+    }
+
+    bool exists() const
+    {
+        struct stat status;
+        return lstat(path.c_str(), &status) == 0;
+    }
+
+    /* A socket that was bound there by somebody who has not removed it. */
+    void leave_stale_socket() const
+    {
+        sockaddr_un at = {};
+        at.sun_family = AF_UNIX;
+        path.copy(at.sun_path, sizeof(at.sun_path) - 1);
+        const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        ASSERT_EQ(0, bind(fd, reinterpret_cast<sockaddr *>(&at), sizeof(at)));
+        ASSERT_EQ(0, listen(fd, 1));
+        close(fd);
+    }
+
+    std::string directory;
+    std::string path;
+};
+
+TEST_F(ListenerAtAPath, RemovesItsSocketAtTheClose)
+{
+    Stage stage(("unix:" + path).c_str());
+    bool existed = false;
+    stage.check = [&] { existed = exists(); };
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_EQ("hello", stage.echoed);
+    EXPECT_TRUE(existed);
+    EXPECT_FALSE(exists());
+}
+
+TEST_F(ListenerAtAPath, DoesNotTakeAnActiveOne)
+{
+    Stage stage(("unix:" + path).c_str());
+    stage.check = [&] { EXPECT_TRUE(exists()); };
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_EQ(-EADDRINUSE, stage.second_rc);
+    EXPECT_EQ("hello", stage.echoed) << "and did not harm it";
+}
+
+TEST_F(ListenerAtAPath, ReplacesAStaleOne)
+{
+    leave_stale_socket();
+    Stage stage(("unix:" + path).c_str());
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_EQ(0, stage.rc);
+    EXPECT_EQ("hello", stage.echoed);
+}
+
+TEST_F(ListenerAtAPath, DoesNotReplaceAFileThatIsNoSocket)
+{
+    const int fd = open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ASSERT_EQ(5, write(fd, "dear!", 5));
+    close(fd);
+    Stage stage(("unix:" + path).c_str());
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_EQ(-EADDRINUSE, stage.rc);
+    struct stat status;
+    ASSERT_EQ(0, stat(path.c_str(), &status));
+    EXPECT_EQ(5, status.st_size);
+}
+
+/* ---------------------------------------------------------------------------------- serving -- */
+
+struct Crowd {
+    coil_listen_options options = {};
+    std::promise<uint16_t> port;
+    std::atomic<int> live{0};
+    std::atomic<int> most{0};
+    std::atomic<int> served{0};
+};
+
+Crowd *crowd;
+
+/* Until the peer ends. */
+async(int, sit, (coil_stream *) peer)
+{
+    vars(coil_slice in);
+    defer(coil_stream_close(peer));
+    crowd->live++;
+    defer(crowd->live--);
+    crowd->served++;
+    if (crowd->live > crowd->most)
+        crowd->most = crowd->live.load();
+    attempt(coil_write_all(peer, coil_text("x")));
+    attempt(my->in, coil_read_some(peer));
+    coil_slice_release(&my->in);
+    return -EIO; /* The failure of one connection is nobody else's. */
+}
+
+async(int, serve_crowd)
+{
+    vars(coil_listener * listener; int rc);
+    my->rc = coil_listen("127.0.0.1:0", &crowd->options, &my->listener);
+    EXPECT_EQ(0, my->rc);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_listener_close(my->listener));
+    crowd->port.set_value(coil_address_port(coil_listener_address(my->listener)));
+    attempt(coil_serve(my->listener, coil_handler(sit, coil_stream *)));
+    return 0;
+}
+
+class Serve : public testing::Test
+{
+protected:
+    void start(unsigned max_connections)
+    {
+        crowd = &sitting;
+        sitting.options.max_connections = max_connections;
+        sitting.options.ordinary_sockets = true;
+        thread = std::make_unique<LoopThread>(
+                [](coil_group *root) { coil_spawn(root, serve_crowd()); });
+        port = sitting.port.get_future().get();
+    }
+
+    Crowd sitting;
+    uint16_t port = 0;
+    std::unique_ptr<LoopThread> thread;
+};
+
+TEST_F(Serve, EndsAConnectionWithoutTheOthers)
+{
+    start(0);
+    Peer stays = Peer::connected(port);
+    for (int i = 0; i < 10; i++) {
+        Peer peer = Peer::connected(port);
+        EXPECT_EQ("x", peer.receive(1));
+        peer.end();
+        EXPECT_TRUE(peer.at_end());
+    }
+    EXPECT_EQ("x", stays.receive(1));
+    EXPECT_TRUE(soon([&] { return sitting.live == 1; }));
+    EXPECT_FALSE(stays.readable_within(10));
+}
+
+TEST_F(Serve, TakesNoMoreConnectionsThanItMay)
+{
+    start(3);
+    std::vector<Peer> peers;
+    for (int i = 0; i < 8; i++)
+        peers.push_back(Peer::connected(port));
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    EXPECT_EQ(3, sitting.served);
+    for (Peer &peer : peers)
+        peer.end();
+    EXPECT_TRUE(soon([&] { return sitting.served == 8 && sitting.live == 0; }));
+    EXPECT_EQ(3, sitting.most);
+}
+
+TEST_F(Serve, StopsWithConnectionsThatAreOpenAndThatHaveNotBegun)
+{
+    start(0);
+    std::vector<Peer> peers;
+    for (int i = 0; i < 50; i++)
+        peers.push_back(Peer::connected(port));
+    thread->stop();
+    EXPECT_EQ(0, sitting.live);
+}
+
+TEST_F(Serve, WaitsOutALackOfDescriptors)
+{
+    rlimit limit;
+    ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
+    const rlimit few = {64, limit.rlim_max};
+    ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &few)); /* Before the start: accepting remembers it. */
+    start(0);
+    Peer before = Peer::connected(port);
+    EXPECT_EQ("x", before.receive(1));
+
+    Peer waiting(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    std::vector<int> fillers;
+    for (int fd = dup(waiting.fd); fd >= 0; fd = dup(waiting.fd))
+        fillers.push_back(fd);
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(0, connect(waiting.fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)));
+    EXPECT_FALSE(waiting.readable_within(120));
+
+    for (const int fd : fillers)
+        close(fd);
+    EXPECT_EQ("x", waiting.receive(1)) << "it is served in the end";
+    ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+} // namespace

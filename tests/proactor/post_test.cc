@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* coil_loop_post(): every message once, in order per sender, from threads and signal handlers. */
+#include "stage.h"
+
+#include <atomic>
+#include <csignal>
+#include <thread>
+#include <vector>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+struct Inbox {
+    coil_task *sleeper = nullptr;
+    std::vector<int> next; /* Per sender. */
+    int left = 0;
+    int out_of_order_count = 0;
+};
+
+struct Message {
+    coil_post post = {};
+    Inbox *inbox = nullptr;
+    int sender = 0;
+    int number = 0;
+};
+
+void receive(coil_post *post)
+{
+    Message *message = coil_container_of(post, Message, post);
+    Inbox *inbox = message->inbox;
+    if (inbox->next[static_cast<size_t>(message->sender)]++ != message->number)
+        inbox->out_of_order_count++;
+    if (--inbox->left == 0 && inbox->sleeper != nullptr)
+        coil_task_cancel(inbox->sleeper);
+}
+
+class Post : public Proactor
+{
+protected:
+    /* `senders` threads post `count` messages each. */
+    void start(int sender_count, int count)
+    {
+        inbox.next.assign(static_cast<size_t>(sender_count), 0);
+        inbox.left = sender_count * count;
+        messages.resize(static_cast<size_t>(inbox.left));
+        for (int sender = 0; sender < sender_count; sender++) {
+            for (int i = 0; i < count; i++) {
+                Message &message = messages[static_cast<size_t>(sender * count + i)];
+                message.post.run = receive;
+                message.inbox = &inbox;
+                message.sender = sender;
+                message.number = i;
+            }
+        }
+        for (int sender = 0; sender < sender_count; sender++) {
+            threads.emplace_back([this, sender, count] {
+                for (int i = 0; i < count; i++) {
+                    coil_loop_post(loop, &messages[static_cast<size_t>(sender * count + i)].post);
+                    if (i % 97 == 0)
+                        std::this_thread::sleep_for(std::chrono::microseconds(50));
+                }
+            });
+        }
+    }
+
+    void join()
+    {
+        for (std::thread &thread : threads)
+            thread.join();
+        threads.clear();
+    }
+
+    Inbox inbox;
+    std::vector<Message> messages;
+    std::vector<std::thread> threads;
+};
+
+TEST_F(Post, EachMessageArrivesOnceAndInTheOrderOfItsSender)
+{
+    inbox.sleeper = coil_spawn(coil_loop_root(loop), coil_sleep(COIL_FOREVER));
+    start(4, 2000);
+    run();
+    join();
+    EXPECT_EQ(0, inbox.left);
+    EXPECT_EQ(0, inbox.out_of_order_count);
+    for (int next : inbox.next)
+        EXPECT_EQ(2000, next);
+}
+
+TEST_F(Post, WakesASleepingLoop)
+{
+    for (int i = 0; i < 20; i++) {
+        inbox.sleeper = coil_spawn(coil_loop_root(loop), coil_sleep(COIL_FOREVER));
+        inbox.left = 1;
+        inbox.next.assign(1, 0);
+        Message message = {{receive, nullptr}, &inbox, 0, 0};
+        std::thread sender([this, &message] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            coil_loop_post(loop, &message.post);
+        });
+        run();
+        sender.join();
+        EXPECT_EQ(0, inbox.left);
+    }
+}
+
+TEST_F(Post, MessagesThatAreQueuedAtTheEndAreRunThen)
+{
+    start(3, 500);
+    join();
+    EXPECT_EQ(1500, inbox.left);
+    end();
+    EXPECT_EQ(0, inbox.left);
+    EXPECT_EQ(0, inbox.out_of_order_count);
+}
+
+TEST_F(Post, MessagesAreRunWhileTheLoopEnds)
+{
+    start(3, 500);
+    /* The loop must exist until all have been run. */
+    inbox.sleeper = coil_spawn(coil_loop_root(loop), coil_sleep(COIL_FOREVER));
+    run();
+    end();
+    join();
+    EXPECT_EQ(0, inbox.left);
+}
+
+/* A message whose run asks the kernel for something: also at the end. */
+struct Closing {
+    coil_post post;
+    coil_loop *loop;
+    int fd;
+};
+
+void close_it(coil_post *post)
+{
+    Closing *closing = coil_container_of(post, Closing, post);
+    coil_close_later(closing->loop, closing->fd);
+}
+
+TEST_F(Post, AMessageAtTheEndMayStartOperations)
+{
+    Ends ends = make_pipe();
+    Closing closing = {{close_it, nullptr}, loop, ends.in.release()};
+    coil_loop_post(loop, &closing.post);
+    end();
+    pollfd out = {ends.out, POLLIN, 0};
+    EXPECT_EQ(1, poll(&out, 1, 0));
+    EXPECT_EQ(POLLHUP, out.revents) << "closed";
+}
+
+/* A message that posts itself again, some times. */
+struct Chain {
+    coil_post post;
+    coil_loop *loop;
+    int left;
+    coil_task *sleeper;
+};
+
+void go_on(coil_post *post)
+{
+    Chain *chain = coil_container_of(post, Chain, post);
+    if (--chain->left > 0)
+        coil_loop_post(chain->loop, post);
+    else if (chain->sleeper != nullptr)
+        coil_task_cancel(chain->sleeper);
+}
+
+TEST_F(Post, AMessageMayBePostedAgainByItsOwnRun)
+{
+    Chain chain = {{go_on, nullptr}, loop, 100, nullptr};
+    chain.sleeper = coil_spawn(coil_loop_root(loop), coil_sleep(COIL_FOREVER));
+    coil_loop_post(loop, &chain.post);
+    run();
+    EXPECT_EQ(0, chain.left);
+
+    Chain last = {{go_on, nullptr}, loop, 100, nullptr};
+    coil_loop_post(loop, &last.post);
+    end();
+    EXPECT_EQ(0, last.left) << "at the end, too";
+}
+
+coil_loop *signalled_loop;
+Message *signalled_message;
+
+void post_from_handler(int)
+{
+    coil_loop_post(signalled_loop, &signalled_message->post);
+}
+
+TEST_F(Post, MayBeCalledInASignalHandlerOfTheLoopsOwnThread)
+{
+    struct sigaction action = {};
+    struct sigaction before;
+    action.sa_handler = post_from_handler;
+    sigaction(SIGUSR1, &action, &before);
+    pthread_t self = pthread_self();
+    for (int i = 0; i < 20; i++) {
+        inbox.sleeper = coil_spawn(coil_loop_root(loop), coil_sleep(COIL_FOREVER));
+        inbox.left = 1;
+        inbox.next.assign(1, 0);
+        Message message = {{receive, nullptr}, &inbox, 0, 0};
+        signalled_loop = loop;
+        signalled_message = &message;
+        std::thread sender([self] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            pthread_kill(self, SIGUSR1);
+        });
+        run();
+        sender.join();
+        EXPECT_EQ(0, inbox.left);
+    }
+    sigaction(SIGUSR1, &before, nullptr);
+}
+
+TEST_F(Post, LoopsOfSeveralThreadsPostToEachOther)
+{
+    std::atomic<int> good_count(0);
+    std::vector<std::thread> owners;
+    for (int n = 0; n < 3; n++) {
+        owners.emplace_back([&good_count] {
+            coil_loop *own = nullptr;
+            if (coil_loop_create(&own, nullptr) < 0)
+                return;
+            Chain chain = {{go_on, nullptr}, own, 200, nullptr};
+            chain.sleeper = coil_spawn(coil_loop_root(own), coil_sleep(COIL_FOREVER));
+            std::thread starter([&] { coil_loop_post(own, &chain.post); });
+            (void)coil_loop_run(own);
+            starter.join();
+            coil_loop_destroy(own);
+            good_count += chain.left == 0 ? 1 : 0;
+        });
+    }
+    for (std::thread &owner : owners)
+        owner.join();
+    EXPECT_EQ(3, good_count);
+}
+
+} // namespace
