@@ -17,7 +17,7 @@ struct coil_listener {
 };
 
 /* How long to leave the kernel alone that has run out of something. */
-static const coil_duration pause_ns = 50 * 1000 * 1000;
+static const coil_duration pause_ns = (coil_duration)50 * 1000 * 1000;
 
 static void set_option(int fd, int level, int option, int value)
 {

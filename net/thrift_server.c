@@ -12,7 +12,7 @@ enum {
     LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
     WHAT_BYTES = 160,
 };
-static const coil_duration linger_limit = 1000 * 1000 * 1000; /* and for how long. */
+static const coil_duration linger_limit = (coil_duration)1000 * 1000 * 1000; /* and for how long. */
 static const coil_duration default_reply_limit = 60 * (coil_duration)1000 * 1000 * 1000;
 static const coil_duration default_frame_limit = 30 * (coil_duration)1000 * 1000 * 1000;
 

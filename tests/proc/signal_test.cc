@@ -306,7 +306,7 @@ struct Audience {
 };
 
 struct Listener {
-    explicit Listener(Audience *audience) : audience(audience) {}
+    explicit Listener(Audience *with) : audience(with) {}
 
     Audience *audience;
     std::atomic<bool> ready{false};
