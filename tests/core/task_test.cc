@@ -625,7 +625,19 @@ async(int, passes_a_variable)
     return my->result;
 }
 
+async(int, spawns_into_an_unopened_group)
+{
+    vars(coil_group group);
+    spawn(&my->group, passes_a_variable());
+    return 0;
+}
+
 using TaskDeathTest = VirtualTime;
+
+TEST_F(TaskDeathTest, SpawnedIntoAGroupThatWasNotOpenedAborts)
+{
+    EXPECT_DEATH((void)RUN(spawns_into_an_unopened_group()), "check failed: sched != NULL");
+}
 
 TEST_F(TaskDeathTest, WhoseArgumentPointsAtALocalAborts)
 {
