@@ -76,7 +76,10 @@ COIL_API void coil_sched_release(coil_sched *sched, void *memory, size_t size_by
 coil_declare(void, coil_sleep, (coil_duration) duration);
 coil_declare(void, coil_sleep_until, (coil_time) deadline);
 
-/* Let every other ready task run once. */
+/*
+ * Let every other ready task run once. This need not reach the kernel: what waits for I/O or for a
+ * time may go on only many yields later. coil_sleep(0) lets the loop turn.
+ */
 coil_declare(void, coil_yield);
 
 COIL_END_DECLS
