@@ -159,34 +159,6 @@ static int protocol_error(connection *peer, int error, const char *what)
     return error;
 }
 
-/* The size of the next frame; 0 when the peer has ended the connection, or been idle too long. */
-coil_async(int, read_header, (connection *) peer)
-{
-    coil_vars(coil_slice header; int size);
-    coil_duration idle_limit = peer->server->idle_limit;
-    char what[WHAT_BYTES];
-
-    if (idle_limit > 0 && coil_stream_unread(peer->peer) == 0) {
-        coil_await(my->header,
-                coil_within(idle_limit, coil_read_block(peer->peer, FRAME_HEADER_BYTES)));
-    } else {
-        coil_await(my->header, coil_read_block(peer->peer, FRAME_HEADER_BYTES));
-    }
-    if (my->header.size_bytes == -ETIME)
-        return 0;
-    if (my->header.size_bytes <= 0)
-        return (int)my->header.size_bytes;
-
-    const uint8_t *first = (const uint8_t *)my->header.bytes;
-    my->size = coil_thrift_frame_size(first, peer->server->limits);
-    if (my->size < 0) {
-        (void)coil_thrift_frame_what(first, peer->server->limits, what, sizeof(what));
-        (void)protocol_error(peer, my->size, what);
-    }
-    coil_slice_release(&my->header);
-    return my->size;
-}
-
 /*
  * Wait for the first bytes of a frame, which stay with the stream. 1; 0 when the peer has ended the
  * connection, or been idle for too long.
