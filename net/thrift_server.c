@@ -16,7 +16,7 @@ static const coil_duration default_frame_limit = 30 * (coil_duration)1000 * 1000
 
 typedef struct connection {
     coil_thrift_server *server;
-    coil_stream *peer;
+    coil_stream *stream;
     coil_thrift_writer writer;
     coil_thrift_call call;
     coil_slice frame;
@@ -146,8 +146,8 @@ coil_async(int, flush, (connection *) peer)
 
     if (peer->writer.size == 0)
         return 0;
-    coil_attempt(
-            my->rc, coil_write_all(peer->peer, coil_bytes(peer->writer.bytes, peer->writer.size)));
+    coil_attempt(my->rc,
+            coil_write_all(peer->stream, coil_bytes(peer->writer.bytes, peer->writer.size)));
     coil_thrift_writer_reset(&peer->writer);
     return 0;
 }
@@ -168,15 +168,15 @@ coil_async(int, first_bytes, (connection *) peer)
     coil_vars(coil_slice first);
 
     if (peer->server->idle_limit > 0) {
-        coil_await(my->first, coil_within(peer->server->idle_limit, coil_read_some(peer->peer)));
+        coil_await(my->first, coil_within(peer->server->idle_limit, coil_read_some(peer->stream)));
     } else {
-        coil_await(my->first, coil_read_some(peer->peer));
+        coil_await(my->first, coil_read_some(peer->stream));
     }
     if (my->first.size_bytes == -ETIME)
         return 0;
     if (my->first.size_bytes <= 0)
         return (int)my->first.size_bytes;
-    int rc = coil_stream_unread_again(peer->peer, &my->first);
+    int rc = coil_stream_unread_again(peer->stream, &my->first);
     return rc < 0 ? rc : 1;
 }
 
@@ -185,12 +185,12 @@ coil_async(int, read_part, (connection *) peer, (size_t) size_bytes)
 {
     coil_vars();
 
-    if (coil_stream_unread(peer->peer) >= size_bytes) {
-        coil_await(peer->frame, coil_read_block(peer->peer, size_bytes));
+    if (coil_stream_unread(peer->stream) >= size_bytes) {
+        coil_await(peer->frame, coil_read_block(peer->stream, size_bytes));
     } else {
         coil_attempt(flush(peer));
         coil_await(peer->frame,
-                coil_until(peer->frame_deadline, coil_read_block(peer->peer, size_bytes)));
+                coil_until(peer->frame_deadline, coil_read_block(peer->stream, size_bytes)));
     }
     if (peer->frame.size_bytes > 0)
         return 1;
@@ -220,9 +220,9 @@ coil_async(int, next_frame, (connection *) peer)
 {
     coil_vars(int rc);
 
-    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->peer) < FRAME_HEADER_BYTES)
+    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->stream) < FRAME_HEADER_BYTES)
         coil_attempt(flush(peer));
-    if (coil_stream_unread(peer->peer) == 0) {
+    if (coil_stream_unread(peer->stream) == 0) {
         coil_attempt(my->rc, first_bytes(peer));
         if (my->rc == 0)
             return 0;
@@ -274,9 +274,9 @@ coil_async(int, turn_away, (connection *) peer)
     coil_vars(coil_slice dropped; int64_t total_bytes);
 
     coil_attempt(flush(peer));
-    coil_attempt(coil_stream_shutdown(peer->peer));
+    coil_attempt(coil_stream_shutdown(peer->stream));
     while (my->total_bytes < LINGER_BYTES) {
-        coil_attempt(my->dropped, coil_read_some(peer->peer));
+        coil_attempt(my->dropped, coil_read_some(peer->stream));
         if (my->dropped.size_bytes == 0)
             break;
         my->total_bytes += my->dropped.size_bytes;
@@ -292,7 +292,7 @@ static void close_connection(connection *peer)
     peer->server->stats.open_connections--;
     coil_slice_release(&peer->frame);
     coil_thrift_writer_fini(&peer->writer);
-    coil_stream_close(peer->peer);
+    coil_stream_close(peer->stream);
     free(peer);
 }
 
@@ -336,7 +336,7 @@ static connection *open_connection(coil_thrift_server *server, coil_stream *stre
         return NULL;
     }
     peer->server = server;
-    peer->peer = stream;
+    peer->stream = stream;
     peer->call.peer = stream;
     peer->call.writer = &peer->writer;
     coil_thrift_writer_init(&peer->writer, server->limits);
