@@ -9,10 +9,10 @@ enum {
     FRAME_HEADER_BYTES = 4,
     FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
     LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
+    LINGER_S = 1,               /* and for how long. */
+    FRAME_LIMIT_S = 30,         /* The default. */
     WHAT_BYTES = 160,
 };
-static const coil_duration linger_limit = 1000 * 1000 * 1000; /* and for how long. */
-static const coil_duration default_frame_limit = 30 * (coil_duration)1000 * 1000 * 1000;
 
 typedef struct connection {
     coil_thrift_server *server;
@@ -228,7 +228,7 @@ coil_async(int, next_frame, (connection *) peer)
             return 0;
     }
     coil_duration limit = peer->server->frame_limit;
-    peer->frame_deadline = coil_time_after(coil_now(), limit > 0 ? limit : default_frame_limit);
+    peer->frame_deadline = coil_time_after(coil_now(), limit > 0 ? limit : coil_s(FRAME_LIMIT_S));
 
     coil_attempt(read_part(peer, FRAME_HEADER_BYTES));
     my->rc = take_size(peer);
@@ -323,7 +323,7 @@ coil_async(int, serve_connection, (connection *) peer)
     coil_await(my->rc, converse(peer));
     if (is_protocol_error(my->rc)) {
         peer->server->stats.protocol_errors++;
-        coil_ignore(coil_within(linger_limit, turn_away(peer)));
+        coil_ignore(coil_within(coil_s(LINGER_S), turn_away(peer)));
     }
     return my->rc;
 }
