@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 enum {
-    FRAME_HEADER_BYTES = 4,
     FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
     LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
     LINGER_S = 1,               /* and for how long. */
@@ -220,7 +219,8 @@ coil_async(int, next_frame, (connection *) peer)
 {
     coil_vars(int rc);
 
-    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->stream) < FRAME_HEADER_BYTES)
+    if (peer->writer.size > FLUSH_BYTES ||
+            coil_stream_unread(peer->stream) < COIL_THRIFT_LENGTH_BYTES)
         coil_attempt(flush(peer));
     if (coil_stream_unread(peer->stream) == 0) {
         coil_attempt(my->rc, first_bytes(peer));
@@ -230,7 +230,7 @@ coil_async(int, next_frame, (connection *) peer)
     coil_duration limit = peer->server->frame_limit;
     peer->frame_deadline = coil_time_after(coil_now(), limit > 0 ? limit : coil_s(FRAME_LIMIT_S));
 
-    coil_attempt(read_part(peer, FRAME_HEADER_BYTES));
+    coil_attempt(read_part(peer, COIL_THRIFT_LENGTH_BYTES));
     my->rc = take_size(peer);
     if (my->rc < 0)
         return my->rc;
