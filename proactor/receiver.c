@@ -306,13 +306,7 @@ static coil_turn next_step(coil_task *task, coil_frame *leaf)
     return coil_leaf_suspend(leaf);
 }
 
-static void next_cancel(coil_task *task, coil_frame *leaf)
-{
-    (void)leaf;
-    coil_task_wake(task);
-}
-
-coil_define_leaf(coil_receiver_next, next_step, next_cancel);
+coil_define_leaf(coil_receiver_next, next_step, coil_leaf_wake);
 
 /* --------------------------------------------------------------------------- close later -- */
 
