@@ -84,7 +84,6 @@ static void register_direct_descriptors(coil_ring *ring)
     if (coil_kernel_ring_register(&ring->uring, IORING_REGISTER_FILES2, &table, sizeof(table)) < 0)
         return;
     ring->has_direct_descriptors = true;
-    ring->direct_count = count;
 }
 
 int ring_init(coil_ring *ring, char *out_reason)

@@ -28,9 +28,7 @@ typedef struct coil_ring {
     unsigned submitted;                    /* The tail that the kernel has seen. */
     unsigned enter_flags;                  /* For every wait. */
     struct io_uring_reg_wait *wait_region; /* NULL: the wait's argument goes along each time. */
-    bool has_incremental_buffers;
     bool has_direct_descriptors;
-    unsigned direct_count;
     uint64_t enter_count;
 } coil_ring;
 
