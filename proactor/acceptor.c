@@ -4,7 +4,6 @@
 #include "loop_private.h"
 
 #include <coil/io.h>
-#include <coil/receiver.h>
 
 #include <errno.h>
 #include <stdlib.h>
