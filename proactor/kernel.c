@@ -187,13 +187,6 @@ int coil_kernel_unlink(const char *path)
     return checked(unlink(path));
 }
 
-int coil_kernel_is_socket(const char *path)
-{
-    struct stat status;
-    int rc = checked(lstat(path, &status));
-    return rc < 0 ? rc : S_ISSOCK(status.st_mode);
-}
-
 int coil_kernel_eventfd(void)
 {
     return checked(eventfd(0, EFD_CLOEXEC));
@@ -204,10 +197,18 @@ int coil_kernel_eventfd_add(int fd, uint64_t count)
     return checked(write(fd, &count, sizeof(count)));
 }
 
+int coil_kernel_is_socket(const char *path)
+{
+    struct stat status;
+    int rc = checked(lstat(path, &status));
+    return rc < 0 ? rc : S_ISSOCK(status.st_mode);
+}
+
 int coil_kernel_is_device(int fd)
 {
     struct stat status;
-    return fstat(fd, &status) < 0 ? -errno : S_ISCHR(status.st_mode);
+    int rc = checked(fstat(fd, &status));
+    return rc < 0 ? rc : S_ISCHR(status.st_mode);
 }
 
 int coil_kernel_dup_above(int fd, int lowest)

@@ -60,6 +60,7 @@ COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 
 /* lstat(2): 1 if there is a socket at the path, 0 if something else is. */
 COIL_API int coil_kernel_is_socket(const char *path);
+
 /* fstat(2): 1 if it is a character device, such as a terminal. */
 COIL_API int coil_kernel_is_device(int fd);
 
