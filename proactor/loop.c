@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
-#include "loop_private.h"
+#include "pool.h"
 
 #include <coil/kernel.h>
 
