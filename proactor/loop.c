@@ -67,7 +67,7 @@ void coil_loop_post(coil_loop *loop, coil_post *post)
 
 int coil_loop_create(coil_loop **out_loop, char *out_reason)
 {
-    char reason[RING_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
+    char reason[COIL_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
     int rc = -ENOMEM;
     coil_loop *loop = calloc(1, sizeof(*loop));
     if (loop == NULL)

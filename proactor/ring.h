@@ -20,7 +20,6 @@ enum {
     RING_ENTRIES = 256,
     RING_COMPLETIONS = 4096,
     RING_ENTRIES_MIN = 16, /* How far memory limits may shrink it. */
-    RING_REASON_BYTES = 160,
 };
 
 typedef struct coil_ring {
@@ -32,7 +31,7 @@ typedef struct coil_ring {
     uint64_t enter_count;
 } coil_ring;
 
-/* 0, or -errno with the cause in words in `out_reason` (RING_REASON_BYTES). */
+/* 0, or -errno with the cause in words in `out_reason` (COIL_REASON_BYTES). */
 int ring_init(coil_ring *ring, char *out_reason);
 
 /* Everything must have completed. Takes a zeroed ring. */
