@@ -56,9 +56,6 @@ COIL_API int64_t coil_receiver_queued(const coil_receiver *receiver);
  */
 COIL_API void coil_receiver_close(coil_receiver *receiver);
 
-/* Close a descriptor, ordinary or direct, without waiting for it. */
-COIL_API void coil_close_later(coil_loop *loop, int fd);
-
 COIL_END_DECLS
 
 #endif
