@@ -189,12 +189,6 @@ static coil_turn sleep_step(coil_task *task, coil_frame *leaf, coil_time deadlin
     return coil_leaf_suspend(leaf);
 }
 
-static void sleep_cancel(coil_task *task, coil_frame *leaf)
-{
-    (void)leaf;
-    coil_task_wake(task);
-}
-
 static coil_turn sleep_for(coil_task *task, coil_frame *leaf)
 {
     coil_duration duration = coil_arguments(coil_sleep, leaf)->duration;
@@ -206,8 +200,8 @@ static coil_turn sleep_until(coil_task *task, coil_frame *leaf)
     return sleep_step(task, leaf, coil_arguments(coil_sleep_until, leaf)->deadline);
 }
 
-coil_define_leaf(coil_sleep, sleep_for, sleep_cancel);
-coil_define_leaf(coil_sleep_until, sleep_until, sleep_cancel);
+coil_define_leaf(coil_sleep, sleep_for, coil_leaf_wake);
+coil_define_leaf(coil_sleep_until, sleep_until, coil_leaf_wake);
 
 static coil_turn yield_step(coil_task *task, coil_frame *leaf)
 {

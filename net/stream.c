@@ -255,13 +255,7 @@ static coil_turn take_turn_step(coil_task *task, coil_frame *leaf)
     return coil_leaf_suspend(leaf);
 }
 
-static void take_turn_cancel(coil_task *task, coil_frame *leaf)
-{
-    (void)leaf;
-    coil_task_wake(task);
-}
-
-coil_leaf_fn(take_turn, take_turn_step, take_turn_cancel);
+coil_leaf_fn(take_turn, take_turn_step, coil_leaf_wake);
 
 /* Hand the turn to the next writer, if there is one. */
 static void end_turn(coil_stream *stream)

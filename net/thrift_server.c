@@ -6,19 +6,18 @@
 #include <stdlib.h>
 
 enum {
-    FRAME_HEADER_BYTES = 4,
     FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
     KEEP_BYTES = 256 * 1024,    /* Memory for replies that a connection keeps for later ones. */
     LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
+    LINGER_S = 1,               /* and for how long. */
+    FRAME_LIMIT_S = 30,         /* The defaults. */
+    REPLY_LIMIT_S = 60,
     WHAT_BYTES = 160,
 };
-static const coil_duration linger_limit = (coil_duration)1000 * 1000 * 1000; /* and for how long. */
-static const coil_duration default_reply_limit = 60 * (coil_duration)1000 * 1000 * 1000;
-static const coil_duration default_frame_limit = 30 * (coil_duration)1000 * 1000 * 1000;
 
 typedef struct connection {
     coil_thrift_server *server;
-    coil_stream *peer;
+    coil_stream *stream;
     coil_thrift_writer writer;
     coil_thrift_call call;
     coil_slice frame;
@@ -149,9 +148,9 @@ coil_async(int, flush, (connection *) peer)
     if (peer->writer.size == 0)
         return 0;
     coil_duration limit = peer->server->reply_limit;
-    coil_attempt(my->rc,
-            coil_within(limit > 0 ? limit : default_reply_limit,
-                    coil_write_all(peer->peer, coil_bytes(peer->writer.bytes, peer->writer.size))));
+    coil_attempt(my->rc, coil_within(limit > 0 ? limit : coil_s(REPLY_LIMIT_S),
+                                 coil_write_all(peer->stream,
+                                         coil_bytes(peer->writer.bytes, peer->writer.size))));
     if (peer->writer.size > KEEP_BYTES)
         coil_thrift_writer_fini(&peer->writer); /* One large reply is no reason to keep so much. */
     coil_thrift_writer_reset(&peer->writer);
@@ -165,34 +164,6 @@ static int protocol_error(connection *peer, int error, const char *what)
     return error;
 }
 
-/* The size of the next frame; 0 when the peer has ended the connection, or been idle too long. */
-coil_async(int, read_header, (connection *) peer)
-{
-    coil_vars(coil_slice header; int size);
-    coil_duration idle_limit = peer->server->idle_limit;
-    char what[WHAT_BYTES];
-
-    if (idle_limit > 0 && coil_stream_unread(peer->peer) == 0) {
-        coil_await(my->header,
-                coil_within(idle_limit, coil_read_block(peer->peer, FRAME_HEADER_BYTES)));
-    } else {
-        coil_await(my->header, coil_read_block(peer->peer, FRAME_HEADER_BYTES));
-    }
-    if (my->header.size_bytes == -ETIME)
-        return 0;
-    if (my->header.size_bytes <= 0)
-        return (int)my->header.size_bytes;
-
-    const uint8_t *first = (const uint8_t *)my->header.bytes;
-    my->size = coil_thrift_frame_size(first, peer->server->limits);
-    if (my->size < 0) {
-        (void)coil_thrift_frame_what(first, peer->server->limits, what, sizeof(what));
-        (void)protocol_error(peer, my->size, what);
-    }
-    coil_slice_release(&my->header);
-    return my->size;
-}
-
 /*
  * Wait for the first bytes of a frame, which stay with the stream. 1; 0 when the peer has ended the
  * connection, or been idle for too long.
@@ -202,15 +173,15 @@ coil_async(int, first_bytes, (connection *) peer)
     coil_vars(coil_slice first);
 
     if (peer->server->idle_limit > 0) {
-        coil_await(my->first, coil_within(peer->server->idle_limit, coil_read_some(peer->peer)));
+        coil_await(my->first, coil_within(peer->server->idle_limit, coil_read_some(peer->stream)));
     } else {
-        coil_await(my->first, coil_read_some(peer->peer));
+        coil_await(my->first, coil_read_some(peer->stream));
     }
     if (my->first.size_bytes == -ETIME)
         return 0;
     if (my->first.size_bytes <= 0)
         return (int)my->first.size_bytes;
-    int rc = coil_stream_unread_again(peer->peer, &my->first);
+    int rc = coil_stream_unread_again(peer->stream, &my->first);
     return rc < 0 ? rc : 1;
 }
 
@@ -219,12 +190,12 @@ coil_async(int, read_part, (connection *) peer, (size_t) size_bytes)
 {
     coil_vars();
 
-    if (coil_stream_unread(peer->peer) >= size_bytes) {
-        coil_await(peer->frame, coil_read_block(peer->peer, size_bytes));
+    if (coil_stream_unread(peer->stream) >= size_bytes) {
+        coil_await(peer->frame, coil_read_block(peer->stream, size_bytes));
     } else {
         coil_attempt(flush(peer));
         coil_await(peer->frame,
-                coil_until(peer->frame_deadline, coil_read_block(peer->peer, size_bytes)));
+                coil_until(peer->frame_deadline, coil_read_block(peer->stream, size_bytes)));
     }
     if (peer->frame.size_bytes > 0)
         return 1;
@@ -239,9 +210,10 @@ static int take_size(connection *peer)
     char what[WHAT_BYTES];
 
     int size = coil_thrift_frame_size(first, limits);
-    if (size < 0)
+    if (size < 0) {
         size = protocol_error(
                 peer, size, coil_thrift_frame_what(first, limits, what, sizeof(what)));
+    }
     coil_slice_release(&peer->frame);
     return size;
 }
@@ -254,17 +226,18 @@ coil_async(int, next_frame, (connection *) peer)
 {
     coil_vars(int rc);
 
-    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->peer) < FRAME_HEADER_BYTES)
+    if (peer->writer.size > FLUSH_BYTES ||
+            coil_stream_unread(peer->stream) < COIL_THRIFT_LENGTH_BYTES)
         coil_attempt(flush(peer));
-    if (coil_stream_unread(peer->peer) == 0) {
+    if (coil_stream_unread(peer->stream) == 0) {
         coil_attempt(my->rc, first_bytes(peer));
         if (my->rc == 0)
             return 0;
     }
     coil_duration limit = peer->server->frame_limit;
-    peer->frame_deadline = coil_time_after(coil_now(), limit > 0 ? limit : default_frame_limit);
+    peer->frame_deadline = coil_time_after(coil_now(), limit > 0 ? limit : coil_s(FRAME_LIMIT_S));
 
-    coil_attempt(read_part(peer, FRAME_HEADER_BYTES));
+    coil_attempt(read_part(peer, COIL_THRIFT_LENGTH_BYTES));
     my->rc = take_size(peer);
     if (my->rc < 0)
         return my->rc;
@@ -308,9 +281,9 @@ coil_async(int, turn_away, (connection *) peer)
     coil_vars(coil_slice dropped; int64_t total_bytes);
 
     coil_attempt(flush(peer));
-    coil_attempt(coil_stream_shutdown(peer->peer));
+    coil_attempt(coil_stream_shutdown(peer->stream));
     while (my->total_bytes < LINGER_BYTES) {
-        coil_attempt(my->dropped, coil_read_some(peer->peer));
+        coil_attempt(my->dropped, coil_read_some(peer->stream));
         if (my->dropped.size_bytes == 0)
             break;
         my->total_bytes += my->dropped.size_bytes;
@@ -326,7 +299,7 @@ static void close_connection(connection *peer)
     peer->server->stats.open_connections--;
     coil_slice_release(&peer->frame);
     coil_thrift_writer_fini(&peer->writer);
-    coil_stream_close(peer->peer);
+    coil_stream_close(peer->stream);
     free(peer);
 }
 
@@ -357,7 +330,7 @@ coil_async(int, serve_connection, (connection *) peer)
     coil_await(my->rc, converse(peer));
     if (is_protocol_error(my->rc)) {
         peer->server->stats.protocol_errors++;
-        coil_ignore(coil_within(linger_limit, turn_away(peer)));
+        coil_ignore(coil_within(coil_s(LINGER_S), turn_away(peer)));
     }
     return my->rc;
 }
@@ -370,7 +343,7 @@ static connection *open_connection(coil_thrift_server *server, coil_stream *stre
         return NULL;
     }
     peer->server = server;
-    peer->peer = stream;
+    peer->stream = stream;
     peer->call.peer = stream;
     peer->call.writer = &peer->writer;
     coil_thrift_writer_init(&peer->writer, server->limits);

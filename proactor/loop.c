@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
-#include "loop_private.h"
+#include "pool.h"
 
 #include <coil/kernel.h>
 
@@ -67,7 +67,7 @@ void coil_loop_post(coil_loop *loop, coil_post *post)
 
 int coil_loop_create(coil_loop **out_loop, char *out_reason)
 {
-    char reason[RING_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
+    char reason[COIL_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
     int rc = -ENOMEM;
     coil_loop *loop = calloc(1, sizeof(*loop));
     if (loop == NULL)

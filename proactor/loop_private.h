@@ -29,10 +29,4 @@ struct coil_loop {
     coil_loop_stats stats;
 };
 
-/* The loop's pool of receive buffers, or NULL without memory. */
-buffer_pool *loop_buffers(coil_loop *loop);
-
-/* pool.c: the loop is going, and so are its buffers. Takes NULL. */
-void buffer_pool_destroy(buffer_pool *pool);
-
 #endif

@@ -121,9 +121,7 @@ static bool drain(
         struct io_uring_sqe *sqe = ring_next(&loop->ring);
         if (sqe == NULL)
             return false;
-        coil_list *first = list->next;
-        coil_list_remove(first);
-        submit_one(coil_container_of(first, coil_op, link), sqe);
+        submit_one(coil_container_of(coil_list_take_first(list), coil_op, link), sqe);
     }
     return true;
 }

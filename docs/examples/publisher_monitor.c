@@ -105,10 +105,11 @@ async(int, watchdog, (struct publisher *) publisher)
         await(my->status, within(coil_s(2), get_status(publisher)));
         my->status = my->status == COIL_FB303_ALIVE ? 0 : my->status;
     }
-    if (my->status < 0)
+    if (my->status < 0) {
         say(publisher, "does not answer: %s", coil_error_text(my->status));
-    else
+    } else {
         say(publisher, "says it is %s", coil_fb303_status_name(my->status));
+    }
     return -EHOSTDOWN;
 }
 
