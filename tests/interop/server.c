@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * interop_server <address> - Interop (interop.thrift) and fb303, served by Coil. Says "port N" when it
- * listens; ends when a peer calls fb303's shutdown.
+ * interop_server <address> - Interop (interop.thrift) and fb303, served by Coil. Says "port N" when
+ * it listens; ends when a peer calls fb303's shutdown.
  */
 #include "thrift_walk.h"
 

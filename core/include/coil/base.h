@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 /*
- * COIL_API: exported from libcoil. COIL_MUST_USE: ignoring the result is a warning. COIL_PRINTF: the
- * format is parameter `format_at`, its values begin at `first`; both count from 1.
+ * COIL_API: exported from libcoil. COIL_MUST_USE: ignoring the result is a warning. COIL_PRINTF:
+ * the format is parameter `format_at`, its values begin at `first`; both count from 1.
  */
 #define COIL_API __attribute__((visibility("default")))
 #define COIL_MUST_USE __attribute__((warn_unused_result))
