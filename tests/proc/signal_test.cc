@@ -87,13 +87,12 @@ TEST_F(Signals, OneArrives)
 
 TEST_F(Signals, SeveralArriveEachOnItsOwn)
 {
-    const std::vector<int> all =
-            arriving(USER | COIL_SIGNAL(SIGTERM) | COIL_SIGNAL(SIGHUP), [] {
-                send(SIGHUP);
-                send(SIGUSR1);
-                send(SIGUSR2);
-                send(SIGTERM);
-            });
+    const std::vector<int> all = arriving(USER | COIL_SIGNAL(SIGTERM) | COIL_SIGNAL(SIGHUP), [] {
+        send(SIGHUP);
+        send(SIGUSR1);
+        send(SIGUSR2);
+        send(SIGTERM);
+    });
     EXPECT_EQ((std::vector<int>{SIGHUP, SIGUSR1, SIGUSR2, SIGTERM}), all);
 }
 
@@ -258,8 +257,9 @@ TEST_F(Signals, SetsMayOverlapAndBeClosedInAnyOrder)
 TEST_F(Signals, EndOfAChildIsOneAndDoesNotTakeItsStatus)
 {
     coil_child child = {};
-    EXPECT_EQ((std::vector<int>{SIGCHLD}),
-            arriving(COIL_SIGNAL(SIGCHLD), [&] { child = start({"exit", "4"}); }));
+    EXPECT_EQ((std::vector<int>{SIGCHLD}), arriving(COIL_SIGNAL(SIGCHLD), [&] {
+        child = start({"exit", "4"});
+    }));
     EXPECT_EQ(0, RUN(coil_child_wait(&child)));
     EXPECT_EQ("exited with status 4", text(child));
     finish(&child);
@@ -306,9 +306,7 @@ struct Audience {
 };
 
 struct Listener {
-    explicit Listener(Audience *audience) : audience(audience)
-    {
-    }
+    explicit Listener(Audience *audience) : audience(audience) {}
 
     Audience *audience;
     std::atomic<bool> ready{false};
@@ -342,8 +340,8 @@ void run_listener(Listener *listener)
 {
     coil_loop *loop = nullptr;
     ASSERT_EQ(0, coil_loop_create(&loop, nullptr));
-    coil_spawn_result(coil_loop_root(loop), &listener->seen,
-            listen_for(listener, COIL_SIGNAL(SIGRTMIN + 3)));
+    coil_spawn_result(
+            coil_loop_root(loop), &listener->seen, listen_for(listener, COIL_SIGNAL(SIGRTMIN + 3)));
     EXPECT_EQ(0, coil_loop_run(loop));
     coil_loop_destroy(loop);
     EXPECT_FALSE(blocked(SIGRTMIN + 3) || blocked(SIGPIPE));
