@@ -419,9 +419,10 @@ static coil_turn call_handler(coil_task *task, coil_frame *leaf)
         if (fn->step(task, callee) == COIL_WAIT)
             return COIL_WAIT;
     }
-    if (!task->unwinding)
-        coil_result(coil_handler_call, leaf) =
-                (int)coil_frame_result((coil_frame *)(void *)task->sp);
+    if (!task->unwinding) {
+        const coil_frame *callee = (const coil_frame *)(const void *)task->sp;
+        coil_result(coil_handler_call, leaf) = (int)coil_frame_result(callee);
+    }
     return coil_leave(task, leaf);
 }
 

@@ -11,7 +11,7 @@ struct coil_thrift_client {
     coil_slice frame; /* What the reply is read from. */
     coil_thrift_exception exception;
     int32_t seqid;
-    uint32_t unanswered_count; /* Calls sent whose replies have not come. */
+    uint32_t unanswered_count; /* Calls whose replies have not come: ours, and abandoned ones. */
     bool broken;               /* The peer and we do not agree about what has been said. */
 };
 

@@ -7,9 +7,11 @@
 
 enum {
     FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
+    KEEP_BYTES = 256 * 1024,    /* Memory for replies that a connection keeps for later ones. */
     LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
     LINGER_S = 1,               /* and for how long. */
-    FRAME_LIMIT_S = 30,         /* The default. */
+    FRAME_LIMIT_S = 30,         /* The defaults. */
+    REPLY_LIMIT_S = 60,
     WHAT_BYTES = 160,
 };
 
@@ -92,7 +94,7 @@ static bool is_protocol_error(int error)
     return error == -EBADMSG || error == -ENODATA || error == -EMSGSIZE || error == -ELOOP;
 }
 
-/* What was wrong with the arguments. A handler that stopped reading them does not want the rest. */
+/* What was wrong with the arguments. A handler that has not read them all does not want to. */
 static int arguments_error(coil_thrift_reader *arguments)
 {
     if (arguments->error == 0 && arguments->depth > 0)
@@ -100,7 +102,7 @@ static int arguments_error(coil_thrift_reader *arguments)
     return coil_thrift_reader_finish(arguments);
 }
 
-/* The handler has returned: complete its reply, or say why not. 0, or the connection ends. */
+/* The handler has returned: complete its reply, or say why there is none. 0, or we hang up. */
 static int finish_call(connection *peer, int handler_result)
 {
     coil_thrift_call *call = &peer->call;
@@ -145,8 +147,12 @@ coil_async(int, flush, (connection *) peer)
 
     if (peer->writer.size == 0)
         return 0;
-    coil_attempt(my->rc,
-            coil_write_all(peer->stream, coil_bytes(peer->writer.bytes, peer->writer.size)));
+    coil_duration limit = peer->server->reply_limit;
+    coil_attempt(my->rc, coil_within(limit > 0 ? limit : coil_s(REPLY_LIMIT_S),
+                                 coil_write_all(peer->stream,
+                                         coil_bytes(peer->writer.bytes, peer->writer.size))));
+    if (peer->writer.size > KEEP_BYTES)
+        coil_thrift_writer_fini(&peer->writer); /* One large reply is no reason to keep so much. */
     coil_thrift_writer_reset(&peer->writer);
     return 0;
 }
@@ -204,9 +210,10 @@ static int take_size(connection *peer)
     char what[WHAT_BYTES];
 
     int size = coil_thrift_frame_size(first, limits);
-    if (size < 0)
+    if (size < 0) {
         size = protocol_error(
                 peer, size, coil_thrift_frame_what(first, limits, what, sizeof(what)));
+    }
     coil_slice_release(&peer->frame);
     return size;
 }
@@ -238,7 +245,7 @@ coil_async(int, next_frame, (connection *) peer)
     return my->rc;
 }
 
-/* Read the header of the message in peer->frame. 1: call the method; 0: done; else a bad peer. */
+/* Read the header of the message in peer->frame. 1: call the method; 0: done; else hang up. */
 static int begin_call(connection *peer)
 {
     coil_thrift_call *call = &peer->call;

@@ -25,7 +25,7 @@ struct coil_acceptor {
 
 static bool grow(coil_acceptor *acceptor)
 {
-    int *larger = malloc(2 * acceptor->capacity * sizeof(*larger));
+    int *larger = malloc(2 * sizeof(*larger) * acceptor->capacity);
     if (larger == NULL)
         return false;
     for (uint32_t i = 0; i < acceptor->count; i++)

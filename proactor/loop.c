@@ -242,6 +242,9 @@ int coil_loop_run(coil_loop *loop)
 
 coil_group *coil_loop_root(coil_loop *loop)
 {
+    /* Whoever spawns between two runs counts his deadlines from now, not from the last turn. */
+    if (current != loop && loop->sched.now < coil_kernel_now())
+        loop->sched.now = coil_kernel_now();
     return &loop->sched.root;
 }
 

@@ -14,7 +14,6 @@ struct coil_loop {
     coil_sched sched;
     coil_ring ring;
     size_t pending_count; /* Started operations without their final completion. */
-    size_t service_count; /* Of these, the loop's own: they keep nobody running. */
     uint16_t generation;
     coil_list backlog;          /* Operations that found the queue full. */
     coil_list cancels;          /* Operations whose cancellation did. */

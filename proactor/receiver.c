@@ -44,7 +44,8 @@ static coil_slice *nth(coil_receiver *receiver, uint32_t n)
 
 static bool grow(coil_receiver *receiver)
 {
-    coil_slice *larger = malloc(2 * receiver->capacity * sizeof(*larger));
+    COIL_CHECK(receiver->capacity > 0);
+    coil_slice *larger = malloc(2 * sizeof(*larger) * receiver->capacity);
     if (larger == NULL)
         return false;
     for (uint32_t i = 0; i < receiver->count; i++)

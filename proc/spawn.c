@@ -59,7 +59,7 @@ static void restore_dumpable(int dumpable)
 /* 0 if `path` is a file that may be executed, as far as one can tell without doing it. */
 static int executable(const char *path)
 {
-    struct stat status;
+    struct stat status = {.st_mode = 0};
     int rc = coil_kernel_faccessat(AT_FDCWD, path, X_OK);
     if (rc == 0)
         rc = coil_kernel_fstatat(AT_FDCWD, path, &status);

@@ -53,10 +53,11 @@ async(int, start_publishers, (coil_thrift_call *) call)
             continue;
         while (coil_thrift_read_element(arguments, &my->left)) {
             coil_thrift_text name = coil_thrift_read_string(arguments);
-            if (call->replying || is_data_source(name))
+            if (call->replying || is_data_source(name)) {
                 my->started++;
-            else
+            } else {
                 throw_bad_source(call, name);
+            }
         }
     }
     if (call->replying)

@@ -56,11 +56,14 @@ async(int, tail_logs, (struct publisher *) publisher, (int) fd)
     for (;;) {
         await(my->line, coil_read_until(my->log, '\n', 4096));
         if (my->line.size_bytes == -EMSGSIZE)
-            attempt(my->line, coil_read_some(my->log)); /* A line without end: in pieces. */
+            attempt(my->line, coil_read_block(my->log, 4096)); /* A line without end: in pieces. */
         if (my->line.size_bytes <= 0)
             return (int)my->line.size_bytes;
-        printf("%7.3f publisher %u | %.*s\n", seconds_since(started_at), publisher->number,
-                (int)strcspn(my->line.bytes, "\n"), my->line.bytes);
+        int size = (int)my->line.size_bytes;
+        if (my->line.bytes[size - 1] == '\n')
+            size--;
+        printf("%7.3f publisher %u | %.*s\n", seconds_since(started_at), publisher->number, size,
+                my->line.bytes);
         fflush(stdout);
         coil_slice_release(&my->line);
     }
@@ -102,10 +105,11 @@ async(int, watchdog, (struct publisher *) publisher)
         await(my->status, within(coil_s(2), get_status(publisher)));
         my->status = my->status == COIL_FB303_ALIVE ? 0 : my->status;
     }
-    if (my->status < 0)
+    if (my->status < 0) {
         say(publisher, "does not answer: %s", coil_error_text(my->status));
-    else
+    } else {
         say(publisher, "says it is %s", coil_fb303_status_name(my->status));
+    }
     return -EHOSTDOWN;
 }
 
@@ -176,8 +180,10 @@ async(int, monitor, (struct publisher *) publishers, (unsigned) count)
     defer(coil_signals_close(my->signals));
 
     open_group(&my->group); /* Ends with us: all publishers are stopped first. */
-    for (my->i = 0; my->i < count; my->i++)
+    for (my->i = 0; my->i < count && my->group.error == 0; my->i++) {
         spawn(&my->group, keep_running(&publishers[my->i]));
+        await(coil_yield()); /* If there is no such program, the first one says so for all. */
+    }
     attempt(my->signo, coil_signals_next(my->signals));
     printf("%7.3f monitor     | %s: stopping\n", seconds_since(started_at), strsignal(my->signo));
     return 0;

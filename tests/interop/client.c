@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* interop_client <address> - calls what interop.thrift has, says what is not as it should be. */
+/* interop_client <address> - calls what interop.thrift has, and says what is wrong. */
 #include <coil/fb303_service.h>
 
 #include <errno.h>

@@ -23,7 +23,7 @@ inline std::string frame(const std::string &bytes)
 
 } // namespace packet
 
-/* A message as its receiver sees it: its result is text, its exception a TApplicationException. */
+/* A message as its receiver sees it: the result is text, the exception one that all have. */
 struct Answer {
     int type = 0; /* 0: no answer, or one that is malformed. */
     std::string name;

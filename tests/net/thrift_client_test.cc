@@ -21,7 +21,7 @@ std::string string_of(coil_thrift_text value)
     return std::string(value.bytes, value.size);
 }
 
-/* ------------------------------------------------------------------------- scripted servers -- */
+/* -------------------------------------------------------------------- scripted servers -- */
 
 std::string answer_to(const std::string &call, const std::string &word, int seqid_offset = 0)
 {

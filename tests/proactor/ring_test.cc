@@ -501,11 +501,11 @@ TEST_F(Ring, WorksForAnOrdinaryUserWithLittleLockableMemory)
                     if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 ||
                             setresuid(NOBODY, NOBODY, NOBODY) < 0)
                         return 99;
-                    coil_loop *loop = coil_run_begin();
-                    if (loop == nullptr)
+                    coil_loop *small = coil_run_begin();
+                    if (small == nullptr)
                         return coil_run_error() == -ENOMEM ? 1 : 2;
-                    int good = work(loop, 30);
-                    coil_loop_destroy(loop);
+                    int good = work(small, 30);
+                    coil_loop_destroy(small);
                     return good == 30 ? 0 : 3;
                 },
                 &code);

@@ -44,11 +44,11 @@ void send(int signo)
 /* Open `set`, do something, take signals until none comes for a moment, close. */
 async(int, collect, (coil_signal_set) set, (std::function<void()> *) act, (std::vector<int> *) all)
 {
-    vars(coil_signals *signals; int signo);
+    vars(coil_signals *signals; int signo; int rc);
 
-    int rc = coil_signals_open(set, &my->signals);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_signals_open(set, &my->signals);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_signals_close(my->signals));
     (*act)();
     for (;;) {
@@ -135,11 +135,11 @@ TEST_F(Signals, OthersAreNotOurs)
 
 async(int, wait_twice, (int64_t *) first)
 {
-    vars(coil_signals *signals; int signo);
+    vars(coil_signals *signals; int signo; int rc);
 
-    int rc = coil_signals_open(USER, &my->signals);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_signals_open(USER, &my->signals);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_signals_close(my->signals));
     await(my->signo, within(A_MOMENT, coil_signals_next(my->signals)));
     *first = my->signo;
@@ -158,11 +158,11 @@ TEST_F(Signals, CancelledWaitLosesNone)
 
 async(int, count_with_deadlines, (coil_signal_set) set, (int) count)
 {
-    vars(coil_signals *signals; int signo; int seen; int late);
+    vars(coil_signals *signals; int signo; int seen; int late; int rc);
 
-    int rc = coil_signals_open(set, &my->signals);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_signals_open(set, &my->signals);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_signals_close(my->signals));
     for (int i = 0; i < count; i++)
         send(SIGRTMIN + 2);
@@ -306,7 +306,7 @@ struct Audience {
 };
 
 struct Listener {
-    explicit Listener(Audience *audience) : audience(audience) {}
+    explicit Listener(Audience *with) : audience(with) {}
 
     Audience *audience;
     std::atomic<bool> ready{false};
@@ -316,11 +316,11 @@ struct Listener {
 
 async(int, listen_for, (Listener *) listener, (coil_signal_set) set)
 {
-    vars(coil_signals *signals; int signo; int seen);
+    vars(coil_signals *signals; int signo; int seen; int rc);
 
-    int rc = coil_signals_open(set, &my->signals);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_signals_open(set, &my->signals);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_signals_close(my->signals));
     listener->thread = pthread_self();
     listener->ready = true;

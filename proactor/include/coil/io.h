@@ -101,7 +101,10 @@ coil_declare(int, coil_shutdown, (int) fd, (int) how);
 
 /* --------------------------------------------------------------------------------- files -- */
 
-/* openat(2) with O_CLOEXEC. AT_FDCWD: relative to the working directory. Result: the descriptor. */
+/*
+ * openat(2) with O_CLOEXEC. AT_FDCWD: relative to the working directory. Result: the descriptor.
+ * A FIFO need not wait for its other end: the kernel may open it as if with O_NONBLOCK.
+ */
 coil_declare(int, coil_openat, (int) directory, (const char *) path, (int) flags, (mode_t) mode);
 
 /* fsync(2), or fdatasync(2) if `data_only`. */

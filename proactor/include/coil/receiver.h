@@ -13,6 +13,9 @@
  * Bytes are delivered in order, each exactly once. Cancelling a wait loses none. Where the kernel
  * cannot do multishot on this descriptor, or the pool is empty, single receives take its place.
  *
+ * For streams, and for reads whose records tell their own length. Datagrams would be joined, and
+ * cut at the end of a buffer.
+ *
  * One task at a time may wait. On the loop's thread only.
  */
 #ifndef COIL_RECEIVER_H
