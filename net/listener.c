@@ -163,7 +163,7 @@ static bool passes(int error)
 
 coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
 {
-    coil_vars(coil_stream * peer);
+    coil_vars(coil_stream *peer);
 
     for (;;) {
         coil_await(my->peer, coil_accept(listener));
@@ -176,7 +176,7 @@ coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
 
 coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
 {
-    coil_vars(coil_group connections; coil_stream * peer);
+    coil_vars(coil_group connections; coil_stream *peer);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;

@@ -100,7 +100,7 @@ uint64_t coil_stream_bytes_written(const coil_stream *stream)
 
 coil_define(coil_stream *, coil_connect, (const char *) address)
 {
-    coil_vars(coil_address to; int fd; int rc; coil_stream * stream);
+    coil_vars(coil_address to; int fd; int rc; coil_stream *stream);
 
     my->rc = coil_address_parse(address, &my->to);
     if (my->rc < 0)

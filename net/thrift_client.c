@@ -17,7 +17,7 @@ struct coil_thrift_client {
 
 coil_define(coil_thrift_client *, coil_thrift_connect, (const char *) address)
 {
-    coil_vars(coil_stream * stream);
+    coil_vars(coil_stream *stream);
 
     coil_attempt(my->stream, coil_connect(address));
     coil_thrift_client *client = calloc(1, sizeof(*client));

@@ -354,7 +354,7 @@ static connection *open_connection(coil_thrift_server *server, coil_stream *stre
 
 coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_server *) server)
 {
-    coil_vars(coil_group connections; coil_stream * stream);
+    coil_vars(coil_group connections; coil_stream *stream);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;

@@ -296,14 +296,7 @@ int plain_clone(int (*run)(void *), void *stack, int flags, void *argument, ...)
 #define CLONE clone
 #endif
 
-#if defined __clang__ && __has_attribute(disable_sanitizer_instrumentation)
-#define CHILD_SIDE \
-    __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "undefined")))
-#else
-#define CHILD_SIDE __attribute__((no_sanitize("address", "thread", "undefined")))
-#endif
-
-CHILD_SIDE static int run_child(void *argument)
+COIL_UNINSTRUMENTED static int run_child(void *argument)
 {
     coil_kernel_child *child = argument;
     child->run(child);

@@ -85,7 +85,7 @@ async(int, stop_on_signal, (struct publisher *) publisher)
 
 async(int, publish, (struct publisher *) publisher, (const char *) address)
 {
-    vars(coil_listener * listener; coil_thrift_service * services[2]; coil_thrift_server server;
+    vars(coil_listener *listener; coil_thrift_service *services[2]; coil_thrift_server server;
             coil_group group);
 
     int rc = coil_listen(address, NULL, &my->listener);

@@ -47,7 +47,7 @@ static void say(const struct publisher *publisher, const char *format, ...)
 /* Print what the publisher writes, a line at a time. */
 async(int, tail_logs, (struct publisher *) publisher, (int) fd)
 {
-    vars(coil_stream * log; coil_slice line);
+    vars(coil_stream *log; coil_slice line);
 
     int rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->log);
     if (rc < 0)
@@ -71,7 +71,7 @@ async(int, tail_logs, (struct publisher *) publisher, (int) fd)
 
 async(int, get_status, (struct publisher *) publisher)
 {
-    vars(coil_thrift_client * client; int status);
+    vars(coil_thrift_client *client; int status);
 
     attempt(my->client, coil_thrift_connect(publisher->address));
     defer(coil_thrift_client_close(my->client));
@@ -172,7 +172,7 @@ async(int, keep_running, (struct publisher *) publisher)
 
 async(int, monitor, (struct publisher *) publishers, (unsigned) count)
 {
-    vars(coil_group group; coil_signals * signals; unsigned i; int signo);
+    vars(coil_group group; coil_signals *signals; unsigned i; int signo);
 
     int rc = coil_signals_open(COIL_SIGNAL(SIGINT) | COIL_SIGNAL(SIGTERM), &my->signals);
     if (rc < 0)

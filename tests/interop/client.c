@@ -303,7 +303,7 @@ async(int, ask_fb303, (coil_thrift_client *) client)
 
 async(int, call_all, (const char *) address)
 {
-    vars(coil_thrift_client * client; coil_fb303_result result);
+    vars(coil_thrift_client *client; coil_fb303_result result);
     static const coil_fb303_call shut_down = {.method = COIL_FB303_SHUTDOWN};
 
     attempt(my->client, coil_thrift_connect(address));

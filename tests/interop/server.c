@@ -209,7 +209,7 @@ static void shut_down(coil_fb303_service *fb303)
 
 async(int, serve, (struct interop *) interop, (const char *) address)
 {
-    vars(coil_listener * listener; coil_thrift_service * services[2]; coil_thrift_server server;
+    vars(coil_listener *listener; coil_thrift_service *services[2]; coil_thrift_server server;
             coil_group group);
 
     int rc = coil_listen(address, NULL, &my->listener);

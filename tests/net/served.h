@@ -109,7 +109,7 @@ private:
 
 async(int, serves, (Served *) served)
 {
-    vars(coil_listener * listener; int rc);
+    vars(coil_listener *listener; int rc);
 
     my->rc = coil_listen("127.0.0.1:0", nullptr, &my->listener);
     EXPECT_EQ(0, my->rc);

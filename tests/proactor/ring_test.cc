@@ -45,7 +45,7 @@ async(int, fetches, (int) port, (char *) bytes)
 
 async(int, answers_one, (coil_loop *) loop, (int) fd)
 {
-    vars(coil_slice slice; coil_receiver * receiver; int64_t got_bytes);
+    vars(coil_slice slice; coil_receiver *receiver; int64_t got_bytes);
     if (coil_receiver_create(loop, fd, COIL_RECEIVE_SOCKET, &my->receiver) < 0)
         return -ENOMEM;
     defer(coil_receiver_close(my->receiver));
@@ -62,7 +62,7 @@ async(int, answers_one, (coil_loop *) loop, (int) fd)
 
 async(int, serves, (coil_loop *) loop, (int) listener, (int) count, (coil_accept_as) as)
 {
-    vars(coil_acceptor * acceptor; int fd; int i; coil_group sessions; int rc);
+    vars(coil_acceptor *acceptor; int fd; int i; coil_group sessions; int rc);
     if (coil_acceptor_create(loop, listener, as, &my->acceptor) < 0)
         return -ENOMEM;
     defer(coil_acceptor_close(my->acceptor));

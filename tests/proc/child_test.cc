@@ -328,7 +328,7 @@ TEST(Exit, IsFormatted)
 /* Everything that comes from `fd`, which is the stream's from here on. */
 async(int, read_all, (int) fd, (std::string *) all)
 {
-    vars(coil_stream * stream; coil_slice some; int rc);
+    vars(coil_stream *stream; coil_slice some; int rc);
 
     my->rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->stream);
     if (my->rc < 0)
@@ -345,7 +345,7 @@ async(int, read_all, (int) fd, (std::string *) all)
 
 async(int, write_and_close, (int) fd, (const std::string *) all)
 {
-    vars(coil_stream * stream; int rc);
+    vars(coil_stream *stream; int rc);
 
     my->rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->stream);
     if (my->rc < 0)

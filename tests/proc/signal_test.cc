@@ -44,7 +44,7 @@ void send(int signo)
 /* Open `set`, do something, take signals until none comes for a moment, close. */
 async(int, collect, (coil_signal_set) set, (std::function<void()> *) act, (std::vector<int> *) all)
 {
-    vars(coil_signals * signals; int signo; int rc);
+    vars(coil_signals *signals; int signo; int rc);
 
     my->rc = coil_signals_open(set, &my->signals);
     if (my->rc < 0)
@@ -135,7 +135,7 @@ TEST_F(Signals, OthersAreNotOurs)
 
 async(int, wait_twice, (int64_t *) first)
 {
-    vars(coil_signals * signals; int signo; int rc);
+    vars(coil_signals *signals; int signo; int rc);
 
     my->rc = coil_signals_open(USER, &my->signals);
     if (my->rc < 0)
@@ -158,7 +158,7 @@ TEST_F(Signals, CancelledWaitLosesNone)
 
 async(int, count_with_deadlines, (coil_signal_set) set, (int) count)
 {
-    vars(coil_signals * signals; int signo; int seen; int late; int rc);
+    vars(coil_signals *signals; int signo; int seen; int late; int rc);
 
     my->rc = coil_signals_open(set, &my->signals);
     if (my->rc < 0)
@@ -204,7 +204,7 @@ TEST_F(Signals, OneThatWasBlockedStaysBlocked)
 
 async(int, open_and_leave, (coil_signal_set) set, (bool) look)
 {
-    vars(coil_signals * signals; int rc);
+    vars(coil_signals *signals; int rc);
 
     my->rc = coil_signals_open(set, &my->signals);
     if (my->rc < 0)
@@ -227,7 +227,7 @@ TEST_F(Signals, ThoseThatNobodyHasTakenAreDropped)
 
 async(int, overlap, (bool) first_first)
 {
-    vars(coil_signals * sets[2]; int rc; int signo);
+    vars(coil_signals *sets[2]; int rc; int signo);
 
     my->rc = coil_signals_open(COIL_SIGNAL(SIGUSR1) | COIL_SIGNAL(SIGHUP), &my->sets[0]);
     if (my->rc < 0)
@@ -316,7 +316,7 @@ struct Listener {
 
 async(int, listen_for, (Listener *) listener, (coil_signal_set) set)
 {
-    vars(coil_signals * signals; int signo; int seen; int rc);
+    vars(coil_signals *signals; int signo; int seen; int rc);
 
     my->rc = coil_signals_open(set, &my->signals);
     if (my->rc < 0)

@@ -85,7 +85,10 @@ COIL_API pid_t coil_kernel_getpid(void);
 COIL_API int coil_kernel_dumpable(void);
 COIL_API int coil_kernel_set_dumpable(int dumpable);
 
-/* What a child does on our memory: `run` ends in exec or exit, and does not return. */
+/*
+ * What a child does on our memory: `run` ends in exec or exit, and does not return. It and all that
+ * it calls are COIL_UNINSTRUMENTED.
+ */
 typedef struct coil_kernel_child coil_kernel_child;
 struct coil_kernel_child {
     void (*run)(coil_kernel_child *child);
