@@ -7,6 +7,7 @@
 
 enum {
     FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
+    PART_BYTES = 64 * 1024,     /* What a peer has to take within reply_limit. */
     KEEP_BYTES = 256 * 1024,    /* Memory for replies that a connection keeps for later ones. */
     LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
     LINGER_S = 1,               /* and for how long. */
@@ -141,19 +142,28 @@ static int finish_call(connection *peer, int handler_result)
 
 /* --------------------------------------------------------------------------------- reading -- */
 
+static coil_duration limit_of(coil_duration limit, int64_t default_s)
+{
+    return limit > 0 ? limit : coil_s(default_s);
+}
+
 coil_async(int, flush, (connection *) peer)
 {
-    coil_vars(int rc);
+    coil_vars(size_t sent_bytes);
 
-    if (peer->writer.size == 0)
-        return 0;
-    coil_duration limit = peer->server->reply_limit;
-    coil_attempt(my->rc, coil_within(limit > 0 ? limit : coil_s(REPLY_LIMIT_S),
-                                 coil_write_all(peer->stream,
-                                         coil_bytes(peer->writer.bytes, peer->writer.size))));
-    if (peer->writer.size > KEEP_BYTES)
-        coil_thrift_writer_fini(&peer->writer); /* One large reply is no reason to keep so much. */
-    coil_thrift_writer_reset(&peer->writer);
+    while (my->sent_bytes < peer->writer.size) {
+        const char *rest = (const char *)peer->writer.bytes + my->sent_bytes;
+        size_t part_bytes = peer->writer.size - my->sent_bytes;
+        if (part_bytes > PART_BYTES)
+            part_bytes = PART_BYTES;
+        my->sent_bytes += part_bytes;
+        coil_attempt(coil_within(limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
+                coil_write_all(peer->stream, coil_bytes(rest, part_bytes))));
+    }
+    coil_thrift_writer *writer = &peer->writer;
+    if (writer->size > KEEP_BYTES)
+        coil_thrift_writer_fini(writer); /* One large reply is no reason to keep so much. */
+    coil_thrift_writer_reset(writer);
     return 0;
 }
 
@@ -235,7 +245,7 @@ coil_async(int, next_frame, (connection *) peer)
             return 0;
     }
     coil_duration limit = peer->server->frame_limit;
-    peer->frame_deadline = coil_time_after(coil_now(), limit > 0 ? limit : coil_s(FRAME_LIMIT_S));
+    peer->frame_deadline = coil_time_after(coil_now(), limit_of(limit, FRAME_LIMIT_S));
 
     coil_attempt(read_part(peer, COIL_THRIFT_LENGTH_BYTES));
     my->rc = take_size(peer);

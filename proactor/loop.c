@@ -6,6 +6,7 @@
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,49 @@ void coil_loop_post(coil_loop *loop, coil_post *post)
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
+/* All loops of the process: so that tests can ask what has been left behind. */
+static pthread_mutex_t all_loops_lock = PTHREAD_MUTEX_INITIALIZER;
+static coil_list all_loops = {&all_loops, &all_loops};
+
+static void enlist(coil_loop *loop)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    coil_list_append(&all_loops, &loop->link);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+}
+
+static void delist(coil_loop *loop)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    coil_list_remove(&loop->link);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+}
+
+static size_t sum_of_loops(size_t (*figure)(const coil_loop *loop))
+{
+    size_t sum = 0;
+    (void)pthread_mutex_lock(&all_loops_lock);
+    for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
+        sum += figure(coil_container_of(link, coil_loop, link));
+    (void)pthread_mutex_unlock(&all_loops_lock);
+    return sum;
+}
+
+static size_t live_tasks(const coil_loop *loop)
+{
+    return loop->sched.live_count;
+}
+
+size_t coil_debug_live_tasks(void)
+{
+    return sum_of_loops(live_tasks);
+}
+
+size_t coil_debug_pending_ops(void)
+{
+    return sum_of_loops(coil_loop_pending);
+}
+
 int coil_loop_create(coil_loop **out_loop, char *out_reason)
 {
     char reason[COIL_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
@@ -86,6 +130,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     coil_sched_init(&loop->sched, coil_kernel_now(), NULL);
     op_init(&loop->wake, &wake_kind, loop);
     op_start(&loop->wake);
+    enlist(loop);
     *out_loop = loop;
     return 0;
 
@@ -158,6 +203,7 @@ void coil_loop_destroy(coil_loop *loop)
     if (loop == NULL)
         return;
     COIL_CHECK(current != loop);
+    delist(loop);
     quiesce(loop);
     buffer_pool_destroy(loop->buffers);
     ring_fini(&loop->ring);
@@ -173,8 +219,8 @@ static coil_duration time_left(const coil_loop *loop)
     coil_time next = coil_sched_next(&loop->sched);
     if (next == COIL_NEVER)
         return COIL_FOREVER;
-    coil_duration left = next - coil_kernel_now();
-    return left > 0 ? left : 0;
+    coil_time now = coil_kernel_now();
+    return next > now ? next - now : 0; /* It may be as long ago as INT64_MIN. */
 }
 
 static void turn(coil_loop *loop)

@@ -11,6 +11,7 @@
 typedef struct buffer_pool buffer_pool;
 
 struct coil_loop {
+    coil_list link; /* In the list of all loops. */
     coil_sched sched;
     coil_ring ring;
     size_t pending_count; /* Started operations without their final completion. */

@@ -121,7 +121,9 @@ static bool drain(
         struct io_uring_sqe *sqe = ring_next(&loop->ring);
         if (sqe == NULL)
             return false;
-        submit_one(coil_container_of(coil_list_take_first(list), coil_op, link), sqe);
+        coil_list *first = list->next; /* coil_list_take_first() could be NULL, to gcc's eyes. */
+        coil_list_remove(first);
+        submit_one(coil_container_of(first, coil_op, link), sqe);
     }
     return true;
 }

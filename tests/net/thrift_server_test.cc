@@ -642,6 +642,30 @@ TEST_F(ImpatientThriftServer, ClosesAConnectionThatDoesNotTakeItsReplies)
     EXPECT_LT(replies, 40);
 }
 
+TEST_F(ImpatientThriftServer, ClosesAConnectionThatNeverReads)
+{
+    Peer deaf = served.connected();
+    ASSERT_TRUE(deaf.send(repeat(frame(packet::call("much", stop())), 100)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    EXPECT_GT(50u << 20, deaf.receive(100u << 20).size());
+}
+
+TEST_F(ImpatientThriftServer, GivesTimeToAPeerThatTakesItsRepliesSlowly)
+{
+    Peer slow = served.connected();
+    const size_t size = 10u << 19;
+    ASSERT_TRUE(slow.send(repeat(frame(packet::call("much", stop())), 10)));
+    slow.end();
+    size_t got = 0;
+    for (std::string part; got < size; got += part.size()) {
+        part = slow.receive(128 * 1024);
+        if (part.empty())
+            break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    EXPECT_LE(size, got);
+}
+
 TEST_F(ImpatientThriftServer, ClosesAConnectionThatIsIdleForTooLong)
 {
     const auto start = std::chrono::steady_clock::now();

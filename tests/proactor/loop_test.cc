@@ -64,6 +64,16 @@ TEST_F(Loop, ShortSleepsAreShort)
     EXPECT_GT(coil_ms(500), coil_kernel_now() - start);
 }
 
+TEST_F(Loop, WhatIsDueSinceTheBeginningOfTimeIsDueAtOnce)
+{
+    coil_time start = coil_kernel_now();
+    (void)RUN(coil_sleep(INT64_MIN));
+    (void)RUN(coil_sleep_until(INT64_MIN));
+    (void)RUN(coil_within(INT64_MIN, coil_sleep(COIL_FOREVER)));
+    (void)RUN(coil_until(INT64_MIN, coil_sleep(COIL_FOREVER)));
+    EXPECT_GT(coil_s(10), coil_kernel_now() - start);
+}
+
 TEST_F(Loop, SleepsWithoutSpinning)
 {
     uint64_t turns = coil_loop_statistics(loop).turns;

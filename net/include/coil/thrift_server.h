@@ -91,7 +91,7 @@ struct coil_thrift_server {
     const coil_thrift_limits *limits; /* NULL: coil_thrift_limits_default. */
     coil_duration idle_limit;         /* Between calls, then the connection is closed. 0: none. */
     coil_duration frame_limit;        /* For the rest of a frame that has begun. 0: 30 s. */
-    coil_duration reply_limit;        /* For a peer to take what is sent at once. 0: 60 s. */
+    coil_duration reply_limit;        /* For a peer to take 64 KiB of its replies. 0: 60 s. */
     coil_thrift_server_stats stats;   /* Read only. */
 };
 
