@@ -63,8 +63,8 @@ COIL_API void coil_sched_advance(coil_sched *sched, coil_time now);
 
 /*
  * One round: run ready tasks, and those that they make ready, until none is left or `budget`
- * resumptions have been spent. Tasks that yield are left for the next round. Returns true if some are
- * left.
+ * resumptions have been spent. Tasks that yield are left for the next round. Returns true if some
+ * are left.
  */
 COIL_API bool coil_sched_run(coil_sched *sched, unsigned budget);
 
