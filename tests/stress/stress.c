@@ -196,7 +196,7 @@ static void receive_end(const struct lane *lane)
 /* Read in some way. Result as of the call that was made; -ETIME happens. */
 async(coil_slice, read_somehow, (coil_stream *) stream)
 {
-    vars(coil_slice got; size_t my->size_bytes);
+    vars(coil_slice got; size_t size_bytes);
 
     my->size_bytes = 1 + some_bytes();
     switch (below(8)) {
