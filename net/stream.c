@@ -15,6 +15,7 @@ struct coil_stream {
     coil_receiver *receiver;
     int fd;
     coil_receive how;
+    int error; /* Bytes were lost for want of memory: nothing comes behind them. */
     bool writing;
     coil_list writers; /* Waiting for their turn. */
     coil_slice unread; /* The first bytes that nobody has taken. Released when empty. */
@@ -81,6 +82,7 @@ int coil_stream_unread_again(coil_stream *stream, coil_slice *slice)
     stream->unread = (coil_slice){0, NULL, NULL};
     if (rc < 0) {
         coil_slice_release(slice);
+        stream->error = rc;
         return rc;
     }
     stream->unread = *slice;
@@ -140,11 +142,13 @@ coil_async(int, gather, (coil_stream *) stream)
 {
     coil_vars(coil_slice more);
 
+    if (stream->error < 0)
+        return stream->error;
     coil_await(my->more, coil_receiver_next(stream->receiver));
     if (my->more.size_bytes <= 0)
         return (int)my->more.size_bytes;
-    int rc = coil_slice_append(&stream->unread, &my->more);
-    return rc < 0 ? rc : 1;
+    stream->error = coil_slice_append(&stream->unread, &my->more);
+    return stream->error < 0 ? stream->error : 1;
 }
 
 static coil_slice slice_error(int error)

@@ -10,6 +10,15 @@
 
 #include <coil/sugar.h>
 
+/* The program is linked with --wrap=malloc. */
+static thread_local bool no_memory;
+extern "C" void *__real_malloc(size_t size);
+extern "C" void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return no_memory ? nullptr : __real_malloc(size);
+}
+
 namespace
 {
 
@@ -451,6 +460,38 @@ TEST_F(Stream, EndsAWriteThatIsCancelledAndItsTurn)
     setsockopt(stage.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
     EXPECT_EQ(0, coil_run(cut_a_write(&writers)));
     EXPECT_EQ("", writers.ended);
+}
+
+/* ----------------------------------------------------------------------------- no memory -- */
+
+async(int, miss_the_middle, (Stage *) stage, (Peer *) peer)
+{
+    vars(coil_stream *stream; coil_slice in);
+
+    EXPECT_EQ(0, coil_stream_create(stage->fd, COIL_RECEIVE_SOCKET, &my->stream));
+    defer(coil_stream_close(my->stream));
+    peer->send("one");
+    await(my->in, within(coil_ms(10), coil_read_block(my->stream, 9)));
+    EXPECT_EQ(-ETIME, my->in.size_bytes);
+    peer->send("two");
+    no_memory = true;
+    await(my->in, coil_read_block(my->stream, 9));
+    no_memory = false;
+    EXPECT_EQ(-ENOMEM, my->in.size_bytes);
+    peer->send("three!");
+    await(my->in, coil_read_block(my->stream, 9));
+    EXPECT_EQ(-ENOMEM, my->in.size_bytes) << "rather than one, three!";
+    attempt(my->in, coil_read_some(my->stream));
+    EXPECT_EQ("one", std::string(my->in.bytes, static_cast<size_t>(my->in.size_bytes)));
+    coil_slice_release(&my->in);
+    await(my->in, coil_read_some(my->stream));
+    EXPECT_EQ(-ENOMEM, my->in.size_bytes);
+    return 0;
+}
+
+TEST_F(Stream, GivesNothingFromBehindAGap)
+{
+    EXPECT_EQ(0, coil_run(coil_within(coil_s(10), miss_the_middle(&stage, &peer))));
 }
 
 /* ------------------------------------------------------------------------------- shutdown -- */

@@ -15,8 +15,9 @@
  * there for the next one. A cancelled write may have sent a part; the stream then cannot be trusted
  * to be between two messages, and is best closed.
  *
- * Errors are those of recv(2), read(2), send(2) and write(2); EPIPE raises no signal. One task at a
- * time may read. On the loop's thread only.
+ * Errors are those of recv(2), read(2), send(2) and write(2); EPIPE raises no signal. -ENOMEM from a
+ * read is for good: bytes are lost, and nothing is given that came behind them. One task at a time
+ * may read. On the loop's thread only.
  */
 #ifndef COIL_STREAM_H
 #define COIL_STREAM_H
