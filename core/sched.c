@@ -93,6 +93,7 @@ void coil_sched_init(coil_sched *sched, coil_time now, coil_allocator *allocator
     sched->now = now;
     sched->allocator = allocator == NULL ? &heap : allocator;
     sched->ready_last = &sched->ready_first;
+    sched->yielded_last = &sched->yielded_first;
     coil_timer_wheel_init(&sched->wheel, now);
     coil_group_init(&sched->root, sched);
 }
@@ -127,6 +128,17 @@ void coil_sched_advance(coil_sched *sched, coil_time now)
     (void)coil_timer_wheel_advance(&sched->wheel, sched->now);
 }
 
+/* Tasks that have yielded are ready again, behind all others. */
+static void requeue_yielded(coil_sched *sched)
+{
+    if (sched->yielded_first == NULL)
+        return;
+    *sched->ready_last = sched->yielded_first;
+    sched->ready_last = sched->yielded_last;
+    sched->yielded_first = NULL;
+    sched->yielded_last = &sched->yielded_first;
+}
+
 bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
@@ -143,6 +155,7 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
     }
     sched->running = NULL;
     coil_stack_mark = NULL;
+    requeue_yielded(sched);
     return sched->ready_first != NULL;
 }
 
@@ -189,12 +202,6 @@ static coil_turn sleep_step(coil_task *task, coil_frame *leaf, coil_time deadlin
     return coil_leaf_suspend(leaf);
 }
 
-static void sleep_cancel(coil_task *task, coil_frame *leaf)
-{
-    (void)leaf;
-    coil_task_wake(task);
-}
-
 static coil_turn sleep_for(coil_task *task, coil_frame *leaf)
 {
     coil_duration duration = coil_arguments(coil_sleep, leaf)->duration;
@@ -206,14 +213,19 @@ static coil_turn sleep_until(coil_task *task, coil_frame *leaf)
     return sleep_step(task, leaf, coil_arguments(coil_sleep_until, leaf)->deadline);
 }
 
-coil_define_leaf(coil_sleep, sleep_for, sleep_cancel);
-coil_define_leaf(coil_sleep_until, sleep_until, sleep_cancel);
+coil_define_leaf(coil_sleep, sleep_for, coil_leaf_wake);
+coil_define_leaf(coil_sleep_until, sleep_until, coil_leaf_wake);
 
 static coil_turn yield_step(coil_task *task, coil_frame *leaf)
 {
+    coil_sched *sched = task->sched;
+
     if (leaf->at != NULL || coil_task_refuses(task))
         return coil_leave(task, leaf);
-    coil_task_wake(task);
+    task->queued = true;
+    task->ready_next = NULL;
+    *sched->yielded_last = task;
+    sched->yielded_last = &task->ready_next;
     return coil_leaf_suspend(leaf);
 }
 

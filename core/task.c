@@ -361,6 +361,7 @@ coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame, coil_deferred *
 
 coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
 {
+    COIL_CHECK(sched != NULL); /* Else the task's group has not been opened. */
     size_t stack_bytes = fn->frame_bytes + FRAME_ROOM_BYTES;
     if (fn->stack_bytes != NULL) {
         uint32_t learned = __atomic_load_n(fn->stack_bytes, __ATOMIC_RELAXED);
@@ -419,9 +420,10 @@ static coil_turn call_handler(coil_task *task, coil_frame *leaf)
         if (fn->step(task, callee) == COIL_WAIT)
             return COIL_WAIT;
     }
-    if (!task->unwinding)
-        coil_result(coil_handler_call, leaf) =
-                (int)coil_frame_result((coil_frame *)(void *)task->sp);
+    if (!task->unwinding) {
+        const coil_frame *callee = (const coil_frame *)(const void *)task->sp;
+        coil_result(coil_handler_call, leaf) = (int)coil_frame_result(callee);
+    }
     return coil_leave(task, leaf);
 }
 

@@ -182,9 +182,7 @@ coil_time coil_timer_wheel_next(const coil_timer_wheel *wheel)
     return due;
 }
 
-/*
- * While it is sorted, a list is a chain: linked by `next` alone, NULL at the end.
- */
+/* While it is sorted, a list is a chain: linked by `next` alone, NULL at the end. */
 static coil_list *detach_chain(coil_list *list)
 {
     coil_list *first = list->next;
@@ -308,8 +306,7 @@ static void open_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot)
         append_chain(&wheel->due, sort_chain(detach_chain(&expired)));
 }
 
-/* Move the present to `now`. What that makes due is collected from the earliest slot to the last.
- */
+/* Move the present to `now`. What becomes due is collected from the earliest slot to the last. */
 static void collect(coil_timer_wheel *wheel, coil_time now)
 {
     uint64_t tick = tick_of(now);

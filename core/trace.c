@@ -5,9 +5,8 @@ static void trace_frames(const coil_task *task, int depth, FILE *out)
 {
     for (const coil_frame *frame = task->top; frame != NULL; frame = frame->up) {
         fprintf(out, "%*s%s", 4 * depth, "", frame->fn->name);
-        if (frame->at != NULL && frame->at->line != 0) {
+        if (frame->at != NULL && frame->at->line != 0)
             fprintf(out, " (%s:%d)  await (%s)", frame->fn->file, frame->at->line, frame->at->what);
-        }
         fputc('\n', out);
     }
 }

@@ -16,8 +16,7 @@ struct coil_listener {
     unsigned max_connections;
 };
 
-/* How long to leave the kernel alone that has run out of something. */
-static const coil_duration pause_ns = 50 * 1000 * 1000;
+enum { PAUSE_MS = 50 }; /* How long to leave the kernel alone that has run out of something. */
 
 static void set_option(int fd, int level, int option, int value)
 {
@@ -164,27 +163,27 @@ static bool passes(int error)
 
 coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
 {
-    coil_vars(coil_stream * peer);
+    coil_vars(coil_stream *peer);
 
     for (;;) {
         coil_await(my->peer, coil_accept(listener));
         int error = coil_pointer_error(my->peer);
         if (error == 0 || !passes(error))
             return my->peer;
-        coil_await(coil_sleep(pause_ns));
+        coil_await(coil_sleep(coil_ms(PAUSE_MS)));
     }
 }
 
 coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
 {
-    coil_vars(coil_group connections; coil_stream * peer);
+    coil_vars(coil_group connections; coil_stream *peer);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
     for (;;) {
         while (listener->max_connections > 0 &&
                 my->connections.live_count >= listener->max_connections)
-            coil_await(coil_sleep(pause_ns));
+            coil_await(coil_sleep(coil_ms(PAUSE_MS)));
         coil_attempt(my->peer, coil_accept_patiently(listener));
         if (coil_spawn_handler(&my->connections, handler, my->peer) == NULL)
             coil_stream_close(my->peer);

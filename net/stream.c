@@ -102,7 +102,7 @@ uint64_t coil_stream_bytes_written(const coil_stream *stream)
 
 coil_define(coil_stream *, coil_connect, (const char *) address)
 {
-    coil_vars(coil_address to; int fd; int rc; coil_stream * stream);
+    coil_vars(coil_address to; int fd; int rc; coil_stream *stream);
 
     my->rc = coil_address_parse(address, &my->to);
     if (my->rc < 0)
@@ -259,13 +259,7 @@ static coil_turn take_turn_step(coil_task *task, coil_frame *leaf)
     return coil_leaf_suspend(leaf);
 }
 
-static void take_turn_cancel(coil_task *task, coil_frame *leaf)
-{
-    (void)leaf;
-    coil_task_wake(task);
-}
-
-coil_leaf_fn(take_turn, take_turn_step, take_turn_cancel);
+coil_leaf_fn(take_turn, take_turn_step, coil_leaf_wake);
 
 /* Hand the turn to the next writer, if there is one. */
 static void end_turn(coil_stream *stream)

@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { FRAME_HEADER_BYTES = 4 };
-
 struct coil_thrift_client {
     coil_stream *stream;
     coil_thrift_writer writer;
@@ -13,13 +11,13 @@ struct coil_thrift_client {
     coil_slice frame; /* What the reply is read from. */
     coil_thrift_exception exception;
     int32_t seqid;
-    uint32_t unanswered_count; /* Calls sent whose replies have not come. */
+    uint32_t unanswered_count; /* Calls whose replies have not come: ours, and abandoned ones. */
     bool broken;               /* The peer and we do not agree about what has been said. */
 };
 
 coil_define(coil_thrift_client *, coil_thrift_connect, (const char *) address)
 {
-    coil_vars(coil_stream * stream);
+    coil_vars(coil_stream *stream);
 
     coil_attempt(my->stream, coil_connect(address));
     coil_thrift_client *client = calloc(1, sizeof(*client));
@@ -69,7 +67,7 @@ const coil_thrift_exception *coil_thrift_client_exception(const coil_thrift_clie
 /* The type of a message stands in the fourth byte of its version, behind the frame's length. */
 static void make_oneway(coil_thrift_writer *writer)
 {
-    writer->bytes[FRAME_HEADER_BYTES + 3] = COIL_THRIFT_ONEWAY;
+    writer->bytes[COIL_THRIFT_LENGTH_BYTES + 3] = COIL_THRIFT_ONEWAY;
 }
 
 /* Until the frame has left completely, the connection counts as broken. */
@@ -96,7 +94,7 @@ coil_async(int, read_frame, (coil_thrift_client *) client)
 {
     coil_vars(int size);
 
-    coil_await(client->frame, coil_read_block(client->stream, FRAME_HEADER_BYTES));
+    coil_await(client->frame, coil_read_block(client->stream, COIL_THRIFT_LENGTH_BYTES));
     if (client->frame.size_bytes <= 0)
         return client->frame.size_bytes == 0 ? -ENOTCONN : (int)client->frame.size_bytes;
     my->size = coil_thrift_frame_size((const uint8_t *)client->frame.bytes, NULL);
@@ -106,8 +104,8 @@ coil_async(int, read_frame, (coil_thrift_client *) client)
     int rc = coil_stream_unread_again(client->stream, &client->frame);
     if (rc < 0)
         return rc;
-    coil_await(
-            client->frame, coil_read_block(client->stream, FRAME_HEADER_BYTES + (size_t)my->size));
+    coil_await(client->frame,
+            coil_read_block(client->stream, COIL_THRIFT_LENGTH_BYTES + (size_t)my->size));
     if (client->frame.size_bytes <= 0)
         return client->frame.size_bytes == 0 ? -ENODATA : (int)client->frame.size_bytes;
     return 0;
@@ -119,8 +117,8 @@ static int take_reply(coil_thrift_client *client)
     coil_thrift_reader *reply = &client->reply;
     coil_thrift_message message;
 
-    coil_thrift_reader_init(reply, client->frame.bytes + FRAME_HEADER_BYTES,
-            (uint32_t)client->frame.size_bytes - FRAME_HEADER_BYTES, NULL);
+    coil_thrift_reader_init(reply, client->frame.bytes + COIL_THRIFT_LENGTH_BYTES,
+            (uint32_t)client->frame.size_bytes - COIL_THRIFT_LENGTH_BYTES, NULL);
     if (!coil_thrift_read_message(reply, &message))
         return coil_thrift_reader_finish(reply);
     if (message.type == COIL_THRIFT_EXCEPTION && message.seqid == 0 && client->seqid != 0)

@@ -185,8 +185,7 @@ bool coil_thrift_read_message(coil_thrift_reader *reader, coil_thrift_message *o
     uint8_t type;
     coil_thrift_text name;
     uint32_t start = reader->position;
-    /* With a version the first bit is set; without, it begins the size of the name, which has not.
-     */
+    /* With a version the first bit is set; without, a size begins here, which has it clear. */
     bool old = bytes_left(reader) > 0 && reader->bytes[reader->position] < 0x80;
 
     if (old) {
@@ -224,8 +223,7 @@ bool coil_thrift_read_struct(coil_thrift_reader *reader)
     return true;
 }
 
-/* Take the header of a field and return its type; STOP at the end of the struct or after an error.
- */
+/* Take the header of a field, return its type; STOP at the end of the struct or after an error. */
 static uint8_t read_field_header(coil_thrift_reader *reader, int16_t *out_id)
 {
     uint32_t start = reader->position;

@@ -6,18 +6,19 @@
 #include <stdlib.h>
 
 enum {
-    FRAME_HEADER_BYTES = 4,
     FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
-    PART_BYTES = 256 * 1024,    /* What a peer has to take within the frame limit. */
+    PART_BYTES = 64 * 1024,     /* What a peer has to take within reply_limit. */
+    KEEP_BYTES = 256 * 1024,    /* Memory for replies that a connection keeps for later ones. */
     LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
+    LINGER_S = 1,               /* and for how long. */
+    FRAME_LIMIT_S = 30,         /* The defaults. */
+    REPLY_LIMIT_S = 60,
     WHAT_BYTES = 160,
 };
-static const coil_duration linger_limit = 1000 * 1000 * 1000; /* and for how long. */
-static const coil_duration default_frame_limit = 30 * (coil_duration)1000 * 1000 * 1000;
 
 typedef struct connection {
     coil_thrift_server *server;
-    coil_stream *peer;
+    coil_stream *stream;
     coil_thrift_writer writer;
     coil_thrift_call call;
     coil_slice frame;
@@ -94,7 +95,7 @@ static bool is_protocol_error(int error)
     return error == -EBADMSG || error == -ENODATA || error == -EMSGSIZE || error == -ELOOP;
 }
 
-/* What was wrong with the arguments. A handler that stopped reading them does not want the rest. */
+/* What was wrong with the arguments. A handler that has not read them all does not want to. */
 static int arguments_error(coil_thrift_reader *arguments)
 {
     if (arguments->error == 0 && arguments->depth > 0)
@@ -102,7 +103,7 @@ static int arguments_error(coil_thrift_reader *arguments)
     return coil_thrift_reader_finish(arguments);
 }
 
-/* The handler has returned: complete its reply, or say why not. 0, or the connection ends. */
+/* The handler has returned: complete its reply, or say why there is none. 0, or we hang up. */
 static int finish_call(connection *peer, int handler_result)
 {
     coil_thrift_call *call = &peer->call;
@@ -141,12 +142,11 @@ static int finish_call(connection *peer, int handler_result)
 
 /* --------------------------------------------------------------------------------- reading -- */
 
-static coil_duration frame_limit(const coil_thrift_server *server)
+static coil_duration limit_of(coil_duration limit, int64_t default_s)
 {
-    return server->frame_limit > 0 ? server->frame_limit : default_frame_limit;
+    return limit > 0 ? limit : coil_s(default_s);
 }
 
-/* Send the replies. A peer that does not take them would keep us, and them, for ever: -ETIME. */
 coil_async(int, flush, (connection *) peer)
 {
     coil_vars(size_t sent_bytes);
@@ -157,10 +157,13 @@ coil_async(int, flush, (connection *) peer)
         if (part_bytes > PART_BYTES)
             part_bytes = PART_BYTES;
         my->sent_bytes += part_bytes;
-        coil_attempt(coil_within(frame_limit(peer->server),
-                coil_write_all(peer->peer, coil_bytes(rest, part_bytes))));
+        coil_attempt(coil_within(limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
+                coil_write_all(peer->stream, coil_bytes(rest, part_bytes))));
     }
-    coil_thrift_writer_reset(&peer->writer);
+    coil_thrift_writer *writer = &peer->writer;
+    if (writer->size > KEEP_BYTES)
+        coil_thrift_writer_fini(writer); /* One large reply is no reason to keep so much. */
+    coil_thrift_writer_reset(writer);
     return 0;
 }
 
@@ -180,15 +183,15 @@ coil_async(int, first_bytes, (connection *) peer)
     coil_vars(coil_slice first);
 
     if (peer->server->idle_limit > 0) {
-        coil_await(my->first, coil_within(peer->server->idle_limit, coil_read_some(peer->peer)));
+        coil_await(my->first, coil_within(peer->server->idle_limit, coil_read_some(peer->stream)));
     } else {
-        coil_await(my->first, coil_read_some(peer->peer));
+        coil_await(my->first, coil_read_some(peer->stream));
     }
     if (my->first.size_bytes == -ETIME)
         return 0;
     if (my->first.size_bytes <= 0)
         return (int)my->first.size_bytes;
-    int rc = coil_stream_unread_again(peer->peer, &my->first);
+    int rc = coil_stream_unread_again(peer->stream, &my->first);
     return rc < 0 ? rc : 1;
 }
 
@@ -197,12 +200,12 @@ coil_async(int, read_part, (connection *) peer, (size_t) size_bytes)
 {
     coil_vars();
 
-    if (coil_stream_unread(peer->peer) >= size_bytes) {
-        coil_await(peer->frame, coil_read_block(peer->peer, size_bytes));
+    if (coil_stream_unread(peer->stream) >= size_bytes) {
+        coil_await(peer->frame, coil_read_block(peer->stream, size_bytes));
     } else {
         coil_attempt(flush(peer));
         coil_await(peer->frame,
-                coil_until(peer->frame_deadline, coil_read_block(peer->peer, size_bytes)));
+                coil_until(peer->frame_deadline, coil_read_block(peer->stream, size_bytes)));
     }
     if (peer->frame.size_bytes > 0)
         return 1;
@@ -217,9 +220,10 @@ static int take_size(connection *peer)
     char what[WHAT_BYTES];
 
     int size = coil_thrift_frame_size(first, limits);
-    if (size < 0)
+    if (size < 0) {
         size = protocol_error(
                 peer, size, coil_thrift_frame_what(first, limits, what, sizeof(what)));
+    }
     coil_slice_release(&peer->frame);
     return size;
 }
@@ -232,16 +236,18 @@ coil_async(int, next_frame, (connection *) peer)
 {
     coil_vars(int rc);
 
-    if (peer->writer.size > FLUSH_BYTES || coil_stream_unread(peer->peer) < FRAME_HEADER_BYTES)
+    if (peer->writer.size > FLUSH_BYTES ||
+            coil_stream_unread(peer->stream) < COIL_THRIFT_LENGTH_BYTES)
         coil_attempt(flush(peer));
-    if (coil_stream_unread(peer->peer) == 0) {
+    if (coil_stream_unread(peer->stream) == 0) {
         coil_attempt(my->rc, first_bytes(peer));
         if (my->rc == 0)
             return 0;
     }
-    peer->frame_deadline = coil_time_after(coil_now(), frame_limit(peer->server));
+    coil_duration limit = peer->server->frame_limit;
+    peer->frame_deadline = coil_time_after(coil_now(), limit_of(limit, FRAME_LIMIT_S));
 
-    coil_attempt(read_part(peer, FRAME_HEADER_BYTES));
+    coil_attempt(read_part(peer, COIL_THRIFT_LENGTH_BYTES));
     my->rc = take_size(peer);
     if (my->rc < 0)
         return my->rc;
@@ -249,7 +255,7 @@ coil_async(int, next_frame, (connection *) peer)
     return my->rc;
 }
 
-/* Read the header of the message in peer->frame. 1: call the method; 0: done; else a bad peer. */
+/* Read the header of the message in peer->frame. 1: call the method; 0: done; else hang up. */
 static int begin_call(connection *peer)
 {
     coil_thrift_call *call = &peer->call;
@@ -285,9 +291,9 @@ coil_async(int, turn_away, (connection *) peer)
     coil_vars(coil_slice dropped; int64_t total_bytes);
 
     coil_attempt(flush(peer));
-    coil_attempt(coil_stream_shutdown(peer->peer));
+    coil_attempt(coil_stream_shutdown(peer->stream));
     while (my->total_bytes < LINGER_BYTES) {
-        coil_attempt(my->dropped, coil_read_some(peer->peer));
+        coil_attempt(my->dropped, coil_read_some(peer->stream));
         if (my->dropped.size_bytes == 0)
             break;
         my->total_bytes += my->dropped.size_bytes;
@@ -303,7 +309,7 @@ static void close_connection(connection *peer)
     peer->server->stats.open_connections--;
     coil_slice_release(&peer->frame);
     coil_thrift_writer_fini(&peer->writer);
-    coil_stream_close(peer->peer);
+    coil_stream_close(peer->stream);
     free(peer);
 }
 
@@ -334,7 +340,7 @@ coil_async(int, serve_connection, (connection *) peer)
     coil_await(my->rc, converse(peer));
     if (is_protocol_error(my->rc)) {
         peer->server->stats.protocol_errors++;
-        coil_ignore(coil_within(linger_limit, turn_away(peer)));
+        coil_ignore(coil_within(coil_s(LINGER_S), turn_away(peer)));
     }
     return my->rc;
 }
@@ -347,7 +353,7 @@ static connection *open_connection(coil_thrift_server *server, coil_stream *stre
         return NULL;
     }
     peer->server = server;
-    peer->peer = stream;
+    peer->stream = stream;
     peer->call.peer = stream;
     peer->call.writer = &peer->writer;
     coil_thrift_writer_init(&peer->writer, server->limits);
@@ -358,7 +364,7 @@ static connection *open_connection(coil_thrift_server *server, coil_stream *stre
 
 coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_server *) server)
 {
-    coil_vars(coil_group connections; coil_stream * stream);
+    coil_vars(coil_group connections; coil_stream *stream);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;

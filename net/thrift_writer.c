@@ -4,10 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum {
-    FRAME_LENGTH_BYTES = 4,
-    CAPACITY_BYTES_MIN = 256,
-};
+enum { CAPACITY_BYTES_MIN = 256 };
 
 static const uint32_t version_1 = 0x80010000;
 
@@ -19,7 +16,7 @@ static uint32_t smaller(uint64_t left, uint64_t right)
 /* The end of the longest frame that may begin at frame_start. */
 static uint64_t frame_end_max(const coil_thrift_writer *writer)
 {
-    return (uint64_t)writer->frame_start + FRAME_LENGTH_BYTES + writer->limits->frame_max;
+    return (uint64_t)writer->frame_start + COIL_THRIFT_LENGTH_BYTES + writer->limits->frame_max;
 }
 
 static void set_end(coil_thrift_writer *writer)
@@ -35,8 +32,7 @@ static void fail(coil_thrift_writer *writer, int error)
     writer->end = writer->size;
 }
 
-/* Make the memory hold `size_min` bytes, and more if it can, so that growing costs O(1) per byte.
- */
+/* Make room for `size_min` bytes, and for more if it can, so that growing costs O(1) per byte. */
 static int grow(coil_thrift_writer *writer, uint64_t size_min)
 {
     uint64_t capacity = (uint64_t)writer->capacity * 2;
@@ -86,7 +82,7 @@ void coil_thrift_writer_init(coil_thrift_writer *writer, const coil_thrift_limit
     if (limits == NULL)
         limits = &coil_thrift_limits_default;
     COIL_CHECK(limits->frame_max > 0);
-    COIL_CHECK(limits->frame_max < INT32_MAX - FRAME_LENGTH_BYTES);
+    COIL_CHECK(limits->frame_max < INT32_MAX - COIL_THRIFT_LENGTH_BYTES);
 
     *writer = (coil_thrift_writer){.limits = limits};
 }
@@ -145,7 +141,8 @@ int coil_thrift_writer_finish(coil_thrift_writer *writer)
     }
 
     uint32_t frame_size = writer->size - writer->frame_start;
-    coil_thrift_store_32(writer->bytes + writer->frame_start, frame_size - FRAME_LENGTH_BYTES);
+    coil_thrift_store_32(
+            writer->bytes + writer->frame_start, frame_size - COIL_THRIFT_LENGTH_BYTES);
     writer->begun = false;
     writer->frame_start = writer->size;
     set_end(writer);

@@ -4,7 +4,6 @@
 #include "loop_private.h"
 
 #include <coil/io.h>
-#include <coil/receiver.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,7 +25,7 @@ struct coil_acceptor {
 
 static bool grow(coil_acceptor *acceptor)
 {
-    int *larger = malloc(2 * acceptor->capacity * sizeof(*larger));
+    int *larger = malloc(2 * sizeof(*larger) * acceptor->capacity);
     if (larger == NULL)
         return false;
     for (uint32_t i = 0; i < acceptor->count; i++)
@@ -166,10 +165,4 @@ static coil_turn next_step(coil_task *task, coil_frame *leaf)
     return coil_leaf_suspend(leaf);
 }
 
-static void next_cancel(coil_task *task, coil_frame *leaf)
-{
-    (void)leaf;
-    coil_task_wake(task);
-}
-
-coil_define_leaf(coil_acceptor_next, next_step, next_cancel);
+coil_define_leaf(coil_acceptor_next, next_step, coil_leaf_wake);

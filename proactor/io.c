@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/io.h>
 
-#include "op.h"
+#include "loop_private.h"
 
+#include <coil/kernel.h>
+
+#include <errno.h>
 #include <limits.h>
 
 /* The kernel transfers at most this much at a time; the result says how much it was. */
@@ -81,16 +84,61 @@ static void prepare_splice(coil_op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_splice, prepare_splice);
 
-static void prepare_close(coil_op *op, struct io_uring_sqe *sqe)
+static void prepare_close_of(struct io_uring_sqe *sqe, int fd)
 {
-    struct coil_close__args *a = OP_ARGUMENTS(coil_close, op);
-    if (coil_fd_is_direct(a->fd)) {
-        io_uring_prep_close_direct(sqe, (unsigned)(a->fd & ~COIL_DIRECT));
+    if (coil_fd_is_direct(fd)) {
+        io_uring_prep_close_direct(sqe, (unsigned)(fd & ~COIL_DIRECT));
     } else {
-        io_uring_prep_close(sqe, a->fd);
+        io_uring_prep_close(sqe, fd);
     }
 }
+
+static void prepare_close(coil_op *op, struct io_uring_sqe *sqe)
+{
+    prepare_close_of(sqe, OP_ARGUMENTS(coil_close, op)->fd);
+}
 OP_UNSTOPPABLE_LEAF(coil_close, prepare_close);
+
+/* A close that nobody waits for. */
+typedef struct closer {
+    coil_op op;
+    int fd;
+} closer;
+
+static void closer_prepare(coil_op *op, struct io_uring_sqe *sqe)
+{
+    prepare_close_of(sqe, coil_container_of(op, closer, op)->fd);
+}
+
+static void closer_complete(coil_op *op, int32_t result, uint32_t flags)
+{
+    (void)flags;
+    closer *done = coil_container_of(op, closer, op);
+    if (result == -ECANCELED) /* The loop ends, and a worker thread had not got round to it. */
+        (void)coil_kernel_close(done->fd);
+    coil_sched_release(&op->loop->sched, done, sizeof(*done));
+}
+
+static const op_kind closer_kind = {"close", closer_prepare, closer_complete, false};
+
+void coil_close_later(coil_loop *loop, int fd)
+{
+    closer *closing = coil_sched_allocate(&loop->sched, sizeof(*closing));
+    if (closing != NULL) {
+        op_init(&closing->op, &closer_kind, loop);
+        closing->fd = fd;
+        op_start(&closing->op);
+        return;
+    }
+    if (!coil_fd_is_direct(fd)) {
+        (void)coil_kernel_close(fd);
+        return;
+    }
+    int none = -1;
+    struct io_uring_files_update update = {
+            .offset = (unsigned)(fd & ~COIL_DIRECT), .fds = (uint64_t)(uintptr_t)&none};
+    (void)coil_kernel_ring_register(&loop->ring.uring, IORING_REGISTER_FILES_UPDATE, &update, 1);
+}
 
 static void prepare_install(coil_op *op, struct io_uring_sqe *sqe)
 {

@@ -13,7 +13,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -101,7 +100,7 @@ void coil_kernel_pages_release(void *pages, size_t size_bytes)
     (void)munmap(pages, size_bytes);
 }
 
-/* -------------------------------------------------------------------------- time, chance -- */
+/* ---------------------------------------------------------------------------------- time -- */
 
 coil_time coil_kernel_now(void)
 {
@@ -115,11 +114,6 @@ int64_t coil_kernel_time_s(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec;
-}
-
-int coil_kernel_random(void *bytes, size_t size_bytes)
-{
-    return checked(getrandom(bytes, size_bytes, GRND_NONBLOCK));
 }
 
 /* -------------------------------------------------------------------------------- sockets -- */
@@ -149,25 +143,9 @@ int coil_kernel_setsockopt(int fd, int level, int option, const void *value, soc
     return checked(setsockopt(fd, level, option, value, size_bytes));
 }
 
-int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
-{
-    return checked(getsockopt(fd, level, option, value, size_bytes));
-}
-
 int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes)
 {
     return checked(getsockname(fd, address, size_bytes));
-}
-
-int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
-{
-    return checked(getpeername(fd, address, size_bytes));
-}
-
-ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
-{
-    ssize_t count = send(fd, bytes, size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
-    return count < 0 ? -errno : count;
 }
 
 /* ---------------------------------------------------------------------------- descriptors -- */
@@ -187,13 +165,6 @@ int coil_kernel_unlink(const char *path)
     return checked(unlink(path));
 }
 
-int coil_kernel_is_socket(const char *path)
-{
-    struct stat status;
-    int rc = checked(lstat(path, &status));
-    return rc < 0 ? rc : S_ISSOCK(status.st_mode);
-}
-
 int coil_kernel_eventfd(void)
 {
     return checked(eventfd(0, EFD_CLOEXEC));
@@ -204,25 +175,23 @@ int coil_kernel_eventfd_add(int fd, uint64_t count)
     return checked(write(fd, &count, sizeof(count)));
 }
 
+int coil_kernel_is_socket(const char *path)
+{
+    struct stat status;
+    int rc = checked(lstat(path, &status));
+    return rc < 0 ? rc : S_ISSOCK(status.st_mode);
+}
+
 int coil_kernel_is_device(int fd)
 {
     struct stat status;
-    return fstat(fd, &status) < 0 ? -errno : S_ISCHR(status.st_mode);
+    int rc = checked(fstat(fd, &status));
+    return rc < 0 ? rc : S_ISCHR(status.st_mode);
 }
 
 int coil_kernel_dup_above(int fd, int lowest)
 {
     return checked(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
-}
-
-int coil_kernel_get_flags(int fd)
-{
-    return checked(fcntl(fd, F_GETFL));
-}
-
-int coil_kernel_set_flags(int fd, int flags)
-{
-    return checked(fcntl(fd, F_SETFL, flags));
 }
 
 /* ---------------------------------------------------------------------------------- files -- */
@@ -327,14 +296,7 @@ int plain_clone(int (*run)(void *), void *stack, int flags, void *argument, ...)
 #define CLONE clone
 #endif
 
-#if defined __clang__ && __has_attribute(disable_sanitizer_instrumentation)
-#define CHILD_SIDE \
-    __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "undefined")))
-#else
-#define CHILD_SIDE __attribute__((no_sanitize("address", "thread", "undefined")))
-#endif
-
-CHILD_SIDE static int run_child(void *argument)
+COIL_UNINSTRUMENTED static int run_child(void *argument)
 {
     coil_kernel_child *child = argument;
     child->run(child);
@@ -352,11 +314,6 @@ pid_t coil_kernel_clone(coil_kernel_child *child, int *out_pidfd)
 int coil_kernel_pidfd_signal(int pidfd, int signo)
 {
     return checked(syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0));
-}
-
-int coil_kernel_kill(pid_t pid, int signo)
-{
-    return checked(kill(pid, signo));
 }
 
 int coil_kernel_pidfd_open(pid_t pid)

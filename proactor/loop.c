@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
-#include "loop_private.h"
+#include "pool.h"
 
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,9 +66,52 @@ void coil_loop_post(coil_loop *loop, coil_post *post)
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
+/* All loops of the process: so that tests can ask what has been left behind. */
+static pthread_mutex_t all_loops_lock = PTHREAD_MUTEX_INITIALIZER;
+static coil_list all_loops = {&all_loops, &all_loops};
+
+static void enlist(coil_loop *loop)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    coil_list_append(&all_loops, &loop->link);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+}
+
+static void delist(coil_loop *loop)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    coil_list_remove(&loop->link);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+}
+
+static size_t sum_of_loops(size_t (*figure)(const coil_loop *loop))
+{
+    size_t sum = 0;
+    (void)pthread_mutex_lock(&all_loops_lock);
+    for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
+        sum += figure(coil_container_of(link, coil_loop, link));
+    (void)pthread_mutex_unlock(&all_loops_lock);
+    return sum;
+}
+
+static size_t live_tasks(const coil_loop *loop)
+{
+    return loop->sched.live_count;
+}
+
+size_t coil_debug_live_tasks(void)
+{
+    return sum_of_loops(live_tasks);
+}
+
+size_t coil_debug_pending_ops(void)
+{
+    return sum_of_loops(coil_loop_pending);
+}
+
 int coil_loop_create(coil_loop **out_loop, char *out_reason)
 {
-    char reason[RING_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
+    char reason[COIL_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
     int rc = -ENOMEM;
     coil_loop *loop = calloc(1, sizeof(*loop));
     if (loop == NULL)
@@ -86,6 +130,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     coil_sched_init(&loop->sched, coil_kernel_now(), NULL);
     op_init(&loop->wake, &wake_kind, loop);
     op_start(&loop->wake);
+    enlist(loop);
     *out_loop = loop;
     return 0;
 
@@ -158,6 +203,7 @@ void coil_loop_destroy(coil_loop *loop)
     if (loop == NULL)
         return;
     COIL_CHECK(current != loop);
+    delist(loop);
     quiesce(loop);
     buffer_pool_destroy(loop->buffers);
     ring_fini(&loop->ring);
@@ -242,6 +288,9 @@ int coil_loop_run(coil_loop *loop)
 
 coil_group *coil_loop_root(coil_loop *loop)
 {
+    /* Whoever spawns between two runs counts his deadlines from now, not from the last turn. */
+    if (current != loop && loop->sched.now < coil_kernel_now())
+        loop->sched.now = coil_kernel_now();
     return &loop->sched.root;
 }
 

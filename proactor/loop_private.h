@@ -11,10 +11,10 @@
 typedef struct buffer_pool buffer_pool;
 
 struct coil_loop {
+    coil_list link; /* In the list of all loops. */
     coil_sched sched;
     coil_ring ring;
     size_t pending_count; /* Started operations without their final completion. */
-    size_t service_count; /* Of these, the loop's own: they keep nobody running. */
     uint16_t generation;
     coil_list backlog;          /* Operations that found the queue full. */
     coil_list cancels;          /* Operations whose cancellation did. */
@@ -29,11 +29,5 @@ struct coil_loop {
 
     coil_loop_stats stats;
 };
-
-/* The loop's pool of receive buffers, or NULL without memory. */
-buffer_pool *loop_buffers(coil_loop *loop);
-
-/* pool.c: the loop is going, and so are its buffers. Takes NULL. */
-void buffer_pool_destroy(buffer_pool *pool);
 
 #endif

@@ -121,7 +121,7 @@ static bool drain(
         struct io_uring_sqe *sqe = ring_next(&loop->ring);
         if (sqe == NULL)
             return false;
-        coil_list *first = list->next;
+        coil_list *first = list->next; /* coil_list_take_first() could be NULL, to gcc's eyes. */
         coil_list_remove(first);
         submit_one(coil_container_of(first, coil_op, link), sqe);
     }

@@ -75,12 +75,12 @@ void op_leaf_cancel(coil_task *task, coil_frame *leaf);
 void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags);
 
 /* Define the awaitable `name` as one operation that `prepare_` fills in. */
-#define OP_LEAF(name, prepare_) OP_LEAF_(name, prepare_, false, op_leaf_cancel)
+#define OP_LEAF(name, prepare_) OP_LEAF_AS(name, prepare_, false, op_leaf_cancel)
 
 /* The same; it takes place even if the task is being cancelled. */
-#define OP_UNSTOPPABLE_LEAF(name, prepare_) OP_LEAF_(name, prepare_, true, NULL)
+#define OP_UNSTOPPABLE_LEAF(name, prepare_) OP_LEAF_AS(name, prepare_, true, NULL)
 
-#define OP_LEAF_(name, prepare_, unstoppable_, cancel_)                                   \
+#define OP_LEAF_AS(name, prepare_, unstoppable_, cancel_)                                 \
     static const op_kind name##_kind = {#name, prepare_, op_leaf_complete, unstoppable_}; \
     static coil_turn name##_step(coil_task *task, coil_frame *leaf)                       \
     {                                                                                     \

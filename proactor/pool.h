@@ -30,6 +30,12 @@ struct coil_buffer {
     char *bytes;
 };
 
+/* The loop's pool, made when first needed; NULL without memory. */
+buffer_pool *loop_buffers(coil_loop *loop);
+
+/* The loop is going, and so are its buffers. Takes NULL. */
+void buffer_pool_destroy(buffer_pool *pool);
+
 /* True if the kernel would find a buffer now. */
 bool buffer_pool_ready(const buffer_pool *pool);
 

@@ -44,7 +44,8 @@ static coil_slice *nth(coil_receiver *receiver, uint32_t n)
 
 static bool grow(coil_receiver *receiver)
 {
-    coil_slice *larger = malloc(2 * receiver->capacity * sizeof(*larger));
+    COIL_CHECK(receiver->capacity > 0);
+    coil_slice *larger = malloc(2 * sizeof(*larger) * receiver->capacity);
     if (larger == NULL)
         return false;
     for (uint32_t i = 0; i < receiver->count; i++)
@@ -306,57 +307,4 @@ static coil_turn next_step(coil_task *task, coil_frame *leaf)
     return coil_leaf_suspend(leaf);
 }
 
-static void next_cancel(coil_task *task, coil_frame *leaf)
-{
-    (void)leaf;
-    coil_task_wake(task);
-}
-
-coil_define_leaf(coil_receiver_next, next_step, next_cancel);
-
-/* --------------------------------------------------------------------------- close later -- */
-
-typedef struct closer {
-    coil_op op;
-    int fd;
-} closer;
-
-static void close_prepare(coil_op *op, struct io_uring_sqe *sqe)
-{
-    int fd = coil_container_of(op, closer, op)->fd;
-    if (coil_fd_is_direct(fd)) {
-        io_uring_prep_close_direct(sqe, (unsigned)(fd & ~COIL_DIRECT));
-    } else {
-        io_uring_prep_close(sqe, fd);
-    }
-}
-
-static void close_complete(coil_op *op, int32_t result, uint32_t flags)
-{
-    (void)flags;
-    closer *done = coil_container_of(op, closer, op);
-    if (result == -ECANCELED) /* The loop ends, and a worker thread had not got round to it. */
-        (void)coil_kernel_close(done->fd);
-    coil_sched_release(&op->loop->sched, done, sizeof(*done));
-}
-
-static const op_kind close_kind = {"close", close_prepare, close_complete, false};
-
-void coil_close_later(coil_loop *loop, int fd)
-{
-    closer *closing = coil_sched_allocate(&loop->sched, sizeof(*closing));
-    if (closing != NULL) {
-        op_init(&closing->op, &close_kind, loop);
-        closing->fd = fd;
-        op_start(&closing->op);
-        return;
-    }
-    if (!coil_fd_is_direct(fd)) {
-        (void)coil_kernel_close(fd);
-        return;
-    }
-    int none = -1;
-    struct io_uring_files_update update = {
-            .offset = (unsigned)(fd & ~COIL_DIRECT), .fds = (uint64_t)(uintptr_t)&none};
-    (void)coil_kernel_ring_register(&loop->ring.uring, IORING_REGISTER_FILES_UPDATE, &update, 1);
-}
+coil_define_leaf(coil_receiver_next, next_step, coil_leaf_wake);

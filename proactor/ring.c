@@ -3,6 +3,7 @@
 
 #include <coil/check.h>
 #include <coil/error.h>
+#include <coil/loop.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,7 +53,7 @@ static void explain(int error, char *out_reason)
     } else {
         reason = coil_error_text(error);
     }
-    (void)snprintf(out_reason, RING_REASON_BYTES, "cannot set up io_uring: %s (%s)", reason,
+    (void)snprintf(out_reason, COIL_REASON_BYTES, "cannot set up io_uring: %s (%s)", reason,
             coil_error_name(error));
 }
 
@@ -84,7 +85,6 @@ static void register_direct_descriptors(coil_ring *ring)
     if (coil_kernel_ring_register(&ring->uring, IORING_REGISTER_FILES2, &table, sizeof(table)) < 0)
         return;
     ring->has_direct_descriptors = true;
-    ring->direct_count = count;
 }
 
 int ring_init(coil_ring *ring, char *out_reason)

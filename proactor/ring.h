@@ -20,7 +20,6 @@ enum {
     RING_ENTRIES = 256,
     RING_COMPLETIONS = 4096,
     RING_ENTRIES_MIN = 16, /* How far memory limits may shrink it. */
-    RING_REASON_BYTES = 160,
 };
 
 typedef struct coil_ring {
@@ -28,13 +27,11 @@ typedef struct coil_ring {
     unsigned submitted;                    /* The tail that the kernel has seen. */
     unsigned enter_flags;                  /* For every wait. */
     struct io_uring_reg_wait *wait_region; /* NULL: the wait's argument goes along each time. */
-    bool has_incremental_buffers;
     bool has_direct_descriptors;
-    unsigned direct_count;
     uint64_t enter_count;
 } coil_ring;
 
-/* 0, or -errno with the cause in words in `out_reason` (RING_REASON_BYTES). */
+/* 0, or -errno with the cause in words in `out_reason` (COIL_REASON_BYTES). */
 int ring_init(coil_ring *ring, char *out_reason);
 
 /* Everything must have completed. Takes a zeroed ring. */

@@ -118,7 +118,7 @@ coil_define(int, coil_signals_next, (coil_signals *) signals)
 
 coil_define(int, coil_signal_wait, (coil_signal_set) set)
 {
-    coil_vars(coil_signals * signals; int signo);
+    coil_vars(coil_signals *signals; int signo);
 
     int rc = coil_signals_open(set, &my->signals);
     if (rc < 0)

@@ -15,7 +15,7 @@
 
 #define USUAL_PATH "/usr/local/bin:/usr/bin:/bin"
 
-/* What the kernel does for us. */
+/* --------------------------------------------------------------------------- system calls -- */
 
 static void close_fd(int fd)
 {
@@ -59,7 +59,7 @@ static void restore_dumpable(int dumpable)
 /* 0 if `path` is a file that may be executed, as far as one can tell without doing it. */
 static int executable(const char *path)
 {
-    struct stat status;
+    struct stat status = {.st_mode = 0};
     int rc = coil_kernel_faccessat(AT_FDCWD, path, X_OK);
     if (rc == 0)
         rc = coil_kernel_fstatat(AT_FDCWD, path, &status);
@@ -68,7 +68,7 @@ static int executable(const char *path)
     return S_ISREG(status.st_mode) ? 0 : -EACCES;
 }
 
-/* The search in PATH. */
+/* --------------------------------------------------------------------- the search in PATH -- */
 
 static const char *search_path(const char *const *env)
 {
@@ -117,15 +117,13 @@ static int find_program(spawn_job *job, char buffer[PATH_MAX])
     return program[0] == '\0' ? -ENOENT : search(program, search_path(job->env), buffer);
 }
 
-/* Pipes. */
-
-typedef struct spawn_pipes spawn_pipes;
+/* ---------------------------------------------------------------------------------- pipes -- */
 
 /* Index: the child's fd. -1 where there is none. */
-struct spawn_pipes {
+typedef struct spawn_pipes {
     int ours[3];
     int childs[3];
-};
+} spawn_pipes;
 
 static void close_all(int fds[3])
 {
@@ -156,7 +154,7 @@ static int open_pipes(const coil_spawn_plan *plan, spawn_pipes *pipes)
     return 0;
 }
 
-/* The spawn. */
+/* ------------------------------------------------------------------------------ the spawn -- */
 
 static void check_plan(const coil_spawn_plan *plan)
 {

@@ -22,12 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#if defined __clang__ && __has_attribute(disable_sanitizer_instrumentation)
-#define CHILD_SIDE \
-    __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "undefined")))
-#else
-#define CHILD_SIDE __attribute__((no_sanitize("address", "thread", "undefined")))
-#endif
+#define CHILD_SIDE COIL_UNINSTRUMENTED
 
 /* 16-bit ids hide behind the plain names on old 32-bit machines. */
 #ifdef SYS_setresuid32

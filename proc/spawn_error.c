@@ -26,28 +26,24 @@
 
 static_assert(NAME_BYTES + CAUSE_BYTES + 32 <= COIL_SPAWN_TEXT_BYTES, "the whole line fits");
 
-typedef struct cause_text cause_text;
-typedef struct quoted_name quoted_name;
-typedef struct program_file program_file;
-
-struct cause_text {
+typedef struct cause_text {
     char text[CAUSE_BYTES];
-};
+} cause_text;
 
-struct quoted_name {
+typedef struct quoted_name {
     char text[NAME_BYTES];
-};
+} quoted_name;
 
 /* The program as found on disk. */
-struct program_file {
+typedef struct program_file {
     int directory_fd; /* Where relative paths start: AT_FDCWD or an open fd. */
     int status_error; /* 0: `status` is valid. */
     struct stat status;
     char interpreter[HEAD_BYTES]; /* "" if there is none. */
     bool script;                  /* Starts with #!. */
-};
+} program_file;
 
-static void say(cause_text *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(cause_text *out, const char *format, ...) COIL_PRINTF(2, 3);
 
 static void say(cause_text *out, const char *format, ...)
 {

@@ -6,8 +6,8 @@
  *     spawn_child.c  the child between clone and exec, on the parent's memory
  *     spawn_error.c  the parent again: finds out why it failed, and says so
  */
-#ifndef COIL_SPAWN_PRIVATE_H
-#define COIL_SPAWN_PRIVATE_H
+#ifndef SPAWN_PRIVATE_H
+#define SPAWN_PRIVATE_H
 
 #include <coil/kernel.h>
 #include <coil/spawn.h>
@@ -16,18 +16,15 @@
 
 COIL_BEGIN_DECLS
 
-typedef struct spawn_report spawn_report;
-typedef struct spawn_job spawn_job;
-
 /* What went wrong, written by whoever noticed. */
-struct spawn_report {
+typedef struct spawn_report {
     coil_spawn_stage stage; /* NONE: nothing did. */
     int error;              /* Negative errno. */
     int subject;            /* STDIO: the child's fd. LIMITS: the resource. */
-};
+} spawn_report;
 
 /* The child's orders: made by the parent, complete before clone. */
-struct spawn_job {
+typedef struct spawn_job {
     coil_kernel_child child;
     const coil_spawn_plan *plan;
     const char *path; /* What exec gets. */
@@ -41,7 +38,7 @@ struct spawn_job {
     /* Written by the child, read by the parent: they share memory. */
     spawn_report report;
     int moved_source[COIL_SPAWN_FDS_MAX]; /* plan->fds[i].parent_fd, out of the targets' way. */
-};
+} spawn_job;
 
 /* The child's whole life before exec; it is that of a spawn_job. */
 void coil_spawn_child_main(coil_kernel_child *child);

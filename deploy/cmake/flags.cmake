@@ -25,12 +25,6 @@ target_compile_options(coil_flags INTERFACE $<$<COMPILE_LANG_AND_ID:C,GNU>:
   -Wnull-dereference -Wformat-signedness -Walloc-zero -Wstrict-aliasing=2 -Warray-bounds=2
   -Wtrampolines>)
 
-# A coroutine is a struct and the function of the same name that makes it, as with stat(2). To g++
-# the function shadows a constructor; to clang++ one without parameters has an empty struct in it.
-target_compile_options(coil_flags INTERFACE
-  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-shadow>
-  $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-extern-c-compat>)
-
 target_compile_options(coil_flags INTERFACE $<$<COMPILE_LANG_AND_ID:C,Clang>:
   -Wconditional-uninitialized -Wcast-align -Wshorten-64-to-32 -Wcomma
   -Wmissing-variable-declarations -Wunreachable-code -Wextra-semi-stmt -Wassign-enum

@@ -24,7 +24,7 @@ async(int, echo, (coil_stream *) peer)
 
 async(int, serve, (const char *) address)
 {
-    vars(coil_group group; coil_listener * listener);
+    vars(coil_group group; coil_listener *listener);
 
     int rc = coil_listen(address, NULL, &my->listener);
     if (rc < 0) {

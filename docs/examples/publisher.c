@@ -53,10 +53,11 @@ async(int, start_publishers, (coil_thrift_call *) call)
             continue;
         while (coil_thrift_read_element(arguments, &my->left)) {
             coil_thrift_text name = coil_thrift_read_string(arguments);
-            if (call->replying || is_data_source(name))
+            if (call->replying || is_data_source(name)) {
                 my->started++;
-            else
+            } else {
                 throw_bad_source(call, name);
+            }
         }
     }
     if (call->replying)
@@ -84,7 +85,7 @@ async(int, stop_on_signal, (struct publisher *) publisher)
 
 async(int, publish, (struct publisher *) publisher, (const char *) address)
 {
-    vars(coil_listener * listener; coil_thrift_service * services[2]; coil_thrift_server server;
+    vars(coil_listener *listener; coil_thrift_service *services[2]; coil_thrift_server server;
             coil_group group);
 
     int rc = coil_listen(address, NULL, &my->listener);

@@ -47,7 +47,7 @@ static void say(const struct publisher *publisher, const char *format, ...)
 /* Print what the publisher writes, a line at a time. */
 async(int, tail_logs, (struct publisher *) publisher, (int) fd)
 {
-    vars(coil_stream * log; coil_slice line);
+    vars(coil_stream *log; coil_slice line);
 
     int rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->log);
     if (rc < 0)
@@ -56,11 +56,14 @@ async(int, tail_logs, (struct publisher *) publisher, (int) fd)
     for (;;) {
         await(my->line, coil_read_until(my->log, '\n', 4096));
         if (my->line.size_bytes == -EMSGSIZE)
-            attempt(my->line, coil_read_some(my->log)); /* A line without end: in pieces. */
+            attempt(my->line, coil_read_block(my->log, 4096)); /* A line without end: in pieces. */
         if (my->line.size_bytes <= 0)
             return (int)my->line.size_bytes;
-        printf("%7.3f publisher %u | %.*s\n", seconds_since(started_at), publisher->number,
-                (int)strcspn(my->line.bytes, "\n"), my->line.bytes);
+        int size = (int)my->line.size_bytes;
+        if (my->line.bytes[size - 1] == '\n')
+            size--;
+        printf("%7.3f publisher %u | %.*s\n", seconds_since(started_at), publisher->number, size,
+                my->line.bytes);
         fflush(stdout);
         coil_slice_release(&my->line);
     }
@@ -68,7 +71,7 @@ async(int, tail_logs, (struct publisher *) publisher, (int) fd)
 
 async(int, get_status, (struct publisher *) publisher)
 {
-    vars(coil_thrift_client * client; int status);
+    vars(coil_thrift_client *client; int status);
 
     attempt(my->client, coil_thrift_connect(publisher->address));
     defer(coil_thrift_client_close(my->client));
@@ -102,10 +105,11 @@ async(int, watchdog, (struct publisher *) publisher)
         await(my->status, within(coil_s(2), get_status(publisher)));
         my->status = my->status == COIL_FB303_ALIVE ? 0 : my->status;
     }
-    if (my->status < 0)
+    if (my->status < 0) {
         say(publisher, "does not answer: %s", coil_error_text(my->status));
-    else
+    } else {
         say(publisher, "says it is %s", coil_fb303_status_name(my->status));
+    }
     return -EHOSTDOWN;
 }
 
@@ -168,7 +172,7 @@ async(int, keep_running, (struct publisher *) publisher)
 
 async(int, monitor, (struct publisher *) publishers, (unsigned) count)
 {
-    vars(coil_group group; coil_signals * signals; unsigned i; int signo);
+    vars(coil_group group; coil_signals *signals; unsigned i; int signo);
 
     int rc = coil_signals_open(COIL_SIGNAL(SIGINT) | COIL_SIGNAL(SIGTERM), &my->signals);
     if (rc < 0)
@@ -176,8 +180,10 @@ async(int, monitor, (struct publisher *) publishers, (unsigned) count)
     defer(coil_signals_close(my->signals));
 
     open_group(&my->group); /* Ends with us: all publishers are stopped first. */
-    for (my->i = 0; my->i < count; my->i++)
+    for (my->i = 0; my->i < count && my->group.error == 0; my->i++) {
         spawn(&my->group, keep_running(&publishers[my->i]));
+        await(coil_yield()); /* If there is no such program, the first one says so for all. */
+    }
     attempt(my->signo, coil_signals_next(my->signals));
     printf("%7.3f monitor     | %s: stopping\n", seconds_since(started_at), strsignal(my->signo));
     return 0;

@@ -64,8 +64,7 @@ struct pieces {
     size_t bytes;
 };
 
-/* What a turn touches is in front and small: with a thousand connections, each cache line counts.
- */
+/* What a turn touches is in front and small: with a thousand connections each cache line counts. */
 struct connection {
     int fd; /* a slot with --files direct */
     bool receiving;
@@ -696,8 +695,7 @@ static void turn(void)
     send_dirty();
 }
 
-/* An armed accept would keep the port bound for milliseconds after exit: cancel it and see it end.
- */
+/* An armed accept would keep the port bound for milliseconds after exit: cancel it, see it end. */
 static void stop_accepting(void)
 {
     struct io_uring_sqe *sqe = new_sqe();

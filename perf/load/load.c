@@ -111,8 +111,7 @@ static uint64_t thread_cpu_ns(int pid, const char *thread)
     return cpu_ns;
 }
 
-/* The sum over all threads, those that the kernel runs for the process (io_uring workers) included.
- */
+/* The sum over all threads, those included that the kernel runs for the process (io_uring's). */
 static uint64_t process_cpu_ns(int pid)
 {
     char path[40];

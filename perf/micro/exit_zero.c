@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The program that costs the least: what is left of its price is that of spawning. Link it -static.
- */
+/* The program that costs the least: the rest of its price is that of spawning. Link it -static. */
 #include <unistd.h>
 
 int main(void)

@@ -142,7 +142,7 @@ async(void, cleans_up, (int) depth)
 
 async(int, opens_groups, (int) depth, (int) shields)
 {
-    vars(coil_group older; coil_group younger; coil_task * task; int64_t results[3]; int i;
+    vars(coil_group older; coil_group younger; coil_task *task; int64_t results[3]; int i;
             int result);
     count.entered++;
     defer(count.left++; EXPECT(my->older.live_count == 0));

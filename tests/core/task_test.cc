@@ -625,10 +625,26 @@ async(int, passes_a_variable)
     return my->result;
 }
 
+async(int, spawns_into_an_unopened_group)
+{
+    vars(coil_group group);
+    spawn(&my->group, passes_a_variable());
+    return 0;
+}
+
 using TaskDeathTest = VirtualTime;
+
+TEST_F(TaskDeathTest, SpawnedIntoAGroupThatWasNotOpenedAborts)
+{
+    EXPECT_DEATH((void)RUN(spawns_into_an_unopened_group()), "check failed: sched != NULL");
+}
 
 TEST_F(TaskDeathTest, WhoseArgumentPointsAtALocalAborts)
 {
+#ifdef COIL_ASAN_
+    if (__asan_get_current_fake_stack() != nullptr)
+        GTEST_SKIP() << "AddressSanitizer reports it in its own way";
+#endif
     const char *message =
             "coil: reads_into: the argument `bytes` points at a local variable, which "
             "is gone while the coroutine waits; put it into vars \\(...\\)";

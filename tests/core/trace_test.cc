@@ -101,7 +101,8 @@ TEST_F(Trace, PrintsTheNameOfATaskThatHasNotStarted)
 TEST_F(Trace, ShowsTheGroupThatALeavingCoroutineWaitsForAndThenItsDefer)
 {
     coil_task *task = spawn(&sched.root, leaves_slowly());
-    coil_sched_run(&sched, 3); /* It has left, its task is cancelled and has not run yet. */
+    coil_sched_run(&sched, 3);
+    coil_sched_run(&sched, 1); /* It has left, its task is cancelled and has not run yet. */
     EXPECT_EQ("    coil_group_join\n"
               "    (leaving)\n"
               "    " + frame("leaves_slowly", leaves_line + 3, "coil_yield()"),

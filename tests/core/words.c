@@ -115,7 +115,7 @@ async(short, tries_in_a_narrow_coroutine)
 
 async(int, joins, (int *) score)
 {
-    vars(coil_group group; int64_t results[2]; coil_task * task; int rc);
+    vars(coil_group group; int64_t results[2]; coil_task *task; int rc);
     open_group(&my->group);
     spawn(&my->group, words_sum(1, 2));
     my->task = spawn(&my->group, within(coil_ms(5), shield(within(coil_ms(1), words_sum(3, 4)))));

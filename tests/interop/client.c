@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* interop_client <address> - calls what interop.thrift has, and says what is not as it should be. */
+/* interop_client <address> - calls what interop.thrift has, and says what is wrong. */
 #include <coil/fb303_service.h>
 
 #include <errno.h>
@@ -303,7 +303,7 @@ async(int, ask_fb303, (coil_thrift_client *) client)
 
 async(int, call_all, (const char *) address)
 {
-    vars(coil_thrift_client * client; coil_fb303_result result);
+    vars(coil_thrift_client *client; coil_fb303_result result);
     static const coil_fb303_call shut_down = {.method = COIL_FB303_SHUTDOWN};
 
     attempt(my->client, coil_thrift_connect(address));

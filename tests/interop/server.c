@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * interop_server <address> - Interop (interop.thrift) and fb303, served by Coil. Says "port N" when it
- * listens; ends when a peer calls fb303's shutdown.
+ * interop_server <address> - Interop (interop.thrift) and fb303, served by Coil. Says "port N" when
+ * it listens; ends when a peer calls fb303's shutdown.
  */
 #include "thrift_walk.h"
 
@@ -209,7 +209,7 @@ static void shut_down(coil_fb303_service *fb303)
 
 async(int, serve, (struct interop *) interop, (const char *) address)
 {
-    vars(coil_listener * listener; coil_thrift_service * services[2]; coil_thrift_server server;
+    vars(coil_listener *listener; coil_thrift_service *services[2]; coil_thrift_server server;
             coil_group group);
 
     int rc = coil_listen(address, NULL, &my->listener);

@@ -57,7 +57,7 @@ async(int, serve_echo, (coil_listener *) listener)
 
 async(int, say_hello, (const char *) address, (Stage *) stage)
 {
-    vars(coil_stream * peer; coil_slice in);
+    vars(coil_stream *peer; coil_slice in);
     attempt(my->peer, coil_connect(address));
     defer(coil_stream_close(my->peer));
     attempt(coil_write_all(my->peer, coil_text("hello")));
@@ -70,7 +70,7 @@ async(int, say_hello, (const char *) address, (Stage *) stage)
 /* Listen, try to listen once more at the same place, and say hello to ourselves. */
 async(int, act, (Stage *) stage)
 {
-    vars(coil_listener * listener; coil_listener * second; coil_group group);
+    vars(coil_listener *listener; coil_listener *second; coil_group group);
 
     stage->rc = coil_listen(stage->listen_at.c_str(), &stage->options, &my->listener);
     if (stage->rc < 0)
@@ -276,7 +276,7 @@ async(int, sit, (coil_stream *) peer)
 
 async(int, serve_crowd)
 {
-    vars(coil_listener * listener; int rc);
+    vars(coil_listener *listener; int rc);
     my->rc = coil_listen("127.0.0.1:0", &crowd->options, &my->listener);
     EXPECT_EQ(0, my->rc);
     if (my->rc < 0)

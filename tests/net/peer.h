@@ -64,6 +64,8 @@ public:
         for (size_t sent = 0; sent < bytes.size();) {
             const ssize_t count =
                     ::send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+            if (count < 0 && errno == EINTR) /* With a timeout, it is not restarted. */
+                continue;
             if (count <= 0)
                 return false;
             sent += static_cast<size_t>(count);
@@ -78,6 +80,8 @@ public:
         size_t have = 0;
         while (have < size) {
             const ssize_t count = recv(fd, &bytes[have], size - have, 0);
+            if (count < 0 && errno == EINTR)
+                continue;
             if (count < 0)
                 broken = errno;
             if (count <= 0)

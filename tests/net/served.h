@@ -23,7 +23,7 @@ inline std::string frame(const std::string &bytes)
 
 } // namespace packet
 
-/* A message as its receiver sees it: its result is text, its exception a TApplicationException. */
+/* A message as its receiver sees it: the result is text, the exception one that all have. */
 struct Answer {
     int type = 0; /* 0: no answer, or one that is malformed. */
     std::string name;
@@ -109,7 +109,7 @@ private:
 
 async(int, serves, (Served *) served)
 {
-    vars(coil_listener * listener; int rc);
+    vars(coil_listener *listener; int rc);
 
     my->rc = coil_listen("127.0.0.1:0", nullptr, &my->listener);
     EXPECT_EQ(0, my->rc);

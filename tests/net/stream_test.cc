@@ -85,7 +85,7 @@ async(int, perform, (coil_stream *) stream, (Read *) read)
 
 async(int, perform_all, (Stage *) stage)
 {
-    vars(coil_stream * stream; size_t i);
+    vars(coil_stream *stream; size_t i);
 
     EXPECT_EQ(0, coil_stream_create(stage->fd, stage->how, &my->stream));
     defer(coil_stream_close(my->stream));
@@ -277,7 +277,7 @@ coil_duration short_time(unsigned *seed)
 /* Read by all means, each with a deadline that may be too short for it. */
 async(int, read_restlessly, (Restless *) restless)
 {
-    vars(coil_stream * stream; coil_slice in; unsigned turn);
+    vars(coil_stream *stream; coil_slice in; unsigned turn);
 
     EXPECT_EQ(0, coil_stream_create(restless->fd, COIL_RECEIVE_SOCKET, &my->stream));
     defer(coil_stream_close(my->stream));
@@ -329,7 +329,7 @@ TEST_F(Stream, LosesNothingWhenReadsAreCancelled)
 
 async(int, write_and_close, (int) fd, (coil_receive) how, (const std::string *) bytes)
 {
-    vars(coil_stream * stream);
+    vars(coil_stream *stream);
     EXPECT_EQ(0, coil_stream_create(fd, how, &my->stream));
     defer(coil_stream_close(my->stream));
     attempt(coil_write_all(my->stream, coil_bytes(bytes->data(), bytes->size())));
@@ -407,7 +407,7 @@ async(int, write_letter, (Writers *) writers, (char) letter)
 
 async(int, write_letters, (Writers *) writers)
 {
-    vars(coil_group group; char letter; coil_task * given_up);
+    vars(coil_group group; char letter; coil_task *given_up);
 
     EXPECT_EQ(0, coil_stream_create(writers->fd, COIL_RECEIVE_SOCKET, &writers->stream));
     defer(coil_stream_close(writers->stream));
@@ -466,7 +466,7 @@ TEST_F(Stream, EndsAWriteThatIsCancelledAndItsTurn)
 
 async(int, miss_the_middle, (Stage *) stage, (Peer *) peer)
 {
-    vars(coil_stream * stream; coil_slice in);
+    vars(coil_stream *stream; coil_slice in);
 
     EXPECT_EQ(0, coil_stream_create(stage->fd, COIL_RECEIVE_SOCKET, &my->stream));
     defer(coil_stream_close(my->stream));
@@ -498,7 +498,7 @@ TEST_F(Stream, GivesNothingFromBehindAGap)
 
 async(int, end_our_side, (Stage *) stage)
 {
-    vars(coil_stream * stream; coil_slice in);
+    vars(coil_stream *stream; coil_slice in);
     EXPECT_EQ(0, coil_stream_create(stage->fd, COIL_RECEIVE_SOCKET, &my->stream));
     defer(coil_stream_close(my->stream));
     attempt(coil_write_all(my->stream, coil_text("question")));

@@ -21,7 +21,7 @@ std::string string_of(coil_thrift_text value)
     return std::string(value.bytes, value.size);
 }
 
-/* ------------------------------------------------------------------------- scripted servers -- */
+/* -------------------------------------------------------------------- scripted servers -- */
 
 std::string answer_to(const std::string &call, const std::string &word, int seqid_offset = 0)
 {
@@ -72,7 +72,7 @@ async(int, ask, (coil_thrift_client *) client, (Attempt *) attempted)
 /* Ask `count` times on one connection. */
 async(int, ask_all, (Attempt *) attempts, (int) count)
 {
-    vars(coil_thrift_client * client; int i);
+    vars(coil_thrift_client *client; int i);
 
     attempt(my->client, coil_thrift_connect(attempts[0].address));
     defer(coil_thrift_client_close(my->client));
@@ -283,7 +283,7 @@ const coil_thrift_method letter_methods[] = {
 
 async(int, count_many, (const char *) address, (int) count)
 {
-    vars(coil_thrift_client * client; int i; int32_t letters);
+    vars(coil_thrift_client *client; int i; int32_t letters);
     static const char letters[1000] = {};
     coil_thrift_field field;
 
@@ -362,7 +362,7 @@ std::string words_of(enum coil_fb303_method method, coil_fb303_result *result)
 async(int, ask_fb303, (const char *) address, (const std::vector<coil_fb303_call> *) calls,
         (std::vector<std::string> *) results)
 {
-    vars(coil_thrift_client * client; size_t i; coil_fb303_result result; int rc);
+    vars(coil_thrift_client *client; size_t i; coil_fb303_result result; int rc);
 
     attempt(my->client, coil_thrift_connect(address));
     defer(coil_thrift_client_close(my->client));
@@ -494,7 +494,7 @@ TEST_F(Fb303Service, AnswersMalformedArgumentsWithAProtocolError)
 
 async(int, get_status_from, (const char *) address)
 {
-    vars(coil_thrift_client * client; int status);
+    vars(coil_thrift_client *client; int status);
     attempt(my->client, coil_thrift_connect(address));
     defer(coil_thrift_client_close(my->client));
     await(my->status, coil_fb303_get_status(my->client));

@@ -589,8 +589,9 @@ class ImpatientThriftServer : public ThriftServer
 protected:
     ImpatientThriftServer()
         : ThriftServer([](coil_thrift_server *server) {
-              server->idle_limit = coil_ms(200);
+              server->idle_limit = coil_ms(600);
               server->frame_limit = coil_ms(50);
+              server->reply_limit = coil_ms(50);
           })
     {
     }
@@ -604,7 +605,7 @@ TEST_F(ImpatientThriftServer, ClosesAFrameThatDoesNotGetReady)
         const auto start = std::chrono::steady_clock::now();
         ASSERT_TRUE(slow.send(call.substr(0, size)));
         EXPECT_TRUE(slow.at_end()) << size;
-        EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(180)) << size;
+        EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(550)) << size;
     }
 }
 
@@ -626,10 +627,22 @@ TEST_F(ImpatientThriftServer, DoesNotGiveMoreTimeForEveryByte)
     const auto start = std::chrono::steady_clock::now();
     for (size_t i = 0; i < call.size() && !slow.readable_within(5); i++)
         slow.send(call.substr(i, 1));
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(180));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(550));
 }
 
 TEST_F(ImpatientThriftServer, ClosesAConnectionThatDoesNotTakeItsReplies)
+{
+    Peer greedy = served.connected();
+    ASSERT_TRUE(greedy.send(repeat(frame(packet::call("much", stop())), 40)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(120));
+    expect_echo(peer, "meanwhile");
+    int replies = 0;
+    while (greedy.receive_frame().size() > 1u << 19)
+        replies++;
+    EXPECT_LT(replies, 40);
+}
+
+TEST_F(ImpatientThriftServer, ClosesAConnectionThatNeverReads)
 {
     Peer deaf = served.connected();
     ASSERT_TRUE(deaf.send(repeat(frame(packet::call("much", stop())), 100)));
@@ -658,13 +671,13 @@ TEST_F(ImpatientThriftServer, ClosesAConnectionThatIsIdleForTooLong)
     const auto start = std::chrono::steady_clock::now();
     expect_echo(peer, "once");
     EXPECT_TRUE(peer.at_end());
-    EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(195));
+    EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(595));
 }
 
 TEST_F(ImpatientThriftServer, KeepsAConnectionThatIsBusy)
 {
-    for (int i = 0; i < 6; i++) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    for (int i = 0; i < 5; i++) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(150));
         expect_echo(peer, "busy");
     }
 }

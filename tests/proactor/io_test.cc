@@ -319,6 +319,14 @@ async(int, closes, (int) fd)
     return my->rc;
 }
 
+async(int, closes_then, (int) fd, (std::function<void()> *) action)
+{
+    vars(int rc);
+    await(my->rc, coil_close(fd));
+    (*action)();
+    return my->rc;
+}
+
 TEST_F(Io, ClosesBothKinds)
 {
     Ends ends = make_pipe();
@@ -365,13 +373,13 @@ TEST_F(Io, ADirectDescriptorThatIsClosedWhileAReadWaitsIsNotConfusedWithItsSucce
     int64_t result = 0;
     int64_t closed = 1;
     START(result, coil_recv(fd, bytes, sizeof(bytes), 0));
-    later(A_MOMENT, [&] { START(closed, coil_close(fd)); });
-    later(2 * A_MOMENT, [&] {
+    std::function<void()> replace = [&] {
         next_slot = fd & ~COIL_DIRECT;
         make_direct(Fd(second.out.release()));
         put(second.in, "second");
         put(first.in, "first");
-    });
+    };
+    later(A_MOMENT, [&] { START(closed, closes_then(fd, &replace)); });
     run();
     EXPECT_EQ(0, closed);
     EXPECT_EQ(5, result);

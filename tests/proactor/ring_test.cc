@@ -45,7 +45,7 @@ async(int, fetches, (int) port, (char *) bytes)
 
 async(int, answers_one, (coil_loop *) loop, (int) fd)
 {
-    vars(coil_slice slice; coil_receiver * receiver; int64_t got_bytes);
+    vars(coil_slice slice; coil_receiver *receiver; int64_t got_bytes);
     if (coil_receiver_create(loop, fd, COIL_RECEIVE_SOCKET, &my->receiver) < 0)
         return -ENOMEM;
     defer(coil_receiver_close(my->receiver));
@@ -62,7 +62,7 @@ async(int, answers_one, (coil_loop *) loop, (int) fd)
 
 async(int, serves, (coil_loop *) loop, (int) listener, (int) count, (coil_accept_as) as)
 {
-    vars(coil_acceptor * acceptor; int fd; int i; coil_group sessions; int rc);
+    vars(coil_acceptor *acceptor; int fd; int i; coil_group sessions; int rc);
     if (coil_acceptor_create(loop, listener, as, &my->acceptor) < 0)
         return -ENOMEM;
     defer(coil_acceptor_close(my->acceptor));
@@ -501,11 +501,11 @@ TEST_F(Ring, WorksForAnOrdinaryUserWithLittleLockableMemory)
                     if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 ||
                             setresuid(NOBODY, NOBODY, NOBODY) < 0)
                         return 99;
-                    coil_loop *loop = coil_run_begin();
-                    if (loop == nullptr)
+                    coil_loop *small = coil_run_begin();
+                    if (small == nullptr)
                         return coil_run_error() == -ENOMEM ? 1 : 2;
-                    int good = work(loop, 30);
-                    coil_loop_destroy(loop);
+                    int good = work(small, 30);
+                    coil_loop_destroy(small);
                     return good == 30 ? 0 : 3;
                 },
                 &code);

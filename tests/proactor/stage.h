@@ -62,7 +62,7 @@ inline const int without_fake_stacks = __asan_option_detect_stack_use_after_retu
 class Fd
 {
 public:
-    explicit Fd(int number = -1) : number(number) {}
+    explicit Fd(int owned = -1) : number(owned) {}
 
     Fd(Fd &&other) noexcept : number(other.release()) {}
 

@@ -328,11 +328,11 @@ TEST(Exit, IsFormatted)
 /* Everything that comes from `fd`, which is the stream's from here on. */
 async(int, read_all, (int) fd, (std::string *) all)
 {
-    vars(coil_stream *stream; coil_slice some);
+    vars(coil_stream *stream; coil_slice some; int rc);
 
-    int rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->stream);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->stream);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_stream_close(my->stream));
     for (;;) {
         attempt(my->some, coil_read_some(my->stream));
@@ -345,11 +345,11 @@ async(int, read_all, (int) fd, (std::string *) all)
 
 async(int, write_and_close, (int) fd, (const std::string *) all)
 {
-    vars(coil_stream *stream);
+    vars(coil_stream *stream; int rc);
 
-    int rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->stream);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->stream);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_stream_close(my->stream));
     attempt(coil_write_all(my->stream, coil_bytes(all->data(), all->size())));
     return 0;

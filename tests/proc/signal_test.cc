@@ -44,11 +44,11 @@ void send(int signo)
 /* Open `set`, do something, take signals until none comes for a moment, close. */
 async(int, collect, (coil_signal_set) set, (std::function<void()> *) act, (std::vector<int> *) all)
 {
-    vars(coil_signals *signals; int signo);
+    vars(coil_signals *signals; int signo; int rc);
 
-    int rc = coil_signals_open(set, &my->signals);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_signals_open(set, &my->signals);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_signals_close(my->signals));
     (*act)();
     for (;;) {
@@ -87,13 +87,12 @@ TEST_F(Signals, OneArrives)
 
 TEST_F(Signals, SeveralArriveEachOnItsOwn)
 {
-    const std::vector<int> all =
-            arriving(USER | COIL_SIGNAL(SIGTERM) | COIL_SIGNAL(SIGHUP), [] {
-                send(SIGHUP);
-                send(SIGUSR1);
-                send(SIGUSR2);
-                send(SIGTERM);
-            });
+    const std::vector<int> all = arriving(USER | COIL_SIGNAL(SIGTERM) | COIL_SIGNAL(SIGHUP), [] {
+        send(SIGHUP);
+        send(SIGUSR1);
+        send(SIGUSR2);
+        send(SIGTERM);
+    });
     EXPECT_EQ((std::vector<int>{SIGHUP, SIGUSR1, SIGUSR2, SIGTERM}), all);
 }
 
@@ -136,11 +135,11 @@ TEST_F(Signals, OthersAreNotOurs)
 
 async(int, wait_twice, (int64_t *) first)
 {
-    vars(coil_signals *signals; int signo);
+    vars(coil_signals *signals; int signo; int rc);
 
-    int rc = coil_signals_open(USER, &my->signals);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_signals_open(USER, &my->signals);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_signals_close(my->signals));
     await(my->signo, within(A_MOMENT, coil_signals_next(my->signals)));
     *first = my->signo;
@@ -159,11 +158,11 @@ TEST_F(Signals, CancelledWaitLosesNone)
 
 async(int, count_with_deadlines, (coil_signal_set) set, (int) count)
 {
-    vars(coil_signals *signals; int signo; int seen; int late);
+    vars(coil_signals *signals; int signo; int seen; int late; int rc);
 
-    int rc = coil_signals_open(set, &my->signals);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_signals_open(set, &my->signals);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_signals_close(my->signals));
     for (int i = 0; i < count; i++)
         send(SIGRTMIN + 2);
@@ -258,8 +257,9 @@ TEST_F(Signals, SetsMayOverlapAndBeClosedInAnyOrder)
 TEST_F(Signals, EndOfAChildIsOneAndDoesNotTakeItsStatus)
 {
     coil_child child = {};
-    EXPECT_EQ((std::vector<int>{SIGCHLD}),
-            arriving(COIL_SIGNAL(SIGCHLD), [&] { child = start({"exit", "4"}); }));
+    EXPECT_EQ((std::vector<int>{SIGCHLD}), arriving(COIL_SIGNAL(SIGCHLD), [&] {
+        child = start({"exit", "4"});
+    }));
     EXPECT_EQ(0, RUN(coil_child_wait(&child)));
     EXPECT_EQ("exited with status 4", text(child));
     finish(&child);
@@ -306,9 +306,7 @@ struct Audience {
 };
 
 struct Listener {
-    explicit Listener(Audience *audience) : audience(audience)
-    {
-    }
+    explicit Listener(Audience *with) : audience(with) {}
 
     Audience *audience;
     std::atomic<bool> ready{false};
@@ -318,11 +316,11 @@ struct Listener {
 
 async(int, listen_for, (Listener *) listener, (coil_signal_set) set)
 {
-    vars(coil_signals *signals; int signo; int seen);
+    vars(coil_signals *signals; int signo; int seen; int rc);
 
-    int rc = coil_signals_open(set, &my->signals);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_signals_open(set, &my->signals);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_signals_close(my->signals));
     listener->thread = pthread_self();
     listener->ready = true;
@@ -342,8 +340,8 @@ void run_listener(Listener *listener)
 {
     coil_loop *loop = nullptr;
     ASSERT_EQ(0, coil_loop_create(&loop, nullptr));
-    coil_spawn_result(coil_loop_root(loop), &listener->seen,
-            listen_for(listener, COIL_SIGNAL(SIGRTMIN + 3)));
+    coil_spawn_result(
+            coil_loop_root(loop), &listener->seen, listen_for(listener, COIL_SIGNAL(SIGRTMIN + 3)));
     EXPECT_EQ(0, coil_loop_run(loop));
     coil_loop_destroy(loop);
     EXPECT_FALSE(blocked(SIGRTMIN + 3) || blocked(SIGPIPE));

@@ -10,8 +10,8 @@
  *     spawn_helper stubborn         says "ready", ignores SIGTERM, pauses
  *     spawn_helper polite STATUS    says "ready", exits with STATUS at SIGTERM
  *     spawn_helper spew BYTES       as many to stdout, each its offset modulo 251
- *     spawn_helper heir             ends at once, but leaves a child that holds stdout, and says "end"
- *                                   there when stdin ends
+ *     spawn_helper heir             ends at once, but leaves a child that holds stdout, and says
+ *                                   "end" there when stdin ends
  */
 #include <dirent.h>
 #include <fcntl.h>

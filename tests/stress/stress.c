@@ -196,9 +196,9 @@ static void receive_end(const struct lane *lane)
 /* Read in some way. Result as of the call that was made; -ETIME happens. */
 async(coil_slice, read_somehow, (coil_stream *) stream)
 {
-    vars(coil_slice got);
-    size_t size_bytes = 1 + some_bytes();
+    vars(coil_slice got; size_t size_bytes);
 
+    my->size_bytes = 1 + some_bytes();
     switch (below(8)) {
     case 0:
         await(my->got, coil_read_some(stream));
@@ -207,19 +207,19 @@ async(coil_slice, read_somehow, (coil_stream *) stream)
         await(my->got, within(soon(), coil_read_some(stream)));
         break;
     case 2:
-        await(my->got, within(soon(), coil_read_block(stream, size_bytes)));
+        await(my->got, within(soon(), coil_read_block(stream, my->size_bytes)));
         break;
     case 3:
-        await(my->got, coil_read_block(stream, size_bytes));
+        await(my->got, coil_read_block(stream, my->size_bytes));
         break;
     case 4:
-        await(my->got, within(soon(), coil_read_until(stream, 'x', size_bytes)));
+        await(my->got, within(soon(), coil_read_until(stream, 'x', my->size_bytes)));
         break;
     case 5:
         await(my->got, shield(within(soon(), coil_read_some(stream))));
         break;
     case 6:
-        await(my->got, until(coil_now() + soon(), coil_read_until(stream, '\0', size_bytes)));
+        await(my->got, until(coil_now() + soon(), coil_read_until(stream, '\0', my->size_bytes)));
         break;
     default:
         await(my->got, within(soon(), within(soon(), coil_read_some(stream))));
@@ -274,7 +274,7 @@ async(int, reads, (struct end *) end)
 /* One block of the pattern, sent in some way. A block that was not sent whole ends the lane. */
 async(int, write_block, (struct end *) end)
 {
-    vars(size_t size_bytes; char *bytes; int rc);
+    vars(size_t size_bytes; char *bytes; int rc; coil_slice block);
 
     my->size_bytes = some_bytes();
     my->bytes = malloc(my->size_bytes + 1);
@@ -283,19 +283,19 @@ async(int, write_block, (struct end *) end)
     fill(my->bytes, my->size_bytes, end->out->attempted_bytes);
     end->out->attempted_bytes += (int64_t)my->size_bytes;
 
-    coil_slice block = coil_bytes(my->bytes, my->size_bytes);
+    my->block = coil_bytes(my->bytes, my->size_bytes);
     switch (below(5)) {
     case 0:
-        attempt(within(soon(), coil_write_all(end->stream, block)));
+        attempt(within(soon(), coil_write_all(end->stream, my->block)));
         break;
     case 1:
-        attempt(shield(within(coil_ms(20), coil_write_all(end->stream, block))));
+        attempt(shield(within(coil_ms(20), coil_write_all(end->stream, my->block))));
         break;
     case 2:
-        attempt(within(coil_s(1), coil_write_all(end->stream, block)));
+        attempt(within(coil_s(1), coil_write_all(end->stream, my->block)));
         break;
     default:
-        attempt(coil_write_all(end->stream, block));
+        attempt(coil_write_all(end->stream, my->block));
         break;
     }
     end->out->sent_bytes += (int64_t)my->size_bytes;
@@ -403,7 +403,7 @@ async(int, answer, (coil_stream *) peer)
 
 async(int, call, (unsigned) address)
 {
-    vars(coil_stream * stream; uint64_t link; struct end end);
+    vars(coil_stream *stream; uint64_t link; struct end end);
 
     if (world.link_count == LINKS_MAX)
         return 0;
@@ -419,7 +419,7 @@ async(int, call, (unsigned) address)
 
 async(int, listens, (const char *) at, (unsigned) index)
 {
-    vars(coil_listener * listener);
+    vars(coil_listener *listener);
 
     coil_listen_options options = {.ordinary_sockets = one_in(2), .max_connections = below(40)};
     int rc = coil_listen(at, &options, &my->listener);
@@ -430,7 +430,7 @@ async(int, listens, (const char *) at, (unsigned) index)
     return 0;
 }
 
-/* ------------------------------------------------------------------ operations of the kernel -- */
+/* ----------------------------------------------------------------- operations of the kernel -- */
 
 /* Every write counts in full or not at all, whatever cancels it. */
 async(int, writes_raw, (int) fd, (bool) socket, (struct lane *) lane)
@@ -532,7 +532,7 @@ async(int, opens_fifo, (int) flags)
 
 async(int, passes_through, (coil_child *) child)
 {
-    vars(coil_stream * in; coil_stream * out; struct end to; struct end from; struct lane lane;
+    vars(coil_stream *in; coil_stream *out; struct end to; struct end from; struct lane lane;
             coil_group group);
 
     if (coil_stream_create(child->stdin_fd, COIL_RECEIVE_READ, &my->in) < 0)
@@ -706,7 +706,7 @@ async(int, round_of, (const struct options *) options)
 {
     vars(coil_group servers; coil_group workers; coil_time end);
 
-    const char *const at[ADDRESS_COUNT] = {"127.0.0.1:0", world.unix_address, "[::1]:0"};
+    static const char *const at[ADDRESS_COUNT] = {"127.0.0.1:0", world.unix_address, "[::1]:0"};
     open_group(&my->servers);
     for (unsigned i = 0; i < ADDRESS_COUNT; i++)
         spawn(&my->servers, listens(at[i], i));

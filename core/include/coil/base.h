@@ -6,12 +6,20 @@
 #include <stddef.h>
 
 /*
- * COIL_API: exported from libcoil. COIL_MUST_USE: ignoring the result is a warning. COIL_PRINTF: the
- * format is parameter `format_at`, its values begin at `first`; both count from 1.
+ * COIL_API: exported from libcoil. COIL_MUST_USE: ignoring the result is a warning. COIL_PRINTF:
+ * the format is parameter `format_at`, its values begin at `first`; both count from 1.
  */
 #define COIL_API __attribute__((visibility("default")))
 #define COIL_MUST_USE __attribute__((warn_unused_result))
 #define COIL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
+
+/* No sanitizer puts anything into such a function. */
+#if defined __clang__ && __has_attribute(disable_sanitizer_instrumentation)
+#define COIL_UNINSTRUMENTED \
+    __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "undefined")))
+#else
+#define COIL_UNINSTRUMENTED __attribute__((no_sanitize("address", "thread", "undefined")))
+#endif
 
 /* The condition, with a hint to the compiler how it usually turns out. */
 #define coil_likely(condition) __builtin_expect(!!(condition), 1)

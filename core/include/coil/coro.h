@@ -59,6 +59,17 @@
 #define COIL_STRICT_ 1
 #endif
 
+#if defined __SANITIZE_ADDRESS__
+#define COIL_ASAN_ 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define COIL_ASAN_ 1
+#endif
+#endif
+#ifdef COIL_ASAN_
+#include <sanitizer/asan_interface.h>
+#endif
+
 /* ------------------------------------------------------------------- preprocessor machinery -- */
 
 #define COIL_CAT_(a, b) a##b
@@ -144,12 +155,23 @@ static inline bool coil_is_blank(const char *text)
 }
 
 #ifdef COIL_STRICT_
+/* AddressSanitizer may keep locals elsewhere, where it sees for itself that they are gone. */
+static inline bool coil_is_asans(const void *pointer)
+{
+#ifdef COIL_ASAN_
+    return __asan_addr_is_in_fake_stack(
+                   __asan_get_current_fake_stack(), (void *)(uintptr_t)pointer, NULL, NULL) != NULL;
+#else
+    return pointer == NULL;
+#endif
+}
+
 static __attribute__((noinline, unused)) void coil_not_local(
         const void *pointer, const char *argument, const char *coroutine)
 {
-    char here;
+    const char *here = (const char *)__builtin_frame_address(0);
     const char *p = (const char *)pointer;
-    if (coil_stack_mark != NULL && p > &here && p < coil_stack_mark)
+    if (coil_stack_mark != NULL && p > here && p < coil_stack_mark && !coil_is_asans(p))
         coil_local_argument(argument, coroutine);
 }
 #define COIL_NOT_LOCAL_(v) COIL_NOT_LOCAL2_(v)

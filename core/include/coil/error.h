@@ -25,8 +25,8 @@ COIL_BEGIN_DECLS
 COIL_API const char *coil_error_name(int error);
 
 /*
- * The error in words: "deadline passed", or as strerror(3) has it, "Connection refused". Takes either
- * sign. Static memory; any thread.
+ * The error in words: "deadline passed", or as strerror(3) has it, "Connection refused". Takes
+ * either sign. Static memory; any thread.
  */
 COIL_API const char *coil_error_text(int error);
 

@@ -76,8 +76,7 @@ COIL_API coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, 
 
 /*
  * Await all tasks of the group. Result: 0, or the first failure. Cancelling the join cancels the
- * tasks and still awaits them. Either way the group can be used again
- * afterwards.
+ * tasks and still awaits them. Either way the group can be used again afterwards.
  */
 coil_declare(int, coil_group_join, (coil_group *) group);
 

@@ -44,7 +44,9 @@ struct coil_sched {
 
     /* Private. */
     coil_task *ready_first;
-    coil_task **ready_last; /* The link to set next. */
+    coil_task **ready_last;   /* The link to set next. */
+    coil_task *yielded_first; /* Ready in the next round. */
+    coil_task **yielded_last;
     coil_allocator *allocator;
     struct coil_slab *slabs;                          /* Every one, for the end. */
     struct coil_free *free_blocks[COIL_SLAB_CLASSES]; /* Per size. */
@@ -60,8 +62,9 @@ COIL_API void coil_sched_fini(coil_sched *sched);
 COIL_API void coil_sched_advance(coil_sched *sched, coil_time now);
 
 /*
- * Run ready tasks, and those that they make ready, until none is left or `budget` resumptions have
- * been spent. Returns true if some are left.
+ * One round: run ready tasks, and those that they make ready, until none is left or `budget`
+ * resumptions have been spent. Tasks that yield are left for the next round. Returns true if some
+ * are left.
  */
 COIL_API bool coil_sched_run(coil_sched *sched, unsigned budget);
 
@@ -76,7 +79,10 @@ COIL_API void coil_sched_release(coil_sched *sched, void *memory, size_t size_by
 coil_declare(void, coil_sleep, (coil_duration) duration);
 coil_declare(void, coil_sleep_until, (coil_time) deadline);
 
-/* Let every other ready task run once. */
+/*
+ * Let every other ready task run once, and time and I/O go on: the task is ready again in the next
+ * round of the scheduler.
+ */
 coil_declare(void, coil_yield);
 
 COIL_END_DECLS

@@ -184,7 +184,10 @@ static inline bool coil_task_refuses(coil_task *task)
 }
 
 /* The leaf's operation ended with -ECANCELED: unwind if we asked for that, else false. */
-#define coil_task_unwind_here(task) coil_task_refuses(task)
+static inline bool coil_task_unwind_here(coil_task *task)
+{
+    return coil_task_refuses(task);
+}
 
 /* Private: where all leaves are suspended. */
 COIL_API extern const coil_site coil_leaf_site;
@@ -198,6 +201,13 @@ static inline coil_turn coil_leaf_suspend(coil_frame *leaf)
 
 /* Queue a suspended task, to be resumed in this or the next round. Nothing if it is queued. */
 COIL_API void coil_task_wake(coil_task *task);
+
+/* The cancel function of a leaf that has nothing to end: its step function sees to the rest. */
+static inline void coil_leaf_wake(coil_task *task, coil_frame *leaf)
+{
+    (void)leaf;
+    coil_task_wake(task);
+}
 
 /* ------------------------------------------------------------------------ the frame stack -- */
 

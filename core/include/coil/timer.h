@@ -62,8 +62,7 @@ struct coil_timer {
 struct coil_timer_wheel {
     coil_time now; /* The latest instant that the wheel was told. Read only. */
 
-    /* Private. A slot is a list per lane, each in order of arming; bit s says that slot s has any.
-     */
+    /* Private. A slot is a list per lane, each in order of arming; bit s: slot s has any. */
     bool advancing;
     coil_list due; /* About to fire, in order. */
     uint64_t occupied[COIL_TIMER_LEVELS][COIL_TIMER_LANES];
@@ -73,8 +72,7 @@ struct coil_timer_wheel {
 /* Make `wheel` empty at the time `now`, which may be any value. */
 COIL_API void coil_timer_wheel_init(coil_timer_wheel *wheel, coil_time now);
 
-/* Make `timer` unarmed. `fire` must not be NULL. Not for an armed timer, which would stay linked.
- */
+/* Make `timer` unarmed. `fire` must not be NULL. Not for an armed timer: it would stay linked. */
 COIL_API void coil_timer_init(coil_timer *timer, void (*fire)(coil_timer *timer));
 
 /*

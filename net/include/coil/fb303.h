@@ -3,8 +3,8 @@
  * coil/fb303.h - the codec of fb303's FacebookService: what a service says about itself.
  *
  * Thirteen methods, which differ only in a row of a table: what they take and what they give. So
- * there is one call, one result, and a function to read and to write each. No I/O; not thread safe, as
- * coil/thrift.h.
+ * there is one call, one result, and a function to read and to write each. No I/O; not thread safe,
+ * as coil/thrift.h.
  *
  *     server:  coil_thrift_read_message -> coil_fb303_read_call -> handle ->
  * coil_fb303_write_result client:  coil_fb303_write_call -> ... -> coil_thrift_read_message ->

@@ -106,7 +106,7 @@ COIL_API const char *coil_fb303_service_option(
 coil_declare(int, coil_fb303_ask, (coil_thrift_client *) client, (const coil_fb303_call *) call,
         (coil_fb303_result *) out_result);
 
-/* The status of a service: a number, perhaps none of ours, but not negative. Errors as above. */
+/* The status of a service: not negative, but maybe none of ours. Errors as above. */
 coil_declare(int, coil_fb303_get_status, (coil_thrift_client *) client);
 
 COIL_END_DECLS

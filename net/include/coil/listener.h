@@ -4,7 +4,7 @@
  *
  *     coil_listen("*:9090", NULL, &listener)
  *     coil_attempt(my->peer, coil_accept(listener));          one at a time,
- *     coil_attempt(coil_serve(listener, coil_handler(session, coil_stream *)));   a task for each
+ *     coil_attempt(coil_serve(listener, coil_handler(session, coil_stream *)));  or a task for each
  *     coil_listener_close(listener)
  *
  * Sockets are set up as servers want them: SO_REUSEADDR, TCP_NODELAY, "*" takes IPv6 and IPv4. A

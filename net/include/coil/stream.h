@@ -41,7 +41,6 @@ static inline coil_slice coil_bytes(const void *bytes, size_t size_bytes)
     return slice;
 }
 
-/* The characters of a string, without its end, as a slice to be written. */
 static inline coil_slice coil_text(const char *text)
 {
     return coil_bytes(text, strlen(text));
@@ -59,7 +58,7 @@ coil_declare(coil_stream *, coil_connect, (const char *) address);
  */
 COIL_API int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream);
 
-/* Close the stream. Does not wait: the loop does the rest. Nobody may be using it. Takes NULL. */
+/* Close the stream. Does not wait, the loop does the work. Nobody may be using it. Takes NULL. */
 COIL_API void coil_stream_close(coil_stream *stream);
 
 /* What has arrived, as much as there is. Empty: the peer has ended its side. */

@@ -131,6 +131,7 @@ COIL_API extern const coil_thrift_limits coil_thrift_limits_default;
  * ------
  * A framed connection carries each message behind its length, 4 bytes, big endian.
  */
+enum { COIL_THRIFT_LENGTH_BYTES = 4 };
 
 /*
  * The size of the frame that `first` announces, without these four bytes. `limits` may be NULL
@@ -499,8 +500,7 @@ struct coil_thrift_writer {
     const coil_thrift_limits *limits;
 };
 
-/* Make an empty writer, without memory yet. Borrows `limits`, which may be NULL for the defaults.
- */
+/* Make an empty writer, without memory yet. Borrows `limits`; NULL stands for the defaults. */
 COIL_API void coil_thrift_writer_init(coil_thrift_writer *writer, const coil_thrift_limits *limits);
 
 /* Release the memory. Fine on NULL, on zeros, and twice. */

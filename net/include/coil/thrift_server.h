@@ -2,7 +2,7 @@
 /*
  * coil/thrift_server.h - serve Thrift calls: binary protocol, framed transport.
  *
- *     coil_async(int, add, (coil_thrift_call *) call)          i64 add(1: i32 left, 2: i32 right)
+ *     coil_async(int, add, (coil_thrift_call *) call)            i64 add(1: i32 left, 2: i32 right)
  *     {
  *         coil_vars (int32_t left, right);
  *         coil_thrift_field field;
@@ -30,8 +30,6 @@
  * What a bad peer gets: a call of an unknown method, or one whose handler fails, is answered with a
  * TApplicationException, and the connection goes on. A frame that is too large or is not Thrift is
  * answered with a PROTOCOL_ERROR, and that connection is closed. Nobody else notices.
- *
- * On the loop's thread only.
  */
 #ifndef COIL_THRIFT_SERVER_H
 #define COIL_THRIFT_SERVER_H
@@ -92,9 +90,9 @@ struct coil_thrift_server {
     size_t service_count;
     const coil_thrift_limits *limits; /* NULL: coil_thrift_limits_default. */
     coil_duration idle_limit;         /* Between calls, then the connection is closed. 0: none. */
-    /* For the rest of a frame that has begun, and for every 256 KiB of replies. 0: 30 s. */
-    coil_duration frame_limit;
-    coil_thrift_server_stats stats; /* Read only. */
+    coil_duration frame_limit;        /* For the rest of a frame that has begun. 0: 30 s. */
+    coil_duration reply_limit;        /* For a peer to take 64 KiB of its replies. 0: 60 s. */
+    coil_thrift_server_stats stats;   /* Read only. */
 };
 
 /* Begin the reply of a call, once, after the last await that can fail. Put fields; no stop. */

@@ -21,6 +21,7 @@
 #define COIL_IO_H
 
 #include <coil/coro.h>
+#include <coil/loop.h>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -72,6 +73,9 @@ coil_declare(ssize_t, coil_splice, (int) from, (off_t) from_offset, (int) to, (o
 /* close(2), in a cancelled task, too: the descriptor is gone then, whatever this returns. */
 coil_declare(int, coil_close, (int) fd);
 
+/* The same without waiting for it, from anywhere on the loop's thread. */
+COIL_API void coil_close_later(coil_loop *loop, int fd);
+
 /* An ordinary descriptor for a direct one; both are open then. Since Linux 6.8, else -EINVAL. */
 coil_declare(int, coil_install, (int) direct);
 
@@ -97,7 +101,10 @@ coil_declare(int, coil_shutdown, (int) fd, (int) how);
 
 /* --------------------------------------------------------------------------------- files -- */
 
-/* openat(2) with O_CLOEXEC. AT_FDCWD: relative to the working directory. Result: the descriptor. */
+/*
+ * openat(2) with O_CLOEXEC. AT_FDCWD: relative to the working directory. Result: the descriptor.
+ * A FIFO need not wait for its other end: the kernel may open it as if with O_NONBLOCK.
+ */
 coil_declare(int, coil_openat, (int) directory, (const char *) path, (int) flags, (mode_t) mode);
 
 /* fsync(2), or fdatasync(2) if `data_only`. */

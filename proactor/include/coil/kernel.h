@@ -33,23 +33,14 @@ COIL_API coil_time coil_kernel_now(void);
 /* CLOCK_REALTIME, in seconds since 1970: a date, to be shown. It may jump. */
 COIL_API int64_t coil_kernel_time_s(void);
 
-/* getrandom(2), without blocking. */
-COIL_API int coil_kernel_random(void *bytes, size_t size_bytes);
-
-/* socket, bind, listen, connect, setsockopt, getsockopt, getsockname, getpeername: all of (2) */
+/* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockname(2) */
 COIL_API int coil_kernel_socket(int family, int type, int protocol);
 COIL_API int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_listen(int fd, int backlog);
 COIL_API int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_setsockopt(
         int fd, int level, int option, const void *value, socklen_t size_bytes);
-COIL_API int coil_kernel_getsockopt(
-        int fd, int level, int option, void *value, socklen_t *size_bytes);
 COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
-COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
-
-/* send(2) with MSG_DONTWAIT and MSG_NOSIGNAL: what fits now. -EAGAIN: nothing does. */
-COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes);
 
 /* close(2), pipe2(2), unlink(2), and eventfd(2) with its write */
 COIL_API int coil_kernel_close(int fd);
@@ -60,13 +51,12 @@ COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 
 /* lstat(2): 1 if there is a socket at the path, 0 if something else is. */
 COIL_API int coil_kernel_is_socket(const char *path);
+
 /* fstat(2): 1 if it is a character device, such as a terminal. */
 COIL_API int coil_kernel_is_device(int fd);
 
-/* fcntl(2): F_DUPFD_CLOEXEC, F_GETFL and F_SETFL */
+/* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
-COIL_API int coil_kernel_get_flags(int fd);
-COIL_API int coil_kernel_set_flags(int fd, int flags);
 
 /* openat(2) with O_CLOEXEC, pread(2), fstatat(2), fstatvfs(2); faccessat(2) with AT_EACCESS */
 COIL_API int coil_kernel_openat(int directory, const char *path, int flags);
@@ -95,7 +85,10 @@ COIL_API pid_t coil_kernel_getpid(void);
 COIL_API int coil_kernel_dumpable(void);
 COIL_API int coil_kernel_set_dumpable(int dumpable);
 
-/* What a child does on our memory: `run` ends in exec or exit, and does not return. */
+/*
+ * What a child does on our memory: `run` ends in exec or exit, and does not return. It and all that
+ * it calls are COIL_UNINSTRUMENTED.
+ */
 typedef struct coil_kernel_child coil_kernel_child;
 struct coil_kernel_child {
     void (*run)(coil_kernel_child *child);
@@ -108,11 +101,10 @@ struct coil_kernel_child {
 COIL_API pid_t coil_kernel_clone(coil_kernel_child *child, int *out_pidfd);
 
 /*
- * pidfd_send_signal(2), kill(2), pidfd_open(2); waitid(2) by pidfd, of a child that has ended
- * (si_pid is 0 if it has not) and, waiting, of one that is about to.
+ * pidfd_send_signal(2), pidfd_open(2); waitid(2) by pidfd, of a child that has ended (si_pid is 0
+ * if it has not) and, waiting, of one that is about to.
  */
 COIL_API int coil_kernel_pidfd_signal(int pidfd, int signo);
-COIL_API int coil_kernel_kill(pid_t pid, int signo);
 COIL_API int coil_kernel_pidfd_open(pid_t pid);
 COIL_API int coil_kernel_reap(int pidfd, siginfo_t *out_status);
 COIL_API int coil_kernel_reap_soon(int pidfd, siginfo_t *out_status);

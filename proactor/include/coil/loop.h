@@ -87,6 +87,13 @@ COIL_API coil_loop_stats coil_loop_statistics(const coil_loop *loop);
 COIL_API size_t coil_loop_pending(const coil_loop *loop);
 
 /*
+ * For tests: tasks that have not ended, and operations that the kernel has not finished, of all
+ * loops of the process that have not been destroyed. Any thread, while no loop runs.
+ */
+COIL_API size_t coil_debug_live_tasks(void);
+COIL_API size_t coil_debug_pending_ops(void);
+
+/*
  * A message to a loop: `run` is called once on the loop's thread, in the order of posting per
  * sender. The memory is the caller's, and his again as soon as `run` is called.
  */

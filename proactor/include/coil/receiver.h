@@ -13,6 +13,9 @@
  * Bytes are delivered in order, each exactly once. Cancelling a wait loses none. Where the kernel
  * cannot do multishot on this descriptor, or the pool is empty, single receives take its place.
  *
+ * For streams, and for reads whose records tell their own length. Datagrams would be joined, and
+ * cut at the end of a buffer.
+ *
  * One task at a time may wait. On the loop's thread only.
  */
 #ifndef COIL_RECEIVER_H
@@ -52,9 +55,6 @@ COIL_API int64_t coil_receiver_queued(const coil_receiver *receiver);
  * NULL.
  */
 COIL_API void coil_receiver_close(coil_receiver *receiver);
-
-/* Close a descriptor, ordinary or direct, without waiting for it. */
-COIL_API void coil_close_later(coil_loop *loop, int fd);
 
 COIL_END_DECLS
 
