@@ -100,7 +100,7 @@ int coil_listen(
         rc = open_socket(&listener->address, options);
     if (rc >= 0) {
         rc = coil_acceptor_create(loop, rc,
-                options->ordinary_sockets ? COIL_ACCEPT_ORDINARY : COIL_ACCEPT_DIRECT,
+                options->direct_sockets ? COIL_ACCEPT_DIRECT : COIL_ACCEPT_ORDINARY,
                 &listener->acceptor);
     }
     if (rc < 0) {

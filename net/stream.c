@@ -21,6 +21,7 @@ struct coil_stream {
     coil_slice unread; /* The first bytes that nobody has taken. Released when empty. */
     uint64_t bytes_read;
     uint64_t bytes_written;
+    uint64_t sent_turn; /* Of the loop, when we last sent without the ring. */
 };
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
@@ -274,10 +275,45 @@ static void end_turn(coil_stream *stream)
     coil_task_wake(next->task);
 }
 
+/*
+ * When no other task is ready, there is nothing to share a submission with: a plain send(2) then
+ * costs one system call where the ring would take two turns, one for its completion. Once per turn
+ * and stream, so that a writer whose peer is quick cannot keep the loop for itself.
+ */
+static bool may_send_now(coil_stream *stream, const coil_task *task)
+{
+    if (stream->how != COIL_RECEIVE_SOCKET || coil_fd_is_direct(stream->fd) || stream->writing)
+        return false;
+    if (task->request.pending || !coil_sched_idle(task->sched))
+        return false;
+    uint64_t turn = coil_loop_statistics(stream->loop).turns;
+    if (stream->sent_turn == turn)
+        return false;
+    stream->sent_turn = turn;
+    return true;
+}
+
+/* Send what the socket takes at once. 0 also if that is nothing. */
+static ssize_t send_now(coil_stream *stream, coil_slice bytes)
+{
+    ssize_t count = coil_kernel_send_now(stream->fd, bytes.bytes, (size_t)bytes.size_bytes);
+    if (count < 0)
+        return count == -EAGAIN || count == -EINTR ? 0 : count;
+    stream->bytes_written += (uint64_t)count;
+    return count;
+}
+
 coil_define(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes)
 {
     coil_vars(int64_t written_bytes; ssize_t count);
 
+    if (bytes.size_bytes > 0 && may_send_now(stream, coil_self)) {
+        my->written_bytes = send_now(stream, bytes);
+        if (my->written_bytes < 0)
+            return (int)my->written_bytes;
+        if (my->written_bytes == bytes.size_bytes)
+            return 0;
+    }
     coil_await(take_turn(stream));
     coil_defer(end_turn(stream));
     while (my->written_bytes < bytes.size_bytes) {

@@ -148,6 +148,12 @@ int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_by
     return checked(getsockname(fd, address, size_bytes));
 }
 
+ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
+{
+    ssize_t count = send(fd, bytes, size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return count < 0 ? -errno : count;
+}
+
 /* ---------------------------------------------------------------------------- descriptors -- */
 
 int coil_kernel_close(int fd)

@@ -124,10 +124,10 @@ TEST(Listener, TakesBothKindsOfConnectionAtAStar)
     }
 }
 
-TEST(Listener, AcceptsOrdinaryDescriptorsToo)
+TEST(Listener, AcceptsDirectDescriptorsToo)
 {
     Stage stage("127.0.0.1:0");
-    stage.options.ordinary_sockets = true;
+    stage.options.direct_sockets = true;
     EXPECT_EQ(0, coil_run(act(&stage)));
     EXPECT_EQ("hello", stage.echoed);
 }
@@ -294,7 +294,6 @@ protected:
     {
         crowd = &sitting;
         sitting.options.max_connections = max_connections;
-        sitting.options.ordinary_sockets = true;
         thread = std::make_unique<LoopThread>(
                 [](coil_group *root) { coil_spawn(root, serve_crowd()); });
         port = sitting.port.get_future().get();

@@ -591,7 +591,7 @@ protected:
         : ThriftServer([](coil_thrift_server *server) {
               server->idle_limit = coil_ms(600);
               server->frame_limit = coil_ms(50);
-              server->reply_limit = coil_ms(50);
+              server->reply_limit = coil_ms(250);
           })
     {
     }
@@ -634,7 +634,7 @@ TEST_F(ImpatientThriftServer, ClosesAConnectionThatDoesNotTakeItsReplies)
 {
     Peer greedy = served.connected();
     ASSERT_TRUE(greedy.send(repeat(frame(packet::call("much", stop())), 40)));
-    std::this_thread::sleep_for(std::chrono::milliseconds(120));
+    std::this_thread::sleep_for(std::chrono::milliseconds(400));
     expect_echo(peer, "meanwhile");
     int replies = 0;
     while (greedy.receive_frame().size() > 1u << 19)
@@ -646,7 +646,7 @@ TEST_F(ImpatientThriftServer, ClosesAConnectionThatNeverReads)
 {
     Peer deaf = served.connected();
     ASSERT_TRUE(deaf.send(repeat(frame(packet::call("much", stop())), 100)));
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
     EXPECT_GT(50u << 20, deaf.receive(100u << 20).size());
 }
 

@@ -421,7 +421,7 @@ async(int, listens, (const char *) at, (unsigned) index)
 {
     vars(coil_listener *listener);
 
-    coil_listen_options options = {.ordinary_sockets = one_in(2), .max_connections = below(40)};
+    coil_listen_options options = {.direct_sockets = one_in(2), .max_connections = below(40)};
     int rc = coil_listen(at, &options, &my->listener);
     CHECK(rc == 0, "cannot listen at %s: %s", at, coil_error_text(rc));
     defer(coil_listener_close(my->listener));

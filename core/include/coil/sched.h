@@ -61,6 +61,12 @@ COIL_API void coil_sched_fini(coil_sched *sched);
 /* Set the time and wake what was waiting for it. A `now` in the past is ignored. */
 COIL_API void coil_sched_advance(coil_sched *sched, coil_time now);
 
+/* Is no task waiting to run, besides the one that runs? */
+static inline bool coil_sched_idle(const coil_sched *sched)
+{
+    return sched->ready_first == NULL;
+}
+
 /*
  * One round: run ready tasks, and those that they make ready, until none is left or `budget`
  * resumptions have been spent. Tasks that yield are left for the next round. Returns true if some

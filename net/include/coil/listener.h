@@ -25,7 +25,7 @@ typedef struct coil_listener coil_listener;
 typedef struct coil_listen_options {
     int backlog;              /* Connections that the kernel keeps for us: SOMAXCONN. */
     bool reuse_port;          /* SO_REUSEPORT: several processes share the address. */
-    bool ordinary_sockets;    /* Accept file descriptors of the process, not direct ones. */
+    bool direct_sockets;      /* Accept direct descriptors (coil/io.h), not those of the process. */
     unsigned max_connections; /* Of coil_serve(): at more, it stops accepting. 0: no limit. */
 } coil_listen_options;
 

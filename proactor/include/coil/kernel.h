@@ -42,6 +42,9 @@ COIL_API int coil_kernel_setsockopt(
         int fd, int level, int option, const void *value, socklen_t size_bytes);
 COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
 
+/* send(2) with MSG_DONTWAIT and MSG_NOSIGNAL: as much as fits now. -EAGAIN: nothing does. */
+COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes);
+
 /* close(2), pipe2(2), unlink(2), and eventfd(2) with its write */
 COIL_API int coil_kernel_close(int fd);
 COIL_API int coil_kernel_pipe(int out_fds[2]);
