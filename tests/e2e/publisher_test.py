@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """publisher: fb303 and a service of its own, spoken to by a client that shares no code with Coil."""
+import signal
+
 from stage import *
 
 
@@ -31,7 +33,8 @@ class Publisher(Test):
             self.assertEqual(sequence, ask(client, "getStatus", sequence=sequence)[2])
         kind, _, _, body = ask(client, "getName")
         self.assertEqual((REPLY, "publisher"), (kind, read_string(body, 3)[0]))
-        self.assertEqual([f"listening at 127.0.0.1:{self.port}"], self.publisher.err)
+        self.assert_ends(self.publisher, signal.SIGTERM)
+        self.assertEqual(f"listening at 127.0.0.1:{self.port}", self.publisher.err[0])
 
     def test_starts_publishers(self):
         client = self.serve()
