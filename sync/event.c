@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/event.h>
 
-#include "waiters.h"
-
 #include <coil/check.h>
+#include <coil/waiter.h>
 
 void coil_event_init(coil_event *event)
 {

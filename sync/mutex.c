@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/mutex.h>
 
-#include "waiters.h"
-
 #include <coil/check.h>
 #include <coil/sched.h>
+#include <coil/waiter.h>
 
 #include <errno.h>
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/semaphore.h>
 
-#include "waiters.h"
-
 #include <coil/check.h>
+#include <coil/waiter.h>
 
 #include <errno.h>
 

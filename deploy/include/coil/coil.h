@@ -35,5 +35,6 @@
 #include <coil/time.h>
 #include <coil/timer.h>
 #include <coil/trace.h>
+#include <coil/waiter.h>
 
 #endif

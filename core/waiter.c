@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "waiters.h"
+#include <coil/waiter.h>
 
 #include <coil/check.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * waiters.h - what everything in this module that can be waited for has in common.
+ * coil/waiter.h - what everything that can be waited for has in common. For those who write a
+ * primitive of their own; all of <coil/mutex.h>, queue.h and so on stands on this.
  *
  * A list of waiting tasks, oldest first, and the one decision that soundness rests on:
  *
@@ -20,12 +21,16 @@
  *     if (coil_task_refuses(task) || <done without waiting>)
  *         return coil_leave(task, leaf);
  *     return coil_waiter_suspend(coil_push(...), &x->waiters, task, leaf);
+ *
+ * Not thread safe: a list and all who wait in it belong to one scheduler's thread.
  */
-#ifndef WAITERS_H
-#define WAITERS_H
+#ifndef COIL_WAITER_H
+#define COIL_WAITER_H
 
 #include <coil/list.h>
 #include <coil/task.h>
+
+COIL_BEGIN_DECLS
 
 typedef enum coil_waiter_state {
     COIL_WAITER_WAITING,
@@ -33,15 +38,18 @@ typedef enum coil_waiter_state {
     COIL_WAITER_WITHDRAWN,
 } coil_waiter_state;
 
-typedef struct coil_waiter {
+typedef struct coil_waiter coil_waiter;
+
+/* On the frame stack of the task that waits. Read only. */
+struct coil_waiter {
     coil_list link; /* In the list of the primitive while WAITING, else unlinked. */
     coil_task *task;
     coil_waiter_state state;
     int result; /* What the leaf will report. */
-} coil_waiter;
+};
 
 /* Put `waiter`, which lies on the frame stack of `task`, last in `waiters` and suspend `leaf`. */
-coil_turn coil_waiter_suspend(
+COIL_API coil_turn coil_waiter_suspend(
         coil_waiter *waiter, coil_list *waiters, coil_task *task, coil_frame *leaf);
 
 /* The waiter that has waited longest, or NULL. */
@@ -53,12 +61,14 @@ static inline coil_waiter *coil_waiter_first(const coil_list *waiters)
 }
 
 /* What the WAITING `waiter` waits for is its task's, or will not come (`result` < 0). */
-void coil_waiter_grant(coil_waiter *waiter, int result);
+COIL_API void coil_waiter_grant(coil_waiter *waiter, int result);
 
 /* The step function of a leaf that has been suspended. */
-coil_turn coil_waiter_step(coil_task *task, coil_frame *leaf);
+COIL_API coil_turn coil_waiter_step(coil_task *task, coil_frame *leaf);
 
 /* The cancel function of a leaf. */
-void coil_waiter_cancel(coil_task *task, coil_frame *leaf);
+COIL_API void coil_waiter_cancel(coil_task *task, coil_frame *leaf);
+
+COIL_END_DECLS
 
 #endif
