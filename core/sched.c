@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/sched.h>
 
+#include "task_private.h"
+
 #include <stdlib.h>
 
 /* ------------------------------------------------------------------------------- memory -- */
@@ -139,9 +141,19 @@ static void requeue_yielded(coil_sched *sched)
     sched->yielded_last = &sched->yielded_first;
 }
 
+__thread coil_sched *sched_here;
+
+/* Only this thread writes it: no read-modify-write is needed for others to see whole values. */
+static void count_step(coil_sched *sched)
+{
+    __atomic_store_n(&sched->step_count, sched->step_count + 1, __ATOMIC_RELAXED);
+}
+
 bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
+    coil_sched *outer = sched_here;
+    sched_here = sched;
     coil_stack_mark = __builtin_frame_address(0);
 
     coil_task *task;
@@ -151,10 +163,12 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
             sched->ready_last = &sched->ready_first;
         task->queued = false;
         sched->running = task;
+        count_step(sched);
         coil_task_resume(task);
     }
     sched->running = NULL;
     coil_stack_mark = NULL;
+    sched_here = outer;
     requeue_yielded(sched);
     return sched->ready_first != NULL;
 }
@@ -215,6 +229,12 @@ static coil_turn sleep_until(coil_task *task, coil_frame *leaf)
 
 coil_define_leaf(coil_sleep, sleep_for, coil_leaf_wake);
 coil_define_leaf(coil_sleep_until, sleep_until, coil_leaf_wake);
+
+coil_time coil_sleep_end(const coil_frame *leaf)
+{
+    const sleeper *asleep = leaf->vars;
+    return asleep->timer.deadline;
+}
 
 static coil_turn yield_step(coil_task *task, coil_frame *leaf)
 {

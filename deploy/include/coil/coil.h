@@ -10,6 +10,7 @@
 #include <coil/check.h>
 #include <coil/child.h>
 #include <coil/coro.h>
+#include <coil/dump.h>
 #include <coil/error.h>
 #include <coil/event.h>
 #include <coil/fb303.h>
@@ -36,5 +37,6 @@
 #include <coil/timer.h>
 #include <coil/trace.h>
 #include <coil/waiter.h>
+#include <coil/watchdog.h>
 
 #endif
