@@ -164,7 +164,7 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
         task->queued = false;
         sched->running = task;
         count_step(sched);
-        coil_task_resume(task);
+        (void)coil_task_resume(task);
     }
     sched->running = NULL;
     coil_stack_mark = NULL;

@@ -33,10 +33,10 @@ void coil_trace(const coil_task *task, FILE *out)
 
 /* ------------------------------------------------------------------- the way through a tree -- */
 
-/* The first task of this group or of those that come after it, or NULL. */
-static const coil_task *first_task(const coil_group *group)
+/* The first task of the groups of `host` that come after `group`; NULL is before all. */
+static const coil_task *first_child(const coil_task *host, const coil_group *group)
 {
-    for (; group != NULL; group = group->next) {
+    while ((group = coil_task_group(host, group)) != NULL) {
         if (!coil_list_empty(&group->tasks))
             return coil_container_of(group->tasks.next, coil_task, link);
     }
@@ -49,13 +49,13 @@ static const coil_task *next_sibling(const coil_task *task, const coil_group *ro
     const coil_group *group = task->group;
     if (task->link.next != &group->tasks)
         return coil_container_of(task->link.next, coil_task, link);
-    return group == root ? NULL : first_task(group->next);
+    return group == root ? NULL : first_child(group->host, group);
 }
 
 /* Depth first, without recursion: the way back up is group->host. */
 static const coil_task *next_task(const coil_task *task, const coil_group *root, int *depth)
 {
-    const coil_task *child = first_task(task->groups);
+    const coil_task *child = first_child(task, NULL);
     if (child != NULL) {
         (*depth)++;
         return child;
@@ -71,7 +71,9 @@ static const coil_task *next_task(const coil_task *task, const coil_group *root,
 
 static const coil_task *first_of(const coil_group *root)
 {
-    return coil_list_empty(&root->tasks) ? NULL : first_task(root);
+    if (coil_list_empty(&root->tasks))
+        return NULL;
+    return coil_container_of(root->tasks.next, coil_task, link);
 }
 
 void coil_trace_group(const coil_group *root, FILE *out)
@@ -100,11 +102,36 @@ static void draw_branches(const coil_task *task, const coil_group *root, int dep
         fputs(level < BRANCHES_MAX && goes_on[level] ? "│  " : "   ", out);
 }
 
+static coil_duration time_until(const coil_task *task, coil_time when)
+{
+    return when > task->sched->now ? when - task->sched->now : 0;
+}
+
+/* How old it is, how long it may be at it, and whether it waits at all. */
+static void draw_times(const coil_task *task, FILE *out)
+{
+    const coil_time deadline = coil_task_deadline(task);
+    coil_trace_duration(coil_task_age(task), out);
+    fputs(" old", out);
+    if (deadline != COIL_NEVER) {
+        fputs(", ", out);
+        coil_trace_duration(time_until(task, deadline), out);
+        fputs(" left", out);
+    }
+    if (coil_task_cancelling(task))
+        fputs(", is being cancelled", out);
+    if (task == task->sched->running)
+        fputs(", runs", out);
+    else if (task->queued)
+        fputs(", is ready", out);
+}
+
 static void draw_name(const coil_task *task, const coil_group *root, int depth, FILE *out)
 {
     if (depth > 0)
         draw_branches(task->group->host, root, depth - 1, out);
-    fprintf(out, "%s %s", next_sibling(task, root) != NULL ? "├─" : "└─", coil_task_name(task));
+    fprintf(out, "%s %s, ", next_sibling(task, root) != NULL ? "├─" : "└─", coil_task_name(task));
+    draw_times(task, out);
     fputc('\n', out);
 }
 
@@ -131,7 +158,7 @@ static void trace_wait(const coil_task *task, const coil_frame *leaf, FILE *out)
             fputs("  for ever", out);
         } else {
             fputs("  for another ", out);
-            coil_trace_duration(end > task->sched->now ? end - task->sched->now : 0, out);
+            coil_trace_duration(time_until(task, end), out);
         }
     } else if (leaf->fn == &coil_group_join__fn) {
         const struct coil_group_join__frame *join = (const void *)leaf;
@@ -148,7 +175,7 @@ static void trace_wait(const coil_task *task, const coil_frame *leaf, FILE *out)
 
 static void draw_frames(const coil_task *task, const coil_group *root, int depth, FILE *out)
 {
-    const bool has_children = first_task(task->groups) != NULL;
+    const bool has_children = first_child(task, NULL) != NULL;
     for (const coil_frame *frame = task->top; frame != NULL; frame = frame->up) {
         draw_branches(task, root, depth, out);
         fputs(has_children ? "│  " : "   ", out);

@@ -161,19 +161,6 @@ const char *monitor_loop_name(const coil_loop *loop, char text[MONITOR_NAME_BYTE
     return text;
 }
 
-const char *monitor_text(const char *from, char *text, size_t size_bytes)
-{
-    size_t at = 0;
-    while (at + 1 < size_bytes && coil_kernel_peek(text + at, from + at, 1) == 0 &&
-            text[at] != '\0') {
-        if (text[at] == '\n')
-            text[at] = ' ';
-        at++;
-    }
-    text[at] = '\0';
-    return text;
-}
-
 static void add_frame(report *to, const probe_frame *frame, bool is_running)
 {
     char text[SYMBOL_BYTES];
@@ -182,15 +169,15 @@ static void add_frame(report *to, const probe_frame *frame, bool is_running)
 
     if (coil_kernel_peek(&fn, frame->fn, sizeof(fn)) < 0)
         return;
-    report_add(to, "    %s", monitor_text(fn.name, text, sizeof(text)));
+    report_add(to, "    %s", probe_text(fn.name, text, sizeof(text)));
     if (frame->at != NULL)
         (void)coil_kernel_peek(&at, frame->at, sizeof(at));
     if (at.line != 0) {
-        report_add(to, " (%s", monitor_text(fn.file, text, sizeof(text)));
+        report_add(to, " (%s", probe_text(fn.file, text, sizeof(text)));
         report_add(to, ":%d)  %sawait (%s)", at.line, is_running ? "runs on after " : "",
-                monitor_text(at.what, text, sizeof(text)));
+                probe_text(at.what, text, sizeof(text)));
     } else if (is_running && frame->at == NULL && fn.stack_bytes != NULL) {
-        report_add(to, " (%s)", monitor_text(fn.file, text, sizeof(text)));
+        report_add(to, " (%s)", probe_text(fn.file, text, sizeof(text)));
         report_add(to, "  runs, before its first await");
     }
     report_add(to, "\n");

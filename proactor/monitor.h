@@ -32,9 +32,6 @@ coil_duration dump_look(coil_time now);
 /* "loop 1 (thread 4711, main)", into `text`, which is returned. Any thread while the loop lives. */
 const char *monitor_loop_name(const coil_loop *loop, char text[MONITOR_NAME_BYTES]);
 
-/* A copy of a string of the program's, which may be anything by now. One line. */
-const char *monitor_text(const char *from, char *text, size_t size_bytes);
-
 /* All that a probe has found. */
 void monitor_add_probe(report *to, const probe *seen, bool with_lines);
 

@@ -28,6 +28,18 @@ static bool look(void *copy, const void *from, size_t size_bytes)
     return from != NULL && coil_kernel_peek(copy, from, size_bytes) == 0;
 }
 
+const char *probe_text(const char *from, char *text, size_t size_bytes)
+{
+    size_t at = 0;
+    while (at + 1 < size_bytes && look(text + at, from + at, 1) && text[at] != '\0') {
+        if (text[at] == '\n')
+            text[at] = ' ';
+        at++;
+    }
+    text[at] = '\0';
+    return text;
+}
+
 static void note_frames(const coil_frame *top, probe *noted)
 {
     coil_frame frame;
@@ -42,12 +54,24 @@ static void note_frames(const coil_frame *top, probe *noted)
     }
 }
 
+/* Like coil_task_name(), if what that reads is there. */
+static void note_name(const coil_task *running, const coil_task *copy, probe *noted)
+{
+    char name[COIL_TASK_NAME_BYTES];
+    coil_frame first;
+    coil_fn fn;
+    if (!look(&first, running->first, sizeof(first)) || !look(&fn, first.fn, sizeof(fn)))
+        return;
+    if (copy->extras == NULL || look(name, copy->extras, sizeof(name)))
+        (void)probe_text(coil_task_name(running), noted->task, sizeof(noted->task));
+}
+
 static void note_task(const coil_task *running, probe *noted)
 {
     coil_task task;
     if (!look(&task, running, offsetof(coil_task, first)))
         return;
-    noted->task = task.fn;
+    note_name(running, &task, noted);
     note_frames(task.top, noted);
 }
 

@@ -27,13 +27,16 @@ typedef struct probe_frame {
 typedef struct probe {
     uint64_t beat; /* As they were when the thread was looked at. */
     uint64_t steps;
-    const coil_fn *task; /* What the running task was made of. NULL: no task runs. */
+    char task[COIL_TASK_NAME_BYTES]; /* Of the task that runs. Empty: none does. */
     int frame_count;
     bool more_frames;
     probe_frame frames[PROBE_FRAMES_MAX]; /* Innermost first. */
     int address_count;                    /* 0: the thread did not take the signal. */
     void *addresses[PROBE_ADDRESSES_MAX]; /* Innermost first; all but it are return addresses. */
 } probe;
+
+/* A copy of a string of the program's, which may be anything by now. One line. */
+const char *probe_text(const char *from, char *text, size_t size_bytes);
 
 /* Take over `signo`. 0, -EBUSY if the program handles it, or an error of sigaction(2). */
 int probe_install(int signo);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { CASES_MAX = 4 }; /* Loops that are reported per look; the others are so at the next. */
 
@@ -21,6 +22,7 @@ typedef struct blocked_case {
     uint64_t beat;
     uint64_t steps;
     coil_duration duration;
+    coil_duration starved;
     bool over;
 } blocked_case;
 
@@ -83,6 +85,22 @@ void coil_watchdog_stop(void)
 
 /* ------------------------------------------------------------------------------- looking -- */
 
+/* How long the thread has been ready to run without a processor, ever. 0: not known. */
+static coil_duration starved(pid_t thread)
+{
+    char path[64];
+    char text_of_it[128];
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", (int)thread);
+    int fd = coil_kernel_openat(AT_FDCWD, path, O_RDONLY);
+    if (fd < 0)
+        return 0;
+    const ssize_t count = coil_kernel_pread(fd, text_of_it, sizeof(text_of_it) - 1, 0);
+    (void)coil_kernel_close(fd);
+    text_of_it[count < 0 ? 0 : count] = '\0';
+    const char *second = strchr(text_of_it, ' ');
+    return second == NULL ? 0 : strtoll(second, NULL, 10);
+}
+
 static void note_case(looker *eye, const coil_loop *loop, bool over)
 {
     const loop_watch *watch = &loop->watch;
@@ -93,6 +111,7 @@ static void note_case(looker *eye, const coil_loop *loop, bool over)
             .beat = watch->seen_beat,
             .steps = watch->seen_steps,
             .duration = eye->now - watch->since,
+            .starved = watch->starved,
             .over = over,
     };
     (void)monitor_loop_name(loop, one->name);
@@ -107,6 +126,7 @@ static void look_at_moving(looker *eye, coil_loop *loop, uint64_t beat, uint64_t
     watch->seen_beat = beat;
     watch->seen_steps = steps;
     watch->since = eye->now;
+    watch->starved = -1;
     watch->report_count = 0;
     watch->report_after = current.threshold;
 }
@@ -114,6 +134,8 @@ static void look_at_moving(looker *eye, coil_loop *loop, uint64_t beat, uint64_t
 static void look_at_still(looker *eye, coil_loop *loop)
 {
     loop_watch *watch = &loop->watch;
+    if (watch->starved < 0)
+        watch->starved = starved(watch->thread);
     if (eye->now - watch->since < watch->report_after)
         return;
     if (current.once && watch->report_count > 0)
@@ -183,16 +205,16 @@ static void add_headline(const blocked_case *found, const char *what)
 static void report_case(const blocked_case *found)
 {
     const char *state = state_of(found->thread);
-    char name[64] = "";
-    coil_fn fn;
     probe seen;
 
     const bool answered = probe_loop(found->loop, found->thread, current.signo, &seen);
     if (seen.beat != found->beat || seen.steps != found->steps)
         return; /* It has got on meanwhile. */
+    if (starved(found->thread) - found->starved > found->duration / 2)
+        return; /* It has not been given a processor: nobody is to blame. */
     add_headline(found, "has been blocked for");
-    if (seen.task != NULL && coil_kernel_peek(&fn, seen.task, sizeof(fn)) == 0)
-        report_add(&text, " by task %s", monitor_text(fn.name, name, sizeof(name)));
+    if (seen.task[0] != '\0')
+        report_add(&text, " by task %s", seen.task);
     report_add(&text, "%s%s\n", state,
             answered || current.signo == 0 ? "" : "; it does not take the signal");
     monitor_add_probe(&text, &seen, !current.without_lines);
@@ -201,7 +223,7 @@ static void report_case(const blocked_case *found)
 
 static void report_end(const blocked_case *found)
 {
-    add_headline(found, "goes on after");
+    add_headline(found, "goes on after about");
     report_add(&text, "\n");
     hand_over();
 }

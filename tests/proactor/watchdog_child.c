@@ -22,8 +22,9 @@ enum { BLOCK_MS = 300 };
 /* Not inlined, not a tail call: it is to be seen on the stack. */
 __attribute__((noinline)) static int sleep_in_the_kernel(coil_time end)
 {
-    while (coil_kernel_now() < end) {
-        const struct timespec pause = {.tv_nsec = 20000000};
+    coil_duration left;
+    while ((left = end - coil_kernel_now()) > 0) { /* A signal ends it early. */
+        const struct timespec pause = {left / coil_s(1), left % coil_s(1)};
         (void)nanosleep(&pause, NULL);
     }
     return 0;
@@ -62,7 +63,7 @@ async(int, spins_inside)
     return my->rc;
 }
 
-async(int, calls, (const char *) way)
+async(int, calls, (const char *)way)
 {
     vars();
     if (strcmp(way, "sleep") == 0)
@@ -110,7 +111,7 @@ async(int, takes_steps_of_three)
 
 /* --------------------------------------------------------------------------------- dumping -- */
 
-async(int, session, (int) fd)
+async(int, session, (int)fd)
 {
     vars(char byte; ssize_t count);
     attempt(my->count, coil_read(fd, &my->byte, 1));

@@ -6,10 +6,10 @@
  *     $ kill -USR2 PID
  *
  *     coil: loop 1 (thread 4711, service): 2 tasks, 3 operations in the kernel
- *     └─ service
+ *     └─ service, 3 min 4 s old
  *           coil_group_join  for 1 tasks
  *           service (service.c:30)  await (coil_group_join(&my->sessions))
- *        └─ session
+ *        └─ session, 500 ms old, 4.5 s left
  *              coil_sleep  for another 1.5 s
  *              session (service.c:16)  await (coil_sleep(coil_s(2)))
  *
