@@ -17,6 +17,7 @@ enum { CASES_MAX = 4 }; /* Loops that are reported per look; the others are so a
 /* What a look has found of one loop. */
 typedef struct blocked_case {
     const coil_loop *loop; /* May be gone when it is looked at. */
+    unsigned number;
     pid_t thread;
     char name[MONITOR_NAME_BYTES];
     uint64_t beat;
@@ -24,6 +25,7 @@ typedef struct blocked_case {
     coil_duration duration;
     coil_duration starved;
     bool over;
+    bool reported;
 } blocked_case;
 
 typedef struct looker {
@@ -107,6 +109,7 @@ static void note_case(looker *eye, const coil_loop *loop, bool over)
     blocked_case *one = &eye->cases[eye->case_count++];
     *one = (blocked_case){
             .loop = loop,
+            .number = watch->number,
             .thread = watch->thread,
             .beat = watch->seen_beat,
             .steps = watch->seen_steps,
@@ -140,8 +143,6 @@ static void look_at_still(looker *eye, coil_loop *loop)
         return;
     if (current.once && watch->report_count > 0)
         return;
-    watch->report_count++;
-    watch->report_after = 2 * (eye->now - watch->since);
     note_case(eye, loop, false);
 }
 
@@ -202,7 +203,7 @@ static void add_headline(const blocked_case *found, const char *what)
             found->duration / coil_s(1), found->duration % coil_s(1) / coil_ms(10));
 }
 
-static void report_case(const blocked_case *found)
+static void report_case(blocked_case *found)
 {
     const char *state = state_of(found->thread);
     probe seen;
@@ -210,8 +211,12 @@ static void report_case(const blocked_case *found)
     const bool answered = probe_loop(found->loop, found->thread, current.signo, &seen);
     if (seen.beat != found->beat || seen.steps != found->steps)
         return; /* It has got on meanwhile. */
-    if (starved(found->thread) - found->starved > found->duration / 2)
+    const coil_duration lost = starved(found->thread) - found->starved;
+    found->starved += lost;
+    found->duration -= lost;
+    if (found->duration < current.threshold)
         return; /* It has not been given a processor: nobody is to blame. */
+    found->reported = true;
     add_headline(found, "has been blocked for");
     if (seen.task[0] != '\0')
         report_add(&text, " by task %s", seen.task);
@@ -242,6 +247,24 @@ static void forgive(loop_visitor *visitor, coil_loop *loop)
     loop->watch.since += coil_container_of(visitor, forgiver, visitor)->lost;
 }
 
+/* What has come of the reports, for the loops that are still there. */
+static void settle(loop_visitor *visitor, coil_loop *loop)
+{
+    const looker *eye = coil_container_of(visitor, looker, visitor);
+    loop_watch *watch = &loop->watch;
+    for (int i = 0; i < eye->case_count; i++) {
+        const blocked_case *found = &eye->cases[i];
+        if (found->number != watch->number || found->over)
+            continue;
+        watch->since = eye->now - found->duration;
+        watch->starved = found->starved;
+        if (!found->reported)
+            continue;
+        watch->report_count++;
+        watch->report_after = 2 * found->duration;
+    }
+}
+
 static void look(coil_time now)
 {
     forgiver pardon = {{forgive}, expected_at == COIL_NEVER ? 0 : now - expected_at};
@@ -256,6 +279,9 @@ static void look(coil_time now)
         else
             report_case(&eye.cases[i]);
     }
+    eye.visitor.visit = settle;
+    if (eye.case_count > 0)
+        loop_each(&eye.visitor);
 }
 
 coil_duration watchdog_look(coil_time now)
