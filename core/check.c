@@ -15,8 +15,8 @@
  */
 static void trace_running(void)
 {
-    const coil_sched *sched = sched_here;
-    sched_here = NULL;
+    const coil_sched *sched = coil_sched_here;
+    coil_sched_here = NULL;
     if (sched == NULL || sched->running == NULL)
         return;
     fprintf(stderr, "in task %s\n", coil_task_name(sched->running));

@@ -141,7 +141,7 @@ static void requeue_yielded(coil_sched *sched)
     sched->yielded_last = &sched->yielded_first;
 }
 
-__thread coil_sched *sched_here;
+__thread coil_sched *coil_sched_here;
 
 /* Only this thread writes it: no read-modify-write is needed for others to see whole values. */
 static void count_step(coil_sched *sched)
@@ -152,8 +152,8 @@ static void count_step(coil_sched *sched)
 bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
-    coil_sched *outer = sched_here;
-    sched_here = sched;
+    coil_sched *outer = coil_sched_here;
+    coil_sched_here = sched;
     coil_stack_mark = __builtin_frame_address(0);
 
     coil_task *task;
@@ -168,7 +168,7 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
     }
     sched->running = NULL;
     coil_stack_mark = NULL;
-    sched_here = outer;
+    coil_sched_here = outer;
     requeue_yielded(sched);
     return sched->ready_first != NULL;
 }

@@ -32,7 +32,7 @@ coil_turn coil_timeout_end(coil_task *task, coil_frame *frame, coil_deferred *de
 coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame, coil_deferred *spent);
 
 /* The scheduler that is in coil_sched_run() on this thread, or NULL. */
-extern __thread coil_sched *sched_here;
+extern __thread coil_sched *coil_sched_here;
 
 /* Until when a leaf that is suspended in coil_sleep() or coil_sleep_until() sleeps. */
 coil_time coil_sleep_end(const coil_frame *leaf);
