@@ -24,7 +24,7 @@ typedef struct loop_watch {
 
     uint64_t seen_beat;
     uint64_t seen_steps;
-    coil_time since; /* When these two were first seen together. */
+    coil_time since;       /* When these two were first seen together. */
     coil_duration starved; /* What the thread had waited for a processor, soon after that. */
     coil_duration report_after;
     unsigned report_count;
