@@ -49,7 +49,7 @@ async(int, sleeps_inside)
     await(coil_sleep(coil_ms(1)));
     my->rc = sleep_in_the_kernel(after_ms(BLOCK_MS));
     await(coil_yield()); /* What the time is is known again. */
-    await(coil_sleep(coil_ms(100)));
+    await(coil_sleep(coil_ms(200)));
     return my->rc;
 }
 
@@ -59,11 +59,11 @@ async(int, spins_inside)
     await(coil_sleep(coil_ms(1)));
     my->rc = spin_in_a_loop(after_ms(BLOCK_MS));
     await(coil_yield()); /* What the time is is known again. */
-    await(coil_sleep(coil_ms(100)));
+    await(coil_sleep(coil_ms(200)));
     return my->rc;
 }
 
-async(int, calls, (const char *) way)
+async(int, calls, (const char *)way)
 {
     vars();
     if (strcmp(way, "sleep") == 0)
@@ -111,7 +111,7 @@ async(int, takes_steps_of_three)
 
 /* --------------------------------------------------------------------------------- dumping -- */
 
-async(int, session, (int) fd)
+async(int, session, (int)fd)
 {
     vars(char byte; ssize_t count);
     attempt(my->count, coil_read(fd, &my->byte, 1));
@@ -140,8 +140,47 @@ async(int, is_dumped_while_blocked)
     (void)raise(SIGUSR2);
     my->rc = sleep_in_the_kernel(after_ms(1400));
     await(coil_yield()); /* What the time is is known again. */
-    await(coil_sleep(coil_ms(100)));
+    await(coil_sleep(coil_ms(200)));
     return my->rc;
+}
+
+/* ----------------------------------------------------------------------------------- churn -- */
+
+async(int, blocks_now_and_then)
+{
+    vars(int i);
+    for (my->i = 0; my->i < 4; my->i++) {
+        (void)spin_in_a_loop(after_ms(3));
+        await(coil_sleep(coil_ms(1)));
+    }
+    return 0;
+}
+
+static void come_and_go(coil_kernel_thread *thread)
+{
+    (void)thread;
+    for (int i = 0; i < 20; i++) {
+        if (coil_run(blocks_now_and_then()) != 0)
+            abort();
+    }
+}
+
+/* Loops come and go in several threads, while they are reported and dumped all the time. */
+static int churn(void)
+{
+    coil_kernel_thread threads[3];
+    for (int i = 0; i < 3; i++) {
+        threads[i].run = come_and_go;
+        if (coil_kernel_thread_start(&threads[i]) < 0)
+            return 5;
+    }
+    for (int i = 0; i < 200; i++) {
+        coil_dump_request();
+        (void)spin_in_a_loop(after_ms(1));
+    }
+    for (int i = 0; i < 3; i++)
+        coil_kernel_thread_join(&threads[i]);
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------ main -- */
@@ -168,24 +207,26 @@ static int run(const char *way)
         return coil_run(is_dumped());
     if (strcmp(way, "dump-blocked") == 0)
         return coil_run(is_dumped_while_blocked());
+    if (strcmp(way, "churn") == 0)
+        return churn();
     return 2;
 }
 
-/* watchdog_child <way> [once] [hook] [blind] [plain] [dump] */
+/* watchdog_child <way> [once] [hook] [blind] [plain] [soon] [dump] */
 int main(int argc, char **argv)
 {
     coil_watchdog_options options = {.threshold = coil_ms(50)};
-    bool watched = argc > 2;
+    const bool watched = argc > 2 && strcmp(argv[2], "dump") != 0;
     for (int i = 2; i < argc; i++) {
         options.once |= strcmp(argv[i], "once") == 0;
         options.without_signal |= strcmp(argv[i], "blind") == 0;
         options.without_lines |= strcmp(argv[i], "plain") == 0;
+        if (strcmp(argv[i], "soon") == 0)
+            options.threshold = coil_ms(1);
         if (strcmp(argv[i], "hook") == 0)
             options.hook = &to_stdout;
         if (strcmp(argv[i], "dump") == 0 && coil_dump_on_signal(SIGUSR2) < 0)
             return 3;
-        if (strcmp(argv[i], "dump") == 0)
-            watched = false;
     }
     if (watched && coil_watchdog_start(&options) < 0)
         return 4;
