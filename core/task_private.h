@@ -8,7 +8,7 @@
 
 /* What few tasks have, on demand. */
 typedef struct coil_task_extras {
-    char name[COIL_TASK_NAME_BYTES]; /* Empty: that of its coroutine. */
+    char name[COIL_TASK_NAME_BYTES]; /* Empty: that of its coroutine. First: see trace.c. */
     struct coil_local_value *locals; /* Newest first; a task shares them with its children. */
 } coil_task_extras;
 

@@ -8,6 +8,8 @@
 
 #include <inttypes.h>
 
+static_assert(offsetof(coil_task_extras, name) == 0, "the watchdog and gdb look for it there");
+
 /* --------------------------------------------------------------------------------- frames -- */
 
 static void trace_frame(const coil_frame *frame, FILE *out)

@@ -11,14 +11,21 @@
 
 enum { PATIENCE_MS = 200 };
 
-/* IDLE -> ASKED by the monitor -> FILLING by the signal handler -> DONE; or back to IDLE. */
-typedef enum asking { IDLE, ASKED, FILLING, DONE } asking;
+/*
+ * IDLE -> ASKED plus the thread by the monitor -> FILLING by the signal handler of that thread, and
+ * of no other, whose signal may have been under way since long -> DONE; or back to IDLE.
+ */
+enum { IDLE, FILLING, DONE, ASKED };
 
 static struct {
-    uint32_t state; /* An `asking`. */
-    pid_t thread;
+    uint32_t state;
     probe answer;
 } question;
+
+static uint32_t asked_of(pid_t thread)
+{
+    return ASKED + (uint32_t)thread;
+}
 
 /* ------------------------------------------------------------------------- the async stack -- */
 
@@ -54,16 +61,15 @@ static void note_frames(const coil_frame *top, probe *noted)
     }
 }
 
-/* Like coil_task_name(), if what that reads is there. */
+/* Like coil_task_name(), of what may not be there. A name of its own is the first of the extras. */
 static void note_name(const coil_task *running, const coil_task *copy, probe *noted)
 {
-    char name[COIL_TASK_NAME_BYTES];
     coil_frame first;
     coil_fn fn;
-    if (!look(&first, running->first, sizeof(first)) || !look(&fn, first.fn, sizeof(fn)))
-        return;
-    if (copy->extras == NULL || look(name, copy->extras, sizeof(name)))
-        (void)probe_text(coil_task_name(running), noted->task, sizeof(noted->task));
+    (void)look(noted->task, copy->extras, sizeof(noted->task) - 1);
+    if (noted->task[0] == '\0' && look(&first, running->first, sizeof(first)) &&
+            look(&fn, first.fn, sizeof(fn)))
+        (void)probe_text(fn.name, noted->task, sizeof(noted->task));
 }
 
 static void note_task(const coil_task *running, probe *noted)
@@ -126,13 +132,12 @@ static void note_addresses(const void *context, probe *noted)
 /* On the thread of the loop, wherever that is: nothing here locks, allocates or waits. */
 static void answer(int signo, siginfo_t *asked, void *context)
 {
-    uint32_t state = ASKED;
+    uint32_t state = asked_of(coil_kernel_thread_id());
     int error = errno;
     (void)signo;
 
-    if (asked->si_code == SI_TKILL && question.thread == coil_kernel_thread_id() &&
-            __atomic_compare_exchange_n(
-                    &question.state, &state, FILLING, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+    if (asked->si_code == SI_TKILL && __atomic_compare_exchange_n(&question.state, &state, FILLING,
+                                              false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
         const coil_loop *loop = coil_loop_current();
         if (loop != NULL)
             note_own_loop(loop, &question.answer);
@@ -184,9 +189,8 @@ static bool wait_for_answer(coil_duration patience)
 
 static bool ask(pid_t thread, int signo)
 {
-    question.thread = thread;
     question.answer = (probe){0};
-    __atomic_store_n(&question.state, ASKED, __ATOMIC_RELEASE);
+    __atomic_store_n(&question.state, asked_of(thread), __ATOMIC_RELEASE);
     const bool sent = coil_kernel_thread_signal(thread, signo) == 0;
     return wait_for_answer(sent ? coil_ms(PATIENCE_MS) : 0);
 }

@@ -198,6 +198,9 @@ TEST_F(Watchdog, DumpsABlockedLoopFromOutsideAndItsTreeLater)
 /* Its threads block all signals, so they are looked at without. */
 TEST(WatchdogChurn, LoopsMayComeAndGoWhileTheyAreLookedAt)
 {
+#ifdef DELAYS_SIGNALS
+    GTEST_SKIP() << "ThreadSanitizer does not see that a ring is unmapped before the next is there";
+#endif
     const Output result = run("churn blind plain soon dump");
     EXPECT_EQ(0, result.status) << result.text;
     EXPECT_LT(20u, count(result, " operations in the kernel")) << result.text;
