@@ -11,6 +11,7 @@
 #include <coil/child.h>
 #include <coil/coro.h>
 #include <coil/debug.h>
+#include <coil/dump.h>
 #include <coil/error.h>
 #include <coil/event.h>
 #include <coil/fb303.h>
@@ -40,5 +41,6 @@
 #include <coil/timer.h>
 #include <coil/trace.h>
 #include <coil/waiter.h>
+#include <coil/watchdog.h>
 
 #endif
