@@ -19,6 +19,7 @@
 #include <coil/kernel.h>
 #include <coil/list.h>
 #include <coil/listener.h>
+#include <coil/loader.h>
 #include <coil/loop.h>
 #include <coil/mutex.h>
 #include <coil/queue.h>
