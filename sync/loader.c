@@ -298,12 +298,14 @@ static int make_arrays(coil_loader_batch *batch)
     return 0;
 }
 
-/* 1: there is something to fetch; 0: there is not; -ENOMEM. */
+/* 1: there is something to fetch; 0: there is not; -EPIPE; -ENOMEM. */
 static int depart(coil_loader_batch *batch)
 {
     size_t i = 0;
 
     seal(batch);
+    if (batch->loader->closed)
+        return -EPIPE; /* A cancellation that comes while a task yields is seen one await later. */
     drop_orphans(batch);
     batch->in_flight = true;
     if (batch->entry_count == 0)
