@@ -100,8 +100,8 @@ struct coil_loader {
 #define coil_loader_of(K, V)                                                            \
     struct {                                                                            \
         coil_loader loader;                                                             \
-        uint64_t (*hash)(const __typeof__(K) *key);                                     \
-        bool (*equal)(const __typeof__(K) *key, const __typeof__(K) *other);            \
+        uint64_t (*hash)(const __typeof__(K) *);                                        \
+        bool (*equal)(const __typeof__(K) *, const __typeof__(K) *);                    \
         struct {                                                                        \
             coil_loader *loader; /* coil_container_of() finds what the loader is in. */ \
             size_t count;        /* At least 1. */                                      \

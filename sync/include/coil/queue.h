@@ -96,15 +96,15 @@ struct coil_queue {
     }
 
 /* The type of a priority queue of T. */
-#define coil_priority_queue_of(T)                                                           \
-    struct {                                                                                \
-        coil_queue queue;                                                                   \
-        __typeof__(T) *items; /* NULL. What the calls take the type from. */                \
-        bool (*comes_first)(const __typeof__(T) *item, const __typeof__(T) *other);         \
-        struct {                                                                            \
-            __typeof__(T) item;                                                             \
-            uint64_t turn __attribute__((aligned(8))); /* When it came: what ties go by. */ \
-        } * slots;                                                                          \
+#define coil_priority_queue_of(T)                                                               \
+    struct {                                                                                    \
+        coil_queue queue;                                                                       \
+        __typeof__(T) *items; /* NULL. What the calls take the type from. */                    \
+        bool (*comes_first)(const __typeof__(T) *, const __typeof__(T) *);                      \
+        struct {                                                                                \
+            __typeof__(T) co__item;                                                             \
+            uint64_t co__turn __attribute__((aligned(8))); /* When it came: what ties go by. */ \
+        } * slots;                                                                              \
     }
 
 /* What the storage of the priority queue type `Q` is an array of. */
@@ -281,9 +281,9 @@ COIL_API void coil_queue_close_untyped(coil_queue *queue);
 COIL_API COIL_MUST_USE int coil_queue_try_put_untyped(coil_queue *queue, const void *item);
 COIL_API COIL_MUST_USE int coil_queue_try_get_untyped(coil_queue *queue, void *out_item);
 COIL_API void coil_queue_item_done_untyped(coil_queue *queue);
-coil_declare(int, coil_queue_put_untyped, (coil_queue *)queue, (const void *)item);
-coil_declare(int, coil_queue_get_untyped, (coil_queue *)queue, (void *)out_item);
-coil_declare(int, coil_queue_join_untyped, (coil_queue *)queue);
+coil_declare(int, coil_queue_put_untyped, (coil_queue *) queue, (const void *) item);
+coil_declare(int, coil_queue_get_untyped, (coil_queue *) queue, (void *) out_item);
+coil_declare(int, coil_queue_join_untyped, (coil_queue *) queue);
 
 COIL_END_DECLS
 
