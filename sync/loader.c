@@ -553,6 +553,7 @@ static coil_turn end_loader(coil_task *task, coil_frame *frame, coil_deferred *d
     COIL_CHECK(loader->key_count == 0);
     coil_loader_clear_all_untyped(loader);
     COIL_CHECK(loader->found_count == 0);
+    COIL_CHECK(loader->cached_count == 0);
     release_buckets(loader);
     loader->buckets = loader->first_buckets;
     loader->bucket_count = COIL_LOADER_FIRST_BUCKETS;

@@ -445,8 +445,8 @@ TEST_F(Loader, CancelsAFetchThatNobodyWaitsForAndBeginsAnew)
     coil_task_cancel(first);
     settle();
     EXPECT_EQ(0, log.cancelled_count);
-    coil_task_cancel(second);
-    load(2); /* Even before the old fetch has noticed. */
+    load(2);
+    coil_task_cancel(second); /* The third caller runs before the old fetch has noticed. */
     run_out();
     EXPECT_EQ(1, log.cancelled_count);
     EXPECT_EQ((std::vector<numbers>{{1, 2}, {2}}), log.orders);
@@ -701,6 +701,7 @@ TEST_F(Loader, KeepsNothingOfAFetchThatWasClearedMeanwhile)
     EXPECT_EQ((std::vector<numbers>{{1}, {1}}), log.orders);
     EXPECT_EQ(1, readers[0].got.number);
     EXPECT_EQ(1001, readers[1].got.number);
+    EXPECT_EQ(1u, core().cached_count);
     load(1);
     settle();
     EXPECT_EQ(1001, readers[2].got.number);

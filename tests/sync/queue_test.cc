@@ -933,6 +933,23 @@ TEST_F(Queue, IsJoinedWhenEveryItemIsDone)
     EXPECT_EQ((numbers{0, 1, 2, 3}), got);
 }
 
+TEST_F(Queue, IsNotJoinedWhileThereIsMoreToDo)
+{
+    int rc = 1;
+    fill();
+    spawn(&sched.root, join(&queue, COIL_FOREVER, &rc));
+    settle();
+    parcel item;
+    for (int i = 0; i < 4; i++) {
+        ASSERT_EQ(0, coil_queue_try_get(&queue, &item));
+        settle();
+        EXPECT_EQ(1, rc);
+        coil_queue_item_done(&queue);
+        settle();
+        EXPECT_EQ(i == 3 ? 0 : 1, rc);
+    }
+}
+
 TEST_F(Queue, CountsWhatIsHandedOverAsUnfinished)
 {
     int rc = 1;

@@ -21,9 +21,9 @@
  * everything that was ready to run has run, or its window has passed, or it is full; then its fetch
  * runs, as a task of a group of the loader, while the next batch fills.
  *
- *     unknown --load--> collected --the batch is full, or due--> in flight --the fetch ends--> unknown
- *                           |                                        |                           or
- *                           +-----------every caller has gone--------+---> unknown            cached
+ *     unknown --load--> collected --the batch is full or due--> in flight --done--> cached,
+ *                           |                                       |               or unknown
+ *                           +----------every caller has gone--------+---> unknown
  *
  * Invariants
  *   - A key is asked for once, however many load it, from the first load until the fetch ends. Each
@@ -31,10 +31,10 @@
  *   - A fetch that fails fails all callers of its batch, and nobody else. So batch at the lowest
  *     level, where everything in a batch would have failed anyway.
  *   - A caller that is cancelled, or whose deadline passes, leaves alone: the others do not notice.
- *     When the last caller of a batch has gone, keys that are not being fetched yet never will be,
- *     and a fetch that runs is cancelled; a load that comes later begins anew. If the value had been
- *     delivered before the cancellation came, the load reports 0 all the same and the cancellation
- *     takes effect at the task's next await.
+ *     Keys whose callers have all gone before the fetch are not asked for, and a fetch that runs is
+ *     cancelled when the last caller of its batch has gone; a load that comes later begins anew. If
+ *     the value had been delivered before the cancellation came, the load reports 0 all the same
+ *     and the cancellation takes effect at the task's next await.
  *   - No fetch outlives the coroutine that opened the loader. When that leaves, loads that wait and
  *     loads to come report -EPIPE, and fetches are cancelled and awaited.
  *   - Errors are never cached.
@@ -126,7 +126,7 @@ struct coil_loader {
 /*
  * Inside a coroutine: open `loader`, which must live in its vars or in memory that outlives it, for
  * as long as that coroutine runs. `options` may be NULL, and need not stay. Keys are compared and
- * hashed by their bytes, so they must not have padding: see coil_loader_compare_by(). Does not fail.
+ * hashed by their bytes, so they must not have padding: see coil_loader_compare_by(). Cannot fail.
  *
  *     void coil_open_loader(coil_loader_of(K, V) *loader, coroutine fetch,
  *             const coil_loader_options *options);
@@ -149,8 +149,8 @@ struct coil_loader {
 
 /*
  * Load the value of `*key` into `*out_value`: at once, without giving up the turn, if it is cached;
- * else wait for the fetch. `*out_value` must stay until the call is done and is set on success only;
- * `*key` is copied.
+ * else wait for the fetch. `*out_value` must stay until the call is done, and is set on success
+ * only; `*key` is copied.
  *
  * Result: 0; the status that the fetch gave the key, -ENOENT if none; the error of the whole fetch;
  * -EPIPE, the loader is closed or was closed while waiting; -ENOBUFS, too many keys are in flight;
@@ -223,8 +223,8 @@ COIL_API COIL_MUST_USE int coil_loader_prime_untyped(
         coil_loader *loader, const void *key, const void *value);
 COIL_API void coil_loader_clear_untyped(coil_loader *loader, const void *key);
 COIL_API void coil_loader_clear_all_untyped(coil_loader *loader);
-coil_declare(
-        int, coil_loader_load_untyped, (coil_loader *)loader, (const void *)key, (void *)out_value);
+coil_declare(int, coil_loader_load_untyped, (coil_loader *) loader, (const void *) key,
+        (void *) out_value);
 
 COIL_END_DECLS
 

@@ -32,8 +32,8 @@
  * Who wants to know when the work is done, not only taken, joins: an item is unfinished from the
  * put until coil_queue_item_done() is called for it.
  *
- *     in the queue --get--> out --coil_queue_item_done()--> finished     join: waits for all of them
- *          +----------dropped by coil_queue_shutdown()---------^
+ *     in the queue --get--> out --coil_queue_item_done()--> done     join: waits for all of them
+ *          +---------dropped by coil_queue_shutdown()--------^
  *
  * Invariants
  *   - Items leave in the order of the queue, as far as they are in it. Of the tasks that wait to
@@ -138,7 +138,7 @@ struct coil_queue {
  *     coil_priority_slot_of(job_queue) slots[64];
  *     coil_priority_queue_init(&jobs, slots, 64, more_urgent);
  *
- *     void coil_priority_queue_init(coil_priority_queue_of(T) *q, coil_priority_slot_of(q) *storage,
+ *     void coil_priority_queue_init(coil_priority_queue_of(T) *q, <slot> *storage,
  *             size_t capacity_count, bool (*comes_first)(const T *item, const T *other));
  */
 #define coil_priority_queue_init(q, storage, capacity_count, order)                            \
