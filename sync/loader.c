@@ -442,6 +442,14 @@ static int look_up(coil_loader *loader, const void *key, coil_loader_entry **out
     return 0;
 }
 
+/* It is now the youngest. */
+static void copy_cached(coil_loader *loader, coil_loader_entry *entry, void *out_value)
+{
+    coil_list_remove(&entry->link);
+    coil_list_append(&loader->cached, &entry->link);
+    memcpy(out_value, value_in(loader, entry), loader->value_bytes);
+}
+
 static coil_turn load_step(coil_task *task, coil_frame *leaf)
 {
     if (leaf->at != NULL)
@@ -452,15 +460,12 @@ static coil_turn load_step(coil_task *task, coil_frame *leaf)
     const struct coil_loader_load_untyped__args *arguments =
             coil_arguments(coil_loader_load_untyped, leaf);
     coil_loader *loader = arguments->loader;
-    coil_loader_entry *entry;
+    coil_loader_entry *entry = NULL;
     COIL_CHECK(loader->group.sched == task->sched);
     int rc = loader->closed ? -EPIPE : look_up(loader, arguments->key, &entry);
+    if (rc == 0 && entry->batch == NULL)
+        copy_cached(loader, entry, arguments->out_value);
     if (rc < 0 || entry->batch == NULL) {
-        if (rc == 0) {
-            coil_list_remove(&entry->link);
-            coil_list_append(&loader->cached, &entry->link);
-            memcpy(arguments->out_value, value_in(loader, entry), loader->value_bytes);
-        }
         coil_result(coil_loader_load_untyped, leaf) = rc;
         return coil_leave(task, leaf);
     }

@@ -281,7 +281,7 @@ async(int, load_one, (archive *)all)
     if (my->rc < 0) {
         EXPECT_EQ(-1, my->got.key) << "an error and a value";
         EXPECT_TRUE(my->rc == -ETIME || my->rc == -EACCES || my->rc == -EIO || my->rc == -ENOBUFS ||
-                (my->rc == -EPIPE && all->values.loader.closed))
+                    (my->rc == -EPIPE && all->values.loader.closed))
                 << my->rc;
         all->had_failed++;
         return my->rc;

@@ -868,15 +868,11 @@ TEST_F(GrowingQueue, NeedsNoMemoryToHandOver)
 
 TEST_F(GrowingQueue, RefusesASizeThatCannotBe)
 {
-    using monster = struct {
-        char bytes[SIZE_MAX / 4];
-    };
-    coil_queue_of(monster) huge;
-    const monster *never_read = nullptr;
-    coil_queue_init(&huge, nullptr, SIZE_MAX);
-    huge.queue.allocator = &poor.allocator;
-    EXPECT_EQ(-ENOMEM, coil_queue_try_put(&huge, never_read));
-    coil_queue_fini(&huge);
+    coil_queue huge;
+    coil_queue_init_untyped(&huge, nullptr, SIZE_MAX / 4, SIZE_MAX);
+    huge.allocator = &poor.allocator;
+    EXPECT_EQ(-ENOMEM, coil_queue_try_put_untyped(&huge, nullptr));
+    coil_queue_fini_untyped(&huge);
 }
 
 TEST_F(GrowingQueue, UsesTheHeapUnlessToldOtherwise)
