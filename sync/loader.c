@@ -594,5 +594,6 @@ void coil_loader_open(
     coil_defer_push(body, &scope->end, NULL, end_loader);
     coil_group_open(host, body, &loader->group);
     loader->group.keep_going = true;
+    loader->group.limit = loader->options.fetch_count_max;
     coil_defer_push(body, &scope->close, NULL, close_loader);
 }

@@ -463,19 +463,25 @@ TEST_F(Conservation, OfItemsInAPriorityQueue)
 TEST_F(Conservation, OfLoads)
 {
     for (const unsigned seed : seeds(30))
-        run_loader(seed, {5, 9, 0, 0});
+        run_loader(seed, {5, 9, 0, 0, 0});
 }
 
 TEST_F(Conservation, OfLoadsWithACache)
 {
     for (const unsigned seed : seeds(30))
-        run_loader(seed, {5, 0, 4, 0});
+        run_loader(seed, {5, 0, 4, 0, 0});
+}
+
+TEST_F(Conservation, OfLoadsThatMustNotAllBeFetchedAtOnce)
+{
+    for (const unsigned seed : seeds(30))
+        run_loader(seed, {3, 0, seed % 3, seed % 2, 2});
 }
 
 TEST_F(Conservation, OfLoadsThatWaitForAWindow)
 {
     for (const unsigned seed : seeds(30))
-        run_loader(seed, {5, 0, 0, 2});
+        run_loader(seed, {5, 0, 0, 2, 0});
 }
 
 } // namespace

@@ -340,7 +340,7 @@ TEST_F(Loader, CollectsTheNextBatchWhileOneIsInFlight)
 
 TEST_F(Loader, HasBatchesOfLimitedSize)
 {
-    open({4, 0, 0, 0});
+    open({4, 0, 0, 0, 0});
     for (int i = 0; i < 10; i++)
         load(i);
     run_out();
@@ -349,9 +349,31 @@ TEST_F(Loader, HasBatchesOfLimitedSize)
         EXPECT_EQ(who.key, who.got.number);
 }
 
+TEST_F(Loader, FetchesNoMoreAtATimeThanItMay)
+{
+    open({4, 0, 0, 0, 1});
+    load(0);
+    settle();
+    for (int i = 1; i < 7; i++)
+        load(i);
+    settle();
+    EXPECT_EQ((std::vector<numbers>{{0}}), log.orders);
+    load(7); /* Into the batch that waits. */
+    pass(coil_ms(1));
+    EXPECT_EQ((std::vector<numbers>{{0}, {1, 2, 3, 4}}), log.orders);
+    load(8);
+    pass(coil_ms(1));
+    EXPECT_EQ((std::vector<numbers>{{0}, {1, 2, 3, 4}, {5, 6, 7, 8}}), log.orders);
+    load(9);
+    settle();
+    close(); /* With one that waits for its start. */
+    EXPECT_EQ(-EPIPE, readers[9].rc);
+    EXPECT_EQ(0u, sched.live_count);
+}
+
 TEST_F(Loader, WaitsForItsWindow)
 {
-    open({0, 0, 0, coil_ms(5)});
+    open({0, 0, 0, coil_ms(5), 0});
     load(1);
     pass(coil_ms(4));
     load(2);
@@ -363,7 +385,7 @@ TEST_F(Loader, WaitsForItsWindow)
 
 TEST_F(Loader, FetchesAFullBatchBeforeItsWindowEnds)
 {
-    open({2, 0, 0, COIL_FOREVER});
+    open({2, 0, 0, COIL_FOREVER, 0});
     for (int i = 0; i < 5; i++)
         load(i);
     settle();
@@ -511,7 +533,7 @@ TEST_F(Loader, KeepsTasksWaitingThatAreWokenForAnotherReason)
 
 TEST_F(Loader, EndsWithTheCoroutineThatOpenedIt)
 {
-    open({0, 0, 4, 0});
+    open({0, 0, 4, 0, 0});
     load(1);
     settle();
     load(2);
@@ -558,7 +580,7 @@ TEST_F(Loader, LetsAFetchLoadOtherKeys)
 
 TEST_F(Loader, RefusesMoreKeysThanItMayHaveInFlight)
 {
-    open({0, 3, 0, 0});
+    open({0, 3, 0, 0, 0});
     for (int i = 0; i < 5; i++)
         load(i);
     load(0); /* Not another key. */
@@ -574,7 +596,7 @@ TEST_F(Loader, RefusesMoreKeysThanItMayHaveInFlight)
 
 TEST_F(Loader, HoldsManyKeys)
 {
-    open({SIZE_MAX, SIZE_MAX, SIZE_MAX, 0});
+    open({SIZE_MAX, SIZE_MAX, SIZE_MAX, 0, 0});
     for (int i = 0; i < 5000; i++)
         load(i);
     run_out();
@@ -601,7 +623,7 @@ TEST_F(Loader, CachesNothingUnlessItIsAskedTo)
 
 TEST_F(Loader, AnswersFromItsCacheWithoutGivingUpTheTurn)
 {
-    open({0, 0, 4, 0});
+    open({0, 0, 4, 0, 0});
     load(1);
     run_out();
     EXPECT_EQ(1u, core().cached_count);
@@ -615,7 +637,7 @@ TEST_F(Loader, AnswersFromItsCacheWithoutGivingUpTheTurn)
 
 TEST_F(Loader, ForgetsWhatWasNotUsedForLongest)
 {
-    open({0, 0, 3, 0});
+    open({0, 0, 3, 0, 0});
     for (int i = 0; i < 3; i++) {
         load(i);
         run_out();
@@ -637,7 +659,7 @@ TEST_F(Loader, ForgetsWhatWasNotUsedForLongest)
 
 TEST_F(Loader, NeverCachesErrors)
 {
-    open({0, 0, 4, 0});
+    open({0, 0, 4, 0, 0});
     log.missing = 1;
     load(1);
     run_out();
@@ -651,7 +673,7 @@ TEST_F(Loader, NeverCachesErrors)
 
 TEST_F(Loader, CanBePrimed)
 {
-    open({0, 0, 2, 0});
+    open({0, 0, 2, 0, 0});
     EXPECT_EQ(0, prime(1, 17));
     EXPECT_EQ(-EEXIST, prime(1, 18));
     load(1);
@@ -669,7 +691,7 @@ TEST_F(Loader, CanBePrimed)
 
 TEST_F(Loader, FetchesAnewWhatWasCleared)
 {
-    open({0, 0, 4, 0});
+    open({0, 0, 4, 0, 0});
     ASSERT_EQ(0, prime(1, 17));
     ASSERT_EQ(0, prime(2, 18));
     clear(1);
@@ -689,7 +711,7 @@ TEST_F(Loader, FetchesAnewWhatWasCleared)
 
 TEST_F(Loader, KeepsNothingOfAFetchThatWasClearedMeanwhile)
 {
-    open({0, 0, 4, 0});
+    open({0, 0, 4, 0, 0});
     load(1);
     settle();
     clear(1); /* Somebody has written to it. */
@@ -735,7 +757,7 @@ TEST_F(Loader, ComparesKeysAsItIsTold)
 TEST_F(Loader, SurvivesAHashThatIsNoHash)
 {
     where.log = &log;
-    options = {1000, 0, 1000, 0};
+    options = {1000, 0, 1000, 0, 0};
     where.options = &options;
     owner = spawn(&sched.root, open_by_parts(&where, same_hash, same_key));
     settle();

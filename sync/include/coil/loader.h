@@ -65,6 +65,7 @@ typedef struct coil_loader_options {
     size_t key_count_max;   /* Keys that are collected or in flight: 65536. */
     size_t cache_count_max; /* Cached values: none. Beyond it the one not used for longest goes. */
     coil_duration window;   /* How long a batch waits for keys: until what is ready has run. */
+    size_t fetch_count_max; /* Fetches at the same time: any number. Meanwhile batches fill. */
 } coil_loader_options;
 
 typedef uint64_t coil_loader_hash(const void *key);
@@ -119,7 +120,9 @@ struct coil_loader {
  *
  * Result of the fetch, a coroutine `int fetch(coil_batch_of(L) *batch)`: 0 or more; or a negative
  * errno, which is then every caller's result, whatever the statuses. It may load from other
- * loaders, and other keys from this one.
+ * loaders, and, unless the number of fetches is limited, other keys from this one. It runs for all
+ * callers of the batch, but has the local values (coil/local.h) of the one that opened it: use
+ * none there.
  */
 #define coil_batch_of(L) __typeof__(*((L *)0)->batch)
 
