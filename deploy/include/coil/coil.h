@@ -22,6 +22,7 @@
 #include <coil/kernel.h>
 #include <coil/list.h>
 #include <coil/listener.h>
+#include <coil/loader.h>
 #include <coil/local.h>
 #include <coil/loop.h>
 #include <coil/mutex.h>
