@@ -22,6 +22,7 @@
 
 #include <coil/coro.h>
 #include <coil/list.h>
+#include <coil/select.h>
 
 COIL_BEGIN_DECLS
 
@@ -56,7 +57,15 @@ static inline bool coil_event_is_set(const coil_event *event)
  * Wait until the event is set; it stays set. Has no result: after a wait with a deadline, ask
  * coil_event_is_set().
  */
-coil_declare(void, coil_event_wait, (coil_event *) event);
+coil_declare(void, coil_event_wait, (coil_event *)event);
+
+/* The same as a case of a select (coil/select.h). */
+COIL_API extern const coil_select_kind coil_event_waiting;
+
+static inline coil_select_case coil_wait_until_set(coil_event *event)
+{
+    return coil_select_case_of(&coil_event_waiting, &event->waiters, NULL);
+}
 
 COIL_END_DECLS
 

@@ -36,6 +36,7 @@
 
 #include <coil/coro.h>
 #include <coil/list.h>
+#include <coil/select.h>
 
 COIL_BEGIN_DECLS
 
@@ -115,6 +116,16 @@ struct coil_queue {
     coil_queue_try_get_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, out_item))
 
 /*
+ * Put and get as cases of a select (coil/select.h). Optional last argument: `int *out_rc`, for 0 or
+ * -EPIPE.
+ *
+ *     coil_select_case coil_put_to(coil_queue_of(T) *q, const T *item);
+ *     coil_select_case coil_get_from(coil_queue_of(T) *q, T *out_item);
+ */
+#define coil_put_to(q, ...) COIL_CAT(COIL_PUT_TO_, COIL_COUNT(__VA_ARGS__))(q, __VA_ARGS__)
+#define coil_get_from(q, ...) COIL_CAT(COIL_GET_FROM_, COIL_COUNT(__VA_ARGS__))(q, __VA_ARGS__)
+
+/*
  * No more items: every put, those that wait included, reports -EPIPE. Items in the queue can still
  * be got; after the last of them, get reports -EPIPE. Never waits. Closing a closed queue does
  * nothing.
@@ -151,8 +162,20 @@ COIL_API void coil_queue_fini_untyped(coil_queue *queue);
 COIL_API void coil_queue_close_untyped(coil_queue *queue);
 COIL_API COIL_MUST_USE int coil_queue_try_put_untyped(coil_queue *queue, const void *item);
 COIL_API COIL_MUST_USE int coil_queue_try_get_untyped(coil_queue *queue, void *out_item);
-coil_declare(int, coil_queue_put_untyped, (coil_queue *) queue, (const void *) item);
-coil_declare(int, coil_queue_get_untyped, (coil_queue *) queue, (void *) out_item);
+coil_declare(int, coil_queue_put_untyped, (coil_queue *)queue, (const void *)item);
+coil_declare(int, coil_queue_get_untyped, (coil_queue *)queue, (void *)out_item);
+
+COIL_API extern const coil_select_kind coil_queue_putting;
+COIL_API extern const coil_select_kind coil_queue_getting;
+
+#define COIL_PUT_TO_1(q, item) COIL_PUT_TO_2(q, item, NULL)
+#define COIL_PUT_TO_2(q, item, out_rc) \
+    coil_select_case_giving(           \
+            &coil_queue_putting, &(q)->queue.putters, COIL_QUEUE_ITEM_(q, item), (out_rc))
+#define COIL_GET_FROM_1(q, out_item) COIL_GET_FROM_2(q, out_item, NULL)
+#define COIL_GET_FROM_2(q, out_item, out_rc) \
+    coil_select_case_taking(                 \
+            &coil_queue_getting, &(q)->queue.getters, COIL_QUEUE_ITEM_(q, out_item), (out_rc))
 
 COIL_END_DECLS
 
