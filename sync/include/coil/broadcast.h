@@ -197,8 +197,8 @@ COIL_API void coil_broadcast_subscribe_untyped(coil_broadcast *broadcast, coil_s
 COIL_API COIL_MUST_USE int coil_broadcast_try_send_untyped(
         coil_broadcast *broadcast, const void *item);
 COIL_API COIL_MUST_USE int coil_broadcast_try_receive_untyped(coil_subscriber *who, void *out_item);
-coil_declare(int, coil_broadcast_send_untyped, (coil_broadcast *)broadcast, (const void *)item);
-coil_declare(int, coil_broadcast_receive_untyped, (coil_subscriber *)who, (void *)out_item);
+coil_declare(int, coil_broadcast_send_untyped, (coil_broadcast *) broadcast, (const void *) item);
+coil_declare(int, coil_broadcast_receive_untyped, (coil_subscriber *) who, (void *) out_item);
 
 COIL_API extern const coil_select_kind coil_broadcast_receiving;
 

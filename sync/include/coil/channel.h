@@ -158,8 +158,8 @@ COIL_API void coil_channel_fini_untyped(coil_channel *channel);
 COIL_API void coil_channel_close_untyped(coil_channel *channel);
 COIL_API COIL_MUST_USE int coil_channel_try_send_untyped(coil_channel *channel, const void *item);
 COIL_API COIL_MUST_USE int coil_channel_try_receive_untyped(coil_channel *channel, void *out_item);
-coil_declare(int, coil_channel_send_untyped, (coil_channel *)channel, (const void *)item);
-coil_declare(int, coil_channel_receive_untyped, (coil_channel *)channel, (void *)out_item);
+coil_declare(int, coil_channel_send_untyped, (coil_channel *) channel, (const void *) item);
+coil_declare(int, coil_channel_receive_untyped, (coil_channel *) channel, (void *) out_item);
 
 COIL_API extern const coil_select_kind coil_channel_sending;
 COIL_API extern const coil_select_kind coil_channel_receiving;

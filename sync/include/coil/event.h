@@ -57,7 +57,7 @@ static inline bool coil_event_is_set(const coil_event *event)
  * Wait until the event is set; it stays set. Has no result: after a wait with a deadline, ask
  * coil_event_is_set().
  */
-coil_declare(void, coil_event_wait, (coil_event *)event);
+coil_declare(void, coil_event_wait, (coil_event *) event);
 
 /* The same as a case of a select (coil/select.h). */
 COIL_API extern const coil_select_kind coil_event_waiting;

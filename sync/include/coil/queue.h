@@ -162,8 +162,8 @@ COIL_API void coil_queue_fini_untyped(coil_queue *queue);
 COIL_API void coil_queue_close_untyped(coil_queue *queue);
 COIL_API COIL_MUST_USE int coil_queue_try_put_untyped(coil_queue *queue, const void *item);
 COIL_API COIL_MUST_USE int coil_queue_try_get_untyped(coil_queue *queue, void *out_item);
-coil_declare(int, coil_queue_put_untyped, (coil_queue *)queue, (const void *)item);
-coil_declare(int, coil_queue_get_untyped, (coil_queue *)queue, (void *)out_item);
+coil_declare(int, coil_queue_put_untyped, (coil_queue *) queue, (const void *) item);
+coil_declare(int, coil_queue_get_untyped, (coil_queue *) queue, (void *) out_item);
 
 COIL_API extern const coil_select_kind coil_queue_putting;
 COIL_API extern const coil_select_kind coil_queue_getting;

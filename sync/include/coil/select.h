@@ -132,8 +132,8 @@ typedef enum coil_select_order { COIL_SELECT_ANY, COIL_SELECT_FIRST } coil_selec
  *         my->cases[i] = coil_receive_from(&peers[i].inbox, &my->letter);
  *     coil_attempt (my->which, coil_select_among (my->cases, 20, COIL_SELECT_ANY));
  */
-coil_declare(int, coil_select_among, (const coil_select_case *)cases, (size_t)count,
-        (coil_select_order)order);
+coil_declare(int, coil_select_among, (const coil_select_case *) cases, (size_t) count,
+        (coil_select_order) order);
 COIL_API COIL_MUST_USE int coil_select_try_among(
         const coil_select_case *cases, size_t count, coil_select_order order);
 
@@ -248,9 +248,12 @@ typedef struct coil_select_cases_8 {
     coil_select_case cases[8];
 } coil_select_cases_8;
 
-coil_declare(int, coil_select_2, (coil_select_cases_2)set, (size_t)count, (coil_select_order)order);
-coil_declare(int, coil_select_4, (coil_select_cases_4)set, (size_t)count, (coil_select_order)order);
-coil_declare(int, coil_select_8, (coil_select_cases_8)set, (size_t)count, (coil_select_order)order);
+coil_declare(
+        int, coil_select_2, (coil_select_cases_2) set, (size_t) count, (coil_select_order) order);
+coil_declare(
+        int, coil_select_4, (coil_select_cases_4) set, (size_t) count, (coil_select_order) order);
+coil_declare(
+        int, coil_select_8, (coil_select_cases_8) set, (size_t) count, (coil_select_order) order);
 
 #define COIL_SELECT_SIZE_1 2
 #define COIL_SELECT_SIZE_2 2

@@ -146,7 +146,7 @@ COIL_API void coil_watch_init_untyped(coil_watch *watch);
 COIL_API void coil_watch_fini_untyped(coil_watch *watch);
 COIL_API int coil_watch_touch_untyped(coil_watch *watch);
 COIL_API void coil_watch_close_untyped(coil_watch *watch);
-coil_declare(int, coil_watch_changed_untyped, (coil_watch *)watch, (uint64_t *)seen);
+coil_declare(int, coil_watch_changed_untyped, (coil_watch *) watch, (uint64_t *) seen);
 
 COIL_API extern const coil_select_kind coil_watch_changing;
 
