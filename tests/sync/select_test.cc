@@ -27,20 +27,19 @@ struct trader {
 
 } // namespace
 
-async(int, trade, (trader *) who)
+async(int, trade, (trader *)who)
 {
     vars();
 
-    await(who->which, within(who->limit,
-                              coil_select(coil_receive_from(who->in, &who->received),
-                                      coil_send_to(who->out, &who->to_send),
-                                      coil_wait_until_set(who->stop))));
+    await(who->which, within(who->limit, coil_select(coil_receive_from(who->in, &who->received),
+                                                 coil_send_to(who->out, &who->to_send),
+                                                 coil_wait_until_set(who->stop))));
     await(coil_yield());
     who->went_on = true;
     return 0;
 }
 
-async(int, send_number, (int_channel *) channel, (int) number, (int *) out_rc)
+async(int, send_number, (int_channel *)channel, (int)number, (int *)out_rc)
 {
     vars(int number;);
 
@@ -49,7 +48,7 @@ async(int, send_number, (int_channel *) channel, (int) number, (int *) out_rc)
     return 0;
 }
 
-async(int, receive_number, (int_channel *) channel, (int *) out_number, (int *) out_rc)
+async(int, receive_number, (int_channel *)channel, (int *)out_number, (int *)out_rc)
 {
     vars();
 
@@ -57,7 +56,7 @@ async(int, receive_number, (int_channel *) channel, (int *) out_number, (int *) 
     return 0;
 }
 
-async(int, send_up_to, (int_channel *) channel, (int) first, (int) end, (int) step)
+async(int, send_up_to, (int_channel *)channel, (int)first, (int)end, (int)step)
 {
     vars(int number;);
 
@@ -68,7 +67,7 @@ async(int, send_up_to, (int_channel *) channel, (int) first, (int) end, (int) st
 }
 
 /* Which of three channels that are always ready, or not, is taken. */
-async(int, count_choices, (int_channel *) channels, (int) rounds, (int *) counts, (bool) in_order)
+async(int, count_choices, (int_channel *)channels, (int)rounds, (int *)counts, (bool)in_order)
 {
     vars(int number; int which; int i;);
 
@@ -88,7 +87,7 @@ async(int, count_choices, (int_channel *) channels, (int) rounds, (int *) counts
     return 0;
 }
 
-async(int, receive_from_many, (int_channel *) channels, (numbers *) out_order)
+async(int, receive_from_many, (int_channel *)channels, (numbers *)out_order)
 {
     vars(coil_select_case cases[20]; int number; int which; size_t i;);
 
@@ -102,7 +101,7 @@ async(int, receive_from_many, (int_channel *) channels, (numbers *) out_order)
 }
 
 /* Meets its like on one channel, a hundred times, as sender or receiver. */
-async(int, meet, (int_channel *) channel, (int) times, (int *) sent, (int *) received)
+async(int, meet, (int_channel *)channel, (int)times, (int *)sent, (int *)received)
 {
     vars(int mine; int other; int which; int i;);
 
@@ -114,7 +113,7 @@ async(int, meet, (int_channel *) channel, (int) times, (int *) sent, (int *) rec
     return 0;
 }
 
-async(int, select_nothing, (int *) out_rc)
+async(int, select_nothing, (int *)out_rc)
 {
     vars();
 
@@ -122,7 +121,7 @@ async(int, select_nothing, (int *) out_rc)
     return 0;
 }
 
-async(int, select_a_local, (int_channel *) channel)
+async(int, select_a_local, (int_channel *)channel)
 {
     vars();
     int local = 0;
@@ -131,7 +130,7 @@ async(int, select_a_local, (int_channel *) channel)
     return 0;
 }
 
-async(int, swap_twice, (int_channel *) channel, (int *) out_a, (int *) out_b)
+async(int, swap_twice, (int_channel *)channel, (int *)out_a, (int *)out_b)
 {
     vars();
 
@@ -163,8 +162,8 @@ protected:
         coil_event_fini(&stop);
     }
 
-    trader &trader_of(int_channel *in, int_channel *out, int number,
-            coil_duration limit = COIL_FOREVER)
+    trader &trader_of(
+            int_channel *in, int_channel *out, int number, coil_duration limit = COIL_FOREVER)
     {
         traders.push_back({in, out, &stop, limit, -1, number, -1, false});
         return traders.back();
@@ -513,6 +512,8 @@ TEST_F(Select, CanBeTriedWithoutWaiting)
     settle();
     EXPECT_EQ(0, coil_select_try(coil_receive_from(&a, &number), coil_send_to(&b, &number)));
     EXPECT_EQ(5, number);
+    settle();
+    EXPECT_EQ(0, rc);
     EXPECT_EQ(-EPIPE, coil_select_try(coil_select_if(false, coil_send_to(&b, &number))));
     coil_channel_close(&a);
     EXPECT_EQ(-EPIPE, coil_select_try(coil_receive_from(&a, &number)));
