@@ -124,7 +124,7 @@ async(int, select_nothing, (int *)out_rc)
 async(int, select_a_local, (int_channel *)channel)
 {
     vars();
-    int local = 0;
+    int local;
 
     attempt(coil_select(coil_receive_from(channel, &local)));
     return 0;
