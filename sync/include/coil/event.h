@@ -62,7 +62,7 @@ coil_declare(void, coil_event_wait, (coil_event *) event);
 /* The same as a case of a select (coil/select.h). */
 COIL_API extern const coil_select_kind coil_event_waiting;
 
-static inline coil_select_case coil_wait_until_set(coil_event *event)
+static inline COIL_MUST_USE coil_select_case coil_wait_until_set(coil_event *event)
 {
     return coil_select_case_of(&coil_event_waiting, &event->waiters, NULL);
 }

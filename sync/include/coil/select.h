@@ -96,10 +96,10 @@ struct coil_select_case {
  *     int coil_select_try(coil_select_case first, ...);
  */
 #define coil_select_try(...)                                                             \
-    __extension__({                                                                      \
+    coil_select_tried(__extension__({                                                    \
         const coil_select_case co__s[] = {__VA_ARGS__};                                  \
         coil_select_try_among(co__s, sizeof(co__s) / sizeof(co__s[0]), COIL_SELECT_ANY); \
-    })
+    }))
 
 /*
  * The case, if `condition` holds now; else one that never takes place, but keeps its place in the
@@ -114,7 +114,7 @@ struct coil_select_case {
  *             use(my->n);
  *     }
  */
-static inline coil_select_case coil_select_if(bool condition, coil_select_case what)
+static inline COIL_MUST_USE coil_select_case coil_select_if(bool condition, coil_select_case what)
 {
     if (!condition)
         what.kind = NULL;
@@ -185,7 +185,7 @@ static inline void coil_select_grant(coil_waiter *waiter, int result)
 
 /* ------------------------------------------------------------------------ behind the macros -- */
 
-static inline coil_select_case coil_select_case_of(
+static inline COIL_MUST_USE coil_select_case coil_select_case_of(
         const coil_select_kind *kind, coil_list *waiters, int *out_rc)
 {
     coil_select_case made;
@@ -196,7 +196,7 @@ static inline coil_select_case coil_select_case_of(
     return made;
 }
 
-static inline coil_select_case coil_select_case_giving(
+static inline COIL_MUST_USE coil_select_case coil_select_case_giving(
         const coil_select_kind *kind, coil_list *waiters, const void *item, int *out_rc)
 {
     coil_select_case made = coil_select_case_of(kind, waiters, out_rc);
@@ -204,7 +204,7 @@ static inline coil_select_case coil_select_case_giving(
     return made;
 }
 
-static inline coil_select_case coil_select_case_taking(
+static inline COIL_MUST_USE coil_select_case coil_select_case_taking(
         const coil_select_kind *kind, coil_list *waiters, void *out_item, int *out_rc)
 {
     coil_select_case made = coil_select_case_of(kind, waiters, out_rc);
@@ -223,6 +223,12 @@ static inline coil_select_case coil_select_case_taking(
         (item);                                                                                 \
     })
 #endif
+
+/* (A statement expression may be dropped without a warning.) */
+static inline COIL_MUST_USE int coil_select_tried(int rc)
+{
+    return rc;
+}
 
 /* In strict builds: a select that may wait abides no local. */
 static inline coil_select_case coil_select_lasting(coil_select_case what)
@@ -248,12 +254,9 @@ typedef struct coil_select_cases_8 {
     coil_select_case cases[8];
 } coil_select_cases_8;
 
-coil_declare(
-        int, coil_select_2, (coil_select_cases_2) set, (size_t) count, (coil_select_order) order);
-coil_declare(
-        int, coil_select_4, (coil_select_cases_4) set, (size_t) count, (coil_select_order) order);
-coil_declare(
-        int, coil_select_8, (coil_select_cases_8) set, (size_t) count, (coil_select_order) order);
+coil_declare(int, coil_select_2, (coil_select_cases_2) set, (size_t) count, (coil_select_order) order);
+coil_declare(int, coil_select_4, (coil_select_cases_4) set, (size_t) count, (coil_select_order) order);
+coil_declare(int, coil_select_8, (coil_select_cases_8) set, (size_t) count, (coil_select_order) order);
 
 #define COIL_SELECT_SIZE_1 2
 #define COIL_SELECT_SIZE_2 2
