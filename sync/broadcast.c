@@ -225,7 +225,7 @@ static coil_turn receive_step(coil_task *task, coil_frame *leaf)
 coil_define_leaf(coil_broadcast_send_untyped, send_step, coil_waiter_cancel);
 coil_define_leaf(coil_broadcast_receive_untyped, receive_step, coil_waiter_cancel);
 
-/* --------------------------------------------------------------------------- case of a select -- */
+/* -------------------------------------------------------------------------- case of a select -- */
 
 static bool may_receive(const coil_select_case *what)
 {

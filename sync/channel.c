@@ -137,7 +137,7 @@ static coil_turn receive_step(coil_task *task, coil_frame *leaf)
 coil_define_leaf(coil_channel_send_untyped, send_step, coil_waiter_cancel);
 coil_define_leaf(coil_channel_receive_untyped, receive_step, coil_waiter_cancel);
 
-/* -------------------------------------------------------------------------- cases of a select -- */
+/* ------------------------------------------------------------------------- cases of a select -- */
 
 static bool may_send(const coil_select_case *what)
 {

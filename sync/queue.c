@@ -136,7 +136,7 @@ static coil_turn get_step(coil_task *task, coil_frame *leaf)
 coil_define_leaf(coil_queue_put_untyped, put_step, coil_waiter_cancel);
 coil_define_leaf(coil_queue_get_untyped, get_step, coil_waiter_cancel);
 
-/* -------------------------------------------------------------------------- cases of a select -- */
+/* ------------------------------------------------------------------------- cases of a select -- */
 
 static bool may_put(const coil_select_case *what)
 {

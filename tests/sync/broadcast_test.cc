@@ -144,7 +144,7 @@ protected:
             ASSERT_EQ(static_cast<int>(news.broadcast.subscriber_count), try_send(i));
     }
 
-    /* What is there for it; before an item that comes after a gap, how many are missing, negated. */
+    /* What is there for it; before an item after a gap, how many are missing, negated. */
     numbers drain(listener &who)
     {
         numbers found;

@@ -648,6 +648,7 @@ protected:
         EXPECT_EQ(0u, length(board.level.watch.waiters));
         EXPECT_EQ(0u, length(board.stop.waiters));
         settle();
+        EXPECT_EQ(0u, length(board.level.watch.released));
         EXPECT_EQ(which, found.which);
         EXPECT_EQ(rc, found.rc);
         EXPECT_EQ(number, found.number);

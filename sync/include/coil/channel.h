@@ -26,8 +26,8 @@
  *     is served first; newcomers cannot overtake, selects and the try calls included.
  *   - Tasks wait to send only while the buffer is full, and to receive only while it is empty and
  *     nobody waits to send. (A select that waits for both on one channel does not count.)
- *   - Every item is somewhere exactly once. A send that reports anything but 0, or is cancelled, has
- *     not sent: the item is still the caller's. A receive likewise has not taken, nor touched
+ *   - Every item is somewhere exactly once. A send that reports anything but 0, or is cancelled,
+ *     has not sent: the item is still the caller's. A receive likewise has not taken, nor touched
  *     `*out_item`. If the item had changed hands before the cancellation came, the call reports 0
  *     all the same and the cancellation takes effect at the task's next await.
  *   - Those who were served, or told that it is closed, no longer touch the channel: after the

@@ -15,17 +15,17 @@
  *         apply(coil_watch_borrow(&settings));
  *     }
  *
- * As tokio::sync::watch. Only the latest value counts: whoever is slow sees fewer of them, and never
- * an old one. The loop above sees the first value at once, then each that is the latest when its
- * turn comes.
+ * As tokio::sync::watch. Only the latest value counts: whoever is slow sees fewer of them, and
+ * never an old one. The loop above sees the first value at once, then each that is the latest when
+ * its turn comes.
  *
  *     version:   1 --coil_watch_set()--> 2 --> 3 ...      seen < version: changed is done at once
  *                                                         seen = version: changed waits
  *
  * Invariants
  *   - Setting never waits. It releases all who wait, in the order in which they began to.
- *   - When a task goes on after coil_watch_changed(), its `seen` is the version of the value that it
- *     then finds, even if that was set again after it had been released.
+ *   - When a task goes on after coil_watch_changed(), its `seen` is the version of the value that
+ *     it then finds, even if that was set again after it had been released.
  *   - A cancelled wait has not touched `*seen`. If the task had been released before the
  *     cancellation came, the wait reports 0 and the cancellation takes effect at the next await.
  *   - A watch that has been closed keeps its last value: who has not seen it yet still does.
