@@ -734,6 +734,23 @@ TEST_F(Switchboard, LooksWithoutWaiting)
     EXPECT_EQ(8, number);
 }
 
+TEST_F(Switchboard, TakesCompoundLiteralsWhereNobodyWaits)
+{
+    coil_subscriber me;
+    coil_broadcast_subscribe(&board.news, &me);
+    start();
+    EXPECT_EQ(2, offer_literals(&board)); /* The other subscriber leaves when it runs. */
+    settle();
+    EXPECT_EQ(4, found.number);
+    int number = 0;
+    EXPECT_EQ(0, coil_queue_try_get(&board.queue, &number));
+    EXPECT_EQ(5, number);
+    EXPECT_EQ(6, *coil_watch_borrow(&board.level));
+    EXPECT_EQ(0, coil_broadcast_try_receive(&board.news, &me, &number));
+    EXPECT_EQ(7, number);
+    coil_broadcast_unsubscribe(&me);
+}
+
 TEST_F(Switchboard, WorksUntilItIsToldToStop)
 {
     int64_t count = -1;

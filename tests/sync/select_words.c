@@ -73,3 +73,13 @@ int anything_now(switchboard *board, int *out_number)
         *out_number = next.number;
     return which;
 }
+
+int offer_literals(switchboard *board)
+{
+    int rc = coil_channel_try_send(&board->jobs, &((job){4, "four"}));
+    if (rc == 0)
+        rc = coil_queue_try_put(&board->queue, &(int){5});
+    if (rc == 0)
+        rc = coil_watch_set(&board->level, &(int){6});
+    return rc == 0 ? coil_broadcast_try_send(&board->news, &(int){7}) : rc;
+}

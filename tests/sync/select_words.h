@@ -54,6 +54,9 @@ coil_declare(int, wait_for_anything, (switchboard *) board, (coil_duration) limi
 /* What is there already? As above, without waiting. */
 int anything_now(switchboard *board, int *out_number);
 
+/* A compound literal is as good an item as any other, where nobody waits. */
+int offer_literals(switchboard *board);
+
 COIL_END_DECLS
 
 #endif

@@ -90,7 +90,7 @@ struct coil_queue {
  *
  *     coroutine int coil_queue_put(coil_queue_of(T) *q, const T *item);
  */
-#define coil_queue_put(q, item) coil_queue_put_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, item))
+#define coil_queue_put(q, item) coil_queue_put_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, item))
 
 /*
  * Take the oldest item into `*out_item`; wait for one first. `*out_item` must stay until the call
@@ -101,7 +101,7 @@ struct coil_queue {
  *     coroutine int coil_queue_get(coil_queue_of(T) *q, T *out_item);
  */
 #define coil_queue_get(q, out_item) \
-    coil_queue_get_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, out_item))
+    coil_queue_get_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, out_item))
 
 /*
  * The same without waiting: -EAGAIN where the others would have to wait. Callable from anywhere on
@@ -111,9 +111,9 @@ struct coil_queue {
  *     int coil_queue_try_get(coil_queue_of(T) *q, T *out_item);
  */
 #define coil_queue_try_put(q, item) \
-    coil_queue_try_put_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, item))
+    coil_queue_try_put_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, item))
 #define coil_queue_try_get(q, out_item) \
-    coil_queue_try_get_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, out_item))
+    coil_queue_try_get_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, out_item))
 
 /*
  * Put and get as cases of a select (coil/select.h). Optional last argument: `int *out_rc`, for 0 or
@@ -143,18 +143,6 @@ struct coil_queue {
 
 /* ------------------------------------------------------------------------ behind the macros -- */
 
-/* `item` if it points to the type of the queue; else it does not compile. */
-#ifdef __cplusplus
-#define COIL_QUEUE_ITEM_(q, item) (1 ? (item) : (q)->items)
-#else
-#define COIL_QUEUE_ITEM_(q, item)                                                                 \
-    __extension__({                                                                               \
-        static_assert(__builtin_types_compatible_p(__typeof__(*(item)), __typeof__(*(q)->items)), \
-                "this does not point to an item of the queue's type");                            \
-        (item);                                                                                   \
-    })
-#endif
-
 /* The check of the type in the macros is what makes the `void *` here sound. */
 COIL_API void coil_queue_init_untyped(
         coil_queue *queue, void *storage, size_t item_bytes, size_t capacity_count);
@@ -171,11 +159,11 @@ COIL_API extern const coil_select_kind coil_queue_getting;
 #define COIL_PUT_TO_1(q, item) COIL_PUT_TO_2(q, item, NULL)
 #define COIL_PUT_TO_2(q, item, out_rc) \
     coil_select_case_giving(           \
-            &coil_queue_putting, &(q)->queue.putters, COIL_QUEUE_ITEM_(q, item), (out_rc))
+            &coil_queue_putting, &(q)->queue.putters, COIL_ITEM_OF_((q)->items, item), (out_rc))
 #define COIL_GET_FROM_1(q, out_item) COIL_GET_FROM_2(q, out_item, NULL)
-#define COIL_GET_FROM_2(q, out_item, out_rc) \
-    coil_select_case_taking(                 \
-            &coil_queue_getting, &(q)->queue.getters, COIL_QUEUE_ITEM_(q, out_item), (out_rc))
+#define COIL_GET_FROM_2(q, out_item, out_rc)                          \
+    coil_select_case_taking(&coil_queue_getting, &(q)->queue.getters, \
+            COIL_ITEM_OF_((q)->items, out_item), (out_rc))
 
 COIL_END_DECLS
 

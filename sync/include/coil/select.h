@@ -212,16 +212,20 @@ static inline COIL_MUST_USE coil_select_case coil_select_case_taking(
     return made;
 }
 
-/* `item` if it points to what `sample` points to; else it does not compile. */
+/*
+ * `item` if it points to what `sample` points to; else it does not compile. (Not a statement
+ * expression: a compound literal would be gone at its end.)
+ */
 #ifdef __cplusplus
 #define COIL_ITEM_OF_(sample, item) (1 ? (item) : (sample))
 #else
 #define COIL_ITEM_OF_(sample, item)                                                             \
-    __extension__({                                                                             \
+    ((void)sizeof(struct {                                                                      \
+        char nothing;                                                                           \
         static_assert(__builtin_types_compatible_p(__typeof__(*(item)), __typeof__(*(sample))), \
                 "this does not point to an item of the right type");                            \
-        (item);                                                                                 \
-    })
+    }),                                                                                         \
+            (item))
 #endif
 
 /* (A statement expression may be dropped without a warning.) */
