@@ -3,6 +3,7 @@
 
 #include <coil/check.h>
 #include <coil/sched.h>
+#include <coil/select.h>
 #include <coil/waiter.h>
 
 #include <errno.h>
@@ -15,16 +16,6 @@ enum { FIRST_SLOT_COUNT = 8 };
 
 /* Where in a slot of a heap its turn lies: behind the item. */
 #define TURN_AT(queue) (((queue)->item_bytes + 7) & ~(size_t)7)
-
-typedef struct putter {
-    coil_waiter waiter;
-    const void *item;
-} putter;
-
-typedef struct getter {
-    coil_waiter waiter;
-    void *out_item;
-} getter;
 
 static void init(coil_queue *queue, void *storage, size_t capacity_count, size_t item_bytes)
 {
@@ -89,7 +80,7 @@ static void grant_all(coil_list *waiters, int result)
     coil_waiter *waiter;
 
     while ((waiter = coil_waiter_first(waiters)) != NULL)
-        coil_waiter_grant(waiter, result);
+        coil_select_grant(waiter, result);
 }
 
 void coil_queue_close_untyped(coil_queue *queue)
@@ -282,9 +273,9 @@ int coil_queue_try_put_untyped(coil_queue *queue, const void *item)
     coil_waiter *waiter = coil_waiter_first(&queue->getters);
     if (waiter != NULL) {
         COIL_CHECK(queue->count == 0); /* Else the item would overtake others. */
-        copy(coil_container_of(waiter, getter, waiter)->out_item, item, queue->item_bytes);
+        copy(coil_exchange_of(waiter)->out_item, item, queue->item_bytes);
         queue->out_count++;
-        coil_waiter_grant(waiter, 0);
+        coil_select_grant(waiter, 0);
         return 0;
     }
     if (queue->count == queue->slot_count) {
@@ -305,8 +296,8 @@ int coil_queue_try_get_untyped(coil_queue *queue, void *out_item)
     /* The room goes to the one who has waited longest for it, before anybody else can take it. */
     coil_waiter *waiter = coil_waiter_first(&queue->putters);
     if (waiter != NULL) {
-        insert(queue, coil_container_of(waiter, putter, waiter)->item);
-        coil_waiter_grant(waiter, 0);
+        insert(queue, coil_exchange_of(waiter)->item);
+        coil_select_grant(waiter, 0);
     }
     return 0;
 }
@@ -333,7 +324,7 @@ static coil_turn put_step(coil_task *task, coil_frame *leaf)
         coil_result(coil_queue_put_untyped, leaf) = rc;
         return coil_leave(task, leaf);
     }
-    putter *waiting = coil_push(task, sizeof(*waiting));
+    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
     waiting->item = arguments->item;
     return coil_waiter_suspend(&waiting->waiter, &arguments->queue->putters, task, leaf);
 }
@@ -352,7 +343,7 @@ static coil_turn get_step(coil_task *task, coil_frame *leaf)
         coil_result(coil_queue_get_untyped, leaf) = rc;
         return coil_leave(task, leaf);
     }
-    getter *waiting = coil_push(task, sizeof(*waiting));
+    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
     waiting->out_item = arguments->out_item;
     return coil_waiter_suspend(&waiting->waiter, &arguments->queue->getters, task, leaf);
 }
@@ -376,3 +367,32 @@ static coil_turn join_step(coil_task *task, coil_frame *leaf)
 coil_define_leaf(coil_queue_put_untyped, put_step, coil_waiter_cancel);
 coil_define_leaf(coil_queue_get_untyped, get_step, coil_waiter_cancel);
 coil_define_leaf(coil_queue_join_untyped, join_step, coil_waiter_cancel);
+
+/* ------------------------------------------------------------------------- cases of a select -- */
+
+static bool may_put(const coil_select_case *what)
+{
+    const coil_queue *queue = coil_container_of(what->waiters, coil_queue, putters);
+    return queue->closed || queue->count < queue->capacity_count;
+}
+
+static int put_now(const coil_select_case *what)
+{
+    coil_queue *queue = coil_container_of(what->waiters, coil_queue, putters);
+    return coil_queue_try_put_untyped(queue, what->item);
+}
+
+static bool may_get(const coil_select_case *what)
+{
+    const coil_queue *queue = coil_container_of(what->waiters, coil_queue, getters);
+    return queue->closed || queue->count > 0;
+}
+
+static int get_now(const coil_select_case *what)
+{
+    coil_queue *queue = coil_container_of(what->waiters, coil_queue, getters);
+    return coil_queue_try_get_untyped(queue, what->out_item);
+}
+
+const coil_select_kind coil_queue_putting = {may_put, put_now};
+const coil_select_kind coil_queue_getting = {may_get, get_now};

@@ -6,7 +6,9 @@
 #include <coil/acceptor.h>
 #include <coil/address.h>
 #include <coil/base.h>
+#include <coil/broadcast.h>
 #include <coil/buffer.h>
+#include <coil/channel.h>
 #include <coil/check.h>
 #include <coil/child.h>
 #include <coil/coro.h>
@@ -29,6 +31,7 @@
 #include <coil/queue.h>
 #include <coil/receiver.h>
 #include <coil/sched.h>
+#include <coil/select.h>
 #include <coil/semaphore.h>
 #include <coil/signal.h>
 #include <coil/spawn.h>
@@ -42,6 +45,7 @@
 #include <coil/timer.h>
 #include <coil/trace.h>
 #include <coil/waiter.h>
+#include <coil/watch.h>
 #include <coil/watchdog.h>
 
 #endif

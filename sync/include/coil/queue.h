@@ -55,6 +55,7 @@
 
 #include <coil/coro.h>
 #include <coil/list.h>
+#include <coil/select.h>
 
 COIL_BEGIN_DECLS
 
@@ -163,7 +164,7 @@ struct coil_queue {
  *
  *     coroutine int coil_queue_put(coil_queue_of(T) *q, const T *item);
  */
-#define coil_queue_put(q, item) coil_queue_put_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, item))
+#define coil_queue_put(q, item) coil_queue_put_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, item))
 
 /*
  * Take the first item, in the order of the queue, into `*out_item`; wait for one first. `*out_item`
@@ -174,7 +175,7 @@ struct coil_queue {
  *     coroutine int coil_queue_get(coil_queue_of(T) *q, T *out_item);
  */
 #define coil_queue_get(q, out_item) \
-    coil_queue_get_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, out_item))
+    coil_queue_get_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, out_item))
 
 /*
  * The same without waiting (asyncio: put_nowait, get_nowait): -EAGAIN where the others would have
@@ -184,9 +185,19 @@ struct coil_queue {
  *     int coil_queue_try_get(coil_queue_of(T) *q, T *out_item);
  */
 #define coil_queue_try_put(q, item) \
-    coil_queue_try_put_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, item))
+    coil_queue_try_put_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, item))
 #define coil_queue_try_get(q, out_item) \
-    coil_queue_try_get_untyped(&(q)->queue, COIL_QUEUE_ITEM_(q, out_item))
+    coil_queue_try_get_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, out_item))
+
+/*
+ * Put and get as cases of a select (coil/select.h). Optional last argument: `int *out_rc`, for 0 or
+ * -EPIPE.
+ *
+ *     coil_select_case coil_put_to(coil_queue_of(T) *q, const T *item);
+ *     coil_select_case coil_get_from(coil_queue_of(T) *q, T *out_item);
+ */
+#define coil_put_to(q, ...) COIL_CAT(COIL_PUT_TO_, COIL_COUNT(__VA_ARGS__))(q, __VA_ARGS__)
+#define coil_get_from(q, ...) COIL_CAT(COIL_GET_FROM_, COIL_COUNT(__VA_ARGS__))(q, __VA_ARGS__)
 
 /*
  * One item that was got has been dealt with (asyncio: task_done). Never waits, so it is fit for
@@ -257,18 +268,6 @@ struct coil_queue {
 
 /* ------------------------------------------------------------------------ behind the macros -- */
 
-/* `item` if it points to the type of the queue; else it does not compile. */
-#ifdef __cplusplus
-#define COIL_QUEUE_ITEM_(q, item) (1 ? (item) : (q)->items)
-#else
-#define COIL_QUEUE_ITEM_(q, item)                                                                 \
-    __extension__({                                                                               \
-        static_assert(__builtin_types_compatible_p(__typeof__(*(item)), __typeof__(*(q)->items)), \
-                "this does not point to an item of the queue's type");                            \
-        (item);                                                                                   \
-    })
-#endif
-
 /* The check of the type in the macros is what makes the `void *` here sound. */
 COIL_API void coil_queue_init_untyped(
         coil_queue *queue, void *storage, size_t item_bytes, size_t capacity_count);
@@ -284,6 +283,18 @@ COIL_API void coil_queue_item_done_untyped(coil_queue *queue);
 coil_declare(int, coil_queue_put_untyped, (coil_queue *) queue, (const void *) item);
 coil_declare(int, coil_queue_get_untyped, (coil_queue *) queue, (void *) out_item);
 coil_declare(int, coil_queue_join_untyped, (coil_queue *) queue);
+
+COIL_API extern const coil_select_kind coil_queue_putting;
+COIL_API extern const coil_select_kind coil_queue_getting;
+
+#define COIL_PUT_TO_1(q, item) COIL_PUT_TO_2(q, item, NULL)
+#define COIL_PUT_TO_2(q, item, out_rc) \
+    coil_select_case_giving(           \
+            &coil_queue_putting, &(q)->queue.putters, COIL_ITEM_OF_((q)->items, item), (out_rc))
+#define COIL_GET_FROM_1(q, out_item) COIL_GET_FROM_2(q, out_item, NULL)
+#define COIL_GET_FROM_2(q, out_item, out_rc)                          \
+    coil_select_case_taking(&coil_queue_getting, &(q)->queue.getters, \
+            COIL_ITEM_OF_((q)->items, out_item), (out_rc))
 
 COIL_END_DECLS
 
