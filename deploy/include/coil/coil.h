@@ -5,10 +5,12 @@
 
 #include <coil/acceptor.h>
 #include <coil/address.h>
+#include <coil/barrier.h>
 #include <coil/base.h>
 #include <coil/buffer.h>
 #include <coil/check.h>
 #include <coil/child.h>
+#include <coil/condition.h>
 #include <coil/coro.h>
 #include <coil/error.h>
 #include <coil/event.h>
@@ -17,12 +19,16 @@
 #include <coil/group.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
+#include <coil/latch.h>
 #include <coil/list.h>
 #include <coil/listener.h>
 #include <coil/loop.h>
 #include <coil/mutex.h>
+#include <coil/once.h>
 #include <coil/queue.h>
+#include <coil/rate_limiter.h>
 #include <coil/receiver.h>
+#include <coil/rwlock.h>
 #include <coil/sched.h>
 #include <coil/semaphore.h>
 #include <coil/signal.h>
