@@ -5,7 +5,7 @@
 #include <coil/waiter.h>
 
 /* What a task has to do with a notification that it cannot use. */
-typedef enum duty { KEEP, PASS_ON } duty;
+enum { KEEP, PASS_ON };
 
 void coil_condition_init(coil_condition *condition, coil_mutex *mutex)
 {
@@ -36,7 +36,7 @@ void coil_condition_notify_all(coil_condition *condition)
         coil_waiter_grant(waiter, KEEP);
 }
 
-/* Unlock the mutex, unless the task is being cancelled, and wait. Result: a duty. */
+/* Unlock the mutex, unless the task is being cancelled, and wait. Result: KEEP or PASS_ON. */
 coil_leaf(int, await_notice, (coil_condition *) condition, (bool *) out_unlocked);
 
 static coil_turn notice_step(coil_task *task, coil_frame *leaf)

@@ -94,6 +94,7 @@ void coil_rate_limiter_init(coil_rate_limiter *limiter, coil_sched *sched, uint6
     COIL_CHECK(token_count > 0 && token_count <= UINT32_MAX);
     COIL_CHECK(burst_count > 0 && burst_count <= UINT32_MAX);
     COIL_CHECK(per > 0);
+    COIL_CHECK((ticks)burst_count * per / (ticks)token_count <= COIL_FOREVER / 2);
     limiter->sched = sched;
     limiter->token_count = token_count;
     limiter->per = per;

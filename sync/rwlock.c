@@ -7,12 +7,12 @@
 
 #include <errno.h>
 
-typedef enum purpose { READ, WRITE } purpose;
+typedef enum lock_mode { READ, WRITE } lock_mode;
 
 typedef struct locker {
     coil_waiter waiter;
     coil_rwlock *rwlock;
-    purpose purpose;
+    lock_mode mode;
 } locker;
 
 void coil_rwlock_init(coil_rwlock *rwlock)
@@ -29,14 +29,14 @@ void coil_rwlock_fini(coil_rwlock *rwlock)
     COIL_CHECK(coil_list_empty(&rwlock->waiters));
 }
 
-static bool admits(const coil_rwlock *rwlock, purpose purpose)
+static bool admits(const coil_rwlock *rwlock, lock_mode mode)
 {
-    return rwlock->writer == NULL && (purpose == READ || rwlock->reader_count == 0);
+    return rwlock->writer == NULL && (mode == READ || rwlock->reader_count == 0);
 }
 
-static void admit(coil_rwlock *rwlock, coil_task *task, purpose purpose)
+static void admit(coil_rwlock *rwlock, coil_task *task, lock_mode mode)
 {
-    if (purpose == READ)
+    if (mode == READ)
         rwlock->reader_count++;
     else
         rwlock->writer = task;
@@ -48,19 +48,19 @@ static void serve(coil_rwlock *rwlock)
     coil_waiter *first;
 
     while ((first = coil_waiter_first(&rwlock->waiters)) != NULL) {
-        purpose purpose = coil_container_of(first, locker, waiter)->purpose;
-        if (!admits(rwlock, purpose))
+        lock_mode mode = coil_container_of(first, locker, waiter)->mode;
+        if (!admits(rwlock, mode))
             return;
-        admit(rwlock, first->task, purpose);
+        admit(rwlock, first->task, mode);
         coil_waiter_grant(first, 0);
     }
 }
 
-static int try_lock(coil_rwlock *rwlock, coil_task *task, purpose purpose)
+static int try_lock(coil_rwlock *rwlock, coil_task *task, lock_mode mode)
 {
-    if (!coil_list_empty(&rwlock->waiters) || !admits(rwlock, purpose))
+    if (!coil_list_empty(&rwlock->waiters) || !admits(rwlock, mode))
         return -EAGAIN;
-    admit(rwlock, task, purpose);
+    admit(rwlock, task, mode);
     return 0;
 }
 
@@ -101,7 +101,7 @@ void coil_rwlock_downgrade(coil_rwlock *rwlock)
     serve(rwlock);
 }
 
-static coil_turn lock_step(coil_task *task, coil_frame *leaf, coil_rwlock *rwlock, purpose purpose)
+static coil_turn lock_step(coil_task *task, coil_frame *leaf, coil_rwlock *rwlock, lock_mode mode)
 {
     if (leaf->at != NULL)
         return coil_waiter_step(task, leaf);
@@ -109,13 +109,13 @@ static coil_turn lock_step(coil_task *task, coil_frame *leaf, coil_rwlock *rwloc
         return coil_leave(task, leaf);
 
     COIL_CHECK(rwlock->writer != task); /* It would wait for itself. */
-    if (try_lock(rwlock, task, purpose) == 0) {
+    if (try_lock(rwlock, task, mode) == 0) {
         coil_frame_set_result(leaf, 0);
         return coil_leave(task, leaf);
     }
     locker *waiting = coil_push(task, sizeof(*waiting));
     waiting->rwlock = rwlock;
-    waiting->purpose = purpose;
+    waiting->mode = mode;
     return coil_waiter_suspend(&waiting->waiter, &rwlock->waiters, task, leaf);
 }
 

@@ -93,7 +93,7 @@ COIL_API void coil_once_done(coil_once *once);
  *     coroutine int coil_once_run(coil_once *once, coroutine int function(T *), T *argument);
  */
 #define coil_once_run(once, function, argument) \
-    coil_once_run_handler((once), coil_handler(function, __typeof__(argument)), (argument))
+    coil_once_run_handler((once), coil_handler(function, __typeof__(&*(argument))), (argument))
 
 /* Behind the macro. */
 coil_declare(

@@ -54,7 +54,8 @@ struct coil_rate_limiter {
 
 /*
  * A full bucket: `token_count` tokens come in the time `per`, and `burst_count` of them fit in. All
- * three are positive; counts are at most UINT32_MAX. Time is that of `sched`.
+ * three are positive, counts are at most UINT32_MAX, and an empty bucket must be full within 146
+ * years (half of what a coil_duration holds). Time is that of `sched`.
  */
 COIL_API void coil_rate_limiter_init(coil_rate_limiter *limiter, coil_sched *sched,
         uint64_t token_count, coil_duration per, uint64_t burst_count);
