@@ -2,6 +2,7 @@
 #include <coil/rate_limiter.h>
 
 #include <coil/check.h>
+#include <coil/sched.h>
 #include <coil/waiter.h>
 
 #include <errno.h>

@@ -36,10 +36,11 @@ static bool admits(const coil_rwlock *rwlock, lock_mode mode)
 
 static void admit(coil_rwlock *rwlock, coil_task *task, lock_mode mode)
 {
-    if (mode == READ)
+    if (mode == READ) {
         rwlock->reader_count++;
-    else
+    } else {
         rwlock->writer = task;
+    }
 }
 
 /* Let in whoever is first in the queue and can come in. */

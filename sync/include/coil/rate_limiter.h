@@ -29,7 +29,7 @@
 
 #include <coil/coro.h>
 #include <coil/list.h>
-#include <coil/sched.h>
+#include <coil/timer.h>
 
 COIL_BEGIN_DECLS
 
