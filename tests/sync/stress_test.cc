@@ -587,7 +587,7 @@ async(int, meet, (arena *) all)
 {
     vars(int index);
 
-    await(my->index, within(all->patience() + 5, coil_barrier_wait(&all->barrier)));
+    await(my->index, within(coil_time_after(all->patience(), 5), coil_barrier_wait(&all->barrier)));
     if (my->index >= 0) {
         all->arrivals.at(static_cast<size_t>(my->index))++;
         all->was_done[8]++;
