@@ -51,7 +51,7 @@ static void pass_on(coil_once *once)
 static coil_turn caller_left(coil_task *task, coil_frame *frame, coil_deferred *deferred)
 {
     coil_once *once = coil_container_of(deferred, coil_once, guard);
-    bool unwound = task->unwinding || (frame->flags & COIL_FRAME_UNWOUND) != 0;
+    bool unwound = task->unwinding || (coil_frame_exiting(task, frame) && task->mask->unwound);
 
     once->frame = NULL;
     if (once->done)

@@ -12,16 +12,19 @@
 #include <coil/child.h>
 #include <coil/condition.h>
 #include <coil/coro.h>
+#include <coil/debug.h>
 #include <coil/error.h>
 #include <coil/event.h>
 #include <coil/fb303.h>
 #include <coil/fb303_service.h>
+#include <coil/future.h>
 #include <coil/group.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/latch.h>
 #include <coil/list.h>
 #include <coil/listener.h>
+#include <coil/local.h>
 #include <coil/loop.h>
 #include <coil/mutex.h>
 #include <coil/once.h>
@@ -39,6 +42,7 @@
 #include <coil/thrift_client.h>
 #include <coil/thrift_server.h>
 #include <coil/time.h>
+#include <coil/timeout.h>
 #include <coil/timer.h>
 #include <coil/trace.h>
 #include <coil/waiter.h>
