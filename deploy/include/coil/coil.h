@@ -5,12 +5,14 @@
 
 #include <coil/acceptor.h>
 #include <coil/address.h>
+#include <coil/barrier.h>
 #include <coil/base.h>
 #include <coil/broadcast.h>
 #include <coil/buffer.h>
 #include <coil/channel.h>
 #include <coil/check.h>
 #include <coil/child.h>
+#include <coil/condition.h>
 #include <coil/coro.h>
 #include <coil/debug.h>
 #include <coil/dump.h>
@@ -22,14 +24,18 @@
 #include <coil/group.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
+#include <coil/latch.h>
 #include <coil/list.h>
 #include <coil/listener.h>
 #include <coil/loader.h>
 #include <coil/local.h>
 #include <coil/loop.h>
 #include <coil/mutex.h>
+#include <coil/once.h>
 #include <coil/queue.h>
+#include <coil/rate_limiter.h>
 #include <coil/receiver.h>
+#include <coil/rwlock.h>
 #include <coil/sched.h>
 #include <coil/select.h>
 #include <coil/semaphore.h>
