@@ -281,6 +281,12 @@ int coil_kernel_sigaction(int signo, const struct sigaction *action, struct siga
 
 /* -------------------------------------------------------------------------------- threads -- */
 
+uint64_t coil_kernel_sleep_count(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? (uint64_t)usage.ru_nvcsw : 0;
+}
+
 pid_t coil_kernel_thread_id(void)
 {
     return gettid();

@@ -145,6 +145,11 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     op_start(&loop->wake);
     enlist(loop);
     monitor_from_environment();
+    rc = loop_debug_from_environment(loop);
+    if (rc < 0) {
+        coil_loop_destroy(loop);
+        goto fail;
+    }
     *out_loop = loop;
     return 0;
 
@@ -222,6 +227,7 @@ void coil_loop_destroy(coil_loop *loop)
     buffer_pool_destroy(loop->buffers);
     ring_fini(&loop->ring);
     (void)coil_kernel_close(loop->wake_fd);
+    loop_debug_end(loop);
     coil_sched_fini(&loop->sched);
     free(loop->dump.text);
     free(loop);

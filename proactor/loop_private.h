@@ -30,9 +30,15 @@ struct coil_loop {
 
     coil_loop_stats stats;
 
+    struct loop_debug *debug; /* NULL: no debug mode. */
+
     loop_watch watch;
     loop_dump dump;
 };
+
+/* Debug mode, if COIL_DEBUG in the environment asks for it; and its end, with its last reports. */
+int loop_debug_from_environment(coil_loop *loop);
+void loop_debug_end(coil_loop *loop);
 
 /* Visit every loop of the process, none of which ends meanwhile. Not to be held up. */
 typedef struct loop_visitor loop_visitor;

@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -185,8 +186,11 @@ static bool load_libdw(void)
     return loaded = true;
 }
 
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
+
 void symbols_begin(bool with_lines)
 {
+    (void)pthread_mutex_lock(&asking);
     if (!with_lines || !load_libdw())
         return;
     lines = dw.begin(&dw.callbacks);
@@ -201,6 +205,7 @@ void symbols_end(void)
     if (lines != NULL)
         dw.end(lines);
     lines = NULL;
+    (void)pthread_mutex_unlock(&asking);
 }
 
 static void find_line(uintptr_t address, symbol *found)

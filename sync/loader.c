@@ -363,7 +363,7 @@ static void arrive(coil_loader_batch *batch, int rc)
 }
 
 /* If it is unwound, then because the loader is closed, or because nobody waits for it. */
-coil_async(int, run_batch, (coil_loader_batch *)batch)
+coil_async(int, run_batch, (coil_loader_batch *) batch)
 {
     coil_vars(int departed; int rc;);
 

@@ -63,7 +63,7 @@ async(int, spins_inside)
     return my->rc;
 }
 
-async(int, calls, (const char *)way)
+async(int, calls, (const char *) way)
 {
     vars();
     if (strcmp(way, "sleep") == 0)
@@ -111,7 +111,7 @@ async(int, takes_steps_of_three)
 
 /* --------------------------------------------------------------------------------- dumping -- */
 
-async(int, session, (int)fd)
+async(int, session, (int) fd)
 {
     vars(char byte; ssize_t count);
     attempt(my->count, coil_read(fd, &my->byte, 1));

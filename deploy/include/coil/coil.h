@@ -30,6 +30,7 @@
 #include <coil/loader.h>
 #include <coil/local.h>
 #include <coil/loop.h>
+#include <coil/loop_debug.h>
 #include <coil/mutex.h>
 #include <coil/once.h>
 #include <coil/queue.h>

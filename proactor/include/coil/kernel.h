@@ -91,6 +91,9 @@ COIL_API void coil_kernel_restore_signals(uint64_t before);
 COIL_API int coil_kernel_sigaction(
         int signo, const struct sigaction *action, struct sigaction *out_before);
 
+/* getrusage(2): how often the calling thread has gone to sleep in the kernel by itself. */
+COIL_API uint64_t coil_kernel_sleep_count(void);
+
 /* gettid(2); tgkill(2) for a thread of this process */
 COIL_API pid_t coil_kernel_thread_id(void);
 COIL_API int coil_kernel_thread_signal(pid_t thread, int signo);

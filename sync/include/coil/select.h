@@ -258,12 +258,9 @@ typedef struct coil_select_cases_8 {
     coil_select_case cases[8];
 } coil_select_cases_8;
 
-coil_declare(
-        int, coil_select_2, (coil_select_cases_2) set, (size_t) count, (coil_select_order) order);
-coil_declare(
-        int, coil_select_4, (coil_select_cases_4) set, (size_t) count, (coil_select_order) order);
-coil_declare(
-        int, coil_select_8, (coil_select_cases_8) set, (size_t) count, (coil_select_order) order);
+coil_declare(int, coil_select_2, (coil_select_cases_2) set, (size_t) count, (coil_select_order) order);
+coil_declare(int, coil_select_4, (coil_select_cases_4) set, (size_t) count, (coil_select_order) order);
+coil_declare(int, coil_select_8, (coil_select_cases_8) set, (size_t) count, (coil_select_order) order);
 
 #define COIL_SELECT_SIZE_1 2
 #define COIL_SELECT_SIZE_2 2
