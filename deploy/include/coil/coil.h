@@ -20,11 +20,15 @@
 #include <coil/list.h>
 #include <coil/listener.h>
 #include <coil/loop.h>
+#include <coil/loop_thread.h>
 #include <coil/mutex.h>
 #include <coil/queue.h>
 #include <coil/receiver.h>
+#include <coil/remote.h>
+#include <coil/runtime.h>
 #include <coil/sched.h>
 #include <coil/semaphore.h>
+#include <coil/shutdown.h>
 #include <coil/signal.h>
 #include <coil/spawn.h>
 #include <coil/stream.h>
