@@ -72,8 +72,10 @@ static coil_task *make_guest(coil_remote_call *call)
 static void start(coil_post *post)
 {
     coil_remote_call *call = coil_container_of(post, coil_remote_call, start);
+    const coil_loop *target = call->target;
 
-    call->error = call->target->closing ? -ESHUTDOWN : 0;
+    /* A loop that is ending takes no new guests, else those who call again keep it from that. */
+    call->error = target->closing || target->guests.cancelled ? -ESHUTDOWN : 0;
     if (call->error == 0) {
         coil_task *task = make_guest(call);
         call->error = task == NULL ? -ENOMEM : 0;

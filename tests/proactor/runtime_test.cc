@@ -28,11 +28,11 @@ Shared *shared_by_all; /* For those who are started by coil_runtime_run(), which
 
 async(int, wait_for_the_end, (coil_worker *) worker)
 {
-    vars();
-    Shared *shared = static_cast<Shared *>(worker->argument);
-    shared->begun_count++;
-    defer(static_cast<Shared *>(worker->argument)->ended_count++);
-    if (static_cast<int>(worker->index) == shared->failing_index)
+    vars(Shared *shared);
+    my->shared = static_cast<Shared *>(worker->argument);
+    my->shared->begun_count++;
+    defer(my->shared->ended_count++);
+    if (static_cast<int>(worker->index) == my->shared->failing_index)
         return -EIO;
     await(coil_shutdown_requested());
     return 0;
@@ -200,14 +200,14 @@ async(int, answer, (coil_stream *) peer)
 /* All that a graceful server on all CPUs needs, but for coil_runtime_run(). */
 async(int, serve, (coil_worker *) worker)
 {
-    vars(coil_listener *listener; char address[32]);
+    vars(coil_listener *listener; char address[32]; int rc);
     static const coil_listen_options options = {0, true, false, 0};
 
     (void)worker;
     snprintf(my->address, sizeof(my->address), "127.0.0.1:%d", shared_by_all->port.load());
-    int rc = coil_listen(my->address, &options, &my->listener);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_listen(my->address, &options, &my->listener);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_listener_close(my->listener));
     shared_by_all->begun_count++;
     attempt(coil_serve_gracefully(my->listener, coil_handler(answer, coil_stream *)));
