@@ -162,7 +162,8 @@ TEST_F(Runtime, TheLeastBusyLoopIsChosen)
     create({});
     for (int i = 0; i < 10; i++)
         EXPECT_EQ(0, coil_spawn_on(coil_runtime_loop(runtime, 0), coil_sleep(COIL_FOREVER)));
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    while (__atomic_load_n(&coil_runtime_loop(runtime, 0)->load, __ATOMIC_RELAXED) < 10)
+        std::this_thread::yield();
     for (int i = 0; i < 9; i++)
         EXPECT_NE(coil_runtime_loop(runtime, 0), coil_runtime_least_busy(runtime));
     coil_runtime_stop(runtime, 0);
@@ -190,6 +191,7 @@ async(int, answer, (coil_stream *) peer)
     vars(coil_slice in);
     defer(coil_stream_close(peer));
     defer(coil_slice_release(&my->in));
+    shared_by_all->touched_count++;
     attempt(my->in, coil_read_some(peer));
     await(coil_sleep(coil_ms(30))); /* So that the end is requested meanwhile. */
     shared_by_all->served_count++;
@@ -236,7 +238,8 @@ TEST_F(Runtime, AServerOnAllLoopsAnswersWhatItHasAcceptedBeforeItEnds)
             peers.emplace_back(connect_to(shared.port));
             put(peers.back(), "hello");
         }
-        std::this_thread::sleep_for(std::chrono::milliseconds(15));
+        while (shared.touched_count < 20)
+            std::this_thread::yield();
         kill(getpid(), SIGTERM);
         for (Fd &peer : peers)
             EXPECT_EQ("hello", take(peer));
