@@ -19,6 +19,7 @@ enum { GRACE_S = 30, CPUS_MAX = 1024, NAME_BYTES = 16 };
 typedef struct member {
     coil_worker worker;
     coil_loop_thread thread;
+    coil_post begin;
     coil_post stop;
     coil_post hurry;
 } member;
@@ -93,6 +94,13 @@ coil_async(int, work, (member *) self)
     return my->result;
 }
 
+static void run_begin(coil_post *post)
+{
+    member *self = coil_container_of(post, member, begin);
+    if (coil_spawn(coil_loop_root(self->worker.loop), work(self)) == NULL)
+        main_ended(self, -ENOMEM);
+}
+
 coil_async(int, watch_signals, (coil_runtime *) runtime)
 {
     coil_vars(struct signalfd_siginfo arrived);
@@ -128,6 +136,7 @@ static int start_member(coil_runtime *runtime, unsigned index, int cpu, char *ou
 
     self->worker = (coil_worker){
             .runtime = runtime, .index = index, .argument = runtime->options.argument};
+    self->begin.run = run_begin;
     self->stop.run = run_stop;
     self->hurry.run = run_hurry;
     return coil_loop_thread_start(&self->thread, &options, out_reason);
@@ -139,18 +148,17 @@ static void end_members(coil_runtime *runtime, coil_duration grace)
         coil_loop_thread_stop(&runtime->members[i].thread, grace);
 }
 
-/* Every loop runs: so mains find each other. */
-static int start_mains(coil_runtime *runtime)
+/* Every loop runs by now, so mains find each other; unless one has failed and stopped the rest. */
+static void start_mains(coil_runtime *runtime)
 {
     if (runtime->options.main.fn == NULL)
-        return 0;
+        return;
     runtime->main_count = runtime->count;
     for (unsigned i = 0; i < runtime->count; i++) {
-        int rc = coil_spawn_on(runtime->members[i].worker.loop, work(&runtime->members[i]));
-        if (rc < 0)
-            return rc;
+        member *self = &runtime->members[i];
+        if (coil_loop_post(self->worker.loop, &self->begin) < 0)
+            main_ended(self, -ECANCELED);
     }
-    return 0;
 }
 
 static int start_members(coil_runtime *runtime, const int *cpus, int cpu_count, char *out_reason)
@@ -162,10 +170,11 @@ static int start_members(coil_runtime *runtime, const int *cpus, int cpu_count, 
         if (rc == 0)
             runtime->started_count++;
     }
-    if (rc == 0)
-        rc = start_mains(runtime);
-    if (rc < 0)
+    if (rc < 0) {
         end_members(runtime, 0);
+    } else {
+        start_mains(runtime);
+    }
     return rc;
 }
 

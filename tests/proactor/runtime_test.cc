@@ -116,7 +116,7 @@ TEST_F(Runtime, AMainThatFailsStopsTheOthers)
     shared.failing_index = 1;
     create(coil_handler(wait_for_the_end, coil_worker *));
     EXPECT_EQ(-EIO, coil_runtime_join(runtime));
-    EXPECT_EQ(3, shared.ended_count);
+    EXPECT_EQ(shared.begun_count, shared.ended_count) << "a late one may not have begun";
 }
 
 TEST_F(Runtime, AMainThatHangsIsCancelledWhenTheGracePeriodIsOver)
