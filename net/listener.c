@@ -137,7 +137,7 @@ void coil_listener_close(coil_listener *listener)
     free(listener);
 }
 
-coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
+coil_define(coil_stream *, coil_accept, (coil_listener *)listener)
 {
     coil_vars(int fd);
 
@@ -171,9 +171,9 @@ static bool passes(int error)
     }
 }
 
-coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
+coil_define(coil_stream *, coil_accept_patiently, (coil_listener *)listener)
 {
-    coil_vars(coil_stream *peer);
+    coil_vars(coil_stream * peer);
 
     for (;;) {
         coil_await(my->peer, coil_accept(listener));
@@ -184,10 +184,10 @@ coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
     }
 }
 
-coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) listener,
-        (coil_handler) handler)
+coil_async(int, accept_into, (coil_group *)connections, (coil_listener *)listener,
+        (coil_handler)handler)
 {
-    coil_vars(coil_stream *peer);
+    coil_vars(coil_stream * peer);
 
     for (;;) {
         while (listener->max_connections > 0 &&
@@ -199,7 +199,7 @@ coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) liste
     }
 }
 
-coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
+coil_define(int, coil_serve, (coil_listener *)listener, (coil_handler)handler)
 {
     coil_vars(coil_group connections);
 
@@ -210,8 +210,8 @@ coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
 }
 
 /* Accept until the shutdown is requested. Leaving ends the accepting task, not its connections. */
-coil_async(int, accept_until_requested, (coil_group *) connections, (coil_listener *) listener,
-        (coil_handler) handler)
+coil_async(int, accept_until_requested, (coil_group *)connections, (coil_listener *)listener,
+        (coil_handler)handler)
 {
     coil_vars(coil_group accepting);
 
@@ -221,9 +221,9 @@ coil_async(int, accept_until_requested, (coil_group *) connections, (coil_listen
     return 0;
 }
 
-coil_define(int, coil_serve_gracefully, (coil_listener *) listener, (coil_handler) handler)
+coil_define(int, coil_serve_gracefully, (coil_listener *)listener, (coil_handler)handler)
 {
-    coil_vars(coil_group connections; coil_shutdown_state *shutdown);
+    coil_vars(coil_group connections; coil_shutdown_state * shutdown);
 
     my->shutdown = coil_shutdown_of(coil_loop_of(coil_self));
     coil_open_group(&my->connections);

@@ -21,7 +21,7 @@ static void name_tasks(const coil_group *group)
 }
 
 /* Everything but the caller of this has ended, or the time is over. */
-coil_async(int, await_others, (coil_loop *) loop, (coil_time) deadline)
+coil_async(int, await_others, (coil_loop *)loop, (coil_time)deadline)
 {
     coil_vars();
 
@@ -31,7 +31,7 @@ coil_async(int, await_others, (coil_loop *) loop, (coil_time) deadline)
 }
 
 /* What keeps the loop running, and then sees to its end. */
-coil_async(int, keep, (coil_loop *) loop)
+coil_async(int, keep, (coil_loop *)loop)
 {
     coil_vars(int rc);
 
@@ -40,8 +40,8 @@ coil_async(int, keep, (coil_loop *) loop)
         coil_await(coil_sleep(coil_ms(POLL_MS)));
     coil_group_cancel(&loop->guests);
     coil_group_cancel(&loop->sched.root);
-    coil_await(my->rc, coil_shield(await_others(loop,
-            coil_time_after(loop->sched.now, loop->shutdown.patience))));
+    coil_await(my->rc, coil_shield(await_others(
+                               loop, coil_time_after(loop->sched.now, loop->shutdown.patience))));
     if (my->rc < 0) {
         name_tasks(&loop->guests);
         name_tasks(&loop->sched.root);
@@ -64,8 +64,8 @@ static int set_up(coil_loop_thread *thread)
     if (options->is_pinned) {
         int rc = coil_kernel_pin(options->cpu);
         if (rc < 0) {
-            (void)snprintf(thread->reason, COIL_REASON_BYTES,
-                    "cannot run a thread on CPU %d: %s", options->cpu, coil_error_text(rc));
+            (void)snprintf(thread->reason, COIL_REASON_BYTES, "cannot run a thread on CPU %d: %s",
+                    options->cpu, coil_error_text(rc));
             return rc;
         }
     }
@@ -98,7 +98,7 @@ static void report_start(coil_loop_thread *thread, int error)
 }
 
 /* The first turn of the loop has begun. */
-coil_async(int, tell_running, (coil_loop_thread *) thread)
+coil_async(int, tell_running, (coil_loop_thread *)thread)
 {
     coil_vars();
 

@@ -25,7 +25,7 @@ static void finish(coil_remote_call *call)
         call->finished(call);
 }
 
-coil_leaf(int, be_guest, (coil_remote_call *) call);
+coil_leaf(int, be_guest, (coil_remote_call *)call);
 
 /* The first frame of a remote task: it calls what was asked for, and takes the result home. */
 static coil_turn guest_step(coil_task *task, coil_frame *leaf)

@@ -84,13 +84,13 @@ static void main_ended(member *self, int result)
         coil_runtime_stop(runtime, runtime->options.grace);
 }
 
-coil_async(int, work, (member *) self)
+coil_async(int, work, (member *)self)
 {
     coil_vars(int result);
 
     coil_defer(main_ended(self, my->result));
-    coil_await(my->result,
-            coil_shutdown_supervise(self->worker.runtime->options.main, &self->worker));
+    coil_await(
+            my->result, coil_shutdown_supervise(self->worker.runtime->options.main, &self->worker));
     return my->result;
 }
 
@@ -101,7 +101,7 @@ static void run_begin(coil_post *post)
         main_ended(self, -ENOMEM);
 }
 
-coil_async(int, watch_signals, (coil_runtime *) runtime)
+coil_async(int, watch_signals, (coil_runtime *)runtime)
 {
     coil_vars(struct signalfd_siginfo arrived);
 

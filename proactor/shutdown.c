@@ -83,15 +83,14 @@ static coil_turn changed_step(coil_task *task, coil_frame *leaf)
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
     coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(
-            waiter, &coil_loop_of(task)->shutdown.sleepers, task, leaf);
+    return coil_waiter_suspend(waiter, &coil_loop_of(task)->shutdown.sleepers, task, leaf);
 }
 
 coil_leaf_fn(deadline_changed, changed_step, coil_waiter_cancel);
 
 coil_define(void, coil_shutdown_overdue)
 {
-    coil_vars(coil_shutdown_state *shutdown);
+    coil_vars(coil_shutdown_state * shutdown);
 
     my->shutdown = &coil_loop_of(coil_self)->shutdown;
     while (my->shutdown->deadline > coil_self->sched->now)
@@ -111,7 +110,7 @@ typedef struct supervisor {
 } supervisor;
 
 /* Name what takes too long. */
-coil_async(int, report, (supervisor *) self)
+coil_async(int, report, (supervisor *)self)
 {
     coil_vars(coil_time due);
 
@@ -143,9 +142,9 @@ static coil_shutdown_hook *take_hook(coil_list *hooks, bool youngest)
     return coil_container_of(link, coil_shutdown_hook, link);
 }
 
-coil_async(int, run_hooks, (supervisor *) self, (coil_shutdown_phase) phase)
+coil_async(int, run_hooks, (supervisor *)self, (coil_shutdown_phase)phase)
 {
-    coil_vars(coil_shutdown_hook *hook; const char *name; int rc);
+    coil_vars(coil_shutdown_hook * hook; const char *name; int rc);
 
     for (;;) {
         my->hook = take_hook(&self->shutdown->hooks[phase], phase == COIL_SHUTDOWN_CLEAN_UP);
@@ -156,12 +155,11 @@ coil_async(int, run_hooks, (supervisor *) self, (coil_shutdown_phase) phase)
                 phase == COIL_SHUTDOWN_DRAIN ? self->shutdown->deadline : coil_self->sched->now);
         coil_await(my->rc, coil_handler_call(my->hook->run, my->hook->argument));
         if (my->rc < 0)
-            fprintf(stderr, "coil: shutdown: '%s' failed: %s\n", my->name,
-                    coil_error_text(my->rc));
+            fprintf(stderr, "coil: shutdown: '%s' failed: %s\n", my->name, coil_error_text(my->rc));
     }
 }
 
-coil_async(int, run_main, (supervisor *) self)
+coil_async(int, run_main, (supervisor *)self)
 {
     coil_vars();
 
@@ -169,7 +167,7 @@ coil_async(int, run_main, (supervisor *) self)
     return 0;
 }
 
-coil_async(int, drain, (supervisor *) self)
+coil_async(int, drain, (supervisor *)self)
 {
     coil_vars();
 
@@ -180,7 +178,7 @@ coil_async(int, drain, (supervisor *) self)
     return 0;
 }
 
-coil_async(int, cancel_when_overdue, (supervisor *) self)
+coil_async(int, cancel_when_overdue, (supervisor *)self)
 {
     coil_vars();
 
@@ -190,7 +188,7 @@ coil_async(int, cancel_when_overdue, (supervisor *) self)
 }
 
 /* Whichever is done first: main, and the hooks if the end has been requested. */
-coil_async(int, run_until_drained, (supervisor *) self)
+coil_async(int, run_until_drained, (supervisor *)self)
 {
     coil_vars(coil_group drains; coil_group guards);
 
@@ -207,7 +205,7 @@ coil_async(int, run_until_drained, (supervisor *) self)
     return 0;
 }
 
-coil_define(int, coil_shutdown_supervise, (coil_handler) main, (void *) argument)
+coil_define(int, coil_shutdown_supervise, (coil_handler)main, (void *)argument)
 {
     coil_vars(supervisor self; coil_group reporters);
 

@@ -28,14 +28,14 @@ struct Witness {
     std::atomic<bool> was_elsewhere{false};
 };
 
-async(int, doubled, (int) number)
+async(int, doubled, (int)number)
 {
     vars();
     await(coil_yield());
     return 2 * number;
 }
 
-async(Wide, widened, (Wide) seed, (int) offset)
+async(Wide, widened, (Wide)seed, (int)offset)
 {
     vars(Wide wide);
     await(coil_yield());
@@ -45,7 +45,7 @@ async(Wide, widened, (Wide) seed, (int) offset)
     return my->wide;
 }
 
-async(void, touch, (Witness *) witness)
+async(void, touch, (Witness *)witness)
 {
     vars();
     witness->begun_count++;
@@ -53,7 +53,7 @@ async(void, touch, (Witness *) witness)
     witness->cleaned_up_count++;
 }
 
-async(int, sleep_long, (Witness *) witness)
+async(int, sleep_long, (Witness *)witness)
 {
     vars();
     witness->begun_count++;
@@ -63,7 +63,7 @@ async(int, sleep_long, (Witness *) witness)
 }
 
 /* Gets a result to its end, whatever is asked of it. */
-async(int, stubborn, (Witness *) witness)
+async(int, stubborn, (Witness *)witness)
 {
     vars();
     witness->begun_count++;
@@ -78,7 +78,7 @@ async(int, failing)
     return -ENOENT;
 }
 
-async(int, where, (coil_loop *) expected)
+async(int, where, (coil_loop *)expected)
 {
     vars();
     await(coil_yield());
@@ -118,7 +118,7 @@ TEST_F(Remote, TheResultOfATaskOnAnotherLoopArrives)
     EXPECT_EQ(1, RUN(coil_on_loop(other.loop, where(other.loop))));
 }
 
-async(int64_t, sum_of_wide, (coil_loop *) loop)
+async(int64_t, sum_of_wide, (coil_loop *)loop)
 {
     vars(Wide wide);
     my->wide.values[6] = 30;
@@ -156,7 +156,8 @@ TEST_F(Remote, CallsNest)
 
 TEST_F(Remote, ADeadlineCancelsTheRemoteTaskAndAwaitsIt)
 {
-    EXPECT_EQ(-ETIME, RUN(coil_within(coil_ms(20), coil_on_loop(other.loop, sleep_long(&witness)))));
+    EXPECT_EQ(
+            -ETIME, RUN(coil_within(coil_ms(20), coil_on_loop(other.loop, sleep_long(&witness)))));
     EXPECT_EQ(1, witness.cleaned_up_count);
 }
 
@@ -237,7 +238,7 @@ TEST_F(Remote, TasksThatNobodyWaitsForAreRun)
 
 /* ---------------------------------------------------------------------------------- many -- */
 
-async(int, call_often, (coil_loop *) target, (int) count)
+async(int, call_often, (coil_loop *)target, (int)count)
 {
     vars(int i; int result);
     for (my->i = 0; my->i < count; my->i++) {
@@ -248,7 +249,7 @@ async(int, call_often, (coil_loop *) target, (int) count)
     return 0;
 }
 
-async(int, call_from_many, (coil_loop *) target, (int) task_count, (int) count)
+async(int, call_from_many, (coil_loop *)target, (int)task_count, (int)count)
 {
     vars(coil_group callers; int i);
     open_group(&my->callers);
@@ -272,13 +273,12 @@ TEST_F(Remote, ThousandsOfCallsBothWaysAtOnce)
 }
 
 /* A deadline that falls anywhere into the life of the call. */
-async(int, race, (coil_loop *) target, (Random *) random, (int) count)
+async(int, race, (coil_loop *)target, (Random *)random, (int)count)
 {
     vars(int i; int result);
     for (my->i = 0; my->i < count; my->i++) {
-        await(my->result,
-                coil_within(coil_us(static_cast<int64_t>(random->below(150))),
-                        coil_on_loop(target, doubled(my->i))));
+        await(my->result, coil_within(coil_us(static_cast<int64_t>(random->below(150))),
+                                  coil_on_loop(target, doubled(my->i))));
         if (my->result != 2 * my->i && my->result != -ETIME)
             return -EBADMSG;
     }
@@ -297,7 +297,7 @@ TEST_F(Remote, CancellationsMayMeetTheirCallAnywhere)
         EXPECT_EQ(0, result);
 }
 
-async(int, call_until_refused, (coil_loop *) target, (Witness *) witness)
+async(int, call_until_refused, (coil_loop *)target, (Witness *)witness)
 {
     vars(int i; int result);
     for (my->i = 0;; my->i++) {
@@ -376,7 +376,7 @@ TEST_F(LoopThread, StartsAndStopsInAStorm)
         owner.join();
 }
 
-async(int, name_of_thread, (char *) out_name)
+async(int, name_of_thread, (char *)out_name)
 {
     vars();
     pthread_getname_np(pthread_self(), out_name, 16);

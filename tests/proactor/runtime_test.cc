@@ -26,9 +26,9 @@ struct Shared {
 
 Shared *shared_by_all; /* For those who are started by coil_runtime_run(), which has no argument. */
 
-async(int, wait_for_the_end, (coil_worker *) worker)
+async(int, wait_for_the_end, (coil_worker *)worker)
 {
-    vars(Shared *shared);
+    vars(Shared * shared);
     my->shared = static_cast<Shared *>(worker->argument);
     my->shared->begun_count++;
     defer(my->shared->ended_count++);
@@ -38,7 +38,7 @@ async(int, wait_for_the_end, (coil_worker *) worker)
     return 0;
 }
 
-async(int, hang, (coil_worker *) worker)
+async(int, hang, (coil_worker *)worker)
 {
     vars();
     static_cast<Shared *>(worker->argument)->begun_count++;
@@ -47,7 +47,7 @@ async(int, hang, (coil_worker *) worker)
     return 0;
 }
 
-async(int, touch, (Shared *) shared)
+async(int, touch, (Shared *)shared)
 {
     vars();
     await(coil_yield());
@@ -56,7 +56,7 @@ async(int, touch, (Shared *) shared)
 }
 
 /* Each calls all others. */
-async(int, call_around, (coil_worker *) worker)
+async(int, call_around, (coil_worker *)worker)
 {
     vars(unsigned i; int round; int result);
     for (my->round = 0; my->round < 100; my->round++) {
@@ -186,7 +186,7 @@ TEST_F(Runtime, StartsAndStopsInAStorm)
 
 /* ------------------------------------------------------------------- the graceful server -- */
 
-async(int, answer, (coil_stream *) peer)
+async(int, answer, (coil_stream *)peer)
 {
     vars(coil_slice in);
     defer(coil_stream_close(peer));
@@ -200,9 +200,9 @@ async(int, answer, (coil_stream *) peer)
 }
 
 /* All that a graceful server on all CPUs needs, but for coil_runtime_run(). */
-async(int, serve, (coil_worker *) worker)
+async(int, serve, (coil_worker *)worker)
 {
-    vars(coil_listener *listener; char address[32]; int rc);
+    vars(coil_listener * listener; char address[32]; int rc);
     static const coil_listen_options options = {0, true, false, 0};
 
     (void)worker;

@@ -25,7 +25,7 @@ struct Hook {
     int result;
 };
 
-async(int, tell, (Hook *) self)
+async(int, tell, (Hook *)self)
 {
     vars();
     if (self->nap > 0)
@@ -35,7 +35,7 @@ async(int, tell, (Hook *) self)
 }
 
 /* Works until the end is requested, and for `nap` beyond. */
-async(int, work, (Story *) story)
+async(int, work, (Story *)story)
 {
     vars();
     defer(story->told += '.');
@@ -46,7 +46,7 @@ async(int, work, (Story *) story)
     return story->result;
 }
 
-async(int, finish_at_once, (Story *) story)
+async(int, finish_at_once, (Story *)story)
 {
     vars();
     story->told += 'm';

@@ -34,8 +34,8 @@ typedef struct coil_loop_thread coil_loop_thread;
 
 /* Zero means the default. */
 typedef struct coil_loop_thread_options {
-    const char *name;   /* At most 15 bytes of it are shown: "coil". */
-    bool is_pinned;     /* To run on `cpu` only. */
+    const char *name; /* At most 15 bytes of it are shown: "coil". */
+    bool is_pinned;   /* To run on `cpu` only. */
     int cpu;
     bool takes_signals; /* Inherit the signal mask; else all signals are blocked in the thread. */
     /* On the thread, before the loop runs: spawn root tasks. A negative result is that of start. */

@@ -49,8 +49,7 @@ enum { COIL_REMOTE_ARGUMENT_BYTES = 160 };
  * that of the call, or -ESHUTDOWN, or -ENOMEM: there is no memory for the task. (A result that
  * cannot be an error is zero then.) The target may be this very loop.
  */
-#define coil_on_loop(loop, ...) \
-    COIL_ON_LOOP_(COIL_CAT(co__w, __COUNTER__), (loop), __VA_ARGS__)
+#define coil_on_loop(loop, ...) COIL_ON_LOOP_(COIL_CAT(co__w, __COUNTER__), (loop), __VA_ARGS__)
 #define COIL_ON_LOOP_(cold, loop, ...) \
     COIL_ADAPTED_(cold, cold.co__c.fn = coil_remote_fn((loop), cold.co__c.fn), __VA_ARGS__)
 
@@ -84,12 +83,12 @@ struct coil_remote {
  * until the call has finished. Every remote has to be waited for, until it has. Any thread. At most
  * COIL_REMOTE_ARGUMENT_BYTES of arguments.
  */
-#define coil_remote_start(remote, loop, out_result_, ...)                                    \
-    do {                                                                                     \
-        __typeof__(__VA_ARGS__) co__r = (__VA_ARGS__);                                       \
-        __typeof__(co__r.co__f[0].co__ret) *co__o = (out_result_);                           \
+#define coil_remote_start(remote, loop, out_result_, ...)                                   \
+    do {                                                                                    \
+        __typeof__(__VA_ARGS__) co__r = (__VA_ARGS__);                                      \
+        __typeof__(co__r.co__f[0].co__ret) *co__o = (out_result_);                          \
         static_assert(sizeof(co__r.co__a) <= COIL_REMOTE_ARGUMENT_BYTES, "pass a pointer"); \
-        coil_remote_begin((remote), (loop), &co__r.co__c, &co__r.co__a, co__o);              \
+        coil_remote_begin((remote), (loop), &co__r.co__c, &co__r.co__a, co__o);             \
     } while (0)
 
 /*
@@ -107,11 +106,11 @@ COIL_API void coil_remote_cancel(coil_remote *remote);
  * Begin the call on `loop`; nobody waits for it, and its result is dropped. From any thread. 0, or
  * -ESHUTDOWN, -ENOMEM.
  */
-#define coil_spawn_on(loop, ...)                                                             \
-    __extension__({                                                                          \
-        __typeof__(__VA_ARGS__) co__r = (__VA_ARGS__);                                       \
+#define coil_spawn_on(loop, ...)                                                            \
+    __extension__({                                                                         \
+        __typeof__(__VA_ARGS__) co__r = (__VA_ARGS__);                                      \
         static_assert(sizeof(co__r.co__a) <= COIL_REMOTE_ARGUMENT_BYTES, "pass a pointer"); \
-        coil_remote_detach((loop), &co__r.co__c, &co__r.co__a);                              \
+        coil_remote_detach((loop), &co__r.co__c, &co__r.co__a);                             \
     })
 
 /* Private: for the macros above. */

@@ -54,12 +54,12 @@ struct coil_worker {
 
 /* Zero means the default. */
 typedef struct coil_runtime_options {
-    unsigned loop_count;     /* One per CPU that this process may use. */
-    bool is_unpinned;        /* Threads may move between CPUs. */
-    bool takes_signals;      /* SIGINT and SIGTERM stop it; they are blocked in the caller. */
-    coil_handler main;       /* A coroutine int main(coil_worker *), or none. */
+    unsigned loop_count; /* One per CPU that this process may use. */
+    bool is_unpinned;    /* Threads may move between CPUs. */
+    bool takes_signals;  /* SIGINT and SIGTERM stop it; they are blocked in the caller. */
+    coil_handler main;   /* A coroutine int main(coil_worker *), or none. */
     void *argument;
-    coil_duration grace;     /* When a signal or an error stops it: 30 s. */
+    coil_duration grace; /* When a signal or an error stops it: 30 s. */
 } coil_runtime_options;
 
 /*

@@ -60,8 +60,8 @@ struct coil_shutdown_state {
     coil_duration patience;
 
     /* Private. */
-    coil_list waiters;   /* For the request. */
-    coil_list sleepers;  /* For the end of the grace period. */
+    coil_list waiters;  /* For the request. */
+    coil_list sleepers; /* For the end of the grace period. */
     coil_list hooks[COIL_SHUTDOWN_PHASES];
 };
 
@@ -105,7 +105,7 @@ coil_declare(void, coil_shutdown_overdue);
  * hooks have run. Result: that of `main`; 0 if it has been cancelled in step 3. One at a time per
  * loop. asyncio: Runner, with aiohttp's order.
  */
-coil_declare(int, coil_shutdown_supervise, (coil_handler) main, (void *) argument);
+coil_declare(int, coil_shutdown_supervise, (coil_handler)main, (void *)argument);
 
 COIL_END_DECLS
 
