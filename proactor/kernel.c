@@ -361,6 +361,35 @@ void *coil_kernel_library_symbol(void *library, const char *name)
     return dlsym(library, name);
 }
 
+/* -------------------------------------------------------------------------------- threads -- */
+
+int coil_kernel_cpus(int *out_cpus, int limit)
+{
+    cpu_set_t set;
+    int count = 0;
+
+    CPU_ZERO(&set);
+    int rc = checked(sched_getaffinity(0, sizeof(set), &set));
+    if (rc < 0)
+        return rc;
+    for (int cpu = 0; cpu < CPU_SETSIZE && count < limit; cpu++) {
+        if (CPU_ISSET(cpu, &set))
+            out_cpus[count++] = cpu;
+    }
+    return count;
+}
+
+int coil_kernel_pin(int cpu)
+{
+    cpu_set_t set;
+
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+        return -EINVAL;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    return checked(sched_setaffinity(0, sizeof(set), &set));
+}
+
 /* ------------------------------------------------------------------------------ processes -- */
 
 pid_t coil_kernel_getpid(void)

@@ -3,6 +3,7 @@
 
 #include "monitor.h"
 #include "pool.h"
+#include "shutdown_private.h"
 
 #include <coil/kernel.h>
 
@@ -46,23 +47,65 @@ static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
     (void)flags;
     if (result != -ECANCELED)
         op_start(op);
-    run_posted(op->loop);
 }
 
 static const op_kind wake_kind = {"wake", wake_prepare, wake_complete, false};
 
-void coil_loop_post(coil_loop *loop, coil_post *post)
+/* In place of a list: the loop takes no more. */
+static coil_post closed;
+
+/* Are there messages that have not been run? */
+static bool has_mail(const coil_loop *loop)
 {
+    return __atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST) != NULL;
+}
+
+/* No more messages, if all have been run. */
+static bool refuse_mail(coil_loop *loop)
+{
+    coil_post *none = NULL;
+    return __atomic_compare_exchange_n(
+            &loop->posted, &none, &closed, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+/*
+ * The loop says that it is about to sleep, and then looks for messages; others leave a message, and
+ * then look whether it sleeps. All of this is sequentially consistent, so one of them sees the
+ * other.
+ */
+static bool fall_asleep(coil_loop *loop)
+{
+    __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
+    if (!has_mail(loop))
+        return true;
+    __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
+    return false;
+}
+
+static void wake_up(coil_loop *loop)
+{
+    if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST) &&
+            __atomic_exchange_n(&loop->asleep, false, __ATOMIC_SEQ_CST))
+        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+}
+
+int coil_loop_post(coil_loop *loop, coil_post *post)
+{
+    int rc = -ESHUTDOWN;
     /* Once `post` is in the list, the loop may run it, and end: it waits for us then. */
     (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_RELAXED);
-    coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
-    do {
+    coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE);
+    while (newest != &closed) {
         post->next = newest;
-    } while (!__atomic_compare_exchange_n(
-            &loop->posted, &newest, post, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-    if (newest == NULL)
-        (void)coil_kernel_eventfd_add(loop->wake_fd, 1); /* Else whoever posted first does that. */
+        if (!__atomic_compare_exchange_n(
+                    &loop->posted, &newest, post, true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+            continue;
+        wake_up(loop);
+        rc = 0;
+        break;
+    }
     (void)__atomic_fetch_sub(&loop->posting_count, 1, __ATOMIC_RELEASE);
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
@@ -97,6 +140,46 @@ void loop_each(loop_visitor *visitor)
     (void)pthread_mutex_unlock(&all_loops_lock);
 }
 
+/*
+ * The memory of loops is used again, but never given back: what others know a loop by (the table of
+ * coil/remote.h above all) can be read at any time.
+ */
+static coil_list free_loops = {&free_loops, &free_loops};
+
+static coil_loop *take_memory(void)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    coil_list *link = coil_list_take_first(&free_loops);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+    if (link == NULL)
+        return calloc(1, sizeof(coil_loop));
+
+    coil_loop *loop = coil_container_of(link, coil_loop, link);
+    struct remote_fn *kept[LOOP_REMOTE_FNS];
+    memcpy(kept, loop->remote_fns, sizeof(kept));
+    memset(loop, 0, sizeof(*loop));
+    memcpy(loop->remote_fns, kept, sizeof(kept));
+    return loop;
+}
+
+static void give_memory(coil_loop *loop)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    coil_list_append(&free_loops, &loop->link);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+}
+
+void coil_loop_hold(coil_loop *loop)
+{
+    (void)__atomic_fetch_add(&loop->hold_count, 1, __ATOMIC_RELAXED);
+}
+
+void coil_loop_release(coil_loop *loop)
+{
+    if (loop != NULL && __atomic_fetch_sub(&loop->hold_count, 1, __ATOMIC_ACQ_REL) == 1)
+        give_memory(loop);
+}
+
 static size_t sum_of_loops(size_t (*figure)(const coil_loop *loop))
 {
     size_t sum = 0;
@@ -126,7 +209,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
 {
     char reason[COIL_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
     int rc = -ENOMEM;
-    coil_loop *loop = calloc(1, sizeof(*loop));
+    coil_loop *loop = take_memory();
     if (loop == NULL)
         goto fail;
     loop->wake_fd = rc = coil_kernel_eventfd();
@@ -141,6 +224,10 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     coil_list_init(&loop->backlog);
     coil_list_init(&loop->cancels);
     coil_sched_init(&loop->sched, coil_kernel_now(), NULL);
+    coil_group_init(&loop->guests, &loop->sched);
+    loop->guests.keep_going = true;
+    shutdown_init(&loop->shutdown);
+    loop->hold_count = 1;
     op_init(&loop->wake, &wake_kind, loop);
     op_start(&loop->wake);
     enlist(loop);
@@ -156,7 +243,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
 close_wake:
     (void)coil_kernel_close(loop->wake_fd);
 free_loop:
-    free(loop);
+    give_memory(loop);
 fail:
     if (out_reason != NULL)
         (void)snprintf(out_reason, COIL_REASON_BYTES, "%s", reason);
@@ -205,14 +292,28 @@ static bool posting(const coil_loop *loop)
     return __atomic_load_n(&loop->posting_count, __ATOMIC_ACQUIRE) > 0;
 }
 
-/* Messages that nobody has run yet may start operations, and post further messages. */
+/*
+ * Messages that nobody has run yet may post further messages, and start tasks and operations. Such
+ * a task begins cancelled.
+ */
+static void run_last_messages(coil_loop *loop)
+{
+    coil_loop *outer = current;
+    current = NULL;
+    loop->closing = true;
+    do {
+        coil_group_cancel(&loop->sched.root);
+        coil_group_cancel(&loop->guests);
+        (void)coil_loop_run(loop);
+    } while (!refuse_mail(loop));
+    current = outer;
+}
+
 static void quiesce(coil_loop *loop)
 {
+    run_last_messages(loop);
     op_cancel(&loop->wake);
-    do {
-        end_operations(loop);
-        run_posted(loop);
-    } while (loop->pending_count > 0 || __atomic_load_n(&loop->posted, __ATOMIC_RELAXED) != NULL);
+    end_operations(loop);
     while (posting(loop))
         (void)ring_enter(&loop->ring, true, coil_us(100));
 }
@@ -222,6 +323,7 @@ void coil_loop_destroy(coil_loop *loop)
     if (loop == NULL)
         return;
     COIL_CHECK(current != loop);
+    COIL_CHECK(loop->sched.live_count == 0);
     delist(loop);
     quiesce(loop);
     buffer_pool_destroy(loop->buffers);
@@ -230,7 +332,7 @@ void coil_loop_destroy(coil_loop *loop)
     loop_debug_end(loop);
     coil_sched_fini(&loop->sched);
     free(loop->dump.text);
-    free(loop);
+    coil_loop_release(loop);
 }
 
 /* -------------------------------------------------------------------------------- running -- */
@@ -248,15 +350,21 @@ static void turn(coil_loop *loop)
 {
     loop->stats.turns++;
     coil_sched_advance(&loop->sched, coil_kernel_now());
+    if (has_mail(loop))
+        run_posted(loop);
     bool busy = coil_sched_run(&loop->sched, BUDGET);
+    __atomic_store_n(&loop->load, loop->sched.live_count, __ATOMIC_RELAXED);
     op_drain(loop);
     if (!busy && loop->sched.live_count == 0)
         return;
     if (busy && ring_unsubmitted(&loop->ring) == 0 && !ring_needs_enter(&loop->ring))
         return;
+    bool wait = !busy && fall_asleep(loop);
     watch_beat(&loop->watch, WATCH_WAITS);
-    COIL_CHECK(ring_enter(&loop->ring, !busy, busy ? 0 : time_left(loop)) == 0);
+    COIL_CHECK(ring_enter(&loop->ring, wait, wait ? time_left(loop) : 0) == 0);
     watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
+    if (wait)
+        __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
     reap(loop);
 }
 
@@ -299,7 +407,7 @@ int coil_loop_run(coil_loop *loop)
     const sigpipe_guard guard = block_sigpipe();
     current = loop;
     watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
-    while (loop->sched.live_count > 0)
+    while (loop->sched.live_count > 0 || has_mail(loop))
         turn(loop);
     watch_beat(&loop->watch, WATCH_RESTS);
     current = NULL;

@@ -8,11 +8,14 @@
 #include "watch.h"
 
 #include <coil/loop.h>
+#include <coil/shutdown.h>
 
 typedef struct buffer_pool buffer_pool;
 
+enum { LOOP_REMOTE_FNS = 32 };
+
 struct coil_loop {
-    coil_list link; /* In the list of all loops. */
+    coil_list link; /* In the list of all loops, or of those whose memory is free. */
     coil_sched sched;
     coil_ring ring;
     size_t pending_count; /* Started operations without their final completion. */
@@ -22,11 +25,19 @@ struct coil_loop {
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
 
-    coil_post *posted;      /* Newest first. Written by any thread. */
+    coil_post *posted;      /* Newest first, or loop_closed. Written by any thread. */
     unsigned posting_count; /* Calls that are writing there. */
+    bool asleep;            /* Whoever clears it writes to wake_fd. */
+    bool closing;           /* Being destroyed: nothing new begins. */
+    unsigned hold_count;    /* Any thread. */
+    size_t load;            /* live_count as of the last turn, for any thread to see. */
     int wake_fd;            /* An eventfd. */
     uint64_t wakeups;       /* What was read from it. */
     coil_op wake;
+
+    coil_group guests; /* Tasks of other threads (coil/remote.h): their errors are theirs. */
+    coil_shutdown_state shutdown;
+    struct remote_fn *remote_fns[LOOP_REMOTE_FNS]; /* By hash. Pushed by any thread, never freed. */
 
     coil_loop_stats stats;
 

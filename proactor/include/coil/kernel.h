@@ -126,6 +126,13 @@ COIL_API int coil_kernel_backtrace(void **out_addresses, int address_count_max);
 COIL_API void *coil_kernel_library(const char *name);
 COIL_API void *coil_kernel_library_symbol(void *library, const char *name);
 
+/*
+ * sched_getaffinity(2) and sched_setaffinity(2) of the calling thread: the numbers of the CPUs that
+ * it may run on, at most `limit` of them, and how many; run on this one only.
+ */
+COIL_API int coil_kernel_cpus(int *out_cpus, int limit);
+COIL_API int coil_kernel_pin(int cpu);
+
 /* getpid(2); prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
 COIL_API pid_t coil_kernel_getpid(void);
 COIL_API int coil_kernel_dumpable(void);

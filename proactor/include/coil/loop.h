@@ -16,7 +16,8 @@
  *      system call
  *   4. all completions are taken off the queue; tasks become ready. No task runs meanwhile.
  *
- * A loop belongs to the thread that created it. Only coil_loop_post() may be called from others.
+ * A loop belongs to the thread that created it. Only coil_loop_post(), coil_loop_hold() and
+ * coil_loop_release() may be called from others.
  * Ending is quiescent: what is still pending is cancelled and its completion awaited before the
  * ring is closed, so that a successor can bind the same addresses at once.
  */
@@ -53,8 +54,21 @@ typedef struct coil_loop_stats {
  */
 COIL_API int coil_loop_create(coil_loop **out_loop, char *out_reason);
 
-/* All tasks must have ended. Quiesces the ring and frees everything. Takes NULL. */
+/*
+ * All tasks must have ended. Messages that are queued are run; tasks that they start are cancelled
+ * and run to their end. Then the loop is closed: it takes no more messages, the ring is quiesced,
+ * and everything is freed but for what coil_loop_hold() keeps. Takes NULL.
+ */
 COIL_API void coil_loop_destroy(coil_loop *loop);
+
+/*
+ * For other threads that keep a pointer: until coil_loop_release(), `loop` may be posted to, even
+ * if it has been destroyed meanwhile. The loop must exist, or be held by somebody.
+ */
+COIL_API void coil_loop_hold(coil_loop *loop);
+
+/* The end of one coil_loop_hold(). Takes NULL. */
+COIL_API void coil_loop_release(coil_loop *loop);
 
 /* The group of the tasks that no coroutine waits for. The first that fails cancels the others. */
 COIL_API coil_group *coil_loop_root(coil_loop *loop);
@@ -103,11 +117,11 @@ struct coil_post {
 };
 
 /*
- * Hand `post` to the loop and wake it. From any thread, and from signal handlers. The loop must
- * exist until `run` has been called; messages that are still queued when it is destroyed are run
- * then.
+ * Hand `post` to the loop and wake it if it sleeps. From any thread, and from signal handlers. 0:
+ * `run` will be called, at the latest when the loop is destroyed. -ESHUTDOWN: the loop has been
+ * destroyed and is held (coil_loop_hold()), or is being so and past that; `post` is not touched.
  */
-COIL_API void coil_loop_post(coil_loop *loop, coil_post *post);
+COIL_API int coil_loop_post(coil_loop *loop, coil_post *post);
 
 /*
  * For main(): run one coroutine of type int on a loop of its own, and return its result. If the
