@@ -29,6 +29,12 @@ void coil_group_cancel(coil_group *group)
         coil_task_cancel(coil_container_of(link, coil_task, link));
 }
 
+static void tell(coil_group *group, const coil_task *task, int error)
+{
+    if (group->watcher != NULL)
+        group->watcher->failed(group->watcher, task, error);
+}
+
 /* A task has failed: so has the group. */
 static void fail(coil_group *group, int error)
 {
@@ -44,6 +50,7 @@ static void fail(coil_group *group, int error)
 coil_task *coil_group_start(coil_group *group, coil_task *task, int64_t *out_result)
 {
     if (task == NULL) {
+        tell(group, NULL, -ENOMEM);
         fail(group, -ENOMEM);
         return NULL;
     }
@@ -72,6 +79,8 @@ void coil_group_ended(coil_task *task)
         result = -ECANCELED;
     if (task->out_result != NULL)
         *task->out_result = result;
+    if (result < 0 && result != -ECANCELED && task->out_result == NULL)
+        tell(group, task, (int)result);
     coil_list_remove(&task->link);
     group->live_count--;
     group->sched->live_count--;

@@ -32,6 +32,16 @@
 
 COIL_BEGIN_DECLS
 
+typedef struct coil_group_watcher coil_group_watcher;
+
+/*
+ * Is told of every task of a group that fails, when no coil_spawn_result() receives it. `task` is
+ * about to go; NULL: there was no memory for one. For those who own a group without a host.
+ */
+struct coil_group_watcher {
+    void (*failed)(coil_group_watcher *watcher, const coil_task *task, int error);
+};
+
 struct coil_group {
     bool keep_going; /* Set after opening: the failure of one task is not the group's. */
     int error;       /* The first failure, or 0. */
@@ -48,6 +58,7 @@ struct coil_group {
     coil_frame *body;
     coil_task *waiter; /* In coil_group_join(). */
     coil_group *next;  /* In host->groups. */
+    coil_group_watcher *watcher; /* Or NULL. */
     coil_list tasks;
 };
 

@@ -7,6 +7,7 @@
 #include <coil/address.h>
 #include <coil/base.h>
 #include <coil/buffer.h>
+#include <coil/call.h>
 #include <coil/check.h>
 #include <coil/child.h>
 #include <coil/coro.h>
@@ -29,6 +30,7 @@
 #include <coil/spawn.h>
 #include <coil/stream.h>
 #include <coil/task.h>
+#include <coil/test_loop.h>
 #include <coil/thrift.h>
 #include <coil/thrift_client.h>
 #include <coil/thrift_server.h>
@@ -36,5 +38,6 @@
 #include <coil/timer.h>
 #include <coil/trace.h>
 #include <coil/waiter.h>
+#include <coil/watch.h>
 
 #endif
