@@ -41,10 +41,10 @@ struct coil_loop {
 
     /* Runs. */
     loop_goal goal;
-    int64_t *result; /* Of LOOP_UNTIL_RESULT. */
-    bool running;    /* Any thread may read it. */
-    bool stopping;   /* Any thread may set it. */
-    coil_group runs; /* Tasks of coil_loop_run_until(): their failures are received. */
+    int64_t *result;            /* Of LOOP_UNTIL_RESULT. */
+    bool running;               /* Any thread may read it. */
+    bool stopping;              /* Any thread may set it. */
+    coil_group runs;            /* Tasks of coil_loop_run_until(): their failures are received. */
     coil_group_watcher watcher; /* Of the root group. */
     coil_error_hook *on_error;
 
@@ -55,10 +55,12 @@ struct coil_loop {
 
     /* Test loops. */
     bool is_virtual;
-    bool is_settled;         /* Nothing happens any more unless time passes. */
-    bool is_hung;            /* Nothing ever will. */
-    coil_time virtual_now;   /* What the clock shows. */
-    coil_duration patience;  /* How long, in real time, events from outside are waited for. */
+    bool is_settled;               /* Nothing happens any more unless time passes. */
+    bool is_hung;                  /* Nothing ever will. */
+    coil_time virtual_now;         /* What the clock shows. */
+    coil_duration patience;        /* How long, in real time, events from outside are waited for, */
+    coil_duration worker_patience; /* what a thread of the kernel does, */
+    coil_duration last_patience;   /* and what nobody may ever do. */
 };
 
 /* Make the scheduler; it is `now`. */

@@ -84,13 +84,13 @@ void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags);
 /* That; and it takes place even if the task is being cancelled. */
 #define OP_UNSTOPPABLE_LEAF(name, prepare_) OP_LEAF_AS(name, prepare_, true, true, NULL)
 
-#define OP_LEAF_AS(name, prepare_, unstoppable_, by_worker_, cancel_)                     \
-    static const op_kind name##_kind = {                                                  \
-            #name, prepare_, op_leaf_complete, unstoppable_, by_worker_};                 \
-    static coil_turn name##_step(coil_task *task, coil_frame *leaf)                       \
-    {                                                                                     \
-        return op_leaf_step(task, leaf, &name##_kind);                                    \
-    }                                                                                     \
+#define OP_LEAF_AS(name, prepare_, unstoppable_, by_worker_, cancel_)     \
+    static const op_kind name##_kind = {                                  \
+            #name, prepare_, op_leaf_complete, unstoppable_, by_worker_}; \
+    static coil_turn name##_step(coil_task *task, coil_frame *leaf)       \
+    {                                                                     \
+        return op_leaf_step(task, leaf, &name##_kind);                    \
+    }                                                                     \
     coil_define_leaf(name, name##_step, cancel_)
 
 /* The arguments of the leaf that an op belongs to. */

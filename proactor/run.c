@@ -16,9 +16,9 @@
  */
 static struct {
     coil_post post;
-    coil_loop *loop; /* NULL: nothing is to be interrupted. Any thread. */
+    coil_loop *loop;         /* NULL: nothing is to be interrupted. Any thread. */
     unsigned handling_count; /* Handlers that may be using `loop`. */
-    pid_t process; /* Children of fork() inherit the handler, but not the loop. */
+    pid_t process;           /* Children of fork() inherit the handler, but not the loop. */
     bool has_come;
 } interrupt;
 
@@ -44,7 +44,8 @@ static void on_interrupt(int signo)
 
 static void catch_interrupts(coil_loop *loop)
 {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    struct sigaction action = {
+            .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     struct sigaction before;
 
     __atomic_store_n(&interrupt.has_come, false, __ATOMIC_RELAXED);

@@ -8,10 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* In real time: what a thread of the kernel does, and what nobody may ever do. */
-#define WORKER_PATIENCE coil_s(1)
-#define LAST_PATIENCE coil_s(10)
-
 int coil_test_loop_create(coil_loop **out_loop, char *out_reason)
 {
     coil_loop *loop = NULL;
@@ -22,6 +18,8 @@ int coil_test_loop_create(coil_loop **out_loop, char *out_reason)
     loop_begin(loop, COIL_TEST_EPOCH);
     loop->is_virtual = true;
     loop->virtual_now = COIL_TEST_EPOCH;
+    loop->worker_patience = coil_s(1);
+    loop->last_patience = coil_s(10);
     *out_loop = loop;
     return 0;
 }
@@ -50,9 +48,9 @@ static bool comes_within(coil_loop *loop, coil_duration patience)
 static coil_duration patience_of(const coil_loop *loop, coil_time next)
 {
     if (next == COIL_NEVER && loop->goal != LOOP_UNTIL_SETTLED)
-        return LAST_PATIENCE;
-    if (loop->worker_count > 0 && loop->patience < WORKER_PATIENCE)
-        return WORKER_PATIENCE;
+        return loop->last_patience;
+    if (loop->worker_count > 0 && loop->patience < loop->worker_patience)
+        return loop->worker_patience;
     return loop->patience;
 }
 

@@ -27,6 +27,11 @@ struct Act {
     Act(const Act &) = delete;
     Act &operator=(const Act &) = delete;
 
+    ~Act()
+    {
+        coil_call_cancel(&call);
+    }
+
     static void run(coil_call *call)
     {
         Act *act = coil_container_of(call, Link, call)->act;
@@ -183,7 +188,7 @@ TEST_F(Call, WhatHasPassedIsDueAtOnceAndNeverNeverComes)
     EXPECT_TRUE(coil_call_pending(&never.call) && coil_call_pending(&forever.call));
     coil_call_cancel(&never.call);
     EXPECT_FALSE(coil_call_pending(&never.call));
-} /* The other one dies with the loop. */
+}
 
 TEST_F(Call, ThatIsCancelledDoesNotRun)
 {
@@ -377,9 +382,7 @@ TEST_F(CallDeathTest, IsNotScheduledFromAnotherThreadOnARunningLoop)
                 coil_loop *own = nullptr;
                 (void)coil_loop_create(&own, nullptr);
                 Act foreign;
-                Act start([&] {
-                    std::thread([&] { coil_call_soon(own, &foreign.call); }).join();
-                });
+                Act start([&] { std::thread([&] { coil_call_soon(own, &foreign.call); }).join(); });
                 coil_call_soon(own, &start.call);
                 (void)coil_loop_run_forever(own);
             },

@@ -310,8 +310,8 @@ TEST_F(Run, FailuresThatNobodyReceivesArriveAtTheHook)
     coil_spawn(coil_loop_root(loop), returns_after(coil_s(4), -ENOENT));
     EXPECT_EQ(-EACCES, coil_loop_run_until(loop, returns_after(coil_s(2), -EACCES)));
     EXPECT_EQ(0, coil_loop_run(loop));
-    EXPECT_EQ((std::vector<std::string>{"returns_after EIO", "returns_after ENOENT"}),
-            failures.all);
+    EXPECT_EQ(
+            (std::vector<std::string>{"returns_after EIO", "returns_after ENOENT"}), failures.all);
     EXPECT_EQ(-EPERM, received);
 }
 

@@ -56,8 +56,8 @@ struct coil_group {
     coil_sched *sched;
     coil_task *host; /* Who opened it, and in which frame. NULL: the scheduler's root group. */
     coil_frame *body;
-    coil_task *waiter; /* In coil_group_join(). */
-    coil_group *next;  /* In host->groups. */
+    coil_task *waiter;           /* In coil_group_join(). */
+    coil_group *next;            /* In host->groups. */
     coil_group_watcher *watcher; /* Or NULL. */
     coil_list tasks;
 };

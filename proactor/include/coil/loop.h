@@ -102,9 +102,9 @@ COIL_API int coil_loop_run(coil_loop *loop);
  * task. -EINTR: coil_loop_stop() came first; the coroutine is suspended as well, and goes on in the
  * next run, but its result is lost. (asyncio: run_until_complete)
  */
-#define coil_loop_run_until(loop, ...)                                                           \
-    __extension__({                                                                              \
-        coil_loop *co__l = (loop);                                                               \
+#define coil_loop_run_until(loop, ...)                                                       \
+    __extension__({                                                                          \
+        coil_loop *co__l = (loop);                                                           \
         coil_loop_run_task(co__l, COIL_TASK_OF_(coil_loop_root(co__l)->sched, __VA_ARGS__)); \
     })
 
