@@ -479,7 +479,7 @@ int64_t coil_loop_run_task(coil_loop *loop, coil_task *task)
     return loop->is_hung ? -EDEADLK : -EINTR;
 }
 
-/* ------------------------------------------------------------------------------- shutting down -- */
+/* --------------------------------------------------------------------------- shutting down -- */
 
 typedef struct grace_period {
     coil_call call;

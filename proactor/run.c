@@ -11,8 +11,8 @@
 
 /*
  * The first SIGINT posts to the loop of the main thread. It is caught with SA_RESETHAND, so the
- * second one kills, whatever the loop is doing. While SIGINT is blocked for a signalfd, none of this
- * happens.
+ * second one kills, whatever the loop is doing. While SIGINT is blocked for a signalfd, none of
+ * this happens.
  */
 static struct {
     coil_post post;

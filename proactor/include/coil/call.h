@@ -13,8 +13,8 @@
  *     coil_call_cancel(&beacon->call);
  *
  *     idle --coil_call_soon, later, at--> pending --its turn--> idle, then run(call)
- *      ^                                    |   ^
- *      +---------coil_call_cancel()---------+   +-- coil_call_every(): pending again, then run(call)
+ *      ^                                   |   ^
+ *      +--------coil_call_cancel()---------+   +--coil_call_every(): pending, then run(call)
  *
  * Invariants
  *   - Exactly once per schedule, never inline: run(call) is called by a later turn of the loop.
@@ -30,8 +30,8 @@
  * still pending then is so in the next run. coil_loop_run_forever() is for a loop of calls only.
  * What is pending when the loop is destroyed is idle afterwards, and is never run.
  *
- * On the loop's thread, within a run and between runs, tasks and calls alike. From other threads and
- * signal handlers: coil_loop_post() (coil/loop.h).
+ * On the loop's thread, within a run and between runs, tasks and calls alike. From other threads
+ * and signal handlers: coil_loop_post() (coil/loop.h).
  *
  * asyncio: call_soon, call_later, call_at, TimerHandle; Twisted: LoopingCall.
  */

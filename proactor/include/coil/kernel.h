@@ -92,7 +92,7 @@ COIL_API int coil_kernel_raise(int signo);
 COIL_API uint64_t coil_kernel_block_signals(void);
 COIL_API void coil_kernel_restore_signals(uint64_t before);
 
-/* getpid(2), and whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
+/* getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
 COIL_API pid_t coil_kernel_getpid(void);
 COIL_API bool coil_kernel_is_main_thread(void);
 COIL_API int coil_kernel_dumpable(void);

@@ -14,7 +14,8 @@
  *
  * One turn of the loop
  *   1. time passes: deadlines that are due wake or cancel their tasks
- *   2. scheduled calls run (coil/call.h), then ready tasks, within a budget, first come first served
+ *   2. scheduled calls run (coil/call.h), then ready tasks, within a budget, first come first
+ *      served
  *   3. everything that they have asked for is submitted, and completions are waited for, in one
  *      system call
  *   4. all completions are taken off the queue; tasks become ready. No task runs meanwhile.
@@ -64,8 +65,8 @@ typedef struct coil_loop_stats {
 COIL_API int coil_loop_create(coil_loop **out_loop, char *out_reason);
 
 /*
- * All tasks must have ended, else they are reported as by coil_loop_close(), and the process aborts.
- * Quiesces the ring and frees everything; calls that are pending are not run. Takes NULL.
+ * All tasks must have ended, else they are reported as by coil_loop_close(), and the process
+ * aborts. Quiesces the ring and frees everything; calls that are pending are not run. Takes NULL.
  */
 COIL_API void coil_loop_destroy(coil_loop *loop);
 
@@ -77,8 +78,8 @@ COIL_API int coil_loop_close(coil_loop **loop);
 
 /*
  * Cancel all tasks and run until they have ended, clean-ups included. 0, or as coil_loop_run().
- * -ETIMEDOUT: `grace` has passed before that; -EINTR: coil_loop_stop(). Those that are stuck are then
- * printed on stderr with where they wait, and are still there; it may be called again.
+ * -ETIMEDOUT: `grace` has passed before that; -EINTR: coil_loop_stop(). Those that are stuck are
+ * then printed on stderr with where they wait, and are still there; it may be called again.
  */
 COIL_API int coil_loop_shutdown(coil_loop *loop, coil_duration grace);
 
@@ -96,11 +97,11 @@ COIL_API coil_group *coil_loop_root(coil_loop *loop);
 COIL_API int coil_loop_run(coil_loop *loop);
 
 /*
- * Run until this coroutine has ended, and return its result (int64_t; 0 if that is no integer). Other
- * tasks run meanwhile, and stay suspended when it returns. A failure is the caller's and cancels
- * nobody; those of root tasks are reported (coil_loop_on_error). -ENOMEM: there is no memory for the
- * task. -EINTR: coil_loop_stop() came first; the coroutine is suspended as well, and goes on in the
- * next run, but its result is lost. (asyncio: run_until_complete)
+ * Run until this coroutine has ended, and return its result (int64_t; 0 if that is no integer).
+ * Other tasks run meanwhile, and stay suspended when it returns. A failure is the caller's and
+ * cancels nobody; those of root tasks are reported (coil_loop_on_error). -ENOMEM: there is no
+ * memory for the task. -EINTR: coil_loop_stop() came first; the coroutine is suspended as well, and
+ * goes on in the next run, but its result is lost. (asyncio: run_until_complete)
  */
 #define coil_loop_run_until(loop, ...)                                                       \
     __extension__({                                                                          \
@@ -111,13 +112,13 @@ COIL_API int coil_loop_run(coil_loop *loop);
 /* Private: for coil_loop_run_until(). */
 COIL_API int64_t coil_loop_run_task(coil_loop *loop, coil_task *task);
 
-/* Run until coil_loop_stop(), with or without tasks. Returns 0, or the first failure of a root task. */
+/* Run until coil_loop_stop(), with or without tasks. Result: 0, or a root task's first failure. */
 COIL_API int coil_loop_run_forever(coil_loop *loop);
 
 /*
- * End the run at the end of its present turn: whatever is ready now runs once, and nothing is waited
- * for. If the loop is not running, the next run is one turn. From any thread, and from signal
- * handlers; the loop must exist until it has seen that.
+ * End the run at the end of its present turn: whatever is ready now runs once, and nothing is
+ * waited for. If the loop is not running, the next run is one turn. From any thread, and from
+ * signal handlers; the loop must exist until it has seen that.
  */
 COIL_API void coil_loop_stop(coil_loop *loop);
 
@@ -137,10 +138,10 @@ struct coil_error_hook {
 };
 
 /*
- * Have `hook` told of every failure of a root task that nobody receives (coil_spawn_result() does), at
- * the moment at which the task has ended. It cannot wait; it may spawn, or stop the loop. NULL: back to
- * the default, which prints a line on stderr, except for the one failure that is the result of the run.
- * (asyncio: call_exception_handler)
+ * Have `hook` told of every failure of a root task that nobody receives (coil_spawn_result() does),
+ * at the moment at which the task has ended. It cannot wait; it may spawn, or stop the loop. NULL:
+ * back to the default, which prints a line on stderr, except for the one failure that is the result
+ * of the run. (asyncio: call_exception_handler)
  */
 COIL_API void coil_loop_on_error(coil_loop *loop, coil_error_hook *hook);
 
@@ -193,10 +194,11 @@ COIL_API void coil_loop_post(coil_loop *loop, coil_post *post);
  * ended, and return its result. If the loop cannot be created, say why on stderr in one line and
  * return the error.
  *
- * The first SIGINT (Ctrl-C) cancels all tasks, so that their clean-ups run, and the result is -EINTR
- * if the coroutine ended with -ECANCELED; the second kills the process at once, even if the loop is
- * blocked. This is so in the main thread, and if SIGINT has its default action; a program that opens
- * SIGINT itself (coil/signal.h) or has a handler of its own has it to itself. (asyncio.run)
+ * The first SIGINT (Ctrl-C) cancels all tasks, so that their clean-ups run, and the result is
+ * -EINTR if the coroutine ended with -ECANCELED; the second kills the process at once, even if the
+ * loop is blocked. This is so in the main thread, and if SIGINT has its default action; a program
+ * that opens SIGINT itself (coil/signal.h) or has a handler of its own has it to itself.
+ * (asyncio.run)
  */
 #define coil_run(...)                                                              \
     __extension__({                                                                \

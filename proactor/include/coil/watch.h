@@ -31,8 +31,8 @@ typedef struct coil_watch coil_watch;
 typedef struct coil_watch_hook coil_watch_hook;
 
 /*
- * `events` as in poll(2), POLLERR and POLLHUP included; or a negative error of poll(2), once: nothing
- * is watched any more.
+ * `events` as in poll(2), POLLERR and POLLHUP included; or a negative error of poll(2), once:
+ * nothing is watched any more.
  */
 struct coil_watch_hook {
     void (*ready)(coil_watch_hook *hook, int events);

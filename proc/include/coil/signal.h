@@ -98,10 +98,10 @@ struct coil_signal_handler {
 };
 
 /*
- * From now on, have handler->run called for each arrival of the signal, as an ordinary call of `loop`
- * (coil/call.h), which it does not keep running: so it may do anything that a function can. The loop
- * is one of this thread, running or not. Several handlers of one signal are each called, in the order
- * of adding; but a signal that an open set awaits, too, arrives at one of the two.
+ * From now on, have handler->run called for each arrival of the signal, as an ordinary call of
+ * `loop` (coil/call.h), which it does not keep running: so it may do anything that a function can.
+ * The loop is one of this thread, running or not. Several handlers of one signal are each called,
+ * in the order of adding; but a signal that an open set awaits, too, arrives at one of the two.
  * -EMFILE, -ENFILE, -ENOMEM. -EINVAL: SIGKILL and SIGSTOP cannot be caught.
  *
  * asyncio: add_signal_handler.
