@@ -122,9 +122,7 @@ async(int, echoes, (coil_stream *) stream, (int) count)
 async(int, plays, (int) count)
 {
     vars(coil_stream *near; coil_stream *far; int i; char byte; ssize_t size_bytes);
-    int rc = coil_stream_pair(&my->near, &my->far);
-    if (rc < 0)
-        return rc;
+    EXPECT_EQ(0, coil_stream_pair(&my->near, &my->far));
     defer(coil_stream_close(my->near));
     coil_spawn(coil_loop_root(coil_loop_current()), echoes(my->far, count));
     for (my->i = 0; my->i < count; my->i++) {

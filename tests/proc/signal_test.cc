@@ -462,9 +462,7 @@ async(int, takes_interrupts, (int) count)
 {
     vars(coil_signals *signals; int signo; int i);
 
-    int rc = coil_signals_open(COIL_SIGNALS(SIGINT), &my->signals);
-    if (rc < 0)
-        return rc;
+    EXPECT_EQ(0, coil_signals_open(COIL_SIGNALS(SIGINT), &my->signals));
     defer(coil_signals_close(my->signals));
     for (my->i = 0; my->i < count; my->i++) {
         send(SIGINT);
