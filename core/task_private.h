@@ -1,14 +1,50 @@
 /* SPDX-License-Identifier: MIT */
-/* What group.c needs of task.c. */
+/* What the files of core share about tasks and their scheduler. */
 #ifndef TASK_PRIVATE_H
 #define TASK_PRIVATE_H
 
+#include <coil/debug.h>
+#include <coil/local.h>
 #include <coil/task.h>
+
+/* What few tasks have, on demand. */
+typedef struct coil_task_extras {
+    char name[COIL_TASK_NAME_BYTES]; /* Empty: that of its coroutine. First: see trace.c. */
+    struct coil_local_value *locals; /* Newest first; a task shares them with its children. */
+} coil_task_extras;
+
+/* Those of `task`, made if it has none. NULL: no memory. */
+coil_task_extras *coil_task_extras_of(coil_task *task);
+
+/* `child` begins with the values that `parent` has now. Without memory it begins with none. */
+void coil_locals_inherit(coil_task *child, const coil_task *parent);
+void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
+
+/* Take the first ready task off the queue and make it the running one. NULL: none is ready. */
+coil_task *coil_sched_take(coil_sched *sched);
+
+/* Run ready tasks as coil_sched_run() does, and look at each. */
+void coil_debug_run(coil_debug *debug, unsigned budget);
+
+/* Somebody `did` what only the scheduler's thread may do: if it is another, say so and abort. */
+void coil_debug_touched(coil_debug *debug, const char *did);
+
+/* A deadline for `frame`, as long as it is there. */
+void coil_timeout_push(coil_task *task, coil_frame *frame, coil_time deadline);
+
+/* The deferred call that ends a deadline. */
+coil_turn coil_timeout_end(coil_task *task, coil_frame *frame, coil_deferred *deferred);
 
 /*
  * `frame` is leaving and one of its deferred calls, `spent`, has to wait: returns a frame to push
  * the awaited leaf upon. When the leaf is done, `frame` goes on leaving.
  */
 coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame, coil_deferred *spent);
+
+/* The scheduler that is in coil_sched_run() on this thread, or NULL. */
+extern __thread coil_sched *coil_sched_here;
+
+/* Until when a leaf that is suspended in coil_sleep() or coil_sleep_until() sleeps. */
+coil_time coil_sleep_end(const coil_frame *leaf);
 
 #endif

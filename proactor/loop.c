@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
+#include "monitor.h"
 #include "pool.h"
 
 #include <coil/kernel.h>
@@ -101,14 +102,13 @@ static bool is_returned(const coil_loop *loop)
     return loop->goal == LOOP_UNTIL_NO_TASKS || loop->goal == LOOP_UNTIL_STOPPED;
 }
 
-static void root_failed(coil_group_watcher *watcher, const coil_task *task, int error)
+static void root_failed(coil_group *root, const coil_task *task, int error)
 {
-    coil_loop *loop = coil_container_of(watcher, coil_loop, watcher);
+    coil_loop *loop = coil_container_of(root, coil_loop, sched.root);
     const coil_failure failure = {
-            .name = task == NULL ? "(not started)" : task->fn->name,
-            .file = task == NULL ? "" : task->fn->file,
-            .error = error,
-    };
+            coil_task_name(task), coil_task_first_frame(task)->fn->file, error};
+    if (task->outcome != NULL)
+        return; /* Somebody receives it. */
     if (loop->on_error != NULL) {
         loop->on_error->failed(loop->on_error, &failure);
     } else if (!is_returned(loop)) {
@@ -141,7 +141,11 @@ static coil_list all_loops = {&all_loops, &all_loops};
 
 static void enlist(coil_loop *loop)
 {
+    static unsigned loop_count;
+
+    loop->watch.thread = coil_kernel_thread_id();
     (void)pthread_mutex_lock(&all_loops_lock);
+    loop->watch.number = ++loop_count;
     coil_list_append(&all_loops, &loop->link);
     (void)pthread_mutex_unlock(&all_loops_lock);
 }
@@ -150,6 +154,14 @@ static void delist(coil_loop *loop)
 {
     (void)pthread_mutex_lock(&all_loops_lock);
     coil_list_remove(&loop->link);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+}
+
+void loop_each(loop_visitor *visitor)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
+        visitor->visit(visitor, coil_container_of(link, coil_loop, link));
     (void)pthread_mutex_unlock(&all_loops_lock);
 }
 
@@ -181,8 +193,7 @@ size_t coil_debug_pending_ops(void)
 void loop_begin(coil_loop *loop, coil_time now)
 {
     coil_sched_init(&loop->sched, now, NULL);
-    loop->watcher.failed = root_failed;
-    loop->sched.root.watcher = &loop->watcher;
+    loop->sched.root.on_failure = root_failed;
     coil_group_init(&loop->runs, &loop->sched);
     loop->runs.keep_going = true;
 }
@@ -212,6 +223,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     op_init(&loop->wake, &wake_kind, loop);
     op_start(&loop->wake);
     enlist(loop);
+    monitor_from_environment();
     *out_loop = loop;
     return 0;
 
@@ -294,6 +306,7 @@ void coil_loop_destroy(coil_loop *loop)
     ring_fini(&loop->ring);
     (void)coil_kernel_close(loop->wake_fd);
     coil_sched_fini(&loop->sched);
+    free(loop->dump.text);
     free(loop);
 }
 
@@ -326,7 +339,9 @@ static coil_duration time_left(const coil_loop *loop)
 
 void loop_exchange(coil_loop *loop, coil_duration timeout)
 {
+    watch_beat(&loop->watch, WATCH_WAITS);
     COIL_CHECK(ring_enter(&loop->ring, timeout > 0, timeout) == 0);
+    watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
     reap(loop);
 }
 
@@ -415,6 +430,7 @@ bool loop_drive(coil_loop *loop, loop_goal goal)
     refuse_nesting();
     const sigpipe_guard guard = block_sigpipe();
     current = loop;
+    watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
     loop->goal = goal;
     loop->is_hung = false;
     __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
@@ -427,6 +443,7 @@ bool loop_drive(coil_loop *loop, loop_goal goal)
     __atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);
     __atomic_store_n(&loop->running, false, __ATOMIC_RELAXED);
     loop->goal = LOOP_UNTIL_NO_TASKS;
+    watch_beat(&loop->watch, WATCH_RESTS);
     current = NULL;
     unblock_sigpipe(&guard);
     return is_reached;
@@ -475,7 +492,7 @@ int64_t coil_loop_run_task(coil_loop *loop, coil_task *task)
     (void)outcome(loop, is_reached); /* Failures of root tasks have been reported. */
     if (is_reached)
         return result;
-    task->out_result = NULL; /* It is suspended, and goes on in the next run. */
+    task->outcome = NULL; /* It is suspended, and goes on in the next run. */
     return loop->is_hung ? -EDEADLK : -EINTR;
 }
 

@@ -5,6 +5,7 @@
 
 #include "op.h"
 #include "ring.h"
+#include "watch.h"
 
 #include <coil/call.h>
 #include <coil/loop.h>
@@ -44,8 +45,7 @@ struct coil_loop {
     int64_t *result;            /* Of LOOP_UNTIL_RESULT. */
     bool running;               /* Any thread may read it. */
     bool stopping;              /* Any thread may set it. */
-    coil_group runs;            /* Tasks of coil_loop_run_until(): their failures are received. */
-    coil_group_watcher watcher; /* Of the root group. */
+    coil_group runs; /* Tasks of coil_loop_run_until(): their failures are received. */
     coil_error_hook *on_error;
 
     /* Calls: each that is scheduled is in one of these lists. */
@@ -61,6 +61,9 @@ struct coil_loop {
     coil_duration patience;        /* How long, in real time, events from outside are waited for, */
     coil_duration worker_patience; /* what a thread of the kernel does, */
     coil_duration last_patience;   /* and what nobody may ever do. */
+
+    loop_watch watch;
+    loop_dump dump;
 };
 
 /* Make the scheduler; it is `now`. */
@@ -84,5 +87,12 @@ void loop_drop_calls(coil_loop *loop);
 
 /* Nothing is ready: wait for what is under way, else let the clock jump. */
 void loop_wait_virtually(coil_loop *loop);
+
+/* Visit every loop of the process, none of which ends meanwhile. Not to be held up. */
+typedef struct loop_visitor loop_visitor;
+struct loop_visitor {
+    void (*visit)(loop_visitor *visitor, coil_loop *loop);
+};
+void loop_each(loop_visitor *visitor);
 
 #endif

@@ -162,7 +162,7 @@ static void announce(int signo)
  * Each handler watches a descriptor of its own, so that its loop wakes up. Whichever is first takes
  * the signal from the thread, on behalf of all.
  */
-static void take_arrived(coil_watch_hook *arrival, int events)
+static void take_arrived(coil_fd_watch_hook *arrival, int events)
 {
     coil_signal_handler *handler = coil_container_of(arrival, coil_signal_handler, arrival);
     const sigset_t wanted = members(COIL_SIGNALS(handler->signo));
@@ -201,11 +201,11 @@ int coil_signal_handler_add(coil_loop *loop, int signo, coil_signal_handler *han
     if (fd < 0)
         return fd;
     handler->arrival.ready = take_arrived;
-    int rc = coil_watch_create(loop, fd, POLLIN, &handler->arrival, &handler->watch);
+    int rc = coil_fd_watch_create(loop, fd, POLLIN, &handler->arrival, &handler->watch);
     if (rc == 0)
         rc = block(set);
     if (rc < 0) {
-        coil_watch_close(handler->watch);
+        coil_fd_watch_close(handler->watch);
         (void)coil_kernel_close(fd);
         handler->watch = NULL;
         return rc;
@@ -225,7 +225,7 @@ void coil_signal_handler_remove(coil_signal_handler *handler)
         return;
     delist(handler);
     coil_call_cancel(&handler->call);
-    coil_watch_close(handler->watch);
+    coil_fd_watch_close(handler->watch);
     (void)coil_kernel_close(handler->fd);
     unblock(COIL_SIGNALS(handler->signo));
     handler->loop = NULL;

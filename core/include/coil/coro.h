@@ -49,6 +49,7 @@
 #ifndef COIL_CORO_H
 #define COIL_CORO_H
 
+#include <coil/debug.h>
 #include <coil/error.h>
 #include <coil/task.h>
 
@@ -136,6 +137,22 @@
 #define COIL_IS_INTEGER_(value) (COIL_CLASS_(value) >= 1 && COIL_CLASS_(value) <= 4)
 #define COIL_IS_POINTER_(value) (COIL_CLASS_(value) == 5)
 #define COIL_IS_SCALAR_(value) (COIL_IS_INTEGER_(value) || COIL_IS_POINTER_(value))
+#ifdef __cplusplus
+template <class T, bool is_struct = __is_class(T)> struct coil_signedness {
+    static const bool value = (T)-1 < (T)1;
+};
+template <class T> struct coil_signedness<T, true> {
+    static const bool value = true;
+};
+template <class T> struct coil_signedness<T *, false> {
+    static const bool value = true;
+};
+#define COIL_IS_SIGNED_(v) (coil_signedness<__typeof__(v)>::value)
+#else
+#define COIL_INTEGER_TYPE_(value) \
+    __typeof__(__builtin_choose_expr(COIL_IS_INTEGER_(value), value, 0))
+#define COIL_IS_SIGNED_(value) ((COIL_INTEGER_TYPE_(value)) - 1 < (COIL_INTEGER_TYPE_(value))1)
+#endif
 
 /* --------------------------------------------------------------------------- strict builds -- */
 
@@ -197,7 +214,13 @@ template <class T> static inline void coil_not_local(const T &, const char *, co
         return COIL_SUSPENDED_; \
     }
 #define COIL_AGAIN_(t) ((t)->again && ((t)->again = false, true))
+#define COIL_CREATED_(cold) (cold).created = coil_debug_created((cold).fn);
+#define COIL_AWAITED_(cold) \
+    if ((cold).created)     \
+        coil_debug_awaited((cold).created);
 #else
+#define COIL_CREATED_(cold)
+#define COIL_AWAITED_(cold)
 #define COIL_NOT_LOCAL_(v)
 #define COIL_READY_
 #define COIL_AGAIN_(t) 0
@@ -253,6 +276,7 @@ template <> struct coil_result_is_nil<coil_nil> {
         struct name##__cold co__c;                                                         \
         co__c.co__c.fn = &name##__fn;                                                      \
         co__c.co__c.adapt = 0;                                                             \
+        COIL_CREATED_(co__c.co__c)                                                         \
         COIL_KEEP_(__VA_ARGS__)                                                            \
         return co__c;                                                                      \
     }
@@ -265,7 +289,7 @@ template <> struct coil_result_is_nil<coil_nil> {
         while (COIL_AGAIN_(co__t));                                                   \
         if (co__t->top != co__h)                                                      \
             return COIL_WAIT;                                                         \
-        if (co__h->defers == NULL || !(co__h->flags & COIL_FRAME_EXITING))            \
+        if (co__h->defers == NULL || !coil_frame_exiting(co__t, co__h))               \
             co__f->co__ret = co__v;                                                   \
     }
 #define COIL_RUN_1(name, ...)                                                 \
@@ -279,11 +303,12 @@ template <> struct coil_result_is_nil<coil_nil> {
 
 #define COIL_FN_(name, step, cancel, stack)                                           \
     {                                                                                 \
-        step, cancel, #name, __FILE__, stack, (uint16_t)sizeof(struct name##__frame), \
-                (uint16_t)offsetof(struct name##__frame, co__ret),                    \
-                (uint16_t)sizeof(((struct name##__frame *)0)->co__ret),               \
-                (uint16_t)offsetof(struct name##__frame, co__a),                      \
-                COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret)                 \
+        step, cancel, #name, __FILE__, stack, (uint32_t)sizeof(struct name##__frame), \
+                (uint32_t)offsetof(struct name##__frame, co__ret),                    \
+                (uint32_t)sizeof(((struct name##__frame *)0)->co__ret),               \
+                (uint32_t)offsetof(struct name##__frame, co__a),                      \
+                COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret),                \
+                COIL_IS_SIGNED_(((struct name##__frame *)0)->co__ret)                 \
     }
 
 #define COIL_DEFINE_(link, T, name, ...)                                                           \
@@ -294,7 +319,7 @@ template <> struct coil_result_is_nil<coil_nil> {
         struct name##__frame *co__f = (struct name##__frame *)(void *)co__h;                       \
         COIL_CAT(COIL_RUN_, COIL_IS_VOID(T))(name, ##__VA_ARGS__) return coil_leave(co__t, co__h); \
     }                                                                                              \
-    static uint32_t name##__stack = 512;                                                           \
+    static uint32_t name##__stack;                                                                 \
     link(, const coil_fn name##__fn = COIL_FN_(name, name##__step, NULL,                           \
                    &name##__stack);) static T name##__body(coil_task *co__t,                       \
             struct name##__frame *co__f COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__))
@@ -335,27 +360,28 @@ template <> struct coil_result_is_nil<coil_nil> {
 
 /* ------------------------------------------------------------------------------- the words -- */
 
-#define coil_vars(...)                                                                     \
-    enum { every_coroutine_starts_with_vars = 1 };                                         \
-    struct co__vars {                                                                      \
-        __VA_ARGS__;                                                                       \
-    } *my = (struct co__vars *)coil_enter(                                                 \
-            co__t, &co__f->co__h, sizeof(struct co__vars) * !coil_is_blank(#__VA_ARGS__)); \
-    (void)my;                                                                              \
-    /* A label whose address is taken: a body without any await is fine, too. */           \
-    static void *const co__first __attribute__((unused)) = &&co__top;                      \
-    if (co__f->co__h.at)                                                                   \
-        goto * co__f->co__h.at->label;                                                     \
-    co__top:                                                                               \
+#define coil_vars(...)                                                                             \
+    enum { every_coroutine_starts_with_vars = 1 };                                                 \
+    struct co__vars {                                                                              \
+        __VA_ARGS__;                                                                               \
+    } *my = (struct co__vars *)coil_enter(co__t, &co__f->co__h,                                    \
+            sizeof(struct co__vars) * !coil_is_blank(#__VA_ARGS__), __alignof__(struct co__vars)); \
+    (void)my;                                                                                      \
+    /* A label whose address is taken: a body without any await is fine, too. */                   \
+    static void *const co__first __attribute__((unused)) = &&co__top;                              \
+    if (co__f->co__h.at)                                                                           \
+        goto * co__f->co__h.at->label;                                                             \
+    co__top:                                                                                       \
     (void)0
 
 /* co__k: the frame of the cold coroutine c on t's stack, awaited by `caller`. */
-#define COIL_FRAME_(t, c, caller)                                           \
-    __typeof__((c).co__f[0]) *co__k =                                       \
-            (__typeof__((c).co__f[0]) *)coil_push(t, sizeof((c).co__f[0])); \
-    coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                \
-    co__k->co__a = (c).co__a;                                               \
-    if ((c).co__c.adapt)                                                    \
+#define COIL_FRAME_(t, c, caller)                                                    \
+    __typeof__((c).co__f[0]) *co__k = (__typeof__((c).co__f[0]) *)coil_push_aligned( \
+            t, sizeof((c).co__f[0]), __alignof__((c).co__f[0]));                     \
+    coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                         \
+    co__k->co__a = (c).co__a;                                                        \
+    COIL_AWAITED_((c).co__c)                                                         \
+    if ((c).co__c.adapt)                                                             \
     coil_adapt(t, &co__k->co__h, &(c).co__c)
 
 #define COIL_CALL_(text, ...)                                                     \

@@ -30,8 +30,8 @@ struct coil_allocator {
 };
 
 enum {
-    COIL_SLAB_STEP_BYTES = 64,   /* Tasks come in multiples of this, */
-    COIL_SLAB_CLASSES = 64,      /* up to this many of them; larger ones are allocated singly. */
+    COIL_SLAB_STEP_BYTES = 32,   /* Tasks come in multiples of this, */
+    COIL_SLAB_CLASSES = 128,     /* up to this many of them; larger ones are allocated singly. */
     COIL_SLAB_BYTES = 32 * 1024, /* What is asked of the allocator at a time. */
 };
 
@@ -41,12 +41,15 @@ struct coil_sched {
     coil_group root;        /* Tasks without a coroutine that waits for them. */
     coil_task *running;     /* The task whose coroutine is running, or NULL. */
     size_t live_count;      /* Tasks that have not ended. */
+    uint64_t step_count;    /* Resumptions so far. Any thread may look (relaxed). */
 
     /* Private. */
     coil_task *ready_first;
     coil_task **ready_last;   /* The link to set next. */
     coil_task *yielded_first; /* Ready in the next round. */
     coil_task **yielded_last;
+    coil_debug *debug;  /* NULL: no debug mode. */
+    size_t class_count; /* Sizes that the slabs are asked for at once: COIL_SLAB_CLASSES, or 0. */
     coil_allocator *allocator;
     struct coil_slab *slabs;                          /* Every one, for the end. */
     struct coil_free *free_blocks[COIL_SLAB_CLASSES]; /* Per size. */

@@ -127,8 +127,8 @@ COIL_API bool coil_loop_is_running(const coil_loop *loop);
 
 /* The failure of a root task. */
 struct coil_failure {
-    const char *name; /* Of its coroutine, and the source file of that. Static memory. */
-    const char *file;
+    const char *name; /* Of the task; valid during the call. */
+    const char *file; /* Where its coroutine is defined. */
     int error;
 };
 

@@ -25,7 +25,7 @@
 
 #include <coil/call.h>
 #include <coil/coro.h>
-#include <coil/watch.h>
+#include <coil/fd_watch.h>
 
 #include <signal.h>
 
@@ -90,8 +90,8 @@ struct coil_signal_handler {
     /* Private. */
     coil_loop *loop; /* NULL: not added. */
     coil_signal_handler *next;
-    coil_watch *watch;
-    coil_watch_hook arrival;
+    coil_fd_watch *watch;
+    coil_fd_watch_hook arrival;
     coil_call call;
     unsigned due_count;
     int fd;

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-#include <coil/watch.h>
+#include <coil/fd_watch.h>
 
 #include "loop_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-struct coil_watch {
+struct coil_fd_watch {
     coil_op op; /* Polls once; begins anew before each call of the hook. */
     coil_call call;
-    coil_watch_hook *hook;
+    coil_fd_watch_hook *hook;
     int fd;
     unsigned events;
     bool closing;
 };
 
-static coil_watch *owner_of(coil_op *op)
+static coil_fd_watch *owner_of(coil_op *op)
 {
-    return coil_container_of(op, coil_watch, op);
+    return coil_container_of(op, coil_fd_watch, op);
 }
 
 static void watch_prepare(coil_op *op, struct io_uring_sqe *sqe)
@@ -28,7 +28,7 @@ static void watch_prepare(coil_op *op, struct io_uring_sqe *sqe)
 
 static void watch_complete(coil_op *op, int32_t result, uint32_t flags)
 {
-    coil_watch *watch = owner_of(op);
+    coil_fd_watch *watch = owner_of(op);
     (void)flags;
     if (watch->closing) {
         free(watch);
@@ -42,17 +42,17 @@ static const op_kind watch_kind = {"watch", watch_prepare, watch_complete, false
 /* The new poll is submitted at the end of the turn: it sees what the hook has left. */
 static void tell(coil_call *call)
 {
-    coil_watch *watch = coil_container_of(call, coil_watch, call);
+    coil_fd_watch *watch = coil_container_of(call, coil_fd_watch, call);
     int32_t result = watch->op.result;
     if (result >= 0)
         op_start(&watch->op);
     watch->hook->ready(watch->hook, result);
 }
 
-int coil_watch_create(
-        coil_loop *loop, int fd, unsigned events, coil_watch_hook *hook, coil_watch **out_watch)
+int coil_fd_watch_create(coil_loop *loop, int fd, unsigned events, coil_fd_watch_hook *hook,
+        coil_fd_watch **out_watch)
 {
-    coil_watch *watch = calloc(1, sizeof(*watch));
+    coil_fd_watch *watch = calloc(1, sizeof(*watch));
     if (watch == NULL)
         return -ENOMEM;
     watch->fd = fd;
@@ -65,7 +65,7 @@ int coil_watch_create(
     return 0;
 }
 
-void coil_watch_close(coil_watch *watch)
+void coil_fd_watch_close(coil_fd_watch *watch)
 {
     if (watch == NULL)
         return;
