@@ -33,6 +33,8 @@ static void dump_loop(const coil_loop *loop, FILE *out)
     fprintf(out, "coil: %s: %zu tasks, %zu operations in the kernel\n",
             monitor_loop_name(loop, name), loop->sched.live_count, loop->pending_count);
     coil_trace_tree(&loop->sched.root, out);
+    coil_trace_tree(&loop->runs, out);
+    coil_trace_tree(&loop->guests, out);
 }
 
 void coil_dump(const coil_loop *loop, FILE *out)

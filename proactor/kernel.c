@@ -152,6 +152,11 @@ int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_by
     return checked(getsockname(fd, address, size_bytes));
 }
 
+int coil_kernel_socketpair(int family, int type, int out_fds[2])
+{
+    return checked(socketpair(family, type | SOCK_CLOEXEC, 0, out_fds));
+}
+
 ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
 {
     ssize_t count = send(fd, bytes, size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -180,9 +185,13 @@ int coil_kernel_eventfd(void)
     return checked(eventfd(0, EFD_CLOEXEC));
 }
 
+/* Signal handlers call this: what they interrupt keeps its errno. */
 int coil_kernel_eventfd_add(int fd, uint64_t count)
 {
-    return checked(write(fd, &count, sizeof(count)));
+    int before = errno;
+    int rc = checked(write(fd, &count, sizeof(count)));
+    errno = before;
+    return rc;
 }
 
 int coil_kernel_is_socket(const char *path)
@@ -261,6 +270,16 @@ int coil_kernel_sigtake(const sigset_t *set)
     return checked(sigtimedwait(set, NULL, &now));
 }
 
+int coil_kernel_sigaction(int signo, const struct sigaction *action, struct sigaction *out_before)
+{
+    return checked(sigaction(signo, action, out_before));
+}
+
+int coil_kernel_raise(int signo)
+{
+    return -raise(signo);
+}
+
 uint64_t coil_kernel_block_signals(void)
 {
     const uint64_t all = UINT64_MAX;
@@ -272,11 +291,6 @@ uint64_t coil_kernel_block_signals(void)
 void coil_kernel_restore_signals(uint64_t before)
 {
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0L, sizeof(before));
-}
-
-int coil_kernel_sigaction(int signo, const struct sigaction *action, struct sigaction *out_before)
-{
-    return checked(sigaction(signo, action, out_before));
 }
 
 /* -------------------------------------------------------------------------------- threads -- */
@@ -395,6 +409,11 @@ int coil_kernel_pin(int cpu)
 pid_t coil_kernel_getpid(void)
 {
     return getpid();
+}
+
+bool coil_kernel_is_main_thread(void)
+{
+    return gettid() == getpid();
 }
 
 int coil_kernel_dumpable(void)

@@ -6,6 +6,7 @@
 #include "shutdown_private.h"
 
 #include <coil/kernel.h>
+#include <coil/trace.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,6 +15,8 @@
 #include <stdlib.h>
 
 enum { BUDGET = 1024 }; /* Resumptions per turn, before completions are looked at again. */
+
+#define NO_RESULT_YET INT64_MIN /* Which no coroutine returns: it would be an error without name. */
 
 static __thread coil_loop *current;
 
@@ -49,13 +52,24 @@ static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
         op_start(op);
 }
 
-static const op_kind wake_kind = {"wake", wake_prepare, wake_complete, false};
+static const op_kind wake_kind = {"wake", wake_prepare, wake_complete, false, false};
+
+/* From here to end_posting() the loop does not end. */
+static void begin_posting(coil_loop *loop)
+{
+    (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_RELAXED);
+}
+
+static void end_posting(coil_loop *loop)
+{
+    (void)__atomic_fetch_sub(&loop->posting_count, 1, __ATOMIC_RELEASE);
+}
 
 /* In place of a list: the loop takes no more. */
 static coil_post closed;
 
 /* Are there messages that have not been run? */
-static bool has_mail(const coil_loop *loop)
+bool loop_has_mail(const coil_loop *loop)
 {
     return __atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST) != NULL;
 }
@@ -76,7 +90,7 @@ static bool refuse_mail(coil_loop *loop)
 static bool fall_asleep(coil_loop *loop)
 {
     __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
-    if (!has_mail(loop))
+    if (!loop_has_mail(loop))
         return true;
     __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
     return false;
@@ -92,8 +106,7 @@ static void wake_up(coil_loop *loop)
 int coil_loop_post(coil_loop *loop, coil_post *post)
 {
     int rc = -ESHUTDOWN;
-    /* Once `post` is in the list, the loop may run it, and end: it waits for us then. */
-    (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_RELAXED);
+    begin_posting(loop); /* Once `post` is in the list, the loop may run it, and end. */
     coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE);
     while (newest != &closed) {
         post->next = newest;
@@ -104,8 +117,64 @@ int coil_loop_post(coil_loop *loop, coil_post *post)
         rc = 0;
         break;
     }
-    (void)__atomic_fetch_sub(&loop->posting_count, 1, __ATOMIC_RELEASE);
+    end_posting(loop);
     return rc;
+}
+
+void coil_loop_stop(coil_loop *loop)
+{
+    begin_posting(loop); /* The loop may see it, and be destroyed, before it has been woken. */
+    __atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
+    (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+    end_posting(loop);
+}
+
+/* -------------------------------------------------------------------------------- failures -- */
+
+static void print_failure(const coil_failure *failure)
+{
+    fprintf(stderr, "coil: task %s (%s) failed: %s (%s)\n", failure->name, failure->file,
+            coil_error_text(failure->error), coil_error_name(failure->error));
+}
+
+/* The first failure of a root task is the result of the run, if the run has no other. */
+static bool is_returned(const coil_loop *loop)
+{
+    if (loop->sched.root.keep_going || loop->sched.root.error != 0)
+        return false;
+    return loop->goal == LOOP_UNTIL_NO_TASKS || loop->goal == LOOP_UNTIL_STOPPED;
+}
+
+static void root_failed(coil_group *root, const coil_task *task, int error)
+{
+    coil_loop *loop = coil_container_of(root, coil_loop, sched.root);
+    const coil_failure failure = {
+            coil_task_name(task), coil_task_first_frame(task)->fn->file, error};
+    if (task->outcome != NULL)
+        return; /* Somebody receives it. */
+    if (loop->on_error != NULL) {
+        loop->on_error->failed(loop->on_error, &failure);
+    } else if (!is_returned(loop)) {
+        print_failure(&failure);
+    }
+}
+
+void coil_loop_on_error(coil_loop *loop, coil_error_hook *hook)
+{
+    loop->on_error = hook;
+}
+
+void coil_loop_print_tasks(const coil_loop *loop, FILE *out)
+{
+    coil_trace_group(&loop->sched.root, out);
+    coil_trace_group(&loop->runs, out);
+    coil_trace_group(&loop->guests, out);
+}
+
+static void report_tasks(const coil_loop *loop, const char *what)
+{
+    fprintf(stderr, "coil: %s, and tasks have not ended (%zu):\n", what, loop->sched.live_count);
+    coil_loop_print_tasks(loop, stderr);
 }
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
@@ -205,6 +274,16 @@ size_t coil_debug_pending_ops(void)
     return sum_of_loops(coil_loop_pending);
 }
 
+void loop_begin(coil_loop *loop, coil_time now)
+{
+    coil_sched_init(&loop->sched, now, NULL);
+    loop->sched.root.on_failure = root_failed;
+    coil_group_init(&loop->runs, &loop->sched);
+    loop->runs.keep_going = true;
+    coil_group_init(&loop->guests, &loop->sched);
+    loop->guests.keep_going = true;
+}
+
 int coil_loop_create(coil_loop **out_loop, char *out_reason)
 {
     char reason[COIL_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
@@ -223,11 +302,12 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
 
     coil_list_init(&loop->backlog);
     coil_list_init(&loop->cancels);
-    coil_sched_init(&loop->sched, coil_kernel_now(), NULL);
-    coil_group_init(&loop->guests, &loop->sched);
-    loop->guests.keep_going = true;
     shutdown_init(&loop->shutdown);
     loop->hold_count = 1;
+    coil_list_init(&loop->calls_soon);
+    coil_list_init(&loop->calls_now);
+    coil_list_init(&loop->calls_timed);
+    loop_begin(loop, coil_kernel_now());
     op_init(&loop->wake, &wake_kind, loop);
     op_start(&loop->wake);
     enlist(loop);
@@ -323,9 +403,12 @@ void coil_loop_destroy(coil_loop *loop)
     if (loop == NULL)
         return;
     COIL_CHECK(current != loop);
+    if (loop->sched.live_count > 0)
+        report_tasks(loop, "a loop is destroyed");
     COIL_CHECK(loop->sched.live_count == 0);
     delist(loop);
     quiesce(loop);
+    loop_drop_calls(loop);
     buffer_pool_destroy(loop->buffers);
     ring_fini(&loop->ring);
     (void)coil_kernel_close(loop->wake_fd);
@@ -335,7 +418,23 @@ void coil_loop_destroy(coil_loop *loop)
     coil_loop_release(loop);
 }
 
+int coil_loop_close(coil_loop **loop)
+{
+    if (*loop != NULL && (*loop)->sched.live_count > 0) {
+        report_tasks(*loop, "a loop is closed");
+        return -EBUSY;
+    }
+    coil_loop_destroy(*loop);
+    *loop = NULL;
+    return 0;
+}
+
 /* -------------------------------------------------------------------------------- running -- */
+
+coil_time loop_clock(const coil_loop *loop)
+{
+    return coil_unlikely(loop->is_virtual) ? loop->virtual_now : coil_kernel_now();
+}
 
 static coil_duration time_left(const coil_loop *loop)
 {
@@ -346,26 +445,57 @@ static coil_duration time_left(const coil_loop *loop)
     return next > now ? next - now : 0; /* It may be as long ago as INT64_MIN. */
 }
 
-static void turn(coil_loop *loop)
+void loop_exchange(coil_loop *loop, coil_duration timeout)
 {
-    loop->stats.turns++;
-    coil_sched_advance(&loop->sched, coil_kernel_now());
-    if (has_mail(loop))
-        run_posted(loop);
-    bool busy = coil_sched_run(&loop->sched, BUDGET);
-    __atomic_store_n(&loop->load, loop->sched.live_count, __ATOMIC_RELAXED);
-    op_drain(loop);
-    if (!busy && loop->sched.live_count == 0)
-        return;
-    if (busy && ring_unsubmitted(&loop->ring) == 0 && !ring_needs_enter(&loop->ring))
-        return;
-    bool wait = !busy && fall_asleep(loop);
+    bool wait = timeout > 0 && fall_asleep(loop);
     watch_beat(&loop->watch, WATCH_WAITS);
-    COIL_CHECK(ring_enter(&loop->ring, wait, wait ? time_left(loop) : 0) == 0);
+    COIL_CHECK(ring_enter(&loop->ring, wait, wait ? timeout : 0) == 0);
     watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
     if (wait)
         __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
     reap(loop);
+}
+
+static bool reached(const coil_loop *loop)
+{
+    switch (loop->goal) {
+    case LOOP_UNTIL_NO_TASKS:
+        return loop->sched.live_count == 0 && !loop_has_mail(loop);
+    case LOOP_UNTIL_RESULT:
+        return *loop->result != NO_RESULT_YET;
+    case LOOP_UNTIL_SETTLED:
+        return loop->is_settled;
+    default:
+        return false;
+    }
+}
+
+static bool stopping(const coil_loop *loop)
+{
+    return __atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE);
+}
+
+static void turn(coil_loop *loop)
+{
+    loop->stats.turns++;
+    coil_sched_advance(&loop->sched, loop_clock(loop));
+    if (loop_has_mail(loop))
+        run_posted(loop);
+    loop_run_calls(loop);
+    bool busy = coil_sched_run(&loop->sched, BUDGET) || !coil_list_empty(&loop->calls_soon);
+    bool last = reached(loop) || stopping(loop);
+    __atomic_store_n(&loop->load, loop->sched.live_count, __ATOMIC_RELAXED);
+    op_drain(loop);
+    if (last && !busy && loop->sched.live_count == 0)
+        return;
+    if (busy || last) {
+        if (ring_unsubmitted(&loop->ring) > 0 || ring_needs_enter(&loop->ring))
+            loop_exchange(loop, 0);
+    } else if (coil_unlikely(loop->is_virtual)) {
+        loop_wait_virtually(loop);
+    } else {
+        loop_exchange(loop, time_left(loop));
+    }
 }
 
 /*
@@ -401,30 +531,137 @@ static void unblock_sigpipe(const sigpipe_guard *guard)
         (void)coil_kernel_sigmask(SIG_UNBLOCK, &guard->sigpipe, NULL);
 }
 
-int coil_loop_run(coil_loop *loop)
+static void refuse_nesting(void)
 {
-    COIL_CHECK(current == NULL); /* A loop does not run inside a loop. */
+    if (current == NULL)
+        return;
+    fprintf(stderr, "coil: a loop cannot run inside a running loop: await the call, or spawn it\n");
+    abort();
+}
+
+bool loop_drive(coil_loop *loop, loop_goal goal)
+{
+    refuse_nesting();
     const sigpipe_guard guard = block_sigpipe();
     current = loop;
     watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
-    while (loop->sched.live_count > 0 || has_mail(loop))
+    loop->goal = goal;
+    loop->is_hung = false;
+    __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
+    while (!reached(loop)) {
         turn(loop);
+        if (stopping(loop) || loop->is_hung)
+            break;
+    }
+    bool is_reached = reached(loop);
+    __atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->running, false, __ATOMIC_RELAXED);
+    loop->goal = LOOP_UNTIL_NO_TASKS;
     watch_beat(&loop->watch, WATCH_RESTS);
     current = NULL;
     unblock_sigpipe(&guard);
+    return is_reached;
+}
 
+/* A group whose tasks have all ended can be used again. */
+static void renew(coil_group *group)
+{
+    if (group->live_count == 0)
+        group->cancelled = false;
+}
+
+/* The run has ended: the first failure of a root task, or why it was too early, or 0. */
+static int outcome(coil_loop *loop, bool is_reached)
+{
     int error = loop->sched.root.error;
     loop->sched.root.error = 0;
-    loop->sched.root.cancelled = false;
+    renew(&loop->sched.root);
+    renew(&loop->runs);
+    if (error == 0 && !is_reached)
+        return loop->is_hung ? -EDEADLK : -EINTR;
     return error;
+}
+
+int coil_loop_run(coil_loop *loop)
+{
+    return outcome(loop, loop_drive(loop, LOOP_UNTIL_NO_TASKS));
+}
+
+int coil_loop_run_forever(coil_loop *loop)
+{
+    (void)loop_drive(loop, LOOP_UNTIL_STOPPED);
+    return outcome(loop, !loop->is_hung);
+}
+
+int64_t coil_loop_run_task(coil_loop *loop, coil_task *task)
+{
+    refuse_nesting();
+    int64_t result = NO_RESULT_YET;
+    if (task == NULL)
+        return -ENOMEM;
+    loop->result = &result;
+    task = coil_group_start(&loop->runs, task, &result);
+    bool is_reached = loop_drive(loop, LOOP_UNTIL_RESULT);
+    loop->result = NULL;
+    (void)outcome(loop, is_reached); /* Failures of root tasks have been reported. */
+    if (is_reached)
+        return result;
+    task->outcome = NULL; /* It is suspended, and goes on in the next run. */
+    return loop->is_hung ? -EDEADLK : -EINTR;
+}
+
+/* --------------------------------------------------------------------------- shutting down -- */
+
+typedef struct grace_period {
+    coil_call call;
+    coil_loop *loop;
+    bool is_over;
+} grace_period;
+
+static void end_grace(coil_call *call)
+{
+    grace_period *grace = coil_container_of(call, grace_period, call);
+    grace->is_over = true;
+    coil_loop_stop(grace->loop);
+}
+
+int coil_loop_shutdown(coil_loop *loop, coil_duration grace)
+{
+    refuse_nesting();
+    grace_period period = {.loop = loop};
+    coil_call_init(&period.call, end_grace);
+    coil_call_later(loop, &period.call, grace);
+    coil_group_cancel(&loop->sched.root);
+    coil_group_cancel(&loop->runs);
+    bool is_reached = loop_drive(loop, LOOP_UNTIL_NO_TASKS);
+    coil_call_cancel(&period.call);
+
+    int rc = outcome(loop, is_reached);
+    if (is_reached)
+        return rc;
+    report_tasks(loop, "a loop shuts down");
+    return period.is_over ? -ETIMEDOUT : rc;
+}
+
+/* ----------------------------------------------------------------------------------- queries -- */
+
+void loop_touch(coil_loop *loop)
+{
+    coil_time now;
+    if (current != loop && loop->sched.now < (now = loop_clock(loop)))
+        loop->sched.now = now;
 }
 
 coil_group *coil_loop_root(coil_loop *loop)
 {
     /* Whoever spawns between two runs counts his deadlines from now, not from the last turn. */
-    if (current != loop && loop->sched.now < coil_kernel_now())
-        loop->sched.now = coil_kernel_now();
+    loop_touch(loop);
     return &loop->sched.root;
+}
+
+bool coil_loop_is_running(const coil_loop *loop)
+{
+    return __atomic_load_n(&loop->running, __ATOMIC_RELAXED);
 }
 
 coil_loop *coil_loop_current(void)
@@ -457,23 +694,4 @@ coil_loop_stats coil_loop_statistics(const coil_loop *loop)
 size_t coil_loop_pending(const coil_loop *loop)
 {
     return loop->pending_count;
-}
-
-/* ----------------------------------------------------------------------------- coil_run() -- */
-
-static __thread int run_error;
-
-coil_loop *coil_run_begin(void)
-{
-    coil_loop *loop = NULL;
-    char reason[COIL_REASON_BYTES];
-    run_error = coil_loop_create(&loop, reason);
-    if (run_error < 0)
-        fprintf(stderr, "coil: %s\n", reason);
-    return loop;
-}
-
-int coil_run_error(void)
-{
-    return run_error;
 }

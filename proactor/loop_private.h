@@ -7,6 +7,7 @@
 #include "ring.h"
 #include "watch.h"
 
+#include <coil/call.h>
 #include <coil/loop.h>
 #include <coil/shutdown.h>
 
@@ -14,11 +15,20 @@ typedef struct buffer_pool buffer_pool;
 
 enum { LOOP_REMOTE_FNS = 32 };
 
+/* When a run is over. */
+typedef enum loop_goal {
+    LOOP_UNTIL_NO_TASKS,
+    LOOP_UNTIL_RESULT,  /* loop->result has been set. */
+    LOOP_UNTIL_STOPPED, /* coil_loop_stop() */
+    LOOP_UNTIL_SETTLED, /* Test loops: time would have to pass. */
+} loop_goal;
+
 struct coil_loop {
     coil_list link; /* In the list of all loops, or of those whose memory is free. */
     coil_sched sched;
     coil_ring ring;
     size_t pending_count; /* Started operations without their final completion. */
+    size_t worker_count;  /* Those of them that a thread of the kernel does. */
     uint16_t generation;
     coil_list backlog;          /* Operations that found the queue full. */
     coil_list cancels;          /* Operations whose cancellation did. */
@@ -43,6 +53,28 @@ struct coil_loop {
 
     struct loop_debug *debug; /* NULL: no debug mode. */
 
+    /* Runs. */
+    loop_goal goal;
+    int64_t *result; /* Of LOOP_UNTIL_RESULT. */
+    bool running;    /* Any thread may read it. */
+    bool stopping;   /* Any thread may set it. */
+    coil_group runs; /* Tasks of coil_loop_run_until(): their failures are received. */
+    coil_error_hook *on_error;
+
+    /* Calls: each that is scheduled is in one of these lists. */
+    coil_list calls_soon;  /* For the next turn. */
+    coil_list calls_now;   /* Those of this turn that have not run. */
+    coil_list calls_timed; /* Their timers are armed. */
+
+    /* Test loops. */
+    bool is_virtual;
+    bool is_settled;               /* Nothing happens any more unless time passes. */
+    bool is_hung;                  /* Nothing ever will. */
+    coil_time virtual_now;         /* What the clock shows. */
+    coil_duration patience;        /* How long, in real time, events from outside are waited for, */
+    coil_duration worker_patience; /* what a thread of the kernel does, */
+    coil_duration last_patience;   /* and what nobody may ever do. */
+
     loop_watch watch;
     loop_dump dump;
 };
@@ -50,6 +82,31 @@ struct coil_loop {
 /* Debug mode, if COIL_DEBUG in the environment asks for it; and its end, with its last reports. */
 int loop_debug_from_environment(coil_loop *loop);
 void loop_debug_end(coil_loop *loop);
+
+/* Make the scheduler; it is `now`. */
+void loop_begin(coil_loop *loop, coil_time now);
+
+/* Turn until the goal is reached or the loop is stopped. False: it was not reached. */
+bool loop_drive(coil_loop *loop, loop_goal goal);
+
+/* Submit, wait at most `timeout` for completions unless it is 0, and take them. */
+void loop_exchange(coil_loop *loop, coil_duration timeout);
+
+/* The clock of the loop now. */
+coil_time loop_clock(const coil_loop *loop);
+
+/* Between two runs time goes on: whoever schedules then counts from now. */
+void loop_touch(coil_loop *loop);
+
+/* Run the calls that have been scheduled for this turn; forget all that are scheduled. */
+void loop_run_calls(coil_loop *loop);
+void loop_drop_calls(coil_loop *loop);
+
+/* Are there messages that have not been run? */
+bool loop_has_mail(const coil_loop *loop);
+
+/* Nothing is ready: wait for what is under way, else let the clock jump. */
+void loop_wait_virtually(coil_loop *loop);
 
 /* Visit every loop of the process, none of which ends meanwhile. Not to be held up. */
 typedef struct loop_visitor loop_visitor;

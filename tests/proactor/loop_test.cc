@@ -526,7 +526,7 @@ TEST_F(LoopDeathTest, ALoopDoesNotRunInsideALoop)
                 coil_spawn(coil_loop_root(own), act_after(0, &nest));
                 (void)coil_loop_run(own);
             },
-            "current == NULL");
+            "cannot run inside a running loop");
 }
 
 TEST_F(LoopDeathTest, ALoopIsNotDestroyedByItsOwnTask)

@@ -9,6 +9,7 @@
 #include <coil/base.h>
 #include <coil/broadcast.h>
 #include <coil/buffer.h>
+#include <coil/call.h>
 #include <coil/channel.h>
 #include <coil/check.h>
 #include <coil/child.h>
@@ -20,6 +21,7 @@
 #include <coil/event.h>
 #include <coil/fb303.h>
 #include <coil/fb303_service.h>
+#include <coil/fd_watch.h>
 #include <coil/future.h>
 #include <coil/group.h>
 #include <coil/io.h>
@@ -48,6 +50,7 @@
 #include <coil/spawn.h>
 #include <coil/stream.h>
 #include <coil/task.h>
+#include <coil/test_loop.h>
 #include <coil/thrift.h>
 #include <coil/thrift_client.h>
 #include <coil/thrift_server.h>
