@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
+#include "blocking.h"
 #include "pool.h"
 
 #include <coil/kernel.h>
@@ -204,6 +205,7 @@ void coil_loop_destroy(coil_loop *loop)
         return;
     COIL_CHECK(current != loop);
     delist(loop);
+    blocking_leave(loop);
     quiesce(loop);
     buffer_pool_destroy(loop->buffers);
     ring_fini(&loop->ring);

@@ -6,6 +6,7 @@
 #include "op.h"
 #include "ring.h"
 
+#include <coil/blocking.h>
 #include <coil/loop.h>
 
 typedef struct buffer_pool buffer_pool;
@@ -26,6 +27,8 @@ struct coil_loop {
     int wake_fd;            /* An eventfd. */
     uint64_t wakeups;       /* What was read from it. */
     coil_op wake;
+
+    coil_blocking_pool *blocking; /* The default one, if the loop is among its users. */
 
     coil_loop_stats stats;
 };

@@ -6,6 +6,7 @@
 #include <coil/acceptor.h>
 #include <coil/address.h>
 #include <coil/base.h>
+#include <coil/blocking.h>
 #include <coil/buffer.h>
 #include <coil/check.h>
 #include <coil/child.h>
@@ -29,6 +30,8 @@
 #include <coil/spawn.h>
 #include <coil/stream.h>
 #include <coil/task.h>
+#include <coil/thread_event.h>
+#include <coil/thread_queue.h>
 #include <coil/thrift.h>
 #include <coil/thrift_client.h>
 #include <coil/thrift_server.h>
