@@ -128,8 +128,7 @@ static int validate(const coil_blocking_options *all)
     return 0;
 }
 
-int coil_blocking_pool_create(
-        coil_blocking_pool **out_pool, const coil_blocking_options *options)
+int coil_blocking_pool_create(coil_blocking_pool **out_pool, const coil_blocking_options *options)
 {
     const coil_blocking_options all = completed(options);
     if (validate(&all) < 0)
@@ -595,8 +594,7 @@ static void free_call(coil_blocking_job *job)
     free(coil_container_of(job, coil_blocking_call, job));
 }
 
-static coil_blocking_job *copy_call(
-        const coil_frame *leaf, int64_t (*run)(coil_blocking_job *job))
+static coil_blocking_job *copy_call(const coil_frame *leaf, int64_t (*run)(coil_blocking_job *job))
 {
     static_assert(sizeof(coil_blocking_call) % sizeof(int64_t) == 0, "the frame is aligned");
     coil_blocking_call *call = calloc(1, sizeof(*call) + leaf->fn->frame_bytes);

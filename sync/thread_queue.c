@@ -67,7 +67,7 @@ size_t coil_thread_queue_count_untyped(coil_thread_queue *queue)
     return count;
 }
 
-/* ----------------------------------------------------------- the ring of slots, with the lock -- */
+/* ---------------------------------------------------------- the ring of slots, with the lock -- */
 
 static void append(coil_thread_queue *queue, const void *item)
 {
@@ -245,8 +245,7 @@ static coil_turn put_step(coil_task *task, coil_frame *leaf)
     if (rc == -EAGAIN) {
         putter *waiting = coil_push(task, sizeof(*waiting));
         waiting->item = arguments->item;
-        return thread_waiter_suspend(
-                &waiting->waiter, &queue->lock, &queue->putters, task, leaf);
+        return thread_waiter_suspend(&waiting->waiter, &queue->lock, &queue->putters, task, leaf);
     }
     unlock_and_wake(queue, &granted);
     coil_result(coil_thread_queue_put_untyped, leaf) = rc;
@@ -270,8 +269,7 @@ static coil_turn get_step(coil_task *task, coil_frame *leaf)
     if (rc == -EAGAIN) {
         getter *waiting = coil_push(task, sizeof(*waiting));
         waiting->out_item = arguments->out_item;
-        return thread_waiter_suspend(
-                &waiting->waiter, &queue->lock, &queue->getters, task, leaf);
+        return thread_waiter_suspend(&waiting->waiter, &queue->lock, &queue->getters, task, leaf);
     }
     unlock_and_wake(queue, &granted);
     coil_result(coil_thread_queue_get_untyped, leaf) = rc;
@@ -289,8 +287,8 @@ static coil_turn join_step(coil_task *task, coil_frame *leaf)
 
     lock(queue);
     if (queue->unfinished_count > 0)
-        return thread_waiter_suspend(coil_push(task, sizeof(thread_waiter)), &queue->lock,
-                &queue->joiners, task, leaf);
+        return thread_waiter_suspend(
+                coil_push(task, sizeof(thread_waiter)), &queue->lock, &queue->joiners, task, leaf);
     unlock(queue);
     coil_result(coil_thread_queue_join_untyped, leaf) = 0;
     return coil_leave(task, leaf);

@@ -39,8 +39,8 @@ struct thread_waiter {
 
     coil_loop *loop; /* A task's. */
     coil_post post;
-    bool told;             /* The task's own. */
-    thread_waiter *next;   /* In thread_waiters. */
+    bool told;           /* The task's own. */
+    thread_waiter *next; /* In thread_waiters. */
 };
 
 /* Those who have been granted and not yet told. */

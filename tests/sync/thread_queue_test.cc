@@ -191,12 +191,12 @@ TEST_F(ThreadQueue, ServesThreadsAndTasksInTheOrderInWhichTheyCameToGet)
         thread_3 = std::thread([&] { third = get(COIL_FOREVER); });
         wait_for_getters(3);
         start(&fourth, get_one(&queue));
-    });
-    later(coil_ms(2), [&] {
-        wait_for_getters(4);
-        for (int item = 1; item <= 4; item++)
-            EXPECT_EQ(0, try_put(item));
-        EXPECT_EQ(-EAGAIN, try_get()) << "all of them have been handed over";
+        later(0, [&] {
+            wait_for_getters(4);
+            for (int item = 1; item <= 4; item++)
+                EXPECT_EQ(0, try_put(item));
+            EXPECT_EQ(-EAGAIN, try_get()) << "all of them have been handed over";
+        });
     });
     run();
     thread_1.join();
@@ -530,8 +530,7 @@ async(int, send_parcels, (Party *) party, (int) place)
     my->parcel.sender = party->number + place;
     for (my->i = 0; my->i < party->count; my->i++) {
         my->parcel.number++;
-        await(my->rc,
-                within(some_time(party), coil_thread_queue_put(party->queue, &my->parcel)));
+        await(my->rc, within(some_time(party), coil_thread_queue_put(party->queue, &my->parcel)));
         if (my->rc == 0)
             party->ledger->send(my->parcel);
         if (party->random.below(8) == 0)
@@ -545,8 +544,7 @@ async(int, receive_parcels, (Party *) party, (int) place)
     vars(Parcel parcel; int rc;);
     defer(party->tasks[place] = nullptr);
     for (;;) {
-        await(my->rc,
-                within(some_time(party), coil_thread_queue_get(party->queue, &my->parcel)));
+        await(my->rc, within(some_time(party), coil_thread_queue_get(party->queue, &my->parcel)));
         if (my->rc == 0)
             party->ledger->receive(my->parcel, &party->last[place]);
         if (my->rc == 0)

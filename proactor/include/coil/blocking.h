@@ -35,8 +35,8 @@
  * A pool starts a thread when a job comes and none is idle, and lets it end when it has been idle
  * for a while. Any number of loops may share a pool. The default pool belongs to all loops of the
  * process: the first that needs it creates it, the last of its users joins its threads in
- * coil_loop_destroy(). What takes long or hangs at times deserves a pool of its own, so that it does
- * not keep the others waiting; a pool of one thread keeps a driver on that thread.
+ * coil_loop_destroy(). What takes long or hangs at times deserves a pool of its own, so that it
+ * does not keep the others waiting; a pool of one thread keeps a driver on that thread.
  */
 #ifndef COIL_BLOCKING_H
 #define COIL_BLOCKING_H
@@ -66,8 +66,8 @@ typedef struct coil_blocking_options {
     const char *name;           /* Its threads are "name-0", "name-1", ... Cut after 10 bytes. */
     unsigned threads_min_count; /* So many stay, idle or not, once they have been needed. */
     unsigned threads_max_count;
-    size_t queue_max_count; /* More than these waiting for a thread, and the queue is full. */
-    bool refuse_when_full;  /* -EAGAIN then; else the job waits, and counts as `waiting`. */
+    size_t queue_max_count;   /* More than these waiting for a thread, and the queue is full. */
+    bool refuse_when_full;    /* -EAGAIN then; else the job waits, and counts as `waiting`. */
     coil_duration idle_limit; /* A thread that has been idle for so long ends. */
     coil_duration grace;      /* What the end of the pool may take. */
     size_t stack_bytes;       /* Of a thread; 0: what pthread_create(3) takes. */
@@ -83,8 +83,8 @@ typedef struct coil_blocking_stats {
     uint64_t done_count;  /* Ran to its end, abandoned or not. */
     uint64_t withdrawn_count;
     uint64_t abandoned_count;
-    uint64_t refused_count; /* The queue was full. */
-    uint64_t started_count; /* Threads, */
+    uint64_t refused_count;   /* The queue was full. */
+    uint64_t started_count;   /* Threads, */
     uint64_t unstarted_count; /* and those that the system refused. */
 } coil_blocking_stats;
 
@@ -227,35 +227,34 @@ COIL_END_DECLS
 #define COIL_P_SEEN_(p) , __attribute__((unused)) COIL_CONST_ p
 
 /* (The frame is passed so that the parameters of all functions begin with a comma.) */
-#define COIL_BLOCKING_(link, blocking_step, pool, T, name, ...)                                   \
-    static_assert(COIL_CAN_FAIL_(((struct name##__frame *)0)->co__ret) &&                         \
-                          sizeof(((struct name##__frame *)0)->co__ret) >= sizeof(int32_t),        \
+#define COIL_BLOCKING_(link, blocking_step, pool, T, name, ...)                                    \
+    static_assert(COIL_CAN_FAIL_(((struct name##__frame *)0)->co__ret) &&                          \
+                          sizeof(((struct name##__frame *)0)->co__ret) >= sizeof(int32_t),         \
             "a blocking call can fail by itself: its result is an int, an int64_t, a pointer, or " \
-            "a struct of at least 16 bytes that begins with an int64_t");                         \
-    static T name##__body(struct name##__frame *COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__));           \
-    static coil_blocking_pool *name##__pool(__attribute__((unused)) struct name##__frame *co__f   \
-                    COIL_MAP(COIL_P_SEEN_, ##__VA_ARGS__))                                        \
-    {                                                                                             \
-        return (pool);                                                                            \
-    }                                                                                             \
-    static int64_t name##__run(coil_blocking_job *co__j)                                          \
-    {                                                                                             \
-        coil_frame *co__h = coil_container_of(co__j, coil_blocking_call, job)->frame;             \
-        struct name##__frame *co__f = (struct name##__frame *)(void *)co__h;                      \
-        co__f->co__ret = name##__body(co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__));               \
-        return coil_frame_result(co__h);                                                          \
-    }                                                                                             \
-    static coil_turn name##__step(coil_task *co__t, coil_frame *co__h)                            \
-    {                                                                                             \
-        struct name##__frame *co__f = (struct name##__frame *)(void *)co__h;                      \
-        coil_blocking_pool *co__p = NULL;                                                         \
-        if (co__h->at == NULL)                                                                    \
-            co__p = name##__pool(co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__));                    \
-        return blocking_step(co__t, co__h, co__p, name##__run);                                   \
-    }                                                                                             \
-    link(, const coil_fn name##__fn =                                                             \
-                   COIL_FN_(name, name##__step, coil_blocking_cancel, NULL);) static T            \
-            name##__body(__attribute__((unused)) struct name##__frame *co__f COIL_MAP(            \
-                    COIL_P_BODY_, ##__VA_ARGS__))
+            "a struct of at least 16 bytes that begins with an int64_t");                          \
+    static T name##__body(struct name##__frame *COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__));            \
+    static coil_blocking_pool *name##__pool(__attribute__((                                        \
+            unused)) struct name##__frame *co__f COIL_MAP(COIL_P_SEEN_, ##__VA_ARGS__))            \
+    {                                                                                              \
+        return (pool);                                                                             \
+    }                                                                                              \
+    static int64_t name##__run(coil_blocking_job *co__j)                                           \
+    {                                                                                              \
+        coil_frame *co__h = coil_container_of(co__j, coil_blocking_call, job)->frame;              \
+        struct name##__frame *co__f = (struct name##__frame *)(void *)co__h;                       \
+        co__f->co__ret = name##__body(co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__));                \
+        return coil_frame_result(co__h);                                                           \
+    }                                                                                              \
+    static coil_turn name##__step(coil_task *co__t, coil_frame *co__h)                             \
+    {                                                                                              \
+        struct name##__frame *co__f = (struct name##__frame *)(void *)co__h;                       \
+        coil_blocking_pool *co__p = NULL;                                                          \
+        if (co__h->at == NULL)                                                                     \
+            co__p = name##__pool(co__f COIL_MAP(COIL_P_PASS_, ##__VA_ARGS__));                     \
+        return blocking_step(co__t, co__h, co__p, name##__run);                                    \
+    }                                                                                              \
+    link(, const coil_fn name##__fn = COIL_FN_(name, name##__step, coil_blocking_cancel,           \
+                   NULL);) static T name##__body(__attribute__((unused)) struct name##__frame      \
+                    *co__f COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__))
 
 #endif

@@ -224,8 +224,7 @@ COIL_API COIL_MUST_USE int coil_thread_queue_get_blocking_untyped(
         coil_thread_queue *queue, void *out_item, coil_duration limit);
 COIL_API COIL_MUST_USE int coil_thread_queue_join_blocking_untyped(
         coil_thread_queue *queue, coil_duration limit);
-coil_declare(int, coil_thread_queue_put_untyped, (coil_thread_queue *) queue,
-        (const void *) item);
+coil_declare(int, coil_thread_queue_put_untyped, (coil_thread_queue *) queue, (const void *) item);
 coil_declare(int, coil_thread_queue_get_untyped, (coil_thread_queue *) queue, (void *) out_item);
 coil_declare(int, coil_thread_queue_join_untyped, (coil_thread_queue *) queue);
 
