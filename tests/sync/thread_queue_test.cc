@@ -3,6 +3,8 @@
 
 #include "thread_world.h"
 
+#include <coil/kernel.h>
+
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -43,9 +45,10 @@ async(int, get_within, (int_queue *) queue, (coil_duration) limit)
 
 async(int, get_and_go_on, (int_queue *) queue, (int *) out_item)
 {
-    vars();
-    attempt(coil_thread_queue_get(queue, out_item));
-    await(coil_sleep(0));
+    vars(int item;);
+    attempt(coil_thread_queue_get(queue, &my->item));
+    *out_item = my->item;
+    await(coil_sleep(0)); /* The cancellation takes effect here. */
     *out_item = 1000;
     return 0;
 }
@@ -555,12 +558,21 @@ async(int, receive_parcels, (Party *) party, (int) place)
     return 0;
 }
 
-/* The last one of each kind is spared. */
+/* Meanwhile other threads grant what the tasks of this one wait for. */
+static void spin(coil_duration duration)
+{
+    const coil_time end = coil_time_after(coil_kernel_now(), duration);
+    while (coil_kernel_now() < end) {
+    }
+}
+
+/* The last two are spared. */
 async(int, cancel_some, (Party *) party, (int) place_count)
 {
     vars(int i;);
-    for (my->i = 0; my->i < place_count - 2; my->i += 2) {
-        await(coil_sleep(coil_us(static_cast<int64_t>(party->random.below(1500)))));
+    for (my->i = 0; my->i < place_count - 2; my->i++) {
+        await(coil_sleep(coil_us(static_cast<int64_t>(party->random.below(700)))));
+        spin(coil_us(static_cast<int64_t>(party->random.below(200))));
         if (party->tasks[my->i] != nullptr)
             coil_task_cancel(party->tasks[my->i]);
     }
@@ -647,9 +659,9 @@ TEST_P(ThreadQueueChaos, LosesNothingAndDoublesNothing)
         senders.emplace_back(send_from_thread, party(100 + i, 300));
         receivers.emplace_back(receive_on_thread, party(200 + i, 0));
     }
-    senders.emplace_back(run_party, party(300, 100), 6, 0);
-    receivers.emplace_back(run_party, party(400, 0), 0, 6);
-    senders.emplace_back(run_party, party(500, 100), 4, 0);
+    senders.emplace_back(run_party, party(300, 200), 8, 0);
+    receivers.emplace_back(run_party, party(400, 0), 0, 12);
+    senders.emplace_back(run_party, party(500, 200), 8, 0);
     for (std::thread &sender : senders)
         sender.join();
     EXPECT_EQ(0, coil_thread_queue_join_blocking(&queue, COIL_FOREVER));
