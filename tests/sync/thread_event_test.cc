@@ -167,12 +167,11 @@ TEST_F(ThreadEvent, LoopsOfTwoThreadsTakeTurns)
     std::atomic<int64_t> theirs(0);
     int64_t ours = 0;
     std::thread thread([&] {
-        coil_loop *own = nullptr;
+        coil_loop *own = create_loop();
         int64_t result = 0;
-        ASSERT_EQ(0, coil_loop_create(&own, nullptr));
         coil_spawn_result(coil_loop_root(own), &result, take_turns(&other, &event, 500));
         (void)coil_loop_run(own);
-        coil_loop_destroy(own);
+        destroy_loop(own);
         theirs = result;
     });
     start(&ours, take_turns(&event, &other, 500));

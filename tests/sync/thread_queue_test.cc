@@ -598,11 +598,10 @@ namespace
 
 void run_party(Party *party, int sender_count, int receiver_count)
 {
-    coil_loop *own = nullptr;
-    ASSERT_EQ(0, coil_loop_create(&own, nullptr));
+    coil_loop *own = create_loop();
     coil_spawn(coil_loop_root(own), hold_party(party, sender_count, receiver_count));
     EXPECT_EQ(0, coil_loop_run(own));
-    coil_loop_destroy(own);
+    destroy_loop(own);
 }
 
 void send_from_thread(Party *party)

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <deque>
 #include <functional>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -40,6 +41,26 @@ struct Random {
     }
 };
 
+/*
+ * The loop of another thread. In turns: the kernel gives the ring of a new loop the addresses of
+ * one that has been destroyed, and the thread sanitizer does not see that this is an order.
+ */
+inline std::mutex loop_turns;
+
+inline coil_loop *create_loop()
+{
+    std::lock_guard<std::mutex> hold(loop_turns);
+    coil_loop *loop = nullptr;
+    EXPECT_EQ(0, coil_loop_create(&loop, nullptr));
+    return loop;
+}
+
+inline void destroy_loop(coil_loop *loop)
+{
+    std::lock_guard<std::mutex> hold(loop_turns);
+    coil_loop_destroy(loop);
+}
+
 coil_async(void, act_after, (coil_duration) delay, (std::function<void()> *) action)
 {
     coil_vars();
@@ -53,13 +74,13 @@ protected:
     ThreadWorld()
     {
         alarm(30); /* Less than the patience of ctest, so that the test that hangs is named. */
-        EXPECT_EQ(0, coil_loop_create(&loop, nullptr));
+        loop = create_loop();
         coil_loop_root(loop)->keep_going = true;
     }
 
     ~ThreadWorld() override
     {
-        coil_loop_destroy(loop);
+        destroy_loop(loop);
         alarm(0);
     }
 
