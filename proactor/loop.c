@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
+#include "blocking.h"
 #include "monitor.h"
 #include "pool.h"
 #include "shutdown_private.h"
@@ -407,6 +408,7 @@ void coil_loop_destroy(coil_loop *loop)
         report_tasks(loop, "a loop is destroyed");
     COIL_CHECK(loop->sched.live_count == 0);
     delist(loop);
+    blocking_leave(loop);
     quiesce(loop);
     loop_drop_calls(loop);
     buffer_pool_destroy(loop->buffers);

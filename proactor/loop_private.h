@@ -7,6 +7,7 @@
 #include "ring.h"
 #include "watch.h"
 
+#include <coil/blocking.h>
 #include <coil/call.h>
 #include <coil/loop.h>
 #include <coil/shutdown.h>
@@ -48,6 +49,7 @@ struct coil_loop {
     coil_group guests; /* Tasks of other threads (coil/remote.h): their errors are theirs. */
     coil_shutdown_state shutdown;
     struct remote_fn *remote_fns[LOOP_REMOTE_FNS]; /* By hash. Pushed by any thread, never freed. */
+    coil_blocking_pool *blocking; /* The default one, if the loop is among its users. */
 
     coil_loop_stats stats;
 

@@ -7,6 +7,7 @@
 #include <coil/address.h>
 #include <coil/barrier.h>
 #include <coil/base.h>
+#include <coil/blocking.h>
 #include <coil/broadcast.h>
 #include <coil/buffer.h>
 #include <coil/call.h>
@@ -51,6 +52,8 @@
 #include <coil/stream.h>
 #include <coil/task.h>
 #include <coil/test_loop.h>
+#include <coil/thread_event.h>
+#include <coil/thread_queue.h>
 #include <coil/thrift.h>
 #include <coil/thrift_client.h>
 #include <coil/thrift_server.h>
