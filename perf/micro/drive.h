@@ -32,11 +32,14 @@ static inline double drive(coil_task *task)
 }
 
 /* The subject of a coroutine `int name(int64_t count)` of this file: its run function, its row. */
-#define DRIVE(name)                                           \
-    static double run_##name(int64_t count)                   \
-    {                                                         \
-        return drive(coil_spawn(&sched.root, name(count)));   \
+#define DRIVE(name)                                         \
+    static double run_##name(int64_t count)                 \
+    {                                                       \
+        return drive(coil_spawn(&sched.root, name(count))); \
     }
-#define DRIVEN(name) {#name, "coil", run_##name, 0, MEASURE_NS}
+#define DRIVEN(name)                             \
+    {                                            \
+#name, "coil", run_##name, 0, MEASURE_NS \
+    }
 
 #endif

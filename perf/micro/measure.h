@@ -3,7 +3,7 @@
  * What the programs of perf/micro and perf/peers have in common: a table of subjects, and a main()
  * that measures them. Also compiles as C++.
  *
- *     static double run_yield(int64_t count);        does it `count` times, returns how long it took
+ *     static double run_yield(int64_t count);     does it `count` times, returns how long it took
  *
  *     int main(int argc, char **argv)
  *     {
@@ -11,14 +11,14 @@
  *         return measure_main(subjects, 1, argc, argv);
  *     }
  *
- *     PROGRAM                          measures all its subjects, one JSON line each
- *     PROGRAM --list                   names them, one `bench impl` per line
- *     PROGRAM BENCH IMPL               measures one
+ *     PROGRAM                            measures all its subjects, one JSON line each
+ *     PROGRAM --list                     names them, one `bench impl` per line
+ *     PROGRAM BENCH IMPL                 measures one
  *     PROGRAM --exact COUNT BENCH IMPL   runs it once, COUNT times, prints nothing: for callgrind
  *
- * A time is the best of MEASURE_RUNS runs in one process, so with warm memory: what else the machine
- * does only ever adds. perf/run repeats the program and shows the median of those. Memory is measured
- * once, in a process that has done nothing before.
+ * A time is the best of MEASURE_RUNS runs in one process, so with warm memory: what else the
+ * machine does only ever adds. perf/run repeats the program and shows the median of those. Memory
+ * is measured once, in a process that has done nothing before.
  */
 #ifndef PERF_MEASURE_H
 #define PERF_MEASURE_H

@@ -3,7 +3,7 @@
  * What does a timer cost when n others are armed? The wheel of <coil/timer.h> beside a binary heap
  * written for the comparison.
  *
- *     timer_1m, timer_1k    n live; arm one 30 s ahead and disarm it: an operation that ends in time
+ *     timer_1m, timer_1k    n live; arm one 30 s ahead, disarm it: an operation that ends in time
  *     timers_1m             arm a million at random deadlines, then disarm them all; per timer
  *     timer_move_1m, _1k    n live; move one of them, picked at random: misses the cache
  *     timer_fire_1m, _1k    one of n fires and arms itself again, up to 60 s ahead, in a loop that

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// C++20 coroutines on asio, asked what perf/micro asks Coil. One io_context of one thread, told so
-// (BOOST_ASIO_CONCURRENCY_HINT 1), and no executors behind any_io_executor where asio lets us.
+// C++20 coroutines on asio, asked what perf/micro asks Coil. One io_context of one thread, which is
+// told so, and no any_io_executor in between.
 //
-// asio has no lock, semaphore, event or queue of its own: an experimental::channel is what its users
-// make them of.
+// asio has no lock, semaphore, event or queue of its own: an experimental::channel is what its
+// users make them of.
 #include "../micro/measure.h"
 #include "../micro/threads.h"
 
@@ -11,12 +11,11 @@
 #include <asio/experimental/channel.hpp>
 
 #include <memory>
-#include <optional>
-#include <random>
 #include <thread>
 #include <vector>
 
-namespace {
+namespace
+{
 
 using executor = asio::io_context::executor_type;
 template <class T> using task = asio::awaitable<T, executor>;
