@@ -3,7 +3,9 @@
 
 #include "task_private.h"
 
+#include <coil/future.h>
 #include <coil/sched.h>
+#include <coil/waiter.h>
 
 #include <errno.h>
 
@@ -16,9 +18,70 @@ typedef struct group_scope {
 
 void coil_group_init(coil_group *group, coil_sched *sched)
 {
-    *group = (coil_group){.sched = sched};
+    *group = (coil_group){.sched = sched, .held = &group->tasks};
     coil_list_init(&group->tasks);
+    coil_list_init(&group->room);
 }
+
+/* -------------------------------------------------------------------------------- the limit -- */
+
+static bool full(const coil_group *group, size_t count)
+{
+    return group->limit != 0 && count >= group->limit && !group->cancelled;
+}
+
+/* `task` is the newest of the group: does it have to wait for its start? */
+static bool hold(coil_group *group, coil_task *task)
+{
+    if (!full(group, group->live_count - 1 - group->held_count))
+        return false;
+    if (group->held_count++ == 0)
+        group->held = &task->link;
+    return true;
+}
+
+/* Start what may start now. */
+static void start_held(coil_group *group)
+{
+    while (group->held_count > 0 && !full(group, group->live_count - group->held_count)) {
+        coil_task *task = coil_container_of(group->held, coil_task, link);
+        group->held = group->held->next;
+        group->held_count--;
+        coil_task_wake(task);
+    }
+}
+
+/* A task has ended, or all have been cancelled: whom does that let in? */
+static void let_in(coil_group *group)
+{
+    start_held(group);
+    coil_waiter *waiter = coil_waiter_first(&group->room);
+    while (waiter != NULL && !full(group, group->live_count)) {
+        coil_waiter_grant(waiter, 0);
+        waiter =
+                group->live_count == 0 || group->cancelled ? coil_waiter_first(&group->room) : NULL;
+    }
+}
+
+static coil_turn room_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL)
+        return coil_waiter_step(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+
+    coil_group *group = coil_arguments(coil_group_room, leaf)->group;
+    if (full(group, group->live_count)) {
+        coil_waiter *waiter = coil_push(task, sizeof(*waiter));
+        return coil_waiter_suspend(waiter, &group->room, task, leaf);
+    }
+    coil_result(coil_group_room, leaf) = 0;
+    return coil_leave(task, leaf);
+}
+
+coil_define_leaf(coil_group_room, room_step, coil_waiter_cancel);
+
+/* ---------------------------------------------------------------------------- start and end -- */
 
 void coil_group_cancel(coil_group *group)
 {
@@ -27,12 +90,15 @@ void coil_group_cancel(coil_group *group)
     group->cancelled = true;
     for (coil_list *link = group->tasks.next; link != &group->tasks; link = link->next)
         coil_task_cancel(coil_container_of(link, coil_task, link));
+    let_in(group);
 }
 
-/* A task has failed: so has the group. */
-static void fail(coil_group *group, int error)
+/* A task has failed: so has the group. `task` is NULL if it could not be made. */
+static void fail(coil_group *group, const coil_task *task, int error)
 {
     group->failed_count++;
+    if (group->on_failure != NULL && task != NULL)
+        group->on_failure(group, task, error);
     if (group->keep_going || group->error != 0)
         return;
     group->error = error;
@@ -41,21 +107,58 @@ static void fail(coil_group *group, int error)
         group->unwinds_host = coil_task_unwind(group->host, group->body);
 }
 
-coil_task *coil_group_start(coil_group *group, coil_task *task, int64_t *out_result)
+/* Take `task` in. False: it cannot start yet, or there is none. */
+static bool admit(coil_group *group, coil_task *task, void *outcome)
 {
     if (task == NULL) {
-        fail(group, -ENOMEM);
-        return NULL;
+        fail(group, NULL, -ENOMEM);
+        return false;
     }
+    coil_sched *sched = group->sched;
     task->group = group;
-    task->out_result = out_result;
+    task->outcome = outcome;
+    task->born = (uint32_t)((uint64_t)sched->now >> COIL_TASK_AGE_BITS);
+    if (sched->running != NULL && sched->running->extras != NULL)
+        coil_locals_inherit(task, sched->running);
     coil_list_append(&group->tasks, &task->link);
     group->live_count++;
-    group->sched->live_count++;
-    if (group->cancelled)
+    sched->live_count++;
+    if (coil_unlikely(group->cancelled))
         coil_task_cancel(task);
-    coil_task_wake(task);
+    return coil_likely(group->limit == 0) || !hold(group, task);
+}
+
+coil_task *coil_group_start(coil_group *group, coil_task *task, int64_t *out_result)
+{
+    if (coil_likely(admit(group, task, out_result)))
+        coil_task_wake(task);
     return task;
+}
+
+coil_task *coil_group_start_future(coil_group *group, coil_task *task, coil_future *future)
+{
+    if (task == NULL)
+        (void)coil_future_complete(future, -ENOMEM);
+    else
+        task->has_future = true;
+    future->task = task;
+    if (admit(group, task, future))
+        coil_task_wake(task);
+    return task;
+}
+
+coil_task *coil_group_start_now(coil_group *group, coil_task *task, int64_t *out_result)
+{
+    coil_sched *sched = group->sched;
+    coil_task *spawner = sched->running;
+
+    COIL_CHECK(spawner != NULL); /* Only a task can lend its turn. */
+    if (!admit(group, task, out_result))
+        return task;
+    sched->running = task;
+    bool ended = coil_task_resume(task);
+    sched->running = spawner;
+    return ended ? NULL : task;
 }
 
 coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, void *argument)
@@ -63,24 +166,64 @@ coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, void *arg
     return coil_spawn(group, coil_handler_call(handler, argument));
 }
 
+static void deliver(const coil_task *task, coil_frame *frame, int64_t result)
+{
+    int64_t *out_result = task->outcome;
+    if (!task->has_future) {
+        *out_result = result;
+        return;
+    }
+    if (result == -ECANCELED)
+        coil_frame_set_result(frame, result);
+    coil_future_ended(task->outcome, frame, result < 0 ? (int)result : 0);
+}
+
+/* The race that a task of the group has won or lost. */
+typedef struct coil_race {
+    bool wants_success;
+    bool decided;
+    coil_future *best; /* The winner, or who came last so far. */
+} coil_race;
+
+static void ran_race(coil_race *race, const coil_task *task, int64_t result)
+{
+    if (race->decided)
+        return;
+    race->best = task->has_future ? task->outcome : NULL;
+    race->decided = result >= 0 || !race->wants_success;
+}
+
 void coil_group_ended(coil_task *task)
 {
     coil_group *group = task->group;
-    int64_t result = coil_frame_result((const coil_frame *)(const void *)task->sp);
+    coil_frame *frame = (coil_frame *)(void *)task->sp;
+    int64_t result = task->unwinding ? -ECANCELED : coil_frame_result(frame);
 
-    if (task->unwinding)
-        result = -ECANCELED;
-    if (task->out_result != NULL)
-        *task->out_result = result;
+    if (task->outcome != NULL)
+        deliver(task, frame, result);
     coil_list_remove(&task->link);
     group->live_count--;
     group->sched->live_count--;
+    if (group->race != NULL)
+        ran_race(group->race, task, result);
+    if (result < 0 && result != -ECANCELED)
+        fail(group, task, (int)result);
     coil_task_destroy(task);
 
-    if (result < 0 && result != -ECANCELED)
-        fail(group, (int)result);
-    if (group->live_count == 0 && group->waiter != NULL)
+    if (coil_unlikely(group->limit != 0))
+        let_in(group);
+    if (group->waiter != NULL && (group->live_count == 0 || group->race != NULL))
         coil_task_wake(group->waiter);
+}
+
+/* Whoever awaited the end of all tasks goes on, and the group begins anew. */
+static void settle(coil_group *group)
+{
+    group->waiter = NULL;
+    if (group->closing || group->unwinds_host)
+        return;
+    group->error = 0;
+    group->cancelled = false;
 }
 
 /* ----------------------------------------------------------------------------------- join -- */
@@ -89,19 +232,15 @@ static coil_turn join_step(coil_task *task, coil_frame *leaf)
 {
     coil_group *group = coil_arguments(coil_group_join, leaf)->group;
 
-    if (task->request.pending)
+    if (coil_task_cancelling(task))
         coil_group_cancel(group);
     if (group->live_count > 0) {
         COIL_CHECK(group->waiter == NULL || group->waiter == task);
         group->waiter = task;
         return coil_leaf_suspend(leaf);
     }
-    group->waiter = NULL;
     coil_result(coil_group_join, leaf) = group->error;
-    if (!group->closing && !group->unwinds_host) {
-        group->error = 0;
-        group->cancelled = false;
-    }
+    settle(group);
     (void)coil_task_refuses(task);
     return coil_leave(task, leaf);
 }
@@ -113,6 +252,50 @@ static void join_cancel(coil_task *task, coil_frame *leaf)
 }
 
 coil_define_leaf(coil_group_join, join_step, join_cancel);
+
+/* ----------------------------------------------------------------------------------- race -- */
+
+/* (Both have the same arguments and result.) */
+static coil_turn run_race(coil_task *task, coil_frame *leaf, bool wants_success)
+{
+    coil_group *group = coil_arguments(coil_group_race, leaf)->group;
+    coil_race *race = leaf->vars;
+
+    if (leaf->at == NULL) {
+        if (coil_task_refuses(task))
+            return coil_leave(task, leaf);
+        COIL_CHECK(group->waiter == NULL);
+        leaf->vars = race = coil_push(task, sizeof(*race));
+        *race = (coil_race){.wants_success = wants_success};
+        group->race = race;
+        group->waiter = task;
+        group->keep_going = true;
+    }
+    if (race->decided || coil_task_cancelling(task))
+        coil_group_cancel(group);
+    if (group->live_count > 0)
+        return coil_leaf_suspend(leaf);
+
+    coil_result(coil_group_race, leaf) = race->best;
+    group->race = NULL;
+    settle(group);
+    if (!race->decided)
+        (void)coil_task_refuses(task);
+    return coil_leave(task, leaf);
+}
+
+static coil_turn race_step(coil_task *task, coil_frame *leaf)
+{
+    return run_race(task, leaf, false);
+}
+
+static coil_turn any_step(coil_task *task, coil_frame *leaf)
+{
+    return run_race(task, leaf, true);
+}
+
+coil_define_leaf(coil_group_race, race_step, join_cancel);
+coil_define_leaf(coil_group_any, any_step, join_cancel);
 
 /* ------------------------------------------------------------------------- open and close -- */
 
@@ -147,11 +330,22 @@ static coil_turn end_group(coil_task *task, coil_frame *frame, coil_deferred *de
             (unwound || !group->deferred))
         coil_frame_set_result(frame, group->error);
 
-    coil_group **place = &task->groups;
-    while (*place != group)
-        place = &(*place)->next;
-    *place = group->next;
     return COIL_DONE;
+}
+
+coil_group *coil_task_group(const coil_task *task, const coil_group *previous)
+{
+    for (const coil_frame *frame = task->top; frame != NULL; frame = frame->up)
+        for (coil_deferred *deferred = frame->defers; deferred; deferred = deferred->next) {
+            if (deferred->call != end_group)
+                continue;
+            coil_group *group = coil_container_of(deferred, group_scope, end)->group;
+            if (previous == NULL)
+                return group;
+            if (group == previous)
+                previous = NULL;
+        }
+    return NULL;
 }
 
 void coil_group_open(coil_task *host, coil_frame *body, coil_group *group)
@@ -159,9 +353,7 @@ void coil_group_open(coil_task *host, coil_frame *body, coil_group *group)
     coil_group_init(group, host->sched);
     group->host = host;
     group->body = body;
-    group->deferred = body->defers != NULL && (body->flags & COIL_FRAME_EXITING) != 0;
-    group->next = host->groups;
-    host->groups = group;
+    group->deferred = coil_frame_exiting(host, body);
 
     group_scope *scope = coil_push(host, sizeof(*scope));
     scope->group = group;

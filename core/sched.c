@@ -151,7 +151,7 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
             sched->ready_last = &sched->ready_first;
         task->queued = false;
         sched->running = task;
-        coil_task_resume(task);
+        (void)coil_task_resume(task);
     }
     sched->running = NULL;
     coil_stack_mark = NULL;

@@ -5,14 +5,14 @@
 
 #include <coil/coro.h>
 #include <coil/sched.h>
-#include <coil/timer.h>
 
 #include <errno.h>
 
-static_assert(sizeof(coil_frame) == 48, "a frame header is three quarters of a cache line");
+static_assert(sizeof(coil_frame) == 40, "every await writes one");
+static_assert(sizeof(coil_task) == 112, "with one frame and what it waits for: 256 bytes");
 
 enum {
-    FRAME_ROOM_BYTES = 128,          /* First guess for what a first frame needs besides itself. */
+    FRAME_ROOM_BYTES = 64,           /* First guess for what a first frame needs besides itself. */
     LEARNED_MAX_BYTES = 1024 * 1024, /* Deeper stacks chain chunks every time. */
 };
 
@@ -43,92 +43,168 @@ static void take_slow_exit(coil_frame *frame)
 {
     if (frame->defers != NULL)
         return;
-    frame->flags = 0;
     frame->defers = &slow_exit;
+}
+
+/* The newest chunk that is needed, or NULL. */
+static coil_chunk *chunk_in_use(const coil_task *task)
+{
+    coil_chunk *chunk = task->chunk;
+    return chunk != NULL && chunk->owner == NULL ? chunk->prev : chunk;
 }
 
 /* What the whole stack would have needed in one block: the next task of this kind gets it. */
 static void learn(const coil_task *task, const coil_chunk *newest, size_t size_bytes)
 {
-    if (task->fn->stack_bytes == NULL)
+    uint32_t *stack_bytes = coil_task_first_frame(task)->fn->stack_bytes;
+    if (stack_bytes == NULL)
         return;
-    for (const coil_chunk *chunk = newest; chunk->prev != NULL; chunk = chunk->prev)
-        size_bytes += (size_t)(chunk->prev_sp - chunk->prev->bytes);
-    size_bytes += size_bytes / 8;
+    for (const coil_chunk *chunk = newest; chunk != NULL; chunk = chunk->prev) {
+        const char *start = chunk->prev == NULL ? task->first : chunk->prev->bytes;
+        size_bytes += (size_t)(chunk->prev_sp - start);
+    }
     if (size_bytes > LEARNED_MAX_BYTES)
         return;
-    uint32_t known = __atomic_load_n(task->fn->stack_bytes, __ATOMIC_RELAXED);
-    if (size_bytes > known)
-        __atomic_store_n(task->fn->stack_bytes, (uint32_t)size_bytes, __ATOMIC_RELAXED);
+    if (size_bytes > __atomic_load_n(stack_bytes, __ATOMIC_RELAXED))
+        __atomic_store_n(stack_bytes, (uint32_t)size_bytes, __ATOMIC_RELAXED);
 }
 
 static void release_chunk(coil_task *task, coil_chunk *chunk)
 {
-    if (chunk != NULL)
-        coil_sched_release(task->sched, chunk, sizeof(*chunk) + chunk->size_bytes);
+    coil_sched_release(task->sched, chunk, sizeof(*chunk) + chunk->size_bytes);
 }
 
+/* There is no frame to return an error from: the callee does not exist yet. */
+static COIL_COLD void no_stack(const coil_task *task, size_t size_bytes)
+{
+    fprintf(stderr, "coil: %s: no memory for %zu bytes of frame stack\n", coil_task_name(task),
+            size_bytes);
+    abort();
+}
+
+/* A chunk on top of those in use. The one that was kept is good if it is large enough. */
 static coil_chunk *take_chunk(coil_task *task, size_t size_bytes)
 {
-    coil_chunk *chunk = task->spare;
-    task->spare = NULL;
-    if (chunk != NULL && chunk->size_bytes >= size_bytes)
-        return chunk;
-    release_chunk(task, chunk);
-    chunk = coil_sched_allocate(task->sched, sizeof(*chunk) + size_bytes);
-    if (chunk == NULL) {
-        /* There is no frame to return an error from: the callee does not exist yet. */
-        fprintf(stderr, "coil: %s: no memory for %zu bytes of frame stack\n", coil_task_name(task),
-                size_bytes);
-        abort();
+    coil_chunk *below = chunk_in_use(task);
+    coil_chunk *kept = task->chunk;
+
+    if (kept != below) {
+        if (kept->size_bytes >= size_bytes)
+            return kept;
+        task->chunk = below;
+        release_chunk(task, kept);
     }
+    coil_chunk *chunk = coil_sched_allocate(task->sched, sizeof(*chunk) + size_bytes);
+    if (chunk == NULL)
+        no_stack(task, size_bytes);
     chunk->size_bytes = size_bytes;
+    chunk->prev = below;
+    task->chunk = chunk;
     return chunk;
 }
 
 /* The block is full: chain another, to be given back when the frame that now runs has left. */
 void *coil_push_slow(coil_task *task, size_t size_bytes)
 {
-    size_t twice = 2 * task->chunk->size_bytes;
+    const coil_chunk *below = chunk_in_use(task);
+    const char *start = below == NULL ? task->first : below->bytes;
+    size_t twice = 2 * (size_t)(task->limit - start);
     coil_chunk *chunk = take_chunk(task, twice > size_bytes ? twice : size_bytes);
 
-    chunk->prev = task->chunk;
     chunk->prev_sp = task->sp;
     chunk->prev_limit = task->limit;
     chunk->owner = task->top;
     learn(task, chunk, size_bytes);
 
-    task->chunk = chunk;
     task->limit = chunk->bytes + chunk->size_bytes;
     task->sp = chunk->bytes + size_bytes;
     take_slow_exit(chunk->owner);
     return chunk->bytes;
 }
 
-/* One chunk is kept: a task at the brink does not allocate at every call. */
 static void pop_chunks(coil_task *task, const coil_frame *frame)
 {
-    while (task->chunk != &task->first && task->chunk->owner == frame) {
-        coil_chunk *chunk = task->chunk;
-        task->chunk = chunk->prev;
+    for (;;) {
+        coil_chunk *chunk = chunk_in_use(task);
+        if (chunk == NULL || chunk->owner != frame)
+            return;
+        if (task->chunk != chunk)
+            release_chunk(task, task->chunk);
+        task->chunk = chunk;
         task->limit = chunk->prev_limit;
-        release_chunk(task, task->spare);
-        task->spare = chunk;
+        chunk->owner = NULL;
     }
 }
 
+/* What begins a struct of this size is its status. */
+static bool begins_with_status(const coil_fn *fn)
+{
+    return !fn->result_is_scalar && fn->result_bytes >= 2 * sizeof(int64_t);
+}
+
+/* (Little-endian or not: the integer that has the width of the result is what is copied.) */
 void coil_frame_set_result(coil_frame *frame, int64_t value)
 {
     const coil_fn *fn = frame->fn;
     char *result = (char *)frame + fn->result_at;
+    int32_t word = (int32_t)value;
+    int16_t half = (int16_t)value;
+    int8_t byte = (int8_t)value;
 
     memset(result, 0, fn->result_bytes);
-    if (fn->result_is_scalar && fn->result_bytes == sizeof(int32_t)) {
-        int32_t narrow = (int32_t)value;
-        memcpy(result, &narrow, sizeof(narrow));
-    } else if ((fn->result_is_scalar && fn->result_bytes == sizeof(value)) ||
-               fn->result_bytes >= 2 * sizeof(value)) {
+    if (begins_with_status(fn) || (fn->result_is_scalar && fn->result_bytes == sizeof(value)))
         memcpy(result, &value, sizeof(value));
+    else if (fn->result_is_scalar && fn->result_bytes == sizeof(word))
+        memcpy(result, &word, sizeof(word));
+    else if (fn->result_is_signed && fn->result_bytes == sizeof(half))
+        memcpy(result, &half, sizeof(half));
+    else if (fn->result_is_signed && fn->result_is_scalar && fn->result_bytes == sizeof(byte))
+        memcpy(result, &byte, sizeof(byte));
+}
+
+static int64_t signed_result(const coil_fn *fn, const char *result)
+{
+    int64_t wide = 0;
+    int32_t word;
+    int16_t half;
+
+    switch (fn->result_bytes) {
+    case sizeof(wide):
+        memcpy(&wide, result, sizeof(wide));
+        return wide;
+    case sizeof(word):
+        memcpy(&word, result, sizeof(word));
+        return word;
+    case sizeof(half):
+        memcpy(&half, result, sizeof(half));
+        return half;
+    case sizeof(int8_t):
+        return *(const int8_t *)result;
+    default:
+        return 0;
+    }
+}
+
+static int64_t unsigned_result(const coil_fn *fn, const char *result)
+{
+    uint64_t wide = 0;
+    uint32_t word;
+    uint16_t half;
+
+    switch (fn->result_bytes) {
+    case sizeof(wide):
+        memcpy(&wide, result, sizeof(wide));
+        return (int64_t)wide;
+    case sizeof(word):
+        memcpy(&word, result, sizeof(word));
+        return word;
+    case sizeof(half):
+        memcpy(&half, result, sizeof(half));
+        return half;
+    case sizeof(uint8_t):
+        return *(const uint8_t *)result;
+    default:
+        return 0;
     }
 }
 
@@ -136,26 +212,26 @@ int64_t coil_frame_result(const coil_frame *frame)
 {
     const coil_fn *fn = frame->fn;
     const char *result = (const char *)frame + fn->result_at;
-    int64_t wide = 0;
-    int32_t narrow = 0;
+    int64_t status = 0;
 
-    if (fn->result_is_scalar && fn->result_bytes == sizeof(narrow)) {
-        memcpy(&narrow, result, sizeof(narrow));
-        return narrow;
-    }
-    if ((fn->result_is_scalar && fn->result_bytes == sizeof(wide)) ||
-            fn->result_bytes >= 2 * sizeof(wide))
-        memcpy(&wide, result, sizeof(wide));
-    return wide;
+    if (begins_with_status(fn))
+        memcpy(&status, result, sizeof(status));
+    else if (fn->result_is_scalar && fn->result_is_signed)
+        status = signed_result(fn, result);
+    else if (fn->result_is_scalar)
+        status = unsigned_result(fn, result);
+    return status;
 }
 
 /* --------------------------------------------------------------------------- cancellation -- */
 
-/* Has `frame` been called, at whatever distance, by `outer`? NULL is outside of everything. */
+/* Has `frame` been called, at whatever distance, by `outer`? The whole task calls all frames. */
 static bool is_inside(const coil_frame *frame, const coil_frame *outer)
 {
-    if (frame == NULL || frame == outer)
+    if (frame == COIL_WHOLE_TASK || frame == outer)
         return false;
+    if (outer == COIL_WHOLE_TASK)
+        return true;
     while (frame != NULL && frame != outer)
         frame = frame->up;
     return frame == outer;
@@ -167,16 +243,15 @@ bool coil_task_unwind(coil_task *task, coil_frame *to)
         return false;
 
     /* A request goes where its target sees it: outside of all masks that stand between. */
-    coil_request *request = &task->request;
+    coil_frame **request = &task->request;
     for (coil_mask *mask = task->mask; mask != NULL; mask = mask->prev) {
         if (is_inside(to, mask->frame))
             break;
         request = &mask->outside;
     }
-    if (request->pending && (request->to == to || is_inside(to, request->to)))
+    if (*request != NULL && (*request == to || is_inside(to, *request)))
         return false;
-    request->pending = true;
-    request->to = to;
+    *request = to;
 
     coil_frame *leaf = task->top;
     if (request == &task->request && leaf->at != NULL && leaf->fn->cancel != NULL)
@@ -186,38 +261,36 @@ bool coil_task_unwind(coil_task *task, coil_frame *to)
 
 void coil_task_cancel(coil_task *task)
 {
-    (void)coil_task_unwind(task, NULL);
+    (void)coil_task_unwind(task, COIL_WHOLE_TASK);
 }
 
 static void raise_mask(coil_task *task, coil_mask *mask, coil_frame *frame)
 {
-    mask->prev = task->mask;
-    mask->frame = frame;
-    mask->outside = task->request;
+    *mask = (coil_mask){.prev = task->mask, .frame = frame, .outside = task->request};
     task->mask = mask;
-    task->request.pending = false;
+    task->request = NULL;
 }
 
 static void lower_mask(coil_task *task, coil_mask *mask)
 {
     COIL_CHECK(task->mask == mask);
-    COIL_CHECK(!task->request.pending);
+    COIL_CHECK(task->request == NULL);
     task->mask = mask->prev;
     task->request = mask->outside;
 }
 
 bool coil_task_absorb(coil_task *task, coil_frame *frame, bool *out_unwound)
 {
-    coil_request *request = &task->request;
-    if (task->mask != NULL && task->mask->frame == frame && (frame->flags & COIL_FRAME_EXITING))
-        request = &task->mask->outside;
-    if (!request->pending || request->to != frame)
+    coil_mask *own = coil_frame_exiting(task, frame) ? task->mask : NULL;
+    coil_frame **request = own != NULL ? &own->outside : &task->request;
+    if (*request != frame)
         return false;
 
-    request->pending = false;
-    *out_unwound = task->unwinding || (frame->flags & COIL_FRAME_UNWOUND) != 0;
+    *request = NULL;
+    *out_unwound = task->unwinding || (own != NULL && own->unwound);
     task->unwinding = false;
-    frame->flags &= ~(uint32_t)COIL_FRAME_UNWOUND;
+    if (own != NULL)
+        own->unwound = false;
     return true;
 }
 
@@ -230,29 +303,12 @@ static coil_turn end_shield(coil_task *task, coil_frame *frame, coil_deferred *d
     return COIL_DONE;
 }
 
-typedef struct scope {
-    coil_deferred deferred;
-    coil_timer timer;
-    coil_task *task;
-    coil_frame *frame;
-} scope;
-
-static coil_turn end_scope(coil_task *task, coil_frame *frame, coil_deferred *deferred)
-{
-    scope *ending = coil_container_of(deferred, scope, deferred);
-    bool unwound;
-
-    coil_timer_disarm(&task->sched->wheel, &ending->timer);
-    if (coil_task_absorb(task, frame, &unwound) && unwound)
-        coil_frame_set_result(frame, -ETIME);
-    return COIL_DONE;
-}
-
 /* All defers have run: requests from outside count again. */
 static coil_turn end_exit(coil_task *task, coil_frame *frame, coil_deferred *deferred)
 {
+    (void)frame;
     lower_mask(task, &deferred->mask);
-    task->unwinding = (frame->flags & COIL_FRAME_UNWOUND) != 0;
+    task->unwinding = deferred->mask.unwound;
     return COIL_DONE;
 }
 
@@ -263,16 +319,15 @@ static coil_turn end_exit(coil_task *task, coil_frame *frame, coil_deferred *def
  */
 static void begin_exit(coil_task *task, coil_frame *frame, coil_deferred *spent)
 {
-    if (frame->flags & COIL_FRAME_EXITING)
+    if (coil_frame_exiting(task, frame))
         return;
-    frame->flags |= COIL_FRAME_EXITING;
-    if (task->unwinding)
-        frame->flags |= COIL_FRAME_UNWOUND;
-    task->unwinding = false;
     raise_mask(task, &spent->mask, frame);
+    spent->mask.exiting = true;
+    spent->mask.unwound = task->unwinding;
+    task->unwinding = false;
 
     coil_deferred **place = &frame->defers;
-    while (*place != NULL && *place != &slow_exit && (*place)->call != end_scope &&
+    while (*place != NULL && *place != &slow_exit && (*place)->call != coil_timeout_end &&
             (*place)->call != end_shield)
         place = &(*place)->next;
     spent->next = *place;
@@ -302,28 +357,12 @@ coil_turn coil_leave_slow(coil_task *task, coil_frame *frame)
 
 /* ------------------------------------------------------------------------------- adaptors -- */
 
-static void scope_expired(coil_timer *timer)
-{
-    scope *expired = coil_container_of(timer, scope, timer);
-    (void)coil_task_unwind(expired->task, expired->frame);
-}
-
 /* Of the scopes that end with `frame`, its deadline's and its groups', none is outside. */
 static void push_shield(coil_task *task, coil_frame *frame)
 {
     coil_deferred *deferred = coil_push(task, sizeof(*deferred));
     raise_mask(task, &deferred->mask, frame->up);
     coil_defer_push(frame, deferred, NULL, end_shield);
-}
-
-static void push_scope(coil_task *task, coil_frame *frame, coil_time deadline)
-{
-    scope *begun = coil_push(task, sizeof(*begun));
-    begun->task = task;
-    begun->frame = frame;
-    coil_timer_init(&begun->timer, scope_expired);
-    coil_timer_arm(&task->sched->wheel, &begun->timer, deadline);
-    coil_defer_push(frame, &begun->deferred, NULL, end_scope);
 }
 
 void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
@@ -336,7 +375,7 @@ void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
             deadline = coil_time_after(task->sched->now, cold->limit);
         if (cold->adapt & COIL_ADAPT_UNTIL && cold->deadline < deadline)
             deadline = cold->deadline;
-        push_scope(task, frame, deadline);
+        coil_timeout_push(task, frame, deadline);
     }
 }
 
@@ -359,6 +398,44 @@ coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame, coil_deferred *
 
 /* ---------------------------------------------------------------------------------- tasks -- */
 
+const char *coil_task_name(const coil_task *task)
+{
+    if (task->extras != NULL && task->extras->name[0] != '\0')
+        return task->extras->name;
+    return coil_task_first_frame(task)->fn->name;
+}
+
+int coil_task_set_name(coil_task *task, const char *name)
+{
+    coil_task_extras *extras = coil_task_extras_of(task);
+    if (extras == NULL)
+        return -ENOMEM;
+    (void)snprintf(extras->name, sizeof(extras->name), "%s", name);
+    return 0;
+}
+
+coil_duration coil_task_age(const coil_task *task)
+{
+    uint32_t now = (uint32_t)((uint64_t)task->sched->now >> COIL_TASK_AGE_BITS);
+    return (coil_duration)((uint64_t)(now - task->born) << COIL_TASK_AGE_BITS);
+}
+
+coil_task_extras *coil_task_extras_of(coil_task *task)
+{
+    if (task->extras != NULL)
+        return task->extras;
+    coil_task_extras *extras = coil_sched_allocate(task->sched, sizeof(*extras));
+    if (extras != NULL)
+        *extras = (coil_task_extras){.locals = NULL};
+    return task->extras = extras;
+}
+
+static COIL_COLD void release_extras(coil_task *task)
+{
+    coil_locals_release(task->sched, task->extras->locals);
+    coil_sched_release(task->sched, task->extras, sizeof(*task->extras));
+}
+
 coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
 {
     COIL_CHECK(sched != NULL); /* Else the task's group has not been opened. */
@@ -372,16 +449,23 @@ coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
     if (task == NULL)
         return NULL;
 
-    memset(task, 0, offsetof(coil_task, first));
+    memset(task, 0, sizeof(*task));
     task->sched = sched;
-    task->fn = fn;
-    task->chunk = &task->first;
-    task->first.prev = NULL;
-    task->first.size_bytes = stack_bytes;
-    task->sp = task->first.bytes;
-    task->limit = task->sp + stack_bytes;
+    task->sp = task->first;
+    task->limit = task->first + stack_bytes;
     coil_list_init(&task->link);
     return task;
+}
+
+static COIL_COLD void release_all_chunks(coil_task *task)
+{
+    while (task->chunk != NULL) {
+        coil_chunk *chunk = task->chunk;
+        task->chunk = chunk->prev;
+        if (chunk->owner != NULL)
+            task->limit = chunk->prev_limit;
+        release_chunk(task, chunk);
+    }
 }
 
 void coil_task_destroy(coil_task *task)
@@ -389,22 +473,22 @@ void coil_task_destroy(coil_task *task)
     if (task == NULL)
         return;
     COIL_CHECK(!task->queued);
-    while (task->chunk != &task->first) {
-        coil_chunk *chunk = task->chunk;
-        task->chunk = chunk->prev;
-        release_chunk(task, chunk);
-    }
-    release_chunk(task, task->spare);
-    coil_sched_release(task->sched, task, sizeof(*task) + task->first.size_bytes);
+    if (coil_unlikely(task->chunk != NULL))
+        release_all_chunks(task);
+    if (coil_unlikely(task->extras != NULL))
+        release_extras(task);
+    coil_sched_release(task->sched, task, (size_t)(task->limit - (char *)task));
 }
 
-void coil_task_resume(coil_task *task)
+bool coil_task_resume(coil_task *task)
 {
     coil_frame *frame;
     while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
     }
-    if (frame == NULL)
-        coil_group_ended(task);
+    if (frame != NULL)
+        return false;
+    coil_group_ended(task);
+    return true;
 }
 
 static coil_turn call_handler(coil_task *task, coil_frame *leaf)

@@ -1,9 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* What group.c needs of task.c. */
+/* What the files of tasks need of each other. */
 #ifndef TASK_PRIVATE_H
 #define TASK_PRIVATE_H
 
+#include <coil/local.h>
 #include <coil/task.h>
+
+/* What few tasks have, on demand. */
+typedef struct coil_task_extras {
+    char name[COIL_TASK_NAME_BYTES]; /* Empty: that of its coroutine. */
+    struct coil_local_value *locals; /* Newest first; a task shares them with its children. */
+} coil_task_extras;
+
+/* Those of `task`, made if it has none. NULL: no memory. */
+coil_task_extras *coil_task_extras_of(coil_task *task);
+
+/* `child` begins with the values that `parent` has now. Without memory it begins with none. */
+void coil_locals_inherit(coil_task *child, const coil_task *parent);
+void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
+
+/* A deadline for `frame`, as long as it is there. */
+void coil_timeout_push(coil_task *task, coil_frame *frame, coil_time deadline);
+
+/* The deferred call that ends a deadline. */
+coil_turn coil_timeout_end(coil_task *task, coil_frame *frame, coil_deferred *deferred);
 
 /*
  * `frame` is leaving and one of its deferred calls, `spent`, has to wait: returns a frame to push

@@ -28,8 +28,8 @@ void coil_trace_group(const coil_group *root, FILE *out)
             const coil_task *task = coil_container_of(link, coil_task, link);
             fprintf(out, "%*stask %s\n", 4 * depth, "", coil_task_name(task));
             trace_frames(task, depth + 1, out);
-            if (task->groups != NULL) {
-                group = task->groups;
+            if (coil_task_group(task, NULL) != NULL) {
+                group = coil_task_group(task, NULL);
                 link = group->tasks.next;
                 depth++;
             } else {
@@ -39,12 +39,13 @@ void coil_trace_group(const coil_group *root, FILE *out)
         }
         if (group == root)
             return;
-        if (group->next != NULL) {
-            group = group->next;
+        const coil_task *host = group->host;
+        const coil_group *next = coil_task_group(host, group);
+        if (next != NULL) {
+            group = next;
             link = group->tasks.next;
             continue;
         }
-        const coil_task *host = group->host;
         group = host->group;
         link = host->link.next;
         depth--;

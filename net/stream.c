@@ -284,7 +284,7 @@ static bool may_send_now(coil_stream *stream, const coil_task *task)
 {
     if (stream->how != COIL_RECEIVE_SOCKET || coil_fd_is_direct(stream->fd) || stream->writing)
         return false;
-    if (task->request.pending || !coil_sched_idle(task->sched))
+    if (coil_task_cancelling(task) || !coil_sched_idle(task->sched))
         return false;
     uint64_t turn = coil_loop_statistics(stream->loop).turns;
     if (stream->sent_turn == turn)

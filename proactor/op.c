@@ -179,7 +179,7 @@ static bool started_again(coil_op *op)
         op->result = 0; /* close(2): the descriptor is gone all the same. */
         return false;
     }
-    if (op->cancelled || op->task->request.pending) {
+    if (op->cancelled || coil_task_cancelling(op->task)) {
         op->result = -ECANCELED;
         return false;
     }

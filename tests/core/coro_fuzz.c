@@ -372,8 +372,9 @@ static void drive(void)
         bool more = coil_sched_run(&sched, 1 + pick(200));
         if (one_in(64)) {
             coil_task *task = any_task(&sched.root);
-            while (task != NULL && task->groups != NULL && !one_in(4)) {
-                coil_task *child = any_task(task->groups);
+            coil_group *below;
+            while (task != NULL && (below = coil_task_group(task, NULL)) != NULL && !one_in(4)) {
+                coil_task *child = any_task(below);
                 if (child == NULL)
                     break;
                 task = child;

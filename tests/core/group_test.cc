@@ -616,6 +616,7 @@ async(int, spawns_many, (int *) ended_count, (int *) spawned_count)
 TEST(GroupWithoutMemory, FailsWithENOMEMAndEndsTheTasksThatItHas)
 {
     is_large__stack = 8192;
+    spawns_many__stack = 2048;
     for (int fail_from = 2; fail_from <= 10; fail_from++) {
         scarce memory = {{scarce_allocate, scarce_release}, 0, fail_from, 0};
         coil_sched sched;

@@ -11,6 +11,7 @@
  */
 #define COIL_API __attribute__((visibility("default")))
 #define COIL_MUST_USE __attribute__((warn_unused_result))
+#define COIL_COLD __attribute__((cold, noinline))
 #define COIL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
 
 /* No sanitizer puts anything into such a function. */

@@ -136,6 +136,22 @@
 #define COIL_IS_INTEGER_(value) (COIL_CLASS_(value) >= 1 && COIL_CLASS_(value) <= 4)
 #define COIL_IS_POINTER_(value) (COIL_CLASS_(value) == 5)
 #define COIL_IS_SCALAR_(value) (COIL_IS_INTEGER_(value) || COIL_IS_POINTER_(value))
+#ifdef __cplusplus
+template <class T, bool is_struct = __is_class(T)> struct coil_signedness {
+    static const bool value = (T)-1 < (T)1;
+};
+template <class T> struct coil_signedness<T, true> {
+    static const bool value = true;
+};
+template <class T> struct coil_signedness<T *, false> {
+    static const bool value = true;
+};
+#define COIL_IS_SIGNED_(v) (coil_signedness<__typeof__(v)>::value)
+#else
+#define COIL_INTEGER_TYPE_(value) \
+    __typeof__(__builtin_choose_expr(COIL_IS_INTEGER_(value), value, 0))
+#define COIL_IS_SIGNED_(value) ((COIL_INTEGER_TYPE_(value)) - 1 < (COIL_INTEGER_TYPE_(value))1)
+#endif
 
 /* --------------------------------------------------------------------------- strict builds -- */
 
@@ -265,7 +281,7 @@ template <> struct coil_result_is_nil<coil_nil> {
         while (COIL_AGAIN_(co__t));                                                   \
         if (co__t->top != co__h)                                                      \
             return COIL_WAIT;                                                         \
-        if (co__h->defers == NULL || !(co__h->flags & COIL_FRAME_EXITING))            \
+        if (co__h->defers == NULL || !coil_frame_exiting(co__t, co__h))               \
             co__f->co__ret = co__v;                                                   \
     }
 #define COIL_RUN_1(name, ...)                                                 \
@@ -279,11 +295,12 @@ template <> struct coil_result_is_nil<coil_nil> {
 
 #define COIL_FN_(name, step, cancel, stack)                                           \
     {                                                                                 \
-        step, cancel, #name, __FILE__, stack, (uint16_t)sizeof(struct name##__frame), \
-                (uint16_t)offsetof(struct name##__frame, co__ret),                    \
-                (uint16_t)sizeof(((struct name##__frame *)0)->co__ret),               \
-                (uint16_t)offsetof(struct name##__frame, co__a),                      \
-                COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret)                 \
+        step, cancel, #name, __FILE__, stack, (uint32_t)sizeof(struct name##__frame), \
+                (uint32_t)offsetof(struct name##__frame, co__ret),                    \
+                (uint32_t)sizeof(((struct name##__frame *)0)->co__ret),               \
+                (uint32_t)offsetof(struct name##__frame, co__a),                      \
+                COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret),                \
+                COIL_IS_SIGNED_(((struct name##__frame *)0)->co__ret)                 \
     }
 
 #define COIL_DEFINE_(link, T, name, ...)                                                           \
@@ -294,7 +311,7 @@ template <> struct coil_result_is_nil<coil_nil> {
         struct name##__frame *co__f = (struct name##__frame *)(void *)co__h;                       \
         COIL_CAT(COIL_RUN_, COIL_IS_VOID(T))(name, ##__VA_ARGS__) return coil_leave(co__t, co__h); \
     }                                                                                              \
-    static uint32_t name##__stack = 512;                                                           \
+    static uint32_t name##__stack;                                                                 \
     link(, const coil_fn name##__fn = COIL_FN_(name, name##__step, NULL,                           \
                    &name##__stack);) static T name##__body(coil_task *co__t,                       \
             struct name##__frame *co__f COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__))

@@ -21,6 +21,9 @@
  *     other tasks, and the coroutine that opened the group unless it is waiting in
  *     coil_group_join(). That error is what the join returns, or else the coroutine. With
  *     `keep_going`, failures are counted and the others run on.
+ *   - With a `limit`, at most so many of its tasks have been started; the others start in the order
+ *     of spawning, one for each that ends. When the group is cancelled, all of them start at once:
+ *     each runs to its first await, like every task that is cancelled before its start.
  *
  * Not thread safe: a group and its tasks belong to one scheduler's thread.
  */
@@ -35,8 +38,14 @@ COIL_BEGIN_DECLS
 struct coil_group {
     bool keep_going; /* Set after opening: the failure of one task is not the group's. */
     int error;       /* The first failure, or 0. */
+    size_t limit;    /* Set after opening: tasks that may run at the same time. 0: any number. */
     size_t failed_count;
     size_t live_count; /* Tasks that have not ended. */
+    /*
+     * Set after opening: called for every failure, just before the task is gone. Must not wait, nor
+     * spawn into the group. NULL: nobody is told.
+     */
+    void (*on_failure)(coil_group *group, const coil_task *task, int error);
 
     /* Private. */
     bool cancelled;
@@ -46,9 +55,12 @@ struct coil_group {
     coil_sched *sched;
     coil_task *host; /* Who opened it, and in which frame. NULL: the scheduler's root group. */
     coil_frame *body;
-    coil_task *waiter; /* In coil_group_join(). */
-    coil_group *next;  /* In host->groups. */
+    coil_task *waiter; /* In coil_group_join(), _race() or _any(). */
+    struct coil_race *race;
     coil_list tasks;
+    coil_list *held; /* The first of them that has not been started; &tasks: none. */
+    size_t held_count;
+    coil_list room; /* Tasks in coil_group_room(). */
 };
 
 /* Inside a coroutine: open `group`, which must live in its vars or in memory that outlives it. */
@@ -60,15 +72,24 @@ struct coil_group {
  * cancelled group is cancelled. Without memory it returns NULL and the group has a failed task with
  * -ENOMEM.
  */
-#define coil_spawn(group, ...) COIL_SPAWN_(group, NULL, __VA_ARGS__)
+#define coil_spawn(group, ...) COIL_SPAWN_(coil_group_start, group, NULL, __VA_ARGS__)
 
 /* The same; an integer result of the call is stored in *out_result when it ends. */
-#define coil_spawn_result(group, out_result, ...) COIL_SPAWN_(group, out_result, __VA_ARGS__)
+#define coil_spawn_result(group, out_result, ...) \
+    COIL_SPAWN_(coil_group_start, group, out_result, __VA_ARGS__)
 
-#define COIL_SPAWN_(group, out_result, ...)                                              \
-    __extension__({                                                                      \
-        coil_group *co__g = (group);                                                     \
-        coil_group_start(co__g, COIL_TASK_OF_(co__g->sched, __VA_ARGS__), (out_result)); \
+/*
+ * The same, but the task runs at once, to its first wait, before this returns. Only from inside a
+ * task. NULL, too, if the task has ended by then. (asyncio: eager_start)
+ *
+ * An await is as eager, and needs no task; this is for what shall go on in the background.
+ */
+#define coil_spawn_now(group, ...) COIL_SPAWN_(coil_group_start_now, group, NULL, __VA_ARGS__)
+
+#define COIL_SPAWN_(start, group, out_result, ...)                            \
+    __extension__({                                                           \
+        coil_group *co__g = (group);                                          \
+        start(co__g, COIL_TASK_OF_(co__g->sched, __VA_ARGS__), (out_result)); \
     })
 
 /* Start a handler with its argument as a task of the group. As coil_spawn(). */
@@ -80,6 +101,12 @@ COIL_API coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, 
  */
 coil_declare(int, coil_group_join, (coil_group *) group);
 
+/*
+ * Wait until the group could start another task at once: fewer of them live than `limit` says. For
+ * producers that shall not run ahead. First come, first served. Result: 0; -ETIME under a deadline.
+ */
+coil_declare(int, coil_group_room, (coil_group *) group);
+
 /* Cancel all tasks, and those to come. They end in their own time: see coil_group_join(). */
 COIL_API void coil_group_cancel(coil_group *group);
 
@@ -87,9 +114,13 @@ COIL_API void coil_group_cancel(coil_group *group);
 COIL_API void coil_group_init(coil_group *group, coil_sched *sched);
 COIL_API void coil_group_open(coil_task *host, coil_frame *body, coil_group *group);
 COIL_API coil_task *coil_group_start(coil_group *group, coil_task *task, int64_t *out_result);
+COIL_API coil_task *coil_group_start_now(coil_group *group, coil_task *task, int64_t *out_result);
 
 /* The task has left its last frame: report its result and leave the group. */
 COIL_API void coil_group_ended(coil_task *task);
+
+/* The groups that a task has open, youngest first: the one after `previous`, NULL for the first. */
+COIL_API coil_group *coil_task_group(const coil_task *task, const coil_group *previous);
 
 COIL_END_DECLS
 

@@ -68,11 +68,12 @@ typedef struct coil_fn {
     const char *name;
     const char *file;
     uint32_t *stack_bytes; /* Frame stack that a task of this kind needs. Learned. */
-    uint16_t frame_bytes;
-    uint16_t result_at; /* Where in the frame the result lies. */
-    uint16_t result_bytes;
-    uint16_t arguments_at;
+    uint32_t frame_bytes;
+    uint32_t result_at; /* Where in the frame the result lies. */
+    uint32_t result_bytes;
+    uint32_t arguments_at;
     bool result_is_scalar; /* An integer, or a pointer. */
+    bool result_is_signed; /* A pointer is: an error pointer is negative. */
 } coil_fn;
 
 /* The header of every frame. */
@@ -82,25 +83,20 @@ struct coil_frame {
     const coil_site *at;   /* Suspended here. NULL: not started. */
     coil_deferred *defers; /* To do on leaving, youngest first. */
     void *vars;            /* A body's variables; a leaf's pending operation. */
-    uint32_t flags;        /* Valid once `defers` has been set. */
 };
 
-enum {
-    COIL_FRAME_EXITING = 1, /* Its defers have begun to run. */
-    COIL_FRAME_UNWOUND = 2, /* It is leaving because of a cancellation. */
-};
-
-/* A cancellation request: unwind out of frame `to`, or out of the whole task if that is NULL. */
-typedef struct coil_request {
-    coil_frame *to;
-    bool pending;
-} coil_request;
+/*
+ * A cancellation request is the frame to unwind out of, or COIL_WHOLE_TASK. NULL: there is none.
+ */
+#define COIL_WHOLE_TASK ((coil_frame *)(uintptr_t)1)
 
 /* Hides requests from outside `frame`; `outside` is what they have asked for meanwhile. */
 struct coil_mask {
     coil_mask *prev;
     coil_frame *frame;
-    coil_request outside;
+    coil_frame *outside;
+    bool exiting; /* Of the frame itself: its defers run. Else a shield, of a call that it made. */
+    bool unwound; /* It is leaving because of a cancellation. */
 };
 
 /* One thing to do when a frame leaves. Lives on the frame stack. */
@@ -111,10 +107,14 @@ struct coil_deferred {
     coil_mask mask;
 };
 
-/* One block of a task's frame stack. The first is part of the task; deeper calls chain others. */
+/*
+ * A further block of a task's frame stack, for calls that go deeper than the first one, which is
+ * part of the task. The newest is kept when it is not needed any more: a task at the brink does not
+ * allocate at every call.
+ */
 typedef struct coil_chunk {
     struct coil_chunk *prev;
-    coil_frame *owner; /* Given back when this frame has left. */
+    coil_frame *owner; /* Not needed any more when this frame has left. NULL: it has. */
     char *prev_sp;
     char *prev_limit;
     size_t size_bytes;
@@ -126,21 +126,23 @@ struct coil_task {
     char *limit;     /* (Not beside sp: their stores would be merged, and stall the next load.) */
     coil_sched *sched;
     char *sp; /* The end of the frame stack. The frame that left last still lies there. */
-    coil_request request; /* As seen from the innermost frame. */
-    bool unwinding;       /* A cancellation is in progress. */
-    bool again;           /* Strict builds: enter the body once more. */
-    bool queued;          /* In the ready queue. */
-    coil_mask *mask;      /* The innermost one. */
-    coil_chunk *chunk;
-    coil_chunk *spare;
+    coil_frame *request; /* As seen from the innermost frame. */
+    bool unwinding;      /* A cancellation is in progress. */
+    bool again;          /* Strict builds: enter the body once more. */
+    bool queued;         /* In the ready queue. */
+    bool has_future;     /* What `outcome` is. */
+    uint32_t born;       /* When it was spawned, in units of 2^COIL_TASK_AGE_BITS ns. */
+    coil_mask *mask;     /* The innermost one. */
+    coil_chunk *chunk;   /* The newest one. NULL: the first block is enough. */
     coil_task *ready_next;
-    const coil_fn *fn;
-    coil_group *group;   /* Whose child it is. */
-    coil_group *groups;  /* Those that it has opened. */
-    coil_list link;      /* In group->tasks. */
-    int64_t *out_result; /* Where an integer result goes, or NULL. */
-    coil_chunk first;    /* Must be last. */
+    coil_group *group;               /* Whose child it is. */
+    coil_list link;                  /* In group->tasks. */
+    void *outcome;                   /* An int64_t, or a coil_future, or NULL. */
+    struct coil_task_extras *extras; /* What few tasks have: a name, local values. */
+    char first[] __attribute__((aligned(16)));
 };
+
+enum { COIL_TASK_AGE_BITS = 24 /* 17 ms; after two years the age begins anew. */ };
 
 /* ---------------------------------------------------------------------------- for everyone -- */
 
@@ -151,10 +153,39 @@ struct coil_task {
  */
 COIL_API void coil_task_cancel(coil_task *task);
 
-/* The function that the task was made of. */
-static inline const char *coil_task_name(const coil_task *task)
+/* The first frame of a task, which says what the task is made of. */
+static inline const coil_frame *coil_task_first_frame(const coil_task *task)
 {
-    return task->fn->name;
+    return (const coil_frame *)(const void *)task->first;
+}
+
+/*
+ * What the task is called: the name that coil_task_set_name() has given it, else that of its
+ * coroutine.
+ */
+COIL_API const char *coil_task_name(const coil_task *task);
+
+/*
+ * Give `task` a name of its own, for traces and reports. At most COIL_TASK_NAME_BYTES - 1 bytes of
+ * it are kept; the task has a copy. 0, or -ENOMEM. (asyncio: Task.set_name)
+ */
+enum { COIL_TASK_NAME_BYTES = 48 };
+COIL_API int coil_task_set_name(coil_task *task, const char *name);
+
+/* How long ago the task was spawned, to 17 ms. */
+COIL_API coil_duration coil_task_age(const coil_task *task);
+
+/*
+ * The earliest of the deadlines (within, until, coil/timeout.h) that bound what the task is doing
+ * now, COIL_NEVER if there is none. Those outside of a shield, or of a defer that runs, do not
+ * count: they are hidden. The time that is left is what a server may hand on to its peer.
+ */
+COIL_API coil_time coil_task_deadline(const coil_task *task);
+
+/* Is the task being cancelled, as seen from where it is now? (asyncio: Task.cancelling) */
+static inline bool coil_task_cancelling(const coil_task *task)
+{
+    return task->request != NULL;
 }
 
 /* ------------------------------------------ for leaves: awaitables that are written by hand -- */
@@ -176,7 +207,7 @@ static inline const char *coil_task_name(const coil_task *task)
 /* True if the task is being cancelled here and now; it then begins to unwind. */
 static inline bool coil_task_refuses(coil_task *task)
 {
-    if (coil_unlikely(task->request.pending)) {
+    if (coil_unlikely(task->request != NULL)) {
         task->unwinding = true;
         return true;
     }
@@ -248,13 +279,20 @@ static inline coil_turn coil_leave(coil_task *task, coil_frame *frame)
     return COIL_DONE;
 }
 
+/*
+ * Is `frame`, the task's innermost, running its defers? Its own mask is then the innermost one:
+ * everything that was called from there has left.
+ */
+static inline bool coil_frame_exiting(const coil_task *task, const coil_frame *frame)
+{
+    return task->mask != NULL && task->mask->frame == frame && task->mask->exiting;
+}
+
 /* Register `deferred`, which lies on the frame stack of `frame`'s task. */
 static inline void coil_defer_push(coil_frame *frame, coil_deferred *deferred,
         const coil_site *site,
         coil_turn (*call)(coil_task *task, coil_frame *frame, coil_deferred *deferred))
 {
-    if (frame->defers == NULL)
-        frame->flags = 0;
     deferred->next = frame->defers;
     deferred->site = site;
     deferred->call = call;
@@ -325,7 +363,7 @@ static inline void coil_cold_shield(coil_cold *cold)
 }
 
 /*
- * Ask for an unwinding out of frame `to` (NULL: to the task's end). False if a request for this
+ * Ask for an unwinding out of frame `to`, or of COIL_WHOLE_TASK. False if a request for this
  * frame or one further out is already there: the outermost wins.
  */
 COIL_API bool coil_task_unwind(coil_task *task, coil_frame *to);
@@ -347,8 +385,8 @@ COIL_API coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn);
 /* Give back an ended or never started task. */
 COIL_API void coil_task_destroy(coil_task *task);
 
-/* Run the task until it waits or ends. The scheduler's business. */
-COIL_API void coil_task_resume(coil_task *task);
+/* Run the task until it waits or ends. True: it has ended, and is gone. The scheduler's business. */
+COIL_API bool coil_task_resume(coil_task *task);
 
 COIL_END_DECLS
 

@@ -14,11 +14,13 @@
 #include <coil/event.h>
 #include <coil/fb303.h>
 #include <coil/fb303_service.h>
+#include <coil/future.h>
 #include <coil/group.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/list.h>
 #include <coil/listener.h>
+#include <coil/local.h>
 #include <coil/loop.h>
 #include <coil/mutex.h>
 #include <coil/queue.h>
@@ -33,6 +35,7 @@
 #include <coil/thrift_client.h>
 #include <coil/thrift_server.h>
 #include <coil/time.h>
+#include <coil/timeout.h>
 #include <coil/timer.h>
 #include <coil/trace.h>
 #include <coil/waiter.h>
