@@ -168,15 +168,15 @@ coil_time coil_sched_next(const coil_sched *sched)
 
 typedef struct sleeper {
     coil_timer timer;
-    coil_task *task;
-    bool rested; /* To the end: a sleep without end has a timer that is never armed. */
+    coil_task *task; /* NULL: it has rested. A sleep without end has a timer that is never armed. */
 } sleeper;
 
 static void wake_sleeper(coil_timer *timer)
 {
     sleeper *asleep = coil_container_of(timer, sleeper, timer);
-    asleep->rested = true;
-    coil_task_wake(asleep->task);
+    coil_task *task = asleep->task;
+    asleep->task = NULL;
+    coil_task_wake(task);
 }
 
 static coil_turn sleep_step(coil_task *task, coil_frame *leaf, coil_time deadline)
@@ -185,7 +185,7 @@ static coil_turn sleep_step(coil_task *task, coil_frame *leaf, coil_time deadlin
 
     if (leaf->at != NULL) {
         sleeper *asleep = leaf->vars;
-        if (!asleep->rested && !coil_task_unwind_here(task))
+        if (asleep->task != NULL && !coil_task_unwind_here(task))
             return coil_leaf_suspend(leaf);
         coil_timer_disarm(&sched->wheel, &asleep->timer);
         return coil_leave(task, leaf);
@@ -195,7 +195,6 @@ static coil_turn sleep_step(coil_task *task, coil_frame *leaf, coil_time deadlin
 
     sleeper *asleep = coil_push(task, sizeof(*asleep));
     asleep->task = task;
-    asleep->rested = false;
     coil_timer_init(&asleep->timer, wake_sleeper);
     coil_timer_arm(&sched->wheel, &asleep->timer, deadline);
     leaf->vars = asleep;

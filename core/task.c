@@ -12,7 +12,9 @@ static_assert(sizeof(coil_frame) == 40, "every await writes one");
 static_assert(sizeof(coil_task) == 112, "with one frame and what it waits for: 256 bytes");
 
 enum {
-    FRAME_ROOM_BYTES = 64,           /* First guess for what a first frame needs besides itself. */
+    LEAF_ROOM_BYTES = 64, /* What a leaf has of its own: an operation, for instance. */
+    BODY_ROOM_BYTES = 96, /* First guess for a body: a leaf and what it has. */
+    LEARN_EXACTLY_BYTES = 1024,
     LEARNED_MAX_BYTES = 1024 * 1024, /* Deeper stacks chain chunks every time. */
 };
 
@@ -63,6 +65,8 @@ static void learn(const coil_task *task, const coil_chunk *newest, size_t size_b
         const char *start = chunk->prev == NULL ? task->first : chunk->prev->bytes;
         size_bytes += (size_t)(chunk->prev_sp - start);
     }
+    if (size_bytes > LEARN_EXACTLY_BYTES)
+        size_bytes += size_bytes / 8; /* So that a deep recursion is learned in few steps. */
     if (size_bytes > LEARNED_MAX_BYTES)
         return;
     if (size_bytes > __atomic_load_n(stack_bytes, __ATOMIC_RELAXED))
@@ -439,8 +443,9 @@ static COIL_COLD void release_extras(coil_task *task)
 coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
 {
     COIL_CHECK(sched != NULL); /* Else the task's group has not been opened. */
-    size_t stack_bytes = fn->frame_bytes + FRAME_ROOM_BYTES;
+    size_t stack_bytes = fn->frame_bytes + LEAF_ROOM_BYTES;
     if (fn->stack_bytes != NULL) {
+        stack_bytes = fn->frame_bytes + BODY_ROOM_BYTES;
         uint32_t learned = __atomic_load_n(fn->stack_bytes, __ATOMIC_RELAXED);
         if (learned > stack_bytes)
             stack_bytes = learned;

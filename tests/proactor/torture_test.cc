@@ -146,6 +146,7 @@ async(int, alternates, (int) one, (int) other, (int64_t) size_bytes)
 
 TEST_F(Torture, OfAQueueThatGrowsLosesNothingInTheMiddle)
 {
+    alternates__stack = 1024; /* No memory for a deeper frame ends the program (decision 8). */
     torture([](coil_loop *loop) {
         Ends ends[2] = {make_unix(), make_unix()};
         coil_receiver *receivers[2] = {};

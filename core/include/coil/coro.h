@@ -352,27 +352,27 @@ template <> struct coil_result_is_nil<coil_nil> {
 
 /* ------------------------------------------------------------------------------- the words -- */
 
-#define coil_vars(...)                                                                     \
-    enum { every_coroutine_starts_with_vars = 1 };                                         \
-    struct co__vars {                                                                      \
-        __VA_ARGS__;                                                                       \
-    } *my = (struct co__vars *)coil_enter(                                                 \
-            co__t, &co__f->co__h, sizeof(struct co__vars) * !coil_is_blank(#__VA_ARGS__)); \
-    (void)my;                                                                              \
-    /* A label whose address is taken: a body without any await is fine, too. */           \
-    static void *const co__first __attribute__((unused)) = &&co__top;                      \
-    if (co__f->co__h.at)                                                                   \
-        goto * co__f->co__h.at->label;                                                     \
-    co__top:                                                                               \
+#define coil_vars(...)                                                                             \
+    enum { every_coroutine_starts_with_vars = 1 };                                                 \
+    struct co__vars {                                                                              \
+        __VA_ARGS__;                                                                               \
+    } *my = (struct co__vars *)coil_enter(co__t, &co__f->co__h,                                    \
+            sizeof(struct co__vars) * !coil_is_blank(#__VA_ARGS__), __alignof__(struct co__vars)); \
+    (void)my;                                                                                      \
+    /* A label whose address is taken: a body without any await is fine, too. */                   \
+    static void *const co__first __attribute__((unused)) = &&co__top;                              \
+    if (co__f->co__h.at)                                                                           \
+        goto * co__f->co__h.at->label;                                                             \
+    co__top:                                                                                       \
     (void)0
 
 /* co__k: the frame of the cold coroutine c on t's stack, awaited by `caller`. */
-#define COIL_FRAME_(t, c, caller)                                           \
-    __typeof__((c).co__f[0]) *co__k =                                       \
-            (__typeof__((c).co__f[0]) *)coil_push(t, sizeof((c).co__f[0])); \
-    coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                \
-    co__k->co__a = (c).co__a;                                               \
-    if ((c).co__c.adapt)                                                    \
+#define COIL_FRAME_(t, c, caller)                                                    \
+    __typeof__((c).co__f[0]) *co__k = (__typeof__((c).co__f[0]) *)coil_push_aligned( \
+            t, sizeof((c).co__f[0]), __alignof__((c).co__f[0]));                     \
+    coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                         \
+    co__k->co__a = (c).co__a;                                                        \
+    if ((c).co__c.adapt)                                                             \
     coil_adapt(t, &co__k->co__h, &(c).co__c)
 
 #define COIL_CALL_(text, ...)                                                     \

@@ -245,25 +245,38 @@ static inline void coil_leaf_wake(coil_task *task, coil_frame *leaf)
 /* Private: coil_push() where the block has no room. */
 COIL_API void *coil_push_slow(coil_task *task, size_t size_bytes);
 
-/* Memory on the frame stack that lives until the running frame has left. Uninitialised. */
+/*
+ * Memory on the frame stack that lives until the running frame has left. Uninitialised, and aligned
+ * for everything but long double, __int128, vectors and the like.
+ */
 static inline void *coil_push(coil_task *task, size_t size_bytes)
 {
     char *start = task->sp;
-    size_bytes = (size_bytes + 15) & ~(size_t)15;
+    size_bytes = (size_bytes + 7) & ~(size_t)7;
     if (coil_unlikely(size_bytes > (size_t)(task->limit - start)))
         return coil_push_slow(task, size_bytes);
     task->sp = start + size_bytes;
     return start;
 }
 
+/* The same, aligned to `alignment`, a power of two. */
+static inline void *coil_push_aligned(coil_task *task, size_t size_bytes, size_t alignment)
+{
+    if (alignment <= 8)
+        return coil_push(task, size_bytes);
+    void *start = coil_push(task, size_bytes + alignment - 8);
+    return (char *)start + (-(uintptr_t)start & (alignment - 1));
+}
+
 /* The variables of a body: made and zeroed at its start, found again on resume. */
-static inline void *coil_enter(coil_task *task, coil_frame *frame, size_t size_bytes)
+static inline void *coil_enter(
+        coil_task *task, coil_frame *frame, size_t size_bytes, size_t alignment)
 {
     if (frame->at != NULL)
         return frame->vars;
     if (size_bytes == 0)
         return frame->vars = NULL;
-    return frame->vars = memset(coil_push(task, size_bytes), 0, size_bytes);
+    return frame->vars = memset(coil_push_aligned(task, size_bytes, alignment), 0, size_bytes);
 }
 
 /* Private: coil_leave() of a frame with defers. */
