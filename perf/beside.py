@@ -35,10 +35,12 @@ ROWS = {
     "timer_1m": ("timer: arm and cancel, 1 M live", 60),
     "timers_1m": ("1 M timers armed, then cancelled; each", 60),
     "post_round_trip": ("thread to thread and back", "raw"),
+    "thread_queue_round_trip": ("the same through queues", None),
     "task_resident": ("bytes of a parked task, resident", None),
     "task_slab": ("bytes of a parked task, exactly", 270),
+    "sleeper_slab": ("bytes of a sleeping task, exactly", 270),
 }
-THREADED = ("post_round_trip",)  # These pin their own threads; the others get one core.
+THREADED = ("post_round_trip", "thread_queue_round_trip")  # These pin their own threads; the others get one core.
 DISTURBED_TICKS = 1  # What others may use whatever the share: the clock of /proc/stat is that coarse.
 REPEATS_MAX = 1
 REPEATING_S = 180  # After so long nothing is repeated any more, so that a busy machine sees an end.
@@ -221,7 +223,8 @@ def verdict(results):
 def tables(results):
     if not results:
         return []
-    return ["### Micro-benchmarks", "", verdict(results), f"Beside Coil: {versions(results)}.", ""] + \
+    peers = versions(results)
+    return ["### Micro-benchmarks", "", verdict(results), f"Beside Coil: {peers}." if peers else "", ""] + \
         side_by_side(results) + ["### Micro-benchmarks, every figure", ""] + every_figure(results)
 
 

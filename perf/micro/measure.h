@@ -14,7 +14,9 @@
  *     PROGRAM                            measures all its subjects, one JSON line each
  *     PROGRAM --list                     names them, one `bench impl` per line
  *     PROGRAM BENCH IMPL                 measures one
- *     PROGRAM --exact COUNT BENCH IMPL   runs it once, COUNT times, prints nothing: for callgrind
+ *     PROGRAM --exact COUNT BENCH IMPL   does it COUNT times, once it is warm, prints nothing: for
+ *                                        callgrind
+ *     PROGRAM --first COUNT BENCH IMPL   the same, cold: by the first task of its kind
  *
  * A time is the best of MEASURE_RUNS runs in one process, so with warm memory: what else the
  * machine does only ever adds. perf/run repeats the program and shows the median of those. Memory
@@ -49,6 +51,7 @@ struct measure_subject {
 
 #define MEASURE_RUNS 4
 #define MEASURE_ENOUGH_NS 20e6
+#define MEASURE_WARM 128 /* Operations, for what is learned from the first. */
 
 /* Keeps the compiler from seeing through or leaving out what it is given. */
 #define MEASURE_OPAQUE(value) __asm__ volatile("" : "+r"(value) : : "memory")
@@ -121,18 +124,22 @@ static inline int measure_named(
         const measure_subject *subjects, size_t subject_count, int argc, char **argv)
 {
     bool exact = argc == 5 && strcmp(argv[1], "--exact") == 0;
+    bool first = argc == 5 && strcmp(argv[1], "--first") == 0;
     const measure_subject *subject = NULL;
 
-    if (exact || argc == 3)
+    if (exact || first || argc == 3)
         subject = measure_find(subjects, subject_count, &argv[argc - 2]);
     if (subject == NULL) {
-        fprintf(stderr, "usage: %s [--list | [--exact COUNT] BENCH IMPL]\n", argv[0]);
+        fprintf(stderr, "usage: %s [--list | [--exact|--first COUNT] BENCH IMPL]\n", argv[0]);
         return 2;
     }
-    if (exact)
-        (void)subject->run(strtoll(argv[2], NULL, 10));
-    else
+    if (argc == 3) {
         measure_one(subject);
+        return 0;
+    }
+    if (exact)
+        (void)subject->run(MEASURE_WARM);
+    (void)subject->run(strtoll(argv[2], NULL, 10));
     return 0;
 }
 

@@ -20,7 +20,6 @@
 #include <coil/semaphore.h>
 #if __has_include(<coil/channel.h>)
 #include <coil/channel.h>
-#define HAVE_CHANNEL 1
 #endif
 
 #include <coil/sugar.h>
@@ -166,6 +165,47 @@ async(int, semaphore_ping_pong, (int64_t) count)
     return 0;
 }
 
+#ifdef COIL_CHANNEL_H
+typedef coil_channel_of(int64_t) number_channel;
+
+static number_channel there;
+static number_channel back;
+
+async(int, serve, (int64_t) count)
+{
+    vars(int64_t i; int64_t number);
+    for (; my->i < count; my->i++) {
+        attempt(coil_channel_send(&there, &my->number));
+        attempt(coil_channel_receive(&back, &my->number));
+    }
+    return 0;
+}
+
+async(int, answer, (int64_t) count)
+{
+    vars(int64_t i; int64_t number);
+    for (; my->i < count; my->i++) {
+        attempt(coil_channel_receive(&there, &my->number));
+        attempt(coil_channel_send(&back, &my->number));
+    }
+    return 0;
+}
+
+async(int, channel_ping_pong, (int64_t) count)
+{
+    vars(coil_group group);
+    coil_channel_init(&there, NULL, 0);
+    coil_channel_init(&back, NULL, 0);
+    open_group(&my->group);
+    spawn(&my->group, serve(count));
+    spawn(&my->group, answer(count));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+DRIVE(channel_ping_pong)
+#endif
+
 DRIVE(lock)
 DRIVE(semaphore)
 DRIVE(event)
@@ -200,6 +240,9 @@ int main(int argc, char **argv)
             DRIVEN(queue_1_slot),
             DRIVEN(lock_hand_over),
             DRIVEN(semaphore_ping_pong),
+#ifdef COIL_CHANNEL_H
+            DRIVEN(channel_ping_pong),
+#endif
     };
     prepare();
     coil_sched_init(&sched, 0, NULL);

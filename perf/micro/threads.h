@@ -8,6 +8,9 @@
 
 #include <sys/sysinfo.h>
 
+/* Round trips in one run: not as many as take a time, which a busy core stretches. */
+#define TRIPS 4096
+
 /* Keeps the calling thread on `core`, or on the last one if there are not so many. */
 static inline void threads_pin(int core)
 {

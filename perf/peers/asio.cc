@@ -264,7 +264,7 @@ int main(int argc, char **argv)
             {"spawn_join_all", "asio", run<spawn_join_all>, MANY, MEASURE_NS},
             {"timer_1m", "asio", run_timer_1m, MANY, MEASURE_NS},
             {"timers_1m", "asio", run_timers_1m, MANY, MEASURE_NS},
-            {"post_round_trip", "asio", run_round_trip, 0, MEASURE_NS},
+            {"post_round_trip", "asio", run_round_trip, TRIPS, MEASURE_NS},
             {"task_resident", "asio", run_task_resident, MANY, MEASURE_BYTES},
     };
     return measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);

@@ -265,7 +265,7 @@ var subjects = []subject{
 	{"spawn_join_all", spawnJoinAll, many, "ns"},
 	{"timer_1m", timer1m, many, "ns"},
 	{"timers_1m", timers1m, many, "ns"},
-	{"post_round_trip", postRoundTrip, 0, "ns"},
+	{"post_round_trip", postRoundTrip, 4096, "ns"},
 	{"task_resident", taskResident, 200000, "bytes"},
 }
 

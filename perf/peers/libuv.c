@@ -158,7 +158,7 @@ int main(int argc, char **argv)
     static const measure_subject subjects[] = {
             {"timer_1m", "libuv", run_timer_1m, MANY, MEASURE_NS},
             {"timers_1m", "libuv", run_timers_1m, MANY, MEASURE_NS},
-            {"post_round_trip", "libuv", run_round_trip, 0, MEASURE_NS},
+            {"post_round_trip", "libuv", run_round_trip, TRIPS, MEASURE_NS},
     };
     return measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
 }

@@ -170,8 +170,8 @@ static double run_msg_ring(int64_t count)
 int main(int argc, char **argv)
 {
     static const measure_subject subjects[] = {
-            {"post_round_trip", "eventfd", run_eventfd, 0, MEASURE_NS},
-            {"post_round_trip", "msg_ring", run_msg_ring, 0, MEASURE_NS},
+            {"post_round_trip", "eventfd", run_eventfd, TRIPS, MEASURE_NS},
+            {"post_round_trip", "msg_ring", run_msg_ring, TRIPS, MEASURE_NS},
     };
     return measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
 }

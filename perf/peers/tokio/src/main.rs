@@ -278,7 +278,7 @@ const SUBJECTS: &[Subject] = &[
     Subject { bench: "spawn_join_all", run: |n| drive(spawn_join_all(n)), count: MANY, unit: "ns" },
     Subject { bench: "timer_1m", run: |n| drive(timer_1m(n)), count: MANY, unit: "ns" },
     Subject { bench: "timers_1m", run: |n| drive(timers_1m(n)), count: MANY, unit: "ns" },
-    Subject { bench: "post_round_trip", run: post_round_trip, count: 0, unit: "ns" },
+    Subject { bench: "post_round_trip", run: post_round_trip, count: 4096, unit: "ns" },
     Subject { bench: "task_resident", run: |n| drive(task_resident(n)), count: 200_000, unit: "bytes" },
 ];
 
