@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+enum { OUTCOME_IS_FUTURE = 1 }; /* A bit of task->outcome. */
+
 /* On the frame stack of the body that opened the group. `close` runs before `end`. */
 typedef struct group_scope {
     coil_deferred close;
@@ -139,10 +141,8 @@ coil_task *coil_group_start_future(coil_group *group, coil_task *task, coil_futu
 {
     if (task == NULL)
         (void)coil_future_complete(future, -ENOMEM);
-    else
-        task->has_future = true;
     future->task = task;
-    if (admit(group, task, future))
+    if (admit(group, task, (char *)future + OUTCOME_IS_FUTURE))
         coil_task_wake(task);
     return task;
 }
@@ -166,16 +166,24 @@ coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, void *arg
     return coil_spawn(group, coil_handler_call(handler, argument));
 }
 
+/* The future of a task, or NULL. */
+static coil_future *future_of(const coil_task *task)
+{
+    if (((uintptr_t)task->outcome & OUTCOME_IS_FUTURE) == 0)
+        return NULL;
+    return (coil_future *)(void *)((char *)task->outcome - OUTCOME_IS_FUTURE);
+}
+
 static void deliver(const coil_task *task, coil_frame *frame, int64_t result)
 {
-    int64_t *out_result = task->outcome;
-    if (!task->has_future) {
-        *out_result = result;
+    coil_future *future = future_of(task);
+    if (future == NULL) {
+        *(int64_t *)task->outcome = result;
         return;
     }
     if (result == -ECANCELED)
         coil_frame_set_result(frame, result);
-    coil_future_ended(task->outcome, frame, result < 0 ? (int)result : 0);
+    coil_future_ended(future, frame, result < 0 ? (int)result : 0);
 }
 
 /* The race that a task of the group has won or lost. */
@@ -189,7 +197,7 @@ static void ran_race(coil_race *race, const coil_task *task, int64_t result)
 {
     if (race->decided)
         return;
-    race->best = task->has_future ? task->outcome : NULL;
+    race->best = future_of(task);
     race->decided = result >= 0 || !race->wants_success;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/sched.h>
 
+#include "task_private.h"
+
 #include <stdlib.h>
 
 /* ------------------------------------------------------------------------------- memory -- */
@@ -60,11 +62,25 @@ static void *refill(coil_sched *sched, size_t class)
     return slab->bytes;
 }
 
+/* What is too large for the slabs; in debug mode everything, because then somebody looks first. */
+static COIL_COLD void *allocate_slowly(coil_sched *sched, size_t class, size_t size_bytes)
+{
+    if (sched->debug != NULL)
+        coil_debug_touched(sched->debug, "spawned a task");
+    if (class >= COIL_SLAB_CLASSES)
+        return sched->allocator->allocate(sched->allocator, size_bytes);
+    coil_free *block = sched->free_blocks[class];
+    if (block == NULL)
+        return refill(sched, class);
+    sched->free_blocks[class] = block->next;
+    return block;
+}
+
 void *coil_sched_allocate(coil_sched *sched, size_t size_bytes)
 {
     size_t class = slab_class(size_bytes);
-    if (coil_unlikely(class >= COIL_SLAB_CLASSES))
-        return sched->allocator->allocate(sched->allocator, size_bytes);
+    if (coil_unlikely(class >= sched->class_count))
+        return allocate_slowly(sched, class, size_bytes);
 
     coil_free *block = sched->free_blocks[class];
     if (coil_unlikely(block == NULL))
@@ -92,6 +108,7 @@ void coil_sched_init(coil_sched *sched, coil_time now, coil_allocator *allocator
     memset(sched, 0, sizeof(*sched));
     sched->now = now;
     sched->allocator = allocator == NULL ? &heap : allocator;
+    sched->class_count = COIL_SLAB_CLASSES;
     sched->ready_last = &sched->ready_first;
     sched->yielded_last = &sched->yielded_first;
     coil_timer_wheel_init(&sched->wheel, now);
@@ -110,12 +127,22 @@ void coil_sched_fini(coil_sched *sched)
 
 /* -------------------------------------------------------------------------------- running -- */
 
+/* True: the task waits, and whoever wakes it may do so. */
+static COIL_COLD bool pass_guard(const coil_task *task)
+{
+    if (task->queued == COIL_QUEUED)
+        return false;
+    if (task->sched->debug != NULL)
+        coil_debug_touched(task->sched->debug, "woke a task");
+    return true;
+}
+
 void coil_task_wake(coil_task *task)
 {
-    if (task->queued)
+    if (task->queued != COIL_NOT_QUEUED && !pass_guard(task))
         return;
     coil_sched *sched = task->sched;
-    task->queued = true;
+    task->queued = COIL_QUEUED;
     task->ready_next = NULL;
     *sched->ready_last = task;
     sched->ready_last = &task->ready_next;
@@ -139,20 +166,40 @@ static void requeue_yielded(coil_sched *sched)
     sched->yielded_last = &sched->yielded_first;
 }
 
+static inline coil_task *take_ready(coil_sched *sched)
+{
+    coil_task *task = sched->ready_first;
+    if (task == NULL)
+        return NULL;
+    sched->ready_first = task->ready_next;
+    if (sched->ready_first == NULL)
+        sched->ready_last = &sched->ready_first;
+    task->queued = COIL_NOT_QUEUED;
+    sched->running = task;
+    return task;
+}
+
+coil_task *coil_sched_take(coil_sched *sched)
+{
+    return take_ready(sched);
+}
+
+static inline void run_ready(coil_sched *sched, unsigned budget)
+{
+    coil_task *task;
+    while (budget-- > 0 && (task = take_ready(sched)) != NULL)
+        (void)coil_task_resume(task);
+}
+
 bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
     coil_stack_mark = __builtin_frame_address(0);
 
-    coil_task *task;
-    while ((task = sched->ready_first) != NULL && budget-- > 0) {
-        sched->ready_first = task->ready_next;
-        if (sched->ready_first == NULL)
-            sched->ready_last = &sched->ready_first;
-        task->queued = false;
-        sched->running = task;
-        (void)coil_task_resume(task);
-    }
+    if (coil_unlikely(sched->debug != NULL))
+        coil_debug_run(sched->debug, budget);
+    else
+        run_ready(sched, budget);
     sched->running = NULL;
     coil_stack_mark = NULL;
     requeue_yielded(sched);
@@ -221,7 +268,7 @@ static coil_turn yield_step(coil_task *task, coil_frame *leaf)
 
     if (leaf->at != NULL || coil_task_refuses(task))
         return coil_leave(task, leaf);
-    task->queued = true;
+    task->queued = COIL_QUEUED;
     task->ready_next = NULL;
     *sched->yielded_last = task;
     sched->yielded_last = &task->ready_next;

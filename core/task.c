@@ -477,7 +477,7 @@ void coil_task_destroy(coil_task *task)
 {
     if (task == NULL)
         return;
-    COIL_CHECK(!task->queued);
+    COIL_CHECK(task->queued == COIL_NOT_QUEUED);
     if (coil_unlikely(task->chunk != NULL))
         release_all_chunks(task);
     if (coil_unlikely(task->extras != NULL))

@@ -3,6 +3,7 @@
 #ifndef TASK_PRIVATE_H
 #define TASK_PRIVATE_H
 
+#include <coil/debug.h>
 #include <coil/local.h>
 #include <coil/task.h>
 
@@ -18,6 +19,15 @@ coil_task_extras *coil_task_extras_of(coil_task *task);
 /* `child` begins with the values that `parent` has now. Without memory it begins with none. */
 void coil_locals_inherit(coil_task *child, const coil_task *parent);
 void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
+
+/* Take the first ready task off the queue and make it the running one. NULL: none is ready. */
+coil_task *coil_sched_take(coil_sched *sched);
+
+/* Run ready tasks as coil_sched_run() does, and look at each. */
+void coil_debug_run(coil_debug *debug, unsigned budget);
+
+/* Somebody `did` what only the scheduler's thread may do: if it is another, say so and abort. */
+void coil_debug_touched(coil_debug *debug, const char *did);
 
 /* A deadline for `frame`, as long as it is there. */
 void coil_timeout_push(coil_task *task, coil_frame *frame, coil_time deadline);

@@ -49,6 +49,7 @@
 #ifndef COIL_CORO_H
 #define COIL_CORO_H
 
+#include <coil/debug.h>
 #include <coil/error.h>
 #include <coil/task.h>
 
@@ -213,7 +214,13 @@ template <class T> static inline void coil_not_local(const T &, const char *, co
         return COIL_SUSPENDED_; \
     }
 #define COIL_AGAIN_(t) ((t)->again && ((t)->again = false, true))
+#define COIL_CREATED_(cold) (cold).created = coil_debug_created((cold).fn);
+#define COIL_AWAITED_(cold) \
+    if ((cold).created)     \
+        coil_debug_awaited((cold).created);
 #else
+#define COIL_CREATED_(cold)
+#define COIL_AWAITED_(cold)
 #define COIL_NOT_LOCAL_(v)
 #define COIL_READY_
 #define COIL_AGAIN_(t) 0
@@ -269,6 +276,7 @@ template <> struct coil_result_is_nil<coil_nil> {
         struct name##__cold co__c;                                                         \
         co__c.co__c.fn = &name##__fn;                                                      \
         co__c.co__c.adapt = 0;                                                             \
+        COIL_CREATED_(co__c.co__c)                                                         \
         COIL_KEEP_(__VA_ARGS__)                                                            \
         return co__c;                                                                      \
     }
@@ -372,6 +380,7 @@ template <> struct coil_result_is_nil<coil_nil> {
             t, sizeof((c).co__f[0]), __alignof__((c).co__f[0]));                     \
     coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                         \
     co__k->co__a = (c).co__a;                                                        \
+    COIL_AWAITED_((c).co__c)                                                         \
     if ((c).co__c.adapt)                                                             \
     coil_adapt(t, &co__k->co__h, &(c).co__c)
 

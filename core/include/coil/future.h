@@ -62,8 +62,8 @@ struct coil_future {
 #define coil_future_init(f) coil_future_init_untyped(&(f)->future, &(f)->value)
 
 /*
- * Make `f` done: with a value, or with an error, which is negative. Those who wait become ready; none
- * of them runs before this returns. 0, or -EALREADY: it is done already, and remains what it is.
+ * Make `f` done: with a value, or with an error, which is negative. Those who wait become ready;
+ * none of them runs before this returns. 0, or -EALREADY: it is done already, and remains so.
  *
  *     int coil_future_set(coil_future_of(T) *f, T value);
  *     int coil_future_fail(coil_future_of(T) *f, int error);
@@ -84,8 +84,8 @@ struct coil_future {
 COIL_API void coil_future_cancel(coil_future *future);
 
 /*
- * Start the call as a task of the group, with its result in `f`, which need not be initialised. T is
- * the type of the result, coil_nil for void. Returns as coil_spawn(); without memory, `f` is done
+ * Start the call as a task of the group, with its result in `f`, which need not be initialised. T
+ * is the type of the result, coil_nil for void. Returns as coil_spawn(); without memory, `f` is done
  * with -ENOMEM.
  *
  *     coil_task *coil_spawn_future(coil_group *group, coil_future_of(T) *f, call);
@@ -157,7 +157,7 @@ struct coil_completions {
     coil_list waiters;
 };
 
-/* What a future needs to be among completions: the caller's memory, until next() has returned it. */
+/* What a future needs among completions: the caller's memory, until next() has returned it. */
 typedef struct coil_future_watch {
     coil_list link;
     coil_future *future;

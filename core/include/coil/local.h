@@ -17,7 +17,7 @@
  *   - A value is a copy of its own. It lives as long as a task that can see it.
  *   - A task that is not spawned by a task (from a callback, from outside the loop) begins without.
  *
- * coil_local_get() walks the values that the task has: meant for a handful of them. Not thread safe.
+ * coil_local_get() walks the values that the task has: meant for a handful. Not thread safe.
  */
 #ifndef COIL_LOCAL_H
 #define COIL_LOCAL_H

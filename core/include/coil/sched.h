@@ -47,6 +47,8 @@ struct coil_sched {
     coil_task **ready_last;   /* The link to set next. */
     coil_task *yielded_first; /* Ready in the next round. */
     coil_task **yielded_last;
+    coil_debug *debug;  /* NULL: no debug mode. */
+    size_t class_count; /* Sizes that the slabs are asked for at once: COIL_SLAB_CLASSES, or 0. */
     coil_allocator *allocator;
     struct coil_slab *slabs;                          /* Every one, for the end. */
     struct coil_free *free_blocks[COIL_SLAB_CLASSES]; /* Per size. */

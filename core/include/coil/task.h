@@ -121,6 +121,13 @@ typedef struct coil_chunk {
     char bytes[] __attribute__((aligned(16)));
 } coil_chunk;
 
+/* Where a task is, as its scheduler sees it. */
+typedef enum coil_queued {
+    COIL_NOT_QUEUED,
+    COIL_QUEUED,  /* In the ready queue. */
+    COIL_GUARDED, /* Not queued. Debug mode looks who wakes it. */
+} coil_queued;
+
 struct coil_task {
     coil_frame *top; /* The innermost frame: the one to resume. NULL: ended. */
     char *limit;     /* (Not beside sp: their stores would be merged, and stall the next load.) */
@@ -129,15 +136,15 @@ struct coil_task {
     coil_frame *request; /* As seen from the innermost frame. */
     bool unwinding;      /* A cancellation is in progress. */
     bool again;          /* Strict builds: enter the body once more. */
-    bool queued;         /* In the ready queue. */
-    bool has_future;     /* What `outcome` is. */
+    uint8_t queued;      /* A coil_queued. */
+    uint8_t lock_count;  /* Locks that it holds; sync counts them, debug mode looks. */
     uint32_t born;       /* When it was spawned, in units of 2^COIL_TASK_AGE_BITS ns. */
     coil_mask *mask;     /* The innermost one. */
     coil_chunk *chunk;   /* The newest one. NULL: the first block is enough. */
     coil_task *ready_next;
     coil_group *group;               /* Whose child it is. */
     coil_list link;                  /* In group->tasks. */
-    void *outcome;                   /* An int64_t, or a coil_future, or NULL. */
+    void *outcome;                   /* An int64_t, or NULL. With bit 0 set: a coil_future. */
     struct coil_task_extras *extras; /* What few tasks have: a name, local values. */
     char first[] __attribute__((aligned(16)));
 };
@@ -340,7 +347,8 @@ enum {
 /* The header of a coroutine that was called and not yet awaited. */
 typedef struct coil_cold {
     const coil_fn *fn;
-    unsigned adapt;
+    uint32_t adapt;
+    uint32_t created; /* Strict builds, debug mode: its number. 0: nobody counts. */
     coil_duration limit;
     coil_time deadline;
 } coil_cold;
@@ -398,7 +406,7 @@ COIL_API coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn);
 /* Give back an ended or never started task. */
 COIL_API void coil_task_destroy(coil_task *task);
 
-/* Run the task until it waits or ends. True: it has ended, and is gone. The scheduler's business. */
+/* Run the task until it waits or ends. True: it has ended. The scheduler's business. */
 COIL_API bool coil_task_resume(coil_task *task);
 
 COIL_END_DECLS

@@ -12,8 +12,8 @@
  *             coil_timeout_extend(&my->idle, coil_s(30));      something came: 30 more seconds
  *             ...
  *
- * For a deadline around one call that stays where it is, coil_within() and coil_until() are shorter.
- * They are the same thing, and nest with these; the outermost that has passed wins.
+ * For a deadline around one call that stays where it is, coil_within() and coil_until() are
+ * shorter. They are the same thing, and nest with these; the outermost that has passed wins.
  *
  *     open --deadline passes--> expired: the coroutine that opened it is unwound, result -ETIME
  *       |

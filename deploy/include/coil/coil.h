@@ -10,6 +10,7 @@
 #include <coil/check.h>
 #include <coil/child.h>
 #include <coil/coro.h>
+#include <coil/debug.h>
 #include <coil/error.h>
 #include <coil/event.h>
 #include <coil/fb303.h>

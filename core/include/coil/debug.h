@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/debug.h - debug mode: a scheduler that looks at everything that its tasks do.
+ *
+ * Switched on at run time, without another build: COIL_DEBUG=1 in the environment of a program, or
+ * coil_loop_debug() (coil/loop.h). It costs nothing while it is off, not even a branch per step.
+ * Each finding is one report, a block of text like
+ *
+ *     coil: slow step: task session kept the loop for 152 ms
+ *         from  session (server.c:41)  await (my->line, coil_read_until(peer, '\n', 4096))
+ *         to    session (server.c:47)  await (coil_write_all(peer, my->answer))
+ *
+ * What is reported
+ *     slow step       a task did not give up its turn for longer than `slow_step`
+ *     blocked         a step slept in the kernel: a system call that waits, a page from the disk
+ *     never awaited   a coroutine was called and neither awaited nor spawned. Only in code that was
+ *                     compiled strictly (coil/coro.h); optimised code has the compiler's warning.
+ *     lock held       a task ended with a lock that nobody can unlock any more
+ *     wrong thread    another thread woke or spawned a task: reported, then the program aborts,
+ *                     because the scheduler's lists are broken by then
+ *     leak            tasks live at the end, each with its whole stack; and those of groups that no
+ *                     coroutine has open
+ *
+ * This header is for those who drive a scheduler; programs need none of it.
+ */
+#ifndef COIL_DEBUG_H
+#define COIL_DEBUG_H
+
+#include <coil/base.h>
+#include <coil/list.h>
+#include <coil/time.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+COIL_BEGIN_DECLS
+
+typedef struct coil_debug coil_debug;
+typedef struct coil_sched coil_sched;
+typedef struct coil_fn coil_fn;
+
+/* What the driver provides: core knows no clock and no kernel. */
+struct coil_debug {
+    coil_time (*now)(coil_debug *debug);
+    uint64_t (*sleep_count)(coil_debug *debug); /* How often this thread has slept in the kernel. */
+    void (*report)(coil_debug *debug, const char *text); /* One block, ends with a newline. */
+    void (*name_place)(
+            coil_debug *debug, const void *code, FILE *out); /* Print what is at `code`. */
+    coil_duration slow_step;     /* A step that takes longer is reported. COIL_FOREVER: none is. */
+    coil_duration blocking_step; /* Below this, nobody looks whether a step has slept. */
+
+    /* Private. */
+    coil_sched *sched;
+    const void *thread;
+    uint64_t slept_count;
+    uint32_t created_count;
+    coil_list colds; /* Coroutines that have been called and not awaited yet. */
+    struct coil_debug_tasks *tasks;
+};
+
+/*
+ * Begin: before the first task is spawned, on the thread that will run the scheduler. -ENOMEM.
+ * `debug` must outlive the scheduler, or coil_debug_fini().
+ */
+COIL_API int coil_debug_init(coil_debug *debug, coil_sched *sched);
+
+/* The end: what is left is reported, and given back. The scheduler has no debug mode any more. */
+COIL_API void coil_debug_fini(coil_debug *debug);
+
+/* For coil/coro.h: a coroutine has been called; returns its number. And now it has become a frame. */
+COIL_API uint32_t coil_debug_created(const coil_fn *fn);
+COIL_API void coil_debug_awaited(uint32_t number);
+
+COIL_END_DECLS
+
+#endif
