@@ -44,6 +44,7 @@ THREADED = ("post_round_trip", "thread_queue_round_trip")  # These pin their own
 DISTURBED_TICKS = 1  # What others may use whatever the share: the clock of /proc/stat is that coarse.
 REPEATS_MAX = 1
 REPEATING_S = 180  # After so long nothing is repeated any more, so that a busy machine sees an end.
+LIMIT_S = 330  # No round begins that would not end by then.
 BEGIN, END = "<!-- begin: perf/run --only micro --publish -->", "<!-- end -->"
 
 
@@ -101,8 +102,13 @@ def run(directory, options):
         subjects = [subject for subject in subjects if subject[1] in options.impl.split(",")]
     benches = list(dict.fromkeys(bench for bench, _, _ in subjects))
     results = []
-    options.repeat_until = time.monotonic() + REPEATING_S
+    start = time.monotonic()
+    options.repeat_until = start + REPEATING_S
     for round_number in range(options.rounds):
+        elapsed = time.monotonic() - start
+        if round_number and elapsed + elapsed / round_number > LIMIT_S:
+            say(f"perf: {round_number} rounds have taken {elapsed:.0f} s: no more of them")
+            break
         for bench in benches:
             contenders = [subject for subject in subjects if subject[0] == bench]
             random.shuffle(contenders)
