@@ -36,13 +36,13 @@ typedef struct report {
     size_t size_bytes;
 } report;
 
-static report begin_report(void)
+/* (In place: the stream writes into it.) */
+static void begin_report(report *made)
 {
-    report made = {NULL, NULL, 0};
-    made.out = open_memstream(&made.text, &made.size_bytes);
-    if (made.out == NULL)
-        made.out = stderr;
-    return made;
+    *made = (report){NULL, NULL, 0};
+    made->out = open_memstream(&made->text, &made->size_bytes);
+    if (made->out == NULL)
+        made->out = stderr;
 }
 
 static void end_report(coil_debug *debug, report *made)
@@ -188,7 +188,8 @@ void coil_debug_awaited(uint32_t number)
 
 static void report_cold(coil_debug *debug, const cold_call *call)
 {
-    report made = begin_report();
+    report made;
+    begin_report(&made);
     (void)fprintf(made.out,
             "coil: never awaited: %s (%s) was called, and neither awaited nor spawned\n",
             call->fn->name, call->fn->file);
@@ -221,7 +222,8 @@ void coil_debug_touched(coil_debug *debug, const char *did)
 {
     if (debug->thread == __builtin_thread_pointer())
         return;
-    report made = begin_report();
+    report made;
+    begin_report(&made);
     (void)fprintf(made.out,
             "coil: wrong thread: %s of a scheduler that belongs to another thread\n"
             "    from  ",
@@ -234,7 +236,8 @@ void coil_debug_touched(coil_debug *debug, const char *did)
 
 static void report_locks(coil_debug *debug, const coil_task *task)
 {
-    report made = begin_report();
+    report made;
+    begin_report(&made);
     (void)fprintf(made.out, "coil: lock held: task %s %s with %d lock%s that it never gave back\n",
             coil_task_name(task), task->unwinding ? "was cancelled" : "ended", task->lock_count,
             task->lock_count == 1 ? "" : "s");
@@ -245,7 +248,8 @@ static void report_locks(coil_debug *debug, const coil_task *task)
 static void report_step(coil_debug *debug, const char *kind, const coil_task *task,
         const place *from, coil_duration took)
 {
-    report made = begin_report();
+    report made;
+    begin_report(&made);
     place to = place_of(task);
     (void)fprintf(made.out, "coil: %s: task %s kept the loop for %lld.%03lld ms\n", kind,
             coil_task_name(task), (long long)(took / 1000000), (long long)(took / 1000 % 1000));
@@ -340,7 +344,8 @@ static void report_leaks(coil_debug *debug)
         const coil_task *task = tasks->slots[i];
         if (task == NULL)
             continue;
-        report made = begin_report();
+        report made;
+        begin_report(&made);
         (void)fprintf(made.out, "coil: leak: task %s has not ended%s\n", coil_task_name(task),
                 is_in_tree(debug->sched, task) ? "" : ", in a group that no coroutine has open");
         coil_trace(task, made.out);

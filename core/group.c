@@ -198,7 +198,7 @@ static void ran_race(coil_race *race, const coil_task *task, int64_t result)
     if (race->decided)
         return;
     race->best = future_of(task);
-    race->decided = result >= 0 || !race->wants_success;
+    race->decided = result >= 0 || !(race->wants_success || task->group->cancelled);
 }
 
 void coil_group_ended(coil_task *task)

@@ -166,6 +166,14 @@ static void requeue_yielded(coil_sched *sched)
     sched->yielded_last = &sched->yielded_first;
 }
 
+__thread coil_sched *coil_sched_here;
+
+/* Only this thread writes it: no read-modify-write is needed for others to see whole values. */
+static void count_step(coil_sched *sched)
+{
+    __atomic_store_n(&sched->step_count, sched->step_count + 1, __ATOMIC_RELAXED);
+}
+
 static inline coil_task *take_ready(coil_sched *sched)
 {
     coil_task *task = sched->ready_first;
@@ -176,6 +184,7 @@ static inline coil_task *take_ready(coil_sched *sched)
         sched->ready_last = &sched->ready_first;
     task->queued = COIL_NOT_QUEUED;
     sched->running = task;
+    count_step(sched);
     return task;
 }
 
@@ -194,6 +203,8 @@ static inline void run_ready(coil_sched *sched, unsigned budget)
 bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
+    coil_sched *outer = coil_sched_here;
+    coil_sched_here = sched;
     coil_stack_mark = __builtin_frame_address(0);
 
     if (coil_unlikely(sched->debug != NULL))
@@ -202,6 +213,7 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
         run_ready(sched, budget);
     sched->running = NULL;
     coil_stack_mark = NULL;
+    coil_sched_here = outer;
     requeue_yielded(sched);
     return sched->ready_first != NULL;
 }
@@ -261,6 +273,12 @@ static coil_turn sleep_until(coil_task *task, coil_frame *leaf)
 
 coil_define_leaf(coil_sleep, sleep_for, coil_leaf_wake);
 coil_define_leaf(coil_sleep_until, sleep_until, coil_leaf_wake);
+
+coil_time coil_sleep_end(const coil_frame *leaf)
+{
+    const sleeper *asleep = leaf->vars;
+    return asleep->timer.deadline;
+}
 
 static coil_turn yield_step(coil_task *task, coil_frame *leaf)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of tasks need of each other. */
+/* What the files of core share about tasks and their scheduler. */
 #ifndef TASK_PRIVATE_H
 #define TASK_PRIVATE_H
 
@@ -9,7 +9,7 @@
 
 /* What few tasks have, on demand. */
 typedef struct coil_task_extras {
-    char name[COIL_TASK_NAME_BYTES]; /* Empty: that of its coroutine. */
+    char name[COIL_TASK_NAME_BYTES]; /* Empty: that of its coroutine. First: see trace.c. */
     struct coil_local_value *locals; /* Newest first; a task shares them with its children. */
 } coil_task_extras;
 
@@ -40,5 +40,11 @@ coil_turn coil_timeout_end(coil_task *task, coil_frame *frame, coil_deferred *de
  * the awaited leaf upon. When the leaf is done, `frame` goes on leaving.
  */
 coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame, coil_deferred *spent);
+
+/* The scheduler that is in coil_sched_run() on this thread, or NULL. */
+extern __thread coil_sched *coil_sched_here;
+
+/* Until when a leaf that is suspended in coil_sleep() or coil_sleep_until() sleeps. */
+coil_time coil_sleep_end(const coil_frame *leaf);
 
 #endif

@@ -3,13 +3,16 @@
 
 #include "kernel_ring.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -17,6 +20,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 /* The result of a libc call as a negative errno. */
@@ -213,6 +217,12 @@ ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset)
     return count < 0 ? -errno : count;
 }
 
+ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
+{
+    ssize_t count = write(fd, bytes, size_bytes);
+    return count < 0 ? -errno : count;
+}
+
 int coil_kernel_fstatat(int directory, const char *path, struct stat *out_status)
 {
     return checked(fstatat(directory, path, out_status, 0));
@@ -262,6 +272,87 @@ uint64_t coil_kernel_block_signals(void)
 void coil_kernel_restore_signals(uint64_t before)
 {
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0L, sizeof(before));
+}
+
+int coil_kernel_sigaction(int signo, const struct sigaction *action, struct sigaction *out_before)
+{
+    return checked(sigaction(signo, action, out_before));
+}
+
+/* -------------------------------------------------------------------------------- threads -- */
+
+pid_t coil_kernel_thread_id(void)
+{
+    return gettid();
+}
+
+int coil_kernel_thread_signal(pid_t thread, int signo)
+{
+    return checked(syscall(SYS_tgkill, getpid(), thread, signo));
+}
+
+static void *run_thread(void *argument)
+{
+    coil_kernel_thread *thread = argument;
+    thread->run(thread);
+    return NULL;
+}
+
+int coil_kernel_thread_start(coil_kernel_thread *thread)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* The thread inherits it. */
+    int rc = -pthread_create(&thread->thread, NULL, run_thread, thread);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+void coil_kernel_thread_join(coil_kernel_thread *thread)
+{
+    (void)pthread_join(thread->thread, NULL);
+}
+
+void coil_kernel_word_wait(const uint32_t *word, uint32_t value, coil_duration limit)
+{
+    struct timespec duration = {.tv_sec = limit / 1000000000, .tv_nsec = limit % 1000000000};
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value,
+            limit == COIL_FOREVER ? NULL : &duration, NULL, 0);
+}
+
+void coil_kernel_word_wake(const uint32_t *word)
+{
+    int before = errno;
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    errno = before;
+}
+
+/* --------------------------------------------------------------------------- introspection -- */
+
+int coil_kernel_peek(void *copy, const void *from, size_t size_bytes)
+{
+    struct iovec to = {copy, size_bytes};
+    struct iovec source = {(void *)(uintptr_t)from, size_bytes};
+    ssize_t count = process_vm_readv(getpid(), &to, 1, &source, 1, 0);
+    if (count < 0)
+        return -errno;
+    return (size_t)count == size_bytes ? 0 : -EFAULT;
+}
+
+int coil_kernel_backtrace(void **out_addresses, int address_count_max)
+{
+    return backtrace(out_addresses, address_count_max);
+}
+
+void *coil_kernel_library(const char *name)
+{
+    return dlopen(name, RTLD_NOW | RTLD_LOCAL);
+}
+
+void *coil_kernel_library_symbol(void *library, const char *name)
+{
+    return dlsym(library, name);
 }
 
 /* ------------------------------------------------------------------------------ processes -- */

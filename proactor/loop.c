@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
+#include "monitor.h"
 #include "pool.h"
 
 #include <coil/kernel.h>
@@ -72,7 +73,11 @@ static coil_list all_loops = {&all_loops, &all_loops};
 
 static void enlist(coil_loop *loop)
 {
+    static unsigned loop_count;
+
+    loop->watch.thread = coil_kernel_thread_id();
     (void)pthread_mutex_lock(&all_loops_lock);
+    loop->watch.number = ++loop_count;
     coil_list_append(&all_loops, &loop->link);
     (void)pthread_mutex_unlock(&all_loops_lock);
 }
@@ -81,6 +86,14 @@ static void delist(coil_loop *loop)
 {
     (void)pthread_mutex_lock(&all_loops_lock);
     coil_list_remove(&loop->link);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+}
+
+void loop_each(loop_visitor *visitor)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
+        visitor->visit(visitor, coil_container_of(link, coil_loop, link));
     (void)pthread_mutex_unlock(&all_loops_lock);
 }
 
@@ -131,6 +144,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     op_init(&loop->wake, &wake_kind, loop);
     op_start(&loop->wake);
     enlist(loop);
+    monitor_from_environment();
     *out_loop = loop;
     return 0;
 
@@ -209,6 +223,7 @@ void coil_loop_destroy(coil_loop *loop)
     ring_fini(&loop->ring);
     (void)coil_kernel_close(loop->wake_fd);
     coil_sched_fini(&loop->sched);
+    free(loop->dump.text);
     free(loop);
 }
 
@@ -233,7 +248,9 @@ static void turn(coil_loop *loop)
         return;
     if (busy && ring_unsubmitted(&loop->ring) == 0 && !ring_needs_enter(&loop->ring))
         return;
+    watch_beat(&loop->watch, WATCH_WAITS);
     COIL_CHECK(ring_enter(&loop->ring, !busy, busy ? 0 : time_left(loop)) == 0);
+    watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
     reap(loop);
 }
 
@@ -275,8 +292,10 @@ int coil_loop_run(coil_loop *loop)
     COIL_CHECK(current == NULL); /* A loop does not run inside a loop. */
     const sigpipe_guard guard = block_sigpipe();
     current = loop;
+    watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
     while (loop->sched.live_count > 0)
         turn(loop);
+    watch_beat(&loop->watch, WATCH_RESTS);
     current = NULL;
     unblock_sigpipe(&guard);
 

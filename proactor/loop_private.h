@@ -5,6 +5,7 @@
 
 #include "op.h"
 #include "ring.h"
+#include "watch.h"
 
 #include <coil/loop.h>
 
@@ -28,6 +29,16 @@ struct coil_loop {
     coil_op wake;
 
     coil_loop_stats stats;
+
+    loop_watch watch;
+    loop_dump dump;
 };
+
+/* Visit every loop of the process, none of which ends meanwhile. Not to be held up. */
+typedef struct loop_visitor loop_visitor;
+struct loop_visitor {
+    void (*visit)(loop_visitor *visitor, coil_loop *loop);
+};
+void loop_each(loop_visitor *visitor);
 
 #endif

@@ -2,6 +2,7 @@
 #include <coil/event.h>
 
 #include <coil/check.h>
+#include <coil/select.h>
 #include <coil/waiter.h>
 
 void coil_event_init(coil_event *event)
@@ -21,7 +22,7 @@ void coil_event_set(coil_event *event)
 
     event->set = true;
     while ((waiter = coil_waiter_first(&event->waiters)) != NULL)
-        coil_waiter_grant(waiter, 0);
+        coil_select_grant(waiter, 0);
 }
 
 void coil_event_clear(coil_event *event)
@@ -43,3 +44,16 @@ static coil_turn wait_step(coil_task *task, coil_frame *leaf)
 }
 
 coil_define_leaf(coil_event_wait, wait_step, coil_waiter_cancel);
+
+static bool is_set(const coil_select_case *what)
+{
+    return coil_container_of(what->waiters, coil_event, waiters)->set;
+}
+
+static int see(const coil_select_case *what)
+{
+    (void)what;
+    return 0;
+}
+
+const coil_select_kind coil_event_waiting = {is_set, see};

@@ -7,7 +7,9 @@ target_compile_definitions(coil_flags INTERFACE
   COIL_SLOW_CHECKS=$<BOOL:${COIL_SLOW_CHECKS}>
   $<$<BOOL:${COIL_SLOW_CHECKS}>:COIL_STRICT>) # Without it, only -O0 re-enters at every await.
 
+# Messages name files as they are called in the repository, wherever it was built.
 target_compile_options(coil_flags INTERFACE
+  -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
   -fno-common -fvisibility=hidden -fno-omit-frame-pointer -fstack-protector-strong
   $<$<BOOL:${COIL_WERROR}>:-Werror>
 

@@ -39,6 +39,33 @@ def variables_of(frame, name):
         return None
 
 
+def name_of(task):
+    """The name that it was given, else that of its coroutine."""
+    try:
+        if task["extras"] != 0 and task["extras"]["name"][0] != 0:
+            return task["extras"]["name"].string()
+    except gdb.error:
+        pass # The core is there without debugging information.
+    first = task["first"].address.cast(gdb.lookup_type("coil_frame").pointer())
+    return text(first["fn"]["name"])
+
+
+def groups_of(task):
+    """The groups that it has open, youngest first: each is known by the defer that ends it."""
+    scope = gdb.lookup_type("group_scope")
+    offset = next(field.bitpos // 8 for field in scope.strip_typedefs().fields()
+                  if field.name == "end")
+    frame = task["top"]
+    while frame != 0:
+        deferred = frame["defers"]
+        while deferred != 0:
+            block = gdb.block_for_pc(int(deferred["call"])) if deferred["call"] != 0 else None
+            if block and block.function and block.function.name == "end_group":
+                yield gdb.Value(int(deferred) - offset).cast(scope.pointer())["group"]
+            deferred = deferred["next"]
+        frame = frame["up"]
+
+
 class CoilBacktrace(gdb.Command):
     """coil-bt TASK [vars]: the stack of a coil_task, innermost first; with vars, their variables too."""
 
@@ -91,11 +118,9 @@ class CoilTasks(gdb.Command):
         while link != group["tasks"].address:
             task = gdb.Value(int(link) - offset).cast(kind.pointer())
             where = text(task["top"]["fn"]["name"]) if task["top"] != 0 else "(ended)"
-            print(f"{'    ' * depth}(coil_task *) {int(task):#x}  {text(task['fn']['name'])} in {where}")
-            below = task["groups"]
-            while below != 0:
+            print(f"{'    ' * depth}(coil_task *) {int(task):#x}  {name_of(task)} in {where}")
+            for below in groups_of(task):
                 self.print_group(below, depth + 1)
-                below = below["next"]
             link = link["next"]
 
 

@@ -2,6 +2,8 @@
 /* The stack of a task and the tree of all tasks, to the letter. */
 #include "virtual_time.h"
 
+#include <coil/trace.h>
+
 #include <coil/sugar.h>
 
 namespace
@@ -144,6 +146,68 @@ TEST_F(Trace, PrintsNothingForAnEmptyGroup)
     EXPECT_EQ("", trace(&sched.root));
 }
 
+std::string tree(const coil_group *group)
+{
+    return written([&](FILE *out) { coil_trace_tree(group, out); });
+}
+
+async(int, holds, (coil_group *) group)
+{
+    vars(coil_group own);
+    open_group(&my->own);
+    spawn(&my->own, naps(COIL_FOREVER));
+    spawn(&my->own, coil_sleep(coil_s(90)));
+    ignore(within(coil_s(5), coil_group_join(&my->own)));
+    return group == nullptr;
+}
+constexpr int holds_line = __LINE__ - 3;
+
+TEST_F(Trace, DrawsTheTreeWithAgesDeadlinesAndWhatIsWaitedFor)
+{
+    spawn(&sched.root, holds(nullptr));
+    settle();
+    coil_sched_advance(&sched, coil_time_after(sched.now, coil_ms(2050)));
+    coil_task *named = spawn(&sched.root, coil_yield());
+    ASSERT_EQ(0, coil_task_set_name(named, "idler"));
+    const std::string text = tree(&sched.root);
+    EXPECT_EQ("├─ holds, 2.0 s old, 2.9 s left\n"
+              "│  │  coil_group_join  for 2 tasks\n"
+              "│  │  " +
+                      frame("holds", holds_line, "within(coil_s(5), coil_group_join(&my->own))") +
+                      "│  ├─ naps, 2.0 s old\n"
+                      "│  │     coil_sleep  for ever\n"
+                      "│  │     " +
+                      frame("naps", naps_line, "coil_sleep(duration)") +
+                      "│  └─ coil_sleep, 2.0 s old\n"
+                      "│        coil_sleep  for another 1 min 27 s\n"
+                      "└─ idler, 0 ms old, is ready\n"
+                      "      coil_yield\n",
+            text);
+    coil_group_cancel(&sched.root);
+    EXPECT_NE(std::string::npos, tree(&sched.root).find("holds, 2.0 s old, 2.9 s left, is being"))
+            << tree(&sched.root);
+}
+
+TEST_F(Trace, DrawsNothingForAnEmptyGroup)
+{
+    EXPECT_EQ("", tree(&sched.root));
+}
+
+std::string duration(coil_duration of)
+{
+    return written([&](FILE *out) { coil_trace_duration(of, out); });
+}
+
+TEST_F(Trace, WritesDurationsForPeople)
+{
+    EXPECT_EQ("0 ms", duration(0));
+    EXPECT_EQ("999 ms", duration(coil_ms(999)));
+    EXPECT_EQ("1.0 s", duration(coil_s(1)));
+    EXPECT_EQ("59.9 s", duration(coil_ms(59999)));
+    EXPECT_EQ("1 min 0 s", duration(coil_s(60)));
+    EXPECT_EQ("2 h 3 min", duration(coil_s(2 * 3600 + 3 * 60 + 59)));
+}
+
 async(int, nests, (int) depth)
 {
     vars(coil_group group; int result);
@@ -166,6 +230,40 @@ TEST_F(Trace, FindsItsWayThroughADeepTree)
             at = text.find("task nests\n", at + 1))
         count++;
     EXPECT_EQ(127u, count);
+
+    text = tree(&sched.root);
+    count = 0;
+    for (size_t at = text.find("─ nests"); at != std::string::npos;
+            at = text.find("─ nests", at + 1))
+        count++;
+    EXPECT_EQ(127u, count);
+}
+
+async(int, checks, (int) depth)
+{
+    vars(int rc);
+    if (depth > 0)
+        attempt(my->rc, checks(depth - 1));
+    await(coil_yield());
+    COIL_CHECK(depth < 0);
+    return my->rc;
+}
+
+using TraceDeath = Trace;
+
+TEST_F(TraceDeath, AFailedCheckPrintsWhereTheRunningTaskIs)
+{
+    EXPECT_DEATH(
+            {
+                spawn(&sched.root, checks(1));
+                settle();
+            },
+            "^tests/core/trace_test.cc:[0-9]+: check failed: depth < 0\n"
+            "in task checks\n"
+            "    checks \\(tests/core/trace_test.cc:[0-9]+\\)  await \\(coil_yield\\(\\)\\)\n"
+            "    checks \\(tests/core/trace_test.cc:[0-9]+\\)  await \\(my->rc, checks\\(depth - "
+            "1\\)\\)\n");
+    EXPECT_DEATH(COIL_CHECK(sched.now < 0), "check failed: sched.now < 0\n$");
 }
 
 } // namespace

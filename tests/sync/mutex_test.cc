@@ -247,8 +247,10 @@ TEST_F(Mutex, IsTakenAtOnceIfItIsFree)
     coil_sched_run(&sched, 1);
     EXPECT_EQ(0, who.lock_rc);
     EXPECT_EQ(task, where.mutex.owner);
+    EXPECT_TRUE(coil_mutex_is_locked(&where.mutex));
     run_out();
     EXPECT_TRUE(who.stayed);
+    EXPECT_FALSE(coil_mutex_is_locked(&where.mutex));
     EXPECT_EQ(nullptr, where.mutex.owner);
 }
 

@@ -67,6 +67,22 @@ async(int, consume, (client *) who)
     return 0;
 }
 
+/* Takes many, for a millisecond. */
+async(int, use_many, (client *) who, (size_t) count, (coil_duration) limit)
+{
+    vars();
+
+    await(who->acquire_rc, within(limit, coil_semaphore_acquire_many(&who->where->permits, count)));
+    if (who->acquire_rc < 0)
+        return who->acquire_rc;
+    who->where->held_count += count;
+    who->where->order.push_back(who->number);
+    defer(who->where->held_count -= count; coil_semaphore_release(&who->where->permits, count));
+    await(coil_sleep(who->stay));
+    who->stayed = true;
+    return 0;
+}
+
 async(int, crowd, (std::deque<client> *) all)
 {
     vars(coil_group group; size_t i;);
@@ -304,6 +320,111 @@ TEST_F(Semaphore, DoesNotCountBeyondWhatItCanCount)
 TEST_F(Semaphore, MayNotBeginAboveItsBound)
 {
     EXPECT_DEATH(coil_semaphore_init(&where.permits, 3, 2), "bound_count");
+}
+
+TEST_F(Semaphore, GivesManyAtOnceOrNone)
+{
+    open(5, 5);
+    spawn(&sched.root, use_many(&client_of(1), 3, COIL_FOREVER));
+    spawn(&sched.root, use_many(&client_of(2), 3, COIL_FOREVER));
+    spawn(&sched.root, use_many(&client_of(3), 2, COIL_FOREVER));
+    settle();
+    EXPECT_EQ((numbers{1}), where.order);
+    EXPECT_EQ(2u, where.permits.available_count);
+    pass(coil_ms(1));
+    EXPECT_EQ((numbers{1, 2, 3}), where.order);
+    EXPECT_EQ(0u, where.permits.available_count);
+    close();
+}
+
+TEST_F(Semaphore, DoesNotStarveALargeRequestWhileSmallOnesComeAndGo)
+{
+    open(4, 4);
+    for (int i = 0; i < 100; i++) {
+        client &who = client_of(i);
+        if (i == 10)
+            spawn(&sched.root, use_many(&who, 4, COIL_FOREVER));
+        else
+            spawn(&sched.root, use(&who, COIL_FOREVER));
+        pass(coil_us(300));
+    }
+    close();
+    EXPECT_EQ(10, where.order[10]);
+    EXPECT_TRUE(std::is_sorted(where.order.begin(), where.order.end()));
+}
+
+TEST_F(Semaphore, LetsNobodyOvertakeALargeRequestEvenIfThereIsEnough)
+{
+    open(2, 3);
+    spawn(&sched.root, use_many(&client_of(1), 3, COIL_FOREVER));
+    settle();
+    EXPECT_EQ(2u, where.permits.available_count);
+    EXPECT_EQ(-EAGAIN, coil_semaphore_try_acquire(&where.permits));
+    EXPECT_EQ(-EAGAIN, coil_semaphore_try_acquire_many(&where.permits, 0));
+    coil_semaphore_release(&where.permits, 1);
+    all_count = 3;
+    close();
+    EXPECT_EQ((numbers{1}), where.order);
+}
+
+TEST_F(Semaphore, LetsThoseBehindMoveUpAtOnceWhenALargeRequestIsCancelled)
+{
+    open(2, 3);
+    coil_task *large = spawn(&sched.root, use_many(&client_of(1), 3, COIL_FOREVER));
+    spawn(&sched.root, use_many(&client_of(2), 1, COIL_FOREVER));
+    spawn(&sched.root, use_many(&client_of(3), 2, COIL_FOREVER));
+    settle();
+    coil_task_cancel(large);
+    coil_task_cancel(large);
+    EXPECT_EQ(1u, where.permits.available_count);
+    EXPECT_EQ(1u, length(where.permits.waiters));
+    settle();
+    EXPECT_EQ((numbers{2}), where.order);
+    close();
+    EXPECT_EQ((numbers{2, 3}), where.order);
+}
+
+TEST_F(Semaphore, LetsThoseBehindMoveUpWhenTheDeadlineOfALargeRequestPasses)
+{
+    open(2, 3);
+    spawn(&sched.root, use_many(&client_of(1), 3, coil_us(10)));
+    spawn(&sched.root, use_many(&client_of(2), 2, COIL_FOREVER));
+    pass(coil_us(10));
+    EXPECT_EQ((numbers{2}), where.order);
+    EXPECT_EQ(-ETIME, clients[0].acquire_rc);
+    close();
+}
+
+TEST_F(Semaphore, DeliversManyThatWereHandedOverBeforeTheCancellation)
+{
+    open(3, 3);
+    ASSERT_EQ(0, coil_semaphore_try_acquire_many(&where.permits, 3));
+    coil_task *victim = spawn(&sched.root, use_many(&client_of(1), 3, COIL_FOREVER));
+    settle();
+    coil_semaphore_release(&where.permits, 3);
+    coil_task_cancel(victim);
+    EXPECT_EQ(0u, where.permits.available_count);
+    close();
+    EXPECT_EQ(0, clients[0].acquire_rc);
+    EXPECT_FALSE(clients[0].stayed);
+}
+
+TEST_F(Semaphore, MayBeReleasedAboveItsBoundToThoseWhoWait)
+{
+    open(0, 2);
+    for (int i = 0; i < 5; i++)
+        spawn(&sched.root, consume(&client_of(i)));
+    settle();
+    coil_semaphore_release(&where.permits, 5);
+    close();
+    EXPECT_EQ((numbers{0, 1, 2, 3, 4}), where.order);
+}
+
+TEST_F(Semaphore, IsNotAskedForMoreThanItsBound)
+{
+    open(0, 2);
+    EXPECT_DEATH(EXPECT_EQ(0, coil_semaphore_try_acquire_many(&where.permits, 3)), "bound_count");
+    close();
 }
 
 TEST_F(Semaphore, MayNotEndWhileATaskWaits)

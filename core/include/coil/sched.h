@@ -41,6 +41,7 @@ struct coil_sched {
     coil_group root;        /* Tasks without a coroutine that waits for them. */
     coil_task *running;     /* The task whose coroutine is running, or NULL. */
     size_t live_count;      /* Tasks that have not ended. */
+    uint64_t step_count;    /* Resumptions so far. Any thread may look (relaxed). */
 
     /* Private. */
     coil_task *ready_first;

@@ -18,6 +18,7 @@
 #include <coil/base.h>
 #include <coil/time.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -61,6 +62,9 @@ COIL_API int coil_kernel_is_device(int fd);
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
 
+/* write(2) */
+COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);
+
 /* openat(2) with O_CLOEXEC, pread(2), fstatat(2), fstatvfs(2); faccessat(2) with AT_EACCESS */
 COIL_API int coil_kernel_openat(int directory, const char *path, int flags);
 COIL_API ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset);
@@ -82,6 +86,42 @@ COIL_API int coil_kernel_sigtake(const sigset_t *set);
  */
 COIL_API uint64_t coil_kernel_block_signals(void);
 COIL_API void coil_kernel_restore_signals(uint64_t before);
+
+/* sigaction(2) */
+COIL_API int coil_kernel_sigaction(
+        int signo, const struct sigaction *action, struct sigaction *out_before);
+
+/* gettid(2); tgkill(2) for a thread of this process */
+COIL_API pid_t coil_kernel_thread_id(void);
+COIL_API int coil_kernel_thread_signal(pid_t thread, int signo);
+
+/* A thread of our own: `run` on all of it, with every signal blocked. */
+typedef struct coil_kernel_thread coil_kernel_thread;
+struct coil_kernel_thread {
+    void (*run)(coil_kernel_thread *thread);
+    pthread_t thread; /* Private. */
+};
+
+/* pthread_create(3), pthread_join(3) */
+COIL_API int coil_kernel_thread_start(coil_kernel_thread *thread);
+COIL_API void coil_kernel_thread_join(coil_kernel_thread *thread);
+
+/*
+ * futex(2): wait until `*word` is not `value`, somebody wakes us, or `limit` is over, whichever is
+ * first; wake all who wait. Waking may be done in a signal handler.
+ */
+COIL_API void coil_kernel_word_wait(const uint32_t *word, uint32_t value, coil_duration limit);
+COIL_API void coil_kernel_word_wake(const uint32_t *word);
+
+/* process_vm_readv(2) of our own memory: `from` may be anything. The whole size, or an error. */
+COIL_API int coil_kernel_peek(void *copy, const void *from, size_t size_bytes);
+
+/* backtrace(3). Fit for a signal handler once it has been called. The number of addresses. */
+COIL_API int coil_kernel_backtrace(void **out_addresses, int address_count_max);
+
+/* dlopen(3) and dlsym(3). NULL: there is none. */
+COIL_API void *coil_kernel_library(const char *name);
+COIL_API void *coil_kernel_library_symbol(void *library, const char *name);
 
 /* getpid(2); prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
 COIL_API pid_t coil_kernel_getpid(void);

@@ -22,6 +22,7 @@
 
 #include <coil/coro.h>
 #include <coil/list.h>
+#include <coil/select.h>
 
 COIL_BEGIN_DECLS
 
@@ -57,6 +58,14 @@ static inline bool coil_event_is_set(const coil_event *event)
  * coil_event_is_set().
  */
 coil_declare(void, coil_event_wait, (coil_event *) event);
+
+/* The same as a case of a select (coil/select.h). */
+COIL_API extern const coil_select_kind coil_event_waiting;
+
+static inline COIL_MUST_USE coil_select_case coil_wait_until_set(coil_event *event)
+{
+    return coil_select_case_of(&coil_event_waiting, &event->waiters, NULL);
+}
 
 COIL_END_DECLS
 

@@ -21,7 +21,8 @@
  *   - Not recursive. The owner is a task, and only it unlocks; one that ends without unlocking
  *     leaves the mutex locked for ever.
  *
- * Not thread safe: a mutex and all who use it belong to one scheduler's thread.
+ * It is asyncio's Lock, with an owner. Not thread safe: a mutex and all who use it belong to one
+ * scheduler's thread.
  */
 #ifndef COIL_MUTEX_H
 #define COIL_MUTEX_H
@@ -55,6 +56,12 @@ COIL_API void coil_mutex_fini(coil_mutex *mutex);
  * Locking what one owns already is a programming error.
  */
 coil_declare(int, coil_mutex_lock, (coil_mutex *) mutex);
+
+/* Has somebody the lock? If not, coil_mutex_lock() is done at once. */
+static inline bool coil_mutex_is_locked(const coil_mutex *mutex)
+{
+    return mutex->owner != NULL;
+}
 
 /* Take the lock for `task` (coil_self) if it is free. 0, or -EAGAIN: it would have to wait. */
 COIL_API COIL_MUST_USE int coil_mutex_try_lock(coil_mutex *mutex, coil_task *task);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/watch.h>
+
+#include <coil/check.h>
+
+#include <errno.h>
+
+void coil_watch_init_untyped(coil_watch *watch)
+{
+    watch->version = 1;
+    watch->closed = false;
+    coil_list_init(&watch->waiters);
+    coil_list_init(&watch->released);
+}
+
+void coil_watch_fini_untyped(coil_watch *watch)
+{
+    COIL_CHECK(coil_list_empty(&watch->waiters));
+    while (coil_list_take_first(&watch->released) != NULL) {
+    }
+}
+
+static uint64_t *seen_by(coil_waiter *waiter)
+{
+    return coil_exchange_of(waiter)->out_item;
+}
+
+int coil_watch_touch_untyped(coil_watch *watch)
+{
+    coil_list *link = watch->released.next;
+    coil_waiter *waiter;
+
+    if (watch->closed)
+        return -EPIPE;
+    watch->version++;
+    /* By the time they run, it is this value that they find: they need not be told again. */
+    for (; link != &watch->released; link = link->next)
+        *seen_by(coil_container_of(link, coil_waiter, link)) = watch->version;
+    while ((waiter = coil_waiter_first(&watch->waiters)) != NULL) {
+        *seen_by(waiter) = watch->version;
+        coil_select_grant(waiter, 0);
+        coil_list_append(&watch->released, &waiter->link);
+    }
+    return 0;
+}
+
+void coil_watch_close_untyped(coil_watch *watch)
+{
+    coil_waiter *waiter;
+
+    watch->closed = true;
+    while ((waiter = coil_waiter_first(&watch->waiters)) != NULL)
+        coil_select_grant(waiter, -EPIPE);
+}
+
+static bool is_decided(const coil_watch *watch, const uint64_t *seen)
+{
+    return *seen < watch->version || watch->closed;
+}
+
+static int catch_up(const coil_watch *watch, uint64_t *seen)
+{
+    if (*seen >= watch->version)
+        return -EPIPE;
+    *seen = watch->version;
+    return 0;
+}
+
+static coil_turn go_on(coil_task *task, coil_frame *leaf)
+{
+    coil_waiter *waiter = leaf->vars;
+
+    if (waiter->state == COIL_WAITER_GRANTED)
+        coil_list_remove(&waiter->link); /* From `released`. */
+    return coil_waiter_step(task, leaf);
+}
+
+static coil_turn changed_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL)
+        return go_on(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+
+    const struct coil_watch_changed_untyped__args *arguments =
+            coil_arguments(coil_watch_changed_untyped, leaf);
+    if (is_decided(arguments->watch, arguments->seen)) {
+        coil_result(coil_watch_changed_untyped, leaf) = catch_up(arguments->watch, arguments->seen);
+        return coil_leave(task, leaf);
+    }
+    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
+    waiting->out_item = arguments->seen;
+    return coil_waiter_suspend(&waiting->waiter, &arguments->watch->waiters, task, leaf);
+}
+
+coil_define_leaf(coil_watch_changed_untyped, changed_step, coil_waiter_cancel);
+
+static bool may_catch_up(const coil_select_case *what)
+{
+    return is_decided(coil_container_of(what->waiters, coil_watch, waiters), what->item);
+}
+
+static int catch_up_now(const coil_select_case *what)
+{
+    return catch_up(coil_container_of(what->waiters, coil_watch, waiters), what->out_item);
+}
+
+const coil_select_kind coil_watch_changing = {may_catch_up, catch_up_now};
