@@ -88,7 +88,7 @@ int coil_loop_debug(coil_loop *loop, const coil_loop_debug_options *options)
 /* COIL_SLOW is in seconds, with a fraction. What is no such number is told, and ignored. */
 static coil_duration slow_step_from_environment(void)
 {
-    const char *text = getenv("COIL_SLOW");
+    const char *text = secure_getenv("COIL_SLOW");
     char *end;
     if (text == NULL)
         return 0;
@@ -102,7 +102,7 @@ static coil_duration slow_step_from_environment(void)
 
 int loop_debug_from_environment(coil_loop *loop)
 {
-    const char *wanted = getenv("COIL_DEBUG");
+    const char *wanted = secure_getenv("COIL_DEBUG");
     if (wanted == NULL || *wanted == '\0' || strcmp(wanted, "0") == 0)
         return 0;
     const coil_loop_debug_options options = {.slow_step = slow_step_from_environment()};
