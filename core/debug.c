@@ -26,7 +26,7 @@ typedef struct place {
 } place;
 
 /* The scheduler in debug mode that runs, or has begun, on this thread. */
-static __thread coil_debug *current;
+static COIL_THREAD_LOCAL coil_debug *current;
 
 /* ---------------------------------------------------------------------------------- reports -- */
 
