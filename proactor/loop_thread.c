@@ -14,8 +14,8 @@ enum { POLL_MS = 1, NAME_BYTES = 16 };
 
 static void name_tasks(const coil_group *group)
 {
-    for (const coil_list *link = group->tasks.next; link != &group->tasks; link = link->next) {
-        const coil_task *task = coil_container_of((coil_list *)(uintptr_t)link, coil_task, link);
+    for (coil_list *link = group->tasks.next; link != &group->tasks; link = link->next) {
+        const coil_task *task = coil_container_of(link, coil_task, link);
         fprintf(stderr, "coil: shutdown: the task '%s' does not end\n", coil_task_name(task));
     }
 }

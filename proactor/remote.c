@@ -148,7 +148,7 @@ static void send_back(coil_remote_call *call)
 }
 
 /*
- * What `fn` becomes when it is called on `target`. A frame has no room for the loop, so there is one
+ * What `fn` becomes when called on `target`. A frame has no room for the loop, so there is one
  * of these for each pair, made when first needed and kept: coroutines are as many as there are in
  * the source.
  */

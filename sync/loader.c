@@ -134,9 +134,10 @@ static coil_loader_entry *find(coil_loader *loader, const void *key)
 
 static void release_buckets(coil_loader *loader)
 {
-    if (loader->buckets != loader->first_buckets)
+    if (loader->buckets != loader->first_buckets) {
         coil_sched_release(loader->group.sched, loader->buckets,
                 loader->bucket_count * sizeof(*loader->buckets));
+    }
 }
 
 /* Without memory the lists in the buckets get longer, and that is all. */
@@ -225,10 +226,11 @@ static void drop(coil_loader *loader, coil_loader_entry *entry)
     COIL_CHECK(coil_list_empty(&entry->callers));
     detach(loader, entry);
     coil_list_remove(&entry->link);
-    if (entry->batch == NULL)
+    if (entry->batch == NULL) {
         loader->cached_count--;
-    else
+    } else {
         loader->key_count--;
+    }
     coil_sched_release(loader->group.sched, entry, entry_bytes(loader));
 }
 
@@ -274,7 +276,8 @@ static int make_arrays(coil_loader_batch *batch)
     const coil_loader *loader = batch->loader;
     size_t count = batch->entry_count;
     size_t keys_bytes = aligned(count * loader->key_bytes); /* Less than the entries have taken. */
-    size_t values_bytes, size_bytes;
+    size_t values_bytes;
+    size_t size_bytes;
 
     if (__builtin_mul_overflow(count, loader->value_bytes, &values_bytes) ||
             __builtin_add_overflow(
@@ -329,9 +332,10 @@ static void answer(coil_loader *loader, coil_loader_entry *entry, int status, co
     coil_waiter *waiter;
 
     while ((waiter = coil_waiter_first(&entry->callers)) != NULL) {
-        if (status >= 0)
+        if (status >= 0) {
             memcpy(coil_container_of(waiter, caller, waiter)->out_value, value,
                     loader->value_bytes);
+        }
         coil_waiter_grant(waiter, status < 0 ? status : 0);
     }
 }
@@ -369,10 +373,11 @@ coil_async(int, run_batch, (coil_loader_batch *) batch)
 
     my->rc = -EPIPE;
     coil_defer(arrive(batch, my->rc));
-    if (batch->loader->options.window <= 0)
+    if (batch->loader->options.window <= 0) {
         coil_await(coil_yield());
-    else
+    } else {
         coil_await(coil_within(batch->loader->options.window, coil_event_wait(&batch->sealed)));
+    }
 
     my->departed = depart(batch);
     if (my->departed <= 0) {
@@ -515,10 +520,11 @@ int coil_loader_prime_untyped(coil_loader *loader, const void *key, const void *
 /* What is collected only will be fetched later than now: it is as good as new. */
 static void clear(coil_loader *loader, coil_loader_entry *entry)
 {
-    if (entry->batch == NULL)
+    if (entry->batch == NULL) {
         drop(loader, entry);
-    else if (entry->batch->in_flight)
+    } else if (entry->batch->in_flight) {
         detach(loader, entry);
+    }
 }
 
 void coil_loader_clear_untyped(coil_loader *loader, const void *key)
