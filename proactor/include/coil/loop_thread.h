@@ -63,9 +63,9 @@ struct coil_loop_thread {
 
 /*
  * Start a thread with a loop that runs. `options` may be NULL. On failure `out_reason`, unless it
- * is NULL, receives a line of at most COIL_REASON_BYTES, and the error is that of coil_loop_create(),
- * of pthread_create(3) (-EAGAIN), -EINVAL for a CPU that this process may not use, or that of
- * `prepare`; `thread` is as if it had never been touched then.
+ * is NULL, receives a line of at most COIL_REASON_BYTES, and the error is that of
+ * coil_loop_create(), of pthread_create(3) (-EAGAIN), -EINVAL for a CPU that this process may not
+ * use, or that of `prepare`; `thread` is as if it had never been touched then.
  */
 COIL_API int coil_loop_thread_start(
         coil_loop_thread *thread, const coil_loop_thread_options *options, char *out_reason);

@@ -97,8 +97,8 @@ COIL_API void coil_runtime_destroy(coil_runtime *runtime);
 
 /*
  * For main(): `main` on `loop_count` loops (0: one per CPU) until they have ended. SIGINT and
- * SIGTERM stop them gracefully, the second at once. If they cannot be started, says why on stderr. 0, or an
- * error.
+ * SIGTERM stop them gracefully, the second at once. If they cannot be started, says why on stderr.
+ * 0, or an error.
  */
 COIL_API int coil_runtime_run(coil_handler main, unsigned loop_count);
 
