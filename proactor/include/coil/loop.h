@@ -129,7 +129,7 @@ COIL_API int coil_loop_run_forever(coil_loop *loop);
 /*
  * End the run at the end of its present turn: whatever is ready now runs once, and nothing is
  * waited for. If the loop is not running, the next run is one turn. From any thread, and from
- * signal handlers; the loop must exist until it has seen that.
+ * signal handlers; the loop must exist until it has seen that, or be held (coil_loop_hold()).
  */
 COIL_API void coil_loop_stop(coil_loop *loop);
 
@@ -209,7 +209,9 @@ COIL_API int coil_loop_post(coil_loop *loop, coil_post *post);
  * -EINTR if the coroutine ended with -ECANCELED; the second kills the process at once, even if the
  * loop is blocked. This is so in the main thread, and if SIGINT has its default action; a program
  * that opens SIGINT itself (coil/signal.h) or has a handler of its own has it to itself.
- * (asyncio.run)
+ *
+ * If coil_loop_stop() comes first, all tasks are cancelled and awaited, and the result is -EINTR
+ * unless the coroutine had ended. (asyncio.run)
  */
 #define coil_run(...)                                                              \
     __extension__({                                                                \
