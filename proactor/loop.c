@@ -423,6 +423,7 @@ void coil_loop_destroy(coil_loop *loop)
     loop_debug_end(loop);
     coil_sched_fini(&loop->sched);
     free(loop->dump.text);
+    loop->is_gone = true;
     coil_loop_release(loop);
 }
 
@@ -547,9 +548,19 @@ static void refuse_nesting(void)
     abort();
 }
 
+/* In the child of a fork(), the memory of the ring is not there; another thread's is refused. */
+static void refuse_foreigners(const coil_loop *loop)
+{
+    if (coil_likely(coil_kernel_thread_id() == loop->watch.thread))
+        return;
+    fprintf(stderr, "coil: a loop is run by a thread, or a forked child, that has not created it\n");
+    abort();
+}
+
 bool loop_drive(coil_loop *loop, loop_goal goal)
 {
     refuse_nesting();
+    refuse_foreigners(loop);
     const sigpipe_guard guard = block_sigpipe();
     current = loop;
     watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);

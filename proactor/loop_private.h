@@ -40,6 +40,7 @@ struct coil_loop {
     unsigned posting_count; /* Calls that are writing there. */
     bool asleep;            /* Whoever clears it writes to wake_fd. */
     bool closing;           /* Being destroyed: nothing new begins. */
+    bool is_gone;           /* Has been. */
     unsigned hold_count;    /* Any thread. */
     size_t load;            /* live_count as of the last turn, for any thread to see. */
     int wake_fd;            /* An eventfd. */

@@ -59,8 +59,8 @@ typedef struct coil_loop_stats {
 /*
  * Create a loop for the calling thread. On failure, `out_reason`, unless NULL, receives one line of
  * at most COIL_REASON_BYTES that names the cause. -EPERM or -EACCES io_uring is forbidden, -ENOSYS
- * not there, -EINVAL older than Linux 6.1, -ENOMEM, -EMFILE and whatever else io_uring_setup(2)
- * says.
+ * not there, -EINVAL older than Linux 6.1, -EBUSY this thread has 16 loops (the kernel registers no
+ * more rings of one thread), -ENOMEM, -EMFILE and whatever else io_uring_setup(2) says.
  */
 COIL_API int coil_loop_create(coil_loop **out_loop, char *out_reason);
 
