@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A step that was shorter has not waited for anything: to sleep and to be woken takes longer. */
-#define BLOCKING_STEP coil_us(20)
+/*
+ * A step that was shorter may have slept, but for nothing that anybody could do better: for a lock
+ * of ours that another thread has for a moment, or of the kernel's for a page.
+ */
+#define BLOCKING_STEP coil_us(500)
 
 typedef struct loop_debug {
     coil_debug base;

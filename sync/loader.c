@@ -465,13 +465,17 @@ static coil_turn load_step(coil_task *task, coil_frame *leaf)
     const struct coil_loader_load_untyped__args *arguments =
             coil_arguments(coil_loader_load_untyped, leaf);
     coil_loader *loader = arguments->loader;
-    coil_loader_entry *entry = NULL;
+    coil_loader_entry *found = NULL;
     COIL_CHECK(loader->group.sched == task->sched);
-    int rc = loader->closed ? -EPIPE : look_up(loader, arguments->key, &entry);
-    if (rc == 0 && entry->batch == NULL)
-        copy_cached(loader, entry, arguments->out_value);
-    if (rc < 0 || entry->batch == NULL) {
+    int rc = loader->closed ? -EPIPE : look_up(loader, arguments->key, &found);
+    coil_loader_entry *entry = found;
+    if (rc < 0 || entry == NULL) { /* (The second is for gcc, which cannot see that it follows.) */
         coil_result(coil_loader_load_untyped, leaf) = rc;
+        return coil_leave(task, leaf);
+    }
+    if (entry->batch == NULL) {
+        copy_cached(loader, entry, arguments->out_value);
+        coil_result(coil_loader_load_untyped, leaf) = 0;
         return coil_leave(task, leaf);
     }
 
