@@ -36,8 +36,26 @@ static void leave_node(const node *n, const env *me, uint64_t canary, bool done)
 {
     EXPECT(canary == mix((uint64_t)n->id));
     world.left++;
-    if (!done)
-        trace(n, me, "cut", 0);
+    if (done)
+        return;
+    world.tallies[n->kind].cut++;
+    trace(n, me, "cut", 0);
+}
+
+static void begin_node(const node *n, const env *me)
+{
+    world.entered++;
+    world.tallies[n->kind].begun++;
+    trace(n, me, "begins", 0);
+}
+
+static void end_node(const node *n, const env *me, int rc, bool waited)
+{
+    trace(n, me, "ends", rc);
+    world.tallies[n->kind].done += rc == 0;
+    world.tallies[n->kind].failed += rc != 0;
+    world.tallies[n->kind].waited += waited;
+    EXPECT(rc <= 0 && rc != -ECANCELED && result_is_known(rc));
 }
 
 /* ---------------------------------------------------------------------------------- leaves -- */
@@ -81,7 +99,7 @@ static int cancel_any_task(void)
 /* --------------------------------------------------------------------------------- groups -- */
 
 typedef enum spawn_way { BY_SPAWN, BY_RESULT, BY_FUTURE, AT_ONCE, LIMITED, SHIELDED, CANCELLED, WAYS } spawn_way;
-typedef enum group_finish { JOIN, JOIN_GOING_ON, LEAVE, RACE, ANY, FINISHES } group_finish;
+typedef enum group_finish { JOIN, JOIN_GOING_ON, LEAVE, RACE, ANY } group_finish;
 
 static void count_failure(coil_group *group, const coil_task *task, int error)
 {
@@ -135,6 +153,7 @@ static bool spawn_child(spawn_way way, task_crew *crew, node *n, const env *me, 
 {
     if (way == AT_ONCE) {
         (void)coil_spawn_now(&crew->group, run_task(n, crew, me->local));
+        must_not_fail(); /* It may have begun to wait where it may. */
         return true;
     }
     if (way != LIMITED && way != SHIELDED) /* Their records may not fit in the first block. */
@@ -184,12 +203,20 @@ static spawn_way way_of(const node *child, group_finish finish)
     return finish == RACE || finish == ANY ? BY_FUTURE : (spawn_way)(child->lots[1] % WAYS);
 }
 
+/* Most groups go on: in those that do not, little happens after the first failure. */
+static group_finish finish_of(const node *n)
+{
+    static const group_finish finishes[] = {
+            JOIN_GOING_ON, JOIN_GOING_ON, JOIN_GOING_ON, JOIN, LEAVE, RACE, ANY};
+    return finishes[n->lots[0] % (sizeof(finishes) / sizeof(finishes[0]))];
+}
+
 async(int, run_group, (node *) n, (env *) me)
 {
     vars(task_crew crew; int_future futures[CHILDREN_MAX]; int64_t results[CHILDREN_MAX];
             bool made[CHILDREN_MAX]; coil_future * winner; size_t i; int rc; group_finish finish;
             spawn_way way);
-    my->finish = (group_finish)(n->lots[0] % FINISHES);
+    my->finish = finish_of(n);
     coil_list_init(&my->crew.link);
     defer(coil_list_remove(&my->crew.link); check_crew(&my->crew));
     open_group(&my->crew.group);
@@ -316,7 +343,7 @@ async(int, run_sequence, (node *) n, (env *) me, (unsigned) held)
 async(int, run_loop, (node *) n, (env *) me, (unsigned) held)
 {
     vars(unsigned i);
-    for (; my->i < 2 + n->lots[0] % 3; my->i++)
+    for (; my->i < 2 + n->lots[0] % 4; my->i++)
         ignore(run(n->children[0], me, held));
     return 0;
 }
@@ -387,14 +414,14 @@ static int act(const node *n, env *me, coil_task *self)
 /* Plays one node. The result is never -ETIME, which is left to deadlines around it. */
 coil_define(int, run, (node *) n, (env *) me, (unsigned) held)
 {
-    vars(uint64_t canary; int rc; bool done);
+    vars(uint64_t canary; uint64_t step; int rc; bool done);
     if (n->off || world.step_count++ > STEPS_MAX)
         return 0;
-    world.entered++;
+    begin_node(n, me);
     my->canary = mix((uint64_t)n->id);
+    my->step = world.sched.step_count;
     defer(leave_node(n, me, my->canary, my->done));
     check_local(coil_self, me);
-    trace(n, me, "begins", 0);
 
     my->rc = act(n, me, coil_self);
     if (my->rc > 0) {
@@ -406,8 +433,7 @@ coil_define(int, run, (node *) n, (env *) me, (unsigned) held)
             await(my->rc, run_items(n, me));
     }
     my->done = true;
-    trace(n, me, "ends", my->rc);
-    EXPECT(my->rc <= 0 && my->rc != -ECANCELED && result_is_known(my->rc));
+    end_node(n, me, my->rc, my->step != world.sched.step_count);
     return my->rc == -ETIME ? -EIO : my->rc;
 }
 

@@ -8,7 +8,7 @@ static const struct {
     unsigned child_min, child_max;
 } kinds[KINDS] = {
         [DO_SEQUENCE] = {"sequence", 22, 2, 4},
-        [DO_LOOP] = {"loop", 6, 1, 1},
+        [DO_LOOP] = {"loop", 14, 1, 1},
         [DO_GROUP] = {"group", 20, 1, 4},
         [DO_WITHIN] = {"within", 12, 1, 1},
         [DO_UNTIL] = {"until", 4, 1, 1},
@@ -22,30 +22,30 @@ static const struct {
         [DO_SLEEP] = {"sleep", 16, 0, 0},
         [DO_YIELD] = {"yield", 6, 0, 0},
         [DO_SPILL] = {"spill", 2, 0, 0},
-        [DO_FAIL] = {"fail", 3, 0, 0},
+        [DO_FAIL] = {"fail", 2, 0, 0},
         [DO_LOCAL] = {"local", 4, 0, 0},
-        [DO_CANCEL_TASK] = {"cancel task", 10, 0, 0},
+        [DO_CANCEL_TASK] = {"cancel task", 8, 0, 0},
         [DO_CANCEL_SELF] = {"cancel self", 2, 0, 0},
-        [DO_CANCEL_GROUP] = {"cancel group", 3, 0, 0},
+        [DO_CANCEL_GROUP] = {"cancel group", 2, 0, 0},
         [DO_MOVE_TIMEOUT] = {"move timeout", 4, 0, 0},
         [DO_CONDITION_WAIT] = {"condition wait", 8, 0, 0},
         [DO_CONDITION_NOTIFY] = {"condition notify", 8, 0, 0},
         [DO_BARRIER] = {"barrier", 8, 0, 0},
         [DO_BARRIER_RESET] = {"barrier reset", 4, 0, 0},
         [DO_LATCH_WAIT] = {"latch wait", 4, 0, 0},
-        [DO_LATCH_MOVE] = {"latch move", 6, 0, 0},
+        [DO_LATCH_MOVE] = {"latch move", 5, 0, 0},
         [DO_EVENT_WAIT] = {"event wait", 5, 0, 0},
         [DO_EVENT_MOVE] = {"event move", 5, 0, 0},
         [DO_RATE] = {"rate", 6, 0, 0},
-        [DO_PUT] = {"put", 14, 0, 0},
-        [DO_GET] = {"get", 14, 0, 0},
+        [DO_PUT] = {"put", 20, 0, 0},
+        [DO_GET] = {"get", 12, 0, 0},
         [DO_TRY] = {"try", 8, 0, 0},
         [DO_JOIN] = {"join", 4, 0, 0},
         [DO_CLOSE] = {"close", 1, 0, 0},
         [DO_SEND] = {"send", 10, 0, 0},
-        [DO_RECEIVE] = {"receive", 10, 0, 0},
+        [DO_RECEIVE] = {"receive", 9, 0, 0},
         [DO_SELECT] = {"select", 16, 0, 0},
-        [DO_BROADCAST] = {"broadcast", 8, 0, 0},
+        [DO_BROADCAST] = {"broadcast", 14, 0, 0},
         [DO_SUBSCRIBE] = {"subscribe", 8, 0, 0},
         [DO_WATCH_WAIT] = {"watch wait", 5, 0, 0},
         [DO_WATCH_SET] = {"watch set", 4, 0, 0},
@@ -114,6 +114,8 @@ static node *grow(tree_maker *maker, const node *parent, int depth)
         made->kind = draw_kind(maker, FIRST_LEAF, KINDS);
     else if (depth < 2)
         made->kind = draw(maker, 3) == 0 ? DO_SEQUENCE : DO_GROUP;
+    else if (depth < 5 && draw(maker, 3) > 0)
+        made->kind = draw_kind(maker, DO_SEQUENCE, FIRST_LEAF);
     else
         made->kind = draw_kind(maker, DO_SEQUENCE, KINDS);
     for (size_t i = 0; i < LOTS; i++)
@@ -130,7 +132,7 @@ void program_generate(program *made, uint64_t seed)
 {
     tree_maker maker = {.program = made, .chance = mix(seed) & ~UINT64_C(0xffff)};
     *made = (program){.seed = seed};
-    maker.node_max = 12 + draw(&maker, NODES_MAX / 2 - 12);
+    maker.node_max = 12 + draw(&maker, NODES_MAX - 60);
     for (int i = 0; i < 8; i++)
         maker.favoured[draw(&maker, KINDS)] = true;
     made->root_count = 1 + draw(&maker, ROOTS_MAX);

@@ -3,7 +3,7 @@
 
 #include <coil/sugar.h>
 
-/* ------------------------------------------------------------------------------ mutual exclusion */
+/* ------------------------------------------------------------------------ mutual exclusion -- */
 
 static void enter_mutex(size_t which)
 {
@@ -144,7 +144,7 @@ async(int, run_once, (node *) n, (env *) me, (unsigned) held, (size_t) which)
     return 0;
 }
 
-/* -------------------------------------------------------------------------------- a condition */
+/* ----------------------------------------------------------------------------- a condition -- */
 
 async(int, wait_for_ticket)
 {
@@ -271,7 +271,7 @@ async(int, run_rate, (uint64_t) count)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------ all of it */
+/* ------------------------------------------------------------------------------- all of it -- */
 
 static void reset_barrier(unsigned lot)
 {
@@ -279,6 +279,25 @@ static void reset_barrier(unsigned lot)
         coil_barrier_abort(&world.barrier);
     else if (lot % 4 == 1 || world.barrier.broken)
         coil_barrier_reset(&world.barrier);
+}
+
+void help_waiters(void)
+{
+    unsigned lot = toss(60);
+    switch (toss(4)) {
+    case 0:
+        notify(lot);
+        break;
+    case 1:
+        reset_barrier(lot);
+        break;
+    case 2:
+        move_latch(lot);
+        break;
+    default:
+        move_event(lot);
+        break;
+    }
 }
 
 coil_define(int, run_wait, (node *) n, (env *) me, (unsigned) held)

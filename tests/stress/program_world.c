@@ -118,11 +118,12 @@ void line_leave(line_entry *entry)
 
 /*
  * One that has waited is served before all who came later: those who came before have been served,
- * and have run, or are being cancelled. (One that need not wait may run before some of those.)
+ * and have run, or are being cancelled. (One that need not wait may run before some of those; and
+ * one that is being cancelled may find, when it runs because of that, what has come since.)
  */
 void line_served(const waiting_line *line, line_entry *entry)
 {
-    if (entry->step != world.sched.step_count)
+    if (entry->step != world.sched.step_count && !coil_task_cancelling(entry->task))
         for (coil_list *link = line->next; link != &entry->link; link = link->next)
             EXPECT(coil_task_cancelling(coil_container_of(link, line_entry, link)->task));
     coil_list_remove(&entry->link);
@@ -294,8 +295,10 @@ void world_init(const program *played)
 {
     static const unsigned rates[] = {2, 5, 20, 100, 0};
     bool tracing = world.tracing;
+    tally *tallies = world.tallies;
 
     memset(&world, 0, sizeof(world));
+    world.tallies = tallies;
     world.tracing = tracing;
     world.program = played;
     world.chance = mix(played->seed) | UINT64_C(0xff0000);

@@ -45,6 +45,7 @@ typedef struct options {
     long seconds; /* 0: any number. */
     bool trace;
     bool calm;
+    bool tallies;
     const char *off; /* What is left out, when a program that was shrunk is played. */
 } options;
 
@@ -53,6 +54,7 @@ static struct progress {
     uint64_t seed;
     uint64_t played_count;
     uint64_t node_count, task_count, step_count, attack_count;
+    tally tallies[KINDS];
 } *progress;
 
 /* ------------------------------------------------------------------------------ the driver -- */
@@ -84,8 +86,11 @@ static bool attacks(void)
     return world.attack_rate != 0 && toss(world.attack_rate) == 0 && !world.program->calm;
 }
 
-/* Nothing is ready: on to the next deadline, a little late at times. At the end, all must end. */
-static void go_on(bool *last)
+/*
+ * Nothing is ready: on to the next deadline, a little late at times. Nothing is due either: then we
+ * help, for a while. At the end, all must end.
+ */
+static void go_on(int *help)
 {
     coil_time next = coil_sched_next(&world.sched);
 
@@ -93,8 +98,14 @@ static void go_on(bool *last)
         coil_sched_advance(&world.sched, toss(4) == 0 ? next + briefly(toss(6)) : next);
         return;
     }
-    EXPECT(!*last);
-    *last = true;
+    if (--*help > 0) {
+        if (toss(2))
+            help_waiters();
+        else
+            help_items();
+        return;
+    }
+    EXPECT(*help == 0);
     SAY("%8.1f us  nothing is due: all tasks are cancelled\n", (double)world.sched.now / 1000);
     coil_group_cancel(&world.sched.root);
 }
@@ -102,7 +113,7 @@ static void go_on(bool *last)
 static void drive(void)
 {
     unsigned budget = toss(3) == 0 ? 3 : 500;
-    bool last = false;
+    int help = (int)toss(60) + 1;
 
     for (int round = 0; world.sched.live_count > 0; round++) {
         EXPECT(round < ROUNDS_MAX);
@@ -112,7 +123,7 @@ static void drive(void)
         if (attacks())
             attack();
         if (coil_sched_idle(&world.sched) && world.sched.live_count > 0)
-            go_on(&last);
+            go_on(&help);
         else if (toss(8) == 0)
             coil_sched_advance(&world.sched, world.sched.now + briefly(toss(6)));
     }
@@ -278,6 +289,18 @@ static bool play_in_child(const options *wanted)
     return status == 0;
 }
 
+static void print_tallies(void)
+{
+    printf("%-18s %10s %10s %10s %10s %10s\n", "", "begun", "done", "failed", "cut", "waited");
+    for (size_t i = 0; i < KINDS; i++) {
+        const tally *kind = &progress->tallies[i];
+        printf("%-18s %10llu %10llu %10llu %10llu %10llu\n", kind_name((node_kind)i),
+                (unsigned long long)kind->begun, (unsigned long long)kind->done,
+                (unsigned long long)kind->failed, (unsigned long long)kind->cut,
+                (unsigned long long)kind->waited);
+    }
+}
+
 static void leave_out_all(program *played, const char *ids)
 {
     while (ids != NULL && *ids != '\0') {
@@ -315,6 +338,8 @@ static bool parse(options *wanted, const char *argument)
         wanted->off = argument + 6;
     else if (strcmp(argument, "--trace") == 0)
         wanted->trace = true;
+    else if (strcmp(argument, "--tallies") == 0)
+        wanted->tallies = true;
     else if (strcmp(argument, "--calm") == 0)
         wanted->calm = true;
     else
@@ -329,8 +354,8 @@ int main(int argument_count, char **arguments)
         if (parse(&wanted, arguments[i]))
             continue;
         fprintf(stderr,
-                "usage: %s [--seed=N] [--programs=N] [--seconds=N] [--trace [--calm] "
-                "[--off=N,N...]]\n",
+                "usage: %s [--seed=N] [--programs=N] [--seconds=N] [--tallies] "
+                "[--trace [--calm] [--off=N,N...]]\n",
                 arguments[0]);
         return 2;
     }
@@ -342,10 +367,14 @@ int main(int argument_count, char **arguments)
         perror("mmap");
         return 1;
     }
+    world.tallies = progress->tallies;
     if (wanted.trace)
         return play_one(&wanted);
     printf("--seed=%llu\n", (unsigned long long)wanted.seed);
-    if (play_in_child(&wanted))
+    bool well = play_in_child(&wanted);
+    if (wanted.tallies)
+        print_tallies();
+    if (well)
         return 0;
     static program failed;
     program_generate(&failed, progress->seed);

@@ -195,8 +195,14 @@ typedef struct counting_allocator {
     int64_t bytes;
 } counting_allocator;
 
+/* How often nodes of a kind were played, to which end, and how often they had to wait. */
+typedef struct tally {
+    uint64_t begun, done, failed, cut, waited;
+} tally;
+
 extern struct world {
     const program *program;
+    tally *tallies; /* One for each kind. */
     bool tracing;
     coil_sched sched;
     counting_allocator memory;
@@ -299,6 +305,10 @@ coil_declare(int, run_wait, (node *) n, (env *) me, (unsigned) held); /* program
 coil_declare(int, run_items, (node *) n, (env *) me);                 /* program_items.c */
 coil_declare(int, fetch_numbers, (number_batch *) batch);
 coil_declare(int, run_root, (size_t) index);
+
+/* Not from a task: something is given, taken or moved, for those who wait. */
+void help_waiters(void);
+void help_items(void);
 
 /* Bits of `held`: what the coroutine and those that called it hold. */
 enum { HOLDS_MUTEX = 1, HOLDS_RWLOCK = 1 << MUTEXES, HOLDS_ONCE = HOLDS_RWLOCK << 1 };
