@@ -347,7 +347,8 @@ coil_define(int, fetch_numbers, (number_batch *) batch)
 {
     vars(size_t i);
     world.entered++;
-    defer(world.left++);
+    world.fetching_count++;
+    defer(world.left++; world.fetching_count--);
     EXPECT(batch->count >= 1 && batch->count <= 4);
     if (toss(4) > 0)
         await(coil_sleep(briefly(toss(5))));
@@ -366,12 +367,15 @@ coil_define(int, fetch_numbers, (number_batch *) batch)
 
 async(int, run_load, (uint32_t) key)
 {
-    vars(uint32_t key; uint32_t number; int rc);
+    vars(uint32_t key; uint32_t number; line_entry entry; int rc);
     my->key = key;
+    line_enter(&world.load_line, &my->entry, coil_self, key);
+    defer(line_leave(&my->entry));
     may_fail(coil_self);
     await(my->rc, coil_loader_load(&world.loader, &my->key, &my->number));
     must_not_fail();
     EXPECT(my->rc <= 0 && result_is_known(my->rc));
+    EXPECT(my->rc != -EPIPE || world.loader.loader.closed);
     EXPECT(my->number == (my->rc == 0 ? key * 3 + 1 : 0));
     EXPECT(my->rc != 0 || has_number(key));
     EXPECT(my->rc != -ENOENT || !has_number(key));

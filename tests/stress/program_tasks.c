@@ -183,10 +183,12 @@ static void check_crew(const task_crew *crew)
     EXPECT(crew->group.failed_count == crew->failure_count + crew->unmade_count);
 }
 
-static void check_race(group_finish finish, const coil_future *winner, int_future *futures, size_t count)
+static void check_race(
+        group_finish finish, const coil_future *winner, int_future *futures, const node *n)
 {
     bool found = winner == NULL;
     bool all_failed = true;
+    size_t count = n->child_count;
     for (size_t i = 0; i < count; i++) {
         EXPECT(futures[i].future.done);
         EXPECT(result_is_known(futures[i].future.error));
@@ -253,7 +255,9 @@ async(int, run_group, (node *) n, (env *) me)
         break;
     }
     check_crew(&my->crew);
-    check_race(my->finish, my->winner, my->futures, n->child_count);
+    check_race(my->finish, my->winner, my->futures, n);
+    if (my->finish == RACE || my->finish == ANY)
+        EXPECT(my->winner != NULL || my->crew.unmade_count == n->child_count);
     for (my->i = 0; my->i < n->child_count; my->i++)
         EXPECT(result_is_known(my->results[my->i]));
     return my->rc;

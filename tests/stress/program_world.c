@@ -65,7 +65,9 @@ coil_task *any_task(coil_group *group)
     coil_task *task = pick_task(group);
     while (task != NULL && toss(4) > 0) {
         coil_group *below = coil_task_group(task, NULL);
-        coil_task *child = below == NULL ? NULL : pick_task(below);
+        if (below == NULL || below == &world.loader.loader.group) /* That is the loader's own. */
+            break;
+        coil_task *child = pick_task(below);
         if (child == NULL)
             break;
         task = child;
@@ -107,7 +109,6 @@ void line_enter(waiting_line *line, line_entry *entry, coil_task *task, uint64_t
 {
     entry->task = task;
     entry->want = want;
-    entry->step = world.sched.step_count;
     coil_list_append(line, &entry->link);
 }
 
@@ -117,15 +118,17 @@ void line_leave(line_entry *entry)
 }
 
 /*
- * One that has waited is served before all who came later: those who came before have been served,
- * and have run, or are being cancelled. (One that need not wait may run before some of those; and
- * one that is being cancelled may find, when it runs because of that, what has come since.)
+ * Those who came before have been served: they have run, or are about to. Or they are being
+ * cancelled. (One that is being cancelled itself may find, when it runs because of that, what has
+ * come since.)
  */
 void line_served(const waiting_line *line, line_entry *entry)
 {
-    if (entry->step != world.sched.step_count && !coil_task_cancelling(entry->task))
-        for (coil_list *link = line->next; link != &entry->link; link = link->next)
-            EXPECT(coil_task_cancelling(coil_container_of(link, line_entry, link)->task));
+    coil_list *end = coil_task_cancelling(entry->task) ? line->next : &entry->link;
+    for (coil_list *link = line->next; link != end; link = link->next) {
+        const coil_task *older = coil_container_of(link, line_entry, link)->task;
+        EXPECT(coil_task_cancelling(older) || older->queued == COIL_QUEUED);
+    }
     coil_list_remove(&entry->link);
 }
 
@@ -289,6 +292,7 @@ static void init_items(void)
     uint64_t first = 1;
     coil_watch_init(&world.watch, &first);
     coil_list_init(&world.watch_line);
+    coil_list_init(&world.load_line);
 }
 
 void world_init(const program *played)
@@ -385,13 +389,26 @@ static void check_items(void)
         EXPECT(!sending || (channel->count == channel->capacity_count && !channel->closed));
         EXPECT(!receiving || (channel->count == 0 && !channel->closed && !sending));
     }
+    EXPECT(world.fetching_count <= line_length(&world.load_line));
     EXPECT(coil_list_empty(&world.feed_line) || world.feed.broadcast.subscriber_count > 0);
     for (coil_list *link = world.watch_line.next; link != &world.watch_line; link = link->next)
         EXPECT(coil_container_of(link, line_entry, link)->want == coil_watch_version(&world.watch));
 }
 
+/* As many have been started as may be. */
+static void check_crews(void)
+{
+    for (coil_list *link = world.crews.next; link != &world.crews; link = link->next) {
+        const task_crew *crew = coil_container_of(link, task_crew, link);
+        size_t limit = crew->group.limit;
+        bool limited = limit != 0 && limit < crew->group.live_count && !crew->group.cancelled;
+        EXPECT(crew->running_count == (limited ? limit : crew->group.live_count));
+    }
+}
+
 void world_check_idle(void)
 {
+    check_crews();
     check_locks();
     check_signals();
     check_items();

@@ -27,7 +27,7 @@
  */
 #include "programs.h"
 
-#include <signal.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -64,12 +64,17 @@ static void attack(void)
     coil_task *task;
 
     progress->attack_count++;
-    switch (toss(4)) {
+    switch (toss(6)) {
     case 0:
         cancel_any_group();
         break;
     case 1:
         move_any_timeout(toss(100));
+        break;
+    case 2:
+        task = any_task(&world.sched.root);
+        if (task != NULL && task->top->at != NULL)
+            coil_task_wake(task); /* For no reason: whoever waits has to look. */
         break;
     default:
         task = any_task(&world.sched.root);
@@ -248,6 +253,8 @@ static double seconds_now(void)
 static void play_all(const options *wanted, double end)
 {
     static program played;
+
+    (void)mallopt(M_TRIM_THRESHOLD, 256 << 20); /* Each program needs much the same. */
 
     for (uint64_t i = 0; i < wanted->count; i++) {
         if (wanted->seconds != 0 && i % 16 == 0 && seconds_now() > end)

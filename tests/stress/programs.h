@@ -125,7 +125,7 @@ const char *kind_name(node_kind kind);
 
 enum {
     MUTEXES = 3,    /* The first is that of the condition: little is done under it. */
-    SEMAPHORES = 2, /* */
+    SEMAPHORES = 2,
     ONCES = 2,
     PROMISES = 4,
     TIMEOUTS = 6,
@@ -135,7 +135,7 @@ enum {
     ITEMS_MAX = 256,
     STEPS_MAX = 1500,
     RATE_BURST = 3,
-    RATE_PER_MS = 2,
+    RATE_PER_MS = 3, /* So that tokens are due between the ticks of everything else. */
     KEYS = 10,
 };
 
@@ -165,7 +165,6 @@ typedef struct line_entry {
     coil_list link;
     coil_task *task;
     uint64_t want;
-    uint64_t step; /* When it came. */
 } line_entry;
 
 /* A group of a program. */
@@ -262,7 +261,8 @@ extern struct world {
     number_watch watch;
     waiting_line watch_line;
     number_loader loader;
-    bool loader_cleared;
+    waiting_line load_line;
+    size_t fetching_count;
     int_future promises[PROMISES];
     coil_future *promise_list[PROMISES];
     waiting_line promise_lines[PROMISES];
