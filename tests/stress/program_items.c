@@ -298,9 +298,8 @@ async(int, run_subscriber, (unsigned) count)
     my->begun = my->subscriber.position;
     for (; my->i < count; my->i++) {
         my->number = 0;
-        await(my->missed,
-                within(coil_ms(2),
-                        coil_broadcast_receive(&world.feed, &my->subscriber, &my->number)));
+        await(my->missed, within(coil_ms(2), coil_broadcast_receive(
+                                                     &world.feed, &my->subscriber, &my->number)));
         EXPECT((my->missed >= 0) == (my->number != 0));
         if (my->missed < 0)
             return 0;
@@ -433,7 +432,8 @@ static void check_wait(coil_wait_mode mode, int rc)
     bool any_failed = false;
     for (size_t i = 0; i < PROMISES; i++) {
         all_done = all_done && world.promises[i].future.done;
-        any_failed = any_failed || (world.promises[i].future.done && world.promises[i].future.error);
+        any_failed =
+                any_failed || (world.promises[i].future.done && world.promises[i].future.error);
     }
     EXPECT(rc <= PROMISES);
     if (rc == PROMISES)
@@ -484,7 +484,7 @@ static void end_arrivals(arrivals *a)
 /* Each promise once. Then, or when it is cut, nothing is left behind. */
 async(int, run_completions)
 {
-    vars(arrivals a; coil_future * next; size_t i; size_t count);
+    vars(arrivals a; coil_future *next; size_t i; size_t count);
     begin_arrivals(&my->a);
     defer(end_arrivals(&my->a));
     for (;;) {

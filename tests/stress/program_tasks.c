@@ -98,7 +98,16 @@ static int cancel_any_task(void)
 
 /* --------------------------------------------------------------------------------- groups -- */
 
-typedef enum spawn_way { BY_SPAWN, BY_RESULT, BY_FUTURE, AT_ONCE, LIMITED, SHIELDED, CANCELLED, WAYS } spawn_way;
+typedef enum spawn_way {
+    BY_SPAWN,
+    BY_RESULT,
+    BY_FUTURE,
+    AT_ONCE,
+    LIMITED,
+    SHIELDED,
+    CANCELLED,
+    WAYS
+} spawn_way;
 typedef enum group_finish { JOIN, JOIN_GOING_ON, LEAVE, RACE, ANY } group_finish;
 
 static void count_failure(coil_group *group, const coil_task *task, int error)
@@ -123,8 +132,8 @@ async(int, run_task, (node *) n, (task_crew *) crew, (int) local)
 }
 
 /* (A task that is run at once may need more stack, which must not fail.) */
-static coil_task *spawn_by(
-        spawn_way way, task_crew *crew, node *n, const env *me, int_future *future, int64_t *out_result)
+static coil_task *spawn_by(spawn_way way, task_crew *crew, node *n, const env *me,
+        int_future *future, int64_t *out_result)
 {
     coil_duration limit = briefly(n->lots[2]);
     coil_task *task;
@@ -216,7 +225,7 @@ static group_finish finish_of(const node *n)
 async(int, run_group, (node *) n, (env *) me)
 {
     vars(task_crew crew; int_future futures[CHILDREN_MAX]; int64_t results[CHILDREN_MAX];
-            bool made[CHILDREN_MAX]; coil_future * winner; size_t i; int rc; group_finish finish;
+            bool made[CHILDREN_MAX]; coil_future *winner; size_t i; int rc; group_finish finish;
             spawn_way way);
     my->finish = finish_of(n);
     coil_list_init(&my->crew.link);
@@ -232,8 +241,8 @@ async(int, run_group, (node *) n, (env *) me)
         if (my->finish == JOIN && child->lots[0] % 4 == 0)
             attempt(coil_group_room(&my->crew.group));
         child = n->children[my->i];
-        my->made[my->i] = spawn_child(my->way, &my->crew, child, me, &my->futures[my->i],
-                &my->results[my->i], coil_self);
+        my->made[my->i] = spawn_child(
+                my->way, &my->crew, child, me, &my->futures[my->i], &my->results[my->i], coil_self);
         if (my->way != BY_FUTURE)
             (void)coil_future_set(&my->futures[my->i], 0);
         if (my->way != BY_RESULT || !my->made[my->i])

@@ -216,7 +216,46 @@ static void check_slabs(const coil_sched *sched)
     }
 }
 
-/* ------------------------------------------------------------------------------ the beginning -- */
+/* ----------------------------------------------------------------------------- the beginning -- */
+
+static coil_time debug_now(coil_debug *debug)
+{
+    return coil_container_of(debug, struct world, debug)->sched.now;
+}
+
+static uint64_t debug_sleep_count(coil_debug *debug)
+{
+    (void)debug;
+    return 0;
+}
+
+static void debug_name_place(coil_debug *debug, const void *code, FILE *out)
+{
+    (void)debug;
+    fprintf(out, "%p", code);
+}
+
+/* No program holds a lock at its end, forgets a coroutine or leaves a task behind. */
+static void debug_report(coil_debug *debug, const char *text)
+{
+    (void)debug;
+    fputs(text, stderr);
+    EXPECT(!"nothing to report");
+}
+
+static void init_debug(void)
+{
+    world.debug = (coil_debug){
+            .now = debug_now,
+            .sleep_count = debug_sleep_count,
+            .report = debug_report,
+            .name_place = debug_name_place,
+            .slow_step = COIL_FOREVER,
+            .blocking_step = COIL_FOREVER,
+    };
+    world.debugging = true;
+    EXPECT(coil_debug_init(&world.debug, &world.sched) == 0);
+}
 
 static bool comes_first(const parcel *item, const struct parcel *other)
 {
@@ -267,8 +306,7 @@ static void init_items(void)
 {
     coil_queue_init(&world.fifo, world.slots[0], 1 + toss(QUEUE_SLOTS));
     coil_lifo_queue_init(&world.lifo, world.slots[1], 1 + toss(QUEUE_SLOTS));
-    coil_priority_queue_init(
-            &world.urgent, world.urgent_slots, 1 + toss(QUEUE_SLOTS), comes_first);
+    coil_priority_queue_init(&world.urgent, world.urgent_slots, 1 + toss(QUEUE_SLOTS), comes_first);
     coil_queue_init(&world.growing, NULL, 1 + toss(20));
     world.growing.queue.allocator = growing_allocator();
     world.queues[0] = &world.fifo.queue;
@@ -315,12 +353,14 @@ void world_init(const program *played)
     coil_select_seed((uint32_t)mix(played->seed));
     if (world.failing || toss(4) == 0)
         forget_learned_stacks();
+    if (!world.failing && toss(8) == 0) /* What cannot be spawned is reported as forgotten. */
+        init_debug();
     init_locks();
     init_signals();
     init_items();
 }
 
-/* ---------------------------------------------------------------------- when nothing is ready -- */
+/* --------------------------------------------------------------------- when nothing is ready -- */
 
 static void check_locks(void)
 {
@@ -361,7 +401,8 @@ static void check_signals(void)
         EXPECT(!world.promises[i].future.done || coil_list_empty(&world.promise_lines[i]));
     }
     for (coil_list *link = world.any_line.next; link != &world.any_line; link = link->next)
-        EXPECT(!any_done || coil_container_of(link, line_entry, link)->want != COIL_FIRST_COMPLETED);
+        EXPECT(!any_done ||
+                coil_container_of(link, line_entry, link)->want != COIL_FIRST_COMPLETED);
 }
 
 static void check_queue(size_t which)
@@ -493,6 +534,8 @@ void world_check_end(void)
     end_locks();
     end_others();
     check_slabs(&world.sched);
+    if (world.debugging)
+        coil_debug_fini(&world.debug);
     coil_sched_fini(&world.sched);
     EXPECT(world.memory.block_count == 0 && world.memory.bytes == 0);
     const counting_allocator *growing =

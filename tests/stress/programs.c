@@ -55,7 +55,7 @@ static struct progress {
     uint64_t played_count;
     uint64_t node_count, task_count, step_count, attack_count;
     tally tallies[KINDS];
-} *progress;
+} * progress;
 
 /* ------------------------------------------------------------------------------ the driver -- */
 
@@ -368,8 +368,8 @@ int main(int argument_count, char **arguments)
     }
     if (wanted.count == UINT64_MAX && wanted.seconds == 0)
         wanted.count = 1000;
-    progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-            0);
+    progress = mmap(
+            NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (progress == MAP_FAILED) {
         perror("mmap");
         return 1;

@@ -124,7 +124,7 @@ const char *kind_name(node_kind kind);
 /* ------------------------------------------------------------------------------- the world -- */
 
 enum {
-    MUTEXES = 3,    /* The first is that of the condition: little is done under it. */
+    MUTEXES = 3, /* The first is that of the condition: little is done under it. */
     SEMAPHORES = 2,
     ONCES = 2,
     PROMISES = 4,
@@ -205,6 +205,8 @@ extern struct world {
     bool tracing;
     coil_sched sched;
     counting_allocator memory;
+    coil_debug debug;
+    bool debugging;
     bool failing;          /* Memory may be short, where that is an error and not the end. */
     uint64_t failing_step; /* In this resumption. */
     uint64_t chance;
@@ -302,7 +304,7 @@ line_entry *line_first(const waiting_line *line);
 
 coil_declare(int, run, (node *) n, (env *) me, (unsigned) held);
 coil_declare(int, run_wait, (node *) n, (env *) me, (unsigned) held); /* program_waits.c */
-coil_declare(int, run_items, (node *) n, (env *) me);                 /* program_items.c */
+coil_declare(int, run_items, (node *) n, (env *) me);                /* program_items.c */
 coil_declare(int, fetch_numbers, (number_batch *) batch);
 coil_declare(int, run_root, (size_t) index);
 
