@@ -522,7 +522,7 @@ static void act_on_items(const node *n)
         set_promise(n);
         break;
     default:
-        EXPECT(!"a kind that is about items");
+        broken("a kind that is about items", __FILE__, __LINE__);
     }
 }
 

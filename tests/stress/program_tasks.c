@@ -395,7 +395,7 @@ async(int, run_here, (node *) n, (env *) me, (unsigned) held)
         await(my->rc, run_spill(n->lots[0] % 5));
         break;
     default:
-        EXPECT(!"a kind that is played here");
+        broken("a kind that is played here", __FILE__, __LINE__);
     }
     return my->rc;
 }

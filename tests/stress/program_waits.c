@@ -344,7 +344,7 @@ coil_define(int, run_wait, (node *) n, (env *) me, (unsigned) held)
         await(my->rc, run_rate(1 + n->lots[0] % (RATE_BURST + 1)));
         break;
     default:
-        EXPECT(!"a kind that waits");
+        broken("a kind that waits", __FILE__, __LINE__);
     }
     return my->rc;
 }
