@@ -440,6 +440,12 @@ static COIL_COLD void release_extras(coil_task *task)
     coil_sched_release(task->sched, task->extras, sizeof(*task->extras));
 }
 
+/* Does a task that is made now take over the values of the one that runs? */
+static inline bool is_heir(const coil_sched *sched)
+{
+    return sched->running != NULL && sched->running->extras != NULL;
+}
+
 coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
 {
     COIL_CHECK(sched != NULL); /* Else the task's group has not been opened. */
@@ -459,6 +465,10 @@ coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
     task->sp = task->first;
     task->limit = task->first + stack_bytes;
     coil_list_init(&task->link);
+    if (coil_unlikely(is_heir(sched)) && coil_locals_inherit(task, sched->running) < 0) {
+        coil_task_destroy(task);
+        return NULL;
+    }
     return task;
 }
 
