@@ -353,7 +353,7 @@ void world_init(const program *played)
     coil_select_seed((uint32_t)mix(played->seed));
     if (world.failing || toss(4) == 0)
         forget_learned_stacks();
-    if (!world.failing && toss(8) == 0) /* What cannot be spawned is reported as forgotten. */
+    if (toss(8) == 0)
         init_debug();
     init_locks();
     init_signals();
