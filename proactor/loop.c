@@ -553,7 +553,8 @@ static void refuse_foreigners(const coil_loop *loop)
 {
     if (coil_likely(coil_kernel_thread_id() == loop->watch.thread))
         return;
-    fprintf(stderr, "coil: a loop is run by a thread, or a forked child, that has not created it\n");
+    fprintf(stderr,
+            "coil: a loop is run by a thread, or a forked child, that has not created it\n");
     abort();
 }
 

@@ -391,5 +391,4 @@ TEST(ServeGracefully, LeavesAListenerThatRefusesToAccept)
     EXPECT_EQ(7, coil_run(accept_after_the_end()));
 }
 
-
 } // namespace

@@ -447,7 +447,6 @@ TEST(RunOfAProgram, ThatIsStoppedCleansUpAndIsInterrupted)
     EXPECT_EQ(1, cleaned);
 }
 
-
 /* ---------------------------------------------------------------------------------- Ctrl-C -- */
 
 /* What a program does, in a child; its wait status. */

@@ -534,6 +534,8 @@ template <class T> struct coil_status<T, true> {
         coil_task *co__n = coil_task_create(sched, co__w.co__c.fn); \
         if (coil_likely(co__n != NULL)) {                           \
             COIL_FRAME_(co__n, co__w, NULL);                        \
+        } else {                                                    \
+            COIL_AWAITED_(co__w.co__c)                              \
         }                                                           \
         co__n;                                                      \
     })
