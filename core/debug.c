@@ -26,7 +26,7 @@ typedef struct place {
 } place;
 
 /* The scheduler in debug mode that runs, or has begun, on this thread. */
-static __thread coil_debug *current;
+static COIL_THREAD_LOCAL coil_debug *current;
 
 /* ---------------------------------------------------------------------------------- reports -- */
 
@@ -264,7 +264,7 @@ static void judge_step(
 {
     if (took < debug->blocking_step && took < debug->slow_step)
         return;
-    uint64_t slept_count = debug->sleep_count(debug);
+    uint64_t slept_count = debug->sleep_count(debug, true);
     bool slept = slept_count != debug->slept_count && took >= debug->blocking_step;
     debug->slept_count = slept_count;
     if (slept)
@@ -303,7 +303,7 @@ void coil_debug_run(coil_debug *debug, unsigned budget)
     coil_debug_touched(debug, "ran a task");
     current = debug;
     coil_time now = debug->now(debug);
-    debug->slept_count = debug->sleep_count(debug);
+    debug->slept_count = debug->sleep_count(debug, false);
 
     coil_task *task;
     while (budget-- > 0 && (task = coil_sched_take(debug->sched)) != NULL)

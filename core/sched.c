@@ -166,7 +166,7 @@ static void requeue_yielded(coil_sched *sched)
     sched->yielded_last = &sched->yielded_first;
 }
 
-__thread coil_sched *coil_sched_here;
+COIL_THREAD_LOCAL coil_sched *coil_sched_here;
 
 /* Only this thread writes it: no read-modify-write is needed for others to see whole values. */
 static void count_step(coil_sched *sched)

@@ -124,8 +124,10 @@ static void draw_times(const coil_task *task, FILE *out)
         fputs(", is being cancelled", out);
     if (task == task->sched->running)
         fputs(", runs", out);
-    else if (task->queued)
+    else if (task->queued == COIL_QUEUED)
         fputs(", is ready", out);
+    if (task->lock_count > 0)
+        fprintf(out, ", holds %d lock%s", task->lock_count, task->lock_count == 1 ? "" : "s");
 }
 
 static void draw_name(const coil_task *task, const coil_group *root, int depth, FILE *out)

@@ -19,7 +19,7 @@ enum { BUDGET = 1024 }; /* Resumptions per turn, before completions are looked a
 
 #define NO_RESULT_YET INT64_MIN /* Which no coroutine returns: it would be an error without name. */
 
-static __thread coil_loop *current;
+static COIL_THREAD_LOCAL coil_loop *current;
 
 /* ----------------------------------------------------------------------- other threads -- */
 

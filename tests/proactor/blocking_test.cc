@@ -717,6 +717,8 @@ TEST_F(Blocking, EndsOnlyWhenEverythingHasRun)
         start(&results[static_cast<size_t>(i)], pass(pool, &gate, i));
     std::thread ender([&] {
         gate.wait_for(1);
+        while (coil_blocking_pool_stats(pool).queued_count < 2)
+            usleep(100); /* All three have been asked for. */
         std::thread opener([&] {
             usleep(2000);
             gate.set();

@@ -43,7 +43,11 @@ typedef struct coil_fn coil_fn;
 /* What the driver provides: core knows no clock and no kernel. */
 struct coil_debug {
     coil_time (*now)(coil_debug *debug);
-    uint64_t (*sleep_count)(coil_debug *debug); /* How often this thread has slept in the kernel. */
+    /*
+     * How often this thread has slept in the kernel. Asked at the start of a round, and after a
+     * step that was long enough to have slept (`after_step`).
+     */
+    uint64_t (*sleep_count)(coil_debug *debug, bool after_step);
     void (*report)(coil_debug *debug, const char *text); /* One block, ends with a newline. */
     void (*name_place)(
             coil_debug *debug, const void *code, FILE *out); /* Print what is at `code`. */
