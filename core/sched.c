@@ -166,7 +166,7 @@ static void requeue_yielded(coil_sched *sched)
     sched->yielded_last = &sched->yielded_first;
 }
 
-__thread coil_sched *coil_sched_here;
+COIL_THREAD_LOCAL coil_sched *coil_sched_here;
 
 /* Only this thread writes it: no read-modify-write is needed for others to see whole values. */
 static void count_step(coil_sched *sched)
@@ -207,10 +207,11 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
     coil_sched_here = sched;
     coil_stack_mark = __builtin_frame_address(0);
 
-    if (coil_unlikely(sched->debug != NULL))
+    if (coil_unlikely(sched->debug != NULL)) {
         coil_debug_run(sched->debug, budget);
-    else
+    } else {
         run_ready(sched, budget);
+    }
     sched->running = NULL;
     coil_stack_mark = NULL;
     coil_sched_here = outer;

@@ -14,12 +14,15 @@ static_assert(sizeof(coil_task) == 112, "with one frame and what it waits for: 2
 enum {
     LEAF_ROOM_BYTES = 64, /* What a leaf has of its own: an operation, for instance. */
     BODY_ROOM_BYTES = 96, /* First guess for a body: a leaf and what it has. */
+    FIRST_TASKS = 16,     /* Of a kind: they get FIRST_ROOM_BYTES more, to learn from. */
+    FIRST_ROOM_BYTES = 512,
     LEARN_EXACTLY_BYTES = 1024,
     LEARNED_MAX_BYTES = 1024 * 1024, /* Deeper stacks chain chunks every time. */
 };
 
 const coil_site coil_leaf_site = {NULL, "", 0};
-__thread char *coil_stack_mark;
+coil_frame coil_whole_task;
+COIL_THREAD_LOCAL char *coil_stack_mark;
 
 void coil_local_argument(const char *argument, const char *coroutine)
 {
@@ -107,9 +110,26 @@ static coil_chunk *take_chunk(coil_task *task, size_t size_bytes)
     return chunk;
 }
 
+/* Is there more behind the limit, because the task is one of the first of its kind? */
+static bool move_limit(coil_task *task, size_t size_bytes)
+{
+    if (task->chunk != NULL || task->extras == NULL || task->extras->stack_bytes == 0)
+        return false;
+    char *end = task->first + task->extras->stack_bytes;
+    if (size_bytes > (size_t)(end - task->sp))
+        return false;
+    task->limit = task->sp + size_bytes;
+    learn(task, NULL, (size_t)(task->limit - task->first));
+    return true;
+}
+
 /* The block is full: chain another, to be given back when the frame that now runs has left. */
 void *coil_push_slow(coil_task *task, size_t size_bytes)
 {
+    if (move_limit(task, size_bytes)) {
+        task->sp = task->limit;
+        return task->limit - size_bytes;
+    }
     const coil_chunk *below = chunk_in_use(task);
     const char *start = below == NULL ? task->first : below->bytes;
     size_t twice = 2 * (size_t)(task->limit - start);
@@ -140,45 +160,58 @@ static void pop_chunks(coil_task *task, const coil_frame *frame)
     }
 }
 
+/* Nearly all results are an int. */
+static inline bool is_int(const coil_fn *fn)
+{
+    return fn->result_is_signed && fn->result_is_scalar && fn->result_bytes == sizeof(int);
+}
+
 /* What begins a struct of this size is its status. */
 static bool begins_with_status(const coil_fn *fn)
 {
     return !fn->result_is_scalar && fn->result_bytes >= 2 * sizeof(int64_t);
 }
 
-/* (Little-endian or not: the integer that has the width of the result is what is copied.) */
-void coil_frame_set_result(coil_frame *frame, int64_t value)
+/* A narrow unsigned result cannot say that it is an error, and stays 0. */
+static COIL_COLD void set_other_result(const coil_fn *fn, char *result, int64_t value)
 {
-    const coil_fn *fn = frame->fn;
-    char *result = (char *)frame + fn->result_at;
     int32_t word = (int32_t)value;
     int16_t half = (int16_t)value;
     int8_t byte = (int8_t)value;
 
     memset(result, 0, fn->result_bytes);
-    if (begins_with_status(fn) || (fn->result_is_scalar && fn->result_bytes == sizeof(value)))
+    if (begins_with_status(fn) || (fn->result_is_scalar && fn->result_bytes == sizeof(value))) {
         memcpy(result, &value, sizeof(value));
-    else if (fn->result_is_scalar && fn->result_bytes == sizeof(word))
+    } else if (fn->result_is_scalar && fn->result_bytes == sizeof(word)) {
         memcpy(result, &word, sizeof(word));
-    else if (fn->result_is_signed && fn->result_bytes == sizeof(half))
+    } else if (fn->result_is_scalar && fn->result_is_signed && fn->result_bytes == sizeof(half)) {
         memcpy(result, &half, sizeof(half));
-    else if (fn->result_is_signed && fn->result_is_scalar && fn->result_bytes == sizeof(byte))
+    } else if (fn->result_is_scalar && fn->result_is_signed && fn->result_bytes == sizeof(byte)) {
         memcpy(result, &byte, sizeof(byte));
+    }
+}
+
+void coil_frame_set_result(coil_frame *frame, int64_t value)
+{
+    char *result = (char *)frame + frame->fn->result_at;
+    int narrow = (int)value;
+
+    if (coil_likely(is_int(frame->fn))) {
+        memcpy(result, &narrow, sizeof(narrow));
+    } else {
+        set_other_result(frame->fn, result, value);
+    }
 }
 
 static int64_t signed_result(const coil_fn *fn, const char *result)
 {
     int64_t wide = 0;
-    int32_t word;
     int16_t half;
 
     switch (fn->result_bytes) {
     case sizeof(wide):
         memcpy(&wide, result, sizeof(wide));
         return wide;
-    case sizeof(word):
-        memcpy(&word, result, sizeof(word));
-        return word;
     case sizeof(half):
         memcpy(&half, result, sizeof(half));
         return half;
@@ -212,19 +245,26 @@ static int64_t unsigned_result(const coil_fn *fn, const char *result)
     }
 }
 
+static COIL_COLD int64_t other_result(const coil_fn *fn, const char *result)
+{
+    int64_t status = 0;
+    if (begins_with_status(fn)) {
+        memcpy(&status, result, sizeof(status));
+    } else if (fn->result_is_scalar) {
+        status = fn->result_is_signed ? signed_result(fn, result) : unsigned_result(fn, result);
+    }
+    return status;
+}
+
 int64_t coil_frame_result(const coil_frame *frame)
 {
-    const coil_fn *fn = frame->fn;
-    const char *result = (const char *)frame + fn->result_at;
-    int64_t status = 0;
+    const char *result = (const char *)frame + frame->fn->result_at;
+    int narrow;
 
-    if (begins_with_status(fn))
-        memcpy(&status, result, sizeof(status));
-    else if (fn->result_is_scalar && fn->result_is_signed)
-        status = signed_result(fn, result);
-    else if (fn->result_is_scalar)
-        status = unsigned_result(fn, result);
-    return status;
+    if (coil_unlikely(!is_int(frame->fn)))
+        return other_result(frame->fn, result);
+    memcpy(&narrow, result, sizeof(narrow));
+    return narrow;
 }
 
 /* --------------------------------------------------------------------------- cancellation -- */
@@ -436,6 +476,8 @@ coil_task_extras *coil_task_extras_of(coil_task *task)
 
 static COIL_COLD void release_extras(coil_task *task)
 {
+    if (task->extras->stack_bytes > 0)
+        task->limit = task->first + task->extras->stack_bytes;
     coil_locals_release(task->sched, task->extras->locals);
     coil_sched_release(task->sched, task->extras, sizeof(*task->extras));
 }
@@ -446,16 +488,8 @@ static inline bool is_heir(const coil_sched *sched)
     return sched->running != NULL && sched->running->extras != NULL;
 }
 
-coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
+static inline coil_task *make_task(coil_sched *sched, size_t stack_bytes)
 {
-    COIL_CHECK(sched != NULL); /* Else the task's group has not been opened. */
-    size_t stack_bytes = fn->frame_bytes + LEAF_ROOM_BYTES;
-    if (fn->stack_bytes != NULL) {
-        stack_bytes = fn->frame_bytes + BODY_ROOM_BYTES;
-        uint32_t learned = __atomic_load_n(fn->stack_bytes, __ATOMIC_RELAXED);
-        if (learned > stack_bytes)
-            stack_bytes = learned;
-    }
     coil_task *task = coil_sched_allocate(sched, sizeof(*task) + stack_bytes);
     if (task == NULL)
         return NULL;
@@ -470,6 +504,40 @@ coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
         return NULL;
     }
     return task;
+}
+
+/*
+ * Of the first tasks of a kind nobody knows yet how much stack they need. They get plenty, with the
+ * limit where the first guess is; each time they pass it, the limit moves, and the need is learned.
+ * Among them are those that live as long as the program, which must not pay for a bad guess for
+ * ever. That there are few of them bounds what it costs when a million is spawned before one runs.
+ */
+static COIL_COLD coil_task *make_first_task(coil_sched *sched, size_t guess_bytes)
+{
+    coil_task *task = make_task(sched, guess_bytes + FIRST_ROOM_BYTES);
+    if (task == NULL)
+        return NULL;
+    coil_task_extras *extras = coil_task_extras_of(task);
+    if (extras == NULL)
+        return task;
+    extras->stack_bytes = guess_bytes + FIRST_ROOM_BYTES;
+    task->limit = task->first + guess_bytes;
+    return task;
+}
+
+coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
+{
+    COIL_CHECK(sched != NULL); /* Else the task's group has not been opened. */
+    if (fn->stack_bytes == NULL)
+        return make_task(sched, fn->frame_bytes + LEAF_ROOM_BYTES);
+
+    size_t stack_bytes = fn->frame_bytes + BODY_ROOM_BYTES;
+    uint32_t learned = __atomic_load_n(fn->stack_bytes, __ATOMIC_RELAXED);
+    if (coil_unlikely(learned < FIRST_TASKS)) {
+        __atomic_store_n(fn->stack_bytes, learned + 1, __ATOMIC_RELAXED);
+        return make_first_task(sched, stack_bytes);
+    }
+    return make_task(sched, learned > stack_bytes ? learned : stack_bytes);
 }
 
 static COIL_COLD void release_all_chunks(coil_task *task)

@@ -11,6 +11,7 @@
 typedef struct coil_task_extras {
     char name[COIL_TASK_NAME_BYTES]; /* Empty: that of its coroutine. First: see trace.c. */
     struct coil_local_value *locals; /* Newest first; a task shares them with its children. */
+    size_t stack_bytes;              /* Of the first block, if its limit is not at its end, or 0. */
 } coil_task_extras;
 
 /* Those of `task`, made if it has none. NULL: no memory. */
@@ -42,7 +43,7 @@ coil_turn coil_timeout_end(coil_task *task, coil_frame *frame, coil_deferred *de
 coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame, coil_deferred *spent);
 
 /* The scheduler that is in coil_sched_run() on this thread, or NULL. */
-extern __thread coil_sched *coil_sched_here;
+extern COIL_THREAD_LOCAL coil_sched *coil_sched_here;
 
 /* Until when a leaf that is suspended in coil_sleep() or coil_sleep_until() sleeps. */
 coil_time coil_sleep_end(const coil_frame *leaf);

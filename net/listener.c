@@ -3,6 +3,7 @@
 
 #include <coil/acceptor.h>
 #include <coil/kernel.h>
+#include <coil/shutdown.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -116,14 +117,23 @@ const coil_address *coil_listener_address(const coil_listener *listener)
     return &listener->address;
 }
 
-void coil_listener_close(coil_listener *listener)
+/* Whoever connects from now on is refused. */
+static void stop_listening(coil_listener *listener)
 {
-    if (listener == NULL)
+    if (listener->acceptor == NULL)
         return;
     const char *path = coil_address_path(&listener->address);
     if (path != NULL)
         (void)coil_kernel_unlink(path);
     coil_acceptor_close(listener->acceptor);
+    listener->acceptor = NULL;
+}
+
+void coil_listener_close(coil_listener *listener)
+{
+    if (listener == NULL)
+        return;
+    stop_listening(listener);
     free(listener);
 }
 
@@ -131,6 +141,8 @@ coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
 {
     coil_vars(int fd);
 
+    if (listener->acceptor == NULL)
+        return coil_error_pointer(-ESHUTDOWN);
     coil_await(my->fd, coil_acceptor_next(listener->acceptor));
     if (my->fd < 0)
         return coil_error_pointer(my->fd);
@@ -174,18 +186,52 @@ coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
     }
 }
 
+coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) listener,
+        (coil_handler) handler)
+{
+    coil_vars(coil_stream *peer);
+
+    for (;;) {
+        while (listener->max_connections > 0 &&
+                connections->live_count >= listener->max_connections)
+            coil_await(coil_sleep(coil_ms(PAUSE_MS)));
+        coil_attempt(my->peer, coil_accept_patiently(listener));
+        if (coil_spawn_handler(connections, handler, my->peer) == NULL)
+            coil_stream_close(my->peer);
+    }
+}
+
 coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
 {
-    coil_vars(coil_group connections; coil_stream *peer);
+    coil_vars(coil_group connections);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
-    for (;;) {
-        while (listener->max_connections > 0 &&
-                my->connections.live_count >= listener->max_connections)
-            coil_await(coil_sleep(coil_ms(PAUSE_MS)));
-        coil_attempt(my->peer, coil_accept_patiently(listener));
-        if (coil_spawn_handler(&my->connections, handler, my->peer) == NULL)
-            coil_stream_close(my->peer);
-    }
+    coil_attempt(accept_into(&my->connections, listener, handler));
+    return 0;
+}
+
+/* Accept until the shutdown is requested. Leaving ends the accepting task, not its connections. */
+coil_async(int, accept_until_requested, (coil_group *) connections, (coil_listener *) listener,
+        (coil_handler) handler)
+{
+    coil_vars(coil_group accepting);
+
+    coil_open_group(&my->accepting);
+    coil_spawn(&my->accepting, accept_into(connections, listener, handler));
+    coil_await(coil_shutdown_requested());
+    return 0;
+}
+
+coil_define(int, coil_serve_gracefully, (coil_listener *) listener, (coil_handler) handler)
+{
+    coil_vars(coil_group connections; coil_shutdown_state *shutdown);
+
+    my->shutdown = coil_shutdown_of(coil_loop_of(coil_self));
+    coil_open_group(&my->connections);
+    my->connections.keep_going = true;
+    coil_attempt(accept_until_requested(&my->connections, listener, handler));
+    stop_listening(listener);
+    coil_ignore(coil_until(my->shutdown->deadline, coil_group_join(&my->connections)));
+    return 0;
 }

@@ -48,6 +48,29 @@ int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream)
     return 0;
 }
 
+int coil_stream_pair(coil_stream **out_one, coil_stream **out_other)
+{
+    int fds[2];
+    coil_stream *one = NULL;
+    coil_stream *other = NULL;
+    int rc = coil_kernel_socketpair(AF_UNIX, SOCK_STREAM, fds);
+    if (rc < 0)
+        return rc;
+    rc = coil_stream_create(fds[0], COIL_RECEIVE_SOCKET, &one);
+    if (rc < 0) {
+        coil_close_later(coil_loop_current(), fds[1]);
+        return rc;
+    }
+    rc = coil_stream_create(fds[1], COIL_RECEIVE_SOCKET, &other);
+    if (rc < 0) {
+        coil_stream_close(one);
+        return rc;
+    }
+    *out_one = one;
+    *out_other = other;
+    return 0;
+}
+
 void coil_stream_close(coil_stream *stream)
 {
     if (stream == NULL)

@@ -119,7 +119,7 @@ static void closer_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_sched_release(&op->loop->sched, done, sizeof(*done));
 }
 
-static const op_kind closer_kind = {"close", closer_prepare, closer_complete, false};
+static const op_kind closer_kind = {"close", closer_prepare, closer_complete, false, true};
 
 void coil_close_later(coil_loop *loop, int fd)
 {
@@ -212,7 +212,7 @@ static void prepare_openat(coil_op *op, struct io_uring_sqe *sqe)
     struct coil_openat__args *a = OP_ARGUMENTS(coil_openat, op);
     io_uring_prep_openat(sqe, a->directory, a->path, a->flags | O_CLOEXEC, a->mode);
 }
-OP_LEAF(coil_openat, prepare_openat);
+OP_WORKER_LEAF(coil_openat, prepare_openat);
 
 static void prepare_fsync(coil_op *op, struct io_uring_sqe *sqe)
 {
@@ -220,14 +220,14 @@ static void prepare_fsync(coil_op *op, struct io_uring_sqe *sqe)
     io_uring_prep_fsync(sqe, 0, a->data_only ? IORING_FSYNC_DATASYNC : 0);
     op_set_fd(sqe, a->fd);
 }
-OP_LEAF(coil_fsync, prepare_fsync);
+OP_WORKER_LEAF(coil_fsync, prepare_fsync);
 
 static void prepare_statx(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_statx__args *a = OP_ARGUMENTS(coil_statx, op);
     io_uring_prep_statx(sqe, a->directory, a->path, a->flags, a->mask, a->out_status);
 }
-OP_LEAF(coil_statx, prepare_statx);
+OP_WORKER_LEAF(coil_statx, prepare_statx);
 
 /* ----------------------------------------------------------------------------- processes -- */
 

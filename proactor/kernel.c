@@ -152,6 +152,11 @@ int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_by
     return checked(getsockname(fd, address, size_bytes));
 }
 
+int coil_kernel_socketpair(int family, int type, int out_fds[2])
+{
+    return checked(socketpair(family, type | SOCK_CLOEXEC, 0, out_fds));
+}
+
 ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
 {
     ssize_t count = send(fd, bytes, size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -180,9 +185,13 @@ int coil_kernel_eventfd(void)
     return checked(eventfd(0, EFD_CLOEXEC));
 }
 
+/* Signal handlers call this: what they interrupt keeps its errno. */
 int coil_kernel_eventfd_add(int fd, uint64_t count)
 {
-    return checked(write(fd, &count, sizeof(count)));
+    int before = errno;
+    int rc = checked(write(fd, &count, sizeof(count)));
+    errno = before;
+    return rc;
 }
 
 int coil_kernel_is_socket(const char *path)
@@ -261,6 +270,16 @@ int coil_kernel_sigtake(const sigset_t *set)
     return checked(sigtimedwait(set, NULL, &now));
 }
 
+int coil_kernel_sigaction(int signo, const struct sigaction *action, struct sigaction *out_before)
+{
+    return checked(sigaction(signo, action, out_before));
+}
+
+int coil_kernel_raise(int signo)
+{
+    return -raise(signo);
+}
+
 uint64_t coil_kernel_block_signals(void)
 {
     const uint64_t all = UINT64_MAX;
@@ -274,12 +293,13 @@ void coil_kernel_restore_signals(uint64_t before)
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0L, sizeof(before));
 }
 
-int coil_kernel_sigaction(int signo, const struct sigaction *action, struct sigaction *out_before)
-{
-    return checked(sigaction(signo, action, out_before));
-}
-
 /* -------------------------------------------------------------------------------- threads -- */
+
+uint64_t coil_kernel_sleep_count(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? (uint64_t)usage.ru_nvcsw : 0;
+}
 
 pid_t coil_kernel_thread_id(void)
 {
@@ -333,6 +353,7 @@ void coil_kernel_word_wake(const uint32_t *word)
 int coil_kernel_peek(void *copy, const void *from, size_t size_bytes)
 {
     struct iovec to = {copy, size_bytes};
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): process_vm_readv(2) only reads there. */
     struct iovec source = {(void *)(uintptr_t)from, size_bytes};
     ssize_t count = process_vm_readv(getpid(), &to, 1, &source, 1, 0);
     if (count < 0)
@@ -355,11 +376,45 @@ void *coil_kernel_library_symbol(void *library, const char *name)
     return dlsym(library, name);
 }
 
+/* -------------------------------------------------------------------------------- threads -- */
+
+int coil_kernel_cpus(int *out_cpus, int limit)
+{
+    cpu_set_t set;
+    int count = 0;
+
+    CPU_ZERO(&set);
+    int rc = checked(sched_getaffinity(0, sizeof(set), &set));
+    if (rc < 0)
+        return rc;
+    for (int cpu = 0; cpu < CPU_SETSIZE && count < limit; cpu++) {
+        if (CPU_ISSET(cpu, &set))
+            out_cpus[count++] = cpu;
+    }
+    return count;
+}
+
+int coil_kernel_pin(int cpu)
+{
+    cpu_set_t set;
+
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+        return -EINVAL;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    return checked(sched_setaffinity(0, sizeof(set), &set));
+}
+
 /* ------------------------------------------------------------------------------ processes -- */
 
 pid_t coil_kernel_getpid(void)
 {
     return getpid();
+}
+
+bool coil_kernel_is_main_thread(void)
+{
+    return gettid() == getpid();
 }
 
 int coil_kernel_dumpable(void)

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
+#include "blocking.h"
 #include "monitor.h"
 #include "pool.h"
+#include "shutdown_private.h"
 
 #include <coil/kernel.h>
+#include <coil/trace.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,7 +17,7 @@
 
 enum { BUDGET = 1024 }; /* Resumptions per turn, before completions are looked at again. */
 
-static __thread coil_loop *current;
+static COIL_THREAD_LOCAL coil_loop *current;
 
 /* ----------------------------------------------------------------------- other threads -- */
 
@@ -46,23 +49,133 @@ static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
     (void)flags;
     if (result != -ECANCELED)
         op_start(op);
-    run_posted(op->loop);
 }
 
-static const op_kind wake_kind = {"wake", wake_prepare, wake_complete, false};
+static const op_kind wake_kind = {"wake", wake_prepare, wake_complete, false, false};
 
-void coil_loop_post(coil_loop *loop, coil_post *post)
+/* From here to end_posting() the loop does not end. */
+static void begin_posting(coil_loop *loop)
 {
-    /* Once `post` is in the list, the loop may run it, and end: it waits for us then. */
     (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_RELAXED);
-    coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
-    do {
-        post->next = newest;
-    } while (!__atomic_compare_exchange_n(
-            &loop->posted, &newest, post, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-    if (newest == NULL)
-        (void)coil_kernel_eventfd_add(loop->wake_fd, 1); /* Else whoever posted first does that. */
+}
+
+static void end_posting(coil_loop *loop)
+{
     (void)__atomic_fetch_sub(&loop->posting_count, 1, __ATOMIC_RELEASE);
+}
+
+/* In place of a list: the loop takes no more. */
+static coil_post closed;
+
+/* Are there messages that have not been run? */
+bool loop_has_mail(const coil_loop *loop)
+{
+    return __atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST) != NULL;
+}
+
+/* No more messages, if all have been run. */
+static bool refuse_mail(coil_loop *loop)
+{
+    coil_post *none = NULL;
+    return __atomic_compare_exchange_n(
+            &loop->posted, &none, &closed, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+/*
+ * The loop says that it is about to sleep, and then looks for messages; others leave a message, and
+ * then look whether it sleeps. All of this is sequentially consistent, so one of them sees the
+ * other.
+ */
+static bool fall_asleep(coil_loop *loop)
+{
+    __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
+    if (!loop_has_mail(loop))
+        return true;
+    __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
+    return false;
+}
+
+static void wake_up(coil_loop *loop)
+{
+    if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST) &&
+            __atomic_exchange_n(&loop->asleep, false, __ATOMIC_SEQ_CST))
+        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+}
+
+int coil_loop_post(coil_loop *loop, coil_post *post)
+{
+    int rc = -ESHUTDOWN;
+    begin_posting(loop); /* Once `post` is in the list, the loop may run it, and end. */
+    coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE);
+    while (newest != &closed) {
+        post->next = newest;
+        if (!__atomic_compare_exchange_n(
+                    &loop->posted, &newest, post, true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+            continue;
+        wake_up(loop);
+        rc = 0;
+        break;
+    }
+    end_posting(loop);
+    return rc;
+}
+
+void coil_loop_stop(coil_loop *loop)
+{
+    begin_posting(loop); /* The loop may see it, and be destroyed, before it has been woken. */
+    if (__atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE) != &closed) {
+        __atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
+        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+    }
+    end_posting(loop);
+}
+
+/* -------------------------------------------------------------------------------- failures -- */
+
+static void print_failure(const coil_failure *failure)
+{
+    fprintf(stderr, "coil: task %s (%s) failed: %s (%s)\n", failure->name, failure->file,
+            coil_error_text(failure->error), coil_error_name(failure->error));
+}
+
+/* The first failure of a root task is the result of the run, if the run has no other. */
+static bool is_returned(const coil_loop *loop)
+{
+    if (loop->sched.root.keep_going || loop->sched.root.error != 0)
+        return false;
+    return loop->goal == LOOP_UNTIL_NO_TASKS || loop->goal == LOOP_UNTIL_STOPPED;
+}
+
+static void root_failed(coil_group *root, const coil_task *task, int error)
+{
+    coil_loop *loop = coil_container_of(root, coil_loop, sched.root);
+    const coil_failure failure = {
+            coil_task_name(task), coil_task_first_frame(task)->fn->file, error};
+    if (task->outcome != NULL)
+        return; /* Somebody receives it. */
+    if (loop->on_error != NULL) {
+        loop->on_error->failed(loop->on_error, &failure);
+    } else if (!is_returned(loop)) {
+        print_failure(&failure);
+    }
+}
+
+void coil_loop_on_error(coil_loop *loop, coil_error_hook *hook)
+{
+    loop->on_error = hook;
+}
+
+void coil_loop_print_tasks(const coil_loop *loop, FILE *out)
+{
+    coil_trace_group(&loop->sched.root, out);
+    coil_trace_group(&loop->runs, out);
+    coil_trace_group(&loop->guests, out);
+}
+
+static void report_tasks(const coil_loop *loop, const char *what)
+{
+    fprintf(stderr, "coil: %s, and tasks have not ended (%zu):\n", what, loop->sched.live_count);
+    coil_loop_print_tasks(loop, stderr);
 }
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
@@ -97,6 +210,46 @@ void loop_each(loop_visitor *visitor)
     (void)pthread_mutex_unlock(&all_loops_lock);
 }
 
+/*
+ * The memory of loops is used again, but never given back: what others know a loop by (the table of
+ * coil/remote.h above all) can be read at any time.
+ */
+static coil_list free_loops = {&free_loops, &free_loops};
+
+static coil_loop *take_memory(void)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    coil_list *link = coil_list_take_first(&free_loops);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+    if (link == NULL)
+        return calloc(1, sizeof(coil_loop));
+
+    coil_loop *loop = coil_container_of(link, coil_loop, link);
+    struct remote_fn *kept[LOOP_REMOTE_FNS];
+    memcpy(kept, loop->remote_fns, sizeof(kept));
+    memset(loop, 0, sizeof(*loop));
+    memcpy(loop->remote_fns, kept, sizeof(kept));
+    return loop;
+}
+
+static void give_memory(coil_loop *loop)
+{
+    (void)pthread_mutex_lock(&all_loops_lock);
+    coil_list_append(&free_loops, &loop->link);
+    (void)pthread_mutex_unlock(&all_loops_lock);
+}
+
+void coil_loop_hold(coil_loop *loop)
+{
+    (void)__atomic_fetch_add(&loop->hold_count, 1, __ATOMIC_RELAXED);
+}
+
+void coil_loop_release(coil_loop *loop)
+{
+    if (loop != NULL && __atomic_fetch_sub(&loop->hold_count, 1, __ATOMIC_ACQ_REL) == 1)
+        give_memory(loop);
+}
+
 static size_t sum_of_loops(size_t (*figure)(const coil_loop *loop))
 {
     size_t sum = 0;
@@ -122,11 +275,28 @@ size_t coil_debug_pending_ops(void)
     return sum_of_loops(coil_loop_pending);
 }
 
+void loop_cancel_all(coil_loop *loop)
+{
+    coil_group_cancel(&loop->sched.root);
+    coil_group_cancel(&loop->runs);
+    coil_group_cancel(&loop->guests);
+}
+
+void loop_begin(coil_loop *loop, coil_time now)
+{
+    coil_sched_init(&loop->sched, now, NULL);
+    loop->sched.root.on_failure = root_failed;
+    coil_group_init(&loop->runs, &loop->sched);
+    loop->runs.keep_going = true;
+    coil_group_init(&loop->guests, &loop->sched);
+    loop->guests.keep_going = true;
+}
+
 int coil_loop_create(coil_loop **out_loop, char *out_reason)
 {
     char reason[COIL_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
     int rc = -ENOMEM;
-    coil_loop *loop = calloc(1, sizeof(*loop));
+    coil_loop *loop = take_memory();
     if (loop == NULL)
         goto fail;
     loop->wake_fd = rc = coil_kernel_eventfd();
@@ -140,18 +310,28 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
 
     coil_list_init(&loop->backlog);
     coil_list_init(&loop->cancels);
-    coil_sched_init(&loop->sched, coil_kernel_now(), NULL);
+    shutdown_init(&loop->shutdown);
+    loop->hold_count = 1;
+    coil_list_init(&loop->calls_soon);
+    coil_list_init(&loop->calls_now);
+    coil_list_init(&loop->calls_timed);
+    loop_begin(loop, coil_kernel_now());
     op_init(&loop->wake, &wake_kind, loop);
     op_start(&loop->wake);
     enlist(loop);
     monitor_from_environment();
+    rc = loop_debug_from_environment(loop);
+    if (rc < 0) {
+        coil_loop_destroy(loop);
+        goto fail;
+    }
     *out_loop = loop;
     return 0;
 
 close_wake:
     (void)coil_kernel_close(loop->wake_fd);
 free_loop:
-    free(loop);
+    give_memory(loop);
 fail:
     if (out_reason != NULL)
         (void)snprintf(out_reason, COIL_REASON_BYTES, "%s", reason);
@@ -200,14 +380,27 @@ static bool posting(const coil_loop *loop)
     return __atomic_load_n(&loop->posting_count, __ATOMIC_ACQUIRE) > 0;
 }
 
-/* Messages that nobody has run yet may start operations, and post further messages. */
+/*
+ * Messages that nobody has run yet may post further messages, and start tasks and operations. Such
+ * a task begins cancelled.
+ */
+static void run_last_messages(coil_loop *loop)
+{
+    coil_loop *outer = current;
+    current = NULL;
+    loop->closing = true;
+    do {
+        loop_cancel_all(loop);
+        (void)coil_loop_run(loop); /* Which others may stop. */
+    } while (loop->sched.live_count > 0 || !refuse_mail(loop));
+    current = outer;
+}
+
 static void quiesce(coil_loop *loop)
 {
+    run_last_messages(loop);
     op_cancel(&loop->wake);
-    do {
-        end_operations(loop);
-        run_posted(loop);
-    } while (loop->pending_count > 0 || __atomic_load_n(&loop->posted, __ATOMIC_RELAXED) != NULL);
+    end_operations(loop);
     while (posting(loop))
         (void)ring_enter(&loop->ring, true, coil_us(100));
 }
@@ -217,17 +410,40 @@ void coil_loop_destroy(coil_loop *loop)
     if (loop == NULL)
         return;
     COIL_CHECK(current != loop);
+    if (loop->sched.live_count > 0)
+        report_tasks(loop, "a loop is destroyed");
+    COIL_CHECK(loop->sched.live_count == 0);
     delist(loop);
+    blocking_leave(loop);
     quiesce(loop);
+    loop_drop_calls(loop);
     buffer_pool_destroy(loop->buffers);
     ring_fini(&loop->ring);
     (void)coil_kernel_close(loop->wake_fd);
+    loop_debug_end(loop);
     coil_sched_fini(&loop->sched);
     free(loop->dump.text);
-    free(loop);
+    loop->is_gone = true;
+    coil_loop_release(loop);
+}
+
+int coil_loop_close(coil_loop **loop)
+{
+    if (*loop != NULL && (*loop)->sched.live_count > 0) {
+        report_tasks(*loop, "a loop is closed");
+        return -EBUSY;
+    }
+    coil_loop_destroy(*loop);
+    *loop = NULL;
+    return 0;
 }
 
 /* -------------------------------------------------------------------------------- running -- */
+
+coil_time loop_clock(const coil_loop *loop)
+{
+    return coil_unlikely(loop->is_virtual) ? loop->virtual_now : coil_kernel_now();
+}
 
 static coil_duration time_left(const coil_loop *loop)
 {
@@ -238,20 +454,57 @@ static coil_duration time_left(const coil_loop *loop)
     return next > now ? next - now : 0; /* It may be as long ago as INT64_MIN. */
 }
 
+void loop_exchange(coil_loop *loop, coil_duration timeout)
+{
+    bool wait = timeout > 0 && fall_asleep(loop);
+    watch_beat(&loop->watch, WATCH_WAITS);
+    COIL_CHECK(ring_enter(&loop->ring, wait, wait ? timeout : 0) == 0);
+    watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
+    if (wait)
+        __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
+    reap(loop);
+}
+
+static bool reached(const coil_loop *loop)
+{
+    switch (loop->goal) {
+    case LOOP_UNTIL_NO_TASKS:
+        return loop->sched.live_count == 0 && !loop_has_mail(loop);
+    case LOOP_UNTIL_RESULT:
+        return loop->runs.tasks.prev != loop->awaited; /* (Which may be gone.) */
+    case LOOP_UNTIL_SETTLED:
+        return loop->is_settled;
+    default:
+        return false;
+    }
+}
+
+static bool stopping(const coil_loop *loop)
+{
+    return __atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE);
+}
+
 static void turn(coil_loop *loop)
 {
     loop->stats.turns++;
-    coil_sched_advance(&loop->sched, coil_kernel_now());
-    bool busy = coil_sched_run(&loop->sched, BUDGET);
+    coil_sched_advance(&loop->sched, loop_clock(loop));
+    if (loop_has_mail(loop))
+        run_posted(loop);
+    loop_run_calls(loop);
+    bool busy = coil_sched_run(&loop->sched, BUDGET) || !coil_list_empty(&loop->calls_soon);
+    bool last = reached(loop) || stopping(loop);
+    __atomic_store_n(&loop->load, loop->sched.live_count, __ATOMIC_RELAXED);
     op_drain(loop);
-    if (!busy && loop->sched.live_count == 0)
+    if (last && !busy && loop->sched.live_count == 0)
         return;
-    if (busy && ring_unsubmitted(&loop->ring) == 0 && !ring_needs_enter(&loop->ring))
-        return;
-    watch_beat(&loop->watch, WATCH_WAITS);
-    COIL_CHECK(ring_enter(&loop->ring, !busy, busy ? 0 : time_left(loop)) == 0);
-    watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
-    reap(loop);
+    if (busy || last) {
+        if (ring_unsubmitted(&loop->ring) > 0 || ring_needs_enter(&loop->ring))
+            loop_exchange(loop, 0);
+    } else if (coil_unlikely(loop->is_virtual)) {
+        loop_wait_virtually(loop);
+    } else {
+        loop_exchange(loop, time_left(loop));
+    }
 }
 
 /*
@@ -287,30 +540,146 @@ static void unblock_sigpipe(const sigpipe_guard *guard)
         (void)coil_kernel_sigmask(SIG_UNBLOCK, &guard->sigpipe, NULL);
 }
 
-int coil_loop_run(coil_loop *loop)
+static void refuse_nesting(void)
 {
-    COIL_CHECK(current == NULL); /* A loop does not run inside a loop. */
+    if (current == NULL)
+        return;
+    fprintf(stderr, "coil: a loop cannot run inside a running loop: await the call, or spawn it\n");
+    abort();
+}
+
+/* In the child of a fork(), the memory of the ring is not there; another thread's is refused. */
+static void refuse_foreigners(const coil_loop *loop)
+{
+    if (coil_likely(coil_kernel_thread_id() == loop->watch.thread))
+        return;
+    fprintf(stderr, "coil: a loop is run by a thread, or a forked child, that has not created it\n");
+    abort();
+}
+
+bool loop_drive(coil_loop *loop, loop_goal goal)
+{
+    refuse_nesting();
+    refuse_foreigners(loop);
     const sigpipe_guard guard = block_sigpipe();
     current = loop;
     watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
-    while (loop->sched.live_count > 0)
+    loop->goal = goal;
+    loop->is_hung = false;
+    __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
+    while (!reached(loop)) {
         turn(loop);
+        if (stopping(loop) || loop->is_hung)
+            break;
+    }
+    bool is_reached = reached(loop);
+    __atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->running, false, __ATOMIC_RELAXED);
+    loop->goal = LOOP_UNTIL_NO_TASKS;
     watch_beat(&loop->watch, WATCH_RESTS);
     current = NULL;
     unblock_sigpipe(&guard);
+    return is_reached;
+}
 
+/* A group whose tasks have all ended can be used again. */
+static void renew(coil_group *group)
+{
+    if (group->live_count == 0)
+        group->cancelled = false;
+}
+
+/* The run has ended: the first failure of a root task, or why it was too early, or 0. */
+static int outcome(coil_loop *loop, bool is_reached)
+{
     int error = loop->sched.root.error;
     loop->sched.root.error = 0;
-    loop->sched.root.cancelled = false;
+    renew(&loop->sched.root);
+    renew(&loop->runs);
+    renew(&loop->guests);
+    if (error == 0 && !is_reached)
+        return loop->is_hung ? -EDEADLK : -EINTR;
     return error;
+}
+
+int coil_loop_run(coil_loop *loop)
+{
+    return outcome(loop, loop_drive(loop, LOOP_UNTIL_NO_TASKS));
+}
+
+int coil_loop_run_forever(coil_loop *loop)
+{
+    (void)loop_drive(loop, LOOP_UNTIL_STOPPED);
+    return outcome(loop, !loop->is_hung);
+}
+
+int64_t coil_loop_run_task(coil_loop *loop, coil_task *task)
+{
+    refuse_nesting();
+    int64_t result = 0;
+    if (task == NULL)
+        return -ENOMEM;
+    task = coil_group_start(&loop->runs, task, &result);
+    loop->awaited = &task->link;
+    bool is_reached = loop_drive(loop, LOOP_UNTIL_RESULT);
+    (void)outcome(loop, is_reached); /* Failures of root tasks have been reported. */
+    if (is_reached)
+        return result;
+    task->outcome = NULL; /* It is suspended, and goes on in the next run. */
+    return loop->is_hung ? -EDEADLK : -EINTR;
+}
+
+/* --------------------------------------------------------------------------- shutting down -- */
+
+typedef struct grace_period {
+    coil_call call;
+    coil_loop *loop;
+    bool is_over;
+} grace_period;
+
+static void end_grace(coil_call *call)
+{
+    grace_period *grace = coil_container_of(call, grace_period, call);
+    grace->is_over = true;
+    coil_loop_stop(grace->loop);
+}
+
+int coil_loop_shutdown(coil_loop *loop, coil_duration grace)
+{
+    refuse_nesting();
+    grace_period period = {.loop = loop};
+    coil_call_init(&period.call, end_grace);
+    coil_call_later(loop, &period.call, grace);
+    loop_cancel_all(loop);
+    bool is_reached = loop_drive(loop, LOOP_UNTIL_NO_TASKS);
+    coil_call_cancel(&period.call);
+
+    int rc = outcome(loop, is_reached);
+    if (is_reached)
+        return rc;
+    report_tasks(loop, "a loop shuts down");
+    return period.is_over ? -ETIMEDOUT : rc;
+}
+
+/* ----------------------------------------------------------------------------------- queries -- */
+
+void loop_touch(coil_loop *loop)
+{
+    coil_time now;
+    if (current != loop && loop->sched.now < (now = loop_clock(loop)))
+        loop->sched.now = now;
 }
 
 coil_group *coil_loop_root(coil_loop *loop)
 {
     /* Whoever spawns between two runs counts his deadlines from now, not from the last turn. */
-    if (current != loop && loop->sched.now < coil_kernel_now())
-        loop->sched.now = coil_kernel_now();
+    loop_touch(loop);
     return &loop->sched.root;
+}
+
+bool coil_loop_is_running(const coil_loop *loop)
+{
+    return __atomic_load_n(&loop->running, __ATOMIC_RELAXED);
 }
 
 coil_loop *coil_loop_current(void)
@@ -343,23 +712,4 @@ coil_loop_stats coil_loop_statistics(const coil_loop *loop)
 size_t coil_loop_pending(const coil_loop *loop)
 {
     return loop->pending_count;
-}
-
-/* ----------------------------------------------------------------------------- coil_run() -- */
-
-static __thread int run_error;
-
-coil_loop *coil_run_begin(void)
-{
-    coil_loop *loop = NULL;
-    char reason[COIL_REASON_BYTES];
-    run_error = coil_loop_create(&loop, reason);
-    if (run_error < 0)
-        fprintf(stderr, "coil: %s\n", reason);
-    return loop;
-}
-
-int coil_run_error(void)
-{
-    return run_error;
 }

@@ -7,32 +7,112 @@
 #include "ring.h"
 #include "watch.h"
 
+#include <coil/blocking.h>
+#include <coil/call.h>
 #include <coil/loop.h>
+#include <coil/shutdown.h>
 
 typedef struct buffer_pool buffer_pool;
 
+enum { LOOP_REMOTE_FNS = 32 };
+
+/* When a run is over. */
+typedef enum loop_goal {
+    LOOP_UNTIL_NO_TASKS,
+    LOOP_UNTIL_RESULT,  /* The task of coil_loop_run_until() has ended. */
+    LOOP_UNTIL_STOPPED, /* coil_loop_stop() */
+    LOOP_UNTIL_SETTLED, /* Test loops: time would have to pass. */
+} loop_goal;
+
 struct coil_loop {
-    coil_list link; /* In the list of all loops. */
+    coil_list link; /* In the list of all loops, or of those whose memory is free. */
     coil_sched sched;
     coil_ring ring;
     size_t pending_count; /* Started operations without their final completion. */
+    size_t worker_count;  /* Those of them that a thread of the kernel does. */
     uint16_t generation;
     coil_list backlog;          /* Operations that found the queue full. */
     coil_list cancels;          /* Operations whose cancellation did. */
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
 
-    coil_post *posted;      /* Newest first. Written by any thread. */
+    coil_post *posted;      /* Newest first, or loop_closed. Written by any thread. */
     unsigned posting_count; /* Calls that are writing there. */
+    bool asleep;            /* Whoever clears it writes to wake_fd. */
+    bool closing;           /* Being destroyed: nothing new begins. */
+    bool is_gone;           /* Has been. */
+    unsigned hold_count;    /* Any thread. */
+    size_t load;            /* live_count as of the last turn, for any thread to see. */
     int wake_fd;            /* An eventfd. */
     uint64_t wakeups;       /* What was read from it. */
     coil_op wake;
 
+    coil_group guests; /* Tasks of other threads (coil/remote.h): their errors are theirs. */
+    coil_shutdown_state shutdown;
+    struct remote_fn *remote_fns[LOOP_REMOTE_FNS]; /* By hash. Pushed by any thread, never freed. */
+    coil_blocking_pool *blocking; /* The default one, if the loop is among its users. */
+
     coil_loop_stats stats;
+
+    struct loop_debug *debug; /* NULL: no debug mode. */
+
+    /* Runs. */
+    loop_goal goal;
+    const coil_list *awaited; /* Of LOOP_UNTIL_RESULT: the link of its task, the last in `runs`. */
+    bool running;             /* Any thread may read it. */
+    bool stopping;            /* Any thread may set it. */
+    coil_group runs;          /* Tasks of coil_loop_run_until(): their failures are received. */
+    coil_error_hook *on_error;
+
+    /* Calls: each that is scheduled is in one of these lists. */
+    coil_list calls_soon;  /* For the next turn. */
+    coil_list calls_now;   /* Those of this turn that have not run. */
+    coil_list calls_timed; /* Their timers are armed. */
+
+    /* Test loops. */
+    bool is_virtual;
+    bool is_settled;               /* Nothing happens any more unless time passes. */
+    bool is_hung;                  /* Nothing ever will. */
+    coil_time virtual_now;         /* What the clock shows. */
+    coil_duration patience;        /* How long, in real time, events from outside are waited for, */
+    coil_duration worker_patience; /* what a thread of the kernel does, */
+    coil_duration last_patience;   /* and what nobody may ever do. */
 
     loop_watch watch;
     loop_dump dump;
 };
+
+/* Debug mode, if COIL_DEBUG in the environment asks for it; and its end, with its last reports. */
+int loop_debug_from_environment(coil_loop *loop);
+void loop_debug_end(coil_loop *loop);
+
+/* Make the scheduler; it is `now`. */
+void loop_begin(coil_loop *loop, coil_time now);
+
+/* Turn until the goal is reached or the loop is stopped. False: it was not reached. */
+bool loop_drive(coil_loop *loop, loop_goal goal);
+
+/* Submit, wait at most `timeout` for completions unless it is 0, and take them. */
+void loop_exchange(coil_loop *loop, coil_duration timeout);
+
+/* Cancel every task of the loop, whoever has started it. */
+void loop_cancel_all(coil_loop *loop);
+
+/* The clock of the loop now. */
+coil_time loop_clock(const coil_loop *loop);
+
+/* Between two runs time goes on: whoever schedules then counts from now. */
+void loop_touch(coil_loop *loop);
+
+/* Run the calls that have been scheduled for this turn; forget all that are scheduled. */
+void loop_run_calls(coil_loop *loop);
+void loop_drop_calls(coil_loop *loop);
+
+/* Are there messages that have not been run? */
+bool loop_has_mail(const coil_loop *loop);
+
+/* Nothing is ready: wait for what is under way, else let the clock jump. */
+void loop_wait_virtually(coil_loop *loop);
 
 /* Visit every loop of the process, none of which ends meanwhile. Not to be held up. */
 typedef struct loop_visitor loop_visitor;

@@ -60,6 +60,7 @@ void op_start(coil_op *op)
     op->generation = ++loop->generation & OP_GENERATION_MASK;
     op->cancelled = false;
     loop->pending_count++;
+    loop->worker_count += op->kind->by_worker;
 
     struct io_uring_sqe *sqe = NULL;
     if (coil_likely(coil_list_empty(&loop->backlog)))
@@ -78,6 +79,7 @@ static void finish(coil_op *op, int32_t result, uint32_t flags)
     op->state = OP_DONE;
     op->result = result;
     op->loop->pending_count--;
+    op->loop->worker_count -= op->kind->by_worker;
     op->kind->complete(op, result, flags);
 }
 

@@ -28,6 +28,7 @@ typedef struct op_kind {
     void (*prepare)(coil_op *op, struct io_uring_sqe *sqe); /* Fill in the request. */
     void (*complete)(coil_op *op, int32_t result, uint32_t flags);
     bool unstoppable; /* A leaf that runs to its end in a cancelled task, too. */
+    bool by_worker;   /* A thread of the kernel does it, and is done soon. */
 } op_kind;
 
 typedef enum op_state { OP_IDLE, OP_BACKLOG, OP_IN_FLIGHT, OP_DONE } op_state;
@@ -75,17 +76,21 @@ void op_leaf_cancel(coil_task *task, coil_frame *leaf);
 void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags);
 
 /* Define the awaitable `name` as one operation that `prepare_` fills in. */
-#define OP_LEAF(name, prepare_) OP_LEAF_AS(name, prepare_, false, op_leaf_cancel)
+#define OP_LEAF(name, prepare_) OP_LEAF_AS(name, prepare_, false, false, op_leaf_cancel)
 
-/* The same; it takes place even if the task is being cancelled. */
-#define OP_UNSTOPPABLE_LEAF(name, prepare_) OP_LEAF_AS(name, prepare_, true, NULL)
+/* The same, for what waits for no event, but may have to be done by a thread of the kernel. */
+#define OP_WORKER_LEAF(name, prepare_) OP_LEAF_AS(name, prepare_, false, true, op_leaf_cancel)
 
-#define OP_LEAF_AS(name, prepare_, unstoppable_, cancel_)                                 \
-    static const op_kind name##_kind = {#name, prepare_, op_leaf_complete, unstoppable_}; \
-    static coil_turn name##_step(coil_task *task, coil_frame *leaf)                       \
-    {                                                                                     \
-        return op_leaf_step(task, leaf, &name##_kind);                                    \
-    }                                                                                     \
+/* That; and it takes place even if the task is being cancelled. */
+#define OP_UNSTOPPABLE_LEAF(name, prepare_) OP_LEAF_AS(name, prepare_, true, true, NULL)
+
+#define OP_LEAF_AS(name, prepare_, unstoppable_, by_worker_, cancel_)     \
+    static const op_kind name##_kind = {                                  \
+            #name, prepare_, op_leaf_complete, unstoppable_, by_worker_}; \
+    static coil_turn name##_step(coil_task *task, coil_frame *leaf)       \
+    {                                                                     \
+        return op_leaf_step(task, leaf, &name##_kind);                    \
+    }                                                                     \
     coil_define_leaf(name, name##_step, cancel_)
 
 /* The arguments of the leaf that an op belongs to. */

@@ -219,8 +219,9 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
     settle(receiver);
 }
 
-static const op_kind multishot_kind = {"receive", multishot_prepare, multishot_complete, false};
-static const op_kind single_kind = {"receive one", single_prepare, single_complete, false};
+static const op_kind multishot_kind = {
+        "receive", multishot_prepare, multishot_complete, false, false};
+static const op_kind single_kind = {"receive one", single_prepare, single_complete, false, false};
 
 static void arm(coil_receiver *receiver)
 {

@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -108,10 +109,11 @@ static void find_by_table(uintptr_t address, symbol *found)
         return;
     found->offset = address - in.base;
     int fd = coil_kernel_openat(AT_FDCWD, in.path, O_RDONLY);
-    if (strcmp(in.path, "/proc/self/exe") != 0)
+    if (strcmp(in.path, "/proc/self/exe") != 0) {
         (void)snprintf(found->module, sizeof(found->module), "%s", last_parts(in.path, 1));
-    else
+    } else {
         (void)snprintf(found->module, sizeof(found->module), "program");
+    }
     if (fd < 0)
         return; /* Such as the vdso, which is no file. */
     if (!search_file(fd, SHT_SYMTAB, address - in.base, found))
@@ -185,8 +187,11 @@ static bool load_libdw(void)
     return loaded = true;
 }
 
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
+
 void symbols_begin(bool with_lines)
 {
+    (void)pthread_mutex_lock(&asking);
     if (!with_lines || !load_libdw())
         return;
     lines = dw.begin(&dw.callbacks);
@@ -201,6 +206,7 @@ void symbols_end(void)
     if (lines != NULL)
         dw.end(lines);
     lines = NULL;
+    (void)pthread_mutex_unlock(&asking);
 }
 
 static void find_line(uintptr_t address, symbol *found)

@@ -2,7 +2,7 @@
 /*
  * What an address of code is called: from the symbol table of the file that it was loaded from, so
  * that static functions have names, too. Its line is known where there is a libdw (elfutils) to be
- * loaded, and debugging information. For one thread.
+ * loaded, and debugging information. Any thread.
  */
 #ifndef SYMBOLS_H
 #define SYMBOLS_H
@@ -20,7 +20,7 @@ typedef struct symbol {
     int line;
 } symbol;
 
-/* Before and after a number of questions. `with_lines`: load libdw if need be. */
+/* Around some questions, which other threads wait for. `with_lines`: load libdw if need be. */
 void symbols_begin(bool with_lines);
 void symbols_end(void);
 

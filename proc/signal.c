@@ -5,6 +5,7 @@
 #include <coil/receiver.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include <sys/signalfd.h>
@@ -17,12 +18,17 @@ struct coil_signals {
     coil_signal_set set;
 };
 
+static bool contains(coil_signal_set set, int signo)
+{
+    return (set.bits & coil_signal_bit(signo)) != 0;
+}
+
 static sigset_t members(coil_signal_set set)
 {
     sigset_t signals;
     (void)sigemptyset(&signals);
     for (int signo = 1; signo <= SIGNAL_LAST; signo++) {
-        if (set & COIL_SIGNAL(signo))
+        if (contains(set, signo))
             (void)sigaddset(&signals, signo);
     }
     return signals;
@@ -43,23 +49,25 @@ static int block(coil_signal_set set)
     if (rc < 0)
         return rc;
     for (int signo = 1; signo <= SIGNAL_LAST; signo++) {
-        if (!(set & COIL_SIGNAL(signo)))
+        if (!contains(set, signo))
             continue;
         if (open_count[signo]++ == 0 && sigismember(&before, signo) == 0)
-            to_unblock |= COIL_SIGNAL(signo);
+            to_unblock.bits |= coil_signal_bit(signo);
     }
+    if (contains(set, SIGINT))
+        coil_run_yield_interrupt();
     return 0;
 }
 
 static void unblock(coil_signal_set set)
 {
-    coil_signal_set last = 0;
+    coil_signal_set last = {0};
     for (int signo = 1; signo <= SIGNAL_LAST; signo++) {
-        if ((set & COIL_SIGNAL(signo)) && --open_count[signo] == 0)
-            last |= COIL_SIGNAL(signo);
+        if (contains(set, signo) && --open_count[signo] == 0)
+            last.bits |= coil_signal_bit(signo);
     }
-    sigset_t freed = members(last & to_unblock);
-    to_unblock &= ~last;
+    sigset_t freed = members(coil_signal_set_of(last.bits & to_unblock.bits));
+    to_unblock.bits &= ~last.bits;
     while (coil_kernel_sigtake(&freed) > 0)
         continue; /* It arrived while we were open: it is not to kill now. */
     (void)coil_kernel_sigmask(SIG_UNBLOCK, &freed, NULL);
@@ -126,4 +134,99 @@ coil_define(int, coil_signal_wait, (coil_signal_set) set)
     coil_defer(coil_signals_close(my->signals));
     coil_await(my->signo, coil_signals_next(my->signals));
     return my->signo;
+}
+
+/* ------------------------------------------------------------------------------- handlers -- */
+
+/* Those of this thread, in the order of adding. */
+static __thread coil_signal_handler *handlers;
+
+/* One arrival each: run() may remove the handler. */
+static void run_handler(coil_call *call)
+{
+    coil_signal_handler *handler = coil_container_of(call, coil_signal_handler, call);
+    if (--handler->due_count > 0)
+        coil_call_soon(handler->loop, call);
+    handler->run(handler);
+}
+
+static void announce(int signo)
+{
+    for (coil_signal_handler *handler = handlers; handler != NULL; handler = handler->next) {
+        if (handler->signo == signo && handler->due_count++ == 0)
+            coil_call_soon(handler->loop, &handler->call);
+    }
+}
+
+/*
+ * Each handler watches a descriptor of its own, so that its loop wakes up. Whichever is first takes
+ * the signal from the thread, on behalf of all.
+ */
+static void take_arrived(coil_fd_watch_hook *arrival, int events)
+{
+    coil_signal_handler *handler = coil_container_of(arrival, coil_signal_handler, arrival);
+    const sigset_t wanted = members(COIL_SIGNALS(handler->signo));
+    if (events < 0)
+        return;
+    while (coil_kernel_sigtake(&wanted) > 0)
+        announce(handler->signo);
+}
+
+static void enlist(coil_signal_handler *handler)
+{
+    coil_signal_handler **place = &handlers;
+    while (*place != NULL)
+        place = &(*place)->next;
+    handler->next = NULL;
+    *place = handler;
+}
+
+static void delist(const coil_signal_handler *handler)
+{
+    coil_signal_handler **place = &handlers;
+    while (*place != NULL && *place != handler)
+        place = &(*place)->next;
+    COIL_CHECK(*place == handler); /* Else another thread has added it. */
+    *place = handler->next;
+}
+
+int coil_signal_handler_add(coil_loop *loop, int signo, coil_signal_handler *handler)
+{
+    COIL_CHECK(handler->loop == NULL); /* Else it has been added already. */
+    const coil_signal_set set = COIL_SIGNALS(signo);
+    const sigset_t wanted = members(set);
+    if (signo == SIGKILL || signo == SIGSTOP)
+        return -EINVAL;
+    int fd = coil_kernel_signalfd(&wanted);
+    if (fd < 0)
+        return fd;
+    handler->arrival.ready = take_arrived;
+    int rc = coil_fd_watch_create(loop, fd, POLLIN, &handler->arrival, &handler->watch);
+    if (rc == 0)
+        rc = block(set);
+    if (rc < 0) {
+        coil_fd_watch_close(handler->watch);
+        (void)coil_kernel_close(fd);
+        handler->watch = NULL;
+        return rc;
+    }
+    coil_call_init(&handler->call, run_handler);
+    handler->fd = fd;
+    handler->signo = signo;
+    handler->due_count = 0;
+    handler->loop = loop;
+    enlist(handler);
+    return 0;
+}
+
+void coil_signal_handler_remove(coil_signal_handler *handler)
+{
+    if (handler->loop == NULL)
+        return;
+    delist(handler);
+    coil_call_cancel(&handler->call);
+    coil_fd_watch_close(handler->watch);
+    (void)coil_kernel_close(handler->fd);
+    unblock(COIL_SIGNALS(handler->signo));
+    handler->loop = NULL;
 }

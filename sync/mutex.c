@@ -25,6 +25,7 @@ int coil_mutex_try_lock(coil_mutex *mutex, coil_task *task)
     if (mutex->owner != NULL)
         return -EAGAIN;
     mutex->owner = task;
+    task->lock_count++;
     return 0;
 }
 
@@ -34,9 +35,12 @@ void coil_mutex_unlock(coil_mutex *mutex)
     COIL_CHECK(mutex->owner->sched->running == mutex->owner);
 
     coil_waiter *heir = coil_waiter_first(&mutex->waiters);
+    mutex->owner->lock_count--;
     mutex->owner = heir == NULL ? NULL : heir->task;
-    if (heir != NULL)
+    if (heir != NULL) {
+        heir->task->lock_count++;
         coil_waiter_grant(heir, 0);
+    }
 }
 
 static coil_turn lock_step(coil_task *task, coil_frame *leaf)

@@ -70,7 +70,8 @@ void coil_semaphore_release(coil_semaphore *semaphore, size_t count)
     semaphore->available_count += count;
 }
 
-static coil_turn acquire(coil_task *task, coil_frame *leaf, coil_semaphore *semaphore, size_t count)
+static inline coil_turn acquire(
+        coil_task *task, coil_frame *leaf, coil_semaphore *semaphore, size_t count, int *out_result)
 {
     if (leaf->at != NULL)
         return coil_waiter_step(task, leaf);
@@ -78,7 +79,7 @@ static coil_turn acquire(coil_task *task, coil_frame *leaf, coil_semaphore *sema
         return coil_leave(task, leaf);
 
     if (coil_semaphore_try_acquire_many(semaphore, count) == 0) {
-        coil_frame_set_result(leaf, 0);
+        *out_result = 0;
         return coil_leave(task, leaf);
     }
     taker *waiting = coil_push(task, sizeof(*waiting));
@@ -89,14 +90,16 @@ static coil_turn acquire(coil_task *task, coil_frame *leaf, coil_semaphore *sema
 
 static coil_turn acquire_step(coil_task *task, coil_frame *leaf)
 {
-    return acquire(task, leaf, coil_arguments(coil_semaphore_acquire, leaf)->semaphore, 1);
+    return acquire(task, leaf, coil_arguments(coil_semaphore_acquire, leaf)->semaphore, 1,
+            &coil_result(coil_semaphore_acquire, leaf));
 }
 
 static coil_turn acquire_many_step(coil_task *task, coil_frame *leaf)
 {
     const struct coil_semaphore_acquire_many__args *arguments =
             coil_arguments(coil_semaphore_acquire_many, leaf);
-    return acquire(task, leaf, arguments->semaphore, arguments->count);
+    return acquire(task, leaf, arguments->semaphore, arguments->count,
+            &coil_result(coil_semaphore_acquire_many, leaf));
 }
 
 /* Those behind may get by with less. */

@@ -35,7 +35,7 @@ async(int, serve, (const char *) address)
 
     open_group(&my->group);
     spawn(&my->group, coil_serve(my->listener, coil_handler(echo, coil_stream *)));
-    attempt(coil_signal_wait(COIL_SIGNAL(SIGINT) | COIL_SIGNAL(SIGTERM)));
+    attempt(coil_signal_wait(COIL_SIGNALS(SIGINT, SIGTERM)));
     return 0;
 }
 

@@ -78,7 +78,7 @@ static void shut_down(coil_fb303_service *fb303)
 async(int, stop_on_signal, (struct publisher *) publisher)
 {
     vars();
-    attempt(coil_signal_wait(COIL_SIGNAL(SIGINT) | COIL_SIGNAL(SIGTERM)));
+    attempt(coil_signal_wait(COIL_SIGNALS(SIGINT, SIGTERM)));
     coil_event_set(&publisher->stopped);
     return 0;
 }

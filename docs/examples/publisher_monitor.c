@@ -174,7 +174,7 @@ async(int, monitor, (struct publisher *) publishers, (unsigned) count)
 {
     vars(coil_group group; coil_signals *signals; unsigned i; int signo);
 
-    int rc = coil_signals_open(COIL_SIGNAL(SIGINT) | COIL_SIGNAL(SIGTERM), &my->signals);
+    int rc = coil_signals_open(COIL_SIGNALS(SIGINT, SIGTERM), &my->signals);
     if (rc < 0)
         return rc;
     defer(coil_signals_close(my->signals));

@@ -1,44 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-
 /*
  * What the machine charges for the things that everything else is built of: a system call that does
- * nothing, a call through a pointer, and an allocation. The yardstick for every other figure of
- * perf/micro.
- *
- * Prints one JSON line per result, as every program of perf/micro does.
+ * nothing, a call through a pointer, an allocation, the clock. The yardstick for every other figure
+ * of perf/micro.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
+#include "measure.h"
 
 #include <sys/syscall.h>
 
-/* Keeps the compiler from seeing through or leaving out what it is given. */
-#define OPAQUE(value) __asm__ volatile("" : "+r"(value) : : "memory")
-
-static double now_ns(void)
+static double run_syscall(int64_t count)
 {
-    struct timespec now;
+    double start_ns = measure_now_ns();
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static void report(const char *bench, long count, double elapsed_ns)
-{
-    printf("{\"bench\":\"%s\",\"impl\":\"raw\",\"n\":%ld,\"ns\":%.2f}\n", bench, count,
-            elapsed_ns / (double)count);
-}
-
-static void measure_syscall(long count)
-{
-    double start_ns = now_ns();
-
-    for (long i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i++)
         (void)syscall(SYS_getppid);
-    report("syscall_getppid", count, now_ns() - start_ns);
+    return measure_now_ns() - start_ns;
 }
 
 static long add_one(long value)
@@ -46,47 +22,59 @@ static long add_one(long value)
     return value + 1;
 }
 
-static void measure_indirect_call(long count)
+static double run_indirect_call(int64_t count)
 {
     long (*call)(long) = add_one;
     long value = 0;
-    double start_ns = now_ns();
+    double start_ns = measure_now_ns();
 
-    for (long i = 0; i < count; i++) {
-        OPAQUE(call);
+    for (int64_t i = 0; i < count; i++) {
+        MEASURE_OPAQUE(call);
         value = call(value);
     }
-    OPAQUE(value);
-    report("indirect_call", count, now_ns() - start_ns);
+    MEASURE_OPAQUE(value);
+    return measure_now_ns() - start_ns;
 }
 
-static void measure_malloc_free(long count, size_t bytes, const char *bench)
+static double allocate_and_free(int64_t count, size_t size_bytes)
 {
-    double start_ns = now_ns();
+    double start_ns = measure_now_ns();
 
-    for (long i = 0; i < count; i++) {
-        void *memory = malloc(bytes);
-        OPAQUE(memory);
+    for (int64_t i = 0; i < count; i++) {
+        void *memory = malloc(size_bytes);
+        MEASURE_OPAQUE(memory);
         free(memory);
     }
-    report(bench, count, now_ns() - start_ns);
+    return measure_now_ns() - start_ns;
 }
 
-static void measure_clock(long count)
+static double run_malloc_64(int64_t count)
 {
-    double start_ns = now_ns();
-
-    for (long i = 0; i < count; i++)
-        (void)now_ns();
-    report("clock_monotonic", count, now_ns() - start_ns);
+    return allocate_and_free(count, 64);
 }
 
-int main(void)
+static double run_malloc_512(int64_t count)
 {
-    measure_syscall(3000000);
-    measure_indirect_call(100000000);
-    measure_malloc_free(30000000, 64, "malloc_free_64");
-    measure_malloc_free(30000000, 512, "malloc_free_512");
-    measure_clock(10000000);
-    return 0;
+    return allocate_and_free(count, 512);
+}
+
+static double run_clock(int64_t count)
+{
+    double start_ns = measure_now_ns();
+
+    for (int64_t i = 0; i < count; i++)
+        (void)measure_now_ns();
+    return measure_now_ns() - start_ns;
+}
+
+int main(int argc, char **argv)
+{
+    static const measure_subject subjects[] = {
+            {"syscall_getppid", "raw", run_syscall, 0, MEASURE_NS},
+            {"indirect_call", "raw", run_indirect_call, 0, MEASURE_NS},
+            {"malloc_free_64", "raw", run_malloc_64, 0, MEASURE_NS},
+            {"malloc_free_512", "raw", run_malloc_512, 0, MEASURE_NS},
+            {"clock_monotonic", "raw", run_clock, 0, MEASURE_NS},
+    };
+    return measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
 }

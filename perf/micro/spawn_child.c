@@ -1,42 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What does it cost to spawn a child and to wait for its end, one after the other? Prints one JSON
- * line for coil_child_spawn() and one for posix_spawn(), turn about, `rounds` times:
+ * What does it cost to spawn a child and to wait for its end, one after the other, and how long is
+ * the caller blocked in the spawning call? coil_child_spawn() beside posix_spawn(). The child is
+ * exit_zero, which lies in ../helper beside this program, static.
  *
- *     {"bench":"spawn_child","impl":"coil","n":1000,"ns":400000,"call_ns":90000}
- *
- * ns is for one cycle of spawn and waitid, call_ns the spawn's share of it: how long the caller is
- * blocked.
- *
- *     spawn_child PROGRAM [N [ROUNDS [TOUCHED_MIB]]]
- *
- * PROGRAM should be exit_zero, static. TOUCHED_MIB makes the parent larger, which must not matter.
+ * PERF_TOUCHED_MIB in the environment makes the parent larger, which must not matter.
  */
+#include "measure.h"
+
 #include <coil/spawn.h>
 
-#include <inttypes.h>
+#include <limits.h>
 #include <spawn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <sys/wait.h>
 
-typedef struct contender contender;
-
-struct contender {
-    const char *name;
-    pid_t (*spawn)(const char *program);
-};
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
+static char child_path[PATH_MAX];
 
 static pid_t spawn_with_coil(const char *program)
 {
@@ -79,50 +58,70 @@ static pid_t spawn_with_posix(const char *program)
     return pid;
 }
 
-static void measure(const contender *spawner, const char *program, int64_t count)
+typedef pid_t spawner(const char *program);
+
+/* What one cycle of spawn and waitid costs, or only the spawn's share of it. */
+static double cycles(spawner *spawn, int64_t count, bool only_calls)
 {
-    int64_t call_ns = 0;
-    const int64_t start_ns = now_ns();
+    double call_ns = 0;
+    double start_ns = measure_now_ns();
 
     for (int64_t i = 0; i < count; i++) {
         siginfo_t end;
-        const int64_t call_start_ns = now_ns();
-        pid_t pid = spawner->spawn(program);
-        call_ns += now_ns() - call_start_ns;
+        double call_start_ns = measure_now_ns();
+        pid_t pid = spawn(child_path);
+        call_ns += measure_now_ns() - call_start_ns;
         (void)waitid(P_PID, (id_t)pid, &end, WEXITED);
     }
-    printf("{\"bench\":\"spawn_child\",\"impl\":\"%s\",\"n\":%" PRId64 ",\"ns\":%" PRId64
-           ",\"call_ns\":%" PRId64 "}\n",
-            spawner->name, count, (now_ns() - start_ns) / count, call_ns / count);
-    (void)fflush(stdout);
+    return only_calls ? call_ns : measure_now_ns() - start_ns;
 }
 
-static int64_t number(int count, char **arguments, int index, int64_t usual)
+static double run_coil(int64_t count)
 {
-    return index < count ? strtoll(arguments[index], NULL, 10) : usual;
+    return cycles(spawn_with_coil, count, false);
 }
 
-int main(int count, char **arguments)
+static double run_coil_call(int64_t count)
 {
-    static const contender contenders[] = {
-            {"coil", spawn_with_coil}, {"posix_spawn", spawn_with_posix}};
-    if (count < 2) {
-        fprintf(stderr, "usage: %s PROGRAM [N [ROUNDS [TOUCHED_MIB]]]\n", arguments[0]);
-        return 2;
-    }
-    const int64_t wished = number(count, arguments, 2, 1000);
-    const int64_t cycles = wished < 1 ? 1 : wished;
-    const int64_t rounds = number(count, arguments, 3, 3);
-    const size_t touched_bytes = (size_t)number(count, arguments, 4, 0) << 20U;
-    char *touched = malloc(touched_bytes + 1);
+    return cycles(spawn_with_coil, count, true);
+}
+
+static double run_posix(int64_t count)
+{
+    return cycles(spawn_with_posix, count, false);
+}
+
+static double run_posix_call(int64_t count)
+{
+    return cycles(spawn_with_posix, count, true);
+}
+
+static void find_child(void)
+{
+    ssize_t length = readlink("/proc/self/exe", child_path, sizeof(child_path) - 32);
+    if (length < 0)
+        abort();
+    child_path[length] = '\0';
+    *strrchr(child_path, '/') = '\0';
+    strcat(child_path, "/../helper/exit_zero");
+}
+
+int main(int argc, char **argv)
+{
+    static const measure_subject subjects[] = {
+            {"spawn_child", "coil", run_coil, 300, MEASURE_NS},
+            {"spawn_child", "posix_spawn", run_posix, 300, MEASURE_NS},
+            {"spawn_child_call", "coil", run_coil_call, 300, MEASURE_NS},
+            {"spawn_child_call", "posix_spawn", run_posix_call, 300, MEASURE_NS},
+    };
+    const char *wish = getenv("PERF_TOUCHED_MIB");
+    size_t touched_bytes = wish == NULL ? 1 : strtoul(wish, NULL, 10) << 20U;
+    char *touched = malloc(touched_bytes);
     if (touched == NULL)
         return 1;
-    memset(touched, 1, touched_bytes + 1);
-
-    for (int64_t round = 0; round < rounds; round++) {
-        measure(&contenders[0], arguments[1], cycles);
-        measure(&contenders[1], arguments[1], cycles);
-    }
+    memset(touched, 1, touched_bytes);
+    find_child();
+    int rc = measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
     free(touched);
-    return 0;
+    return rc;
 }

@@ -1,223 +1,252 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the primitives of sync cost, on one scheduler without a loop. One JSON line per question:
+ * What do the primitives of sync cost, on one scheduler without a loop?
  *
- *     {"benchmark":"sync","case":"mutex_uncontended","ns_per_operation":7.2,"operations":1048576}
- *
- * The figure is the best of RUNS runs: what else the machine does only ever adds.
+ *     lock                 take a free mutex and give it back
+ *     semaphore            take a permit and give it back
+ *     event                set an event, wait for it, clear it
+ *     queue                put an item and get it, in one task
+ *     queue_64_slots       one item from one task to another; they switch every 64 of them
+ *     queue_1_slot         the same through one slot: they switch at every item
+ *     lock_hand_over       a contended mutex: one hand-over, one yield
+ *     semaphore_ping_pong  one wait, one wake-up of the other task, one switch to it
+ *     channel_ping_pong    there and back through two channels without a buffer
  */
+#include "drive.h"
+
 #include <coil/event.h>
 #include <coil/mutex.h>
 #include <coil/queue.h>
-#include <coil/sched.h>
 #include <coil/semaphore.h>
-
-#include <stdio.h>
-#include <time.h>
+#if __has_include(<coil/channel.h>)
+#include <coil/channel.h>
+#endif
 
 #include <coil/sugar.h>
 
-enum { RUNS = 5, OPERATIONS = 1 << 20 };
+enum { SLOT_COUNT = 64 };
 
 typedef coil_queue_of(int64_t) number_queue;
 
-typedef struct bench {
-    coil_mutex mutex;
-    coil_semaphore permits;
-    coil_semaphore turns[2];
-    coil_event event;
-    number_queue queue;
-    int64_t slots[64];
-    coil_group group;
-} bench;
+/* What the subjects work on. They leave all of it as they found it. */
+static coil_mutex mutex;
+static coil_semaphore permits;
+static coil_semaphore turns[2];
+static coil_event happened;
+static number_queue wide_queue;
+static number_queue narrow_queue;
 
-/* The price of an await that is done at once: to subtract from the uncontended ones. */
-async(int, nothing, (bench *) all)
+/* ------------------------------------------------------------------------- without waiting -- */
+
+async(int, lock, (int64_t) count)
+{
+    vars(int64_t i);
+    for (; my->i < count; my->i++) {
+        attempt(coil_mutex_lock(&mutex));
+        coil_mutex_unlock(&mutex);
+    }
+    return 0;
+}
+
+async(int, semaphore, (int64_t) count)
+{
+    vars(int64_t i);
+    for (; my->i < count; my->i++) {
+        attempt(coil_semaphore_acquire(&permits));
+        coil_semaphore_release(&permits, 1);
+    }
+    return 0;
+}
+
+async(int, event, (int64_t) count)
+{
+    vars(int64_t i);
+    for (; my->i < count; my->i++) {
+        coil_event_set(&happened);
+        await(coil_event_wait(&happened));
+        coil_event_clear(&happened);
+    }
+    return 0;
+}
+
+async(int, queue, (int64_t) count)
+{
+    vars(int64_t i; int64_t number);
+    for (; my->i < count; my->i++) {
+        attempt(coil_queue_put(&wide_queue, &my->number));
+        attempt(coil_queue_get(&wide_queue, &my->number));
+    }
+    return 0;
+}
+
+/* ---------------------------------------------------------------------- between two tasks -- */
+
+async(int, put_all, (number_queue *) to, (int64_t) count)
+{
+    vars(int64_t i; int64_t number);
+    for (; my->i < count; my->i++)
+        attempt(coil_queue_put(to, &my->number));
+    return 0;
+}
+
+async(int, get_all, (number_queue *) from, (int64_t) count)
+{
+    vars(int64_t i; int64_t number);
+    for (; my->i < count; my->i++)
+        attempt(coil_queue_get(from, &my->number));
+    return 0;
+}
+
+async(int, pass_items, (number_queue *) through, (int64_t) count)
+{
+    vars(coil_group group);
+    open_group(&my->group);
+    spawn(&my->group, put_all(through, count));
+    spawn(&my->group, get_all(through, count));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+async(int, queue_64_slots, (int64_t) count)
 {
     vars();
-
-    (void)all;
+    attempt(pass_items(&wide_queue, count));
     return 0;
 }
 
-async(int, await_nothing, (bench *) all)
-{
-    vars(int i;);
-
-    for (my->i = 0; my->i < OPERATIONS; my->i++)
-        attempt(nothing(all));
-    return 0;
-}
-
-async(int, lock_and_unlock, (bench *) all)
-{
-    vars(int i;);
-
-    for (my->i = 0; my->i < OPERATIONS; my->i++) {
-        attempt(coil_mutex_lock(&all->mutex));
-        coil_mutex_unlock(&all->mutex);
-    }
-    return 0;
-}
-
-async(int, acquire_and_release, (bench *) all)
-{
-    vars(int i;);
-
-    for (my->i = 0; my->i < OPERATIONS; my->i++) {
-        attempt(coil_semaphore_acquire(&all->permits));
-        coil_semaphore_release(&all->permits, 1);
-    }
-    return 0;
-}
-
-async(int, wait_for_what_is_set, (bench *) all)
-{
-    vars(int i;);
-
-    coil_event_set(&all->event);
-    for (my->i = 0; my->i < OPERATIONS; my->i++)
-        await(coil_event_wait(&all->event));
-    coil_event_clear(&all->event);
-    return 0;
-}
-
-async(int, put_and_get, (bench *) all)
-{
-    vars(int i; int64_t number;);
-
-    for (my->i = 0; my->i < OPERATIONS; my->i++) {
-        attempt(coil_queue_put(&all->queue, &my->number));
-        attempt(coil_queue_get(&all->queue, &my->number));
-    }
-    return 0;
-}
-
-async(int, put_all, (bench *) all, (int) count)
-{
-    vars(int i; int64_t number;);
-
-    for (my->i = 0; my->i < count; my->i++)
-        attempt(coil_queue_put(&all->queue, &my->number));
-    return 0;
-}
-
-async(int, get_all, (bench *) all, (int) count)
-{
-    vars(int i; int64_t number;);
-
-    for (my->i = 0; my->i < count; my->i++)
-        attempt(coil_queue_get(&all->queue, &my->number));
-    return 0;
-}
-
-/* Each operation is one item from one task to another; they switch every 64 of them. */
-async(int, pass_items, (bench *) all)
+async(int, queue_1_slot, (int64_t) count)
 {
     vars();
-
-    coil_open_group(&all->group);
-    spawn(&all->group, put_all(all, OPERATIONS));
-    spawn(&all->group, get_all(all, OPERATIONS));
-    attempt(coil_group_join(&all->group));
+    attempt(pass_items(&narrow_queue, count));
     return 0;
 }
 
-async(int, contend, (bench *) all, (int) count)
+/* The yield lets the other task come to wait. */
+async(int, contend, (int64_t) count)
 {
-    vars(int i;);
-
-    for (my->i = 0; my->i < count; my->i++) {
-        attempt(coil_mutex_lock(&all->mutex));
+    vars(int64_t i);
+    for (; my->i < count; my->i++) {
+        attempt(coil_mutex_lock(&mutex));
         await(coil_yield());
-        coil_mutex_unlock(&all->mutex);
+        coil_mutex_unlock(&mutex);
     }
     return 0;
 }
 
-/* Each operation is one hand-over of the lock and one yield, so that the other comes to wait. */
-async(int, hand_over, (bench *) all)
+async(int, lock_hand_over, (int64_t) count)
 {
-    vars();
-
-    coil_open_group(&all->group);
-    spawn(&all->group, contend(all, OPERATIONS / 2));
-    spawn(&all->group, contend(all, OPERATIONS / 2));
-    attempt(coil_group_join(&all->group));
+    vars(coil_group group);
+    open_group(&my->group);
+    spawn(&my->group, contend(count / 2));
+    spawn(&my->group, contend(count / 2));
+    attempt(coil_group_join(&my->group));
     return 0;
 }
 
-async(int, play, (coil_semaphore *) mine, (coil_semaphore *) other, (int) count)
+async(int, play, (coil_semaphore *) mine, (coil_semaphore *) other, (int64_t) count)
 {
-    vars(int i;);
-
-    for (my->i = 0; my->i < count; my->i++) {
+    vars(int64_t i);
+    for (; my->i < count; my->i++) {
         attempt(coil_semaphore_acquire(mine));
         coil_semaphore_release(other, 1);
     }
     return 0;
 }
 
-/* Each operation is one wait, one wake-up of the other task and one switch to it. */
-async(int, ping_pong, (bench *) all)
+async(int, semaphore_ping_pong, (int64_t) count)
 {
-    vars();
-
-    coil_open_group(&all->group);
-    spawn(&all->group, play(&all->turns[0], &all->turns[1], OPERATIONS / 2));
-    spawn(&all->group, play(&all->turns[1], &all->turns[0], OPERATIONS / 2));
-    coil_semaphore_release(&all->turns[0], 1);
-    attempt(coil_group_join(&all->group));
-    attempt(coil_semaphore_acquire(&all->turns[0]));
+    vars(coil_group group);
+    open_group(&my->group);
+    spawn(&my->group, play(&turns[0], &turns[1], count / 2));
+    spawn(&my->group, play(&turns[1], &turns[0], count / 2));
+    coil_semaphore_release(&turns[0], 1);
+    attempt(coil_group_join(&my->group));
+    attempt(coil_semaphore_acquire(&turns[0]));
     return 0;
 }
 
-static double now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
+#ifdef COIL_CHANNEL_H
+typedef coil_channel_of(int64_t) number_channel;
 
-static void measure(bench *all, const char *name, coil_handler handler)
-{
-    double best_ns = 0;
+static number_channel there;
+static number_channel back;
 
-    for (int run = 0; run < RUNS; run++) {
-        coil_sched sched;
-        coil_sched_init(&sched, 0, NULL);
-        double start_ns = now_ns();
-        (void)coil_spawn_handler(&sched.root, handler, all);
-        while (coil_sched_run(&sched, 1000000)) {
-        }
-        double spent_ns = now_ns() - start_ns;
-        if (run == 0 || spent_ns < best_ns)
-            best_ns = spent_ns;
-        COIL_CHECK(sched.root.failed_count == 0);
-        coil_sched_fini(&sched);
+async(int, serve, (int64_t) count)
+{
+    vars(int64_t i; int64_t number);
+    for (; my->i < count; my->i++) {
+        attempt(coil_channel_send(&there, &my->number));
+        attempt(coil_channel_receive(&back, &my->number));
     }
-    printf("{\"benchmark\":\"sync\",\"case\":\"%s\",\"ns_per_operation\":%.2f,\"operations\":%d}\n",
-            name, best_ns / OPERATIONS, OPERATIONS);
+    return 0;
 }
 
-int main(void)
+async(int, answer, (int64_t) count)
 {
-    static bench all;
-
-    coil_mutex_init(&all.mutex);
-    coil_semaphore_init(&all.permits, 1, 1);
-    coil_semaphore_init(&all.turns[0], 0, 1);
-    coil_semaphore_init(&all.turns[1], 0, 1);
-    coil_event_init(&all.event);
-    coil_queue_init(&all.queue, all.slots, 64);
-
-    measure(&all, "await_nothing", coil_handler(await_nothing, bench *));
-    measure(&all, "mutex_uncontended", coil_handler(lock_and_unlock, bench *));
-    measure(&all, "semaphore_uncontended", coil_handler(acquire_and_release, bench *));
-    measure(&all, "event_is_set", coil_handler(wait_for_what_is_set, bench *));
-    measure(&all, "queue_put_get", coil_handler(put_and_get, bench *));
-    measure(&all, "queue_between_two_tasks", coil_handler(pass_items, bench *));
-    measure(&all, "mutex_hand_over", coil_handler(hand_over, bench *));
-    measure(&all, "semaphore_ping_pong", coil_handler(ping_pong, bench *));
+    vars(int64_t i; int64_t number);
+    for (; my->i < count; my->i++) {
+        attempt(coil_channel_receive(&there, &my->number));
+        attempt(coil_channel_send(&back, &my->number));
+    }
     return 0;
+}
+
+async(int, channel_ping_pong, (int64_t) count)
+{
+    vars(coil_group group);
+    coil_channel_init(&there, NULL, 0);
+    coil_channel_init(&back, NULL, 0);
+    open_group(&my->group);
+    spawn(&my->group, serve(count));
+    spawn(&my->group, answer(count));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+DRIVE(channel_ping_pong)
+#endif
+
+DRIVE(lock)
+DRIVE(semaphore)
+DRIVE(event)
+DRIVE(queue)
+DRIVE(queue_64_slots)
+DRIVE(queue_1_slot)
+DRIVE(lock_hand_over)
+DRIVE(semaphore_ping_pong)
+
+static void prepare(void)
+{
+    static int64_t slots[SLOT_COUNT];
+    static int64_t slot[1];
+
+    coil_mutex_init(&mutex);
+    coil_semaphore_init(&permits, 1, 1);
+    coil_semaphore_init(&turns[0], 0, 1);
+    coil_semaphore_init(&turns[1], 0, 1);
+    coil_event_init(&happened);
+    coil_queue_init(&wide_queue, slots, SLOT_COUNT);
+    coil_queue_init(&narrow_queue, slot, 1);
+}
+
+int main(int argc, char **argv)
+{
+    static const measure_subject subjects[] = {
+            DRIVEN(lock),
+            DRIVEN(semaphore),
+            DRIVEN(event),
+            DRIVEN(queue),
+            DRIVEN(queue_64_slots),
+            DRIVEN(queue_1_slot),
+            DRIVEN(lock_hand_over),
+            DRIVEN(semaphore_ping_pong),
+#ifdef COIL_CHANNEL_H
+            DRIVEN(channel_ping_pong),
+#endif
+    };
+    prepare();
+    coil_sched_init(&sched, 0, NULL);
+    int rc = measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
+    coil_sched_fini(&sched);
+    return rc;
 }

@@ -1,28 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What do coroutines and tasks cost by themselves? One JSON line per answer, ns per operation, the
- * best of several runs:
+ * What do coroutines and tasks cost by themselves?
  *
  *     await_ready      call a child that is done at once, and take its result
  *     await_resume     call a child that waits in a leaf, wake it, resume it, and take its result
  *     suspend_resume   wait in a leaf again and again: one suspension, one wake-up, one resumption
- *     yield            coil_yield() of a lone task
+ *     yield            coil_yield() of two tasks, turn about; per turn
  *     spawn_join       spawn one trivial task and join it
- *     spawn_join_100   spawn a hundred and join them; per task
- *     task_bytes       memory per sleeping task, n of them; `bytes` instead of `ns`
- *
- * Usage: task [n [tasks]]     default 100000 1000000
+ *     spawn_join_all   spawn a million, all alive at once, then join them; per task
+ *     task_slab        what one parked task, one frame deep, takes of the slabs
+ *     task_resident    the same as the growth of the process, of a million
+ *     sleeper_slab     what a task takes that sleeps
  */
-#include <coil/sched.h>
-
-#include <inttypes.h>
-#include <time.h>
+#include "drive.h"
 
 #include <coil/sugar.h>
 
-enum { RUNS = 25 };
-
-static coil_sched sched;
+enum { TASK_COUNT = 1000000 };
 
 /* ------------------------------------------------------------------------------- subjects -- */
 
@@ -40,6 +34,19 @@ static coil_turn bounce_step(coil_task *task, coil_frame *leaf)
 }
 
 coil_leaf_fn(bounce, bounce_step, NULL);
+
+/* A leaf that keeps its task until somebody else wakes it. */
+coil_leaf(int, park);
+
+static coil_turn park_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at == NULL)
+        return coil_leaf_suspend(leaf);
+    coil_result(park, leaf) = 0;
+    return coil_leave(task, leaf);
+}
+
+coil_leaf_fn(park, park_step, NULL);
 
 async(int, is_ready, (int) value)
 {
@@ -82,11 +89,21 @@ async(int, suspend_resume, (int64_t) count)
     return 0;
 }
 
-async(int, yield, (int64_t) count)
+async(int, yield_often, (int64_t) count)
 {
     vars(int64_t i);
     for (; my->i < count; my->i++)
         await(coil_yield());
+    return 0;
+}
+
+async(int, yield, (int64_t) count)
+{
+    vars(coil_group group);
+    open_group(&my->group);
+    spawn(&my->group, yield_often(count / 2));
+    spawn(&my->group, yield_often(count / 2));
+    attempt(coil_group_join(&my->group));
     return 0;
 }
 
@@ -107,16 +124,30 @@ async(int, spawn_join, (int64_t) count)
     return 0;
 }
 
-async(int, spawn_join_100, (int64_t) count)
+async(int, spawn_join_all, (int64_t) count)
 {
-    vars(int64_t i; coil_group group);
+    vars(coil_group group);
     open_group(&my->group);
-    for (; my->i < count; my->i += 100) {
-        for (int k = 0; k < 100; k++)
-            spawn(&my->group, trivial());
-        attempt(coil_group_join(&my->group));
-    }
+    for (int64_t i = 0; i < count; i++)
+        spawn(&my->group, trivial());
+    attempt(coil_group_join(&my->group));
     return 0;
+}
+
+DRIVE(await_ready)
+DRIVE(await_resume)
+DRIVE(suspend_resume)
+DRIVE(yield)
+DRIVE(spawn_join)
+DRIVE(spawn_join_all)
+
+/* --------------------------------------------------------------------------------- memory -- */
+
+async(int, parks)
+{
+    vars(int result);
+    await(my->result, park());
+    return my->result;
 }
 
 async(int, sleeps)
@@ -125,41 +156,6 @@ async(int, sleeps)
     await(coil_sleep(coil_s(1)));
     return 0;
 }
-
-/* ---------------------------------------------------------------------------- measurement -- */
-
-static int64_t clock_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-static void drain(void)
-{
-    while (coil_sched_run(&sched, 1000)) {
-    }
-}
-
-static int64_t measured(coil_task *task)
-{
-    int64_t begun = clock_now();
-    COIL_CHECK(task != NULL);
-    drain();
-    COIL_CHECK(sched.live_count == 0 && sched.root.error == 0);
-    return clock_now() - begun;
-}
-
-#define REPORT(bench, n)                                                                       \
-    do {                                                                                       \
-        int64_t best_ns = INT64_MAX;                                                           \
-        for (int run = 0; run < RUNS; run++) {                                                 \
-            int64_t took_ns = measured(coil_spawn(&sched.root, bench(n)));                     \
-            best_ns = took_ns < best_ns ? took_ns : best_ns;                                   \
-        }                                                                                      \
-        printf("{\"bench\":\"" #bench "\",\"impl\":\"coil\",\"n\":%" PRId64 ",\"ns\":%.2f}\n", \
-                (n), (double)best_ns / (double)(n));                                           \
-    } while (0)
 
 typedef struct counting {
     coil_allocator allocator;
@@ -178,34 +174,86 @@ static void count_release(coil_allocator *allocator, void *memory, size_t size_b
     free(memory);
 }
 
-static void report_bytes(int64_t task_count)
-{
-    static counting memory = {{count_allocate, count_release}, 0};
+static counting memory = {{count_allocate, count_release}, 0};
+static coil_sched crowd;
 
-    coil_sched_init(&sched, 0, &memory.allocator);
-    for (int64_t i = 0; i < task_count; i++)
-        COIL_CHECK(coil_spawn(&sched.root, sleeps()) != NULL);
-    drain();
-    printf("{\"bench\":\"task_bytes\",\"impl\":\"coil\",\"n\":%" PRId64 ",\"bytes\":%.1f}\n",
-            task_count, (double)memory.out_bytes / (double)task_count);
-    coil_sched_advance(&sched, coil_s(1));
-    drain();
-    coil_sched_fini(&sched);
+/* A scheduler of their own, whose slabs are counted. */
+static void crowd_begin(void)
+{
+    coil_sched_init(&crowd, 0, &memory.allocator);
 }
 
-int main(int argument_count, char **arguments)
+static void crowd_settle(void)
 {
-    int64_t n = argument_count > 1 ? strtoll(arguments[1], NULL, 10) : 100000;
-    int64_t task_count = argument_count > 2 ? strtoll(arguments[2], NULL, 10) : 1000000;
+    while (coil_sched_run(&crowd, 1000)) {
+    }
+}
 
+static double slab_bytes(void)
+{
+    return (double)memory.out_bytes;
+}
+
+static double parked(int64_t count, double (*bytes_now)(void))
+{
+    coil_task **tasks = malloc((size_t)count * sizeof(coil_task *));
+
+    COIL_CHECK(tasks != NULL);
+    memset(tasks, 1, (size_t)count * sizeof(coil_task *));
+    crowd_begin();
+    double before = bytes_now();
+    for (int64_t i = 0; i < count; i++) {
+        tasks[i] = coil_spawn(&crowd.root, parks());
+        COIL_CHECK(tasks[i] != NULL);
+    }
+    crowd_settle();
+    double grown = bytes_now() - before;
+    for (int64_t i = 0; i < count; i++)
+        coil_task_wake(tasks[i]);
+    crowd_settle();
+    coil_sched_fini(&crowd);
+    free(tasks);
+    return grown;
+}
+
+static double run_task_slab(int64_t count)
+{
+    return parked(count, slab_bytes);
+}
+
+static double run_task_resident(int64_t count)
+{
+    return parked(count, measure_resident_bytes);
+}
+
+static double run_sleeper_slab(int64_t count)
+{
+    crowd_begin();
+    for (int64_t i = 0; i < count; i++)
+        COIL_CHECK(coil_spawn(&crowd.root, sleeps()) != NULL);
+    crowd_settle();
+    double grown = slab_bytes();
+    coil_sched_advance(&crowd, coil_s(1));
+    crowd_settle();
+    coil_sched_fini(&crowd);
+    return grown;
+}
+
+int main(int argc, char **argv)
+{
+    static const measure_subject subjects[] = {
+            DRIVEN(await_ready),
+            DRIVEN(await_resume),
+            DRIVEN(suspend_resume),
+            DRIVEN(yield),
+            DRIVEN(spawn_join),
+            {"spawn_join_all", "coil", run_spawn_join_all, TASK_COUNT, MEASURE_NS},
+            {"task_resident", "coil", run_task_resident, TASK_COUNT, MEASURE_BYTES},
+            {"task_slab", "coil", run_task_slab, TASK_COUNT, MEASURE_BYTES},
+            {"sleeper_slab", "coil", run_sleeper_slab, TASK_COUNT, MEASURE_BYTES},
+    };
     coil_sched_init(&sched, 0, NULL);
-    REPORT(await_ready, n);
-    REPORT(await_resume, n);
-    REPORT(suspend_resume, n);
-    REPORT(yield, n);
-    REPORT(spawn_join, n);
-    REPORT(spawn_join_100, n);
+    int rc = measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
     coil_sched_fini(&sched);
-    report_bytes(task_count);
-    return 0;
+    return rc;
 }

@@ -1,48 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What does a timer cost when n others are armed? The wheel of <coil/timer.h> against a binary
- * heap. One JSON line per answer, ns per operation:
+ * What does a timer cost when n others are armed? The wheel of <coil/timer.h> beside a binary heap
+ * written for the comparison.
  *
- *     timer_arm_cancel   arm a timer 30 s ahead and disarm it: an operation that ends in time
- *     timer_move         arm an armed timer, picked at random, for another deadline; misses the
- * cache timer_arm_fire     one of n timers fires and arms itself again, up to 60 s ahead, in a loop
- *                        that sleeps until next() and turns at most once in 100 us
- *
- * Usage: timer [n...]     default 1000 1000000
+ *     timer_1m, timer_1k    n live; arm one 30 s ahead, disarm it: an operation that ends in time
+ *     timers_1m             arm a million at random deadlines, then disarm them all; per timer
+ *     timer_move_1m, _1k    n live; move one of them, picked at random: misses the cache
+ *     timer_fire_1m, _1k    one of n fires and arms itself again, up to 60 s ahead, in a loop that
+ *                           sleeps until next() and turns at most once in 100 us
  */
+#include "measure.h"
+
 #include <coil/check.h>
 #include <coil/timer.h>
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
 #define AHEAD_MAX_NS (INT64_C(60) * 1000000000)
 #define TURN_NS (INT64_C(100) * 1000)
-#define OPERATIONS 4000000
-#define HOT_TIMERS 64 /* A power of two. */
+
+enum { FEW = 1000, MANY = 1000000, HOT_TIMERS = 64 /* A power of two. */ };
 
 static uint64_t random_state;
 
-static uint64_t next_random(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
-
 static coil_duration random_ahead(void)
 {
-    return (coil_duration)(next_random() % (uint64_t)AHEAD_MAX_NS);
-}
-
-static coil_time clock_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    return (coil_duration)(measure_random(&random_state) % (uint64_t)AHEAD_MAX_NS);
 }
 
 /*
@@ -149,101 +130,200 @@ static void rival_fire(heap_timer *timer)
     heap_arm(&rival, timer, timer->deadline + TURN_NS + random_ahead());
 }
 
-static void report(const char *bench, const char *impl, size_t n, coil_time start, uint64_t count)
+/* ------------------------------------------------------------------------------ the wheel -- */
+
+static coil_timer *timers;
+
+/* `n` armed timers and HOT_TIMERS that are not. */
+static void wheel_begin(int64_t n)
 {
-    double ns = (double)(clock_now() - start) / (double)count;
-    printf("{\"bench\":\"%s\",\"impl\":\"%s\",\"n\":%zu,\"ns\":%.1f}\n", bench, impl, n, ns);
-    fflush(stdout);
+    timers = calloc((size_t)n + HOT_TIMERS, sizeof(*timers));
+    COIL_CHECK(timers != NULL);
+    random_state = 88172645463325252;
+    coil_timer_wheel_init(&wheel, 0);
+    for (int64_t i = 0; i < n + HOT_TIMERS; i++)
+        coil_timer_init(&timers[i], wheel_fire);
+    for (int64_t i = 0; i < n; i++)
+        coil_timer_arm(&wheel, &timers[i], random_ahead());
 }
 
-static void measure_wheel(size_t n)
+static double wheel_arm_disarm(int64_t n, int64_t count)
 {
-    coil_timer *timers = calloc(n + HOT_TIMERS, sizeof(*timers));
-    COIL_CHECK(timers != NULL);
-    coil_timer_wheel_init(&wheel, 0);
-    for (size_t i = 0; i < n + HOT_TIMERS; i++)
-        coil_timer_init(&timers[i], wheel_fire);
-    for (size_t i = 0; i < n; i++)
-        coil_timer_arm(&wheel, &timers[i], random_ahead());
-
-    coil_time start = clock_now();
-    for (size_t i = 0; i < OPERATIONS; i++) {
+    wheel_begin(n);
+    double start_ns = measure_now_ns();
+    for (int64_t i = 0; i < count; i++) {
         coil_timer *timer = &timers[n + i % HOT_TIMERS];
         coil_timer_arm(&wheel, timer, AHEAD_MAX_NS / 2 + (coil_time)i * 1000);
         coil_timer_disarm(&wheel, timer);
     }
-    report("timer_arm_cancel", "coil", n, start, OPERATIONS);
+    double spent_ns = measure_now_ns() - start_ns;
+    free(timers);
+    return spent_ns;
+}
 
-    start = clock_now();
-    for (size_t i = 0; i < OPERATIONS; i++)
-        coil_timer_arm(&wheel, &timers[next_random() % n], random_ahead());
-    report("timer_move", "coil", n, start, OPERATIONS);
+/* Armed and disarmed by somebody who touches each timer: what it takes to fetch it is in. */
+static double wheel_all(int64_t count)
+{
+    wheel_begin(count);
+    for (int64_t i = 0; i < count; i++)
+        coil_timer_disarm(&wheel, &timers[i]);
+    double start_ns = measure_now_ns();
+    for (int64_t i = 0; i < count; i++)
+        coil_timer_arm(&wheel, &timers[i], random_ahead());
+    for (int64_t i = 0; i < count; i++)
+        coil_timer_disarm(&wheel, &timers[i]);
+    double spent_ns = measure_now_ns() - start_ns;
+    free(timers);
+    return spent_ns;
+}
 
-    uint64_t fired = 0;
+static double wheel_move(int64_t n, int64_t count)
+{
+    wheel_begin(n);
+    double start_ns = measure_now_ns();
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t pick = measure_random(&random_state) % (uint64_t)n;
+        coil_timer_arm(&wheel, &timers[pick], random_ahead());
+    }
+    double spent_ns = measure_now_ns() - start_ns;
+    free(timers);
+    return spent_ns;
+}
+
+static double wheel_fires(int64_t n, int64_t count)
+{
+    int64_t fired = 0;
     coil_time now = 0;
-    start = clock_now();
-    while (fired < OPERATIONS) {
+
+    wheel_begin(n);
+    double start_ns = measure_now_ns();
+    while (fired < count) {
         coil_time next = coil_timer_wheel_next(&wheel);
         now = next > now + TURN_NS ? next : now + TURN_NS;
         fired += coil_timer_wheel_advance(&wheel, now);
     }
-    report("timer_arm_fire", "coil", n, start, fired);
+    double spent_ns = measure_now_ns() - start_ns;
     free(timers);
+    return spent_ns * (double)count / (double)fired;
 }
 
-static void measure_rival(size_t n)
-{
-    heap_timer *timers = calloc(n + HOT_TIMERS, sizeof(*timers));
-    rival = (timer_heap){.entries = calloc(n + HOT_TIMERS + 1, sizeof(*rival.entries))};
-    COIL_CHECK(timers != NULL);
-    COIL_CHECK(rival.entries != NULL);
-    for (size_t i = 0; i < n + HOT_TIMERS; i++)
-        timers[i].fire = rival_fire;
-    for (size_t i = 0; i < n; i++)
-        heap_arm(&rival, &timers[i], random_ahead());
+/* ------------------------------------------------------------------------------- the heap -- */
 
-    coil_time start = clock_now();
-    for (size_t i = 0; i < OPERATIONS; i++) {
-        heap_timer *timer = &timers[n + i % HOT_TIMERS];
+static heap_timer *rivals;
+
+static void rival_begin(int64_t n)
+{
+    rivals = calloc((size_t)n + HOT_TIMERS, sizeof(*rivals));
+    rival = (timer_heap){.entries = calloc((size_t)n + HOT_TIMERS + 1, sizeof(*rival.entries))};
+    COIL_CHECK(rivals != NULL);
+    COIL_CHECK(rival.entries != NULL);
+    random_state = 88172645463325252;
+    for (int64_t i = 0; i < n + HOT_TIMERS; i++)
+        rivals[i].fire = rival_fire;
+    for (int64_t i = 0; i < n; i++)
+        heap_arm(&rival, &rivals[i], random_ahead());
+}
+
+static double rival_end(double start_ns)
+{
+    double spent_ns = measure_now_ns() - start_ns;
+
+    free(rival.entries);
+    free(rivals);
+    return spent_ns;
+}
+
+static double rival_arm_disarm(int64_t n, int64_t count)
+{
+    rival_begin(n);
+    double start_ns = measure_now_ns();
+    for (int64_t i = 0; i < count; i++) {
+        heap_timer *timer = &rivals[n + i % HOT_TIMERS];
         heap_arm(&rival, timer, AHEAD_MAX_NS / 2 + (coil_time)i * 1000);
         heap_disarm(&rival, timer);
     }
-    report("timer_arm_cancel", "heap", n, start, OPERATIONS);
+    return rival_end(start_ns);
+}
 
-    start = clock_now();
-    for (size_t i = 0; i < OPERATIONS; i++)
-        heap_arm(&rival, &timers[next_random() % n], random_ahead());
-    report("timer_move", "heap", n, start, OPERATIONS);
+static double rival_all(int64_t count)
+{
+    rival_begin(count);
+    for (int64_t i = count - 1; i >= 0; i--)
+        heap_disarm(&rival, &rivals[i]);
+    double start_ns = measure_now_ns();
+    for (int64_t i = 0; i < count; i++)
+        heap_arm(&rival, &rivals[i], random_ahead());
+    for (int64_t i = 0; i < count; i++)
+        heap_disarm(&rival, &rivals[i]);
+    return rival_end(start_ns);
+}
 
-    uint64_t fired = 0;
+static double rival_move(int64_t n, int64_t count)
+{
+    rival_begin(n);
+    double start_ns = measure_now_ns();
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t pick = measure_random(&random_state) % (uint64_t)n;
+        heap_arm(&rival, &rivals[pick], random_ahead());
+    }
+    return rival_end(start_ns);
+}
+
+static double rival_fires(int64_t n, int64_t count)
+{
+    int64_t fired = 0;
     coil_time now = 0;
-    start = clock_now();
-    while (fired < OPERATIONS) {
+
+    rival_begin(n);
+    double start_ns = measure_now_ns();
+    while (fired < count) {
         coil_time next = heap_next(&rival);
         now = next > now + TURN_NS ? next : now + TURN_NS;
         fired += heap_advance(&rival, now);
     }
-    report("timer_arm_fire", "heap", n, start, fired);
-    free(rival.entries);
-    free(timers);
+    return rival_end(start_ns) * (double)count / (double)fired;
 }
 
-static void measure(size_t n)
-{
-    COIL_CHECK(n > 0);
-    random_state = 88172645463325252;
-    measure_wheel(n);
-    random_state = 88172645463325252;
-    measure_rival(n);
-}
+/* One question, asked of both, with few and with many live timers. */
+#define QUESTION(name)                             \
+    static double wheel_##name##_1k(int64_t count) \
+    {                                              \
+        return wheel_##name(FEW, count);           \
+    }                                              \
+    static double wheel_##name##_1m(int64_t count) \
+    {                                              \
+        return wheel_##name(MANY, count);          \
+    }                                              \
+    static double rival_##name##_1k(int64_t count) \
+    {                                              \
+        return rival_##name(FEW, count);           \
+    }                                              \
+    static double rival_##name##_1m(int64_t count) \
+    {                                              \
+        return rival_##name(MANY, count);          \
+    }
+
+QUESTION(arm_disarm)
+QUESTION(move)
+QUESTION(fires)
 
 int main(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++)
-        measure(strtoul(argv[i], NULL, 10));
-    if (argc == 1) {
-        measure(1000);
-        measure(1000000);
-    }
-    return 0;
+    static const measure_subject subjects[] = {
+            {"timer_1m", "coil", wheel_arm_disarm_1m, MANY, MEASURE_NS},
+            {"timer_1m", "heap", rival_arm_disarm_1m, MANY, MEASURE_NS},
+            {"timer_1k", "coil", wheel_arm_disarm_1k, MANY, MEASURE_NS},
+            {"timer_1k", "heap", rival_arm_disarm_1k, MANY, MEASURE_NS},
+            {"timers_1m", "coil", wheel_all, MANY, MEASURE_NS},
+            {"timers_1m", "heap", rival_all, MANY, MEASURE_NS},
+            {"timer_move_1m", "coil", wheel_move_1m, MANY, MEASURE_NS},
+            {"timer_move_1m", "heap", rival_move_1m, MANY, MEASURE_NS},
+            {"timer_move_1k", "coil", wheel_move_1k, MANY, MEASURE_NS},
+            {"timer_move_1k", "heap", rival_move_1k, MANY, MEASURE_NS},
+            {"timer_fire_1k", "coil", wheel_fires_1k, MANY, MEASURE_NS},
+            {"timer_fire_1k", "heap", rival_fires_1k, MANY, MEASURE_NS},
+            {"timer_fire_1m", "coil", wheel_fires_1m, MANY, MEASURE_NS},
+            {"timer_fire_1m", "heap", rival_fires_1m, MANY, MEASURE_NS},
+    };
+    return measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
 }

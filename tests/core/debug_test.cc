@@ -27,7 +27,7 @@ coil_time read_clock(coil_debug *debug)
     return coil_container_of(debug, Notes, debug)->clock;
 }
 
-uint64_t count_sleeps(coil_debug *debug)
+uint64_t count_sleeps(coil_debug *debug, bool)
 {
     return coil_container_of(debug, Notes, debug)->slept_count;
 }

@@ -3,8 +3,10 @@
 
 #include <coil/kernel.h>
 #include <coil/stream.h>
+#include <coil/test_loop.h>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include <random>
 
@@ -21,6 +23,16 @@ void *__wrap_malloc(size_t size)
 
 namespace
 {
+
+/* As coil_run(), on a test loop: nobody but the test acts, so waiting takes no time. */
+#define RUN_AT_ONCE(...)                                                   \
+    __extension__({                                                        \
+        coil_loop *test_loop = nullptr;                                    \
+        EXPECT_EQ(0, coil_test_loop_create(&test_loop, nullptr));          \
+        int64_t test_result = coil_loop_run_until(test_loop, __VA_ARGS__); \
+        EXPECT_EQ(0, coil_loop_close(&test_loop));                         \
+        test_result;                                                       \
+    })
 
 /* ------------------------------------------------------------------------------- the cast -- */
 
@@ -458,8 +470,55 @@ TEST_F(Stream, EndsAWriteThatIsCancelledAndItsTurn)
     Writers writers = {stage.fd};
     const int small = 10000;
     setsockopt(stage.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-    EXPECT_EQ(0, coil_run(cut_a_write(&writers)));
+    EXPECT_EQ(0, RUN_AT_ONCE(cut_a_write(&writers)));
     EXPECT_EQ("", writers.ended);
+}
+
+/* ------------------------------------------------------------------------------- a pair -- */
+
+async(int, use_a_pair)
+{
+    vars(coil_stream *one; coil_stream *other; coil_slice in);
+
+    EXPECT_EQ(0, coil_stream_pair(&my->one, &my->other));
+    defer(coil_stream_close(my->one); coil_stream_close(my->other));
+    attempt(coil_write_all(my->one, coil_text("there\n")));
+    attempt(coil_write_all(my->other, coil_text("and back\n")));
+    attempt(my->in, coil_read_until(my->other, '\n', 100));
+    EXPECT_EQ("there\n", std::string(my->in.bytes, static_cast<size_t>(my->in.size_bytes)));
+    coil_slice_release(&my->in);
+    attempt(my->in, coil_read_until(my->one, '\n', 100));
+    EXPECT_EQ("and back\n", std::string(my->in.bytes, static_cast<size_t>(my->in.size_bytes)));
+    coil_slice_release(&my->in);
+    await(my->in, within(coil_s(3600), coil_read_some(my->one)));
+    EXPECT_EQ(-ETIME, my->in.size_bytes);
+    attempt(coil_stream_shutdown(my->other));
+    attempt(my->in, coil_read_some(my->one));
+    EXPECT_EQ(0, my->in.size_bytes) << "the end of the stream";
+    return 0;
+}
+
+TEST(StreamPair, IsConnectedBothWays)
+{
+    EXPECT_EQ(0, RUN_AT_ONCE(use_a_pair()));
+}
+
+async(int, exhaust_descriptors, (rlim_t) limit)
+{
+    vars(coil_stream *one; coil_stream *other);
+    struct rlimit before;
+    EXPECT_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+    const struct rlimit few = {limit, before.rlim_max};
+    EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &few));
+    int rc = coil_stream_pair(&my->one, &my->other);
+    EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+    EXPECT_EQ(nullptr, my->one);
+    return rc;
+}
+
+TEST(StreamPair, WithoutDescriptorsIsAnError)
+{
+    EXPECT_EQ(-EMFILE, RUN_AT_ONCE(exhaust_descriptors(3)));
 }
 
 /* ----------------------------------------------------------------------------- no memory -- */
@@ -491,7 +550,7 @@ async(int, miss_the_middle, (Stage *) stage, (Peer *) peer)
 
 TEST_F(Stream, GivesNothingFromBehindAGap)
 {
-    EXPECT_EQ(0, coil_run(coil_within(coil_s(10), miss_the_middle(&stage, &peer))));
+    EXPECT_EQ(0, RUN_AT_ONCE(coil_within(coil_s(10), miss_the_middle(&stage, &peer))));
 }
 
 /* ------------------------------------------------------------------------------- shutdown -- */

@@ -30,7 +30,7 @@ async(int, takes_all, (coil_acceptor *) acceptor, (int) count, (std::vector<int>
 class Acceptor : public Proactor, public testing::WithParamInterface<coil_accept_as>
 {
 protected:
-    Acceptor()
+    Acceptor() : Proactor(coil_test_loop_create)
     {
         int fd = listen_on(0, 4000);
         port = port_of(fd);

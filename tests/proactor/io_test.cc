@@ -18,6 +18,8 @@ const coil_duration A_MOMENT = coil_ms(3);
 class Io : public Proactor
 {
 protected:
+    explicit Io(Create create = coil_test_loop_create) : Proactor(create) {}
+
     char bytes[256] = "";
 };
 
@@ -265,6 +267,7 @@ TEST_F(Io, OpenThatWaitsInAWorkerThreadHasADeadline)
     ASSERT_EQ(0, mkfifo(path.c_str(), 0600));
     /* With O_CREAT the kernel opens in a worker thread, and there it waits for a writer. */
     const int flags = O_RDONLY | O_CREAT;
+    loop->worker_patience = coil_ms(10); /* The other end is never opened. */
     EXPECT_EQ(-ETIME, RUN(within(coil_ms(10), coil_openat(AT_FDCWD, path.c_str(), flags, 0))));
     EXPECT_EQ(0, unlink(path.c_str()));
 }

@@ -182,6 +182,73 @@ TEST_F(Post, AMessageMayBePostedAgainByItsOwnRun)
     EXPECT_EQ(0, last.left) << "at the end, too";
 }
 
+struct Starter {
+    coil_post post;
+    coil_loop *loop;
+    bool is_cleaned_up;
+};
+
+async(int, sleep_long, (Starter *) starter)
+{
+    vars();
+    defer(starter->is_cleaned_up = true);
+    await(coil_sleep(COIL_FOREVER));
+    return 0;
+}
+
+void start_task(coil_post *post)
+{
+    Starter *starter = coil_container_of(post, Starter, post);
+    coil_spawn(coil_loop_root(starter->loop), sleep_long(starter));
+}
+
+TEST_F(Post, AMessageAtTheEndMayStartATaskWhichIsCancelled)
+{
+    Starter starter = {{start_task, nullptr}, loop, false};
+    EXPECT_EQ(0, coil_loop_post(loop, &starter.post));
+    end();
+    EXPECT_TRUE(starter.is_cleaned_up);
+}
+
+TEST_F(Post, ALoopThatHasBeenDestroyedRefusesMessagesAsLongAsItIsHeld)
+{
+    coil_loop *held = loop;
+    coil_loop_hold(held);
+    end();
+    Message message = {{receive, nullptr}, &inbox, 0, 0};
+    EXPECT_EQ(-ESHUTDOWN, coil_loop_post(held, &message.post));
+    coil_loop_release(held);
+}
+
+TEST_F(Post, EveryMessageIsRunOrRefusedWhileTheLoopIsDestroyed)
+{
+    for (int round = 0; round < 50; round++) {
+        coil_loop *own = nullptr;
+        ASSERT_EQ(0, coil_loop_create(&own, nullptr));
+        coil_loop_hold(own);
+        std::atomic<bool> is_begun(false);
+        inbox.next.assign(1, 0);
+        inbox.left = 1000000;
+        std::vector<Message> batch(1000);
+        int accepted_count = 0;
+        std::thread sender([&] {
+            for (int i = 0; i < 1000; i++) {
+                batch[static_cast<size_t>(i)] = {{receive, nullptr}, &inbox, 0, i};
+                if (coil_loop_post(own, &batch[static_cast<size_t>(i)].post) == 0)
+                    accepted_count++;
+                is_begun = true;
+            }
+        });
+        while (!is_begun)
+            std::this_thread::yield();
+        coil_loop_destroy(own);
+        sender.join();
+        EXPECT_EQ(accepted_count, inbox.next[0]);
+        coil_loop_release(own);
+    }
+    EXPECT_EQ(0, inbox.out_of_order_count);
+}
+
 coil_loop *signalled_loop;
 Message *signalled_message;
 

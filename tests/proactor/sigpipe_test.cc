@@ -35,7 +35,7 @@ volatile sig_atomic_t sigpipe_count;
 class Sigpipe : public Proactor
 {
 protected:
-    Sigpipe()
+    Sigpipe() : Proactor(coil_test_loop_create)
     {
         ends.out.reset();
         sigpipe_count = 0;

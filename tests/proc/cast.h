@@ -15,6 +15,8 @@
 class Children : public Proactor
 {
 protected:
+    using Proactor::Proactor;
+
     /* What the next children get, apart from their arguments. */
     coil_spawn_plan plan = {};
 

@@ -59,9 +59,12 @@ async(int, collect, (coil_signal_set) set, (std::function<void()> *) act, (std::
     }
 }
 
+/* Signals to ourselves are there at once, so waiting takes no time. Children are not so quick. */
 class Signals : public Children
 {
 protected:
+    explicit Signals(Create create = coil_test_loop_create) : Children(create) {}
+
     ~Signals() override
     {
         for (int signo = 1; signo <= SIGRTMAX; signo++)
@@ -77,7 +80,7 @@ protected:
     }
 };
 
-const coil_signal_set USER = COIL_SIGNAL(SIGUSR1) | COIL_SIGNAL(SIGUSR2);
+const coil_signal_set USER = COIL_SIGNALS(SIGUSR1, SIGUSR2);
 
 TEST_F(Signals, OneArrives)
 {
@@ -87,7 +90,8 @@ TEST_F(Signals, OneArrives)
 
 TEST_F(Signals, SeveralArriveEachOnItsOwn)
 {
-    const std::vector<int> all = arriving(USER | COIL_SIGNAL(SIGTERM) | COIL_SIGNAL(SIGHUP), [] {
+    const coil_signal_set set = coil_signal_set_join(USER, COIL_SIGNALS(SIGTERM, SIGHUP));
+    const std::vector<int> all = arriving(set, [] {
         send(SIGHUP);
         send(SIGUSR1);
         send(SIGUSR2);
@@ -106,7 +110,7 @@ TEST_F(Signals, StandardOnesThatArriveTwiceBeforeTheyAreTakenAreOne)
 
 TEST_F(Signals, RealtimeOnesQueueUpInOrder)
 {
-    const coil_signal_set set = COIL_SIGNAL(SIGRTMIN + 1) | COIL_SIGNAL(SIGRTMAX);
+    const coil_signal_set set = COIL_SIGNALS(SIGRTMIN + 1, SIGRTMAX);
     std::vector<int> expected(300, SIGRTMIN + 1);
     expected.insert(expected.end(), 300, SIGRTMAX);
     EXPECT_EQ(expected, arriving(set, [] {
@@ -128,7 +132,7 @@ TEST_F(Signals, OthersAreNotOurs)
     static std::atomic<int> count;
     count = 0;
     auto before = signal(SIGUSR2, [](int) { count++; });
-    EXPECT_EQ((std::vector<int>{}), arriving(COIL_SIGNAL(SIGUSR1), [] { send(SIGUSR2); }));
+    EXPECT_EQ((std::vector<int>{}), arriving(COIL_SIGNALS(SIGUSR1), [] { send(SIGUSR2); }));
     EXPECT_EQ(1, count);
     signal(SIGUSR2, before);
 }
@@ -178,7 +182,7 @@ async(int, count_with_deadlines, (coil_signal_set) set, (int) count)
 
 TEST_F(Signals, WaitThatIsCancelledInTheMomentOfArrivalLosesNone)
 {
-    EXPECT_EQ(200, RUN(count_with_deadlines(COIL_SIGNAL(SIGRTMIN + 2), 200)));
+    EXPECT_EQ(200, RUN(count_with_deadlines(COIL_SIGNALS(SIGRTMIN + 2), 200)));
 }
 
 TEST_F(Signals, DoWhatTheyDidBeforeWhenTheSetIsClosed)
@@ -229,7 +233,7 @@ async(int, overlap, (bool) first_first)
 {
     vars(coil_signals *sets[2]; int rc; int signo);
 
-    my->rc = coil_signals_open(COIL_SIGNAL(SIGUSR1) | COIL_SIGNAL(SIGHUP), &my->sets[0]);
+    my->rc = coil_signals_open(COIL_SIGNALS(SIGUSR1, SIGHUP), &my->sets[0]);
     if (my->rc < 0)
         return my->rc;
     my->rc = coil_signals_open(USER, &my->sets[1]);
@@ -254,10 +258,16 @@ TEST_F(Signals, SetsMayOverlapAndBeClosedInAnyOrder)
     EXPECT_FALSE(blocked(SIGUSR1) || blocked(SIGUSR2) || blocked(SIGHUP));
 }
 
-TEST_F(Signals, EndOfAChildIsOneAndDoesNotTakeItsStatus)
+class SignalsOnTheClock : public Signals
+{
+protected:
+    SignalsOnTheClock() : Signals(coil_loop_create) {}
+};
+
+TEST_F(SignalsOnTheClock, EndOfAChildIsOneAndDoesNotTakeItsStatus)
 {
     coil_child child = {};
-    EXPECT_EQ((std::vector<int>{SIGCHLD}), arriving(COIL_SIGNAL(SIGCHLD), [&] {
+    EXPECT_EQ((std::vector<int>{SIGCHLD}), arriving(COIL_SIGNALS(SIGCHLD), [&] {
         child = start({"exit", "4"});
     }));
     EXPECT_EQ(0, RUN(coil_child_wait(&child)));
@@ -269,7 +279,8 @@ TEST_F(Signals, ChildrenDoNotInheritTheBlocking)
 {
     coil_child child = {};
     plan.out = {COIL_STDIO_PIPE, 0};
-    EXPECT_EQ((std::vector<int>{}), arriving(USER | COIL_SIGNAL(SIGTERM), [&] {
+    const coil_signal_set set = COIL_SIGNALS(SIGUSR1, SIGUSR2, SIGTERM);
+    EXPECT_EQ((std::vector<int>{}), arriving(set, [&] {
         EXPECT_TRUE(blocked(SIGTERM) && blocked(SIGPIPE));
         child = start({"report"});
     }));
@@ -295,6 +306,178 @@ TEST_F(Signals, WithoutADescriptorNothingIsBlocked)
     run();
     EXPECT_EQ(-EMFILE, result);
     EXPECT_FALSE(blocked(SIGUSR1));
+}
+
+/* -------------------------------------------------------------------------------- handlers -- */
+
+struct Reaction {
+    explicit Reaction(std::function<void()> what = [] {}) : action(std::move(what))
+    {
+        link.self = this;
+        handler.run = [](coil_signal_handler *arrived) {
+            Reaction *self = coil_container_of(arrived, Link, handler)->self;
+            self->count++;
+            self->action();
+        };
+    }
+
+    Reaction(const Reaction &) = delete;
+    Reaction &operator=(const Reaction &) = delete;
+
+    ~Reaction()
+    {
+        coil_signal_handler_remove(&handler);
+    }
+
+    struct Link {
+        coil_signal_handler handler;
+        Reaction *self;
+    } link = {};
+    coil_signal_handler &handler = link.handler;
+    int count = 0;
+    std::function<void()> action;
+};
+
+TEST_F(Signals, AHandlerIsCalledByTheLoopForEachArrival)
+{
+    Reaction reaction([this] {
+        EXPECT_EQ(loop, coil_loop_current());
+        coil_loop_stop(loop);
+    });
+    ASSERT_EQ(0, coil_signal_handler_add(loop, SIGUSR1, &reaction.handler));
+    EXPECT_EQ(SIGUSR1, reaction.handler.signo);
+    for (int i = 0; i < 5; i++) {
+        send(SIGUSR1);
+        EXPECT_EQ(i, reaction.count) << "not inline";
+        EXPECT_EQ(0, coil_loop_run_forever(loop));
+        EXPECT_EQ(i + 1, reaction.count);
+    }
+    EXPECT_EQ(0, coil_loop_run(loop)) << "it does not keep the loop running";
+}
+
+TEST_F(Signals, SeveralHandlersOfOneAreCalledInOrder)
+{
+    std::vector<int> order;
+    Reaction first([&order] { order.push_back(1); });
+    Reaction second([&order] { order.push_back(2); });
+    Reaction other([&order] { order.push_back(9); });
+    Reaction third([&] {
+        order.push_back(3);
+        coil_loop_stop(loop);
+    });
+    ASSERT_EQ(0, coil_signal_handler_add(loop, SIGUSR1, &first.handler));
+    ASSERT_EQ(0, coil_signal_handler_add(loop, SIGUSR1, &second.handler));
+    ASSERT_EQ(0, coil_signal_handler_add(loop, SIGUSR2, &other.handler));
+    ASSERT_EQ(0, coil_signal_handler_add(loop, SIGUSR1, &third.handler));
+    for (int i = 0; i < 3; i++) {
+        send(SIGUSR1);
+        EXPECT_EQ(0, coil_loop_run_forever(loop));
+    }
+    EXPECT_EQ((std::vector<int>{1, 2, 3, 1, 2, 3, 1, 2, 3}), order);
+    coil_signal_handler_remove(&second.handler);
+    EXPECT_TRUE(blocked(SIGUSR1));
+    send(SIGUSR1);
+    EXPECT_EQ(0, coil_loop_run_forever(loop));
+    EXPECT_EQ(11u, order.size());
+}
+
+TEST_F(Signals, RealtimeOnesCallAHandlerOnceEach)
+{
+    Reaction reaction;
+    reaction.action = [&] {
+        if (reaction.count == 100)
+            coil_loop_stop(loop);
+    };
+    ASSERT_EQ(0, coil_signal_handler_add(loop, SIGRTMIN + 4, &reaction.handler));
+    for (int i = 0; i < 100; i++)
+        send(SIGRTMIN + 4);
+    EXPECT_EQ(0, coil_loop_run_forever(loop));
+    EXPECT_EQ(100, reaction.count);
+}
+
+TEST_F(Signals, AHandlerMayRemoveItselfAndTheMaskIsAsBefore)
+{
+    static std::atomic<int> count;
+    count = 0;
+    auto before = signal(SIGRTMIN + 4, [](int) { count++; });
+    Reaction reaction;
+    reaction.action = [&] {
+        coil_signal_handler_remove(&reaction.handler);
+        coil_signal_handler_remove(&reaction.handler);
+        coil_loop_stop(loop);
+    };
+    ASSERT_EQ(0, coil_signal_handler_add(loop, SIGRTMIN + 4, &reaction.handler));
+    EXPECT_TRUE(blocked(SIGRTMIN + 4));
+    for (int i = 0; i < 3; i++)
+        send(SIGRTMIN + 4);
+    EXPECT_EQ(0, coil_loop_run_forever(loop));
+    EXPECT_EQ(1, reaction.count) << "what had arrived is dropped";
+    EXPECT_FALSE(blocked(SIGRTMIN + 4));
+    EXPECT_EQ(0, count);
+    send(SIGRTMIN + 4);
+    EXPECT_EQ(1, count);
+    signal(SIGRTMIN + 4, before);
+}
+
+TEST_F(Signals, WhatCannotBeCaughtIsRefused)
+{
+    Reaction reaction;
+    EXPECT_EQ(-EINVAL, coil_signal_handler_add(loop, SIGKILL, &reaction.handler));
+    EXPECT_EQ(-EINVAL, coil_signal_handler_add(loop, SIGSTOP, &reaction.handler));
+}
+
+TEST_F(Signals, ChildrenDoNotInheritTheBlockingOfHandlers)
+{
+    Reaction reaction;
+    coil_child child = {};
+    plan.out = {COIL_STDIO_PIPE, 0};
+    ASSERT_EQ(0, coil_signal_handler_add(loop, SIGTERM, &reaction.handler));
+    child = start({"report"});
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    const std::string report = take(child.stdout_fd);
+    EXPECT_NE(std::string::npos, report.find("SigBlk=0000000000000000\n")) << report;
+    finish(&child);
+}
+
+TEST_F(Signals, HandlersOfSeveralLoopsOfAThreadEachHearOfIt)
+{
+    coil_loop *other = nullptr;
+    ASSERT_EQ(0, coil_loop_create(&other, nullptr));
+    {
+        Reaction here([this] { coil_loop_stop(loop); });
+        Reaction there([other] { coil_loop_stop(other); });
+        ASSERT_EQ(0, coil_signal_handler_add(loop, SIGUSR1, &here.handler));
+        ASSERT_EQ(0, coil_signal_handler_add(other, SIGUSR1, &there.handler));
+        send(SIGUSR1);
+        EXPECT_EQ(0, coil_loop_run_forever(loop));
+        EXPECT_EQ(0, coil_loop_run_forever(other));
+        EXPECT_EQ(1, here.count);
+        EXPECT_EQ(1, there.count);
+    }
+    coil_loop_destroy(other);
+}
+
+/* A program that opens SIGINT has it to itself: coil_run() does not cancel it. */
+async(int, takes_interrupts, (int) count)
+{
+    vars(coil_signals *signals; int signo; int i);
+
+    EXPECT_EQ(0, coil_signals_open(COIL_SIGNALS(SIGINT), &my->signals));
+    defer(coil_signals_close(my->signals));
+    for (my->i = 0; my->i < count; my->i++) {
+        send(SIGINT);
+        attempt(my->signo, coil_signals_next(my->signals));
+        await(coil_sleep(A_MOMENT));
+    }
+    return my->i;
+}
+
+TEST(SignalsOfAProgram, ThatOpensSigintAreItsOwn)
+{
+    alarm(20);
+    EXPECT_EQ(3, coil_run(takes_interrupts(3)));
+    EXPECT_FALSE(blocked(SIGINT));
+    alarm(0);
 }
 
 /* ----------------------------------------------------------------------------- two threads -- */
@@ -340,8 +523,8 @@ void run_listener(Listener *listener)
 {
     coil_loop *loop = nullptr;
     ASSERT_EQ(0, coil_loop_create(&loop, nullptr));
-    coil_spawn_result(
-            coil_loop_root(loop), &listener->seen, listen_for(listener, COIL_SIGNAL(SIGRTMIN + 3)));
+    coil_spawn_result(coil_loop_root(loop), &listener->seen,
+            listen_for(listener, COIL_SIGNALS(SIGRTMIN + 3)));
     EXPECT_EQ(0, coil_loop_run(loop));
     coil_loop_destroy(loop);
     EXPECT_FALSE(blocked(SIGRTMIN + 3) || blocked(SIGPIPE));

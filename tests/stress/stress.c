@@ -624,7 +624,7 @@ async(int, waits_for_a_signal)
     vars(int rc);
 
     kill(getpid(), one_in(2) ? SIGUSR1 : SIGUSR2);
-    await(my->rc, within(soon(), coil_signal_wait(COIL_SIGNAL(SIGUSR1) | COIL_SIGNAL(SIGUSR2))));
+    await(my->rc, within(soon(), coil_signal_wait(COIL_SIGNALS(SIGUSR1, SIGUSR2))));
     CHECK(my->rc > 0 || my->rc == -ETIME || my->rc == -EMFILE, "%s", coil_error_text(my->rc));
     return 0;
 }

@@ -41,7 +41,7 @@ static parcel parcel_of(int number)
 }
 
 /* Everything until the end. */
-async(int, listen_on, (listener *)who)
+async(int, listen_on, (listener *) who)
 {
     vars();
 
@@ -55,7 +55,7 @@ async(int, listen_on, (listener *)who)
     }
 }
 
-async(int, listen_once, (listener *)who)
+async(int, listen_once, (listener *) who)
 {
     vars();
 
@@ -67,7 +67,7 @@ async(int, listen_once, (listener *)who)
     return 0;
 }
 
-async(int, say, (parcel_broadcast *)news, (int)number, (coil_duration)limit, (int *)out_rc)
+async(int, say, (parcel_broadcast *) news, (int) number, (coil_duration) limit, (int *) out_rc)
 {
     vars(parcel item;);
 
@@ -79,7 +79,7 @@ async(int, say, (parcel_broadcast *)news, (int)number, (coil_duration)limit, (in
     return 0;
 }
 
-async(int, say_numbers, (parcel_broadcast *)news, (int)count)
+async(int, say_numbers, (parcel_broadcast *) news, (int) count)
 {
     vars(parcel item; int i;);
 
@@ -92,7 +92,7 @@ async(int, say_numbers, (parcel_broadcast *)news, (int)count)
 }
 
 /* Now and then it pauses. */
-async(int, listen_slowly, (listener *)who, (unsigned)seed)
+async(int, listen_slowly, (listener *) who, (unsigned) seed)
 {
     vars();
 

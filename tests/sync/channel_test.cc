@@ -45,7 +45,7 @@ static void note(courier *who)
     who->order->push_back(who->item.number);
 }
 
-async(int, send_one, (courier *)who)
+async(int, send_one, (courier *) who)
 {
     vars();
 
@@ -58,7 +58,7 @@ async(int, send_one, (courier *)who)
     return 0;
 }
 
-async(int, receive_one, (courier *)who)
+async(int, receive_one, (courier *) who)
 {
     vars();
 
@@ -71,7 +71,7 @@ async(int, receive_one, (courier *)who)
     return 0;
 }
 
-async(int, send_numbers, (parcel_channel *)channel, (int)first, (int)count)
+async(int, send_numbers, (parcel_channel *) channel, (int) first, (int) count)
 {
     vars(int i; parcel item;);
 
@@ -83,7 +83,7 @@ async(int, send_numbers, (parcel_channel *)channel, (int)first, (int)count)
 }
 
 /* Until the channel ends. */
-async(int, receive_numbers, (parcel_channel *)channel, (numbers *)out_numbers)
+async(int, receive_numbers, (parcel_channel *) channel, (numbers *) out_numbers)
 {
     vars(int rc; parcel item;);
 
@@ -95,7 +95,7 @@ async(int, receive_numbers, (parcel_channel *)channel, (numbers *)out_numbers)
     }
 }
 
-async(int, crowd, (std::deque<courier> *)all)
+async(int, crowd, (std::deque<courier> *) all)
 {
     vars(coil_group group; size_t i;);
 
@@ -106,7 +106,7 @@ async(int, crowd, (std::deque<courier> *)all)
     return 0;
 }
 
-async(int, send_in_clean_up, (courier *)who)
+async(int, send_in_clean_up, (courier *) who)
 {
     vars();
 

@@ -162,7 +162,7 @@ static bool more_urgent(const item *one, const item *other)
     return one->urgency > other->urgency;
 }
 
-async(int, put_one, (market *)all)
+async(int, put_one, (market *) all)
 {
     vars(item mine; int rc;);
 
@@ -177,7 +177,7 @@ async(int, put_one, (market *)all)
     return 0;
 }
 
-async(int, get_one, (market *)all)
+async(int, get_one, (market *) all)
 {
     vars(item mine; int rc;);
 
@@ -193,7 +193,7 @@ async(int, get_one, (market *)all)
     return 0;
 }
 
-async(int, join_once, (market *)all)
+async(int, join_once, (market *) all)
 {
     vars(int rc;);
 
@@ -204,7 +204,7 @@ async(int, join_once, (market *)all)
     return my->rc;
 }
 
-async(int, trade, (market *)all)
+async(int, trade, (market *) all)
 {
     vars(unsigned left;);
 
@@ -221,9 +221,9 @@ async(int, trade, (market *)all)
     return 0;
 }
 
-async(int, fetch, (request *)batch)
+async(int, fetch, (request *) batch)
 {
-    vars(archive * all; size_t i; int rc;);
+    vars(archive *all; size_t i; int rc;);
 
     my->all = coil_container_of(batch->loader, archive, values.loader);
     my->all->fetching_count++;
@@ -243,7 +243,7 @@ async(int, fetch, (request *)batch)
     return my->rc;
 }
 
-async(int, keep_open, (archive *)all)
+async(int, keep_open, (archive *) all)
 {
     vars();
 
@@ -266,7 +266,7 @@ static void write_new_version(archive *all, int key)
     }
 }
 
-async(int, load_one, (archive *)all)
+async(int, load_one, (archive *) all)
 {
     vars(int key; int version; int rc; value got;);
 
@@ -291,7 +291,7 @@ async(int, load_one, (archive *)all)
     return 0;
 }
 
-async(int, study, (archive *)all)
+async(int, study, (archive *) all)
 {
     vars(unsigned left;);
 

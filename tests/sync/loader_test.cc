@@ -72,9 +72,9 @@ static void note_order(const order *batch, records *log)
     log->orders.emplace_back(batch->keys, batch->keys + batch->count);
 }
 
-async(int, fetch, (order *)batch)
+async(int, fetch, (order *) batch)
 {
-    vars(records * log; book other; int related; bool done;);
+    vars(records *log; book other; int related; bool done;);
 
     my->log = coil_container_of(batch->loader, desk, books.loader)->log;
     note_order(batch, my->log);
@@ -92,7 +92,7 @@ async(int, fetch, (order *)batch)
     return my->log->rc;
 }
 
-async(int, own, (desk *)where)
+async(int, own, (desk *) where)
 {
     vars();
 
@@ -101,7 +101,7 @@ async(int, own, (desk *)where)
     return 0;
 }
 
-async(int, read_one, (reader *)who)
+async(int, read_one, (reader *) who)
 {
     vars(int key;);
 
@@ -116,7 +116,7 @@ async(int, read_one, (reader *)who)
     return 0;
 }
 
-async(int, read_when_set, (coil_event *)event, (reader *)who)
+async(int, read_when_set, (coil_event *) event, (reader *) who)
 {
     vars();
 
@@ -126,8 +126,8 @@ async(int, read_when_set, (coil_event *)event, (reader *)who)
     return 0;
 }
 
-async(int, open_by_parts, (desk *)where, (uint64_t(*)(const int *))hash,
-        (bool (*)(const int *, const int *))equal)
+async(int, open_by_parts, (desk *) where, (uint64_t(*)(const int *)) hash,
+        (bool (*)(const int *, const int *)) equal)
 {
     vars();
 
@@ -138,7 +138,7 @@ async(int, open_by_parts, (desk *)where, (uint64_t(*)(const int *))hash,
 }
 
 /* An owner that uses its loader itself. */
-async(int, own_and_read, (desk *)where, (reader *)who)
+async(int, own_and_read, (desk *) where, (reader *) who)
 {
     vars();
 

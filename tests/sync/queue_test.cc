@@ -46,7 +46,7 @@ static void note(courier *who)
     who->order->push_back(who->item.number);
 }
 
-async(int, put, (courier *)who)
+async(int, put, (courier *) who)
 {
     vars();
 
@@ -59,7 +59,7 @@ async(int, put, (courier *)who)
     return 0;
 }
 
-async(int, get, (courier *)who)
+async(int, get, (courier *) who)
 {
     vars();
 
@@ -72,7 +72,7 @@ async(int, get, (courier *)who)
     return 0;
 }
 
-async(int, put_numbers, (parcel_queue *)queue, (int)first, (int)count)
+async(int, put_numbers, (parcel_queue *) queue, (int) first, (int) count)
 {
     vars(int i; parcel item;);
 
@@ -84,7 +84,7 @@ async(int, put_numbers, (parcel_queue *)queue, (int)first, (int)count)
 }
 
 /* Until the queue ends. */
-async(int, get_numbers, (parcel_queue *)queue, (numbers *)out_numbers)
+async(int, get_numbers, (parcel_queue *) queue, (numbers *) out_numbers)
 {
     vars(int rc; parcel item;);
 
@@ -96,7 +96,7 @@ async(int, get_numbers, (parcel_queue *)queue, (numbers *)out_numbers)
     }
 }
 
-async(int, get_all_together, (std::deque<courier> *)all)
+async(int, get_all_together, (std::deque<courier> *) all)
 {
     vars(coil_group group; size_t i;);
 
@@ -108,7 +108,7 @@ async(int, get_all_together, (std::deque<courier> *)all)
 }
 
 /* Gets one item and deals with it. */
-async(int, work_off, (parcel_queue *)queue, (coil_duration)effort, (numbers *)out_done)
+async(int, work_off, (parcel_queue *) queue, (coil_duration) effort, (numbers *) out_done)
 {
     vars(parcel item;);
 
@@ -119,7 +119,7 @@ async(int, work_off, (parcel_queue *)queue, (coil_duration)effort, (numbers *)ou
     return 0;
 }
 
-async(int, join, (parcel_queue *)queue, (coil_duration)limit, (int *)out_rc)
+async(int, join, (parcel_queue *) queue, (coil_duration) limit, (int *) out_rc)
 {
     vars();
 
@@ -127,7 +127,7 @@ async(int, join, (parcel_queue *)queue, (coil_duration)limit, (int *)out_rc)
     return *out_rc;
 }
 
-async(int, join_and_note, (parcel_queue *)queue, (int)name, (numbers *)order)
+async(int, join_and_note, (parcel_queue *) queue, (int) name, (numbers *) order)
 {
     vars();
 
@@ -154,7 +154,7 @@ static bool more_urgent(const errand *one, const errand *other)
     return one->urgency > other->urgency;
 }
 
-async(int, put_errand, (errand_queue *)queue, (int)urgency, (int)number)
+async(int, put_errand, (errand_queue *) queue, (int) urgency, (int) number)
 {
     vars(errand item;);
 
@@ -163,7 +163,7 @@ async(int, put_errand, (errand_queue *)queue, (int)urgency, (int)number)
     return 0;
 }
 
-async(int, get_errand, (errand_queue *)queue, (numbers *)out_numbers)
+async(int, get_errand, (errand_queue *) queue, (numbers *) out_numbers)
 {
     vars(errand item;);
 

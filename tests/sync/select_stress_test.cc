@@ -101,7 +101,7 @@ constexpr size_t nothing = SIZE_MAX;
 
 } // namespace
 
-async(int, send_one, (market *)all)
+async(int, send_one, (market *) all)
 {
     vars(sending mine; int rc;);
 
@@ -116,7 +116,7 @@ async(int, send_one, (market *)all)
     return my->rc;
 }
 
-async(int, receive_one, (market *)all)
+async(int, receive_one, (market *) all)
 {
     vars(size_t item; int rc;);
 
@@ -135,7 +135,7 @@ async(int, receive_one, (market *)all)
  * Two sends, three receives, an event: in random order, on channels that may well be the same. What
  * has not been touched has not happened.
  */
-async(int, select_one, (market *)all)
+async(int, select_one, (market *) all)
 {
     vars(size_t give[2]; size_t take[3]; coil_select_case cases[6]; int which; int rc; int kind;
             int role[6]; size_t i;);
@@ -191,7 +191,7 @@ async(int, select_one, (market *)all)
 }
 
 /* Without a pause, and also while cleaning up. */
-async(int, meddle, (market *)all)
+async(int, meddle, (market *) all)
 {
     vars(size_t item; int rc;);
 
@@ -207,7 +207,7 @@ async(int, meddle, (market *)all)
     return 0;
 }
 
-async(int, work, (market *)all)
+async(int, work, (market *) all)
 {
     vars(int left; unsigned choice;);
 
@@ -229,7 +229,7 @@ async(int, work, (market *)all)
 }
 
 /* A group that lives for a while and is then cancelled, or left. */
-async(int, parent, (market *)all)
+async(int, parent, (market *) all)
 {
     vars(coil_group children; unsigned left;);
 

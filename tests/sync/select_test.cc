@@ -27,7 +27,7 @@ struct trader {
 
 } // namespace
 
-async(int, trade, (trader *)who)
+async(int, trade, (trader *) who)
 {
     vars();
 
@@ -39,7 +39,7 @@ async(int, trade, (trader *)who)
     return 0;
 }
 
-async(int, send_number, (int_channel *)channel, (int)number, (int *)out_rc)
+async(int, send_number, (int_channel *) channel, (int) number, (int *) out_rc)
 {
     vars(int number;);
 
@@ -48,7 +48,7 @@ async(int, send_number, (int_channel *)channel, (int)number, (int *)out_rc)
     return 0;
 }
 
-async(int, receive_number, (int_channel *)channel, (int *)out_number, (int *)out_rc)
+async(int, receive_number, (int_channel *) channel, (int *) out_number, (int *) out_rc)
 {
     vars();
 
@@ -56,7 +56,7 @@ async(int, receive_number, (int_channel *)channel, (int *)out_number, (int *)out
     return 0;
 }
 
-async(int, send_up_to, (int_channel *)channel, (int)first, (int)end, (int)step)
+async(int, send_up_to, (int_channel *) channel, (int) first, (int) end, (int) step)
 {
     vars(int number;);
 
@@ -67,7 +67,7 @@ async(int, send_up_to, (int_channel *)channel, (int)first, (int)end, (int)step)
 }
 
 /* Which of three channels that are always ready, or not, is taken. */
-async(int, count_choices, (int_channel *)channels, (int)rounds, (int *)counts, (bool)in_order)
+async(int, count_choices, (int_channel *) channels, (int) rounds, (int *) counts, (bool) in_order)
 {
     vars(int number; int which; int i;);
 
@@ -87,7 +87,7 @@ async(int, count_choices, (int_channel *)channels, (int)rounds, (int *)counts, (
     return 0;
 }
 
-async(int, receive_from_many, (int_channel *)channels, (numbers *)out_order)
+async(int, receive_from_many, (int_channel *) channels, (numbers *) out_order)
 {
     vars(coil_select_case cases[20]; int number; int which; size_t i;);
 
@@ -101,7 +101,7 @@ async(int, receive_from_many, (int_channel *)channels, (numbers *)out_order)
 }
 
 /* Meets its like on one channel, a hundred times, as sender or receiver. */
-async(int, meet, (int_channel *)channel, (int)times, (int *)sent, (int *)received)
+async(int, meet, (int_channel *) channel, (int) times, (int *) sent, (int *) received)
 {
     vars(int mine; int other; int which; int i;);
 
@@ -113,7 +113,7 @@ async(int, meet, (int_channel *)channel, (int)times, (int *)sent, (int *)receive
     return 0;
 }
 
-async(int, select_nothing, (int *)out_rc)
+async(int, select_nothing, (int *) out_rc)
 {
     vars();
 
@@ -121,7 +121,7 @@ async(int, select_nothing, (int *)out_rc)
     return 0;
 }
 
-async(int, select_a_local, (int_channel *)channel)
+async(int, select_a_local, (int_channel *) channel)
 {
     vars();
     int local;
@@ -130,7 +130,7 @@ async(int, select_a_local, (int_channel *)channel)
     return 0;
 }
 
-async(int, swap_twice, (int_channel *)channel, (int *)out_a, (int *)out_b)
+async(int, swap_twice, (int_channel *) channel, (int *) out_a, (int *) out_b)
 {
     vars();
 

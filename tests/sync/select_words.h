@@ -48,8 +48,8 @@ coil_declare(int, square_until_stopped, (switchboard *) board);
 coil_declare(int, sum_both, (int_channel *) odd, (int_channel *) even, (int *) sum);
 
 /* One of seven cases; each stores what it has found. */
-coil_declare(int, wait_for_anything, (switchboard *) board, (coil_duration) limit,
-        (outcome *) out_outcome);
+coil_declare(
+        int, wait_for_anything, (switchboard *) board, (coil_duration) limit, (outcome *) out_outcome);
 
 /* What is there already? As above, without waiting. */
 int anything_now(switchboard *board, int *out_number);

@@ -30,7 +30,7 @@ struct observer {
 } // namespace
 
 /* Every value until the end. */
-async(int, observe, (observer *)who)
+async(int, observe, (observer *) who)
 {
     vars();
 
@@ -43,7 +43,7 @@ async(int, observe, (observer *)who)
     }
 }
 
-async(int, observe_once, (observer *)who)
+async(int, observe_once, (observer *) who)
 {
     vars();
 

@@ -159,7 +159,7 @@ template <class T> struct coil_signedness<T *, false> {
 COIL_BEGIN_DECLS
 
 /* The C stack below this address belongs to running bodies; NULL outside the scheduler. */
-COIL_API extern __thread char *coil_stack_mark;
+COIL_API extern COIL_THREAD_LOCAL char *coil_stack_mark;
 
 COIL_API void coil_local_argument(const char *argument, const char *coroutine)
         __attribute__((noreturn, cold));

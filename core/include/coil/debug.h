@@ -43,7 +43,11 @@ typedef struct coil_fn coil_fn;
 /* What the driver provides: core knows no clock and no kernel. */
 struct coil_debug {
     coil_time (*now)(coil_debug *debug);
-    uint64_t (*sleep_count)(coil_debug *debug); /* How often this thread has slept in the kernel. */
+    /*
+     * How often this thread has slept in the kernel. Asked at the start of a round, and after a
+     * step that was long enough to have slept (`after_step`).
+     */
+    uint64_t (*sleep_count)(coil_debug *debug, bool after_step);
     void (*report)(coil_debug *debug, const char *text); /* One block, ends with a newline. */
     void (*name_place)(
             coil_debug *debug, const void *code, FILE *out); /* Print what is at `code`. */
@@ -68,7 +72,7 @@ COIL_API int coil_debug_init(coil_debug *debug, coil_sched *sched);
 /* The end: what is left is reported, and given back. The scheduler has no debug mode any more. */
 COIL_API void coil_debug_fini(coil_debug *debug);
 
-/* For coil/coro.h: a coroutine has been called; returns its number. And now it has become a frame. */
+/* For coil/coro.h: a coroutine has been called; returns its number. Now it is a frame. */
 COIL_API uint32_t coil_debug_created(const coil_fn *fn);
 COIL_API void coil_debug_awaited(uint32_t number);
 

@@ -40,7 +40,10 @@ COIL_API int coil_listen(
 /* Where it listens: with the port that the kernel has chosen. */
 COIL_API const coil_address *coil_listener_address(const coil_listener *listener);
 
-/* The next connection, or an error pointer: an error of accept(2). */
+/*
+ * The next connection, or an error pointer: an error of accept(2), or -ESHUTDOWN after
+ * coil_serve_gracefully() has stopped listening.
+ */
 coil_declare(coil_stream *, coil_accept, (coil_listener *) listener);
 
 /*
@@ -56,6 +59,14 @@ coil_declare(coil_stream *, coil_accept_patiently, (coil_listener *) listener);
  * cancelled first.
  */
 coil_declare(int, coil_serve, (coil_listener *) listener, (coil_handler) handler);
+
+/*
+ * The same, until a shutdown of this loop is requested (coil/shutdown.h): then it stops listening,
+ * for good, and waits for the connections. Those that have not ended when the grace period is over
+ * are cancelled. Handlers that wait for their peer learn of it by coil_shutdown_requested(). 0, or
+ * an error of accept(2) that will not pass. asyncio: Server.close(), with a deadline.
+ */
+coil_declare(int, coil_serve_gracefully, (coil_listener *) listener, (coil_handler) handler);
 
 /* Stop listening. Does not wait. Nobody may be accepting. Takes NULL. */
 COIL_API void coil_listener_close(coil_listener *listener);

@@ -58,6 +58,12 @@ coil_declare(coil_stream *, coil_connect, (const char *) address);
  */
 COIL_API int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream);
 
+/*
+ * Two streams on the loop of this thread that are connected to each other, as socketpair(2) makes
+ * them: in memory, without an address. For tests, and between tasks. -EMFILE, -ENFILE, -ENOMEM.
+ */
+COIL_API int coil_stream_pair(coil_stream **out_one, coil_stream **out_other);
+
 /* Close the stream. Does not wait, the loop does the work. Nobody may be using it. Takes NULL. */
 COIL_API void coil_stream_close(coil_stream *stream);
 

@@ -20,6 +20,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,6 +43,9 @@ COIL_API int coil_kernel_connect_now(int fd, const struct sockaddr *address, soc
 COIL_API int coil_kernel_setsockopt(
         int fd, int level, int option, const void *value, socklen_t size_bytes);
 COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
+
+/* socketpair(2) */
+COIL_API int coil_kernel_socketpair(int family, int type, int out_fds[2]);
 
 /* send(2) with MSG_DONTWAIT and MSG_NOSIGNAL: as much as fits now. -EAGAIN: nothing does. */
 COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes);
@@ -80,6 +84,11 @@ COIL_API int coil_kernel_signalfd(const sigset_t *set);
 /* sigtimedwait(2) that does not wait: take a pending signal. Its number, or -EAGAIN. */
 COIL_API int coil_kernel_sigtake(const sigset_t *set);
 
+/* sigaction(2), raise(3) */
+COIL_API int coil_kernel_sigaction(
+        int signo, const struct sigaction *action, struct sigaction *out_before);
+COIL_API int coil_kernel_raise(int signo);
+
 /*
  * rt_sigprocmask(2): block every signal, also those by which libc talks to its threads, and set the
  * mask that was there before. Bit n - 1 is signal n.
@@ -87,9 +96,8 @@ COIL_API int coil_kernel_sigtake(const sigset_t *set);
 COIL_API uint64_t coil_kernel_block_signals(void);
 COIL_API void coil_kernel_restore_signals(uint64_t before);
 
-/* sigaction(2) */
-COIL_API int coil_kernel_sigaction(
-        int signo, const struct sigaction *action, struct sigaction *out_before);
+/* getrusage(2): how often the calling thread has gone to sleep in the kernel by itself. */
+COIL_API uint64_t coil_kernel_sleep_count(void);
 
 /* gettid(2); tgkill(2) for a thread of this process */
 COIL_API pid_t coil_kernel_thread_id(void);
@@ -123,8 +131,18 @@ COIL_API int coil_kernel_backtrace(void **out_addresses, int address_count_max);
 COIL_API void *coil_kernel_library(const char *name);
 COIL_API void *coil_kernel_library_symbol(void *library, const char *name);
 
+/*
+ * sched_getaffinity(2) and sched_setaffinity(2) of the calling thread: the numbers of the CPUs that
+ * it may run on, at most `limit` of them, and how many; run on this one only.
+ */
+COIL_API int coil_kernel_cpus(int *out_cpus, int limit);
+COIL_API int coil_kernel_pin(int cpu);
+
 /* getpid(2); prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
+
+/* getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
 COIL_API pid_t coil_kernel_getpid(void);
+COIL_API bool coil_kernel_is_main_thread(void);
 COIL_API int coil_kernel_dumpable(void);
 COIL_API int coil_kernel_set_dumpable(int dumpable);
 

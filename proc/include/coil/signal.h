@@ -2,33 +2,67 @@
 /*
  * coil/signal.h - await signals, as events like any other.
  *
- *     coil_signals_open(COIL_SIGNAL(SIGINT) | COIL_SIGNAL(SIGTERM), &my->signals)
+ *     coil_signals_open(COIL_SIGNALS(SIGINT, SIGTERM), &my->signals)
  *     coil_defer(coil_signals_close(my->signals));
  *     coil_attempt(my->signo, coil_signals_next(my->signals));
+ *
+ * or have a function called for each of them, outside of tasks:
+ *
+ *     reloader->handler.run = reload;                   void reload(coil_signal_handler *handler)
+ *     coil_signal_handler_add(loop, SIGHUP, &reloader->handler)
+ *     coil_signal_handler_remove(&reloader->handler)
  *
  * From opening to closing, the signals of the set are blocked in the calling thread and arrive here
  * instead (signalfd(2)); nothing runs in a signal handler. Threads that exist already must have
  * them blocked as well, or may get them. Standard signals that arrive twice before they are taken
- * arrive once: see signal(7). Children do not inherit the blocking (coil/spawn.h).
+ * arrive once: see signal(7). Children do not inherit the blocking (coil/spawn.h). What was blocked
+ * already stays blocked afterwards.
  *
  * On the loop's thread only.
  */
 #ifndef COIL_SIGNAL_H
 #define COIL_SIGNAL_H
 
+#include <coil/call.h>
 #include <coil/coro.h>
+#include <coil/fd_watch.h>
 
 #include <signal.h>
 
 COIL_BEGIN_DECLS
 
 typedef struct coil_signals coil_signals;
+typedef struct coil_signal_handler coil_signal_handler;
 
-/* Signals 1 to 64, as bits. */
-typedef uint64_t coil_signal_set;
+/* Signals 1 to 64. A type of its own: a signal's number is not a set. */
+typedef struct coil_signal_set {
+    uint64_t bits;
+} coil_signal_set;
 
-/* The set of one signal, to be joined by `|`. */
-#define COIL_SIGNAL(signo) (UINT64_C(1) << ((signo)-1))
+/* The set of these signals, up to eight: COIL_SIGNALS(SIGINT, SIGTERM). */
+#define COIL_SIGNALS(...) (coil_signal_set_of(0 COIL_MAP(COIL_SIGNAL_OR_, __VA_ARGS__)))
+
+/* The signals of both sets. */
+static inline coil_signal_set coil_signal_set_join(coil_signal_set one, coil_signal_set other)
+{
+    coil_signal_set both = {one.bits | other.bits};
+    return both;
+}
+
+/* Private: for COIL_SIGNALS(). */
+#define COIL_SIGNAL_OR_(signo) | coil_signal_bit(signo)
+
+static inline uint64_t coil_signal_bit(int signo)
+{
+    COIL_CHECK(signo >= 1 && signo <= 64);
+    return UINT64_C(1) << (signo - 1);
+}
+
+static inline coil_signal_set coil_signal_set_of(uint64_t bits)
+{
+    coil_signal_set set = {bits};
+    return set;
+}
 
 /* Begin to receive the signals of `set`, on the loop of this thread. -EMFILE, -ENFILE, -ENOMEM. */
 COIL_API int coil_signals_open(coil_signal_set set, coil_signals **out_signals);
@@ -44,6 +78,41 @@ COIL_API void coil_signals_close(coil_signals *signals);
 
 /* Open, await one, close: for programs that wait for nothing but their end. */
 coil_declare(int, coil_signal_wait, (coil_signal_set) set);
+
+/*
+ * What to do when a signal arrives. The caller's memory, while it is added; zeroed before, except
+ * for `run`.
+ */
+struct coil_signal_handler {
+    void (*run)(coil_signal_handler *handler);
+    int signo; /* Read only. */
+
+    /* Private. */
+    coil_loop *loop; /* NULL: not added. */
+    coil_signal_handler *next;
+    coil_fd_watch *watch;
+    coil_fd_watch_hook arrival;
+    coil_call call;
+    unsigned due_count;
+    int fd;
+};
+
+/*
+ * From now on, have handler->run called for each arrival of the signal, as an ordinary call of
+ * `loop` (coil/call.h), which it does not keep running: so it may do anything that a function can.
+ * The loop is one of this thread, running or not. Several handlers of one signal are each called,
+ * in the order of adding; but a signal that an open set awaits, too, arrives at one of the two.
+ * -EMFILE, -ENFILE, -ENOMEM. -EINVAL: SIGKILL and SIGSTOP cannot be caught.
+ *
+ * asyncio: add_signal_handler.
+ */
+COIL_API int coil_signal_handler_add(coil_loop *loop, int signo, coil_signal_handler *handler);
+
+/*
+ * It is not called any more, also for what has arrived already. Before its loop is destroyed; also
+ * inside its own run(). Nothing if it is not added.
+ */
+COIL_API void coil_signal_handler_remove(coil_signal_handler *handler);
 
 COIL_END_DECLS
 

@@ -226,8 +226,8 @@ COIL_API COIL_MUST_USE int coil_loader_prime_untyped(
         coil_loader *loader, const void *key, const void *value);
 COIL_API void coil_loader_clear_untyped(coil_loader *loader, const void *key);
 COIL_API void coil_loader_clear_all_untyped(coil_loader *loader);
-coil_declare(int, coil_loader_load_untyped, (coil_loader *) loader, (const void *) key,
-        (void *) out_value);
+coil_declare(
+        int, coil_loader_load_untyped, (coil_loader *) loader, (const void *) key, (void *) out_value);
 
 COIL_END_DECLS
 

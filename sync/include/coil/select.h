@@ -177,10 +177,11 @@ COIL_API void coil_select_decide(coil_waiter *waiter, int result);
 /* coil_waiter_grant(), where the waiter may be that of a select. */
 static inline void coil_select_grant(coil_waiter *waiter, int result)
 {
-    if (coil_unlikely(waiter->task == NULL))
+    if (coil_unlikely(waiter->task == NULL)) {
         coil_select_decide(waiter, result);
-    else
+    } else {
         coil_waiter_grant(waiter, result);
+    }
 }
 
 /* ------------------------------------------------------------------------ behind the macros -- */
@@ -258,12 +259,9 @@ typedef struct coil_select_cases_8 {
     coil_select_case cases[8];
 } coil_select_cases_8;
 
-coil_declare(
-        int, coil_select_2, (coil_select_cases_2) set, (size_t) count, (coil_select_order) order);
-coil_declare(
-        int, coil_select_4, (coil_select_cases_4) set, (size_t) count, (coil_select_order) order);
-coil_declare(
-        int, coil_select_8, (coil_select_cases_8) set, (size_t) count, (coil_select_order) order);
+coil_declare(int, coil_select_2, (coil_select_cases_2) set, (size_t) count, (coil_select_order) order);
+coil_declare(int, coil_select_4, (coil_select_cases_4) set, (size_t) count, (coil_select_order) order);
+coil_declare(int, coil_select_8, (coil_select_cases_8) set, (size_t) count, (coil_select_order) order);
 
 #define COIL_SELECT_SIZE_1 2
 #define COIL_SELECT_SIZE_2 2

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/loop_debug.h>
+
+#include "loop_private.h"
+#include "report.h"
+#include "symbols.h"
+
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * A step that was shorter may have slept, but for nothing that anybody could do better: for a lock
+ * of ours that another thread has for a moment, or of the kernel's for a page.
+ */
+#define BLOCKING_STEP coil_us(500)
+
+typedef struct loop_debug {
+    coil_debug base;
+    coil_debug_hook *hook;
+    uint64_t enters; /* As of `slept_count`. */
+    uint64_t slept_count;
+    uint64_t first_tick;
+    double tick_ns;
+} loop_debug;
+
+/*
+ * Every step is timed, and many take less than to ask the kernel's clock. So the processor's own
+ * counter is read, and its speed is measured at the start: a report may be off by a thousandth.
+ */
+static uint64_t ticks(void)
+{
+#if defined __x86_64__
+    return __builtin_ia32_rdtsc();
+#elif defined __aarch64__
+    uint64_t count;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(count));
+    return count;
+#else
+    return (uint64_t)coil_kernel_now();
+#endif
+}
+
+static double measure_tick(void)
+{
+    const coil_time began = coil_kernel_now();
+    const uint64_t first = ticks();
+    coil_time now;
+    while ((now = coil_kernel_now()) < began + coil_us(200)) {
+    }
+    const uint64_t count = ticks() - first;
+    return count == 0 ? 1 : (double)(now - began) / (double)count;
+}
+
+static coil_time read_clock(coil_debug *debug)
+{
+    loop_debug *self = coil_container_of(debug, loop_debug, base);
+    return (coil_time)((double)(ticks() - self->first_tick) * self->tick_ns);
+}
+
+/* Between two rounds without a system call of the loop, nobody can have slept. */
+static uint64_t count_sleeps(coil_debug *debug, bool after_step)
+{
+    loop_debug *self = coil_container_of(debug, loop_debug, base);
+    const uint64_t enters = coil_container_of(debug->sched, coil_loop, sched)->ring.enter_count;
+    if (after_step || enters != self->enters) {
+        self->enters = enters;
+        self->slept_count = coil_kernel_sleep_count();
+    }
+    return self->slept_count;
+}
+
+static void hand_on(coil_debug *debug, const char *text)
+{
+    coil_debug_hook *hook = coil_container_of(debug, loop_debug, base)->hook;
+    if (hook != NULL) {
+        hook->report(hook, text);
+    } else {
+        report_write(STDERR_FILENO, text, strlen(text));
+    }
+}
+
+/* (`code` is where a call returns to: the call itself is just before.) */
+static void name_place(coil_debug *debug, const void *code, FILE *out)
+{
+    symbol place;
+    (void)debug;
+    symbols_begin(true);
+    symbols_find((uintptr_t)code - 1, &place);
+    symbols_end();
+    if (place.name[0] == '\0') {
+        (void)fprintf(out, "%s+0x%zx", place.module, (size_t)place.offset);
+    } else if (place.file[0] == '\0') {
+        (void)fprintf(out, "%s+0x%zx in %s", place.name, (size_t)place.offset, place.module);
+    } else {
+        (void)fprintf(out, "%s (%s:%d)", place.name, place.file, place.line);
+    }
+}
+
+int coil_loop_debug(coil_loop *loop, const coil_loop_debug_options *options)
+{
+    if (loop->debug != NULL)
+        return -EALREADY;
+    if (loop->sched.live_count > 0)
+        return -EBUSY;
+    loop_debug *debug = calloc(1, sizeof(*debug));
+    if (debug == NULL)
+        return -ENOMEM;
+
+    debug->tick_ns = measure_tick();
+    debug->first_tick = ticks();
+    debug->base.now = read_clock;
+    debug->base.sleep_count = count_sleeps;
+    debug->base.report = hand_on;
+    debug->base.name_place = name_place;
+    debug->base.slow_step = coil_ms(100);
+    debug->base.blocking_step = BLOCKING_STEP;
+    if (options != NULL && options->slow_step > 0)
+        debug->base.slow_step = options->slow_step;
+    if (options != NULL)
+        debug->hook = options->hook;
+    int rc = coil_debug_init(&debug->base, &loop->sched);
+    if (rc < 0) {
+        free(debug);
+        return rc;
+    }
+    debug->slept_count = coil_kernel_sleep_count();
+    loop->debug = debug;
+    return 0;
+}
+
+/* COIL_SLOW is in seconds, with a fraction. What is no such number is told, and ignored. */
+static coil_duration slow_step_from_environment(void)
+{
+    const char *text = secure_getenv("COIL_SLOW");
+    char *end;
+    if (text == NULL)
+        return 0;
+    double seconds = strtod(text, &end);
+    if (end == text || *end != '\0' || !(seconds > 0 && seconds < 1e9)) {
+        (void)fprintf(stderr, "coil: COIL_SLOW is a number of seconds, not \"%s\"\n", text);
+        return 0;
+    }
+    return (coil_duration)(seconds * 1e9);
+}
+
+int loop_debug_from_environment(coil_loop *loop)
+{
+    const char *wanted = secure_getenv("COIL_DEBUG");
+    if (wanted == NULL || *wanted == '\0' || strcmp(wanted, "0") == 0)
+        return 0;
+    const coil_loop_debug_options options = {.slow_step = slow_step_from_environment()};
+    return coil_loop_debug(loop, &options);
+}
+
+void loop_debug_end(coil_loop *loop)
+{
+    if (loop->debug == NULL)
+        return;
+    coil_debug_fini(&loop->debug->base);
+    free(loop->debug);
+    loop->debug = NULL;
+}
