@@ -223,9 +223,9 @@ static coil_time debug_now(coil_debug *debug)
     return coil_container_of(debug, struct world, debug)->sched.now;
 }
 
-static uint64_t debug_sleep_count(coil_debug *debug, bool voluntary)
+static uint64_t debug_sleep_count(coil_debug *debug, bool after_step)
 {
-    (void)debug, (void)voluntary;
+    (void)debug, (void)after_step;
     return 0;
 }
 
