@@ -64,10 +64,17 @@ async(int, run_put, (size_t) which)
     return my->rc;
 }
 
+static void note_finished(size_t which)
+{
+    if (world.queues[which]->count == 0 && world.undone_counts[which] == 0)
+        world.finished_counts[which]++;
+}
+
 static void finish_item(size_t which)
 {
     EXPECT(world.undone_counts[which] > 0);
     world.undone_counts[which]--;
+    note_finished(which);
     coil_queue_item_done_untyped(world.queues[which]);
 }
 
@@ -142,12 +149,16 @@ static void try_one(const node *n)
 
 async(int, run_join, (size_t) which)
 {
-    vars(line_entry entry; int rc);
+    vars(line_entry entry; uint64_t finished; int rc);
+    note_finished(which);
+    my->finished = world.finished_counts[which];
+    if (world.queues[which]->count == 0 && world.undone_counts[which] == 0)
+        my->finished--; /* It is so now. */
     line_enter(&world.joiners[which], &my->entry, coil_self, 1);
     defer(line_leave(&my->entry));
     await(my->rc, coil_queue_join_untyped(world.queues[which]));
     line_served(&world.joiners[which], &my->entry);
-    EXPECT(my->rc == 0);
+    EXPECT(my->rc == 0 && world.finished_counts[which] > my->finished);
     return 0;
 }
 
@@ -162,6 +173,8 @@ static void close_one(const node *n)
         coil_queue_shutdown(&world.urgent, take);
     else if (world.queues[which] == &world.fifo.queue)
         coil_queue_shutdown(&world.fifo, take);
+    if (which < QUEUES)
+        note_finished(which);
 }
 
 /* --------------------------------------------------------------------------------- channels -- */
@@ -225,8 +238,10 @@ static void use_selection(const selection *s)
     if (rc < 0 || (s->which != RECEIVED && s->which != GOT))
         return;
     take(&s->items[s->which]);
-    if (s->which == GOT)
-        coil_queue_item_done_untyped(&world.fifo.queue);
+    if (s->which != GOT)
+        return;
+    world.undone_counts[0]++;
+    finish_item(0);
 }
 
 static void begin_selection(selection *s, unsigned wanted)

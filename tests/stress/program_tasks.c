@@ -260,6 +260,7 @@ async(int, run_group, (node *) n, (env *) me)
         break;
     default:
         await(my->rc, coil_group_join(&my->crew.group));
+        EXPECT(!coil_task_cancelling(coil_self));
         EXPECT((my->rc < 0) == (!my->crew.group.keep_going && my->crew.group.failed_count > 0));
         break;
     }

@@ -396,13 +396,19 @@ static void check_signals(void)
     EXPECT(!coil_event_is_set(&world.event) || coil_list_empty(&world.event_line));
     EXPECT(coil_list_empty(&world.limiter_line) || coil_sched_next(&world.sched) != COIL_NEVER);
     bool any_done = false;
+    bool any_failed = false;
+    bool all_done = true;
     for (size_t i = 0; i < PROMISES; i++) {
         any_done = any_done || world.promises[i].future.done;
+        any_failed = any_failed || world.promises[i].future.error < 0;
+        all_done = all_done && world.promises[i].future.done;
         EXPECT(!world.promises[i].future.done || coil_list_empty(&world.promise_lines[i]));
     }
-    for (coil_list *link = world.any_line.next; link != &world.any_line; link = link->next)
-        EXPECT(!any_done ||
-                coil_container_of(link, line_entry, link)->want != COIL_FIRST_COMPLETED);
+    for (coil_list *link = world.any_line.next; link != &world.any_line; link = link->next) {
+        uint64_t mode = coil_container_of(link, line_entry, link)->want;
+        EXPECT(!all_done && !(any_done && mode == COIL_FIRST_COMPLETED));
+        EXPECT(!(any_failed && mode == COIL_FIRST_ERROR));
+    }
 }
 
 static void check_queue(size_t which)

@@ -250,6 +250,7 @@ extern struct world {
     coil_priority_slot_of(urgent_queue) urgent_slots[QUEUE_SLOTS];
     waiting_line putters[QUEUES], getters[QUEUES], joiners[QUEUES];
     size_t undone_counts[QUEUES];
+    uint64_t finished_counts[QUEUES]; /* How often no item was unfinished. */
     item_channel channels[CHANNELS];
     parcel channel_slots[QUEUE_SLOTS];
     waiting_line senders[CHANNELS], receivers[CHANNELS];
