@@ -113,7 +113,8 @@ static void wake_up(coil_loop *loop)
 int coil_loop_post(coil_loop *loop, coil_post *post)
 {
     int rc = -ESHUTDOWN;
-    begin_posting(loop); /* Once `post` is in the list, the loop may run it, and end. */
+    __builtin_prefetch(post, 1); /* It comes from another core, as what begin_posting() writes. */
+    begin_posting(loop);         /* Once `post` is in the list, the loop may run it, and end. */
     coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE);
     while (newest != &closed) {
         post->next = newest;
