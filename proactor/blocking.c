@@ -235,10 +235,11 @@ static void perform(worker *self, coil_blocking_job *job)
     const bool abandoned = job->place == ABANDONED;
     job->place = DONE;
     unlock(pool);
-    if (abandoned)
+    if (abandoned) {
         job->abandoned(job);
-    else
+    } else {
         coil_loop_post(job->loop, &job->post); /* From here on it may be gone. */
+    }
     lock(pool);
 }
 
@@ -392,10 +393,11 @@ static int enqueue(coil_blocking_pool *pool, coil_blocking_job *job)
     }
     coil_list_append(&pool->queue, &job->link);
     int rc = find_worker(pool);
-    if (rc < 0)
+    if (rc < 0) {
         coil_list_remove(&job->link);
-    else
+    } else {
         pool->stats.queued_count++;
+    }
     return rc;
 }
 
@@ -456,10 +458,11 @@ int coil_blocking_pool_destroy(coil_blocking_pool *pool)
         (void)report(pool, "coil: still blocked at the end, left behind: ", stderr);
     for (unsigned i = 0; i < pool->options.threads_max_count; i++) {
         worker *slot = &pool->workers[i];
-        if (slot->state == ENDED)
+        if (slot->state == ENDED) {
             join(slot);
-        else if (slot->state == LIVE)
+        } else if (slot->state == LIVE) {
             (void)pthread_detach(slot->thread);
+        }
     }
     unlock(pool);
     let_go(pool);
@@ -637,11 +640,12 @@ coil_turn coil_blocking_step_detached(coil_task *task, coil_frame *leaf, coil_bl
     coil_blocking_job *job = end(task, leaf);
     if (job != NULL) {
         const coil_frame *copy = coil_container_of(job, coil_blocking_call, job)->frame;
-        if (job->refused)
+        if (job->refused) {
             coil_frame_set_result(leaf, job->result);
-        else
+        } else {
             memcpy((char *)leaf + fn->result_at, (const char *)copy + fn->result_at,
                     fn->result_bytes);
+        }
         free_call(job);
     }
     return coil_leave(task, leaf);
@@ -663,10 +667,11 @@ int coil_blocking_configure(const coil_blocking_options *options)
     if (rc < 0)
         return rc;
     (void)pthread_mutex_lock(&common.lock);
-    if (common.pool != NULL)
+    if (common.pool != NULL) {
         rc = -EBUSY;
-    else
+    } else {
         common.options = all;
+    }
     (void)pthread_mutex_unlock(&common.lock);
     return rc;
 }

@@ -3,6 +3,7 @@
 
 #include "loop_private.h"
 
+#include <coil/debug.h>
 #include <coil/kernel.h>
 
 #include <errno.h>
@@ -103,6 +104,8 @@ static void cancel(coil_post *post)
 static void call_init(coil_remote_call *call, coil_loop *target, const coil_cold *cold,
         void (*finished)(coil_remote_call *call))
 {
+    if (cold->created)
+        coil_debug_awaited(cold->created);
     *call = (coil_remote_call){.start.run = start,
             .cancel.run = cancel,
             .finished = finished,
@@ -148,7 +151,7 @@ static void send_back(coil_remote_call *call)
 }
 
 /*
- * What `fn` becomes when it is called on `target`. A frame has no room for the loop, so there is one
+ * What `fn` becomes when called on `target`. A frame has no room for the loop, so there is one
  * of these for each pair, made when first needed and kept: coroutines are as many as there are in
  * the source.
  */

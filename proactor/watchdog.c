@@ -153,10 +153,11 @@ static void look_at(loop_visitor *visitor, coil_loop *loop)
         return;
     const uint64_t beat = __atomic_load_n(&loop->watch.beat, __ATOMIC_RELAXED);
     const uint64_t steps = __atomic_load_n(&loop->sched.step_count, __ATOMIC_RELAXED);
-    if (beat >= WATCH_RUNS && beat == loop->watch.seen_beat && steps == loop->watch.seen_steps)
+    if (beat >= WATCH_RUNS && beat == loop->watch.seen_beat && steps == loop->watch.seen_steps) {
         look_at_still(eye, loop);
-    else
+    } else {
         look_at_moving(eye, loop, beat, steps);
+    }
 }
 
 /* ----------------------------------------------------------------------------- reporting -- */
@@ -190,10 +191,11 @@ static const char *state_of(pid_t thread)
 
 static void hand_over(void)
 {
-    if (current.hook != NULL)
+    if (current.hook != NULL) {
         current.hook->report(current.hook, text.text, text.size_bytes);
-    else
+    } else {
         report_write(current.fd, text.text, text.size_bytes);
+    }
 }
 
 static void add_headline(const blocked_case *found, const char *what)
@@ -274,10 +276,11 @@ static void look(coil_time now)
     looker eye = {.visitor = {look_at}, .now = now};
     loop_each(&eye.visitor);
     for (int i = 0; i < eye.case_count; i++) {
-        if (eye.cases[i].over)
+        if (eye.cases[i].over) {
             report_end(&eye.cases[i]);
-        else
+        } else {
             report_case(&eye.cases[i]);
+        }
     }
     eye.visitor.visit = settle;
     if (eye.case_count > 0)

@@ -28,7 +28,7 @@ struct Nap {
     coil_time woken = 0;
 };
 
-async(void, naps, (coil_duration) duration, (Nap *) nap)
+async(void, naps, (coil_duration)duration, (Nap *)nap)
 {
     vars();
     nap->asked = coil_time_after(coil_now(), duration);
@@ -179,7 +179,7 @@ TEST_F(Loop, ThousandsAreCancelledInOneTurn)
     EXPECT_EQ(1u, coil_loop_pending(loop));
 }
 
-async(int, spins, (const bool *) stop)
+async(int, spins, (const bool *)stop)
 {
     vars();
     while (!*stop)
@@ -213,7 +213,7 @@ struct Race {
     int wrong_count;
 };
 
-async(int, writes_at_random, (Race *) race, (Random *) random)
+async(int, writes_at_random, (Race *)race, (Random *)random)
 {
     vars(int i);
     for (my->i = 0; my->i < race->count; my->i++) {
@@ -224,7 +224,7 @@ async(int, writes_at_random, (Race *) race, (Random *) random)
 }
 
 /* Read single bytes with deadlines that are about as long as they take to come. */
-async(int, reads_at_random, (Race *) race, (Random *) random)
+async(int, reads_at_random, (Race *)race, (Random *)random)
 {
     vars(ssize_t size_bytes; char byte);
     while (race->read_count < race->count) {
@@ -278,7 +278,7 @@ INSTANTIATE_TEST_SUITE_P(Seed, Races, testing::Values(1, 22, 333, 4444));
 
 /* ---------------------------------------------------------------------------------- results -- */
 
-async(int, fails_after, (coil_duration) duration, (int) error)
+async(int, fails_after, (coil_duration)duration, (int)error)
 {
     vars();
     await(coil_sleep(duration));
@@ -309,6 +309,20 @@ TEST_F(Loop, ManyCanBeMadeOneAfterTheOther)
         coil_loop_destroy(other);
     }
     coil_loop_destroy(nullptr);
+}
+
+TEST_F(Loop, AThreadHasAtMostSixteen)
+{
+    coil_loop *more[16] = {};
+    char reason[COIL_REASON_BYTES] = "";
+    for (int i = 0; i < 15; i++)
+        EXPECT_EQ(0, coil_loop_create(&more[i], reason)) << reason;
+    EXPECT_EQ(-EBUSY, coil_loop_create(&more[15], reason));
+    EXPECT_NE(nullptr, strstr(reason, "has 16 loops")) << reason;
+    for (coil_loop *one : more)
+        coil_loop_destroy(one);
+    ASSERT_EQ(0, coil_loop_create(&more[0], reason)) << reason;
+    coil_loop_destroy(more[0]);
 }
 
 TEST_F(Loop, SeveralOfOneThreadTakeTurns)
@@ -565,10 +579,16 @@ TEST_F(LoopDeathTest, ALoopIsNotRunByAnotherThread)
                     (void)coil_loop_run(own);
                 }).join();
             },
-            "ring_enter");
+            "that has not created it|wrong thread");
 }
 
-async(int, takes, (coil_receiver *) receiver, (coil_slice *) slice)
+TEST_F(LoopDeathTest, ALoopIsNotRunByAForkedChild)
+{
+    EXPECT_DEATH((void)coil_loop_run_until(loop, coil_sleep(0)), "that has not created it");
+    EXPECT_DEATH(end(), "that has not created it");
+}
+
+async(int, takes, (coil_receiver *)receiver, (coil_slice *)slice)
 {
     vars();
     await(*slice, coil_receiver_next(receiver));

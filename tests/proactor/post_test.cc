@@ -188,7 +188,7 @@ struct Starter {
     bool is_cleaned_up;
 };
 
-async(int, sleep_long, (Starter *) starter)
+async(int, sleep_long, (Starter *)starter)
 {
     vars();
     defer(starter->is_cleaned_up = true);
@@ -333,7 +333,7 @@ struct Storm {
         };
         coil_spawn(coil_loop_root(loops[me]), act_after(0, &send));
         (void)coil_loop_run(loops[me]);
-        coil_loop_destroy(loops[me]); /* Some of the others are still at it. */
+        coil_loop_destroy(loops[me]);     /* Some of the others are still at it. */
         pthread_barrier_wait(&all_there); /* Until all of `sent` has been received. */
     }
 };

@@ -30,7 +30,7 @@ const uid_t NOBODY = 65534;
 /* -------------------------------------------------------------------------------- the work -- */
 
 /* Everything that a loop does, in small: timers, files, accept, receive, many operations. */
-async(int, fetches, (int) port, (char *) bytes)
+async(int, fetches, (int)port, (char *)bytes)
 {
     vars(int fd; ssize_t size_bytes; struct sockaddr_in address);
     my->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -43,9 +43,9 @@ async(int, fetches, (int) port, (char *) bytes)
     return static_cast<int>(my->size_bytes);
 }
 
-async(int, answers_one, (coil_loop *) loop, (int) fd)
+async(int, answers_one, (coil_loop *)loop, (int)fd)
 {
-    vars(coil_slice slice; coil_receiver *receiver; int64_t got_bytes);
+    vars(coil_slice slice; coil_receiver * receiver; int64_t got_bytes);
     if (coil_receiver_create(loop, fd, COIL_RECEIVE_SOCKET, &my->receiver) < 0)
         return -ENOMEM;
     defer(coil_receiver_close(my->receiver));
@@ -60,9 +60,9 @@ async(int, answers_one, (coil_loop *) loop, (int) fd)
     return 0;
 }
 
-async(int, serves, (coil_loop *) loop, (int) listener, (int) count, (coil_accept_as) as)
+async(int, serves, (coil_loop *)loop, (int)listener, (int)count, (coil_accept_as)as)
 {
-    vars(coil_acceptor *acceptor; int fd; int i; coil_group sessions; int rc);
+    vars(coil_acceptor * acceptor; int fd; int i; coil_group sessions; int rc);
     if (coil_acceptor_create(loop, listener, as, &my->acceptor) < 0)
         return -ENOMEM;
     defer(coil_acceptor_close(my->acceptor));

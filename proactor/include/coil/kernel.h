@@ -96,10 +96,6 @@ COIL_API int coil_kernel_raise(int signo);
 COIL_API uint64_t coil_kernel_block_signals(void);
 COIL_API void coil_kernel_restore_signals(uint64_t before);
 
-/* sigaction(2) */
-COIL_API int coil_kernel_sigaction(
-        int signo, const struct sigaction *action, struct sigaction *out_before);
-
 /* getrusage(2): how often the calling thread has gone to sleep in the kernel by itself. */
 COIL_API uint64_t coil_kernel_sleep_count(void);
 

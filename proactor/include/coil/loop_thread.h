@@ -14,7 +14,8 @@
  * Invariants
  *   - When start() returns, the loop runs, or there is neither loop nor thread, and a reason.
  *   - The loop runs until it is stopped, whether it has tasks or not. The failure of a root task is
- *     not that of the others.
+ *     not that of the others. coil_loop_stop() on it is the end without grace; the thread is still
+ *     to be joined.
  *   - From stop() on, calls from other threads end with -ESHUTDOWN, once the tasks that run have
  *     ended; this holds until the memory of the coil_loop_thread ends (coil_loop_thread_fini()).
  *
@@ -62,10 +63,10 @@ struct coil_loop_thread {
 };
 
 /*
- * Start a thread with a loop that runs. `options` may be NULL. On failure `out_reason`, unless it is
- * NULL, receives a line of at most COIL_REASON_BYTES, and the error is that of coil_loop_create(),
- * of pthread_create(3) (-EAGAIN), -EINVAL for a CPU that this process may not use, or that of
- * `prepare`; `thread` is as if it had never been touched then.
+ * Start a thread with a loop that runs. `options` may be NULL. On failure `out_reason`, unless it
+ * is NULL, receives a line of at most COIL_REASON_BYTES, and the error is that of
+ * coil_loop_create(), of pthread_create(3) (-EAGAIN), -EINVAL for a CPU that this process may not
+ * use, or that of `prepare`; `thread` is as if it had never been touched then.
  */
 COIL_API int coil_loop_thread_start(
         coil_loop_thread *thread, const coil_loop_thread_options *options, char *out_reason);
