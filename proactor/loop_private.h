@@ -50,11 +50,10 @@ struct coil_loop {
         int wake_fd;            /* An eventfd. Written to, and never read. */
     } __attribute__((aligned(LOOP_LINE_BYTES)));
 
-    __attribute__((
-            aligned(LOOP_LINE_BYTES))) bool closing; /* Being destroyed: nothing new begins. */
-    bool is_gone;                                    /* Has been. */
-    unsigned hold_count;                             /* Any thread. */
-    size_t load; /* live_count as of the last turn, for any thread to see. */
+    bool closing;        /* Being destroyed: nothing new begins. */
+    bool is_gone;        /* Has been. */
+    unsigned hold_count; /* Any thread. */
+    size_t load;         /* live_count as of the last turn, for any thread to see. */
     coil_op wake;
 
     coil_group guests; /* Tasks of other threads (coil/remote.h): their errors are theirs. */
