@@ -90,7 +90,7 @@ static int publish(coil_broadcast *broadcast, const void *item)
         memcpy(coil_exchange_of(waiter)->out_item, item, broadcast->item_bytes);
         who->position++;
         left_behind(broadcast, number);
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
     }
     return broadcast->subscriber_count > INT_MAX ? INT_MAX : (int)broadcast->subscriber_count;
 }
@@ -101,7 +101,7 @@ static void admit_senders(coil_broadcast *broadcast)
     coil_waiter *waiter;
 
     while ((waiter = coil_waiter_first(&broadcast->senders)) != NULL && has_room(broadcast))
-        coil_select_grant(waiter, publish(broadcast, coil_exchange_of(waiter)->item));
+        coil_waiter_grant(waiter, publish(broadcast, coil_exchange_of(waiter)->item));
 }
 
 /* --------------------------------------------------------------------------- subscribers -- */
@@ -135,16 +135,11 @@ void coil_broadcast_unsubscribe(coil_subscriber *who)
 void coil_broadcast_close_untyped(coil_broadcast *broadcast)
 {
     coil_list *link = broadcast->subscribers.next;
-    coil_waiter *waiter;
 
     broadcast->closed = true;
-    while ((waiter = coil_waiter_first(&broadcast->senders)) != NULL)
-        coil_select_grant(waiter, -EPIPE);
-    for (; link != &broadcast->subscribers; link = link->next) {
-        coil_list *waiters = &subscriber_of(link)->waiters;
-        while ((waiter = coil_waiter_first(waiters)) != NULL)
-            coil_select_grant(waiter, -EPIPE);
-    }
+    coil_waiter_grant_all(&broadcast->senders, -EPIPE);
+    for (; link != &broadcast->subscribers; link = link->next)
+        coil_waiter_grant_all(&subscriber_of(link)->waiters, -EPIPE);
 }
 
 /* -------------------------------------------------------------------------- send and receive -- */

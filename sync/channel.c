@@ -27,13 +27,9 @@ void coil_channel_fini_untyped(coil_channel *channel)
 
 void coil_channel_close_untyped(coil_channel *channel)
 {
-    coil_waiter *waiter;
-
     channel->closed = true;
-    while ((waiter = coil_waiter_first(&channel->senders)) != NULL)
-        coil_select_grant(waiter, -EPIPE);
-    while ((waiter = coil_waiter_first(&channel->receivers)) != NULL)
-        coil_select_grant(waiter, -EPIPE);
+    coil_waiter_grant_all(&channel->senders, -EPIPE);
+    coil_waiter_grant_all(&channel->receivers, -EPIPE);
 }
 
 /* ------------------------------------------------------------------------- the ring of slots -- */
@@ -68,7 +64,7 @@ int coil_channel_try_send_untyped(coil_channel *channel, const void *item)
     if (waiter != NULL) {
         COIL_CHECK(channel->count == 0); /* Else the item would overtake others. */
         memcpy(coil_exchange_of(waiter)->out_item, item, channel->item_bytes);
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
         return 0;
     }
     if (channel->count == channel->capacity_count)
@@ -92,7 +88,7 @@ int coil_channel_try_receive_untyped(coil_channel *channel, void *out_item)
         return channel->closed ? -EPIPE : -EAGAIN;
     }
     if (waiter != NULL)
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
     return 0;
 }
 

@@ -481,10 +481,9 @@ static coil_turn load_step(coil_task *task, coil_frame *leaf)
 static void load_cancel(coil_task *task, coil_frame *leaf)
 {
     const caller *waiting = coil_container_of(leaf->vars, caller, waiter);
-    bool was_waiting = waiting->waiter.state == COIL_WAITER_WAITING;
 
-    coil_waiter_cancel(task, leaf);
-    if (!was_waiting)
+    (void)task;
+    if (!coil_waiter_withdraw(leaf))
         return;
     coil_loader_batch *batch = waiting->entry->batch;
     batch->caller_count--;

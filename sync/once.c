@@ -64,14 +64,11 @@ static coil_turn caller_left(coil_task *task, coil_frame *frame, coil_deferred *
 
 void coil_once_done(coil_once *once)
 {
-    coil_waiter *waiter;
-
     COIL_CHECK(once->runner != NULL);
     COIL_CHECK(once->runner->sched->running == once->runner);
     once->runner = NULL;
     once->done = true;
-    while ((waiter = coil_waiter_first(&once->waiters)) != NULL)
-        coil_waiter_grant(waiter, 0);
+    coil_waiter_grant_all(&once->waiters, 0);
 }
 
 static coil_turn enter_step(coil_task *task, coil_frame *leaf)

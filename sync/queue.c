@@ -75,19 +75,11 @@ void coil_queue_fini_untyped(coil_queue *queue)
     queue->slots = NULL;
 }
 
-static void grant_all(coil_list *waiters, int result)
-{
-    coil_waiter *waiter;
-
-    while ((waiter = coil_waiter_first(waiters)) != NULL)
-        coil_select_grant(waiter, result);
-}
-
 void coil_queue_close_untyped(coil_queue *queue)
 {
     queue->closed = true;
-    grant_all(&queue->putters, -EPIPE);
-    grant_all(&queue->getters, -EPIPE);
+    coil_waiter_grant_all(&queue->putters, -EPIPE);
+    coil_waiter_grant_all(&queue->getters, -EPIPE);
 }
 
 /* Most items are pointers and numbers: those are not worth a call. */
@@ -275,7 +267,7 @@ int coil_queue_try_put_untyped(coil_queue *queue, const void *item)
         COIL_CHECK(queue->count == 0); /* Else the item would overtake others. */
         copy(coil_exchange_of(waiter)->out_item, item, queue->item_bytes);
         queue->out_count++;
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
         return 0;
     }
     if (queue->count == queue->slot_count) {
@@ -297,7 +289,7 @@ int coil_queue_try_get_untyped(coil_queue *queue, void *out_item)
     coil_waiter *waiter = coil_waiter_first(&queue->putters);
     if (waiter != NULL) {
         insert(queue, coil_exchange_of(waiter)->item);
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
     }
     return 0;
 }
@@ -307,7 +299,7 @@ void coil_queue_item_done_untyped(coil_queue *queue)
     COIL_CHECK(queue->out_count > 0); /* More were done than were got. */
     queue->out_count--;
     if (queue->out_count == 0 && queue->count == 0)
-        grant_all(&queue->joiners, 0);
+        coil_waiter_grant_all(&queue->joiners, 0);
 }
 
 static coil_turn put_step(coil_task *task, coil_frame *leaf)

@@ -38,7 +38,7 @@ int coil_watch_touch_untyped(coil_watch *watch)
         *seen_by(coil_container_of(link, coil_waiter, link)) = watch->version;
     while ((waiter = coil_waiter_first(&watch->waiters)) != NULL) {
         *seen_by(waiter) = watch->version;
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
         coil_list_append(&watch->released, &waiter->link);
     }
     return 0;
@@ -46,11 +46,8 @@ int coil_watch_touch_untyped(coil_watch *watch)
 
 void coil_watch_close_untyped(coil_watch *watch)
 {
-    coil_waiter *waiter;
-
     watch->closed = true;
-    while ((waiter = coil_waiter_first(&watch->waiters)) != NULL)
-        coil_select_grant(waiter, -EPIPE);
+    coil_waiter_grant_all(&watch->waiters, -EPIPE);
 }
 
 static bool is_decided(const coil_watch *watch, const uint64_t *seen)

@@ -145,43 +145,16 @@ COIL_API void coil_select_seed(uint32_t seed);
 
 /* -------------------------------------------------------- for those who write a primitive -- */
 /*
- * A primitive whose waits can be cases has, for each kind of wait, one list of waiters and one
- * coil_select_kind. Those who wait in that list are either coil_waiters of leaves or of selects,
- * and the primitive need not care which, if it grants with coil_select_grant() and finds the item
- * in a coil_exchange.
+ * A primitive whose waits can be cases has, for each kind of wait, one list of waiters (coil/waiter.h)
+ * and one coil_select_kind. Those who wait in that list belong to leaves or to selects, and the
+ * primitive need not care which. The item that goes from hand to hand is found in a coil_exchange.
  */
 struct coil_select_kind {
-    /* Would coil_select_take() be done at once? */
+    /* Can it take place now? */
     bool (*ready)(const coil_select_case *what);
-    /* Do it now, without waiting: 0 or a result; called only if it is ready. */
+    /* Let it take place, without waiting. Its result; -EAGAIN and nothing happens: not ready. */
     int (*take)(const coil_select_case *what);
 };
-
-/* A waiter in whose name an item is given or taken. */
-typedef struct coil_exchange {
-    coil_waiter waiter; /* Of a select: `task` is NULL. */
-    union {
-        const void *item;
-        void *out_item;
-    };
-} coil_exchange;
-
-static inline coil_exchange *coil_exchange_of(coil_waiter *waiter)
-{
-    return coil_container_of(waiter, coil_exchange, waiter);
-}
-
-/* Private: coil_select_grant() to a select. */
-COIL_API void coil_select_decide(coil_waiter *waiter, int result);
-
-/* coil_waiter_grant(), where the waiter may be that of a select. */
-static inline void coil_select_grant(coil_waiter *waiter, int result)
-{
-    if (coil_unlikely(waiter->task == NULL))
-        coil_select_decide(waiter, result);
-    else
-        coil_waiter_grant(waiter, result);
-}
 
 /* ------------------------------------------------------------------------ behind the macros -- */
 
