@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/broadcast.h>
 
+#include "exchange.h"
+
 #include <coil/check.h>
 
 #include <errno.h>
@@ -179,47 +181,6 @@ int coil_broadcast_try_receive_untyped(coil_subscriber *who, void *out_item)
     return missed_count;
 }
 
-static coil_turn send_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-
-    const struct coil_broadcast_send_untyped__args *arguments =
-            coil_arguments(coil_broadcast_send_untyped, leaf);
-    int rc = coil_broadcast_try_send_untyped(arguments->broadcast, arguments->item);
-    if (rc != -EAGAIN) {
-        coil_result(coil_broadcast_send_untyped, leaf) = rc;
-        return coil_leave(task, leaf);
-    }
-    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
-    waiting->item = arguments->item;
-    return coil_waiter_suspend(&waiting->waiter, &arguments->broadcast->senders, task, leaf);
-}
-
-static coil_turn receive_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-
-    const struct coil_broadcast_receive_untyped__args *arguments =
-            coil_arguments(coil_broadcast_receive_untyped, leaf);
-    int rc = coil_broadcast_try_receive_untyped(arguments->who, arguments->out_item);
-    if (rc != -EAGAIN) {
-        coil_result(coil_broadcast_receive_untyped, leaf) = rc;
-        return coil_leave(task, leaf);
-    }
-    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
-    waiting->out_item = arguments->out_item;
-    return coil_waiter_suspend(&waiting->waiter, &arguments->who->waiters, task, leaf);
-}
-
-coil_define_leaf(coil_broadcast_send_untyped, send_step, coil_waiter_cancel);
-coil_define_leaf(coil_broadcast_receive_untyped, receive_step, coil_waiter_cancel);
-
 /* -------------------------------------------------------------------------- case of a select -- */
 
 static bool may_receive(const coil_select_case *what)
@@ -235,3 +196,42 @@ static int receive_now(const coil_select_case *what)
 }
 
 const coil_select_kind coil_broadcast_receiving = {may_receive, receive_now};
+
+/* ------------------------------------------------------------------------------- waiting -- */
+
+/* (No case of a select, so it has no kind.) */
+static int send_now(const coil_select_case *what)
+{
+    coil_broadcast *broadcast = coil_container_of(what->waiters, coil_broadcast, senders);
+    return coil_broadcast_try_send_untyped(broadcast, what->item);
+}
+
+static coil_select_case to_send(coil_frame *leaf)
+{
+    const struct coil_broadcast_send_untyped__args *arguments =
+            coil_arguments(coil_broadcast_send_untyped, leaf);
+    return coil_select_case_giving(NULL, &arguments->broadcast->senders, arguments->item, NULL);
+}
+
+static coil_turn send_step(coil_task *task, coil_frame *leaf)
+{
+    return exchange_step(
+            task, leaf, to_send, send_now, &coil_result(coil_broadcast_send_untyped, leaf));
+}
+
+static coil_select_case to_receive(coil_frame *leaf)
+{
+    const struct coil_broadcast_receive_untyped__args *arguments =
+            coil_arguments(coil_broadcast_receive_untyped, leaf);
+    return coil_select_case_taking(
+            &coil_broadcast_receiving, &arguments->who->waiters, arguments->out_item, NULL);
+}
+
+static coil_turn receive_step(coil_task *task, coil_frame *leaf)
+{
+    return exchange_step(task, leaf, to_receive, receive_now,
+            &coil_result(coil_broadcast_receive_untyped, leaf));
+}
+
+coil_define_leaf(coil_broadcast_send_untyped, send_step, coil_waiter_cancel);
+coil_define_leaf(coil_broadcast_receive_untyped, receive_step, coil_waiter_cancel);
