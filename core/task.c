@@ -327,7 +327,7 @@ bool coil_task_absorb(coil_task *task, coil_frame *frame, bool *out_unwound)
         return false;
 
     *request = NULL;
-    *out_unwound = task->unwinding || (own != NULL && own->unwound);
+    *out_unwound = coil_frame_unwound(task, frame);
     task->unwinding = false;
     if (own != NULL)
         own->unwound = false;
@@ -452,6 +452,11 @@ int coil_task_set_name(coil_task *task, const char *name)
         return -ENOMEM;
     (void)snprintf(extras->name, sizeof(extras->name), "%s", name);
     return 0;
+}
+
+coil_time coil_task_now(const coil_task *task)
+{
+    return task->sched->now;
 }
 
 coil_duration coil_task_age(const coil_task *task)

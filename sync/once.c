@@ -51,12 +51,12 @@ static void pass_on(coil_once *once)
 static coil_turn caller_left(coil_task *task, coil_frame *frame, coil_deferred *deferred)
 {
     coil_once *once = coil_container_of(deferred, coil_once, guard);
-    bool unwound = task->unwinding || (coil_frame_exiting(task, frame) && task->mask->unwound);
 
     once->frame = NULL;
     if (once->done)
         return COIL_DONE;
-    COIL_CHECK(unwound || coil_frame_result(frame) < 0); /* Or else coil_once_done() is missing. */
+    /* Or else coil_once_done() is missing. */
+    COIL_CHECK(coil_frame_unwound(task, frame) || coil_frame_result(frame) < 0);
     once->runner = NULL;
     pass_on(once);
     return COIL_DONE;

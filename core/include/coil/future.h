@@ -39,8 +39,7 @@ typedef struct coil_completions coil_completions;
 struct coil_future {
     bool done; /* Read only. */
     int error; /* Done: 0, or what it failed with: negative, -ECANCELED for a cancelled task. */
-    coil_task
-            *task; /* Whose result it will be, while that task lives. NULL: a promise. Read only. */
+    coil_task *task; /* Whose result it will be, while it lives. NULL: a promise. Read only. */
 
     /* Private. */
     void *value;
@@ -85,8 +84,8 @@ COIL_API void coil_future_cancel(coil_future *future);
 
 /*
  * Start the call as a task of the group, with its result in `f`, which need not be initialised. T
- * is the type of the result, coil_nil for void. Returns as coil_spawn(); without memory, `f` is done
- * with -ENOMEM.
+ * is the type of the result, coil_nil for void. Returns as coil_spawn(); without memory, `f` is
+ * done with -ENOMEM.
  *
  *     coil_task *coil_spawn_future(coil_group *group, coil_future_of(T) *f, call);
  */
