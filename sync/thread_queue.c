@@ -143,7 +143,7 @@ int coil_thread_queue_try_get_untyped(coil_thread_queue *queue, void *out_item)
     return rc;
 }
 
-void coil_thread_queue_task_done_untyped(coil_thread_queue *queue)
+void coil_thread_queue_item_done_untyped(coil_thread_queue *queue)
 {
     thread_waiters granted = {0};
     lock(queue);

@@ -363,7 +363,7 @@ protected:
         all.luck.calm = true;
         settle();
         std::vector<item> dropped;
-        coil_queue_shutdown(&all.queue, [&](item *left) {
+        coil_queue_abort(&all.queue, [&](item *left) {
             all.took(left->number, WAS_DROPPED);
             dropped.push_back(*left);
         });

@@ -117,7 +117,7 @@ struct coil_thread_queue {
     coil_thread_queue_get_untyped(&(q)->queue, COIL_THREAD_QUEUE_ITEM_(q, out_item))
 
 /*
- * Wait until every item that was put is done, coil_thread_queue_task_done(). Result: 0; -ETIME
+ * Wait until every item that was put is done, coil_thread_queue_item_done(). Result: 0; -ETIME
  * under within() or until().
  *
  *     coroutine int coil_thread_queue_join(coil_thread_queue_of(T) *q);
@@ -163,9 +163,9 @@ struct coil_thread_queue {
  * What was got is done: for those who join. Once per item that was got while the queue was not
  * aborted; more often is a programming error. Never waits.
  *
- *     void coil_thread_queue_task_done(coil_thread_queue_of(T) *q);
+ *     void coil_thread_queue_item_done(coil_thread_queue_of(T) *q);
  */
-#define coil_thread_queue_task_done(q) coil_thread_queue_task_done_untyped(&(q)->queue)
+#define coil_thread_queue_item_done(q) coil_thread_queue_item_done_untyped(&(q)->queue)
 
 /*
  * No more items: every put, those that wait included, reports -EPIPE. Items in the queue can still
@@ -212,7 +212,7 @@ COIL_API void coil_thread_queue_init_untyped(
 COIL_API void coil_thread_queue_fini_untyped(coil_thread_queue *queue);
 COIL_API void coil_thread_queue_close_untyped(coil_thread_queue *queue);
 COIL_API void coil_thread_queue_abort_untyped(coil_thread_queue *queue);
-COIL_API void coil_thread_queue_task_done_untyped(coil_thread_queue *queue);
+COIL_API void coil_thread_queue_item_done_untyped(coil_thread_queue *queue);
 COIL_API size_t coil_thread_queue_count_untyped(coil_thread_queue *queue);
 COIL_API COIL_MUST_USE int coil_thread_queue_try_put_untyped(
         coil_thread_queue *queue, const void *item);
