@@ -36,13 +36,15 @@ void coil_locals_release(coil_sched *sched, coil_local_value *newest)
     }
 }
 
-void coil_locals_inherit(coil_task *child, const coil_task *parent)
+void coil_local_inherit(coil_task *task, const coil_task *other)
 {
-    if (parent->extras->locals == NULL)
+    coil_local_value *locals = other->extras == NULL ? NULL : other->extras->locals;
+    coil_task_extras *extras = locals == NULL ? task->extras : coil_task_extras_of(task);
+    if (extras == NULL)
         return;
-    coil_task_extras *extras = coil_task_extras_of(child);
-    if (extras != NULL)
-        extras->locals = hold(parent->extras->locals);
+    coil_local_value *previous = extras->locals;
+    extras->locals = hold(locals);
+    coil_locals_release(task->sched, previous);
 }
 
 int coil_local_set_untyped(

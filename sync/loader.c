@@ -3,6 +3,7 @@
 
 #include <coil/check.h>
 #include <coil/event.h>
+#include <coil/local.h>
 #include <coil/sched.h>
 #include <coil/waiter.h>
 
@@ -400,6 +401,7 @@ static int find_batch(coil_loader *loader, coil_loader_batch **out_batch)
             coil_sched_release(loader->group.sched, batch, sizeof(*batch));
             return -ENOMEM;
         }
+        coil_local_inherit(batch->task, loader->group.host); /* It is for all its callers. */
         loader->collecting = batch;
     }
     *out_batch = batch;

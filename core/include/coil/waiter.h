@@ -14,8 +14,8 @@
  * task that has been cancelled, and after either the list no longer matters to the waiter: the
  * primitive may be gone by the time the task runs.
  *
- * The waiter of a select (coil/select.h) is one of several of its task. It is granted like any other,
- * which takes the task out of all the lists; whoever grants need not know.
+ * A waiter of a select (coil/select.h) is one of several of its task. It is granted like any other,
+ * which takes the others out of their lists as well; whoever grants need not know.
  *
  * A leaf on this has coil_waiter_cancel() as its cancel function, and its step function goes:
  *

@@ -121,8 +121,8 @@ struct coil_loader {
  * Result of the fetch, a coroutine `int fetch(coil_batch_of(L) *batch)`: 0 or more; or a negative
  * errno, which is then every caller's result, whatever the statuses. It may load from other
  * loaders, and, unless the number of fetches is limited, other keys from this one. It runs for all
- * callers of the batch, but has the local values (coil/local.h) of the one that opened it: use
- * none there.
+ * callers of the batch, so it has the local values (coil/local.h) of none of them: it has those of
+ * the task that opened the loader, as they are when the batch begins.
  */
 #define coil_batch_of(L) __typeof__(*((L *)0)->batch)
 
