@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exchange.h - the leaf of every wait in which an item goes from hand to hand: a select of one case.
+ * exchange.h - the leaf of a wait in which an item goes from hand to hand: a select of one case.
  */
 #ifndef EXCHANGE_H
 #define EXCHANGE_H

@@ -145,14 +145,14 @@ COIL_API void coil_select_seed(uint32_t seed);
 
 /* -------------------------------------------------------- for those who write a primitive -- */
 /*
- * A primitive whose waits can be cases has, for each kind of wait, one list of waiters (coil/waiter.h)
- * and one coil_select_kind. Those who wait in that list belong to leaves or to selects, and the
- * primitive need not care which. The item that goes from hand to hand is found in a coil_exchange.
+ * A primitive whose waits can be cases has, for each kind of wait, one coil_select_kind and one
+ * list of waiters (coil/waiter.h), in which those of leaves and those of selects stand alike. An
+ * item that goes from hand to hand is found in the waiter's coil_exchange.
  */
 struct coil_select_kind {
     /* Can it take place now? */
     bool (*ready)(const coil_select_case *what);
-    /* Let it take place, without waiting. Its result; -EAGAIN and nothing happens: not ready. */
+    /* Let it take place, without waiting: its result. -EAGAIN, it is not ready. */
     int (*take)(const coil_select_case *what);
 };
 
