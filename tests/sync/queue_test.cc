@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/queue.h>
 
+#include "parcel.h"
 #include "world.h"
 
-#include <algorithm>
 #include <array>
 #include <deque>
 #include <memory>
@@ -13,12 +13,6 @@
 
 namespace
 {
-
-/* Not a power of two in size, so that a wrong offset shows. */
-struct parcel {
-    int number;
-    char bytes[13];
-};
 
 using parcel_queue = coil_queue_of(parcel);
 
@@ -33,16 +27,9 @@ struct courier {
 
 } // namespace
 
-static parcel parcel_of(int number)
-{
-    parcel made = {number, {}};
-    snprintf(made.bytes, sizeof(made.bytes), "%d", number % 1000000);
-    return made;
-}
-
 static void note(courier *who)
 {
-    EXPECT_EQ(std::to_string(who->item.number), who->item.bytes);
+    expect_whole(who->item);
     who->order->push_back(who->item.number);
 }
 
