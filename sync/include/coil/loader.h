@@ -189,20 +189,8 @@ struct coil_loader {
 
 /* ------------------------------------------------------------------------ behind the macros -- */
 
-/* The argument if it points to a key, or to a value, of the loader; else it does not compile. */
-#ifdef __cplusplus
-#define COIL_LOADER_KEY_(l, key) (1 ? (key) : (l)->batch->keys)
-#define COIL_LOADER_VALUE_(l, value) (1 ? (value) : (l)->batch->values)
-#else
-#define COIL_LOADER_KEY_(l, key) COIL_LOADER_OF_TYPE_(key, *(l)->batch->keys)
-#define COIL_LOADER_VALUE_(l, value) COIL_LOADER_OF_TYPE_(value, *(l)->batch->values)
-#define COIL_LOADER_OF_TYPE_(pointer, what)                                                   \
-    __extension__({                                                                           \
-        static_assert(__builtin_types_compatible_p(__typeof__(*(pointer)), __typeof__(what)), \
-                "this does not point to the loader's type of key or value");                  \
-        (pointer);                                                                            \
-    })
-#endif
+#define COIL_LOADER_KEY_(l, key) COIL_ITEM_OF_((l)->batch->keys, key)
+#define COIL_LOADER_VALUE_(l, value) COIL_ITEM_OF_((l)->batch->values, value)
 
 #define COIL_LOADER_UNTYPED_(l, handler)                                                     \
     __extension__({                                                                          \

@@ -190,8 +190,8 @@ struct coil_queue {
     coil_queue_try_get_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, out_item))
 
 /*
- * Put and get as cases of a select (coil/select.h). Optional last argument: `int *out_rc`, for 0 or
- * -EPIPE.
+ * Put and get as cases of a select (coil/select.h). Optional last argument: `int *out_rc`, for what
+ * the put or get reports.
  *
  *     coil_select_case coil_put_to(coil_queue_of(T) *q, const T *item);
  *     coil_select_case coil_get_from(coil_queue_of(T) *q, T *out_item);

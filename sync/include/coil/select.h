@@ -17,7 +17,8 @@
  *     coil_hear_from                     coil/broadcast.h    the subscriber's next item
  *     coil_change_of                     coil/watch.h        a value newer than the one seen
  *
- * Each takes one argument more if wanted, `int *out_rc`, where its own result goes: see below.
+ * Each takes one argument more if wanted, `int *out_rc`: there it reports what it has to, errors
+ * too, and the select reports its place.
  *
  *     start --some are ready--> one of them is done, at once      the task goes on without a pause
  *       |
@@ -38,9 +39,9 @@
  *
  * What it reports
  *     >= 0       the place of the case that took place
- *     -EPIPE     that case reported it: its channel is closed. A case with `out_rc` reports there
- *                instead, and the select reports its place.
- *     -EPIPE     or there is no case left that could take place: see coil_select_if()
+ *     -EPIPE     that case reported it: its channel is closed. Or there is no case left that could
+ *                take place: see coil_select_if().
+ *     -ENOMEM    that case reported it: its queue has to grow and cannot
  *     -EAGAIN    coil_select_try() only: none is ready
  *     -ETIME     under within() or until(); none took place
  *
@@ -184,22 +185,6 @@ static inline COIL_MUST_USE coil_select_case coil_select_case_taking(
     made.out_item = out_item;
     return made;
 }
-
-/*
- * `item` if it points to what `sample` points to; else it does not compile. (Not a statement
- * expression: a compound literal would be gone at its end.)
- */
-#ifdef __cplusplus
-#define COIL_ITEM_OF_(sample, item) (1 ? (item) : (sample))
-#else
-#define COIL_ITEM_OF_(sample, item)                                                             \
-    ((void)sizeof(struct {                                                                      \
-        char nothing;                                                                           \
-        static_assert(__builtin_types_compatible_p(__typeof__(*(item)), __typeof__(*(sample))), \
-                "this does not point to an item of the right type");                            \
-    }),                                                                                         \
-            (item))
-#endif
 
 /* (A statement expression may be dropped without a warning.) */
 static inline COIL_MUST_USE int coil_select_tried(int rc)
