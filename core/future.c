@@ -185,7 +185,7 @@ coil_define_leaf(coil_wait, wait_many_step, coil_leaf_wake);
 
 typedef struct completions_waiter {
     coil_waiter waiter;
-    coil_future *future;
+    coil_future *future; /* NULL: until it comes, or nothing is left to come. */
 } completions_waiter;
 
 void coil_completions_init(coil_completions *completions)
@@ -198,13 +198,8 @@ void coil_completions_init(coil_completions *completions)
 /* Nothing is left to wait for: those who still do are told. */
 static void end_of_completions(coil_completions *completions)
 {
-    coil_waiter *waiter;
-    if (completions->pending_count > 0)
-        return;
-    while ((waiter = coil_waiter_first(&completions->waiters)) != NULL) {
-        coil_container_of(waiter, completions_waiter, waiter)->future = NULL;
-        coil_waiter_grant(waiter, 0);
-    }
+    if (completions->pending_count == 0)
+        coil_waiter_grant_all(&completions->waiters, 0);
 }
 
 static void arrive(coil_future_watch *watch)

@@ -57,11 +57,11 @@ static void start_held(coil_group *group)
 static void let_in(coil_group *group)
 {
     start_held(group);
-    coil_waiter *waiter = coil_waiter_first(&group->room);
-    while (waiter != NULL && !full(group, group->live_count)) {
+    coil_waiter *waiter;
+    while ((waiter = coil_waiter_first(&group->room)) != NULL && !full(group, group->live_count)) {
         coil_waiter_grant(waiter, 0);
-        waiter =
-                group->live_count == 0 || group->cancelled ? coil_waiter_first(&group->room) : NULL;
+        if (group->live_count > 0 && !group->cancelled)
+            return; /* One has ended: one may come. */
     }
 }
 

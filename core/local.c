@@ -36,14 +36,17 @@ void coil_locals_release(coil_sched *sched, coil_local_value *newest)
     }
 }
 
-int coil_locals_inherit(coil_task *child, const coil_task *parent)
+int coil_local_inherit(coil_task *task, const coil_task *other)
 {
-    if (parent->extras->locals == NULL)
+    coil_local_value *locals = other->extras == NULL ? NULL : other->extras->locals;
+    if (locals == NULL && task->extras == NULL)
         return 0;
-    coil_task_extras *extras = coil_task_extras_of(child);
+    coil_task_extras *extras = coil_task_extras_of(task);
     if (extras == NULL)
         return -ENOMEM;
-    extras->locals = hold(parent->extras->locals);
+    coil_local_value *previous = extras->locals;
+    extras->locals = hold(locals);
+    coil_locals_release(task->sched, previous);
     return 0;
 }
 

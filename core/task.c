@@ -331,7 +331,7 @@ bool coil_task_absorb(coil_task *task, coil_frame *frame, bool *out_unwound)
         return false;
 
     *request = NULL;
-    *out_unwound = task->unwinding || (own != NULL && own->unwound);
+    *out_unwound = coil_frame_unwound(task, frame);
     task->unwinding = false;
     if (own != NULL)
         own->unwound = false;
@@ -458,6 +458,11 @@ int coil_task_set_name(coil_task *task, const char *name)
     return 0;
 }
 
+coil_time coil_task_now(const coil_task *task)
+{
+    return task->sched->now;
+}
+
 coil_duration coil_task_age(const coil_task *task)
 {
     uint32_t now = (uint32_t)((uint64_t)task->sched->now >> COIL_TASK_AGE_BITS);
@@ -499,7 +504,7 @@ static inline coil_task *make_task(coil_sched *sched, size_t stack_bytes)
     task->sp = task->first;
     task->limit = task->first + stack_bytes;
     coil_list_init(&task->link);
-    if (coil_unlikely(is_heir(sched)) && coil_locals_inherit(task, sched->running) < 0) {
+    if (coil_unlikely(is_heir(sched)) && coil_local_inherit(task, sched->running) < 0) {
         coil_task_destroy(task);
         return NULL;
     }

@@ -98,11 +98,6 @@ coil_time coil_timeout_deadline(const coil_timeout *timeout)
     return timeout->frame == NULL ? COIL_NEVER : timeout->deadline;
 }
 
-coil_time coil_task_now(const coil_task *task)
-{
-    return task->sched->now;
-}
-
 coil_time coil_task_deadline(const coil_task *task)
 {
     const coil_frame *masked = task->mask == NULL ? NULL : task->mask->frame;

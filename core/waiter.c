@@ -23,10 +23,20 @@ static void decide(coil_waiter *waiter, coil_waiter_state state, int result)
     coil_task_wake(waiter->task);
 }
 
+static COIL_COLD void grant_candidate(coil_waiter *waiter, int result)
+{
+    COIL_CHECK(waiter->state == COIL_WAITER_SELECTING); /* Else it is granted twice. */
+    coil_candidate *candidate =
+            coil_container_of(coil_exchange_of(waiter), coil_candidate, exchange);
+    candidate->grant(candidate, result);
+}
+
 void coil_waiter_grant(coil_waiter *waiter, int result)
 {
-    COIL_CHECK(waiter->state == COIL_WAITER_WAITING);
-    decide(waiter, COIL_WAITER_GRANTED, result);
+    if (coil_likely(waiter->state == COIL_WAITER_WAITING))
+        decide(waiter, COIL_WAITER_GRANTED, result);
+    else
+        grant_candidate(waiter, result);
 }
 
 coil_turn coil_waiter_step(coil_task *task, coil_frame *leaf)
@@ -41,11 +51,18 @@ coil_turn coil_waiter_step(coil_task *task, coil_frame *leaf)
     return coil_leave(task, leaf);
 }
 
-void coil_waiter_cancel(coil_task *task, coil_frame *leaf)
+bool coil_waiter_withdraw(coil_frame *leaf)
 {
     coil_waiter *waiter = leaf->vars;
 
+    if (waiter->state != COIL_WAITER_WAITING)
+        return false;
+    decide(waiter, COIL_WAITER_WITHDRAWN, -ECANCELED);
+    return true;
+}
+
+void coil_waiter_cancel(coil_task *task, coil_frame *leaf)
+{
     (void)task;
-    if (waiter->state == COIL_WAITER_WAITING)
-        decide(waiter, COIL_WAITER_WITHDRAWN, -ECANCELED);
+    (void)coil_waiter_withdraw(leaf);
 }

@@ -22,11 +22,8 @@ void coil_barrier_fini(coil_barrier *barrier)
 
 static void turn_away(coil_barrier *barrier)
 {
-    coil_waiter *waiter;
-
     barrier->arrived_count = 0;
-    while ((waiter = coil_waiter_first(&barrier->waiters)) != NULL)
-        coil_waiter_grant(waiter, -EPIPE);
+    coil_waiter_grant_all(&barrier->waiters, -EPIPE);
 }
 
 void coil_barrier_abort(coil_barrier *barrier)
@@ -76,12 +73,9 @@ static coil_turn wait_step(coil_task *task, coil_frame *leaf)
 
 static void wait_cancel(coil_task *task, coil_frame *leaf)
 {
-    const coil_waiter *waiter = leaf->vars;
-
-    if (waiter->state != COIL_WAITER_WAITING)
-        return;
-    coil_waiter_cancel(task, leaf);
-    coil_barrier_abort(coil_arguments(coil_barrier_wait, leaf)->barrier);
+    (void)task;
+    if (coil_waiter_withdraw(leaf))
+        coil_barrier_abort(coil_arguments(coil_barrier_wait, leaf)->barrier);
 }
 
 coil_define_leaf(coil_barrier_wait, wait_step, wait_cancel);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/broadcast.h>
 
+#include "exchange.h"
+
 #include <coil/check.h>
 
 #include <errno.h>
@@ -90,7 +92,7 @@ static int publish(coil_broadcast *broadcast, const void *item)
         memcpy(coil_exchange_of(waiter)->out_item, item, broadcast->item_bytes);
         who->position++;
         left_behind(broadcast, number);
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
     }
     return broadcast->subscriber_count > INT_MAX ? INT_MAX : (int)broadcast->subscriber_count;
 }
@@ -101,7 +103,7 @@ static void admit_senders(coil_broadcast *broadcast)
     coil_waiter *waiter;
 
     while ((waiter = coil_waiter_first(&broadcast->senders)) != NULL && has_room(broadcast))
-        coil_select_grant(waiter, publish(broadcast, coil_exchange_of(waiter)->item));
+        coil_waiter_grant(waiter, publish(broadcast, coil_exchange_of(waiter)->item));
 }
 
 /* --------------------------------------------------------------------------- subscribers -- */
@@ -135,16 +137,11 @@ void coil_broadcast_unsubscribe(coil_subscriber *who)
 void coil_broadcast_close_untyped(coil_broadcast *broadcast)
 {
     coil_list *link = broadcast->subscribers.next;
-    coil_waiter *waiter;
 
     broadcast->closed = true;
-    while ((waiter = coil_waiter_first(&broadcast->senders)) != NULL)
-        coil_select_grant(waiter, -EPIPE);
-    for (; link != &broadcast->subscribers; link = link->next) {
-        coil_list *waiters = &subscriber_of(link)->waiters;
-        while ((waiter = coil_waiter_first(waiters)) != NULL)
-            coil_select_grant(waiter, -EPIPE);
-    }
+    coil_waiter_grant_all(&broadcast->senders, -EPIPE);
+    for (; link != &broadcast->subscribers; link = link->next)
+        coil_waiter_grant_all(&subscriber_of(link)->waiters, -EPIPE);
 }
 
 /* -------------------------------------------------------------------------- send and receive -- */
@@ -184,47 +181,6 @@ int coil_broadcast_try_receive_untyped(coil_subscriber *who, void *out_item)
     return missed_count;
 }
 
-static coil_turn send_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-
-    const struct coil_broadcast_send_untyped__args *arguments =
-            coil_arguments(coil_broadcast_send_untyped, leaf);
-    int rc = coil_broadcast_try_send_untyped(arguments->broadcast, arguments->item);
-    if (rc != -EAGAIN) {
-        coil_result(coil_broadcast_send_untyped, leaf) = rc;
-        return coil_leave(task, leaf);
-    }
-    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
-    waiting->item = arguments->item;
-    return coil_waiter_suspend(&waiting->waiter, &arguments->broadcast->senders, task, leaf);
-}
-
-static coil_turn receive_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-
-    const struct coil_broadcast_receive_untyped__args *arguments =
-            coil_arguments(coil_broadcast_receive_untyped, leaf);
-    int rc = coil_broadcast_try_receive_untyped(arguments->who, arguments->out_item);
-    if (rc != -EAGAIN) {
-        coil_result(coil_broadcast_receive_untyped, leaf) = rc;
-        return coil_leave(task, leaf);
-    }
-    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
-    waiting->out_item = arguments->out_item;
-    return coil_waiter_suspend(&waiting->waiter, &arguments->who->waiters, task, leaf);
-}
-
-coil_define_leaf(coil_broadcast_send_untyped, send_step, coil_waiter_cancel);
-coil_define_leaf(coil_broadcast_receive_untyped, receive_step, coil_waiter_cancel);
-
 /* -------------------------------------------------------------------------- case of a select -- */
 
 static bool may_receive(const coil_select_case *what)
@@ -240,3 +196,42 @@ static int receive_now(const coil_select_case *what)
 }
 
 const coil_select_kind coil_broadcast_receiving = {may_receive, receive_now};
+
+/* ------------------------------------------------------------------------------- waiting -- */
+
+/* (No case of a select, so it has no kind.) */
+static int send_now(const coil_select_case *what)
+{
+    coil_broadcast *broadcast = coil_container_of(what->waiters, coil_broadcast, senders);
+    return coil_broadcast_try_send_untyped(broadcast, what->item);
+}
+
+static coil_select_case to_send(coil_frame *leaf)
+{
+    const struct coil_broadcast_send_untyped__args *arguments =
+            coil_arguments(coil_broadcast_send_untyped, leaf);
+    return coil_select_case_giving(NULL, &arguments->broadcast->senders, arguments->item, NULL);
+}
+
+static coil_turn send_step(coil_task *task, coil_frame *leaf)
+{
+    return exchange_step(
+            task, leaf, to_send, send_now, &coil_result(coil_broadcast_send_untyped, leaf));
+}
+
+static coil_select_case to_receive(coil_frame *leaf)
+{
+    const struct coil_broadcast_receive_untyped__args *arguments =
+            coil_arguments(coil_broadcast_receive_untyped, leaf);
+    return coil_select_case_taking(
+            &coil_broadcast_receiving, &arguments->who->waiters, arguments->out_item, NULL);
+}
+
+static coil_turn receive_step(coil_task *task, coil_frame *leaf)
+{
+    return exchange_step(task, leaf, to_receive, receive_now,
+            &coil_result(coil_broadcast_receive_untyped, leaf));
+}
+
+coil_define_leaf(coil_broadcast_send_untyped, send_step, coil_waiter_cancel);
+coil_define_leaf(coil_broadcast_receive_untyped, receive_step, coil_waiter_cancel);

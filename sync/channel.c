@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/channel.h>
 
+#include "exchange.h"
+
 #include <coil/check.h>
 
 #include <errno.h>
@@ -27,13 +29,9 @@ void coil_channel_fini_untyped(coil_channel *channel)
 
 void coil_channel_close_untyped(coil_channel *channel)
 {
-    coil_waiter *waiter;
-
     channel->closed = true;
-    while ((waiter = coil_waiter_first(&channel->senders)) != NULL)
-        coil_select_grant(waiter, -EPIPE);
-    while ((waiter = coil_waiter_first(&channel->receivers)) != NULL)
-        coil_select_grant(waiter, -EPIPE);
+    coil_waiter_grant_all(&channel->senders, -EPIPE);
+    coil_waiter_grant_all(&channel->receivers, -EPIPE);
 }
 
 /* ------------------------------------------------------------------------- the ring of slots -- */
@@ -68,7 +66,7 @@ int coil_channel_try_send_untyped(coil_channel *channel, const void *item)
     if (waiter != NULL) {
         COIL_CHECK(channel->count == 0); /* Else the item would overtake others. */
         memcpy(coil_exchange_of(waiter)->out_item, item, channel->item_bytes);
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
         return 0;
     }
     if (channel->count == channel->capacity_count)
@@ -92,50 +90,9 @@ int coil_channel_try_receive_untyped(coil_channel *channel, void *out_item)
         return channel->closed ? -EPIPE : -EAGAIN;
     }
     if (waiter != NULL)
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
     return 0;
 }
-
-static coil_turn send_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-
-    const struct coil_channel_send_untyped__args *arguments =
-            coil_arguments(coil_channel_send_untyped, leaf);
-    int rc = coil_channel_try_send_untyped(arguments->channel, arguments->item);
-    if (rc != -EAGAIN) {
-        coil_result(coil_channel_send_untyped, leaf) = rc;
-        return coil_leave(task, leaf);
-    }
-    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
-    waiting->item = arguments->item;
-    return coil_waiter_suspend(&waiting->waiter, &arguments->channel->senders, task, leaf);
-}
-
-static coil_turn receive_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-
-    const struct coil_channel_receive_untyped__args *arguments =
-            coil_arguments(coil_channel_receive_untyped, leaf);
-    int rc = coil_channel_try_receive_untyped(arguments->channel, arguments->out_item);
-    if (rc != -EAGAIN) {
-        coil_result(coil_channel_receive_untyped, leaf) = rc;
-        return coil_leave(task, leaf);
-    }
-    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
-    waiting->out_item = arguments->out_item;
-    return coil_waiter_suspend(&waiting->waiter, &arguments->channel->receivers, task, leaf);
-}
-
-coil_define_leaf(coil_channel_send_untyped, send_step, coil_waiter_cancel);
-coil_define_leaf(coil_channel_receive_untyped, receive_step, coil_waiter_cancel);
 
 /* ------------------------------------------------------------------------- cases of a select -- */
 
@@ -168,3 +125,36 @@ static int receive_now(const coil_select_case *what)
 
 const coil_select_kind coil_channel_sending = {may_send, send_now};
 const coil_select_kind coil_channel_receiving = {may_receive, receive_now};
+
+/* ------------------------------------------------------------------------------- waiting -- */
+
+static coil_select_case to_send(coil_frame *leaf)
+{
+    const struct coil_channel_send_untyped__args *arguments =
+            coil_arguments(coil_channel_send_untyped, leaf);
+    return coil_select_case_giving(
+            &coil_channel_sending, &arguments->channel->senders, arguments->item, NULL);
+}
+
+static coil_turn send_step(coil_task *task, coil_frame *leaf)
+{
+    return exchange_step(
+            task, leaf, to_send, send_now, &coil_result(coil_channel_send_untyped, leaf));
+}
+
+static coil_select_case to_receive(coil_frame *leaf)
+{
+    const struct coil_channel_receive_untyped__args *arguments =
+            coil_arguments(coil_channel_receive_untyped, leaf);
+    return coil_select_case_taking(
+            &coil_channel_receiving, &arguments->channel->receivers, arguments->out_item, NULL);
+}
+
+static coil_turn receive_step(coil_task *task, coil_frame *leaf)
+{
+    return exchange_step(
+            task, leaf, to_receive, receive_now, &coil_result(coil_channel_receive_untyped, leaf));
+}
+
+coil_define_leaf(coil_channel_send_untyped, send_step, coil_waiter_cancel);
+coil_define_leaf(coil_channel_receive_untyped, receive_step, coil_waiter_cancel);

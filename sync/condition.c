@@ -30,10 +30,7 @@ void coil_condition_notify(coil_condition *condition, size_t count)
 
 void coil_condition_notify_all(coil_condition *condition)
 {
-    coil_waiter *waiter;
-
-    while ((waiter = coil_waiter_first(&condition->waiters)) != NULL)
-        coil_waiter_grant(waiter, KEEP);
+    coil_waiter_grant_all(&condition->waiters, KEEP);
 }
 
 /* Unlock the mutex, unless the task is being cancelled, and wait. Result: KEEP or PASS_ON. */

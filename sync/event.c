@@ -18,11 +18,8 @@ void coil_event_fini(coil_event *event)
 
 void coil_event_set(coil_event *event)
 {
-    coil_waiter *waiter;
-
     event->set = true;
-    while ((waiter = coil_waiter_first(&event->waiters)) != NULL)
-        coil_select_grant(waiter, 0);
+    coil_waiter_grant_all(&event->waiters, 0);
 }
 
 void coil_event_clear(coil_event *event)

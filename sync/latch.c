@@ -23,14 +23,11 @@ void coil_latch_add(coil_latch *latch, size_t count)
 
 void coil_latch_count_down(coil_latch *latch, size_t count)
 {
-    coil_waiter *waiter;
-
     COIL_CHECK(count <= latch->count);
     latch->count -= count;
     if (latch->count > 0)
         return;
-    while ((waiter = coil_waiter_first(&latch->waiters)) != NULL)
-        coil_waiter_grant(waiter, 0);
+    coil_waiter_grant_all(&latch->waiters, 0);
 }
 
 static coil_turn wait_step(coil_task *task, coil_frame *leaf)

@@ -3,6 +3,7 @@
 
 #include <coil/check.h>
 #include <coil/event.h>
+#include <coil/local.h>
 #include <coil/sched.h>
 #include <coil/waiter.h>
 
@@ -405,6 +406,8 @@ static int find_batch(coil_loader *loader, coil_loader_batch **out_batch)
             coil_sched_release(loader->group.sched, batch, sizeof(*batch));
             return -ENOMEM;
         }
+        /* It is for all its callers, not for this one. (Without memory it has no values at all.) */
+        (void)coil_local_inherit(batch->task, loader->group.host);
         loader->collecting = batch;
     }
     *out_batch = batch;
@@ -490,10 +493,9 @@ static coil_turn load_step(coil_task *task, coil_frame *leaf)
 static void load_cancel(coil_task *task, coil_frame *leaf)
 {
     const caller *waiting = coil_container_of(leaf->vars, caller, waiter);
-    bool was_waiting = waiting->waiter.state == COIL_WAITER_WAITING;
 
-    coil_waiter_cancel(task, leaf);
-    if (!was_waiting)
+    (void)task;
+    if (!coil_waiter_withdraw(leaf))
         return;
     coil_loader_batch *batch = waiting->entry->batch;
     batch->caller_count--;

@@ -51,12 +51,12 @@ static void pass_on(coil_once *once)
 static coil_turn caller_left(coil_task *task, coil_frame *frame, coil_deferred *deferred)
 {
     coil_once *once = coil_container_of(deferred, coil_once, guard);
-    bool unwound = task->unwinding || (coil_frame_exiting(task, frame) && task->mask->unwound);
 
     once->frame = NULL;
     if (once->done)
         return COIL_DONE;
-    COIL_CHECK(unwound || coil_frame_result(frame) < 0); /* Or else coil_once_done() is missing. */
+    /* Or else coil_once_done() is missing. */
+    COIL_CHECK(coil_frame_unwound(task, frame) || coil_frame_result(frame) < 0);
     once->runner = NULL;
     pass_on(once);
     return COIL_DONE;
@@ -64,14 +64,11 @@ static coil_turn caller_left(coil_task *task, coil_frame *frame, coil_deferred *
 
 void coil_once_done(coil_once *once)
 {
-    coil_waiter *waiter;
-
     COIL_CHECK(once->runner != NULL);
     COIL_CHECK(once->runner->sched->running == once->runner);
     once->runner = NULL;
     once->done = true;
-    while ((waiter = coil_waiter_first(&once->waiters)) != NULL)
-        coil_waiter_grant(waiter, 0);
+    coil_waiter_grant_all(&once->waiters, 0);
 }
 
 static coil_turn enter_step(coil_task *task, coil_frame *leaf)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/queue.h>
 
+#include "exchange.h"
+
 #include <coil/check.h>
 #include <coil/sched.h>
-#include <coil/select.h>
-#include <coil/waiter.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -76,19 +76,11 @@ void coil_queue_fini_untyped(coil_queue *queue)
     queue->slots = NULL;
 }
 
-static void grant_all(coil_list *waiters, int result)
-{
-    coil_waiter *waiter;
-
-    while ((waiter = coil_waiter_first(waiters)) != NULL)
-        coil_select_grant(waiter, result);
-}
-
 void coil_queue_close_untyped(coil_queue *queue)
 {
     queue->closed = true;
-    grant_all(&queue->putters, -EPIPE);
-    grant_all(&queue->getters, -EPIPE);
+    coil_waiter_grant_all(&queue->putters, -EPIPE);
+    coil_waiter_grant_all(&queue->getters, -EPIPE);
 }
 
 /* Most items are pointers and numbers: those are not worth a call. */
@@ -280,7 +272,7 @@ int coil_queue_try_put_untyped(coil_queue *queue, const void *item)
         COIL_CHECK(queue->count == 0); /* Else the item would overtake others. */
         copy(coil_exchange_of(waiter)->out_item, item, queue->item_bytes);
         queue->out_count++;
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
         return 0;
     }
     if (queue->count == queue->slot_count) {
@@ -302,7 +294,7 @@ int coil_queue_try_get_untyped(coil_queue *queue, void *out_item)
     coil_waiter *waiter = coil_waiter_first(&queue->putters);
     if (waiter != NULL) {
         insert(queue, coil_exchange_of(waiter)->item);
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
     }
     return 0;
 }
@@ -312,66 +304,8 @@ void coil_queue_item_done_untyped(coil_queue *queue)
     COIL_CHECK(queue->out_count > 0); /* More were done than were got. */
     queue->out_count--;
     if (queue->out_count == 0 && queue->count == 0)
-        grant_all(&queue->joiners, 0);
+        coil_waiter_grant_all(&queue->joiners, 0);
 }
-
-static coil_turn put_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-
-    const struct coil_queue_put_untyped__args *arguments =
-            coil_arguments(coil_queue_put_untyped, leaf);
-    int rc = coil_queue_try_put_untyped(arguments->queue, arguments->item);
-    if (rc != -EAGAIN) {
-        coil_result(coil_queue_put_untyped, leaf) = rc;
-        return coil_leave(task, leaf);
-    }
-    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
-    waiting->item = arguments->item;
-    return coil_waiter_suspend(&waiting->waiter, &arguments->queue->putters, task, leaf);
-}
-
-static coil_turn get_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-
-    const struct coil_queue_get_untyped__args *arguments =
-            coil_arguments(coil_queue_get_untyped, leaf);
-    int rc = coil_queue_try_get_untyped(arguments->queue, arguments->out_item);
-    if (rc != -EAGAIN) {
-        coil_result(coil_queue_get_untyped, leaf) = rc;
-        return coil_leave(task, leaf);
-    }
-    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
-    waiting->out_item = arguments->out_item;
-    return coil_waiter_suspend(&waiting->waiter, &arguments->queue->getters, task, leaf);
-}
-
-static coil_turn join_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-
-    coil_queue *queue = coil_arguments(coil_queue_join_untyped, leaf)->queue;
-    if (queue->count == 0 && queue->out_count == 0) {
-        coil_result(coil_queue_join_untyped, leaf) = 0;
-        return coil_leave(task, leaf);
-    }
-    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(waiter, &queue->joiners, task, leaf);
-}
-
-coil_define_leaf(coil_queue_put_untyped, put_step, coil_waiter_cancel);
-coil_define_leaf(coil_queue_get_untyped, get_step, coil_waiter_cancel);
-coil_define_leaf(coil_queue_join_untyped, join_step, coil_waiter_cancel);
 
 /* ------------------------------------------------------------------------- cases of a select -- */
 
@@ -401,3 +335,51 @@ static int get_now(const coil_select_case *what)
 
 const coil_select_kind coil_queue_putting = {may_put, put_now};
 const coil_select_kind coil_queue_getting = {may_get, get_now};
+
+/* ------------------------------------------------------------------------------- waiting -- */
+
+static coil_select_case to_put(coil_frame *leaf)
+{
+    const struct coil_queue_put_untyped__args *arguments =
+            coil_arguments(coil_queue_put_untyped, leaf);
+    return coil_select_case_giving(
+            &coil_queue_putting, &arguments->queue->putters, arguments->item, NULL);
+}
+
+static coil_turn put_step(coil_task *task, coil_frame *leaf)
+{
+    return exchange_step(task, leaf, to_put, put_now, &coil_result(coil_queue_put_untyped, leaf));
+}
+
+static coil_select_case to_get(coil_frame *leaf)
+{
+    const struct coil_queue_get_untyped__args *arguments =
+            coil_arguments(coil_queue_get_untyped, leaf);
+    return coil_select_case_taking(
+            &coil_queue_getting, &arguments->queue->getters, arguments->out_item, NULL);
+}
+
+static coil_turn get_step(coil_task *task, coil_frame *leaf)
+{
+    return exchange_step(task, leaf, to_get, get_now, &coil_result(coil_queue_get_untyped, leaf));
+}
+
+static coil_turn join_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL)
+        return coil_waiter_step(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+
+    coil_queue *queue = coil_arguments(coil_queue_join_untyped, leaf)->queue;
+    if (queue->count == 0 && queue->out_count == 0) {
+        coil_result(coil_queue_join_untyped, leaf) = 0;
+        return coil_leave(task, leaf);
+    }
+    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
+    return coil_waiter_suspend(waiter, &queue->joiners, task, leaf);
+}
+
+coil_define_leaf(coil_queue_put_untyped, put_step, coil_waiter_cancel);
+coil_define_leaf(coil_queue_get_untyped, get_step, coil_waiter_cancel);
+coil_define_leaf(coil_queue_join_untyped, join_step, coil_waiter_cancel);

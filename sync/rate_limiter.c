@@ -171,10 +171,9 @@ static void acquire_cancel(coil_task *task, coil_frame *leaf)
 {
     const taker *waiting = coil_container_of((coil_waiter *)leaf->vars, taker, waiter);
 
-    if (waiting->waiter.state != COIL_WAITER_WAITING)
-        return;
-    coil_waiter_cancel(task, leaf);
-    serve(waiting->limiter);
+    (void)task;
+    if (coil_waiter_withdraw(leaf))
+        serve(waiting->limiter);
 }
 
 coil_define_leaf(coil_rate_limiter_acquire, acquire_step, acquire_cancel);

@@ -135,10 +135,9 @@ static void lock_cancel(coil_task *task, coil_frame *leaf)
 {
     const locker *waiting = coil_container_of((coil_waiter *)leaf->vars, locker, waiter);
 
-    if (waiting->waiter.state != COIL_WAITER_WAITING)
-        return;
-    coil_waiter_cancel(task, leaf);
-    serve(waiting->rwlock);
+    (void)task;
+    if (coil_waiter_withdraw(leaf))
+        serve(waiting->rwlock);
 }
 
 coil_define_leaf(coil_rwlock_read_lock, read_step, lock_cancel);

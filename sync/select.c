@@ -8,10 +8,10 @@
 typedef struct selection selection;
 
 /* In line for one case. */
-typedef struct candidate {
-    coil_exchange exchange;
+typedef struct contender {
+    coil_candidate candidate;
     selection *of;
-} candidate;
+} contender;
 
 /* On the frame stack of the task that waits. */
 struct selection {
@@ -20,14 +20,14 @@ struct selection {
     int result; /* Of the case that took place. */
     size_t which;
     size_t count;
-    candidate candidates[];
+    contender contenders[];
 };
 
 /* ------------------------------------------------------------------------ without waiting -- */
 
 enum { FIRST_LOT = 0x2545f491 }; /* Anything but 0. */
 
-static __thread uint32_t last_lot = FIRST_LOT;
+static COIL_THREAD_LOCAL uint32_t last_lot = FIRST_LOT;
 
 void coil_select_seed(uint32_t seed)
 {
@@ -96,22 +96,27 @@ int coil_select_try_among(const coil_select_case *cases, size_t count, coil_sele
 
 /* -------------------------------------------------------------------------------- waiting -- */
 
+static coil_list *link_of(contender *one)
+{
+    return &one->candidate.exchange.waiter.link;
+}
+
 /* As with a single waiter: final, and out of all lines at this moment. */
 static void decide(selection *waiting, coil_waiter_state state)
 {
     waiting->state = state;
     for (size_t i = 0; i < waiting->count; i++)
-        coil_list_remove(&waiting->candidates[i].exchange.waiter.link);
+        coil_list_remove(link_of(&waiting->contenders[i]));
     coil_task_wake(waiting->task);
 }
 
-void coil_select_decide(coil_waiter *waiter, int result)
+static void grant(coil_candidate *candidate, int result)
 {
-    candidate *winner = coil_container_of(coil_exchange_of(waiter), candidate, exchange);
+    const contender *winner = coil_container_of(candidate, contender, candidate);
     selection *waiting = winner->of;
 
     COIL_CHECK(waiting->state == COIL_WAITER_WAITING);
-    waiting->which = (size_t)(winner - waiting->candidates);
+    waiting->which = (size_t)(winner - waiting->contenders);
     waiting->result = result;
     decide(waiting, COIL_WAITER_GRANTED);
 }
@@ -125,14 +130,15 @@ static void cancel(coil_task *task, coil_frame *leaf)
         decide(waiting, COIL_WAITER_WITHDRAWN);
 }
 
-static void stand_in_line(candidate *standing, const coil_select_case *what, selection *of)
+static void stand_in_line(contender *standing, const coil_select_case *what, selection *of)
 {
-    coil_waiter *waiter = &standing->exchange.waiter;
+    coil_waiter *waiter = &standing->candidate.exchange.waiter;
 
     standing->of = of;
-    standing->exchange.out_item = what->out_item;
-    waiter->task = NULL; /* It is of() that coil_select_grant() has to decide. */
-    waiter->state = COIL_WAITER_WAITING;
+    standing->candidate.grant = grant;
+    standing->candidate.exchange.out_item = what->out_item;
+    waiter->task = of->task;
+    waiter->state = COIL_WAITER_SELECTING;
     coil_list_init(&waiter->link);
     if (what->kind != NULL)
         coil_list_append(what->waiters, &waiter->link);
@@ -141,13 +147,13 @@ static void stand_in_line(candidate *standing, const coil_select_case *what, sel
 static coil_turn suspend(
         coil_task *task, coil_frame *leaf, const coil_select_case *cases, size_t count)
 {
-    selection *waiting = coil_push(task, sizeof(*waiting) + count * sizeof(candidate));
+    selection *waiting = coil_push(task, sizeof(*waiting) + count * sizeof(contender));
 
     waiting->task = task;
     waiting->state = COIL_WAITER_WAITING;
     waiting->count = count;
     for (size_t i = 0; i < count; i++)
-        stand_in_line(&waiting->candidates[i], &cases[i], waiting);
+        stand_in_line(&waiting->contenders[i], &cases[i], waiting);
     leaf->vars = waiting;
     return coil_leaf_suspend(leaf);
 }
@@ -163,7 +169,7 @@ static coil_turn resume(coil_task *task, coil_frame *leaf, const coil_select_cas
         coil_frame_set_result(leaf, -ECANCELED);
     } else {
         /* A primitive may keep track of those whom it has released until they run. */
-        coil_list_remove(&waiting->candidates[waiting->which].exchange.waiter.link);
+        coil_list_remove(link_of(&waiting->contenders[waiting->which]));
         coil_frame_set_result(leaf, report(cases, waiting->which, waiting->result));
     }
     return coil_leave(task, leaf);

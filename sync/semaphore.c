@@ -107,10 +107,9 @@ static void acquire_cancel(coil_task *task, coil_frame *leaf)
 {
     const taker *waiting = coil_container_of((coil_waiter *)leaf->vars, taker, waiter);
 
-    if (waiting->waiter.state != COIL_WAITER_WAITING)
-        return;
-    coil_waiter_cancel(task, leaf);
-    coil_semaphore_release(waiting->semaphore, 0);
+    (void)task;
+    if (coil_waiter_withdraw(leaf))
+        coil_semaphore_release(waiting->semaphore, 0);
 }
 
 coil_define_leaf(coil_semaphore_acquire, acquire_step, acquire_cancel);

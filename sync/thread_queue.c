@@ -143,7 +143,7 @@ int coil_thread_queue_try_get_untyped(coil_thread_queue *queue, void *out_item)
     return rc;
 }
 
-void coil_thread_queue_task_done_untyped(coil_thread_queue *queue)
+void coil_thread_queue_item_done_untyped(coil_thread_queue *queue)
 {
     thread_waiters granted = {0};
     lock(queue);
@@ -154,7 +154,7 @@ void coil_thread_queue_task_done_untyped(coil_thread_queue *queue)
     unlock_and_wake(queue, &granted);
 }
 
-static void close(coil_thread_queue *queue, thread_waiters *granted)
+static void close_queue(coil_thread_queue *queue, thread_waiters *granted)
 {
     queue->closed = true;
     thread_waiter_grant_all(&queue->putters, -EPIPE, granted);
@@ -165,7 +165,7 @@ void coil_thread_queue_close_untyped(coil_thread_queue *queue)
 {
     thread_waiters granted = {0};
     lock(queue);
-    close(queue, &granted);
+    close_queue(queue, &granted);
     unlock_and_wake(queue, &granted);
 }
 
@@ -173,7 +173,7 @@ void coil_thread_queue_abort_untyped(coil_thread_queue *queue)
 {
     thread_waiters granted = {0};
     lock(queue);
-    close(queue, &granted);
+    close_queue(queue, &granted);
     if (!queue->aborted)
         queue->unfinished_count -= queue->count;
     queue->aborted = true;

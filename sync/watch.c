@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/watch.h>
 
+#include "exchange.h"
+
 #include <coil/check.h>
 
 #include <errno.h>
@@ -38,7 +40,7 @@ int coil_watch_touch_untyped(coil_watch *watch)
         *seen_by(coil_container_of(link, coil_waiter, link)) = watch->version;
     while ((waiter = coil_waiter_first(&watch->waiters)) != NULL) {
         *seen_by(waiter) = watch->version;
-        coil_select_grant(waiter, 0);
+        coil_waiter_grant(waiter, 0);
         coil_list_append(&watch->released, &waiter->link);
     }
     return 0;
@@ -46,63 +48,47 @@ int coil_watch_touch_untyped(coil_watch *watch)
 
 void coil_watch_close_untyped(coil_watch *watch)
 {
-    coil_waiter *waiter;
-
     watch->closed = true;
-    while ((waiter = coil_waiter_first(&watch->waiters)) != NULL)
-        coil_select_grant(waiter, -EPIPE);
+    coil_waiter_grant_all(&watch->waiters, -EPIPE);
 }
 
-static bool is_decided(const coil_watch *watch, const uint64_t *seen)
+static bool may_catch_up(const coil_select_case *what)
 {
+    const coil_watch *watch = coil_container_of(what->waiters, coil_watch, waiters);
+    const uint64_t *seen = what->item;
+
     return *seen < watch->version || watch->closed;
 }
 
-static int catch_up(const coil_watch *watch, uint64_t *seen)
+static int catch_up(const coil_select_case *what)
 {
+    const coil_watch *watch = coil_container_of(what->waiters, coil_watch, waiters);
+    uint64_t *seen = what->out_item;
+
     if (*seen >= watch->version)
-        return -EPIPE;
+        return watch->closed ? -EPIPE : -EAGAIN;
     *seen = watch->version;
     return 0;
 }
 
-static coil_turn go_on(coil_task *task, coil_frame *leaf)
-{
-    coil_waiter *waiter = leaf->vars;
+const coil_select_kind coil_watch_changing = {may_catch_up, catch_up};
 
-    if (waiter->state == COIL_WAITER_GRANTED)
-        coil_list_remove(&waiter->link); /* From `released`. */
-    return coil_waiter_step(task, leaf);
+static coil_select_case to_change(coil_frame *leaf)
+{
+    const struct coil_watch_changed_untyped__args *arguments =
+            coil_arguments(coil_watch_changed_untyped, leaf);
+    return coil_select_case_taking(
+            &coil_watch_changing, &arguments->watch->waiters, arguments->seen, NULL);
 }
 
 static coil_turn changed_step(coil_task *task, coil_frame *leaf)
 {
-    if (leaf->at != NULL)
-        return go_on(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
+    coil_waiter *waiter = leaf->at == NULL ? NULL : leaf->vars;
 
-    const struct coil_watch_changed_untyped__args *arguments =
-            coil_arguments(coil_watch_changed_untyped, leaf);
-    if (is_decided(arguments->watch, arguments->seen)) {
-        coil_result(coil_watch_changed_untyped, leaf) = catch_up(arguments->watch, arguments->seen);
-        return coil_leave(task, leaf);
-    }
-    coil_exchange *waiting = coil_push(task, sizeof(*waiting));
-    waiting->out_item = arguments->seen;
-    return coil_waiter_suspend(&waiting->waiter, &arguments->watch->waiters, task, leaf);
+    if (waiter != NULL && waiter->state == COIL_WAITER_GRANTED)
+        coil_list_remove(&waiter->link); /* From `released`. */
+    return exchange_step(
+            task, leaf, to_change, catch_up, &coil_result(coil_watch_changed_untyped, leaf));
 }
 
 coil_define_leaf(coil_watch_changed_untyped, changed_step, coil_waiter_cancel);
-
-static bool may_catch_up(const coil_select_case *what)
-{
-    return is_decided(coil_container_of(what->waiters, coil_watch, waiters), what->item);
-}
-
-static int catch_up_now(const coil_select_case *what)
-{
-    return catch_up(coil_container_of(what->waiters, coil_watch, waiters), what->out_item);
-}
-
-const coil_select_kind coil_watch_changing = {may_catch_up, catch_up_now};

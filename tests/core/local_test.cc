@@ -82,6 +82,47 @@ async(int, overrides, (int *) seen)
     return 0;
 }
 
+async(int, sets_and_waits, (int) number, (coil_duration) duration)
+{
+    vars();
+    COIL_CHECK(set_number(coil_self, number) == 0);
+    await(coil_sleep(duration));
+    return 0;
+}
+
+TEST_F(Local, CanBeThoseOfAnotherTask)
+{
+    int seen[2] = {0, 0};
+    coil_task *other = spawn(&sched.root, sets_and_waits(7, coil_ms(1)));
+    settle();
+    coil_task *task = spawn(&sched.root, sees(&seen[0], coil_ms(5), &seen[1]));
+    ASSERT_EQ(0, set_number(task, 8));
+    EXPECT_EQ(0, coil_local_inherit(task, other));
+    drive();
+    EXPECT_EQ(7, seen[0]);
+    EXPECT_EQ(7, seen[1]) << "the other one has ended by then";
+}
+
+async(int, drops_its_own, (coil_task *) blank, (int *) out_before, (int *) out_after)
+{
+    vars();
+    COIL_CHECK(set_number(coil_self, 1) == 0);
+    *out_before = number_of(coil_self);
+    COIL_CHECK(coil_local_inherit(coil_self, blank) == 0);
+    *out_after = number_of(coil_self);
+    return 0;
+}
+
+TEST_F(Local, CanBeGivenUpForThoseOfATaskThatHasNone)
+{
+    int seen[2] = {0, 0};
+    coil_task *blank = spawn(&sched.root, coil_sleep(coil_ms(1)));
+    spawn(&sched.root, drops_its_own(blank, &seen[0], &seen[1]));
+    drive();
+    EXPECT_EQ(1, seen[0]);
+    EXPECT_EQ(-1, seen[1]);
+}
+
 TEST_F(Local, IsACopyAndTheNewestCounts)
 {
     int seen = 5;

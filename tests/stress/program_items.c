@@ -170,9 +170,9 @@ static void close_one(const node *n)
     else if (n->lots[1] % 2)
         coil_queue_close_untyped(world.queues[which]);
     else if (world.queues[which] == &world.urgent.queue)
-        coil_queue_shutdown(&world.urgent, take);
+        coil_queue_abort(&world.urgent, take);
     else if (world.queues[which] == &world.fifo.queue)
-        coil_queue_shutdown(&world.fifo, take);
+        coil_queue_abort(&world.fifo, take);
     if (which < QUEUES)
         note_finished(which);
 }

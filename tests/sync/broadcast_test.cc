@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/broadcast.h>
 
+#include "parcel.h"
 #include "world.h"
 
 #include <array>
@@ -11,12 +12,6 @@
 
 namespace
 {
-
-/* Not a power of two in size, so that a wrong offset shows. */
-struct parcel {
-    int number;
-    char bytes[9];
-};
 
 using parcel_broadcast = coil_broadcast_of(parcel);
 
@@ -33,13 +28,6 @@ struct listener {
 
 } // namespace
 
-static parcel parcel_of(int number)
-{
-    parcel made = {number, {}};
-    snprintf(made.bytes, sizeof(made.bytes), "%d", number % 1000000);
-    return made;
-}
-
 /* Everything until the end. */
 async(int, listen_on, (listener *) who)
 {
@@ -49,7 +37,7 @@ async(int, listen_on, (listener *) who)
         await(who->rc, within(who->limit, coil_broadcast_receive(who->news, &who->me, &who->item)));
         if (who->rc < 0)
             return who->rc;
-        EXPECT_EQ(std::to_string(who->item.number), who->item.bytes);
+        expect_whole(who->item);
         who->missed += who->rc;
         who->heard.push_back(who->item.number);
     }

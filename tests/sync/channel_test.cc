@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/channel.h>
 
+#include "parcel.h"
 #include "world.h"
 
 #include <algorithm>
@@ -12,12 +13,6 @@
 
 namespace
 {
-
-/* Not a power of two in size, so that a wrong offset shows. */
-struct parcel {
-    int number;
-    char bytes[13];
-};
 
 using parcel_channel = coil_channel_of(parcel);
 
@@ -32,16 +27,9 @@ struct courier {
 
 } // namespace
 
-static parcel parcel_of(int number)
-{
-    parcel made = {number, {}};
-    snprintf(made.bytes, sizeof(made.bytes), "%d", number % 1000000);
-    return made;
-}
-
 static void note(courier *who)
 {
-    EXPECT_EQ(std::to_string(who->item.number), who->item.bytes);
+    expect_whole(who->item);
     who->order->push_back(who->item.number);
 }
 

@@ -8,11 +8,11 @@
 #include <coil/loader.h>
 #include <coil/queue.h>
 
+#include "seeds.h"
 #include "world.h"
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <list>
 #include <random>
 #include <set>
@@ -314,18 +314,6 @@ namespace
 class Conservation : public World
 {
 protected:
-    /* The seeds to run: one that was given, or many. */
-    static std::vector<unsigned> seeds(unsigned count)
-    {
-        const char *given = getenv("COIL_SEED");
-        if (given != nullptr)
-            return {static_cast<unsigned>(strtoul(given, nullptr, 10))};
-        std::vector<unsigned> some(count);
-        std::random_device source_of_seeds;
-        std::generate(some.begin(), some.end(), [&] { return source_of_seeds(); });
-        return some;
-    }
-
     /* A turn, in pieces, so that things happen between a hand-over and its effect. */
     bool turn(chance &luck)
     {
@@ -363,7 +351,7 @@ protected:
         all.luck.calm = true;
         settle();
         std::vector<item> dropped;
-        coil_queue_shutdown(&all.queue, [&](item *left) {
+        coil_queue_abort(&all.queue, [&](item *left) {
             all.took(left->number, WAS_DROPPED);
             dropped.push_back(*left);
         });

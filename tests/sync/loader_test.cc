@@ -2,6 +2,7 @@
 #include <coil/loader.h>
 
 #include <coil/event.h>
+#include <coil/local.h>
 
 #include "world.h"
 
@@ -33,6 +34,7 @@ struct records {
     int edition = 0;
     int cancelled_count = 0;
     int related = -1; /* A key that it loads itself. */
+    int user = 0;     /* The local value that it has. */
 };
 
 struct desk {
@@ -52,6 +54,14 @@ struct reader {
 };
 
 } // namespace
+
+static coil_local_of(int) current_user = COIL_LOCAL("current user");
+
+static int user_of(const coil_task *task)
+{
+    const int *user = coil_local_get(task, &current_user);
+    return user == nullptr ? -1 : *user;
+}
 
 static void fill(order *batch, const records *log)
 {
@@ -78,6 +88,7 @@ async(int, fetch, (order *) batch)
 
     my->log = coil_container_of(batch->loader, desk, books.loader)->log;
     note_order(batch, my->log);
+    my->log->user = user_of(coil_self);
     defer(my->log->cancelled_count += !my->done);
     if (my->log->related >= 0) {
         my->related = my->log->related;
@@ -134,6 +145,16 @@ async(int, open_by_parts, (desk *) where, (uint64_t(*)(const int *)) hash,
     coil_open_loader(&where->books, fetch, where->options);
     coil_loader_compare_by(&where->books, hash, equal);
     await(coil_sleep(COIL_FOREVER));
+    return 0;
+}
+
+/* Whoever comes first: the fetch is not his. */
+async(int, read_as, (int) user, (reader *) who)
+{
+    vars();
+
+    COIL_CHECK(coil_local_set(coil_self, &current_user, &user) == 0);
+    attempt(read_one(who));
     return 0;
 }
 
@@ -231,6 +252,24 @@ protected:
     coil_task *owner = nullptr;
     std::deque<reader> readers;
 };
+
+TEST_F(Loader, FetchesWithTheLocalValuesOfItsOwnerWhoeverAsks)
+{
+    open();
+    const int owners = 1;
+    reader &first = reader_of(5);
+    spawn(&sched.root, read_as(2, &first));
+    run_out();
+    EXPECT_EQ(0, first.rc);
+    EXPECT_EQ(-1, log.user);
+
+    ASSERT_EQ(0, coil_local_set(owner, &current_user, &owners));
+    reader &second = reader_of(6);
+    spawn(&sched.root, read_as(2, &second));
+    run_out();
+    EXPECT_EQ(0, second.rc);
+    EXPECT_EQ(1, log.user);
+}
 
 TEST_F(Loader, FetchesAtOnceWhatManyTasksLoadInOneTurn)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/queue.h>
 
+#include "parcel.h"
 #include "world.h"
 
-#include <algorithm>
 #include <array>
 #include <deque>
 #include <memory>
@@ -13,12 +13,6 @@
 
 namespace
 {
-
-/* Not a power of two in size, so that a wrong offset shows. */
-struct parcel {
-    int number;
-    char bytes[13];
-};
 
 using parcel_queue = coil_queue_of(parcel);
 
@@ -33,16 +27,9 @@ struct courier {
 
 } // namespace
 
-static parcel parcel_of(int number)
-{
-    parcel made = {number, {}};
-    snprintf(made.bytes, sizeof(made.bytes), "%d", number % 1000000);
-    return made;
-}
-
 static void note(courier *who)
 {
-    EXPECT_EQ(std::to_string(who->item.number), who->item.bytes);
+    expect_whole(who->item);
     who->order->push_back(who->item.number);
 }
 
@@ -903,7 +890,7 @@ TEST_F(GrowingQueue, CanHaveAnyOrder)
     coil_queue_fini(&errands);
 }
 
-/* ----------------------------------------------------------------------- join, shutdown -- */
+/* ----------------------------------------------------------------------- join, abort ----- */
 
 TEST_F(Queue, IsJoinedAtOnceIfNothingIsUnfinished)
 {
@@ -1044,7 +1031,7 @@ TEST_F(Queue, DropsWhatIsInItWhenItIsShutDown)
     spawn(&sched.root, put(&late));
     spawn(&sched.root, join(&queue, COIL_FOREVER, &rc));
     settle();
-    coil_queue_shutdown(&queue, [&](parcel *item) { dropped.push_back(item->number); });
+    coil_queue_abort(&queue, [&](parcel *item) { dropped.push_back(item->number); });
     EXPECT_EQ((numbers{0, 1, 2, 3}), dropped);
     EXPECT_TRUE(coil_queue_empty(&queue));
     settle();
@@ -1053,7 +1040,7 @@ TEST_F(Queue, DropsWhatIsInItWhenItIsShutDown)
     EXPECT_EQ(-EPIPE, try_put(5));
     parcel item;
     EXPECT_EQ(-EPIPE, coil_queue_try_get(&queue, &item));
-    coil_queue_shutdown(&queue, coil_queue_forget);
+    coil_queue_abort(&queue, coil_queue_forget);
 }
 
 TEST_F(Queue, JoinsAfterAShutdownOnlyWhenWhatWasGotIsDone)
@@ -1065,7 +1052,7 @@ TEST_F(Queue, JoinsAfterAShutdownOnlyWhenWhatWasGotIsDone)
     spawn(&sched.root, join(&queue, COIL_FOREVER, &rc));
     settle();
     coil_queue_close(&queue);
-    coil_queue_shutdown(&queue, coil_queue_forget);
+    coil_queue_abort(&queue, coil_queue_forget);
     settle();
     EXPECT_EQ(1, rc);
     coil_queue_item_done(&queue);
@@ -1078,7 +1065,7 @@ TEST_F(Queue, TellsAllWaitingGettersThatItIsShutDown)
     courier &who = getter();
     spawn(&sched.root, get(&who));
     settle();
-    coil_queue_shutdown(&queue, coil_queue_forget);
+    coil_queue_abort(&queue, coil_queue_forget);
     settle();
     EXPECT_EQ(-EPIPE, who.rc);
 }
@@ -1087,7 +1074,7 @@ TEST_F(LifoQueue, DropsInTheOrderInWhichItemsWouldHaveLeft)
 {
     numbers dropped;
     fill();
-    coil_queue_shutdown(&queue, [&](parcel *item) { dropped.push_back(item->number); });
+    coil_queue_abort(&queue, [&](parcel *item) { dropped.push_back(item->number); });
     EXPECT_EQ((numbers{3, 2, 1, 0}), dropped);
 }
 

@@ -10,10 +10,10 @@
 #include <coil/queue.h>
 #include <coil/select.h>
 
+#include "seeds.h"
 #include "world.h"
 
 #include <array>
-#include <cstdlib>
 #include <list>
 #include <random>
 
@@ -361,12 +361,11 @@ protected:
 
 TEST_F(SelectStress, EveryItemArrivesExactlyOnce)
 {
-    const char *given = getenv("COIL_SEED");
-    const unsigned seed = given != nullptr ? static_cast<unsigned>(strtoul(given, nullptr, 10))
-                                           : std::random_device()();
-    printf("COIL_SEED=%u\n", seed);
-    for (unsigned i = 0; i < (given != nullptr ? 1u : 50u) && !HasFatalFailure(); i++)
-        run(seed + i, 1000);
+    for (const unsigned seed : seeds(50)) {
+        run(seed, 1000);
+        if (HasFatalFailure())
+            return;
+    }
 }
 
 TEST_F(SelectStress, DoesAllThatItShould)

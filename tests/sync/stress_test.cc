@@ -15,11 +15,11 @@
 #include <coil/rwlock.h>
 #include <coil/semaphore.h>
 
+#include "seeds.h"
 #include "world.h"
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <list>
 #include <map>
 #include <random>
@@ -869,12 +869,11 @@ protected:
 
 TEST_F(SyncStress, NothingGetsLostAndNothingComesTwice)
 {
-    const char *given = getenv("COIL_SEED");
-    const unsigned seed = given != nullptr ? static_cast<unsigned>(strtoul(given, nullptr, 10))
-                                           : std::random_device()();
-    printf("COIL_SEED=%u\n", seed);
-    for (unsigned i = 0; i < (given != nullptr ? 1u : 50u) && !HasFatalFailure(); i++)
-        run(seed + i, 1000);
+    for (const unsigned seed : seeds(50)) {
+        run(seed, 1000);
+        if (HasFatalFailure())
+            return;
+    }
 }
 
 TEST_F(SyncStress, DoesAllThatItShould)

@@ -432,7 +432,7 @@ TEST_F(ThreadQueue, IsJoinedWhenEverythingIsDone)
         for (int i = 0; i < 2; i++) {
             EXPECT_EQ(1 + i, get(0));
             EXPECT_EQ(2u, waiting(&queue.queue.lock, queue.queue.joiners));
-            coil_thread_queue_task_done(&queue);
+            coil_thread_queue_item_done(&queue);
         }
     });
     run();
@@ -452,7 +452,7 @@ TEST_F(ThreadQueue, IsJoinedAfterAnAbortWhenWhatWasTakenIsDone)
     later(coil_ms(1), [&] { coil_thread_queue_abort(&queue); });
     later(coil_ms(2), [&] {
         EXPECT_EQ(1, result);
-        coil_thread_queue_task_done(&queue);
+        coil_thread_queue_item_done(&queue);
     });
     run();
     EXPECT_EQ(0, result);
@@ -462,7 +462,7 @@ using ThreadQueueDeath = ThreadQueue;
 
 TEST_F(ThreadQueueDeath, DoingMoreThanWasPutIsAProgrammingError)
 {
-    EXPECT_DEATH(coil_thread_queue_task_done(&queue), "unfinished_count");
+    EXPECT_DEATH(coil_thread_queue_item_done(&queue), "unfinished_count");
 }
 
 TEST_F(ThreadQueueDeath, BlockingTheThreadOfALoopIsAProgrammingError)
@@ -552,7 +552,7 @@ async(int, receive_parcels, (Party *) party, (int) place)
         if (my->rc == 0)
             party->ledger->receive(my->parcel, &party->last[place]);
         if (my->rc == 0)
-            coil_thread_queue_task_done(party->queue);
+            coil_thread_queue_item_done(party->queue);
         if (my->rc == -EPIPE)
             break;
     }
@@ -625,7 +625,7 @@ void receive_on_thread(Party *party)
         if (rc < 0)
             continue;
         party->ledger->receive(parcel, &party->last[0]);
-        coil_thread_queue_task_done(party->queue);
+        coil_thread_queue_item_done(party->queue);
     }
 }
 

@@ -154,6 +154,22 @@ template <class T> struct coil_signedness<T *, false> {
 #define COIL_IS_SIGNED_(value) ((COIL_INTEGER_TYPE_(value)) - 1 < (COIL_INTEGER_TYPE_(value))1)
 #endif
 
+/*
+ * `item` if it points to what `sample` points to; else it does not compile. (Not a statement
+ * expression: a compound literal would be gone at its end.)
+ */
+#ifdef __cplusplus
+#define COIL_ITEM_OF_(sample, item) (1 ? (item) : (sample))
+#else
+#define COIL_ITEM_OF_(sample, item)                                                             \
+    ((void)sizeof(struct {                                                                      \
+        char nothing;                                                                           \
+        static_assert(__builtin_types_compatible_p(__typeof__(*(item)), __typeof__(*(sample))), \
+                "this does not point to an item of the right type");                            \
+    }),                                                                                         \
+            (item))
+#endif
+
 /* --------------------------------------------------------------------------- strict builds -- */
 
 COIL_BEGIN_DECLS

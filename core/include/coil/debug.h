@@ -48,9 +48,10 @@ struct coil_debug {
      * step that was long enough to have slept (`after_step`).
      */
     uint64_t (*sleep_count)(coil_debug *debug, bool after_step);
-    void (*report)(coil_debug *debug, const char *text); /* One block, ends with a newline. */
-    void (*name_place)(
-            coil_debug *debug, const void *code, FILE *out); /* Print what is at `code`. */
+    /* One block of text, which ends with a newline. */
+    void (*report)(coil_debug *debug, const char *text);
+    /* Print the name of what is at `code`. */
+    void (*name_place)(coil_debug *debug, const void *code, FILE *out);
     coil_duration slow_step;     /* A step that takes longer is reported. COIL_FOREVER: none is. */
     coil_duration blocking_step; /* Below this, nobody looks whether a step has slept. */
 
@@ -64,15 +65,15 @@ struct coil_debug {
 };
 
 /*
- * Begin: before the first task is spawned, on the thread that will run the scheduler. -ENOMEM.
- * `debug` must outlive the scheduler, or coil_debug_fini().
+ * Begin: before the first task is spawned, on the thread that will run the scheduler. `debug` must
+ * outlive the scheduler, unless coil_debug_fini() comes first. 0, or -ENOMEM.
  */
 COIL_API int coil_debug_init(coil_debug *debug, coil_sched *sched);
 
 /* The end: what is left is reported, and given back. The scheduler has no debug mode any more. */
 COIL_API void coil_debug_fini(coil_debug *debug);
 
-/* For coil/coro.h: a coroutine has been called; returns its number. Now it is a frame. */
+/* For coil/coro.h: a coroutine has been called, which gets a number; it has become a frame. */
 COIL_API uint32_t coil_debug_created(const coil_fn *fn);
 COIL_API void coil_debug_awaited(uint32_t number);
 

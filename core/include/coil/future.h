@@ -39,8 +39,7 @@ typedef struct coil_completions coil_completions;
 struct coil_future {
     bool done; /* Read only. */
     int error; /* Done: 0, or what it failed with: negative, -ECANCELED for a cancelled task. */
-    coil_task
-            *task; /* Whose result it will be, while that task lives. NULL: a promise. Read only. */
+    coil_task *task; /* Whose result it will be, while it lives. NULL: a promise. Read only. */
 
     /* Private. */
     void *value;
@@ -112,8 +111,8 @@ typedef enum coil_wait_mode {
  *
  * Result: the index of the one that was waited for: the first that became done or failed (of those
  * that were so from the start, the lowest). `count`: all are done, and none has failed, or the mode
- * does not look. -ENOMEM, -EINVAL (no futures to wait for the first of); -ETIME under a deadline,
- * while the futures go on.
+ * does not look. -ENOMEM; -EINVAL, there are no futures to wait for the first of, or more than
+ * INT_MAX; -ETIME under a deadline, while the futures go on.
  */
 coil_declare(int, coil_wait, (coil_future *const *) futures, (size_t) count, (coil_wait_mode) mode);
 

@@ -41,6 +41,8 @@ struct coil_group {
     size_t limit;    /* Set after opening: tasks that may run at the same time. 0: any number. */
     size_t failed_count;
     size_t live_count; /* Tasks that have not ended. */
+    coil_sched *sched; /* Read only. */
+    coil_task *host;   /* Who opened it. NULL: the scheduler's root group. Read only. */
     /*
      * Set after opening: called for every failure, just before the task is gone. Must not wait, nor
      * spawn into the group. NULL: nobody is told.
@@ -52,9 +54,7 @@ struct coil_group {
     bool closing;      /* The body is leaving. */
     bool deferred;     /* It was opened while the body was leaving. */
     bool unwinds_host; /* Our failure is what it is being unwound for. */
-    coil_sched *sched;
-    coil_task *host; /* Who opened it, and in which frame. NULL: the scheduler's root group. */
-    coil_frame *body;
+    coil_frame *body;  /* Whose group it is. */
     coil_task *waiter; /* In coil_group_join(), _race() or _any(). */
     struct coil_race *race;
     coil_list tasks;

@@ -62,6 +62,13 @@ struct coil_local {
 #define coil_local_get(task, key_) \
     ((const __typeof__(*(key_)->type) *)coil_local_get_untyped((task), &(key_)->key))
 
+/*
+ * `task` has from now on the values that `other` has at this moment, as if that one had spawned it,
+ * and none of those it had. For tasks that act for somebody else than the one who spawned them.
+ * 0, or -ENOMEM: it has those that it had. (asyncio: the `context` of create_task())
+ */
+COIL_API int coil_local_inherit(coil_task *task, const coil_task *other);
+
 /* Behind the macros. */
 COIL_API COIL_MUST_USE int coil_local_set_untyped(
         coil_task *task, const coil_local *key, const void *value, size_t size_bytes);

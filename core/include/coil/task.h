@@ -184,6 +184,9 @@ COIL_API int coil_task_set_name(coil_task *task, const char *name);
 /* How long ago the task was spawned, to 17 ms. */
 COIL_API coil_duration coil_task_age(const coil_task *task);
 
+/* The time, as the task's scheduler has it: it stands still during a turn. (asyncio: loop.time) */
+COIL_API coil_time coil_task_now(const coil_task *task);
+
 /*
  * The earliest of the deadlines (within, until, coil/timeout.h) that bound what the task is doing
  * now, COIL_NEVER if there is none. Those outside of a shield, or of a defer that runs, do not
@@ -308,6 +311,12 @@ static inline coil_turn coil_leave(coil_task *task, coil_frame *frame)
 static inline bool coil_frame_exiting(const coil_task *task, const coil_frame *frame)
 {
     return task->mask != NULL && task->mask->frame == frame && task->mask->exiting;
+}
+
+/* Is `frame`, which is leaving, doing so because of a cancellation? Else it has a result. */
+static inline bool coil_frame_unwound(const coil_task *task, const coil_frame *frame)
+{
+    return task->unwinding || (coil_frame_exiting(task, frame) && task->mask->unwound);
 }
 
 /* Register `deferred`, which lies on the frame stack of `frame`'s task. */

@@ -68,7 +68,6 @@ COIL_API coil_time coil_timeout_deadline(const coil_timeout *timeout);
 /* Behind the macros. */
 COIL_API void coil_timeout_open(
         coil_task *task, coil_frame *frame, coil_timeout *timeout, coil_time deadline);
-COIL_API coil_time coil_task_now(const coil_task *task);
 
 COIL_END_DECLS
 

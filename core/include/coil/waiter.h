@@ -14,6 +14,9 @@
  * task that has been cancelled, and after either the list no longer matters to the waiter: the
  * primitive may be gone by the time the task runs.
  *
+ * A waiter of a select (coil/select.h) is one of several of its task. It is granted like any other,
+ * which takes the others out of their lists as well; whoever grants need not know.
+ *
  * A leaf on this has coil_waiter_cancel() as its cancel function, and its step function goes:
  *
  *     if (leaf->at != NULL)
@@ -36,16 +39,38 @@ typedef enum coil_waiter_state {
     COIL_WAITER_WAITING,
     COIL_WAITER_GRANTED,
     COIL_WAITER_WITHDRAWN,
+    COIL_WAITER_SELECTING, /* WAITING, as a coil_candidate. */
 } coil_waiter_state;
 
 typedef struct coil_waiter coil_waiter;
 
 /* On the frame stack of the task that waits. Read only. */
 struct coil_waiter {
-    coil_list link; /* In the list of the primitive while WAITING, else unlinked. */
+    coil_list link; /* In the list of the primitive until it is decided, then unlinked. */
     coil_task *task;
     coil_waiter_state state;
     int result; /* What the leaf will report. */
+};
+
+/* A waiter in whose name an item is given or taken. */
+typedef struct coil_exchange {
+    coil_waiter waiter;
+    union {
+        const void *item;
+        void *out_item;
+    };
+} coil_exchange;
+
+static inline coil_exchange *coil_exchange_of(coil_waiter *waiter)
+{
+    return coil_container_of(waiter, coil_exchange, waiter);
+}
+
+/* A waiter that is one of several of its task; `grant` has to decide all of them. */
+typedef struct coil_candidate coil_candidate;
+struct coil_candidate {
+    coil_exchange exchange;
+    void (*grant)(coil_candidate *candidate, int result);
 };
 
 /* Put `waiter`, which lies on the frame stack of `task`, last in `waiters` and suspend `leaf`. */
@@ -63,11 +88,26 @@ static inline coil_waiter *coil_waiter_first(const coil_list *waiters)
 /* What the WAITING `waiter` waits for is its task's, or will not come (`result` < 0). */
 COIL_API void coil_waiter_grant(coil_waiter *waiter, int result);
 
+/* The same for all in the list, oldest first. */
+static inline void coil_waiter_grant_all(coil_list *waiters, int result)
+{
+    coil_waiter *waiter;
+
+    while ((waiter = coil_waiter_first(waiters)) != NULL)
+        coil_waiter_grant(waiter, result);
+}
+
 /* The step function of a leaf that has been suspended. */
 COIL_API coil_turn coil_waiter_step(coil_task *task, coil_frame *leaf);
 
 /* The cancel function of a leaf. */
 COIL_API void coil_waiter_cancel(coil_task *task, coil_frame *leaf);
+
+/*
+ * For the cancel function of a leaf that has more to do than that, such as to serve those behind:
+ * withdraw its waiter. False, and nothing is left to do: it has been decided before.
+ */
+COIL_API bool coil_waiter_withdraw(coil_frame *leaf);
 
 COIL_END_DECLS
 

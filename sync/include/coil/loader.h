@@ -121,8 +121,8 @@ struct coil_loader {
  * Result of the fetch, a coroutine `int fetch(coil_batch_of(L) *batch)`: 0 or more; or a negative
  * errno, which is then every caller's result, whatever the statuses. It may load from other
  * loaders, and, unless the number of fetches is limited, other keys from this one. It runs for all
- * callers of the batch, but has the local values (coil/local.h) of the one that opened it: use
- * none there.
+ * callers of the batch, so it has the local values (coil/local.h) of none of them: it has those of
+ * the task that opened the loader, as they are when the batch begins.
  */
 #define coil_batch_of(L) __typeof__(*((L *)0)->batch)
 
@@ -189,20 +189,8 @@ struct coil_loader {
 
 /* ------------------------------------------------------------------------ behind the macros -- */
 
-/* The argument if it points to a key, or to a value, of the loader; else it does not compile. */
-#ifdef __cplusplus
-#define COIL_LOADER_KEY_(l, key) (1 ? (key) : (l)->batch->keys)
-#define COIL_LOADER_VALUE_(l, value) (1 ? (value) : (l)->batch->values)
-#else
-#define COIL_LOADER_KEY_(l, key) COIL_LOADER_OF_TYPE_(key, *(l)->batch->keys)
-#define COIL_LOADER_VALUE_(l, value) COIL_LOADER_OF_TYPE_(value, *(l)->batch->values)
-#define COIL_LOADER_OF_TYPE_(pointer, what)                                                   \
-    __extension__({                                                                           \
-        static_assert(__builtin_types_compatible_p(__typeof__(*(pointer)), __typeof__(what)), \
-                "this does not point to the loader's type of key or value");                  \
-        (pointer);                                                                            \
-    })
-#endif
+#define COIL_LOADER_KEY_(l, key) COIL_ITEM_OF_((l)->batch->keys, key)
+#define COIL_LOADER_VALUE_(l, value) COIL_ITEM_OF_((l)->batch->values, value)
 
 #define COIL_LOADER_UNTYPED_(l, handler)                                                     \
     __extension__({                                                                          \

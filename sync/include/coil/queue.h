@@ -24,7 +24,7 @@
  *
  *     open, items --coil_queue_close()--> closed, items --the last get--> closed and empty
  *         |                                  |                                ^
- *         +------------------------coil_queue_shutdown(): items are dropped---+
+ *         +---------------------------coil_queue_abort(): items are dropped---+
  *
  *     put: 0                              put: -EPIPE                     put: -EPIPE
  *     get: 0                              get: 0                          get: -EPIPE
@@ -33,7 +33,7 @@
  * put until coil_queue_item_done() is called for it.
  *
  *     in the queue --get--> out --coil_queue_item_done()--> done     join: waits for all of them
- *          +---------dropped by coil_queue_shutdown()--------^
+ *          +-----------dropped by coil_queue_abort()---------^
  *
  * Invariants
  *   - Items leave in the order of the queue, as far as they are in it. Of the tasks that wait to
@@ -66,10 +66,10 @@ typedef bool coil_queue_comes_first(const void *item, const void *other);
 
 /* What queues of all types have in common. */
 struct coil_queue {
-    size_t count; /* Items in the queue. Read only. */
-    size_t capacity_count;
-    size_t out_count; /* Items that were got and are not done. Read only. */
-    bool closed;
+    size_t count;          /* Items in the queue. Read only. */
+    size_t capacity_count; /* Read only. */
+    size_t out_count;      /* Items that were got and are not done. Read only. */
+    bool closed;           /* Read only. */
 
     /* Set after init: where a queue that grows gets its memory. NULL: malloc and free. */
     coil_allocator *allocator;
@@ -149,7 +149,7 @@ struct coil_queue {
 
 /*
  * The end of `q`. Nobody may be waiting. Items that are still in it are forgotten: if they own
- * something, take them out with coil_queue_try_get() or coil_queue_shutdown() first.
+ * something, take them out with coil_queue_try_get() or coil_queue_abort() first.
  *
  *     void coil_queue_fini(coil_queue_of(T) *q);
  */
@@ -190,8 +190,8 @@ struct coil_queue {
     coil_queue_try_get_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, out_item))
 
 /*
- * Put and get as cases of a select (coil/select.h). Optional last argument: `int *out_rc`, for 0 or
- * -EPIPE.
+ * Put and get as cases of a select (coil/select.h). Optional last argument: `int *out_rc`, for what
+ * the put or get reports.
  *
  *     coil_select_case coil_put_to(coil_queue_of(T) *q, const T *item);
  *     coil_select_case coil_get_from(coil_queue_of(T) *q, T *out_item);
@@ -213,7 +213,7 @@ struct coil_queue {
  * once if that is so. Whoever waits at that moment is released, even if an item comes right after.
  * Items that tasks are still waiting to put count as soon as they are in.
  *
- * Closing the queue does not end the wait; coil_queue_shutdown() may, as items that were dropped
+ * Closing the queue does not end the wait; coil_queue_abort() may, as items that were dropped
  * count as done. So a join that is over does not tell whether the work was done or called off.
  *
  * Result: 0; -ETIME under within() or until().
@@ -238,11 +238,11 @@ struct coil_queue {
  * coil_queue_forget is the one for items that own nothing. What tasks are waiting to put stays
  * theirs: their puts report -EPIPE. Items that were dropped count as done; those that were got
  * before still have to be, for a join. `drop` may use the queue. Never waits. A closed queue can be
- * shut down, too.
+ * aborted, too.
  *
- *     void coil_queue_shutdown(coil_queue_of(T) *q, void drop(T *item));
+ *     void coil_queue_abort(coil_queue_of(T) *q, void drop(T *item));
  */
-#define coil_queue_shutdown(q, drop)                                        \
+#define coil_queue_abort(q, drop)                                           \
     do {                                                                    \
         __typeof__(q) co__q = (q);                                          \
         __typeof__(*co__q->items) co__item;                                 \

@@ -73,7 +73,7 @@ COIL_API void coil_rate_limiter_fini(coil_rate_limiter *limiter);
  */
 coil_declare(int, coil_rate_limiter_acquire, (coil_rate_limiter *) limiter, (uint64_t) count);
 
-/* Take `count` tokens if they are there. 0, or -EAGAIN: it would have to wait, or -EMSGSIZE. */
+/* The same without waiting. 0; -EAGAIN, it would have to wait; -EMSGSIZE. */
 COIL_API COIL_MUST_USE int coil_rate_limiter_try_acquire(
         coil_rate_limiter *limiter, uint64_t count);
 

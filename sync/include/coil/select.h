@@ -17,7 +17,8 @@
  *     coil_hear_from                     coil/broadcast.h    the subscriber's next item
  *     coil_change_of                     coil/watch.h        a value newer than the one seen
  *
- * Each takes one argument more if wanted, `int *out_rc`, where its own result goes: see below.
+ * Each takes one argument more if wanted, `int *out_rc`: there it reports what it has to, errors
+ * too, and the select reports its place.
  *
  *     start --some are ready--> one of them is done, at once      the task goes on without a pause
  *       |
@@ -38,9 +39,9 @@
  *
  * What it reports
  *     >= 0       the place of the case that took place
- *     -EPIPE     that case reported it: its channel is closed. A case with `out_rc` reports there
- *                instead, and the select reports its place.
- *     -EPIPE     or there is no case left that could take place: see coil_select_if()
+ *     -EPIPE     that case reported it: its channel is closed. Or there is no case left that could
+ *                take place: see coil_select_if().
+ *     -ENOMEM    that case reported it: its queue has to grow and cannot
  *     -EAGAIN    coil_select_try() only: none is ready
  *     -ETIME     under within() or until(); none took place
  *
@@ -145,44 +146,16 @@ COIL_API void coil_select_seed(uint32_t seed);
 
 /* -------------------------------------------------------- for those who write a primitive -- */
 /*
- * A primitive whose waits can be cases has, for each kind of wait, one list of waiters and one
- * coil_select_kind. Those who wait in that list are either coil_waiters of leaves or of selects,
- * and the primitive need not care which, if it grants with coil_select_grant() and finds the item
- * in a coil_exchange.
+ * A primitive whose waits can be cases has, for each kind of wait, one coil_select_kind and one
+ * list of waiters (coil/waiter.h), in which those of leaves and those of selects stand alike. An
+ * item that goes from hand to hand is found in the waiter's coil_exchange.
  */
 struct coil_select_kind {
-    /* Would coil_select_take() be done at once? */
+    /* Can it take place now? */
     bool (*ready)(const coil_select_case *what);
-    /* Do it now, without waiting: 0 or a result; called only if it is ready. */
+    /* Let it take place, without waiting: its result. -EAGAIN, it is not ready. */
     int (*take)(const coil_select_case *what);
 };
-
-/* A waiter in whose name an item is given or taken. */
-typedef struct coil_exchange {
-    coil_waiter waiter; /* Of a select: `task` is NULL. */
-    union {
-        const void *item;
-        void *out_item;
-    };
-} coil_exchange;
-
-static inline coil_exchange *coil_exchange_of(coil_waiter *waiter)
-{
-    return coil_container_of(waiter, coil_exchange, waiter);
-}
-
-/* Private: coil_select_grant() to a select. */
-COIL_API void coil_select_decide(coil_waiter *waiter, int result);
-
-/* coil_waiter_grant(), where the waiter may be that of a select. */
-static inline void coil_select_grant(coil_waiter *waiter, int result)
-{
-    if (coil_unlikely(waiter->task == NULL)) {
-        coil_select_decide(waiter, result);
-    } else {
-        coil_waiter_grant(waiter, result);
-    }
-}
 
 /* ------------------------------------------------------------------------ behind the macros -- */
 
@@ -212,22 +185,6 @@ static inline COIL_MUST_USE coil_select_case coil_select_case_taking(
     made.out_item = out_item;
     return made;
 }
-
-/*
- * `item` if it points to what `sample` points to; else it does not compile. (Not a statement
- * expression: a compound literal would be gone at its end.)
- */
-#ifdef __cplusplus
-#define COIL_ITEM_OF_(sample, item) (1 ? (item) : (sample))
-#else
-#define COIL_ITEM_OF_(sample, item)                                                             \
-    ((void)sizeof(struct {                                                                      \
-        char nothing;                                                                           \
-        static_assert(__builtin_types_compatible_p(__typeof__(*(item)), __typeof__(*(sample))), \
-                "this does not point to an item of the right type");                            \
-    }),                                                                                         \
-            (item))
-#endif
 
 /* (A statement expression may be dropped without a warning.) */
 static inline COIL_MUST_USE int coil_select_tried(int rc)

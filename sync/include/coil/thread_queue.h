@@ -103,7 +103,7 @@ struct coil_thread_queue {
  *     coroutine int coil_thread_queue_put(coil_thread_queue_of(T) *q, const T *item);
  */
 #define coil_thread_queue_put(q, item) \
-    coil_thread_queue_put_untyped(&(q)->queue, COIL_THREAD_QUEUE_ITEM_(q, item))
+    coil_thread_queue_put_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, item))
 
 /*
  * Take the oldest item into `*out_item`; wait for one first. `*out_item` must stay until the call
@@ -114,10 +114,10 @@ struct coil_thread_queue {
  *     coroutine int coil_thread_queue_get(coil_thread_queue_of(T) *q, T *out_item);
  */
 #define coil_thread_queue_get(q, out_item) \
-    coil_thread_queue_get_untyped(&(q)->queue, COIL_THREAD_QUEUE_ITEM_(q, out_item))
+    coil_thread_queue_get_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, out_item))
 
 /*
- * Wait until every item that was put is done, coil_thread_queue_task_done(). Result: 0; -ETIME
+ * Wait until every item that was put is done, coil_thread_queue_item_done(). Result: 0; -ETIME
  * under within() or until().
  *
  *     coroutine int coil_thread_queue_join(coil_thread_queue_of(T) *q);
@@ -138,10 +138,10 @@ struct coil_thread_queue {
  *     int coil_thread_queue_join_blocking(coil_thread_queue_of(T) *q, coil_duration limit);
  */
 #define coil_thread_queue_put_blocking(q, item, limit) \
-    coil_thread_queue_put_blocking_untyped(&(q)->queue, COIL_THREAD_QUEUE_ITEM_(q, item), (limit))
+    coil_thread_queue_put_blocking_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, item), (limit))
 #define coil_thread_queue_get_blocking(q, out_item, limit) \
     coil_thread_queue_get_blocking_untyped(                \
-            &(q)->queue, COIL_THREAD_QUEUE_ITEM_(q, out_item), (limit))
+            &(q)->queue, COIL_ITEM_OF_((q)->items, out_item), (limit))
 #define coil_thread_queue_join_blocking(q, limit) \
     coil_thread_queue_join_blocking_untyped(&(q)->queue, (limit))
 
@@ -155,17 +155,17 @@ struct coil_thread_queue {
  *     int coil_thread_queue_try_get(coil_thread_queue_of(T) *q, T *out_item);
  */
 #define coil_thread_queue_try_put(q, item) \
-    coil_thread_queue_try_put_untyped(&(q)->queue, COIL_THREAD_QUEUE_ITEM_(q, item))
+    coil_thread_queue_try_put_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, item))
 #define coil_thread_queue_try_get(q, out_item) \
-    coil_thread_queue_try_get_untyped(&(q)->queue, COIL_THREAD_QUEUE_ITEM_(q, out_item))
+    coil_thread_queue_try_get_untyped(&(q)->queue, COIL_ITEM_OF_((q)->items, out_item))
 
 /*
  * What was got is done: for those who join. Once per item that was got while the queue was not
  * aborted; more often is a programming error. Never waits.
  *
- *     void coil_thread_queue_task_done(coil_thread_queue_of(T) *q);
+ *     void coil_thread_queue_item_done(coil_thread_queue_of(T) *q);
  */
-#define coil_thread_queue_task_done(q) coil_thread_queue_task_done_untyped(&(q)->queue)
+#define coil_thread_queue_item_done(q) coil_thread_queue_item_done_untyped(&(q)->queue)
 
 /*
  * No more items: every put, those that wait included, reports -EPIPE. Items in the queue can still
@@ -194,25 +194,13 @@ struct coil_thread_queue {
 
 /* ------------------------------------------------------------------------ behind the macros -- */
 
-/* `item` if it points to the type of the queue; else it does not compile. */
-#ifdef __cplusplus
-#define COIL_THREAD_QUEUE_ITEM_(q, item) (1 ? (item) : (q)->items)
-#else
-#define COIL_THREAD_QUEUE_ITEM_(q, item)                                                          \
-    __extension__({                                                                               \
-        static_assert(__builtin_types_compatible_p(__typeof__(*(item)), __typeof__(*(q)->items)), \
-                "this does not point to an item of the queue's type");                            \
-        (item);                                                                                   \
-    })
-#endif
-
 /* The check of the type in the macros is what makes the `void *` here sound. */
 COIL_API void coil_thread_queue_init_untyped(
         coil_thread_queue *queue, void *storage, size_t item_bytes, size_t capacity_count);
 COIL_API void coil_thread_queue_fini_untyped(coil_thread_queue *queue);
 COIL_API void coil_thread_queue_close_untyped(coil_thread_queue *queue);
 COIL_API void coil_thread_queue_abort_untyped(coil_thread_queue *queue);
-COIL_API void coil_thread_queue_task_done_untyped(coil_thread_queue *queue);
+COIL_API void coil_thread_queue_item_done_untyped(coil_thread_queue *queue);
 COIL_API size_t coil_thread_queue_count_untyped(coil_thread_queue *queue);
 COIL_API COIL_MUST_USE int coil_thread_queue_try_put_untyped(
         coil_thread_queue *queue, const void *item);
