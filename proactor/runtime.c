@@ -287,7 +287,7 @@ int coil_runtime_run(coil_handler main, unsigned loop_count)
     return rc;
 }
 
-/* ----------------------------------------------------------------------------------- choosing -- */
+/* ---------------------------------------------------------------------------------- choosing -- */
 
 unsigned coil_runtime_count(const coil_runtime *runtime)
 {

@@ -5,8 +5,8 @@
  *     COIL_DEBUG=1 ./service                  every loop of the program
  *     COIL_DEBUG=1 COIL_SLOW=0.02 ./service   steps that take longer than 20 ms are slow ones
  *
- * coil/debug.h has the list of what is reported, each as one block of text on stderr. No other build
- * is needed for that, and while debug mode is off it costs nothing.
+ * coil/debug.h has the list of what is reported, each as one block of text on stderr. No other
+ * build is needed for that, and while debug mode is off it costs nothing.
  *
  * (asyncio: PYTHONASYNCIODEBUG=1, loop.set_debug(), slow_callback_duration. For a look at a loop
  * while it is blocked, in production, see coil/watchdog.h; for what all tasks are waiting for,

@@ -24,8 +24,8 @@
  *
  * Invariants
  *   - N threads, each with a loop, each pinned to a CPU of its own as long as there are enough.
- *   - A loop goes on serving calls of the others (coil/remote.h) after its own main has ended, until
- *     all mains have.
+ *   - A loop goes on serving calls of the others (coil/remote.h) after its own main has ended,
+ *     until all mains have.
  *   - The first main that fails stops the others, and its error is what join() returns. A main that
  *     has not begun by then never does.
  *   - Each main runs under coil_shutdown_supervise().
@@ -96,9 +96,9 @@ COIL_API int coil_runtime_join(coil_runtime *runtime);
 COIL_API void coil_runtime_destroy(coil_runtime *runtime);
 
 /*
- * For main(): `main` on `loop_count` loops (0: one per CPU) until they have ended. SIGINT and SIGTERM
- * stop them gracefully, the second at once. If they cannot be started, says why on stderr. 0, or an
- * error.
+ * For main(): `main` on `loop_count` loops (0: one per CPU) until they have ended. SIGINT and
+ * SIGTERM stop them gracefully, the second at once. If they cannot be started, says why on stderr.
+ * 0, or an error.
  */
 COIL_API int coil_runtime_run(coil_handler main, unsigned loop_count);
 
