@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
-#include "blocking.h"
+#include "blocking_private.h"
 #include "monitor.h"
 #include "pool.h"
 #include "shutdown_private.h"
