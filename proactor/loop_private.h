@@ -3,9 +3,9 @@
 #ifndef LOOP_PRIVATE_H
 #define LOOP_PRIVATE_H
 
+#include "loop_watch.h"
 #include "op.h"
 #include "ring.h"
-#include "watch.h"
 
 #include <coil/blocking.h>
 #include <coil/call.h>
