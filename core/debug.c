@@ -57,13 +57,14 @@ static void end_report(coil_debug *debug, report *made)
 
 static void print_place(const char *word, const place *where, FILE *out)
 {
-    if (where->fn == NULL)
+    if (where->fn == NULL) {
         (void)fprintf(out, "    %-5s the end\n", word);
-    else if (where->at == NULL)
+    } else if (where->at == NULL) {
         (void)fprintf(out, "    %-5s %s (%s), its start\n", word, where->fn->name, where->fn->file);
-    else
+    } else {
         (void)fprintf(out, "    %-5s %s (%s:%d)  await (%s)\n", word, where->fn->name,
                 where->fn->file, where->at->line, where->at->what);
+    }
 }
 
 /* The innermost coroutine with a body: leaves say nothing about a place. */
@@ -121,9 +122,10 @@ static void know_task(coil_debug *debug, const coil_task *task)
         coil_debug_tasks *larger = make_tasks(2 * tasks->slot_count);
         if (larger == NULL)
             return;
-        for (size_t i = 0; i < tasks->slot_count; i++)
+        for (size_t i = 0; i < tasks->slot_count; i++) {
             if (tasks->slots[i] != NULL)
                 put_task(larger, tasks->slots[i]);
+        }
         free(tasks);
         debug->tasks = tasks = larger;
     }
@@ -267,10 +269,11 @@ static void judge_step(
     uint64_t slept_count = debug->sleep_count(debug, true);
     bool slept = slept_count != debug->slept_count && took >= debug->blocking_step;
     debug->slept_count = slept_count;
-    if (slept)
+    if (slept) {
         report_step(debug, "blocked in the kernel", task, from, took);
-    else if (took >= debug->slow_step)
+    } else if (took >= debug->slow_step) {
         report_step(debug, "slow step", task, from, took);
+    }
 }
 
 /* As coil_task_resume(). Returns when it was over. */

@@ -128,10 +128,11 @@ static void watch_all(many_waiter *waiter, coil_future *const *futures)
         many_watch *one = &waiter->watches[i];
         *one = (many_watch){.watch = {.run = one_is_done, .future = futures[i]}, .waiter = waiter};
         coil_list_init(&one->watch.link);
-        if (futures[i]->done)
+        if (futures[i]->done) {
             count_in(waiter, i, futures[i]->error);
-        else
+        } else {
             coil_list_append(&futures[i]->watches, &one->watch.link);
+        }
     }
 }
 

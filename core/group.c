@@ -343,7 +343,7 @@ static coil_turn end_group(coil_task *task, coil_frame *frame, coil_deferred *de
 
 coil_group *coil_task_group(const coil_task *task, const coil_group *previous)
 {
-    for (const coil_frame *frame = task->top; frame != NULL; frame = frame->up)
+    for (const coil_frame *frame = task->top; frame != NULL; frame = frame->up) {
         for (coil_deferred *deferred = frame->defers; deferred; deferred = deferred->next) {
             if (deferred->call != end_group)
                 continue;
@@ -353,6 +353,7 @@ coil_group *coil_task_group(const coil_task *task, const coil_group *previous)
             if (group == previous)
                 previous = NULL;
         }
+    }
     return NULL;
 }
 

@@ -74,8 +74,10 @@ const void *coil_local_get_untyped(const coil_task *task, const coil_local *key)
 {
     if (task->extras == NULL)
         return NULL;
-    for (const coil_local_value *value = task->extras->locals; value != NULL; value = value->older)
+    for (const coil_local_value *value = task->extras->locals; value != NULL;
+            value = value->older) {
         if (value->key == key)
             return value->bytes;
+    }
     return NULL;
 }

@@ -207,10 +207,11 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
     coil_sched_here = sched;
     coil_stack_mark = __builtin_frame_address(0);
 
-    if (coil_unlikely(sched->debug != NULL))
+    if (coil_unlikely(sched->debug != NULL)) {
         coil_debug_run(sched->debug, budget);
-    else
+    } else {
         run_ready(sched, budget);
+    }
     sched->running = NULL;
     coil_stack_mark = NULL;
     coil_sched_here = outer;

@@ -21,6 +21,7 @@ enum {
 };
 
 const coil_site coil_leaf_site = {NULL, "", 0};
+coil_frame coil_whole_task;
 COIL_THREAD_LOCAL char *coil_stack_mark;
 
 void coil_local_argument(const char *argument, const char *coroutine)
@@ -179,14 +180,15 @@ static COIL_COLD void set_other_result(const coil_fn *fn, char *result, int64_t 
     int8_t byte = (int8_t)value;
 
     memset(result, 0, fn->result_bytes);
-    if (begins_with_status(fn) || (fn->result_is_scalar && fn->result_bytes == sizeof(value)))
+    if (begins_with_status(fn) || (fn->result_is_scalar && fn->result_bytes == sizeof(value))) {
         memcpy(result, &value, sizeof(value));
-    else if (fn->result_is_scalar && fn->result_bytes == sizeof(word))
+    } else if (fn->result_is_scalar && fn->result_bytes == sizeof(word)) {
         memcpy(result, &word, sizeof(word));
-    else if (fn->result_is_scalar && fn->result_is_signed && fn->result_bytes == sizeof(half))
+    } else if (fn->result_is_scalar && fn->result_is_signed && fn->result_bytes == sizeof(half)) {
         memcpy(result, &half, sizeof(half));
-    else if (fn->result_is_scalar && fn->result_is_signed && fn->result_bytes == sizeof(byte))
+    } else if (fn->result_is_scalar && fn->result_is_signed && fn->result_bytes == sizeof(byte)) {
         memcpy(result, &byte, sizeof(byte));
+    }
 }
 
 void coil_frame_set_result(coil_frame *frame, int64_t value)
@@ -194,10 +196,11 @@ void coil_frame_set_result(coil_frame *frame, int64_t value)
     char *result = (char *)frame + frame->fn->result_at;
     int narrow = (int)value;
 
-    if (coil_likely(is_int(frame->fn)))
+    if (coil_likely(is_int(frame->fn))) {
         memcpy(result, &narrow, sizeof(narrow));
-    else
+    } else {
         set_other_result(frame->fn, result, value);
+    }
 }
 
 static int64_t signed_result(const coil_fn *fn, const char *result)
@@ -245,10 +248,11 @@ static int64_t unsigned_result(const coil_fn *fn, const char *result)
 static COIL_COLD int64_t other_result(const coil_fn *fn, const char *result)
 {
     int64_t status = 0;
-    if (begins_with_status(fn))
+    if (begins_with_status(fn)) {
         memcpy(&status, result, sizeof(status));
-    else if (fn->result_is_scalar)
+    } else if (fn->result_is_scalar) {
         status = fn->result_is_signed ? signed_result(fn, result) : unsigned_result(fn, result);
+    }
     return status;
 }
 
@@ -498,12 +502,11 @@ static inline coil_task *make_task(coil_sched *sched, size_t stack_bytes)
  * Among them are those that live as long as the program, which must not pay for a bad guess for
  * ever. That there are few of them bounds what it costs when a million is spawned before one runs.
  */
-static COIL_COLD coil_task *make_first_task(coil_sched *sched, uint32_t *count, size_t guess_bytes)
+static COIL_COLD coil_task *make_first_task(coil_sched *sched, size_t guess_bytes)
 {
     coil_task *task = make_task(sched, guess_bytes + FIRST_ROOM_BYTES);
     if (task == NULL)
         return NULL;
-    __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
     coil_task_extras *extras = coil_task_extras_of(task);
     if (extras == NULL)
         return task;
@@ -520,8 +523,10 @@ coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
 
     size_t stack_bytes = fn->frame_bytes + BODY_ROOM_BYTES;
     uint32_t learned = __atomic_load_n(fn->stack_bytes, __ATOMIC_RELAXED);
-    if (coil_unlikely(learned < FIRST_TASKS))
-        return make_first_task(sched, fn->stack_bytes, stack_bytes);
+    if (coil_unlikely(learned < FIRST_TASKS)) {
+        __atomic_store_n(fn->stack_bytes, learned + 1, __ATOMIC_RELAXED);
+        return make_first_task(sched, stack_bytes);
+    }
     return make_task(sched, learned > stack_bytes ? learned : stack_bytes);
 }
 

@@ -108,11 +108,13 @@ coil_time coil_task_deadline(const coil_task *task)
     const coil_frame *masked = task->mask == NULL ? NULL : task->mask->frame;
     coil_time earliest = COIL_NEVER;
 
-    for (const coil_frame *frame = task->top; frame != masked; frame = frame->up)
-        for (coil_deferred *deferred = frame->defers; deferred; deferred = deferred->next)
+    for (const coil_frame *frame = task->top; frame != masked; frame = frame->up) {
+        for (coil_deferred *deferred = frame->defers; deferred; deferred = deferred->next) {
             if (deferred->call == end || deferred->call == coil_timeout_end) {
                 coil_time deadline = timeout_of(deferred)->deadline;
                 earliest = deadline < earliest ? deadline : earliest;
             }
+        }
+    }
     return earliest;
 }

@@ -122,10 +122,11 @@ static void draw_times(const coil_task *task, FILE *out)
     }
     if (coil_task_cancelling(task))
         fputs(", is being cancelled", out);
-    if (task == task->sched->running)
+    if (task == task->sched->running) {
         fputs(", runs", out);
-    else if (task->queued == COIL_QUEUED)
+    } else if (task->queued == COIL_QUEUED) {
         fputs(", is ready", out);
+    }
     if (task->lock_count > 0)
         fprintf(out, ", holds %d lock%s", task->lock_count, task->lock_count == 1 ? "" : "s");
 }
@@ -170,10 +171,11 @@ static void trace_wait(const coil_task *task, const coil_frame *leaf, FILE *out)
         fprintf(out, "  for %zu tasks", group->live_count);
     } else if (leaf->fn->cancel == coil_waiter_cancel) {
         const coil_waiter *waiter = leaf->vars;
-        if (waiter->state == COIL_WAITER_WAITING)
+        if (waiter->state == COIL_WAITER_WAITING) {
             fprintf(out, "  as one of %zu", waiter_count(waiter));
-        else
+        } else {
             fputs(waiter->state == COIL_WAITER_GRANTED ? "  granted" : "  withdrawn", out);
+        }
     }
 }
 
@@ -202,15 +204,16 @@ void coil_trace_tree(const coil_group *root, FILE *out)
 
 void coil_trace_duration(coil_duration duration, FILE *out)
 {
-    if (duration < coil_s(1))
+    if (duration < coil_s(1)) {
         fprintf(out, "%" PRId64 " ms", duration / coil_ms(1));
-    else if (duration < coil_s(60))
+    } else if (duration < coil_s(60)) {
         fprintf(out, "%" PRId64 ".%" PRId64 " s", duration / coil_s(1),
                 duration % coil_s(1) / coil_ms(100));
-    else if (duration < coil_s(3600))
+    } else if (duration < coil_s(3600)) {
         fprintf(out, "%" PRId64 " min %" PRId64 " s", duration / coil_s(60),
                 duration / coil_s(1) % 60);
-    else
+    } else {
         fprintf(out, "%" PRId64 " h %" PRId64 " min", duration / coil_s(3600),
                 duration / coil_s(60) % 60);
+    }
 }

@@ -141,6 +141,8 @@ coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
 {
     coil_vars(int fd);
 
+    if (listener->acceptor == NULL)
+        return coil_error_pointer(-ESHUTDOWN);
     coil_await(my->fd, coil_acceptor_next(listener->acceptor));
     if (my->fd < 0)
         return coil_error_pointer(my->fd);

@@ -164,11 +164,12 @@ coil_turn coil_blocking_step_detached(coil_task *task, coil_frame *leaf, coil_bl
     coil_blocking_job *job = end(task, leaf);
     if (job != NULL) {
         const coil_frame *copy = coil_container_of(job, coil_blocking_call, job)->frame;
-        if (job->refused)
+        if (job->refused) {
             coil_frame_set_result(leaf, job->result);
-        else
+        } else {
             memcpy((char *)leaf + fn->result_at, (const char *)copy + fn->result_at,
                     fn->result_bytes);
+        }
         free_call(job);
     }
     return coil_leave(task, leaf);

@@ -213,10 +213,11 @@ static void perform(worker *self, coil_blocking_job *job)
     const bool abandoned = job->place == ABANDONED;
     job->place = DONE;
     unlock(pool);
-    if (abandoned)
+    if (abandoned) {
         job->abandoned(job);
-    else
+    } else {
         coil_loop_post(job->loop, &job->post); /* From here on it may be gone. */
+    }
     lock(pool);
 }
 
@@ -337,10 +338,11 @@ static int enqueue(coil_blocking_pool *pool, coil_blocking_job *job)
     }
     coil_list_append(&pool->queue, &job->link);
     int rc = find_worker(pool);
-    if (rc < 0)
+    if (rc < 0) {
         coil_list_remove(&job->link);
-    else
+    } else {
         pool->stats.queued_count++;
+    }
     return rc;
 }
 
@@ -423,10 +425,11 @@ int coil_blocking_pool_destroy(coil_blocking_pool *pool)
         (void)report(pool, "coil: still blocked at the end, left behind: ", stderr);
     for (unsigned i = 0; i < pool->options.threads_max_count; i++) {
         worker *slot = &pool->workers[i];
-        if (slot->state == ENDED)
+        if (slot->state == ENDED) {
             join(slot);
-        else if (slot->state == LIVE)
+        } else if (slot->state == LIVE) {
             coil_kernel_thread_detach(&slot->thread);
+        }
     }
     unlock(pool);
     blocking_release(pool);
@@ -449,10 +452,11 @@ int coil_blocking_configure(const coil_blocking_options *options)
     if (rc < 0)
         return rc;
     (void)pthread_mutex_lock(&common.lock);
-    if (common.pool != NULL)
+    if (common.pool != NULL) {
         rc = -EBUSY;
-    else
+    } else {
         common.options = all;
+    }
     (void)pthread_mutex_unlock(&common.lock);
     return rc;
 }

@@ -44,6 +44,10 @@ static void begin(coil_loop *loop, coil_call *call)
                         "coil_loop_post()\n");
         abort();
     }
+    if (coil_unlikely(loop->is_gone)) {
+        fprintf(stderr, "coil: a call is scheduled on a loop that has been destroyed\n");
+        abort();
+    }
     coil_call_cancel(call);
     call->loop = loop;
     call->period = 0;

@@ -107,6 +107,7 @@ typedef struct collected {
 typedef struct collector {
     loop_visitor visitor;
     bool ask;
+    uint32_t requested;
     bool give_up;
     size_t asked_count; /* That have yet to answer in time. */
     size_t count;
@@ -123,6 +124,7 @@ static collected *collect(collector *round, const coil_loop *loop, finding what)
 
 static void ask(collector *round, coil_loop *loop)
 {
+    loop->dump.round = round->requested;
     if (__atomic_load_n(&loop->watch.beat, __ATOMIC_RELAXED) == WATCH_RESTS) {
         (void)collect(round, loop, FOUND_RESTING);
         return;
@@ -150,7 +152,8 @@ static void visit(loop_visitor *visitor, coil_loop *loop)
 
     if (__atomic_load_n(&dump->state, __ATOMIC_ACQUIRE) == DUMP_READY)
         take_tree(round, loop);
-    if (round->ask && __atomic_load_n(&dump->state, __ATOMIC_RELAXED) == DUMP_IDLE)
+    if (round->ask && dump->round != round->requested &&
+            __atomic_load_n(&dump->state, __ATOMIC_RELAXED) == DUMP_IDLE)
         ask(round, loop);
 
     loop_dump_state asked = DUMP_ASKED;
@@ -197,6 +200,7 @@ coil_duration dump_look(coil_time now)
     const uint32_t requested = __atomic_load_n(&request_count, __ATOMIC_RELAXED);
 
     round.visitor.visit = visit;
+    round.requested = requested;
     round.ask = requested != served_count;
     round.give_up = !round.ask && answers_due != 0 && now >= answers_due;
     round.count = 0;
@@ -204,12 +208,14 @@ coil_duration dump_look(coil_time now)
     if (round.ask)
         answers_due = coil_time_after(now, coil_s(PATIENCE_S));
     loop_each(&round.visitor);
-    served_count = requested;
+    bool is_full = round.count + 2 > TREES_MAX; /* There may be more loops. */
+    if (!is_full)
+        served_count = requested;
     for (size_t i = 0; i < round.count; i++)
         print(&round.found[i]);
 
-    if (round.count + 2 > TREES_MAX)
-        return 0; /* There may be more of them. */
+    if (is_full)
+        return 0;
     if (round.asked_count > 0)
         return answers_due > now ? answers_due - now : 0;
     answers_due = 0;

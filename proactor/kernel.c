@@ -411,6 +411,7 @@ void coil_kernel_word_wake(const uint32_t *word)
 int coil_kernel_peek(void *copy, const void *from, size_t size_bytes)
 {
     struct iovec to = {copy, size_bytes};
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): process_vm_readv(2) only reads there. */
     struct iovec source = {(void *)(uintptr_t)from, size_bytes};
     ssize_t count = process_vm_readv(getpid(), &to, 1, &source, 1, 0);
     if (count < 0)

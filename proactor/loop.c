@@ -16,8 +16,6 @@
 
 enum { BUDGET = 1024 }; /* Resumptions per turn, before completions are looked at again. */
 
-#define NO_RESULT_YET INT64_MIN /* Which no coroutine returns: it would be an error without name. */
-
 static COIL_THREAD_LOCAL coil_loop *current;
 
 /* ----------------------------------------------------------------------- other threads -- */
@@ -124,8 +122,10 @@ int coil_loop_post(coil_loop *loop, coil_post *post)
 void coil_loop_stop(coil_loop *loop)
 {
     begin_posting(loop); /* The loop may see it, and be destroyed, before it has been woken. */
-    __atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
-    (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+    if (__atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE) != &closed) {
+        __atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
+        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+    }
     end_posting(loop);
 }
 
@@ -192,6 +192,13 @@ size_t coil_debug_live_tasks(void)
 size_t coil_debug_pending_ops(void)
 {
     return loop_sum(coil_loop_pending);
+}
+
+void loop_cancel_all(coil_loop *loop)
+{
+    coil_group_cancel(&loop->sched.root);
+    coil_group_cancel(&loop->runs);
+    coil_group_cancel(&loop->guests);
 }
 
 void loop_begin(coil_loop *loop, coil_time now)
@@ -302,10 +309,9 @@ static void run_last_messages(coil_loop *loop)
     current = NULL;
     loop->closing = true;
     do {
-        coil_group_cancel(&loop->sched.root);
-        coil_group_cancel(&loop->guests);
-        (void)coil_loop_run(loop);
-    } while (!refuse_mail(loop));
+        loop_cancel_all(loop);
+        (void)coil_loop_run(loop); /* Which others may stop. */
+    } while (loop->sched.live_count > 0 || !refuse_mail(loop));
     current = outer;
 }
 
@@ -336,6 +342,7 @@ void coil_loop_destroy(coil_loop *loop)
     loop_debug_end(loop);
     coil_sched_fini(&loop->sched);
     free(loop->dump.text);
+    loop->is_gone = true;
     coil_loop_release(loop);
 }
 
@@ -383,7 +390,7 @@ static bool reached(const coil_loop *loop)
     case LOOP_UNTIL_NO_TASKS:
         return loop->sched.live_count == 0 && !loop_has_mail(loop);
     case LOOP_UNTIL_RESULT:
-        return *loop->result != NO_RESULT_YET;
+        return loop->runs.tasks.prev != loop->awaited; /* (Which may be gone.) */
     case LOOP_UNTIL_SETTLED:
         return loop->is_settled;
     default:
@@ -427,9 +434,20 @@ static void refuse_nesting(void)
     abort();
 }
 
+/* In the child of a fork(), the memory of the ring is not there; another thread's is refused. */
+static void refuse_foreigners(const coil_loop *loop)
+{
+    if (coil_likely(coil_kernel_thread_id() == loop->watch.thread))
+        return;
+    fprintf(stderr,
+            "coil: a loop is run by a thread, or a forked child, that has not created it\n");
+    abort();
+}
+
 bool loop_drive(coil_loop *loop, loop_goal goal)
 {
     refuse_nesting();
+    refuse_foreigners(loop);
     const sigpipe_guard guard = block_sigpipe();
     current = loop;
     watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
@@ -465,6 +483,7 @@ static int outcome(coil_loop *loop, bool is_reached)
     loop->sched.root.error = 0;
     renew(&loop->sched.root);
     renew(&loop->runs);
+    renew(&loop->guests);
     if (error == 0 && !is_reached)
         return loop->is_hung ? -EDEADLK : -EINTR;
     return error;
@@ -484,13 +503,12 @@ int coil_loop_run_forever(coil_loop *loop)
 int64_t coil_loop_run_task(coil_loop *loop, coil_task *task)
 {
     refuse_nesting();
-    int64_t result = NO_RESULT_YET;
+    int64_t result = 0;
     if (task == NULL)
         return -ENOMEM;
-    loop->result = &result;
     task = coil_group_start(&loop->runs, task, &result);
+    loop->awaited = &task->link;
     bool is_reached = loop_drive(loop, LOOP_UNTIL_RESULT);
-    loop->result = NULL;
     (void)outcome(loop, is_reached); /* Failures of root tasks have been reported. */
     if (is_reached)
         return result;
@@ -519,8 +537,7 @@ int coil_loop_shutdown(coil_loop *loop, coil_duration grace)
     grace_period period = {.loop = loop};
     coil_call_init(&period.call, end_grace);
     coil_call_later(loop, &period.call, grace);
-    coil_group_cancel(&loop->sched.root);
-    coil_group_cancel(&loop->runs);
+    loop_cancel_all(loop);
     bool is_reached = loop_drive(loop, LOOP_UNTIL_NO_TASKS);
     coil_call_cancel(&period.call);
 

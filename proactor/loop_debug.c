@@ -12,8 +12,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A step that was shorter has not waited for anything: to sleep and to be woken takes longer. */
-#define BLOCKING_STEP coil_us(20)
+/*
+ * A step that was shorter may have slept, but for nothing that anybody could do better: for a lock
+ * of ours that another thread has for a moment, or of the kernel's for a page.
+ */
+#define BLOCKING_STEP coil_us(500)
 
 typedef struct loop_debug {
     coil_debug base;
@@ -73,10 +76,11 @@ static uint64_t count_sleeps(coil_debug *debug, bool after_step)
 static void hand_on(coil_debug *debug, const char *text)
 {
     coil_debug_hook *hook = coil_container_of(debug, loop_debug, base)->hook;
-    if (hook != NULL)
+    if (hook != NULL) {
         hook->report(hook, text);
-    else
+    } else {
         report_write(STDERR_FILENO, text, strlen(text));
+    }
 }
 
 /* (`code` is where a call returns to: the call itself is just before.) */
@@ -87,12 +91,13 @@ static void name_place(coil_debug *debug, const void *code, FILE *out)
     symbols_begin(true);
     symbols_find((uintptr_t)code - 1, &place);
     symbols_end();
-    if (place.name[0] == '\0')
+    if (place.name[0] == '\0') {
         (void)fprintf(out, "%s+0x%zx", place.module, (size_t)place.offset);
-    else if (place.file[0] == '\0')
+    } else if (place.file[0] == '\0') {
         (void)fprintf(out, "%s+0x%zx in %s", place.name, (size_t)place.offset, place.module);
-    else
+    } else {
         (void)fprintf(out, "%s (%s:%d)", place.name, place.file, place.line);
+    }
 }
 
 int coil_loop_debug(coil_loop *loop, const coil_loop_debug_options *options)

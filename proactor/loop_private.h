@@ -19,7 +19,7 @@ enum { LOOP_REMOTE_FNS = 32 };
 /* When a run is over. */
 typedef enum loop_goal {
     LOOP_UNTIL_NO_TASKS,
-    LOOP_UNTIL_RESULT,  /* loop->result has been set. */
+    LOOP_UNTIL_RESULT,  /* The task of coil_loop_run_until() has ended. */
     LOOP_UNTIL_STOPPED, /* coil_loop_stop() */
     LOOP_UNTIL_SETTLED, /* Test loops: time would have to pass. */
 } loop_goal;
@@ -40,6 +40,7 @@ struct coil_loop {
     unsigned posting_count; /* Calls that are writing there. */
     bool asleep;            /* Whoever clears it writes to wake_fd. */
     bool closing;           /* Being destroyed: nothing new begins. */
+    bool is_gone;           /* Has been. */
     unsigned hold_count;    /* Any thread. */
     size_t load;            /* live_count as of the last turn, for any thread to see. */
     int wake_fd;            /* An eventfd. */
@@ -57,10 +58,10 @@ struct coil_loop {
 
     /* Runs. */
     loop_goal goal;
-    int64_t *result; /* Of LOOP_UNTIL_RESULT. */
-    bool running;    /* Any thread may read it. */
-    bool stopping;   /* Any thread may set it. */
-    coil_group runs; /* Tasks of coil_loop_run_until(): their failures are received. */
+    const coil_list *awaited; /* Of LOOP_UNTIL_RESULT: the link of its task, the last in `runs`. */
+    bool running;             /* Any thread may read it. */
+    bool stopping;            /* Any thread may set it. */
+    coil_group runs;          /* Tasks of coil_loop_run_until(): their failures are received. */
     coil_error_hook *on_error;
 
     /* Calls: each that is scheduled is in one of these lists. */
@@ -93,6 +94,9 @@ bool loop_drive(coil_loop *loop, loop_goal goal);
 
 /* Submit, wait at most `timeout` for completions unless it is 0, and take them. */
 void loop_exchange(coil_loop *loop, coil_duration timeout);
+
+/* Cancel every task of the loop, whoever has started it. */
+void loop_cancel_all(coil_loop *loop);
 
 /* The clock of the loop now. */
 coil_time loop_clock(const coil_loop *loop);

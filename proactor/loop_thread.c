@@ -14,8 +14,8 @@ enum { POLL_MS = 1 };
 
 static void name_tasks(const coil_group *group)
 {
-    for (const coil_list *link = group->tasks.next; link != &group->tasks; link = link->next) {
-        const coil_task *task = coil_container_of((coil_list *)(uintptr_t)link, coil_task, link);
+    for (coil_list *link = group->tasks.next; link != &group->tasks; link = link->next) {
+        const coil_task *task = coil_container_of(link, coil_task, link);
         fprintf(stderr, "coil: shutdown: the task '%s' does not end\n", coil_task_name(task));
     }
 }
@@ -57,6 +57,15 @@ static void begin_stop(coil_post *post)
     coil_shutdown_begin(&thread->loop->shutdown, thread->grace);
 }
 
+/* Until all tasks have ended. Whoever stops the loop meanwhile takes their grace away. */
+static void run_to_the_end(coil_loop *loop)
+{
+    while (loop->sched.live_count > 0) {
+        if (coil_loop_run(loop) == -EINTR)
+            coil_shutdown_begin(&loop->shutdown, 0);
+    }
+}
+
 static int set_up(coil_loop_thread *thread)
 {
     const coil_loop_thread_options *options = thread->options;
@@ -82,7 +91,7 @@ static int set_up(coil_loop_thread *thread)
     (void)snprintf(thread->reason, COIL_REASON_BYTES, "cannot start what the loop is for: %s",
             coil_error_text(rc));
     coil_group_cancel(coil_loop_root(thread->loop));
-    (void)coil_loop_run(thread->loop);
+    run_to_the_end(thread->loop);
     coil_loop_destroy(thread->loop);
     thread->loop = NULL;
     return rc;
@@ -121,7 +130,7 @@ static void run_thread(coil_kernel_thread *self)
     coil_loop_hold(loop); /* Until the memory of `thread` ends. */
     if (coil_spawn(coil_loop_root(loop), tell_running(thread)) == NULL)
         report_start(thread, 0);
-    (void)coil_loop_run(loop);
+    run_to_the_end(loop);
     coil_loop_destroy(loop);
 }
 

@@ -41,6 +41,7 @@ typedef enum loop_dump_state { DUMP_IDLE, DUMP_ASKED, DUMP_LATE, DUMP_READY } lo
 typedef struct loop_dump {
     coil_post post;
     loop_dump_state state; /* The loop sets DUMP_READY (release), the monitor everything else. */
+    uint32_t round;        /* The request that the loop has been asked for, or reported at. */
     char *text;            /* DUMP_READY: the monitor's, to be freed. NULL: there was no memory. */
     size_t size_bytes;
 } loop_dump;

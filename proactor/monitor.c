@@ -168,14 +168,16 @@ static void add_frame(report *to, const probe_frame *frame, bool is_running)
 static void add_address(report *to, int number, const symbol *at)
 {
     report_add(to, "    #%-2d ", number);
-    if (at->name[0] != '\0')
+    if (at->name[0] != '\0') {
         report_add(to, "%s", at->name);
-    else
+    } else {
         report_add(to, "%s+0x%zx", at->module[0] == '\0' ? "?" : at->module, at->offset);
-    if (at->file[0] != '\0')
+    }
+    if (at->file[0] != '\0') {
         report_add(to, " (%s:%d)", at->file, at->line);
-    else if (at->name[0] != '\0')
+    } else if (at->name[0] != '\0') {
         report_add(to, "+0x%zx (%s)", at->offset, at->module);
+    }
     report_add(to, "\n");
 }
 

@@ -104,6 +104,7 @@ static void note_loop(const coil_loop *loop, probe *noted)
 static void *interrupted_at(const void *context)
 {
     const ucontext_t *at = context;
+    /* (The registers are integers.) NOLINTBEGIN(performance-no-int-to-ptr) */
 #if defined __x86_64__
     return (void *)(uintptr_t)at->uc_mcontext.gregs[REG_RIP];
 #elif defined __aarch64__
@@ -112,6 +113,7 @@ static void *interrupted_at(const void *context)
     (void)at;
     return NULL;
 #endif
+    /* NOLINTEND(performance-no-int-to-ptr) */
 }
 
 /* The stack without our own frames and that of the signal. */

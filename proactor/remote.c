@@ -4,6 +4,7 @@
 #include "cond_wait.h"
 #include "loop_private.h"
 
+#include <coil/debug.h>
 #include <coil/kernel.h>
 
 #include <errno.h>
@@ -103,6 +104,8 @@ static void cancel(coil_post *post)
 static void call_init(coil_remote_call *call, coil_loop *target, const coil_cold *cold,
         void (*finished)(coil_remote_call *call))
 {
+    if (cold->created)
+        coil_debug_awaited(cold->created);
     *call = (coil_remote_call){.start.run = start,
             .cancel.run = cancel,
             .finished = finished,

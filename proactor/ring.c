@@ -68,6 +68,8 @@ static void explain(int error, char *out_reason)
         reason = "this kernel is too old; Linux 6.1 or newer is needed";
     } else if (error == -ENOMEM) {
         reason = "not enough lockable memory; raise RLIMIT_MEMLOCK (ulimit -l)";
+    } else if (error == -EBUSY) {
+        reason = "this thread has 16 loops already, and the kernel allows no more";
     } else {
         reason = coil_error_text(error);
     }

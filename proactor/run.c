@@ -2,6 +2,8 @@
 /* coil_run(): a loop for a whole program, and what Ctrl-C does to it. */
 #include <coil/loop.h>
 
+#include "loop_private.h"
+
 #include <coil/kernel.h>
 
 #include <errno.h>
@@ -26,7 +28,7 @@ static void cancel_everything(coil_post *post)
 {
     (void)post;
     if (interrupt.loop != NULL)
-        coil_group_cancel(coil_loop_root(interrupt.loop));
+        loop_cancel_all(interrupt.loop);
 }
 
 static void on_interrupt(int signo)
@@ -88,8 +90,21 @@ coil_loop *coil_run_begin(void)
     return loop;
 }
 
+/* Somebody has stopped the loop: its tasks do not outlive it. True: there were any. */
+static bool end_tasks(coil_loop *loop)
+{
+    bool has_tasks = loop->sched.live_count > 0;
+    while (loop->sched.live_count > 0) {
+        loop_cancel_all(loop);
+        (void)coil_loop_run(loop);
+    }
+    return has_tasks;
+}
+
 int64_t coil_run_end(coil_loop *loop, int64_t result)
 {
+    if (end_tasks(loop) && result == -ENOMEM)
+        result = -EINTR; /* It has not been set: the coroutine was among them. */
     if (__atomic_load_n(&interrupt.loop, __ATOMIC_SEQ_CST) == loop) {
         coil_run_yield_interrupt();
         __atomic_store_n(&interrupt.loop, NULL, __ATOMIC_SEQ_CST);

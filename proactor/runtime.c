@@ -36,7 +36,6 @@ struct coil_runtime {
     unsigned next;
     int signal_fd;
     unsigned count;
-    unsigned started_count;
     member members[];
 };
 
@@ -144,8 +143,11 @@ static int start_member(coil_runtime *runtime, unsigned index, int cpu, char *ou
 
 static void end_members(coil_runtime *runtime, coil_duration grace)
 {
-    for (unsigned i = runtime->started_count; i-- > 0;)
-        coil_loop_thread_stop(&runtime->members[i].thread, grace);
+    for (unsigned i = 0; i < runtime->count; i++) {
+        coil_loop_thread *thread = &runtime->members[i].thread;
+        if (thread->is_running)
+            coil_loop_thread_stop(thread, grace);
+    }
 }
 
 /* Every loop runs by now, so mains find each other; unless one has failed and stopped the rest. */
@@ -161,14 +163,13 @@ static void start_mains(coil_runtime *runtime)
     }
 }
 
+/* The first of them is started last: it watches the signals, and they may stop all of them. */
 static int start_members(coil_runtime *runtime, const int *cpus, int cpu_count, char *out_reason)
 {
     int rc = 0;
-    for (unsigned i = 0; i < runtime->count && rc == 0; i++) {
+    for (unsigned i = runtime->count; i-- > 0 && rc == 0;) {
         bool is_pinned = !runtime->options.is_unpinned && i < (unsigned)cpu_count;
         rc = start_member(runtime, i, is_pinned ? cpus[i] : -1, out_reason);
-        if (rc == 0)
-            runtime->started_count++;
     }
     if (rc < 0) {
         end_members(runtime, 0);
@@ -255,7 +256,7 @@ void coil_runtime_destroy(coil_runtime *runtime)
 {
     if (runtime == NULL)
         return;
-    for (unsigned i = 0; i < runtime->started_count; i++)
+    for (unsigned i = 0; i < runtime->count; i++)
         coil_loop_thread_fini(&runtime->members[i].thread);
     if (runtime->signal_fd >= 0)
         (void)coil_kernel_close(runtime->signal_fd);

@@ -34,7 +34,8 @@ void coil_shutdown_add(
 
 void coil_shutdown_remove(coil_shutdown_hook *hook)
 {
-    coil_list_remove(&hook->link);
+    if (hook->link.next != NULL) /* Else it is zeroed. */
+        coil_list_remove(&hook->link);
 }
 
 /* Everybody in the list goes on. */
@@ -198,7 +199,8 @@ coil_async(int, run_until_drained, (supervisor *) self)
     coil_spawn(&my->guards, cancel_when_overdue(self));
     coil_open_group(&self->mains);
     self->mains.keep_going = true;
-    coil_spawn(&self->mains, run_main(self));
+    if (coil_spawn(&self->mains, run_main(self)) == NULL)
+        self->result = -ENOMEM;
     coil_attempt(coil_group_join(&self->mains));
     if (self->shutdown->is_requested)
         coil_ignore(coil_until(self->shutdown->deadline, coil_group_join(&my->drains)));

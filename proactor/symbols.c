@@ -109,10 +109,11 @@ static void find_by_table(uintptr_t address, symbol *found)
         return;
     found->offset = address - in.base;
     int fd = coil_kernel_openat(AT_FDCWD, in.path, O_RDONLY);
-    if (strcmp(in.path, "/proc/self/exe") != 0)
+    if (strcmp(in.path, "/proc/self/exe") != 0) {
         (void)snprintf(found->module, sizeof(found->module), "%s", last_parts(in.path, 1));
-    else
+    } else {
         (void)snprintf(found->module, sizeof(found->module), "program");
+    }
     if (fd < 0)
         return; /* Such as the vdso, which is no file. */
     if (!search_file(fd, SHT_SYMTAB, address - in.base, found))

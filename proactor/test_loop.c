@@ -86,6 +86,7 @@ void coil_test_settle(coil_loop *loop)
 
 void coil_test_pass(coil_loop *loop, coil_duration duration)
 {
+    COIL_CHECK(duration >= 0);
     coil_time end = coil_time_after(loop->virtual_now, duration);
     COIL_CHECK(end != COIL_NEVER);
     coil_test_settle(loop);

@@ -147,10 +147,11 @@ static void look_at(loop_visitor *visitor, coil_loop *loop)
         return;
     const uint64_t beat = __atomic_load_n(&loop->watch.beat, __ATOMIC_RELAXED);
     const uint64_t steps = __atomic_load_n(&loop->sched.step_count, __ATOMIC_RELAXED);
-    if (beat >= WATCH_RUNS && beat == loop->watch.seen_beat && steps == loop->watch.seen_steps)
+    if (beat >= WATCH_RUNS && beat == loop->watch.seen_beat && steps == loop->watch.seen_steps) {
         look_at_still(all, loop);
-    else
+    } else {
         look_at_moving(all, loop, beat, steps);
+    }
 }
 
 /* ----------------------------------------------------------------------------- reporting -- */
@@ -177,10 +178,11 @@ static const char *state_of(pid_t thread)
 
 static void hand_over(void)
 {
-    if (current.hook != NULL)
+    if (current.hook != NULL) {
         current.hook->report(current.hook, text.text, text.size_bytes);
-    else
+    } else {
         report_write(current.fd, text.text, text.size_bytes);
+    }
 }
 
 static void add_headline(const blocked_case *found, const char *what)
@@ -261,10 +263,11 @@ static void look(coil_time now)
     survey all = {.visitor = {look_at}, .now = now};
     loop_each(&all.visitor);
     for (int i = 0; i < all.case_count; i++) {
-        if (all.cases[i].over)
+        if (all.cases[i].over) {
             report_end(&all.cases[i]);
-        else
+        } else {
             report_case(&all.cases[i]);
+        }
     }
     all.visitor.visit = settle;
     if (all.case_count > 0)

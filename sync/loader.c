@@ -134,9 +134,10 @@ static coil_loader_entry *find(coil_loader *loader, const void *key)
 
 static void release_buckets(coil_loader *loader)
 {
-    if (loader->buckets != loader->first_buckets)
+    if (loader->buckets != loader->first_buckets) {
         coil_sched_release(loader->group.sched, loader->buckets,
                 loader->bucket_count * sizeof(*loader->buckets));
+    }
 }
 
 /* Without memory the lists in the buckets get longer, and that is all. */
@@ -225,10 +226,11 @@ static void drop(coil_loader *loader, coil_loader_entry *entry)
     COIL_CHECK(coil_list_empty(&entry->callers));
     detach(loader, entry);
     coil_list_remove(&entry->link);
-    if (entry->batch == NULL)
+    if (entry->batch == NULL) {
         loader->cached_count--;
-    else
+    } else {
         loader->key_count--;
+    }
     coil_sched_release(loader->group.sched, entry, entry_bytes(loader));
 }
 
@@ -274,7 +276,8 @@ static int make_arrays(coil_loader_batch *batch)
     const coil_loader *loader = batch->loader;
     size_t count = batch->entry_count;
     size_t keys_bytes = aligned(count * loader->key_bytes); /* Less than the entries have taken. */
-    size_t values_bytes, size_bytes;
+    size_t values_bytes;
+    size_t size_bytes;
 
     if (__builtin_mul_overflow(count, loader->value_bytes, &values_bytes) ||
             __builtin_add_overflow(
@@ -329,9 +332,10 @@ static void answer(coil_loader *loader, coil_loader_entry *entry, int status, co
     coil_waiter *waiter;
 
     while ((waiter = coil_waiter_first(&entry->callers)) != NULL) {
-        if (status >= 0)
+        if (status >= 0) {
             memcpy(coil_container_of(waiter, caller, waiter)->out_value, value,
                     loader->value_bytes);
+        }
         coil_waiter_grant(waiter, status < 0 ? status : 0);
     }
 }
@@ -369,10 +373,11 @@ coil_async(int, run_batch, (coil_loader_batch *) batch)
 
     my->rc = -EPIPE;
     coil_defer(arrive(batch, my->rc));
-    if (batch->loader->options.window <= 0)
+    if (batch->loader->options.window <= 0) {
         coil_await(coil_yield());
-    else
+    } else {
         coil_await(coil_within(batch->loader->options.window, coil_event_wait(&batch->sealed)));
+    }
 
     my->departed = depart(batch);
     if (my->departed <= 0) {
@@ -460,13 +465,17 @@ static coil_turn load_step(coil_task *task, coil_frame *leaf)
     const struct coil_loader_load_untyped__args *arguments =
             coil_arguments(coil_loader_load_untyped, leaf);
     coil_loader *loader = arguments->loader;
-    coil_loader_entry *entry = NULL;
+    coil_loader_entry *found = NULL;
     COIL_CHECK(loader->group.sched == task->sched);
-    int rc = loader->closed ? -EPIPE : look_up(loader, arguments->key, &entry);
-    if (rc == 0 && entry->batch == NULL)
-        copy_cached(loader, entry, arguments->out_value);
-    if (rc < 0 || entry->batch == NULL) {
+    int rc = loader->closed ? -EPIPE : look_up(loader, arguments->key, &found);
+    coil_loader_entry *entry = found;
+    if (rc < 0 || entry == NULL) { /* (The second is for gcc, which cannot see that it follows.) */
         coil_result(coil_loader_load_untyped, leaf) = rc;
+        return coil_leave(task, leaf);
+    }
+    if (entry->batch == NULL) {
+        copy_cached(loader, entry, arguments->out_value);
+        coil_result(coil_loader_load_untyped, leaf) = 0;
         return coil_leave(task, leaf);
     }
 
@@ -515,10 +524,11 @@ int coil_loader_prime_untyped(coil_loader *loader, const void *key, const void *
 /* What is collected only will be fetched later than now: it is as good as new. */
 static void clear(coil_loader *loader, coil_loader_entry *entry)
 {
-    if (entry->batch == NULL)
+    if (entry->batch == NULL) {
         drop(loader, entry);
-    else if (entry->batch->in_flight)
+    } else if (entry->batch->in_flight) {
         detach(loader, entry);
+    }
 }
 
 void coil_loader_clear_untyped(coil_loader *loader, const void *key)

@@ -59,10 +59,11 @@ void coil_priority_queue_init_untyped(coil_queue *queue, void *storage, size_t i
 
 static void release(coil_queue *queue, void *slots)
 {
-    if (queue->allocator == NULL)
+    if (queue->allocator == NULL) {
         free(slots);
-    else if (slots != NULL)
+    } else if (slots != NULL) {
         queue->allocator->release(queue->allocator, slots, queue->slot_count * queue->slot_bytes);
+    }
 }
 
 void coil_queue_fini_untyped(coil_queue *queue)
@@ -93,10 +94,11 @@ void coil_queue_close_untyped(coil_queue *queue)
 /* Most items are pointers and numbers: those are not worth a call. */
 static inline void copy(void *to, const void *from, size_t size_bytes)
 {
-    if (coil_likely(size_bytes == sizeof(uint64_t)))
+    if (coil_likely(size_bytes == sizeof(uint64_t))) {
         memcpy(to, from, sizeof(uint64_t));
-    else
+    } else {
         memcpy(to, from, size_bytes);
+    }
 }
 
 static char *slot(const coil_queue *queue, size_t index)
@@ -202,7 +204,8 @@ static __attribute__((noinline)) void heap_take(coil_queue *queue, void *out_ite
 
     size_t count = --queue->count;
     const char *last = slot(queue, count);
-    size_t hole = 0, child;
+    size_t hole = 0;
+    size_t child;
     while ((child = 2 * hole + 1) < count) {
         if (child + 1 < count &&
                 slot_comes_first(queue, slot(queue, child + 1), slot(queue, child)))
@@ -246,20 +249,22 @@ static void ring_take_last(coil_queue *queue, void *out_item)
 
 static inline void insert(coil_queue *queue, const void *item)
 {
-    if (coil_likely(queue->order != PRIORITY))
+    if (coil_likely(queue->order != PRIORITY)) {
         ring_insert(queue, item);
-    else
+    } else {
         heap_insert(queue, item);
+    }
 }
 
 static inline void take(coil_queue *queue, void *out_item)
 {
-    if (coil_likely(queue->order == FIFO))
+    if (coil_likely(queue->order == FIFO)) {
         ring_take(queue, out_item);
-    else if (queue->order == LIFO)
+    } else if (queue->order == LIFO) {
         ring_take_last(queue, out_item);
-    else
+    } else {
         heap_take(queue, out_item);
+    }
     queue->out_count++;
 }
 

@@ -67,10 +67,11 @@ static int choose(const coil_select_case *cases, size_t count, coil_select_order
 /* What the select reports about its case number `which`, which took place with `rc`. */
 static int report(const coil_select_case *cases, size_t which, int rc)
 {
-    if (cases[which].out_rc != NULL)
+    if (cases[which].out_rc != NULL) {
         *cases[which].out_rc = rc;
-    else if (rc < 0)
+    } else if (rc < 0) {
         return rc;
+    }
     return (int)which;
 }
 

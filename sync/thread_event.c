@@ -65,9 +65,10 @@ static coil_turn wait_step(coil_task *task, coil_frame *leaf)
         return coil_leave(task, leaf);
 
     (void)pthread_mutex_lock(&event->lock);
-    if (!event->set)
+    if (!event->set) {
         return thread_waiter_suspend(
                 coil_push(task, sizeof(thread_waiter)), &event->lock, &event->waiters, task, leaf);
+    }
     (void)pthread_mutex_unlock(&event->lock);
     coil_result(coil_thread_event_wait, leaf) = 0;
     return coil_leave(task, leaf);

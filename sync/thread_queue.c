@@ -286,9 +286,10 @@ static coil_turn join_step(coil_task *task, coil_frame *leaf)
         return coil_leave(task, leaf);
 
     lock(queue);
-    if (queue->unfinished_count > 0)
+    if (queue->unfinished_count > 0) {
         return thread_waiter_suspend(
                 coil_push(task, sizeof(thread_waiter)), &queue->lock, &queue->joiners, task, leaf);
+    }
     unlock(queue);
     coil_result(coil_thread_queue_join_untyped, leaf) = 0;
     return coil_leave(task, leaf);

@@ -51,10 +51,11 @@ void thread_waiters_wake(thread_waiters *granted)
     thread_waiter *next;
     for (thread_waiter *waiter = granted->first; waiter != NULL; waiter = next) {
         next = waiter->next; /* Once it has been told, the waiter may be gone. */
-        if (waiter->loop == coil_loop_current())
+        if (waiter->loop == coil_loop_current()) {
             tell(&waiter->post);
-        else
+        } else {
             coil_loop_post(waiter->loop, &waiter->post);
+        }
     }
     granted->first = NULL;
 }

@@ -2,6 +2,7 @@
 #include "peer.h"
 
 #include <coil/kernel.h>
+#include <coil/shutdown.h>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -368,6 +369,26 @@ TEST_F(Serve, WaitsOutALackOfDescriptors)
         close(fd);
     EXPECT_EQ("x", waiting.receive(1)) << "it is served in the end";
     ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+async(int, accept_after_the_end)
+{
+    vars(coil_listener *listener; coil_stream *peer);
+    const int rc = coil_listen("127.0.0.1:0", nullptr, &my->listener);
+    if (rc < 0)
+        return rc;
+    defer(coil_listener_close(my->listener));
+    coil_shutdown_begin(coil_shutdown_of(coil_loop_of(coil_self)), 0);
+    attempt(coil_serve_gracefully(my->listener, coil_handler(sit, coil_stream *)));
+    await(my->peer, coil_accept(my->listener));
+    EXPECT_EQ(-ESHUTDOWN, coil_pointer_error(my->peer));
+    attempt(coil_serve_gracefully(my->listener, coil_handler(sit, coil_stream *)));
+    return 7;
+}
+
+TEST(ServeGracefully, LeavesAListenerThatRefusesToAccept)
+{
+    EXPECT_EQ(7, coil_run(accept_after_the_end()));
 }
 
 } // namespace

@@ -372,6 +372,19 @@ TEST_F(CallDeathTest, IsNotScheduledFromAnotherThreadOnARunningLoop)
             "use coil_loop_post");
 }
 
+TEST_F(CallDeathTest, IsNotScheduledOnALoopThatIsGone)
+{
+    EXPECT_DEATH(
+            {
+                coil_loop *own = nullptr;
+                (void)coil_loop_create(&own, nullptr);
+                coil_loop_destroy(own);
+                Act act;
+                coil_call_soon(own, &act.call);
+            },
+            "on a loop that has been destroyed");
+}
+
 TEST_F(CallDeathTest, APeriodIsPositive)
 {
     Act act;

@@ -4,6 +4,7 @@
 #include <coil/kernel.h>
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
+#include <coil/remote.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -88,6 +89,34 @@ async(int, blocks)
     usleep(30000);
     await(coil_yield());
     return 0;
+}
+
+async(int, answers)
+{
+    vars();
+    await(coil_yield());
+    return 5;
+}
+
+async(int, calls_remotely, (coil_remote *) remote, (int *) out_result)
+{
+    vars(int result);
+    if (coil_spawn_on(coil_loop_of(coil_self), answers()) < 0)
+        return -EIO;
+    coil_remote_start(remote, coil_loop_of(coil_self), out_result, answers());
+    attempt(my->result, coil_on_loop(coil_loop_of(coil_self), answers()));
+    return my->result;
+}
+
+TEST_F(LoopDebug, KnowsThatRemoteCallsAreAwaited)
+{
+    coil_remote remote;
+    int result = 0;
+    EXPECT_EQ(5, coil_loop_run_until(loop, calls_remotely(&remote, &result)));
+    EXPECT_EQ(0, coil_loop_run(loop));
+    EXPECT_EQ(0, coil_remote_wait(&remote, 0));
+    EXPECT_EQ(std::string::npos, notes.text.find("never awaited")) << notes.text;
+    notes.text = "";
 }
 
 TEST_F(LoopDebug, ReportsASystemCallThatWaits)

@@ -311,6 +311,20 @@ TEST_F(Loop, ManyCanBeMadeOneAfterTheOther)
     coil_loop_destroy(nullptr);
 }
 
+TEST_F(Loop, AThreadHasAtMostSixteen)
+{
+    coil_loop *more[16] = {};
+    char reason[COIL_REASON_BYTES] = "";
+    for (int i = 0; i < 15; i++)
+        EXPECT_EQ(0, coil_loop_create(&more[i], reason)) << reason;
+    EXPECT_EQ(-EBUSY, coil_loop_create(&more[15], reason));
+    EXPECT_NE(nullptr, strstr(reason, "has 16 loops")) << reason;
+    for (coil_loop *one : more)
+        coil_loop_destroy(one);
+    ASSERT_EQ(0, coil_loop_create(&more[0], reason)) << reason;
+    coil_loop_destroy(more[0]);
+}
+
 TEST_F(Loop, SeveralOfOneThreadTakeTurns)
 {
     coil_loop *other = nullptr;
@@ -562,7 +576,13 @@ TEST_F(LoopDeathTest, ALoopIsNotRunByAnotherThread)
                     (void)coil_loop_run(own);
                 }).join();
             },
-            "ring_enter");
+            "that has not created it|wrong thread");
+}
+
+TEST_F(LoopDeathTest, ALoopIsNotRunByAForkedChild)
+{
+    EXPECT_DEATH((void)coil_loop_run_until(loop, coil_sleep(0)), "that has not created it");
+    EXPECT_DEATH(end(), "that has not created it");
 }
 
 async(int, takes, (coil_receiver *) receiver, (coil_slice *) slice)

@@ -437,4 +437,22 @@ TEST_F(LoopThread, TasksHaveTheGracePeriodToEndByThemselves)
     coil_loop_thread_fini(&thread);
 }
 
+TEST_F(LoopThread, StoppingItsLoopEndsItWithoutGrace)
+{
+    Witness witness;
+    coil_loop_thread thread;
+    ASSERT_EQ(0, coil_loop_thread_start(&thread, nullptr, nullptr));
+    coil_remote remote;
+    int result = 0;
+    coil_remote_start(&remote, thread.loop, &result, sleep_long(&witness));
+    while (witness.begun_count == 0)
+        std::this_thread::yield();
+    coil_loop_stop(thread.loop);
+    EXPECT_EQ(-ESHUTDOWN, coil_remote_wait(&remote, COIL_FOREVER));
+    EXPECT_EQ(1, witness.cleaned_up_count);
+    coil_loop_thread_stop(&thread, coil_s(10));
+    coil_loop_stop(thread.loop); /* Of a loop that has ended: nothing. */
+    coil_loop_thread_fini(&thread);
+}
+
 } // namespace

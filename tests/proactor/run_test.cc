@@ -3,6 +3,7 @@
 #include "stage.h"
 
 #include <coil/call.h>
+#include <coil/remote.h>
 #include <coil/test_loop.h>
 
 #include <atomic>
@@ -62,6 +63,20 @@ TEST_F(Run, UntilOneHasEndedGivesItsResultAgainAndAgain)
     EXPECT_EQ(INT64_C(1) << 40, coil_loop_run_until(loop, returns_much()));
     EXPECT_EQ(0, coil_loop_run_until(loop, coil_sleep(0)));
     EXPECT_EQ(-ETIME, coil_loop_run_until(loop, within(coil_s(1), returns_after(coil_s(2), 5))));
+}
+
+async(int64_t, returns_the_least)
+{
+    vars();
+    await(coil_yield());
+    return INT64_MIN;
+}
+
+TEST_F(Run, UntilAResultThatIsTheLeastNumberEndsToo)
+{
+    coil_spawn(coil_loop_root(loop), stops(loop, coil_s(1)));
+    EXPECT_EQ(INT64_MIN, coil_loop_run_until(loop, returns_the_least()));
+    EXPECT_EQ(0, coil_loop_shutdown(loop, coil_s(1)));
 }
 
 TEST_F(Run, OthersStaySuspendedBetweenRuns)
@@ -266,6 +281,51 @@ TEST_F(Run, ShutdownReachesTheTaskOfAStoppedRun)
     EXPECT_EQ(0u, coil_debug_live_tasks());
 }
 
+TEST_F(Run, ShutdownReachesTheGuestsFromOtherThreads)
+{
+    coil_remote remote;
+    int result = 0;
+    coil_remote_start(&remote, loop, &result, clings(coil_s(3)));
+    coil_test_settle(loop);
+    EXPECT_EQ(0, coil_loop_shutdown(loop, coil_s(10)));
+    EXPECT_EQ(0u, coil_debug_live_tasks());
+    EXPECT_EQ(-ESHUTDOWN, coil_remote_wait(&remote, 0));
+    coil_remote_start(&remote, loop, &result, returns_after(coil_s(1), 4));
+    EXPECT_EQ(0, coil_loop_run_until(loop, returns_after(coil_s(2), 0)));
+    EXPECT_EQ(0, coil_remote_wait(&remote, 0)) << "it takes guests again";
+    EXPECT_EQ(4, result);
+}
+
+struct Starter {
+    coil_post post;
+    coil_loop *loop;
+    int *left_count;
+};
+
+async(int, counts_its_end, (int *) left_count)
+{
+    vars();
+    defer(await(coil_sleep(coil_ms(10))); --*left_count);
+    await(coil_sleep(COIL_FOREVER));
+    return 0;
+}
+
+TEST_F(Run, AStopDoesNotCutTheEndOfALoopShort)
+{
+    coil_loop *other = nullptr;
+    ASSERT_EQ(0, coil_loop_create(&other, nullptr));
+    int left_count = 1;
+    Starter starter = {{}, other, &left_count};
+    starter.post.run = [](coil_post *post) {
+        Starter *self = coil_container_of(post, Starter, post);
+        coil_spawn(coil_loop_root(self->loop), counts_its_end(self->left_count));
+    };
+    EXPECT_EQ(0, coil_loop_post(other, &starter.post));
+    coil_loop_stop(other);
+    coil_loop_destroy(other);
+    EXPECT_EQ(0, left_count);
+}
+
 /* -------------------------------------------------------------------------------- failures -- */
 
 struct Failures {
@@ -353,6 +413,22 @@ TEST_F(RunDeathTest, OfALoopInsideARunSaysWhatToDo)
             "a loop is destroyed, and tasks have not ended \\(1\\):\ntask counts");
 }
 
+async(int, stops_its_loop, (int *) cleaned)
+{
+    vars();
+    defer(await(coil_sleep(coil_ms(5))); *cleaned = 1);
+    coil_loop_stop(coil_loop_of(coil_self));
+    await(coil_sleep(coil_s(5)));
+    return 3;
+}
+
+TEST(RunOfAProgram, ThatIsStoppedCleansUpAndIsInterrupted)
+{
+    int cleaned = 0;
+    EXPECT_EQ(-EINTR, coil_run(stops_its_loop(&cleaned)));
+    EXPECT_EQ(1, cleaned);
+}
+
 /* ---------------------------------------------------------------------------------- Ctrl-C -- */
 
 /* What a program does, in a child; its wait status. */
@@ -407,6 +483,30 @@ async(int, takes_its_time)
     raise(SIGINT);
     await(coil_sleep(coil_s(5)));
     return 3;
+}
+
+async(int, serves_guests, (coil_remote *) remote, (int *) result)
+{
+    vars();
+    coil_remote_start(remote, coil_loop_of(coil_self), result, returns_after(coil_s(5), 3));
+    await(coil_sleep(coil_ms(5)));
+    raise(SIGINT);
+    return 0;
+}
+
+TEST(CtrlC, CancelsTheGuestsFromOtherThreadsAsWell)
+{
+    int status = status_of([] {
+        coil_remote remote;
+        int result = 0;
+        const coil_time begin = coil_kernel_now();
+        int rc = coil_run(serves_guests(&remote, &result));
+        if (rc != 0 || coil_kernel_now() - begin > coil_s(3))
+            return 1;
+        return coil_remote_wait(&remote, 0) == -ESHUTDOWN ? 42 : 2;
+    });
+    ASSERT_TRUE(WIFEXITED(status)) << status;
+    EXPECT_EQ(42, WEXITSTATUS(status));
 }
 
 TEST(CtrlC, TheSecondKillsAtOnce)

@@ -184,6 +184,48 @@ TEST_F(Runtime, StartsAndStopsInAStorm)
     EXPECT_EQ(90, shared.ended_count);
 }
 
+TEST_F(Runtime, ASignalThatIsPendingBeforeTheStartStopsItInAnOrderlyWay)
+{
+    sigset_t term;
+    sigset_t before;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &term, &before);
+    for (int i = 0; i < 20; i++) {
+        kill(getpid(), SIGTERM);
+        options.takes_signals = true;
+        options.loop_count = 4;
+        create(coil_handler(hang, coil_worker *));
+        coil_runtime_stop(runtime, 0); /* The second. */
+        EXPECT_EQ(0, coil_runtime_join(runtime));
+        coil_runtime_destroy(runtime);
+        runtime = nullptr;
+    }
+    sigemptyset(&term);
+    sigaddset(&term, SIGINT); /* These stay blocked in the caller. */
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    EXPECT_EQ(shared.begun_count, shared.ended_count);
+}
+
+async(int, stop_own_loop, (coil_worker *) worker)
+{
+    vars();
+    static_cast<Shared *>(worker->argument)->begun_count++;
+    defer(static_cast<Shared *>(worker->argument)->ended_count++);
+    coil_loop_stop(worker->loop);
+    await(coil_sleep(COIL_FOREVER));
+    return 0;
+}
+
+TEST_F(Runtime, AStoppedLoopEndsItsMainAndNoOther)
+{
+    options.loop_count = 1;
+    create(coil_handler(stop_own_loop, coil_worker *));
+    EXPECT_EQ(0, coil_runtime_join(runtime));
+    EXPECT_EQ(1, shared.ended_count);
+}
+
 /* ------------------------------------------------------------------- the graceful server -- */
 
 async(int, answer, (coil_stream *) peer)

@@ -138,6 +138,12 @@ TEST_F(Shutdown, ARemovedHookDoesNotRun)
     EXPECT_EQ("rd.2", story.told);
 }
 
+TEST_F(Shutdown, AHookThatWasNeverAddedMayBeRemoved)
+{
+    coil_shutdown_hook zeroed = {};
+    coil_shutdown_remove(&zeroed);
+}
+
 TEST_F(Shutdown, WhatHangsIsNamedAndStillAwaited)
 {
     shutdown->patience = coil_ms(5);

@@ -235,4 +235,11 @@ TEST_F(TestLoop, ADeadlockSaysWhoWaits)
     EXPECT_NE(std::string::npos, report.find("task coil_recv")) << report;
 }
 
+using TestLoopDeathTest = TestLoop;
+
+TEST_F(TestLoopDeathTest, TimeDoesNotGoBackwards)
+{
+    EXPECT_DEATH(coil_test_pass(loop, -1), "duration >= 0");
+}
+
 } // namespace

@@ -4,6 +4,8 @@
 #include "stage.h"
 
 #include <coil/acceptor.h>
+#include <coil/fd_watch.h>
+#include <coil/shutdown.h>
 
 #include <vector>
 
@@ -201,6 +203,70 @@ TEST_F(Torture, OfAnAcceptor)
             coil_acceptor_close(acceptor);
         });
     }
+}
+
+struct Sink {
+    coil_fd_watch_hook hook;
+    int fd;
+    coil_fd_watch *watch;
+    int got_bytes;
+};
+
+void drain(coil_fd_watch_hook *hook, int events)
+{
+    Sink *sink = coil_container_of(hook, Sink, hook);
+    EXPECT_TRUE(events & POLLIN);
+    sink->got_bytes += static_cast<int>(take(sink->fd).size());
+    coil_fd_watch_close(sink->watch);
+    sink->watch = nullptr;
+}
+
+TEST_F(Torture, OfAWatch)
+{
+    torture([](coil_loop *loop) {
+        Ends ends = make_unix();
+        put(ends.in, "abc");
+        Sink sink = {{drain}, ends.out, nullptr, 0};
+        int rc = coil_fd_watch_create(loop, ends.out, POLLIN, &sink.hook, &sink.watch);
+        {
+            Unharmed start;
+            coil_spawn(coil_loop_root(loop), coil_sleep(coil_ms(2)));
+        }
+        (void)coil_loop_run(loop);
+        EXPECT_EQ(rc == 0 ? 3 : 0, sink.got_bytes);
+        EXPECT_TRUE(rc == 0 || rc == -ENOMEM) << rc;
+    });
+}
+
+async(int, supervised, (int *) run_count)
+{
+    vars();
+    ++*run_count;
+    await(coil_yield());
+    coil_shutdown_begin(coil_shutdown_of(coil_loop_of(coil_self)), coil_ms(1));
+    await(coil_shutdown_requested());
+    return 7;
+}
+
+/* (A task that is known needs one piece of memory; a deeper frame without any ends the program.) */
+TEST_F(Torture, OfSupervision)
+{
+    const auto supervise = [](coil_loop *loop) {
+        int run_count = 0;
+        int64_t result = INT64_MIN;
+        coil_spawn_result(coil_loop_root(loop), &result,
+                coil_shutdown_supervise(coil_handler(supervised, int *), &run_count));
+        (void)coil_loop_run(loop);
+        if (result != INT64_MIN) {
+            EXPECT_TRUE(result == 7 || result == -ENOMEM) << result;
+            EXPECT_TRUE(run_count == 1 || result == -ENOMEM) << result;
+        }
+    };
+    coil_loop *loop = nullptr;
+    ASSERT_EQ(0, coil_loop_create(&loop, nullptr));
+    supervise(loop);
+    coil_loop_destroy(loop);
+    torture(supervise);
 }
 
 TEST_F(Torture, OfAppending)

@@ -183,6 +183,20 @@ static int churn(void)
     return 0;
 }
 
+/* More loops that rest than fit into a report, and then one that runs. */
+static int crowd(void)
+{
+    coil_loop *loops[15];
+    for (int i = 0; i < 15; i++) {
+        if (coil_loop_create(&loops[i], NULL) < 0)
+            return 5;
+    }
+    const int rc = coil_run(is_dumped());
+    for (int i = 0; i < 15; i++)
+        coil_loop_destroy(loops[i]);
+    return rc;
+}
+
 /* ------------------------------------------------------------------------------------ main -- */
 
 static void report_to_stdout(coil_watchdog_hook *hook, const char *text, size_t size_bytes)
@@ -207,6 +221,8 @@ static int run(const char *way)
         return coil_run(is_dumped());
     if (strcmp(way, "dump-blocked") == 0)
         return coil_run(is_dumped_while_blocked());
+    if (strcmp(way, "dump-crowd") == 0)
+        return crowd();
     if (strcmp(way, "churn") == 0)
         return churn();
     return 2;

@@ -185,6 +185,14 @@ TEST_F(Watchdog, DumpsTheTreeOfTasksOnASignal)
     }
 }
 
+TEST(DumpOnRequest, OfManyLoopsMissesNone)
+{
+    const Output result = run("dump-crowd dump");
+    EXPECT_EQ(0, result.status) << result.text;
+    EXPECT_EQ(15u, count(result, "is not being run\n")) << result.text;
+    EXPECT_TRUE(has(result, "coil: loop 16 .*\n└─ is_dumped")) << result.text;
+}
+
 TEST_F(Watchdog, DumpsABlockedLoopFromOutsideAndItsTreeLater)
 {
     const Output result = run("dump-blocked dump");

@@ -11,7 +11,7 @@
  */
 #define COIL_API __attribute__((visibility("default")))
 #define COIL_MUST_USE __attribute__((warn_unused_result))
-/* A variable per thread that is reached without a call: it takes a place in the static TLS block. */
+/* A variable per thread that is reached without a call: it takes some of the static TLS block. */
 #define COIL_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
 #define COIL_COLD __attribute__((cold, noinline))
 #define COIL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))

@@ -72,7 +72,7 @@ COIL_API int coil_debug_init(coil_debug *debug, coil_sched *sched);
 /* The end: what is left is reported, and given back. The scheduler has no debug mode any more. */
 COIL_API void coil_debug_fini(coil_debug *debug);
 
-/* For coil/coro.h: a coroutine has been called; returns its number. And now it has become a frame. */
+/* For coil/coro.h: a coroutine has been called; returns its number. Now it is a frame. */
 COIL_API uint32_t coil_debug_created(const coil_fn *fn);
 COIL_API void coil_debug_awaited(uint32_t number);
 

@@ -85,8 +85,8 @@ COIL_API void coil_future_cancel(coil_future *future);
 
 /*
  * Start the call as a task of the group, with its result in `f`, which need not be initialised. T
- * is the type of the result, coil_nil for void. Returns as coil_spawn(); without memory, `f` is done
- * with -ENOMEM.
+ * is the type of the result, coil_nil for void. Returns as coil_spawn(); without memory, `f` is
+ * done with -ENOMEM.
  *
  *     coil_task *coil_spawn_future(coil_group *group, coil_future_of(T) *f, call);
  */

@@ -34,10 +34,10 @@ struct coil_local {
 };
 
 /* The type of a key for values of T, and its initialiser. */
-#define coil_local_of(T) \
-    struct {             \
-        coil_local key;  \
-        T *type;         \
+#define coil_local_of(T)     \
+    struct {                 \
+        coil_local key;      \
+        __typeof__(T) *type; \
     }
 #define COIL_LOCAL(name) \
     {                    \

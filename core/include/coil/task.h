@@ -88,7 +88,8 @@ struct coil_frame {
 /*
  * A cancellation request is the frame to unwind out of, or COIL_WHOLE_TASK. NULL: there is none.
  */
-#define COIL_WHOLE_TASK ((coil_frame *)(uintptr_t)1)
+COIL_API extern coil_frame coil_whole_task; /* No frame: a place that no frame has. */
+#define COIL_WHOLE_TASK (&coil_whole_task)
 
 /* Hides requests from outside `frame`; `outside` is what they have asked for meanwhile. */
 struct coil_mask {

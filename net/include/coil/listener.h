@@ -40,7 +40,10 @@ COIL_API int coil_listen(
 /* Where it listens: with the port that the kernel has chosen. */
 COIL_API const coil_address *coil_listener_address(const coil_listener *listener);
 
-/* The next connection, or an error pointer: an error of accept(2). */
+/*
+ * The next connection, or an error pointer: an error of accept(2), or -ESHUTDOWN after
+ * coil_serve_gracefully() has stopped listening.
+ */
 coil_declare(coil_stream *, coil_accept, (coil_listener *) listener);
 
 /*

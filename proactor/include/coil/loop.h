@@ -59,8 +59,8 @@ typedef struct coil_loop_stats {
 /*
  * Create a loop for the calling thread. On failure, `out_reason`, unless NULL, receives one line of
  * at most COIL_REASON_BYTES that names the cause. -EPERM or -EACCES io_uring is forbidden, -ENOSYS
- * not there, -EINVAL older than Linux 6.1, -ENOMEM, -EMFILE and whatever else io_uring_setup(2)
- * says.
+ * not there, -EINVAL older than Linux 6.1, -EBUSY this thread has 16 loops (the kernel registers no
+ * more rings of one thread), -ENOMEM, -EMFILE and whatever else io_uring_setup(2) says.
  */
 COIL_API int coil_loop_create(coil_loop **out_loop, char *out_reason);
 
@@ -129,7 +129,7 @@ COIL_API int coil_loop_run_forever(coil_loop *loop);
 /*
  * End the run at the end of its present turn: whatever is ready now runs once, and nothing is
  * waited for. If the loop is not running, the next run is one turn. From any thread, and from
- * signal handlers; the loop must exist until it has seen that.
+ * signal handlers; the loop must exist until it has seen that, or be held (coil_loop_hold()).
  */
 COIL_API void coil_loop_stop(coil_loop *loop);
 
@@ -209,7 +209,9 @@ COIL_API int coil_loop_post(coil_loop *loop, coil_post *post);
  * -EINTR if the coroutine ended with -ECANCELED; the second kills the process at once, even if the
  * loop is blocked. This is so in the main thread, and if SIGINT has its default action; a program
  * that opens SIGINT itself (coil/signal.h) or has a handler of its own has it to itself.
- * (asyncio.run)
+ *
+ * If coil_loop_stop() comes first, all tasks are cancelled and awaited, and the result is -EINTR
+ * unless the coroutine had ended. (asyncio.run)
  */
 #define coil_run(...)                                                              \
     __extension__({                                                                \

@@ -14,7 +14,8 @@
  * Invariants
  *   - When start() returns, the loop runs, or there is neither loop nor thread, and a reason.
  *   - The loop runs until it is stopped, whether it has tasks or not. The failure of a root task is
- *     not that of the others.
+ *     not that of the others. coil_loop_stop() on it is the end without grace; the thread is still
+ *     to be joined.
  *   - From stop() on, calls from other threads end with -ESHUTDOWN, once the tasks that run have
  *     ended; this holds until the memory of the coil_loop_thread ends (coil_loop_thread_fini()).
  *

@@ -177,10 +177,11 @@ COIL_API void coil_select_decide(coil_waiter *waiter, int result);
 /* coil_waiter_grant(), where the waiter may be that of a select. */
 static inline void coil_select_grant(coil_waiter *waiter, int result)
 {
-    if (coil_unlikely(waiter->task == NULL))
+    if (coil_unlikely(waiter->task == NULL)) {
         coil_select_decide(waiter, result);
-    else
+    } else {
         coil_waiter_grant(waiter, result);
+    }
 }
 
 /* ------------------------------------------------------------------------ behind the macros -- */
