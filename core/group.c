@@ -120,8 +120,6 @@ static bool admit(coil_group *group, coil_task *task, void *outcome)
     task->group = group;
     task->outcome = outcome;
     task->born = (uint32_t)((uint64_t)sched->now >> COIL_TASK_AGE_BITS);
-    if (sched->running != NULL && sched->running->extras != NULL)
-        coil_locals_inherit(task, sched->running);
     coil_list_append(&group->tasks, &task->link);
     group->live_count++;
     sched->live_count++;

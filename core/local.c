@@ -36,13 +36,15 @@ void coil_locals_release(coil_sched *sched, coil_local_value *newest)
     }
 }
 
-void coil_locals_inherit(coil_task *child, const coil_task *parent)
+int coil_locals_inherit(coil_task *child, const coil_task *parent)
 {
     if (parent->extras->locals == NULL)
-        return;
+        return 0;
     coil_task_extras *extras = coil_task_extras_of(child);
-    if (extras != NULL)
-        extras->locals = hold(parent->extras->locals);
+    if (extras == NULL)
+        return -ENOMEM;
+    extras->locals = hold(parent->extras->locals);
+    return 0;
 }
 
 int coil_local_set_untyped(

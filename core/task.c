@@ -482,6 +482,12 @@ static COIL_COLD void release_extras(coil_task *task)
     coil_sched_release(task->sched, task->extras, sizeof(*task->extras));
 }
 
+/* Does a task that is made now take over the values of the one that runs? */
+static inline bool is_heir(const coil_sched *sched)
+{
+    return sched->running != NULL && sched->running->extras != NULL;
+}
+
 static inline coil_task *make_task(coil_sched *sched, size_t stack_bytes)
 {
     coil_task *task = coil_sched_allocate(sched, sizeof(*task) + stack_bytes);
@@ -493,6 +499,10 @@ static inline coil_task *make_task(coil_sched *sched, size_t stack_bytes)
     task->sp = task->first;
     task->limit = task->first + stack_bytes;
     coil_list_init(&task->link);
+    if (coil_unlikely(is_heir(sched)) && coil_locals_inherit(task, sched->running) < 0) {
+        coil_task_destroy(task);
+        return NULL;
+    }
     return task;
 }
 

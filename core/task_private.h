@@ -17,8 +17,8 @@ typedef struct coil_task_extras {
 /* Those of `task`, made if it has none. NULL: no memory. */
 coil_task_extras *coil_task_extras_of(coil_task *task);
 
-/* `child` begins with the values that `parent` has now. Without memory it begins with none. */
-void coil_locals_inherit(coil_task *child, const coil_task *parent);
+/* `child` begins with the values that `parent` has now. 0, or -ENOMEM: it has none. */
+COIL_MUST_USE int coil_locals_inherit(coil_task *child, const coil_task *parent);
 void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
 
 /* Take the first ready task off the queue and make it the running one. NULL: none is ready. */

@@ -35,11 +35,10 @@ static coil_turn guest_step(coil_task *task, coil_frame *leaf)
     const coil_fn *fn = call->cold.fn;
 
     if (leaf->at == NULL) {
-        coil_frame *callee = coil_push(task, fn->frame_bytes);
+        coil_frame *callee = coil_push_aligned(task, fn->frame_bytes, 16);
         leaf->at = &coil_leaf_site;
         coil_frame_push(task, callee, fn, leaf);
-        memcpy((char *)callee + fn->arguments_at, call->arguments,
-                (size_t)fn->frame_bytes - fn->arguments_at);
+        memcpy((char *)callee + fn->arguments_at, call->arguments, fn->arguments_bytes);
         if (call->cold.adapt)
             coil_adapt(task, callee, &call->cold);
         if (fn->step(task, callee) == COIL_WAIT)
@@ -273,7 +272,7 @@ void coil_remote_begin(coil_remote *remote, coil_loop *loop, const coil_cold *co
     const coil_fn *fn = cold->fn;
 
     call_init(&remote->call, loop, cold, tell_thread);
-    memcpy(remote->arguments, arguments, (size_t)fn->frame_bytes - fn->arguments_at);
+    memcpy(remote->arguments, arguments, fn->arguments_bytes);
     remote->call.arguments = remote->arguments;
     remote->call.out_result = out_result;
     remote->is_finished = false;
@@ -332,7 +331,7 @@ static void forget(coil_remote_call *call)
 
 int coil_remote_detach(coil_loop *loop, const coil_cold *cold, const void *arguments)
 {
-    size_t size_bytes = (size_t)cold->fn->frame_bytes - cold->fn->arguments_at;
+    size_t size_bytes = cold->fn->arguments_bytes;
     detached *message = malloc(sizeof(*message) + size_bytes);
     if (message == NULL)
         return -ENOMEM;

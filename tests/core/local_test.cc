@@ -156,4 +156,63 @@ TEST_F(Local, OutlivesTheTasksThatHandedItOn)
     EXPECT_EQ(0, last);
 }
 
+typedef struct refusing {
+    coil_allocator allocator;
+    bool refuses;
+} refusing;
+
+void *refuse_allocate(coil_allocator *allocator, size_t size_bytes)
+{
+    return coil_container_of(allocator, refusing, allocator)->refuses ? nullptr
+                                                                      : malloc(size_bytes);
+}
+
+async(int, counts_itself, (int *) count)
+{
+    vars();
+    ++*count;
+    COIL_CHECK(number_of(coil_self) == -1 || number_of(coil_self) == 7);
+    return number_of(coil_self);
+}
+
+enum { HEIRS = 2000 };
+
+/* There is room for the tasks, but not for what each of them would have to remember. */
+async(int, spawns_without_memory, (refusing *) memory, (int *) count)
+{
+    vars(coil_group group; int i; int refused);
+    coil_open_group(&my->group);
+    my->group.keep_going = true;
+    for (; my->i < HEIRS; my->i++)
+        spawn(&my->group, counts_itself(count));
+    coil_ignore(coil_group_join(&my->group));
+    *count = 0;
+
+    COIL_CHECK(set_number(coil_self, 7) == 0);
+    memory->refuses = true;
+    for (my->i = 0; my->i < HEIRS; my->i++)
+        my->refused += spawn(&my->group, counts_itself(count)) == nullptr;
+    memory->refuses = false;
+    my->group.failed_count = 0;
+    coil_ignore(coil_group_join(&my->group));
+    COIL_CHECK(my->group.failed_count == 0); /* Those that did start have returned 7. */
+    return my->refused;
+}
+
+TEST(LocalMemory, FailsTheSpawnRatherThanForgetWhatTheTaskInherits)
+{
+    refusing memory = {{refuse_allocate, count_release}, false};
+    coil_sched own;
+    coil_sched_init(&own, 0, &memory.allocator);
+    int64_t refused = 0;
+    int count = 0;
+    coil_spawn_result(&own.root, &refused, spawns_without_memory(&memory, &count));
+    while (coil_sched_run(&own, 1000)) {
+    }
+    EXPECT_GT(refused, 0);
+    EXPECT_GT(count, 0);
+    EXPECT_EQ(HEIRS, count + (int)refused);
+    coil_sched_fini(&own);
+}
+
 } // namespace

@@ -307,6 +307,7 @@ template <> struct coil_result_is_nil<coil_nil> {
                 (uint32_t)offsetof(struct name##__frame, co__ret),                    \
                 (uint32_t)sizeof(((struct name##__frame *)0)->co__ret),               \
                 (uint32_t)offsetof(struct name##__frame, co__a),                      \
+                (uint32_t)sizeof(((struct name##__frame *)0)->co__a),                 \
                 COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret),                \
                 COIL_IS_SIGNED_(((struct name##__frame *)0)->co__ret)                 \
     }
@@ -534,6 +535,8 @@ template <class T> struct coil_status<T, true> {
         coil_task *co__n = coil_task_create(sched, co__w.co__c.fn); \
         if (coil_likely(co__n != NULL)) {                           \
             COIL_FRAME_(co__n, co__w, NULL);                        \
+        } else {                                                    \
+            COIL_AWAITED_(co__w.co__c)                              \
         }                                                           \
         co__n;                                                      \
     })

@@ -13,7 +13,8 @@
  *
  * Invariants
  *   - A task is born with the values that the task which spawned it had at that moment. What either
- *     sets later, the other does not see.
+ *     sets later, the other does not see. Without memory for that the spawn fails: no task runs
+ *     without what it should have inherited.
  *   - A value is a copy of its own. It lives as long as a task that can see it.
  *   - A task that is not spawned by a task (from a callback, from outside the loop) begins without.
  *

@@ -72,6 +72,7 @@ typedef struct coil_fn {
     uint32_t result_at; /* Where in the frame the result lies. */
     uint32_t result_bytes;
     uint32_t arguments_at;
+    uint32_t arguments_bytes;
     bool result_is_scalar; /* An integer, or a pointer. */
     bool result_is_signed; /* A pointer is: an error pointer is negative. */
 } coil_fn;
