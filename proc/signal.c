@@ -195,7 +195,7 @@ int coil_signal_handler_add(coil_loop *loop, int signo, coil_signal_handler *han
     COIL_CHECK(handler->loop == NULL); /* Else it has been added already. */
     const coil_signal_set set = COIL_SIGNALS(signo);
     const sigset_t wanted = members(set);
-    if (signo == SIGKILL || signo == SIGSTOP)
+    if (signo == SIGKILL || signo == SIGSTOP || sigismember(&wanted, signo) != 1)
         return -EINVAL;
     int fd = coil_kernel_signalfd(&wanted);
     if (fd < 0)

@@ -45,6 +45,28 @@ async(Wide, widened, (Wide) seed, (int) offset)
     return my->wide;
 }
 
+/* Largest of what fits, and less aligned than a frame: nothing behind it may be copied. */
+struct Block {
+    int values[COIL_REMOTE_ARGUMENT_BYTES / sizeof(int)];
+};
+
+async(int, sums, (Block) block)
+{
+    vars();
+    await(coil_yield());
+    int sum = 0;
+    for (int value : block.values)
+        sum += value;
+    return sum;
+}
+
+async(int, multiplied, (int) one, (int) other)
+{
+    vars();
+    await(coil_yield());
+    return one * other;
+}
+
 async(void, touch, (Witness *) witness)
 {
     vars();
@@ -181,6 +203,22 @@ TEST_F(Remote, ALoopThatHasEndedRefuses)
     int result = 0;
     coil_remote_start(&remote, gone, &result, doubled(1));
     EXPECT_EQ(-ESHUTDOWN, coil_remote_wait(&remote, COIL_FOREVER));
+}
+
+TEST_F(Remote, CopiesTheArgumentsAndNothingBehindThem)
+{
+    coil_remote remote;
+    int product = 0;
+    coil_remote_start(&remote, other.loop, &product, multiplied(6, 7));
+    EXPECT_EQ(0, coil_remote_wait(&remote, COIL_FOREVER));
+    EXPECT_EQ(42, product);
+
+    Block block = {};
+    block.values[COIL_REMOTE_ARGUMENT_BYTES / sizeof(int) - 1] = 5;
+    int sum = 0;
+    coil_remote_start(&remote, other.loop, &sum, sums(block));
+    EXPECT_EQ(0, coil_remote_wait(&remote, COIL_FOREVER));
+    EXPECT_EQ(5, sum);
 }
 
 TEST_F(Remote, AThreadWaitsForAResult)

@@ -424,6 +424,8 @@ TEST_F(Signals, WhatCannotBeCaughtIsRefused)
     Reaction reaction;
     EXPECT_EQ(-EINVAL, coil_signal_handler_add(loop, SIGKILL, &reaction.handler));
     EXPECT_EQ(-EINVAL, coil_signal_handler_add(loop, SIGSTOP, &reaction.handler));
+    EXPECT_EQ(
+            -EINVAL, coil_signal_handler_add(loop, 32, &reaction.handler)); /* Of the C library. */
 }
 
 TEST_F(Signals, ChildrenDoNotInheritTheBlockingOfHandlers)

@@ -469,8 +469,9 @@ TEST_F(ThreadQueueDeath, BlockingTheThreadOfALoopIsAProgrammingError)
 {
     EXPECT_DEATH(
             {
-                coil_spawn(coil_loop_root(loop), block_in_a_coroutine(&queue));
-                run();
+                coil_loop *own = create_loop(); /* That of the parent cannot run here. */
+                coil_spawn(coil_loop_root(own), block_in_a_coroutine(&queue));
+                (void)coil_loop_run(own);
             },
             "coil_loop_current");
 }

@@ -102,7 +102,8 @@ struct coil_signal_handler {
  * `loop` (coil/call.h), which it does not keep running: so it may do anything that a function can.
  * The loop is one of this thread, running or not. Several handlers of one signal are each called,
  * in the order of adding; but a signal that an open set awaits, too, arrives at one of the two.
- * -EMFILE, -ENFILE, -ENOMEM. -EINVAL: SIGKILL and SIGSTOP cannot be caught.
+ * -EMFILE, -ENFILE, -ENOMEM. -EINVAL: SIGKILL and SIGSTOP cannot be caught, and the C library keeps
+ * 32 and 33 for itself.
  *
  * asyncio: add_signal_handler.
  */
