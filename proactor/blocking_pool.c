@@ -21,7 +21,6 @@ typedef enum worker_state { FREE, LIVE, ENDED } worker_state;
 
 typedef struct worker {
     worker_state state; /* ENDED: still to be joined. */
-    unsigned number;
     bool woken;
     coil_blocking_pool *pool;
     coil_list idle; /* In the list of the pool. */
@@ -126,7 +125,6 @@ int coil_blocking_pool_create(const coil_blocking_options *options, coil_blockin
     for (unsigned i = 0; i < all.threads_max_count; i++) {
         worker *slot = &pool->workers[i];
         slot->pool = pool;
-        slot->number = i;
         (void)snprintf(slot->name, sizeof(slot->name), "%s-%u", pool->name, i);
         coil_list_init(&slot->idle);
         (void)pthread_cond_init(&slot->wake, NULL);
@@ -161,8 +159,8 @@ static size_t report(const coil_blocking_pool *pool, const char *prefix, FILE *t
         if (slot->running == NULL)
             continue;
         const coil_duration ms = (now - slot->since) / coil_ms(1);
-        fprintf(to, "%s%s-%u: %s, for %lld.%03d s\n", prefix, pool->name, slot->number,
-                slot->running, (long long)(ms / 1000), (int)(ms % 1000));
+        fprintf(to, "%s%s: %s, for %lld.%03d s\n", prefix, slot->name, slot->running,
+                (long long)(ms / 1000), (int)(ms % 1000));
         count++;
     }
     return count;
