@@ -86,7 +86,7 @@ static int set_up(coil_loop_thread *thread)
         rc = -ENOMEM;
     if (rc == 0 && options->prepare != NULL)
         rc = options->prepare(thread);
-    if (rc == 0)
+    if (rc >= 0)
         return 0;
     (void)snprintf(thread->reason, COIL_REASON_BYTES, "cannot start what the loop is for: %s",
             coil_error_text(rc));

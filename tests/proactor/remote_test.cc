@@ -447,6 +447,21 @@ int refuse(coil_loop_thread *)
     return -ENODATA;
 }
 
+int succeed(coil_loop_thread *)
+{
+    return 1;
+}
+
+TEST_F(LoopThread, OnlyANegativeResultOfPrepareIsAnError)
+{
+    coil_loop_thread_options options = {};
+    options.prepare = succeed;
+    coil_loop_thread thread;
+    ASSERT_EQ(0, coil_loop_thread_start(&thread, &options, nullptr));
+    coil_loop_thread_stop(&thread, 0);
+    coil_loop_thread_fini(&thread);
+}
+
 TEST_F(LoopThread, SaysWhyItCannotStart)
 {
     coil_loop_thread_options options = {};
