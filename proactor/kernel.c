@@ -186,11 +186,14 @@ int coil_kernel_eventfd(void)
     return checked(eventfd(0, EFD_CLOEXEC));
 }
 
-/* Signal handlers call this: what they interrupt keeps its errno. */
+/*
+ * Signal handlers call this: what they interrupt keeps its errno. write() of libc would be a point
+ * at which a thread can be cancelled, and then a loop would wait for its post for ever.
+ */
 int coil_kernel_eventfd_add(int fd, uint64_t count)
 {
     int before = errno;
-    int rc = checked(write(fd, &count, sizeof(count)));
+    int rc = checked(syscall(SYS_write, fd, &count, sizeof(count)));
     errno = before;
     return rc;
 }

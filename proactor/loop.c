@@ -11,6 +11,7 @@
 #include <coil/trace.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,9 +21,14 @@ static COIL_THREAD_LOCAL coil_loop *current;
 
 /* ----------------------------------------------------------------------- other threads -- */
 
+/*
+ * Armed once: every write to the eventfd is one completion, whatever its counter says. So nobody
+ * ever reads it, and a wake-up costs the loop nothing but that completion. 2^64 - 2 writes would
+ * make it full.
+ */
 static void wake_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
-    io_uring_prep_read(sqe, op->loop->wake_fd, &op->loop->wakeups, sizeof(uint64_t), 0);
+    io_uring_prep_poll_multishot(sqe, op->loop->wake_fd, POLLIN);
 }
 
 /* Run what other threads have posted, oldest first. */
@@ -43,10 +49,10 @@ static void run_posted(coil_loop *loop)
     }
 }
 
+/* That the loop has woken up is all there is to it, unless the kernel has disarmed it. */
 static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
 {
-    (void)flags;
-    if (result != -ECANCELED)
+    if (!(flags & IORING_CQE_F_MORE) && result != -ECANCELED)
         op_start(op);
 }
 
@@ -104,7 +110,8 @@ static void wake_up(coil_loop *loop)
 int coil_loop_post(coil_loop *loop, coil_post *post)
 {
     int rc = -ESHUTDOWN;
-    begin_posting(loop); /* Once `post` is in the list, the loop may run it, and end. */
+    __builtin_prefetch(post, 1); /* It comes from another core, as what begin_posting() writes. */
+    begin_posting(loop);         /* Once `post` is in the list, the loop may run it, and end. */
     coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE);
     while (newest != &closed) {
         post->next = newest;

@@ -14,7 +14,10 @@
 
 typedef struct buffer_pool buffer_pool;
 
-enum { LOOP_REMOTE_FNS = 32 };
+enum {
+    LOOP_REMOTE_FNS = 32,
+    LOOP_LINE_BYTES = 64, /* Of the processor's cache. */
+};
 
 /* When a run is over. */
 typedef enum loop_goal {
@@ -36,15 +39,21 @@ struct coil_loop {
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
 
-    coil_post *posted;      /* Newest first, or loop_closed. Written by any thread. */
-    unsigned posting_count; /* Calls that are writing there. */
-    bool asleep;            /* Whoever clears it writes to wake_fd. */
-    bool closing;           /* Being destroyed: nothing new begins. */
-    bool is_gone;           /* Has been. */
-    unsigned hold_count;    /* Any thread. */
-    size_t load;            /* live_count as of the last turn, for any thread to see. */
-    int wake_fd;            /* An eventfd. */
-    uint64_t wakeups;       /* What was read from it. */
+    /*
+     * What others write when they post, in a cache line of its own: they do not take away what the
+     * loop works with, nor the loop what they look at.
+     */
+    struct {
+        coil_post *posted;      /* Newest first, or `closed`. Written by any thread. */
+        unsigned posting_count; /* Calls that are writing there. */
+        bool asleep;            /* Whoever clears it writes to wake_fd. */
+        int wake_fd;            /* An eventfd. Written to, and never read. */
+    } __attribute__((aligned(LOOP_LINE_BYTES)));
+
+    bool closing;        /* Being destroyed: nothing new begins. */
+    bool is_gone;        /* Has been. */
+    unsigned hold_count; /* Any thread. */
+    size_t load;         /* live_count as of the last turn, for any thread to see. */
     coil_op wake;
 
     coil_group guests; /* Tasks of other threads (coil/remote.h): their errors are theirs. */

@@ -59,9 +59,12 @@ coil_loop *loop_take_memory(void)
     (void)pthread_mutex_lock(&lock);
     coil_list *link = coil_list_take_first(&free_loops);
     (void)pthread_mutex_unlock(&lock);
-    if (link == NULL)
-        return calloc(1, sizeof(coil_loop));
-
+    if (link == NULL) {
+        coil_loop *made = aligned_alloc(LOOP_LINE_BYTES, sizeof(*made));
+        if (made != NULL)
+            memset(made, 0, sizeof(*made));
+        return made;
+    }
     coil_loop *loop = coil_container_of(link, coil_loop, link);
     struct remote_fn *kept[LOOP_REMOTE_FNS];
     memcpy(kept, loop->remote_fns, sizeof(kept));

@@ -22,6 +22,8 @@ void *__real_malloc(size_t);
 void *__wrap_malloc(size_t);
 void *__real_calloc(size_t, size_t);
 void *__wrap_calloc(size_t, size_t);
+void *__real_aligned_alloc(size_t, size_t);
+void *__wrap_aligned_alloc(size_t, size_t);
 
 int __wrap_coil_kernel_ring_setup(
         struct io_uring *ring, unsigned entries, struct io_uring_params *parameters)
@@ -102,5 +104,10 @@ void *__wrap_malloc(size_t size_bytes)
 void *__wrap_calloc(size_t count, size_t size_bytes)
 {
     return fails() ? nullptr : __real_calloc(count, size_bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
+{
+    return fails() ? nullptr : __real_aligned_alloc(alignment_bytes, size_bytes);
 }
 }

@@ -413,14 +413,17 @@ TEST_F(Loop, AChildThatMerelyExistsKeepsNoPort)
         std::function<void()> cancel = [task] { coil_task_cancel(task); };
         coil_spawn(coil_loop_root(own), act_after(coil_us(500), &cancel));
         EXPECT_EQ(0, coil_loop_run(own)); /* The multishot accept is still there. */
+        Ends ends = make_pipe();
         pid_t child = fork();
         if (child == 0) {
-            for (int fd = 3; fd < 1000; fd++)
-                close(fd); /* Not its business; the ring is what matters. */
-            pause();
-            _exit(0);
+            for (int fd = 3; fd < 1000; fd++) {
+                if (fd != ends.in)
+                    close(fd); /* Not its business; the ring is what matters. */
+            }
+            _exit(write(ends.in, "x", 1) == 1 ? pause() : 1);
         }
-        usleep(2000);
+        char byte = 0;
+        EXPECT_EQ(1, read(ends.out, &byte, 1)) << "until then it has the listener, too";
         coil_acceptor_close(acceptor);
         coil_loop_destroy(own);
         usleep(1000);

@@ -305,4 +305,53 @@ TEST_F(Post, LoopsOfSeveralThreadsPostToEachOther)
     EXPECT_EQ(3, good_count);
 }
 
+/* Eight loops, each of which posts to all of them while it receives from all. */
+struct Storm {
+    static constexpr int LOOPS = 8;
+    static constexpr int COUNT = 200;
+
+    std::array<coil_loop *, LOOPS> loops = {};
+    std::array<Inbox, LOOPS> inboxes;
+    pthread_barrier_t all_there;
+
+    void own_one(size_t me)
+    {
+        ASSERT_EQ(0, coil_loop_create(&loops[me], nullptr));
+        Inbox &inbox = inboxes[me];
+        inbox.next.assign(LOOPS, 0);
+        inbox.left = LOOPS * COUNT;
+        inbox.sleeper = coil_spawn(coil_loop_root(loops[me]), coil_sleep(COIL_FOREVER));
+        pthread_barrier_wait(&all_there);
+        std::vector<Message> sent(static_cast<size_t>(LOOPS * COUNT));
+        std::function<void()> send = [&] {
+            for (size_t i = 0; i < sent.size(); i++) {
+                size_t to = (me + i) % LOOPS;
+                sent[i] = {{receive, nullptr}, &inboxes[to], static_cast<int>(me),
+                        static_cast<int>(i) / LOOPS};
+                EXPECT_EQ(0, coil_loop_post(loops[to], &sent[i].post));
+            }
+        };
+        coil_spawn(coil_loop_root(loops[me]), act_after(0, &send));
+        (void)coil_loop_run(loops[me]);
+        coil_loop_destroy(loops[me]);     /* Some of the others are still at it. */
+        pthread_barrier_wait(&all_there); /* Until all of `sent` has been received. */
+    }
+};
+
+TEST_F(Post, EightLoopsStormEachOther)
+{
+    for (int round = 0; round < 5; round++) {
+        Storm storm;
+        ASSERT_EQ(0, pthread_barrier_init(&storm.all_there, nullptr, Storm::LOOPS));
+        for (size_t me = 0; me < Storm::LOOPS; me++)
+            threads.emplace_back([&storm, me] { storm.own_one(me); });
+        join();
+        for (const Inbox &each : storm.inboxes) {
+            EXPECT_EQ(0, each.left);
+            EXPECT_EQ(0, each.out_of_order_count);
+        }
+        pthread_barrier_destroy(&storm.all_there);
+    }
+}
+
 } // namespace

@@ -397,6 +397,39 @@ TEST_F(Ring, TheLoopDoesNotEndUnderAThreadThatIsPosting)
     EXPECT_EQ(8, kernel_double.last_wake_result) << "its eventfd was still open";
 }
 
+/* The kernel may end a multishot poll at any time, for want of room or memory. */
+TEST_F(Ring, ALoopWhoseWakeUpTheKernelHasDisarmedCanStillBeWoken)
+{
+    ASSERT_EQ(0, create());
+    int disarmed_count = 0;
+    kernel_double.edit = [&](struct io_uring_cqe *cqe) {
+        if (cqe->res != -ECANCELED || disarmed_count > 0)
+            return;
+        cqe->res = POLLIN; /* The last completion, as if we had not asked for it. */
+        disarmed_count++;
+    };
+    coil_task *sleeper = coil_spawn(coil_loop_root(loop), coil_sleep(coil_s(5)));
+    op_cancel(&loop->wake);
+    struct Waker {
+        coil_post post;
+        coil_task *sleeper;
+    } waker = {{[](coil_post *post) {
+                    coil_task_cancel(coil_container_of(post, Waker, post)->sleeper);
+                },
+                       nullptr},
+            sleeper};
+    std::thread sender([&] {
+        usleep(20000);
+        EXPECT_EQ(0, coil_loop_post(loop, &waker.post));
+    });
+    coil_time start = coil_kernel_now();
+    (void)coil_loop_run(loop);
+    sender.join();
+    EXPECT_EQ(1, disarmed_count);
+    EXPECT_GT(coil_s(4), coil_kernel_now() - start);
+    EXPECT_EQ(0U, coil_loop_statistics(loop).stale);
+}
+
 /* -------------------------------------------------------------------------------- forbidden -- */
 
 /* From here on io_uring_setup(2) fails with `error` in this process. */
