@@ -56,7 +56,8 @@ static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
         op_start(op);
 }
 
-static const op_kind wake_kind = {"wake", wake_prepare, wake_complete, false, false};
+static const op_kind wake_kind = {
+        .name = "wake", .prepare = wake_prepare, .complete = wake_complete};
 
 /* From here to end_posting() the loop does not end. */
 static void begin_posting(coil_loop *loop)
