@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Micro-benchmarks, Coil's beside those of its peers: runs the programs, makes the tables.
 
-Every program takes the arguments that perf/micro/measure.h describes. The rounds are interleaved: in each, every
-question is put to all contenders in random order, so that a slow minute hits all alike.
+Every program takes the arguments that perf/micro/measure.h describes. The rounds are interleaved:
+in each, every question is put to all contenders in random order, so that a slow minute hits all
+alike.
 """
 
 import json
@@ -16,8 +17,8 @@ import time
 from machine import busy_ticks, own_ticks, pinned, prefer_me, say
 
 # The contenders that have a column, and what installs them.
-COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golang-go", "tokio": "librust-tokio-dev",
-           "libuv": "libuv1-dev"}
+COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golang-go",
+           "tokio": "librust-tokio-dev", "libuv": "libuv1-dev"}
 RAW = ("eventfd", "msg_ring", "heap", "off")  # The column `raw` is the best of those that answer.
 
 # The questions of the first table: what one operation is, and the goal that Coil has set itself.
@@ -44,8 +45,9 @@ ROWS = {
     "task_slab": ("bytes of a parked task, exactly", 270),
     "sleeper_slab": ("bytes of a sleeping task, exactly", 270),
 }
-THREADED = ("post_round_trip", "thread_queue_round_trip")  # These pin their own threads; the others get one core.
-DISTURBED_TICKS = 1  # What others may use whatever the share: the clock of /proc/stat is that coarse.
+# These pin their own threads; the others get one core.
+THREADED = ("post_round_trip", "thread_queue_round_trip")
+DISTURBED_TICKS = 1  # What others may always use: the clock of /proc/stat is that coarse.
 REPEATS_MAX = 1
 REPEATING_S = 180  # After so long nothing is repeated any more, so that a busy machine sees an end.
 LIMIT_S = 330  # No round begins that would not end by then.
@@ -65,19 +67,20 @@ def discover(directory):
     there = {impl for _, impl, _ in found}
     for impl, package in COLUMNS.items():
         if impl not in there:
-            say(f"perf: {impl} is left out: it is not built (deploy/setup --perf installs {package})")
+            say(f"perf: {impl} is left out: not built (deploy/setup --perf installs {package})")
     return found
 
 
 def measure_once(bench, impl, program, disturbed_cores):
     command = [program, bench, impl]
     mine_before, all_before, start = own_ticks(), busy_ticks(), time.monotonic()
-    done = subprocess.run(command if bench in THREADED else pinned(0, command), preexec_fn=prefer_me,
-                          stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command if bench in THREADED else pinned(0, command),
+                          preexec_fn=prefer_me, stdout=subprocess.PIPE, text=True, check=False)
     elapsed = time.monotonic() - start
     others_ticks = busy_ticks() - all_before - (own_ticks() - mine_before) - DISTURBED_TICKS
     if done.returncode != 0:
-        say(f"perf: {os.path.basename(program)} {bench} {impl} failed with {done.returncode}; it does not count")
+        say(f"perf: {os.path.basename(program)} {bench} {impl} does not count: it failed with "
+            f"{done.returncode}")
         return None
     result = json.loads(done.stdout)
     result["others_cores"] = round(max(0.0, others_ticks / os.sysconf("SC_CLK_TCK") / elapsed), 3)
@@ -154,7 +157,8 @@ def raw_ratio(results, bench):
     """Median over the rounds of Coil / the best of RAW in the same round."""
     ratios = []
     for mine in of(results, bench, "coil"):
-        raw = [value(result) for impl in RAW for result in of(results, bench, impl) if result["round"] == mine["round"]]
+        raw = [value(result) for impl in RAW for result in of(results, bench, impl)
+               if result["round"] == mine["round"]]
         if raw:
             ratios.append(value(mine) / min(raw))
     return statistics.median(ratios) if ratios else None
@@ -166,7 +170,9 @@ def goal_cell(results, bench, goal):
         return ""
     if isinstance(goal, tuple):
         ratio, most = raw_ratio(results, bench), goal[1]
-        return "" if ratio is None else f"raw x {most:.2f}: {'met' if ratio <= most + 0.005 else 'missed'}, {ratio:.2f}"
+        if ratio is None:
+            return ""
+        return f"raw x {most:.2f}: {'met' if ratio <= most + 0.005 else 'missed'}, {ratio:.2f}"
     return f"{goal}: {'met' if middle(mine) <= goal else 'missed'}"
 
 
@@ -177,7 +183,8 @@ def side_by_side(results):
     for bench, (label, goal) in ROWS.items():
         if not any(result["bench"] == bench for result in results):
             continue
-        cells = [figure(middle(of(results, bench, impl))) if of(results, bench, impl) else "" for impl in columns]
+        cells = [figure(middle(mine)) if mine else ""
+                 for mine in (of(results, bench, impl) for impl in columns)]
         raw = best_raw(results, bench)
         cells.append(f"{figure(middle(of(results, bench, raw)))} ({raw})" if raw else "")
         lines.append(f"| {label} | {' | '.join(cells)} | {goal_cell(results, bench, goal)} |")
@@ -185,7 +192,8 @@ def side_by_side(results):
 
 
 def every_figure(results):
-    lines = ["| bench | contender | n | median | min..max | disturbed |", "|---|---|---:|---:|---:|---|"]
+    lines = ["| bench | contender | n | median | min..max | disturbed |",
+             "|---|---|---:|---:|---:|---|"]
     for bench, impl in sorted({(result["bench"], result["impl"]) for result in results}, key=place):
         mine = of(results, bench, impl)
         values = [value(result) for result in mine]
@@ -223,10 +231,10 @@ def verdict(results):
     disturbed = sum(result["disturbed"] for result in results)
     rounds = 1 + max(result["round"] for result in results)
     text = f"{rounds} rounds, interleaved; the median of the rounds, in ns unless it says bytes."
-    if disturbed * 10 > len(results):
-        text += f" **This run was disturbed**: others used the cores during {disturbed} of {len(results)} measurements."
-    elif disturbed:
+    if disturbed:
         text += f" Others used the cores during {disturbed} of {len(results)} measurements."
+    if disturbed * 10 > len(results):
+        text += " **This run was disturbed.**"
     return text
 
 
@@ -234,15 +242,16 @@ def tables(results):
     if not results:
         return []
     peers = versions(results)
-    return ["### Micro-benchmarks", "", verdict(results), f"Beside Coil: {peers}." if peers else "", ""] + \
-        side_by_side(results) + ["### Micro-benchmarks, every figure", ""] + every_figure(results)
+    beside = f"Beside Coil: {peers}." if peers else ""
+    return (["### Micro-benchmarks", "", verdict(results), beside, ""] + side_by_side(results) +
+            ["### Micro-benchmarks, every figure", ""] + every_figure(results))
 
 
 # ---- Publishing ----
 
 
 def publish(root, lines, results):
-    """Puts the tables between the markers of docs/performance.md, and every result beside the programs."""
+    """Puts the tables into docs/performance.md, between markers, the results beside the programs."""
     path = os.path.join(root, "docs", "performance.md")
     with open(path, encoding="utf-8") as document:
         before, _, rest = document.read().partition(BEGIN)

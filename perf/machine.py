@@ -29,7 +29,7 @@ def own_ticks():
 
 
 def prefer_me():
-    """Lets a measured process win against the rest of the machine. Root only; silently less otherwise."""
+    """Lets a measured process win against the rest of the machine, as far as we are allowed to."""
     os.setsid()
     try:
         with open("/proc/self/autogroup", "w", encoding="ascii") as autogroup:
@@ -45,5 +45,7 @@ def pinned(core, command):
 
 def machine():
     with open("/proc/cpuinfo", encoding="ascii") as cpuinfo:
-        model = next((l.partition(":")[2].strip() for l in cpuinfo if l.startswith("model name")), "unknown CPU")
+        models = [line.partition(":")[2].strip() for line in cpuinfo
+                  if line.startswith("model name")]
+    model = models[0] if models else "unknown CPU"
     return f"{model}, {os.cpu_count()} cores, Linux {os.uname().release.split('-')[0]}"

@@ -106,7 +106,8 @@ static void accept_complete(coil_op *op, int32_t result, uint32_t flags)
     settle(acceptor);
 }
 
-static const op_kind accept_kind = {"accept", accept_prepare, accept_complete, false, false};
+static const op_kind accept_kind = {
+        .name = "accept", .prepare = accept_prepare, .complete = accept_complete};
 
 int coil_acceptor_create(coil_loop *loop, int fd, coil_accept_as as, coil_acceptor **out_acceptor)
 {

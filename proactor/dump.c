@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     PATIENCE_S = 1,
@@ -27,7 +28,7 @@ static report text;
 
 /* ---------------------------------------------------------------------- on the loop's thread -- */
 
-static void dump_loop(const coil_loop *loop, FILE *out)
+void coil_dump(const coil_loop *loop, FILE *out)
 {
     char name[MONITOR_NAME_BYTES];
     fprintf(out, "coil: %s: %zu tasks, %zu operations in the kernel\n",
@@ -35,11 +36,6 @@ static void dump_loop(const coil_loop *loop, FILE *out)
     coil_trace_tree(&loop->sched.root, out);
     coil_trace_tree(&loop->runs, out);
     coil_trace_tree(&loop->guests, out);
-}
-
-void coil_dump(const coil_loop *loop, FILE *out)
-{
-    dump_loop(loop, out);
 }
 
 /* Between two steps of tasks. */
@@ -50,7 +46,7 @@ static void draw(coil_post *post)
 
     FILE *out = open_memstream(&dump->text, &dump->size_bytes);
     if (out != NULL) {
-        dump_loop(loop, out);
+        coil_dump(loop, out);
         (void)fclose(out);
     }
     __atomic_store_n(&dump->state, DUMP_READY, __ATOMIC_RELEASE);
@@ -176,7 +172,7 @@ static void print_blocked(const collected *found)
     text.size_bytes = 0;
     report_add(&text, "coil: %s is blocked; its tasks follow when it goes on\n", found->name);
     monitor_add_probe(&text, &seen, true);
-    report_write(2, text.text, text.size_bytes);
+    report_write(STDERR_FILENO, text.text, text.size_bytes);
 }
 
 static void print(collected *found)
@@ -184,13 +180,13 @@ static void print(collected *found)
     switch (found->what) {
     case FOUND_TREE:
         if (found->tree != NULL)
-            report_write(2, found->tree, found->size_bytes);
+            report_write(STDERR_FILENO, found->tree, found->size_bytes);
         free(found->tree);
         break;
     case FOUND_RESTING:
         text.size_bytes = 0;
         report_add(&text, "coil: %s is not being run\n", found->name);
-        report_write(2, text.text, text.size_bytes);
+        report_write(STDERR_FILENO, text.text, text.size_bytes);
         break;
     case FOUND_BLOCKED:
         print_blocked(found);

@@ -37,7 +37,8 @@ static void watch_complete(coil_op *op, int32_t result, uint32_t flags)
     }
 }
 
-static const op_kind watch_kind = {"watch", watch_prepare, watch_complete, false, false};
+static const op_kind watch_kind = {
+        .name = "watch", .prepare = watch_prepare, .complete = watch_complete};
 
 /* The new poll is submitted at the end of the turn: it sees what the hook has left. */
 static void tell(coil_call *call)

@@ -119,7 +119,8 @@ static void closer_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_sched_release(&op->loop->sched, done, sizeof(*done));
 }
 
-static const op_kind closer_kind = {"close", closer_prepare, closer_complete, false, true};
+static const op_kind closer_kind = {
+        .name = "close", .prepare = closer_prepare, .complete = closer_complete, .by_worker = true};
 
 void coil_close_later(coil_loop *loop, int fd)
 {

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -317,24 +318,81 @@ int coil_kernel_thread_signal(pid_t thread, int signo)
 static void *run_thread(void *argument)
 {
     coil_kernel_thread *thread = argument;
+    if (thread->name != NULL) {
+        char name[16]; /* The kernel takes no more. */
+        (void)snprintf(name, sizeof(name), "%s", thread->name);
+        (void)pthread_setname_np(pthread_self(), name);
+    }
     thread->run(thread);
     return NULL;
 }
 
+static sigset_t all_but_faults(void)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+    sigset_t set;
+    (void)sigfillset(&set);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        (void)sigdelset(&set, faults[i]);
+    return set;
+}
+
 int coil_kernel_thread_start(coil_kernel_thread *thread)
 {
-    sigset_t all;
+    const sigset_t blocked = all_but_faults();
+    pthread_attr_t attributes;
     sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* The thread inherits it. */
-    int rc = -pthread_create(&thread->thread, NULL, run_thread, thread);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
+
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return -error;
+    if (thread->stack_bytes > 0)
+        error = pthread_attr_setstacksize(&attributes, thread->stack_bytes);
+    if (error == 0) {
+        /* The thread inherits the mask, so that there is no time in which a signal can hit it. */
+        (void)pthread_sigmask(SIG_SETMASK, &blocked, &before);
+        error = pthread_create(&thread->id, &attributes, run_thread, thread);
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    (void)pthread_attr_destroy(&attributes);
+    return -error;
 }
 
 void coil_kernel_thread_join(coil_kernel_thread *thread)
 {
-    (void)pthread_join(thread->thread, NULL);
+    (void)pthread_join(thread->id, NULL);
+}
+
+void coil_kernel_thread_detach(coil_kernel_thread *thread)
+{
+    (void)pthread_detach(thread->id);
+}
+
+int coil_kernel_cpus(int *out_cpus, int limit)
+{
+    cpu_set_t set;
+    int count = 0;
+
+    CPU_ZERO(&set);
+    int rc = checked(sched_getaffinity(0, sizeof(set), &set));
+    if (rc < 0)
+        return rc;
+    for (int cpu = 0; cpu < CPU_SETSIZE && count < limit; cpu++) {
+        if (CPU_ISSET(cpu, &set))
+            out_cpus[count++] = cpu;
+    }
+    return count;
+}
+
+int coil_kernel_pin(int cpu)
+{
+    cpu_set_t set;
+
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+        return -EINVAL;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    return checked(sched_setaffinity(0, sizeof(set), &set));
 }
 
 void coil_kernel_word_wait(const uint32_t *word, uint32_t value, coil_duration limit)
@@ -377,35 +435,6 @@ void *coil_kernel_library(const char *name)
 void *coil_kernel_library_symbol(void *library, const char *name)
 {
     return dlsym(library, name);
-}
-
-/* -------------------------------------------------------------------------------- threads -- */
-
-int coil_kernel_cpus(int *out_cpus, int limit)
-{
-    cpu_set_t set;
-    int count = 0;
-
-    CPU_ZERO(&set);
-    int rc = checked(sched_getaffinity(0, sizeof(set), &set));
-    if (rc < 0)
-        return rc;
-    for (int cpu = 0; cpu < CPU_SETSIZE && count < limit; cpu++) {
-        if (CPU_ISSET(cpu, &set))
-            out_cpus[count++] = cpu;
-    }
-    return count;
-}
-
-int coil_kernel_pin(int cpu)
-{
-    cpu_set_t set;
-
-    if (cpu < 0 || cpu >= CPU_SETSIZE)
-        return -EINVAL;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    return checked(sched_setaffinity(0, sizeof(set), &set));
 }
 
 /* ------------------------------------------------------------------------------ processes -- */

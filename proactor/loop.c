@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop.h>
 
-#include "blocking.h"
+#include "blocking_private.h"
 #include "monitor.h"
 #include "pool.h"
 #include "shutdown_private.h"
+#include "sigpipe.h"
 
 #include <coil/kernel.h>
 #include <coil/trace.h>
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,7 +56,8 @@ static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
         op_start(op);
 }
 
-static const op_kind wake_kind = {"wake", wake_prepare, wake_complete, false, false};
+static const op_kind wake_kind = {
+        .name = "wake", .prepare = wake_prepare, .complete = wake_complete};
 
 /* From here to end_posting() the loop does not end. */
 static void begin_posting(coil_loop *loop)
@@ -187,89 +187,6 @@ static void report_tasks(const coil_loop *loop, const char *what)
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
-/* All loops of the process: so that tests can ask what has been left behind. */
-static pthread_mutex_t all_loops_lock = PTHREAD_MUTEX_INITIALIZER;
-static coil_list all_loops = {&all_loops, &all_loops};
-
-static void enlist(coil_loop *loop)
-{
-    static unsigned loop_count;
-
-    loop->watch.thread = coil_kernel_thread_id();
-    (void)pthread_mutex_lock(&all_loops_lock);
-    loop->watch.number = ++loop_count;
-    coil_list_append(&all_loops, &loop->link);
-    (void)pthread_mutex_unlock(&all_loops_lock);
-}
-
-static void delist(coil_loop *loop)
-{
-    (void)pthread_mutex_lock(&all_loops_lock);
-    coil_list_remove(&loop->link);
-    (void)pthread_mutex_unlock(&all_loops_lock);
-}
-
-void loop_each(loop_visitor *visitor)
-{
-    (void)pthread_mutex_lock(&all_loops_lock);
-    for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
-        visitor->visit(visitor, coil_container_of(link, coil_loop, link));
-    (void)pthread_mutex_unlock(&all_loops_lock);
-}
-
-/*
- * The memory of loops is used again, but never given back: what others know a loop by (the table of
- * coil/remote.h above all) can be read at any time.
- */
-static coil_list free_loops = {&free_loops, &free_loops};
-
-static coil_loop *take_memory(void)
-{
-    (void)pthread_mutex_lock(&all_loops_lock);
-    coil_list *link = coil_list_take_first(&free_loops);
-    (void)pthread_mutex_unlock(&all_loops_lock);
-    if (link == NULL) {
-        coil_loop *made = aligned_alloc(LOOP_LINE_BYTES, sizeof(*made));
-        if (made != NULL)
-            memset(made, 0, sizeof(*made));
-        return made;
-    }
-    coil_loop *loop = coil_container_of(link, coil_loop, link);
-    struct remote_fn *kept[LOOP_REMOTE_FNS];
-    memcpy(kept, loop->remote_fns, sizeof(kept));
-    memset(loop, 0, sizeof(*loop));
-    memcpy(loop->remote_fns, kept, sizeof(kept));
-    return loop;
-}
-
-static void give_memory(coil_loop *loop)
-{
-    (void)pthread_mutex_lock(&all_loops_lock);
-    coil_list_append(&free_loops, &loop->link);
-    (void)pthread_mutex_unlock(&all_loops_lock);
-}
-
-void coil_loop_hold(coil_loop *loop)
-{
-    (void)__atomic_fetch_add(&loop->hold_count, 1, __ATOMIC_RELAXED);
-}
-
-void coil_loop_release(coil_loop *loop)
-{
-    if (loop != NULL && __atomic_fetch_sub(&loop->hold_count, 1, __ATOMIC_ACQ_REL) == 1)
-        give_memory(loop);
-}
-
-static size_t sum_of_loops(size_t (*figure)(const coil_loop *loop))
-{
-    size_t sum = 0;
-    (void)pthread_mutex_lock(&all_loops_lock);
-    for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
-        sum += figure(coil_container_of(link, coil_loop, link));
-    (void)pthread_mutex_unlock(&all_loops_lock);
-    return sum;
-}
-
 static size_t live_tasks(const coil_loop *loop)
 {
     return loop->sched.live_count;
@@ -277,12 +194,12 @@ static size_t live_tasks(const coil_loop *loop)
 
 size_t coil_debug_live_tasks(void)
 {
-    return sum_of_loops(live_tasks);
+    return loop_sum(live_tasks);
 }
 
 size_t coil_debug_pending_ops(void)
 {
-    return sum_of_loops(coil_loop_pending);
+    return loop_sum(coil_loop_pending);
 }
 
 void loop_cancel_all(coil_loop *loop)
@@ -306,7 +223,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
 {
     char reason[COIL_REASON_BYTES] = "cannot create a loop: no memory (ENOMEM)";
     int rc = -ENOMEM;
-    coil_loop *loop = take_memory();
+    coil_loop *loop = loop_take_memory();
     if (loop == NULL)
         goto fail;
     loop->wake_fd = rc = coil_kernel_eventfd();
@@ -328,7 +245,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     loop_begin(loop, coil_kernel_now());
     op_init(&loop->wake, &wake_kind, loop);
     op_start(&loop->wake);
-    enlist(loop);
+    loop_enlist(loop);
     monitor_from_environment();
     rc = loop_debug_from_environment(loop);
     if (rc < 0) {
@@ -341,7 +258,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
 close_wake:
     (void)coil_kernel_close(loop->wake_fd);
 free_loop:
-    give_memory(loop);
+    loop_give_memory(loop);
 fail:
     if (out_reason != NULL)
         (void)snprintf(out_reason, COIL_REASON_BYTES, "%s", reason);
@@ -423,7 +340,7 @@ void coil_loop_destroy(coil_loop *loop)
     if (loop->sched.live_count > 0)
         report_tasks(loop, "a loop is destroyed");
     COIL_CHECK(loop->sched.live_count == 0);
-    delist(loop);
+    loop_delist(loop);
     blocking_leave(loop);
     quiesce(loop);
     loop_drop_calls(loop);
@@ -515,39 +432,6 @@ static void turn(coil_loop *loop)
     } else {
         loop_exchange(loop, time_left(loop));
     }
-}
-
-/*
- * A write to a pipe that nobody reads raises SIGPIPE in the thread that makes it, and io_uring has
- * no flag against that on all kernels. What was pending or blocked before we came is not ours to
- * take.
- */
-typedef struct sigpipe_guard {
-    sigset_t sigpipe;
-    bool was_blocked;
-    bool was_pending;
-} sigpipe_guard;
-
-static sigpipe_guard block_sigpipe(void)
-{
-    sigpipe_guard guard;
-    sigset_t before;
-    sigset_t pending;
-    (void)sigemptyset(&guard.sigpipe);
-    (void)sigaddset(&guard.sigpipe, SIGPIPE);
-    COIL_CHECK(coil_kernel_sigmask(SIG_BLOCK, &guard.sigpipe, &before) == 0);
-    COIL_CHECK(coil_kernel_sigpending(&pending) == 0);
-    guard.was_blocked = sigismember(&before, SIGPIPE) == 1;
-    guard.was_pending = sigismember(&pending, SIGPIPE) == 1;
-    return guard;
-}
-
-static void unblock_sigpipe(const sigpipe_guard *guard)
-{
-    if (!guard->was_pending)
-        (void)coil_kernel_sigtake(&guard->sigpipe);
-    if (!guard->was_blocked)
-        (void)coil_kernel_sigmask(SIG_UNBLOCK, &guard->sigpipe, NULL);
 }
 
 static void refuse_nesting(void)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/loop_debug.h>
 
+#include "environment.h"
 #include "loop_private.h"
 #include "report.h"
 #include "symbols.h"
@@ -131,27 +132,12 @@ int coil_loop_debug(coil_loop *loop, const coil_loop_debug_options *options)
     return 0;
 }
 
-/* COIL_SLOW is in seconds, with a fraction. What is no such number is told, and ignored. */
-static coil_duration slow_step_from_environment(void)
-{
-    const char *text = secure_getenv("COIL_SLOW");
-    char *end;
-    if (text == NULL)
-        return 0;
-    double seconds = strtod(text, &end);
-    if (end == text || *end != '\0' || !(seconds > 0 && seconds < 1e9)) {
-        (void)fprintf(stderr, "coil: COIL_SLOW is a number of seconds, not \"%s\"\n", text);
-        return 0;
-    }
-    return (coil_duration)(seconds * 1e9);
-}
-
 int loop_debug_from_environment(coil_loop *loop)
 {
-    const char *wanted = secure_getenv("COIL_DEBUG");
-    if (wanted == NULL || *wanted == '\0' || strcmp(wanted, "0") == 0)
+    const char *wanted = environment_text("COIL_DEBUG");
+    if (wanted == NULL || strcmp(wanted, "0") == 0)
         return 0;
-    const coil_loop_debug_options options = {.slow_step = slow_step_from_environment()};
+    const coil_loop_debug_options options = {.slow_step = environment_seconds("COIL_SLOW")};
     return coil_loop_debug(loop, &options);
 }
 

@@ -3,9 +3,9 @@
 #ifndef LOOP_PRIVATE_H
 #define LOOP_PRIVATE_H
 
+#include "loop_watch.h"
 #include "op.h"
 #include "ring.h"
-#include "watch.h"
 
 #include <coil/blocking.h>
 #include <coil/call.h>
@@ -123,11 +123,24 @@ bool loop_has_mail(const coil_loop *loop);
 /* Nothing is ready: wait for what is under way, else let the clock jump. */
 void loop_wait_virtually(coil_loop *loop);
 
+/* ------------------------------------------------------------------------------- all loops -- */
+
+/* The memory of a loop, zeroed but for its remote_fns; and its way back. NULL: there is none. */
+coil_loop *loop_take_memory(void);
+void loop_give_memory(coil_loop *loop);
+
+/* From the one to the other, the loop is among those that are visited. On its thread. */
+void loop_enlist(coil_loop *loop);
+void loop_delist(coil_loop *loop);
+
 /* Visit every loop of the process, none of which ends meanwhile. Not to be held up. */
 typedef struct loop_visitor loop_visitor;
 struct loop_visitor {
     void (*visit)(loop_visitor *visitor, coil_loop *loop);
 };
 void loop_each(loop_visitor *visitor);
+
+/* What the figures of all loops add up to. */
+size_t loop_sum(size_t (*figure)(const coil_loop *loop));
 
 #endif

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { POLL_MS = 1, NAME_BYTES = 16 };
+enum { POLL_MS = 1 };
 
 /* ---------------------------------------------------------------------- the root task of it -- */
 
@@ -86,7 +86,7 @@ static int set_up(coil_loop_thread *thread)
         rc = -ENOMEM;
     if (rc == 0 && options->prepare != NULL)
         rc = options->prepare(thread);
-    if (rc == 0)
+    if (rc >= 0)
         return 0;
     (void)snprintf(thread->reason, COIL_REASON_BYTES, "cannot start what the loop is for: %s",
             coil_error_text(rc));
@@ -115,16 +115,16 @@ coil_async(int, tell_running, (coil_loop_thread *) thread)
     return 0;
 }
 
-static void *run_thread(void *argument)
+static void run_thread(coil_kernel_thread *self)
 {
-    coil_loop_thread *thread = argument;
+    coil_loop_thread *thread = coil_container_of(self, coil_loop_thread, thread);
 
     if (thread->takes_signals)
-        coil_kernel_restore_signals(thread->signals);
+        (void)coil_kernel_sigmask(SIG_SETMASK, &thread->signals, NULL);
     int rc = set_up(thread);
     if (rc < 0) {
         report_start(thread, rc);
-        return NULL;
+        return;
     }
     coil_loop *loop = thread->loop;
     coil_loop_hold(loop); /* Until the memory of `thread` ends. */
@@ -132,7 +132,19 @@ static void *run_thread(void *argument)
         report_start(thread, 0);
     run_to_the_end(loop);
     coil_loop_destroy(loop);
-    return NULL;
+}
+
+/* The thread exists: wait until it has said what became of its loop. */
+static int await_start(coil_loop_thread *thread)
+{
+    (void)pthread_mutex_lock(&thread->mutex);
+    while (!thread->has_started)
+        (void)pthread_cond_wait(&thread->changed, &thread->mutex);
+    int rc = thread->error;
+    (void)pthread_mutex_unlock(&thread->mutex);
+    if (rc < 0)
+        coil_kernel_thread_join(&thread->thread);
+    return rc;
 }
 
 int coil_loop_thread_start(
@@ -145,26 +157,15 @@ int coil_loop_thread_start(
         options = &defaults;
     *thread = (coil_loop_thread){.options = options,
             .reason = reason,
+            .thread = {.run = run_thread, .name = options->name != NULL ? options->name : "coil"},
             .stop.run = begin_stop,
             .takes_signals = options->takes_signals};
     (void)pthread_mutex_init(&thread->mutex, NULL);
     (void)pthread_cond_init(&thread->changed, NULL);
-    /* All are blocked before the thread exists, so that none can hit it. */
-    thread->signals = coil_kernel_block_signals();
-    int rc = -pthread_create(&thread->id, NULL, run_thread, thread);
-    coil_kernel_restore_signals(thread->signals);
-    if (rc == 0) {
-        char name[NAME_BYTES];
-        (void)snprintf(name, sizeof(name), "%s", options->name != NULL ? options->name : "coil");
-        (void)pthread_setname_np(thread->id, name);
-        (void)pthread_mutex_lock(&thread->mutex);
-        while (!thread->has_started)
-            (void)pthread_cond_wait(&thread->changed, &thread->mutex);
-        rc = thread->error;
-        (void)pthread_mutex_unlock(&thread->mutex);
-        if (rc < 0)
-            (void)pthread_join(thread->id, NULL);
-    }
+    (void)coil_kernel_sigmask(SIG_BLOCK, NULL, &thread->signals);
+    int rc = coil_kernel_thread_start(&thread->thread);
+    if (rc == 0)
+        rc = await_start(thread);
     thread->options = NULL;
     thread->reason = NULL;
     thread->is_running = rc == 0;
@@ -184,7 +185,7 @@ void coil_loop_thread_stop(coil_loop_thread *thread, coil_duration grace)
     thread->is_running = false;
     thread->grace = grace;
     (void)coil_loop_post(thread->loop, &thread->stop);
-    (void)pthread_join(thread->id, NULL);
+    coil_kernel_thread_join(&thread->thread);
     (void)pthread_cond_destroy(&thread->changed);
     (void)pthread_mutex_destroy(&thread->mutex);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "monitor.h"
 
+#include "environment.h"
 #include "loop_private.h"
 #include "symbols.h"
 
@@ -13,7 +14,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* --------------------------------------------------------------------------------- thread -- */
 
@@ -22,7 +22,7 @@ static unsigned users; /* Bits: monitor_user. */
 static pid_t owner;    /* The process: a forked child has no such thread. */
 static bool stopping;  /* Relaxed. */
 static uint32_t poked; /* Counts; the thread waits for a change. */
-static coil_kernel_thread thread;
+static coil_kernel_thread monitor;
 
 void monitor_poke(void)
 {
@@ -50,8 +50,8 @@ int monitor_need(monitor_user user)
     if (users == 0) {
         owner = coil_kernel_getpid();
         stopping = false;
-        thread.run = run;
-        rc = coil_kernel_thread_start(&thread);
+        monitor.run = run;
+        rc = coil_kernel_thread_start(&monitor);
     }
     if (rc == 0)
         users |= user;
@@ -68,44 +68,21 @@ void monitor_release(monitor_user user)
     if (was_needed && users == 0) {
         __atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
         monitor_poke();
-        coil_kernel_thread_join(&thread);
+        coil_kernel_thread_join(&monitor);
     }
     (void)pthread_mutex_unlock(&users_lock);
 }
 
 /* ---------------------------------------------------------------------------- environment -- */
 
-/* "0.1": a number of seconds, whatever the locale. Negative: it is none. */
-static coil_duration parse_seconds(const char *text)
-{
-    coil_duration value = 0;
-    coil_duration unit = coil_s(1);
-    bool fraction = false;
-    if (*text == '\0')
-        return -1;
-    for (; *text != '\0'; text++) {
-        if (*text == '.' && !fraction) {
-            fraction = true;
-        } else if (*text >= '0' && *text <= '9' && value < coil_s(1000000)) {
-            if (fraction)
-                unit /= 10;
-            value = fraction ? value + unit * (*text - '0') : value * 10 + coil_s(*text - '0');
-        } else {
-            return -1;
-        }
-    }
-    return value;
-}
-
 static void watchdog_from_environment(void)
 {
-    const char *text = secure_getenv("COIL_WATCHDOG");
-    if (text == NULL || *text == '\0')
+    const coil_watchdog_options options = {.threshold = environment_seconds("COIL_WATCHDOG")};
+    if (options.threshold == 0)
         return;
-    const coil_watchdog_options options = {.threshold = parse_seconds(text)};
-    const int rc = options.threshold > 0 ? coil_watchdog_start(&options) : -EINVAL;
+    const int rc = coil_watchdog_start(&options);
     if (rc < 0 && rc != -EALREADY)
-        fprintf(stderr, "coil: COIL_WATCHDOG=%s: %s\n", text, coil_error_name(rc));
+        fprintf(stderr, "coil: COIL_WATCHDOG: %s\n", coil_error_name(rc));
 }
 
 static int parse_signal(const char *text)
@@ -122,8 +99,8 @@ static int parse_signal(const char *text)
 
 static void dump_from_environment(void)
 {
-    const char *text = secure_getenv("COIL_DUMP_SIGNAL");
-    if (text == NULL || *text == '\0')
+    const char *text = environment_text("COIL_DUMP_SIGNAL");
+    if (text == NULL)
         return;
     const int signo = parse_signal(text);
     const int rc = signo > 0 ? coil_dump_on_signal(signo) : -EINVAL;
@@ -142,22 +119,27 @@ void monitor_from_environment(void)
 
 /* -------------------------------------------------------------------------------- reports -- */
 
-const char *monitor_loop_name(const coil_loop *loop, char text[MONITOR_NAME_BYTES])
+const char *monitor_read_proc(pid_t thread, const char *file, char *text, size_t size_bytes)
 {
     char path[64];
-    char name[32] = "";
-    const int about = (int)loop->watch.thread;
-
-    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/comm", about);
+    text[0] = '\0';
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/%s", (int)thread, file);
     int fd = coil_kernel_openat(AT_FDCWD, path, O_RDONLY);
-    if (fd >= 0) {
-        const ssize_t count = coil_kernel_pread(fd, name, sizeof(name) - 1, 0);
-        (void)coil_kernel_close(fd);
-        name[count < 0 ? 0 : count] = '\0';
-        name[strcspn(name, "\n")] = '\0';
-    }
-    (void)snprintf(
-            text, MONITOR_NAME_BYTES, "loop %u (thread %d, %s)", loop->watch.number, about, name);
+    if (fd < 0)
+        return text;
+    const ssize_t count = coil_kernel_pread(fd, text, size_bytes - 1, 0);
+    (void)coil_kernel_close(fd);
+    text[count < 0 ? 0 : count] = '\0';
+    return text;
+}
+
+const char *monitor_loop_name(const coil_loop *loop, char text[MONITOR_NAME_BYTES])
+{
+    char name[32];
+    (void)monitor_read_proc(loop->watch.thread, "comm", name, sizeof(name));
+    name[strcspn(name, "\n")] = '\0';
+    (void)snprintf(text, MONITOR_NAME_BYTES, "loop %u (thread %d, %s)", loop->watch.number,
+            (int)loop->watch.thread, name);
     return text;
 }
 

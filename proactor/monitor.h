@@ -29,6 +29,9 @@ void monitor_from_environment(void);
 coil_duration watchdog_look(coil_time now);
 coil_duration dump_look(coil_time now);
 
+/* What a file of /proc says about a thread, into `text`, which is returned. "": it is gone. */
+const char *monitor_read_proc(pid_t thread, const char *file, char *text, size_t size_bytes);
+
 /* "loop 1 (thread 4711, main)", into `text`, which is returned. Any thread while the loop lives. */
 const char *monitor_loop_name(const coil_loop *loop, char text[MONITOR_NAME_BYTES]);
 

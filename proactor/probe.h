@@ -6,7 +6,7 @@
 #ifndef PROBE_H
 #define PROBE_H
 
-#include "watch.h"
+#include "loop_watch.h"
 
 #include <coil/task.h>
 

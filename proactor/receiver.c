@@ -220,8 +220,9 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
 }
 
 static const op_kind multishot_kind = {
-        "receive", multishot_prepare, multishot_complete, false, false};
-static const op_kind single_kind = {"receive one", single_prepare, single_complete, false, false};
+        .name = "receive", .prepare = multishot_prepare, .complete = multishot_complete};
+static const op_kind single_kind = {
+        .name = "receive one", .prepare = single_prepare, .complete = single_complete};
 
 static void arm(coil_receiver *receiver)
 {

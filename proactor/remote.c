@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/remote.h>
 
+#include "cond_wait.h"
 #include "loop_private.h"
 
 #include <coil/debug.h>
@@ -8,7 +9,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* --------------------------------------------------------------------------- on the target -- */
 
@@ -150,9 +150,9 @@ static void send_back(coil_remote_call *call)
 }
 
 /*
- * What `fn` becomes when called on `target`. A frame has no room for the loop, so there is one
- * of these for each pair, made when first needed and kept: coroutines are as many as there are in
- * the source.
+ * What `fn` becomes when it is called on `target`. A frame has no room for the loop, so there is
+ * one of these for each pair, made when first needed and kept: coroutines are as many as there are
+ * in the source.
  */
 typedef struct remote_fn {
     coil_fn fn;
@@ -270,7 +270,6 @@ void coil_remote_begin(coil_remote *remote, coil_loop *loop, const coil_cold *co
         const void *arguments, void *out_result)
 {
     const coil_fn *fn = cold->fn;
-    pthread_condattr_t monotonic;
 
     call_init(&remote->call, loop, cold, tell_thread);
     memcpy(remote->arguments, arguments, fn->arguments_bytes);
@@ -278,10 +277,7 @@ void coil_remote_begin(coil_remote *remote, coil_loop *loop, const coil_cold *co
     remote->call.out_result = out_result;
     remote->is_finished = false;
     (void)pthread_mutex_init(&remote->mutex, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&remote->changed, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    (void)pthread_cond_init(&remote->changed, NULL);
     coil_loop_hold(loop);
     if (coil_loop_post(loop, &remote->call.start) < 0) {
         remote->call.error = -ESHUTDOWN;
@@ -292,16 +288,9 @@ void coil_remote_begin(coil_remote *remote, coil_loop *loop, const coil_cold *co
 /* False: it has not finished by then. */
 static bool await_finish(coil_remote *remote, coil_time deadline)
 {
-    const struct timespec until = {
-            .tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
-    int rc = 0;
-
     (void)pthread_mutex_lock(&remote->mutex);
-    while (!remote->is_finished && rc == 0) {
-        rc = deadline == COIL_NEVER
-                     ? pthread_cond_wait(&remote->changed, &remote->mutex)
-                     : pthread_cond_timedwait(&remote->changed, &remote->mutex, &until);
-    }
+    while (!remote->is_finished && cond_wait_until(&remote->changed, &remote->mutex, deadline))
+        continue;
     bool is_finished = remote->is_finished;
     (void)pthread_mutex_unlock(&remote->mutex);
     return is_finished;

@@ -7,10 +7,10 @@
 #include <coil/kernel.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { CASES_MAX = 4 }; /* Loops that are reported per look; the others are so at the next. */
 
@@ -28,12 +28,13 @@ typedef struct blocked_case {
     bool reported;
 } blocked_case;
 
-typedef struct looker {
+/* One look at all loops. */
+typedef struct survey {
     loop_visitor visitor;
     coil_time now;
     int case_count;
     blocked_case cases[CASES_MAX];
-} looker;
+} survey;
 
 /* Held while the options are used, too: a stop waits for the report that is being made. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -52,7 +53,7 @@ int coil_watchdog_start(const coil_watchdog_options *options)
     if (chosen.threshold < coil_ms(1))
         return -EINVAL;
     if (chosen.fd == 0)
-        chosen.fd = 2;
+        chosen.fd = STDERR_FILENO;
     if (chosen.signo == 0)
         chosen.signo = COIL_WATCHDOG_SIGNAL;
 
@@ -90,30 +91,23 @@ void coil_watchdog_stop(void)
 /* How long the thread has been ready to run without a processor, ever. 0: not known. */
 static coil_duration starved(pid_t thread)
 {
-    char path[64];
-    char text_of_it[128];
-    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", (int)thread);
-    int fd = coil_kernel_openat(AT_FDCWD, path, O_RDONLY);
-    if (fd < 0)
-        return 0;
-    const ssize_t count = coil_kernel_pread(fd, text_of_it, sizeof(text_of_it) - 1, 0);
-    (void)coil_kernel_close(fd);
-    text_of_it[count < 0 ? 0 : count] = '\0';
-    const char *second = strchr(text_of_it, ' ');
+    char times[128];
+    (void)monitor_read_proc(thread, "schedstat", times, sizeof(times));
+    const char *second = strchr(times, ' ');
     return second == NULL ? 0 : strtoll(second, NULL, 10);
 }
 
-static void note_case(looker *eye, const coil_loop *loop, bool over)
+static void note_case(survey *all, const coil_loop *loop, bool over)
 {
     const loop_watch *watch = &loop->watch;
-    blocked_case *one = &eye->cases[eye->case_count++];
+    blocked_case *one = &all->cases[all->case_count++];
     *one = (blocked_case){
             .loop = loop,
             .number = watch->number,
             .thread = watch->thread,
             .beat = watch->seen_beat,
             .steps = watch->seen_steps,
-            .duration = eye->now - watch->since,
+            .duration = all->now - watch->since,
             .starved = watch->starved,
             .over = over,
     };
@@ -121,42 +115,42 @@ static void note_case(looker *eye, const coil_loop *loop, bool over)
 }
 
 /* Something has happened since the last look, or nothing needs to. */
-static void look_at_moving(looker *eye, coil_loop *loop, uint64_t beat, uint64_t steps)
+static void look_at_moving(survey *all, coil_loop *loop, uint64_t beat, uint64_t steps)
 {
     loop_watch *watch = &loop->watch;
     if (watch->report_count > 0)
-        note_case(eye, loop, true);
+        note_case(all, loop, true);
     watch->seen_beat = beat;
     watch->seen_steps = steps;
-    watch->since = eye->now;
+    watch->since = all->now;
     watch->starved = -1;
     watch->report_count = 0;
     watch->report_after = current.threshold;
 }
 
-static void look_at_still(looker *eye, coil_loop *loop)
+static void look_at_still(survey *all, coil_loop *loop)
 {
     loop_watch *watch = &loop->watch;
     if (watch->starved < 0)
         watch->starved = starved(watch->thread);
-    if (eye->now - watch->since < watch->report_after)
+    if (all->now - watch->since < watch->report_after)
         return;
     if (current.once && watch->report_count > 0)
         return;
-    note_case(eye, loop, false);
+    note_case(all, loop, false);
 }
 
 static void look_at(loop_visitor *visitor, coil_loop *loop)
 {
-    looker *eye = coil_container_of(visitor, looker, visitor);
-    if (eye->case_count == CASES_MAX)
+    survey *all = coil_container_of(visitor, survey, visitor);
+    if (all->case_count == CASES_MAX)
         return;
     const uint64_t beat = __atomic_load_n(&loop->watch.beat, __ATOMIC_RELAXED);
     const uint64_t steps = __atomic_load_n(&loop->sched.step_count, __ATOMIC_RELAXED);
     if (beat >= WATCH_RUNS && beat == loop->watch.seen_beat && steps == loop->watch.seen_steps) {
-        look_at_still(eye, loop);
+        look_at_still(all, loop);
     } else {
-        look_at_moving(eye, loop, beat, steps);
+        look_at_moving(all, loop, beat, steps);
     }
 }
 
@@ -165,15 +159,8 @@ static void look_at(loop_visitor *visitor, coil_loop *loop)
 /* What the thread is doing at this moment, in words. */
 static const char *state_of(pid_t thread)
 {
-    char path[64];
     char stat[256];
-    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)thread);
-    int fd = coil_kernel_openat(AT_FDCWD, path, O_RDONLY);
-    if (fd < 0)
-        return "";
-    const ssize_t count = coil_kernel_pread(fd, stat, sizeof(stat) - 1, 0);
-    (void)coil_kernel_close(fd);
-    stat[count < 0 ? 0 : count] = '\0';
+    (void)monitor_read_proc(thread, "stat", stat, sizeof(stat));
     const char *end = strrchr(stat, ')');
     if (end == NULL || end[1] == '\0')
         return "";
@@ -239,26 +226,26 @@ static void report_end(const blocked_case *found)
  * A time in which we did not run, although we wanted to, counts for nobody: the whole process was
  * stopped, or had no processor.
  */
-typedef struct forgiver {
+typedef struct lost_time {
     loop_visitor visitor;
-    coil_duration lost;
-} forgiver;
+    coil_duration duration;
+} lost_time;
 
 static void forgive(loop_visitor *visitor, coil_loop *loop)
 {
-    loop->watch.since += coil_container_of(visitor, forgiver, visitor)->lost;
+    loop->watch.since += coil_container_of(visitor, lost_time, visitor)->duration;
 }
 
 /* What has come of the reports, for the loops that are still there. */
 static void settle(loop_visitor *visitor, coil_loop *loop)
 {
-    const looker *eye = coil_container_of(visitor, looker, visitor);
+    const survey *all = coil_container_of(visitor, survey, visitor);
     loop_watch *watch = &loop->watch;
-    for (int i = 0; i < eye->case_count; i++) {
-        const blocked_case *found = &eye->cases[i];
+    for (int i = 0; i < all->case_count; i++) {
+        const blocked_case *found = &all->cases[i];
         if (found->number != watch->number || found->over)
             continue;
-        watch->since = eye->now - found->duration;
+        watch->since = all->now - found->duration;
         watch->starved = found->starved;
         if (!found->reported)
             continue;
@@ -269,22 +256,22 @@ static void settle(loop_visitor *visitor, coil_loop *loop)
 
 static void look(coil_time now)
 {
-    forgiver pardon = {{forgive}, expected_at == COIL_NEVER ? 0 : now - expected_at};
-    if (pardon.lost > current.threshold / 2)
-        loop_each(&pardon.visitor);
+    lost_time lost = {{forgive}, expected_at == COIL_NEVER ? 0 : now - expected_at};
+    if (lost.duration > current.threshold / 2)
+        loop_each(&lost.visitor);
 
-    looker eye = {.visitor = {look_at}, .now = now};
-    loop_each(&eye.visitor);
-    for (int i = 0; i < eye.case_count; i++) {
-        if (eye.cases[i].over) {
-            report_end(&eye.cases[i]);
+    survey all = {.visitor = {look_at}, .now = now};
+    loop_each(&all.visitor);
+    for (int i = 0; i < all.case_count; i++) {
+        if (all.cases[i].over) {
+            report_end(&all.cases[i]);
         } else {
-            report_case(&eye.cases[i]);
+            report_case(&all.cases[i]);
         }
     }
-    eye.visitor.visit = settle;
-    if (eye.case_count > 0)
-        loop_each(&eye.visitor);
+    all.visitor.visit = settle;
+    if (all.case_count > 0)
+        loop_each(&all.visitor);
 }
 
 coil_duration watchdog_look(coil_time now)

@@ -45,7 +45,7 @@ def name_of(task):
         if task["extras"] != 0 and task["extras"]["name"][0] != 0:
             return task["extras"]["name"].string()
     except gdb.error:
-        pass # The core is there without debugging information.
+        pass  # The core is there without debugging information.
     first = task["first"].address.cast(gdb.lookup_type("coil_frame").pointer())
     return text(first["fn"]["name"])
 

@@ -122,11 +122,8 @@ static coil_loop *make_loop(bool debugged)
     {                                                            \
         return run_##name(count, true);                          \
     }
-#define ROWS(name)                                       \
-    {"debug_" #name, "off", name##_off, 0, MEASURE_NS},  \
-    {                                                    \
-        "debug_" #name, "coil", name##_on, 0, MEASURE_NS \
-    }
+#define OFF(name) "debug_" #name, "off", name##_off, 0, MEASURE_NS
+#define ON(name) "debug_" #name, "coil", name##_on, 0, MEASURE_NS
 
 BOTH(yield)
 BOTH(spawn_join)
@@ -136,6 +133,14 @@ BOTH(through_pipe)
 int main(int argc, char **argv)
 {
     static const measure_subject subjects[] = {
-            ROWS(yield), ROWS(spawn_join), ROWS(queue), ROWS(through_pipe)};
+            {OFF(yield)},
+            {ON(yield)},
+            {OFF(spawn_join)},
+            {ON(spawn_join)},
+            {OFF(queue)},
+            {ON(queue)},
+            {OFF(through_pipe)},
+            {ON(through_pipe)},
+    };
     return measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
 }

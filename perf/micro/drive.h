@@ -37,9 +37,6 @@ static inline double drive(coil_task *task)
     {                                                       \
         return drive(coil_spawn(&sched.root, name(count))); \
     }
-#define DRIVEN(name)                             \
-    {                                            \
-#name, "coil", run_##name, 0, MEASURE_NS \
-    }
+#define DRIVEN(name) #name, "coil", run_##name, 0, MEASURE_NS
 
 #endif

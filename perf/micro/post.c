@@ -12,9 +12,7 @@
 #include <coil/check.h>
 #include <coil/event.h>
 #include <coil/loop.h>
-#if __has_include(<coil/thread_queue.h>)
 #include <coil/thread_queue.h>
-#endif
 
 #include <coil/sugar.h>
 
@@ -129,7 +127,6 @@ static double run_post(int64_t count)
 
 /* ---------------------------------------------------------------------------------- queues -- */
 
-#ifdef COIL_THREAD_QUEUE_H
 typedef coil_thread_queue_of(int64_t) number_queue;
 
 static number_queue there;
@@ -178,15 +175,12 @@ static double run_thread_queue(int64_t count)
     coil_thread_queue_fini(&back);
     return spent_ns;
 }
-#endif
 
 int main(int argc, char **argv)
 {
     static const measure_subject subjects[] = {
             {"post_round_trip", "coil", run_post, TRIPS, MEASURE_NS},
-#ifdef COIL_THREAD_QUEUE_H
             {"thread_queue_round_trip", "coil", run_thread_queue, TRIPS, MEASURE_NS},
-#endif
     };
     return measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
 }

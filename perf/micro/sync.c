@@ -14,13 +14,11 @@
  */
 #include "drive.h"
 
+#include <coil/channel.h>
 #include <coil/event.h>
 #include <coil/mutex.h>
 #include <coil/queue.h>
 #include <coil/semaphore.h>
-#if __has_include(<coil/channel.h>)
-#include <coil/channel.h>
-#endif
 
 #include <coil/sugar.h>
 
@@ -165,7 +163,6 @@ async(int, semaphore_ping_pong, (int64_t) count)
     return 0;
 }
 
-#ifdef COIL_CHANNEL_H
 typedef coil_channel_of(int64_t) number_channel;
 
 static number_channel there;
@@ -204,8 +201,6 @@ async(int, channel_ping_pong, (int64_t) count)
 }
 
 DRIVE(channel_ping_pong)
-#endif
-
 DRIVE(lock)
 DRIVE(semaphore)
 DRIVE(event)
@@ -232,17 +227,15 @@ static void prepare(void)
 int main(int argc, char **argv)
 {
     static const measure_subject subjects[] = {
-            DRIVEN(lock),
-            DRIVEN(semaphore),
-            DRIVEN(event),
-            DRIVEN(queue),
-            DRIVEN(queue_64_slots),
-            DRIVEN(queue_1_slot),
-            DRIVEN(lock_hand_over),
-            DRIVEN(semaphore_ping_pong),
-#ifdef COIL_CHANNEL_H
-            DRIVEN(channel_ping_pong),
-#endif
+            {DRIVEN(lock)},
+            {DRIVEN(semaphore)},
+            {DRIVEN(event)},
+            {DRIVEN(queue)},
+            {DRIVEN(queue_64_slots)},
+            {DRIVEN(queue_1_slot)},
+            {DRIVEN(lock_hand_over)},
+            {DRIVEN(semaphore_ping_pong)},
+            {DRIVEN(channel_ping_pong)},
     };
     prepare();
     coil_sched_init(&sched, 0, NULL);

@@ -242,11 +242,11 @@ static double run_sleeper_slab(int64_t count)
 int main(int argc, char **argv)
 {
     static const measure_subject subjects[] = {
-            DRIVEN(await_ready),
-            DRIVEN(await_resume),
-            DRIVEN(suspend_resume),
-            DRIVEN(yield),
-            DRIVEN(spawn_join),
+            {DRIVEN(await_ready)},
+            {DRIVEN(await_resume)},
+            {DRIVEN(suspend_resume)},
+            {DRIVEN(yield)},
+            {DRIVEN(spawn_join)},
             {"spawn_join_all", "coil", run_spawn_join_all, TASK_COUNT, MEASURE_NS},
             {"task_resident", "coil", run_task_resident, TASK_COUNT, MEASURE_BYTES},
             {"task_slab", "coil", run_task_slab, TASK_COUNT, MEASURE_BYTES},

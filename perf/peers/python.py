@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Python's asyncio, asked what perf/micro asks Coil. Takes the arguments that perf/micro/measure.h describes."""
+"""Python's asyncio, asked what perf/micro asks Coil, with the arguments of perf/micro/measure.h."""
 
 import asyncio
 import json
@@ -237,7 +237,8 @@ def measure(bench):
             count *= 2
             total = asyncio.run(function(count))
     total = min([total] + [asyncio.run(function(count)) for _ in range(runs - 1)])
-    print(json.dumps({"bench": bench, "impl": "asyncio", "n": count, unit: round(total / count, 2)}), flush=True)
+    result = {"bench": bench, "impl": "asyncio", "n": count, unit: round(total / count, 2)}
+    print(json.dumps(result), flush=True)
 
 
 def main():

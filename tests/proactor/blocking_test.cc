@@ -86,7 +86,7 @@ int __wrap_pthread_create(
 }
 }
 
-coil_blocking(int, sum, (int)a, (int)b)
+coil_blocking(int, sum, (int) a, (int) b)
 {
     return a + b;
 }
@@ -96,17 +96,17 @@ coil_blocking(int64_t, nothing_special)
     return INT64_C(1) << 40;
 }
 
-coil_blocking(Point, point_of, (int64_t)x, (int64_t)y)
+coil_blocking(Point, point_of, (int64_t) x, (int64_t) y)
 {
     return {0, x, y};
 }
 
-coil_blocking(const char *, second_half, (const char *)text)
+coil_blocking(const char *, second_half, (const char *) text)
 {
     return text + strlen(text) / 2;
 }
 
-coil_blocking_in(pool, int, look_around, (coil_blocking_pool *)pool, (Surroundings *)out)
+coil_blocking_in(pool, int, look_around, (coil_blocking_pool *) pool, (Surroundings *) out)
 {
     (void)pool;
     out->thread = pthread_self();
@@ -115,7 +115,7 @@ coil_blocking_in(pool, int, look_around, (coil_blocking_pool *)pool, (Surroundin
     return 0;
 }
 
-coil_blocking_in(pool, int, pass, (coil_blocking_pool *)pool, (Gate *)gate, (int)result)
+coil_blocking_in(pool, int, pass, (coil_blocking_pool *) pool, (Gate *) gate, (int) result)
 {
     (void)pool;
     gate->pass();
@@ -123,15 +123,15 @@ coil_blocking_in(pool, int, pass, (coil_blocking_pool *)pool, (Gate *)gate, (int
 }
 
 coil_blocking_in(
-        pool, int, record, (coil_blocking_pool *)pool, (std::vector<int> *)order, (int)number)
+        pool, int, record, (coil_blocking_pool *) pool, (std::vector<int> *) order, (int) number)
 {
     (void)pool;
     order->push_back(number);
     return 0;
 }
 
-coil_blocking_in(pool, int, busy, (coil_blocking_pool *)pool, (std::atomic<int> *)now,
-        (std::atomic<int> *)most)
+coil_blocking_in(pool, int, busy, (coil_blocking_pool *) pool, (std::atomic<int> *) now,
+        (std::atomic<int> *) most)
 {
     (void)pool;
     int count = ++*now;
@@ -143,7 +143,7 @@ coil_blocking_in(pool, int, busy, (coil_blocking_pool *)pool, (std::atomic<int> 
     return 0;
 }
 
-coil_blocking_in(pool, int, until_cancelled, (coil_blocking_pool *)pool, (Gate *)gate)
+coil_blocking_in(pool, int, until_cancelled, (coil_blocking_pool *) pool, (Gate *) gate)
 {
     (void)pool;
     gate->set();
@@ -154,7 +154,7 @@ coil_blocking_in(pool, int, until_cancelled, (coil_blocking_pool *)pool, (Gate *
 }
 
 coil_blocking_detached(
-        pool, int, detached_pass, (coil_blocking_pool *)pool, (Gate *)gate, (int)result)
+        pool, int, detached_pass, (coil_blocking_pool *) pool, (Gate *) gate, (int) result)
 {
     (void)pool;
     gate->pass();
@@ -219,7 +219,7 @@ protected:
     {
         options.name = "lane";
         options.threads_max_count = threads_max_count;
-        EXPECT_EQ(0, coil_blocking_pool_create(&pool, &options));
+        EXPECT_EQ(0, coil_blocking_pool_create(&options, &pool));
         return pool;
     }
 
@@ -309,7 +309,7 @@ TEST_F(Blocking, CutsALongName)
     Surroundings seen = {};
     options.name = "a name that is much too long";
     options.threads_max_count = 1;
-    ASSERT_EQ(0, coil_blocking_pool_create(&pool, &options));
+    ASSERT_EQ(0, coil_blocking_pool_create(&options, &pool));
     EXPECT_EQ(0, RUN(look_around(pool, &seen)));
     EXPECT_STREQ("a name tha-0", seen.name);
 }
@@ -673,10 +673,10 @@ TEST_F(Blocking, FailsWithAStackThatCannotBe)
 TEST_F(Blocking, RefusesOptionsThatCannotBe)
 {
     options.threads_max_count = COIL_BLOCKING_THREADS_MAX + 1;
-    EXPECT_EQ(-EINVAL, coil_blocking_pool_create(&pool, &options));
+    EXPECT_EQ(-EINVAL, coil_blocking_pool_create(&options, &pool));
     options.threads_max_count = 2;
     options.threads_min_count = 3;
-    EXPECT_EQ(-EINVAL, coil_blocking_pool_create(&pool, &options));
+    EXPECT_EQ(-EINVAL, coil_blocking_pool_create(&options, &pool));
     EXPECT_EQ(-EINVAL, coil_blocking_configure(&options));
     EXPECT_EQ(nullptr, pool);
 }
@@ -867,7 +867,7 @@ struct Runner {
 
 } // namespace
 
-coil_blocking_in(runner->pool, int, typed_errand, (Runner *)runner, (Tally *)tally, (unsigned)us)
+coil_blocking_in(runner->pool, int, typed_errand, (Runner *) runner, (Tally *) tally, (unsigned) us)
 {
     (void)runner;
     tally->ran++;
@@ -975,7 +975,7 @@ TEST_P(BlockingChaos, LosesNothingAmongManyLoops)
     Tally tally;
     options.threads_max_count = 1 + static_cast<unsigned>(random.below(6));
     options.idle_limit = coil_us(static_cast<int64_t>(1 + random.below(500)));
-    ASSERT_EQ(0, coil_blocking_pool_create(&pool, &options));
+    ASSERT_EQ(0, coil_blocking_pool_create(&options, &pool));
 
     std::deque<Runner> runners;
     std::vector<std::thread> threads;

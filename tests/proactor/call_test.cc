@@ -48,28 +48,11 @@ struct Act {
     std::function<void()> action;
 };
 
-class Call : public testing::Test
+class Call : public BareLoop
 {
 protected:
-    Call()
-    {
-        alarm(20);
-        char reason[COIL_REASON_BYTES] = "";
-        EXPECT_EQ(0, coil_test_loop_create(&loop, reason)) << reason;
-    }
+    Call() : BareLoop(coil_test_loop_create) {}
 
-    ~Call() override
-    {
-        coil_loop_destroy(loop);
-        alarm(0);
-    }
-
-    coil_duration elapsed() const
-    {
-        return coil_loop_now(loop) - COIL_TEST_EPOCH;
-    }
-
-    coil_loop *loop = nullptr;
     std::vector<int> order;
 };
 

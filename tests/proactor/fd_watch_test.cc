@@ -31,22 +31,11 @@ struct Observer {
     std::function<void(int)> action;
 };
 
-class FdWatch : public testing::Test
+class FdWatch : public BareLoop
 {
 protected:
-    FdWatch()
-    {
-        alarm(20);
-        EXPECT_EQ(0, coil_test_loop_create(&loop, nullptr));
-    }
+    FdWatch() : BareLoop(coil_test_loop_create) {}
 
-    ~FdWatch() override
-    {
-        coil_loop_destroy(loop);
-        alarm(0);
-    }
-
-    coil_loop *loop = nullptr;
     Ends ends = make_unix();
 };
 

@@ -421,10 +421,11 @@ async(int, name_of_thread, (char *) out_name)
     await(coil_yield());
     sigset_t mask;
     pthread_sigmask(SIG_BLOCK, nullptr, &mask);
-    return sigismember(&mask, SIGINT) * 2 + sigismember(&mask, SIGUSR1);
+    return sigismember(&mask, SIGINT) && sigismember(&mask, SIGUSR1) &&
+           !sigismember(&mask, SIGSEGV);
 }
 
-TEST_F(LoopThread, HasItsNameAndBlocksSignals)
+TEST_F(LoopThread, HasItsNameAndBlocksSignalsButThoseOfFaults)
 {
     coil_loop_thread_options options = {};
     options.name = "a rather long name";
@@ -436,7 +437,7 @@ TEST_F(LoopThread, HasItsNameAndBlocksSignals)
     coil_remote_start(&remote, thread.loop, &blocked, name_of_thread(name));
     EXPECT_EQ(0, coil_remote_wait(&remote, COIL_FOREVER));
     EXPECT_STREQ("a rather long n", name);
-    EXPECT_EQ(3, blocked);
+    EXPECT_EQ(1, blocked);
     coil_loop_thread_stop(&thread, 0);
     coil_loop_thread_fini(&thread);
 }
@@ -444,6 +445,21 @@ TEST_F(LoopThread, HasItsNameAndBlocksSignals)
 int refuse(coil_loop_thread *)
 {
     return -ENODATA;
+}
+
+int succeed(coil_loop_thread *)
+{
+    return 1;
+}
+
+TEST_F(LoopThread, OnlyANegativeResultOfPrepareIsAnError)
+{
+    coil_loop_thread_options options = {};
+    options.prepare = succeed;
+    coil_loop_thread thread;
+    ASSERT_EQ(0, coil_loop_thread_start(&thread, &options, nullptr));
+    coil_loop_thread_stop(&thread, 0);
+    coil_loop_thread_fini(&thread);
 }
 
 TEST_F(LoopThread, SaysWhyItCannotStart)

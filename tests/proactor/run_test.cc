@@ -16,28 +16,10 @@
 namespace
 {
 
-class Run : public testing::Test
+class Run : public BareLoop
 {
 protected:
-    Run()
-    {
-        alarm(20);
-        char reason[COIL_REASON_BYTES] = "";
-        EXPECT_EQ(0, coil_test_loop_create(&loop, reason)) << reason;
-    }
-
-    ~Run() override
-    {
-        coil_loop_destroy(loop);
-        alarm(0);
-    }
-
-    coil_duration elapsed() const
-    {
-        return coil_loop_now(loop) - COIL_TEST_EPOCH;
-    }
-
-    coil_loop *loop = nullptr;
+    Run() : BareLoop(coil_test_loop_create) {}
 };
 
 async(int, returns_after, (coil_duration) duration, (int) result)

@@ -247,24 +247,47 @@ coil_async(void, act_after, (coil_duration) delay, (std::function<void()> *) act
     (*action)();
 }
 
-class Proactor : public testing::Test
+/* A loop as it is made. */
+class BareLoop : public testing::Test
 {
 protected:
     using Create = int (*)(coil_loop **, char *);
 
     /* With coil_test_loop_create, waiting takes no time: where nobody outside of the test acts. */
-    explicit Proactor(Create create = coil_loop_create)
+    explicit BareLoop(Create create)
     {
         alarm(20); /* Less than the patience of ctest, so that the test that hangs is named. */
         char reason[COIL_REASON_BYTES] = "";
         EXPECT_EQ(0, create(&loop, reason)) << reason;
+    }
+
+    ~BareLoop() override
+    {
+        coil_loop_destroy(loop);
+        alarm(0);
+    }
+
+    /* Of a test loop's time. */
+    coil_duration elapsed() const
+    {
+        return coil_loop_now(loop) - COIL_TEST_EPOCH;
+    }
+
+    coil_loop *loop = nullptr;
+};
+
+/* A loop whose tasks fail without consequence for the others, and hands to act while it runs. */
+class Proactor : public BareLoop
+{
+protected:
+    explicit Proactor(Create create = coil_loop_create) : BareLoop(create)
+    {
         coil_loop_root(loop)->keep_going = true;
     }
 
     ~Proactor() override
     {
         end();
-        alarm(0);
     }
 
     /* Destroy the loop now instead of at the end of the test. */
@@ -305,7 +328,6 @@ protected:
 
     static constexpr int COIL_DIRECT_BIT = 1 << 30;
     int next_slot = 100;
-    coil_loop *loop = nullptr;
     std::deque<std::function<void()>> actions;
 };
 

@@ -14,27 +14,14 @@
 namespace
 {
 
-class TestLoop : public testing::Test
+class TestLoop : public BareLoop
 {
 protected:
-    TestLoop()
-    {
-        alarm(30);
-        char reason[COIL_REASON_BYTES] = "";
-        EXPECT_EQ(0, coil_test_loop_create(&loop, reason)) << reason;
-        started = coil_kernel_now();
-    }
+    TestLoop() : BareLoop(coil_test_loop_create) {}
 
     ~TestLoop() override
     {
         EXPECT_EQ(0, coil_loop_shutdown(loop, coil_s(1)));
-        coil_loop_destroy(loop);
-        alarm(0);
-    }
-
-    coil_duration elapsed() const
-    {
-        return coil_loop_now(loop) - COIL_TEST_EPOCH;
     }
 
     coil_duration really() const
@@ -42,8 +29,7 @@ protected:
         return coil_kernel_now() - started;
     }
 
-    coil_loop *loop = nullptr;
-    coil_time started = 0;
+    coil_time started = coil_kernel_now();
 };
 
 async(int, beats, (int *) count)

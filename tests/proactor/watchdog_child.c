@@ -168,7 +168,7 @@ static void come_and_go(coil_kernel_thread *thread)
 /* Loops come and go in several threads, while they are reported and dumped all the time. */
 static int churn(void)
 {
-    coil_kernel_thread threads[3];
+    coil_kernel_thread threads[3] = {0};
     for (int i = 0; i < 3; i++) {
         threads[i].run = come_and_go;
         if (coil_kernel_thread_start(&threads[i]) < 0)

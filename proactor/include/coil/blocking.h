@@ -178,7 +178,7 @@ coil_declare(int64_t, coil_blocking_run, (coil_blocking_pool *) pool, (coil_bloc
  * at most than at least, or more than COIL_BLOCKING_THREADS_MAX; -ENOMEM. Any thread.
  */
 COIL_API COIL_MUST_USE int coil_blocking_pool_create(
-        coil_blocking_pool **out_pool, const coil_blocking_options *options);
+        const coil_blocking_options *options, coil_blocking_pool **out_pool);
 
 /*
  * The end of the pool: new jobs are refused with -ESHUTDOWN; those in it are waited for, then its

@@ -14,7 +14,7 @@
  *   - It runs as a call does (coil/call.h): never inline, and it does not keep a loop running.
  *   - The watch holds the file, not the number: a descriptor that is closed and reused meanwhile is
  *     not confused with its successor. Several watches of one descriptor do not know of each other.
- *   - After coil_fd_watch_close() the hook is not called any more. The hook itself may do that.
+ *   - After coil_fd_watch_close(), which the hook itself may call, the hook is not called any more.
  *
  * On the loop's thread only. asyncio: add_reader, add_writer.
  */

@@ -103,16 +103,26 @@ COIL_API uint64_t coil_kernel_sleep_count(void);
 COIL_API pid_t coil_kernel_thread_id(void);
 COIL_API int coil_kernel_thread_signal(pid_t thread, int signo);
 
-/* A thread of our own: `run` on all of it, with every signal blocked. */
+/*
+ * A thread of our own: `run` is all that it does. Signals are for the threads of the program, so
+ * all are blocked in it but those that a fault raises: blocked, they would kill the process past
+ * every handler.
+ */
 typedef struct coil_kernel_thread coil_kernel_thread;
 struct coil_kernel_thread {
     void (*run)(coil_kernel_thread *thread);
-    pthread_t thread; /* Private. */
+    const char *name;   /* At most 15 bytes of it are shown. NULL: that of its creator. */
+    size_t stack_bytes; /* 0: what pthread_create(3) takes. */
+    pthread_t id;       /* Private. */
 };
 
-/* pthread_create(3), pthread_join(3) */
+/*
+ * pthread_create(3) with the members above, of which `name` must stay until `run` is called;
+ * pthread_join(3); pthread_detach(3).
+ */
 COIL_API int coil_kernel_thread_start(coil_kernel_thread *thread);
 COIL_API void coil_kernel_thread_join(coil_kernel_thread *thread);
+COIL_API void coil_kernel_thread_detach(coil_kernel_thread *thread);
 
 /*
  * futex(2): wait until `*word` is not `value`, somebody wakes us, or `limit` is over, whichever is
@@ -137,8 +147,6 @@ COIL_API void *coil_kernel_library_symbol(void *library, const char *name);
  */
 COIL_API int coil_kernel_cpus(int *out_cpus, int limit);
 COIL_API int coil_kernel_pin(int cpu);
-
-/* getpid(2); prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
 
 /* getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
 COIL_API pid_t coil_kernel_getpid(void);

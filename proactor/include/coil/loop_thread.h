@@ -24,10 +24,12 @@
 #ifndef COIL_LOOP_THREAD_H
 #define COIL_LOOP_THREAD_H
 
+#include <coil/kernel.h>
 #include <coil/loop.h>
 #include <coil/shutdown.h>
 
 #include <pthread.h>
+#include <signal.h>
 
 COIL_BEGIN_DECLS
 
@@ -38,7 +40,7 @@ typedef struct coil_loop_thread_options {
     const char *name; /* At most 15 bytes of it are shown: "coil". */
     bool is_pinned;   /* To run on `cpu` only. */
     int cpu;
-    bool takes_signals; /* Inherit the signal mask; else all signals are blocked in the thread. */
+    bool takes_signals; /* Inherit the signal mask; else all are blocked but those of faults. */
     /* On the thread, before the loop runs: spawn root tasks. A negative result is that of start. */
     int (*prepare)(coil_loop_thread *thread);
 } coil_loop_thread_options;
@@ -50,23 +52,23 @@ struct coil_loop_thread {
     /* Private. */
     const coil_loop_thread_options *options; /* During the start. */
     char *reason;
-    pthread_t id;
+    coil_kernel_thread thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool has_started;
     bool is_running;
     bool takes_signals;
-    uint64_t signals; /* The mask to set. */
+    sigset_t signals; /* The mask of whoever has started it. */
     int error;
     coil_duration grace;
     coil_post stop;
 };
 
 /*
- * Start a thread with a loop that runs. `options` may be NULL. On failure `out_reason`, unless it
- * is NULL, receives a line of at most COIL_REASON_BYTES, and the error is that of
- * coil_loop_create(), of pthread_create(3) (-EAGAIN), -EINVAL for a CPU that this process may not
- * use, or that of `prepare`; `thread` is as if it had never been touched then.
+ * Start a thread with a loop that runs. `options` may be NULL. On failure there is nothing to stop
+ * or to end, and `out_reason`, unless NULL, receives a line of at most COIL_REASON_BYTES. The
+ * errors of coil_loop_create(); -EAGAIN, there can be no further thread; -EINVAL, a CPU that this
+ * process may not use; -ENOMEM; that of `prepare`.
  */
 COIL_API int coil_loop_thread_start(
         coil_loop_thread *thread, const coil_loop_thread_options *options, char *out_reason);

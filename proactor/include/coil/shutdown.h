@@ -56,7 +56,7 @@ enum { COIL_SHUTDOWN_PHASES = 3 };
 struct coil_shutdown_state {
     bool is_requested;  /* Read only. */
     coil_time deadline; /* Of the grace period; COIL_NEVER before it has begun. Read only. */
-    /* How long beyond its time anything may take before stderr names it: 5 s. Yours to set. */
+    /* How long beyond its time anything may take, before it is named: 5 s. Yours to set. */
     coil_duration patience;
 
     /* Private. */

@@ -3,8 +3,8 @@
  * What other threads may know of a loop: whether it runs, waits or rests, since when, and in which
  * thread. The loop says so with two relaxed stores per turn; that is all that being watched costs.
  */
-#ifndef WATCH_H
-#define WATCH_H
+#ifndef LOOP_WATCH_H
+#define LOOP_WATCH_H
 
 #include <coil/loop.h>
 

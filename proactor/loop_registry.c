@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* All loops of the process, and the memory of those that have been. */
+#include "loop_private.h"
+
+#include <coil/kernel.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static coil_list all_loops = {&all_loops, &all_loops};
+
+void loop_enlist(coil_loop *loop)
+{
+    static unsigned loop_count;
+
+    loop->watch.thread = coil_kernel_thread_id();
+    (void)pthread_mutex_lock(&lock);
+    loop->watch.number = ++loop_count;
+    coil_list_append(&all_loops, &loop->link);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+void loop_delist(coil_loop *loop)
+{
+    (void)pthread_mutex_lock(&lock);
+    coil_list_remove(&loop->link);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+void loop_each(loop_visitor *visitor)
+{
+    (void)pthread_mutex_lock(&lock);
+    for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
+        visitor->visit(visitor, coil_container_of(link, coil_loop, link));
+    (void)pthread_mutex_unlock(&lock);
+}
+
+size_t loop_sum(size_t (*figure)(const coil_loop *loop))
+{
+    size_t sum = 0;
+    (void)pthread_mutex_lock(&lock);
+    for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
+        sum += figure(coil_container_of(link, coil_loop, link));
+    (void)pthread_mutex_unlock(&lock);
+    return sum;
+}
+
+/* -------------------------------------------------------------------------------- memory -- */
+
+/*
+ * The memory of loops is used again, but never given back: what others know a loop by (the table of
+ * coil/remote.h above all) can be read at any time.
+ */
+static coil_list free_loops = {&free_loops, &free_loops};
+
+coil_loop *loop_take_memory(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    coil_list *link = coil_list_take_first(&free_loops);
+    (void)pthread_mutex_unlock(&lock);
+    if (link == NULL) {
+        coil_loop *made = aligned_alloc(LOOP_LINE_BYTES, sizeof(*made));
+        if (made != NULL)
+            memset(made, 0, sizeof(*made));
+        return made;
+    }
+    coil_loop *loop = coil_container_of(link, coil_loop, link);
+    struct remote_fn *kept[LOOP_REMOTE_FNS];
+    memcpy(kept, loop->remote_fns, sizeof(kept));
+    memset(loop, 0, sizeof(*loop));
+    memcpy(loop->remote_fns, kept, sizeof(kept));
+    return loop;
+}
+
+void loop_give_memory(coil_loop *loop)
+{
+    (void)pthread_mutex_lock(&lock);
+    coil_list_append(&free_loops, &loop->link);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+void coil_loop_hold(coil_loop *loop)
+{
+    (void)__atomic_fetch_add(&loop->hold_count, 1, __ATOMIC_RELAXED);
+}
+
+void coil_loop_release(coil_loop *loop)
+{
+    if (loop != NULL && __atomic_fetch_sub(&loop->hold_count, 1, __ATOMIC_ACQ_REL) == 1)
+        loop_give_memory(loop);
+}
