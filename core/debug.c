@@ -47,6 +47,7 @@ static void begin_report(report *made)
 
 static void end_report(coil_debug *debug, report *made)
 {
+    debug->has_reported = true;
     if (made->out == stderr)
         return;
     (void)fclose(made->out);
@@ -220,7 +221,7 @@ static void report_colds(coil_debug *debug, const coil_task *caller)
 
 /* ----------------------------------------------------------------------------------- steps -- */
 
-void coil_debug_touched(coil_debug *debug, const char *did)
+void coil_debug_touched(coil_debug *debug, const char *did, const void *code)
 {
     if (debug->thread == __builtin_thread_pointer())
         return;
@@ -230,7 +231,7 @@ void coil_debug_touched(coil_debug *debug, const char *did)
             "coil: wrong thread: %s of a scheduler that belongs to another thread\n"
             "    from  ",
             did);
-    debug->name_place(debug, __builtin_return_address(0), made.out);
+    debug->name_place(debug, code, made.out);
     (void)fprintf(made.out, "\n    use   coil_loop_post() or coil/remote.h\n");
     end_report(debug, &made);
     abort();
@@ -298,12 +299,18 @@ static coil_time step(coil_debug *debug, coil_task *task, coil_time began)
     } else if (task->queued == COIL_NOT_QUEUED) {
         task->queued = COIL_GUARDED;
     }
-    return ended;
+    if (!debug->has_reported)
+        return ended;
+
+    /* What the report took is not the next step's. */
+    debug->has_reported = false;
+    debug->slept_count = debug->sleep_count(debug, true);
+    return debug->now(debug);
 }
 
 void coil_debug_run(coil_debug *debug, unsigned budget)
 {
-    coil_debug_touched(debug, "ran a task");
+    coil_debug_touched(debug, "ran a task", __builtin_return_address(0));
     current = debug;
     coil_time now = debug->now(debug);
     debug->slept_count = debug->sleep_count(debug, false);
@@ -324,6 +331,7 @@ int coil_debug_init(coil_debug *debug, coil_sched *sched)
     debug->sched = sched;
     debug->thread = __builtin_thread_pointer();
     debug->created_count = 0;
+    debug->has_reported = false;
     coil_list_init(&debug->colds);
     sched->debug = debug;
     sched->class_count = 0;

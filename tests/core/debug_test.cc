@@ -69,7 +69,7 @@ protected:
     }
 
     Notes own = {{read_clock, count_sleeps, take_report, name_place, coil_ms(100), coil_us(50), {},
-                         {}, {}, {}, {}, {}},
+                         {}, {}, {}, {}, {}, {}},
             0, 0, ""};
 };
 
@@ -114,6 +114,24 @@ TEST_F(Debug, ReportsASlowStepFromTheStartToTheEndOfATask)
     std::string text = reports();
     EXPECT_HAS(text, "computes_first kept the loop for 2000.000 ms");
     EXPECT_HAS(text, "its start\n    to    the end\n");
+}
+
+void report_slowly(coil_debug *debug, const char *text)
+{
+    take_report(debug, text);
+    notes->clock += coil_s(1);
+    notes->slept_count++;
+}
+
+TEST_F(Debug, DoesNotChargeAReportToTheNextStep)
+{
+    own.debug.report = report_slowly;
+    spawn(&sched.root, computes(coil_ms(152)));
+    EXPECT_EQ(0, RUN(computes(0)));
+    own.debug.report = take_report;
+    std::string text = reports();
+    EXPECT_HAS(text, "computes kept the loop for 152.000 ms\n");
+    EXPECT_EQ(std::string::npos, text.find("coil:", 1)) << "only one report: " << text;
 }
 
 async(int, sleeps_in_the_kernel, (coil_duration) duration)
@@ -195,7 +213,7 @@ async(int, lives_on)
 TEST(DebugEnd, ReportsEveryTaskThatIsLeftWithItsStack)
 {
     Notes own = {{read_clock, count_sleeps, take_report, name_place, coil_ms(100), coil_us(50), {},
-                         {}, {}, {}, {}, {}},
+                         {}, {}, {}, {}, {}, {}},
             0, 0, ""};
     coil_sched sched;
     coil_sched_init(&sched, 0, nullptr);
