@@ -221,7 +221,7 @@ static void report_colds(coil_debug *debug, const coil_task *caller)
 
 /* ----------------------------------------------------------------------------------- steps -- */
 
-void coil_debug_touched(coil_debug *debug, const char *did, const void *code)
+void coil_debug_touched(coil_debug *debug, const char *did)
 {
     if (debug->thread == __builtin_thread_pointer())
         return;
@@ -231,7 +231,7 @@ void coil_debug_touched(coil_debug *debug, const char *did, const void *code)
             "coil: wrong thread: %s of a scheduler that belongs to another thread\n"
             "    from  ",
             did);
-    debug->name_place(debug, code, made.out);
+    debug->name_place(debug, NULL, made.out);
     (void)fprintf(made.out, "\n    use   coil_loop_post() or coil/remote.h\n");
     end_report(debug, &made);
     abort();
@@ -310,7 +310,7 @@ static coil_time step(coil_debug *debug, coil_task *task, coil_time began)
 
 void coil_debug_run(coil_debug *debug, unsigned budget)
 {
-    coil_debug_touched(debug, "ran a task", __builtin_return_address(0));
+    coil_debug_touched(debug, "ran a task");
     current = debug;
     coil_time now = debug->now(debug);
     debug->slept_count = debug->sleep_count(debug, false);

@@ -66,7 +66,7 @@ static void *refill(coil_sched *sched, size_t class)
 static COIL_COLD void *allocate_slowly(coil_sched *sched, size_t class, size_t size_bytes)
 {
     if (sched->debug != NULL)
-        coil_debug_touched(sched->debug, "spawned a task", __builtin_return_address(0));
+        coil_debug_touched(sched->debug, "spawned a task");
     if (class >= COIL_SLAB_CLASSES)
         return sched->allocator->allocate(sched->allocator, size_bytes);
     coil_free *block = sched->free_blocks[class];
@@ -128,18 +128,18 @@ void coil_sched_fini(coil_sched *sched)
 /* -------------------------------------------------------------------------------- running -- */
 
 /* True: the task waits, and whoever wakes it may do so. */
-static COIL_COLD bool pass_guard(const coil_task *task, const void *code)
+static COIL_COLD bool pass_guard(const coil_task *task)
 {
     if (task->queued == COIL_QUEUED)
         return false;
     if (task->sched->debug != NULL)
-        coil_debug_touched(task->sched->debug, "woke a task", code);
+        coil_debug_touched(task->sched->debug, "woke a task");
     return true;
 }
 
 void coil_task_wake(coil_task *task)
 {
-    if (task->queued != COIL_NOT_QUEUED && !pass_guard(task, __builtin_return_address(0)))
+    if (task->queued != COIL_NOT_QUEUED && !pass_guard(task))
         return;
     coil_sched *sched = task->sched;
     task->queued = COIL_QUEUED;

@@ -27,7 +27,7 @@ coil_task *coil_sched_take(coil_sched *sched);
 void coil_debug_run(coil_debug *debug, unsigned budget);
 
 /* Somebody `did` what only the scheduler's thread may do: if it is another, say so and abort. */
-void coil_debug_touched(coil_debug *debug, const char *did, const void *code);
+void coil_debug_touched(coil_debug *debug, const char *did);
 
 /* A deadline for `frame`, as long as it is there. */
 void coil_timeout_push(coil_task *task, coil_frame *frame, coil_time deadline);

@@ -83,21 +83,46 @@ static void hand_on(coil_debug *debug, const char *text)
     }
 }
 
+/* Code of the library: its files are named without the path of the build. */
+static bool is_ours(const symbol *place)
+{
+    static const char *const modules[] = {"core/", "proactor/", "sync/", "net/", "proc/"};
+    for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
+        if (strncmp(place->file, modules[i], strlen(modules[i])) == 0)
+            return true;
+    return strncmp(place->name, "coil_", strlen("coil_")) == 0;
+}
+
+/* The innermost function on the C stack of this thread that is not the library's. */
+static void find_caller(symbol *out_place)
+{
+    enum { DEPTH_MAX = 24 };
+    void *codes[DEPTH_MAX];
+    int depth = coil_kernel_backtrace(codes, DEPTH_MAX);
+    for (int i = 1; i < depth; i++) {
+        symbols_find((uintptr_t)codes[i] - 1, out_place);
+        if (!is_ours(out_place))
+            return;
+    }
+}
+
 /* (`code` is where a call returns to: the call itself is just before.) */
 static void name_place(coil_debug *debug, const void *code, FILE *out)
 {
-    symbol place;
+    symbol place = {.name = ""};
     (void)debug;
     symbols_begin(true);
-    symbols_find((uintptr_t)code - 1, &place);
+    if (code != NULL)
+        symbols_find((uintptr_t)code - 1, &place);
+    else
+        find_caller(&place);
     symbols_end();
-    if (place.name[0] == '\0') {
+    if (place.name[0] == '\0')
         (void)fprintf(out, "%s+0x%zx", place.module, (size_t)place.offset);
-    } else if (place.file[0] == '\0') {
+    else if (place.file[0] == '\0')
         (void)fprintf(out, "%s+0x%zx in %s", place.name, (size_t)place.offset, place.module);
-    } else {
+    else
         (void)fprintf(out, "%s (%s:%d)", place.name, place.file, place.line);
-    }
 }
 
 int coil_loop_debug(coil_loop *loop, const coil_loop_debug_options *options)

@@ -50,7 +50,7 @@ struct coil_debug {
     uint64_t (*sleep_count)(coil_debug *debug, bool after_step);
     /* One block of text, which ends with a newline. */
     void (*report)(coil_debug *debug, const char *text);
-    /* Print the name of what is at `code`. */
+    /* Print the name of what is at `code`; NULL: of what has just called the library. */
     void (*name_place)(coil_debug *debug, const void *code, FILE *out);
     coil_duration slow_step;     /* A step that takes longer is reported. COIL_FOREVER: none is. */
     coil_duration blocking_step; /* Below this, nobody looks whether a step has slept. */
