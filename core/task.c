@@ -446,7 +446,11 @@ const char *coil_task_name(const coil_task *task)
 {
     if (task->extras != NULL && task->extras->name[0] != '\0')
         return task->extras->name;
-    return coil_task_first_frame(task)->fn->name;
+    const coil_frame *first = coil_task_first_frame(task);
+    if (first->fn != &coil_handler_call__fn)
+        return first->fn->name;
+    const struct coil_handler_call__frame *handler = (const void *)first;
+    return handler->co__a.handler.fn->name; /* Called like what it is to call. */
 }
 
 int coil_task_set_name(coil_task *task, const char *name)

@@ -9,6 +9,10 @@
  * COIL_API: exported from libcoil. COIL_MUST_USE: ignoring the result is a warning. COIL_PRINTF:
  * the format is parameter `format_at`, its values begin at `first`; both count from 1.
  */
+#if defined __STRICT_ANSI__ && !(defined __clang__ && defined __cplusplus)
+#error "Coil is written in the GNU dialects: -std=gnu17 and gnu++17, not -std=c17 and c++17."
+#endif
+
 #define COIL_API __attribute__((visibility("default")))
 #define COIL_MUST_USE __attribute__((warn_unused_result))
 /* A variable per thread that is reached without a call: it lies in the static TLS block. */

@@ -487,10 +487,13 @@ template <class T> struct coil_status<T, true> {
             "struct");                                                                           \
     if (coil_unlikely(COIL_STATUS_(COIL_VALUE_) < 0))                                            \
     return COIL_FAILURE_(COIL_STATUS_(COIL_VALUE_))
-#define COIL_ATTEMPT_1(text, call) \
-    do {                           \
-        COIL_CALL_(text, call);    \
-        COIL_RETURN_IF_FAILED_;    \
+#define COIL_ATTEMPT_1(text, call)                                                      \
+    do {                                                                                \
+        COIL_CALL_(text, call);                                                         \
+        static_assert(COIL_IS_INTEGER_(COIL_VALUE_) || !COIL_CAN_FAIL_(COIL_VALUE_),    \
+                "this attempt drops a result that has to be given back: a destination " \
+                "or ignore");                                                           \
+        COIL_RETURN_IF_FAILED_;                                                         \
     } while (0)
 #define COIL_ATTEMPT_2(text, to, call) \
     do {                               \

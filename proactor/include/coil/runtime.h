@@ -4,10 +4,12 @@
  *
  *     coil_async (int, serve, (coil_worker *) worker)              runs on every loop
  *     {
- *         coil_vars (coil_listener *listener);
+ *         coil_vars (coil_listener *listener; int rc);
  *         static const coil_listen_options shared = {.reuse_port = true};
  *
- *         coil_attempt... coil_listen("*:8080", &shared, &my->listener)
+ *         my->rc = coil_listen("*:8080", &shared, &my->listener);
+ *         if (my->rc < 0)
+ *             return my->rc;
  *         coil_defer (coil_listener_close(my->listener));
  *         coil_attempt (coil_serve_gracefully(my->listener, coil_handler(session, coil_stream *)));
  *         return 0;

@@ -4,9 +4,11 @@
  *
  *     coil_async (int, serve, (const char *) address)
  *     {
- *         coil_vars (coil_listener *listener);
+ *         coil_vars (coil_listener *listener; int rc);
  *
- *         coil_attempt (coil_listen(address, NULL, &my->listener));
+ *         my->rc = coil_listen(address, NULL, &my->listener);      (a plain call: no attempt)
+ *         if (my->rc < 0)
+ *             return my->rc;
  *         coil_defer (coil_listener_close(my->listener));
  *         coil_attempt (coil_serve_gracefully(my->listener, coil_handler(echo, coil_stream *)));
  *         return 0;
