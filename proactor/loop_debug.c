@@ -83,26 +83,43 @@ static void hand_on(coil_debug *debug, const char *text)
     }
 }
 
-/* Code of the library: its files are named without the path of the build. */
+static bool begins_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* Public functions of the library; and the others, if it was built with debugging information. */
 static bool is_ours(const symbol *place)
 {
     static const char *const modules[] = {"core/", "proactor/", "sync/", "net/", "proc/"};
     for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
-        if (strncmp(place->file, modules[i], strlen(modules[i])) == 0)
+        if (begins_with(place->file, modules[i]))
             return true;
-    return strncmp(place->name, "coil_", strlen("coil_")) == 0;
+    return begins_with(place->name, "coil_");
 }
 
-/* The innermost function on the C stack of this thread that is not the library's. */
+/*
+ * The innermost function on the C stack of this thread that is not the library's. Where files are
+ * not known, a function that was called by one of ours is one of ours, too.
+ */
 static void find_caller(symbol *out_place)
 {
     enum { DEPTH_MAX = 24 };
     void *codes[DEPTH_MAX];
+    symbol place;
+    bool inside = false; /* Of what the program has called: at first it is ourselves. */
     int depth = coil_kernel_backtrace(codes, DEPTH_MAX);
-    for (int i = 1; i < depth; i++) {
-        symbols_find((uintptr_t)codes[i] - 1, out_place);
-        if (!is_ours(out_place))
+
+    for (int i = 0; i < depth; i++) {
+        symbols_find((uintptr_t)codes[i] - 1, &place);
+        bool ours = is_ours(&place);
+        if (ours && inside)
+            out_place->name[0] = '\0'; /* What was found called back. */
+        else if (!ours && inside && out_place->name[0] == '\0')
+            *out_place = place;
+        else if (!ours && inside)
             return;
+        inside = inside || begins_with(place.name, "coil_debug_");
     }
 }
 

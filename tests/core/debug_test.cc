@@ -152,8 +152,10 @@ TEST_F(Debug, ReportsAStepThatSleptInTheKernel)
 async(int, forgets_a_call)
 {
     vars();
-    auto forgotten = coil_sleep(1);
-    (void)forgotten;
+    {
+        auto forgotten = coil_sleep(1);
+        (void)forgotten;
+    }
     await(coil_yield());
     note('n');
     return 0;

@@ -373,10 +373,10 @@ TEST_F(Serve, WaitsOutALackOfDescriptors)
 
 async(int, accept_after_the_end)
 {
-    vars(coil_listener *listener; coil_stream *peer);
-    const int rc = coil_listen("127.0.0.1:0", nullptr, &my->listener);
-    if (rc < 0)
-        return rc;
+    vars(coil_listener *listener; coil_stream *peer; int rc);
+    my->rc = coil_listen("127.0.0.1:0", nullptr, &my->listener);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_listener_close(my->listener));
     coil_shutdown_begin(coil_shutdown_of(coil_loop_of(coil_self)), 0);
     attempt(coil_serve_gracefully(my->listener, coil_handler(sit, coil_stream *)));

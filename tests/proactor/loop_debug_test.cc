@@ -131,8 +131,7 @@ TEST_F(LoopDebug, ReportsASystemCallThatWaits)
 async(int, spins)
 {
     vars();
-    const coil_time end = coil_kernel_now() + coil_ms(30);
-    while (coil_kernel_now() < end) {
+    for (const coil_time end = coil_kernel_now() + coil_ms(30); coil_kernel_now() < end;) {
     }
     await(coil_yield());
     return 0;
@@ -149,8 +148,10 @@ TEST_F(LoopDebug, ReportsAStepThatComputesForTooLong)
 async(int, forgets)
 {
     vars();
-    auto forgotten = coil_close(1000000);
-    (void)forgotten;
+    {
+        auto forgotten = coil_close(1000000);
+        (void)forgotten;
+    }
     await(coil_yield());
     return 0;
 }
