@@ -33,10 +33,11 @@ static COIL_COLD void grant_candidate(coil_waiter *waiter, int result)
 
 void coil_waiter_grant(coil_waiter *waiter, int result)
 {
-    if (coil_likely(waiter->state == COIL_WAITER_WAITING))
+    if (coil_likely(waiter->state == COIL_WAITER_WAITING)) {
         decide(waiter, COIL_WAITER_GRANTED, result);
-    else
+    } else {
         grant_candidate(waiter, result);
+    }
 }
 
 coil_turn coil_waiter_step(coil_task *task, coil_frame *leaf)

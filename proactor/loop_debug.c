@@ -92,9 +92,10 @@ static bool begins_with(const char *text, const char *start)
 static bool is_ours(const symbol *place)
 {
     static const char *const modules[] = {"core/", "proactor/", "sync/", "net/", "proc/"};
-    for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
+    for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
         if (begins_with(place->file, modules[i]))
             return true;
+    }
     return begins_with(place->name, "coil_");
 }
 
@@ -113,12 +114,13 @@ static void find_caller(symbol *out_place)
     for (int i = 0; i < depth; i++) {
         symbols_find((uintptr_t)codes[i] - 1, &place);
         bool ours = is_ours(&place);
-        if (ours && inside)
+        if (ours && inside) {
             out_place->name[0] = '\0'; /* What was found called back. */
-        else if (!ours && inside && out_place->name[0] == '\0')
+        } else if (!ours && inside && out_place->name[0] == '\0') {
             *out_place = place;
-        else if (!ours && inside)
+        } else if (!ours && inside) {
             return;
+        }
         inside = inside || begins_with(place.name, "coil_debug_");
     }
 }
@@ -129,17 +131,19 @@ static void name_place(coil_debug *debug, const void *code, FILE *out)
     symbol place = {.name = ""};
     (void)debug;
     symbols_begin(true);
-    if (code != NULL)
+    if (code != NULL) {
         symbols_find((uintptr_t)code - 1, &place);
-    else
+    } else {
         find_caller(&place);
+    }
     symbols_end();
-    if (place.name[0] == '\0')
+    if (place.name[0] == '\0') {
         (void)fprintf(out, "%s+0x%zx", place.module, (size_t)place.offset);
-    else if (place.file[0] == '\0')
+    } else if (place.file[0] == '\0') {
         (void)fprintf(out, "%s+0x%zx in %s", place.name, (size_t)place.offset, place.module);
-    else
+    } else {
         (void)fprintf(out, "%s (%s:%d)", place.name, place.file, place.line);
+    }
 }
 
 int coil_loop_debug(coil_loop *loop, const coil_loop_debug_options *options)
