@@ -127,20 +127,26 @@ void coil_sched_fini(coil_sched *sched)
 
 /* -------------------------------------------------------------------------------- running -- */
 
-/* True: the task waits, and whoever wakes it may do so. */
-static COIL_COLD bool pass_guard(const coil_task *task)
+/*
+ * The task is queued, or debug mode guards it: then look who wakes it. (A function of its own, with
+ * nothing to come back to, so that the ordinary way needs no stack frame.)
+ */
+static COIL_COLD void wake_with_care(coil_task *task)
 {
     if (task->queued == COIL_QUEUED)
-        return false;
+        return;
     if (task->sched->debug != NULL)
         coil_debug_touched(task->sched->debug, "woke a task");
-    return true;
+    task->queued = COIL_NOT_QUEUED;
+    coil_task_wake(task);
 }
 
 void coil_task_wake(coil_task *task)
 {
-    if (task->queued != COIL_NOT_QUEUED && !pass_guard(task))
+    if (coil_unlikely(task->queued != COIL_NOT_QUEUED)) {
+        wake_with_care(task);
         return;
+    }
     coil_sched *sched = task->sched;
     task->queued = COIL_QUEUED;
     task->ready_next = NULL;
