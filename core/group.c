@@ -161,7 +161,13 @@ coil_task *coil_group_start_now(coil_group *group, coil_task *task, int64_t *out
 
 coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, void *argument)
 {
-    return coil_spawn(group, coil_handler_call(handler, argument));
+    coil_task *task = coil_task_create(group->sched, handler.fn);
+    if (task != NULL) {
+        coil_frame *frame = coil_push(task, handler.fn->frame_bytes);
+        coil_frame_push(task, frame, handler.fn, NULL);
+        memcpy((char *)frame + handler.fn->arguments_at, &argument, sizeof(argument));
+    }
+    return coil_group_start(group, task, NULL);
 }
 
 /* The future of a task, or NULL. */
@@ -315,7 +321,7 @@ static coil_turn close_group(coil_task *task, coil_frame *frame, coil_deferred *
     if (group->live_count == 0)
         return COIL_DONE;
 
-    coil_frame *pause = coil_leave_pause(task, frame, deferred);
+    coil_frame *pause = coil_leave_pause(task, frame);
     struct coil_group_join__cold join = coil_group_join(group);
     COIL_FRAME_(task, join, pause);
     (void)join_step(task, &co__k->co__h);

@@ -106,7 +106,6 @@ struct coil_deferred {
     coil_deferred *next;
     const coil_site *site; /* A block of the body, or NULL: then `call`. */
     coil_turn (*call)(coil_task *task, coil_frame *frame, coil_deferred *deferred);
-    coil_mask mask;
 };
 
 /*
