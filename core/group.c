@@ -18,6 +18,12 @@ typedef struct group_scope {
     coil_group *group;
 } group_scope;
 
+/* What a body that leaves needs in order to wait for its group. */
+enum {
+    CLOSE_BYTES = COIL_EXIT_BYTES + sizeof(coil_frame) + sizeof(struct coil_group_join__frame) +
+                  sizeof(coil_waiter)
+};
+
 void coil_group_init(coil_group *group, coil_sched *sched)
 {
     *group = (coil_group){.sched = sched, .held = &group->tasks};
@@ -368,7 +374,7 @@ void coil_group_open(coil_task *host, coil_frame *body, coil_group *group)
     group->body = body;
     group->deferred = coil_frame_exiting(host, body);
 
-    group_scope *scope = coil_push(host, sizeof(*scope));
+    group_scope *scope = coil_push_keeping(host, sizeof(*scope), CLOSE_BYTES);
     scope->group = group;
     coil_defer_push(body, &scope->end, NULL, end_group);
     coil_defer_push(body, &scope->close, NULL, close_group);

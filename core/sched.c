@@ -287,16 +287,27 @@ coil_time coil_sleep_end(const coil_frame *leaf)
     return asleep->timer.deadline;
 }
 
-static coil_turn yield_step(coil_task *task, coil_frame *leaf)
+static inline void queue_for_next_round(coil_task *task)
 {
     coil_sched *sched = task->sched;
 
-    if (leaf->at != NULL || coil_task_refuses(task))
-        return coil_leave(task, leaf);
     task->queued = COIL_QUEUED;
     task->ready_next = NULL;
     *sched->yielded_last = task;
     sched->yielded_last = &task->ready_next;
+}
+
+void coil_task_wake_later(coil_task *task)
+{
+    if (task->queued != COIL_QUEUED)
+        queue_for_next_round(task);
+}
+
+static coil_turn yield_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL || coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    queue_for_next_round(task);
     return coil_leaf_suspend(leaf);
 }
 

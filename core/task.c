@@ -346,6 +346,8 @@ typedef struct masking {
     coil_mask mask;
 } masking;
 
+static_assert(sizeof(masking) == COIL_EXIT_BYTES, "there is room for it behind every defer");
+
 static coil_mask *mask_of(coil_deferred *end)
 {
     return &coil_container_of(end, masking, end)->mask;

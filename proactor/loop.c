@@ -213,6 +213,7 @@ void loop_begin(coil_loop *loop, coil_time now)
 {
     coil_sched_init(&loop->sched, now, NULL);
     loop->sched.root.on_failure = root_failed;
+    idle_list_init(&loop->idle, loop->is_virtual ? NULL : &loop->sched.wheel);
     coil_group_init(&loop->runs, &loop->sched);
     loop->runs.keep_going = true;
     coil_group_init(&loop->guests, &loop->sched);
@@ -345,6 +346,7 @@ void coil_loop_destroy(coil_loop *loop)
     quiesce(loop);
     loop_drop_calls(loop);
     buffer_pool_destroy(loop->buffers);
+    idle_list_fini(&loop->idle);
     ring_fini(&loop->ring);
     (void)coil_kernel_close(loop->wake_fd);
     loop_debug_end(loop);

@@ -3,6 +3,7 @@
 #ifndef LOOP_PRIVATE_H
 #define LOOP_PRIVATE_H
 
+#include "idle.h"
 #include "loop_watch.h"
 #include "op.h"
 #include "ring.h"
@@ -39,6 +40,7 @@ struct coil_loop {
     coil_list cancels;          /* Operations whose cancellation did. */
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
+    idle_list idle;
 
     /*
      * What others write when they post, in a cache line of its own: they do not take away what the

@@ -16,12 +16,12 @@ int coil_test_loop_create(coil_loop **out_loop, char *out_reason)
         return rc;
     loop_debug_end(loop);
     coil_sched_fini(&loop->sched);
+    loop->is_virtual = true;
     loop_begin(loop, COIL_TEST_EPOCH);
     if ((rc = loop_debug_from_environment(loop)) < 0) {
         coil_loop_destroy(loop);
         return rc;
     }
-    loop->is_virtual = true;
     loop->virtual_now = COIL_TEST_EPOCH;
     loop->worker_patience = coil_s(1);
     loop->last_patience = coil_s(10);

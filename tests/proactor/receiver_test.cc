@@ -192,7 +192,7 @@ protected:
 
     bool from_pool(const coil_slice &slice)
     {
-        return slice.buffer != nullptr && slice.buffer->pool != nullptr;
+        return slice.buffer != nullptr && slice.buffer->pool != nullptr && !slice.buffer->is_ours;
     }
 };
 
