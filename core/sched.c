@@ -225,7 +225,7 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
     return sched->ready_first != NULL;
 }
 
-coil_time coil_sched_next(const coil_sched *sched)
+coil_time coil_sched_next(coil_sched *sched)
 {
     return sched->ready_first != NULL ? sched->now : coil_timer_wheel_next(&sched->wheel);
 }

@@ -177,21 +177,8 @@ static coil_slice slice_error(int error)
 static coil_turn read_some_step(coil_task *task, coil_frame *leaf)
 {
     coil_stream *stream = coil_arguments(coil_read_some, leaf)->stream;
-
-    if (refuses(task, leaf))
-        return coil_leave(task, leaf);
-    int rc = coil_receiver_look(stream->receiver, task);
-    if (rc == -EAGAIN)
-        return wait_for_more(task, leaf, stream);
-    coil_slice *front = coil_receiver_front(stream->receiver);
-    if (coil_likely(rc > 0)) {
-        stream->bytes_read += (uint64_t)front->size_bytes;
-        coil_result(coil_read_some, leaf) = *front;
-        *front = (coil_slice){0, NULL, NULL};
-    } else {
-        coil_result(coil_read_some, leaf) = slice_error(rc);
-    }
-    return coil_leave(task, leaf);
+    return coil_receiver_step(task, leaf, stream->receiver, &coil_result(coil_read_some, leaf),
+            &stream->bytes_read);
 }
 
 coil_define_leaf(coil_read_some, read_some_step, coil_leaf_wake);

@@ -104,8 +104,8 @@ void loop_begin(coil_loop *loop, coil_time now);
 /* Turn until the goal is reached or the loop is stopped. False: it was not reached. */
 bool loop_drive(coil_loop *loop, loop_goal goal);
 
-/* Submit, wait at most `timeout` for completions unless it is 0, and take them. */
-void loop_exchange(coil_loop *loop, coil_duration timeout);
+/* Submit, wait for completions until `deadline` unless it has passed, and take them. */
+void loop_exchange(coil_loop *loop, coil_time deadline);
 
 /* Cancel every task of the loop, whoever has started it. */
 void loop_cancel_all(coil_loop *loop);

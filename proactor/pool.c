@@ -11,8 +11,6 @@ enum {
     PLAIN_BYTES = 4 * 1024,
     HOT_BYTES = 64 * 1024,
     HOT_LEAST_BYTES = 16 * 1024, /* With less room, another buffer takes its place. */
-    SPARE_COUNT = 4,             /* Buffers of ours that are kept. */
-    REVIEW_TAKES = 16 * 1024,    /* So often it is asked whether fewer buffers would do. */
 };
 
 /* How much is on offer, from the least to all there is. */
@@ -22,25 +20,6 @@ static const struct offer {
 } offers[] = {{4, 16 * 1024}, {8, 32 * 1024}, {INCREMENTAL_COUNT, INCREMENTAL_BYTES}};
 
 enum { OFFER_LAST = sizeof(offers) / sizeof(offers[0]) - 1 };
-
-struct buffer_pool {
-    coil_loop *loop;
-    struct io_uring_buf_ring *ring;
-    size_t ring_bytes;
-    char *memory;
-    size_t memory_bytes;
-    unsigned count;
-    unsigned in_ring_count;
-    unsigned offer; /* The one of `offers` that holds. */
-    unsigned least_in_ring_count;
-    unsigned take_count; /* Both since the last review. */
-    bool incremental;
-    coil_buffer *hot;
-    coil_buffer *spare[SPARE_COUNT];
-    unsigned spare_count;
-    unsigned held_count; /* Of ours, those that only slices know. */
-    coil_buffer buffers[];
-};
 
 /* ----------------------------------------------------------------------- those of the ring -- */
 
@@ -163,44 +142,18 @@ bool buffer_pool_grow(buffer_pool *pool)
     pool->offer++;
     add_all(pool);
     pool->least_in_ring_count = pool->in_ring_count;
-    pool->take_count = 0;
+    pool->turnover_count = 0;
     return true;
 }
 
 /* Three quarters have always been free: offer less. Those too many stay out when they come back. */
-static void review(buffer_pool *pool)
+void buffer_pool_review(buffer_pool *pool)
 {
     if (pool->incremental && pool->offer > 0 &&
             pool->least_in_ring_count > offered_count(pool) / 4 * 3)
         pool->offer--;
     pool->least_in_ring_count = pool->in_ring_count;
-    pool->take_count = 0;
-}
-
-coil_slice buffer_fill(coil_buffer *buffer, int64_t size_bytes)
-{
-    coil_slice slice = {size_bytes, buffer->bytes + buffer->used_bytes, buffer};
-    COIL_CHECK((size_t)size_bytes <= buffer->size_bytes - buffer->used_bytes);
-    buffer->used_bytes += (size_t)size_bytes;
-    buffer->slice_count++;
-    return slice;
-}
-
-coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags)
-{
-    coil_buffer *buffer = &pool->buffers[flags >> IORING_CQE_BUFFER_SHIFT];
-    COIL_CHECK(buffer->in_ring);
-
-    coil_slice slice = buffer_fill(buffer, size_bytes);
-    if (!pool->incremental || !(flags & IORING_CQE_F_BUF_MORE)) {
-        buffer->in_ring = false;
-        pool->in_ring_count--;
-        if (pool->in_ring_count < pool->least_in_ring_count)
-            pool->least_in_ring_count = pool->in_ring_count;
-    }
-    if (coil_unlikely(++pool->take_count == REVIEW_TAKES))
-        review(pool);
-    return slice;
+    pool->turnover_count = 0;
 }
 
 /* ------------------------------------------------------------------------------- our own -- */
@@ -241,7 +194,7 @@ static void put_ours(coil_buffer *buffer)
     if (buffer == pool->hot)
         return;
     pool->held_count--;
-    if (pool->spare_count < SPARE_COUNT) {
+    if (pool->spare_count < POOL_SPARE_MAX) {
         pool->spare[pool->spare_count++] = buffer;
     } else {
         free(buffer);
@@ -263,15 +216,11 @@ void buffer_put(coil_buffer *buffer)
 
 /* --------------------------------------------------------------------------------- slices -- */
 
-void coil_slice_release(coil_slice *slice)
+void coil_buffer_release(coil_buffer *buffer)
 {
-    coil_buffer *buffer = slice->buffer;
-    if (buffer != NULL) {
-        COIL_CHECK(buffer->slice_count > 0);
-        buffer->slice_count--;
+    COIL_CHECK(buffer->slice_count > 0);
+    if (--buffer->slice_count == 0 && !buffer->in_ring)
         buffer_put(buffer);
-    }
-    *slice = (coil_slice){0, NULL, NULL};
 }
 
 coil_slice coil_slice_split(coil_slice *slice, int64_t size_bytes)

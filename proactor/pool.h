@@ -37,6 +37,30 @@ struct coil_buffer {
     char *bytes;
 };
 
+enum {
+    POOL_SPARE_MAX = 4,   /* Buffers of ours that are kept. */
+    POOL_TURNOVERS = 256, /* So many buffers filled, and it is asked whether fewer would do. */
+};
+
+struct buffer_pool {
+    coil_loop *loop;
+    struct io_uring_buf_ring *ring;
+    size_t ring_bytes;
+    char *memory;
+    size_t memory_bytes;
+    unsigned count;
+    unsigned in_ring_count;
+    unsigned offer;               /* How much takes part. */
+    unsigned least_in_ring_count; /* Both since the last review. */
+    unsigned turnover_count;
+    bool incremental;
+    coil_buffer *hot;
+    coil_buffer *spare[POOL_SPARE_MAX];
+    unsigned spare_count;
+    unsigned held_count; /* Of ours, those that only slices know. */
+    coil_buffer buffers[];
+};
+
 /* The loop's pool, made when first needed; NULL without memory. */
 buffer_pool *loop_buffers(coil_loop *loop);
 
@@ -52,14 +76,39 @@ bool buffer_pool_relaxed(const buffer_pool *pool);
 /* A receive has found no buffer: offer more. False if there are no more. */
 bool buffer_pool_grow(buffer_pool *pool);
 
+/* Every now and then: is more on offer than needed? */
+void buffer_pool_review(buffer_pool *pool);
+
+/* `size_bytes` have been filled in behind what is used: they are a slice. */
+static inline coil_slice buffer_fill(coil_buffer *buffer, int64_t size_bytes)
+{
+    coil_slice slice = {size_bytes, buffer->bytes + buffer->used_bytes, buffer};
+    buffer->used_bytes += (size_t)size_bytes;
+    COIL_CHECK(buffer->used_bytes <= buffer->size_bytes);
+    buffer->slice_count++;
+    return slice;
+}
+
 /* A completion with a buffer: its bytes as a slice. */
-coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags);
+static inline coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags)
+{
+    coil_buffer *buffer = &pool->buffers[flags >> IORING_CQE_BUFFER_SHIFT];
+    COIL_CHECK(buffer->in_ring);
+
+    coil_slice slice = buffer_fill(buffer, size_bytes);
+    if (coil_unlikely(!pool->incremental || !(flags & IORING_CQE_F_BUF_MORE))) {
+        buffer->in_ring = false;
+        pool->in_ring_count--;
+        if (pool->in_ring_count < pool->least_in_ring_count)
+            pool->least_in_ring_count = pool->in_ring_count;
+        if (++pool->turnover_count == POOL_TURNOVERS)
+            buffer_pool_review(pool);
+    }
+    return slice;
+}
 
 /* The buffer to fill by ourselves, behind its used_bytes. NULL without memory. */
 coil_buffer *buffer_pool_hot(buffer_pool *pool);
-
-/* `size_bytes` have been filled in there: they are a slice. */
-coil_slice buffer_fill(coil_buffer *buffer, int64_t size_bytes);
 
 /* A buffer outside of the pool. NULL without memory. */
 coil_buffer *private_buffer_create(size_t size_bytes);

@@ -153,7 +153,7 @@ static void advance(coil_receiver *receiver)
 {
     slice_queue *queue = receiver->queue;
 
-    coil_slice_release(&receiver->front);
+    coil_slice_release(&receiver->front); /* It may have been consumed in place. */
     if (coil_likely(queue == NULL))
         return;
     receiver->front = *nth(queue, 0);
@@ -579,12 +579,9 @@ void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
     }
 }
 
-static coil_turn next_step(coil_task *task, coil_frame *leaf)
+static COIL_NOINLINE coil_turn step_slowly(coil_task *task, coil_frame *leaf,
+        coil_receiver *receiver, coil_slice *out_slice, uint64_t *io_bytes_taken)
 {
-    coil_receiver *receiver = coil_arguments(coil_receiver_next, leaf)->receiver;
-
-    if (leaf->at == NULL && coil_task_refuses(task))
-        return coil_leave(task, leaf);
     int rc = coil_receiver_look(receiver, task);
     if (rc == -EAGAIN) {
         if (leaf->at != NULL && coil_task_unwind_here(task))
@@ -592,10 +589,47 @@ static coil_turn next_step(coil_task *task, coil_frame *leaf)
         coil_receiver_wait(receiver, task);
         return coil_leaf_suspend(leaf);
     }
-    coil_result(coil_receiver_next, leaf) = rc > 0 ? receiver->front : (coil_slice){rc, NULL, NULL};
-    if (rc > 0)
+    *out_slice = (coil_slice){rc, NULL, NULL};
+    if (rc > 0) {
+        *out_slice = receiver->front;
+        *io_bytes_taken += (uint64_t)receiver->front.size_bytes;
         receiver->front = (coil_slice){0, NULL, NULL};
+    }
     return coil_leave(task, leaf);
+}
+
+/* Nothing has come, and what brings it is under way: all there is to do is to wait. */
+static inline bool waits(const coil_receiver *receiver)
+{
+    return receiver->front.buffer == NULL && receiver->queue == NULL && !receiver->ended &&
+           !receiver->is_inline && !receiver->is_readable && op_pending(&receiver->op);
+}
+
+coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf, coil_receiver *receiver,
+        coil_slice *out_slice, uint64_t *io_bytes_taken)
+{
+    if (leaf->at == NULL && coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    if (coil_likely(receiver->front.size_bytes > 0)) {
+        end_wait(receiver, task);
+        *out_slice = receiver->front;
+        *io_bytes_taken += (uint64_t)out_slice->size_bytes;
+        receiver->front = (coil_slice){0, NULL, NULL};
+        return coil_leave(task, leaf);
+    }
+    if (coil_likely(leaf->at == NULL && receiver->op.task == NULL && waits(receiver))) {
+        receiver->op.task = task;
+        return coil_leaf_suspend(leaf);
+    }
+    return step_slowly(task, leaf, receiver, out_slice, io_bytes_taken);
+}
+
+static coil_turn next_step(coil_task *task, coil_frame *leaf)
+{
+    coil_receiver *receiver = coil_arguments(coil_receiver_next, leaf)->receiver;
+    uint64_t bytes_taken = 0; /* Nobody asks. */
+    return coil_receiver_step(
+            task, leaf, receiver, &coil_result(coil_receiver_next, leaf), &bytes_taken);
 }
 
 coil_define_leaf(coil_receiver_next, next_step, coil_leaf_wake);

@@ -93,6 +93,14 @@ COIL_API coil_slice *coil_receiver_front(coil_receiver *receiver);
 /* Make the front larger by bytes behind it: 1 if there were some, else as coil_receiver_look(). */
 COIL_API int coil_receiver_extend(coil_receiver *receiver, coil_task *task);
 
+/*
+ * All of that in one, as the step function of a leaf whose result is whatever comes next, complete
+ * with cancellation. What was taken is added to *io_bytes_taken. The leaf's cancel function is
+ * coil_leaf_wake().
+ */
+COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf, coil_receiver *receiver,
+        coil_slice *out_slice, uint64_t *io_bytes_taken);
+
 /* Wake `task` when there is something new to see; or when it is cancelled, as its leaf asks for. */
 COIL_API void coil_receiver_wait(coil_receiver *receiver, coil_task *task);
 
