@@ -18,6 +18,12 @@ typedef struct group_scope {
     coil_group *group;
 } group_scope;
 
+/* What a body that leaves needs in order to wait for its group. */
+enum {
+    CLOSE_BYTES = COIL_EXIT_BYTES + sizeof(coil_frame) + sizeof(struct coil_group_join__frame) +
+                  sizeof(coil_waiter)
+};
+
 void coil_group_init(coil_group *group, coil_sched *sched)
 {
     *group = (coil_group){.sched = sched, .held = &group->tasks};
@@ -161,7 +167,13 @@ coil_task *coil_group_start_now(coil_group *group, coil_task *task, int64_t *out
 
 coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, void *argument)
 {
-    return coil_spawn(group, coil_handler_call(handler, argument));
+    coil_task *task = coil_task_create(group->sched, handler.fn);
+    if (task != NULL) {
+        coil_frame *frame = coil_push(task, handler.fn->frame_bytes);
+        coil_frame_push(task, frame, handler.fn, NULL);
+        memcpy((char *)frame + handler.fn->arguments_at, &argument, sizeof(argument));
+    }
+    return coil_group_start(group, task, NULL);
 }
 
 /* The future of a task, or NULL. */
@@ -315,7 +327,7 @@ static coil_turn close_group(coil_task *task, coil_frame *frame, coil_deferred *
     if (group->live_count == 0)
         return COIL_DONE;
 
-    coil_frame *pause = coil_leave_pause(task, frame, deferred);
+    coil_frame *pause = coil_leave_pause(task, frame);
     struct coil_group_join__cold join = coil_group_join(group);
     COIL_FRAME_(task, join, pause);
     (void)join_step(task, &co__k->co__h);
@@ -362,7 +374,7 @@ void coil_group_open(coil_task *host, coil_frame *body, coil_group *group)
     group->body = body;
     group->deferred = coil_frame_exiting(host, body);
 
-    group_scope *scope = coil_push(host, sizeof(*scope));
+    group_scope *scope = coil_push_keeping(host, sizeof(*scope), CLOSE_BYTES);
     scope->group = group;
     coil_defer_push(body, &scope->end, NULL, end_group);
     coil_defer_push(body, &scope->close, NULL, close_group);

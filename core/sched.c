@@ -225,7 +225,7 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
     return sched->ready_first != NULL;
 }
 
-coil_time coil_sched_next(const coil_sched *sched)
+coil_time coil_sched_next(coil_sched *sched)
 {
     return sched->ready_first != NULL ? sched->now : coil_timer_wheel_next(&sched->wheel);
 }
@@ -287,16 +287,27 @@ coil_time coil_sleep_end(const coil_frame *leaf)
     return asleep->timer.deadline;
 }
 
-static coil_turn yield_step(coil_task *task, coil_frame *leaf)
+static inline void queue_for_next_round(coil_task *task)
 {
     coil_sched *sched = task->sched;
 
-    if (leaf->at != NULL || coil_task_refuses(task))
-        return coil_leave(task, leaf);
     task->queued = COIL_QUEUED;
     task->ready_next = NULL;
     *sched->yielded_last = task;
     sched->yielded_last = &task->ready_next;
+}
+
+void coil_task_wake_later(coil_task *task)
+{
+    if (task->queued != COIL_QUEUED)
+        queue_for_next_round(task);
+}
+
+static coil_turn yield_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL || coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    queue_for_next_round(task);
     return coil_leaf_suspend(leaf);
 }
 

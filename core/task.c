@@ -340,10 +340,23 @@ bool coil_task_absorb(coil_task *task, coil_frame *frame, bool *out_unwound)
 
 /* -------------------------------------------------------------------------------- leaving -- */
 
+/* A mask, and the record that lowers it. */
+typedef struct masking {
+    coil_deferred end;
+    coil_mask mask;
+} masking;
+
+static_assert(sizeof(masking) == COIL_EXIT_BYTES, "there is room for it behind every defer");
+
+static coil_mask *mask_of(coil_deferred *end)
+{
+    return &coil_container_of(end, masking, end)->mask;
+}
+
 static coil_turn end_shield(coil_task *task, coil_frame *frame, coil_deferred *deferred)
 {
     (void)frame;
-    lower_mask(task, &deferred->mask);
+    lower_mask(task, mask_of(deferred));
     return COIL_DONE;
 }
 
@@ -351,33 +364,33 @@ static coil_turn end_shield(coil_task *task, coil_frame *frame, coil_deferred *d
 static coil_turn end_exit(coil_task *task, coil_frame *frame, coil_deferred *deferred)
 {
     (void)frame;
-    lower_mask(task, &deferred->mask);
-    task->unwinding = deferred->mask.unwound;
+    coil_mask *mask = mask_of(deferred);
+    lower_mask(task, mask);
+    task->unwinding = mask->unwound;
     return COIL_DONE;
 }
 
 /*
  * The first thing that is deferred by a body begins to run: from now on until the last of them has
- * run, the frame is masked. The record that we were called with is spent; it becomes the one that
- * ends this, just before those that belong to the adaptors.
+ * run, the frame is masked. What ends that comes behind them, just before those that belong to the
+ * adaptors. It lies where the frame's calls have been: nearly always there is room.
  */
-static void begin_exit(coil_task *task, coil_frame *frame, coil_deferred *spent)
+static void begin_exit(coil_task *task, coil_frame *frame)
 {
     if (coil_frame_exiting(task, frame))
         return;
-    raise_mask(task, &spent->mask, frame);
-    spent->mask.exiting = true;
-    spent->mask.unwound = task->unwinding;
+    masking *exit = coil_push(task, sizeof(*exit));
+    raise_mask(task, &exit->mask, frame);
+    exit->mask.exiting = true;
+    exit->mask.unwound = task->unwinding;
     task->unwinding = false;
 
     coil_deferred **place = &frame->defers;
     while (*place != NULL && *place != &slow_exit && (*place)->call != coil_timeout_end &&
             (*place)->call != end_shield)
         place = &(*place)->next;
-    spent->next = *place;
-    spent->site = NULL;
-    spent->call = end_exit;
-    *place = spent;
+    exit->end = (coil_deferred){.next = *place, .call = end_exit};
+    *place = &exit->end;
 }
 
 coil_turn coil_leave_slow(coil_task *task, coil_frame *frame)
@@ -387,7 +400,7 @@ coil_turn coil_leave_slow(coil_task *task, coil_frame *frame)
         frame->defers = deferred->next;
         if (deferred->site != NULL) {
             frame->at = deferred->site;
-            begin_exit(task, frame, deferred);
+            begin_exit(task, frame);
             return frame->fn->step(task, frame); /* Comes back here when the block has run. */
         }
         if (deferred->call(task, frame, deferred) == COIL_WAIT)
@@ -404,9 +417,9 @@ coil_turn coil_leave_slow(coil_task *task, coil_frame *frame)
 /* Of the scopes that end with `frame`, its deadline's and its groups', none is outside. */
 static void push_shield(coil_task *task, coil_frame *frame)
 {
-    coil_deferred *deferred = coil_push(task, sizeof(*deferred));
-    raise_mask(task, &deferred->mask, frame->up);
-    coil_defer_push(frame, deferred, NULL, end_shield);
+    masking *shield = coil_push(task, sizeof(*shield));
+    raise_mask(task, &shield->mask, frame->up);
+    coil_defer_push(frame, &shield->end, NULL, end_shield);
 }
 
 void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
@@ -432,9 +445,9 @@ static coil_turn go_on_leaving(coil_task *task, coil_frame *pause)
 
 static const coil_fn leaving_fn = {.step = go_on_leaving, .name = "(leaving)", .file = ""};
 
-coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame, coil_deferred *spent)
+coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame)
 {
-    begin_exit(task, frame, spent);
+    begin_exit(task, frame);
     coil_frame *pause = coil_push(task, sizeof(*pause));
     coil_frame_push(task, pause, &leaving_fn, frame);
     return pause;

@@ -36,10 +36,10 @@ void coil_timeout_push(coil_task *task, coil_frame *frame, coil_time deadline);
 coil_turn coil_timeout_end(coil_task *task, coil_frame *frame, coil_deferred *deferred);
 
 /*
- * `frame` is leaving and one of its deferred calls, `spent`, has to wait: returns a frame to push
- * the awaited leaf upon. When the leaf is done, `frame` goes on leaving.
+ * `frame` is leaving and one of its deferred calls has to wait: returns a frame to push the awaited
+ * leaf upon. When the leaf is done, `frame` goes on leaving.
  */
-coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame, coil_deferred *spent);
+coil_frame *coil_leave_pause(coil_task *task, coil_frame *frame);
 
 /* The scheduler that is in coil_sched_run() on this thread, or NULL. */
 extern COIL_THREAD_LOCAL coil_sched *coil_sched_here;

@@ -16,6 +16,10 @@
  * enters it. To follow one list is to wait for memory once per timer, so a slot is split into eight
  * lanes by the low bits of the tick, and opening it follows the eight lists side by side. Fact 3
  * holds for lanes as it does for slots, and on level 0 a slot has a single lane.
+ *
+ * Most of the time nothing is due. The wheel knows a time before which that is so, and until then
+ * only looks at the clock: the present of the slots stays behind. All of the above is relative to
+ * that present, and so is what is armed meanwhile.
  */
 #include <coil/timer.h>
 
@@ -80,7 +84,11 @@ static uint64_t occupied_slots(const coil_timer_wheel *wheel, unsigned level)
 void coil_timer_wheel_init(coil_timer_wheel *wheel, coil_time now)
 {
     wheel->now = now;
+    wheel->present = now;
+    wheel->quiet = COIL_NEVER;
+    wheel->quiet_is_exact = true;
     wheel->advancing = false;
+    wheel->levels = 0;
     coil_list_init(&wheel->due);
     memset(wheel->occupied, 0, sizeof(wheel->occupied));
     for (unsigned level = 0; level < COIL_TIMER_LEVELS; level++) {
@@ -100,14 +108,15 @@ void coil_timer_init(coil_timer *timer, void (*fire)(coil_timer *timer))
 /* Put an unlinked timer into its slot. What is overdue goes where the present is. */
 static void place(coil_timer_wheel *wheel, coil_timer *timer)
 {
-    uint64_t present = tick_of(wheel->now);
-    uint64_t tick = timer->deadline > wheel->now ? tick_of(timer->deadline) : present;
+    uint64_t present = tick_of(wheel->present);
+    uint64_t tick = timer->deadline > wheel->present ? tick_of(timer->deadline) : present;
     unsigned level = level_between(tick, present);
     unsigned slot = digit_of(tick, level);
     unsigned lane = tick % COIL_TIMER_LANES;
 
     coil_list_append(&wheel->slots[level][slot][lane], &timer->link);
     wheel->occupied[level][lane] |= UINT64_C(1) << slot;
+    wheel->levels |= (uint8_t)(1U << level);
 }
 
 /* Only the last timer of a list has the same neighbour on both sides, and that is the list. */
@@ -132,21 +141,29 @@ void coil_timer_arm(coil_timer_wheel *wheel, coil_timer *timer, coil_time deadli
 {
     coil_timer_disarm(wheel, timer);
     timer->deadline = deadline;
-    if (deadline != COIL_NEVER)
-        place(wheel, timer);
+    if (deadline == COIL_NEVER)
+        return;
+    place(wheel, timer);
+    if (deadline < wheel->quiet) {
+        wheel->quiet = deadline;
+        wheel->quiet_is_exact = true;
+    }
 }
 
 void coil_timer_disarm(coil_timer_wheel *wheel, coil_timer *timer)
 {
-    if (coil_timer_armed(timer))
-        unlink_timer(wheel, timer);
+    if (!coil_timer_armed(timer))
+        return;
+    unlink_timer(wheel, timer);
+    if (timer->deadline <= wheel->quiet)
+        wheel->quiet_is_exact = false;
 }
 
 /* When to wake up for an occupied slot: its earliest deadline, or its start if it is crowded. */
 static coil_time slot_next(const coil_timer_wheel *wheel, unsigned level, unsigned slot)
 {
     unsigned shift = level * DIGIT_BITS;
-    uint64_t present = tick_of(wheel->now);
+    uint64_t present = tick_of(wheel->present);
     uint64_t tick = ((present >> shift & ~(uint64_t)DIGIT_MASK) | slot) << shift;
 
     /* Past its start only the exact deadline is progress; the start would be an endless loop. */
@@ -165,21 +182,31 @@ static coil_time slot_next(const coil_timer_wheel *wheel, unsigned level, unsign
     return earliest;
 }
 
-coil_time coil_timer_wheel_next(const coil_timer_wheel *wheel)
+/* When to wake up for what is in the slots. */
+static coil_time slots_next(coil_timer_wheel *wheel)
 {
-    /* Inside fire() the rest of this advance counts too; what was armed since may be earlier. */
-    coil_time due = COIL_NEVER;
-    if (!coil_list_empty(&wheel->due))
-        due = const_timer_of(wheel->due.next)->deadline;
-
-    for (unsigned level = 0; level < COIL_TIMER_LEVELS; level++) {
+    while (wheel->levels != 0) {
+        unsigned level = (unsigned)__builtin_ctz(wheel->levels);
         uint64_t occupied = occupied_slots(wheel, level);
-        if (occupied == 0)
-            continue;
-        coil_time next = slot_next(wheel, level, (unsigned)__builtin_ctzll(occupied));
-        return next < due ? next : due;
+        if (occupied != 0)
+            return slot_next(wheel, level, (unsigned)__builtin_ctzll(occupied));
+        wheel->levels &= (uint8_t)~(1U << level);
     }
-    return due;
+    return COIL_NEVER;
+}
+
+coil_time coil_timer_wheel_next(coil_timer_wheel *wheel)
+{
+    if (coil_unlikely(!wheel->quiet_is_exact)) {
+        wheel->quiet = slots_next(wheel);
+        wheel->quiet_is_exact = true;
+    }
+    /* Inside fire() the rest of this advance counts too; what was armed since may be earlier. */
+    if (coil_unlikely(!coil_list_empty(&wheel->due))) {
+        coil_time due = const_timer_of(wheel->due.next)->deadline;
+        return due < wheel->quiet ? due : wheel->quiet;
+    }
+    return wheel->quiet;
 }
 
 /* While it is sorted, a list is a chain: linked by `next` alone, NULL at the end. */
@@ -296,7 +323,7 @@ static void open_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot)
         if (chains[turn] == NULL)
             chains[turn] = chains[--count];
 
-        if (timer->deadline <= wheel->now) {
+        if (timer->deadline <= wheel->present) {
             coil_list_append(&expired, &timer->link);
         } else {
             place(wheel, timer);
@@ -310,24 +337,25 @@ static void open_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot)
 static void collect(coil_timer_wheel *wheel, coil_time now)
 {
     uint64_t tick = tick_of(now);
-    unsigned level = level_between(tick, tick_of(wheel->now));
+    unsigned level = level_between(tick, tick_of(wheel->present));
     unsigned slot = digit_of(tick, level);
 
     for (unsigned below = 0; below < level; below++)
         expire_slots(wheel, below, UINT64_MAX);
     expire_slots(wheel, level, (UINT64_C(1) << slot) - 1);
 
-    wheel->now = now;
+    wheel->present = now;
     open_slot(wheel, level, slot);
 }
 
-unsigned coil_timer_wheel_advance(coil_timer_wheel *wheel, coil_time now)
+/* Also where nothing is due any more: a slot may have to be opened. */
+static unsigned fire_due(coil_timer_wheel *wheel)
 {
-    COIL_CHECK(!wheel->advancing);
     COIL_CHECK(coil_list_empty(&wheel->due));
-
     wheel->advancing = true;
-    collect(wheel, now > wheel->now ? now : wheel->now);
+    collect(wheel, wheel->now);
+    wheel->quiet = slots_next(wheel);
+    wheel->quiet_is_exact = true;
 
     unsigned fired = 0;
     for (coil_list *link; (link = coil_list_take_first(&wheel->due)) != NULL; fired++) {
@@ -336,4 +364,15 @@ unsigned coil_timer_wheel_advance(coil_timer_wheel *wheel, coil_time now)
     }
     wheel->advancing = false;
     return fired;
+}
+
+unsigned coil_timer_wheel_advance(coil_timer_wheel *wheel, coil_time now)
+{
+    COIL_CHECK(!wheel->advancing);
+
+    if (now > wheel->now)
+        wheel->now = now;
+    if (coil_likely(wheel->now < wheel->quiet))
+        return 0;
+    return fire_due(wheel);
 }

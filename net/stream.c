@@ -3,25 +3,20 @@
 
 #include <coil/io.h>
 #include <coil/kernel.h>
+#include <coil/sched.h>
+#include <coil/sender.h>
 
 #include <errno.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+/* Every connection has one, so it is kept small. */
 struct coil_stream {
-    coil_loop *loop;
     coil_receiver *receiver;
-    int fd;
-    coil_receive how;
-    int error; /* Bytes were lost for want of memory: nothing comes behind them. */
-    bool writing;
-    coil_list writers; /* Waiting for their turn. */
-    coil_slice unread; /* The first bytes that nobody has taken. Released when empty. */
+    coil_sender sender;
     uint64_t bytes_read;
-    uint64_t bytes_written;
-    uint64_t sent_turn; /* Of the loop, when we last sent without the ring. */
 };
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
@@ -30,20 +25,17 @@ int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream)
 {
     coil_loop *loop = coil_loop_current();
     COIL_CHECK(loop != NULL);
-    coil_stream *stream = calloc(1, sizeof(*stream));
+    coil_receiver *receiver;
+    int rc = coil_receiver_create(loop, fd, how, &receiver);
+    if (rc < 0)
+        return rc;
+    coil_stream *stream = coil_sched_allocate(coil_loop_root(loop)->sched, sizeof(*stream));
     if (stream == NULL) {
-        coil_close_later(loop, fd);
+        coil_receiver_close(receiver);
         return -ENOMEM;
     }
-    int rc = coil_receiver_create(loop, fd, how, &stream->receiver);
-    if (rc < 0) {
-        free(stream);
-        return rc;
-    }
-    stream->loop = loop;
-    stream->fd = fd;
-    stream->how = how;
-    coil_list_init(&stream->writers);
+    *stream = (coil_stream){.receiver = receiver};
+    coil_sender_init(&stream->sender, loop, fd, how);
     *out_stream = stream;
     return 0;
 }
@@ -75,41 +67,41 @@ void coil_stream_close(coil_stream *stream)
 {
     if (stream == NULL)
         return;
-    COIL_CHECK(!stream->writing);
-    coil_slice_release(&stream->unread);
+    COIL_CHECK(!coil_sender_busy(&stream->sender));
+    coil_sched *sched = coil_loop_root(stream->sender.loop)->sched;
     coil_receiver_close(stream->receiver);
-    free(stream);
+    coil_sched_release(sched, stream, sizeof(*stream));
 }
 
 int coil_stream_fd(const coil_stream *stream)
 {
-    return stream->fd;
+    return coil_receiver_fd(stream->receiver);
 }
 
 size_t coil_stream_unread(const coil_stream *stream)
 {
-    return (size_t)stream->unread.size_bytes;
+    return (size_t)coil_receiver_front(stream->receiver)->size_bytes;
 }
 
 int coil_stream_unread_again(coil_stream *stream, coil_slice *slice)
 {
+    coil_slice *front = coil_receiver_front(stream->receiver);
     stream->bytes_read -= (uint64_t)slice->size_bytes;
-    coil_slice unread = stream->unread;
-    if (coil_slice_continues(slice, &unread)) {
-        stream->unread = *slice;
-        stream->unread.size_bytes += unread.size_bytes;
+    if (coil_slice_continues(slice, front)) {
+        int64_t size_bytes = front->size_bytes;
+        coil_slice_release(front);
+        *front = *slice;
+        front->size_bytes += size_bytes;
         *slice = (coil_slice){0, NULL, NULL};
-        coil_slice_release(&unread);
         return 0;
     }
-    int rc = coil_slice_append(slice, &unread);
-    stream->unread = (coil_slice){0, NULL, NULL};
+    int rc = coil_slice_append(slice, front);
     if (rc < 0) {
         coil_slice_release(slice);
-        stream->error = rc;
+        coil_receiver_fail(stream->receiver, rc);
         return rc;
     }
-    stream->unread = *slice;
+    *front = *slice;
     *slice = (coil_slice){0, NULL, NULL};
     return 0;
 }
@@ -121,7 +113,7 @@ uint64_t coil_stream_bytes_read(const coil_stream *stream)
 
 uint64_t coil_stream_bytes_written(const coil_stream *stream)
 {
-    return stream->bytes_written;
+    return stream->sender.sent_bytes;
 }
 
 coil_define(coil_stream *, coil_connect, (const char *) address)
@@ -148,31 +140,33 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
 }
 
 /* --------------------------------------------------------------------------------- reading -- */
+/*
+ * Every read is a leaf: what is wanted is there, or the task waits and looks again. Whatever has
+ * come stays with the receiver until it is taken, so a reader that is cancelled loses nothing.
+ */
+
+/* Nothing that would do has come: wait for more, unless the task is to unwind. */
+static coil_turn wait_for_more(coil_task *task, coil_frame *leaf, coil_stream *stream)
+{
+    if (leaf->at != NULL && coil_task_unwind_here(task))
+        return coil_leave(task, leaf);
+    coil_receiver_wait(stream->receiver, task);
+    return coil_leaf_suspend(leaf);
+}
+
+/* Is the leaf not even to begin? */
+static bool refuses(coil_task *task, const coil_frame *leaf)
+{
+    return leaf->at == NULL && coil_task_refuses(task);
+}
 
 /* Take the first `size_bytes` of what is unread, without a copy. An empty slice owns nothing. */
-static coil_slice take(coil_stream *stream, size_t size_bytes)
+static coil_slice take(coil_stream *stream, int64_t size_bytes)
 {
     if (size_bytes == 0)
         return (coil_slice){0, NULL, NULL};
-    stream->bytes_read += size_bytes;
-    return coil_slice_split(&stream->unread, (int64_t)size_bytes);
-}
-
-/*
- * Have more unread bytes than now, in one piece. Result: 1, 0 at the end of the stream, or an
- * error. Whatever has come stays with the stream, so a reader that is cancelled loses nothing.
- */
-coil_async(int, gather, (coil_stream *) stream)
-{
-    coil_vars(coil_slice more);
-
-    if (stream->error < 0)
-        return stream->error;
-    coil_await(my->more, coil_receiver_next(stream->receiver));
-    if (my->more.size_bytes <= 0)
-        return (int)my->more.size_bytes;
-    stream->error = coil_slice_append(&stream->unread, &my->more);
-    return stream->error < 0 ? stream->error : 1;
+    stream->bytes_read += (uint64_t)size_bytes;
+    return coil_slice_split(coil_receiver_front(stream->receiver), size_bytes);
 }
 
 static coil_slice slice_error(int error)
@@ -180,182 +174,134 @@ static coil_slice slice_error(int error)
     return (coil_slice){error, NULL, NULL};
 }
 
-coil_define(coil_slice, coil_read_some, (coil_stream *) stream)
+static coil_turn read_some_step(coil_task *task, coil_frame *leaf)
 {
-    coil_vars(int rc);
-
-    if (stream->unread.size_bytes == 0) {
-        coil_await(my->rc, gather(stream));
-        if (my->rc <= 0)
-            return slice_error(my->rc);
-    }
-    return take(stream, (size_t)stream->unread.size_bytes);
+    coil_stream *stream = coil_arguments(coil_read_some, leaf)->stream;
+    return coil_receiver_step(task, leaf, stream->receiver, &coil_result(coil_read_some, leaf),
+            &stream->bytes_read);
 }
 
-coil_define(coil_slice, coil_read_block, (coil_stream *) stream, (size_t) size_bytes)
-{
-    coil_vars(int rc);
+coil_define_leaf(coil_read_some, read_some_step, coil_leaf_wake);
 
-    while ((size_t)stream->unread.size_bytes < size_bytes) {
-        coil_await(my->rc, gather(stream));
-        if (my->rc == 0 && stream->unread.size_bytes > 0)
-            my->rc = -ENODATA;
-        if (my->rc <= 0)
-            return slice_error(my->rc);
-    }
-    return take(stream, size_bytes);
+/*
+ * Have `size_bytes` in front, in one piece: 1, or -EAGAIN, the error, 0 at an end before the first
+ * of them and -ENODATA at one among them.
+ */
+static int look_for_block(coil_stream *stream, coil_task *task, size_t size_bytes)
+{
+    coil_receiver *receiver = stream->receiver;
+    const coil_slice *front = coil_receiver_front(receiver);
+
+    if (size_bytes == 0)
+        return 1;
+    int rc = coil_receiver_look(receiver, task);
+    while (rc > 0 && (size_t)front->size_bytes < size_bytes)
+        rc = coil_receiver_extend(receiver, task);
+    return rc == 0 && front->size_bytes > 0 ? -ENODATA : rc;
 }
 
-coil_define(ssize_t, coil_read_exact, (coil_stream *) stream, (void *) bytes, (size_t) size_bytes)
+static coil_turn read_block_step(coil_task *task, coil_frame *leaf)
 {
-    coil_vars(coil_slice block);
+    const struct coil_read_block__args *arguments = coil_arguments(coil_read_block, leaf);
+    coil_stream *stream = arguments->stream;
 
-    coil_await(my->block, coil_read_block(stream, size_bytes));
-    if (my->block.size_bytes > 0) {
-        memcpy(bytes, my->block.bytes, size_bytes);
-        coil_slice_release(&my->block);
-        return (ssize_t)size_bytes;
-    }
-    return (ssize_t)my->block.size_bytes;
+    if (refuses(task, leaf))
+        return coil_leave(task, leaf);
+    int rc = look_for_block(stream, task, arguments->size_bytes);
+    if (rc == -EAGAIN)
+        return wait_for_more(task, leaf, stream);
+    coil_result(coil_read_block, leaf) =
+            rc > 0 ? take(stream, (int64_t)arguments->size_bytes) : slice_error(rc);
+    return coil_leave(task, leaf);
 }
 
-coil_define(
-        coil_slice, coil_read_until, (coil_stream *) stream, (char) delimiter, (size_t) limit_bytes)
+coil_define_leaf(coil_read_block, read_block_step, coil_leaf_wake);
+
+static coil_turn read_exact_step(coil_task *task, coil_frame *leaf)
 {
-    coil_vars(size_t scanned_bytes; int rc);
+    const struct coil_read_exact__args *arguments = coil_arguments(coil_read_exact, leaf);
+    coil_stream *stream = arguments->stream;
+
+    if (refuses(task, leaf))
+        return coil_leave(task, leaf);
+    int rc = look_for_block(stream, task, arguments->size_bytes);
+    if (rc == -EAGAIN)
+        return wait_for_more(task, leaf, stream);
+    if (rc > 0) {
+        coil_slice block = take(stream, (int64_t)arguments->size_bytes);
+        if (block.size_bytes > 0)
+            memcpy(arguments->bytes, block.bytes, (size_t)block.size_bytes);
+        coil_slice_release(&block);
+    }
+    coil_result(coil_read_exact, leaf) = rc > 0 ? (ssize_t)arguments->size_bytes : rc;
+    return coil_leave(task, leaf);
+}
+
+coil_define_leaf(coil_read_exact, read_exact_step, coil_leaf_wake);
+
+/*
+ * How much of what is unread ends with the delimiter: -EAGAIN if that has not come yet, and what
+ * has come is at the end of the stream. `*scanned_bytes` of it have been looked at already.
+ */
+static int64_t look_for_line(coil_stream *stream, coil_task *task, char delimiter,
+        size_t limit_bytes, size_t *scanned_bytes)
+{
+    const coil_slice *unread = coil_receiver_front(stream->receiver);
+    int rc = coil_receiver_look(stream->receiver, task);
 
     for (;;) {
-        const coil_slice *unread = &stream->unread;
         size_t have_bytes = (size_t)unread->size_bytes;
         size_t look_bytes = have_bytes < limit_bytes ? have_bytes : limit_bytes;
-        if (look_bytes > my->scanned_bytes) {
+        if (look_bytes > *scanned_bytes) {
             const char *found = memchr(
-                    unread->bytes + my->scanned_bytes, delimiter, look_bytes - my->scanned_bytes);
+                    unread->bytes + *scanned_bytes, delimiter, look_bytes - *scanned_bytes);
             if (found != NULL)
-                return take(stream, (size_t)(found - unread->bytes) + 1);
+                return found - unread->bytes + 1;
         }
         if (look_bytes == limit_bytes)
-            return slice_error(-EMSGSIZE);
-        my->scanned_bytes = look_bytes;
-
-        coil_await(my->rc, gather(stream));
-        if (my->rc == 0)
-            return take(stream, (size_t)stream->unread.size_bytes);
-        if (my->rc < 0)
-            return slice_error(my->rc);
+            return -EMSGSIZE;
+        *scanned_bytes = look_bytes;
+        if (rc > 0)
+            rc = coil_receiver_extend(stream->receiver, task);
+        if (rc <= 0)
+            return rc == 0 ? unread->size_bytes : rc;
     }
 }
+
+static coil_turn read_until_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_read_until__args *arguments = coil_arguments(coil_read_until, leaf);
+    coil_stream *stream = arguments->stream;
+
+    if (refuses(task, leaf))
+        return coil_leave(task, leaf);
+    if (leaf->at == NULL)
+        leaf->vars = memset(coil_push(task, sizeof(size_t)), 0, sizeof(size_t));
+    size_t *scanned_bytes = leaf->vars;
+    int64_t line_bytes = look_for_line(
+            stream, task, arguments->delimiter, arguments->limit_bytes, scanned_bytes);
+    if (line_bytes == -EAGAIN)
+        return wait_for_more(task, leaf, stream);
+    coil_result(coil_read_until, leaf) =
+            line_bytes >= 0 ? take(stream, line_bytes) : slice_error((int)line_bytes);
+    return coil_leave(task, leaf);
+}
+
+coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
 
 /* --------------------------------------------------------------------------------- writing -- */
 
-/* A writer that waits for its turn. Lives on the frame stack of its task. */
-typedef struct writer {
-    coil_list link;
-    coil_task *task;
-    bool has_turn;
-} writer;
-
-coil_leaf(void, take_turn, (coil_stream *) stream);
-
-static coil_turn take_turn_step(coil_task *task, coil_frame *leaf)
+static coil_turn write_all_step(coil_task *task, coil_frame *leaf)
 {
-    coil_stream *stream = coil_arguments(take_turn, leaf)->stream;
-    writer *waiting = leaf->vars;
-
-    if (leaf->at != NULL) {
-        if (!waiting->has_turn) {
-            coil_list_remove(&waiting->link);
-            (void)coil_task_unwind_here(task);
-        }
-        return coil_leave(task, leaf);
-    }
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    if (!stream->writing) {
-        stream->writing = true;
-        return coil_leave(task, leaf);
-    }
-    waiting = coil_push(task, sizeof(*waiting));
-    waiting->task = task;
-    waiting->has_turn = false;
-    coil_list_append(&stream->writers, &waiting->link);
-    leaf->vars = waiting;
-    return coil_leaf_suspend(leaf);
+    const struct coil_write_all__args *arguments = coil_arguments(coil_write_all, leaf);
+    return coil_sender_step(task, leaf, &arguments->stream->sender, &arguments->bytes);
 }
 
-coil_leaf_fn(take_turn, take_turn_step, coil_leaf_wake);
-
-/* Hand the turn to the next writer, if there is one. */
-static void end_turn(coil_stream *stream)
-{
-    coil_list *link = coil_list_take_first(&stream->writers);
-    if (link == NULL) {
-        stream->writing = false;
-        return;
-    }
-    writer *next = coil_container_of(link, writer, link);
-    next->has_turn = true;
-    coil_task_wake(next->task);
-}
-
-/*
- * When no other task is ready, there is nothing to share a submission with: a plain send(2) then
- * costs one system call where the ring would take two turns, one for its completion. Once per turn
- * and stream, so that a writer whose peer is quick cannot keep the loop for itself.
- */
-static bool may_send_now(coil_stream *stream, const coil_task *task)
-{
-    if (stream->how != COIL_RECEIVE_SOCKET || coil_fd_is_direct(stream->fd) || stream->writing)
-        return false;
-    if (coil_task_cancelling(task) || !coil_sched_idle(task->sched))
-        return false;
-    uint64_t turn = coil_loop_statistics(stream->loop).turns;
-    if (stream->sent_turn == turn)
-        return false;
-    stream->sent_turn = turn;
-    return true;
-}
-
-/* Send what the socket takes at once. 0 also if that is nothing. */
-static ssize_t send_now(coil_stream *stream, coil_slice bytes)
-{
-    ssize_t count = coil_kernel_send_now(stream->fd, bytes.bytes, (size_t)bytes.size_bytes);
-    if (count < 0)
-        return count == -EAGAIN || count == -EINTR ? 0 : count;
-    stream->bytes_written += (uint64_t)count;
-    return count;
-}
-
-coil_define(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes)
-{
-    coil_vars(int64_t written_bytes; ssize_t count);
-
-    if (bytes.size_bytes > 0 && may_send_now(stream, coil_self)) {
-        my->written_bytes = send_now(stream, bytes);
-        if (my->written_bytes < 0)
-            return (int)my->written_bytes;
-        if (my->written_bytes == bytes.size_bytes)
-            return 0;
-    }
-    coil_await(take_turn(stream));
-    coil_defer(end_turn(stream));
-    while (my->written_bytes < bytes.size_bytes) {
-        const char *rest = bytes.bytes + my->written_bytes;
-        size_t rest_bytes = (size_t)(bytes.size_bytes - my->written_bytes);
-        if (stream->how == COIL_RECEIVE_SOCKET) {
-            coil_attempt(my->count, coil_send(stream->fd, rest, rest_bytes, MSG_WAITALL));
-        } else {
-            coil_attempt(my->count, coil_write(stream->fd, rest, rest_bytes));
-        }
-        my->written_bytes += my->count;
-        stream->bytes_written += (uint64_t)my->count;
-    }
-    return 0;
-}
+coil_define_leaf(coil_write_all, write_all_step, coil_sender_cancel);
 
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {
     coil_vars(int rc);
-    coil_await(my->rc, coil_shutdown(stream->fd, SHUT_WR));
+    coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
     return my->rc;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <linux/futex.h>
+#include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -162,6 +163,20 @@ ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
 {
     ssize_t count = send(fd, bytes, size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     return count < 0 ? -errno : count;
+}
+
+ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
+{
+    ssize_t count = recv(fd, bytes, size_bytes, MSG_DONTWAIT);
+    return count < 0 ? -errno : count;
+}
+
+int coil_kernel_is_tcp(int fd)
+{
+    int protocol = 0;
+    socklen_t size_bytes = sizeof(protocol);
+    int rc = checked(getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_bytes));
+    return rc < 0 ? rc : protocol == IPPROTO_TCP;
 }
 
 /* ---------------------------------------------------------------------------- descriptors -- */

@@ -213,6 +213,7 @@ void loop_begin(coil_loop *loop, coil_time now)
 {
     coil_sched_init(&loop->sched, now, NULL);
     loop->sched.root.on_failure = root_failed;
+    idle_list_init(&loop->idle, loop->is_virtual ? NULL : &loop->sched.wheel);
     coil_group_init(&loop->runs, &loop->sched);
     loop->runs.keep_going = true;
     coil_group_init(&loop->guests, &loop->sched);
@@ -295,10 +296,10 @@ static void end_operations(coil_loop *loop)
         struct io_uring_sqe *sqe = ring_next(&loop->ring);
         if (sqe != NULL)
             cancel_all_prepare(sqe);
-        COIL_CHECK(ring_enter(&loop->ring, true, coil_ms(10)) == 0);
+        COIL_CHECK(ring_enter(&loop->ring, coil_time_after(coil_kernel_now(), coil_ms(10))) == 0);
         reap(loop);
     }
-    (void)ring_enter(&loop->ring, false, 0); /* Cancellations that nobody waits for. */
+    (void)ring_enter(&loop->ring, RING_NO_WAIT); /* Cancellations that nobody waits for. */
 }
 
 /* Is another thread in the middle of coil_loop_post()? */
@@ -329,7 +330,7 @@ static void quiesce(coil_loop *loop)
     op_cancel(&loop->wake);
     end_operations(loop);
     while (posting(loop))
-        (void)ring_enter(&loop->ring, true, coil_us(100));
+        (void)ring_enter(&loop->ring, coil_time_after(coil_kernel_now(), coil_us(100)));
 }
 
 void coil_loop_destroy(coil_loop *loop)
@@ -345,6 +346,7 @@ void coil_loop_destroy(coil_loop *loop)
     quiesce(loop);
     loop_drop_calls(loop);
     buffer_pool_destroy(loop->buffers);
+    idle_list_fini(&loop->idle);
     ring_fini(&loop->ring);
     (void)coil_kernel_close(loop->wake_fd);
     loop_debug_end(loop);
@@ -372,20 +374,11 @@ coil_time loop_clock(const coil_loop *loop)
     return coil_unlikely(loop->is_virtual) ? loop->virtual_now : coil_kernel_now();
 }
 
-static coil_duration time_left(const coil_loop *loop)
+void loop_exchange(coil_loop *loop, coil_time deadline)
 {
-    coil_time next = coil_sched_next(&loop->sched);
-    if (next == COIL_NEVER)
-        return COIL_FOREVER;
-    coil_time now = coil_kernel_now();
-    return next > now ? next - now : 0; /* It may be as long ago as INT64_MIN. */
-}
-
-void loop_exchange(coil_loop *loop, coil_duration timeout)
-{
-    bool wait = timeout > 0 && fall_asleep(loop);
+    bool wait = deadline > RING_NO_WAIT && fall_asleep(loop);
     watch_beat(&loop->watch, WATCH_WAITS);
-    COIL_CHECK(ring_enter(&loop->ring, wait, wait ? timeout : 0) == 0);
+    COIL_CHECK(ring_enter(&loop->ring, wait ? deadline : RING_NO_WAIT) == 0);
     watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
     if (wait)
         __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
@@ -417,20 +410,22 @@ static void turn(coil_loop *loop)
     coil_sched_advance(&loop->sched, loop_clock(loop));
     if (loop_has_mail(loop))
         run_posted(loop);
-    loop_run_calls(loop);
+    if (coil_unlikely(!coil_list_empty(&loop->calls_soon)))
+        loop_run_calls(loop);
     bool busy = coil_sched_run(&loop->sched, BUDGET) || !coil_list_empty(&loop->calls_soon);
     bool last = reached(loop) || stopping(loop);
     __atomic_store_n(&loop->load, loop->sched.live_count, __ATOMIC_RELAXED);
-    op_drain(loop);
+    if (coil_unlikely(!coil_list_empty(&loop->cancels) || !coil_list_empty(&loop->backlog)))
+        op_drain(loop);
     if (last && !busy && loop->sched.live_count == 0)
         return;
     if (busy || last) {
         if (ring_unsubmitted(&loop->ring) > 0 || ring_needs_enter(&loop->ring))
-            loop_exchange(loop, 0);
+            loop_exchange(loop, RING_NO_WAIT);
     } else if (coil_unlikely(loop->is_virtual)) {
         loop_wait_virtually(loop);
     } else {
-        loop_exchange(loop, time_left(loop));
+        loop_exchange(loop, coil_sched_next(&loop->sched));
     }
 }
 

@@ -3,6 +3,7 @@
 #ifndef LOOP_PRIVATE_H
 #define LOOP_PRIVATE_H
 
+#include "idle.h"
 #include "loop_watch.h"
 #include "op.h"
 #include "ring.h"
@@ -39,6 +40,7 @@ struct coil_loop {
     coil_list cancels;          /* Operations whose cancellation did. */
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
+    idle_list idle;
 
     /*
      * What others write when they post, in a cache line of its own: they do not take away what the
@@ -102,8 +104,8 @@ void loop_begin(coil_loop *loop, coil_time now);
 /* Turn until the goal is reached or the loop is stopped. False: it was not reached. */
 bool loop_drive(coil_loop *loop, loop_goal goal);
 
-/* Submit, wait at most `timeout` for completions unless it is 0, and take them. */
-void loop_exchange(coil_loop *loop, coil_duration timeout);
+/* Submit, wait for completions until `deadline` unless it has passed, and take them. */
+void loop_exchange(coil_loop *loop, coil_time deadline);
 
 /* Cancel every task of the loop, whoever has started it. */
 void loop_cancel_all(coil_loop *loop);

@@ -32,7 +32,6 @@ void op_init(coil_op *op, const op_kind *kind, coil_loop *loop)
     op->kind = kind;
     op->loop = loop;
     op->task = NULL;
-    op->leaf = NULL;
     op->state = OP_IDLE;
     op->cancelled = false;
     coil_list_init(&op->link);
@@ -197,7 +196,6 @@ coil_turn op_leaf_step(coil_task *task, coil_frame *leaf, const op_kind *kind)
         coil_op *op = coil_push(task, sizeof(*op));
         op_init(op, kind, coil_loop_of(task));
         op->task = task;
-        op->leaf = leaf;
         leaf->vars = op;
         op_start(op);
         return coil_leaf_suspend(leaf);

@@ -36,16 +36,15 @@ typedef enum op_state { OP_IDLE, OP_BACKLOG, OP_IN_FLIGHT, OP_DONE } op_state;
 struct coil_op {
     const op_kind *kind;
     coil_loop *loop;
-    coil_task *task;  /* Leaves: whom to wake, */
-    coil_frame *leaf; /* and where the arguments are. */
-    coil_list link;   /* In loop->backlog or loop->cancels. */
-    int32_t result;   /* DONE */
+    coil_task *task; /* Whom to wake, if anybody waits. A leaf is the innermost frame of its task. */
+    coil_list link;  /* In loop->backlog or loop->cancels. */
+    int32_t result;  /* DONE */
     uint16_t generation;
     uint8_t state;
     bool cancelled; /* We have asked for it. */
 };
 
-static_assert(sizeof(coil_op) <= 64, "an op fits in one cache line");
+static_assert(sizeof(coil_op) <= 48, "every connection has one");
 
 enum { OP_TAG_OP = 0, OP_TAG_CANCEL = 1, OP_TAG_BITS = 2, OP_GENERATION_BITS = 14 };
 
@@ -94,7 +93,7 @@ void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags);
     coil_define_leaf(name, name##_step, cancel_)
 
 /* The arguments of the leaf that an op belongs to. */
-#define OP_ARGUMENTS(name, op) coil_arguments(name, (op)->leaf)
+#define OP_ARGUMENTS(name, op) coil_arguments(name, (op)->task->top)
 
 /* Aim a prepared request at `fd`, which may be a direct descriptor (coil/io.h). */
 void op_set_fd(struct io_uring_sqe *sqe, int fd);

@@ -9,28 +9,46 @@ enum {
     INCREMENTAL_BYTES = 64 * 1024,
     PLAIN_COUNT = 256, /* Before 6.12: one buffer per receive. */
     PLAIN_BYTES = 4 * 1024,
+    HOT_BYTES = 64 * 1024,
+    HOT_LEAST_BYTES = 16 * 1024, /* With less room, another buffer takes its place. */
 };
 
-struct buffer_pool {
-    coil_loop *loop;
-    struct io_uring_buf_ring *ring;
-    size_t ring_bytes;
-    char *memory;
-    size_t memory_bytes;
+/* How much is on offer, from the least to all there is. */
+static const struct offer {
     unsigned count;
-    unsigned in_ring_count;
-    bool incremental;
-    coil_buffer buffers[];
-};
+    uint32_t size_bytes;
+} offers[] = {{4, 16 * 1024}, {8, 32 * 1024}, {INCREMENTAL_COUNT, INCREMENTAL_BYTES}};
+
+enum { OFFER_LAST = sizeof(offers) / sizeof(offers[0]) - 1 };
+
+/* ----------------------------------------------------------------------- those of the ring -- */
+
+/* So many buffers take part, those with the smallest numbers. */
+static unsigned offered_count(const buffer_pool *pool)
+{
+    return pool->incremental ? offers[pool->offer].count : pool->count;
+}
 
 static void add_to_ring(buffer_pool *pool, coil_buffer *buffer)
 {
+    if (pool->incremental)
+        buffer->size_bytes = offers[pool->offer].size_bytes;
     buffer->used_bytes = 0;
     buffer->in_ring = true;
     pool->in_ring_count++;
     io_uring_buf_ring_add(pool->ring, buffer->bytes, (unsigned)buffer->size_bytes, buffer->id,
             (int)pool->count - 1, 0);
     io_uring_buf_ring_advance(pool->ring, 1);
+}
+
+/* Those that are free and take part. */
+static void add_all(buffer_pool *pool)
+{
+    for (unsigned i = 0; i < offered_count(pool); i++) {
+        coil_buffer *buffer = &pool->buffers[i];
+        if (!buffer->in_ring && buffer->slice_count == 0)
+            add_to_ring(pool, buffer);
+    }
 }
 
 static int register_pool(buffer_pool *pool, unsigned flags)
@@ -67,8 +85,9 @@ static buffer_pool *create(coil_loop *loop, unsigned count, uint32_t size_bytes,
         buffer->id = (uint16_t)i;
         buffer->size_bytes = size_bytes;
         buffer->bytes = pool->memory + (size_t)i * size_bytes;
-        add_to_ring(pool, buffer);
     }
+    add_all(pool);
+    pool->least_in_ring_count = pool->in_ring_count;
     return pool;
 }
 
@@ -92,6 +111,10 @@ void buffer_pool_destroy(buffer_pool *pool)
         return;
     for (unsigned i = 0; i < pool->count; i++)
         COIL_CHECK(pool->buffers[i].slice_count == 0); /* A slice outlives the loop. */
+    COIL_CHECK(pool->held_count == 0 && (pool->hot == NULL || pool->hot->slice_count == 0));
+    free(pool->hot);
+    while (pool->spare_count > 0)
+        free(pool->spare[--pool->spare_count]);
     struct io_uring_buf_reg registration = {.bgid = POOL_GROUP};
     (void)coil_kernel_ring_register(
             &pool->loop->ring.uring, IORING_UNREGISTER_PBUF_RING, &registration, 1);
@@ -107,21 +130,33 @@ bool buffer_pool_ready(const buffer_pool *pool)
     return pool->in_ring_count > 0;
 }
 
-coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags)
+bool buffer_pool_relaxed(const buffer_pool *pool)
 {
-    coil_buffer *buffer = &pool->buffers[flags >> IORING_CQE_BUFFER_SHIFT];
-    COIL_CHECK(buffer->in_ring);
-    COIL_CHECK((size_t)size_bytes <= buffer->size_bytes - buffer->used_bytes);
-
-    coil_slice slice = {size_bytes, buffer->bytes + buffer->used_bytes, buffer};
-    buffer->used_bytes += (size_t)size_bytes;
-    buffer->slice_count++;
-    if (!pool->incremental || !(flags & IORING_CQE_F_BUF_MORE)) {
-        buffer->in_ring = false;
-        pool->in_ring_count--;
-    }
-    return slice;
+    return pool->in_ring_count > offered_count(pool) / 2;
 }
+
+bool buffer_pool_grow(buffer_pool *pool)
+{
+    if (!pool->incremental || pool->offer == OFFER_LAST)
+        return false;
+    pool->offer++;
+    add_all(pool);
+    pool->least_in_ring_count = pool->in_ring_count;
+    pool->turnover_count = 0;
+    return true;
+}
+
+/* Three quarters have always been free: offer less. Those too many stay out when they come back. */
+void buffer_pool_review(buffer_pool *pool)
+{
+    if (pool->incremental && pool->offer > 0 &&
+            pool->least_in_ring_count > offered_count(pool) / 4 * 3)
+        pool->offer--;
+    pool->least_in_ring_count = pool->in_ring_count;
+    pool->turnover_count = 0;
+}
+
+/* ------------------------------------------------------------------------------- our own -- */
 
 coil_buffer *private_buffer_create(size_t size_bytes)
 {
@@ -132,28 +167,60 @@ coil_buffer *private_buffer_create(size_t size_bytes)
     return buffer;
 }
 
+coil_buffer *buffer_pool_hot(buffer_pool *pool)
+{
+    coil_buffer *hot = pool->hot;
+    if (coil_likely(hot != NULL && hot->size_bytes - hot->used_bytes >= HOT_LEAST_BYTES))
+        return hot;
+    if (pool->spare_count > 0) {
+        hot = pool->spare[--pool->spare_count];
+    } else {
+        hot = private_buffer_create(HOT_BYTES);
+        if (hot == NULL)
+            return NULL;
+        hot->pool = pool;
+        hot->is_ours = true;
+    }
+    pool->held_count += pool->hot != NULL; /* It comes back with its last slice. */
+    return pool->hot = hot;
+}
+
+/* It is full of nothing again. */
+static void put_ours(coil_buffer *buffer)
+{
+    buffer_pool *pool = buffer->pool;
+
+    buffer->used_bytes = 0;
+    if (buffer == pool->hot)
+        return;
+    pool->held_count--;
+    if (pool->spare_count < POOL_SPARE_MAX) {
+        pool->spare[pool->spare_count++] = buffer;
+    } else {
+        free(buffer);
+    }
+}
+
 void buffer_put(coil_buffer *buffer)
 {
     if (buffer->slice_count > 0 || buffer->in_ring)
         return;
     if (buffer->pool == NULL) {
         free(buffer);
-    } else {
+    } else if (buffer->is_ours) {
+        put_ours(buffer);
+    } else if (buffer->id < offered_count(buffer->pool)) {
         add_to_ring(buffer->pool, buffer);
     }
 }
 
 /* --------------------------------------------------------------------------------- slices -- */
 
-void coil_slice_release(coil_slice *slice)
+void coil_buffer_release(coil_buffer *buffer)
 {
-    coil_buffer *buffer = slice->buffer;
-    if (buffer != NULL) {
-        COIL_CHECK(buffer->slice_count > 0);
-        buffer->slice_count--;
+    COIL_CHECK(buffer->slice_count > 0);
+    if (--buffer->slice_count == 0 && !buffer->in_ring)
         buffer_put(buffer);
-    }
-    *slice = (coil_slice){0, NULL, NULL};
 }
 
 coil_slice coil_slice_split(coil_slice *slice, int64_t size_bytes)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool.h - receive buffers that the kernel picks from (provided buffer rings).
+ * pool.h - receive buffers: those that the kernel picks from, and one that we fill ourselves.
  *
  *     in the ring --the kernel fills it--> with slices --last slice released--> in the ring
  *
@@ -8,8 +8,14 @@
  * connection; the kernel says when it is done with it. It returns to the ring when that has been
  * said and its last slice has been released.
  *
- * The pool is small on purpose: half of a usual level 2 cache, so that buffers are still there when
- * the kernel fills them again.
+ * How many bytes are on offer adapts to the traffic. The kernel takes the buffers in turn, so all of
+ * them pass through the cache, however little is in use at a time: few and small ones are best
+ * until a receive finds none. The most there ever are is half of a usual level 2 cache, so that
+ * buffers are still there when the kernel fills them again.
+ *
+ * When that is not enough, because more bytes arrive at a time, we receive by ourselves, each
+ * connection when its reader is about to run, into the hot buffer: it is used again as soon as its
+ * slices have been released, and so stays in the cache whatever the number of connections.
  */
 #ifndef POOL_H
 #define POOL_H
@@ -27,7 +33,32 @@ struct coil_buffer {
     size_t size_bytes;
     uint16_t id;
     bool in_ring; /* The kernel may write behind used_bytes. */
+    bool is_ours; /* Never in the ring: we fill it. */
     char *bytes;
+};
+
+enum {
+    POOL_SPARE_MAX = 4,   /* Buffers of ours that are kept. */
+    POOL_TURNOVERS = 256, /* So many buffers filled, and it is asked whether fewer would do. */
+};
+
+struct buffer_pool {
+    coil_loop *loop;
+    struct io_uring_buf_ring *ring;
+    size_t ring_bytes;
+    char *memory;
+    size_t memory_bytes;
+    unsigned count;
+    unsigned in_ring_count;
+    unsigned offer;               /* How much takes part. */
+    unsigned least_in_ring_count; /* Both since the last review. */
+    unsigned turnover_count;
+    bool incremental;
+    coil_buffer *hot;
+    coil_buffer *spare[POOL_SPARE_MAX];
+    unsigned spare_count;
+    unsigned held_count; /* Of ours, those that only slices know. */
+    coil_buffer buffers[];
 };
 
 /* The loop's pool, made when first needed; NULL without memory. */
@@ -39,8 +70,45 @@ void buffer_pool_destroy(buffer_pool *pool);
 /* True if the kernel would find a buffer now. */
 bool buffer_pool_ready(const buffer_pool *pool);
 
+/* The same, and most of what there can be is free. */
+bool buffer_pool_relaxed(const buffer_pool *pool);
+
+/* A receive has found no buffer: offer more. False if there are no more. */
+bool buffer_pool_grow(buffer_pool *pool);
+
+/* Every now and then: is more on offer than needed? */
+void buffer_pool_review(buffer_pool *pool);
+
+/* `size_bytes` have been filled in behind what is used: they are a slice. */
+static inline coil_slice buffer_fill(coil_buffer *buffer, int64_t size_bytes)
+{
+    coil_slice slice = {size_bytes, buffer->bytes + buffer->used_bytes, buffer};
+    buffer->used_bytes += (size_t)size_bytes;
+    COIL_CHECK(buffer->used_bytes <= buffer->size_bytes);
+    buffer->slice_count++;
+    return slice;
+}
+
 /* A completion with a buffer: its bytes as a slice. */
-coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags);
+static inline coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags)
+{
+    coil_buffer *buffer = &pool->buffers[flags >> IORING_CQE_BUFFER_SHIFT];
+    COIL_CHECK(buffer->in_ring);
+
+    coil_slice slice = buffer_fill(buffer, size_bytes);
+    if (coil_unlikely(!pool->incremental || !(flags & IORING_CQE_F_BUF_MORE))) {
+        buffer->in_ring = false;
+        pool->in_ring_count--;
+        if (pool->in_ring_count < pool->least_in_ring_count)
+            pool->least_in_ring_count = pool->in_ring_count;
+        if (++pool->turnover_count == POOL_TURNOVERS)
+            buffer_pool_review(pool);
+    }
+    return slice;
+}
+
+/* The buffer to fill by ourselves, behind its used_bytes. NULL without memory. */
+coil_buffer *buffer_pool_hot(buffer_pool *pool);
 
 /* A buffer outside of the pool. NULL without memory. */
 coil_buffer *private_buffer_create(size_t size_bytes);

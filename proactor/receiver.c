@@ -1,115 +1,174 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/receiver.h>
 
+#include "idle.h"
 #include "pool.h"
 
 #include <coil/io.h>
 #include <coil/kernel.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 enum {
-    FIRST_CAPACITY = 4,
-    SINGLE_BYTES = 4096, /* Of a receive without the pool. */
-    LIMIT_COUNT = 64,    /* Slices in the queue, whatever their size. */
+    FIRST_CAPACITY = 8,
+    SINGLE_BYTES = 4096,    /* Of a receive without the pool. */
+    LIMIT_COUNT = 64,       /* Slices in the queue, whatever their size. */
+    TURN_RECEIVES = 2,      /* By ourselves; the second finds the end of what has come. */
+    SMALL_BYTES = 1024,     /* Typical receives of this size are left to the kernel again; */
+    INLINE_ARMS_MAX = 1024, /* others after so many waits, to see whether they fit by now. */
 };
 
-typedef enum stream_end { STREAM_OPEN, STREAM_ENDED } stream_end;
-
-struct coil_receiver {
-    coil_op op;
-    int fd;
-    coil_receive how;
-    bool one_shot; /* Multishot does not work on this descriptor. */
-    bool closing;
-    stream_end end;
-    int error;        /* ENDED: 0 for the end of the stream. */
-    coil_buffer *own; /* Of a single receive in flight. */
-    coil_task *waiter;
-    coil_slice *queue; /* A ring of `capacity`, a power of two. */
-    uint32_t capacity;
+/* What has arrived and does not lie behind the front in memory. A ring, there while needed. */
+typedef struct slice_queue {
+    uint32_t capacity; /* A power of two. */
     uint32_t first;
     uint32_t count;
-    int64_t queued_bytes;
-    coil_slice first_slices[FIRST_CAPACITY];
+    int64_t bytes;
+    coil_slice slices[];
+} slice_queue;
+
+/* Every connection has one, so it is kept small. */
+struct coil_receiver {
+    coil_op op;         /* op.task: who waits. */
+    coil_slice front;   /* The first bytes that nobody has taken. Empty: none. */
+    slice_queue *queue; /* What comes behind them, or NULL. */
+    coil_buffer *own;   /* Of a single receive in flight. */
+    idle_watch idle;
+    int fd;
+    int error; /* ENDED: 0 for the end of the stream. */
+    uint32_t turn;           /* In which we last received by ourselves, */
+    uint8_t turn_receives;   /* and how often. */
+    uint16_t inline_arms;    /* Waits since we do. */
+    uint32_t typical_bytes;  /* Of a receive: a moving average. */
+    uint8_t how;             /* A coil_receive. */
+    bool one_shot : 1;       /* Multishot does not work on this descriptor. */
+    bool can_inline : 1;     /* It is a socket with an ordinary descriptor. */
+    bool is_inline : 1;      /* We receive by ourselves. */
+    bool is_readable : 1;    /* It may have bytes for that. */
+    bool is_drained_by_short_reads : 1;
+    bool is_known : 1;       /* We have asked whether that is so. */
+    bool hung_up : 1;        /* Its end is behind the bytes. */
+    bool ended : 1;
+    bool closing : 1;
 };
 
 /* ---------------------------------------------------------------------------------- queue -- */
 
-static coil_slice *nth(coil_receiver *receiver, uint32_t n)
+static size_t queue_size(uint32_t capacity)
 {
-    return &receiver->queue[(receiver->first + n) & (receiver->capacity - 1)];
+    return sizeof(slice_queue) + capacity * sizeof(coil_slice);
 }
 
-static bool grow(coil_receiver *receiver)
+static coil_slice *nth(slice_queue *queue, uint32_t n)
 {
-    COIL_CHECK(receiver->capacity > 0);
-    coil_slice *larger = malloc(2 * sizeof(*larger) * receiver->capacity);
-    if (larger == NULL)
-        return false;
-    for (uint32_t i = 0; i < receiver->count; i++)
-        larger[i] = *nth(receiver, i);
-    if (receiver->queue != receiver->first_slices)
-        free(receiver->queue);
-    receiver->queue = larger;
-    receiver->capacity *= 2;
-    receiver->first = 0;
-    return true;
+    return &queue->slices[(queue->first + n) & (queue->capacity - 1)];
 }
 
-/* Bytes that continue the last slice, in the same buffer, are made part of it. */
-static bool joined(coil_receiver *receiver, const coil_slice *slice)
+static void drop_queue(coil_receiver *receiver)
 {
-    if (receiver->count == 0)
+    slice_queue *queue = receiver->queue;
+    receiver->queue = NULL;
+    coil_sched_release(&receiver->op.loop->sched, queue, queue_size(queue->capacity));
+}
+
+/* There is room for one more. */
+static bool make_room(coil_receiver *receiver)
+{
+    slice_queue *old = receiver->queue;
+    if (old != NULL && old->count < old->capacity)
+        return true;
+    uint32_t capacity = old == NULL ? FIRST_CAPACITY : 2 * old->capacity;
+    slice_queue *queue = coil_sched_allocate(&receiver->op.loop->sched, queue_size(capacity));
+    if (queue == NULL)
         return false;
-    coil_slice *last = nth(receiver, receiver->count - 1);
-    if (!coil_slice_continues(last, slice))
-        return false;
-    last->size_bytes += slice->size_bytes;
-    slice->buffer->slice_count--;
+    *queue = (slice_queue){.capacity = capacity};
+    if (old != NULL) {
+        for (uint32_t i = 0; i < old->count; i++)
+            queue->slices[i] = *nth(old, i);
+        queue->count = old->count;
+        queue->bytes = old->bytes;
+        drop_queue(receiver);
+    }
+    receiver->queue = queue;
     return true;
 }
 
 /* The first reason counts. */
 static void end_stream(coil_receiver *receiver, int32_t result)
 {
-    if (receiver->end == STREAM_ENDED)
+    if (receiver->ended)
         return;
-    receiver->end = STREAM_ENDED;
+    receiver->ended = true;
     receiver->error = result;
 }
 
-static void enqueue(coil_receiver *receiver, coil_slice slice)
+/* Bytes that continue the last slice, in the same buffer, are made part of it. */
+static bool joined(coil_receiver *receiver, const coil_slice *slice)
 {
-    if (coil_unlikely(receiver->end == STREAM_ENDED)) {
-        coil_slice_release(&slice); /* It lies behind a gap. */
-        return;
-    }
-    receiver->queued_bytes += slice.size_bytes;
+    slice_queue *queue = receiver->queue;
+    coil_slice *last = queue == NULL ? &receiver->front : nth(queue, queue->count - 1);
+    if (!coil_slice_continues(last, slice))
+        return false;
+    last->size_bytes += slice->size_bytes;
+    slice->buffer->slice_count--;
+    if (queue != NULL)
+        queue->bytes += slice->size_bytes;
+    return true;
+}
+
+static COIL_COLD void enqueue_behind(coil_receiver *receiver, coil_slice slice)
+{
     if (joined(receiver, &slice))
         return;
-    if (receiver->count == receiver->capacity && !grow(receiver)) {
+    if (!make_room(receiver)) {
         /* Bytes are lost, so the stream ends here. */
-        receiver->queued_bytes -= slice.size_bytes;
         end_stream(receiver, -ENOMEM);
         op_cancel(&receiver->op);
         coil_slice_release(&slice);
         return;
     }
-    receiver->count++;
-    *nth(receiver, receiver->count - 1) = slice;
+    slice_queue *queue = receiver->queue;
+    *nth(queue, queue->count++) = slice;
+    queue->bytes += slice.size_bytes;
 }
 
-static coil_slice dequeue(coil_receiver *receiver)
+static void enqueue(coil_receiver *receiver, coil_slice slice)
 {
-    if (receiver->count == 0)
-        return (coil_slice){receiver->error, NULL, NULL};
-    coil_slice slice = *nth(receiver, 0);
-    receiver->first = (receiver->first + 1) & (receiver->capacity - 1);
-    receiver->count--;
-    receiver->queued_bytes -= slice.size_bytes;
-    return slice;
+    if (coil_unlikely(receiver->ended)) {
+        coil_slice_release(&slice); /* It lies behind a gap. */
+        return;
+    }
+    receiver->typical_bytes += (uint32_t)slice.size_bytes / 4 - receiver->typical_bytes / 4;
+    idle_touch(&receiver->op.loop->idle, &receiver->idle);
+    if (coil_likely(receiver->front.size_bytes == 0 && receiver->queue == NULL)) {
+        coil_slice_release(&receiver->front);
+        receiver->front = slice;
+    } else {
+        enqueue_behind(receiver, slice);
+    }
+}
+
+/* The front is empty: have the next one there, if there is one. */
+static void advance(coil_receiver *receiver)
+{
+    slice_queue *queue = receiver->queue;
+
+    coil_slice_release(&receiver->front); /* It may have been consumed in place. */
+    if (coil_likely(queue == NULL))
+        return;
+    receiver->front = *nth(queue, 0);
+    queue->first++;
+    queue->count--;
+    queue->bytes -= receiver->front.size_bytes;
+    if (queue->count == 0)
+        drop_queue(receiver);
+}
+
+static void drop_all(coil_receiver *receiver)
+{
+    do {
+        advance(receiver);
+    } while (receiver->front.size_bytes > 0);
 }
 
 /* ------------------------------------------------------------------------------ operations -- */
@@ -144,37 +203,73 @@ static void single_prepare(coil_op *op, struct io_uring_sqe *sqe)
     op_set_fd(sqe, receiver->fd);
 }
 
+static void poll_prepare(coil_op *op, struct io_uring_sqe *sqe)
+{
+    coil_receiver *receiver = owner_of(op);
+    if (receiver->idle.is_parked) {
+        io_uring_prep_poll_add(sqe, 0, POLLIN | POLLRDHUP);
+    } else {
+        io_uring_prep_poll_multishot(sqe, 0, POLLIN | POLLRDHUP);
+    }
+    op_set_fd(sqe, receiver->fd);
+}
+
 static void destroy(coil_receiver *receiver)
 {
-    coil_close_later(receiver->op.loop, receiver->fd);
-    if (receiver->queue != receiver->first_slices)
-        free(receiver->queue);
-    free(receiver);
+    coil_loop *loop = receiver->op.loop;
+    idle_delist(&loop->idle, &receiver->idle);
+    coil_close_later(loop, receiver->fd);
+    coil_sched_release(&loop->sched, receiver, sizeof(*receiver));
 }
 
 static void arm(coil_receiver *receiver);
 
+static bool has_news(const coil_receiver *receiver)
+{
+    return receiver->front.size_bytes > 0 || receiver->ended || receiver->is_readable;
+}
+
+static bool is_full(const coil_receiver *receiver)
+{
+    const slice_queue *queue = receiver->queue;
+    return coil_receiver_queued(receiver) > COIL_RECEIVER_LIMIT_BYTES ||
+           (queue != NULL && queue->count >= LIMIT_COUNT);
+}
+
 /* After each completion: tell the waiter, go on, pause, or leave. */
 static void settle(coil_receiver *receiver)
 {
-    if (receiver->closing) {
-        while (receiver->count > 0) {
-            coil_slice slice = dequeue(receiver);
-            coil_slice_release(&slice);
-        }
+    if (coil_unlikely(receiver->closing)) {
+        drop_all(receiver);
         if (!op_pending(&receiver->op))
             destroy(receiver);
         return;
     }
-    if (receiver->waiter != NULL) {
-        if (receiver->count > 0 || receiver->end == STREAM_ENDED) {
-            coil_task_wake(receiver->waiter);
+    if (coil_likely(receiver->op.task != NULL)) {
+        if (coil_likely(has_news(receiver))) {
+            coil_task_wake(receiver->op.task);
         } else if (!op_pending(&receiver->op)) {
             arm(receiver);
         }
-    } else if (receiver->queued_bytes > COIL_RECEIVER_LIMIT_BYTES ||
-               receiver->count > LIMIT_COUNT) {
+    } else if (is_full(receiver)) {
         op_cancel(&receiver->op);
+    }
+}
+
+static bool is_interrupted(int32_t result)
+{
+    return result == -ECANCELED || result == -EINTR;
+}
+
+/* The last completion of a multishot receive, or one without bytes. */
+static COIL_COLD void multishot_ended(coil_receiver *receiver, int32_t result)
+{
+    if (result == -ENOBUFS) {
+        receiver->op.loop->stats.buffer_waits++; /* The next one finds another way. */
+    } else if (result == -EBADFD || result == -EINVAL || result == -EOPNOTSUPP) {
+        receiver->one_shot = true;
+    } else if (result <= 0 && !is_interrupted(result)) {
+        end_stream(receiver, result);
     }
 }
 
@@ -184,19 +279,14 @@ static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
 
     if (flags & IORING_CQE_F_BUFFER) {
         coil_slice slice = buffer_pool_take(op->loop->buffers, result > 0 ? result : 0, flags);
-        if (result > 0) {
+        if (coil_likely(result > 0)) {
             enqueue(receiver, slice);
         } else {
             coil_slice_release(&slice);
         }
     }
-    if (result == -ENOBUFS) {
-        op->loop->stats.buffer_waits++; /* The next one brings its own. */
-    } else if (result == -EBADFD || result == -EINVAL || result == -EOPNOTSUPP) {
-        receiver->one_shot = true;
-    } else if (result <= 0 && result != -ECANCELED && result != -EINTR) {
-        end_stream(receiver, result);
-    }
+    if (coil_unlikely(result <= 0))
+        multishot_ended(receiver, result);
     settle(receiver);
 }
 
@@ -208,13 +298,27 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
 
     receiver->own = NULL;
     if (result > 0) {
-        own->slice_count = 1;
-        own->used_bytes = (size_t)result;
-        enqueue(receiver, (coil_slice){result, own->bytes, own});
+        enqueue(receiver, buffer_fill(own, result));
     } else {
         buffer_put(own);
-        if (result != -ECANCELED && result != -EINTR)
+        if (!is_interrupted(result))
             end_stream(receiver, result);
+    }
+    settle(receiver);
+}
+
+static void poll_complete(coil_op *op, int32_t result, uint32_t flags)
+{
+    (void)flags;
+    coil_receiver *receiver = owner_of(op);
+
+    if (result >= 0) {
+        idle_touch(&op->loop->idle, &receiver->idle);
+        receiver->is_readable = receiver->can_inline;
+        if (result & (POLLRDHUP | POLLHUP | POLLERR))
+            receiver->hung_up = true;
+    } else if (!is_interrupted(result)) {
+        end_stream(receiver, result);
     }
     settle(receiver);
 }
@@ -223,26 +327,122 @@ static const op_kind multishot_kind = {
         .name = "receive", .prepare = multishot_prepare, .complete = multishot_complete};
 static const op_kind single_kind = {
         .name = "receive one", .prepare = single_prepare, .complete = single_complete};
+static const op_kind poll_kind = {
+        .name = "await bytes", .prepare = poll_prepare, .complete = poll_complete};
+
+static void start(coil_receiver *receiver, const op_kind *kind)
+{
+    receiver->op.kind = kind;
+    op_start(&receiver->op);
+}
+
+/* Is it worth a try to leave it to the kernel again? */
+static bool may_return_to_ring(coil_receiver *receiver, const buffer_pool *pool)
+{
+    return (receiver->typical_bytes < SMALL_BYTES ||
+                   ++receiver->inline_arms == INLINE_ARMS_MAX) &&
+           buffer_pool_relaxed(pool);
+}
+
+static bool has_buffers(coil_receiver *receiver, buffer_pool *pool)
+{
+    if (coil_likely(buffer_pool_ready(pool)))
+        return true;
+    receiver->op.loop->stats.buffer_waits++;
+    return buffer_pool_grow(pool);
+}
+
+static void arm_single(coil_receiver *receiver)
+{
+    receiver->own = private_buffer_create(SINGLE_BYTES);
+    if (receiver->own != NULL) {
+        start(receiver, &single_kind);
+        return;
+    }
+    end_stream(receiver, -ENOMEM);
+    if (receiver->op.task != NULL)
+        coil_task_wake(receiver->op.task);
+}
 
 static void arm(coil_receiver *receiver)
 {
-    coil_op *op = &receiver->op;
-    buffer_pool *pool = loop_buffers(op->loop);
+    buffer_pool *pool = loop_buffers(receiver->op.loop);
+    bool has_pool = pool != NULL && !receiver->one_shot;
 
-    if (!receiver->one_shot && pool != NULL && buffer_pool_ready(pool)) {
-        op->kind = &multishot_kind;
-        op_start(op);
-        return;
+    if (receiver->is_inline && may_return_to_ring(receiver, pool))
+        receiver->is_inline = false;
+    if (coil_unlikely(receiver->idle.is_parked || receiver->is_inline)) {
+        start(receiver, &poll_kind);
+    } else if (coil_likely(has_pool && has_buffers(receiver, pool))) {
+        idle_enlist(&receiver->op.loop->idle, &receiver->idle);
+        start(receiver, &multishot_kind);
+    } else if (has_pool && receiver->can_inline) {
+        receiver->is_inline = true;
+        receiver->inline_arms = 0;
+        start(receiver, &poll_kind);
+    } else {
+        arm_single(receiver);
     }
-    receiver->own = private_buffer_create(SINGLE_BYTES);
-    if (receiver->own == NULL) {
+}
+
+/* What is armed ends, and then a poll takes its place, when somebody waits. */
+void receiver_park(idle_watch *watch)
+{
+    coil_receiver *receiver = coil_container_of(watch, coil_receiver, idle);
+    receiver->op.loop->stats.parkings++;
+    op_cancel(&receiver->op);
+}
+
+/* ---------------------------------------------------------------------- receiving ourselves -- */
+
+/* A TCP socket that has given less than it was asked for is empty: epoll(7), question 9. */
+static bool is_drained_by_short_reads(coil_receiver *receiver)
+{
+    if (!receiver->is_known) {
+        receiver->is_known = true;
+        receiver->is_drained_by_short_reads = coil_kernel_is_tcp(receiver->fd) == 1;
+    }
+    return receiver->is_drained_by_short_reads && !receiver->hung_up;
+}
+
+/* Nobody else is about to receive. */
+static bool may_receive(const coil_receiver *receiver)
+{
+    return receiver->is_readable && !receiver->ended &&
+           (!op_pending(&receiver->op) || receiver->op.kind == &poll_kind);
+}
+
+/* A peer that sends all the time must not keep the loop for itself. */
+static bool has_turn(coil_receiver *receiver)
+{
+    uint32_t turn = (uint32_t)receiver->op.loop->stats.turns;
+    if (receiver->turn != turn) {
+        receiver->turn = turn;
+        receiver->turn_receives = 0;
+    }
+    return receiver->turn_receives < TURN_RECEIVES;
+}
+
+static void receive_now(coil_receiver *receiver)
+{
+    coil_buffer *buffer = buffer_pool_hot(receiver->op.loop->buffers);
+    if (buffer == NULL) {
         end_stream(receiver, -ENOMEM);
-        if (receiver->waiter != NULL)
-            coil_task_wake(receiver->waiter);
         return;
     }
-    op->kind = &single_kind;
-    op_start(op);
+    size_t room_bytes = buffer->size_bytes - buffer->used_bytes;
+    ssize_t count =
+            coil_kernel_recv_now(receiver->fd, buffer->bytes + buffer->used_bytes, room_bytes);
+    receiver->turn_receives++;
+    if (count > 0) {
+        if ((size_t)count < room_bytes && is_drained_by_short_reads(receiver))
+            receiver->is_readable = false;
+        enqueue(receiver, buffer_fill(buffer, count));
+    } else if (count == -EAGAIN) {
+        receiver->is_readable = false;
+    } else if (count != -EINTR) {
+        end_stream(receiver, (int32_t)count);
+    }
 }
 
 /* ------------------------------------------------------------------------------------ API -- */
@@ -255,31 +455,42 @@ static bool misses_hangup(int fd, coil_receive how)
 
 int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receiver **out_receiver)
 {
-    coil_receiver *receiver = calloc(1, sizeof(*receiver));
+    coil_receiver *receiver = coil_sched_allocate(&loop->sched, sizeof(*receiver));
     if (receiver == NULL) {
         coil_close_later(loop, fd);
         return -ENOMEM;
     }
+    *receiver = (coil_receiver){
+            .fd = fd,
+            .how = (uint8_t)how,
+            .one_shot = misses_hangup(fd, how),
+            .can_inline = how == COIL_RECEIVE_SOCKET && !coil_fd_is_direct(fd),
+    };
     op_init(&receiver->op, &multishot_kind, loop);
-    receiver->fd = fd;
-    receiver->how = how;
-    receiver->one_shot = misses_hangup(fd, how);
-    receiver->queue = receiver->first_slices;
-    receiver->capacity = FIRST_CAPACITY;
     *out_receiver = receiver;
     return 0;
 }
 
 int64_t coil_receiver_queued(const coil_receiver *receiver)
 {
-    return receiver->queued_bytes;
+    return receiver->front.size_bytes + (receiver->queue != NULL ? receiver->queue->bytes : 0);
+}
+
+int coil_receiver_fd(const coil_receiver *receiver)
+{
+    return receiver->fd;
+}
+
+coil_receive coil_receiver_how(const coil_receiver *receiver)
+{
+    return (coil_receive)receiver->how;
 }
 
 void coil_receiver_close(coil_receiver *receiver)
 {
     if (receiver == NULL)
         return;
-    COIL_CHECK(receiver->waiter == NULL);
+    COIL_CHECK(receiver->op.task == NULL);
     receiver->closing = true;
     if (op_pending(&receiver->op)) {
         op_cancel(&receiver->op);
@@ -288,25 +499,137 @@ void coil_receiver_close(coil_receiver *receiver)
     }
 }
 
+/* Bytes behind the front, if there are any, as coil_receiver_look() has it. */
+static int look_behind(coil_receiver *receiver)
+{
+    if (receiver->queue != NULL)
+        return 1;
+    if (may_receive(receiver) && has_turn(receiver)) {
+        int64_t before_bytes = coil_receiver_queued(receiver);
+        receive_now(receiver);
+        if (coil_receiver_queued(receiver) > before_bytes)
+            return 1;
+    }
+    return receiver->ended ? receiver->error : -EAGAIN;
+}
+
+/* `task` does not wait any more. One at a time may. */
+static void end_wait(coil_receiver *receiver, const coil_task *task)
+{
+    const coil_task *waiter = receiver->op.task;
+    COIL_CHECK(waiter == NULL || waiter == task);
+    receiver->op.task = NULL;
+}
+
+int coil_receiver_look(coil_receiver *receiver, coil_task *task)
+{
+    end_wait(receiver, task);
+    if (coil_likely(receiver->front.size_bytes > 0))
+        return 1;
+    advance(receiver);
+    return receiver->front.size_bytes > 0 ? 1 : look_behind(receiver);
+}
+
+coil_slice *coil_receiver_front(coil_receiver *receiver)
+{
+    return &receiver->front;
+}
+
+int coil_receiver_extend(coil_receiver *receiver, coil_task *task)
+{
+    end_wait(receiver, task);
+    int64_t before_bytes = receiver->front.size_bytes;
+    int rc = look_behind(receiver);
+    if (rc <= 0 || receiver->front.size_bytes > before_bytes)
+        return rc; /* (What was received now may have been joined.) */
+    coil_slice front = receiver->front;
+    receiver->front = (coil_slice){0, NULL, NULL};
+    advance(receiver);
+    rc = coil_slice_append(&front, &receiver->front);
+    receiver->front = front;
+    if (rc < 0)
+        coil_receiver_fail(receiver, rc);
+    return rc < 0 ? rc : 1;
+}
+
+void coil_receiver_fail(coil_receiver *receiver, int error)
+{
+    receiver->ended = false; /* Whatever has ended it: this comes before. */
+    end_stream(receiver, error);
+    if (receiver->queue != NULL) {
+        coil_slice front = receiver->front;
+        receiver->front = (coil_slice){0, NULL, NULL};
+        drop_all(receiver);
+        receiver->front = front;
+    }
+    op_cancel(&receiver->op);
+}
+
+void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
+{
+    receiver->op.task = task;
+    if (coil_unlikely(may_receive(receiver))) {
+        coil_task_wake_later(task); /* It has had its turn. */
+    } else if (coil_unlikely(!op_pending(&receiver->op))) {
+        arm(receiver);
+    } else if (coil_unlikely(receiver->op.kind == &poll_kind && !receiver->op.cancelled &&
+                       may_return_to_ring(receiver, receiver->op.loop->buffers))) {
+        receiver->is_inline = false;
+        op_cancel(&receiver->op);
+    }
+}
+
+static COIL_NOINLINE coil_turn step_slowly(coil_task *task, coil_frame *leaf,
+        coil_receiver *receiver, coil_slice *out_slice, uint64_t *io_bytes_taken)
+{
+    int rc = coil_receiver_look(receiver, task);
+    if (rc == -EAGAIN) {
+        if (leaf->at != NULL && coil_task_unwind_here(task))
+            return coil_leave(task, leaf);
+        coil_receiver_wait(receiver, task);
+        return coil_leaf_suspend(leaf);
+    }
+    *out_slice = (coil_slice){rc, NULL, NULL};
+    if (rc > 0) {
+        *out_slice = receiver->front;
+        *io_bytes_taken += (uint64_t)receiver->front.size_bytes;
+        receiver->front = (coil_slice){0, NULL, NULL};
+    }
+    return coil_leave(task, leaf);
+}
+
+/* Nothing has come, and what brings it is under way: all there is to do is to wait. */
+static inline bool waits(const coil_receiver *receiver)
+{
+    return receiver->front.buffer == NULL && receiver->queue == NULL && !receiver->ended &&
+           !receiver->is_inline && !receiver->is_readable && op_pending(&receiver->op);
+}
+
+coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf, coil_receiver *receiver,
+        coil_slice *out_slice, uint64_t *io_bytes_taken)
+{
+    if (leaf->at == NULL && coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    if (coil_likely(receiver->front.size_bytes > 0)) {
+        end_wait(receiver, task);
+        *out_slice = receiver->front;
+        *io_bytes_taken += (uint64_t)out_slice->size_bytes;
+        receiver->front = (coil_slice){0, NULL, NULL};
+        return coil_leave(task, leaf);
+    }
+    if (coil_likely(leaf->at == NULL && receiver->op.task == NULL && waits(receiver))) {
+        receiver->op.task = task;
+        return coil_leaf_suspend(leaf);
+    }
+    return step_slowly(task, leaf, receiver, out_slice, io_bytes_taken);
+}
+
 static coil_turn next_step(coil_task *task, coil_frame *leaf)
 {
     coil_receiver *receiver = coil_arguments(coil_receiver_next, leaf)->receiver;
-
-    if (leaf->at == NULL && coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    COIL_CHECK(receiver->waiter == NULL || receiver->waiter == task); /* One at a time. */
-    receiver->waiter = NULL;
-    if (receiver->count > 0 || receiver->end == STREAM_ENDED) {
-        coil_result(coil_receiver_next, leaf) = dequeue(receiver);
-        return coil_leave(task, leaf);
-    }
-    if (leaf->at != NULL && coil_task_unwind_here(task))
-        return coil_leave(task, leaf);
-
-    receiver->waiter = task;
-    if (!op_pending(&receiver->op))
-        arm(receiver);
-    return coil_leaf_suspend(leaf);
+    uint64_t bytes_taken = 0; /* Nobody asks. */
+    return coil_receiver_step(
+            task, leaf, receiver, &coil_result(coil_receiver_next, leaf), &bytes_taken);
 }
 
 coil_define_leaf(coil_receiver_next, next_step, coil_leaf_wake);

@@ -3,6 +3,7 @@
 
 #include <coil/check.h>
 #include <coil/error.h>
+#include <coil/kernel.h>
 #include <coil/loop.h>
 
 #include <errno.h>
@@ -179,30 +180,41 @@ struct io_uring_sqe *ring_next(coil_ring *ring)
     return sqe;
 }
 
-static int enter_timed(coil_ring *ring, coil_duration timeout)
+static struct __kernel_timespec timespec_of(coil_time time)
 {
-    struct __kernel_timespec duration = {
-            .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
-    unsigned flags = ring->enter_flags | IORING_ENTER_EXT_ARG;
-
-    if (ring->wait_region != NULL) {
-        ring->wait_region->ts = duration;
-        ring->wait_region->flags = IORING_REG_WAIT_TS;
-        return enter(ring, 1, flags | IORING_ENTER_EXT_ARG_REG, NULL, sizeof(*ring->wait_region));
-    }
-    struct io_uring_getevents_arg argument = {.ts = (uint64_t)(uintptr_t)&duration};
-    return enter(ring, 1, flags, &argument, sizeof(argument));
+    return (struct __kernel_timespec){.tv_sec = time / 1000000000, .tv_nsec = time % 1000000000};
 }
 
-int ring_enter(coil_ring *ring, bool wait, coil_duration timeout)
+/* Before 6.13: the kernel takes a duration, and copies it each time. */
+static int enter_for(coil_ring *ring, coil_duration duration)
+{
+    struct __kernel_timespec limit = timespec_of(duration);
+    struct io_uring_getevents_arg argument = {.ts = (uint64_t)(uintptr_t)&limit};
+    if (duration <= 0)
+        return enter(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);
+    return enter(ring, 1, ring->enter_flags | IORING_ENTER_EXT_ARG, &argument, sizeof(argument));
+}
+
+static int enter_until(coil_ring *ring, coil_time deadline)
+{
+    const unsigned flags = ring->enter_flags | IORING_ENTER_EXT_ARG | IORING_ENTER_EXT_ARG_REG |
+                           IORING_ENTER_ABS_TIMER;
+    if (ring->wait_region == NULL)
+        return enter_for(ring, deadline - coil_kernel_now());
+    ring->wait_region->ts = timespec_of(deadline);
+    ring->wait_region->flags = IORING_REG_WAIT_TS;
+    return enter(ring, 1, flags, NULL, sizeof(*ring->wait_region));
+}
+
+int ring_enter(coil_ring *ring, coil_time deadline)
 {
     int rc;
-    if (!wait || timeout <= 0) {
-        rc = enter(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);
-    } else if (timeout == COIL_FOREVER) {
+    if (deadline == COIL_NEVER) {
         rc = enter(ring, 1, ring->enter_flags, NULL, 0);
+    } else if (deadline <= 0) {
+        rc = enter(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);
     } else {
-        rc = enter_timed(ring, timeout);
+        rc = enter_until(ring, deadline);
     }
     if (rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN)
         return 0; /* Nothing is lost: what was not submitted is so at the next turn. */

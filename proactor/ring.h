@@ -53,9 +53,10 @@ static inline bool ring_needs_enter(const coil_ring *ring)
 }
 
 /*
- * Submit everything. With `wait`, also wait for a completion, but not longer than `timeout`
- * (COIL_FOREVER: as long as it takes). 0 also if the time has passed or a signal came; else -errno.
+ * Submit everything, and wait for a completion until `deadline`: COIL_NEVER is as long as it takes,
+ * RING_NO_WAIT not at all. 0 also if the time has passed or a signal came; else -errno.
  */
-int ring_enter(coil_ring *ring, bool wait, coil_duration timeout);
+#define RING_NO_WAIT ((coil_time)0)
+int ring_enter(coil_ring *ring, coil_time deadline);
 
 #endif

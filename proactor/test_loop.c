@@ -16,12 +16,12 @@ int coil_test_loop_create(coil_loop **out_loop, char *out_reason)
         return rc;
     loop_debug_end(loop);
     coil_sched_fini(&loop->sched);
+    loop->is_virtual = true;
     loop_begin(loop, COIL_TEST_EPOCH);
     if ((rc = loop_debug_from_environment(loop)) < 0) {
         coil_loop_destroy(loop);
         return rc;
     }
-    loop->is_virtual = true;
     loop->virtual_now = COIL_TEST_EPOCH;
     loop->worker_patience = coil_s(1);
     loop->last_patience = coil_s(10);
@@ -40,13 +40,14 @@ static bool comes_within(coil_loop *loop, coil_duration patience)
 {
     uint64_t before = loop->stats.completions;
     coil_time end = coil_time_after(coil_kernel_now(), patience);
-    coil_duration left = 0; /* First what is there already. */
+    coil_time until = RING_NO_WAIT; /* First what is there already. */
     do {
-        loop_exchange(loop, left);
+        loop_exchange(loop, until);
         if (loop->stats.completions != before || loop_has_mail(loop))
             return true;
-        left = end - coil_kernel_now();
-    } while (patience > 0 && left > 0 && !__atomic_load_n(&loop->stopping, __ATOMIC_RELAXED));
+        until = end;
+    } while (patience > 0 && coil_kernel_now() < end &&
+             !__atomic_load_n(&loop->stopping, __ATOMIC_RELAXED));
     return false;
 }
 

@@ -86,7 +86,7 @@ struct Fixture {
         return coil_timer_armed(timer(number));
     }
 
-    coil_time next() const
+    coil_time next()
     {
         return coil_timer_wheel_next(&wheel);
     }

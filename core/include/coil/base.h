@@ -18,6 +18,7 @@
 /* A variable per thread that is reached without a call: it lies in the static TLS block. */
 #define COIL_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
 #define COIL_COLD __attribute__((cold, noinline))
+#define COIL_NOINLINE __attribute__((noinline))
 #define COIL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
 
 /* No sanitizer puts anything into such a function. */

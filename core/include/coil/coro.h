@@ -533,8 +533,9 @@ template <class T> struct coil_status<T, true> {
                 static const coil_site co__site = {                                          \
                         &&label, "defer", __LINE__ * every_coroutine_starts_with_vars};      \
                 coil_defer_push(&co__f->co__h,                                               \
-                        (coil_deferred *)coil_push(co__t, sizeof(coil_deferred)), &co__site, \
-                        NULL);                                                               \
+                        (coil_deferred *)coil_push_keeping(                                  \
+                                co__t, sizeof(coil_deferred), COIL_EXIT_BYTES),              \
+                        &co__site, NULL);                                                    \
                 1;                                                                           \
             }))                                                                              \
             break;                                                                           \

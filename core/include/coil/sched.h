@@ -78,7 +78,7 @@ static inline bool coil_sched_idle(const coil_sched *sched)
 COIL_API bool coil_sched_run(coil_sched *sched, unsigned budget);
 
 /* Until when the driver may wait: `now` if a task is ready, COIL_NEVER if nothing is due. */
-COIL_API coil_time coil_sched_next(const coil_sched *sched);
+COIL_API coil_time coil_sched_next(coil_sched *sched);
 
 /* Memory from the slabs, for tasks and whatever lives as long as one. NULL if there is none. */
 COIL_API void *coil_sched_allocate(coil_sched *sched, size_t size_bytes);

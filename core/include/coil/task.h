@@ -106,7 +106,6 @@ struct coil_deferred {
     coil_deferred *next;
     const coil_site *site; /* A block of the body, or NULL: then `call`. */
     coil_turn (*call)(coil_task *task, coil_frame *frame, coil_deferred *deferred);
-    coil_mask mask;
 };
 
 /*
@@ -245,6 +244,9 @@ static inline coil_turn coil_leaf_suspend(coil_frame *leaf)
 /* Queue a suspended task, to be resumed in this or the next round. Nothing if it is queued. */
 COIL_API void coil_task_wake(coil_task *task);
 
+/* The same, but not before the next round: after all that is ready, and after I/O. */
+COIL_API void coil_task_wake_later(coil_task *task);
+
 /* The cancel function of a leaf that has nothing to end: its step function sees to the rest. */
 static inline void coil_leaf_wake(coil_task *task, coil_frame *leaf)
 {
@@ -270,6 +272,20 @@ static inline void *coil_push(coil_task *task, size_t size_bytes)
     task->sp = start + size_bytes;
     return start;
 }
+
+/*
+ * The same; and behind it `room_bytes` are there, so that what comes when the frame leaves needs no
+ * memory then. Its calls use that room until then.
+ */
+static inline void *coil_push_keeping(coil_task *task, size_t size_bytes, size_t room_bytes)
+{
+    void *start = coil_push(task, size_bytes + room_bytes);
+    task->sp -= room_bytes;
+    return start;
+}
+
+/* What a frame that runs its defers needs. */
+enum { COIL_EXIT_BYTES = sizeof(coil_deferred) + sizeof(coil_mask) };
 
 /* The same, aligned to `alignment`, a power of two. */
 static inline void *coil_push_aligned(coil_task *task, size_t size_bytes, size_t alignment)
@@ -319,7 +335,7 @@ static inline bool coil_frame_unwound(const coil_task *task, const coil_frame *f
     return task->unwinding || (coil_frame_exiting(task, frame) && task->mask->unwound);
 }
 
-/* Register `deferred`, which lies on the frame stack of `frame`'s task. */
+/* Register `deferred`, which coil_push_keeping() has put on the frame stack of `frame`'s task. */
 static inline void coil_defer_push(coil_frame *frame, coil_deferred *deferred,
         const coil_site *site,
         coil_turn (*call)(coil_task *task, coil_frame *frame, coil_deferred *deferred))

@@ -63,7 +63,11 @@ struct coil_timer_wheel {
     coil_time now; /* The latest instant that the wheel was told. Read only. */
 
     /* Private. A slot is a list per lane, each in order of arming; bit s: slot s has any. */
+    coil_time present;   /* Slots are as they should be at this time, which may be before `now`. */
+    coil_time quiet;     /* Nothing is due before this. */
+    bool quiet_is_exact; /* And something is, then; or, a crowded slot begins. */
     bool advancing;
+    uint8_t levels; /* Bit l: level l may have occupied slots. */
     coil_list due; /* About to fire, in order. */
     uint64_t occupied[COIL_TIMER_LEVELS][COIL_TIMER_LANES];
     coil_list slots[COIL_TIMER_LEVELS][COIL_TIMER_SLOTS][COIL_TIMER_LANES];
@@ -105,14 +109,15 @@ static inline bool coil_timer_armed(const coil_timer *timer)
  * is overdue.
  *
  * It is the earliest deadline itself if the slot of that one has been entered or holds at most
- * eight timers, hence always for a lone timer. Otherwise it is the start of the slot, which is
- * later than `wheel->now`: a wake-up that may fire nothing, but opens a slot of nine or more. A
+ * eight timers, hence always for a lone timer. Otherwise it is the start of the slot, which may
+ * have passed: a wake-up that may fire nothing, but opens a slot of nine or more. A
  * timer has at most COIL_TIMER_LEVELS such wake-ups before it, each shared with the others in the
  * slot, so a loop that waits for next() and advances to it always makes progress.
  *
- * Costs O(levels), and inside the slot of 65 us that is the present O(timers in it).
+ * The answer is kept until the earliest timer is disarmed. To find it again costs O(levels), and
+ * inside the slot of 65 us that is the present O(timers in it).
  */
-COIL_API coil_time coil_timer_wheel_next(const coil_timer_wheel *wheel);
+COIL_API coil_time coil_timer_wheel_next(coil_timer_wheel *wheel);
 
 /*
  * Tell the wheel that it is `now`, and fire every timer whose deadline has come, in order. Return

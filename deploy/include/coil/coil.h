@@ -45,6 +45,7 @@
 #include <coil/rwlock.h>
 #include <coil/sched.h>
 #include <coil/select.h>
+#include <coil/sender.h>
 #include <coil/semaphore.h>
 #include <coil/shutdown.h>
 #include <coil/signal.h>

@@ -39,8 +39,18 @@ static inline bool coil_slice_empty(const coil_slice *slice)
     return slice->size_bytes == 0;
 }
 
+/* Private: a slice of `buffer` less. */
+COIL_API void coil_buffer_release(coil_buffer *buffer);
+
 /* Give the bytes back and make the slice empty. Takes an empty slice or an error. */
-COIL_API void coil_slice_release(coil_slice *slice);
+static inline void coil_slice_release(coil_slice *slice)
+{
+    if (slice->buffer != NULL)
+        coil_buffer_release(slice->buffer);
+    slice->size_bytes = 0;
+    slice->bytes = NULL;
+    slice->buffer = NULL;
+}
 
 /* Drop the first `size_bytes` of the slice, at most all of them. */
 static inline void coil_slice_consume(coil_slice *slice, int64_t size_bytes)

@@ -50,6 +50,12 @@ COIL_API int coil_kernel_socketpair(int family, int type, int out_fds[2]);
 /* send(2) with MSG_DONTWAIT and MSG_NOSIGNAL: as much as fits now. -EAGAIN: nothing does. */
 COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes);
 
+/* recv(2) with MSG_DONTWAIT: as much as is there now. 0: the end. -EAGAIN: nothing is there. */
+COIL_API ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes);
+
+/* getsockopt(2) with SO_PROTOCOL: 1 if it is a TCP socket. */
+COIL_API int coil_kernel_is_tcp(int fd);
+
 /* close(2), pipe2(2), unlink(2), and eventfd(2) with its write */
 COIL_API int coil_kernel_close(int fd);
 COIL_API int coil_kernel_pipe(int out_fds[2]);

@@ -54,6 +54,7 @@ typedef struct coil_loop_stats {
     uint64_t stale;        /* Those of an operation that is not there any more: always 0. */
     uint64_t backlogged;   /* Operations that found the submission queue full. */
     uint64_t buffer_waits; /* Receives that found no free buffer. */
+    uint64_t parkings;     /* Receives that were idle for long, and are polls now. */
 } coil_loop_stats;
 
 /*

@@ -6,12 +6,18 @@
  *     coil_await(my->in, coil_receiver_next(receiver))        ... until it is empty or an error
  *     coil_receiver_close(receiver)                           closes the descriptor as well
  *
- * One multishot operation with buffers from the loop's pool runs for as long as somebody reads:
- * bytes that arrive while nobody waits are queued, and when more than COIL_RECEIVER_LIMIT_BYTES
- * are, it pauses until they have been taken, so that the peer is held back by its own full buffers.
+ * Bytes are delivered in order, each exactly once. Cancelling a wait loses none.
  *
- * Bytes are delivered in order, each exactly once. Cancelling a wait loses none. Where the kernel
- * cannot do multishot on this descriptor, or the pool is empty, single receives take its place.
+ * How they get here is chosen anew for each descriptor as its traffic changes:
+ *
+ *   - as a rule, one multishot operation with buffers from the loop's pool runs all the time. Bytes
+ *     that arrive while nobody waits are queued, and when more than COIL_RECEIVER_LIMIT_BYTES are,
+ *     it pauses until they have been taken, so that the peer is held back by its own full buffers;
+ *   - when more arrives at a time than the pool, which fits into the cache, can hold, the socket is
+ *     polled, and read when its reader runs, always into the same memory;
+ *   - when nothing has arrived for some seconds, and there are many such descriptors, it is polled
+ *     once: the kernel then keeps a third of the memory for it, and we keep no more than the receiver;
+ *   - where the kernel can do neither, single receives with memory of their own take their place.
  *
  * For streams, and for reads whose records tell their own length. Datagrams would be joined, and
  * cut at the end of a buffer.
@@ -55,6 +61,51 @@ COIL_API int64_t coil_receiver_queued(const coil_receiver *receiver);
  * NULL.
  */
 COIL_API void coil_receiver_close(coil_receiver *receiver);
+
+/* The descriptor, which is still the receiver's, and how it is read. */
+COIL_API int coil_receiver_fd(const coil_receiver *receiver);
+COIL_API coil_receive coil_receiver_how(const coil_receiver *receiver);
+
+/* --------------------------------------------------------------- for leaves (coil/task.h) -- */
+/*
+ * What coil_receiver_next() is made of, for leaves that take bytes by other rules:
+ *
+ *     rc = coil_receiver_look(receiver, task);
+ *     if (rc == -EAGAIN) {
+ *         coil_receiver_wait(receiver, task);
+ *         return coil_leaf_suspend(leaf);         ... and look again when the task has been woken
+ *     }
+ *     front = coil_receiver_front(receiver);      take from it what is wanted
+ */
+
+/*
+ * What is there, for `task`, which does not wait any more: 1 if there are bytes in front, 0 at the
+ * end of the stream, -EAGAIN if nothing has come yet, or the error that ended it.
+ */
+COIL_API int coil_receiver_look(coil_receiver *receiver, coil_task *task);
+
+/*
+ * The bytes that come next, in one piece: never empty after coil_receiver_look() has returned 1. To
+ * be cut (coil_slice_split()), put back to or replaced by an empty one; the rest stays.
+ */
+COIL_API coil_slice *coil_receiver_front(coil_receiver *receiver);
+
+/* Make the front larger by bytes behind it: 1 if there were some, else as coil_receiver_look(). */
+COIL_API int coil_receiver_extend(coil_receiver *receiver, coil_task *task);
+
+/*
+ * All of that in one, as the step function of a leaf whose result is whatever comes next, complete
+ * with cancellation. What was taken is added to *io_bytes_taken. The leaf's cancel function is
+ * coil_leaf_wake().
+ */
+COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf, coil_receiver *receiver,
+        coil_slice *out_slice, uint64_t *io_bytes_taken);
+
+/* Wake `task` when there is something new to see; or when it is cancelled, as its leaf asks for. */
+COIL_API void coil_receiver_wait(coil_receiver *receiver, coil_task *task);
+
+/* Bytes are lost, and nothing comes from behind the gap: the stream ends here with `error`. */
+COIL_API void coil_receiver_fail(coil_receiver *receiver, int error);
 
 COIL_END_DECLS
 

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/sender.h - everything that is to be sent on one descriptor, by any number of tasks, in order.
+ *
+ *     coil_sender_init(&sender, loop, fd, COIL_RECEIVE_SOCKET);
+ *     coil_attempt(coil_sender_write(&sender, coil_bytes(...)));      all of it, or an error
+ *
+ * A write begins when those before it have ended, and what it wants to send is never mixed with
+ * theirs. How it gets out depends:
+ *
+ *   - what a socket takes at once goes out at once, with one system call and without a wait; once
+ *     per turn of the loop, so that a task whose peer is quick cannot keep the loop for itself;
+ *   - the rest, and all that is written while something is on its way, is gathered: the writes of
+ *     many tasks leave as one operation, without being copied.
+ *
+ * A write that is cancelled may have sent a part of its bytes. Then nothing else should be written.
+ *
+ * On the loop's thread only.
+ */
+#ifndef COIL_SENDER_H
+#define COIL_SENDER_H
+
+#include <coil/buffer.h>
+#include <coil/coro.h>
+#include <coil/loop.h>
+#include <coil/receiver.h>
+
+COIL_BEGIN_DECLS
+
+typedef struct coil_sender coil_sender;
+
+/* The owner's memory, which must not move while somebody writes. There is nothing to give back. */
+struct coil_sender {
+    uint64_t sent_bytes; /* So far. Read only. */
+
+    /* Private. */
+    coil_loop *loop;
+    struct coil_sending *sending; /* Writes that have to wait, or NULL. */
+    int fd;
+    uint32_t sent_turn; /* Of the loop, when we last sent without the ring. */
+    uint8_t how;
+};
+
+/* `fd` stays the caller's. COIL_RECEIVE_SOCKET: by send(2); COIL_RECEIVE_READ: by write(2). */
+COIL_API void coil_sender_init(coil_sender *sender, coil_loop *loop, int fd, coil_receive how);
+
+/* Is somebody writing? */
+static inline bool coil_sender_busy(const coil_sender *sender)
+{
+    return sender->sending != NULL;
+}
+
+/*
+ * Send all of `bytes`, which must stay until this returns. Result: 0, -ENOMEM, or an error of
+ * send(2) or write(2); EPIPE raises no signal.
+ */
+coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes);
+
+/*
+ * The same, for leaves (coil/task.h) whose result is an int: their step function, once it has found
+ * its arguments, and their cancel function.
+ */
+COIL_API coil_turn coil_sender_step(
+        coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes);
+COIL_API void coil_sender_cancel(coil_task *task, coil_frame *leaf);
+
+COIL_END_DECLS
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/sender.h>
+
+#include "loop_private.h"
+
+#include <coil/io.h>
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <limits.h>
+
+#include <sys/uio.h>
+
+enum { PARTS_MAX = 16 };
+
+/* A write that has to wait. Lives on the frame stack of its task. */
+typedef struct writer {
+    coil_list link;
+    coil_task *task;
+    struct coil_sending *sending; /* NULL: it is over. */
+    const char *bytes;            /* What is left. */
+    int64_t size_bytes;
+    int32_t result;
+    bool is_cancelled;
+} writer;
+
+/* The writes that wait, and what of them is on its way. Only while there are some. */
+typedef struct coil_sending {
+    coil_op op;
+    coil_sender *sender;
+    coil_list writers;   /* First come, first served. */
+    unsigned part_count; /* So many of them, from the first, are on their way. */
+    struct msghdr message;
+    struct iovec parts[PARTS_MAX];
+} coil_sending;
+
+/* ------------------------------------------------------------------------------ operation -- */
+
+static coil_sending *owner_of(coil_op *op)
+{
+    return coil_container_of(op, coil_sending, op);
+}
+
+static writer *writer_at(coil_list *link)
+{
+    return coil_container_of(link, writer, link);
+}
+
+/* As many writes as fit into one operation; of the first, a part may have to do. */
+static void gather(coil_sending *sending)
+{
+    const coil_list *end = &sending->writers;
+    int64_t room_bytes = INT_MAX; /* The kernel transfers at most this much at a time. */
+
+    sending->part_count = 0;
+    for (coil_list *link = end->next; link != end; link = link->next) {
+        const writer *waiting = writer_at(link);
+        if (sending->part_count == PARTS_MAX || room_bytes == 0)
+            break;
+        int64_t part_bytes = waiting->size_bytes < room_bytes ? waiting->size_bytes : room_bytes;
+        room_bytes -= part_bytes;
+        struct iovec *part = &sending->parts[sending->part_count++];
+        part->iov_base = (void *)(uintptr_t)waiting->bytes; /* NOLINT(performance-no-int-to-ptr) */
+        part->iov_len = (size_t)part_bytes;
+    }
+}
+
+static void send_prepare(coil_op *op, struct io_uring_sqe *sqe)
+{
+    coil_sending *sending = owner_of(op);
+    const struct iovec *parts = sending->parts;
+
+    gather(sending);
+    if (sending->sender->how != COIL_RECEIVE_SOCKET) {
+        io_uring_prep_writev(sqe, 0, parts, sending->part_count, (uint64_t)-1);
+    } else if (sending->part_count == 1) {
+        io_uring_prep_send(
+                sqe, 0, parts[0].iov_base, parts[0].iov_len, MSG_WAITALL | MSG_NOSIGNAL);
+    } else {
+        sending->message =
+                (struct msghdr){.msg_iov = sending->parts, .msg_iovlen = sending->part_count};
+        io_uring_prep_sendmsg(sqe, 0, &sending->message, MSG_WAITALL | MSG_NOSIGNAL);
+    }
+    op_set_fd(sqe, sending->sender->fd);
+}
+
+static void end_write(writer *done, int32_t result)
+{
+    coil_list_remove(&done->link);
+    done->sending = NULL;
+    done->result = result;
+    coil_task_wake(done->task);
+}
+
+/* `count` bytes have gone out: those of the first, then those of the next ... */
+static void consume(coil_sending *sending, int64_t count)
+{
+    sending->sender->sent_bytes += (uint64_t)count;
+    while (count > 0) {
+        writer *first = writer_at(sending->writers.next);
+        int64_t part_bytes = count < first->size_bytes ? count : first->size_bytes;
+        first->bytes += part_bytes;
+        first->size_bytes -= part_bytes;
+        count -= part_bytes;
+        if (first->size_bytes == 0) {
+            sending->part_count--;
+            end_write(first, 0);
+        }
+    }
+}
+
+/* Those of the parts that were on their way which have failed, or want no more. */
+static void end_parts(coil_sending *sending, int32_t error)
+{
+    coil_list *link = sending->writers.next;
+    for (unsigned i = 0; i < sending->part_count; i++) {
+        writer *part = writer_at(link);
+        link = link->next;
+        if (error != 0) {
+            end_write(part, error);
+        } else if (part->is_cancelled) {
+            end_write(part, -ECANCELED);
+        }
+    }
+    sending->part_count = 0;
+}
+
+static void go_on(coil_sending *sending)
+{
+    if (!coil_list_empty(&sending->writers)) {
+        op_start(&sending->op);
+        return;
+    }
+    sending->sender->sending = NULL;
+    coil_sched_release(&sending->op.loop->sched, sending, sizeof(*sending));
+}
+
+static void send_complete(coil_op *op, int32_t result, uint32_t flags)
+{
+    (void)flags;
+    coil_sending *sending = owner_of(op);
+    bool is_error = result < 0 && result != -ECANCELED && result != -EINTR;
+
+    if (result > 0)
+        consume(sending, result);
+    end_parts(sending, is_error ? result : 0);
+    go_on(sending);
+}
+
+static const op_kind send_kind = {
+        .name = "send", .prepare = send_prepare, .complete = send_complete};
+
+/* ---------------------------------------------------------------------------------- writes -- */
+
+void coil_sender_init(coil_sender *sender, coil_loop *loop, int fd, coil_receive how)
+{
+    *sender = (coil_sender){.loop = loop, .fd = fd, .how = (uint8_t)how};
+}
+
+/* Once per turn. */
+static bool may_send_now(coil_sender *sender)
+{
+    if (sender->how != COIL_RECEIVE_SOCKET || coil_fd_is_direct(sender->fd))
+        return false;
+    uint32_t turn = (uint32_t)sender->loop->stats.turns;
+    if (sender->sent_turn == turn)
+        return false;
+    sender->sent_turn = turn;
+    return true;
+}
+
+/* Send what the socket takes at once: how much it was, 0 if nothing, or an error. */
+static int64_t send_now(coil_sender *sender, const coil_slice *bytes)
+{
+    ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);
+    if (count < 0)
+        return count == -EAGAIN || count == -EINTR ? 0 : count;
+    sender->sent_bytes += (uint64_t)count;
+    return count;
+}
+
+static coil_sending *start_sending(coil_sender *sender)
+{
+    coil_sending *sending = coil_sched_allocate(&sender->loop->sched, sizeof(*sending));
+    if (sending == NULL)
+        return NULL;
+    op_init(&sending->op, &send_kind, sender->loop);
+    sending->sender = sender;
+    coil_list_init(&sending->writers);
+    return sender->sending = sending;
+}
+
+/* Wait for what is before us, and then for the rest of our bytes. */
+static coil_turn wait_to_send(coil_task *task, coil_frame *leaf, coil_sender *sender,
+        const coil_slice *bytes, int64_t sent_bytes)
+{
+    coil_sending *sending = sender->sending;
+    bool is_first = sending == NULL;
+
+    if (is_first && (sending = start_sending(sender)) == NULL) {
+        coil_frame_set_result(leaf, -ENOMEM);
+        return coil_leave(task, leaf);
+    }
+    writer *waiting = coil_push(task, sizeof(*waiting));
+    *waiting = (writer){.task = task,
+            .sending = sending,
+            .bytes = bytes->bytes + sent_bytes,
+            .size_bytes = bytes->size_bytes - sent_bytes};
+    coil_list_append(&sending->writers, &waiting->link);
+    leaf->vars = waiting;
+    if (is_first)
+        op_start(&sending->op);
+    return coil_leaf_suspend(leaf);
+}
+
+static coil_turn begin_write(
+        coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
+{
+    int64_t sent_bytes = 0;
+
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    if (sender->sending == NULL && bytes->size_bytes > 0 && may_send_now(sender))
+        sent_bytes = send_now(sender, bytes);
+    if (coil_unlikely(sent_bytes >= 0 && sent_bytes < bytes->size_bytes))
+        return wait_to_send(task, leaf, sender, bytes, sent_bytes);
+    coil_frame_set_result(leaf, sent_bytes < 0 ? sent_bytes : 0);
+    return coil_leave(task, leaf);
+}
+
+coil_turn coil_sender_step(
+        coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
+{
+    if (leaf->at == NULL)
+        return begin_write(task, leaf, sender, bytes);
+    const writer *waiting = leaf->vars;
+    if (waiting->sending != NULL)
+        return COIL_WAIT; /* Its bytes are still on their way. */
+    if (waiting->result != -ECANCELED || !coil_task_unwind_here(task))
+        coil_frame_set_result(leaf, waiting->result);
+    return coil_leave(task, leaf);
+}
+
+static bool is_on_its_way(const coil_sending *sending, const writer *waiting)
+{
+    const coil_list *link = sending->writers.next;
+    for (unsigned i = 0; i < sending->part_count; i++) {
+        if (link == &waiting->link)
+            return true;
+        link = link->next;
+    }
+    return false;
+}
+
+void coil_sender_cancel(coil_task *task, coil_frame *leaf)
+{
+    (void)task;
+    writer *waiting = leaf->vars;
+    coil_sending *sending = waiting->sending;
+
+    if (sending == NULL)
+        return;
+    waiting->is_cancelled = true;
+    if (is_on_its_way(sending, waiting)) {
+        op_cancel(&sending->op);
+        return;
+    }
+    end_write(waiting, -ECANCELED);
+    if (coil_list_empty(&sending->writers))
+        op_cancel(&sending->op); /* It waits for room in the queue, with nothing to do there. */
+}
+
+static coil_turn write_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_sender_write__args *arguments = coil_arguments(coil_sender_write, leaf);
+    return coil_sender_step(task, leaf, arguments->sender, &arguments->bytes);
+}
+
+coil_define_leaf(coil_sender_write, write_step, coil_sender_cancel);
