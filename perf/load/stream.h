@@ -2,8 +2,8 @@
 
 /*
  * Connections that stay, and the requests on them: what the closed and the open loop have in
- * common. A request may be sent once the stream's `limit` is above its sequence number; when that is so is
- * what tells the two loops apart. Each has a stamp, from which its latency counts.
+ * common. A request may be sent once the stream's `limit` is above its sequence number; when that
+ * is so is what tells the two loops apart. Each has a stamp, from which its latency counts.
  *
  *     in.sequence  <=  out.sequence  <=  limit
  *     the next reply   the next request   the first that may not be sent yet
