@@ -88,10 +88,10 @@ def discover(directory):
 
 def measure_once(bench, impl, program, options):
     command = [program, bench, impl]
-    cores = (options.server_core, options.load_core)
+    cores = (options.server_core, options.load_core)[:2 if bench in THREADED else 1]
     watch = Watch(cores)
-    done = subprocess.run(command if bench in THREADED else pinned(cores[0], command),
-                          preexec_fn=prefer_me, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(pinned(",".join(map(str, cores)), command), preexec_fn=prefer_me,
+                          stdout=subprocess.PIPE, text=True, check=False)
     result = watch.others()
     elapsed_s = time.monotonic() - watch.start
     if done.returncode == MISSING:
@@ -244,8 +244,8 @@ def versions(results):
 
 
 def head(results):
-    rounds = 1 + max(result["round"] for result in results)
-    text = f"{rounds} rounds, interleaved; the median of the rounds, in ns unless it says bytes."
+    text = (f"{stats.rounds_text(results)}, interleaved; the median of the rounds, in ns unless it "
+            "says bytes.")
     verdict = stats.disturbance(results)
     said = stats.disturbance_text(verdict)
     return f"{text} {f'**{said}**' if verdict['marked'] else said}."
@@ -264,7 +264,7 @@ def tables(results):
 
 
 def publish(root, results):
-    """Puts the tables into docs/performance.md, between markers, the results beside the programs."""
+    """The tables into docs/performance.md, between markers; the results beside the programs."""
     path = os.path.join(root, "docs", "performance.md")
     with open(path, encoding="utf-8") as document:
         before, _, rest = document.read().partition(BEGIN)

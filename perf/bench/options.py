@@ -36,7 +36,7 @@ def numbers(text):
 def add_what(parser):
     group = parser.add_argument_group("what")
     group.add_argument("--quick", action="store_true",
-                       help="does everything work? Under two minutes, figures good for nothing else")
+                       help="does everything work? Under two minutes; figures good for nothing")
     group.add_argument("--judged", action="store_true",
                        help="only those that Coil has to match: epoll, uring, libuv")
     group.add_argument("--full", action="store_true", help="also 10,000 connections, and 64 KiB")

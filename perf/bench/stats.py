@@ -106,6 +106,11 @@ def disturbance(results):
             "marked": disturbed > MARKED_ABOVE * len(results)}
 
 
+def rounds_text(results):
+    rounds = 1 + max(result["round"] for result in results)
+    return "1 round" if rounds == 1 else f"{rounds} rounds"
+
+
 def disturbance_text(verdict):
     text = f"{verdict['disturbed']} of {verdict['of']} measurements disturbed"
     return f"DISTURBED RUN: {text}" if verdict["marked"] else text

@@ -102,7 +102,7 @@ class Plot:
 
     def __init__(self, title, remark, warning=False):
         self.parts = []
-        self.text(LEFT, 26, title, "title")
+        self.text(LEFT, 26, title + " (disturbed)" if warning else title, "title")
         self.text(LEFT, 46, remark, "warning" if warning else "")
 
     def add(self, tag, **attributes):
