@@ -22,7 +22,7 @@ COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golan
            "tokio": "librust-tokio-dev", "libuv": "libuv1-dev"}
 RAW = ("eventfd", "msg_ring", "heap", "off")  # The column `raw` is the best of those that answer.
 JUDGED = ("coil", "libuv") + RAW
-QUICK = ("yield", "spawn_join", "timer_1m", "post_round_trip", "file_read_4k", "spawn_child")
+QUICK = ("yield", "spawn_join", "post_round_trip", "file_read_4k", "spawn_child")
 
 # The questions of the first table: what one operation is, and the goal that Coil has set itself.
 ROWS = {
@@ -56,7 +56,6 @@ ROWS = {
 # These pin their own threads; the others get one core.
 MISSING = 77
 THREADED = ("post_round_trip", "thread_queue_round_trip")
-COARSE_S = 0.01  # What others may always use: the clock of /proc/stat is that coarse.
 REPEATS_MAX = 1
 REPEATING_S = 180  # After so long nothing is repeated any more, so that a busy machine sees an end.
 LIMIT_S = 330  # No round begins that would not end by then.
@@ -93,15 +92,13 @@ def measure_once(bench, impl, program, options):
     done = subprocess.run(pinned(",".join(map(str, cores)), command), preexec_fn=prefer_me,
                           stdout=subprocess.PIPE, text=True, check=False)
     result = watch.others()
-    elapsed_s = time.monotonic() - watch.start
     if done.returncode == MISSING:
         return None
     if done.returncode != 0:
         say(f"{os.path.basename(program)} {bench} {impl} does not count: it failed with "
             f"{done.returncode}")
         return None
-    others_max = options.disturbed + COARSE_S / elapsed_s
-    result["disturbed"] = stats.is_disturbed(result, others_max)
+    result["disturbed"] = stats.is_disturbed(result, options.disturbed)
     result.update(json.loads(done.stdout))
     return result
 
@@ -112,8 +109,8 @@ def measure(bench, impl, program, options):
     repeat = not options.quick and time.monotonic() < options.repeat_until
     for _ in range(1 + REPEATS_MAX * repeat):
         result = measure_once(bench, impl, program, options)
-        if result and (best is None or result["others_cores"] < best["others_cores"]):
-            best = result
+        if result:
+            best = min(best or result, result, key=stats.how_disturbed)
         if best and not best["disturbed"]:
             break
     return best

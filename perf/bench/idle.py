@@ -18,6 +18,7 @@ from .servers import Missing, Server
 
 PER_SERVER = 19000  # connections: below the usual limit of 20,000 descriptors
 FIRST = 16  # connections that come and go before
+ROUNDS_MAX = 3
 SETTLE_S = 4
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 KINDS = {"silent": [], "greeted": ["--greet"]}
@@ -149,4 +150,4 @@ def run(options, servers):
     def once(kind, name, _):
         return idle_once(options, name, servers[name], kind)
 
-    return rounds.run(options, "idle", list(KINDS), servers, once, rounds=1)
+    return rounds.run(options, "idle", list(KINDS), servers, once, rounds=min(options.rounds, ROUNDS_MAX))

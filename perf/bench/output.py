@@ -12,7 +12,8 @@ from .open_loop import curve
 PACKAGES = {"uring": "liburing-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev",
             "asio": "libboost-dev", "go": "golang-go", "node": "nodejs",
             "uvloop": "python3-uvloop", "tokio": "librust-tokio-dev"}
-KEPT = ("kind", "cell", "impl", "round", "disturbed", "others_cores", "stolen_cores",
+KEPT = ("kind", "cell", "impl", "round", "disturbed", "others_cores", "stolen_cores", "load_waited_share",
+        "server_waited_share",
         "connections", "message_bytes", "depth", "requests", "seconds", "rate", "arrivals", "close",
         "sources", "requests_per_s", "requests_per_server_cpu_s", "server_cpu_s", "load_cpu_s",
         "server_cpu_share", "load_cpu_share", "load_bound", "p50_us", "p90_us", "p99_us", "p999_us",

@@ -9,7 +9,7 @@ import html
 import math
 
 WIDTH, HEIGHT = 960, 440
-LEFT, RIGHT, TOP, BOTTOM = 66, 24, 84, 62
+LEFT, RIGHT, TOP, BOTTOM = 66, 40, 84, 62
 
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #6a737d; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""perf/compare --quick on a tiny matrix, and what it writes: compare_quick_test.py BUILD_DIRECTORY"""
+"""perf/compare --quick on a tiny matrix, and what it writes: compare_quick_test.py BUILD."""
 
 import json
 import os

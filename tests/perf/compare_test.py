@@ -135,6 +135,19 @@ class Disturbance(unittest.TestCase):
         self.assertTrue(stats.is_disturbed({"others_cores": 0.11, "stolen_cores": 0.0}))
         self.assertTrue(stats.is_disturbed({"others_cores": 0.06, "stolen_cores": 0.06}))
 
+    def test_is_a_server_or_a_load_that_could_not_run(self):
+        quiet = {"others_cores": 0.0, "stolen_cores": 0.0, "load_waited_share": 0.01}
+        self.assertFalse(stats.is_disturbed(quiet))
+        self.assertTrue(stats.is_disturbed({**quiet, "load_waited_share": 0.2}))
+        server = {**quiet, "server_waited_share": 0.2}
+        self.assertTrue(stats.is_disturbed({**server, "server_threads": 1}))
+        self.assertFalse(stats.is_disturbed({**server, "server_threads": 4}))
+
+    def test_is_not_the_error_of_a_clock_that_ticks(self):
+        coarse = {"others_cores": 0.15, "stolen_cores": 0.0, "others_error": 0.07}
+        self.assertFalse(stats.is_disturbed(coarse))
+        self.assertAlmostEqual(machine.tick_error(100, 2), 0.0807, places=3)
+
     def test_above_a_tenth_marks_the_run(self):
         few = [{"disturbed": number < 1} for number in range(10)]
         many = [{"disturbed": number < 2} for number in range(10)]
