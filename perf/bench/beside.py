@@ -19,8 +19,9 @@ from .machine import Watch, machine, package_version, pinned, prefer_me, say
 
 # The contenders that have a column, and what installs them.
 COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golang-go",
-           "tokio": "librust-tokio-dev", "libuv": "libuv1-dev"}
-RAW = ("eventfd", "msg_ring", "heap", "off")  # The column `raw` is the best of those that answer.
+           "tokio": "librust-tokio-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev"}
+# The column `raw` is the best of those that answer.
+RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "posix_spawn")
 JUDGED = ("coil", "libuv") + RAW
 QUICK = ("yield", "spawn_join", "post_round_trip", "file_read_4k", "spawn_child")
 

@@ -10,7 +10,7 @@ from .machine import machine, package_version
 from .open_loop import curve
 
 PACKAGES = {"uring": "liburing-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev",
-            "asio": "libboost-dev", "go": "golang-go", "node": "nodejs",
+            "asio": "libasio-dev", "go": "golang-go", "node": "nodejs",
             "uvloop": "python3-uvloop", "tokio": "librust-tokio-dev"}
 KEPT = ("kind", "cell", "impl", "round", "disturbed", "others_cores", "stolen_cores", "load_waited_share",
         "server_waited_share",
