@@ -15,7 +15,8 @@ import subprocess
 import time
 
 from . import stats
-from .machine import Watch, machine, package_version, pinned, prefer_me, say
+from .machine import Watch, machine, package_version, pinned, say
+from .machine import run as run_program
 
 # The contenders that have a column, and what installs them.
 COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golang-go",
@@ -90,17 +91,16 @@ def measure_once(bench, impl, program, options):
     command = [program, bench, impl]
     cores = (options.server_core, options.load_core)[:2 if bench in THREADED else 1]
     watch = Watch(cores)
-    done = subprocess.run(pinned(",".join(map(str, cores)), command), preexec_fn=prefer_me,
-                          stdout=subprocess.PIPE, text=True, check=False)
+    status, printed = run_program(pinned(",".join(map(str, cores)), command))
     result = watch.others()
-    if done.returncode == MISSING:
+    if status == MISSING:
         return None
-    if done.returncode != 0:
+    if status != 0:
         say(f"{os.path.basename(program)} {bench} {impl} does not count: it failed with "
-            f"{done.returncode}")
+            f"{status}")
         return None
     result["disturbed"] = stats.is_disturbed(result, options.disturbed)
-    result.update(json.loads(done.stdout))
+    result.update(json.loads(printed))
     return result
 
 

@@ -114,6 +114,21 @@ class Watch:
                 "stolen_cores": round(stolen / elapsed_ticks, 3)}
 
 
+# ---- Running ----
+
+STUCK = 124  # the exit status of what did not end in time
+
+
+def run(command, limit_s=120):
+    """(exit status, stdout) of a program that is measured or measures."""
+    try:
+        done = subprocess.run(command, preexec_fn=prefer_me, stdout=subprocess.PIPE, text=True,
+                              timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return STUCK, ""
+    return done.returncode, done.stdout
+
+
 # ---- Names and versions ----
 
 

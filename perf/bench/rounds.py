@@ -8,11 +8,11 @@ the machine does meanwhile hits all alike, and pairs of one round are close in t
 import json
 import os
 import random
-import subprocess
 import time
 
 from . import stats
-from .machine import Watch, pinned, prefer_me, say
+from .machine import Watch, pinned, say
+from .machine import run as run_program
 from .servers import Missing, Server
 
 REPEATS_MAX = 2
@@ -56,15 +56,14 @@ def load_once(options, name, command, arguments):
     with server:
         watch = Watch((options.server_core, options.load_core), (server.pid,))
         arguments = list(arguments) + ["--port", server.port, "--server-pid", server.pid]
-        done = subprocess.run(load_command(options, arguments), preexec_fn=prefer_me,
-                              stdout=subprocess.PIPE, text=True, check=False)
+        status, printed = run_program(load_command(options, arguments))
         alive = server.process.poll() is None
         others = watch.others() if alive else {}
-    if done.returncode != 0 or not alive:
+    if status != 0 or not alive:
         say(f"{name}: {'the load generator failed' if alive else 'the server ended'}; "
             "this result does not count")
         return None
-    result = json.loads(done.stdout)
+    result = json.loads(printed)
     result.update(others, impl=name)
     result["disturbed"] = stats.is_disturbed(result, options.disturbed)
     return result
