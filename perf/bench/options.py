@@ -10,7 +10,7 @@ from .machine import choose_cores
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 KINDS = ("echo", "churn", "idle", "open", "micro")
 QUICK_CELLS = "1x64,50x64,50x4096x16"
-START_S = 0.15  # what a fresh server and its end cost, about
+START_S = 0.25  # what a fresh server and its end cost, about
 IDLE_S = 1.3
 MICRO_S = 330
 

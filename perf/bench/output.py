@@ -12,13 +12,11 @@ from .open_loop import curve
 PACKAGES = {"uring": "liburing-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev",
             "asio": "libasio-dev", "go": "golang-go", "node": "nodejs",
             "uvloop": "python3-uvloop", "tokio": "librust-tokio-dev"}
-KEPT = ("kind", "cell", "impl", "round", "disturbed", "others_cores", "stolen_cores", "load_waited_share",
-        "server_waited_share",
-        "connections", "message_bytes", "depth", "requests", "seconds", "rate", "arrivals", "close",
-        "sources", "requests_per_s", "requests_per_server_cpu_s", "server_cpu_s", "load_cpu_s",
-        "server_cpu_share", "load_cpu_share", "load_bound", "p50_us", "p90_us", "p99_us", "p999_us",
-        "max_us", "unanswered", "connections_served", "ns", "bytes", "n", "anonymous_bytes",
-        "pss_bytes", "base_bytes", "slab_bytes", "tcp_bytes", "processes")
+KEPT = ("kind", "cell", "impl", "round", "disturbed", "others_cores", "stolen_cores",
+        "load_waited_share", "server_waited_share", "connections", "requests", "rate",
+        "requests_per_s", "requests_per_server_cpu_s", "server_cpu_s", "load_cpu_s", "p50_us",
+        "p99_us", "max_us", "unanswered", "connections_served", "ns", "bytes", "n",
+        "anonymous_bytes", "pss_bytes", "base_bytes", "slab_bytes", "tcp_bytes", "processes")
 
 
 def versions(results):
@@ -74,7 +72,8 @@ def summary(results):
 def as_json(options, results):
     return {"format": 1, "machine": machine(), "versions": versions(results),
             "disturbance": stats.disturbance(results),
-            "options": {"rounds": options.rounds, "seconds": options.seconds,
+            "options": {"cells": [str(cell) for cell in options.cells],
+                        "rounds": options.rounds, "seconds": options.seconds,
                         "warmup": options.warmup, "seed": options.seed, "quick": options.quick,
                         "cores": [options.server_core, options.load_core]},
             "summary": summary(results),
@@ -82,13 +81,20 @@ def as_json(options, results):
                         for result in results]}
 
 
+def value_text(value):
+    """A list has each entry on a line of its own."""
+    if not isinstance(value, list):
+        return json.dumps(value)
+    return "[\n" + ",\n".join("  " + json.dumps(entry) for entry in value) + "\n ]"
+
+
 def json_text(document):
     """One result to a line, so that differences can be read."""
-    document = dict(document)
-    results = document.pop("results")
-    head = json.dumps(document, indent=1, ensure_ascii=False)
-    lines = ",\n".join("  " + json.dumps(result) for result in results)
-    return head[:-2] + ',\n "results": [\n' + lines + "\n ]\n}\n"
+    parts = [f' "{name}": {value_text(value)}' for name, value in document.items()
+             if name != "summary"]
+    inner = [f'  "{name}": {value_text(value)}' for name, value in document["summary"].items()]
+    parts.insert(-1, ' "summary": {\n' + ",\n".join(inner) + "\n }")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 # ---- Markdown ----

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The arithmetic of perf/compare, and what it says about it."""
 
+import json
 import math
 import os
 import random
@@ -242,6 +243,15 @@ class Plot(unittest.TestCase):
     def test_escapes_what_it_is_given(self):
         text = svg.bars("<&>", "", [("a", {"coil": (1.1, None)})], "")
         xml.etree.ElementTree.fromstring(text)
+
+
+class Json(unittest.TestCase):
+    def test_is_what_was_measured(self):
+        options = command_line.parse(["--seed", "1"])
+        document = output.as_json(options, run_of({"coil": [11, 12], "libuv": [10, 10]}))
+        self.assertEqual(json.loads(output.json_text(document)), document)
+        self.assertEqual(document["summary"]["echo"][0]["of"]["libuv"]["median"], 1.15)
+        self.assertEqual(len(document["results"]), 4)
 
 
 class MicroBenchmark(unittest.TestCase):
