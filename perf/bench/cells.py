@@ -15,9 +15,14 @@ class Cell(typing.NamedTuple):
     def __str__(self):
         return f"{self.connections}x{self.size}x{self.depth}"
 
+    def size_text(self):
+        if self.size == 0:
+            return "a call"  # of Thrift
+        return f"{self.size // 1024} KiB" if self.size >= 1024 else f"{self.size} B"
+
     def title(self):
-        size = f"{self.size // 1024} KiB" if self.size >= 1024 else f"{self.size} B"
-        return f"{self.connections} × {size}" + (f" × {self.depth}" if self.depth > 1 else "")
+        depth = f" × {self.depth}" if self.depth > 1 else ""
+        return f"{self.connections} × {self.size_text()}{depth}"
 
     def in_flight_bytes(self):
         return self.connections * self.size * self.depth

@@ -150,4 +150,5 @@ def run(options, servers):
     def once(kind, name, _):
         return idle_once(options, name, servers[name], kind)
 
-    return rounds.run(options, "idle", list(KINDS), servers, once, rounds=min(options.rounds, ROUNDS_MAX))
+    return rounds.run(options, "idle", list(KINDS), servers, once,
+                      rounds=min(options.rounds, ROUNDS_MAX))

@@ -4,14 +4,16 @@
 import argparse
 import os
 
-from . import cells, stats
+from . import cells, idle, stats
+from .echo import warmup_s
 from .machine import choose_cores
+from .open_loop import SECONDS_FACTOR, SHARES
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 KINDS = ("echo", "churn", "idle", "open", "micro")
 QUICK_CELLS = "1x64,50x64,50x4096x16"
 START_S = 0.25  # what a fresh server and its end cost, about
-IDLE_S = 1.3
+IDLE_S, IDLE_PER_S = 1.0, 3000
 MICRO_S = 330
 
 DESCRIPTION = """Compares Coil with every peer that is installed; perf/README.md says how, and what
@@ -111,9 +113,6 @@ def parse(arguments=None):
 
 def estimated_s(options, servers):
     """Without the repetitions of what was disturbed."""
-    from .echo import warmup_s
-    from .idle import ROUNDS_MAX
-    from .open_loop import SECONDS_FACTOR, SHARES
     each = options.seconds + START_S
     total = 0.0
     if "echo" in options.only:
@@ -121,7 +120,8 @@ def estimated_s(options, servers):
     if "churn" in options.only:
         total += (options.warmup + each) * options.rounds
     if "idle" in options.only:
-        total += 2 * IDLE_S * min(options.rounds, ROUNDS_MAX)
+        idle_each = IDLE_S + options.idle_connections / IDLE_PER_S
+        total += len(idle.KINDS) * idle_each * min(options.rounds, idle.ROUNDS_MAX)
     if "open" in options.only:
         rates = len(options.rates) if options.rates else 1 if options.quick else len(SHARES)
         open_each = options.warmup + options.seconds * SECONDS_FACTOR + START_S

@@ -22,9 +22,8 @@ def echo_plot(results):
     for cell in tables.cells_of(results):
         members = {name: tables.ratio_to(results, cell, name, "libuv") for name in names}
         members = {name: ratio for name, ratio in members.items() if ratio}
-        size = f"{cell.size // 1024} KiB" if cell.size >= 1024 else f"{cell.size} B"
         if members:
-            groups.append((f"{cell.connections:,} | {size} | depth {cell.depth}", members))
+            groups.append((f"{cell.connections:,} | {cell.size_text()} | depth {cell.depth}", members))
     if not groups:
         return None
     text, warning = remark(results, "median of paired ratios ± its standard error")

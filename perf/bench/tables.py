@@ -107,8 +107,8 @@ def server_row(results, cell, name, best):
 def cell_table(results, cell):
     best = judged_against(results, cell)
     columns = ["<server", "requests per server CPU s", "min..max", "of libuv",
-               f"of {best or 'best'}", "server µs", "load µs", "requests/s", "p50 µs", "p99 µs", "server core",
-               "load core", "<"]
+               f"of {best or 'best'}", "server µs", "load µs", "requests/s", "p50 µs", "p99 µs",
+               "server core", "load core", "<"]
     names = in_order(impls(of(results, cell)))
     return table(columns, [server_row(results, cell, name, best) for name in names])
 
@@ -226,8 +226,8 @@ def open_section(results):
     lines = ["## Open loop", "",
              f"{how['connections']} connections, {how['message_bytes']} B, {how['arrivals']} "
              "arrivals. Latencies in µs from when a request was *due*, so that a server that "
-             "stalls shows for how long; all rounds together. On a machine with few cores the tails are "
-             "mostly time slices of other processes.", ""]
+             "stalls shows for how long; all rounds together. On a machine with few cores the tails "
+             "are mostly time slices of other processes.", ""]
     for label in open_labels(results):
         rate = of(results, label)[0]["rate"]
         lines += [f"### {rate:,.0f} requests/s ({label})", ""]

@@ -66,10 +66,15 @@ static void greet(const struct codec *codec, int fd, uint64_t sequence)
     }
 }
 
+/* They end with RST: connections in TIME_WAIT would be in the kernel's memory for another minute,
+ * in which somebody may measure that. */
 static void open_share(const load_options *options, const struct codec *codec, int first, int count)
 {
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
     for (int i = first; i < first + count; i++) {
         int fd = load_dial(options, i / LOAD_PORTS_PER_SOURCE, 0);
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
         if (options->greet)
             greet(codec, fd, (uint64_t)i);
     }

@@ -24,7 +24,7 @@ class Quick(unittest.TestCase):
                    "1x64,50x64x16", "--seconds", "0.1", "--bench", "yield,spawn_child",
                    "--idle-connections", "100", "--rates", "2000", "--output", cls.directory.name]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=100, check=False)
+                              timeout=280, check=False)
         if done.returncode != 0:
             raise AssertionError(done.stderr)
         cls.markdown, cls.said = done.stdout, done.stderr
