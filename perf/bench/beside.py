@@ -67,8 +67,8 @@ BEGIN, END = "<!-- begin: perf/compare --only micro --publish -->", "<!-- end --
 # ---- Running ----
 
 
-def discover(directory):
-    """Every question and contender there is, as (bench, impl, program)."""
+def discover(directory, wanted):
+    """Every question and contender there is, as (bench, impl, program); `wanted` may be None."""
     found = []
     for name in sorted(os.listdir(directory)):
         program = os.path.join(directory, name)
@@ -82,9 +82,9 @@ def discover(directory):
         found += [tuple(line.split()) + (program,) for line in listing.stdout.splitlines()]
     there = {impl for _, impl, _ in found}
     for impl, package in COLUMNS.items():
-        if impl not in there:
+        if impl not in there and impl in (wanted or COLUMNS):
             say(f"{impl} is left out: not built (perf/compare --setup installs {package})")
-    return found
+    return [subject for subject in found if subject[1] in (wanted or there)]
 
 
 def measure_once(bench, impl, program, options):
@@ -118,13 +118,10 @@ def measure(bench, impl, program, options):
 
 
 def run(directory, options):
-    subjects = discover(directory)
+    subjects = discover(directory, options.impl or (JUDGED if options.judged else None))
     wanted = options.bench or (QUICK if options.quick else None)
     if wanted:
         subjects = [subject for subject in subjects if subject[0] in wanted]
-    impl = options.impl or (JUDGED if options.judged else None)
-    if impl:
-        subjects = [subject for subject in subjects if subject[1] in impl]
     benches = list(dict.fromkeys(bench for bench, _, _ in subjects))
     results = []
     start = time.monotonic()

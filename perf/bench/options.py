@@ -99,6 +99,8 @@ def parse(arguments=None):
     add_how(parser)
     add_output(parser)
     options = parser.parse_args(arguments)
+    if options.quick and options.publish:
+        parser.error("the figures of a quick run are good for nothing: --output, not --publish")
     if options.quick:
         apply_quick(options)
     if options.open_loop:

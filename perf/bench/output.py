@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The run as Markdown, JSON and SVG."""
 
+import contextlib
 import json
 import os
 import platform
@@ -117,7 +118,7 @@ def head(options, results):
 
 
 def pictures(names, kind):
-    prefixes = {"echo": ("echo", "peers", "growth"), "churn": ("churn",), "open": ("open-",)}
+    prefixes = {"echo": ("echo", "peers", "connections"), "churn": ("churn",), "open": ("open-",)}
     return [f"![{name[:-4]}]({name})\n" for name in names if name.startswith(prefixes.get(kind,
                                                                                           "-"))]
 
@@ -136,6 +137,9 @@ def write(directory, options, results):
     files = {"compare.md": "\n".join(markdown(options, results, list(drawn))).rstrip() + "\n",
              "compare.json": json_text(as_json(options, results)), **drawn}
     os.makedirs(directory, exist_ok=True)
+    for name in set(plots.OURS) - set(files):  # Of a run before, which this one does not show.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(directory, name))
     for name, text in files.items():
         with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
             file.write(text)

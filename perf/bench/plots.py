@@ -94,6 +94,10 @@ def open_plot(results, label):
                      marks=False)
 
 
+OURS = ("echo.svg", "peers.svg", "connections.svg", "churn.svg", "open-1.svg", "open-2.svg",
+        "open-3.svg")
+
+
 def all_plots(results):
     by_kind = {}
     for result in results:
@@ -102,7 +106,7 @@ def all_plots(results):
     if "echo" in by_kind:
         plots["echo.svg"] = echo_plot(by_kind["echo"])
         plots["peers.svg"] = peers_plot(by_kind["echo"])
-        plots["growth.svg"] = growth_plot(by_kind["echo"])
+        plots["connections.svg"] = growth_plot(by_kind["echo"])
     if "churn" in by_kind:
         plots["churn.svg"] = churn_plot(by_kind["churn"])
     for number, label in enumerate(tables.open_labels(by_kind.get("open", [])), 1):

@@ -227,7 +227,7 @@ class Plot(unittest.TestCase):
         results = run_of({"coil": [110, 120, 130], "libuv": [100, 100, 100]})
         results += run_of({"coil": [50, 60, 70], "libuv": [100, 100, 100]}, cell="1x64x1")
         drawn = plots.all_plots(results)
-        self.assertEqual(sorted(drawn), ["echo.svg", "growth.svg", "peers.svg"])
+        self.assertEqual(sorted(drawn), ["connections.svg", "echo.svg", "peers.svg"])
         for text in drawn.values():
             xml.etree.ElementTree.fromstring(text)
         self.assertIn('class="error"', drawn["echo.svg"])
