@@ -46,6 +46,7 @@
 #include <coil/sched.h>
 #include <coil/select.h>
 #include <coil/semaphore.h>
+#include <coil/shared_listener.h>
 #include <coil/shutdown.h>
 #include <coil/signal.h>
 #include <coil/spawn.h>
