@@ -116,7 +116,7 @@ static member *choose(coil_shared_listener *shared)
     return one != NULL ? one : by_turns(shared, is_there);
 }
 
-/* -------------------------------------------------------------------------- from loop to loop -- */
+/* ------------------------------------------------------------------------- from loop to loop -- */
 
 static void hand_over(coil_shared_listener *shared, listener_parcel *parcel);
 
@@ -166,9 +166,10 @@ static void hand_over(coil_shared_listener *shared, listener_parcel *parcel)
     parcel->post.run = run_arrive;
     if (index_of(to) == ACCEPTING_INDEX) {
         arrive(parcel);
-    } else if (coil_loop_post(loop_of(shared, index_of(to)), &parcel->post) < 0) {
-        drop(parcel);
+        return;
     }
+    if (coil_loop_post(loop_of(shared, index_of(to)), &parcel->post) < 0)
+        drop(parcel);
 }
 
 /* The member of this inbox learns that nothing comes any more. What has come is still there. */
