@@ -8,7 +8,6 @@
 #define COIL_PERF_HISTOGRAM_H
 
 #include <stdint.h>
-#include <string.h>
 
 enum {
     HISTOGRAM_BITS = 7,
@@ -38,11 +37,6 @@ static inline double histogram_value_ns(unsigned bucket)
     unsigned octave = (bucket >> HISTOGRAM_BITS) - 1;
     uint64_t low = ((uint64_t)(bucket & (HISTOGRAM_STEPS - 1)) + HISTOGRAM_STEPS) << octave;
     return (double)low + (double)(1ULL << octave) / 2;
-}
-
-static inline void histogram_clear(struct histogram *histogram)
-{
-    memset(histogram, 0, sizeof(*histogram));
 }
 
 static inline void histogram_add(struct histogram *histogram, uint64_t ns)

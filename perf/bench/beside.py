@@ -14,12 +14,15 @@ import statistics
 import subprocess
 import time
 
-from machine import busy_ticks, own_ticks, pinned, prefer_me, say
+from . import stats
+from .machine import Watch, machine, package_version, pinned, prefer_me, say
 
 # The contenders that have a column, and what installs them.
 COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golang-go",
            "tokio": "librust-tokio-dev", "libuv": "libuv1-dev"}
 RAW = ("eventfd", "msg_ring", "heap", "off")  # The column `raw` is the best of those that answer.
+JUDGED = ("coil", "libuv") + RAW
+QUICK = ("yield", "spawn_join", "timer_1m", "post_round_trip", "file_read_4k", "spawn_child")
 
 # The questions of the first table: what one operation is, and the goal that Coil has set itself.
 ROWS = {
@@ -27,16 +30,21 @@ ROWS = {
     "semaphore": ("semaphore: acquire and release", None),
     "event": ("event: set, wait, clear", None),
     "queue": ("queue: put and get, one task", None),
-    "queue_64_slots": ("queue of 64: one item, task to task", 60),
+    "queue_64_slots": ("queue of 64: one item, task to task", 40),
     "queue_1_slot": ("queue of 1: one item, task to task", 60),
     "channel_ping_pong": ("channel without buffer: there and back", None),
-    "yield": ("yield to another task", 15),
-    "spawn_join": ("spawn a task and join it", 60),
+    "yield": ("yield to another task", 10),
+    "spawn_join": ("spawn a task and join it", 40),
     "spawn_join_all": ("the same, 1 M alive at once; each", None),
-    "timer_1m": ("timer: arm and cancel, 1 M live", 60),
+    "timer_1m": ("timer: arm and cancel, 1 M live", 40),
     "timers_1m": ("1 M timers armed, then cancelled; each", 60),
-    "post_round_trip": ("thread to thread and back", ("raw", 1.0)),
+    "timer_fire_1m": ("timers that fire, 1 M armed; each", 200),
+    "post_round_trip": ("thread to thread and back", ("raw", 1.05)),
     "thread_queue_round_trip": ("the same through queues", None),
+    "file_read_4k": ("read 4 KiB of a file in memory", None),
+    "file_read_4k_32": ("the same, 32 at a time; each", None),
+    "spawn_child": ("a child process: start it, await its end", None),
+    "spawn_children_50": ("the same, 50 at a time; each", None),
     "debug_yield": ("debug mode: yield", ("raw", 2.0)),
     "debug_spawn_join": ("debug mode: spawn a task and join it", ("raw", 2.0)),
     "debug_queue": ("debug mode: queue of 64, task to task", ("raw", 2.0)),
@@ -46,12 +54,13 @@ ROWS = {
     "sleeper_slab": ("bytes of a sleeping task, exactly", 270),
 }
 # These pin their own threads; the others get one core.
+MISSING = 77
 THREADED = ("post_round_trip", "thread_queue_round_trip")
-DISTURBED_TICKS = 1  # What others may always use: the clock of /proc/stat is that coarse.
+COARSE_S = 0.01  # What others may always use: the clock of /proc/stat is that coarse.
 REPEATS_MAX = 1
 REPEATING_S = 180  # After so long nothing is repeated any more, so that a busy machine sees an end.
 LIMIT_S = 330  # No round begins that would not end by then.
-BEGIN, END = "<!-- begin: perf/run --only micro --publish -->", "<!-- end -->"
+BEGIN, END = "<!-- begin: perf/compare --only micro --publish -->", "<!-- end -->"
 
 
 # ---- Running ----
@@ -62,29 +71,38 @@ def discover(directory):
     found = []
     for name in sorted(os.listdir(directory)):
         program = os.path.join(directory, name)
-        listing = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, check=True)
+        if not os.access(program, os.X_OK) or os.path.isdir(program):
+            continue
+        listing = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True,
+                                 check=False)
+        if listing.returncode != 0:
+            say(f"{name} is left out: it does not start")
+            continue
         found += [tuple(line.split()) + (program,) for line in listing.stdout.splitlines()]
     there = {impl for _, impl, _ in found}
     for impl, package in COLUMNS.items():
         if impl not in there:
-            say(f"perf: {impl} is left out: not built (deploy/setup --perf installs {package})")
+            say(f"{impl} is left out: not built (perf/compare --setup installs {package})")
     return found
 
 
-def measure_once(bench, impl, program, disturbed_cores):
+def measure_once(bench, impl, program, options):
     command = [program, bench, impl]
-    mine_before, all_before, start = own_ticks(), busy_ticks(), time.monotonic()
-    done = subprocess.run(command if bench in THREADED else pinned(0, command),
+    cores = (options.server_core, options.load_core)
+    watch = Watch(cores)
+    done = subprocess.run(command if bench in THREADED else pinned(cores[0], command),
                           preexec_fn=prefer_me, stdout=subprocess.PIPE, text=True, check=False)
-    elapsed = time.monotonic() - start
-    others_ticks = busy_ticks() - all_before - (own_ticks() - mine_before) - DISTURBED_TICKS
+    result = watch.others()
+    elapsed_s = time.monotonic() - watch.start
+    if done.returncode == MISSING:
+        return None
     if done.returncode != 0:
-        say(f"perf: {os.path.basename(program)} {bench} {impl} does not count: it failed with "
+        say(f"{os.path.basename(program)} {bench} {impl} does not count: it failed with "
             f"{done.returncode}")
         return None
-    result = json.loads(done.stdout)
-    result["others_cores"] = round(max(0.0, others_ticks / os.sysconf("SC_CLK_TCK") / elapsed), 3)
-    result["disturbed"] = result["others_cores"] > disturbed_cores
+    others_max = options.disturbed + COARSE_S / elapsed_s
+    result["disturbed"] = stats.is_disturbed(result, others_max)
+    result.update(json.loads(done.stdout))
     return result
 
 
@@ -93,7 +111,7 @@ def measure(bench, impl, program, options):
     best = None
     repeat = not options.quick and time.monotonic() < options.repeat_until
     for _ in range(1 + REPEATS_MAX * repeat):
-        result = measure_once(bench, impl, program, options.disturbed)
+        result = measure_once(bench, impl, program, options)
         if result and (best is None or result["others_cores"] < best["others_cores"]):
             best = result
         if best and not best["disturbed"]:
@@ -103,10 +121,12 @@ def measure(bench, impl, program, options):
 
 def run(directory, options):
     subjects = discover(directory)
-    if options.bench:
-        subjects = [subject for subject in subjects if subject[0] in options.bench]
-    if options.impl:
-        subjects = [subject for subject in subjects if subject[1] in options.impl.split(",")]
+    wanted = options.bench or (QUICK if options.quick else None)
+    if wanted:
+        subjects = [subject for subject in subjects if subject[0] in wanted]
+    impl = options.impl or (JUDGED if options.judged else None)
+    if impl:
+        subjects = [subject for subject in subjects if subject[1] in impl]
     benches = list(dict.fromkeys(bench for bench, _, _ in subjects))
     results = []
     start = time.monotonic()
@@ -114,7 +134,7 @@ def run(directory, options):
     for round_number in range(options.rounds):
         elapsed = time.monotonic() - start
         if round_number and elapsed + elapsed / round_number > LIMIT_S:
-            say(f"perf: {round_number} rounds have taken {elapsed:.0f} s: no more of them")
+            say(f"{round_number} rounds have taken {elapsed:.0f} s: no more of them")
             break
         for bench in benches:
             contenders = [subject for subject in subjects if subject[0] == bench]
@@ -122,9 +142,9 @@ def run(directory, options):
             for contender in contenders:
                 result = measure(*contender, options)
                 if result:
-                    result.update(kind="micro", round=round_number)
+                    result.update(kind="micro", cell=bench, round=round_number)
                     results.append(result)
-        say(f"perf: round {round_number + 1} of {options.rounds} done")
+        say(f"round {round_number + 1} of {options.rounds} done")
     return results
 
 
@@ -154,26 +174,28 @@ def best_raw(results, bench):
 
 
 def raw_ratio(results, bench):
-    """Median over the rounds of Coil / the best of RAW in the same round."""
-    ratios = []
-    for mine in of(results, bench, "coil"):
-        raw = [value(result) for impl in RAW for result in of(results, bench, impl)
-               if result["round"] == mine["round"]]
-        if raw:
-            ratios.append(value(mine) / min(raw))
-    return statistics.median(ratios) if ratios else None
+    """Coil / the best of RAW, paired; the best is chosen by its median, not in each round."""
+    raw = best_raw(results, bench)
+    if raw is None:
+        return None
+    mine, theirs = of(results, bench, "coil"), of(results, bench, raw)
+    return stats.paired(mine, theirs, "ns" if "ns" in theirs[0] else "bytes")
 
 
 def goal_cell(results, bench, goal):
     mine = of(results, bench, "coil")
     if goal is None or not mine:
         return ""
-    if isinstance(goal, tuple):
-        ratio, most = raw_ratio(results, bench), goal[1]
-        if ratio is None:
-            return ""
-        return f"raw x {most:.2f}: {'met' if ratio <= most + 0.005 else 'missed'}, {ratio:.2f}"
-    return f"{goal}: {'met' if middle(mine) <= goal else 'missed'}"
+    if not isinstance(goal, tuple):
+        return f"{goal}: {'met' if middle(mine) <= goal else 'missed'}"
+    ratio, most = raw_ratio(results, bench), goal[1]
+    if ratio is None:
+        return ""
+    verdict = "met" if ratio[0] <= most else "missed"
+    if verdict == "missed" and ratio[0] - (ratio[1] or 0) <= most:
+        verdict = "within error"
+    error = "" if ratio[1] is None else f" ± {ratio[1]:.2f}"
+    return f"raw × {most:.2f}: {verdict}, {ratio[0]:.2f}{error}"
 
 
 def side_by_side(results):
@@ -212,12 +234,6 @@ def place(key):
             impls.index(impl) if impl in COLUMNS else len(impls), impl)
 
 
-def package_version(package):
-    done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True, check=False)
-    return done.stdout.partition(":")[2] or done.stdout
-
-
 def versions(results):
     there = {result["impl"] for result in results}
     named = [f"{impl} {package_version(package)}" for impl, package in COLUMNS.items()
@@ -227,15 +243,12 @@ def versions(results):
     return ", ".join(named)
 
 
-def verdict(results):
-    disturbed = sum(result["disturbed"] for result in results)
+def head(results):
     rounds = 1 + max(result["round"] for result in results)
     text = f"{rounds} rounds, interleaved; the median of the rounds, in ns unless it says bytes."
-    if disturbed:
-        text += f" Others used the cores during {disturbed} of {len(results)} measurements."
-    if disturbed * 10 > len(results):
-        text += " **This run was disturbed.**"
-    return text
+    verdict = stats.disturbance(results)
+    said = stats.disturbance_text(verdict)
+    return f"{text} {f'**{said}**' if verdict['marked'] else said}."
 
 
 def tables(results):
@@ -243,20 +256,21 @@ def tables(results):
         return []
     peers = versions(results)
     beside = f"Beside Coil: {peers}." if peers else ""
-    return (["### Micro-benchmarks", "", verdict(results), beside, ""] + side_by_side(results) +
+    return (["### Micro-benchmarks", "", head(results), beside, ""] + side_by_side(results) +
             ["### Micro-benchmarks, every figure", ""] + every_figure(results))
 
 
 # ---- Publishing ----
 
 
-def publish(root, lines, results):
+def publish(root, results):
     """Puts the tables into docs/performance.md, between markers, the results beside the programs."""
     path = os.path.join(root, "docs", "performance.md")
     with open(path, encoding="utf-8") as document:
         before, _, rest = document.read().partition(BEGIN)
     if END not in rest:
         raise SystemExit(f"perf: {path} has no {BEGIN} and {END}")
+    lines = [f"Measured on {machine()}.", ""] + tables(results)
     with open(path, "w", encoding="utf-8") as document:
         document.write("\n".join([before + BEGIN] + lines) + END + rest.partition(END)[2])
     with open(os.path.join(root, "perf", "micro", "results.json"), "w", encoding="utf-8") as out:

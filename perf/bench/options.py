@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""The command line of perf/compare, and how long a run will take."""
+
+import argparse
+import os
+
+from . import cells, stats
+from .machine import choose_cores
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+KINDS = ("echo", "churn", "idle", "open", "micro")
+QUICK_CELLS = "1x64,50x64,50x4096x16"
+START_S = 0.15  # what a fresh server and its end cost, about
+IDLE_S = 3.0
+MICRO_S = 330
+
+DESCRIPTION = """Compares Coil with every peer that is installed; perf/README.md says how, and what
+the figures mean. Tables go to stdout."""
+
+
+def words(text):
+    return [word for word in text.split(",") if word]
+
+
+def kinds(text):
+    unknown = set(words(text)) - set(KINDS)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"not one of {', '.join(KINDS)}: {', '.join(unknown)}")
+    return words(text)
+
+
+def numbers(text):
+    return [float(word) for word in words(text)]
+
+
+def add_what(parser):
+    group = parser.add_argument_group("what")
+    group.add_argument("--quick", action="store_true",
+                       help="does everything work? Under two minutes, figures good for nothing else")
+    group.add_argument("--judged", action="store_true",
+                       help="only those that Coil has to match: epoll, uring, libuv")
+    group.add_argument("--full", action="store_true", help="also 10,000 connections, and 64 KiB")
+    group.add_argument("--only", type=kinds, default=list(KINDS), metavar="KIND,...",
+                       help=f"some of {','.join(KINDS)}")
+    group.add_argument("--cells", type=cells.parse, metavar="50x64x16,...",
+                       help="connections x bytes [x depth] of echo")
+    group.add_argument("--impl", type=words, metavar="NAME,...", help="only these contenders")
+    group.add_argument("--bench", type=words, metavar="NAME,...",
+                       help="only these micro-benchmarks")
+    group.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND",
+                       help="one more server; --port N is appended to its command")
+    group.add_argument("--coil", metavar="PATH", help="Coil's echo server")
+    group.add_argument("--thrift", metavar="METHOD", help="Thrift calls instead of echo")
+
+
+def add_how(parser):
+    group = parser.add_argument_group("how")
+    group.add_argument("--rounds", type=int, default=5)
+    group.add_argument("--seconds", type=float, default=0.7, help="measured, of one measurement")
+    group.add_argument("--warmup", type=float, default=0.25, help="seconds before that")
+    group.add_argument("--open-loop", action="store_true", help="the same as --only open")
+    group.add_argument("--open-rounds", type=int, default=3)
+    group.add_argument("--rates", type=numbers, metavar="R,...",
+                       help="requests/s of the open loop, instead of 20, 50 and 80 %% of what the "
+                            "slowest judged server can do")
+    group.add_argument("--fixed", action="store_true",
+                       help="equal gaps between the requests of the open loop, not random ones")
+    group.add_argument("--idle-connections", type=int, default=5000)
+    group.add_argument("--disturbed", type=float, default=stats.OTHERS_MAX, metavar="CORES",
+                       help="CPU of others that makes a measurement count as disturbed")
+    group.add_argument("--seed", type=int, help="of the order in the rounds")
+    group.add_argument("--build", default=os.path.join(ROOT, "build", "release"),
+                       help="the build directory")
+    group.add_argument("--no-build", action="store_true", help="what is there is up to date")
+    group.add_argument("--setup", action="store_true",
+                       help="first install the peers: deploy/setup --perf")
+
+
+def add_output(parser):
+    group = parser.add_argument_group("output")
+    group.add_argument("--publish", action="store_true",
+                       help="compare.md, compare.json and plots into docs/performance/, and the "
+                            "micro-benchmarks into docs/performance.md")
+    group.add_argument("--output", metavar="DIR", help="the same three into another directory")
+
+
+def apply_quick(options):
+    options.rounds, options.open_rounds = 1, 1
+    options.seconds, options.warmup = min(options.seconds, 0.3), 0.1
+    options.idle_connections = min(options.idle_connections, 500)
+    options.cells = options.cells or cells.parse(QUICK_CELLS)
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(description=DESCRIPTION)
+    add_what(parser)
+    add_how(parser)
+    add_output(parser)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        apply_quick(options)
+    if options.open_loop:
+        options.only = ["open"]
+    options.cells = options.cells or cells.matrix(options.full)
+    if options.thrift:
+        options.only = [kind for kind in options.only if kind in ("echo", "churn")]
+        options.cells = list(dict.fromkeys(cell._replace(size=0) for cell in options.cells))
+    options.server_core, options.load_core = choose_cores()
+    return options
+
+
+def estimated_s(options, servers):
+    """Without the repetitions of what was disturbed."""
+    from .echo import warmup_s
+    from .open_loop import SECONDS_FACTOR
+    each = options.seconds + START_S
+    total = 0.0
+    if "echo" in options.only:
+        total += sum(warmup_s(options, cell) + each for cell in options.cells) * options.rounds
+    if "churn" in options.only:
+        total += (options.warmup + each) * options.rounds
+    if "idle" in options.only:
+        total += 2 * IDLE_S
+    if "open" in options.only:
+        rates = len(options.rates or (1, 2, 3))
+        open_each = options.warmup + options.seconds * SECONDS_FACTOR + START_S
+        total += rates * open_each * options.open_rounds
+    total *= servers
+    return total + (("micro" in options.only) * (25 if options.quick else MICRO_S))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""The echo servers: which there are, how one is started, and how it is ended."""
+
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import time
+
+from .machine import pinned, prefer_me, say
+
+JUDGED = ("epoll", "uring", "libuv")  # Coil has to match the best of these in each cell
+MISSING = 77  # the exit status of a server whose peer is not installed
+START_S = 10
+
+
+class Missing(Exception):
+    """It cannot run here."""
+
+
+class Server:
+    """One server process, pinned to its core, listening on `port` of 127.0.0.1."""
+
+    def __init__(self, name, command, core):
+        self.name = name
+        for _ in range(20):
+            self.port = random.randint(20000, 29999)
+            self._start(command, core)
+            if self._listens():
+                return
+            self.stop()
+            if self.process.returncode == MISSING:
+                raise Missing("not installed")
+        raise Missing(f"{command[0]} does not listen")
+
+    def _start(self, command, core):
+        self.process = subprocess.Popen(pinned(core, command + ["--port", str(self.port)]),
+                                        preexec_fn=prefer_me, stdout=subprocess.DEVNULL)
+        self.pid = self.process.pid
+
+    def _listens(self):
+        """Looks into /proc, so that the server sees no connection but the measured ones. A port
+        that is taken shows as a server that ends at once."""
+        end = time.monotonic() + START_S
+        while time.monotonic() < end and self.process.poll() is None:
+            if port_is_open(self.port):
+                return True
+            time.sleep(0.005)
+        return False
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            say(f"{self.name} did not end within 5 s of SIGTERM")
+            return
+        if status not in (0, MISSING, -signal.SIGTERM):
+            say(f"{self.name} ended with status {status}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def port_is_open(port):
+    wanted = f"0100007F:{port:04X}", f"00000000:{port:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        text = table.read()
+    for address in wanted:
+        if re.search(rf": {address} \S+ 0A ", text):
+            return True
+    return False
+
+
+# ---- Which there are ----
+
+
+def echo_programs(options):
+    """Name and command of Coil's own and of every echo_<peer> that has been built."""
+    commands = {"coil": [options.coil or os.path.join(options.build, "docs", "examples", "echo")]}
+    for entry in sorted(os.listdir(options.programs)):
+        if entry.startswith("echo_") and os.access(os.path.join(options.programs, entry), os.X_OK):
+            commands[entry[len("echo_"):]] = [os.path.join(options.programs, entry)]
+    for spec in options.server:
+        name, _, command = spec.partition("=")
+        commands[name] = shlex.split(command)
+    return commands
+
+
+def in_order(names):
+    """Coil first, then those that it is judged by, then the others."""
+    first = [name for name in ("coil",) + JUDGED if name in names]
+    return first + sorted(set(names) - set(first))
+
+
+def find(options):
+    """{name: command} of those that are wanted and that start; who is left out is named."""
+    commands = echo_programs(options)
+    wanted = options.impl or (("coil",) + JUDGED if options.judged else list(commands))
+    found = {}
+    for name in in_order(wanted):
+        try:
+            if name not in commands or not os.access(commands[name][0], os.X_OK):
+                raise Missing("not built")
+            Server(name, commands[name], options.server_core).stop()
+            found[name] = commands[name]
+        except Missing as reason:
+            say(f"{name} is left out: {reason} (perf/compare --setup)")
+    return found
