@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A server for connections that say nothing: each is a task that waits in coil_read_some(). What
- * they cost us is told on request, to the byte: perf/scale/idle asks, with SIGUSR1.
+ * they cost us is told on request, to the byte: perf/scale asks, with SIGUSR1.
  *
  *     idle --port N
  *
