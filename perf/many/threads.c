@@ -183,21 +183,30 @@ static void print_counts(void)
     printf("]}\n");
 }
 
+static int read_number(int argc, char **argv, const char *name)
+{
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], name) == 0)
+            return (int)strtol(argv[i + 1], NULL, 10);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     sigset_t stop;
     int signo;
+    int port = read_number(argc, argv, "--port");
 
-    if (argc == 5 && strcmp(argv[1], "--port") == 0 && strcmp(argv[3], "--loops") == 0)
-        thread_count = (int)strtol(argv[4], NULL, 10);
-    if (thread_count < 1 || thread_count > THREADS_MAX) {
+    thread_count = read_number(argc, argv, "--loops");
+    if (port < 1 || thread_count < 1 || thread_count > THREADS_MAX) {
         fputs("usage: threads --port N --loops N\n", stderr);
         return 2;
     }
     (void)sigemptyset(&stop);
     (void)sigaddset(&stop, SIGTERM);
     (void)sigprocmask(SIG_BLOCK, &stop, NULL);
-    start((int)strtol(argv[2], NULL, 10));
+    start(port);
     (void)sigwait(&stop, &signo);
     print_counts();
     return 0;
