@@ -54,6 +54,7 @@ static void measure(
 static coil_timer_wheel wheel;
 static coil_timer *timers;
 static int64_t timer_count;
+static coil_time now; /* Of the wheel. */
 
 static void fire_again(coil_timer *timer)
 {
@@ -91,7 +92,6 @@ static double timer_each(int64_t count)
 /* The last: it moves the time. */
 static double timer_fire(int64_t count)
 {
-    static coil_time now;
     int64_t fired_count = 0;
     double start_ns = measure_now_ns();
 
@@ -113,6 +113,7 @@ static void measure_timers(int64_t live_count)
     double before_bytes = measure_resident_bytes();
 
     timer_count = live_count;
+    now = 0;
     timers = calloc((size_t)live_count + HOT_TIMERS, sizeof(*timers));
     COIL_CHECK(timers != NULL);
     coil_timer_wheel_init(&wheel, 0);
@@ -125,7 +126,8 @@ static void measure_timers(int64_t live_count)
                 (measure_resident_bytes() - before_bytes) / (double)live_count);
     measure("timer_hot", live_count, OPERATIONS, timer_hot);
     measure("timer_each", live_count, at_least(live_count, OPERATIONS), timer_each);
-    measure("timer_fire", live_count, OPERATIONS, timer_fire);
+    /* As many as there are: each is moved from level to level of the wheel on its way. */
+    measure("timer_fire", live_count, at_least(live_count, OPERATIONS), timer_fire);
     free(timers);
 }
 
