@@ -19,10 +19,11 @@ from .machine import Watch, machine, package_version, pinned, prefer_me, say
 
 # The contenders that have a column, and what installs them.
 COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golang-go",
-           "tokio": "librust-tokio-dev", "libuv": "libuv1-dev"}
-RAW = ("eventfd", "msg_ring", "heap", "off")  # The column `raw` is the best of those that answer.
+           "tokio": "librust-tokio-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev"}
+# The column `raw` is the best of those that answer.
+RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "posix_spawn")
 JUDGED = ("coil", "libuv") + RAW
-QUICK = ("yield", "spawn_join", "timer_1m", "post_round_trip", "file_read_4k", "spawn_child")
+QUICK = ("yield", "spawn_join", "post_round_trip", "file_read_4k", "spawn_child")
 
 # The questions of the first table: what one operation is, and the goal that Coil has set itself.
 ROWS = {
@@ -56,7 +57,6 @@ ROWS = {
 # These pin their own threads; the others get one core.
 MISSING = 77
 THREADED = ("post_round_trip", "thread_queue_round_trip")
-COARSE_S = 0.01  # What others may always use: the clock of /proc/stat is that coarse.
 REPEATS_MAX = 1
 REPEATING_S = 180  # After so long nothing is repeated any more, so that a busy machine sees an end.
 LIMIT_S = 330  # No round begins that would not end by then.
@@ -88,20 +88,18 @@ def discover(directory):
 
 def measure_once(bench, impl, program, options):
     command = [program, bench, impl]
-    cores = (options.server_core, options.load_core)
+    cores = (options.server_core, options.load_core)[:2 if bench in THREADED else 1]
     watch = Watch(cores)
-    done = subprocess.run(command if bench in THREADED else pinned(cores[0], command),
-                          preexec_fn=prefer_me, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(pinned(",".join(map(str, cores)), command), preexec_fn=prefer_me,
+                          stdout=subprocess.PIPE, text=True, check=False)
     result = watch.others()
-    elapsed_s = time.monotonic() - watch.start
     if done.returncode == MISSING:
         return None
     if done.returncode != 0:
         say(f"{os.path.basename(program)} {bench} {impl} does not count: it failed with "
             f"{done.returncode}")
         return None
-    others_max = options.disturbed + COARSE_S / elapsed_s
-    result["disturbed"] = stats.is_disturbed(result, others_max)
+    result["disturbed"] = stats.is_disturbed(result, options.disturbed)
     result.update(json.loads(done.stdout))
     return result
 
@@ -112,8 +110,8 @@ def measure(bench, impl, program, options):
     repeat = not options.quick and time.monotonic() < options.repeat_until
     for _ in range(1 + REPEATS_MAX * repeat):
         result = measure_once(bench, impl, program, options)
-        if result and (best is None or result["others_cores"] < best["others_cores"]):
-            best = result
+        if result:
+            best = min(best or result, result, key=stats.how_disturbed)
         if best and not best["disturbed"]:
             break
     return best
@@ -244,8 +242,8 @@ def versions(results):
 
 
 def head(results):
-    rounds = 1 + max(result["round"] for result in results)
-    text = f"{rounds} rounds, interleaved; the median of the rounds, in ns unless it says bytes."
+    text = (f"{stats.rounds_text(results)}, interleaved; the median of the rounds, in ns unless it "
+            "says bytes.")
     verdict = stats.disturbance(results)
     said = stats.disturbance_text(verdict)
     return f"{text} {f'**{said}**' if verdict['marked'] else said}."
@@ -264,7 +262,7 @@ def tables(results):
 
 
 def publish(root, results):
-    """Puts the tables into docs/performance.md, between markers, the results beside the programs."""
+    """The tables into docs/performance.md, between markers; the results beside the programs."""
     path = os.path.join(root, "docs", "performance.md")
     with open(path, encoding="utf-8") as document:
         before, _, rest = document.read().partition(BEGIN)

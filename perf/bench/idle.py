@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Memory of connections that say nothing: the server's own, and beside it the kernel's.
 
-The server's is what /proc/PID/smaps_rollup has more with the connections than before. The
-kernel's can only be read for the whole machine, and belongs to both ends of each connection.
+The server's is what /proc/PID/smaps_rollup has more with the connections than before: before them
+it has served a few others, so that what it allocates once, such as a pool of buffers, counts as its
+base. The kernel's can only be read for the whole machine, and belongs to both ends of each
+connection.
 """
 
 import json
@@ -15,6 +17,8 @@ from .machine import Watch, prefer_me, say
 from .servers import Missing, Server
 
 PER_SERVER = 19000  # connections: below the usual limit of 20,000 descriptors
+FIRST = 16  # connections that come and go before
+ROUNDS_MAX = 3
 SETTLE_S = 4
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 KINDS = {"silent": [], "greeted": ["--greet"]}
@@ -104,6 +108,8 @@ def per_connection(after, before, count):
 def measure_servers(options, servers, kind):
     """The result for these running servers; None if a connection failed."""
     watch = Watch((options.server_core, options.load_core), [server.pid for server in servers])
+    first = [open_connections(options, server, FIRST, KINDS["greeted"]) for server in servers]
+    close_connections([load for load in first if load])
     before, kernel_before = settled(servers), kernel_bytes()
     counts, loads = shares(options.idle_connections), []
     for server, count in zip(servers, counts):
@@ -115,7 +121,8 @@ def measure_servers(options, servers, kind):
     result = per_connection(settled(servers), before, sum(counts))
     result.update(per_connection(kernel_bytes(), kernel_before, sum(counts)))
     close_connections(loads)
-    result.update(watch.others(), connections=sum(counts), processes=len(servers))
+    result.update(watch.others(), connections=sum(counts), processes=len(servers),
+                  base_bytes=before["anonymous"] // len(servers))
     return result
 
 
@@ -143,4 +150,4 @@ def run(options, servers):
     def once(kind, name, _):
         return idle_once(options, name, servers[name], kind)
 
-    return rounds.run(options, "idle", list(KINDS), servers, once, rounds=1)
+    return rounds.run(options, "idle", list(KINDS), servers, once, rounds=min(options.rounds, ROUNDS_MAX))

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What the benchmarks know of the machine, and of the processes that they start on it."""
 
+import math
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -81,9 +83,14 @@ def process_ticks(pid):
 
 def own_ticks():
     """Ours, and that of the processes that we have waited for."""
-    times = os.times()
-    total = times.user + times.system + times.children_user + times.children_system
-    return total * TICKS_PER_S
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) * TICKS_PER_S
+
+
+def tick_error(elapsed_ticks, cores):
+    """/proc/stat is a sample, one for each tick: the standard deviation at worst, of half busy
+    cores, in cores; and a tick for rounding."""
+    return (0.5 * math.sqrt(elapsed_ticks * cores) + 1) / elapsed_ticks
 
 
 class Watch:
@@ -101,8 +108,9 @@ class Watch:
     def others(self):
         """What to put into a result: cores used by others, and the stolen part of that."""
         busy, stolen, ours = (now - then for now, then in zip(self._ticks(), self.before))
-        elapsed_ticks = max(1e-9, time.monotonic() - self.start) * TICKS_PER_S
+        elapsed_ticks = max(1.0, (time.monotonic() - self.start) * TICKS_PER_S)
         return {"others_cores": round(max(0.0, busy - ours) / elapsed_ticks, 3),
+                "others_error": round(tick_error(elapsed_ticks, len(self.cores)), 3),
                 "stolen_cores": round(stolen / elapsed_ticks, 3)}
 
 

@@ -44,7 +44,7 @@ def choose_rates(options, repeats, servers, echo_results):
         return [(f"{rate:,.0f}/s", rate) for rate in options.rates]
     name, speed = slowest(options, repeats, servers, echo_results)
     return [(f"{share:.0%} of {name}'s {speed:,.0f}/s", round(share * speed, -2))
-            for share in SHARES]
+            for share in (SHARES[1:2] if options.quick else SHARES)]
 
 
 def run(options, repeats, servers, echo_results):

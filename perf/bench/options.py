@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 KINDS = ("echo", "churn", "idle", "open", "micro")
 QUICK_CELLS = "1x64,50x64,50x4096x16"
 START_S = 0.15  # what a fresh server and its end cost, about
-IDLE_S = 3.0
+IDLE_S = 1.3
 MICRO_S = 330
 
 DESCRIPTION = """Compares Coil with every peer that is installed; perf/README.md says how, and what
@@ -36,7 +36,7 @@ def numbers(text):
 def add_what(parser):
     group = parser.add_argument_group("what")
     group.add_argument("--quick", action="store_true",
-                       help="does everything work? Under two minutes, figures good for nothing else")
+                       help="does everything work? Under two minutes; figures good for nothing")
     group.add_argument("--judged", action="store_true",
                        help="only those that Coil has to match: epoll, uring, libuv")
     group.add_argument("--full", action="store_true", help="also 10,000 connections, and 64 KiB")
@@ -112,7 +112,8 @@ def parse(arguments=None):
 def estimated_s(options, servers):
     """Without the repetitions of what was disturbed."""
     from .echo import warmup_s
-    from .open_loop import SECONDS_FACTOR
+    from .idle import ROUNDS_MAX
+    from .open_loop import SECONDS_FACTOR, SHARES
     each = options.seconds + START_S
     total = 0.0
     if "echo" in options.only:
@@ -120,10 +121,10 @@ def estimated_s(options, servers):
     if "churn" in options.only:
         total += (options.warmup + each) * options.rounds
     if "idle" in options.only:
-        total += 2 * IDLE_S
+        total += 2 * IDLE_S * min(options.rounds, ROUNDS_MAX)
     if "open" in options.only:
-        rates = len(options.rates or (1, 2, 3))
+        rates = len(options.rates) if options.rates else 1 if options.quick else len(SHARES)
         open_each = options.warmup + options.seconds * SECONDS_FACTOR + START_S
         total += rates * open_each * options.open_rounds
     total *= servers
-    return total + (("micro" in options.only) * (25 if options.quick else MICRO_S))
+    return total + (("micro" in options.only) * (15 if options.quick else MICRO_S))

@@ -10,14 +10,15 @@ from .machine import machine, package_version
 from .open_loop import curve
 
 PACKAGES = {"uring": "liburing-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev",
-            "asio": "libboost-dev", "go": "golang-go", "node": "nodejs",
+            "asio": "libasio-dev", "go": "golang-go", "node": "nodejs",
             "uvloop": "python3-uvloop", "tokio": "librust-tokio-dev"}
-KEPT = ("kind", "cell", "impl", "round", "disturbed", "others_cores", "stolen_cores",
+KEPT = ("kind", "cell", "impl", "round", "disturbed", "others_cores", "stolen_cores", "load_waited_share",
+        "server_waited_share",
         "connections", "message_bytes", "depth", "requests", "seconds", "rate", "arrivals", "close",
         "sources", "requests_per_s", "requests_per_server_cpu_s", "server_cpu_s", "load_cpu_s",
         "server_cpu_share", "load_cpu_share", "load_bound", "p50_us", "p90_us", "p99_us", "p999_us",
         "max_us", "unanswered", "connections_served", "ns", "bytes", "n", "anonymous_bytes",
-        "pss_bytes", "slab_bytes", "tcp_bytes", "processes")
+        "pss_bytes", "base_bytes", "slab_bytes", "tcp_bytes", "processes")
 
 
 def versions(results):
@@ -99,7 +100,7 @@ def head(options, results):
     named = ", ".join(f"{name} {version}" for name, version in versions(results).items())
     return ["# Coil beside its peers", "",
             f"Measured on {machine()}; {named}.",
-            f"{options.rounds} rounds of {options.seconds:g} s after {options.warmup:g} s of "
+            f"{stats.rounds_text(results)} of {options.seconds:g} s after {options.warmup:g} s of "
             f"warm-up, order seed {options.seed}, server on core {options.server_core}, load on "
             f"core {options.load_core}.", f"{f'**{said}**' if verdict['marked'] else said}."
             + (" **A quick run: it shows that everything works, its figures are good for nothing.**"

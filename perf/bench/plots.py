@@ -11,8 +11,8 @@ RATIO = "requests per server CPU second, of libuv"
 
 def remark(results, text):
     verdict = stats.disturbance(results)
-    rounds = 1 + max(result["round"] for result in results)
-    return f"{text}; {rounds} rounds, {stats.disturbance_text(verdict)}", verdict["marked"]
+    said = f"{stats.rounds_text(results)}, {stats.disturbance_text(verdict)}"
+    return f"{text}; {said}", verdict["marked"]
 
 
 def echo_plot(results):
@@ -91,7 +91,8 @@ def open_plot(results, label):
     return svg.lines(f"Latency at {rate:,.0f} requests/s, open loop", text, series,
                      svg.Percentile(max(x for x, _ in points)),
                      svg.log_axis([max(y, 0.1) for _, y in points]),
-                     ("requests that waited less", "µs"), warning, marks=False)
+                     ("requests that waited at most so long", "µs"), warning,
+                     marks=False)
 
 
 def all_plots(results):

@@ -34,8 +34,8 @@ class Repeats:
             result = once()
             if attempt:
                 self.left_s -= time.monotonic() - start
-            if result and (kept is None or result["others_cores"] < kept["others_cores"]):
-                kept = result
+            if result:
+                kept = min(kept or result, result, key=stats.how_disturbed)
             if kept and not kept["disturbed"]:
                 break
         return kept

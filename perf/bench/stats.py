@@ -92,11 +92,26 @@ def quantile(histogram, share):
 
 OTHERS_MAX = 0.10  # CPU that others may use during a measurement, in cores
 STOLEN_MAX = 0.05  # the same, of what a hypervisor takes away
+WAITED_MAX = 0.05  # share of the time in which server or load was ready to run and others ran
 MARKED_ABOVE = 0.10  # of the measurements: then the whole run is marked
 
 
+def waited(result):
+    """Of the server only where it has one thread: several wait for each other."""
+    shares = [result.get("load_waited_share", 0)]
+    if result.get("server_threads") == 1:
+        shares.append(result["server_waited_share"])
+    return max(shares)
+
+
+def how_disturbed(result):
+    """To choose the least disturbed one by."""
+    return result["others_cores"] + waited(result)
+
+
 def is_disturbed(result, others_max=OTHERS_MAX):
-    return result["others_cores"] > others_max or result.get("stolen_cores", 0) > STOLEN_MAX
+    return (result["others_cores"] > others_max + result.get("others_error", 0)
+            or result["stolen_cores"] > STOLEN_MAX or waited(result) > WAITED_MAX)
 
 
 def disturbance(results):
@@ -104,6 +119,11 @@ def disturbance(results):
     disturbed = sum(result["disturbed"] for result in results)
     return {"disturbed": disturbed, "of": len(results),
             "marked": disturbed > MARKED_ABOVE * len(results)}
+
+
+def rounds_text(results):
+    rounds = 1 + max(result["round"] for result in results)
+    return "1 round" if rounds == 1 else f"{rounds} rounds"
 
 
 def disturbance_text(verdict):

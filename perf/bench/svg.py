@@ -9,7 +9,7 @@ import html
 import math
 
 WIDTH, HEIGHT = 960, 440
-LEFT, RIGHT, TOP, BOTTOM = 66, 24, 84, 62
+LEFT, RIGHT, TOP, BOTTOM = 66, 40, 84, 62
 
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #6a737d; }
@@ -102,7 +102,7 @@ class Plot:
 
     def __init__(self, title, remark, warning=False):
         self.parts = []
-        self.text(LEFT, 26, title, "title")
+        self.text(LEFT, 26, title + " (disturbed)" if warning else title, "title")
         self.text(LEFT, 46, remark, "warning" if warning else "")
 
     def add(self, tag, **attributes):

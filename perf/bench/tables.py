@@ -4,7 +4,7 @@
 import statistics
 
 from . import cells, stats
-from .idle import KINDS
+from .idle import FIRST, KINDS
 from .open_loop import curve
 from .rounds import impls, of
 from .servers import JUDGED, in_order
@@ -14,6 +14,11 @@ MEAN_GOALS = {"libuv": 1.08, "asio": 1.2, "asio_uring": 1.2, "go": 1.35, "asynci
               "uvloop": 1.5}
 CHURN_GOAL = 1.12  # of libuv
 IDLE_GOAL_BYTES = 270
+IDLE_TEXT = """Bytes per connection, of {count:,}; server processes: {processes}. First the server's
+own memory (anonymous, and PSS, which has its share of mapped files), for connections that never
+said anything and for those that had one request answered; *base* is all of a process that has
+served {first} others before. The last two columns are the kernel's, slab and TCP buffers of the
+*whole machine*: both ends of each connection are in them, and whatever else happened."""
 
 
 def median(results, field):
@@ -44,11 +49,21 @@ def judged_against(results, cell):
 
 
 def ratio_to(results, cell, name, peer):
+    """None without the peer."""
+    if peer is None:
+        return None
     return stats.paired(of(results, cell, name), of(results, cell, peer))
 
 
 def mean_over_cells(results, name, peer):
     ratios = [ratio_to(results, cell, name, peer) for cell in cells_of(results)]
+    return stats.geometric_mean([ratio for ratio in ratios if ratio])
+
+
+def mean_of_best(results):
+    """Coil beside the best judged peer of each cell."""
+    ratios = [ratio_to(results, cell, "coil", judged_against(results, cell))
+              for cell in cells_of(results)]
     return stats.geometric_mean([ratio for ratio in ratios if ratio])
 
 
@@ -91,8 +106,8 @@ def server_row(results, cell, name, best):
 
 def cell_table(results, cell):
     best = judged_against(results, cell)
-    columns = ["<server", "requests per server CPU s", "min..max", "of libuv", f"of {best or 'best'}",
-               "server µs", "load µs", "requests/s", "p50 µs", "p99 µs", "server core",
+    columns = ["<server", "requests per server CPU s", "min..max", "of libuv",
+               f"of {best or 'best'}", "server µs", "load µs", "requests/s", "p50 µs", "p99 µs", "server core",
                "load core", "<"]
     names = in_order(impls(of(results, cell)))
     return table(columns, [server_row(results, cell, name, best) for name in names])
@@ -116,7 +131,7 @@ def echo_judgement(results):
 
 
 def echo_means(results):
-    rows = []
+    rows = [["the best of each cell", ratio_text(mean_of_best(results)), "", ""]]
     for peer in in_order(impls(results) - {"coil"}):
         mean, goal = mean_over_cells(results, "coil", peer), MEAN_GOALS.get(peer)
         of_libuv = mean_over_cells(results, peer, "libuv")
@@ -156,7 +171,7 @@ def churn_section(results):
 
 
 def idle_row(results, name):
-    row = [name]
+    row = [name, f"{median(of(results, impl=name), 'base_bytes') / 1024:,.0f}"]
     for kind in KINDS:
         mine = of(results, kind, name)
         row += [f"{median(mine, field):,.0f}" if mine else ""
@@ -168,14 +183,10 @@ def idle_row(results, name):
 
 def idle_section(results):
     count = results[0]["connections"]
-    lines = ["## Idle connections", "",
-             f"Bytes per connection, of {count:,}, on {results[0]['processes']} server process(es): "
-             "the server's own memory (anonymous, and PSS, which has its share of mapped files), "
-             "for connections that never said anything and for those that had one request answered."
-             " The last two columns are the kernel's, slab and TCP buffers of the *whole machine*: "
-             "both ends of each connection are in them, and whatever else happened.", ""]
-    columns = ["<server", "silent: anonymous", "PSS", "after a request: anonymous", "PSS",
-               "machine: slab", "machine: TCP buffers"]
+    lines = ["## Idle connections", "", IDLE_TEXT.format(
+        count=count, processes=results[0]["processes"], first=FIRST), ""]
+    columns = ["<server", "base, KiB", "silent: anonymous", "PSS", "after a request: anonymous",
+               "PSS", "machine: slab", "machine: TCP buffers"]
     lines += table(columns, [idle_row(results, name) for name in in_order(impls(results))])
     mine = of(results, "silent", "coil")
     if mine:
@@ -214,8 +225,8 @@ def open_section(results):
     how = results[0]
     lines = ["## Open loop", "",
              f"{how['connections']} connections, {how['message_bytes']} B, {how['arrivals']} "
-             "arrivals. Latencies in µs from when a request was *due*, so that a server that stalls "
-             "shows for how long; all rounds together. On a machine with few cores the tails are "
+             "arrivals. Latencies in µs from when a request was *due*, so that a server that "
+             "stalls shows for how long; all rounds together. On a machine with few cores the tails are "
              "mostly time slices of other processes.", ""]
     for label in open_labels(results):
         rate = of(results, label)[0]["rate"]
@@ -231,7 +242,7 @@ SECTIONS = {"echo": echo_section, "churn": churn_section, "idle": idle_section,
 
 
 def sections(results):
-    """{kind: lines} of those kinds that were measured; micro-benchmarks have tables of their own."""
+    """{kind: lines} of those that were measured; micro-benchmarks have tables of their own."""
     found = {}
     for kind, section in SECTIONS.items():
         mine = [result for result in results if result["kind"] == kind]

@@ -56,7 +56,10 @@ typedef struct load_reading load_reading;
 struct load_reading {
     uint64_t now_ns;
     uint64_t own_cpu_ns;
+    uint64_t own_waited_ns; /* ready to run while others ran */
     uint64_t server_cpu_ns;
+    uint64_t server_waited_ns;
+    int server_threads; /* several also wait for each other */
 };
 
 typedef struct load_result load_result;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 uint64_t load_now_ns(void)
 {
@@ -23,51 +24,63 @@ _Noreturn void load_die(const char *what, int error)
     exit(1);
 }
 
-/* The first figure of a thread's schedstat: its time on a CPU in nanoseconds, kernel work on its
- * behalf included. */
-static uint64_t thread_cpu_ns(int pid, const char *thread)
+struct usage {
+    uint64_t cpu_ns;
+    uint64_t waited_ns;
+    int threads;
+};
+
+/* The first figures of a thread's schedstat: its time on a CPU in nanoseconds, kernel work on its
+ * behalf included, and how long it was ready to run and did not. */
+static void add_thread(struct usage *usage, int pid, const char *thread)
 {
     char path[300];
-    unsigned long long cpu_ns = 0;
+    unsigned long long cpu_ns;
+    unsigned long long waited_ns;
 
     snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, thread);
     FILE *file = fopen(path, "re");
     if (!file)
-        return 0;
-    if (fscanf(file, "%llu", &cpu_ns) != 1)
-        cpu_ns = 0;
+        return;
+    if (fscanf(file, "%llu %llu", &cpu_ns, &waited_ns) == 2) {
+        usage->cpu_ns += cpu_ns;
+        usage->waited_ns += waited_ns;
+        usage->threads++;
+    }
     fclose(file);
-    return cpu_ns;
 }
 
 /* The sum over all threads, those included that the kernel runs for the process (io_uring's). */
-static uint64_t process_cpu_ns(int pid)
+static struct usage process_usage(int pid)
 {
     char path[40];
-    uint64_t total_ns = 0;
+    struct usage total = {0};
 
-    if (pid == 0)
-        return 0;
     snprintf(path, sizeof(path), "/proc/%d/task", pid);
     DIR *threads = opendir(path);
     if (!threads)
         load_die(path, errno);
     for (const struct dirent *entry; (entry = readdir(threads));) {
         if (entry->d_name[0] != '.')
-            total_ns += thread_cpu_ns(pid, entry->d_name);
+            add_thread(&total, pid, entry->d_name);
     }
     closedir(threads);
-    return total_ns;
+    return total;
 }
 
 load_reading load_read(int server_pid)
 {
-    load_reading reading;
-    struct timespec own;
+    struct usage own = process_usage(getpid());
+    struct usage server = {0};
 
-    reading.server_cpu_ns = process_cpu_ns(server_pid);
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
-    reading.own_cpu_ns = (uint64_t)own.tv_sec * 1000000000ULL + (uint64_t)own.tv_nsec;
-    reading.now_ns = load_now_ns();
-    return reading;
+    if (server_pid != 0)
+        server = process_usage(server_pid);
+    return (load_reading){
+            .now_ns = load_now_ns(),
+            .own_cpu_ns = own.cpu_ns,
+            .own_waited_ns = own.waited_ns,
+            .server_cpu_ns = server.cpu_ns,
+            .server_waited_ns = server.waited_ns,
+            .server_threads = server.threads,
+    };
 }

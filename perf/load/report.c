@@ -51,6 +51,11 @@ static void print_mode(const load_options *options)
     }
 }
 
+static double share(uint64_t from_ns, uint64_t to_ns, double seconds)
+{
+    return (double)(to_ns - from_ns) / 1e9 / seconds;
+}
+
 static void print_server(const load_result *result, double seconds)
 {
     double server_s = (double)(result->to.server_cpu_ns - result->from.server_cpu_ns) / 1e9;
@@ -58,6 +63,9 @@ static void print_server(const load_result *result, double seconds)
 
     printf("\"server_cpu_s\":%.4f,\"server_cpu_share\":%.3f,\"requests_per_server_cpu_s\":%.1f,",
             server_s, server_s / seconds, server_s > 0 ? requests / server_s : 0);
+    printf("\"server_waited_share\":%.3f,\"server_threads\":%d,",
+            share(result->from.server_waited_ns, result->to.server_waited_ns, seconds),
+            result->to.server_threads);
 }
 
 void load_report(const load_result *result)
@@ -77,6 +85,8 @@ void load_report(const load_result *result)
         print_buckets(result->latencies);
     printf("\"connections_served\":%d,\"load_cpu_s\":%.4f,\"load_cpu_share\":%.3f,", result->served,
             own_s, own_s / seconds);
+    printf("\"load_waited_share\":%.3f,",
+            share(result->from.own_waited_ns, result->to.own_waited_ns, seconds));
     /* Above nine tenths of a core the generator sets the pace: requests/s is then a lower bound for
      * the server. */
     printf("\"load_bound\":%s,", own_s / seconds > 0.9 && !options->spin ? "true" : "false");

@@ -19,7 +19,7 @@
  *     PROGRAM --first COUNT BENCH IMPL   the same, cold: by the first task of its kind
  *
  * A time is the best of MEASURE_RUNS runs in one process, so with warm memory: what else the
- * machine does only ever adds. perf/run repeats the program and shows the median of those. Memory
+ * machine does only ever adds. perf/compare repeats the program and shows the median of those. Memory
  * is measured once, in a process that has done nothing before.
  */
 #ifndef PERF_MEASURE_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // Go, asked what perf/micro asks Coil. Takes the arguments that perf/micro/measure.h describes. On
-// one core (perf/run pins it) the scheduler has one P; only the round trip between threads has two.
+// one core (perf/compare pins it) the scheduler has one P; only the round trip between threads has two.
 package main
 
 import (
