@@ -83,4 +83,4 @@ def run(options):
             result = once(options, *job)
             if result:
                 results.append({**result, "round": number})
-    return results
+    return sorted(results, key=lambda result: list(found).index(result["impl"]))

@@ -17,17 +17,18 @@ CONNECTIONS = (16, 256)
 
 def commands(options, count):
     """{name: (command, environment)} for `count` loops."""
-    many, programs = os.path.join(options.programs, "many"), options.programs
+    many = os.path.join(options.programs, "many")
     named = {f"coil {share}": ([os.path.join(many, "loops"), "--loops", str(count), "--share", share],
                                None) for share in ("by-turns", "least-busy", "by-kernel")}
     named["epoll"] = ([os.path.join(many, "threads"), "--loops", str(count)], None)
-    named["go"] = ([os.path.join(programs, "echo_go")], {**os.environ, "GOMAXPROCS": str(count)})
+    named["go"] = ([os.path.join(many, "go_everywhere")],
+                   {**os.environ, "GOMAXPROCS": str(count)})
     return {name: entry for name, entry in named.items() if os.access(entry[0][0], os.X_OK)}
 
 
-def missing(options):
-    if not os.access(os.path.join(options.programs, "echo_go"), os.X_OK):
-        say("go is left out of the loops: there is no echo_go")
+def name_missing(options):
+    if "go" not in commands(options, 1):
+        say("go is left out of the loops: it is not built")
 
 
 def placement(options, count):
@@ -85,7 +86,7 @@ def once(options, name, entry, count, connections):
 
 
 def run(options):
-    missing(options)
+    name_missing(options)
     counts = [count for count in (1, 2, 4, 8, 16, 32, 64) if count <= len(options.cores)]
     results = []
     for number in range(options.rounds):
@@ -96,4 +97,4 @@ def run(options):
             result = once(options, *job)
             if result:
                 results.append({**result, "round": number})
-    return results
+    return sorted(results, key=lambda result: result["impl"])
