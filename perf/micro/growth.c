@@ -33,13 +33,14 @@ static coil_duration random_ahead(void)
 
 static void report(const char *bench, int64_t live_count, const char *unit, double figure)
 {
-    printf("{\"bench\":\"%s\",\"live\":%" PRId64 ",\"%s\":%.2f}\n", bench, live_count, unit, figure);
+    printf("{\"bench\":\"%s\",\"live\":%" PRId64 ",\"%s\":%.2f}\n", bench, live_count, unit,
+            figure);
     (void)fflush(stdout);
 }
 
 /* The best of a few: what else the machine does only ever adds. */
-static void measure(
-        const char *bench, int64_t live_count, int64_t operation_count, double (*run)(int64_t count))
+static void measure(const char *bench, int64_t live_count, int64_t operation_count,
+        double (*run)(int64_t count))
 {
     double best_ns = run(operation_count);
     for (int i = 1; i < RUNS; i++) {

@@ -24,9 +24,9 @@ class Holder:
     """A process that holds connections from one source address."""
 
     def __init__(self, options, port, source):
-        self.process = subprocess.Popen(
-            [os.path.join(options.programs, "many", "hold"), "--port", str(port), "--source", source],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        program = os.path.join(options.programs, "many", "hold")
+        self.process = subprocess.Popen([program, "--port", str(port), "--source", source],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def hold(self, count):
         """False: it could not connect so often; it has said why."""
@@ -102,8 +102,8 @@ def breakdown(first, last):
     count = last["connections"] - first["connections"]
     before, after = by_caller(first), by_caller(last)
     shares = {name: (after[name] - before.get(name, 0)) / count for name in after}
-    return {"allocated_bytes": round(sum(shares.values()), 1),
-            "allocated": {name: round(share, 1) for name, share in shares.items() if abs(share) >= 1},
+    named = {name: round(share, 1) for name, share in shares.items() if abs(share) >= 1}
+    return {"allocated_bytes": round(sum(shares.values()), 1), "allocated": named,
             "task": last.get("task")}
 
 

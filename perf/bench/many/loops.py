@@ -13,13 +13,14 @@ from .process import Server
 
 SIZE = 64
 CONNECTIONS = (16, 256)
+SHARES = ("by-turns", "least-busy", "by-kernel")
 
 
 def commands(options, count):
     """{name: (command, environment)} for `count` loops."""
     many = os.path.join(options.programs, "many")
-    named = {f"coil {share}": ([os.path.join(many, "loops"), "--loops", str(count), "--share", share],
-                               None) for share in ("by-turns", "least-busy", "by-kernel")}
+    own = [os.path.join(many, "loops"), "--loops", str(count), "--share"]
+    named = {f"coil {share}": (own + [share], None) for share in SHARES}
     named["epoll"] = ([os.path.join(many, "threads"), "--loops", str(count)], None)
     named["go"] = ([os.path.join(many, "go_everywhere")],
                    {**os.environ, "GOMAXPROCS": str(count)})

@@ -74,8 +74,8 @@ def loops_section(results):
 
 def connections_section(results):
     lines = ["## What a request costs, with more and more connections", "",
-             "Echo, 64 B, one request outstanding on every connection, one loop. Memory is what the "
-             "server has more than before the first connection, while all are busy.", "",
+             "Echo, 64 B, one request outstanding on every connection, one loop. Memory is what "
+             "the server has more than before the first connection, while all are busy.", "",
              "![connections](scale-connections.svg)", ""]
     rows = []
     for count in sorted(values(results, "connections")):
