@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/listener.h>
 
+#include "listener_private.h"
+
 #include <coil/acceptor.h>
 #include <coil/kernel.h>
 #include <coil/shutdown.h>
+#include <coil/waiter.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,13 +14,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-struct coil_listener {
-    coil_acceptor *acceptor;
-    coil_address address;
-    unsigned max_connections;
+/* For connections that the kernel has completed before we stop. */
+enum {
+    DRAIN_TURNS = 8, /* Of the loop: to take them from the kernel. */
+    DRAIN_MS = 100,  /* To be handed those that another loop has taken; it says when it is done. */
 };
-
-enum { PAUSE_MS = 50 }; /* How long to leave the kernel alone that has run out of something. */
 
 static void set_option(int fd, int level, int option, int value)
 {
@@ -62,8 +63,7 @@ static int bind_to(int fd, const coil_address *address)
     return rc;
 }
 
-/* A listening socket, or an error. */
-static int open_socket(coil_address *address, const coil_listen_options *options)
+int listener_socket(coil_address *address, const coil_listen_options *options)
 {
     int fd = coil_kernel_socket(address->storage.ss_family, SOCK_STREAM, 0);
     if (fd < 0)
@@ -83,33 +83,40 @@ static int open_socket(coil_address *address, const coil_listen_options *options
     return fd;
 }
 
-int coil_listen(
-        const char *address, const coil_listen_options *options, coil_listener **out_listener)
+int listener_create(int fd, const coil_address *address, const coil_listen_options *options,
+        coil_listener **out_listener)
 {
-    static const coil_listen_options defaults;
-    coil_loop *loop = coil_loop_current();
-    COIL_CHECK(loop != NULL);
-    if (options == NULL)
-        options = &defaults;
-
     coil_listener *listener = calloc(1, sizeof(*listener));
-    if (listener == NULL)
+    if (listener == NULL) {
+        (void)coil_kernel_close(fd);
         return -ENOMEM;
-    listener->max_connections = options->max_connections;
-    int rc = coil_address_parse(address, &listener->address);
-    if (rc == 0)
-        rc = open_socket(&listener->address, options);
-    if (rc >= 0) {
-        rc = coil_acceptor_create(loop, rc,
-                options->direct_sockets ? COIL_ACCEPT_DIRECT : COIL_ACCEPT_ORDINARY,
-                &listener->acceptor);
     }
+    listener->address = *address;
+    listener->max_connections = options->max_connections;
+    int rc = coil_acceptor_create(coil_loop_current(), fd,
+            options->direct_sockets ? COIL_ACCEPT_DIRECT : COIL_ACCEPT_ORDINARY,
+            &listener->acceptor);
     if (rc < 0) {
         free(listener);
         return rc;
     }
     *out_listener = listener;
     return 0;
+}
+
+int coil_listen(
+        const char *address, const coil_listen_options *options, coil_listener **out_listener)
+{
+    static const coil_listen_options defaults;
+    coil_address at;
+
+    COIL_CHECK(coil_loop_current() != NULL);
+    if (options == NULL)
+        options = &defaults;
+    int rc = coil_address_parse(address, &at);
+    if (rc == 0)
+        rc = listener_socket(&at, options);
+    return rc < 0 ? rc : listener_create(rc, &at, options, out_listener);
 }
 
 const coil_address *coil_listener_address(const coil_listener *listener)
@@ -120,6 +127,8 @@ const coil_address *coil_listener_address(const coil_listener *listener)
 /* Whoever connects from now on is refused. */
 static void stop_listening(coil_listener *listener)
 {
+    if (listener->inbox != NULL && !listener->inbox->has_left)
+        listener->inbox->leave(listener->inbox);
     if (listener->acceptor == NULL)
         return;
     const char *path = coil_address_path(&listener->address);
@@ -137,22 +146,70 @@ void coil_listener_close(coil_listener *listener)
     free(listener);
 }
 
+/* ------------------------------------------------------------------------------- accepting -- */
+
+/* Until there is a parcel, or there never will be. */
+coil_leaf(int, arrival, (listener_inbox *) inbox);
+
+static coil_turn arrival_step(coil_task *task, coil_frame *leaf)
+{
+    listener_inbox *inbox = coil_arguments(arrival, leaf)->inbox;
+
+    if (leaf->at != NULL)
+        return coil_waiter_step(task, leaf);
+    coil_result(arrival, leaf) = 0;
+    if (coil_task_refuses(task) || inbox->first != NULL || inbox->error < 0)
+        return coil_leave(task, leaf);
+    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
+    return coil_waiter_suspend(waiter, &inbox->waiters, task, leaf);
+}
+
+coil_leaf_fn(arrival, arrival_step, coil_waiter_cancel);
+
+/* The next connection, or the error. */
+static int take_parcel(listener_inbox *inbox)
+{
+    listener_parcel *parcel = inbox->first;
+    if (parcel == NULL)
+        return inbox->error;
+    inbox->first = parcel->next;
+    if (inbox->first == NULL)
+        inbox->last = &inbox->first;
+    __atomic_store_n(&inbox->taken, inbox->taken + 1, __ATOMIC_RELAXED);
+    int fd = parcel->fd;
+    free(parcel);
+    return fd;
+}
+
+coil_async(int, next_parcel, (listener_inbox *) inbox)
+{
+    coil_vars();
+
+    while (inbox->first == NULL && inbox->error == 0)
+        coil_attempt(arrival(inbox));
+    return take_parcel(inbox);
+}
+
 coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
 {
     coil_vars(int fd);
 
-    if (listener->acceptor == NULL)
-        return coil_error_pointer(-ESHUTDOWN);
-    coil_await(my->fd, coil_acceptor_next(listener->acceptor));
+    my->fd = -ESHUTDOWN;
+    if (listener->inbox != NULL) {
+        coil_await(my->fd, next_parcel(listener->inbox));
+    } else if (listener->acceptor != NULL) {
+        coil_await(my->fd, coil_acceptor_next(listener->acceptor));
+    }
     if (my->fd < 0)
         return coil_error_pointer(my->fd);
+    if (listener->accepted != NULL)
+        __atomic_store_n(listener->accepted, *listener->accepted + 1, __ATOMIC_RELAXED);
     coil_stream *stream;
     int rc = coil_stream_create(my->fd, COIL_RECEIVE_SOCKET, &stream);
     return rc < 0 ? coil_error_pointer(rc) : stream;
 }
 
-/* Errors of accept(2) that pass: of one connection, or of a system that is short of something. */
-static bool passes(int error)
+bool listener_error_passes(int error)
 {
     switch (-error) {
     case ECONNABORTED:
@@ -180,9 +237,9 @@ coil_define(coil_stream *, coil_accept_patiently, (coil_listener *) listener)
     for (;;) {
         coil_await(my->peer, coil_accept(listener));
         int error = coil_pointer_error(my->peer);
-        if (error == 0 || !passes(error))
+        if (error == 0 || !listener_error_passes(error))
             return my->peer;
-        coil_await(coil_sleep(coil_ms(PAUSE_MS)));
+        coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
     }
 }
 
@@ -194,7 +251,7 @@ coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) liste
     for (;;) {
         while (listener->max_connections > 0 &&
                 connections->live_count >= listener->max_connections)
-            coil_await(coil_sleep(coil_ms(PAUSE_MS)));
+            coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
         coil_attempt(my->peer, coil_accept_patiently(listener));
         if (coil_spawn_handler(connections, handler, my->peer) == NULL)
             coil_stream_close(my->peer);
@@ -211,6 +268,16 @@ coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
     return 0;
 }
 
+/* The same, but that nobody listens any more is no error. */
+coil_async(int, accept_what_comes, (coil_group *) connections, (coil_listener *) listener,
+        (coil_handler) handler)
+{
+    coil_vars(int rc);
+
+    coil_await(my->rc, accept_into(connections, listener, handler));
+    return my->rc == -ESHUTDOWN ? 0 : my->rc;
+}
+
 /* Accept until the shutdown is requested. Leaving ends the accepting task, not its connections. */
 coil_async(int, accept_until_requested, (coil_group *) connections, (coil_listener *) listener,
         (coil_handler) handler)
@@ -218,8 +285,26 @@ coil_async(int, accept_until_requested, (coil_group *) connections, (coil_listen
     coil_vars(coil_group accepting);
 
     coil_open_group(&my->accepting);
-    coil_spawn(&my->accepting, accept_into(connections, listener, handler));
+    coil_spawn(&my->accepting, accept_what_comes(connections, listener, handler));
     coil_await(coil_shutdown_requested());
+    return 0;
+}
+
+/* Accept what has come: its peers do not know that we are about to stop. */
+coil_async(int, accept_rest, (coil_group *) connections, (coil_listener *) listener,
+        (coil_handler) handler)
+{
+    coil_vars(coil_group accepting; int turn);
+
+    if (listener->inbox != NULL && listener->inbox->is_remote) {
+        coil_ignore(
+                coil_within(coil_ms(DRAIN_MS), accept_what_comes(connections, listener, handler)));
+        return 0;
+    }
+    coil_open_group(&my->accepting);
+    coil_spawn(&my->accepting, accept_what_comes(connections, listener, handler));
+    for (my->turn = 0; my->turn < DRAIN_TURNS; my->turn++)
+        coil_await(coil_yield());
     return 0;
 }
 
@@ -231,6 +316,7 @@ coil_define(int, coil_serve_gracefully, (coil_listener *) listener, (coil_handle
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
     coil_attempt(accept_until_requested(&my->connections, listener, handler));
+    coil_ignore(accept_rest(&my->connections, listener, handler));
     stop_listening(listener);
     coil_ignore(coil_until(my->shutdown->deadline, coil_group_join(&my->connections)));
     return 0;

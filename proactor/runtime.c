@@ -265,17 +265,17 @@ void coil_runtime_destroy(coil_runtime *runtime)
     free(runtime);
 }
 
-int coil_runtime_run(coil_handler main, unsigned loop_count)
+int coil_runtime_run_with(const coil_runtime_options *options)
 {
-    const coil_runtime_options options = {
-            .loop_count = loop_count, .takes_signals = true, .main = main};
+    coil_runtime_options all = *options;
     char reason[COIL_REASON_BYTES];
     coil_runtime *runtime = NULL;
     sigset_t before;
     sigset_t taken = stop_signals();
 
+    all.takes_signals = true;
     (void)coil_kernel_sigmask(SIG_BLOCK, &taken, &before);
-    int rc = coil_runtime_create(&options, &runtime, reason);
+    int rc = coil_runtime_create(&all, &runtime, reason);
     if (rc < 0) {
         fprintf(stderr, "coil: %s\n", reason);
     } else {
@@ -286,6 +286,12 @@ int coil_runtime_run(coil_handler main, unsigned loop_count)
     }
     (void)coil_kernel_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
+}
+
+int coil_runtime_run(coil_handler main, unsigned loop_count)
+{
+    const coil_runtime_options options = {.loop_count = loop_count, .main = main};
+    return coil_runtime_run_with(&options);
 }
 
 /* ---------------------------------------------------------------------------------- choosing -- */

@@ -47,6 +47,7 @@
 #include <coil/select.h>
 #include <coil/sender.h>
 #include <coil/semaphore.h>
+#include <coil/shared_listener.h>
 #include <coil/shutdown.h>
 #include <coil/signal.h>
 #include <coil/spawn.h>

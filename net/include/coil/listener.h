@@ -61,10 +61,11 @@ coil_declare(coil_stream *, coil_accept_patiently, (coil_listener *) listener);
 coil_declare(int, coil_serve, (coil_listener *) listener, (coil_handler) handler);
 
 /*
- * The same, until a shutdown of this loop is requested (coil/shutdown.h): then it stops listening,
- * for good, and waits for the connections. Those that have not ended when the grace period is over
- * are cancelled. Handlers that wait for their peer learn of it by coil_shutdown_requested(). 0, or
- * an error of accept(2) that will not pass. asyncio: Server.close(), with a deadline.
+ * The same, until a shutdown of this loop is requested (coil/shutdown.h): then it takes what has
+ * come, stops listening, for good, and waits for the connections. Those that have not ended when
+ * the grace period is over are cancelled. Handlers that wait for their peer learn of it by
+ * coil_shutdown_requested(). 0, or an error of accept(2) that will not pass. asyncio:
+ * Server.close(), with a deadline.
  */
 coil_declare(int, coil_serve_gracefully, (coil_listener *) listener, (coil_handler) handler);
 

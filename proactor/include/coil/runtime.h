@@ -104,6 +104,9 @@ COIL_API void coil_runtime_destroy(coil_runtime *runtime);
  */
 COIL_API int coil_runtime_run(coil_handler main, unsigned loop_count);
 
+/* The same with all options; `takes_signals` is as if it were set. */
+COIL_API int coil_runtime_run_with(const coil_runtime_options *options);
+
 COIL_END_DECLS
 
 #endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* What listeners of one loop and shared ones have in common. */
+#ifndef LISTENER_PRIVATE_H
+#define LISTENER_PRIVATE_H
+
+#include <coil/acceptor.h>
+#include <coil/listener.h>
+
+enum {
+    LISTENER_PAUSE_MS = 50
+}; /* How long to leave the kernel alone that is short of something. */
+
+typedef struct listener_inbox listener_inbox;
+typedef struct listener_parcel listener_parcel;
+
+/* A connection on its way from the loop that has accepted it. */
+struct listener_parcel {
+    coil_post post;
+    listener_parcel *next;
+    listener_inbox *inbox;
+    int fd;
+};
+
+/* Where they arrive. Of the thread of its loop, but for the two that say otherwise. */
+struct listener_inbox {
+    listener_parcel *first;
+    listener_parcel **last;
+    int error;                            /* Nothing comes any more: what coil_accept() says. */
+    coil_list waiters;                    /* For the first parcel, or the error. */
+    bool is_remote;                       /* Another loop accepts. */
+    bool has_left;                        /* The listener is closed. Any thread may look. */
+    uint64_t taken;                       /* Parcels. Any thread may look. */
+    void (*leave)(listener_inbox *inbox); /* The listener closes. */
+};
+
+struct coil_listener {
+    coil_acceptor *acceptor; /* NULL: there is an inbox, or it has stopped. */
+    listener_inbox *inbox;
+    uint64_t *accepted; /* Where connections are counted, or NULL. Any thread may look. */
+    coil_address address;
+    unsigned max_connections;
+};
+
+/* A listening socket, or an error. The address becomes the one that the kernel has chosen. */
+int listener_socket(coil_address *address, const coil_listen_options *options);
+
+/* A listener on the loop of this thread for a listening socket, which it owns, also if it fails. */
+int listener_create(int fd, const coil_address *address, const coil_listen_options *options,
+        coil_listener **out_listener);
+
+/* Errors of accept(2) that pass: of one connection, or of a system that is short of something. */
+bool listener_error_passes(int error);
+
+#endif

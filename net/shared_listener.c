@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/shared_listener.h>
+
+#include "listener_private.h"
+
+#include <coil/kernel.h>
+#include <coil/waiter.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CPUS_MAX = 1024, ACCEPTING_INDEX = 0 /* The worker that accepts for the others. */ };
+
+/* What there is for each loop. */
+typedef struct member {
+    listener_inbox inbox; /* Of its loop. */
+    coil_shared_listener *shared;
+    coil_runtime *runtime; /* Once it is opened. */
+    int fd;                /* Its listening socket, until it is opened. -1: none. */
+    coil_post ending;      /* From the loop that accepts: nothing comes any more. */
+    int end_error;
+    uint64_t given; /* Connections. Written by the loop that accepts, or its own. */
+} member;
+
+struct coil_shared_listener {
+    coil_share_options options;
+    coil_address address;
+
+    /* Of the loop that accepts. */
+    coil_acceptor *acceptor;
+    coil_task *distributor; /* While it runs. */
+    bool has_ended;
+    unsigned next;
+
+    unsigned count;
+    member members[];
+};
+
+static member *member_of(listener_inbox *inbox)
+{
+    return coil_container_of(inbox, member, inbox);
+}
+
+static unsigned index_of(const member *one)
+{
+    return (unsigned)(one - one->shared->members);
+}
+
+/* On the loop that accepts. */
+static coil_loop *loop_of(const coil_shared_listener *shared, unsigned index)
+{
+    return coil_runtime_loop(shared->members[ACCEPTING_INDEX].runtime, index);
+}
+
+static void drop(listener_parcel *parcel)
+{
+    (void)coil_kernel_close(parcel->fd);
+    free(parcel);
+}
+
+/* ---------------------------------------------------------------------------------- choosing -- */
+
+static bool is_there(const member *one)
+{
+    return !__atomic_load_n(&one->inbox.has_left, __ATOMIC_RELAXED);
+}
+
+static uint64_t waiting_count(const member *one)
+{
+    return one->given - __atomic_load_n(&one->inbox.taken, __ATOMIC_RELAXED);
+}
+
+static bool has_room(const member *one)
+{
+    return is_there(one) && waiting_count(one) < COIL_SHARE_LIMIT_COUNT;
+}
+
+static bool somebody_has_room(const coil_shared_listener *shared)
+{
+    for (unsigned i = 0; i < shared->count; i++) {
+        if (has_room(&shared->members[i]))
+            return true;
+    }
+    return false;
+}
+
+static member *by_turns(coil_shared_listener *shared, bool (*suits)(const member *one))
+{
+    for (unsigned i = 0; i < shared->count; i++) {
+        member *one = &shared->members[shared->next++ % shared->count];
+        if (suits(one))
+            return one;
+    }
+    return NULL;
+}
+
+static member *least_busy(coil_shared_listener *shared)
+{
+    const coil_loop *loop = coil_runtime_least_busy(shared->members[ACCEPTING_INDEX].runtime);
+    for (unsigned i = 0; i < shared->count; i++) {
+        if (loop_of(shared, i) == loop)
+            return has_room(&shared->members[i]) ? &shared->members[i] : NULL;
+    }
+    return NULL;
+}
+
+/* Who gets the next connection. NULL: all have left. */
+static member *choose(coil_shared_listener *shared)
+{
+    member *one = NULL;
+    if (shared->options.share == COIL_SHARE_LEAST_BUSY)
+        one = least_busy(shared);
+    if (one == NULL)
+        one = by_turns(shared, has_room);
+    return one != NULL ? one : by_turns(shared, is_there);
+}
+
+/* ------------------------------------------------------------------------- from loop to loop -- */
+
+static void hand_over(coil_shared_listener *shared, listener_parcel *parcel);
+
+static void run_return(coil_post *post)
+{
+    listener_parcel *parcel = coil_container_of(post, listener_parcel, post);
+    hand_over(member_of(parcel->inbox)->shared, parcel);
+}
+
+/* On the loop of a member that has left: somebody else shall have it. */
+static void give_back(listener_parcel *parcel)
+{
+    coil_runtime *runtime = member_of(parcel->inbox)->runtime;
+    parcel->post.run = run_return;
+    if (coil_loop_post(coil_runtime_loop(runtime, ACCEPTING_INDEX), &parcel->post) < 0)
+        drop(parcel);
+}
+
+static void arrive(listener_parcel *parcel)
+{
+    listener_inbox *inbox = parcel->inbox;
+    if (inbox->has_left) {
+        give_back(parcel);
+        return;
+    }
+    parcel->next = NULL;
+    *inbox->last = parcel;
+    inbox->last = &parcel->next;
+    coil_waiter_grant_all(&inbox->waiters, 0);
+}
+
+static void run_arrive(coil_post *post)
+{
+    arrive(coil_container_of(post, listener_parcel, post));
+}
+
+/* On the loop that accepts. When it has ended, whoever is there may still take what has come. */
+static void hand_over(coil_shared_listener *shared, listener_parcel *parcel)
+{
+    member *to = choose(shared);
+    if (to == NULL) {
+        drop(parcel);
+        return;
+    }
+    __atomic_store_n(&to->given, to->given + 1, __ATOMIC_RELAXED);
+    parcel->inbox = &to->inbox;
+    parcel->post.run = run_arrive;
+    if (index_of(to) == ACCEPTING_INDEX) {
+        arrive(parcel);
+        return;
+    }
+    if (coil_loop_post(loop_of(shared, index_of(to)), &parcel->post) < 0)
+        drop(parcel);
+}
+
+/* The member of this inbox learns that nothing comes any more. What has come is still there. */
+static void end_inbox(listener_inbox *inbox, int error)
+{
+    if (inbox->error == 0)
+        inbox->error = error;
+    coil_waiter_grant_all(&inbox->waiters, 0);
+}
+
+static void run_ending(coil_post *post)
+{
+    member *one = coil_container_of(post, member, ending);
+    end_inbox(&one->inbox, one->end_error);
+}
+
+/* -------------------------------------------------------------------------------- accepting -- */
+
+/* On the loop that accepts. */
+static void end_sharing(coil_shared_listener *shared, int error)
+{
+    shared->has_ended = true;
+    shared->distributor = NULL;
+    coil_acceptor_close(shared->acceptor);
+    shared->acceptor = NULL;
+    const char *path = coil_address_path(&shared->address);
+    if (path != NULL)
+        (void)coil_kernel_unlink(path);
+    for (unsigned i = 0; i < shared->count; i++) {
+        member *one = &shared->members[i];
+        one->end_error = error;
+        if (i == ACCEPTING_INDEX) {
+            end_inbox(&one->inbox, error);
+        } else {
+            (void)coil_loop_post(loop_of(shared, i), &one->ending);
+        }
+    }
+}
+
+static void distribute_one(coil_shared_listener *shared, int fd)
+{
+    listener_parcel *parcel = malloc(sizeof(*parcel));
+    if (parcel == NULL) {
+        (void)coil_kernel_close(fd);
+        return;
+    }
+    parcel->fd = fd;
+    hand_over(shared, parcel);
+}
+
+/* A root task: what ends it is told to those who accept, and is nobody else's failure. */
+coil_async(int, distribute, (coil_shared_listener *) shared)
+{
+    coil_vars(int fd; int error);
+
+    my->error = -ESHUTDOWN;
+    coil_defer(end_sharing(shared, my->error));
+    for (;;) {
+        while (!somebody_has_room(shared))
+            coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
+        coil_await(my->fd, coil_acceptor_next(shared->acceptor));
+        if (my->fd >= 0) {
+            distribute_one(shared, my->fd);
+        } else if (listener_error_passes(my->fd)) {
+            coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
+        } else {
+            my->error = my->fd;
+            return 0;
+        }
+    }
+}
+
+static int start_distributing(coil_shared_listener *shared, coil_loop *loop)
+{
+    member *accepting = &shared->members[ACCEPTING_INDEX];
+    int fd = accepting->fd;
+
+    accepting->fd = -1;
+    int rc = coil_acceptor_create(loop, fd, COIL_ACCEPT_ORDINARY, &shared->acceptor);
+    if (rc < 0)
+        return rc;
+    shared->distributor = coil_spawn(coil_loop_root(loop), distribute(shared));
+    if (shared->distributor != NULL)
+        return 0;
+    coil_acceptor_close(shared->acceptor);
+    shared->acceptor = NULL;
+    return -ENOMEM;
+}
+
+/* ------------------------------------------------------------------------------------ shares -- */
+
+/* The listener of a member closes: what nobody has taken goes to others. */
+static void leave(listener_inbox *inbox)
+{
+    coil_shared_listener *shared = member_of(inbox)->shared;
+
+    __atomic_store_n(&inbox->has_left, true, __ATOMIC_RELAXED);
+    if (inbox->error == 0)
+        inbox->error = -ESHUTDOWN;
+    listener_parcel *next;
+    for (listener_parcel *parcel = inbox->first; parcel != NULL; parcel = next) {
+        next = parcel->next;
+        give_back(parcel);
+    }
+    inbox->first = NULL;
+    inbox->last = &inbox->first;
+    if (index_of(member_of(inbox)) == ACCEPTING_INDEX && shared->distributor != NULL)
+        coil_task_cancel(shared->distributor);
+}
+
+static int open_inbox(member *one, const coil_worker *worker, coil_listener **out_listener)
+{
+    coil_shared_listener *shared = one->shared;
+    coil_listener *listener = calloc(1, sizeof(*listener));
+
+    if (listener == NULL)
+        return -ENOMEM;
+    int rc = worker->index == ACCEPTING_INDEX ? start_distributing(shared, worker->loop) : 0;
+    if (rc < 0) {
+        free(listener);
+        return rc;
+    }
+    listener->inbox = &one->inbox;
+    listener->address = shared->address;
+    listener->max_connections = shared->options.listen.max_connections;
+    *out_listener = listener;
+    return 0;
+}
+
+static int open_socket(member *one, coil_listener **out_listener)
+{
+    const coil_shared_listener *shared = one->shared;
+    int fd = one->fd;
+
+    one->fd = -1;
+    int rc = listener_create(fd, &shared->address, &shared->options.listen, out_listener);
+    if (rc == 0)
+        (*out_listener)->accepted = &one->given;
+    return rc;
+}
+
+int coil_shared_listener_open(
+        coil_shared_listener *shared, const coil_worker *worker, coil_listener **out_listener)
+{
+    COIL_CHECK(coil_runtime_count(worker->runtime) == shared->count);
+    COIL_CHECK(coil_loop_current() == worker->loop);
+    member *one = &shared->members[worker->index];
+
+    COIL_CHECK(one->runtime == NULL); /* Once per worker. */
+    one->runtime = worker->runtime;
+    return shared->options.share == COIL_SHARE_BY_KERNEL ? open_socket(one, out_listener)
+                                                         : open_inbox(one, worker, out_listener);
+}
+
+/* --------------------------------------------------------------------------------- lifecycle -- */
+
+static void init_members(coil_shared_listener *shared)
+{
+    for (unsigned i = 0; i < shared->count; i++) {
+        member *one = &shared->members[i];
+        one->shared = shared;
+        one->fd = -1;
+        one->ending.run = run_ending;
+        one->inbox.last = &one->inbox.first;
+        one->inbox.leave = leave;
+        one->inbox.is_remote = i != ACCEPTING_INDEX;
+        coil_list_init(&one->inbox.waiters);
+    }
+}
+
+static int check_options(coil_shared_listener *shared)
+{
+    coil_share_options *options = &shared->options;
+    bool by_kernel = options->share == COIL_SHARE_BY_KERNEL;
+
+    if (by_kernel ? shared->address.storage.ss_family == AF_UNIX : options->listen.direct_sockets)
+        return -EOPNOTSUPP;
+    options->listen.reuse_port |= by_kernel;
+    return 0;
+}
+
+/* All of them listen before the first loop accepts, so that the first connections are shared. */
+static int open_sockets(coil_shared_listener *shared)
+{
+    unsigned socket_count = shared->options.share == COIL_SHARE_BY_KERNEL ? shared->count : 1;
+    for (unsigned i = 0; i < socket_count; i++) {
+        int fd = listener_socket(&shared->address, &shared->options.listen);
+        if (fd < 0)
+            return fd;
+        shared->members[i].fd = fd;
+    }
+    return 0;
+}
+
+static unsigned default_count(void)
+{
+    int cpus[CPUS_MAX];
+    int cpu_count = coil_kernel_cpus(cpus, CPUS_MAX);
+    return cpu_count > 0 ? (unsigned)cpu_count : 1;
+}
+
+int coil_shared_listener_create(
+        const char *address, const coil_share_options *options, coil_shared_listener **out_shared)
+{
+    unsigned count = options != NULL ? options->loop_count : 0;
+    if (count == 0)
+        count = default_count();
+    coil_shared_listener *shared = calloc(1, sizeof(*shared) + count * sizeof(shared->members[0]));
+    if (shared == NULL)
+        return -ENOMEM;
+    if (options != NULL)
+        shared->options = *options;
+    shared->count = count;
+    init_members(shared);
+    int rc = coil_address_parse(address, &shared->address);
+    if (rc == 0)
+        rc = check_options(shared);
+    if (rc == 0)
+        rc = open_sockets(shared);
+    if (rc < 0) {
+        coil_shared_listener_destroy(shared);
+        return rc;
+    }
+    *out_shared = shared;
+    return 0;
+}
+
+void coil_shared_listener_destroy(coil_shared_listener *shared)
+{
+    if (shared == NULL)
+        return;
+    COIL_CHECK(shared->distributor == NULL);
+    for (unsigned i = 0; i < shared->count; i++) {
+        member *one = &shared->members[i];
+        listener_parcel *next;
+        for (listener_parcel *parcel = one->inbox.first; parcel != NULL; parcel = next) {
+            next = parcel->next;
+            drop(parcel); /* Its main has not opened its share. */
+        }
+        if (one->fd >= 0)
+            (void)coil_kernel_close(one->fd);
+    }
+    const char *path = coil_address_path(&shared->address);
+    if (path != NULL && !shared->has_ended && shared->members[ACCEPTING_INDEX].fd >= 0)
+        (void)coil_kernel_unlink(path);
+    free(shared);
+}
+
+const coil_address *coil_shared_listener_address(const coil_shared_listener *shared)
+{
+    return &shared->address;
+}
+
+unsigned coil_shared_listener_count(const coil_shared_listener *shared)
+{
+    return shared->count;
+}
+
+uint64_t coil_shared_listener_given(const coil_shared_listener *shared, unsigned index)
+{
+    COIL_CHECK(index < shared->count);
+    return __atomic_load_n(&shared->members[index].given, __ATOMIC_RELAXED);
+}
+
+/* -------------------------------------------------------------------------------- everywhere -- */
+
+typedef struct service {
+    coil_shared_listener *shared;
+    coil_handler handler;
+} service;
+
+coil_async(int, serve_share, (coil_worker *) worker)
+{
+    coil_vars(coil_listener *listener; int rc);
+
+    const service *self = worker->argument;
+    my->rc = coil_shared_listener_open(self->shared, worker, &my->listener);
+    if (my->rc < 0)
+        return my->rc;
+    coil_defer(coil_listener_close(my->listener));
+    coil_attempt(coil_serve_gracefully(my->listener, ((const service *)worker->argument)->handler));
+    return 0;
+}
+
+int coil_serve_everywhere(
+        const char *address, const coil_share_options *options, coil_handler handler)
+{
+    service self = {.handler = handler};
+    int rc = coil_shared_listener_create(address, options, &self.shared);
+    if (rc < 0) {
+        fprintf(stderr, "coil: cannot listen at %s: %s\n", address, coil_error_text(rc));
+        return rc;
+    }
+    const coil_runtime_options all = {.loop_count = self.shared->count,
+            .main = coil_handler(serve_share, coil_worker *),
+            .argument = &self};
+    rc = coil_runtime_run_with(&all);
+    coil_shared_listener_destroy(self.shared);
+    return rc;
+}
