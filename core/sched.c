@@ -2,6 +2,7 @@
 #include <coil/sched.h>
 
 #include "task_private.h"
+#include "task_probe.h"
 
 #include <stdlib.h>
 
@@ -206,6 +207,14 @@ static inline void run_ready(coil_sched *sched, unsigned budget)
         (void)coil_task_resume(task);
 }
 
+/* The same for the eyes of a tool. */
+static COIL_COLD void run_probed(coil_sched *sched, unsigned budget)
+{
+    coil_task *task;
+    while (budget-- > 0 && (task = take_ready(sched)) != NULL)
+        (void)probe_resume(task);
+}
+
 bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
@@ -215,6 +224,8 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
 
     if (coil_unlikely(sched->debug != NULL)) {
         coil_debug_run(sched->debug, budget);
+    } else if (COIL_PROBED()) {
+        run_probed(sched, budget);
     } else {
         run_ready(sched, budget);
     }

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* The probes of tasks (coil/probe.h). For when COIL_PROBED(). */
+#ifndef TASK_PROBE_H
+#define TASK_PROBE_H
+
+#include <coil/probe.h>
+#include <coil/task.h>
+
+void probe_spawned(const coil_group *group, const coil_task *task);
+void probe_resumed(const coil_task *task);
+void probe_left(const coil_task *task); /* It waits, or has ended and not yet left its group. */
+
+/* As coil_task_resume(). */
+bool probe_resume(coil_task *task);
+
+#endif
