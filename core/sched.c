@@ -129,8 +129,9 @@ void coil_sched_fini(coil_sched *sched)
 /* -------------------------------------------------------------------------------- running -- */
 
 /*
- * The task is queued, or debug mode guards it: then look who wakes it. (A function of its own, with
- * nothing to come back to, so that the ordinary way needs no stack frame.)
+ * The task is queued; or it is guarded, by debug mode, which looks who wakes it, or for the probe.
+ * (A function of its own, with nothing to come back to, so that the ordinary way needs no stack
+ * frame.)
  */
 static COIL_COLD void wake_with_care(coil_task *task)
 {
@@ -138,6 +139,8 @@ static COIL_COLD void wake_with_care(coil_task *task)
         return;
     if (task->sched->debug != NULL)
         coil_debug_touched(task->sched->debug, "woke a task");
+    if (COIL_PROBED())
+        probe_woken(task);
     task->queued = COIL_NOT_QUEUED;
     coil_task_wake(task);
 }

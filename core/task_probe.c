@@ -15,6 +15,7 @@
 #define SAME_SEMAPHORE __attribute__((alias("coil_resume_semaphore")))
 
 SEMAPHORE unsigned short coil_resume_semaphore;
+extern unsigned short coil_wake_semaphore SAME_SEMAPHORE;
 extern unsigned short coil_suspend_semaphore SAME_SEMAPHORE;
 extern unsigned short coil_spawn_semaphore SAME_SEMAPHORE;
 extern unsigned short coil_end_semaphore SAME_SEMAPHORE;
@@ -27,6 +28,11 @@ SEMAPHORE unsigned short coil_slow_step_semaphore;
 void probe_spawned(const coil_group *group, const coil_task *task)
 {
     COIL_PROBE(spawn, task, coil_task_name(task), group);
+}
+
+void probe_woken(const coil_task *task)
+{
+    COIL_PROBE(wake, task, coil_task_name(task));
 }
 
 void probe_resumed(const coil_task *task)
@@ -67,6 +73,11 @@ void probe_spawned(const coil_group *group, const coil_task *task)
     (void)group, (void)task;
 }
 
+void probe_woken(const coil_task *task)
+{
+    (void)task;
+}
+
 void probe_resumed(const coil_task *task)
 {
     (void)task;
@@ -87,8 +98,11 @@ bool probe_resume(coil_task *task)
     while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
     }
     probe_left(task);
-    if (frame != NULL)
+    if (frame != NULL) {
+        if (task->queued == COIL_NOT_QUEUED)
+            task->queued = COIL_GUARDED;
         return false;
+    }
     coil_group_ended(task);
     return true;
 }

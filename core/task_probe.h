@@ -7,10 +7,11 @@
 #include <coil/task.h>
 
 void probe_spawned(const coil_group *group, const coil_task *task);
+void probe_woken(const coil_task *task);
 void probe_resumed(const coil_task *task);
 void probe_left(const coil_task *task); /* It waits, or has ended and not yet left its group. */
 
-/* As coil_task_resume(). */
+/* As coil_task_resume(). What waits is guarded: whoever wakes it comes by probe_woken(). */
 bool probe_resume(coil_task *task);
 
 #endif

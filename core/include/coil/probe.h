@@ -10,6 +10,7 @@
  *                submission queue                coil_task *task
  *     complete   its completion is taken off     coil_op *op, int32_t result, uint32_t flags,
  *                the completion queue            const char *operation, coil_task *task
+ *     wake       a task that waits is ready      coil_task *task, const char *name
  *     resume     a task begins to run            coil_task *task, const char *name,
  *                                                const char *leaf
  *     suspend    it has to wait                  coil_task *task, const char *name,
@@ -29,14 +30,16 @@
  *   - `name` is what coil_task_name() says. `leaf` is the innermost coroutine or awaitable: what the
  *     task has waited for (resume; at its first one the task's coroutine) or waits for (suspend).
  *     `file` and `line` are those of the await in the innermost body.
+ *   - A task that waited before the first tool attached has no `wake` for that wait, and none is
+ *     there for the first `resume` after `spawn`, nor for one after coil_yield().
  *   - Every task that is spawned ends, with one `spawn` and one `end`. A task that ends has no
  *     `suspend` after its last `resume`. `result` is 0 where the coroutine's is neither an integer
  *     nor a struct that begins with an int64_t.
  *   - The watchdog looks from another thread, and knows the name, but not the task: it is 0 then.
  *
  * What they cost: `submit`, `complete` and `slow_step` one nop, their arguments lie where the code
- * has them anyway. `resume`, `suspend` and `end` are not on the ordinary way at all: while one of
- * them, or `spawn`, is attached, a counter is not 0 (a USDT semaphore, which the kernel counts), and
+ * has them anyway. `wake`, `resume`, `suspend` and `end` are not on the ordinary way at all: while one
+ * of them, or `spawn`, is attached, a counter is not 0 (a USDT semaphore, which the kernel counts);
  * each round of the scheduler asks it once and then takes another way. A spawn asks it, too.
  *
  * They are there if <sys/sdt.h> was when Coil was built, and COIL_PROBES was not off.
@@ -59,8 +62,9 @@
 
 COIL_BEGIN_DECLS
 
-/* How many tools have attached to the probe; the first four are one counter. Not exported. */
+/* How many tools have attached to the probe; the first five are one counter. Not exported. */
 extern unsigned short coil_resume_semaphore __attribute__((visibility("hidden")));
+extern unsigned short coil_wake_semaphore __attribute__((visibility("hidden")));
 extern unsigned short coil_suspend_semaphore __attribute__((visibility("hidden")));
 extern unsigned short coil_spawn_semaphore __attribute__((visibility("hidden")));
 extern unsigned short coil_end_semaphore __attribute__((visibility("hidden")));
