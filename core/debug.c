@@ -287,7 +287,7 @@ static coil_time step(coil_debug *debug, coil_task *task, coil_time began)
     coil_frame *frame;
 
     if (COIL_PROBED())
-        probe_resumed(task);
+        coil_probe_resumed(task);
     if (from.at == NULL)
         know_task(debug, task);
     while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
@@ -295,7 +295,7 @@ static coil_time step(coil_debug *debug, coil_task *task, coil_time began)
     coil_time ended = debug->now(debug);
     judge_step(debug, task, &from, ended - began);
     if (COIL_PROBED())
-        probe_left(task);
+        coil_probe_left(task);
     if (frame == NULL) {
         if (task->lock_count > 0)
             report_locks(debug, task);

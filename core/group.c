@@ -125,7 +125,7 @@ static bool admit(coil_group *group, coil_task *task, void *outcome)
     group->live_count++;
     sched->live_count++;
     if (COIL_PROBED())
-        probe_spawned(group, task);
+        coil_probe_spawned(group, task);
     if (coil_unlikely(group->cancelled))
         coil_task_cancel(task);
     return coil_likely(group->limit == 0) || !hold(group, task);
@@ -157,7 +157,7 @@ coil_task *coil_group_start_now(coil_group *group, coil_task *task, int64_t *out
     if (!admit(group, task, out_result))
         return task;
     sched->running = task;
-    bool ended = COIL_PROBED() ? probe_resume(task) : coil_task_resume(task);
+    bool ended = COIL_PROBED() ? coil_probe_resume(task) : coil_task_resume(task);
     sched->running = spawner;
     return ended ? NULL : task;
 }

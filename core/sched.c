@@ -140,7 +140,7 @@ static COIL_COLD void wake_with_care(coil_task *task)
     if (task->sched->debug != NULL)
         coil_debug_touched(task->sched->debug, "woke a task");
     if (COIL_PROBED())
-        probe_woken(task);
+        coil_probe_woken(task);
     task->queued = COIL_NOT_QUEUED;
     coil_task_wake(task);
 }
@@ -215,7 +215,7 @@ static COIL_COLD void run_probed(coil_sched *sched, unsigned budget)
 {
     coil_task *task;
     while (budget-- > 0 && (task = take_ready(sched)) != NULL)
-        (void)probe_resume(task);
+        (void)coil_probe_resume(task);
 }
 
 bool coil_sched_run(coil_sched *sched, unsigned budget)

@@ -25,17 +25,17 @@ SEMAPHORE unsigned short coil_submit_semaphore;
 SEMAPHORE unsigned short coil_complete_semaphore;
 SEMAPHORE unsigned short coil_slow_step_semaphore;
 
-void probe_spawned(const coil_group *group, const coil_task *task)
+void coil_probe_spawned(const coil_group *group, const coil_task *task)
 {
     COIL_PROBE(spawn, task, coil_task_name(task), group);
 }
 
-void probe_woken(const coil_task *task)
+void coil_probe_woken(const coil_task *task)
 {
     COIL_PROBE(wake, task, coil_task_name(task));
 }
 
-void probe_resumed(const coil_task *task)
+void coil_probe_resumed(const coil_task *task)
 {
     COIL_PROBE(resume, task, coil_task_name(task), task->top->fn->name);
 }
@@ -57,7 +57,7 @@ static void ended(const coil_task *task)
     COIL_PROBE(end, task, coil_task_name(task), result);
 }
 
-void probe_left(const coil_task *task)
+void coil_probe_left(const coil_task *task)
 {
     if (task->top == NULL) {
         ended(task);
@@ -68,36 +68,36 @@ void probe_left(const coil_task *task)
 
 #else
 
-void probe_spawned(const coil_group *group, const coil_task *task)
+void coil_probe_spawned(const coil_group *group, const coil_task *task)
 {
     (void)group, (void)task;
 }
 
-void probe_woken(const coil_task *task)
+void coil_probe_woken(const coil_task *task)
 {
     (void)task;
 }
 
-void probe_resumed(const coil_task *task)
+void coil_probe_resumed(const coil_task *task)
 {
     (void)task;
 }
 
-void probe_left(const coil_task *task)
+void coil_probe_left(const coil_task *task)
 {
     (void)task;
 }
 
 #endif
 
-bool probe_resume(coil_task *task)
+bool coil_probe_resume(coil_task *task)
 {
     coil_frame *frame;
 
-    probe_resumed(task);
+    coil_probe_resumed(task);
     while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
     }
-    probe_left(task);
+    coil_probe_left(task);
     if (frame != NULL) {
         if (task->queued == COIL_NOT_QUEUED)
             task->queued = COIL_GUARDED;

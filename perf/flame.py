@@ -8,7 +8,6 @@ import re
 from xml.sax.saxutils import escape
 
 WIDTH, ROW, MARGIN, LETTER = 1000, 17, 10, 6.6
-NARROWEST = 0.6  # Pixels; what would be narrower is left out.
 COLOURS = {"kernel": "#e8925a", "coroutine": "#6fbf73", "coil": "#9ad0c2", "user": "#e5d46e",
            "thread": "#b8b8c8"}
 FRAME = re.compile(r"^\s+[0-9a-f]+ (.*) \((.*)\)$")
@@ -88,12 +87,12 @@ def box(frame, count, total, x, y):
             f'</title><rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{ROW - 1}"/>{text}</g>\n')
 
 
-def boxes(node, total, x, y):
+def boxes(node, total, x, y, narrowest):
     for frame, child in sorted(node.children.items()):
         width = child.count / total * (WIDTH - 2 * MARGIN)
-        if width >= NARROWEST:
+        if width >= narrowest:
             yield box(frame, child.count, total, x, y)
-            yield from boxes(child, total, x, y - ROW)
+            yield from boxes(child, total, x, y - ROW, narrowest)
         x += width
 
 
@@ -105,7 +104,8 @@ def legend(height):
         x += 100
 
 
-def svg(counts, title):
+def svg(counts, title, narrowest=1.0):
+    """What would be narrower than that many pixels is left out."""
     root = tree_of(counts)
     height = (root.depth() + 2) * ROW + 2 * MARGIN
     styles = "".join(f".{kind} rect{{fill:{colour}}}" for kind, colour in COLOURS.items())
@@ -115,6 +115,6 @@ def svg(counts, title):
         f"<style>{styles}g:hover rect{{stroke:#000}}</style>\n",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>\n',
         f'<text x="{MARGIN}" y="{MARGIN + 8}" font-weight="bold">{escape(title)}</text>\n',
-        *boxes(root, max(root.count, 1), MARGIN, height - MARGIN - 3 * ROW),
+        *boxes(root, max(root.count, 1), MARGIN, height - MARGIN - 3 * ROW, narrowest),
         *legend(height),
         "</svg>\n"])

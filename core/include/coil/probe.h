@@ -2,8 +2,8 @@
 /*
  * coil/probe.h - static probes (USDT): what bpftrace, perf and gdb can attach to in any program.
  *
- * Provider `coil`, each argument in this order. Nothing is to be called here; docs/guide/profiling.md
- * shows how the probes are used.
+ * Provider `coil`, the arguments in this order. Nothing is to be called here;
+ * docs/guide/profiling.md shows how the probes are used.
  *
  *     probe      when                            arguments
  *     submit     a request is put into the       const char *operation, coil_op *op,
@@ -22,25 +22,25 @@
  *     slow_step  debug mode or the watchdog      coil_task *task, const char *name,
  *                reports a step                  int64_t duration_ns
  *
- *   - `operation` is the awaitable or, of what the library itself asks of the kernel, its part in it.
- *     The task is the one that the op wakes, or 0: a loop's or a connection's own op wakes whoever
- *     waits then.
+ *   - `operation` is the awaitable or, of what the library itself asks of the kernel, the part of
+ *     it that asks. The task is the one that the op wakes, or 0: a loop's or a connection's own op
+ *     wakes whoever waits then.
  *   - A request whose `flags` have IORING_CQE_F_MORE (bit 1) completes again. All others complete
  *     once. The kernel gets a request when the loop enters it, up to one round after `submit`.
- *   - `name` is what coil_task_name() says. `leaf` is the innermost coroutine or awaitable: what the
- *     task has waited for (resume; at its first one the task's coroutine) or waits for (suspend).
+ *   - `name` is what coil_task_name() says. `leaf` is the innermost coroutine or awaitable: what
+ *     the task has waited for (resume; at its first one the task's coroutine) or waits for (suspend).
  *     `file` and `line` are those of the await in the innermost body.
- *   - A task that waited before the first tool attached has no `wake` for that wait, and none is
- *     there for the first `resume` after `spawn`, nor for one after coil_yield().
+ *   - No `wake` comes between `spawn` and the first `resume`, nor after coil_yield(), nor if the
+ *     task waited before the first tool attached, or was woken before it waited.
  *   - Every task that is spawned ends, with one `spawn` and one `end`. A task that ends has no
  *     `suspend` after its last `resume`. `result` is 0 where the coroutine's is neither an integer
  *     nor a struct that begins with an int64_t.
  *   - The watchdog looks from another thread, and knows the name, but not the task: it is 0 then.
  *
  * What they cost: `submit`, `complete` and `slow_step` one nop, their arguments lie where the code
- * has them anyway. `wake`, `resume`, `suspend` and `end` are not on the ordinary way at all: while one
- * of them, or `spawn`, is attached, a counter is not 0 (a USDT semaphore, which the kernel counts);
- * each round of the scheduler asks it once and then takes another way. A spawn asks it, too.
+ * has them anyway. `wake`, `resume`, `suspend` and `end` are not on the ordinary way at all: while
+ * one of them, or `spawn`, is attached, a counter is not 0 (a USDT semaphore, which the kernel
+ * counts); each round of the scheduler asks it once and then takes another way. So does a spawn.
  *
  * They are there if <sys/sdt.h> was when Coil was built, and COIL_PROBES was not off.
  */
