@@ -27,8 +27,8 @@
  *     wakes whoever waits then.
  *   - A request whose `flags` have IORING_CQE_F_MORE (bit 1) completes again. All others complete
  *     once. The kernel gets a request when the loop enters it, up to one round after `submit`.
- *   - `name` is what coil_task_name() says. `leaf` is the innermost coroutine or awaitable: what
- *     the task has waited for (resume; at its first one the task's coroutine) or waits for (suspend).
+ *   - `name` is what coil_task_name() says. `leaf` is the innermost coroutine or awaitable:
+ *     what the task has waited for (resume; at first its coroutine) or waits for (suspend).
  *     `file` and `line` are those of the await in the innermost body.
  *   - No `wake` comes between `spawn` and the first `resume`, nor after coil_yield(), nor if the
  *     task waited before the first tool attached, or was woken before it waited.
@@ -57,7 +57,8 @@
 #define STAP_SDT_ARG_CONSTRAINT nr /* It would copy every argument to the stack. */
 #endif
 #define SDT_USE_VARIADIC
-#define _SDT_HAS_SEMAPHORES 1 /* NOLINT(bugprone-reserved-identifier): <sys/sdt.h> asks for it. */
+/* NOLINTNEXTLINE(*-reserved-identifier,*-identifier-naming): <sys/sdt.h> asks for it. */
+#define _SDT_HAS_SEMAPHORES 1
 #include <sys/sdt.h>
 
 COIL_BEGIN_DECLS
