@@ -32,7 +32,7 @@ def frame_of(symbol, binary):
 
 
 def folded(lines):
-    """{stack: samples}; a stack is a tuple of (name, kind), outermost first, the thread's name first."""
+    """{stack: samples}; a stack is a tuple of (name, kind), the thread's name first."""
     counts, stack = {}, []
     for line in lines:
         frame = FRAME.match(line)
@@ -83,8 +83,9 @@ def box(frame, count, total, x, y):
     letters = int((width - 4) / LETTER)
     label = name if len(name) <= letters else name[:letters - 1] + "…" if letters > 3 else ""
     text = f'<text x="{x + 3:.1f}" y="{y + 12}">{escape(label)}</text>' if label else ""
-    return (f'<g class="{kind}"><title>{escape(name)} ({kind}): {count / total:.1%}, {count} samples'
-            f'</title><rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{ROW - 1}"/>{text}</g>\n')
+    title = f"{escape(name)} ({kind}): {count / total:.1%}, {count} samples"
+    return (f'<g class="{kind}"><title>{title}</title>'
+            f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{ROW - 1}"/>{text}</g>\n')
 
 
 def boxes(node, total, x, y, narrowest):

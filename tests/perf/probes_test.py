@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The static probes, and the tools that stand on them and on frame pointers.
 
-    tests/perf/probes_test.py <build directory> [Notes | Gdb | Counts | Fold | Record | Latency | Guide]
+    tests/perf/probes_test.py <build directory> [<class...>]
 
 Exit status: 77 if nothing of what was asked for can be done here.
 """
@@ -19,7 +19,8 @@ import xml.etree.ElementTree
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(sys.argv.pop(1))
 LIBRARY = os.path.join(BUILD, "deploy", "libcoil.so")
-TASKS = [os.path.join(BUILD, "perf", "bin", "micro", "task"), "--exact", "100", "spawn_join", "coil"]
+MICRO = os.path.join(BUILD, "perf", "bin", "micro")
+TASKS = [os.path.join(MICRO, "task"), "--exact", "100", "spawn_join", "coil"]
 SKIPPED = 77
 
 sys.path[:0] = [os.path.join(ROOT, "perf"), os.path.join(ROOT, "tests", "e2e")]
@@ -44,8 +45,12 @@ def documented():
     return counts
 
 
-def output_of(command, **options):
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+def output_of(command, cwd=None):
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=cwd)
+
+
+def titles_of(picture):
+    return [each.text for each in picture.iter() if each.tag.endswith("title")]
 
 
 def need_bpftrace(test):
@@ -78,7 +83,7 @@ class Gdb(unittest.TestCase):
             self.skipTest("there is no gdb")
         done = output_of(["gdb", "-batch", "-nx", "-ex", "set debuginfod enabled off",
                           "-ex", "break -probe-stap coil:end", "-ex", "run",
-                          "-ex", r'printf "end of %s: %d\n", (char *)$_probe_arg1, (int)$_probe_arg2',
+                          "-ex", r'printf "end of %s: %d\n", (char *)$_probe_arg1, $_probe_arg2',
                           "-ex", "kill", "--args", *TASKS])
         if "ptrace" in done.stderr or "not permitted" in done.stderr:
             self.skipTest("gdb may not start programs: " + done.stderr.splitlines()[0])
@@ -113,7 +118,8 @@ class Counts(stage.Test):
         for line in watcher.stdout:
             if "@attached" in line:
                 return watcher
-        self.skipTest("bpftrace cannot attach: " + watcher.stderr.read().strip().rpartition("\n")[2])
+        said = watcher.stderr.read().strip()
+        self.skipTest("bpftrace cannot attach: " + said.rpartition("\n")[2])
 
     def counts(self, watcher):
         watcher.send_signal(stage.signal.SIGINT)
@@ -162,8 +168,9 @@ class Served(stage.Test):
         self.port = stage.free_ports()
         self.echo = self.start("echo", "--port", self.port)
         self.connect(self.port)
-        self.load = subprocess.Popen([load, "--port", str(self.port), "--connections", "10",
-                                      "--seconds", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.load = subprocess.Popen(
+            [load, "--port", str(self.port), "--connections", "10", "--seconds", "60"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(self.load.wait)
         self.addCleanup(self.load.kill)
 
@@ -179,8 +186,7 @@ class Record(Served):
     def test_flame_graph_is_well_formed_and_shows_kernel_library_and_coroutines(self):
         path = os.path.join(BUILD, "record_test.svg")
         self.run_tool("record", "--seconds", "1", "--output", path)
-        picture = xml.etree.ElementTree.parse(path)
-        titles = [each.text for each in picture.iter() if each.tag.endswith("title")]
+        titles = titles_of(xml.etree.ElementTree.parse(path))
         for expected in ("echo (thread)", "coil_sched_run (coil)", "echo (coroutine)", "(kernel)"):
             self.assertTrue(any(expected in title for title in titles), (expected, titles))
         self.assertFalse([title for title in titles if "__step" in title or "__body" in title])
@@ -216,10 +222,9 @@ echo
 
     def test_names_that_are_no_xml_are_quoted(self):
         counts = {(("a<b>&", "thread"), ("operator<<", "user")): 3}
-        titles = [each.text for each in xml.etree.ElementTree.fromstring(flame.svg(counts, "<&>")).iter()
-                  if each.tag.endswith("title")]
-        self.assertEqual(["a<b>& (thread): 100.0%, 3 samples", "operator<< (user): 100.0%, 3 samples"],
-                         titles)
+        picture = xml.etree.ElementTree.fromstring(flame.svg(counts, "<&>"))
+        self.assertEqual(["a<b>& (thread): 100.0%, 3 samples",
+                          "operator<< (user): 100.0%, 3 samples"], titles_of(picture))
 
     def test_nothing_can_be_drawn_too(self):
         self.assertIn("</svg>", flame.svg({}, "nothing"))
