@@ -240,8 +240,8 @@ class Guide(Served):
             stage.connect(self.port).close()
 
     def said(self, one_liner, seconds):
-        """What it prints until it is interrupted."""
-        done = output_of(["timeout", "--signal=INT", str(seconds), "bpftrace", "-e", one_liner],
+        """What it prints until it ends, as if it were interrupted."""
+        done = output_of(["bpftrace", "-e", f"{one_liner} interval:s:{seconds} {{ exit(); }}"],
                          cwd=os.path.dirname(self.echo.process.args[0]))
         if "Attaching" not in done.stdout:
             raise AssertionError(one_liner + "\n" + done.stderr)
