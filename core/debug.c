@@ -2,6 +2,7 @@
 #include <coil/debug.h>
 
 #include "task_private.h"
+#include "task_probe.h"
 
 #include <coil/sched.h>
 #include <coil/trace.h>
@@ -270,6 +271,8 @@ static void judge_step(
     uint64_t slept_count = debug->sleep_count(debug, true);
     bool slept = slept_count != debug->slept_count && took >= debug->blocking_step;
     debug->slept_count = slept_count;
+    if (slept || took >= debug->slow_step)
+        COIL_PROBE(slow_step, task, coil_task_name(task), took);
     if (slept) {
         report_step(debug, "blocked in the kernel", task, from, took);
     } else if (took >= debug->slow_step) {
@@ -283,12 +286,16 @@ static coil_time step(coil_debug *debug, coil_task *task, coil_time began)
     const place from = place_of(task);
     coil_frame *frame;
 
+    if (COIL_PROBED())
+        coil_probe_resumed(task);
     if (from.at == NULL)
         know_task(debug, task);
     while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
     }
     coil_time ended = debug->now(debug);
     judge_step(debug, task, &from, ended - began);
+    if (COIL_PROBED())
+        coil_probe_left(task);
     if (frame == NULL) {
         if (task->lock_count > 0)
             report_locks(debug, task);

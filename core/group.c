@@ -2,6 +2,7 @@
 #include <coil/group.h>
 
 #include "task_private.h"
+#include "task_probe.h"
 
 #include <coil/future.h>
 #include <coil/sched.h>
@@ -129,6 +130,8 @@ static bool admit(coil_group *group, coil_task *task, void *outcome)
     coil_list_append(&group->tasks, &task->link);
     group->live_count++;
     sched->live_count++;
+    if (COIL_PROBED())
+        coil_probe_spawned(group, task);
     if (coil_unlikely(group->cancelled))
         coil_task_cancel(task);
     return coil_likely(group->limit == 0) || !hold(group, task);
@@ -160,7 +163,7 @@ coil_task *coil_group_start_now(coil_group *group, coil_task *task, int64_t *out
     if (!admit(group, task, out_result))
         return task;
     sched->running = task;
-    bool ended = coil_task_resume(task);
+    bool ended = COIL_PROBED() ? coil_probe_resume(task) : coil_task_resume(task);
     sched->running = spawner;
     return ended ? NULL : task;
 }

@@ -2,6 +2,7 @@
 #include <coil/sched.h>
 
 #include "task_private.h"
+#include "task_probe.h"
 
 #include <stdlib.h>
 
@@ -128,8 +129,9 @@ void coil_sched_fini(coil_sched *sched)
 /* -------------------------------------------------------------------------------- running -- */
 
 /*
- * The task is queued, or debug mode guards it: then look who wakes it. (A function of its own, with
- * nothing to come back to, so that the ordinary way needs no stack frame.)
+ * The task is queued; or it is guarded, by debug mode, which looks who wakes it, or for the probe.
+ * (A function of its own, with nothing to come back to, so that the ordinary way needs no stack
+ * frame.)
  */
 static COIL_COLD void wake_with_care(coil_task *task)
 {
@@ -137,6 +139,8 @@ static COIL_COLD void wake_with_care(coil_task *task)
         return;
     if (task->sched->debug != NULL)
         coil_debug_touched(task->sched->debug, "woke a task");
+    if (COIL_PROBED())
+        coil_probe_woken(task);
     task->queued = COIL_NOT_QUEUED;
     coil_task_wake(task);
 }
@@ -206,6 +210,14 @@ static inline void run_ready(coil_sched *sched, unsigned budget)
         (void)coil_task_resume(task);
 }
 
+/* The same for the eyes of a tool. */
+static COIL_COLD void run_probed(coil_sched *sched, unsigned budget)
+{
+    coil_task *task;
+    while (budget-- > 0 && (task = take_ready(sched)) != NULL)
+        (void)coil_probe_resume(task);
+}
+
 bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
@@ -215,6 +227,8 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
 
     if (coil_unlikely(sched->debug != NULL)) {
         coil_debug_run(sched->debug, budget);
+    } else if (COIL_PROBED()) {
+        run_probed(sched, budget);
     } else {
         run_ready(sched, budget);
     }

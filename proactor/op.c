@@ -4,6 +4,7 @@
 #include "loop_private.h"
 
 #include <coil/io.h>
+#include <coil/probe.h>
 
 #include <errno.h>
 
@@ -46,7 +47,9 @@ void op_set_fd(struct io_uring_sqe *sqe, int fd)
 
 static void submit(coil_op *op, struct io_uring_sqe *sqe)
 {
-    op->kind->prepare(op, sqe);
+    const op_kind *kind = op->kind;
+    COIL_PROBE(submit, kind->name, op, op->task);
+    kind->prepare(op, sqe);
     sqe->user_data = name_of(op, OP_TAG_OP);
     op->state = OP_IN_FLIGHT;
 }
@@ -73,13 +76,13 @@ void op_start(coil_op *op)
     loop->stats.backlogged++;
 }
 
-static void finish(coil_op *op, int32_t result, uint32_t flags)
+static void finish(coil_op *op, const op_kind *kind, int32_t result, uint32_t flags)
 {
     op->state = OP_DONE;
     op->result = result;
     op->loop->pending_count--;
-    op->loop->worker_count -= op->kind->by_worker;
-    op->kind->complete(op, result, flags);
+    op->loop->worker_count -= kind->by_worker;
+    kind->complete(op, result, flags);
 }
 
 /*
@@ -99,7 +102,7 @@ void op_cancel(coil_op *op)
 
     if (op->state == OP_BACKLOG) {
         coil_list_remove(&op->link);
-        finish(op, -ECANCELED, 0);
+        finish(op, op->kind, -ECANCELED, 0);
         return;
     }
     if (op->state != OP_IN_FLIGHT || op->cancelled)
@@ -145,13 +148,15 @@ void op_complete(coil_loop *loop, const struct io_uring_cqe *cqe)
         loop->stats.stale++;
         return;
     }
+    const op_kind *kind = op->kind;
+    COIL_PROBE(complete, op, cqe->res, cqe->flags, kind->name, op->task);
     if (cqe->flags & IORING_CQE_F_MORE) {
-        op->kind->complete(op, cqe->res, cqe->flags);
+        kind->complete(op, cqe->res, cqe->flags);
         return;
     }
     if (op->cancelled)
         coil_list_remove(&op->link); /* Its cancellation may still be waiting for room. */
-    finish(op, cqe->res, cqe->flags);
+    finish(op, kind, cqe->res, cqe->flags);
 }
 
 /* --------------------------------------------------------------------------------- leaves -- */

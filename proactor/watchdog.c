@@ -5,6 +5,7 @@
 #include "monitor.h"
 
 #include <coil/kernel.h>
+#include <coil/probe.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -206,6 +207,7 @@ static void report_case(blocked_case *found)
     if (found->duration < current.threshold)
         return; /* It has not been given a processor: nobody is to blame. */
     found->reported = true;
+    COIL_PROBE(slow_step, 0UL, &seen.task[0], found->duration);
     add_headline(found, "has been blocked for");
     if (seen.task[0] != '\0')
         report_add(&text, " by task %s", seen.task);

@@ -10,7 +10,8 @@ target_compile_definitions(coil_flags INTERFACE
 # Messages name files as they are called in the repository, wherever it was built.
 target_compile_options(coil_flags INTERFACE
   -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
-  -fno-common -fvisibility=hidden -fno-omit-frame-pointer -fstack-protector-strong
+  -fno-common -fvisibility=hidden -fstack-protector-strong
+  -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer # For perf/record, and for the watchdog.
   $<$<BOOL:${COIL_WERROR}>:-Werror>
 
   -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wcast-qual -Wpointer-arith

@@ -126,7 +126,7 @@ typedef struct coil_chunk {
 typedef enum coil_queued {
     COIL_NOT_QUEUED,
     COIL_QUEUED,  /* In the ready queue. */
-    COIL_GUARDED, /* Not queued. Debug mode looks who wakes it. */
+    COIL_GUARDED, /* Not queued. Debug mode, or a probe, looks who wakes it. */
 } coil_queued;
 
 struct coil_task {

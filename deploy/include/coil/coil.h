@@ -37,6 +37,7 @@
 #include <coil/loop_thread.h>
 #include <coil/mutex.h>
 #include <coil/once.h>
+#include <coil/probe.h>
 #include <coil/queue.h>
 #include <coil/rate_limiter.h>
 #include <coil/receiver.h>
