@@ -11,7 +11,8 @@
  * The server runs freely while connections are made and warmed up. Then it is stopped and stepped.
  * Whenever it is about to wait for events and has answered all, the next round of requests is sent
  * (client.h): it finds all of them when it looks. So it runs as it does under load, `connections`
- * requests a turn, and the count hardly varies.
+ * requests a turn, and the count hardly varies. It is told about the time that it would have taken
+ * unstepped, or each turn would find ten milliseconds gone, and timers to look after.
  *
  * Prints one JSON object: totals of the counted rounds, and for each instruction that was executed
  * where it lies and how often, as "object": [[offset from where the object was loaded, count]...].
@@ -45,6 +46,7 @@ enum {
     FREE_ROUNDS = 300,       /* At full speed: what is learned, allocated and bound by then, is. */
     SLOW_ROUNDS = 3,         /* Stepped and not counted: the stop itself may have ended a wait. */
     SPINS_MAX = 200,
+    NS_PER_SYSCALL = 5000, /* As a request takes; and half a nanosecond per instruction. */
 };
 
 /* An instruction that was executed. */
@@ -53,6 +55,13 @@ typedef struct place {
     uint64_t count;
     bool is_syscall;
 } place;
+
+/* A call of clock_gettime() in the vDSO, from its first instruction until it has returned. */
+typedef struct clock_call {
+    uint64_t return_to; /* 0: none */
+    uint64_t clock;
+    uint64_t result;
+} clock_call;
 
 static struct step {
     pid_t server;
@@ -64,6 +73,11 @@ static struct step {
     int rounds_done;
     uint64_t instruction_count;
     uint64_t syscalls[SYSCALLS_MAX];
+    uint64_t syscall_count;
+    uint64_t vdso_begin;
+    uint64_t vdso_end;
+    int64_t start_ns;
+    clock_call clock_call;
     size_t place_count;
     place places[PLACES_MAX];
 } step = {.round_count = 20, .client = {.connection_count = 1, .depth = 1}};
@@ -154,7 +168,10 @@ static void count(place *where)
     step.last_rip = where->rip;
     where->count++;
     step.instruction_count++;
-    if (where->is_syscall && number < SYSCALLS_MAX)
+    if (!where->is_syscall)
+        return;
+    step.syscall_count++;
+    if (number < SYSCALLS_MAX)
         step.syscalls[number]++;
 }
 
@@ -163,7 +180,98 @@ static void forget_counts(void)
     for (size_t i = 0; i < PLACES_MAX; i++)
         step.places[i].count = 0;
     memset(step.syscalls, 0, sizeof(step.syscalls));
+    step.start_ns +=
+            (int64_t)step.syscall_count * NS_PER_SYSCALL + (int64_t)step.instruction_count / 2;
     step.instruction_count = 0;
+    step.syscall_count = 0;
+}
+
+/* ---- Where things lie ---- */
+
+typedef struct object {
+    uint64_t begin;
+    uint64_t end;
+    char name[256];
+} object;
+
+/* Where each object lies: from its first mapping to its last. */
+static size_t read_objects(object *objects)
+{
+    char path[40];
+    char line[600];
+    size_t object_count = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)step.server);
+    FILE *maps = fopen(path, "re");
+    if (!maps)
+        step_die(path, errno);
+    while (fgets(line, sizeof(line), maps)) {
+        object next = {0};
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %*s %*s %*s %255s", &next.begin, &next.end,
+                    next.name) != 3)
+            continue;
+        if (object_count > 0 && strcmp(objects[object_count - 1].name, next.name) == 0)
+            objects[object_count - 1].end = next.end;
+        else if (object_count < OBJECTS_MAX)
+            objects[object_count++] = next;
+    }
+    fclose(maps);
+    return object_count;
+}
+
+static void find_vdso(void)
+{
+    static object objects[OBJECTS_MAX];
+    size_t object_count = read_objects(objects);
+
+    for (size_t i = 0; i < object_count; i++) {
+        if (strcmp(objects[i].name, "[vdso]") != 0)
+            continue;
+        step.vdso_begin = objects[i].begin;
+        step.vdso_end = objects[i].end;
+    }
+}
+
+/* ---- The server's clock ---- */
+
+static bool in_vdso(uint64_t rip)
+{
+    return rip >= step.vdso_begin && rip < step.vdso_end;
+}
+
+static void clock_begin(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    step.start_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static void write_word(uint64_t address, long word)
+{
+    if (ptrace(PTRACE_POKEDATA, step.server, address, word) < 0)
+        step_die("PTRACE_POKEDATA", errno);
+}
+
+/* At each stop: if the vDSO has just returned the time, replaces that. */
+static void adjust_clock(void)
+{
+    clock_call *call = &step.clock_call;
+
+    if (call->return_to == 0 && in_vdso(step.regs.rip)) {
+        long return_to = ptrace(PTRACE_PEEKDATA, step.server, step.regs.rsp, NULL);
+        *call = (clock_call){(uint64_t)return_to, step.regs.rdi, step.regs.rsi};
+        return;
+    }
+    if (call->return_to == 0 || step.regs.rip != call->return_to)
+        return;
+    call->return_to = 0;
+    if (call->clock != CLOCK_MONOTONIC || step.regs.rax != 0)
+        return;
+    int64_t now_ns = step.start_ns + (int64_t)step.syscall_count * NS_PER_SYSCALL +
+                     (int64_t)step.instruction_count / 2;
+    write_word(call->result, now_ns / 1000000000);
+    write_word(call->result + sizeof(long), now_ns % 1000000000);
 }
 
 /* ---- Stepping ---- */
@@ -230,6 +338,7 @@ static int await_stop(bool waits)
 static bool step_once(int *signal_number)
 {
     read_registers();
+    adjust_clock();
     place *where = place_of(step.regs.rip);
     bool waits = where->is_syscall && would_wait();
 
@@ -261,37 +370,6 @@ static void run_freely(void)
 }
 
 /* ---- The report ---- */
-
-typedef struct object {
-    uint64_t begin;
-    uint64_t end;
-    char name[256];
-} object;
-
-/* Where each object lies: from its first mapping to its last. */
-static size_t read_objects(object *objects)
-{
-    char path[40];
-    char line[600];
-    size_t object_count = 0;
-
-    snprintf(path, sizeof(path), "/proc/%d/maps", (int)step.server);
-    FILE *maps = fopen(path, "re");
-    if (!maps)
-        step_die(path, errno);
-    while (fgets(line, sizeof(line), maps)) {
-        object next = {0};
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %*s %*s %*s %255s", &next.begin, &next.end,
-                    next.name) != 3)
-            continue;
-        if (object_count > 0 && strcmp(objects[object_count - 1].name, next.name) == 0)
-            objects[object_count - 1].end = next.end;
-        else if (object_count < OBJECTS_MAX)
-            objects[object_count++] = next;
-    }
-    fclose(maps);
-    return object_count;
-}
 
 static void report_object(const object *self)
 {
@@ -414,6 +492,8 @@ int main(int argc, char **argv)
     client_connect(&step.client);
     run_freely();
     server_stop();
+    find_vdso();
+    clock_begin();
     while (step_once(&signal_number))
         continue;
     report();
