@@ -20,7 +20,10 @@
 
 #include <stdlib.h>
 
-enum { TRIM_SLABS_MIN = 32 }; /* With fewer it is not worth a look: 1 MiB. */
+enum {
+    TRIM_SLABS_MIN = 32,   /* With fewer it is not worth a look: 1 MiB. */
+    TRIM_SLABS_MAX = 4096, /* With more the look would take too long, some 10 ms: 128 MiB. */
+};
 
 typedef struct coil_slab {
     struct coil_slab *next;
@@ -75,7 +78,8 @@ static coil_slab *make_slab(coil_sched *sched, size_t class)
 /* From here on, three of four tasks have to go. */
 static void watch_for_excess(coil_sched *sched)
 {
-    sched->excess_below = sched->slab_count < TRIM_SLABS_MIN ? 0 : sched->live_count / 4;
+    bool pays = sched->slab_count >= TRIM_SLABS_MIN && sched->slab_count <= TRIM_SLABS_MAX;
+    sched->excess_below = pays ? sched->live_count / 4 : 0;
 }
 
 static void *refill(coil_sched *sched, size_t class)

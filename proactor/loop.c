@@ -430,7 +430,10 @@ static void turn(coil_loop *loop)
     } else if (coil_unlikely(loop->is_virtual)) {
         loop_wait_virtually(loop);
     } else {
-        loop_exchange(loop, time_left(loop));
+        coil_duration timeout = time_left(loop);
+        if (coil_unlikely(coil_sched_has_excess(&loop->sched)))
+            timeout = loop_give_back(loop, timeout);
+        loop_exchange(loop, timeout);
     }
 }
 

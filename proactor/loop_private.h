@@ -39,6 +39,7 @@ struct coil_loop {
     coil_list cancels;          /* Operations whose cancellation did. */
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
+    coil_time excess_since;     /* That few tasks are left of many, see loop_give_back(). */
 
     /*
      * What others write when they post, in a cache line of its own: they do not take away what the
@@ -101,6 +102,12 @@ void loop_begin(coil_loop *loop, coil_time now);
 
 /* Turn until the goal is reached or the loop is stopped. False: it was not reached. */
 bool loop_drive(coil_loop *loop, loop_goal goal);
+
+/*
+ * There are far more slabs than tasks, and the loop is about to wait up to `timeout`: give memory
+ * back, or wait less to do it later. Returns how long to wait.
+ */
+coil_duration loop_give_back(coil_loop *loop, coil_duration timeout);
 
 /* Submit, wait at most `timeout` for completions unless it is 0, and take them. */
 void loop_exchange(coil_loop *loop, coil_duration timeout);
