@@ -69,16 +69,22 @@ def load_base(path):
 
 
 def functions_of(path):
-    """Sorted (address, name) of an object's functions; of a stripped one, those it exports."""
-    for option in ("-n", "-nD"):
+    """Sorted (address, end, name) of an object's functions; of a stripped one, those it exports."""
+    for option in ("-nS", "-nSD"):
         listing = subprocess.run(["nm", option, "--defined-only", path], stdout=subprocess.PIPE,
                                  stderr=subprocess.DEVNULL, text=True, check=False).stdout
         lines = [line.split() for line in listing.splitlines()]
-        found = [(int(line[0], 16), line[2].partition("@")[0]) for line in lines
-                 if len(line) == 3 and line[1] in "tTwWiI"]
+        found = [(int(line[0], 16), int(line[0], 16) + int(line[1], 16), line[3].partition("@")[0])
+                 for line in lines if len(line) == 4 and line[2] in "tTwWiI"]
         if found:
             return found
     return []
+
+
+def name_of(functions, address):
+    """Whose it is; "?" for what has no symbol, in a stripped library or between functions."""
+    i = bisect.bisect_right(functions, (address, float("inf"))) - 1
+    return functions[i][2] if i >= 0 and address < functions[i][1] else "?"
 
 
 def by_function(counted):
@@ -87,13 +93,10 @@ def by_function(counted):
     for path, places in counted["places"].items():
         if not places:
             continue
-        name = os.path.basename(path)
         functions = functions_of(path) if os.path.exists(path) else []
         base = load_base(path) if functions else 0
-        addresses = [address for address, _ in functions]
         for offset, count in places:
-            i = bisect.bisect_right(addresses, offset + base) - 1
-            totals[functions[i][1] if i >= 0 else "?", name] += count
+            totals[name_of(functions, offset + base), os.path.basename(path)] += count
     return totals
 
 
