@@ -6,18 +6,6 @@
 
 #include <stdlib.h>
 
-/* ------------------------------------------------------------------------------- memory -- */
-
-typedef struct coil_slab {
-    struct coil_slab *next;
-    size_t size_bytes;
-    char bytes[] __attribute__((aligned(16)));
-} coil_slab;
-
-typedef struct coil_free {
-    struct coil_free *next;
-} coil_free;
-
 static void *heap_allocate(coil_allocator *allocator, size_t size_bytes)
 {
     (void)allocator;
@@ -31,76 +19,6 @@ static void heap_release(coil_allocator *allocator, void *memory, size_t size_by
 }
 
 static coil_allocator heap = {heap_allocate, heap_release};
-
-/* The class of a size; COIL_SLAB_CLASSES or more: no class. */
-static size_t slab_class(size_t size_bytes)
-{
-    return (size_bytes - 1) / COIL_SLAB_STEP_BYTES;
-}
-
-/*
- * Slabs are never given back before the end, and a block of a class stays one: memory that once
- * held a task can be read at any time, so a stale pointer from the kernel can be told by its
- * contents.
- */
-static void *refill(coil_sched *sched, size_t class)
-{
-    size_t block_bytes = (class + 1) * COIL_SLAB_STEP_BYTES;
-    size_t count = COIL_SLAB_BYTES / block_bytes;
-    coil_allocator *allocator = sched->allocator;
-    coil_slab *slab = allocator->allocate(allocator, sizeof(*slab) + count * block_bytes);
-    if (slab == NULL)
-        return NULL;
-    slab->size_bytes = sizeof(*slab) + count * block_bytes;
-    slab->next = sched->slabs;
-    sched->slabs = slab;
-
-    for (size_t i = count - 1; i > 0; i--) {
-        coil_free *block = (coil_free *)(void *)(slab->bytes + i * block_bytes);
-        block->next = sched->free_blocks[class];
-        sched->free_blocks[class] = block;
-    }
-    return slab->bytes;
-}
-
-/* What is too large for the slabs; in debug mode everything, because then somebody looks first. */
-static COIL_COLD void *allocate_slowly(coil_sched *sched, size_t class, size_t size_bytes)
-{
-    if (sched->debug != NULL)
-        coil_debug_touched(sched->debug, "spawned a task");
-    if (class >= COIL_SLAB_CLASSES)
-        return sched->allocator->allocate(sched->allocator, size_bytes);
-    coil_free *block = sched->free_blocks[class];
-    if (block == NULL)
-        return refill(sched, class);
-    sched->free_blocks[class] = block->next;
-    return block;
-}
-
-void *coil_sched_allocate(coil_sched *sched, size_t size_bytes)
-{
-    size_t class = slab_class(size_bytes);
-    if (coil_unlikely(class >= sched->class_count))
-        return allocate_slowly(sched, class, size_bytes);
-
-    coil_free *block = sched->free_blocks[class];
-    if (coil_unlikely(block == NULL))
-        return refill(sched, class);
-    sched->free_blocks[class] = block->next;
-    return block;
-}
-
-void coil_sched_release(coil_sched *sched, void *memory, size_t size_bytes)
-{
-    size_t class = slab_class(size_bytes);
-    if (coil_unlikely(class >= COIL_SLAB_CLASSES)) {
-        sched->allocator->release(sched->allocator, memory, size_bytes);
-        return;
-    }
-    coil_free *block = memory;
-    block->next = sched->free_blocks[class];
-    sched->free_blocks[class] = block;
-}
 
 /* ------------------------------------------------------------------------------ lifecycle -- */
 
@@ -119,11 +37,7 @@ void coil_sched_init(coil_sched *sched, coil_time now, coil_allocator *allocator
 void coil_sched_fini(coil_sched *sched)
 {
     COIL_CHECK(sched->live_count == 0);
-    while (sched->slabs != NULL) {
-        coil_slab *slab = sched->slabs;
-        sched->slabs = slab->next;
-        sched->allocator->release(sched->allocator, slab, slab->size_bytes);
-    }
+    coil_sched_release_slabs(sched);
 }
 
 /* -------------------------------------------------------------------------------- running -- */

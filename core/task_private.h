@@ -23,6 +23,9 @@ void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
 /* Take the first ready task off the queue and make it the running one. NULL: none is ready. */
 coil_task *coil_sched_take(coil_sched *sched);
 
+/* At the end: nothing is allocated any more. */
+void coil_sched_release_slabs(coil_sched *sched);
+
 /* Run ready tasks as coil_sched_run() does, and look at each. */
 void coil_debug_run(coil_debug *debug, unsigned budget);
 

@@ -106,6 +106,16 @@ void coil_kernel_pages_release(void *pages, size_t size_bytes)
     (void)munmap(pages, size_bytes);
 }
 
+void coil_kernel_pages_forget(void *memory, size_t size_bytes)
+{
+    const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    size_t before_bytes = -(uintptr_t)memory % page_bytes;
+    if (before_bytes + page_bytes > size_bytes)
+        return;
+    size_t whole_bytes = (size_bytes - before_bytes) / page_bytes * page_bytes;
+    (void)madvise((char *)memory + before_bytes, whole_bytes, MADV_DONTNEED);
+}
+
 /* ---------------------------------------------------------------------------------- time -- */
 
 coil_time coil_kernel_now(void)

@@ -46,4 +46,7 @@ unsigned coil_kernel_descriptor_limit(void);
 void *coil_kernel_pages(size_t size_bytes);
 void coil_kernel_pages_release(void *pages, size_t size_bytes);
 
+/* The contents of all pages that lie wholly in here are not needed: they read as zeros now. */
+void coil_kernel_pages_forget(void *memory, size_t size_bytes);
+
 #endif

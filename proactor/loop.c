@@ -425,7 +425,10 @@ static void turn(coil_loop *loop)
     } else if (coil_unlikely(loop->is_virtual)) {
         loop_wait_virtually(loop);
     } else {
-        loop_exchange(loop, coil_sched_next(&loop->sched));
+        coil_time deadline = coil_sched_next(&loop->sched);
+        if (coil_unlikely(coil_sched_has_excess(&loop->sched)))
+            deadline = loop_give_back(loop, deadline);
+        loop_exchange(loop, deadline);
     }
 }
 

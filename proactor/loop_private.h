@@ -41,6 +41,7 @@ struct coil_loop {
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
     idle_list idle;
+    coil_time excess_since;     /* That few tasks are left of many, see loop_give_back(). */
 
     /*
      * What others write when they post, in a cache line of its own: they do not take away what the
@@ -103,6 +104,12 @@ void loop_begin(coil_loop *loop, coil_time now);
 
 /* Turn until the goal is reached or the loop is stopped. False: it was not reached. */
 bool loop_drive(coil_loop *loop, loop_goal goal);
+
+/*
+ * There are far more slabs than tasks, and the loop is about to wait until `deadline`: give memory
+ * back, or wait less to do it later. Returns until when to wait.
+ */
+coil_time loop_give_back(coil_loop *loop, coil_time deadline);
 
 /* Submit, wait for completions until `deadline` unless it has passed, and take them. */
 void loop_exchange(coil_loop *loop, coil_time deadline);

@@ -11,6 +11,8 @@ enum {
     PLAIN_BYTES = 4 * 1024,
     HOT_BYTES = 64 * 1024,
     HOT_LEAST_BYTES = 16 * 1024, /* With less room, another buffer takes its place. */
+    COPY_LEAST_BYTES = 256, /* A copy and its head; and each power of two up to the slabs' end. */
+    COPY_MOST_BYTES = COIL_SLAB_CLASSES * COIL_SLAB_STEP_BYTES,
 };
 
 /* How much is on offer, from the least to all there is. */
@@ -205,7 +207,9 @@ void buffer_put(coil_buffer *buffer)
 {
     if (buffer->slice_count > 0 || buffer->in_ring)
         return;
-    if (buffer->pool == NULL) {
+    if (buffer->pool == NULL && buffer->sched != NULL) {
+        coil_sched_release(buffer->sched, buffer, sizeof(*buffer) + buffer->size_bytes);
+    } else if (buffer->pool == NULL) {
         free(buffer);
     } else if (buffer->is_ours) {
         put_ours(buffer);
@@ -249,11 +253,41 @@ static bool has_room(const coil_slice *slice, size_t more_bytes)
            buffer->size_bytes - buffer->used_bytes >= more_bytes;
 }
 
+static coil_sched *sched_of(const coil_buffer *buffer)
+{
+    if (buffer == NULL)
+        return NULL;
+    return buffer->pool != NULL ? &buffer->pool->loop->sched : buffer->sched;
+}
+
+/*
+ * For what lies in two buffers, which happens once for every few that are filled: in the steady
+ * state that is no reason to ask the heap. In powers of two, so that few sizes of slabs come of it.
+ */
+static coil_buffer *copy_create(coil_sched *sched, size_t size_bytes)
+{
+    size_t all_bytes = COPY_LEAST_BYTES;
+    while (all_bytes < sizeof(coil_buffer) + size_bytes)
+        all_bytes *= 2;
+    if (sched == NULL || all_bytes > COPY_MOST_BYTES)
+        return private_buffer_create(size_bytes);
+
+    coil_buffer *buffer = coil_sched_allocate(sched, all_bytes);
+    if (buffer == NULL)
+        return NULL;
+    *buffer = (coil_buffer){
+            .sched = sched,
+            .size_bytes = all_bytes - sizeof(*buffer),
+            .bytes = (char *)(buffer + 1),
+    };
+    return buffer;
+}
+
 /* A copy with as much room behind as it has bytes. */
 static int move_out(coil_slice *slice, size_t more_bytes)
 {
     size_t have_bytes = (size_t)slice->size_bytes;
-    coil_buffer *buffer = private_buffer_create(2 * (have_bytes + more_bytes));
+    coil_buffer *buffer = copy_create(sched_of(slice->buffer), 2 * (have_bytes + more_bytes));
     if (buffer == NULL)
         return -ENOMEM;
     memcpy(buffer->bytes, slice->bytes, have_bytes);

@@ -28,6 +28,7 @@ enum { POOL_GROUP = 0 };
 
 struct coil_buffer {
     buffer_pool *pool; /* NULL: a private one, freed with its last slice. */
+    coil_sched *sched; /* A private one: whose slabs it is from; NULL: the heap. */
     uint32_t slice_count;
     size_t used_bytes; /* Filled so far. */
     size_t size_bytes;

@@ -134,6 +134,47 @@ TEST_F(Loop, SignalsDoNotDisturbAWait)
     EXPECT_LE(nap.asked, nap.woken);
 }
 
+/* ---------------------------------------------------------------------------------- memory -- */
+
+size_t resident_bytes()
+{
+    size_t pages[2] = {};
+    FILE *statm = fopen("/proc/self/statm", "re");
+    EXPECT_EQ(2, fscanf(statm, "%zu %zu", &pages[0], &pages[1]));
+    (void)fclose(statm);
+    return pages[1] * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+async(void, sleeps_on_a_large_frame)
+{
+    vars(char bytes[900]);
+    memset(my->bytes, 1, sizeof(my->bytes));
+    await(coil_sleep(coil_ms(50)));
+}
+
+async(void, measures_after, (coil_duration) duration, (size_t *) out_bytes)
+{
+    vars();
+    await(coil_sleep(duration));
+    *out_bytes = resident_bytes();
+}
+
+TEST_F(Loop, GivesBackTheMemoryOfACrowdAfterASecond)
+{
+    enum { CROWD = 20000 };
+    size_t then_bytes = 0;
+    size_t before_bytes = 0;
+    size_t after_bytes = 0;
+    for (int i = 0; i < CROWD; i++)
+        coil_spawn(coil_loop_root(loop), sleeps_on_a_large_frame());
+    coil_spawn(coil_loop_root(loop), measures_after(coil_ms(20), &then_bytes));
+    coil_spawn(coil_loop_root(loop), measures_after(coil_ms(700), &before_bytes));
+    coil_spawn(coil_loop_root(loop), measures_after(coil_ms(2500), &after_bytes));
+    run();
+    EXPECT_LT(then_bytes, before_bytes + CROWD * 100) << "another crowd may be on its way";
+    EXPECT_LT(after_bytes + CROWD * 900 / 2, then_bytes);
+}
+
 /* ------------------------------------------------------------------------- many operations -- */
 
 TEST_F(Loop, ThousandsOfOperationsInOneTurnAllComplete)

@@ -22,6 +22,7 @@
 COIL_BEGIN_DECLS
 
 typedef struct coil_allocator coil_allocator;
+typedef struct coil_forgetter coil_forgetter;
 
 /* Where the scheduler gets memory. `allocate` returns NULL when there is none. */
 struct coil_allocator {
@@ -51,8 +52,11 @@ struct coil_sched {
     coil_debug *debug;  /* NULL: no debug mode. */
     size_t class_count; /* Sizes that the slabs are asked for at once: COIL_SLAB_CLASSES, or 0. */
     coil_allocator *allocator;
-    struct coil_slab *slabs;                          /* Every one, for the end. */
-    struct coil_free *free_blocks[COIL_SLAB_CLASSES]; /* Per size. */
+    size_t slab_count;                                /* Those in use. */
+    size_t excess_below;                              /* Tasks; see coil_sched_has_excess(). */
+    struct coil_free *free_blocks[COIL_SLAB_CLASSES]; /* Per size, as the next two. */
+    struct coil_slab *slabs[COIL_SLAB_CLASSES];
+    struct coil_slab *resting_slabs[COIL_SLAB_CLASSES]; /* Empty, and their contents given back. */
 };
 
 /* `allocator` must outlive the scheduler; NULL: malloc and free. */
@@ -83,6 +87,33 @@ COIL_API coil_time coil_sched_next(coil_sched *sched);
 /* Memory from the slabs, for tasks and whatever lives as long as one. NULL if there is none. */
 COIL_API void *coil_sched_allocate(coil_sched *sched, size_t size_bytes);
 COIL_API void coil_sched_release(coil_sched *sched, void *memory, size_t size_bytes);
+
+/*
+ * Giving back after a peak
+ * ------------------------
+ * Three of four tasks have ended since memory was last asked for, and it was more than 1 MiB: then
+ * it is worth it to trim. (Not above 128 MiB: that would take long.) Asking costs next to nothing.
+ */
+static inline bool coil_sched_has_excess(const coil_sched *sched)
+{
+    return sched->live_count < sched->excess_below;
+}
+
+/*
+ * Who is told that the contents of some memory are not needed any more: the system may have it,
+ * for instance by madvise(2) with MADV_DONTNEED. It stays ours: it can be read, as whatever, and
+ * written to, and is then there again.
+ */
+struct coil_forgetter {
+    void (*forget)(coil_forgetter *forgetter, void *memory, size_t size_bytes);
+};
+
+/*
+ * Forget what is in slabs that hold nothing; they are the first to be used again. Looks at every
+ * free block: about 0.1 us for each task that has ended. Not from inside a task. Returns how many
+ * bytes were forgotten; 0 also if there is no memory to do it with.
+ */
+COIL_API size_t coil_sched_trim(coil_sched *sched, coil_forgetter *forgetter);
 
 /* Wait for `duration`, or until `deadline`. Never early. */
 coil_declare(void, coil_sleep, (coil_duration) duration);

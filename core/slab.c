@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory for tasks: blocks of a few sizes, cut from slabs.
+ *
+ *     refill ──► a slab: its blocks are free, or tasks' ──► coil_sched_trim: all free ──► resting
+ *        ▲                                                                                  │
+ *        └────────────────────── refill, before anything new is asked for ──────────────────┘
+ *
+ * A slab is never given back before the end, only its contents are, and its blocks keep their size:
+ * memory that once held a task can be read at any time, so a stale pointer from the kernel can be
+ * told by its contents.
+ *
+ * A block says nothing of its slab, and a slab does not count its blocks, because that would cost
+ * something each time. Whoever trims looks at all free blocks instead. That is done when three of
+ * four tasks have gone, so it costs each of them once what it takes to look at it.
+ */
+#include <coil/sched.h>
+
+#include "task_private.h"
+
+#include <stdlib.h>
+
+enum {
+    TRIM_SLABS_MIN = 32,   /* With fewer it is not worth a look: 1 MiB. */
+    TRIM_SLABS_MAX = 4096, /* With more the look would take too long, some 10 ms: 128 MiB. */
+};
+
+typedef struct coil_slab {
+    struct coil_slab *next;
+    size_t free_count; /* Good while it is trimmed; 0 else. */
+    char bytes[] __attribute__((aligned(16)));
+} coil_slab;
+
+typedef struct coil_free {
+    struct coil_free *next;
+} coil_free;
+
+/* The class of a size; COIL_SLAB_CLASSES or more: no class. */
+static size_t slab_class(size_t size_bytes)
+{
+    return (size_bytes - 1) / COIL_SLAB_STEP_BYTES;
+}
+
+static size_t block_bytes_of(size_t class)
+{
+    return (class + 1) * COIL_SLAB_STEP_BYTES;
+}
+
+static size_t block_count_of(size_t class)
+{
+    return COIL_SLAB_BYTES / block_bytes_of(class);
+}
+
+static size_t blocks_bytes_of(size_t class)
+{
+    return block_count_of(class) * block_bytes_of(class);
+}
+
+/* -------------------------------------------------------------------- taking, giving back -- */
+
+static coil_slab *take_resting(coil_sched *sched, size_t class)
+{
+    coil_slab *slab = sched->resting_slabs[class];
+    if (slab != NULL)
+        sched->resting_slabs[class] = slab->next;
+    return slab;
+}
+
+static coil_slab *make_slab(coil_sched *sched, size_t class)
+{
+    coil_allocator *allocator = sched->allocator;
+    coil_slab *slab = allocator->allocate(allocator, sizeof(*slab) + blocks_bytes_of(class));
+    if (slab != NULL)
+        slab->free_count = 0;
+    return slab;
+}
+
+/* From here on, three of four tasks have to go. */
+static void watch_for_excess(coil_sched *sched)
+{
+    bool pays = sched->slab_count >= TRIM_SLABS_MIN && sched->slab_count <= TRIM_SLABS_MAX;
+    sched->excess_below = pays ? sched->live_count / 4 : 0;
+}
+
+static void *refill(coil_sched *sched, size_t class)
+{
+    size_t block_bytes = block_bytes_of(class);
+    coil_slab *slab = take_resting(sched, class);
+    if (slab == NULL)
+        slab = make_slab(sched, class);
+    if (slab == NULL)
+        return NULL;
+    slab->next = sched->slabs[class];
+    sched->slabs[class] = slab;
+    sched->slab_count++;
+    watch_for_excess(sched);
+
+    for (size_t i = block_count_of(class) - 1; i > 0; i--) {
+        coil_free *block = (coil_free *)(void *)(slab->bytes + i * block_bytes);
+        block->next = sched->free_blocks[class];
+        sched->free_blocks[class] = block;
+    }
+    return slab->bytes;
+}
+
+/* What is too large for the slabs; in debug mode everything, because then somebody looks first. */
+static COIL_COLD void *allocate_slowly(coil_sched *sched, size_t class, size_t size_bytes)
+{
+    if (sched->debug != NULL)
+        coil_debug_touched(sched->debug, "spawned a task");
+    if (class >= COIL_SLAB_CLASSES)
+        return sched->allocator->allocate(sched->allocator, size_bytes);
+    coil_free *block = sched->free_blocks[class];
+    if (block == NULL)
+        return refill(sched, class);
+    sched->free_blocks[class] = block->next;
+    return block;
+}
+
+void *coil_sched_allocate(coil_sched *sched, size_t size_bytes)
+{
+    size_t class = slab_class(size_bytes);
+    if (coil_unlikely(class >= sched->class_count))
+        return allocate_slowly(sched, class, size_bytes);
+
+    coil_free *block = sched->free_blocks[class];
+    if (coil_unlikely(block == NULL))
+        return refill(sched, class);
+    sched->free_blocks[class] = block->next;
+    return block;
+}
+
+void coil_sched_release(coil_sched *sched, void *memory, size_t size_bytes)
+{
+    size_t class = slab_class(size_bytes);
+    if (coil_unlikely(class >= COIL_SLAB_CLASSES)) {
+        sched->allocator->release(sched->allocator, memory, size_bytes);
+        return;
+    }
+    coil_free *block = memory;
+    block->next = sched->free_blocks[class];
+    sched->free_blocks[class] = block;
+}
+
+/* ------------------------------------------------------------------------------- trimming -- */
+
+/* Slabs of one class, by address. */
+typedef struct slab_table {
+    coil_slab **slabs;
+    size_t count;
+} slab_table;
+
+static int by_address(const void *one, const void *other)
+{
+    coil_slab *const *left = one;
+    coil_slab *const *right = other;
+    return *left < *right ? -1 : *left > *right;
+}
+
+static size_t slab_count_of(const coil_sched *sched, size_t class)
+{
+    size_t count = 0;
+    for (const coil_slab *slab = sched->slabs[class]; slab != NULL; slab = slab->next)
+        count++;
+    return count;
+}
+
+/* False without memory for it. */
+static bool table_make(coil_sched *sched, size_t class, slab_table *out_table)
+{
+    size_t count = slab_count_of(sched, class);
+    coil_slab **slabs = sched->allocator->allocate(sched->allocator, count * sizeof(slabs[0]));
+    if (slabs == NULL)
+        return false;
+    *out_table = (slab_table){slabs, count};
+    for (coil_slab *slab = sched->slabs[class]; slab != NULL; slab = slab->next)
+        *slabs++ = slab;
+    qsort(out_table->slabs, count, sizeof(out_table->slabs[0]), by_address);
+    return true;
+}
+
+static void table_free(coil_sched *sched, const slab_table *table)
+{
+    sched->allocator->release(
+            sched->allocator, table->slabs, table->count * sizeof(table->slabs[0]));
+}
+
+/* The last slab that begins before the block. */
+static coil_slab *slab_of(const slab_table *table, const coil_free *block)
+{
+    size_t low = 0;
+    size_t high = table->count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if ((const char *)table->slabs[middle] < (const char *)block) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return table->slabs[low];
+}
+
+/* Take the blocks of empty slabs off the list of free ones. The others keep their order. */
+static void drop_blocks(coil_sched *sched, size_t class, const slab_table *table)
+{
+    size_t whole = block_count_of(class);
+    coil_free **link = &sched->free_blocks[class];
+    for (coil_free *block = *link; block != NULL; block = block->next) {
+        if (slab_of(table, block)->free_count == whole)
+            continue;
+        *link = block;
+        link = &block->next;
+    }
+    *link = NULL;
+}
+
+/* Lay empty slabs to rest. Returns the bytes. */
+static size_t rest_slabs(coil_sched *sched, size_t class, coil_forgetter *forgetter)
+{
+    size_t whole = block_count_of(class);
+    size_t size_bytes = blocks_bytes_of(class);
+    size_t rested_bytes = 0;
+    coil_slab **link = &sched->slabs[class];
+
+    for (coil_slab *slab = *link, *next; slab != NULL; slab = next) {
+        next = slab->next;
+        bool is_empty = slab->free_count == whole;
+        slab->free_count = 0;
+        if (!is_empty) {
+            link = &slab->next;
+            continue;
+        }
+        *link = next;
+        slab->next = sched->resting_slabs[class];
+        sched->resting_slabs[class] = slab;
+        sched->slab_count--;
+        forgetter->forget(forgetter, slab->bytes, size_bytes);
+        rested_bytes += size_bytes;
+    }
+    return rested_bytes;
+}
+
+static size_t trim_class(coil_sched *sched, size_t class, coil_forgetter *forgetter)
+{
+    slab_table table;
+
+    if (sched->free_blocks[class] == NULL || !table_make(sched, class, &table))
+        return 0;
+    for (const coil_free *block = sched->free_blocks[class]; block != NULL; block = block->next)
+        slab_of(&table, block)->free_count++;
+    drop_blocks(sched, class, &table);
+    table_free(sched, &table);
+    return rest_slabs(sched, class, forgetter);
+}
+
+size_t coil_sched_trim(coil_sched *sched, coil_forgetter *forgetter)
+{
+    size_t rested_bytes = 0;
+
+    for (size_t class = 0; class < COIL_SLAB_CLASSES; class ++)
+        rested_bytes += trim_class(sched, class, forgetter);
+    watch_for_excess(sched);
+    return rested_bytes;
+}
+
+/* ------------------------------------------------------------------------------------ end -- */
+
+static void release_slabs(coil_sched *sched, coil_slab *slab, size_t class)
+{
+    while (slab != NULL) {
+        coil_slab *next = slab->next;
+        sched->allocator->release(sched->allocator, slab, sizeof(*slab) + blocks_bytes_of(class));
+        slab = next;
+    }
+}
+
+void coil_sched_release_slabs(coil_sched *sched)
+{
+    for (size_t class = 0; class < COIL_SLAB_CLASSES; class ++) {
+        release_slabs(sched, sched->slabs[class], class);
+        release_slabs(sched, sched->resting_slabs[class], class);
+        sched->slabs[class] = NULL;
+        sched->resting_slabs[class] = NULL;
+    }
+}

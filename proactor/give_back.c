@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop_private.h"
+
+#include "kernel_ring.h"
+
+#define CALM coil_s(1) /* So long there must be few tasks: the next crowd may be on its way. */
+
+static void forget(coil_forgetter *forgetter, void *memory, size_t size_bytes)
+{
+    (void)forgetter;
+    coil_kernel_pages_forget(memory, size_bytes);
+}
+
+coil_time loop_give_back(coil_loop *loop, coil_time deadline)
+{
+    coil_forgetter forgetter = {forget};
+    coil_duration calm = loop->sched.now - loop->excess_since;
+
+    if (calm > 2 * CALM) { /* An excess of long ago. */
+        loop->excess_since = loop->sched.now;
+        calm = 0;
+    }
+    if (calm < CALM) {
+        coil_time later = loop->sched.now + CALM - calm;
+        return deadline < later ? deadline : later;
+    }
+    loop->excess_since = 0;
+    (void)coil_sched_trim(&loop->sched, &forgetter);
+    return deadline;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Once a server has seen its connections and their load, a request allocates nothing: no memory of
+ * the heap, no slab, no page. Server and clients are tasks of one loop, on TCP over loopback, so
+ * the clients are held to the same.
+ */
+#include <coil/coil.h>
+#include <coil/fb303_service.h>
+
+#include <gtest/gtest.h>
+
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include <string>
+#include <vector>
+
+#include <coil/sugar.h>
+
+/* ------------------------------------------------------------------------------- counting -- */
+
+namespace
+{
+
+struct Counter {
+    bool counting = false;
+    size_t count = 0;
+    size_t first_bytes = 0;
+    void *first_caller = nullptr;
+};
+
+Counter allocations;
+
+void counted(size_t size_bytes, void *caller)
+{
+    if (!allocations.counting)
+        return;
+    if (allocations.count++ == 0) {
+        allocations.first_bytes = size_bytes;
+        allocations.first_caller = caller;
+    }
+}
+
+/* For `addr2line -f -e steady_test`. */
+std::string first_allocation()
+{
+    Dl_info where = {};
+    if (allocations.count == 0 || dladdr(allocations.first_caller, &where) == 0)
+        return "none";
+    const size_t offset = static_cast<size_t>(
+            static_cast<char *>(allocations.first_caller) - static_cast<char *>(where.dli_fbase));
+    char text[100];
+    (void)snprintf(text, sizeof(text), "the first: %zu bytes, from %s+0x%zx",
+            allocations.first_bytes, where.dli_fname, offset);
+    return text;
+}
+
+} // namespace
+
+/* The program is linked with --wrap of each of these. */
+extern "C" {
+
+void *__real_malloc(size_t);
+void *__wrap_malloc(size_t);
+void *__real_calloc(size_t, size_t);
+void *__wrap_calloc(size_t, size_t);
+void *__real_realloc(void *, size_t);
+void *__wrap_realloc(void *, size_t);
+void *__real_aligned_alloc(size_t, size_t);
+void *__wrap_aligned_alloc(size_t, size_t);
+void __real_free(void *);
+void __wrap_free(void *);
+void *__real_mmap(void *, size_t, int, int, int, off_t);
+void *__wrap_mmap(void *, size_t, int, int, int, off_t);
+
+void *__wrap_malloc(size_t size_bytes)
+{
+    counted(size_bytes, __builtin_return_address(0));
+    return __real_malloc(size_bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t size_bytes)
+{
+    counted(count * size_bytes, __builtin_return_address(0));
+    return __real_calloc(count, size_bytes);
+}
+
+void *__wrap_realloc(void *memory, size_t size_bytes)
+{
+    counted(size_bytes, __builtin_return_address(0));
+    return __real_realloc(memory, size_bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment_bytes, size_t size_bytes)
+{
+    counted(size_bytes, __builtin_return_address(0));
+    return __real_aligned_alloc(alignment_bytes, size_bytes);
+}
+
+void __wrap_free(void *memory)
+{
+    if (memory != nullptr)
+        counted(0, __builtin_return_address(0));
+    __real_free(memory);
+}
+
+void *__wrap_mmap(void *at, size_t size_bytes, int protection, int flags, int fd, off_t offset)
+{
+    counted(size_bytes, __builtin_return_address(0));
+    return __real_mmap(at, size_bytes, protection, flags, fd, offset);
+}
+}
+
+namespace
+{
+
+/* ------------------------------------------------------------------------------- the cast -- */
+
+/* As docs/examples/echo.c. */
+async(int, echo, (coil_stream *) peer)
+{
+    vars(coil_slice in);
+
+    defer(coil_stream_close(peer));
+    defer(coil_slice_release(&my->in));
+    for (;;) {
+        attempt(my->in, coil_read_some(peer));
+        if (coil_slice_empty(&my->in))
+            return 0;
+        attempt(coil_write_all(peer, my->in));
+        coil_slice_release(&my->in);
+    }
+}
+
+/* A load, and the server that it is for. */
+struct Load {
+    std::string requests;                 /* What a connection sends at once. */
+    size_t replies_bytes;                 /* What it then waits for. */
+    size_t connection_count;              /* At the same time. */
+    size_t round_count;                   /* On each connection, while nothing may be allocated. */
+    coil_thrift_server *thrift = nullptr; /* NULL: echo. */
+    bool with_client = false;             /* The requests are calls of coil/thrift_client.h. */
+    std::string address = "";
+};
+
+async(int, ask_bytes, (coil_stream *) stream, (const Load *) load, (size_t) round_count)
+{
+    vars(coil_slice in; size_t i; size_t got_bytes);
+
+    defer(coil_slice_release(&my->in));
+    for (; my->i < round_count; my->i++) {
+        attempt(coil_write_all(stream, coil_bytes(load->requests.data(), load->requests.size())));
+        for (my->got_bytes = 0; my->got_bytes < load->replies_bytes;) {
+            attempt(my->in, coil_read_some(stream));
+            if (coil_slice_empty(&my->in))
+                return -ENODATA;
+            my->got_bytes += static_cast<size_t>(my->in.size_bytes);
+            coil_slice_release(&my->in);
+        }
+    }
+    return 0;
+}
+
+async(int, ask_calls, (coil_thrift_client *) client, (size_t) round_count)
+{
+    vars(size_t i);
+    for (; my->i < round_count; my->i++)
+        attempt(coil_fb303_get_status(client));
+    return 0;
+}
+
+struct Connection {
+    coil_stream *stream = nullptr;
+    coil_thrift_client *client = nullptr;
+
+    void close()
+    {
+        coil_stream_close(stream);
+        coil_thrift_client_close(client);
+    }
+};
+
+async(int, ask, (const Load *) load, (Connection *) connection, (size_t) round_count)
+{
+    vars();
+    if (load->with_client)
+        attempt(ask_calls(connection->client, round_count));
+    else
+        attempt(ask_bytes(connection->stream, load, round_count));
+    return 0;
+}
+
+async(int, ask_on_all, (const Load *) load, (std::vector<Connection> *) all, (size_t) round_count)
+{
+    vars(coil_group group; size_t i);
+
+    open_group(&my->group);
+    for (; my->i < all->size(); my->i++)
+        spawn(&my->group, ask(load, &(*all)[my->i], round_count));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+async(int, connect, (const Load *) load, (Connection *) connection)
+{
+    vars();
+    if (load->with_client)
+        attempt(connection->client, coil_thrift_connect(load->address.c_str()));
+    else
+        attempt(connection->stream, coil_connect(load->address.c_str()));
+    return 0;
+}
+
+void close_all(std::vector<Connection> *all)
+{
+    for (Connection &connection : *all)
+        connection.close();
+}
+
+/*
+ * So often: the second time, tasks get in one piece what those of the first time needed, and what
+ * happens only where a frame lies in two buffers, even in its length, has happened by then.
+ */
+enum { WARM_COUNT = 5 };
+
+async(int, warm_up_and_count, (const Load *) load, (std::vector<Connection> *) all)
+{
+    vars(size_t i; int warm_count);
+
+    defer(close_all(all));
+    for (; my->i < all->size(); my->i++)
+        attempt(connect(load, &(*all)[my->i]));
+    for (; my->warm_count < WARM_COUNT; my->warm_count++)
+        attempt(ask_on_all(load, all, load->round_count));
+    allocations = Counter();
+    allocations.counting = true;
+    attempt(ask_on_all(load, all, load->round_count));
+    allocations.counting = false;
+    return 0;
+}
+
+async(int, serve_and_ask, (Load *) load, (std::vector<Connection> *) all)
+{
+    vars(coil_listener *listener; coil_group group; char address[COIL_ADDRESS_TEXT_BYTES]);
+
+    my->listener = nullptr;
+    EXPECT_EQ(0, coil_listen("127.0.0.1:0", nullptr, &my->listener));
+    defer(coil_listener_close(my->listener));
+    load->address = coil_address_format(coil_listener_address(my->listener), my->address);
+    open_group(&my->group);
+    if (load->thrift != nullptr)
+        spawn(&my->group, coil_thrift_serve(my->listener, load->thrift));
+    else
+        spawn(&my->group, coil_serve(my->listener, coil_handler(echo, coil_stream *)));
+    attempt(warm_up_and_count(load, all));
+    return 0;
+}
+
+void expect_no_allocation(Load load)
+{
+    std::vector<Connection> all(load.connection_count);
+
+    EXPECT_EQ(0, coil_run(serve_and_ask(&load, &all)));
+    allocations.counting = false;
+    EXPECT_EQ(0u, allocations.count) << "in " << load.connection_count * load.round_count
+                                     << " rounds; " << first_allocation();
+}
+
+/* ----------------------------------------------------------------------------------- echo -- */
+
+Load echo_load(size_t connection_count, size_t size_bytes, size_t depth)
+{
+    const size_t all_bytes = size_bytes * depth;
+    return {std::string(all_bytes, 'e'), all_bytes, connection_count, 4000 / connection_count};
+}
+
+TEST(SteadyEcho, AllocatesNothingPerRequest)
+{
+    expect_no_allocation(echo_load(1, 64, 1));
+}
+
+TEST(SteadyEcho, AllocatesNothingPerRequestOfMany)
+{
+    expect_no_allocation(echo_load(1, 64, 16));
+}
+
+TEST(SteadyEcho, AllocatesNothingPerLargeRequest)
+{
+    expect_no_allocation(echo_load(1, 4096, 1));
+}
+
+TEST(SteadyEcho, AllocatesNothingOnFiftyConnections)
+{
+    expect_no_allocation(echo_load(50, 64, 1));
+}
+
+TEST(SteadyEcho, AllocatesNothingOnFiftyConnectionsWithManyRequests)
+{
+    expect_no_allocation(echo_load(50, 64, 16));
+}
+
+TEST(SteadyEcho, AllocatesNothingOnFiftyConnectionsWithLargeRequests)
+{
+    expect_no_allocation(echo_load(50, 4096, 1));
+}
+
+/* ------------------------------------------------------------------------------------ RPC -- */
+
+class SteadyThrift : public testing::Test
+{
+protected:
+    SteadyThrift()
+    {
+        coil_fb303_service_init(&service, "steady", "1");
+        server.services = services;
+        server.service_count = 1;
+    }
+
+    ~SteadyThrift() override
+    {
+        coil_fb303_service_fini(&service);
+    }
+
+    /* Frames as they are on the wire; `depth` of them at once. */
+    Load load(enum coil_fb303_method method, size_t connection_count, size_t depth)
+    {
+        coil_fb303_call call = {};
+        call.method = method;
+        const std::string one = request(call);
+        Load made = {"", depth * reply_bytes(call), connection_count, 4000 / connection_count};
+        for (size_t i = 0; i < depth; i++)
+            made.requests += one;
+        made.thrift = &server;
+        return made;
+    }
+
+    coil_fb303_service service = {};
+    coil_thrift_service *services[1] = {&service.thrift};
+    coil_thrift_server server = {};
+
+private:
+    static std::string request(const coil_fb303_call &call)
+    {
+        coil_thrift_writer writer;
+        coil_thrift_writer_init(&writer, nullptr);
+        EXPECT_GT(coil_fb303_write_call(&writer, 1, &call), 0);
+        std::string bytes(reinterpret_cast<const char *>(writer.bytes), writer.size);
+        coil_thrift_writer_fini(&writer);
+        return bytes;
+    }
+
+    static size_t reply_bytes(const coil_fb303_call &call)
+    {
+        const coil_fb303_result result = {};
+        coil_thrift_message message = {};
+        coil_thrift_writer writer;
+        message.name = coil_thrift_text_of(coil_fb303_method_name(call.method));
+        message.type = COIL_THRIFT_REPLY;
+        coil_thrift_writer_init(&writer, nullptr);
+        const int size = coil_fb303_write_result(&writer, &message, call.method, &result);
+        EXPECT_GT(size, 0);
+        coil_thrift_writer_fini(&writer);
+        return static_cast<size_t>(size);
+    }
+};
+
+TEST_F(SteadyThrift, AllocatesNothingPerCall)
+{
+    expect_no_allocation(load(COIL_FB303_GET_STATUS, 1, 1));
+}
+
+TEST_F(SteadyThrift, AllocatesNothingPerCallOfMany)
+{
+    expect_no_allocation(load(COIL_FB303_GET_STATUS, 1, 16));
+}
+
+TEST_F(SteadyThrift, AllocatesNothingOnFiftyConnections)
+{
+    expect_no_allocation(load(COIL_FB303_GET_STATUS, 50, 1));
+}
+
+TEST_F(SteadyThrift, AllocatesNothingOnFiftyConnectionsWithManyCalls)
+{
+    expect_no_allocation(load(COIL_FB303_GET_STATUS, 50, 16));
+}
+
+TEST_F(SteadyThrift, AllocatesNothingInAClient)
+{
+    Load calls = load(COIL_FB303_GET_STATUS, 1, 1);
+    calls.with_client = true;
+    expect_no_allocation(calls);
+}
+
+TEST_F(SteadyThrift, AllocatesNothingInFiftyClients)
+{
+    Load calls = load(COIL_FB303_GET_STATUS, 50, 1);
+    calls.with_client = true;
+    expect_no_allocation(calls);
+}
+
+} // namespace
