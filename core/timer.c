@@ -190,7 +190,7 @@ static coil_time slots_next(coil_timer_wheel *wheel)
         uint64_t occupied = occupied_slots(wheel, level);
         if (occupied != 0)
             return slot_next(wheel, level, (unsigned)__builtin_ctzll(occupied));
-        wheel->levels &= (uint8_t)~(1U << level);
+        wheel->levels &= (uint8_t) ~(1U << level);
     }
     return COIL_NEVER;
 }

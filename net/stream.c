@@ -177,8 +177,8 @@ static coil_slice slice_error(int error)
 static coil_turn read_some_step(coil_task *task, coil_frame *leaf)
 {
     coil_stream *stream = coil_arguments(coil_read_some, leaf)->stream;
-    return coil_receiver_step(task, leaf, stream->receiver, &coil_result(coil_read_some, leaf),
-            &stream->bytes_read);
+    return coil_receiver_step(
+            task, leaf, stream->receiver, &coil_result(coil_read_some, leaf), &stream->bytes_read);
 }
 
 coil_define_leaf(coil_read_some, read_some_step, coil_leaf_wake);
@@ -253,8 +253,8 @@ static int64_t look_for_line(coil_stream *stream, coil_task *task, char delimite
         size_t have_bytes = (size_t)unread->size_bytes;
         size_t look_bytes = have_bytes < limit_bytes ? have_bytes : limit_bytes;
         if (look_bytes > *scanned_bytes) {
-            const char *found = memchr(
-                    unread->bytes + *scanned_bytes, delimiter, look_bytes - *scanned_bytes);
+            const char *found =
+                    memchr(unread->bytes + *scanned_bytes, delimiter, look_bytes - *scanned_bytes);
             if (found != NULL)
                 return found - unread->bytes + 1;
         }

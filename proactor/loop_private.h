@@ -41,7 +41,7 @@ struct coil_loop {
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
     idle_list idle;
-    coil_time excess_since;     /* That few tasks are left of many, see loop_give_back(). */
+    coil_time excess_since; /* That few tasks are left of many, see loop_give_back(). */
 
     /*
      * What others write when they post, in a cache line of its own: they do not take away what the

@@ -8,8 +8,8 @@
  * connection; the kernel says when it is done with it. It returns to the ring when that has been
  * said and its last slice has been released.
  *
- * How many bytes are on offer adapts to the traffic. The kernel takes the buffers in turn, so all of
- * them pass through the cache, however little is in use at a time: few and small ones are best
+ * How many bytes are on offer adapts to the traffic. The kernel takes the buffers in turn, so all
+ * of them pass through the cache, however little is in use at a time: few and small ones are best
  * until a receive finds none. The most there ever are is half of a usual level 2 cache, so that
  * buffers are still there when the kernel fills them again.
  *

@@ -35,19 +35,19 @@ struct coil_receiver {
     coil_buffer *own;   /* Of a single receive in flight. */
     idle_watch idle;
     int fd;
-    int error; /* ENDED: 0 for the end of the stream. */
-    uint32_t turn;           /* In which we last received by ourselves, */
-    uint8_t turn_receives;   /* and how often. */
-    uint16_t inline_arms;    /* Waits since we do. */
-    uint32_t typical_bytes;  /* Of a receive: a moving average. */
-    uint8_t how;             /* A coil_receive. */
-    bool one_shot : 1;       /* Multishot does not work on this descriptor. */
-    bool can_inline : 1;     /* It is a socket with an ordinary descriptor. */
-    bool is_inline : 1;      /* We receive by ourselves. */
-    bool is_readable : 1;    /* It may have bytes for that. */
+    int error;              /* ENDED: 0 for the end of the stream. */
+    uint32_t turn;          /* In which we last received by ourselves, */
+    uint8_t turn_receives;  /* and how often. */
+    uint16_t inline_arms;   /* Waits since we do. */
+    uint32_t typical_bytes; /* Of a receive: a moving average. */
+    uint8_t how;            /* A coil_receive. */
+    bool one_shot : 1;      /* Multishot does not work on this descriptor. */
+    bool can_inline : 1;    /* It is a socket with an ordinary descriptor. */
+    bool is_inline : 1;     /* We receive by ourselves. */
+    bool is_readable : 1;   /* It may have bytes for that. */
     bool is_drained_by_short_reads : 1;
-    bool is_known : 1;       /* We have asked whether that is so. */
-    bool hung_up : 1;        /* Its end is behind the bytes. */
+    bool is_known : 1; /* We have asked whether that is so. */
+    bool hung_up : 1;  /* Its end is behind the bytes. */
     bool ended : 1;
     bool closing : 1;
 };
@@ -339,8 +339,7 @@ static void start(coil_receiver *receiver, const op_kind *kind)
 /* Is it worth a try to leave it to the kernel again? */
 static bool may_return_to_ring(coil_receiver *receiver, const buffer_pool *pool)
 {
-    return (receiver->typical_bytes < SMALL_BYTES ||
-                   ++receiver->inline_arms == INLINE_ARMS_MAX) &&
+    return (receiver->typical_bytes < SMALL_BYTES || ++receiver->inline_arms == INLINE_ARMS_MAX) &&
            buffer_pool_relaxed(pool);
 }
 
@@ -573,7 +572,7 @@ void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
     } else if (coil_unlikely(!op_pending(&receiver->op))) {
         arm(receiver);
     } else if (coil_unlikely(receiver->op.kind == &poll_kind && !receiver->op.cancelled &&
-                       may_return_to_ring(receiver, receiver->op.loop->buffers))) {
+                             may_return_to_ring(receiver, receiver->op.loop->buffers))) {
         receiver->is_inline = false;
         op_cancel(&receiver->op);
     }

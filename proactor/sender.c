@@ -74,8 +74,7 @@ static void send_prepare(coil_op *op, struct io_uring_sqe *sqe)
     if (sending->sender->how != COIL_RECEIVE_SOCKET) {
         io_uring_prep_writev(sqe, 0, parts, sending->part_count, (uint64_t)-1);
     } else if (sending->part_count == 1) {
-        io_uring_prep_send(
-                sqe, 0, parts[0].iov_base, parts[0].iov_len, MSG_WAITALL | MSG_NOSIGNAL);
+        io_uring_prep_send(sqe, 0, parts[0].iov_base, parts[0].iov_len, MSG_WAITALL | MSG_NOSIGNAL);
     } else {
         sending->message =
                 (struct msghdr){.msg_iov = sending->parts, .msg_iovlen = sending->part_count};

@@ -527,22 +527,22 @@ template <class T> struct coil_status<T, true> {
 #define coil_until(time, ...) COIL_UNTIL_(COIL_CAT(co__w, __COUNTER__), time, __VA_ARGS__)
 #define coil_shield(...) COIL_SHIELD_(COIL_CAT(co__w, __COUNTER__), __VA_ARGS__)
 
-#define COIL_DEFER_(label, ...)                                                              \
-    do {                                                                                     \
-        if (__extension__({                                                                  \
-                static const coil_site co__site = {                                          \
-                        &&label, "defer", __LINE__ * every_coroutine_starts_with_vars};      \
-                coil_defer_push(&co__f->co__h,                                               \
-                        (coil_deferred *)coil_push_keeping(                                  \
-                                co__t, sizeof(coil_deferred), COIL_EXIT_BYTES),              \
-                        &co__site, NULL);                                                    \
-                1;                                                                           \
-            }))                                                                              \
-            break;                                                                           \
-    label:                                                                                   \
-        (void)0; /* So that the first of them can be a declaration. */                       \
-        __VA_ARGS__;                                                                         \
-        return COIL_SUSPENDED_;                                                              \
+#define COIL_DEFER_(label, ...)                                                         \
+    do {                                                                                \
+        if (__extension__({                                                             \
+                static const coil_site co__site = {                                     \
+                        &&label, "defer", __LINE__ * every_coroutine_starts_with_vars}; \
+                coil_defer_push(&co__f->co__h,                                          \
+                        (coil_deferred *)coil_push_keeping(                             \
+                                co__t, sizeof(coil_deferred), COIL_EXIT_BYTES),         \
+                        &co__site, NULL);                                               \
+                1;                                                                      \
+            }))                                                                         \
+            break;                                                                      \
+    label:                                                                              \
+        (void)0; /* So that the first of them can be a declaration. */                  \
+        __VA_ARGS__;                                                                    \
+        return COIL_SUSPENDED_;                                                         \
     } while (0)
 #define coil_defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __COUNTER__), __VA_ARGS__)
 

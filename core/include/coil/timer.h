@@ -68,7 +68,7 @@ struct coil_timer_wheel {
     bool quiet_is_exact; /* And something is, then; or, a crowded slot begins. */
     bool advancing;
     uint8_t levels; /* Bit l: level l may have occupied slots. */
-    coil_list due; /* About to fire, in order. */
+    coil_list due;  /* About to fire, in order. */
     uint64_t occupied[COIL_TIMER_LEVELS][COIL_TIMER_LANES];
     coil_list slots[COIL_TIMER_LEVELS][COIL_TIMER_SLOTS][COIL_TIMER_LANES];
 };

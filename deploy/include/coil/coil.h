@@ -46,8 +46,8 @@
 #include <coil/rwlock.h>
 #include <coil/sched.h>
 #include <coil/select.h>
-#include <coil/sender.h>
 #include <coil/semaphore.h>
+#include <coil/sender.h>
 #include <coil/shared_listener.h>
 #include <coil/shutdown.h>
 #include <coil/signal.h>

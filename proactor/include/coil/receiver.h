@@ -16,7 +16,7 @@
  *   - when more arrives at a time than the pool, which fits into the cache, can hold, the socket is
  *     polled, and read when its reader runs, always into the same memory;
  *   - when nothing has arrived for some seconds, and there are many such descriptors, it is polled
- *     once: the kernel then keeps a third of the memory for it, and we keep no more than the receiver;
+ *     once: the kernel then needs a third of the memory for it, and we no more than the receiver;
  *   - where the kernel can do neither, single receives with memory of their own take their place.
  *
  * For streams, and for reads whose records tell their own length. Datagrams would be joined, and

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * coil/sender.h - everything that is to be sent on one descriptor, by any number of tasks, in order.
+ * coil/sender.h - what any number of tasks send on one descriptor, in order.
  *
  *     coil_sender_init(&sender, loop, fd, COIL_RECEIVE_SOCKET);
  *     coil_attempt(coil_sender_write(&sender, coil_bytes(...)));      all of it, or an error
