@@ -19,7 +19,7 @@ using stream = asio::basic_stream_socket<asio::ip::tcp, executor>;
 using acceptor = asio::basic_socket_acceptor<asio::ip::tcp, executor>;
 
 constexpr asio::use_awaitable_t<executor> awaited;
-constexpr std::size_t BUFFER_BYTES = 64 * 1024;
+constexpr std::size_t BUFFER_BYTES = 256 * 1024;
 
 // The bytes of a connection stay its own: asio may complete a read before the coroutine runs.
 // Without value-initialisation, so that only the pages that are used cost memory.

@@ -15,7 +15,7 @@ import (
 	"syscall"
 )
 
-const bufferBytes = 64 * 1024
+const bufferBytes = 256 * 1024
 
 func echo(connection net.Conn) {
 	defer connection.Close()

@@ -26,7 +26,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { BUFFER_BYTES = 64 * 1024, UNSENT_MAX_BYTES = 256 * 1024 };
+enum { BUFFER_BYTES = 256 * 1024, UNSENT_MAX_BYTES = 256 * 1024 };
 enum api { API_EVENT, API_BUFFER };
 
 struct connection {
@@ -37,7 +37,7 @@ struct connection {
     size_t rest_sent;
 };
 
-static char buffer[BUFFER_BYTES];
+static _Alignas(4096) char buffer[BUFFER_BYTES];
 static struct event_base *base;
 static int api = API_EVENT;
 
@@ -88,23 +88,26 @@ static bool echo(struct connection *connection, int fd, size_t count)
 /* `last`: the peer may have closed its side, so there may be no further edge. */
 static void read_and_echo(struct connection *connection, int fd, bool last)
 {
-    while (!connection->rest) {
-        ssize_t got = recv(fd, buffer, sizeof(buffer), 0);
-        if (got < 0 && errno == EAGAIN)
-            return;
-        if (got <= 0 || !echo(connection, fd, (size_t)got)) {
-            connection_close(connection);
-            return;
-        }
-        /* A short read emptied the socket: the next byte makes a new edge. */
-        if (got < BUFFER_BYTES && !last)
-            return;
+    ssize_t got = recv(fd, buffer, sizeof(buffer), 0);
+
+    if (got < 0 && errno == EAGAIN)
+        return;
+    if (got <= 0 || !echo(connection, fd, (size_t)got)) {
+        connection_close(connection);
+        return;
     }
+    /* A short read emptied the socket: the next byte makes a new edge. After another it is read
+     * again, when the others have had their turn. */
+    if (!connection->rest && (got == BUFFER_BYTES || last))
+        event_active(&connection->readable, EV_READ | (last ? EV_CLOSED : 0), 1);
 }
 
 static void on_readable(evutil_socket_t fd, short events, void *argument)
 {
-    read_and_echo(argument, fd, (events & EV_CLOSED) != 0);
+    struct connection *connection = argument;
+
+    if (!connection->rest)
+        read_and_echo(connection, fd, (events & EV_CLOSED) != 0);
 }
 
 static void on_writable(evutil_socket_t fd, short events, void *argument)
@@ -126,7 +129,7 @@ static void on_writable(evutil_socket_t fd, short events, void *argument)
     free(connection->rest);
     connection->rest = NULL;
     (void)event_del(&connection->writable);
-    read_and_echo(connection, fd, true); /* The edge of what came meanwhile has passed. */
+    event_active(&connection->readable, EV_READ, 1); /* The edge of what came has passed. */
 }
 
 static void accept_events(evutil_socket_t fd)

@@ -10,7 +10,7 @@ import signal
 import sys
 
 MISSING = 77  # The exit status of a peer that lacks what it runs on.
-BUFFER_BYTES = 64 * 1024
+BUFFER_BYTES = 256 * 1024
 BACKLOG = 65535  # The kernel cuts it to its own limit.
 
 
