@@ -9,9 +9,12 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -22,6 +25,9 @@ const (
 	hot      = 64
 	enoughNs = 20e6
 	runs     = 4
+
+	pageBytes = 4096
+	pages     = 16384
 )
 
 func since(start time.Time) float64 {
@@ -190,6 +196,106 @@ func timers1m(count int) float64 {
 	return since(start)
 }
 
+// In real time, always late: a million that fire every 50 ms are more than anybody can serve, so the
+// scheduler never sleeps.
+func timerFire1m(count int) float64 {
+	timers := make([]*time.Timer, many)
+	soon := func() time.Duration { return time.Duration(rand.Int63n(100e6)) }
+	left, stopped := int64(count), int32(0)
+	over := make(chan struct{})
+	for i := range timers {
+		i := i
+		timers[i] = time.AfterFunc(time.Hour, func() {
+			if atomic.LoadInt32(&stopped) == 0 {
+				timers[i].Reset(soon())
+			}
+			if atomic.AddInt64(&left, -1) == 0 {
+				close(over)
+			}
+		})
+	}
+	for _, timer := range timers {
+		timer.Reset(soon())
+	}
+	atomic.StoreInt64(&left, int64(count))
+	start := time.Now()
+	<-over
+	spent := since(start)
+	atomic.StoreInt32(&stopped, 1)
+	stopAll(timers)
+	return spent
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func readPages(file *os.File, seed int64, count int) {
+	random := rand.New(rand.NewSource(seed))
+	page := make([]byte, pageBytes)
+	for i := 0; i < count; i++ {
+		_, err := file.ReadAt(page, random.Int63n(pages)*pageBytes)
+		must(err)
+	}
+}
+
+func readFile(atOnce, count int) float64 {
+	var all sync.WaitGroup
+	file, err := os.CreateTemp("", "perf_pages_")
+	must(err)
+	defer file.Close()
+	must(os.Remove(file.Name()))
+	_, err = file.Write(make([]byte, pages*pageBytes))
+	must(err)
+	start := time.Now()
+	for i := 0; i < atOnce; i++ {
+		all.Add(1)
+		go func(seed int64) {
+			readPages(file, seed, count/atOnce)
+			all.Done()
+		}(int64(i))
+	}
+	all.Wait()
+	return since(start)
+}
+
+func fileRead4k(count int) float64 {
+	return readFile(1, count)
+}
+
+func fileRead4k32(count int) float64 {
+	return readFile(32, count)
+}
+
+func spawnChildren(atOnce, count int) float64 {
+	program, err := os.Executable()
+	must(err)
+	path := filepath.Join(filepath.Dir(program), "..", "helper", "exit_zero")
+	children := make([]*exec.Cmd, atOnce)
+	start := time.Now()
+	for done := 0; done < count; done += atOnce {
+		for i := range children {
+			children[i] = exec.Command(path)
+			must(children[i].Start())
+		}
+		for _, child := range children {
+			must(child.Wait())
+		}
+	}
+	return since(start)
+}
+
+func spawnChild(count int) float64 {
+	return spawnChildren(1, count)
+}
+
+func spawnChildren50(count int) float64 {
+	return spawnChildren(50, count)
+}
+
 func pin(core int) {
 	var cores [16]uint64
 	runtime.LockOSThread()
@@ -265,6 +371,11 @@ var subjects = []subject{
 	{"spawn_join_all", spawnJoinAll, many, "ns"},
 	{"timer_1m", timer1m, many, "ns"},
 	{"timers_1m", timers1m, many, "ns"},
+	{"timer_fire_1m", timerFire1m, many, "ns"},
+	{"file_read_4k", fileRead4k, 0, "ns"},
+	{"file_read_4k_32", fileRead4k32, 0, "ns"},
+	{"spawn_child", spawnChild, 300, "ns"},
+	{"spawn_children_50", spawnChildren50, 300, "ns"},
 	{"post_round_trip", postRoundTrip, 4096, "ns"},
 	{"task_resident", taskResident, 200000, "bytes"},
 }
