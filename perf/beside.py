@@ -18,8 +18,9 @@ from machine import busy_ticks, own_ticks, pinned, prefer_me, say
 
 # The contenders that have a column, and what installs them.
 COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golang-go",
-           "tokio": "librust-tokio-dev", "libuv": "libuv1-dev"}
-RAW = ("eventfd", "msg_ring", "heap", "off")  # The column `raw` is the best of those that answer.
+           "tokio": "librust-tokio-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev",
+           "node": "nodejs"}
+RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "posix_spawn")  # The column `raw` is the best of those that answer.
 
 # The questions of the first table: what one operation is, and the goal that Coil has set itself.
 ROWS = {
@@ -35,8 +36,13 @@ ROWS = {
     "spawn_join_all": ("the same, 1 M alive at once; each", None),
     "timer_1m": ("timer: arm and cancel, 1 M live", 60),
     "timers_1m": ("1 M timers armed, then cancelled; each", 60),
+    "timer_fire_1m": ("timer: fire and arm again, 1 M live", None),
     "post_round_trip": ("thread to thread and back", ("raw", 1.0)),
     "thread_queue_round_trip": ("the same through queues", None),
+    "file_read_4k": ("read 4 KiB of a file in memory", None),
+    "file_read_4k_32": ("the same, 32 at once; each", None),
+    "spawn_child": ("spawn a child and reap it", None),
+    "spawn_children_50": ("the same, 50 at once; each", None),
     "debug_yield": ("debug mode: yield", ("raw", 2.0)),
     "debug_spawn_join": ("debug mode: spawn a task and join it", ("raw", 2.0)),
     "debug_queue": ("debug mode: queue of 64, task to task", ("raw", 2.0)),

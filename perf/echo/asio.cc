@@ -32,8 +32,8 @@ task<void> echo(stream socket)
     socket.set_option(asio::ip::tcp::no_delay(true), error);
     socket.non_blocking(true, error);
     while (!error) {
-        std::size_t got = co_await socket.async_read_some(
-                asio::buffer(bytes.get(), BUFFER_BYTES), quietly());
+        std::size_t got =
+                co_await socket.async_read_some(asio::buffer(bytes.get(), BUFFER_BYTES), quietly());
         if (error)
             break;
         // At once, without a turn of the loop; asio waits only for what a full socket refused.

@@ -4,10 +4,9 @@
  * The best hand-written echo server on epoll: the floor that Coil is measured against.
  *
  * One thread, one hot receive buffer for all connections, one recv and one send per wake-up. A
- * connection that has more to read than a buffer waits for its next turn, as fairness demands; it
- * pays, too: two cores that work on one socket at a time contend for it. What one send does not take
- * is copied aside, and the connection is not read again before it has gone out: a slow reader costs
- * one buffer of memory, never more.
+ * connection that has more to read than a buffer waits for its next turn, so that no other starves.
+ * What one send does not take is copied aside, and the connection is not read again before it has
+ * gone out: a slow reader costs one buffer of memory, never more.
  */
 #include "serve.h"
 
@@ -154,8 +153,8 @@ static bool read_and_echo(struct connection *connection)
         return errno == EAGAIN;
     if (got == 0 || !echo(connection, buffer, (size_t)got))
         return false;
-    /* A short read emptied the socket: the next byte makes a new edge, so no second recv has to ask.
-     * What was set aside is flushed first, which reads on. */
+    /* A short read emptied the socket: the next byte makes a new edge, so no second recv has to
+     * ask. What was set aside is flushed first, which reads on. */
     if (server.edge && !connection->rest && (got == wanted || connection->hung_up))
         read_again_later(connection);
     return true;

@@ -225,8 +225,8 @@ int main(int argc, char **argv)
 
     (void)signal(SIGPIPE, SIG_IGN);
     base = new_base();
-    struct evconnlistener *listener = evconnlistener_new(base, on_connection, NULL,
-            LEV_OPT_CLOSE_ON_FREE, 0, serve_listen(port, SOCK_NONBLOCK));
+    struct evconnlistener *listener = evconnlistener_new(
+            base, on_connection, NULL, LEV_OPT_CLOSE_ON_FREE, 0, serve_listen(port, SOCK_NONBLOCK));
     need(listener != NULL, "evconnlistener_new");
     struct event *terminate = evsignal_new(base, SIGTERM, on_terminate, NULL);
     need(terminate != NULL && event_add(terminate, NULL) == 0, "evsignal_new");

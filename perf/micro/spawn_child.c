@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What does it cost to spawn a child and to wait for its end? coil_child_spawn() and, on a loop,
- * coil_child_wait(), beside posix_spawn() and a waitid(2) that blocks. The child is exit_zero, which
- * lies in ../helper beside this program, static.
+ * coil_child_wait(), beside posix_spawn() and a waitid(2) that blocks. The child is exit_zero,
+ * which lies in ../helper beside this program, static.
  *
  *     spawn_child          one after the other
  *     spawn_children_50    50 at once; per child

@@ -185,8 +185,8 @@ double run_timers_1m(int64_t count)
     return measure_now_ns() - start_ns;
 }
 
-// In real time, always late: a million that fire every 50 ms are more than anybody can serve, so the
-// loop never sleeps.
+// In real time, always late: a million that fire every 50 ms are more than anybody can serve, so
+// the loop never sleeps.
 struct fires {
     asio::io_context context{1};
     std::vector<timer> timers;

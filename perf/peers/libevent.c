@@ -17,7 +17,8 @@ static void fire_again(evutil_socket_t fd, short events, void *timer);
 /* Some milliseconds ahead, at random. */
 static void start(struct event *timer, int64_t from_ms, uint64_t range_ms)
 {
-    int64_t ahead_us = from_ms * 1000 + (int64_t)(measure_random(&random_state) % (range_ms * 1000));
+    int64_t ahead_us =
+            from_ms * 1000 + (int64_t)(measure_random(&random_state) % (range_ms * 1000));
     const struct timeval ahead = {.tv_sec = ahead_us / 1000000, .tv_usec = ahead_us % 1000000};
 
     if (evtimer_add(timer, &ahead) != 0)

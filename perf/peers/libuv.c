@@ -92,8 +92,8 @@ static void fire_again(uv_timer_t *timer)
         uv_stop(timer->loop);
 }
 
-/* In real time, always late: a million that fire every 50 ms are more than anybody can serve, so the
- * loop never sleeps. */
+/* In real time, always late: a million that fire every 50 ms are more than anybody can serve, so
+ * the loop never sleeps. */
 static double run_timer_fire_1m(int64_t count)
 {
     uv_loop_t loop;

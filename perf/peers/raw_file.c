@@ -58,8 +58,8 @@ static void read_all(struct io_uring *ring, int fd, int depth, int64_t count)
             struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
             if (sqe == NULL)
                 abort(); /* There are more of them than slots. */
-            io_uring_prep_read(sqe, fd, pages[slot], PAGE_BYTES,
-                    (uint64_t)pages_offset(&random_state));
+            io_uring_prep_read(
+                    sqe, fd, pages[slot], PAGE_BYTES, (uint64_t)pages_offset(&random_state));
             sqe->user_data = (uint64_t)slot;
         }
         (void)io_uring_submit_and_wait(ring, 1);

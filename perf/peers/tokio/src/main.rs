@@ -255,12 +255,18 @@ async fn read_pages(file: Arc<File>, seed: u64, count: u64) {
     }
 }
 
-async fn file_read(at_once: u64, count: u64) -> f64 {
+static PAGES_FILE: std::sync::Mutex<Option<Arc<File>>> = std::sync::Mutex::new(None);
+
+fn create_pages() -> Arc<File> {
     let path = std::env::temp_dir().join(format!("perf_pages_{}", std::process::id()));
     let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     file.write_all(&vec![0; PAGES as usize * PAGE_BYTES]).unwrap();
-    let file = Arc::new(file);
+    Arc::new(file)
+}
+
+async fn file_read(at_once: u64, count: u64) -> f64 {
+    let file = PAGES_FILE.lock().unwrap().get_or_insert_with(create_pages).clone();
     let start = Instant::now();
     let readers: Vec<JoinHandle<()>> =
         (0..at_once).map(|i| spawn(read_pages(file.clone(), i, count / at_once))).collect();
@@ -368,8 +374,8 @@ const SUBJECTS: &[Subject] = &[
     Subject { bench: "timer_1m", run: |n| drive(timer_1m(n)), count: MANY, unit: "ns" },
     Subject { bench: "timers_1m", run: |n| drive(timers_1m(n)), count: MANY, unit: "ns" },
     Subject { bench: "timer_fire_1m", run: |n| drive(timer_fire_1m(n)), count: MANY, unit: "ns" },
-    Subject { bench: "file_read_4k", run: |n| drive(file_read(1, n)), count: 0, unit: "ns" },
-    Subject { bench: "file_read_4k_32", run: |n| drive(file_read(32, n)), count: 0, unit: "ns" },
+    Subject { bench: "file_read_4k", run: |n| drive(file_read(1, n)), count: 16384, unit: "ns" },
+    Subject { bench: "file_read_4k_32", run: |n| drive(file_read(32, n)), count: 16384, unit: "ns" },
     Subject { bench: "spawn_child", run: |n| drive_io(spawn_children(1, n)), count: 300, unit: "ns" },
     Subject { bench: "spawn_children_50", run: |n| drive_io(spawn_children(50, n)), count: 300, unit: "ns" },
     Subject { bench: "post_round_trip", run: post_round_trip, count: 4096, unit: "ns" },
