@@ -20,7 +20,8 @@ from .machine import run as run_program
 
 # The contenders that have a column, and what installs them.
 COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golang-go",
-           "tokio": "librust-tokio-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev"}
+           "tokio": "librust-tokio-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev",
+           "node": "nodejs"}
 # The column `raw` is the best of those that answer.
 RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "posix_spawn")
 JUDGED = ("coil", "libuv") + RAW

@@ -3,9 +3,10 @@
 /*
  * The best hand-written echo server on epoll: the floor that Coil is measured against.
  *
- * One thread, one hot receive buffer for all connections, one recv and one send per wake-up. What
- * one send does not take is copied aside, and the connection is not read again before it has gone
- * out: a slow reader costs one buffer of memory, never more.
+ * One thread, one hot receive buffer for all connections, one recv and one send per wake-up. A
+ * connection that has more to read than a buffer waits for its next turn, so that no other starves.
+ * What one send does not take is copied aside, and the connection is not read again before it has
+ * gone out: a slow reader costs one buffer of memory, never more.
  */
 #include "serve.h"
 
@@ -19,7 +20,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
-enum { BUFFER_BYTES = 64 * 1024, EVENTS_MAX = 256 };
+enum { BUFFER_MAX_BYTES = 1024 * 1024, EVENTS_MAX = 256 };
 
 struct connection {
     int fd;
@@ -27,6 +28,9 @@ struct connection {
     size_t rest_bytes;
     size_t rest_sent;
     bool hung_up; /* the peer has closed its side: no more edges, so read to the end */
+    bool again;   /* on the list of those that are read again without an edge */
+    bool over;    /* closed; the list still has it */
+    struct connection *next_again;
 };
 
 static struct server {
@@ -34,8 +38,12 @@ static struct server {
     int listen_fd;
     int edge;
     int spin_us;
-    char buffer[BUFFER_BYTES];
-} server = {.edge = 1};
+    int buffer_kib;
+    struct connection *again;
+} server = {.edge = 1, .buffer_kib = 256};
+
+/* Only what is used of it costs memory. */
+static _Alignas(4096) char buffer[BUFFER_MAX_BYTES];
 
 /* Marks the two descriptors that are not connections: their addresses stand in for a connection's
  * in the event. */
@@ -62,7 +70,10 @@ static void connection_close(struct connection *connection)
 {
     close(connection->fd);
     free(connection->rest);
-    free(connection);
+    connection->rest = NULL;
+    connection->over = true;
+    if (!connection->again)
+        free(connection);
 }
 
 static void accept_all(void)
@@ -123,20 +134,29 @@ static bool flush(struct connection *connection)
     return true;
 }
 
+static void read_again_later(struct connection *connection)
+{
+    if (connection->again)
+        return;
+    connection->again = true;
+    connection->next_again = server.again;
+    server.again = connection;
+}
+
 /* Returns false when the connection is finished or broken. */
 static bool read_and_echo(struct connection *connection)
 {
-    while (!connection->rest) {
-        ssize_t got = recv(connection->fd, server.buffer, sizeof(server.buffer), 0);
-        if (got < 0)
-            return errno == EAGAIN;
-        if (got == 0 || !echo(connection, server.buffer, (size_t)got))
-            return false;
-        /* A short read emptied the socket: the next byte makes a new edge, so no second recv has to
-         * ask. */
-        if (!server.edge || (got < BUFFER_BYTES && !connection->hung_up))
-            return true;
-    }
+    const ssize_t wanted = (ssize_t)server.buffer_kib * 1024;
+
+    ssize_t got = recv(connection->fd, buffer, (size_t)wanted, 0);
+    if (got < 0)
+        return errno == EAGAIN;
+    if (got == 0 || !echo(connection, buffer, (size_t)got))
+        return false;
+    /* A short read emptied the socket: the next byte makes a new edge, so no second recv has to
+     * ask. What was set aside is flushed first, which reads on. */
+    if (server.edge && !connection->rest && (got == wanted || connection->hung_up))
+        read_again_later(connection);
     return true;
 }
 
@@ -158,11 +178,30 @@ static void connection_ready(struct connection *connection, uint32_t events)
         connection_close(connection);
 }
 
+/* Once for each that had more than a buffer. */
+static void read_again(void)
+{
+    struct connection *list = server.again;
+
+    server.again = NULL;
+    while (list) {
+        struct connection *connection = list;
+        list = connection->next_again;
+        connection->again = false;
+        if (connection->over)
+            free(connection);
+        else if (!connection->rest && !read_and_echo(connection))
+            connection_close(connection);
+    }
+}
+
 /* --spin-us: asks for so long before it sleeps. */
 static int wait_for_events(struct epoll_event *events)
 {
     int count = 0;
 
+    if (server.again)
+        return epoll_wait(server.epoll_fd, events, EVENTS_MAX, 0);
     if (server.spin_us > 0) {
         int64_t end_ns = serve_now_ns() + server.spin_us * INT64_C(1000);
         do {
@@ -190,6 +229,7 @@ static bool turn(void)
         else
             connection_ready(connection, events[i].events);
     }
+    read_again();
     return go_on;
 }
 
@@ -199,10 +239,13 @@ int main(int argc, char **argv)
     const struct serve_option options[] = {
             {"trigger", triggers, &server.edge},
             {"spin-us", NULL, &server.spin_us},
+            {"buffer-kib", NULL, &server.buffer_kib},
             {0},
     };
     int port = serve_options(argc, argv, options);
 
+    if (server.buffer_kib < 1 || server.buffer_kib * 1024 > BUFFER_MAX_BYTES)
+        serve_die("--buffer-kib", ERANGE);
     int stop_fd = serve_stop_fd(SFD_NONBLOCK);
     server.listen_fd = serve_listen(port, SOCK_NONBLOCK);
     server.epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -11,7 +11,7 @@
 
 #include <uv.h>
 
-enum { BUFFER_BYTES = 64 * 1024 };
+enum { BUFFER_BYTES = 256 * 1024 };
 
 struct connection {
     uv_tcp_t tcp;
@@ -19,7 +19,7 @@ struct connection {
     char *rest; /* what uv_try_write() left, or NULL */
 };
 
-static char buffer[BUFFER_BYTES];
+static _Alignas(4096) char buffer[BUFFER_BYTES];
 static uv_loop_t loop;
 static uv_tcp_t listener;
 static uv_signal_t terminate;

@@ -15,7 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
-_Noreturn void serve_die(const char *who, int error)
+void serve_die(const char *who, int error)
 {
     fprintf(stderr, "%s: %s\n", who, strerror(error));
     exit(1);

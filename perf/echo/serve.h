@@ -12,6 +12,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* One `--name value` option of a server; the value is one of `choices`, or any number when
  * `choices` is NULL. */
 struct serve_option {
@@ -41,6 +45,10 @@ void serve_nodelay(int fd);
 int64_t serve_now_ns(void);
 
 /* Prints "who: reason" on stderr and exits with 1. `error` is a positive errno value. */
-_Noreturn void serve_die(const char *who, int error);
+__attribute__((noreturn)) void serve_die(const char *who, int error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -41,7 +41,7 @@ enum {
     CQ_ENTRIES = 4096,
     SLOTS = 8192,
     IOVECS_MAX = 64,
-    HOT_BYTES = 64 * 1024,
+    HOT_BYTES = 256 * 1024,
     CHUNKS_FEW = 2
 };
 enum recv_mode { RECV_MULTISHOT, RECV_ONESHOT, RECV_POLL };

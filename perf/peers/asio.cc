@@ -185,6 +185,39 @@ double run_timers_1m(int64_t count)
     return measure_now_ns() - start_ns;
 }
 
+// In real time, always late: a million that fire every 50 ms are more than anybody can serve, so
+// the loop never sleeps.
+struct fires {
+    asio::io_context context{1};
+    std::vector<timer> timers;
+    uint64_t state = 88172645463325252;
+    int64_t left_count;
+
+    void start(timer &one)
+    {
+        one.expires_after(std::chrono::nanoseconds(measure_random(&state) % 100000000));
+        one.async_wait([this, &one](asio::error_code error) {
+            if (error)
+                return;
+            start(one);
+            if (--left_count == 0)
+                context.stop();
+        });
+    }
+};
+
+double run_timer_fire_1m(int64_t count)
+{
+    fires all;
+    all.left_count = count;
+    all.timers.reserve(MANY);
+    for (int i = 0; i < MANY; i++)
+        all.start(all.timers.emplace_back(all.context));
+    double start_ns = measure_now_ns();
+    all.context.run();
+    return measure_now_ns() - start_ns;
+}
+
 // --------------------------------------------------------------------------------- round trip
 
 // post() there and back; each context runs on a core of its own.
@@ -264,6 +297,7 @@ int main(int argc, char **argv)
             {"spawn_join_all", "asio", run<spawn_join_all>, MANY, MEASURE_NS},
             {"timer_1m", "asio", run_timer_1m, MANY, MEASURE_NS},
             {"timers_1m", "asio", run_timers_1m, MANY, MEASURE_NS},
+            {"timer_fire_1m", "asio", run_timer_fire_1m, MANY, MEASURE_NS},
             {"post_round_trip", "asio", run_round_trip, TRIPS, MEASURE_NS},
             {"task_resident", "asio", run_task_resident, MANY, MEASURE_BYTES},
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // Go, asked what perf/micro asks Coil. Takes the arguments that perf/micro/measure.h describes. On
-// one core (perf/run pins it) the scheduler has one P; only the round trip between threads has two.
+// one core (perf/compare pins it) the scheduler has one P; only the round trip between threads has two.
 package main
 
 import (
@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -22,6 +24,9 @@ const (
 	hot      = 64
 	enoughNs = 20e6
 	runs     = 4
+
+	pageBytes = 4096
+	pages     = 16384
 )
 
 func since(start time.Time) float64 {
@@ -190,6 +195,85 @@ func timers1m(count int) float64 {
 	return since(start)
 }
 
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func readPages(file *os.File, seed int64, count int) {
+	random := rand.New(rand.NewSource(seed))
+	page := make([]byte, pageBytes)
+	for i := 0; i < count; i++ {
+		_, err := file.ReadAt(page, random.Int63n(pages)*pageBytes)
+		must(err)
+	}
+}
+
+var pagesFile *os.File
+
+func openPages() *os.File {
+	var err error
+	if pagesFile == nil {
+		pagesFile, err = os.CreateTemp("", "perf_pages_")
+		must(err)
+		must(os.Remove(pagesFile.Name()))
+		_, err = pagesFile.Write(make([]byte, pages*pageBytes))
+		must(err)
+	}
+	return pagesFile
+}
+
+func readFile(atOnce, count int) float64 {
+	var all sync.WaitGroup
+	file := openPages()
+	start := time.Now()
+	for i := 0; i < atOnce; i++ {
+		all.Add(1)
+		go func(seed int64) {
+			readPages(file, seed, count/atOnce)
+			all.Done()
+		}(int64(i))
+	}
+	all.Wait()
+	return since(start)
+}
+
+func fileRead4k(count int) float64 {
+	return readFile(1, count)
+}
+
+func fileRead4k32(count int) float64 {
+	return readFile(32, count)
+}
+
+func spawnChildren(atOnce, count int) float64 {
+	program, err := os.Executable()
+	must(err)
+	path := filepath.Join(filepath.Dir(program), "..", "helper", "exit_zero")
+	children := make([]*exec.Cmd, atOnce)
+	start := time.Now()
+	for done := 0; done < count; done += atOnce {
+		for i := range children {
+			children[i] = exec.Command(path)
+			must(children[i].Start())
+		}
+		for _, child := range children {
+			must(child.Wait())
+		}
+	}
+	return since(start)
+}
+
+func spawnChild(count int) float64 {
+	return spawnChildren(1, count)
+}
+
+func spawnChildren50(count int) float64 {
+	return spawnChildren(50, count)
+}
+
 func pin(core int) {
 	var cores [16]uint64
 	runtime.LockOSThread()
@@ -265,6 +349,10 @@ var subjects = []subject{
 	{"spawn_join_all", spawnJoinAll, many, "ns"},
 	{"timer_1m", timer1m, many, "ns"},
 	{"timers_1m", timers1m, many, "ns"},
+	{"file_read_4k", fileRead4k, 16384, "ns"},
+	{"file_read_4k_32", fileRead4k32, 16384, "ns"},
+	{"spawn_child", spawnChild, 300, "ns"},
+	{"spawn_children_50", spawnChildren50, 300, "ns"},
 	{"post_round_trip", postRoundTrip, 4096, "ns"},
 	{"task_resident", taskResident, 200000, "bytes"},
 }

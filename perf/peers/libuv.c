@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* libuv, for what it has: timers, and uv_async between two loops. */
-#include "../micro/measure.h"
+/* libuv, for what it has: timers, files, children, and uv_async between two loops. */
+#include "../micro/child.h"
+#include "../micro/pages.h"
 #include "../micro/threads.h"
 
 #include <uv.h>
@@ -82,6 +83,128 @@ static double run_timers_1m(int64_t count)
     return spent_ns;
 }
 
+static int64_t left_to_fire;
+
+static void fire_again(uv_timer_t *timer)
+{
+    (void)uv_timer_start(timer, fire_again, 1 + measure_random(&random_state) % 100, 0);
+    if (--left_to_fire == 0)
+        uv_stop(timer->loop);
+}
+
+/* In real time, always late: a million that fire every 50 ms are more than anybody can serve, so
+ * the loop never sleeps. */
+static double run_timer_fire_1m(int64_t count)
+{
+    uv_loop_t loop;
+
+    timers_begin(&loop, MANY);
+    for (int64_t i = 0; i < MANY; i++)
+        (void)uv_timer_start(&timers[i], fire_again, 1 + measure_random(&random_state) % 100, 0);
+    left_to_fire = count;
+    double start_ns = measure_now_ns();
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    double spent_ns = measure_now_ns() - start_ns;
+    timers_end(&loop, MANY);
+    return spent_ns;
+}
+
+/* ---------------------------------------------------------------------------------- files -- */
+
+typedef struct reader reader;
+
+struct reader {
+    uv_fs_t request;
+    char page[PAGE_BYTES];
+};
+
+static int64_t left_to_read;
+static reader readers[READERS];
+
+static void read_next(reader *me);
+
+static void page_read(uv_fs_t *request)
+{
+    reader *me = request->data;
+
+    need(request->result == PAGE_BYTES ? 0 : UV_EIO, "uv_fs_read");
+    uv_fs_req_cleanup(request);
+    read_next(me);
+}
+
+static void read_next(reader *me)
+{
+    uv_buf_t page = uv_buf_init(me->page, PAGE_BYTES);
+
+    if (left_to_read == 0)
+        return;
+    left_to_read--;
+    me->request.data = me;
+    need(uv_fs_read(uv_default_loop(), &me->request, pages_open(), &page, 1,
+                 pages_offset(&random_state), page_read),
+            "uv_fs_read");
+}
+
+static double read_pages(int at_once, int64_t count)
+{
+    (void)pages_open();
+    random_state = 88172645463325252;
+    left_to_read = count;
+    double start_ns = measure_now_ns();
+    for (int i = 0; i < at_once; i++)
+        read_next(&readers[i]);
+    (void)uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+    return measure_now_ns() - start_ns;
+}
+
+static double run_file_read(int64_t count)
+{
+    return read_pages(1, count);
+}
+
+static double run_file_read_32(int64_t count)
+{
+    return read_pages(READERS, count);
+}
+
+/* ------------------------------------------------------------------------------- children -- */
+
+static const char *child_path;
+
+static void child_ended(uv_process_t *child, int64_t status, int signal_number)
+{
+    need(status == 0 && signal_number == 0 ? 0 : UV_UNKNOWN, "child");
+    uv_close((uv_handle_t *)child, NULL);
+}
+
+static double spawn_children(int at_once, int64_t count)
+{
+    static uv_process_t children[CHILDREN];
+    char *arguments[] = {strdup(child_path), NULL};
+    const uv_process_options_t options = {
+            .file = arguments[0], .args = arguments, .exit_cb = child_ended};
+    double start_ns = measure_now_ns();
+
+    for (int64_t done = 0; done < count; done += at_once) {
+        for (int i = 0; i < at_once; i++)
+            need(uv_spawn(uv_default_loop(), &children[i], &options), "uv_spawn");
+        (void)uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+    }
+    double spent_ns = measure_now_ns() - start_ns;
+    free(arguments[0]);
+    return spent_ns;
+}
+
+static double run_spawn_child(int64_t count)
+{
+    return spawn_children(1, count);
+}
+
+static double run_spawn_children_50(int64_t count)
+{
+    return spawn_children(CHILDREN, count);
+}
+
 /* ----------------------------------------------------------------------------- round trip -- */
 
 typedef struct player player;
@@ -158,7 +281,13 @@ int main(int argc, char **argv)
     static const measure_subject subjects[] = {
             {"timer_1m", "libuv", run_timer_1m, MANY, MEASURE_NS},
             {"timers_1m", "libuv", run_timers_1m, MANY, MEASURE_NS},
+            {"timer_fire_1m", "libuv", run_timer_fire_1m, MANY, MEASURE_NS},
             {"post_round_trip", "libuv", run_round_trip, TRIPS, MEASURE_NS},
+            {"file_read_4k", "libuv", run_file_read, 0, MEASURE_NS},
+            {"file_read_4k_32", "libuv", run_file_read_32, 0, MEASURE_NS},
+            {"spawn_child", "libuv", run_spawn_child, 300, MEASURE_NS},
+            {"spawn_children_50", "libuv", run_spawn_children_50, 300, MEASURE_NS},
     };
+    child_path = child_find();
     return measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
 }

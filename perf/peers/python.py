@@ -3,10 +3,12 @@
 """Python's asyncio, asked what perf/micro asks Coil, with the arguments of perf/micro/measure.h."""
 
 import asyncio
+import functools
 import json
 import os
 import random
 import sys
+import tempfile
 import threading
 import time
 
@@ -14,6 +16,8 @@ MANY = 1_000_000
 ENOUGH_NS = 20e6
 RUNS = 3
 SLOW = 100_000  # From so many on, one run: a second each.
+PAGE_BYTES, PAGES = 4096, 16384
+CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "helper", "exit_zero")
 
 
 async def lock(count):
@@ -149,6 +153,83 @@ async def timers_1m(count):
     return time.perf_counter_ns() - start
 
 
+async def timer_fire_1m(count):
+    """In real time, always late: a million that fire every 50 ms are more than anybody can serve,
+    so the loop never sleeps."""
+    loop = asyncio.get_running_loop()
+    over, left = asyncio.Event(), count
+
+    def fire_again():
+        nonlocal left
+        left -= 1
+        if left > 0:
+            loop.call_later(random.random() / 10, fire_again)
+        else:
+            over.set()
+
+    for _ in range(MANY):
+        loop.call_later(random.random() / 10, fire_again)
+    start = time.perf_counter_ns()
+    await over.wait()
+    return time.perf_counter_ns() - start
+
+
+@functools.cache
+def pages():
+    file = tempfile.TemporaryFile()
+    file.write(bytes(PAGE_BYTES * PAGES))
+    file.flush()
+    return file
+
+
+async def read_pages(at_once, count):
+    """A thread of the pool reads: asyncio has no files."""
+    loop = asyncio.get_running_loop()
+    fd = pages().fileno()
+
+    async def read():
+        for _ in range(count // at_once):
+            offset = random.randrange(PAGES) * PAGE_BYTES
+            page = await loop.run_in_executor(None, os.pread, fd, PAGE_BYTES, offset)
+            assert len(page) == PAGE_BYTES
+
+    start = time.perf_counter_ns()
+    await asyncio.gather(*(read() for _ in range(at_once)))
+    return time.perf_counter_ns() - start
+
+
+async def file_read_4k(count):
+    return await read_pages(1, count)
+
+
+async def file_read_4k_32(count):
+    return await read_pages(32, count)
+
+
+async def run_child():
+    child = await asyncio.create_subprocess_exec(CHILD)
+    assert await child.wait() == 0
+
+
+async def spawn_children(at_once, count):
+    if sys.version_info < (3, 12):  # From then on it is the default.
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
+    start = time.perf_counter_ns()
+    for _ in range(count // at_once):
+        await asyncio.gather(*(run_child() for _ in range(at_once)))
+    return time.perf_counter_ns() - start
+
+
+async def spawn_child(count):
+    return await spawn_children(1, count)
+
+
+async def spawn_children_50(count):
+    return await spawn_children(50, count)
+
+
 def resident_bytes():
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
@@ -222,6 +303,11 @@ SUBJECTS = {
     "spawn_join_all": (spawn_join_all, 200_000, "ns"),
     "timer_1m": (timer_1m, 200_000, "ns"),
     "timers_1m": (timers_1m, MANY, "ns"),
+    "timer_fire_1m": (timer_fire_1m, MANY, "ns"),
+    "file_read_4k": (file_read_4k, 4096, "ns"),
+    "file_read_4k_32": (file_read_4k_32, 4096, "ns"),
+    "spawn_child": (spawn_child, 100, "ns"),
+    "spawn_children_50": (spawn_children_50, 100, "ns"),
     "post_round_trip": (post_round_trip, 2048, "ns"),
     "task_resident": (task_resident, 100_000, "bytes"),
 }

@@ -3,21 +3,28 @@
 //! tokio, asked what perf/micro asks Coil, on a current_thread runtime. Takes the arguments that
 //! perf/micro/measure.h describes.
 
+use std::fs::File;
 use std::future::Future;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::process::Command;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, Mutex, Notify, Semaphore};
-use tokio::task::{spawn, yield_now, JoinHandle};
+use tokio::task::{spawn, spawn_blocking, yield_now, JoinHandle};
 use tokio::time::{sleep, Sleep};
 
 const MANY: u64 = 1_000_000;
 const ENOUGH_NS: f64 = 20e6;
 const RUNS: u32 = 4;
+const PAGE_BYTES: usize = 4096;
+const PAGES: u64 = 16384;
 
 fn since(start: Instant) -> f64 {
     start.elapsed().as_nanos() as f64
@@ -25,6 +32,11 @@ fn since(start: Instant) -> f64 {
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// With the reactor, which is what hears of children.
+fn drive_io<F: Future<Output = f64>>(body: F) -> f64 {
+    Builder::new_current_thread().enable_all().build().unwrap().block_on(body)
 }
 
 /// Runs one coroutine, and all that it spawns on this thread, to the end.
@@ -197,6 +209,89 @@ async fn timers_1m(count: u64) -> f64 {
     since(start)
 }
 
+/// In real time, always late: a million that fire every 50 ms are more than anybody can serve, so the
+/// runtime never sleeps. Each is a task that sleeps again.
+async fn timer_fire_1m(count: u64) -> f64 {
+    let (left, over) = (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(Notify::new()));
+    let tasks: Vec<JoinHandle<()>> = (0..MANY)
+        .map(|i| {
+            let (left, over, mut ahead) = (left.clone(), over.clone(), Ahead(88172645463325252 + i));
+            spawn(async move {
+                loop {
+                    sleep(Duration::from_nanos(ahead.next().as_nanos() as u64 % 100_000_000)).await;
+                    if left.fetch_sub(1, Relaxed) == 1 {
+                        over.notify_one();
+                    }
+                }
+            })
+        })
+        .collect();
+    while left.load(Relaxed) == u64::MAX {
+        yield_now().await;
+    }
+    left.store(count, Relaxed);
+    let start = Instant::now();
+    over.notified().await;
+    let spent = since(start);
+    for task in tasks {
+        task.abort();
+    }
+    spent
+}
+
+/// A thread of the pool reads: tokio has no files of its own, and its tokio::fs does just that.
+async fn read_pages(file: Arc<File>, seed: u64, count: u64) {
+    let mut random = Ahead(88172645463325252 + seed);
+    let mut page = vec![0u8; PAGE_BYTES];
+    for _ in 0..count {
+        let offset = random.next().as_nanos() as u64 % PAGES * PAGE_BYTES as u64;
+        let file = file.clone();
+        page = spawn_blocking(move || {
+            file.read_exact_at(&mut page, offset).unwrap();
+            page
+        })
+        .await
+        .unwrap();
+    }
+}
+
+static PAGES_FILE: std::sync::Mutex<Option<Arc<File>>> = std::sync::Mutex::new(None);
+
+fn create_pages() -> Arc<File> {
+    let path = std::env::temp_dir().join(format!("perf_pages_{}", std::process::id()));
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    file.write_all(&vec![0; PAGES as usize * PAGE_BYTES]).unwrap();
+    Arc::new(file)
+}
+
+async fn file_read(at_once: u64, count: u64) -> f64 {
+    let file = PAGES_FILE.lock().unwrap().get_or_insert_with(create_pages).clone();
+    let start = Instant::now();
+    let readers: Vec<JoinHandle<()>> =
+        (0..at_once).map(|i| spawn(read_pages(file.clone(), i, count / at_once))).collect();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    since(start)
+}
+
+fn child_path() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().join("../helper/exit_zero")
+}
+
+async fn spawn_children(at_once: u64, count: u64) -> f64 {
+    let path = child_path();
+    let start = Instant::now();
+    for _ in 0..count / at_once {
+        let children: Vec<_> = (0..at_once).map(|_| Command::new(&path).spawn().unwrap()).collect();
+        for mut child in children {
+            assert!(child.wait().await.unwrap().success());
+        }
+    }
+    since(start)
+}
+
 fn pin_to(core: usize) {
     extern "C" {
         fn sched_setaffinity(pid: i32, size: usize, mask: *const u64) -> i32;
@@ -278,6 +373,11 @@ const SUBJECTS: &[Subject] = &[
     Subject { bench: "spawn_join_all", run: |n| drive(spawn_join_all(n)), count: MANY, unit: "ns" },
     Subject { bench: "timer_1m", run: |n| drive(timer_1m(n)), count: MANY, unit: "ns" },
     Subject { bench: "timers_1m", run: |n| drive(timers_1m(n)), count: MANY, unit: "ns" },
+    Subject { bench: "timer_fire_1m", run: |n| drive(timer_fire_1m(n)), count: MANY, unit: "ns" },
+    Subject { bench: "file_read_4k", run: |n| drive(file_read(1, n)), count: 16384, unit: "ns" },
+    Subject { bench: "file_read_4k_32", run: |n| drive(file_read(32, n)), count: 16384, unit: "ns" },
+    Subject { bench: "spawn_child", run: |n| drive_io(spawn_children(1, n)), count: 300, unit: "ns" },
+    Subject { bench: "spawn_children_50", run: |n| drive_io(spawn_children(50, n)), count: 300, unit: "ns" },
     Subject { bench: "post_round_trip", run: post_round_trip, count: 4096, unit: "ns" },
     Subject { bench: "task_resident", run: |n| drive(task_resident(n)), count: 200_000, unit: "bytes" },
 ];
