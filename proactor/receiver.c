@@ -14,6 +14,7 @@ enum {
     SINGLE_BYTES = 4096,    /* Of a receive without the pool. */
     LIMIT_COUNT = 64,       /* Slices in the queue, whatever their size. */
     TURN_RECEIVES = 2,      /* By ourselves; the second finds the end of what has come. */
+    HOT_TYPICAL_BYTES = 16 * 1024, /* Taken for typical until it is known. */
     SMALL_BYTES = 1024,     /* Typical receives of this size are left to the kernel again; */
     INLINE_ARMS_MAX = 1024, /* others after so many waits, to see whether they fit by now. */
 };
@@ -39,7 +40,7 @@ struct coil_receiver {
     uint32_t turn;          /* In which we last received by ourselves, */
     uint8_t turn_receives;  /* and how often. */
     uint16_t inline_arms;   /* Waits since we do. */
-    uint32_t typical_bytes; /* Of a receive: a moving average. */
+    uint32_t typical_bytes; /* Of those receives: a moving average. */
     uint8_t how;            /* A coil_receive. */
     bool one_shot : 1;      /* Multishot does not work on this descriptor. */
     bool can_inline : 1;    /* It is a socket with an ordinary descriptor. */
@@ -116,8 +117,12 @@ static bool joined(coil_receiver *receiver, const coil_slice *slice)
     return true;
 }
 
-static COIL_COLD void enqueue_behind(coil_receiver *receiver, coil_slice slice)
+static COIL_NOINLINE void enqueue_behind(coil_receiver *receiver, coil_slice slice)
 {
+    if (coil_unlikely(receiver->ended)) {
+        coil_slice_release(&slice); /* It lies behind a gap. */
+        return;
+    }
     if (joined(receiver, &slice))
         return;
     if (!make_room(receiver)) {
@@ -132,16 +137,10 @@ static COIL_COLD void enqueue_behind(coil_receiver *receiver, coil_slice slice)
     queue->bytes += slice.size_bytes;
 }
 
-static void enqueue(coil_receiver *receiver, coil_slice slice)
+static inline void enqueue(coil_receiver *receiver, coil_slice slice)
 {
-    if (coil_unlikely(receiver->ended)) {
-        coil_slice_release(&slice); /* It lies behind a gap. */
-        return;
-    }
-    receiver->typical_bytes += (uint32_t)slice.size_bytes / 4 - receiver->typical_bytes / 4;
     idle_touch(&receiver->op.loop->idle, &receiver->idle);
-    if (coil_likely(receiver->front.size_bytes == 0 && receiver->queue == NULL)) {
-        coil_slice_release(&receiver->front);
+    if (coil_likely(receiver->front.buffer == NULL && receiver->queue == NULL && !receiver->ended)) {
         receiver->front = slice;
     } else {
         enqueue_behind(receiver, slice);
@@ -378,6 +377,7 @@ static void arm(coil_receiver *receiver)
     } else if (has_pool && receiver->can_inline) {
         receiver->is_inline = true;
         receiver->inline_arms = 0;
+        receiver->typical_bytes = HOT_TYPICAL_BYTES;
         start(receiver, &poll_kind);
     } else {
         arm_single(receiver);
@@ -434,6 +434,7 @@ static void receive_now(coil_receiver *receiver)
             coil_kernel_recv_now(receiver->fd, buffer->bytes + buffer->used_bytes, room_bytes);
     receiver->turn_receives++;
     if (count > 0) {
+        receiver->typical_bytes += (uint32_t)count / 4 - receiver->typical_bytes / 4;
         if ((size_t)count < room_bytes && is_drained_by_short_reads(receiver))
             receiver->is_readable = false;
         enqueue(receiver, buffer_fill(buffer, count));
