@@ -11,12 +11,12 @@
 
 enum {
     FIRST_CAPACITY = 8,
-    SINGLE_BYTES = 4096,    /* Of a receive without the pool. */
-    LIMIT_COUNT = 64,       /* Slices in the queue, whatever their size. */
-    TURN_RECEIVES = 2,      /* By ourselves; the second finds the end of what has come. */
+    SINGLE_BYTES = 4096,           /* Of a receive without the pool. */
+    LIMIT_COUNT = 64,              /* Slices in the queue, whatever their size. */
+    TURN_RECEIVES = 2,             /* By ourselves; the second finds the end of what has come. */
     HOT_TYPICAL_BYTES = 16 * 1024, /* Taken for typical until it is known. */
-    SMALL_BYTES = 1024,     /* Typical receives of this size are left to the kernel again; */
-    INLINE_ARMS_MAX = 1024, /* others after so many waits, to see whether they fit by now. */
+    SMALL_BYTES = 1024,            /* Typical receives of this size are left to the kernel again; */
+    INLINE_ARMS_MAX = 1024,        /* others after so many waits, to see whether they fit by now. */
 };
 
 /* What has arrived and does not lie behind the front in memory. A ring, there while needed. */
@@ -36,18 +36,18 @@ struct coil_receiver {
     coil_buffer *own;   /* Of a single receive in flight. */
     idle_watch idle;
     int fd;
-    int error;              /* Of the end: 0 is that of the stream. */
-    uint16_t turn;          /* In which we last received by ourselves. */
-    uint16_t inline_arms;   /* Waits since we do. */
-    uint16_t typical_bytes; /* Of those receives: a moving average. */
+    int error;                 /* Of the end: 0 is that of the stream. */
+    uint16_t turn;             /* In which we last received by ourselves. */
+    uint16_t inline_arms;      /* Waits since we do. */
+    uint16_t typical_bytes;    /* Of those receives: a moving average. */
     uint8_t turn_receives : 2; /* How often we have in that turn. */
-    bool is_socket : 1;     /* How it is read: recv(2), else read(2). */
-    bool one_shot : 1;      /* Multishot does not work on this descriptor. */
-    bool can_inline : 1;    /* It is a socket with an ordinary descriptor. */
-    bool is_inline : 1;     /* We receive by ourselves. */
-    bool is_readable : 1;   /* It may have bytes for that. */
-    bool hung_up : 1;       /* Its end is behind the bytes. */
-    bool is_known : 1;      /* We have asked about the next. */
+    bool is_socket : 1;        /* How it is read: recv(2), else read(2). */
+    bool one_shot : 1;         /* Multishot does not work on this descriptor. */
+    bool can_inline : 1;       /* It is a socket with an ordinary descriptor. */
+    bool is_inline : 1;        /* We receive by ourselves. */
+    bool is_readable : 1;      /* It may have bytes for that. */
+    bool hung_up : 1;          /* Its end is behind the bytes. */
+    bool is_known : 1;         /* We have asked about the next. */
     bool is_drained_by_short_reads : 1;
     bool ended : 1;
     bool closing : 1;
@@ -142,7 +142,8 @@ static COIL_NOINLINE void enqueue_behind(coil_receiver *receiver, coil_slice sli
 static inline void enqueue(coil_receiver *receiver, coil_slice slice)
 {
     idle_touch(&receiver->op.loop->idle, &receiver->idle);
-    if (coil_likely(receiver->front.buffer == NULL && receiver->queue == NULL && !receiver->ended)) {
+    if (coil_likely(
+                receiver->front.buffer == NULL && receiver->queue == NULL && !receiver->ended)) {
         receiver->front = slice;
     } else {
         enqueue_behind(receiver, slice);
