@@ -8,6 +8,12 @@
 #include <errno.h>
 #include <limits.h>
 
+enum {
+    CACHED_MAX_BYTES = 64 * 1024, /* Copied without a wait. */
+    CACHED_TURN_COUNT = 64,       /* So often in a turn of the loop. */
+    CACHED_SKIP_COUNT = 16,       /* After a try that has failed, so many reads are not tried. */
+};
+
 /* The kernel transfers at most this much at a time; the result says how much it was. */
 static unsigned clamp(size_t size_bytes)
 {
@@ -38,7 +44,56 @@ static void prepare_pread(coil_op *op, struct io_uring_sqe *sqe)
     io_uring_prep_read(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)a->offset);
     op_set_fd(sqe, a->fd);
 }
-OP_LEAF(coil_pread, prepare_pread);
+
+static const op_kind pread_kind = {
+        .name = "coil_pread", .prepare = prepare_pread, .complete = op_leaf_complete};
+
+/*
+ * What the page cache has is there at once, for less than half of what a turn of the ring costs.
+ * Nobody knows what it has, so a try that fails is not repeated for a while; and a task that only
+ * reads files must not keep the loop for itself.
+ */
+static bool may_read_now(coil_loop *loop, int fd, size_t size_bytes)
+{
+    if (coil_fd_is_direct(fd) || size_bytes > CACHED_MAX_BYTES)
+        return false;
+    if (loop->cached_reads.skip_count > 0) {
+        loop->cached_reads.skip_count--;
+        return false;
+    }
+    uint32_t turn = (uint32_t)loop->stats.turns;
+    if (loop->cached_reads.turn != turn) {
+        loop->cached_reads.turn = turn;
+        loop->cached_reads.turn_count = 0;
+    }
+    return loop->cached_reads.turn_count++ < CACHED_TURN_COUNT;
+}
+
+/* All of it, or the end of the file; a part may be all that the cache has. */
+static bool read_now(coil_loop *loop, coil_frame *leaf)
+{
+    const struct coil_pread__args *a = coil_arguments(coil_pread, leaf);
+    ssize_t count = coil_kernel_pread_now(a->fd, a->bytes, a->size_bytes, a->offset);
+    if (count != 0 && count != (ssize_t)a->size_bytes) {
+        loop->cached_reads.skip_count = CACHED_SKIP_COUNT;
+        return false;
+    }
+    coil_result(coil_pread, leaf) = count;
+    return true;
+}
+
+static coil_turn pread_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_pread__args *a = coil_arguments(coil_pread, leaf);
+    coil_loop *loop = coil_loop_of(task);
+
+    if (leaf->at == NULL && !coil_task_cancelling(task) &&
+            may_read_now(loop, a->fd, a->size_bytes) && read_now(loop, leaf))
+        return coil_leave(task, leaf);
+    return op_leaf_step(task, leaf, &pread_kind);
+}
+
+coil_define_leaf(coil_pread, pread_step, op_leaf_cancel);
 
 static void prepare_pwrite(coil_op *op, struct io_uring_sqe *sqe)
 {

@@ -255,6 +255,15 @@ ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset)
     return count < 0 ? -errno : count;
 }
 
+ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offset)
+{
+    const struct iovec part = {bytes, size_bytes};
+    if (offset < 0)
+        return -EINVAL; /* -1 would be the position of the file. */
+    ssize_t count = preadv2(fd, &part, 1, offset, RWF_NOWAIT);
+    return count < 0 ? -errno : count;
+}
+
 ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
 {
     ssize_t count = write(fd, bytes, size_bytes);

@@ -41,6 +41,12 @@ struct coil_loop {
     buffer_pool *buffers;       /* Made when first needed. */
     coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
     idle_list idle;
+
+    struct { /* Reads of files without the ring, see io.c. */
+        uint32_t turn;
+        uint32_t turn_count;
+        uint32_t skip_count;
+    } cached_reads;
     coil_time excess_since; /* That few tasks are left of many, see loop_give_back(). */
 
     /*

@@ -11,11 +11,12 @@
 
 enum {
     FIRST_CAPACITY = 8,
-    SINGLE_BYTES = 4096,    /* Of a receive without the pool. */
-    LIMIT_COUNT = 64,       /* Slices in the queue, whatever their size. */
-    TURN_RECEIVES = 2,      /* By ourselves; the second finds the end of what has come. */
-    SMALL_BYTES = 1024,     /* Typical receives of this size are left to the kernel again; */
-    INLINE_ARMS_MAX = 1024, /* others after so many waits, to see whether they fit by now. */
+    SINGLE_BYTES = 4096,           /* Of a receive without the pool. */
+    LIMIT_COUNT = 64,              /* Slices in the queue, whatever their size. */
+    TURN_RECEIVES = 2,             /* By ourselves; the second finds the end of what has come. */
+    HOT_TYPICAL_BYTES = 16 * 1024, /* Taken for typical until it is known. */
+    SMALL_BYTES = 1024,            /* Typical receives of this size are left to the kernel again; */
+    INLINE_ARMS_MAX = 1024,        /* others after so many waits, to see whether they fit by now. */
 };
 
 /* What has arrived and does not lie behind the front in memory. A ring, there while needed. */
@@ -35,22 +36,24 @@ struct coil_receiver {
     coil_buffer *own;   /* Of a single receive in flight. */
     idle_watch idle;
     int fd;
-    int error;              /* ENDED: 0 for the end of the stream. */
-    uint32_t turn;          /* In which we last received by ourselves, */
-    uint8_t turn_receives;  /* and how often. */
-    uint16_t inline_arms;   /* Waits since we do. */
-    uint32_t typical_bytes; /* Of a receive: a moving average. */
-    uint8_t how;            /* A coil_receive. */
-    bool one_shot : 1;      /* Multishot does not work on this descriptor. */
-    bool can_inline : 1;    /* It is a socket with an ordinary descriptor. */
-    bool is_inline : 1;     /* We receive by ourselves. */
-    bool is_readable : 1;   /* It may have bytes for that. */
+    int error;                 /* Of the end: 0 is that of the stream. */
+    uint16_t turn;             /* In which we last received by ourselves. */
+    uint16_t inline_arms;      /* Waits since we do. */
+    uint16_t typical_bytes;    /* Of those receives: a moving average. */
+    uint8_t turn_receives : 2; /* How often we have in that turn. */
+    bool is_socket : 1;        /* How it is read: recv(2), else read(2). */
+    bool one_shot : 1;         /* Multishot does not work on this descriptor. */
+    bool can_inline : 1;       /* It is a socket with an ordinary descriptor. */
+    bool is_inline : 1;        /* We receive by ourselves. */
+    bool is_readable : 1;      /* It may have bytes for that. */
+    bool hung_up : 1;          /* Its end is behind the bytes. */
+    bool is_known : 1;         /* We have asked about the next. */
     bool is_drained_by_short_reads : 1;
-    bool is_known : 1; /* We have asked whether that is so. */
-    bool hung_up : 1;  /* Its end is behind the bytes. */
     bool ended : 1;
     bool closing : 1;
 };
+
+static_assert(sizeof(coil_receiver) <= 112, "every connection has one");
 
 /* ---------------------------------------------------------------------------------- queue -- */
 
@@ -116,8 +119,12 @@ static bool joined(coil_receiver *receiver, const coil_slice *slice)
     return true;
 }
 
-static COIL_COLD void enqueue_behind(coil_receiver *receiver, coil_slice slice)
+static COIL_NOINLINE void enqueue_behind(coil_receiver *receiver, coil_slice slice)
 {
+    if (coil_unlikely(receiver->ended)) {
+        coil_slice_release(&slice); /* It lies behind a gap. */
+        return;
+    }
     if (joined(receiver, &slice))
         return;
     if (!make_room(receiver)) {
@@ -132,16 +139,11 @@ static COIL_COLD void enqueue_behind(coil_receiver *receiver, coil_slice slice)
     queue->bytes += slice.size_bytes;
 }
 
-static void enqueue(coil_receiver *receiver, coil_slice slice)
+static inline void enqueue(coil_receiver *receiver, coil_slice slice)
 {
-    if (coil_unlikely(receiver->ended)) {
-        coil_slice_release(&slice); /* It lies behind a gap. */
-        return;
-    }
-    receiver->typical_bytes += (uint32_t)slice.size_bytes / 4 - receiver->typical_bytes / 4;
     idle_touch(&receiver->op.loop->idle, &receiver->idle);
-    if (coil_likely(receiver->front.size_bytes == 0 && receiver->queue == NULL)) {
-        coil_slice_release(&receiver->front);
+    if (coil_likely(
+                receiver->front.buffer == NULL && receiver->queue == NULL && !receiver->ended)) {
         receiver->front = slice;
     } else {
         enqueue_behind(receiver, slice);
@@ -181,7 +183,7 @@ static coil_receiver *owner_of(coil_op *op)
 static void multishot_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
-    if (receiver->how == COIL_RECEIVE_SOCKET) {
+    if (receiver->is_socket) {
         io_uring_prep_recv_multishot(sqe, 0, NULL, 0, 0);
     } else {
         io_uring_prep_read_multishot(sqe, 0, 0, (uint64_t)-1, POOL_GROUP);
@@ -195,7 +197,7 @@ static void single_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
     coil_buffer *own = receiver->own;
-    if (receiver->how == COIL_RECEIVE_SOCKET) {
+    if (receiver->is_socket) {
         io_uring_prep_recv(sqe, 0, own->bytes, SINGLE_BYTES, 0);
     } else {
         io_uring_prep_read(sqe, 0, own->bytes, SINGLE_BYTES, (uint64_t)-1);
@@ -378,6 +380,7 @@ static void arm(coil_receiver *receiver)
     } else if (has_pool && receiver->can_inline) {
         receiver->is_inline = true;
         receiver->inline_arms = 0;
+        receiver->typical_bytes = HOT_TYPICAL_BYTES;
         start(receiver, &poll_kind);
     } else {
         arm_single(receiver);
@@ -414,12 +417,18 @@ static bool may_receive(const coil_receiver *receiver)
 /* A peer that sends all the time must not keep the loop for itself. */
 static bool has_turn(coil_receiver *receiver)
 {
-    uint32_t turn = (uint32_t)receiver->op.loop->stats.turns;
+    uint16_t turn = (uint16_t)receiver->op.loop->stats.turns;
     if (receiver->turn != turn) {
         receiver->turn = turn;
         receiver->turn_receives = 0;
     }
     return receiver->turn_receives < TURN_RECEIVES;
+}
+
+/* As much as counts, for what is typical. */
+static uint32_t most(ssize_t size_bytes)
+{
+    return size_bytes < UINT16_MAX ? (uint32_t)size_bytes : UINT16_MAX;
 }
 
 static void receive_now(coil_receiver *receiver)
@@ -434,6 +443,7 @@ static void receive_now(coil_receiver *receiver)
             coil_kernel_recv_now(receiver->fd, buffer->bytes + buffer->used_bytes, room_bytes);
     receiver->turn_receives++;
     if (count > 0) {
+        receiver->typical_bytes = (uint16_t)((3 * receiver->typical_bytes + most(count)) / 4);
         if ((size_t)count < room_bytes && is_drained_by_short_reads(receiver))
             receiver->is_readable = false;
         enqueue(receiver, buffer_fill(buffer, count));
@@ -461,7 +471,7 @@ int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receive
     }
     *receiver = (coil_receiver){
             .fd = fd,
-            .how = (uint8_t)how,
+            .is_socket = how == COIL_RECEIVE_SOCKET,
             .one_shot = misses_hangup(fd, how),
             .can_inline = how == COIL_RECEIVE_SOCKET && !coil_fd_is_direct(fd),
     };
@@ -482,7 +492,7 @@ int coil_receiver_fd(const coil_receiver *receiver)
 
 coil_receive coil_receiver_how(const coil_receiver *receiver)
 {
-    return (coil_receive)receiver->how;
+    return receiver->is_socket ? COIL_RECEIVE_SOCKET : COIL_RECEIVE_READ;
 }
 
 void coil_receiver_close(coil_receiver *receiver)

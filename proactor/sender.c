@@ -71,7 +71,7 @@ static void send_prepare(coil_op *op, struct io_uring_sqe *sqe)
     const struct iovec *parts = sending->parts;
 
     gather(sending);
-    if (sending->sender->how != COIL_RECEIVE_SOCKET) {
+    if (!sending->sender->is_socket) {
         io_uring_prep_writev(sqe, 0, parts, sending->part_count, (uint64_t)-1);
     } else if (sending->part_count == 1) {
         io_uring_prep_send(sqe, 0, parts[0].iov_base, parts[0].iov_len, MSG_WAITALL | MSG_NOSIGNAL);
@@ -153,15 +153,15 @@ static const op_kind send_kind = {
 
 void coil_sender_init(coil_sender *sender, coil_loop *loop, int fd, coil_receive how)
 {
-    *sender = (coil_sender){.loop = loop, .fd = fd, .how = (uint8_t)how};
+    *sender = (coil_sender){.loop = loop, .fd = fd, .is_socket = how == COIL_RECEIVE_SOCKET};
 }
 
 /* Once per turn. */
 static bool may_send_now(coil_sender *sender)
 {
-    if (sender->how != COIL_RECEIVE_SOCKET || coil_fd_is_direct(sender->fd))
+    if (!sender->is_socket || coil_fd_is_direct(sender->fd))
         return false;
-    uint32_t turn = (uint32_t)sender->loop->stats.turns;
+    uint16_t turn = (uint16_t)sender->loop->stats.turns;
     if (sender->sent_turn == turn)
         return false;
     sender->sent_turn = turn;

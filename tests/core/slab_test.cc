@@ -137,7 +137,7 @@ TEST_F(Slab, KeepsThoseInWhichATaskIsLeft)
     crowd(CROWD, 10); /* One of ten stays: in every slab. */
     pass(coil_s(3601));
     EXPECT_TRUE(coil_sched_has_excess(&sched));
-    EXPECT_EQ(0u, trim());
+    EXPECT_GT(2u * COIL_SLAB_BYTES, trim()) << "but for those who were the first of their kind";
     pass(coil_s(3601)); /* They find in their frames what they left there. */
     EXPECT_EQ(0u, sched.live_count);
 }

@@ -230,6 +230,37 @@ TEST_F(Io, ReadsAndWritesFilesAtThePositionAndAnywhere)
     }
 }
 
+async(int64_t, reads_many, (int) fd, (char *) bytes, (int) count)
+{
+    vars(int i; int64_t sum; ssize_t size_bytes);
+    for (; my->i < count; my->i++) {
+        attempt(my->size_bytes, coil_pread(fd, bytes, 4, my->i));
+        my->sum += my->size_bytes == 4 && memcmp(bytes, "aaaa", 4) == 0;
+    }
+    return my->sum;
+}
+
+TEST_F(Io, ReadsWhatIsCachedWithoutTheRingButLetsOthersRun)
+{
+    Fd file = make_file(std::string(5000, 'a'));
+    const uint64_t before = coil_loop_statistics(loop).completions;
+    EXPECT_EQ(4, RUN(coil_pread(file, bytes, 4, 7)));
+    EXPECT_EQ(before, coil_loop_statistics(loop).completions);
+    EXPECT_EQ(1000, RUN(reads_many(file, bytes, 1000)));
+    const uint64_t by_ring = coil_loop_statistics(loop).completions - before;
+    EXPECT_LT(0u, by_ring) << "nobody else would have run meanwhile";
+    EXPECT_GT(100u, by_ring);
+}
+
+TEST_F(Io, ReadsWhatIsNotCachedThroughTheRing)
+{
+    Fd file = make_file(std::string(1 << 20, 'a'));
+    ASSERT_EQ(0, fsync(file));
+    ASSERT_EQ(0, posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED));
+    EXPECT_EQ(1000, RUN(reads_many(file, bytes, 1000)));
+    EXPECT_EQ(-EBADF, RUN(coil_pread(-1, bytes, 4, 0)));
+}
+
 TEST_F(Io, FileOperationsThatSucceedTooLateAreSuccesses)
 {
     Fd file = make_file("0123456789");

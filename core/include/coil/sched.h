@@ -31,8 +31,8 @@ struct coil_allocator {
 };
 
 enum {
-    COIL_SLAB_STEP_BYTES = 32,   /* Tasks come in multiples of this, */
-    COIL_SLAB_CLASSES = 128,     /* up to this many of them; larger ones are allocated singly. */
+    COIL_SLAB_STEP_BYTES = 16,   /* Tasks come in multiples of this, */
+    COIL_SLAB_CLASSES = 256,     /* up to this many of them; larger ones are allocated singly. */
     COIL_SLAB_BYTES = 32 * 1024, /* What is asked of the allocator at a time. */
 };
 

@@ -53,7 +53,10 @@ static inline bool coil_fd_is_direct(int fd)
 coil_declare(ssize_t, coil_read, (int) fd, (void *) bytes, (size_t) size_bytes);
 coil_declare(ssize_t, coil_write, (int) fd, (const void *) bytes, (size_t) size_bytes);
 
-/* pread(2), pwrite(2) */
+/*
+ * pread(2), pwrite(2). A read of what is cached is done at once, without the ring; but not so many
+ * in one turn of the loop that others would have to wait.
+ */
 coil_declare(ssize_t, coil_pread, (int) fd, (void *) bytes, (size_t) size_bytes, (off_t) offset);
 coil_declare(ssize_t, coil_pwrite, (int) fd, (const void *) bytes, (size_t) size_bytes, (off_t) offset);
 

@@ -75,6 +75,9 @@ COIL_API int coil_kernel_dup_above(int fd, int lowest);
 /* write(2) */
 COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);
 
+/* preadv2(2) with RWF_NOWAIT: what is cached. -EAGAIN: nothing is. -EOPNOTSUPP: nobody knows. */
+COIL_API ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offset);
+
 /* openat(2) with O_CLOEXEC, pread(2), fstatat(2), fstatvfs(2); faccessat(2) with AT_EACCESS */
 COIL_API int coil_kernel_openat(int directory, const char *path, int flags);
 COIL_API ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset);

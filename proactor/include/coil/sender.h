@@ -37,8 +37,8 @@ struct coil_sender {
     coil_loop *loop;
     struct coil_sending *sending; /* Writes that have to wait, or NULL. */
     int fd;
-    uint32_t sent_turn; /* Of the loop, when we last sent without the ring. */
-    uint8_t how;
+    uint16_t sent_turn; /* Of the loop, when we last sent without the ring. */
+    bool is_socket;
 };
 
 /* `fd` stays the caller's. COIL_RECEIVE_SOCKET: by send(2); COIL_RECEIVE_READ: by write(2). */
