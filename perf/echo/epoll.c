@@ -39,8 +39,9 @@ static struct server {
     int edge;
     int spin_us;
     int buffer_kib;
+    int reads;
     struct connection *again;
-} server = {.edge = 1, .buffer_kib = 256};
+} server = {.edge = 1, .buffer_kib = 256, .reads = 1};
 
 /* Only what is used of it costs memory. */
 static _Alignas(4096) char buffer[BUFFER_MAX_BYTES];
@@ -147,12 +148,15 @@ static void read_again_later(struct connection *connection)
 static bool read_and_echo(struct connection *connection)
 {
     const ssize_t wanted = (ssize_t)server.buffer_kib * 1024;
+    ssize_t got = wanted;
 
-    ssize_t got = recv(connection->fd, buffer, (size_t)wanted, 0);
-    if (got < 0)
-        return errno == EAGAIN;
-    if (got == 0 || !echo(connection, buffer, (size_t)got))
-        return false;
+    for (int i = 0; i < server.reads && got == wanted && !connection->rest; i++) {
+        got = recv(connection->fd, buffer, (size_t)wanted, 0);
+        if (got < 0)
+            return errno == EAGAIN;
+        if (got == 0 || !echo(connection, buffer, (size_t)got))
+            return false;
+    }
     /* A short read emptied the socket: the next byte makes a new edge, so no second recv has to
      * ask. What was set aside is flushed first, which reads on. */
     if (server.edge && !connection->rest && (got == wanted || connection->hung_up))
@@ -240,6 +244,7 @@ int main(int argc, char **argv)
             {"trigger", triggers, &server.edge},
             {"spin-us", NULL, &server.spin_us},
             {"buffer-kib", NULL, &server.buffer_kib},
+            {"reads", NULL, &server.reads},
             {0},
     };
     int port = serve_options(argc, argv, options);
