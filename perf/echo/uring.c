@@ -104,6 +104,7 @@ static struct server {
     struct io_uring_buf_ring *buffer_ring;
     char *memory;
     struct buffer *buffers;
+    int given_count; /* buffers that the kernel has */
     int listen_fd;
     int stop_fd;
     bool stopping;
@@ -214,6 +215,7 @@ static void buffer_give(int index)
     io_uring_buf_ring_add(server.buffer_ring, buffer->bytes, (unsigned)buffer_bytes(), (unsigned short)index,
             io_uring_buf_ring_mask((unsigned)server.buffer_count), 0);
     io_uring_buf_ring_advance(server.buffer_ring, 1);
+    server.given_count++;
 }
 
 static void mark_dirty(struct connection *connection);
@@ -673,6 +675,7 @@ static void on_bytes(struct connection *connection, const struct io_uring_cqe *c
     char *bytes = buffer->bytes + buffer->used;
     buffer->used += count;
     buffer->kernel_done = !server.incremental || !(cqe->flags & IORING_CQE_F_BUF_MORE);
+    server.given_count -= buffer->kernel_done;
     if (!append_to_last(connection, bytes, count, index)) {
         buffer->chunks++;
         chunk_push(connection, (struct chunk){bytes, count, index});
@@ -693,7 +696,11 @@ static void on_recv(struct connection *connection, const struct io_uring_cqe *cq
         return;
     }
     if (cqe->res == -ENOBUFS && !connection->closing) {
-        park(connection);
+        /* What came back since then would wake nobody who parks only now. */
+        if (server.given_count > 0)
+            arm_recv(connection, true);
+        else
+            park(connection);
         return;
     }
     if (cqe->res > 0)
