@@ -4,7 +4,8 @@
  * The best hand-written echo server on epoll: the floor that Coil is measured against.
  *
  * One thread, one hot receive buffer for all connections, one recv and one send per wake-up. A
- * connection that has more to read than a buffer waits for its next turn, so that no other starves.
+ * connection that has more to read than a buffer waits for its next turn, so that no other starves
+ * (--reads N: only after so many). What the options are worth: perf/NOTES.md.
  * What one send does not take is copied aside, and the connection is not read again before it has
  * gone out: a slow reader costs one buffer of memory, never more.
  */

@@ -5,18 +5,26 @@
  * measured:
  *
  *   --recv multishot   one armed receive per connection, into buffers that the kernel picks from a
- * shared ring oneshot     an armed receive per message into the connection's own buffer poll a
- * multishot poll per connection, then recv(2) into one hot buffer, as an epoll server would
- *   --send sqe         queued, completed by a CQE; the wait for the next request ends early because
- * of that CQE skip        queued, no CQE on success: one enter per turn does the sends and the wait
- *          inline      send(2), at once, without the ring; the ring takes over what a full socket
- * refuses
+ *                      shared ring
+ *          oneshot     an armed receive per message, into the connection's own buffer
+ *          poll        a multishot poll per connection, then recv(2) into one hot buffer, as an
+ *                      epoll server would
+ *
+ *   --send inline      send(2), at once; the ring takes over what a full socket refuses
+ *          skip        queued, no CQE on success: one enter per turn does the sends and the wait
+ *          sqe         queued, completed by a CQE, because of which the wait for the next request
+ *                      ends early
+ *
+ *   --gather run       what the turn's completions that follow each other brought for a connection
+ *                      goes out as one send, with the first completion of another
+ *            turn      whatever a turn brought for it goes out as one send at the end of the turn
+ *
  *   --files regular, direct     descriptors, or slots of the ring's own table
  *   --buffers N --buffer-kib N --incremental 0|1     the shared ring of buffers of --recv multishot
  *   --wait N           completions that a wait asks for (1)
  *   --spin-us N        looks for completions for so long before it sleeps (0)
  *
- * Whatever a turn received for one connection goes out as one send at the end of the turn.
+ * The defaults are the best over the 12 judged cells (perf/NOTES.md).
  *
  * How `skip` knows when a buffer is free again: its sends carry MSG_DONTWAIT | MSG_WAITALL, so when
  * the enter that submitted them returns, each has either gone out whole, or has posted a CQE that
@@ -111,8 +119,8 @@ static struct server {
     bool accepting;
     struct connection *current; /* what it received in this turn has not been sent yet */
     struct connection *dirty;   /* has chunks to send */
-    struct connection *sent;   /* --send skip: submitted in this turn */
-    struct connection *parked; /* waits for a buffer */
+    struct connection *sent;    /* --send skip: submitted in this turn */
+    struct connection *parked;  /* waits for a buffer */
     struct connection **parked_end;
     char *hot;
 
@@ -212,8 +220,8 @@ static void buffer_give(int index)
     struct buffer *buffer = &server.buffers[index];
 
     *buffer = (struct buffer){.bytes = server.memory + (size_t)index * buffer_bytes()};
-    io_uring_buf_ring_add(server.buffer_ring, buffer->bytes, (unsigned)buffer_bytes(), (unsigned short)index,
-            io_uring_buf_ring_mask((unsigned)server.buffer_count), 0);
+    io_uring_buf_ring_add(server.buffer_ring, buffer->bytes, (unsigned)buffer_bytes(),
+            (unsigned short)index, io_uring_buf_ring_mask((unsigned)server.buffer_count), 0);
     io_uring_buf_ring_advance(server.buffer_ring, 1);
     server.given_count++;
 }
@@ -467,8 +475,7 @@ static bool send_one(struct connection *connection)
 
     if (connection->end != 1 || server.send_mode != SEND_INLINE)
         return false;
-    ssize_t sent =
-            send(connection->fd, chunk->bytes, chunk->count, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = send(connection->fd, chunk->bytes, chunk->count, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent != (ssize_t)chunk->count) {
         if (sent > 0)
             chunks_consume(connection, (size_t)sent);
@@ -636,7 +643,8 @@ static void on_poll(struct connection *connection, const struct io_uring_cqe *cq
 }
 
 /* What follows the last chunk in its buffer becomes a part of it. */
-static bool append_to_last(struct connection *connection, const char *bytes, size_t count, int index)
+static bool append_to_last(
+        struct connection *connection, const char *bytes, size_t count, int index)
 {
     if (connection->end == 0 || connection->sending)
         return false;

@@ -91,8 +91,7 @@ static double run_timer_fire_1m(int64_t count)
     timers_begin(&loop, count);
     double start_ns = measure_cpu_ns();
     for (int64_t i = 0; i < count; i++)
-        (void)uv_timer_start(
-                &timers[i], ignore_timer, 1 + measure_random(&random_state) % 100, 0);
+        (void)uv_timer_start(&timers[i], ignore_timer, 1 + measure_random(&random_state) % 100, 0);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     double spent_ns = measure_cpu_ns() - start_ns;
     timers_end(&loop, count);

@@ -154,7 +154,7 @@ async def timers_1m(count):
 
 
 async def timer_fire_1m(count):
-    """Armed over the next 100 ms, until all have fired; CPU time."""
+    """Armed over the next 100 ms, until all have fired; CPU time. One run: it takes seconds."""
     loop = asyncio.get_running_loop()
     over, left = asyncio.Event(), count
 
@@ -204,7 +204,7 @@ async def file_read_4k_32(count):
 
 
 async def run_child():
-    child = await asyncio.create_subprocess_exec(CHILD)  # It inherits 0 to 2.
+    child = await asyncio.create_subprocess_exec(CHILD)  # Inherits 0, 1 and 2.
     assert await child.wait() == 0
 
 
