@@ -4,8 +4,8 @@
  * The best hand-written echo server on epoll: the floor that Coil is measured against.
  *
  * One thread, one hot receive buffer for all connections, one recv and one send per wake-up. A
- * connection that has more to read than a buffer waits for its next turn, so that no other starves
- * (--reads N: only after so many). What the options are worth: perf/NOTES.md.
+ * connection that has more to read than a buffer waits for its next turn, so that no other starves.
+ * Several reads per wake-up, other buffers and the level trigger gained nothing (perf/NOTES.md).
  * What one send does not take is copied aside, and the connection is not read again before it has
  * gone out: a slow reader costs one buffer of memory, never more.
  */
@@ -40,9 +40,8 @@ static struct server {
     int edge;
     int spin_us;
     int buffer_kib;
-    int reads;
     struct connection *again;
-} server = {.edge = 1, .buffer_kib = 256, .reads = 1};
+} server = {.edge = 1, .buffer_kib = 256};
 
 /* Only what is used of it costs memory. */
 static _Alignas(4096) char buffer[BUFFER_MAX_BYTES];
@@ -149,15 +148,12 @@ static void read_again_later(struct connection *connection)
 static bool read_and_echo(struct connection *connection)
 {
     const ssize_t wanted = (ssize_t)server.buffer_kib * 1024;
-    ssize_t got = wanted;
 
-    for (int i = 0; i < server.reads && got == wanted && !connection->rest; i++) {
-        got = recv(connection->fd, buffer, (size_t)wanted, 0);
-        if (got < 0)
-            return errno == EAGAIN;
-        if (got == 0 || !echo(connection, buffer, (size_t)got))
-            return false;
-    }
+    ssize_t got = recv(connection->fd, buffer, (size_t)wanted, 0);
+    if (got < 0)
+        return errno == EAGAIN;
+    if (got == 0 || !echo(connection, buffer, (size_t)got))
+        return false;
     /* A short read emptied the socket: the next byte makes a new edge, so no second recv has to
      * ask. What was set aside is flushed first, which reads on. */
     if (server.edge && !connection->rest && (got == wanted || connection->hung_up))
@@ -245,7 +241,6 @@ int main(int argc, char **argv)
             {"trigger", triggers, &server.edge},
             {"spin-us", NULL, &server.spin_us},
             {"buffer-kib", NULL, &server.buffer_kib},
-            {"reads", NULL, &server.reads},
             {0},
     };
     int port = serve_options(argc, argv, options);
