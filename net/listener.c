@@ -190,6 +190,16 @@ coil_async(int, next_parcel, (listener_inbox *) inbox)
     return take_parcel(inbox);
 }
 
+/* One has come. The descriptor is the stream's, or gone. */
+static coil_stream *welcome(coil_listener *listener, int fd)
+{
+    if (listener->accepted != NULL)
+        __atomic_store_n(listener->accepted, *listener->accepted + 1, __ATOMIC_RELAXED);
+    coil_stream *stream;
+    int rc = coil_stream_create(fd, COIL_RECEIVE_SOCKET, &stream);
+    return rc < 0 ? coil_error_pointer(rc) : stream;
+}
+
 coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
 {
     coil_vars(int fd);
@@ -200,13 +210,23 @@ coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
     } else if (listener->acceptor != NULL) {
         coil_await(my->fd, coil_acceptor_next(listener->acceptor));
     }
-    if (my->fd < 0)
-        return coil_error_pointer(my->fd);
-    if (listener->accepted != NULL)
-        __atomic_store_n(listener->accepted, *listener->accepted + 1, __ATOMIC_RELAXED);
-    coil_stream *stream;
-    int rc = coil_stream_create(my->fd, COIL_RECEIVE_SOCKET, &stream);
-    return rc < 0 ? coil_error_pointer(rc) : stream;
+    return my->fd < 0 ? coil_error_pointer(my->fd) : welcome(listener, my->fd);
+}
+
+/* Of a burst, all but the first are there already. Or NULL: wait for it, with patience. */
+static coil_stream *accept_now(coil_listener *listener)
+{
+    int fd = -EAGAIN;
+    if (listener->inbox != NULL) {
+        if (listener->inbox->first != NULL)
+            fd = take_parcel(listener->inbox);
+    } else if (listener->acceptor != NULL) {
+        fd = coil_acceptor_take(listener->acceptor);
+    }
+    if (fd < 0)
+        return NULL;
+    coil_stream *stream = welcome(listener, fd);
+    return coil_pointer_error(stream) == 0 ? stream : NULL;
 }
 
 bool listener_error_passes(int error)
@@ -252,7 +272,9 @@ coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) liste
         while (listener->max_connections > 0 &&
                 connections->live_count >= listener->max_connections)
             coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
-        coil_attempt(my->peer, coil_accept_patiently(listener));
+        my->peer = accept_now(listener);
+        if (my->peer == NULL)
+            coil_attempt(my->peer, coil_accept_patiently(listener));
         if (coil_spawn_handler(connections, handler, my->peer) == NULL)
             coil_stream_close(my->peer);
     }

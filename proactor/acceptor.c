@@ -140,6 +140,11 @@ void coil_acceptor_close(coil_acceptor *acceptor)
     }
 }
 
+int coil_acceptor_take(coil_acceptor *acceptor)
+{
+    return acceptor->count > 0 ? dequeue(acceptor) : -EAGAIN;
+}
+
 static coil_turn next_step(coil_task *task, coil_frame *leaf)
 {
     coil_acceptor *acceptor = coil_arguments(coil_acceptor_next, leaf)->acceptor;

@@ -216,11 +216,24 @@ static void poll_prepare(coil_op *op, struct io_uring_sqe *sqe)
     op_set_fd(sqe, receiver->fd);
 }
 
+/*
+ * A socket has nothing to write back: the ring, too, would close it on this very thread, with an
+ * entry, a completion and task work on top. Other files may take a while, or a worker thread.
+ */
+static void close_fd(coil_receiver *receiver)
+{
+    if (receiver->can_inline) {
+        (void)coil_kernel_close(receiver->fd);
+    } else {
+        coil_close_later(receiver->op.loop, receiver->fd);
+    }
+}
+
 static void destroy(coil_receiver *receiver)
 {
     coil_loop *loop = receiver->op.loop;
     idle_delist(&loop->idle, &receiver->idle);
-    coil_close_later(loop, receiver->fd);
+    close_fd(receiver);
     coil_sched_release(&loop->sched, receiver, sizeof(*receiver));
 }
 

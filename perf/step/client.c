@@ -63,7 +63,7 @@ void client_connect(client *self)
     self->out = malloc(self->codec->request_bytes * (size_t)self->depth);
     if (!self->connections || !self->out)
         step_die("malloc", ENOMEM);
-    for (int i = 0; i < self->connection_count; i++)
+    for (int i = 0; i < self->connection_count && !self->churn; i++)
         connection_open(&self->connections[i], self->port);
 }
 
@@ -72,6 +72,8 @@ static void connection_ask(client *self, struct connection *connection)
     size_t request_bytes = self->codec->request_bytes;
     size_t all_bytes = request_bytes * (size_t)self->depth;
 
+    if (self->churn)
+        connection_open(connection, self->port);
     for (int i = 0; i < self->depth; i++)
         self->codec->encode(
                 self->codec, connection->sent_count++, self->out + (size_t)i * request_bytes);
@@ -120,11 +122,15 @@ static void connection_take(client *self, struct connection *connection)
         connection->outstanding_count -= complete_count;
         self->outstanding_count -= (size_t)complete_count;
     }
+    if (self->churn)
+        (void)close(connection->fd);
 }
 
 bool client_take(client *self)
 {
-    for (int i = 0; i < self->connection_count && self->outstanding_count > 0; i++)
-        connection_take(self, &self->connections[i]);
+    for (int i = 0; i < self->connection_count && self->outstanding_count > 0; i++) {
+        if (self->connections[i].outstanding_count > 0)
+            connection_take(self, &self->connections[i]);
+    }
     return self->outstanding_count == 0;
 }

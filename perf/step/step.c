@@ -5,8 +5,10 @@
  * through them one at a time. Needs no performance counters, and unlike valgrind knows every system
  * call, because the kernel itself executes them; a system call counts as one instruction.
  *
- *     step [--connections N] [--depth D] [--size BYTES | --thrift METHOD] [--rounds N]
- *          PROGRAM ARGUMENT...        an argument PORT is replaced by the port to listen at
+ *     step [--connections N] [--depth D] [--size BYTES | --thrift METHOD] [--churn]
+ *          [--rounds N] PROGRAM ARGUMENT...
+ *     --churn: each request has a connection of its own
+ *     an argument PORT is replaced by the port to listen at
  *
  * The server runs freely while connections are made and warmed up. Then it is stopped and stepped.
  * Whenever it is about to wait for events and has answered all, the next round of requests is sent
@@ -420,7 +422,7 @@ static void report(void)
 static _Noreturn void usage(void)
 {
     fprintf(stderr, "usage: step [--connections N] [--depth D] [--size BYTES | --thrift METHOD] "
-                    "[--rounds N] PROGRAM ARGUMENT...\n");
+                    "[--churn] [--rounds N] PROGRAM ARGUMENT...\n");
     exit(2);
 }
 
@@ -442,6 +444,7 @@ static void read_arguments(int argc, char **argv)
             {"depth", required_argument, NULL, 'd'},
             {"size", required_argument, NULL, 's'},
             {"thrift", required_argument, NULL, 't'},
+            {"churn", no_argument, NULL, 'x'},
             {"rounds", required_argument, NULL, 'r'},
             {0},
     };
@@ -455,6 +458,8 @@ static void read_arguments(int argc, char **argv)
             step.client.depth = number_of(optarg);
         else if (letter == 's')
             size_bytes = number_of(optarg);
+        else if (letter == 'x')
+            step.client.churn = true;
         else if (letter == 't')
             method = optarg;
         else if (letter == 'r')

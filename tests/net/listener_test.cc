@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include <coil/sugar.h>
 
@@ -318,6 +319,31 @@ TEST_F(Serve, EndsAConnectionWithoutTheOthers)
     EXPECT_EQ("x", stays.receive(1));
     EXPECT_TRUE(soon([&] { return sitting.live == 1; }));
     EXPECT_FALSE(stays.readable_within(10));
+}
+
+long open_descriptors()
+{
+    auto open = std::filesystem::directory_iterator("/proc/self/fd");
+    return std::distance(std::filesystem::begin(open), std::filesystem::end(open));
+}
+
+TEST_F(Serve, LeavesNoDescriptorOfThoseThatComeAndGoInBursts)
+{
+    start(0);
+    Peer first = Peer::connected(port);
+    EXPECT_EQ("x", first.receive(1));
+    const long before = open_descriptors();
+    for (int burst = 1; burst <= 10; burst++) {
+        {
+            std::vector<Peer> peers;
+            for (int i = 0; i < 40; i++)
+                peers.push_back(Peer::connected(port));
+            for (Peer &peer : peers)
+                EXPECT_EQ("x", peer.receive(1));
+        }
+        EXPECT_TRUE(soon([&] { return sitting.served == 1 + 40 * burst && sitting.live == 1; }));
+    }
+    EXPECT_TRUE(soon([&] { return open_descriptors() == before; }));
 }
 
 TEST_F(Serve, TakesNoMoreConnectionsThanItMay)

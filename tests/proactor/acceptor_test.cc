@@ -114,6 +114,41 @@ TEST_P(Acceptor, DeliversEveryConnectionOnce)
     EXPECT_EQ(count, count_hung_up());
 }
 
+TEST_P(Acceptor, GivesTheRestOfABurstWithoutWaiting)
+{
+    EXPECT_EQ(-EAGAIN, coil_acceptor_take(acceptor)) << "nobody has asked for the first";
+    connect_many(20);
+    std::vector<int> fds = {next()};
+    idle();
+    for (int fd; (fd = coil_acceptor_take(acceptor)) >= 0;)
+        fds.push_back(fd);
+    EXPECT_EQ(20u, std::set<int>(fds.begin(), fds.end()).size());
+    EXPECT_EQ(-EAGAIN, coil_acceptor_take(acceptor));
+    connect_many(1);
+    fds.push_back(next());
+    close_all(fds);
+    idle();
+    EXPECT_EQ(21, count_hung_up());
+}
+
+TEST_P(Acceptor, GoesOnAfterAPauseThatTakingHasEnded)
+{
+    connect_many(1);
+    std::vector<int> fds = {next()};
+    for (int i = 0; i < 10; i++) {
+        connect_many(40);
+        idle(coil_us(300));
+    }
+    while (fds.size() < 401) {
+        for (int fd; (fd = coil_acceptor_take(acceptor)) >= 0;)
+            fds.push_back(fd);
+        if (fds.size() < 401)
+            fds.push_back(next());
+    }
+    EXPECT_EQ(401u, std::set<int>(fds.begin(), fds.end()).size());
+    close_all(fds);
+}
+
 TEST_P(Acceptor, OrdinaryDescriptorsAreCloseOnExec)
 {
     connect_many(1);

@@ -384,6 +384,23 @@ INSTANTIATE_TEST_SUITE_P(Receiver, Streams,
                    (std::get<1>(one.param) ? "_direct" : "");
         });
 
+/* No operation is under way: there is nothing to wait for, and a socket needs no ring to close. */
+TEST_F(Receiver, ASocketThatHasEndedIsClosedAtOnce)
+{
+    Ends ends = make_tcp();
+    int out = ends.out.release();
+    coil_receiver *receiver = create(out, COIL_RECEIVE_SOCKET);
+    put(ends.in, "a");
+    EXPECT_EQ("a", next(receiver));
+    EXPECT_EQ(0, shutdown(ends.in, SHUT_WR));
+    EXPECT_EQ("", next(receiver));
+    EXPECT_EQ(1u, coil_loop_pending(loop)) << "the loop's own";
+    coil_receiver_close(receiver);
+    EXPECT_EQ(-1, fcntl(out, F_GETFD));
+    EXPECT_EQ(EBADF, errno);
+    EXPECT_EQ(1u, coil_loop_pending(loop));
+}
+
 /* ----------------------------------------------------------------------------- the peer -- */
 
 TEST_F(Receiver, AResetIsDeliveredBehindTheBytesAndStays)

@@ -40,6 +40,12 @@ COIL_API int coil_acceptor_create(
 coil_declare(int, coil_acceptor_next, (coil_acceptor *) acceptor);
 
 /*
+ * The same without waiting: -EAGAIN if none has come, and nothing is said of errors. Whoever takes
+ * one this way finds it cheaper than to await each of a burst.
+ */
+COIL_API int coil_acceptor_take(coil_acceptor *acceptor);
+
+/*
  * Stop accepting, close the listening socket and what nobody has taken. Does not wait: the loop
  * finishes the work. Nobody may be waiting. Takes NULL.
  */
