@@ -41,8 +41,10 @@ def choose_cores():
     return cpus[0], (apart or cpus[1:] or cpus)[0]
 
 
-def pinned(core, command):
-    return ["taskset", "-c", str(core)] + command
+def pinned(cores, command):
+    """`cores`: the number of one, or a list of them."""
+    several = cores if isinstance(cores, (list, tuple)) else [cores]
+    return ["taskset", "-c", ",".join(map(str, several))] + command
 
 
 def prefer_me():
