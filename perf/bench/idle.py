@@ -75,7 +75,8 @@ def shares(total):
 def open_connections(options, server, count, arguments):
     command = ["--port", server.port, "--idle", count] + arguments
     load = subprocess.Popen(rounds.load_command(options, options.load_core, command),
-                            preexec_fn=prefer_me, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                            preexec_fn=prefer_me, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            text=True)
     line = load.stdout.readline()
     if not line or json.loads(line)["connections"] != count:
         close_connections([load])
