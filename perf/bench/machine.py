@@ -58,6 +58,12 @@ def prefer_me():
         pass
 
 
+def raise_descriptor_limit():
+    """Ours, and so that of all that we start: 10,000 connections are more than a shell permits."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 # ---- Who else used them ----
 
 

@@ -11,7 +11,7 @@ from .open_loop import SECONDS_FACTOR, SHARES
 
 KINDS = ("echo", "churn", "idle", "open", "micro")
 QUICK_CELLS = "1x64,50x64,50x4096x16"
-START_S = 0.25  # what a fresh server and its end cost, about
+START_S = 0.35  # what a fresh server and its end cost, about
 IDLE_S, IDLE_PER_S = 1.0, 3000
 MICRO_S = 330
 

@@ -5,6 +5,7 @@
  *
  * One thread, one hot receive buffer for all connections, one recv and one send per wake-up. A
  * connection that has more to read than a buffer waits for its next turn, so that no other starves.
+ * Several reads per wake-up, other buffers and the level trigger gained nothing (perf/NOTES.md).
  * What one send does not take is copied aside, and the connection is not read again before it has
  * gone out: a slow reader costs one buffer of memory, never more.
  */

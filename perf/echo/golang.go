@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // An echo server in Go: a goroutine and a buffer for each connection, one P. The net package sets
-// TCP_NODELAY and the full backlog itself, and its Write() returns only when all has gone out: a
+// TCP_NODELAY, the full backlog and the limit of descriptors itself, and its Write() returns only when all has gone out: a
 // slow reader makes its own goroutine wait.
 package main
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // An echo server on Node's net: write() sends at once what the socket takes and keeps the rest;
-// reading stops until that has gone out.
+// reading stops until that has gone out. Node raises the limit of descriptors itself.
 'use strict';
 
 const net = require('net');

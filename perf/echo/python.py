@@ -6,6 +6,7 @@ Both loops set TCP_NODELAY on what they accept.
 
 import argparse
 import asyncio
+import resource
 import signal
 import sys
 
@@ -64,6 +65,8 @@ def main():
     parser.add_argument("--uvloop", action="store_true", help="uvloop instead of asyncio's own loop")
     parser.add_argument("--protocol", choices=["plain", "hot"], help="default: the faster one")
     options = parser.parse_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if options.uvloop:
         try:
             import uvloop

@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
@@ -70,6 +71,17 @@ static const struct serve_option *find_option(const struct serve_option *options
     return NULL;
 }
 
+/* Ten thousand connections are more than what a shell usually permits. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int serve_options(int argc, char **argv, const struct serve_option *options)
 {
     int port = -1;
@@ -89,6 +101,7 @@ int serve_options(int argc, char **argv, const struct serve_option *options)
     }
     if (port < 1 || port > 65535)
         usage(argv[0], options);
+    raise_descriptor_limit();
     return port;
 }
 

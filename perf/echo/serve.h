@@ -25,8 +25,9 @@ struct serve_option {
 };
 
 /*
- * Reads `--port N` (required) and the given options, of which the last has a NULL name.
- * Returns the port. Explains a wrong command line on stderr and exits with 2.
+ * Reads `--port N` (required) and the given options, of which the last has a NULL name. Raises the
+ * limit of descriptors as far as permitted. Returns the port. Explains a wrong command line on
+ * stderr and exits with 2.
  */
 int serve_options(int argc, char **argv, const struct serve_option *options);
 

@@ -5,18 +5,26 @@
  * measured:
  *
  *   --recv multishot   one armed receive per connection, into buffers that the kernel picks from a
- * shared ring oneshot     an armed receive per message into the connection's own buffer poll a
- * multishot poll per connection, then recv(2) into one hot buffer, as an epoll server would
- *   --send sqe         queued, completed by a CQE; the wait for the next request ends early because
- * of that CQE skip        queued, no CQE on success: one enter per turn does the sends and the wait
- *          inline      send(2), at once, without the ring; the ring takes over what a full socket
- * refuses
+ *                      shared ring
+ *          oneshot     an armed receive per message, into the connection's own buffer
+ *          poll        a multishot poll per connection, then recv(2) into one hot buffer, as an
+ *                      epoll server would
+ *
+ *   --send inline      send(2), at once; the ring takes over what a full socket refuses
+ *          skip        queued, no CQE on success: one enter per turn does the sends and the wait
+ *          sqe         queued, completed by a CQE, because of which the wait for the next request
+ *                      ends early
+ *
+ *   --gather run       what the turn's completions that follow each other brought for a connection
+ *                      goes out as one send, with the first completion of another
+ *            turn      whatever a turn brought for it goes out as one send at the end of the turn
+ *
  *   --files regular, direct     descriptors, or slots of the ring's own table
  *   --buffers N --buffer-kib N --incremental 0|1     the shared ring of buffers of --recv multishot
  *   --wait N           completions that a wait asks for (1)
  *   --spin-us N        looks for completions for so long before it sleeps (0)
  *
- * Whatever a turn received for one connection goes out as one send at the end of the turn.
+ * The defaults are the best over the 12 judged cells (perf/NOTES.md).
  *
  * How `skip` knows when a buffer is free again: its sends carry MSG_DONTWAIT | MSG_WAITALL, so when
  * the enter that submitted them returns, each has either gone out whole, or has posted a CQE that
@@ -46,6 +54,7 @@ enum {
 };
 enum recv_mode { RECV_MULTISHOT, RECV_ONESHOT, RECV_POLL };
 enum send_mode { SEND_SQE, SEND_SKIP, SEND_INLINE };
+enum gather { GATHER_RUN, GATHER_TURN };
 
 /* The low bits of user_data; the rest is the connection. */
 enum kind { KIND_RECV, KIND_SEND, KIND_ACCEPT, KIND_STOP, KIND_IGNORE, KIND_MASK = 7 };
@@ -92,6 +101,7 @@ struct connection {
 /* A buffer of the shared ring: the kernel may still append to it while chunks of it wait to be
  * sent. */
 struct buffer {
+    char *bytes;
     size_t used;
     int chunks;
     bool kernel_done;
@@ -102,18 +112,21 @@ static struct server {
     struct io_uring_buf_ring *buffer_ring;
     char *memory;
     struct buffer *buffers;
+    int given_count; /* buffers that the kernel has */
     int listen_fd;
     int stop_fd;
     bool stopping;
     bool accepting;
-    struct connection *dirty;  /* has chunks to send */
-    struct connection *sent;   /* --send skip: submitted in this turn */
-    struct connection *parked; /* waits for a buffer */
+    struct connection *current; /* what it received in this turn has not been sent yet */
+    struct connection *dirty;   /* has chunks to send */
+    struct connection *sent;    /* --send skip: submitted in this turn */
+    struct connection *parked;  /* waits for a buffer */
     struct connection **parked_end;
     char *hot;
 
     int recv_mode;
     int send_mode;
+    int gather;
     int direct;
     int buffer_count;
     int buffer_kib;
@@ -204,11 +217,13 @@ static void arm_recv(struct connection *connection, bool poll_first)
 
 static void buffer_give(int index)
 {
-    server.buffers[index] = (struct buffer){0};
-    io_uring_buf_ring_add(server.buffer_ring, server.memory + (size_t)index * buffer_bytes(),
-            (unsigned)buffer_bytes(), (unsigned short)index,
-            io_uring_buf_ring_mask((unsigned)server.buffer_count), 0);
+    struct buffer *buffer = &server.buffers[index];
+
+    *buffer = (struct buffer){.bytes = server.memory + (size_t)index * buffer_bytes()};
+    io_uring_buf_ring_add(server.buffer_ring, buffer->bytes, (unsigned)buffer_bytes(),
+            (unsigned short)index, io_uring_buf_ring_mask((unsigned)server.buffer_count), 0);
     io_uring_buf_ring_advance(server.buffer_ring, 1);
+    server.given_count++;
 }
 
 static void mark_dirty(struct connection *connection);
@@ -293,12 +308,9 @@ static void chunks_grow(struct connection *connection)
 
 static void chunk_push(struct connection *connection, struct chunk chunk)
 {
-    if (connection->first == connection->end)
-        connection->first = connection->end = 0;
     if (connection->end == connection->room)
         chunks_grow(connection);
     connection->chunks[connection->end++] = chunk;
-    mark_dirty(connection);
 }
 
 /* The first `count` bytes are no longer needed. */
@@ -315,12 +327,15 @@ static void chunks_consume(struct connection *connection, size_t count)
         chunk_release(chunk);
         connection->first++;
     }
+    if (connection->first == connection->end)
+        connection->first = connection->end = 0;
 }
 
 static void chunks_drop(struct connection *connection)
 {
     for (; connection->first < connection->end; connection->first++)
         chunk_release(&connection->chunks[connection->first]);
+    connection->first = connection->end = 0;
 }
 
 /* Lays the waiting chunks out as few pieces as possible: neighbours in memory are one. */
@@ -367,10 +382,13 @@ static void connection_destroy(struct connection *connection)
 /* Destroys a connection that is over and that the kernel has let go of. */
 static void connection_settle(struct connection *connection)
 {
+    if (!connection->closing)
+        return;
     if (connection->broken)
         chunks_drop(connection);
-    if (connection->closing && !connection->receiving && !connection->sending &&
-            !connection->queued && !connection->parked && connection->first == connection->end)
+    if (!connection->receiving && !connection->sending && !connection->queued &&
+            !connection->parked && connection != server.current &&
+            connection->first == connection->end)
         connection_destroy(connection);
 }
 
@@ -449,6 +467,26 @@ static bool send_inline(struct connection *connection, const struct pieces *piec
     return sent == (ssize_t)pieces->bytes;
 }
 
+/* Nearly always: one piece of memory, which the socket takes whole. Returns false when there is
+ * more to it. */
+static bool send_one(struct connection *connection)
+{
+    const struct chunk *chunk = connection->chunks;
+
+    if (connection->end != 1 || server.send_mode != SEND_INLINE)
+        return false;
+    ssize_t sent = send(connection->fd, chunk->bytes, chunk->count, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent != (ssize_t)chunk->count) {
+        if (sent > 0)
+            chunks_consume(connection, (size_t)sent);
+        return false;
+    }
+    chunk_release(chunk);
+    connection->end = 0;
+    receive_again(connection);
+    return true;
+}
+
 static void send_chunks(struct connection *connection, bool may_wait)
 {
     static struct pieces pieces;
@@ -471,16 +509,31 @@ static void send_chunks(struct connection *connection, bool may_wait)
         receive_again(connection);
 }
 
+static void send_waiting(struct connection *connection)
+{
+    if (!connection->sending && !connection->broken && connection->first < connection->end &&
+            !send_one(connection))
+        send_chunks(connection, false);
+    connection_settle(connection);
+}
+
 static void send_dirty(void)
 {
     while (server.dirty) {
         struct connection *connection = server.dirty;
         server.dirty = connection->next_dirty;
         connection->queued = false;
-        if (!connection->sending && !connection->broken && connection->first < connection->end)
-            send_chunks(connection, false);
-        connection_settle(connection);
+        send_waiting(connection);
     }
+}
+
+static void send_current(void)
+{
+    struct connection *connection = server.current;
+
+    server.current = NULL;
+    if (connection)
+        send_waiting(connection);
 }
 
 static void read_ready(struct connection *connection);
@@ -569,6 +622,7 @@ static void read_ready(struct connection *connection)
                 serve_die("malloc", ENOMEM);
             memcpy(connection->own, server.hot + sent, (size_t)(got - sent));
             chunk_push(connection, (struct chunk){connection->own, (size_t)(got - sent), -1});
+            mark_dirty(connection);
             return;
         }
         if (got < HOT_BYTES && !connection->hung_up)
@@ -588,33 +642,73 @@ static void on_poll(struct connection *connection, const struct io_uring_cqe *cq
         arm_recv(connection, false);
 }
 
+/* What follows the last chunk in its buffer becomes a part of it. */
+static bool append_to_last(
+        struct connection *connection, const char *bytes, size_t count, int index)
+{
+    if (connection->end == 0 || connection->sending)
+        return false;
+    struct chunk *last = &connection->chunks[connection->end - 1];
+    if (last->buffer != index || last->bytes + last->count != bytes)
+        return false;
+    last->count += count;
+    return true;
+}
+
+/* The completions of one connection follow each other: what they brought goes out with the first
+ * of another, or with the turn. */
+static void send_later(struct connection *connection)
+{
+    if (server.gather == GATHER_TURN) {
+        mark_dirty(connection);
+        return;
+    }
+    if (server.current == connection)
+        return;
+    send_current();
+    server.current = connection;
+}
+
 static void on_bytes(struct connection *connection, const struct io_uring_cqe *cqe)
 {
     size_t count = (size_t)cqe->res;
 
     if (server.recv_mode == RECV_ONESHOT) {
         chunk_push(connection, (struct chunk){connection->own, count, -1});
+        send_later(connection);
         return;
     }
     int index = (int)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
     struct buffer *buffer = &server.buffers[index];
-    char *bytes = server.memory + (size_t)index * buffer_bytes() + buffer->used;
+    char *bytes = buffer->bytes + buffer->used;
     buffer->used += count;
-    buffer->chunks++;
     buffer->kernel_done = !server.incremental || !(cqe->flags & IORING_CQE_F_BUF_MORE);
-    chunk_push(connection, (struct chunk){bytes, count, index});
+    server.given_count -= buffer->kernel_done;
+    if (!append_to_last(connection, bytes, count, index)) {
+        buffer->chunks++;
+        chunk_push(connection, (struct chunk){bytes, count, index});
+    }
+    send_later(connection);
 }
 
 static void on_recv(struct connection *connection, const struct io_uring_cqe *cqe)
 {
     connection->receiving = (cqe->flags & IORING_CQE_F_MORE) != 0;
+    if (connection->receiving && cqe->res > 0 && server.recv_mode == RECV_MULTISHOT) {
+        on_bytes(connection, cqe);
+        return;
+    }
     if (server.recv_mode == RECV_POLL) {
         on_poll(connection, cqe);
         connection_settle(connection);
         return;
     }
     if (cqe->res == -ENOBUFS && !connection->closing) {
-        park(connection);
+        /* What came back since then would wake nobody who parks only now. */
+        if (server.given_count > 0)
+            arm_recv(connection, true);
+        else
+            park(connection);
         return;
     }
     if (cqe->res > 0)
@@ -690,6 +784,7 @@ static void turn(void)
         on_cqe(cqe);
         count++;
     }
+    send_current();
     io_uring_cq_advance(&server.ring, count);
     confirm_sent(sent);
     send_dirty();
@@ -742,10 +837,12 @@ int main(int argc, char **argv)
 {
     static const char *const recv_modes[] = {"multishot", "oneshot", "poll", NULL};
     static const char *const send_modes[] = {"sqe", "skip", "inline", NULL};
+    static const char *const gathers[] = {"run", "turn", NULL};
     static const char *const files[] = {"regular", "direct", NULL};
     const struct serve_option options[] = {
             {"recv", recv_modes, &server.recv_mode},
             {"send", send_modes, &server.send_mode},
+            {"gather", gathers, &server.gather},
             {"files", files, &server.direct},
             {"buffers", NULL, &server.buffer_count},
             {"buffer-kib", NULL, &server.buffer_kib},

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -195,6 +196,29 @@ func timers1m(count int) float64 {
 	return since(start)
 }
 
+func cpuNow() float64 {
+	var usage syscall.Rusage
+	must(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return float64(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// Armed over the next 100 ms, until all have fired; CPU time. Each has a goroutine when it fires.
+func timerFire1m(count int) float64 {
+	var left = int64(count)
+	over := make(chan struct{})
+	fired := func() {
+		if atomic.AddInt64(&left, -1) == 0 {
+			close(over)
+		}
+	}
+	start := cpuNow()
+	for i := 0; i < count; i++ {
+		time.AfterFunc(time.Duration(rand.Int63n(100e6)), fired)
+	}
+	<-over
+	return cpuNow() - start
+}
+
 func must(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -257,6 +281,7 @@ func spawnChildren(atOnce, count int) float64 {
 	for done := 0; done < count; done += atOnce {
 		for i := range children {
 			children[i] = exec.Command(path)
+			children[i].Stdin, children[i].Stdout, children[i].Stderr = os.Stdin, os.Stdout, os.Stderr
 			must(children[i].Start())
 		}
 		for _, child := range children {
@@ -349,6 +374,7 @@ var subjects = []subject{
 	{"spawn_join_all", spawnJoinAll, many, "ns"},
 	{"timer_1m", timer1m, many, "ns"},
 	{"timers_1m", timers1m, many, "ns"},
+	{"timer_fire_1m", timerFire1m, many, "ns"},
 	{"file_read_4k", fileRead4k, 16384, "ns"},
 	{"file_read_4k_32", fileRead4k32, 16384, "ns"},
 	{"spawn_child", spawnChild, 300, "ns"},

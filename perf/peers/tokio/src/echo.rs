@@ -82,6 +82,27 @@ async fn run(port: u16) -> Result<()> {
     Ok(())
 }
 
+/// Ten thousand connections are more than what a shell usually permits.
+fn raise_descriptor_limit() {
+    #[repr(C)]
+    struct Limit {
+        now: u64,
+        most: u64,
+    }
+    extern "C" {
+        fn getrlimit(resource: i32, limit: *mut Limit) -> i32;
+        fn setrlimit(resource: i32, limit: *const Limit) -> i32;
+    }
+    const RLIMIT_NOFILE: i32 = 7;
+    let mut limit = Limit { now: 0, most: 0 };
+    unsafe {
+        if getrlimit(RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.now = limit.most;
+            setrlimit(RLIMIT_NOFILE, &limit);
+        }
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let port = match arguments.as_slice() {
@@ -92,6 +113,7 @@ fn main() {
         eprintln!("usage: echo_tokio --port N");
         std::process::exit(2);
     }
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     if let Err(error) = runtime.block_on(run(port)) {
         eprintln!("echo_tokio: {}", error);
