@@ -58,10 +58,14 @@ def prefer_me():
         pass
 
 
+def descriptor_limit():
+    """The highest that we may ask for."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
 def raise_descriptor_limit():
     """Ours, and so that of all that we start: 10,000 connections are more than a shell permits."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptor_limit(), descriptor_limit()))
 
 
 # ---- Who else used them ----

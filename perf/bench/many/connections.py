@@ -4,11 +4,10 @@
 import json
 import os
 import random
-import resource
 import subprocess
 import time
 
-from ..machine import Watch, prefer_me, say
+from ..machine import Watch, descriptor_limit, prefer_me, say
 from ..memory import anonymous_bytes
 from ..rounds import load_command
 from ..servers import Missing, Server
@@ -16,10 +15,6 @@ from ..servers import Missing, Server
 SIZE = 64
 RESERVED = 500  # descriptors that are left for other things
 SERVERS = ("coil", "epoll", "uring", "libuv")
-
-
-def descriptor_limit():
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def steps(options):

@@ -6,10 +6,10 @@ import os
 import subprocess
 import time
 
-from ..machine import say
+from ..machine import descriptor_limit, say
 from ..memory import anonymous_bytes, kilobytes, read
 from ..servers import Missing
-from .connections import RESERVED, descriptor_limit, servers
+from .connections import RESERVED, servers
 from .process import ReportingServer
 
 STEPS = (1000, 4000, 10000)
