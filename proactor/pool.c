@@ -187,7 +187,7 @@ coil_buffer *buffer_pool_hot(buffer_pool *pool)
     return pool->hot = hot;
 }
 
-/* It is full of nothing again. */
+/* Nobody has a claim to any of it: it can be filled from its start again. */
 static void put_ours(coil_buffer *buffer)
 {
     buffer_pool *pool = buffer->pool;
