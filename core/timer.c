@@ -93,6 +93,7 @@ void coil_timer_wheel_init(coil_timer_wheel *wheel, coil_time now)
     wheel->now = now;
     wheel->present = now;
     wheel->quiet = COIL_NEVER;
+    wheel->quiet_end = COIL_NEVER;
     wheel->quiet_is_exact = true;
     wheel->advancing = false;
     wheel->levels = 0;
@@ -153,6 +154,7 @@ void coil_timer_arm(coil_timer_wheel *wheel, coil_timer *timer, coil_time deadli
     place(wheel, timer);
     if (deadline < wheel->quiet) {
         wheel->quiet = deadline;
+        wheel->quiet_end = deadline;
         wheel->quiet_is_exact = true;
     }
 }
@@ -162,7 +164,7 @@ void coil_timer_disarm(coil_timer_wheel *wheel, coil_timer *timer)
     if (!coil_timer_armed(timer))
         return;
     unlink_timer(wheel, timer);
-    if (timer->deadline <= wheel->quiet)
+    if (timer->deadline <= wheel->quiet_end)
         wheel->quiet_is_exact = false;
 }
 
@@ -174,11 +176,17 @@ static uint64_t slot_tick(const coil_timer_wheel *wheel, unsigned level, unsigne
     return ((present >> shift & ~(uint64_t)DIGIT_MASK) | slot) << shift;
 }
 
-/* When to wake up for an occupied slot: its earliest deadline, or its start if it is crowded. */
-static coil_time slot_next(const coil_timer_wheel *wheel, unsigned level, unsigned slot)
+/*
+ * When to wake up for an occupied slot: its earliest deadline, or its start if it is crowded. That
+ * holds until a timer is disarmed whose deadline is at or before `*out_end`.
+ */
+static coil_time slot_next(
+        const coil_timer_wheel *wheel, unsigned level, unsigned slot, coil_time *out_end)
 {
+    unsigned shift = level * DIGIT_BITS;
     uint64_t present = tick_of(wheel->present);
     uint64_t tick = slot_tick(wheel, level, slot);
+    uint64_t last_tick = tick | ((UINT64_C(1) << shift) - 1);
 
     /* Past its start only the exact deadline is progress; the start would be an endless loop. */
     bool entered = tick == present;
@@ -187,34 +195,40 @@ static coil_time slot_next(const coil_timer_wheel *wheel, unsigned level, unsign
     for (unsigned lane = 0; lane < COIL_TIMER_LANES; lane++) {
         const coil_list *timers = &wheel->slots[level][slot][lane];
         for (const coil_list *link = timers->next; link != timers; link = link->next) {
-            if (!entered && looked_at++ == PEEK_MAX)
+            if (!entered && looked_at++ == PEEK_MAX) {
+                *out_end = tick_start(last_tick) + ((1 << TICK_BITS) - 1);
                 return tick_start(tick);
+            }
             if (const_timer_of(link)->deadline < earliest)
                 earliest = const_timer_of(link)->deadline;
         }
     }
-    return earliest;
+    return *out_end = earliest;
 }
 
 /* When to wake up for what is in the slots. */
-static coil_time slots_next(coil_timer_wheel *wheel)
+static coil_time slots_next(coil_timer_wheel *wheel, coil_time *out_end)
 {
     while (wheel->levels != 0) {
         unsigned level = (unsigned)__builtin_ctz(wheel->levels);
         uint64_t occupied = occupied_slots(wheel, level);
         if (occupied != 0)
-            return slot_next(wheel, level, (unsigned)__builtin_ctzll(occupied));
+            return slot_next(wheel, level, (unsigned)__builtin_ctzll(occupied), out_end);
         wheel->levels &= (uint8_t) ~(1U << level);
     }
-    return COIL_NEVER;
+    return *out_end = COIL_NEVER;
+}
+
+static void find_quiet(coil_timer_wheel *wheel)
+{
+    wheel->quiet = slots_next(wheel, &wheel->quiet_end);
+    wheel->quiet_is_exact = true;
 }
 
 coil_time coil_timer_wheel_next(coil_timer_wheel *wheel)
 {
-    if (coil_unlikely(!wheel->quiet_is_exact)) {
-        wheel->quiet = slots_next(wheel);
-        wheel->quiet_is_exact = true;
-    }
+    if (coil_unlikely(!wheel->quiet_is_exact))
+        find_quiet(wheel);
     /* Inside fire() the rest of this advance counts too; what was armed since may be earlier. */
     if (coil_unlikely(!coil_list_empty(&wheel->due))) {
         coil_time due = const_timer_of(wheel->due.next)->deadline;
@@ -426,8 +440,7 @@ static unsigned fire_due(coil_timer_wheel *wheel)
     COIL_CHECK(coil_list_empty(&wheel->due));
     wheel->advancing = true;
     collect(wheel, wheel->now);
-    wheel->quiet = slots_next(wheel);
-    wheel->quiet_is_exact = true;
+    find_quiet(wheel);
 
     unsigned fired = 0;
     for (coil_list *link; (link = coil_list_take_first(&wheel->due)) != NULL; fired++) {

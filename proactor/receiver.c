@@ -616,7 +616,8 @@ void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
         coil_task_wake_later(task); /* It has had its turn. */
     } else if (coil_unlikely(!op_pending(&receiver->op))) {
         arm(receiver);
-    } else if (coil_unlikely(receiver->op.kind == &poll_kind && !receiver->op.cancelled &&
+    } else if (coil_unlikely(receiver->is_inline && receiver->op.kind == &poll_kind &&
+                             !receiver->op.cancelled &&
                              may_return_to_ring(receiver, receiver->op.loop->buffers))) {
         receiver->is_inline = false;
         op_cancel(&receiver->op);
