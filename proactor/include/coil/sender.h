@@ -13,8 +13,9 @@
  *   - the rest, and all that is written while something is on its way, is gathered: the writes of
  *     many tasks leave as one operation, without being copied.
  *
- * A write that is cancelled before it has begun leaves no trace. If a part of its bytes is out, what
- * follows would be taken for the rest of them: so all other writes, also those to come, are -EPIPE.
+ * A write that is cancelled before it has begun leaves no trace. If a part of its bytes is out,
+ * what follows would be taken for the rest of them: so all other writes, also those to come, are
+ * -EPIPE.
  *
  * On the loop's thread only.
  */
