@@ -60,11 +60,15 @@ async(int, holds, (coil_receiver *) receiver, (std::vector<coil_slice> *) slices
     return 0;
 }
 
+coil_slice all_of(const std::string &bytes)
+{
+    return {static_cast<int64_t>(bytes.size()), bytes.data(), nullptr};
+}
+
 async(int, fills, (coil_sender *) sender, (const std::string *) bytes)
 {
     vars();
-    const coil_slice all = {static_cast<int64_t>(bytes->size()), bytes->data(), nullptr};
-    attempt(coil_sender_write(sender, all));
+    attempt(coil_sender_write(sender, all_of(*bytes)));
     return 0;
 }
 
@@ -158,9 +162,10 @@ void make_nonblocking(int fd)
 
 TEST_F(Paths, ADescriptorThatDoesNotBlockIsWaitedFor)
 {
-    for (auto [make, how] : {std::pair(make_unix, COIL_RECEIVE_SOCKET),
-                 std::pair(make_tcp, COIL_RECEIVE_SOCKET), std::pair(make_unix, COIL_RECEIVE_READ),
-                 std::pair(make_pipe, COIL_RECEIVE_READ)}) {
+    const std::pair<Ends (*)(), coil_receive> kinds[] = {{make_unix, COIL_RECEIVE_SOCKET},
+            {make_tcp, COIL_RECEIVE_SOCKET}, {make_unix, COIL_RECEIVE_READ},
+            {make_pipe, COIL_RECEIVE_READ}};
+    for (auto [make, how] : kinds) {
         for (bool direct : {false, true}) {
             Ends ends = make();
             make_nonblocking(ends.out);
@@ -261,8 +266,7 @@ async(int, sends_line, (Line *) line)
         line->piece.resize(my->size_bytes);
         for (size_t i = 0; i < my->size_bytes; i++)
             line->piece[i] = pattern(line->sent_bytes + i);
-        attempt(coil_sender_write(&line->sender,
-                coil_slice{static_cast<int64_t>(my->size_bytes), line->piece.data(), nullptr}));
+        attempt(coil_sender_write(&line->sender, all_of(line->piece)));
         line->sent_bytes += my->size_bytes;
         if (line->world->random.below(3) == 0) {
             await(coil_sleep(static_cast<coil_duration>(line->world->random.below(20000))));
