@@ -11,6 +11,7 @@ enum {
     PLAIN_BYTES = 4 * 1024,
     HOT_BYTES = 256 * 1024,
     HOT_LEAST_BYTES = 64 * 1024, /* With less room, another buffer takes its place. */
+    SMALL_BYTES = 2048, /* A slice of this size that stays for long is copied. */
     COPY_LEAST_BYTES = 256, /* A copy and its head; and each power of two up to the slabs' end. */
     COPY_MOST_BYTES = COIL_SLAB_CLASSES * COIL_SLAB_STEP_BYTES,
 };
@@ -296,6 +297,12 @@ static int move_out(coil_slice *slice, size_t more_bytes)
     coil_slice_release(slice);
     *slice = (coil_slice){(int64_t)have_bytes, buffer->bytes, buffer};
     return 0;
+}
+
+void slice_move_small(coil_slice *slice)
+{
+    if (slice->buffer->pool != NULL && slice->size_bytes <= SMALL_BYTES)
+        (void)move_out(slice, 0); /* Without memory it stays where it is. */
 }
 
 int coil_slice_append(coil_slice *slice, coil_slice *more)

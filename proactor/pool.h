@@ -114,6 +114,9 @@ coil_buffer *buffer_pool_hot(buffer_pool *pool);
 /* A buffer outside of the pool. NULL without memory. */
 coil_buffer *private_buffer_create(size_t size_bytes);
 
+/* Have a slice that is much smaller than its buffer not keep that from others: copy it. */
+void slice_move_small(coil_slice *slice);
+
 /* If the last slice is gone and the kernel is done with it, the buffer goes back. */
 void buffer_put(coil_buffer *buffer);
 

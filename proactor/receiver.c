@@ -48,7 +48,7 @@ struct coil_receiver {
     bool can_inline : 1;       /* It is a socket with an ordinary descriptor. */
     bool is_inline : 1;        /* We receive by ourselves. */
     bool is_readable : 1;      /* It may have bytes for that. */
-    bool hung_up : 1;          /* Its end is behind the bytes. */
+    bool has_more : 1;         /* Behind the bytes: its end, or urgent data, at which reads stop. */
     bool is_known : 1;         /* We have asked about the next. */
     bool is_drained_by_short_reads : 1;
     bool ended : 1;
@@ -211,9 +211,9 @@ static void poll_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
     if (receiver->idle.is_parked) {
-        io_uring_prep_poll_add(sqe, 0, POLLIN | POLLRDHUP);
+        io_uring_prep_poll_add(sqe, 0, POLLIN | POLLPRI | POLLRDHUP);
     } else {
-        io_uring_prep_poll_multishot(sqe, 0, POLLIN | POLLRDHUP);
+        io_uring_prep_poll_multishot(sqe, 0, POLLIN | POLLPRI | POLLRDHUP);
     }
     op_set_fd(sqe, receiver->fd);
 }
@@ -285,7 +285,9 @@ static COIL_COLD void multishot_ended(coil_receiver *receiver, int32_t result)
         receiver->op.loop->stats.buffer_waits++; /* The next one finds another way. */
     } else if (result == -EBADFD || result == -EINVAL || result == -EOPNOTSUPP) {
         receiver->one_shot = true;
-    } else if (result <= 0 && !is_interrupted(result)) {
+    } else if (result == -EAGAIN) {
+        receiver->idle.is_parked = true; /* Kernels that take O_NONBLOCK at its word: poll first. */
+    } else if (!is_interrupted(result)) {
         end_stream(receiver, result);
     }
 }
@@ -340,7 +342,9 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
         enqueue(receiver, buffer_fill(own, result));
     } else {
         buffer_put(own);
-        if (!is_interrupted(result))
+        if (result == -EAGAIN)
+            receiver->idle.is_parked = true;
+        else if (!is_interrupted(result))
             end_stream(receiver, result);
     }
     settle(receiver);
@@ -354,8 +358,8 @@ static void poll_complete(coil_op *op, int32_t result, uint32_t flags)
     if (result >= 0) {
         idle_touch(&op->loop->idle, &receiver->idle);
         receiver->is_readable = receiver->can_inline;
-        if (result & (POLLRDHUP | POLLHUP | POLLERR))
-            receiver->hung_up = true;
+        if (result & (POLLPRI | POLLRDHUP | POLLHUP | POLLERR))
+            receiver->has_more = true;
     } else if (!is_interrupted(result)) {
         end_stream(receiver, result);
     }
@@ -439,7 +443,7 @@ static bool is_drained_by_short_reads(coil_receiver *receiver)
         receiver->is_known = true;
         receiver->is_drained_by_short_reads = coil_kernel_is_tcp(receiver->fd) == 1;
     }
-    return receiver->is_drained_by_short_reads && !receiver->hung_up;
+    return receiver->is_drained_by_short_reads && !receiver->has_more;
 }
 
 /* Nobody else is about to receive. */
@@ -612,6 +616,8 @@ void coil_receiver_fail(coil_receiver *receiver, int error)
 void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
 {
     receiver->op.task = task;
+    if (coil_unlikely(receiver->front.size_bytes > 0))
+        slice_move_small(&receiver->front); /* Nobody knows for how long it will stay. */
     if (coil_unlikely(may_receive(receiver))) {
         coil_task_wake_later(task); /* It has had its turn. */
     } else if (coil_unlikely(!op_pending(&receiver->op))) {

@@ -151,11 +151,13 @@ static void send_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     coil_sending *sending = owner_of(op);
-    bool is_error = result < 0 && result != -ECANCELED && result != -EINTR;
+    int32_t error = result < 0 && result != -ECANCELED && result != -EINTR ? result : 0;
 
     if (result > 0)
         consume(sending, result);
-    end_parts(sending, is_error ? result : 0);
+    if (result == 0)
+        error = -EIO; /* An odd device: it would be so for ever. */
+    end_parts(sending, error);
     go_on(sending);
 }
 

@@ -60,11 +60,15 @@ async(int, holds, (coil_receiver *) receiver, (std::vector<coil_slice> *) slices
     return 0;
 }
 
+coil_slice all_of(const std::string &bytes)
+{
+    return {static_cast<int64_t>(bytes.size()), bytes.data(), nullptr};
+}
+
 async(int, fills, (coil_sender *) sender, (const std::string *) bytes)
 {
     vars();
-    const coil_slice all = {static_cast<int64_t>(bytes->size()), bytes->data(), nullptr};
-    attempt(coil_sender_write(sender, all));
+    attempt(coil_sender_write(sender, all_of(*bytes)));
     return 0;
 }
 
@@ -158,9 +162,10 @@ void make_nonblocking(int fd)
 
 TEST_F(Paths, ADescriptorThatDoesNotBlockIsWaitedFor)
 {
-    for (auto [make, how] : {std::pair(make_unix, COIL_RECEIVE_SOCKET),
-                 std::pair(make_tcp, COIL_RECEIVE_SOCKET), std::pair(make_unix, COIL_RECEIVE_READ),
-                 std::pair(make_pipe, COIL_RECEIVE_READ)}) {
+    const std::pair<Ends (*)(), coil_receive> kinds[] = {{make_unix, COIL_RECEIVE_SOCKET},
+            {make_tcp, COIL_RECEIVE_SOCKET}, {make_unix, COIL_RECEIVE_READ},
+            {make_pipe, COIL_RECEIVE_READ}};
+    for (auto [make, how] : kinds) {
         for (bool direct : {false, true}) {
             Ends ends = make();
             make_nonblocking(ends.out);
@@ -180,6 +185,27 @@ TEST_F(Paths, ADescriptorThatDoesNotBlockIsWaitedFor)
             coil_test_settle(loop);
         }
     }
+}
+
+/* A receive stops at urgent data, and the kernel says nothing of what lies behind. */
+TEST_F(Paths, WhatComesBehindUrgentDataIsNotMissed)
+{
+    Holder holder(loop);
+    run();
+    ASSERT_TRUE(holder.is_done());
+    Ends ends = make_tcp();
+    coil_receiver *receiver = create(ends.out.release());
+    coil_slice slice = take_after(receiver, [&] { put(ends.in, "."); });
+    EXPECT_TRUE(is_ours(slice));
+    coil_slice_release(&slice);
+    put(ends.in, "abc");
+    ASSERT_EQ(1, send(ends.in, "!", 1, MSG_OOB));
+    put(ends.in, "def");
+    std::string got;
+    for (int i = 0; i < 3 && got != "abcdef"; i++)
+        (void)RUN(takes_in_time(receiver, &got));
+    EXPECT_EQ("abcdef", got);
+    coil_receiver_close(receiver);
 }
 
 TEST_F(Paths, ATerminalThatDoesNotBlockIsWaitedFor)
@@ -261,8 +287,7 @@ async(int, sends_line, (Line *) line)
         line->piece.resize(my->size_bytes);
         for (size_t i = 0; i < my->size_bytes; i++)
             line->piece[i] = pattern(line->sent_bytes + i);
-        attempt(coil_sender_write(&line->sender,
-                coil_slice{static_cast<int64_t>(my->size_bytes), line->piece.data(), nullptr}));
+        attempt(coil_sender_write(&line->sender, all_of(line->piece)));
         line->sent_bytes += my->size_bytes;
         if (line->world->random.below(3) == 0) {
             await(coil_sleep(static_cast<coil_duration>(line->world->random.below(20000))));

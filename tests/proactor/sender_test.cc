@@ -207,9 +207,9 @@ TEST_F(Sender, OneOfAGatheredSendIsCancelledAndTheOthersGoOn)
 
 TEST_F(Sender, AnErrorEndsAllThatWereOnTheirWayAndTheRestInTurn)
 {
-    for (auto [make, how] :
-            {std::pair(make_unix, COIL_RECEIVE_SOCKET), std::pair(make_tcp, COIL_RECEIVE_SOCKET),
-                    std::pair(make_pipe, COIL_RECEIVE_READ)}) {
+    const std::pair<Ends (*)(), coil_receive> kinds[] = {{make_unix, COIL_RECEIVE_SOCKET},
+            {make_tcp, COIL_RECEIVE_SOCKET}, {make_pipe, COIL_RECEIVE_READ}};
+    for (auto [make, how] : kinds) {
         all.clear();
         use(make(), how);
         (void)fill();
