@@ -149,7 +149,8 @@ def verdict(figures):
 
 
 def nothing_matches(option, text, there):
-    say(f"perf/instructions: nothing matches {option} {text}; there is: {', '.join(there)}")
+    say(f"perf/instructions: nothing matches {option} '{text}'; there is: "
+        + ", ".join(f"'{name}'" for name in there))
     sys.exit(2)
 
 
