@@ -35,41 +35,41 @@ typedef struct coil_free {
     struct coil_free *next;
 } coil_free;
 
-/* The class of a size; COIL_SLAB_CLASSES or more: no class. */
-static size_t slab_class(size_t size_bytes)
+/* COIL_SLAB_CLASSES or more: it has none. */
+static size_t size_class_of(size_t size_bytes)
 {
     return (size_bytes - 1) / COIL_SLAB_STEP_BYTES;
 }
 
-static size_t block_bytes_of(size_t class)
+static size_t block_bytes_of(size_t size_class)
 {
-    return (class + 1) * COIL_SLAB_STEP_BYTES;
+    return (size_class + 1) * COIL_SLAB_STEP_BYTES;
 }
 
-static size_t block_count_of(size_t class)
+static size_t block_count_of(size_t size_class)
 {
-    return COIL_SLAB_BYTES / block_bytes_of(class);
+    return COIL_SLAB_BYTES / block_bytes_of(size_class);
 }
 
-static size_t blocks_bytes_of(size_t class)
+static size_t blocks_bytes_of(size_t size_class)
 {
-    return block_count_of(class) * block_bytes_of(class);
+    return block_count_of(size_class) * block_bytes_of(size_class);
 }
 
 /* -------------------------------------------------------------------- taking, giving back -- */
 
-static coil_slab *take_resting(coil_sched *sched, size_t class)
+static coil_slab *take_resting(coil_sched *sched, size_t size_class)
 {
-    coil_slab *slab = sched->resting_slabs[class];
+    coil_slab *slab = sched->resting_slabs[size_class];
     if (slab != NULL)
-        sched->resting_slabs[class] = slab->next;
+        sched->resting_slabs[size_class] = slab->next;
     return slab;
 }
 
-static coil_slab *make_slab(coil_sched *sched, size_t class)
+static coil_slab *make_slab(coil_sched *sched, size_t size_class)
 {
     coil_allocator *allocator = sched->allocator;
-    coil_slab *slab = allocator->allocate(allocator, sizeof(*slab) + blocks_bytes_of(class));
+    coil_slab *slab = allocator->allocate(allocator, sizeof(*slab) + blocks_bytes_of(size_class));
     if (slab != NULL)
         slab->free_count = 0;
     return slab;
@@ -82,64 +82,64 @@ static void watch_for_excess(coil_sched *sched)
     sched->excess_below = pays ? sched->live_count / 4 : 0;
 }
 
-static void *refill(coil_sched *sched, size_t class)
+static void *refill(coil_sched *sched, size_t size_class)
 {
-    size_t block_bytes = block_bytes_of(class);
-    coil_slab *slab = take_resting(sched, class);
+    size_t block_bytes = block_bytes_of(size_class);
+    coil_slab *slab = take_resting(sched, size_class);
     if (slab == NULL)
-        slab = make_slab(sched, class);
+        slab = make_slab(sched, size_class);
     if (slab == NULL)
         return NULL;
-    slab->next = sched->slabs[class];
-    sched->slabs[class] = slab;
+    slab->next = sched->slabs[size_class];
+    sched->slabs[size_class] = slab;
     sched->slab_count++;
     watch_for_excess(sched);
 
-    for (size_t i = block_count_of(class) - 1; i > 0; i--) {
+    for (size_t i = block_count_of(size_class) - 1; i > 0; i--) {
         coil_free *block = (coil_free *)(void *)(slab->bytes + i * block_bytes);
-        block->next = sched->free_blocks[class];
-        sched->free_blocks[class] = block;
+        block->next = sched->free_blocks[size_class];
+        sched->free_blocks[size_class] = block;
     }
     return slab->bytes;
 }
 
+static inline void *take_block(coil_sched *sched, size_t size_class)
+{
+    coil_free *block = sched->free_blocks[size_class];
+    if (coil_unlikely(block == NULL))
+        return refill(sched, size_class);
+    sched->free_blocks[size_class] = block->next;
+    return block;
+}
+
 /* What is too large for the slabs; in debug mode everything, because then somebody looks first. */
-static COIL_COLD void *allocate_slowly(coil_sched *sched, size_t class, size_t size_bytes)
+static COIL_COLD void *allocate_slowly(coil_sched *sched, size_t size_class, size_t size_bytes)
 {
     if (sched->debug != NULL)
         coil_debug_touched(sched->debug, "spawned a task");
-    if (class >= COIL_SLAB_CLASSES)
+    if (size_class >= COIL_SLAB_CLASSES)
         return sched->allocator->allocate(sched->allocator, size_bytes);
-    coil_free *block = sched->free_blocks[class];
-    if (block == NULL)
-        return refill(sched, class);
-    sched->free_blocks[class] = block->next;
-    return block;
+    return take_block(sched, size_class);
 }
 
 void *coil_sched_allocate(coil_sched *sched, size_t size_bytes)
 {
-    size_t class = slab_class(size_bytes);
-    if (coil_unlikely(class >= sched->class_count))
-        return allocate_slowly(sched, class, size_bytes);
-
-    coil_free *block = sched->free_blocks[class];
-    if (coil_unlikely(block == NULL))
-        return refill(sched, class);
-    sched->free_blocks[class] = block->next;
-    return block;
+    size_t size_class = size_class_of(size_bytes);
+    if (coil_unlikely(size_class >= sched->class_count))
+        return allocate_slowly(sched, size_class, size_bytes);
+    return take_block(sched, size_class);
 }
 
 void coil_sched_release(coil_sched *sched, void *memory, size_t size_bytes)
 {
-    size_t class = slab_class(size_bytes);
-    if (coil_unlikely(class >= COIL_SLAB_CLASSES)) {
+    size_t size_class = size_class_of(size_bytes);
+    if (coil_unlikely(size_class >= COIL_SLAB_CLASSES)) {
         sched->allocator->release(sched->allocator, memory, size_bytes);
         return;
     }
     coil_free *block = memory;
-    block->next = sched->free_blocks[class];
-    sched->free_blocks[class] = block;
+    block->next = sched->free_blocks[size_class];
+    sched->free_blocks[size_class] = block;
 }
 
 /* ------------------------------------------------------------------------------- trimming -- */
@@ -157,23 +157,23 @@ static int by_address(const void *one, const void *other)
     return *left < *right ? -1 : *left > *right;
 }
 
-static size_t slab_count_of(const coil_sched *sched, size_t class)
+static size_t slab_count_of(const coil_sched *sched, size_t size_class)
 {
     size_t count = 0;
-    for (const coil_slab *slab = sched->slabs[class]; slab != NULL; slab = slab->next)
+    for (const coil_slab *slab = sched->slabs[size_class]; slab != NULL; slab = slab->next)
         count++;
     return count;
 }
 
 /* False without memory for it. */
-static bool table_make(coil_sched *sched, size_t class, slab_table *out_table)
+static bool table_make(coil_sched *sched, size_t size_class, slab_table *out_table)
 {
-    size_t count = slab_count_of(sched, class);
+    size_t count = slab_count_of(sched, size_class);
     coil_slab **slabs = sched->allocator->allocate(sched->allocator, count * sizeof(slabs[0]));
     if (slabs == NULL)
         return false;
     *out_table = (slab_table){slabs, count};
-    for (coil_slab *slab = sched->slabs[class]; slab != NULL; slab = slab->next)
+    for (coil_slab *slab = sched->slabs[size_class]; slab != NULL; slab = slab->next)
         *slabs++ = slab;
     qsort(out_table->slabs, count, sizeof(out_table->slabs[0]), by_address);
     return true;
@@ -202,10 +202,10 @@ static coil_slab *slab_of(const slab_table *table, const coil_free *block)
 }
 
 /* Take the blocks of empty slabs off the list of free ones. The others keep their order. */
-static void drop_blocks(coil_sched *sched, size_t class, const slab_table *table)
+static void drop_blocks(coil_sched *sched, size_t size_class, const slab_table *table)
 {
-    size_t whole = block_count_of(class);
-    coil_free **link = &sched->free_blocks[class];
+    size_t whole = block_count_of(size_class);
+    coil_free **link = &sched->free_blocks[size_class];
     for (coil_free *block = *link; block != NULL; block = block->next) {
         if (slab_of(table, block)->free_count == whole)
             continue;
@@ -216,12 +216,12 @@ static void drop_blocks(coil_sched *sched, size_t class, const slab_table *table
 }
 
 /* Lay empty slabs to rest. Returns the bytes. */
-static size_t rest_slabs(coil_sched *sched, size_t class, coil_forgetter *forgetter)
+static size_t rest_slabs(coil_sched *sched, size_t size_class, coil_forgetter *forgetter)
 {
-    size_t whole = block_count_of(class);
-    size_t size_bytes = blocks_bytes_of(class);
+    size_t whole = block_count_of(size_class);
+    size_t size_bytes = blocks_bytes_of(size_class);
     size_t rested_bytes = 0;
-    coil_slab **link = &sched->slabs[class];
+    coil_slab **link = &sched->slabs[size_class];
 
     for (coil_slab *slab = *link, *next; slab != NULL; slab = next) {
         next = slab->next;
@@ -232,8 +232,8 @@ static size_t rest_slabs(coil_sched *sched, size_t class, coil_forgetter *forget
             continue;
         }
         *link = next;
-        slab->next = sched->resting_slabs[class];
-        sched->resting_slabs[class] = slab;
+        slab->next = sched->resting_slabs[size_class];
+        sched->resting_slabs[size_class] = slab;
         sched->slab_count--;
         forgetter->forget(forgetter, slab->bytes, size_bytes);
         rested_bytes += size_bytes;
@@ -241,46 +241,48 @@ static size_t rest_slabs(coil_sched *sched, size_t class, coil_forgetter *forget
     return rested_bytes;
 }
 
-static size_t trim_class(coil_sched *sched, size_t class, coil_forgetter *forgetter)
+static size_t trim_class(coil_sched *sched, size_t size_class, coil_forgetter *forgetter)
 {
     slab_table table;
 
-    if (sched->free_blocks[class] == NULL || !table_make(sched, class, &table))
+    if (sched->free_blocks[size_class] == NULL || !table_make(sched, size_class, &table))
         return 0;
-    for (const coil_free *block = sched->free_blocks[class]; block != NULL; block = block->next)
+    for (const coil_free *block = sched->free_blocks[size_class]; block != NULL;
+            block = block->next)
         slab_of(&table, block)->free_count++;
-    drop_blocks(sched, class, &table);
+    drop_blocks(sched, size_class, &table);
     table_free(sched, &table);
-    return rest_slabs(sched, class, forgetter);
+    return rest_slabs(sched, size_class, forgetter);
 }
 
 size_t coil_sched_trim(coil_sched *sched, coil_forgetter *forgetter)
 {
     size_t rested_bytes = 0;
 
-    for (size_t class = 0; class < COIL_SLAB_CLASSES; class ++)
-        rested_bytes += trim_class(sched, class, forgetter);
+    for (size_t size_class = 0; size_class < COIL_SLAB_CLASSES; size_class++)
+        rested_bytes += trim_class(sched, size_class, forgetter);
     watch_for_excess(sched);
     return rested_bytes;
 }
 
 /* ------------------------------------------------------------------------------------ end -- */
 
-static void release_slabs(coil_sched *sched, coil_slab *slab, size_t class)
+static void release_slabs(coil_sched *sched, coil_slab *slab, size_t size_class)
 {
     while (slab != NULL) {
         coil_slab *next = slab->next;
-        sched->allocator->release(sched->allocator, slab, sizeof(*slab) + blocks_bytes_of(class));
+        sched->allocator->release(
+                sched->allocator, slab, sizeof(*slab) + blocks_bytes_of(size_class));
         slab = next;
     }
 }
 
 void coil_sched_release_slabs(coil_sched *sched)
 {
-    for (size_t class = 0; class < COIL_SLAB_CLASSES; class ++) {
-        release_slabs(sched, sched->slabs[class], class);
-        release_slabs(sched, sched->resting_slabs[class], class);
-        sched->slabs[class] = NULL;
-        sched->resting_slabs[class] = NULL;
+    for (size_t size_class = 0; size_class < COIL_SLAB_CLASSES; size_class++) {
+        release_slabs(sched, sched->slabs[size_class], size_class);
+        release_slabs(sched, sched->resting_slabs[size_class], size_class);
+        sched->slabs[size_class] = NULL;
+        sched->resting_slabs[size_class] = NULL;
     }
 }

@@ -34,6 +34,13 @@
 /* How many timers of a slot next() looks at before it settles for the start of the slot. */
 #define PEEK_MAX 8
 
+/* So many timers in a slot are spread before they are sorted. */
+#define CROWD 64
+
+/* The parts of a tick. */
+#define PART_BITS 10
+#define PARTS (1 << (TICK_BITS - PART_BITS))
+
 /* Bin i of the sort holds 2^i runs, so 48 of them are more than memory can hold. */
 #define SORT_BINS 48
 
@@ -86,6 +93,7 @@ void coil_timer_wheel_init(coil_timer_wheel *wheel, coil_time now)
     wheel->now = now;
     wheel->present = now;
     wheel->quiet = COIL_NEVER;
+    wheel->quiet_end = COIL_NEVER;
     wheel->quiet_is_exact = true;
     wheel->advancing = false;
     wheel->levels = 0;
@@ -146,6 +154,7 @@ void coil_timer_arm(coil_timer_wheel *wheel, coil_timer *timer, coil_time deadli
     place(wheel, timer);
     if (deadline < wheel->quiet) {
         wheel->quiet = deadline;
+        wheel->quiet_end = deadline;
         wheel->quiet_is_exact = true;
     }
 }
@@ -155,16 +164,29 @@ void coil_timer_disarm(coil_timer_wheel *wheel, coil_timer *timer)
     if (!coil_timer_armed(timer))
         return;
     unlink_timer(wheel, timer);
-    if (timer->deadline <= wheel->quiet)
+    if (timer->deadline <= wheel->quiet_end)
         wheel->quiet_is_exact = false;
 }
 
-/* When to wake up for an occupied slot: its earliest deadline, or its start if it is crowded. */
-static coil_time slot_next(const coil_timer_wheel *wheel, unsigned level, unsigned slot)
+/* With which tick a slot begins. */
+static uint64_t slot_tick(const coil_timer_wheel *wheel, unsigned level, unsigned slot)
 {
     unsigned shift = level * DIGIT_BITS;
     uint64_t present = tick_of(wheel->present);
-    uint64_t tick = ((present >> shift & ~(uint64_t)DIGIT_MASK) | slot) << shift;
+    return ((present >> shift & ~(uint64_t)DIGIT_MASK) | slot) << shift;
+}
+
+/*
+ * When to wake up for an occupied slot: its earliest deadline, or its start if it is crowded. That
+ * holds until a timer is disarmed whose deadline is at or before `*out_end`.
+ */
+static coil_time slot_next(
+        const coil_timer_wheel *wheel, unsigned level, unsigned slot, coil_time *out_end)
+{
+    unsigned shift = level * DIGIT_BITS;
+    uint64_t present = tick_of(wheel->present);
+    uint64_t tick = slot_tick(wheel, level, slot);
+    uint64_t last_tick = tick | ((UINT64_C(1) << shift) - 1);
 
     /* Past its start only the exact deadline is progress; the start would be an endless loop. */
     bool entered = tick == present;
@@ -173,34 +195,40 @@ static coil_time slot_next(const coil_timer_wheel *wheel, unsigned level, unsign
     for (unsigned lane = 0; lane < COIL_TIMER_LANES; lane++) {
         const coil_list *timers = &wheel->slots[level][slot][lane];
         for (const coil_list *link = timers->next; link != timers; link = link->next) {
-            if (!entered && looked_at++ == PEEK_MAX)
+            if (!entered && looked_at++ == PEEK_MAX) {
+                *out_end = tick_start(last_tick) + ((1 << TICK_BITS) - 1);
                 return tick_start(tick);
+            }
             if (const_timer_of(link)->deadline < earliest)
                 earliest = const_timer_of(link)->deadline;
         }
     }
-    return earliest;
+    return *out_end = earliest;
 }
 
 /* When to wake up for what is in the slots. */
-static coil_time slots_next(coil_timer_wheel *wheel)
+static coil_time slots_next(coil_timer_wheel *wheel, coil_time *out_end)
 {
     while (wheel->levels != 0) {
         unsigned level = (unsigned)__builtin_ctz(wheel->levels);
         uint64_t occupied = occupied_slots(wheel, level);
         if (occupied != 0)
-            return slot_next(wheel, level, (unsigned)__builtin_ctzll(occupied));
+            return slot_next(wheel, level, (unsigned)__builtin_ctzll(occupied), out_end);
         wheel->levels &= (uint8_t) ~(1U << level);
     }
-    return COIL_NEVER;
+    return *out_end = COIL_NEVER;
+}
+
+static void find_quiet(coil_timer_wheel *wheel)
+{
+    wheel->quiet = slots_next(wheel, &wheel->quiet_end);
+    wheel->quiet_is_exact = true;
 }
 
 coil_time coil_timer_wheel_next(coil_timer_wheel *wheel)
 {
-    if (coil_unlikely(!wheel->quiet_is_exact)) {
-        wheel->quiet = slots_next(wheel);
-        wheel->quiet_is_exact = true;
-    }
+    if (coil_unlikely(!wheel->quiet_is_exact))
+        find_quiet(wheel);
     /* Inside fire() the rest of this advance counts too; what was armed since may be earlier. */
     if (coil_unlikely(!coil_list_empty(&wheel->due))) {
         coil_time due = const_timer_of(wheel->due.next)->deadline;
@@ -294,20 +322,6 @@ static unsigned take_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot
     return count;
 }
 
-/* The slots of `level` in the set `slots` lie wholly in the past: make all their timers due. */
-static void expire_slots(coil_timer_wheel *wheel, unsigned level, uint64_t slots)
-{
-    uint64_t expired = occupied_slots(wheel, level) & slots;
-    for (; expired != 0; expired &= expired - 1) {
-        coil_list *chains[COIL_TIMER_LANES];
-        unsigned count = take_slot(wheel, level, (unsigned)__builtin_ctzll(expired), chains);
-        coil_list *sorted = NULL;
-        while (count > 0)
-            sorted = merge(sorted, sort_chain(chains[--count]));
-        append_chain(&wheel->due, sorted);
-    }
-}
-
 /* The present lies in this slot: make due what is, and spread the rest over the levels below. */
 static void open_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot)
 {
@@ -333,6 +347,78 @@ static void open_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot)
         append_chain(&wheel->due, sort_chain(detach_chain(&expired)));
 }
 
+static bool is_crowded(const coil_timer_wheel *wheel, unsigned level, unsigned slot)
+{
+    unsigned count = 0;
+    for (unsigned lane = 0; lane < COIL_TIMER_LANES; lane++) {
+        const coil_list *timers = &wheel->slots[level][slot][lane];
+        for (const coil_list *link = timers->next; link != timers; link = link->next) {
+            if (++count == CROWD)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void sort_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot)
+{
+    coil_list *chains[COIL_TIMER_LANES];
+    unsigned count = take_slot(wheel, level, slot, chains);
+    coil_list *sorted = NULL;
+    while (count > 0)
+        sorted = merge(sorted, sort_chain(chains[--count]));
+    append_chain(&wheel->due, sorted);
+}
+
+/* A crowd on level 0: spread it over a microsecond each, and sort these. */
+static void sort_crowd(coil_timer_wheel *wheel, unsigned slot)
+{
+    const coil_time start = tick_start(slot_tick(wheel, 0, slot));
+    coil_list *chains[COIL_TIMER_LANES];
+    coil_list parts[PARTS];
+
+    for (unsigned part = 0; part < PARTS; part++)
+        coil_list_init(&parts[part]);
+    unsigned count = take_slot(wheel, 0, slot, chains);
+    COIL_CHECK(count == 1);
+    for (coil_list *link = chains[0]; link != NULL;) {
+        coil_list *next = link->next;
+        coil_time deadline = timer_of(link)->deadline;
+        size_t part = deadline < start ? 0 : (size_t)((uint64_t)(deadline - start) >> PART_BITS);
+        coil_list_append(&parts[part < PARTS ? part : PARTS - 1], link);
+        link = next;
+    }
+    for (unsigned part = 0; part < PARTS; part++) {
+        if (!coil_list_empty(&parts[part]))
+            append_chain(&wheel->due, sort_chain(detach_chain(&parts[part])));
+    }
+}
+
+/*
+ * The slots of `level` in the set `slots` lie wholly in the past: make all their timers due. To
+ * sort a crowd would be to go through memory again and again; so time passes slot by slot, and the
+ * crowd is spread over the levels below, which are empty by then.
+ */
+static void expire_slots(coil_timer_wheel *wheel, unsigned level, uint64_t slots)
+{
+    uint64_t expired = occupied_slots(wheel, level) & slots;
+    for (; expired != 0; expired &= expired - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(expired);
+        if (!is_crowded(wheel, level, slot)) {
+            sort_slot(wheel, level, slot);
+            continue;
+        }
+        if (level == 0) {
+            sort_crowd(wheel, slot);
+            continue;
+        }
+        wheel->present = tick_start(slot_tick(wheel, level, slot));
+        open_slot(wheel, level, slot);
+        for (unsigned below = 0; below < level; below++)
+            expire_slots(wheel, below, UINT64_MAX);
+    }
+}
+
 /* Move the present to `now`. What becomes due is collected from the earliest slot to the last. */
 static void collect(coil_timer_wheel *wheel, coil_time now)
 {
@@ -354,8 +440,7 @@ static unsigned fire_due(coil_timer_wheel *wheel)
     COIL_CHECK(coil_list_empty(&wheel->due));
     wheel->advancing = true;
     collect(wheel, wheel->now);
-    wheel->quiet = slots_next(wheel);
-    wheel->quiet_is_exact = true;
+    find_quiet(wheel);
 
     unsigned fired = 0;
     for (coil_list *link; (link = coil_list_take_first(&wheel->due)) != NULL; fired++) {

@@ -6,9 +6,8 @@
 #include <coil/acceptor.h>
 #include <coil/listener.h>
 
-enum {
-    LISTENER_PAUSE_MS = 50
-}; /* How long to leave the kernel alone that is short of something. */
+/* How long to leave a kernel alone that is short of something. */
+enum { LISTENER_PAUSE_MS = 50 };
 
 typedef struct listener_inbox listener_inbox;
 typedef struct listener_parcel listener_parcel;

@@ -6,7 +6,7 @@
 enum {
     LEAST_COUNT = 64, /* With fewer, there is nothing to gain. */
     FIRST_CAPACITY = 128,
-    IDLE_TICKS = 3, /* Idle for two of them, at least. */
+    IDLE_TICKS = 2, /* Whole ones, without a receive. */
     TICK_MS = 2000,
     ROUND_COUNT = 256, /* So many are parked at a time, */
     ROUND_MS = 10,     /* and then a pause. */
@@ -29,8 +29,6 @@ static void look_around(coil_timer *timer)
     idle_list *list = coil_container_of(timer, idle_list, timer);
     unsigned round = 0;
 
-    if (list->cursor == 0)
-        list->tick++;
     while (list->cursor < list->count && round < ROUND_COUNT) {
         idle_watch *watch = list->watches[list->cursor];
         if (!is_idle(list, watch)) {
@@ -47,6 +45,7 @@ static void look_around(coil_timer *timer)
         return;
     }
     list->cursor = 0;
+    list->tick++; /* Not before: a tick has as many rounds as it takes. */
     if (list->count >= LEAST_COUNT)
         arm(list, TICK_MS);
 }

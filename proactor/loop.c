@@ -15,7 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUDGET = 1024 }; /* Resumptions per turn, before completions are looked at again. */
+enum {
+    BUDGET = 1024,    /* Resumptions per turn, before completions are looked at again. */
+    BATCH_MEMORY = 8, /* Turns. */
+    BATCH_LEAST = 8,
+};
 
 static COIL_THREAD_LOCAL coil_loop *current;
 
@@ -266,6 +270,19 @@ fail:
     return rc;
 }
 
+/*
+ * While many completions come at a time, a wait hopes for half as many: each time that the loop
+ * falls asleep for less costs more than what it would do meanwhile.
+ */
+static void adapt_batch(coil_loop *loop, unsigned count)
+{
+    if (loop->ring.wait_region == NULL)
+        return;
+    loop->typical_batch += count - loop->typical_batch / BATCH_MEMORY;
+    unsigned batch = loop->typical_batch / BATCH_MEMORY;
+    loop->ring.batch = batch >= BATCH_LEAST ? batch / 2 : 1;
+}
+
 static void reap(coil_loop *loop)
 {
     struct io_uring_cq *cq = &loop->ring.uring.cq;
@@ -273,6 +290,7 @@ static void reap(coil_loop *loop)
     unsigned tail = __atomic_load_n(cq->ktail, __ATOMIC_ACQUIRE);
 
     loop->stats.completions += tail - head;
+    adapt_batch(loop, tail - head);
     for (; head != tail; head++)
         op_complete(loop, &cq->cqes[head & cq->ring_mask]);
     __atomic_store_n(cq->khead, head, __ATOMIC_RELEASE);

@@ -33,8 +33,9 @@ struct coil_loop {
     coil_list link; /* In the list of all loops, or of those whose memory is free. */
     coil_sched sched;
     coil_ring ring;
-    size_t pending_count; /* Started operations without their final completion. */
-    size_t worker_count;  /* Those of them that a thread of the kernel does. */
+    size_t pending_count;   /* Started operations without their final completion. */
+    size_t worker_count;    /* Those of them that a thread of the kernel does. */
+    unsigned typical_batch; /* Completions per turn, times BATCH_MEMORY. */
     uint16_t generation;
     coil_list backlog;          /* Operations that found the queue full. */
     coil_list cancels;          /* Operations whose cancellation did. */

@@ -36,10 +36,9 @@ typedef enum op_state { OP_IDLE, OP_BACKLOG, OP_IN_FLIGHT, OP_DONE } op_state;
 struct coil_op {
     const op_kind *kind;
     coil_loop *loop;
-    coil_task
-            *task;  /* Whom to wake, if anybody waits. A leaf is the innermost frame of its task. */
-    coil_list link; /* In loop->backlog or loop->cancels. */
-    int32_t result; /* DONE */
+    coil_task *task; /* Whom to wake, or NULL. The leaf is the innermost frame of its task. */
+    coil_list link;  /* In loop->backlog or loop->cancels. */
+    int32_t result;  /* DONE */
     uint16_t generation;
     uint8_t state;
     bool cancelled; /* We have asked for it. */

@@ -9,8 +9,8 @@ enum {
     INCREMENTAL_BYTES = 64 * 1024,
     PLAIN_COUNT = 256, /* Before 6.12: one buffer per receive. */
     PLAIN_BYTES = 4 * 1024,
-    HOT_BYTES = 64 * 1024,
-    HOT_LEAST_BYTES = 16 * 1024, /* With less room, another buffer takes its place. */
+    HOT_BYTES = 256 * 1024,
+    HOT_LEAST_BYTES = 64 * 1024, /* With less room, another buffer takes its place. */
     COPY_LEAST_BYTES = 256, /* A copy and its head; and each power of two up to the slabs' end. */
     COPY_MOST_BYTES = COIL_SLAB_CLASSES * COIL_SLAB_STEP_BYTES,
 };
@@ -187,7 +187,7 @@ coil_buffer *buffer_pool_hot(buffer_pool *pool)
     return pool->hot = hot;
 }
 
-/* It is full of nothing again. */
+/* Nobody has a claim to any of it: it can be filled from its start again. */
 static void put_ours(coil_buffer *buffer)
 {
     buffer_pool *pool = buffer->pool;

@@ -11,12 +11,13 @@
 
 enum {
     FIRST_CAPACITY = 8,
-    SINGLE_BYTES = 4096,           /* Of a receive without the pool. */
-    LIMIT_COUNT = 64,              /* Slices in the queue, whatever their size. */
-    TURN_RECEIVES = 2,             /* By ourselves; the second finds the end of what has come. */
-    HOT_TYPICAL_BYTES = 16 * 1024, /* Taken for typical until it is known. */
-    SMALL_BYTES = 1024,            /* Typical receives of this size are left to the kernel again; */
-    INLINE_ARMS_MAX = 1024,        /* others after so many waits, to see whether they fit by now. */
+    SINGLE_BYTES = 4096,     /* Of a receive without the pool. */
+    LIMIT_COUNT = 64,        /* Slices in the queue, whatever their size. */
+    TURN_RECEIVES = 2,       /* By ourselves; the second finds the end of what has come. */
+    LARGE_BYTES = 16 * 1024, /* A receive of the ring; so many together, and we do it. */
+    LARGE_COUNT = 3,
+    SMALL_BYTES = 1024,     /* Typical receives of this size are left to the kernel again; */
+    INLINE_ARMS_MAX = 1024, /* others after so many waits, to see whether they fit by now. */
 };
 
 /* What has arrived and does not lie behind the front in memory. A ring, there while needed. */
@@ -41,6 +42,7 @@ struct coil_receiver {
     uint16_t inline_arms;      /* Waits since we do. */
     uint16_t typical_bytes;    /* Of those receives: a moving average. */
     uint8_t turn_receives : 2; /* How often we have in that turn. */
+    uint8_t large_count : 2;   /* Large receives of the ring, one after the other. */
     bool is_socket : 1;        /* How it is read: recv(2), else read(2). */
     bool one_shot : 1;         /* Multishot does not work on this descriptor. */
     bool can_inline : 1;       /* It is a socket with an ordinary descriptor. */
@@ -288,6 +290,23 @@ static COIL_COLD void multishot_ended(coil_receiver *receiver, int32_t result)
     }
 }
 
+static void go_inline(coil_receiver *receiver)
+{
+    receiver->is_inline = true;
+    receiver->inline_arms = 0;
+    receiver->large_count = 0;
+    receiver->typical_bytes = LARGE_BYTES;
+}
+
+/* Much arrives at a time: fetched by us, it is in one piece, and always in the same memory. */
+static COIL_NOINLINE void received_large(coil_receiver *receiver)
+{
+    if (!receiver->can_inline || receiver->closing || ++receiver->large_count < LARGE_COUNT)
+        return;
+    go_inline(receiver);
+    op_cancel(&receiver->op);
+}
+
 static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     coil_receiver *receiver = owner_of(op);
@@ -300,8 +319,13 @@ static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
             coil_slice_release(&slice);
         }
     }
-    if (coil_unlikely(result <= 0))
+    if (coil_unlikely(result <= 0)) {
         multishot_ended(receiver, result);
+    } else if (coil_unlikely(result >= LARGE_BYTES)) {
+        received_large(receiver);
+    } else {
+        receiver->large_count = 0;
+    }
     settle(receiver);
 }
 
@@ -391,9 +415,7 @@ static void arm(coil_receiver *receiver)
         idle_enlist(&receiver->op.loop->idle, &receiver->idle);
         start(receiver, &multishot_kind);
     } else if (has_pool && receiver->can_inline) {
-        receiver->is_inline = true;
-        receiver->inline_arms = 0;
-        receiver->typical_bytes = HOT_TYPICAL_BYTES;
+        go_inline(receiver);
         start(receiver, &poll_kind);
     } else {
         arm_single(receiver);
@@ -594,7 +616,8 @@ void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
         coil_task_wake_later(task); /* It has had its turn. */
     } else if (coil_unlikely(!op_pending(&receiver->op))) {
         arm(receiver);
-    } else if (coil_unlikely(receiver->op.kind == &poll_kind && !receiver->op.cancelled &&
+    } else if (coil_unlikely(receiver->is_inline && receiver->op.kind == &poll_kind &&
+                             !receiver->op.cancelled &&
                              may_return_to_ring(receiver, receiver->op.loop->buffers))) {
         receiver->is_inline = false;
         op_cancel(&receiver->op);

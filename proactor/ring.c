@@ -127,6 +127,7 @@ int ring_init(coil_ring *ring, char *out_reason)
         return rc;
     }
     register_direct_descriptors(ring);
+    ring->batch = 1;
     ring->enter_flags = IORING_ENTER_GETEVENTS;
     if (ring->uring.features & IORING_FEAT_NO_IOWAIT)
         ring->enter_flags |= IORING_ENTER_NO_IOWAIT;
@@ -199,17 +200,19 @@ static int enter_until(coil_ring *ring, coil_time deadline)
 {
     const unsigned flags = ring->enter_flags | IORING_ENTER_EXT_ARG | IORING_ENTER_EXT_ARG_REG |
                            IORING_ENTER_ABS_TIMER;
-    if (ring->wait_region == NULL)
+    struct io_uring_reg_wait *wait = ring->wait_region;
+    if (wait == NULL)
         return enter_for(ring, deadline - coil_kernel_now());
-    ring->wait_region->ts = timespec_of(deadline);
-    ring->wait_region->flags = IORING_REG_WAIT_TS;
-    return enter(ring, 1, flags, NULL, sizeof(*ring->wait_region));
+    wait->ts = timespec_of(deadline);
+    wait->flags = IORING_REG_WAIT_TS;
+    wait->min_wait_usec = ring->batch > 1 ? RING_HOPE_US : 0;
+    return enter(ring, ring->batch, flags, NULL, sizeof(*wait));
 }
 
 int ring_enter(coil_ring *ring, coil_time deadline)
 {
     int rc;
-    if (deadline == COIL_NEVER) {
+    if (deadline == COIL_NEVER && ring->batch == 1) {
         rc = enter(ring, 1, ring->enter_flags, NULL, 0);
     } else if (deadline <= 0) {
         rc = enter(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);

@@ -20,6 +20,7 @@ enum {
     RING_ENTRIES = 256,
     RING_COMPLETIONS = 4096,
     RING_ENTRIES_MIN = 16, /* How far memory limits may shrink it. */
+    RING_HOPE_US = 20,
 };
 
 typedef struct coil_ring {
@@ -27,6 +28,7 @@ typedef struct coil_ring {
     unsigned submitted;                    /* The tail that the kernel has seen. */
     unsigned enter_flags;                  /* For every wait. */
     struct io_uring_reg_wait *wait_region; /* NULL: the wait's argument goes along each time. */
+    unsigned batch;                        /* Completions that a wait hopes for, at least 1. */
     bool has_direct_descriptors;
     uint64_t enter_count;
 } coil_ring;
@@ -54,7 +56,8 @@ static inline bool ring_needs_enter(const coil_ring *ring)
 
 /*
  * Submit everything, and wait for a completion until `deadline`: COIL_NEVER is as long as it takes,
- * RING_NO_WAIT not at all. 0 also if the time has passed or a signal came; else -errno.
+ * RING_NO_WAIT not at all. If more are hoped for, it waits RING_HOPE_US for them. 0 also if the
+ * time has passed or a signal came; else -errno.
  */
 #define RING_NO_WAIT ((coil_time)0)
 int ring_enter(coil_ring *ring, coil_time deadline);

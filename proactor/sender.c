@@ -21,6 +21,7 @@ typedef struct writer {
     const char *bytes;            /* What is left. */
     int64_t size_bytes;
     int32_t result;
+    bool is_begun; /* Some of its bytes are out. */
     bool is_cancelled;
 } writer;
 
@@ -101,6 +102,7 @@ static void consume(coil_sending *sending, int64_t count)
         first->bytes += part_bytes;
         first->size_bytes -= part_bytes;
         count -= part_bytes;
+        first->is_begun = true;
         if (first->size_bytes == 0) {
             sending->part_count--;
             end_write(first, 0);
@@ -108,20 +110,31 @@ static void consume(coil_sending *sending, int64_t count)
     }
 }
 
+/* What `cancelled` has begun will not be continued, so nothing can follow. */
+static void end_cancelled(coil_sending *sending, writer *cancelled)
+{
+    end_write(cancelled, -ECANCELED);
+    if (!cancelled->is_begun)
+        return;
+    sending->sender->is_cut = true;
+    while (!coil_list_empty(&sending->writers))
+        end_write(writer_at(sending->writers.next), -EPIPE);
+}
+
 /* Those of the parts that were on their way which have failed, or want no more. */
 static void end_parts(coil_sending *sending, int32_t error)
 {
-    coil_list *link = sending->writers.next;
-    for (unsigned i = 0; i < sending->part_count; i++) {
+    unsigned count = sending->part_count;
+    sending->part_count = 0;
+    for (coil_list *link = sending->writers.next; count > 0 && !sending->sender->is_cut; count--) {
         writer *part = writer_at(link);
         link = link->next;
         if (error != 0) {
             end_write(part, error);
         } else if (part->is_cancelled) {
-            end_write(part, -ECANCELED);
+            end_cancelled(sending, part);
         }
     }
-    sending->part_count = 0;
 }
 
 static void go_on(coil_sending *sending)
@@ -203,6 +216,7 @@ static coil_turn wait_to_send(coil_task *task, coil_frame *leaf, coil_sender *se
     writer *waiting = coil_push(task, sizeof(*waiting));
     *waiting = (writer){.task = task,
             .sending = sending,
+            .is_begun = sent_bytes > 0,
             .bytes = bytes->bytes + sent_bytes,
             .size_bytes = bytes->size_bytes - sent_bytes};
     coil_list_append(&sending->writers, &waiting->link);
@@ -219,7 +233,9 @@ static coil_turn begin_write(
 
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
-    if (sender->sending == NULL && bytes->size_bytes > 0 && may_send_now(sender))
+    if (coil_unlikely(sender->is_cut))
+        sent_bytes = -EPIPE;
+    else if (sender->sending == NULL && bytes->size_bytes > 0 && may_send_now(sender))
         sent_bytes = send_now(sender, bytes);
     if (coil_unlikely(sent_bytes >= 0 && sent_bytes < bytes->size_bytes))
         return wait_to_send(task, leaf, sender, bytes, sent_bytes);
@@ -264,7 +280,7 @@ void coil_sender_cancel(coil_task *task, coil_frame *leaf)
         op_cancel(&sending->op);
         return;
     }
-    end_write(waiting, -ECANCELED);
+    end_cancelled(sending, waiting);
     if (coil_list_empty(&sending->writers))
         op_cancel(&sending->op); /* It waits for room in the queue, with nothing to do there. */
 }

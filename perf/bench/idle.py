@@ -14,6 +14,7 @@ import time
 
 from . import rounds
 from .machine import Watch, prefer_me, say
+from .memory import kilobytes, read
 from .servers import Missing, Server
 
 PER_SERVER = 19000  # connections: below the usual limit of 20,000 descriptors
@@ -25,18 +26,6 @@ KINDS = {"silent": [], "greeted": ["--greet"]}
 
 
 # ---- Reading ----
-
-
-def kilobytes(text, name):
-    for line in text.splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def read(path):
-    with open(path, encoding="ascii") as file:
-        return file.read()
 
 
 def user_bytes(pid):
@@ -85,8 +74,9 @@ def shares(total):
 
 def open_connections(options, server, count, arguments):
     command = ["--port", server.port, "--idle", count] + arguments
-    load = subprocess.Popen(rounds.load_command(options, command), preexec_fn=prefer_me,
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    load = subprocess.Popen(rounds.load_command(options, options.load_core, command),
+                            preexec_fn=prefer_me, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            text=True)
     line = load.stdout.readline()
     if not line or json.loads(line)["connections"] != count:
         close_connections([load])

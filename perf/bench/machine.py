@@ -41,8 +41,10 @@ def choose_cores():
     return cpus[0], (apart or cpus[1:] or cpus)[0]
 
 
-def pinned(core, command):
-    return ["taskset", "-c", str(core)] + command
+def pinned(cores, command):
+    """`cores`: the number of one, or a list of them."""
+    several = cores if isinstance(cores, (list, tuple)) else [cores]
+    return ["taskset", "-c", ",".join(map(str, several))] + command
 
 
 def prefer_me():
@@ -56,10 +58,14 @@ def prefer_me():
         pass
 
 
+def descriptor_limit():
+    """The highest that we may ask for."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
 def raise_descriptor_limit():
     """Ours, and so that of all that we start: 10,000 connections are more than a shell permits."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptor_limit(), descriptor_limit()))
 
 
 # ---- Who else used them ----

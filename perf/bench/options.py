@@ -2,14 +2,13 @@
 """The command line of perf/compare, and how long a run will take."""
 
 import argparse
-import os
 
 from . import cells, idle, stats
+from .build import RELEASE
 from .echo import warmup_s
 from .machine import choose_cores
 from .open_loop import SECONDS_FACTOR, SHARES
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 KINDS = ("echo", "churn", "idle", "open", "micro")
 QUICK_CELLS = "1x64,50x64,50x4096x16"
 START_S = 0.35  # what a fresh server and its end cost, about
@@ -93,7 +92,7 @@ def add_how(parser):
     group.add_argument("--disturbed", type=float, default=stats.OTHERS_MAX, metavar="CORES",
                        help="CPU of others that makes a measurement count as disturbed")
     group.add_argument("--seed", type=int, help="of the order in the rounds")
-    group.add_argument("--build", default=os.path.join(ROOT, "build", "release"),
+    group.add_argument("--build", default=RELEASE,
                        help="the build directory")
     group.add_argument("--no-build", action="store_true", help="what is there is up to date")
     group.add_argument("--setup", action="store_true",

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 
-from . import beside, plots, rounds, stats, tables
+from . import micro, plots, rounds, stats, tables
 from .machine import machine, package_version
 from .open_loop import curve
 
@@ -128,8 +128,8 @@ def markdown(options, results, plot_names):
     lines = head(options, results)
     for kind, section in tables.sections(results, options.quick).items():
         lines += section[:2] + pictures(plot_names, kind) + section[2:]
-    micro = [result for result in results if result["kind"] == "micro"]
-    return lines + beside.tables(micro, options.quick)
+    of_micro = [result for result in results if result["kind"] == "micro"]
+    return lines + micro.tables(of_micro, options.quick)
 
 
 def write(directory, options, results):

@@ -23,7 +23,8 @@ def echo_plot(results):
         members = {name: tables.ratio_to(results, cell, name, "libuv") for name in names}
         members = {name: ratio for name, ratio in members.items() if ratio}
         if members:
-            groups.append((f"{cell.connections:,} | {cell.size_text()} | depth {cell.depth}", members))
+            label = f"{cell.connections:,} | {cell.size_text()} | depth {cell.depth}"
+            groups.append((label, members))
     if not groups:
         return None
     text, warning = remark(results, "median of paired ratios ± its standard error")

@@ -41,9 +41,9 @@ class Repeats:
         return kept
 
 
-def load_command(options, arguments):
+def load_command(options, cores, arguments):
     command = [os.path.join(options.programs, "load")] + [str(word) for word in arguments]
-    return pinned(options.load_core, command)
+    return pinned(cores, command)
 
 
 def load_once(options, name, command, arguments):
@@ -56,7 +56,7 @@ def load_once(options, name, command, arguments):
     with server:
         watch = Watch((options.server_core, options.load_core), (server.pid,))
         arguments = list(arguments) + ["--port", server.port, "--server-pid", server.pid]
-        status, printed = run_program(load_command(options, arguments))
+        status, printed = run_program(load_command(options, options.load_core, arguments))
         alive = server.process.poll() is None
         others = watch.others() if alive else {}
     if status != 0 or not alive:

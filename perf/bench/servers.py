@@ -21,13 +21,16 @@ class Missing(Exception):
 
 
 class Server:
-    """One server process, pinned to its core, listening on `port` of 127.0.0.1."""
+    """One server process, pinned to its cores, listening on `port` of 127.0.0.1."""
 
-    def __init__(self, name, command, core):
+    OUTPUT = subprocess.DEVNULL
+    END_S = 5
+
+    def __init__(self, name, command, cores, environment=None):
         self.name = name
         for _ in range(20):
             self.port = random.randint(20000, 29999)
-            self._start(command, core)
+            self._start(pinned(cores, command + ["--port", str(self.port)]), environment)
             if self._listens():
                 return
             self.stop()
@@ -35,9 +38,9 @@ class Server:
                 raise Missing("not installed")
         raise Missing(f"{command[0]} does not listen")
 
-    def _start(self, command, core):
-        self.process = subprocess.Popen(pinned(core, command + ["--port", str(self.port)]),
-                                        preexec_fn=prefer_me, stdout=subprocess.DEVNULL)
+    def _start(self, command, environment):
+        self.process = subprocess.Popen(command, env=environment, preexec_fn=prefer_me,
+                                        stdout=self.OUTPUT, text=True)
         self.pid = self.process.pid
 
     def _listens(self):
@@ -51,17 +54,18 @@ class Server:
         return False
 
     def stop(self):
+        """What it has written, unless that goes to nobody."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            status = self.process.wait(timeout=5)
+            written = self.process.communicate(timeout=self.END_S)[0]
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
-            say(f"{self.name} did not end within 5 s of SIGTERM")
-            return
-        if status not in (0, MISSING, -signal.SIGTERM):
-            say(f"{self.name} ended with status {status}")
+            say(f"{self.name} did not end within {self.END_S} s of SIGTERM")
+            return self.process.communicate()[0]
+        if self.process.returncode not in (0, MISSING, -signal.SIGTERM):
+            say(f"{self.name} ended with status {self.process.returncode}")
+        return written
 
     def __enter__(self):
         return self

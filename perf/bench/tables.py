@@ -228,8 +228,8 @@ def open_section(results, _quick):
     lines = ["## Open loop", "",
              f"{how['connections']} connections, {how['message_bytes']} B, {how['arrivals']} "
              "arrivals. Latencies in µs from when a request was *due*, so that a server that "
-             "stalls shows for how long; all rounds together. On a machine with few cores the tails "
-             "are mostly time slices of other processes.", ""]
+             "stalls shows for how long; all rounds together. On a machine with few cores the "
+             "tails are mostly time slices of other processes.", ""]
     for label in open_labels(results):
         rate = of(results, label)[0]["rate"]
         lines += [f"### {rate:,.0f} requests/s ({label})", ""]

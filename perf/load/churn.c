@@ -54,7 +54,7 @@ static void slot_watch(struct churn *churn, struct churn_slot *slot, int op, uin
 static void slot_fail(struct churn *churn, const char *what, int error)
 {
     errno = error;
-    fprintf(stderr, "load: %s%s%m\n", what, ": ");
+    fprintf(stderr, "load: %s: %m\n", what);
     churn->errors++;
 }
 

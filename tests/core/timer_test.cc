@@ -481,6 +481,20 @@ TEST(TimerWheelNext, IsNeverLaterThanACrowdedSlotAndAfterThePresent)
     EXPECT_GT(f.next(), 0);
 }
 
+TEST(TimerWheelNext, IsNeverWhenACrowdHasBeenDisarmed)
+{
+    Fixture f(20);
+    for (int i = 0; i < 20; i++)
+        f.arm(i, coil_s(20) + i);
+    f.disarm(0);
+    EXPECT_LE(f.next(), coil_s(20) + 1) << "the start of their slot";
+    for (int i = 1; i < 19; i++)
+        f.disarm(i);
+    EXPECT_EQ(f.next(), coil_s(20) + 19) << "exact for the last one";
+    f.disarm(19);
+    EXPECT_EQ(f.next(), COIL_NEVER);
+}
+
 TEST(TimerWheelNext, WakesAtMostOncePerLevelBeforeACrowdFires)
 {
     for (int bits = 17; bits < 63; bits++) {
@@ -622,6 +636,12 @@ public:
             case 2:
                 disarm();
                 break;
+            case 3:
+                if (random() % 16 == 0)
+                    disarm_all();
+                else
+                    arm();
+                break;
             default:
                 arm();
                 break;
@@ -660,8 +680,9 @@ private:
             return model.now;
         case 3:
         case 4:
-        case 5:
             return model.entries[static_cast<size_t>(any())].deadline;
+        case 5: /* Among those of a crowd. */
+            return shifted(model.entries[static_cast<size_t>(any())].deadline, length(16));
         case 6: {
             /* At, just before or just after the start of a slot of some level. */
             coil_time slot = coil_time{1} << (16 + 6 * (random() % 8));
@@ -690,6 +711,17 @@ private:
         model.disarm(number);
     }
 
+    /* One by one, and what comes next is asked for now and then. */
+    void disarm_all()
+    {
+        for (size_t i = 0; i < model.entries.size(); i++) {
+            fixture.disarm(static_cast<int>(i));
+            model.disarm(static_cast<int>(i));
+            if (random() % 4 == 0)
+                compare();
+        }
+    }
+
     coil_time instant()
     {
         coil_time next = fixture.next();
@@ -713,7 +745,11 @@ private:
 
     void advance()
     {
-        coil_time now = instant();
+        advance_to(instant());
+    }
+
+    void advance_to(coil_time now)
+    {
         model.begin_advance(now);
         advances++;
         fixture.advance(now);
@@ -742,7 +778,8 @@ private:
         coil_time earliest = model.earliest();
         ASSERT_LE(fixture.next(), earliest);
         ASSERT_EQ(fixture.next() == COIL_NEVER, earliest == COIL_NEVER);
-        if (earliest > model.now) {
+        if (earliest > model.now && fixture.next() <= model.now) {
+            advance_to(model.now); /* A crowded slot has begun, and is opened. */
             ASSERT_GT(fixture.next(), model.now);
         }
         if (model.entries.size() <= 8) {

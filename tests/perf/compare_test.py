@@ -18,7 +18,7 @@ sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "perf"))
 
-from bench import beside, cells, idle, machine, output, plots, rounds, stats, svg, tables
+from bench import cells, idle, machine, memory, micro, output, plots, rounds, stats, svg, tables
 from bench import options as command_line
 
 
@@ -246,7 +246,7 @@ class Idle(unittest.TestCase):
         self.assertEqual(idle.shares(40000), [19000, 19000, 2000])
 
     def test_reads_what_the_kernel_says(self):
-        self.assertEqual(idle.kilobytes("Rss:  8 kB\nPss:    12 kB\nPss_Anon: 4 kB\n", "Pss"),
+        self.assertEqual(memory.kilobytes("Rss:  8 kB\nPss:    12 kB\nPss_Anon: 4 kB\n", "Pss"),
                          12288)
         sockstat = "sockets: used 9\nTCP: inuse 4 orphan 0 tw 0 alloc 5 mem 3\nUDP: inuse 1 mem 7\n"
         self.assertEqual(idle.tcp_bytes(sockstat), 3 * idle.PAGE_BYTES)
@@ -294,17 +294,17 @@ class MicroBenchmark(unittest.TestCase):
     def test_is_divided_by_the_best_raw_one_of_the_run(self):
         results = self.results(coil=[100, 100, 100], eventfd=[100, 50, 100],
                                msg_ring=[90, 90, 90])
-        ratio, error = beside.raw_ratio(results, "post_round_trip")
+        ratio, error = micro.raw_ratio(results, "post_round_trip")
         self.assertAlmostEqual(ratio, 100 / 90)
         self.assertAlmostEqual(error, 0)
 
     def test_misses_or_meets_its_goal(self):
         raw = ("raw", 1.05)
         met = self.results(coil=[104, 104], msg_ring=[100, 100])
-        self.assertIn("met", beside.goal_cell(met, "post_round_trip", raw))
+        self.assertIn("met", micro.goal_cell(met, "post_round_trip", raw))
         missed = self.results(coil=[110, 110], msg_ring=[100, 100])
-        self.assertIn("missed", beside.goal_cell(missed, "post_round_trip", raw))
-        self.assertIn("missed", beside.goal_cell(missed, "post_round_trip", 60))
+        self.assertIn("missed", micro.goal_cell(missed, "post_round_trip", raw))
+        self.assertIn("missed", micro.goal_cell(missed, "post_round_trip", 60))
 
 
 if __name__ == "__main__":

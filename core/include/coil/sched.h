@@ -50,7 +50,7 @@ struct coil_sched {
     coil_task *yielded_first; /* Ready in the next round. */
     coil_task **yielded_last;
     coil_debug *debug;  /* NULL: no debug mode. */
-    size_t class_count; /* Sizes that the slabs are asked for at once: COIL_SLAB_CLASSES, or 0. */
+    size_t class_count; /* COIL_SLAB_CLASSES; 0 in debug mode, which looks at each allocation. */
     coil_allocator *allocator;
     size_t slab_count;                                /* Those in use. */
     size_t excess_below;                              /* Tasks; see coil_sched_has_excess(). */

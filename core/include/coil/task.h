@@ -274,8 +274,9 @@ static inline void *coil_push(coil_task *task, size_t size_bytes)
 }
 
 /*
- * The same; and behind it `room_bytes` are there, so that what comes when the frame leaves needs no
- * memory then. Its calls use that room until then.
+ * As coil_push(), for what is needed when the running frame leaves: makes sure that `room_bytes`
+ * follow it. They stay free, and the frame's calls use them; when it leaves, those have left, so
+ * that what it pushes then has room and needs no memory.
  */
 static inline void *coil_push_keeping(coil_task *task, size_t size_bytes, size_t room_bytes)
 {
@@ -284,10 +285,10 @@ static inline void *coil_push_keeping(coil_task *task, size_t size_bytes, size_t
     return start;
 }
 
-/* What a frame that runs its defers needs. */
+/* That room for a frame with defers: they run behind a mask, and something has to end it. */
 enum { COIL_EXIT_BYTES = sizeof(coil_deferred) + sizeof(coil_mask) };
 
-/* The same, aligned to `alignment`, a power of two. */
+/* As coil_push(), aligned to `alignment`, a power of two. */
 static inline void *coil_push_aligned(coil_task *task, size_t size_bytes, size_t alignment)
 {
     if (alignment <= 8)

@@ -65,6 +65,7 @@ struct coil_timer_wheel {
     /* Private. A slot is a list per lane, each in order of arming; bit s: slot s has any. */
     coil_time present;   /* Slots are as they should be at this time, which may be before `now`. */
     coil_time quiet;     /* Nothing is due before this. */
+    coil_time quiet_end; /* The same, or the end of the crowded slot that begins then. */
     bool quiet_is_exact; /* And something is, then; or, a crowded slot begins. */
     bool advancing;
     uint8_t levels; /* Bit l: level l may have occupied slots. */
@@ -114,8 +115,8 @@ static inline bool coil_timer_armed(const coil_timer *timer)
  * timer has at most COIL_TIMER_LEVELS such wake-ups before it, each shared with the others in the
  * slot, so a loop that waits for next() and advances to it always makes progress.
  *
- * The answer is kept until the earliest timer is disarmed. To find it again costs O(levels), and
- * inside the slot of 65 us that is the present O(timers in it).
+ * The answer is kept until the earliest timer is disarmed, or one of the crowd. To find it again
+ * costs O(levels), and inside the slot of 65 us that is the present O(timers in it).
  */
 COIL_API coil_time coil_timer_wheel_next(coil_timer_wheel *wheel);
 

@@ -12,8 +12,8 @@
  * Writing sends at once; writers of one stream take turns, first come first served.
  *
  * Cancellation and deadlines lose nothing that has arrived: what a cancelled read had gathered is
- * there for the next one. A cancelled write may have sent a part; the stream then cannot be trusted
- * to be between two messages, and is best closed.
+ * there for the next one. A write that is cancelled after a part of it is out is the last: those
+ * that wait behind it, and those to come, are -EPIPE. Close the stream then.
  *
  * Errors are those of recv(2), read(2), send(2) and write(2); EPIPE raises no signal. -ENOMEM from
  * a read is for good: bytes are lost, and nothing is given that came behind them. One task at a

@@ -4,21 +4,17 @@
 import json
 import os
 import random
-import resource
 import subprocess
 import time
 
-from ..machine import Watch, pinned, prefer_me, say
-from ..servers import Missing
-from .process import Server, anonymous_bytes
+from ..machine import Watch, descriptor_limit, prefer_me, say
+from ..memory import anonymous_bytes
+from ..rounds import load_command
+from ..servers import Missing, Server
 
 SIZE = 64
 RESERVED = 500  # descriptors that are left for other things
 SERVERS = ("coil", "epoll", "uring", "libuv")
-
-
-def descriptor_limit():
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def steps(options):
@@ -38,16 +34,14 @@ def servers(options):
     return found
 
 
-def load_command(options, server, connections, warmup_s):
-    command = [os.path.join(options.programs, "load"), "--port", server.port, "--server-pid",
-               server.pid, "--size", SIZE, "--connections", connections, "--warmup", warmup_s,
-               "--seconds", options.seconds]
-    return pinned(options.cores[-1], [str(word) for word in command])
+def load_arguments(options, server, connections, warmup_s):
+    return ["--port", server.port, "--server-pid", server.pid, "--size", SIZE, "--connections",
+            connections, "--warmup", warmup_s, "--seconds", options.seconds]
 
 
 def once(options, name, program, connections):
     try:
-        server = Server([program], options.cores[:1])
+        server = Server(name, [program], options.cores[:1])
     except Missing as reason:
         say(f"{name}: {reason}")
         return None
@@ -55,7 +49,8 @@ def once(options, name, program, connections):
     watch = Watch((options.cores[0], options.cores[-1]), (server.pid,))
     # Every connection has been served a few times before the figures count.
     warmup_s = options.warmup + connections * 60e-6
-    load = subprocess.Popen(load_command(options, server, connections, warmup_s),
+    arguments = load_arguments(options, server, connections, warmup_s)
+    load = subprocess.Popen(load_command(options, options.cores[-1], arguments),
                             preexec_fn=prefer_me, stdout=subprocess.PIPE, text=True)
     time.sleep(warmup_s + options.seconds / 2)
     during_bytes = anonymous_bytes(server.pid)

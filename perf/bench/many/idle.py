@@ -6,10 +6,11 @@ import os
 import subprocess
 import time
 
-from ..machine import say
+from ..machine import descriptor_limit, say
+from ..memory import anonymous_bytes, kilobytes, read
 from ..servers import Missing
-from .connections import RESERVED, descriptor_limit, servers
-from .process import Server, anonymous_bytes, kilobytes, read
+from .connections import RESERVED, servers
+from .process import ReportingServer
 
 STEPS = (1000, 4000, 10000)
 SETTLE_S = 10
@@ -138,7 +139,7 @@ def result_of(name, readings):
 def once(options, name, command, steps):
     holder = None
     try:
-        server = Server(command, options.cores[:1])
+        server = ReportingServer(name, command, options.cores[:1])
     except Missing as reason:
         say(f"{name}: {reason}")
         return None
@@ -168,7 +169,7 @@ def many_once(options, command):
     members, holders = [], []
     try:
         for _ in shares(options):
-            members.append(Server(command, options.cores))
+            members.append(ReportingServer("idle", command, options.cores))
         before, kernel = sum(anonymous_bytes(server.pid) for server in members), kernel_now()
         for number, (server, count) in enumerate(zip(members, shares(options))):
             holders.append(Holder(options, server.port, source(number)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How the cost of timers and tasks grows with those that live: micro/growth.c, a few times."""
+"""How the cost of timers and tasks grows with those that live: many/growth.c, a few times."""
 
 import json
 import os

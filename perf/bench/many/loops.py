@@ -7,11 +7,12 @@ import random
 import statistics
 import subprocess
 
-from ..machine import Watch, pinned, prefer_me, say
+from ..machine import Watch, prefer_me, say
+from ..rounds import load_command
 from ..servers import Missing
-from .process import Server
+from .connections import load_arguments
+from .process import ReportingServer
 
-SIZE = 64
 CONNECTIONS = (16, 256)
 SHARES = ("by-turns", "least-busy", "by-kernel")
 
@@ -44,12 +45,9 @@ def placement(options, count):
 def run_loads(options, server, connections, load_cores):
     loads = []
     for cores in load_cores:
-        command = [os.path.join(options.programs, "load"), "--port", server.port, "--server-pid",
-                   server.pid, "--size", SIZE, "--connections", connections // len(load_cores),
-                   "--warmup", options.warmup, "--seconds", options.seconds]
-        loads.append(subprocess.Popen(
-            pinned(",".join(map(str, cores)), [str(word) for word in command]),
-            preexec_fn=prefer_me, stdout=subprocess.PIPE, text=True))
+        arguments = load_arguments(options, server, connections // len(load_cores), options.warmup)
+        loads.append(subprocess.Popen(load_command(options, cores, arguments),
+                                      preexec_fn=prefer_me, stdout=subprocess.PIPE, text=True))
     said = [load.communicate()[0] for load in loads]
     if any(load.returncode for load in loads):
         return None
@@ -64,7 +62,7 @@ def unevenness(counts):
 def once(options, name, entry, count, connections):
     server_cores, load_cores = placement(options, count)
     try:
-        server = Server(entry[0], server_cores, entry[1])
+        server = ReportingServer(name, entry[0], server_cores, entry[1])
     except Missing as reason:
         say(f"{name}: {reason}")
         return None

@@ -7,9 +7,9 @@ import statistics
 
 from .. import svg
 from ..machine import machine
+from ..stats import OTHERS_MAX
+from ..tables import IDLE_GOAL_BYTES, table
 
-GOAL_BYTES = 270
-DISTURBED_CORES = 0.1
 TIMER_BENCHES = ("timer_hot", "timer_each", "timer_fire")
 TASK_BENCHES = ("spawn_join", "spawn_each", "yield_one", "yield_each")
 EXPLAINED = {
@@ -39,11 +39,6 @@ def values(results, field):
     return list(dict.fromkeys(result[field] for result in results))
 
 
-def table(columns, rows):
-    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows] + [""]
-
-
 def figure(value, digits=2):
     return "" if value is None else f"{value:,.{digits}f}"
 
@@ -68,7 +63,7 @@ def loops_section(results, _quick):
                                  + (" (shared)" if mine[0]["shared_cores"] else ""),
                                  figure(median(mine, "connections_max_over_mean")),
                                  figure(median(mine, "requests_max_over_mean"))])
-    return lines + table(["", "CPU µs per request", "min..max", "requests/s",
+    return lines + table(["<", "CPU µs per request", "min..max", "requests/s",
                           "connections max/mean", "requests max/mean"], rows)
 
 
@@ -85,7 +80,7 @@ def connections_section(results, _quick):
                 rows.append([f"{count:,} connections: {name}", figure(median(mine, "cpu_us")),
                              spread(mine, "cpu_us"), figure(median(mine, "requests_per_s"), 0),
                              figure(median(mine, "bytes"), 0) if count >= 1000 else ""])
-    return lines + table(["", "CPU µs per request", "min..max", "requests/s",
+    return lines + table(["<", "CPU µs per request", "min..max", "requests/s",
                           "bytes per connection"], rows)
 
 
@@ -123,17 +118,17 @@ def idle_section(results, quick):
              "largest caches are named.", "", "![memory](scale-memory.svg)", ""]
     rows = [[result["impl"], f"{result['connections']:,}", str(result["processes"]),
              figure(result["bytes"], 0), kernel_words(result)] for result in results]
-    lines += table(["", "connections", "processes", "ours, bytes", "the kernel's, bytes"], rows)
+    lines += table(["<", "connections", "processes", "ours, bytes", "the kernel's, bytes"], rows)
     own = [result for result in results if result["impl"] == "coil"]
     if own:
-        verdict = "reached" if own[-1]["bytes"] <= GOAL_BYTES else "not reached"
-        lines += [f"The goal is at most {GOAL_BYTES} bytes; a quick run is not judged." if quick
-                  else f"The goal of at most {GOAL_BYTES} bytes is **{verdict}**: "
+        verdict = "reached" if own[-1]["bytes"] <= IDLE_GOAL_BYTES else "not reached"
+        lines += [f"The goal is at most {IDLE_GOAL_BYTES} bytes; a quick run is not judged." if quick
+                  else f"The goal of at most {IDLE_GOAL_BYTES} bytes is **{verdict}**: "
                   f"{own[-1]['bytes']:,.0f}.", ""]
         detailed = [result for result in own if "allocated" in result]
         if detailed:
             lines += ["What it is made of, in bytes per connection; malloc's own 8 per block are "
-                      "in:", ""] + table(["", "bytes"], part_rows(detailed[-1]))
+                      "in:", ""] + table(["<", "bytes"], part_rows(detailed[-1]))
         lines += million(own[-1])
     return lines
 
@@ -149,7 +144,7 @@ def live_section(results, _quick):
         rows.append([f"{EXPLAINED[bench]} ({bench}), {unit}"]
                     + [figure(median(of(results, bench=bench, live=count), unit), 1)
                        for count in counts])
-    return lines + table(["that live:"] + [f"{count:,}" for count in counts], rows)
+    return lines + table(["<that live:"] + [f"{count:,}" for count in counts], rows)
 
 
 SECTIONS = {"loops": loops_section, "connections": connections_section, "idle": idle_section,
@@ -158,9 +153,9 @@ SECTIONS = {"loops": loops_section, "connections": connections_section, "idle": 
 
 def markdown(options, results):
     busy = [result["others_cores"] for result in results if "others_cores" in result]
-    disturbed = sum(share > DISTURBED_CORES for share in busy)
+    disturbed = sum(share > OTHERS_MAX for share in busy)
     said = (f"{disturbed} of {len(busy)} measurements were disturbed: others used more than "
-            f"{DISTURBED_CORES} of a core meanwhile." if busy else "")
+            f"{OTHERS_MAX} of a core meanwhile." if busy else "")
     lines = ["# How Coil grows", "", f"Measured on {machine()}; {options.rounds} rounds of "
              f"{options.seconds:g} s. {said}"
              + (" **A quick run: its figures are good for nothing.**" if options.quick else ""), "",

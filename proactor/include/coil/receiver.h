@@ -85,8 +85,9 @@ COIL_API coil_receive coil_receiver_how(const coil_receiver *receiver);
 COIL_API int coil_receiver_look(coil_receiver *receiver, coil_task *task);
 
 /*
- * The bytes that come next, in one piece: never empty after coil_receiver_look() has returned 1. To
- * be cut (coil_slice_split()), put back to or replaced by an empty one; the rest stays.
+ * The bytes that come next, in one piece: never empty after coil_receiver_look() has returned 1.
+ * It is the caller's to change: to cut with coil_slice_split(), to replace by an empty slice when
+ * all of it is taken, or to put bytes back that were cut. What it then says comes next.
  */
 COIL_API coil_slice *coil_receiver_front(coil_receiver *receiver);
 

@@ -13,7 +13,9 @@
  *   - the rest, and all that is written while something is on its way, is gathered: the writes of
  *     many tasks leave as one operation, without being copied.
  *
- * A write that is cancelled may have sent a part of its bytes. Then nothing else should be written.
+ * A write that is cancelled before it has begun leaves no trace. If a part of its bytes is out,
+ * what follows would be taken for the rest of them: so all other writes, also those to come, are
+ * -EPIPE.
  *
  * On the loop's thread only.
  */
@@ -39,6 +41,7 @@ struct coil_sender {
     int fd;
     uint16_t sent_turn; /* Of the loop, when we last sent without the ring. */
     bool is_socket;
+    bool is_cut; /* A write has been cancelled in its middle. */
 };
 
 /* `fd` stays the caller's. COIL_RECEIVE_SOCKET: by send(2); COIL_RECEIVE_READ: by write(2). */
@@ -52,7 +55,8 @@ static inline bool coil_sender_busy(const coil_sender *sender)
 
 /*
  * Send all of `bytes`, which must stay until this returns. Result: 0, -ENOMEM, or an error of
- * send(2) or write(2); EPIPE raises no signal.
+ * send(2) or write(2). -EPIPE, which raises no signal: nobody reads any more, or an earlier write
+ * was cancelled in its middle.
  */
 coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes);
 

@@ -15,7 +15,7 @@
  *     timer_bytes    of an armed timer, wheel included
  *     task_bytes     of a task that sleeps: what was asked of the allocator
  */
-#include "drive.h"
+#include "../micro/drive.h"
 
 #include <coil/timer.h>
 

@@ -6,10 +6,10 @@ in each, every question is put to all contenders in random order, so that a slow
 alike.
 """
 
+import functools
 import json
 import os
 import platform
-import random
 import statistics
 import subprocess
 import time
@@ -17,6 +17,8 @@ import time
 from . import stats
 from .machine import Watch, machine, package_version, pinned, say
 from .machine import run as run_program
+from .rounds import shuffled
+from .servers import MISSING
 
 # The contenders that have a column, and what installs them.
 COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golang-go",
@@ -64,10 +66,7 @@ ROWS = {
     "sleeper_slab": ("bytes of a sleeping task, exactly", 270),
 }
 # These pin their own threads; the others get one core.
-MISSING = 77
 THREADED = ("post_round_trip", "thread_queue_round_trip")
-REPEATS_MAX = 1
-REPEATING_S = 180  # After so long nothing is repeated any more, so that a busy machine sees an end.
 LIMIT_S = 330  # No round begins that would not end by then.
 BEGIN, END = "<!-- begin: perf/compare --only micro --publish -->", "<!-- end -->"
 
@@ -99,7 +98,7 @@ def measure_once(bench, impl, program, options):
     command = [program, bench, impl]
     cores = (options.server_core, options.load_core)[:2 if bench in THREADED else 1]
     watch = Watch(cores)
-    status, printed = run_program(pinned(",".join(map(str, cores)), command))
+    status, printed = run_program(pinned(cores, command))
     result = watch.others()
     if status == MISSING:
         return None
@@ -112,38 +111,26 @@ def measure_once(bench, impl, program, options):
     return result
 
 
-def measure(bench, impl, program, options):
-    """Repeats a disturbed measurement; keeps the least disturbed."""
-    best = None
-    repeat = not options.quick and time.monotonic() < options.repeat_until
-    for _ in range(1 + REPEATS_MAX * repeat):
-        result = measure_once(bench, impl, program, options)
-        if result:
-            best = min(best or result, result, key=stats.how_disturbed)
-        if best and not best["disturbed"]:
-            break
-    return best
+def wanted_subjects(options):
+    found = discover(os.path.join(options.programs, "micro"),
+                     options.impl or (JUDGED if options.judged else None))
+    benches = options.bench or (QUICK if options.quick else None)
+    return [subject for subject in found if benches is None or subject[0] in benches]
 
 
-def run(directory, options):
-    subjects = discover(directory, options.impl or (JUDGED if options.judged else None))
-    wanted = options.bench or (QUICK if options.quick else None)
-    if wanted:
-        subjects = [subject for subject in subjects if subject[0] in wanted]
+def run(options, repeats):
+    subjects = wanted_subjects(options)
     benches = list(dict.fromkeys(bench for bench, _, _ in subjects))
     results = []
     start = time.monotonic()
-    options.repeat_until = start + REPEATING_S
     for round_number in range(options.rounds):
         elapsed = time.monotonic() - start
         if round_number and elapsed + elapsed / round_number > LIMIT_S:
             say(f"{round_number} rounds have taken {elapsed:.0f} s: no more of them")
             break
         for bench in benches:
-            contenders = [subject for subject in subjects if subject[0] == bench]
-            random.shuffle(contenders)
-            for contender in contenders:
-                result = measure(*contender, options)
+            for subject in shuffled(subject for subject in subjects if subject[0] == bench):
+                result = repeats.best_of(functools.partial(measure_once, *subject, options))
                 if result:
                     result.update(kind="micro", cell=bench, round=round_number)
                     results.append(result)

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+"""Where the project lies, and what of it the benchmarks need built."""
+
+import os
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+RELEASE = os.path.join(ROOT, "build", "release")
+TARGETS = ["perf_programs", "example_echo"]
+
+
+def build(directory):
+    """Coil with its benchmarks, and the example that is its echo server."""
+    if not os.path.exists(os.path.join(directory, "CMakeCache.txt")):
+        configure = ["cmake", "-S", ROOT, "-B", directory, "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
+        subprocess.run(configure, check=True, stdout=sys.stderr)
+    command = ["cmake", "--build", directory, "-j", str(os.cpu_count()), "--target"]
+    subprocess.run(command + TARGETS, check=True, stdout=sys.stderr)
