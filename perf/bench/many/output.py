@@ -122,8 +122,9 @@ def idle_section(results, quick):
     own = [result for result in results if result["impl"] == "coil"]
     if own:
         verdict = "reached" if own[-1]["bytes"] <= IDLE_GOAL_BYTES else "not reached"
-        lines += [f"The goal is at most {IDLE_GOAL_BYTES} bytes; a quick run is not judged." if quick
-                  else f"The goal of at most {IDLE_GOAL_BYTES} bytes is **{verdict}**: "
+        goal = f"The goal is at most {IDLE_GOAL_BYTES} bytes; a quick run is not judged."
+        lines += [goal if quick else
+                  f"The goal of at most {IDLE_GOAL_BYTES} bytes is **{verdict}**: "
                   f"{own[-1]['bytes']:,.0f}.", ""]
         detailed = [result for result in own if "allocated" in result]
         if detailed:
