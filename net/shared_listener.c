@@ -345,6 +345,8 @@ static int check_options(coil_shared_listener *shared)
     coil_share_options *options = &shared->options;
     bool by_kernel = options->share == COIL_SHARE_BY_KERNEL;
 
+    if ((unsigned)options->share > COIL_SHARE_BY_KERNEL)
+        return -EINVAL;
     if (by_kernel ? shared->address.storage.ss_family == AF_UNIX : options->listen.direct_sockets)
         return -EOPNOTSUPP;
     options->listen.reuse_port |= by_kernel;

@@ -148,16 +148,32 @@ def verdict(figures):
     return fine
 
 
+def nothing_matches(option, text, there):
+    say(f"perf/instructions: nothing matches {option} '{text}'; there is: "
+        + ", ".join(f"'{name}'" for name in there))
+    sys.exit(2)
+
+
+def wanted_servers(options):
+    servers = servers_of(options.build, options.server)
+    wanted = options.impl.split(",") if options.impl else list(servers)
+    found = {name: servers[name] for name in wanted if name in servers}
+    return found or nothing_matches("--impl", options.impl, servers)
+
+
+def wanted_cells(options):
+    found = {name: cell for name, cell in CELLS.items()
+             if not options.cell or name.startswith(options.cell)}
+    return found or nothing_matches("--cell", options.cell, CELLS)
+
+
 def run(options):
     """The table of all servers and cells, and where the instructions are, if that is asked for."""
     build = options.build
     if not os.path.exists(os.path.join(build, "perf", "bin", "step")):
         sys.exit(f"perf/instructions: {build} has no perf/bin/step: build it (x86-64 only)")
-    servers = servers_of(build, options.server)
-    if options.impl:
-        servers = {name: servers[name] for name in options.impl.split(",") if name in servers}
-    cells = {name: cell for name, cell in CELLS.items()
-             if not options.cell or name.startswith(options.cell)}
+    servers = wanted_servers(options)
+    cells = wanted_cells(options)
     split = by_line if options.by_line else by_function if options.by_function else None
     figures = {}
     print(f"{'instructions per request':<28}{'':<8}{'user space':>10}   system calls")

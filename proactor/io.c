@@ -82,11 +82,20 @@ static bool read_now(coil_loop *loop, coil_frame *leaf)
     return true;
 }
 
+/*
+ * A negative offset never reaches the kernel, here and in coil_pwrite(): to pread(2) it is an
+ * error, but to the ring -1 is the file position.
+ */
 static coil_turn pread_step(coil_task *task, coil_frame *leaf)
 {
     const struct coil_pread__args *a = coil_arguments(coil_pread, leaf);
     coil_loop *loop = coil_loop_of(task);
 
+    if (leaf->at == NULL && a->offset < 0) {
+        if (!coil_task_refuses(task))
+            coil_result(coil_pread, leaf) = -EINVAL;
+        return coil_leave(task, leaf);
+    }
     if (leaf->at == NULL && !coil_task_cancelling(task) &&
             may_read_now(loop, a->fd, a->size_bytes) && read_now(loop, leaf))
         return coil_leave(task, leaf);
@@ -101,7 +110,21 @@ static void prepare_pwrite(coil_op *op, struct io_uring_sqe *sqe)
     io_uring_prep_write(sqe, 0, a->bytes, clamp(a->size_bytes), (uint64_t)a->offset);
     op_set_fd(sqe, a->fd);
 }
-OP_LEAF(coil_pwrite, prepare_pwrite);
+
+static const op_kind pwrite_kind = {
+        .name = "coil_pwrite", .prepare = prepare_pwrite, .complete = op_leaf_complete};
+
+static coil_turn pwrite_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at == NULL && coil_arguments(coil_pwrite, leaf)->offset < 0) {
+        if (!coil_task_refuses(task))
+            coil_result(coil_pwrite, leaf) = -EINVAL;
+        return coil_leave(task, leaf);
+    }
+    return op_leaf_step(task, leaf, &pwrite_kind);
+}
+
+coil_define_leaf(coil_pwrite, pwrite_step, op_leaf_cancel);
 
 static void prepare_readv(coil_op *op, struct io_uring_sqe *sqe)
 {

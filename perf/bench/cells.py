@@ -33,7 +33,7 @@ def parse(text):
     cells = []
     for word in text.split(","):
         parts = [int(part) for part in word.split("x")]
-        if len(parts) not in (2, 3):
+        if len(parts) not in (2, 3) or min(parts) < 1:
             raise ValueError(f"not connections x bytes [x depth]: {word}")
         cells.append(Cell(*(parts + [1])[:3]))
     return cells

@@ -172,12 +172,12 @@ def raw_ratio(results, bench):
     return stats.paired(mine, theirs, "ns" if "ns" in theirs[0] else "bytes")
 
 
-def goal_cell(results, bench, goal):
+def goal_cell(results, bench, goal, quick=False):
     mine = of(results, bench, "coil")
     if goal is None or not mine:
         return ""
     if not isinstance(goal, tuple):
-        return f"{goal}: {'met' if middle(mine) <= goal else 'missed'}"
+        return stats.goal_text(goal, "met" if middle(mine) <= goal else "missed", quick)
     ratio, most = raw_ratio(results, bench), goal[1]
     if ratio is None:
         return ""
@@ -185,10 +185,11 @@ def goal_cell(results, bench, goal):
     if verdict == "missed" and ratio[0] - (ratio[1] or 0) <= most:
         verdict = "within error"
     error = "" if ratio[1] is None else f" ± {ratio[1]:.2f}"
-    return f"raw × {most:.2f}: {verdict}, {ratio[0]:.2f}{error}"
+    said = stats.goal_text(f"raw × {most:.2f}", verdict, quick)
+    return f"{said}, {ratio[0]:.2f}{error}"
 
 
-def side_by_side(results):
+def side_by_side(results, quick):
     columns = [impl for impl in COLUMNS if any(result["impl"] == impl for result in results)]
     lines = ["| one operation | " + " | ".join(columns) + " | raw | goal |",
              "|---" + "|---:" * (len(columns) + 1) + "|---|"]
@@ -199,7 +200,8 @@ def side_by_side(results):
                  for mine in (of(results, bench, impl) for impl in columns)]
         raw = best_raw(results, bench)
         cells.append(f"{figure(middle(of(results, bench, raw)))} ({raw})" if raw else "")
-        lines.append(f"| {label} | {' | '.join(cells)} | {goal_cell(results, bench, goal)} |")
+        said = goal_cell(results, bench, goal, quick)
+        lines.append(f"| {label} | {' | '.join(cells)} | {said} |")
     return lines + [""]
 
 
@@ -241,12 +243,13 @@ def head(results):
     return f"{text} {f'**{said}**' if verdict['marked'] else said}."
 
 
-def tables(results):
+def tables(results, quick=False):
     if not results:
         return []
     peers = versions(results)
     beside = f"Beside Coil: {peers}." if peers else ""
-    return (["### Micro-benchmarks", "", head(results), beside, ""] + side_by_side(results) +
+    return (["### Micro-benchmarks", "", head(results), beside, ""] +
+            side_by_side(results, quick) +
             ["### Micro-benchmarks, every figure", ""] + every_figure(results))
 
 

@@ -30,8 +30,29 @@ def kinds(text):
     return words(text)
 
 
-def numbers(text):
-    return [float(word) for word in words(text)]
+def cell_list(text):
+    try:
+        return cells.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"not CONNECTIONSxBYTES or CONNECTIONSxBYTESxDEPTH, like 50x64x16: {text}") from None
+
+
+def rate_list(text):
+    try:
+        rates = [float(word) for word in words(text)]
+    except ValueError:
+        rates = []
+    if not rates or min(rates) <= 0:
+        raise argparse.ArgumentTypeError(f"not requests/s, like 50000,100000: {text}")
+    return rates
+
+
+def server(text):
+    name, _, command = text.partition("=")
+    if not name or not command.strip():
+        raise argparse.ArgumentTypeError(f"not NAME=COMMAND, like 'mine=path/to/server': {text}")
+    return text
 
 
 def add_what(parser):
@@ -43,12 +64,13 @@ def add_what(parser):
     group.add_argument("--full", action="store_true", help="also 10,000 connections, and 64 KiB")
     group.add_argument("--only", type=kinds, default=list(KINDS), metavar="KIND,...",
                        help=f"some of {','.join(KINDS)}")
-    group.add_argument("--cells", type=cells.parse, metavar="50x64x16,...",
+    group.add_argument("--cells", type=cell_list, metavar="50x64x16,...",
                        help="connections x bytes [x depth] of echo")
     group.add_argument("--impl", type=words, metavar="NAME,...", help="only these contenders")
     group.add_argument("--bench", type=words, metavar="NAME,...",
                        help="only these micro-benchmarks")
-    group.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND",
+    group.add_argument("--server", type=server, action="append", default=[],
+                       metavar="NAME=COMMAND",
                        help="one more server; --port N is appended to its command")
     group.add_argument("--coil", metavar="PATH", help="Coil's echo server")
     group.add_argument("--thrift", metavar="METHOD", help="Thrift calls instead of echo")
@@ -61,7 +83,7 @@ def add_how(parser):
     group.add_argument("--warmup", type=float, default=0.25, help="seconds before that")
     group.add_argument("--open-loop", action="store_true", help="the same as --only open")
     group.add_argument("--open-rounds", type=int, default=3)
-    group.add_argument("--rates", type=numbers, metavar="R,...",
+    group.add_argument("--rates", type=rate_list, metavar="R,...",
                        help="requests/s of the open loop, instead of 20, 50 and 80 %% of what the "
                             "slowest judged server can do")
     group.add_argument("--fixed", action="store_true",

@@ -109,7 +109,8 @@ def head(options, results):
             f"Measured on {machine()}; {named}.",
             f"{stats.rounds_text(results)} of {options.seconds:g} s after {options.warmup:g} s of "
             f"warm-up, order seed {options.seed}, server on core {options.server_core}, load on "
-            f"core {options.load_core}.", f"{f'**{said}**' if verdict['marked'] else said}."
+            f"core {options.load_core}.",
+            (f"**{said}.** {stats.DISTURBED_ADVICE}" if verdict["marked"] else f"{said}.")
             + (" **A quick run: it shows that everything works, its figures are good for nothing.**"
                if options.quick else ""), "",
             "[perf/README.md](../../perf/README.md) says what the figures mean; `perf/compare` "
@@ -125,9 +126,10 @@ def pictures(names, kind):
 
 def markdown(options, results, plot_names):
     lines = head(options, results)
-    for kind, section in tables.sections(results).items():
+    for kind, section in tables.sections(results, options.quick).items():
         lines += section[:2] + pictures(plot_names, kind) + section[2:]
-    return lines + micro.tables([result for result in results if result["kind"] == "micro"])
+    of_micro = [result for result in results if result["kind"] == "micro"]
+    return lines + micro.tables(of_micro, options.quick)
 
 
 def write(directory, options, results):

@@ -117,5 +117,6 @@ def find(options):
             Server(name, commands[name], options.server_core).stop()
             found[name] = commands[name]
         except Missing as reason:
-            say(f"{name} is left out: {reason} (perf/compare --setup)")
+            ours = name == "coil" or any(spec.startswith(f"{name}=") for spec in options.server)
+            say(f"{name} is left out: {reason}{'' if ours else ' (perf/compare --setup)'}")
     return found

@@ -66,6 +66,11 @@ def reached(ratio, goal):
     return "within error" if error is not None and value + error >= goal else "missed"
 
 
+def goal_text(goal, verdict, quick):
+    """A quick run has no verdict: its figures are good for nothing."""
+    return f"{goal}" if quick or not verdict else f"{goal}: {verdict}"
+
+
 # ---- Histograms: lists of [value in ns, count], as `load --buckets` prints them ----
 
 
@@ -94,6 +99,8 @@ OTHERS_MAX = 0.10  # CPU that others may use during a measurement, in cores
 STOLEN_MAX = 0.05  # the same, of what a hypervisor takes away
 WAITED_MAX = 0.05  # share of the time in which server or load was ready to run and others ran
 MARKED_ABOVE = 0.10  # of the measurements: then the whole run is marked
+DISTURBED_ADVICE = ("End what else runs on these cores (`top` shows it) and measure again, or do so "
+                    "with more `--rounds`; do not publish these figures.")
 
 
 def waited(result):

@@ -107,13 +107,13 @@ def server_row(results, cell, name, best):
 def cell_table(results, cell):
     best = judged_against(results, cell)
     columns = ["<server", "requests per server CPU s", "min..max", "of libuv",
-               f"of {best or 'best'}", "server µs", "load µs", "requests/s", "p50 µs", "p99 µs",
+               f"of the best ({best})" if best else "of the best", "server µs", "load µs", "requests/s", "p50 µs", "p99 µs",
                "server core", "load core", "<"]
     names = in_order(impls(of(results, cell)))
     return table(columns, [server_row(results, cell, name, best) for name in names])
 
 
-def echo_judgement(results):
+def echo_judgement(results, quick):
     """One line for each cell: the figures that the project is judged by."""
     rows = []
     for cell in cells_of(results):
@@ -122,36 +122,37 @@ def echo_judgement(results):
             continue
         ratio = ratio_to(results, cell, "coil", best)
         mine = of(results, cell, "coil")
+        verdict = "" if quick else stats.reached(ratio, 1.0)
         rows.append([cell.title(), ratio_text(ratio_to(results, cell, "coil", "libuv")), best,
-                     ratio_text(ratio), stats.reached(ratio, 1.0),
+                     ratio_text(ratio), verdict,
                      f"{cpu_us(mine, 'server_cpu_s'):.2f}", f"{cpu_us(mine, 'load_cpu_s'):.2f}",
                      notes(mine, cell.connections)])
     return table(["<connections × bytes × depth", "Coil of libuv", "<best peer", "Coil of it",
                   "<at least 1.00", "server µs", "load µs", "<"], rows) if rows else []
 
 
-def echo_means(results):
+def echo_means(results, quick):
     rows = [["the best of each cell", ratio_text(mean_of_best(results)), "", ""]]
     for peer in in_order(impls(results) - {"coil"}):
         mean, goal = mean_over_cells(results, "coil", peer), MEAN_GOALS.get(peer)
         of_libuv = mean_over_cells(results, peer, "libuv")
-        rows.append([peer, ratio_text(mean), f"{goal}: {stats.reached(mean, goal)}" if goal else "",
-                     ratio_text(of_libuv)])
+        said = stats.goal_text(goal, stats.reached(mean, goal), quick) if goal else ""
+        rows.append([peer, ratio_text(mean), said, ratio_text(of_libuv)])
     return table(["<peer", "Coil of it", "<goal", "it of libuv"], rows)
 
 
-def echo_section(results):
+def echo_section(results, quick):
     lines = ["## Echo", ""]
-    judgement = echo_judgement(results)
+    judgement = echo_judgement(results, quick)
     if judgement:
         lines += ["### Coil beside the best of libuv, epoll and io_uring", ""] + judgement
-    lines += ["### Geometric means over the cells", ""] + echo_means(results)
+    lines += ["### Geometric means over the cells", ""] + echo_means(results, quick)
     for cell in cells_of(results):
         lines += [f"### {cell.title()}", ""] + cell_table(results, cell)
     return lines
 
 
-def churn_section(results):
+def churn_section(results, quick):
     how = results[0]
     source = (f"closed with FIN, from {how['sources']} addresses in turn" if how["close"] == "fin"
               else "closed with RST")
@@ -162,8 +163,8 @@ def churn_section(results):
              ""]
     lines += cell_table(results, cells_of(results)[0])
     if ratio:
-        lines += [f"Coil of libuv: {ratio_text(ratio)}; the goal is {CHURN_GOAL}: "
-                  f"{stats.reached(ratio, CHURN_GOAL)}.", ""]
+        said = stats.goal_text(CHURN_GOAL, stats.reached(ratio, CHURN_GOAL), quick)
+        lines += [f"Coil of libuv: {ratio_text(ratio)}; the goal is {said}.", ""]
     return lines
 
 
@@ -181,7 +182,7 @@ def idle_row(results, name):
                   for field in ("slab_bytes", "tcp_bytes")]
 
 
-def idle_section(results):
+def idle_section(results, quick):
     count = results[0]["connections"]
     lines = ["## Idle connections", "", IDLE_TEXT.format(
         count=count, processes=results[0]["processes"], first=FIRST), ""]
@@ -192,7 +193,8 @@ def idle_section(results):
     if mine:
         value = median(mine, "anonymous_bytes")
         verdict = "met" if value <= IDLE_GOAL_BYTES else "missed"
-        lines += [f"Coil: {value:,.0f}; the goal is {IDLE_GOAL_BYTES}: {verdict}.", ""]
+        said = stats.goal_text(IDLE_GOAL_BYTES, verdict, quick)
+        lines += [f"Coil: {value:,.0f}; the goal is {said}.", ""]
     return lines
 
 
@@ -221,7 +223,7 @@ def open_row(results, label, name):
         f"{cpu_us(mine, 'server_cpu_s'):.2f}", ", ".join(remarks)]
 
 
-def open_section(results):
+def open_section(results, _quick):
     how = results[0]
     lines = ["## Open loop", "",
              f"{how['connections']} connections, {how['message_bytes']} B, {how['arrivals']} "
@@ -241,11 +243,11 @@ SECTIONS = {"echo": echo_section, "churn": churn_section, "idle": idle_section,
             "open": open_section}
 
 
-def sections(results):
-    """{kind: lines} of those that were measured; micro-benchmarks have tables of their own."""
+def sections(results, quick=False):
+    """{kind: lines} of those that were measured; a quick run is not judged. Micro-benchmarks have tables of their own."""
     found = {}
     for kind, section in SECTIONS.items():
         mine = [result for result in results if result["kind"] == kind]
         if mine:
-            found[kind] = section(mine)
+            found[kind] = section(mine, quick)
     return found

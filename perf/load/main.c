@@ -8,7 +8,7 @@
 
 #include <sys/resource.h>
 
-static _Noreturn void usage(void)
+static _Noreturn void print_usage(FILE *out, int status)
 {
     fputs("usage: load --port N [--connections N] [--depth N] [--size BYTES | --thrift METHOD]\n"
           "            [--warmup SECONDS] [--seconds SECONDS] [--server-pid PID] [--spin]\n"
@@ -16,8 +16,13 @@ static _Noreturn void usage(void)
           "       load ... --rate PER_SECOND [--poisson] [--seed N]       open loop\n"
           "       load ... --churn [--sources N | --reset]                connect, ask, close\n"
           "       load --port N --idle N [--greet]                        until stdin ends\n",
-            stderr);
-    exit(2);
+            out);
+    exit(status);
+}
+
+static _Noreturn void usage(void)
+{
+    print_usage(stderr, 2);
 }
 
 static double parse(const char *text, double min, double max)
@@ -111,6 +116,8 @@ static void set_option(load_options *options, int option, const char *text)
     case 'b':
         options->buckets = true;
         break;
+    case 'h':
+        print_usage(stdout, 0);
     default:
         set_mode_option(options, option, text);
     }
@@ -137,6 +144,7 @@ static void parse_options(load_options *options, int argc, char **argv)
             {"reset", no_argument, NULL, 'R'},
             {"idle", required_argument, NULL, 'i'},
             {"greet", no_argument, NULL, 'g'},
+            {"help", no_argument, NULL, 'h'},
             {0},
     };
 

@@ -379,6 +379,10 @@ TEST_F(SharedListener, ReportsWhyItCannotListen)
     wrong.listen.direct_sockets = false;
     wrong.share = COIL_SHARE_BY_KERNEL;
     EXPECT_EQ(-EOPNOTSUPP, coil_shared_listener_create("unix:/tmp/no", &wrong, &none));
+    for (unsigned share : {3u, 0xffffffffu}) {
+        memcpy(&wrong.share, &share, sizeof(share)); /* As C could set it. */
+        EXPECT_EQ(-EINVAL, coil_shared_listener_create("127.0.0.1:0", &wrong, &none)) << share;
+    }
 
     listen(COIL_SHARE_BY_TURNS);
     char text[COIL_ADDRESS_TEXT_BYTES];

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: MIT
 """The arithmetic of perf/compare, and what it says about it."""
 
+import contextlib
+import io
 import json
 import math
 import os
 import random
+import re
 import statistics
 import sys
 import unittest
@@ -108,6 +111,33 @@ class Goal(unittest.TestCase):
         self.assertEqual(stats.reached((0.98, 0.01), 1.0), "missed")
         self.assertEqual(stats.reached((0.99, None), 1.0), "missed")
         self.assertEqual(stats.reached(None, 1.0), "")
+
+
+class QuickRun(unittest.TestCase):
+    def test_is_not_judged(self):
+        results = run_of({"coil": [110], "libuv": [100]})
+        for quick in (["--quick"], []):
+            options = command_line.parse(["--seed", "1"] + quick)
+            text = "\n".join(output.markdown(options, results, []))
+            judged = re.search(r"[:|] (met|missed)\b", text)
+            self.assertEqual(bool(judged), not quick)
+
+    def test_has_no_two_columns_of_the_same_name(self):
+        results = run_of({"coil": [110], "libuv": [100]})
+        self.assertIn("| of libuv | of the best (libuv) |",
+                      "\n".join(tables.cell_table(results, cells.Cell(50, 64, 1))))
+
+
+class CommandLine(unittest.TestCase):
+    def test_says_what_an_option_looks_like(self):
+        for arguments, said in ((["--cells", "50"], "CONNECTIONSxBYTES"),
+                                (["--cells", "axb"], "CONNECTIONSxBYTES"),
+                                (["--rates", "fast"], "requests/s"),
+                                (["--server", "mine"], "NAME=COMMAND")):
+            err = io.StringIO()
+            with contextlib.redirect_stderr(err), self.assertRaises(SystemExit):
+                command_line.parse(arguments)
+            self.assertIn(said, err.getvalue())
 
 
 class Histogram(unittest.TestCase):

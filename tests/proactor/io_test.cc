@@ -2,6 +2,7 @@
 /* Every operation of coil/io.h on real descriptors: success, error, end, deadline, late success. */
 #include "stage.h"
 
+#include <limits>
 #include <vector>
 
 #include <sys/eventfd.h>
@@ -229,6 +230,36 @@ TEST_F(Io, ReadsAndWritesFilesAtThePositionAndAnywhere)
             EXPECT_EQ(0, RUN(coil_close(fd)));
         }
     }
+}
+
+TEST_F(Io, RefusesNegativeOffsetsAndDoesNotTakeThemForThePosition)
+{
+    for (bool direct : {false, true}) {
+        SCOPED_TRACE(direct);
+        Fd file = make_file("0123456789");
+        int fd = direct ? make_direct(Fd(dup(file))) : static_cast<int>(file);
+        EXPECT_EQ(3, RUN(coil_read(fd, bytes, 3)));
+        for (off_t offset : {off_t{-1}, off_t{-2}, std::numeric_limits<off_t>::min()}) {
+            EXPECT_EQ(-EINVAL, RUN(coil_pread(fd, bytes, 1, offset))) << offset;
+            EXPECT_EQ(-EINVAL, RUN(coil_pwrite(fd, "X", 1, offset))) << offset;
+        }
+        EXPECT_EQ(7, RUN(coil_read(fd, bytes, sizeof(bytes)))) << "the position has not moved";
+        EXPECT_EQ(std::string("3456789"), std::string(bytes, 7));
+        if (direct) {
+            EXPECT_EQ(0, RUN(coil_close(fd)));
+        }
+    }
+}
+
+TEST_F(Io, IgnoresTheOffsetOfAPipe)
+{
+    int ends[2];
+    ASSERT_EQ(0, pipe2(ends, O_CLOEXEC));
+    Fd from(ends[0]);
+    Fd to(ends[1]);
+    EXPECT_EQ(3, RUN(coil_pwrite(to, "abc", 3, 1000)));
+    EXPECT_EQ(3, RUN(coil_pread(from, bytes, 3, 7)));
+    EXPECT_EQ(std::string("abc"), std::string(bytes, 3));
 }
 
 async(int64_t, reads_many, (int) fd, (char *) bytes, (int) count)

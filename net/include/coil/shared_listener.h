@@ -90,8 +90,9 @@ typedef struct coil_share_options {
 
 /*
  * Listen at an address (coil/address.h). Connections are completed by the kernel from here on, and
- * wait until the loops take them. `options` may be NULL. The errors of coil_listen(); -EOPNOTSUPP,
- * the kernel does not share unix sockets, nor loops direct ones. Any thread.
+ * wait until the loops take them. `options` may be NULL. The errors of coil_listen(); -EINVAL also
+ * if `share` is none of coil_share; -EOPNOTSUPP: the kernel does not share unix sockets, nor loops
+ * direct ones. Any thread.
  */
 COIL_API int coil_shared_listener_create(
         const char *address, const coil_share_options *options, coil_shared_listener **out_shared);

@@ -17,7 +17,7 @@
  *
  * Errors are those of recv(2), read(2), send(2) and write(2); EPIPE raises no signal. -ENOMEM from
  * a read is for good: bytes are lost, and nothing is given that came behind them. One task at a
- * time may read. On the loop's thread only.
+ * time may read: a second reader ends the program (COIL_CHECK). On the loop's thread only.
  */
 #ifndef COIL_STREAM_H
 #define COIL_STREAM_H

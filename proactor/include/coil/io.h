@@ -3,9 +3,10 @@
  * coil/io.h - the operations of the kernel, to be awaited: files, pipes, sockets, terminals alike.
  *
  *     coil_attempt(my->size_bytes, coil_read(fd, my->bytes, sizeof(my->bytes)));
- *     coil_await(my->rc, coil_within(coil_s(2), coil_connect(fd, address, address_bytes)));
+ *     coil_await(my->rc, coil_within(coil_s(2), coil_connect_fd(fd, address, address_bytes)));
  *
- * Each is one io_uring operation and otherwise what its man page says, with these rules for all:
+ * Each is what its man page says, done by io_uring, in one operation; only coil_pread() of what the
+ * page cache has does not take the way through the ring. These rules are for all:
  *
  *   - Results are 0 or a count, or a negative errno; -EINTR does not happen.
  *   - What a pointer names is lent to the kernel until the await ends, so it must not be a local
@@ -55,7 +56,9 @@ coil_declare(ssize_t, coil_write, (int) fd, (const void *) bytes, (size_t) size_
 
 /*
  * pread(2), pwrite(2). A read of what is cached is done at once, without the ring; but not so many
- * in one turn of the loop that others would have to wait.
+ * in one turn of the loop that others would have to wait. -EINVAL: the offset is negative; -1 is
+ * not the file position here. On pipes, sockets and terminals the offset is ignored, as if it were
+ * coil_read() or coil_write(); there is no -ESPIPE.
  */
 coil_declare(ssize_t, coil_pread, (int) fd, (void *) bytes, (size_t) size_bytes, (off_t) offset);
 coil_declare(ssize_t, coil_pwrite, (int) fd, (const void *) bytes, (size_t) size_bytes, (off_t) offset);
