@@ -11,7 +11,7 @@ enum {
     PLAIN_BYTES = 4 * 1024,
     HOT_BYTES = 256 * 1024,
     HOT_LEAST_BYTES = 64 * 1024, /* With less room, another buffer takes its place. */
-    SMALL_BYTES = 2048, /* A slice of this size that stays for long is copied. */
+    SMALL_BYTES = 2048,          /* A slice of this size that stays for long is copied. */
     COPY_LEAST_BYTES = 256, /* A copy and its head; and each power of two up to the slabs' end. */
     COPY_MOST_BYTES = COIL_SLAB_CLASSES * COIL_SLAB_STEP_BYTES,
 };

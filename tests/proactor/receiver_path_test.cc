@@ -80,8 +80,8 @@ public:
     {
         Ends ends = make_unix();
         in = std::move(ends.in);
-        EXPECT_EQ(
-                0, coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver));
+        /* What is not received by recv(2) takes all of its buffers from the ring. */
+        EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_READ, &receiver));
         coil_sender_init(&sender, loop, in, COIL_RECEIVE_SOCKET);
         coil_spawn(coil_loop_root(loop), fills(&sender, &much));
         coil_spawn_result(coil_loop_root(loop), &held, holds(receiver, &slices, POOL_BYTES));
@@ -205,6 +205,30 @@ TEST_F(Paths, WhatComesBehindUrgentDataIsNotMissed)
     for (int i = 0; i < 3 && got != "abcdef"; i++)
         (void)RUN(takes_in_time(receiver, &got));
     EXPECT_EQ("abcdef", got);
+    coil_receiver_close(receiver);
+}
+
+/* As a leaf does that wants more than there is. */
+async(int, waits_for_more, (coil_receiver *) receiver)
+{
+    vars();
+    EXPECT_EQ(-EAGAIN, coil_receiver_look(receiver, coil_self));
+    coil_receiver_wait(receiver, coil_self);
+    await(coil_sleep(coil_ms(5)));
+    EXPECT_EQ(1, coil_receiver_look(receiver, coil_self));
+    EXPECT_NE(nullptr, coil_receiver_front(receiver)->buffer->pool);
+    coil_receiver_wait(receiver, coil_self);
+    return coil_receiver_look(receiver, coil_self);
+}
+
+TEST_F(Paths, AShortRestThatHasToWaitKeepsNoBufferFromOthers)
+{
+    Ends ends = make_unix();
+    coil_receiver *receiver = create(ends.out.release());
+    put(ends.in, "rest");
+    EXPECT_EQ(1, RUN(waits_for_more(receiver)));
+    EXPECT_EQ("rest", text(*coil_receiver_front(receiver)));
+    EXPECT_EQ(nullptr, coil_receiver_front(receiver)->buffer->pool);
     coil_receiver_close(receiver);
 }
 
