@@ -321,7 +321,7 @@ async(int, writes, (struct end *) end)
     return 0;
 }
 
-/* Writes nothing among the writer's bytes. -EPIPE: the writer has been cancelled in their middle. */
+/* Writes nothing among the writer's bytes. -EPIPE: that has been cancelled in their middle. */
 async(int, interrupts, (struct end *) end)
 {
     vars(unsigned left; int rc);
