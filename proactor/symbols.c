@@ -209,15 +209,20 @@ void symbols_end(void)
     (void)pthread_mutex_unlock(&asking);
 }
 
+/* (For code without lines, libdw may name the last line of what lies before it.) */
 static void find_line(uintptr_t address, symbol *found)
 {
+    uint64_t begins = 0;
     Dwfl_Module *in = dw.addrmodule(lines, address);
     Dwfl_Line *line = in == NULL ? NULL : dw.module_getsrc(in, address);
     if (line == NULL)
         return;
-    const char *file = dw.lineinfo(line, NULL, &found->line, NULL, NULL, NULL);
-    if (file != NULL)
-        (void)snprintf(found->file, sizeof(found->file), "%s", last_parts(file, 2));
+    int number = 0;
+    const char *file = dw.lineinfo(line, &begins, &number, NULL, NULL, NULL);
+    if (file == NULL || begins < address - found->offset)
+        return;
+    found->line = number;
+    (void)snprintf(found->file, sizeof(found->file), "%s", last_parts(file, 2));
 }
 
 void symbols_find(uintptr_t address, symbol *out_symbol)
