@@ -342,10 +342,11 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
         enqueue(receiver, buffer_fill(own, result));
     } else {
         buffer_put(own);
-        if (result == -EAGAIN)
+        if (result == -EAGAIN) {
             receiver->idle.is_parked = true;
-        else if (!is_interrupted(result))
+        } else if (!is_interrupted(result)) {
             end_stream(receiver, result);
+        }
     }
     settle(receiver);
 }

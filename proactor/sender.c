@@ -235,10 +235,11 @@ static coil_turn begin_write(
 
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
-    if (coil_unlikely(sender->is_cut))
+    if (coil_unlikely(sender->is_cut)) {
         sent_bytes = -EPIPE;
-    else if (sender->sending == NULL && bytes->size_bytes > 0 && may_send_now(sender))
+    } else if (sender->sending == NULL && bytes->size_bytes > 0 && may_send_now(sender)) {
         sent_bytes = send_now(sender, bytes);
+    }
     if (coil_unlikely(sent_bytes >= 0 && sent_bytes < bytes->size_bytes))
         return wait_to_send(task, leaf, sender, bytes, sent_bytes);
     coil_frame_set_result(leaf, sent_bytes < 0 ? sent_bytes : 0);
