@@ -44,12 +44,12 @@ struct coil_receiver {
     uint8_t turn_receives : 2; /* How often we have in that turn. */
     uint8_t large_count : 2;   /* Large receives of the ring, one after the other. */
     bool is_socket : 1;        /* How it is read: recv(2), else read(2). */
-    bool one_shot : 1;         /* Multishot does not work on this descriptor. */
+    bool lacks_multishot : 1;  /* Multishot does not work on this descriptor. */
     bool can_inline : 1;       /* It is a socket with an ordinary descriptor. */
     bool is_inline : 1;        /* We receive by ourselves. */
     bool is_readable : 1;      /* It may have bytes for that. */
     bool has_more : 1;         /* Behind the bytes: its end, or urgent data, at which reads stop. */
-    bool is_known : 1;         /* We have asked about the next. */
+    bool knows_short_reads : 1; /* We have asked about the next. */
     bool is_drained_by_short_reads : 1;
     bool ended : 1;
     bool closing : 1;
@@ -284,7 +284,7 @@ static COIL_COLD void multishot_ended(coil_receiver *receiver, int32_t result)
     if (result == -ENOBUFS) {
         receiver->op.loop->stats.buffer_waits++; /* The next one finds another way. */
     } else if (result == -EBADFD || result == -EINVAL || result == -EOPNOTSUPP) {
-        receiver->one_shot = true;
+        receiver->lacks_multishot = true;
     } else if (result == -EAGAIN) {
         receiver->idle.is_parked = true; /* Kernels that take O_NONBLOCK at its word: poll first. */
     } else if (!is_interrupted(result)) {
@@ -410,7 +410,7 @@ static void arm_single(coil_receiver *receiver)
 static void arm(coil_receiver *receiver)
 {
     buffer_pool *pool = loop_buffers(receiver->op.loop);
-    bool has_pool = pool != NULL && !receiver->one_shot;
+    bool has_pool = pool != NULL && !receiver->lacks_multishot;
 
     if (receiver->is_inline && may_return_to_ring(receiver, pool))
         receiver->is_inline = false;
@@ -440,8 +440,8 @@ void receiver_park(idle_watch *watch)
 /* A TCP socket that has given less than it was asked for is empty: epoll(7), question 9. */
 static bool is_drained_by_short_reads(coil_receiver *receiver)
 {
-    if (!receiver->is_known) {
-        receiver->is_known = true;
+    if (!receiver->knows_short_reads) {
+        receiver->knows_short_reads = true;
         receiver->is_drained_by_short_reads = coil_kernel_is_tcp(receiver->fd) == 1;
     }
     return receiver->is_drained_by_short_reads && !receiver->has_more;
@@ -466,7 +466,7 @@ static bool has_turn(coil_receiver *receiver)
 }
 
 /* As much as counts, for what is typical. */
-static uint32_t most(ssize_t size_bytes)
+static uint32_t clamped(ssize_t size_bytes)
 {
     return size_bytes < UINT16_MAX ? (uint32_t)size_bytes : UINT16_MAX;
 }
@@ -483,7 +483,7 @@ static void receive_now(coil_receiver *receiver)
             coil_kernel_recv_now(receiver->fd, buffer->bytes + buffer->used_bytes, room_bytes);
     receiver->turn_receives++;
     if (count > 0) {
-        receiver->typical_bytes = (uint16_t)((3 * receiver->typical_bytes + most(count)) / 4);
+        receiver->typical_bytes = (uint16_t)((3 * receiver->typical_bytes + clamped(count)) / 4);
         if ((size_t)count < room_bytes && is_drained_by_short_reads(receiver))
             receiver->is_readable = false;
         enqueue(receiver, buffer_fill(buffer, count));
@@ -512,7 +512,7 @@ int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receive
     *receiver = (coil_receiver){
             .fd = fd,
             .is_socket = how == COIL_RECEIVE_SOCKET,
-            .one_shot = misses_hangup(fd, how),
+            .lacks_multishot = misses_hangup(fd, how),
             .can_inline = how == COIL_RECEIVE_SOCKET && !coil_fd_is_direct(fd),
     };
     op_init(&receiver->op, &multishot_kind, loop);

@@ -3,7 +3,7 @@
  * coil/sender.h - what any number of tasks send on one descriptor, in order.
  *
  *     coil_sender_init(&sender, loop, fd, COIL_RECEIVE_SOCKET);
- *     coil_attempt(coil_sender_write(&sender, coil_bytes(...)));      all of it, or an error
+ *     coil_attempt(coil_sender_write(&sender, my->bytes));      a slice: all of it, or an error
  *
  * A write begins when those before it have ended, and what it wants to send is never mixed with
  * theirs. How it gets out depends:
