@@ -213,8 +213,7 @@ coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
     return my->fd < 0 ? coil_error_pointer(my->fd) : welcome(listener, my->fd);
 }
 
-/* Of a burst, all but the first are there already. Or NULL: wait for it, with patience. */
-static coil_stream *accept_now(coil_listener *listener)
+coil_stream *listener_accept_now(coil_listener *listener)
 {
     int fd = -EAGAIN;
     if (listener->inbox != NULL) {
@@ -269,10 +268,9 @@ coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) liste
     coil_vars(coil_stream *peer);
 
     for (;;) {
-        while (listener->max_connections > 0 &&
-                connections->live_count >= listener->max_connections)
+        while (listener_is_full(listener, connections))
             coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
-        my->peer = accept_now(listener);
+        my->peer = listener_accept_now(listener);
         if (my->peer == NULL)
             coil_attempt(my->peer, coil_accept_patiently(listener));
         if (coil_spawn_handler(connections, handler, my->peer) == NULL)

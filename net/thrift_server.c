@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/thrift_server.h>
 
+#include "listener_private.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -369,7 +371,11 @@ coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_ser
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
     for (;;) {
-        coil_attempt(my->stream, coil_accept_patiently(listener));
+        while (listener_is_full(listener, &my->connections))
+            coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
+        my->stream = listener_accept_now(listener);
+        if (my->stream == NULL)
+            coil_attempt(my->stream, coil_accept_patiently(listener));
         connection *peer = open_connection(server, my->stream);
         if (peer != NULL && coil_spawn(&my->connections, serve_connection(peer)) == NULL)
             close_connection(peer);

@@ -26,7 +26,7 @@ typedef struct coil_listen_options {
     int backlog;              /* Connections that the kernel keeps for us: SOMAXCONN. */
     bool reuse_port;          /* SO_REUSEPORT: several processes share the address. */
     bool direct_sockets;      /* Accept direct descriptors (coil/io.h), not those of the process. */
-    unsigned max_connections; /* Of coil_serve(): at more, it stops accepting. 0: no limit. */
+    unsigned max_connections; /* Whoever serves them accepts no more at once. 0: no limit. */
 } coil_listen_options;
 
 /*

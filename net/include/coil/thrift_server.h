@@ -106,7 +106,9 @@ COIL_API coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call);
 COIL_API void coil_thrift_no_reply(coil_thrift_call *call);
 
 /*
- * Serve every connection of the listener. Ends with an error of accept(2) that stays, or by
+ * Serve every connection of the listener, of which there are never more than its `max_connections`
+ * at once: others wait to be accepted. An `idle_limit` then keeps silent peers from being all of
+ * them. Ends with an error of accept(2) that stays, or by
  * cancellation, which closes all connections.
  */
 coil_declare(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_server *) server);
