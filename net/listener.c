@@ -278,16 +278,6 @@ coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) liste
     }
 }
 
-coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
-{
-    coil_vars(coil_group connections);
-
-    coil_open_group(&my->connections);
-    my->connections.keep_going = true;
-    coil_attempt(accept_into(&my->connections, listener, handler));
-    return 0;
-}
-
 /* The same, but that nobody listens any more is no error. */
 coil_async(int, accept_what_comes, (coil_group *) connections, (coil_listener *) listener,
         (coil_handler) handler)
@@ -296,6 +286,18 @@ coil_async(int, accept_what_comes, (coil_group *) connections, (coil_listener *)
 
     coil_await(my->rc, accept_into(connections, listener, handler));
     return my->rc == -ESHUTDOWN ? 0 : my->rc;
+}
+
+coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
+{
+    coil_vars(coil_group connections);
+
+    coil_open_group(&my->connections);
+    my->connections.keep_going = true;
+    coil_attempt(accept_what_comes(&my->connections, listener, handler));
+    /* Whoever accepted for all loops has left: the connections that there are go on. */
+    coil_ignore(coil_group_join(&my->connections));
+    return 0;
 }
 
 /* Accept until the shutdown is requested. Leaving ends the accepting task, not its connections. */

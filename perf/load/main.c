@@ -36,9 +36,9 @@ static double parse(const char *text, double min, double max)
     return value;
 }
 
-static int parse_int(const char *text, double max)
+static int parse_int(const char *text, double min, double max)
 {
-    double value = parse(text, 1, max);
+    double value = parse(text, min, max);
 
     return (int)value;
 }
@@ -62,16 +62,16 @@ static void set_mode_option(load_options *options, int option, const char *text)
         break;
     case 'i':
         set_mode(options, LOAD_IDLE);
-        options->connections = (int)parse(text, 0, 1e7);
+        options->connections = parse_int(text, 0, 1e7);
         break;
     case 'a':
         options->poisson = true;
         break;
     case 'e':
-        options->seed = (uint64_t)parse_int(text, 1 << 30);
+        options->seed = (uint64_t)parse_int(text, 1, 1 << 30);
         break;
     case 'n':
-        options->sources = parse_int(text, 60000);
+        options->sources = parse_int(text, 1, 60000);
         break;
     case 'R':
         options->reset = true;
@@ -88,16 +88,16 @@ static void set_option(load_options *options, int option, const char *text)
 {
     switch (option) {
     case 'p':
-        options->port = parse_int(text, 65535);
+        options->port = parse_int(text, 1, 65535);
         break;
     case 'c':
-        options->connections = parse_int(text, 1e6);
+        options->connections = parse_int(text, 1, 1e6);
         break;
     case 'd':
-        options->depth = parse_int(text, 1e6);
+        options->depth = parse_int(text, 1, 1e6);
         break;
     case 's':
-        options->message_bytes = parse_int(text, 1 << 30);
+        options->message_bytes = parse_int(text, 1, 1 << 30);
         break;
     case 't':
         options->method = text;
@@ -109,7 +109,7 @@ static void set_option(load_options *options, int option, const char *text)
         options->measured_s = parse(text, 0.01, 3600);
         break;
     case 'P':
-        options->server_pid = parse_int(text, 1 << 30);
+        options->server_pid = parse_int(text, 1, 1 << 30);
         break;
     case 'S':
         options->spin = true;
