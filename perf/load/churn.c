@@ -156,8 +156,7 @@ static void churn_for(struct churn *churn, double seconds)
         churn_turn(churn);
 }
 
-static void churn_init(
-        struct churn *churn, const load_options *options, const struct codec *codec)
+static void churn_init(struct churn *churn, const load_options *options, const struct codec *codec)
 {
     churn->options = options;
     churn->codec = codec;

@@ -55,5 +55,4 @@ struct codec *codec_echo(size_t message_bytes);
  */
 struct codec *codec_thrift(const char *method);
 
-
 #endif
