@@ -213,7 +213,7 @@ coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
     return my->fd < 0 ? coil_error_pointer(my->fd) : welcome(listener, my->fd);
 }
 
-coil_stream *listener_accept_now(coil_listener *listener)
+static inline coil_stream *accept_now(coil_listener *listener)
 {
     int fd = -EAGAIN;
     if (listener->inbox != NULL) {
@@ -226,6 +226,11 @@ coil_stream *listener_accept_now(coil_listener *listener)
         return NULL;
     coil_stream *stream = welcome(listener, fd);
     return coil_pointer_error(stream) == 0 ? stream : NULL;
+}
+
+coil_stream *listener_accept_now(coil_listener *listener)
+{
+    return accept_now(listener);
 }
 
 bool listener_error_passes(int error)
@@ -270,7 +275,7 @@ coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) liste
     for (;;) {
         while (listener_is_full(listener, connections))
             coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
-        my->peer = listener_accept_now(listener);
+        my->peer = accept_now(listener);
         if (my->peer == NULL)
             coil_attempt(my->peer, coil_accept_patiently(listener));
         if (coil_spawn_handler(connections, handler, my->peer) == NULL)

@@ -41,9 +41,9 @@ COIL_API int coil_listen(
 COIL_API const coil_address *coil_listener_address(const coil_listener *listener);
 
 /*
- * The next connection, or an error pointer: an error of accept(2), or -ESHUTDOWN: nobody listens any
- * more, because coil_serve_gracefully() has stopped that, or the loop has left that accepts for all
- * (coil/shared_listener.h).
+ * The next connection, or an error pointer: an error of accept(2), or -ESHUTDOWN: nobody listens
+ * any more, because coil_serve_gracefully() has stopped that, or the loop that accepts for all has
+ * left (coil/shared_listener.h).
  */
 coil_declare(coil_stream *, coil_accept, (coil_listener *) listener);
 
