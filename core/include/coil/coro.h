@@ -391,14 +391,20 @@ template <> struct coil_result_is_nil<coil_nil> {
     co__top:                                                                                       \
     (void)0
 
-/* co__k: the frame of the cold coroutine c on t's stack, awaited by `caller`. */
+/*
+ * co__k: the frame of the cold coroutine c on t's stack, awaited by `caller`. Whether it is adapted
+ * is asked before anything is called: the compilers then see that it nearly never is, that nobody
+ * looks at the cold one, and keep it in registers.
+ */
 #define COIL_FRAME_(t, c, caller)                                                    \
+    const coil_fn *const co__fn = (c).co__c.fn;                                      \
+    const bool co__adapted = (c).co__c.adapt != 0;                                   \
     __typeof__((c).co__f[0]) *co__k = (__typeof__((c).co__f[0]) *)coil_push_aligned( \
             t, sizeof((c).co__f[0]), __alignof__((c).co__f[0]));                     \
-    coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                         \
+    coil_frame_push(t, &co__k->co__h, co__fn, caller);                               \
     co__k->co__a = (c).co__a;                                                        \
     COIL_AWAITED_((c).co__c)                                                         \
-    if ((c).co__c.adapt)                                                             \
+    if (co__adapted)                                                                 \
     coil_adapt(t, &co__k->co__h, &(c).co__c)
 
 #define COIL_CALL_(text, ...)                                                     \
@@ -410,7 +416,7 @@ template <> struct coil_result_is_nil<coil_nil> {
         __typeof__(__VA_ARGS__) co__c = (__VA_ARGS__);                            \
         COIL_FRAME_(co__t, co__c, &co__f->co__h);                                 \
         co__f->co__h.at = &co__site;                                              \
-        if (co__c.co__c.fn->step(co__t, &co__k->co__h) != COIL_DONE)              \
+        if (co__fn->step(co__t, &co__k->co__h) != COIL_DONE)                      \
             return COIL_SUSPENDED_;                                               \
         COIL_READY_                                                               \
     }                                                                             \
