@@ -587,13 +587,7 @@ void coil_task_destroy(coil_task *task)
 
 bool coil_task_resume(coil_task *task)
 {
-    coil_frame *frame;
-    while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
-    }
-    if (frame != NULL)
-        return false;
-    coil_group_ended(task);
-    return true;
+    return task_resume(task);
 }
 
 static coil_turn call_handler(coil_task *task, coil_frame *leaf)

@@ -219,7 +219,7 @@ static coil_time slots_next(coil_timer_wheel *wheel, coil_time *out_end)
     return *out_end = COIL_NEVER;
 }
 
-static void find_quiet(coil_timer_wheel *wheel)
+static COIL_NOINLINE void find_quiet(coil_timer_wheel *wheel)
 {
     wheel->quiet = slots_next(wheel, &wheel->quiet_end);
     wheel->quiet_is_exact = true;
@@ -435,7 +435,7 @@ static void collect(coil_timer_wheel *wheel, coil_time now)
 }
 
 /* Also where nothing is due any more: a slot may have to be opened. */
-static unsigned fire_due(coil_timer_wheel *wheel)
+static COIL_NOINLINE unsigned fire_due(coil_timer_wheel *wheel)
 {
     COIL_CHECK(coil_list_empty(&wheel->due));
     wheel->advancing = true;
