@@ -48,8 +48,8 @@ void coil_debug_touched(coil_debug *debug, const char *did);
 /* A deadline for `frame`, as long as it is there. */
 void coil_timeout_push(coil_task *task, coil_frame *frame, coil_time deadline);
 
-/* The deferred call that ends a deadline. */
-coil_turn coil_timeout_end(coil_task *task, coil_frame *frame, coil_deferred *deferred);
+/* What ends a deadline that an adaptor has set. */
+extern const coil_leaving coil_timeout_exit;
 
 /*
  * `frame` is leaving and one of its deferred calls has to wait: returns a frame to push the awaited

@@ -219,22 +219,28 @@ static coil_time slots_next(coil_timer_wheel *wheel, coil_time *out_end)
     return *out_end = COIL_NEVER;
 }
 
-static COIL_NOINLINE void find_quiet(coil_timer_wheel *wheel)
+static void find_quiet(coil_timer_wheel *wheel)
 {
     wheel->quiet = slots_next(wheel, &wheel->quiet_end);
     wheel->quiet_is_exact = true;
 }
 
-coil_time coil_timer_wheel_next(coil_timer_wheel *wheel)
+static COIL_NOINLINE coil_time find_next(coil_timer_wheel *wheel)
 {
-    if (coil_unlikely(!wheel->quiet_is_exact))
+    if (!wheel->quiet_is_exact)
         find_quiet(wheel);
     /* Inside fire() the rest of this advance counts too; what was armed since may be earlier. */
-    if (coil_unlikely(!coil_list_empty(&wheel->due))) {
-        coil_time due = const_timer_of(wheel->due.next)->deadline;
-        return due < wheel->quiet ? due : wheel->quiet;
-    }
-    return wheel->quiet;
+    if (coil_list_empty(&wheel->due))
+        return wheel->quiet;
+    coil_time due = const_timer_of(wheel->due.next)->deadline;
+    return due < wheel->quiet ? due : wheel->quiet;
+}
+
+coil_time coil_timer_wheel_next(coil_timer_wheel *wheel)
+{
+    if (coil_likely(wheel->quiet_is_exact && coil_list_empty(&wheel->due)))
+        return wheel->quiet;
+    return find_next(wheel);
 }
 
 /* While it is sorted, a list is a chain: linked by `next` alone, NULL at the end. */

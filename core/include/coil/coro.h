@@ -153,6 +153,9 @@ template <class T> struct coil_signedness<T *, false> {
     __typeof__(__builtin_choose_expr(COIL_IS_INTEGER_(value), value, 0))
 #define COIL_IS_SIGNED_(value) ((COIL_INTEGER_TYPE_(value)) - 1 < (COIL_INTEGER_TYPE_(value))1)
 #endif
+/* (Or what looks like one in memory.) */
+#define COIL_IS_INT_(value) \
+    (COIL_IS_INTEGER_(value) && COIL_IS_SIGNED_(value) && sizeof(value) == sizeof(int))
 
 /*
  * `item` if it points to what `sample` points to; else it does not compile. (Not a statement
@@ -325,7 +328,8 @@ template <> struct coil_result_is_nil<coil_nil> {
                 (uint32_t)offsetof(struct name##__frame, co__a),                      \
                 (uint32_t)sizeof(((struct name##__frame *)0)->co__a),                 \
                 COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret),                \
-                COIL_IS_SIGNED_(((struct name##__frame *)0)->co__ret)                 \
+                COIL_IS_SIGNED_(((struct name##__frame *)0)->co__ret),                \
+                COIL_IS_INT_(((struct name##__frame *)0)->co__ret)                    \
     }
 
 #define COIL_DEFINE_(link, T, name, ...)                                                           \
@@ -533,22 +537,22 @@ template <class T> struct coil_status<T, true> {
 #define coil_until(time, ...) COIL_UNTIL_(COIL_CAT(co__w, __COUNTER__), time, __VA_ARGS__)
 #define coil_shield(...) COIL_SHIELD_(COIL_CAT(co__w, __COUNTER__), __VA_ARGS__)
 
-#define COIL_DEFER_(label, ...)                                                         \
-    do {                                                                                \
-        if (__extension__({                                                             \
-                static const coil_site co__site = {                                     \
-                        &&label, "defer", __LINE__ * every_coroutine_starts_with_vars}; \
-                coil_defer_push(&co__f->co__h,                                          \
-                        (coil_deferred *)coil_push_keeping(                             \
-                                co__t, sizeof(coil_deferred), COIL_EXIT_BYTES),         \
-                        &co__site, NULL);                                               \
-                1;                                                                      \
-            }))                                                                         \
-            break;                                                                      \
-    label:                                                                              \
-        (void)0; /* So that the first of them can be a declaration. */                  \
-        __VA_ARGS__;                                                                    \
-        return COIL_SUSPENDED_;                                                         \
+#define COIL_DEFER_(label, ...)                                                                 \
+    do {                                                                                        \
+        if (__extension__({                                                                     \
+                static const coil_leaving co__exit = {                                          \
+                        NULL, {&&label, "defer", __LINE__ * every_coroutine_starts_with_vars}}; \
+                coil_defer_push(&co__f->co__h,                                                  \
+                        (coil_deferred *)coil_push_keeping(                                     \
+                                co__t, sizeof(coil_deferred), COIL_EXIT_BYTES),                 \
+                        &co__exit);                                                             \
+                1;                                                                              \
+            }))                                                                                 \
+            break;                                                                              \
+    label:                                                                                      \
+        (void)0; /* So that the first of them can be a declaration. */                          \
+        __VA_ARGS__;                                                                            \
+        return COIL_SUSPENDED_;                                                                 \
     } while (0)
 #define coil_defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __COUNTER__), __VA_ARGS__)
 
