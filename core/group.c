@@ -117,7 +117,7 @@ static void fail(coil_group *group, const coil_task *task, int error)
 }
 
 /* Take `task` in. False: it cannot start yet, or there is none. */
-static bool admit(coil_group *group, coil_task *task, void *outcome)
+static inline bool admit(coil_group *group, coil_task *task, void *outcome)
 {
     if (task == NULL) {
         fail(group, NULL, -ENOMEM);

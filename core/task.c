@@ -505,11 +505,12 @@ static inline coil_task *make_task(coil_sched *sched, size_t stack_bytes)
     if (task == NULL)
         return NULL;
 
-    memset(task, 0, sizeof(*task));
-    task->sched = sched;
-    task->sp = task->first;
-    task->limit = task->first + stack_bytes;
-    coil_list_init(&task->link);
+    *task = (coil_task){
+            .limit = task->first + stack_bytes,
+            .sched = sched,
+            .sp = task->first,
+            .link = {&task->link, &task->link},
+    };
     if (coil_unlikely(is_heir(sched)) && coil_local_inherit(task, sched->running) < 0) {
         coil_task_destroy(task);
         return NULL;
