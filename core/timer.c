@@ -122,15 +122,15 @@ static unsigned eighth_of(coil_time time)
 }
 
 /* Put an unlinked timer into its slot. What is overdue goes where the present is. */
-static void place(coil_timer_wheel *wheel, coil_timer *timer)
+static inline void place(coil_timer_wheel *wheel, coil_timer *timer)
 {
-    const coil_time deadline = timer->deadline;
-    bool overdue = deadline <= wheel->present;
     uint64_t present = tick_of(wheel->present);
-    uint64_t tick = overdue ? present : tick_of(deadline);
+    uint64_t tick = timer->deadline > wheel->present ? tick_of(timer->deadline) : present;
     unsigned level = level_between(tick, present);
     unsigned slot = digit_of(tick, level);
-    unsigned lane = level > 0 ? tick % COIL_TIMER_LANES : overdue ? 0 : eighth_of(deadline);
+    unsigned lane = tick % COIL_TIMER_LANES;
+    if (coil_unlikely(level == 0))
+        lane = timer->deadline > wheel->present ? eighth_of(timer->deadline) : 0;
 
     coil_list_append(&wheel->slots[level][slot][lane], &timer->link);
     wheel->occupied[level][lane] |= UINT64_C(1) << slot;
