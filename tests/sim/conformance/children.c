@@ -20,7 +20,7 @@ typedef struct plan {
     char *const *arguments;
 } plan;
 
-/* TODO: goes through the simulated kernel's own door once there is one. */
+/* The simulated kernel has a door of its own for a child before exec: it defines this. */
 #ifndef CHILD_SYSCALL
 #define CHILD_SYSCALL syscall
 #endif
@@ -58,7 +58,8 @@ static int start_sleeper(struct stage *stage)
     return pidfd;
 }
 
-static void ask_waitid(struct stage *stage, const char *name, int pidfd, siginfo_t *status, int options)
+static void ask_waitid(
+        struct stage *stage, const char *name, int pidfd, siginfo_t *status, int options)
 {
     io_uring_prep_waitid(
             stage_ask(stage, name), (idtype_t)P_PIDFD, (id_t)pidfd, status, options, 0);
@@ -71,7 +72,7 @@ static void say_status(struct stage *stage, const siginfo_t *status)
         return;
     }
     stage_say(stage, "%s %d",
-            status->si_code == CLD_EXITED ? "exited"
+            status->si_code == CLD_EXITED   ? "exited"
             : status->si_code == CLD_KILLED ? "killed"
                                             : "other",
             status->si_status);

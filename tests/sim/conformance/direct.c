@@ -8,15 +8,14 @@
 static void register_table(struct stage *stage, unsigned count)
 {
     struct io_uring_rsrc_register table = {.nr = count, .flags = IORING_RSRC_REGISTER_SPARSE};
-    stage_say_result(stage, "table",
-            stage_register(stage, IORING_REGISTER_FILES2, &table, sizeof(table)));
+    stage_say_result(
+            stage, "table", stage_register(stage, IORING_REGISTER_FILES2, &table, sizeof(table)));
 }
 
 static int put_in_slot(struct stage *stage, unsigned slot, int fd)
 {
     int *number = stage_memory(stage, sizeof(*number));
-    struct io_uring_files_update update = {
-            .offset = slot, .fds = (uint64_t)(uintptr_t)number};
+    struct io_uring_files_update update = {.offset = slot, .fds = (uint64_t)(uintptr_t)number};
     *number = fd;
     return stage_register(stage, IORING_REGISTER_FILES_UPDATE, &update, 1);
 }
@@ -56,7 +55,8 @@ void play_accept_direct(struct stage *stage)
     ask_recv(stage, "recv of slot 0", 0);
     stage_expect(stage, 1);
 
-    io_uring_prep_multishot_accept_direct(stage_ask(stage, "accept again"), listener, NULL, NULL, 0);
+    io_uring_prep_multishot_accept_direct(
+            stage_ask(stage, "accept again"), listener, NULL, NULL, 0);
     stage_expect_nothing(stage);
     int fourth = stage_connect(stage, &address);
     stage_expect(stage, 1);

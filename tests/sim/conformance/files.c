@@ -21,13 +21,15 @@ static void ask_open(struct stage *stage, const char *name, const char *path, in
         stage_close(stage, stage_result(stage, name));
 }
 
-static void write_at(struct stage *stage, const char *name, int fd, const char *text, uint64_t offset)
+static void write_at(
+        struct stage *stage, const char *name, int fd, const char *text, uint64_t offset)
 {
     io_uring_prep_write(stage_ask(stage, name), fd, text, (unsigned)strlen(text), offset);
     stage_expect(stage, 1);
 }
 
-static void read_at(struct stage *stage, const char *name, int fd, unsigned size_bytes, uint64_t offset)
+static void read_at(
+        struct stage *stage, const char *name, int fd, unsigned size_bytes, uint64_t offset)
 {
     char *bytes = stage_memory(stage, size_bytes + 1);
     io_uring_prep_read(stage_ask(stage, name), fd, bytes, size_bytes, offset);
@@ -134,8 +136,8 @@ void play_file_renamed_over(struct stage *stage)
     int fd = stage_open_file(stage, "file_renamed_over", O_RDONLY);
     read_at(stage, "read by name", fd, 16, 0);
     ask_open(stage, "open of the name before", "file_renamed_over.new", O_RDONLY);
-    io_uring_prep_renameat(stage_ask(stage, "rename of nothing"), AT_FDCWD,
-            "file_renamed_over.new", AT_FDCWD, "file_renamed_over", 0);
+    io_uring_prep_renameat(stage_ask(stage, "rename of nothing"), AT_FDCWD, "file_renamed_over.new",
+            AT_FDCWD, "file_renamed_over", 0);
     stage_expect(stage, 1);
     stage_say_result(stage, "unlink", coil_kernel_unlink("file_renamed_over"));
     stage_close(stage, fd);
@@ -160,7 +162,8 @@ void play_file_statx(struct stage *stage)
     stage_expect(stage, 1);
     stage_say(stage, "size: %llu", (unsigned long long)status->stx_size);
     stage_say_result(stage, "unlink", coil_kernel_unlink("file_statx"));
-    io_uring_prep_statx(stage_ask(stage, "statx of fd"), fd, "", AT_EMPTY_PATH, STATX_NLINK, status);
+    io_uring_prep_statx(
+            stage_ask(stage, "statx of fd"), fd, "", AT_EMPTY_PATH, STATX_NLINK, status);
     stage_expect(stage, 1);
     stage_say(stage, "links: %u", status->stx_nlink);
     io_uring_prep_statx(
@@ -296,6 +299,45 @@ void play_close_twice(struct stage *stage)
     int other = coil_kernel_eventfd();
     stage_say(stage, "the lowest free number: %d", other == fd);
     stage_close(stage, other);
+}
+
+/* The direct calls of the seam. */
+void play_file_seam(struct stage *stage)
+{
+    struct stat status;
+    struct statvfs file_system;
+    int fd = create(stage, "file_seam", 0);
+    int fds[2];
+    write_at(stage, "write", fd, "0123456789", 0);
+    stage_say_result(stage, "fstatat", coil_kernel_fstatat(AT_FDCWD, "file_seam", &status));
+    stage_say(stage, "size: %lld, regular: %d", (long long)status.st_size, S_ISREG(status.st_mode));
+    stage_say_result(stage, "fstatat of nothing",
+            coil_kernel_fstatat(AT_FDCWD, "file_seam.missing", &status));
+    stage_say_result(stage, "fstatvfs", coil_kernel_fstatvfs(fd, &file_system));
+    stage_say_result(stage, "access", coil_kernel_faccessat(AT_FDCWD, "file_seam", 0));
+    stage_say_result(
+            stage, "access of nothing", coil_kernel_faccessat(AT_FDCWD, "file_seam.missing", 0));
+    int again = coil_kernel_openat(AT_FDCWD, "file_seam", O_RDONLY);
+    stage_say_fd(stage, "openat", again);
+    stage_say_fd(stage, "openat of nothing",
+            coil_kernel_openat(AT_FDCWD, "file_seam.missing", O_RDONLY));
+    int above = coil_kernel_dup_above(fd, 500);
+    stage_say(stage, "dup above 500: %d", above >= 500);
+    stage_say_result(stage, "is device", coil_kernel_is_device(fd));
+    stage_say_result(stage, "is device of nothing", coil_kernel_is_device(4000));
+    stage_say_result(stage, "is TCP of a file", coil_kernel_is_tcp(fd));
+    stage_say_result(stage, "pair", coil_kernel_socketpair(AF_UNIX, SOCK_STREAM, fds));
+    stage_say_result(stage, "is TCP of a unix socket", coil_kernel_is_tcp(fds[0]));
+    stage_say_result(stage, "write", coil_kernel_write(fds[0], "x", 1));
+    stage_say_result(stage, "pread of a socket", coil_kernel_pread(fds[1], &status, 1, 0));
+    stage_say_result(stage, "pread now of a socket", coil_kernel_pread_now(fds[1], &status, 1, 0));
+    stage_say_result(stage, "send now to a file", coil_kernel_send_now(fd, "x", 1));
+    stage_say_result(stage, "unlink", coil_kernel_unlink("file_seam"));
+    stage_close(stage, above);
+    stage_close(stage, again);
+    stage_close(stage, fd);
+    stage_close(stage, fds[0]);
+    stage_close(stage, fds[1]);
 }
 
 void play_file_of_faulty_memory(struct stage *stage)

@@ -2,7 +2,7 @@
 /* Who listens, who connects, and what becomes of those who wait in between. */
 #include "programs.h"
 
-#include <poll.h>
+#include <fcntl.h>
 
 static struct io_uring_sqe *ask_connect(
         struct stage *stage, const char *name, int fd, const void *address, socklen_t size_bytes)
@@ -33,8 +33,6 @@ void play_connect_refused(struct stage *stage)
     stage_expect(stage, 1);
     ask_connect(stage, "connect again", fd, address, sizeof(*address));
     stage_expect(stage, 1);
-    stage_say_result(stage, "connect now",
-            coil_kernel_connect_now(fd, (struct sockaddr *)address, sizeof(*address)));
     stage_close(stage, fd);
 }
 
@@ -142,23 +140,67 @@ void play_port_in_use(struct stage *stage)
     stage_close(stage, fd);
 }
 
-/* The end of who closes first keeps the port for a while; SO_REUSEADDR does not mind. */
-void play_port_in_time_wait(struct stage *stage)
+static int listen_reusing(struct stage *stage, bool reuses, struct sockaddr_in *address)
 {
-    struct sockaddr_in address;
-    int listener = stage_listen(stage, 4, &address);
+    const int on = reuses;
+    int fd = stream(AF_INET);
+    (void)coil_kernel_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    stage_say_result(stage, "bind", bind_to(fd, address));
+    (void)coil_kernel_listen(fd, 4);
+    return fd;
+}
+
+/*
+ * The end of who closes first keeps the port for a while. SO_REUSEADDR does not mind, if the one
+ * before has set it as well.
+ */
+static void binds_in_time_wait(struct stage *stage, bool before_reuses)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size_bytes = sizeof(address);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = listen_reusing(stage, before_reuses, &address);
+    (void)coil_kernel_getsockname(listener, (struct sockaddr *)&address, &size_bytes);
     int client = stage_connect(stage, &address);
-    int server = stage_accept(stage, listener);
-    stage_close(stage, server);
+    stage_close(stage, stage_accept(stage, listener));
     io_uring_prep_recv(stage_ask(stage, "end"), client, stage_memory(stage, 8), 8, 0);
     stage_expect(stage, 1);
     stage_close(stage, client);
     stage_close(stage, listener);
+    stage_close(stage, listen_reusing(stage, false, &address));
+    stage_close(stage, listen_reusing(stage, true, &address));
+}
+
+void play_port_in_time_wait(struct stage *stage)
+{
+    binds_in_time_wait(stage, false);
+}
+
+void play_port_in_time_wait_reused(struct stage *stage)
+{
+    binds_in_time_wait(stage, true);
+}
+
+/* Pitfalls 3 and 15: a pending accept keeps a closed listener, until it has ended. */
+void play_listener_closed_while_accepting(struct stage *stage)
+{
+    struct sockaddr_in address;
+    int listener = stage_listen(stage, 4, &address);
+    io_uring_prep_multishot_accept(stage_ask(stage, "accept"), listener, NULL, NULL, SOCK_CLOEXEC);
+    stage_expect_nothing(stage);
+    stage_close(stage, listener);
     int fd = stream(AF_INET);
     stage_say_result(stage, "bind", bind_to(fd, &address));
-    const int on = 1;
-    (void)coil_kernel_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    stage_say_result(stage, "bind with SO_REUSEADDR", bind_to(fd, &address));
+    int client = stage_connect(stage, &address);
+    stage_expect(stage, 1);
+    stage_close(stage, client);
+    io_uring_prep_recv(stage_ask(stage, "the client has closed first"),
+            stage_result(stage, "accept"), stage_memory(stage, 8), 8, 0);
+    stage_expect(stage, 1);
+    stage_close(stage, stage_result(stage, "accept"));
+    stage_ask_cancel(stage, "cancel", "accept", 0);
+    stage_expect(stage, 2);
+    stage_say_result(stage, "bind", bind_to(fd, &address));
     stage_close(stage, fd);
 }
 
@@ -241,7 +283,7 @@ void play_unix_path_is_a_file(struct stage *stage)
 {
     struct sockaddr_un *address = stage_memory(stage, sizeof(*address));
     socklen_t size_bytes = name_unix(address, "unix_path_is_a_file");
-    int file = stage_open_file(stage, "unix_path_is_a_file", 0100 /* O_CREAT */);
+    int file = stage_open_file(stage, "unix_path_is_a_file", O_CREAT);
     int fd = stream(AF_UNIX);
     stage_say_result(stage, "is a socket", coil_kernel_is_socket("unix_path_is_a_file"));
     stage_say_result(stage, "bind", coil_kernel_bind(fd, (struct sockaddr *)address, size_bytes));
@@ -259,7 +301,8 @@ void play_unix_abstract(struct stage *stage)
     address->sun_family = AF_UNIX;
     int length = snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1,
             "coil conformance %d", coil_kernel_getpid());
-    socklen_t size_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1U + (unsigned)length);
+    socklen_t size_bytes =
+            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1U + (unsigned)length);
     int listener = listen_unix(stage, address, size_bytes);
     int other = stream(AF_UNIX);
     stage_say_result(stage, "bind while it listens",

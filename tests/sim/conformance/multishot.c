@@ -24,7 +24,8 @@ static struct io_uring_sqe *ask_read(struct stage *stage, const char *name, int 
     return sqe;
 }
 
-static void say_buffer(struct stage *stage, const stage_buffers *buffers, unsigned id, int size_bytes)
+static void say_buffer(
+        struct stage *stage, const stage_buffers *buffers, unsigned id, int size_bytes)
 {
     stage_say(stage, "buffer %u: %.*s", id, size_bytes, buffers->memory + id * buffers->size_bytes);
 }
@@ -248,8 +249,8 @@ void play_multishot_accept(struct stage *stage)
     stage_expect_nothing(stage);
     for (int i = 0; i < 2; i++) {
         int client = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
-        io_uring_prep_connect(stage_ask(stage, "connect"), client, (struct sockaddr *)&address,
-                sizeof(address));
+        io_uring_prep_connect(
+                stage_ask(stage, "connect"), client, (struct sockaddr *)&address, sizeof(address));
         stage_expect(stage, 2);
         stage_close(stage, stage_result(stage, "accept"));
         stage_close(stage, client);

@@ -24,12 +24,12 @@ void play_pipe_capacity(struct stage *stage)
     stage_expect_nothing(stage);
     io_uring_prep_write(stage_ask(stage, "write of one"), ends.in, bytes, 1, POSITION);
     stage_expect_nothing(stage);
-    io_uring_prep_read(stage_ask(stage, "read of less than a page"), ends.out, bytes, 4095, POSITION);
+    io_uring_prep_read(
+            stage_ask(stage, "read of less than a page"), ends.out, bytes, 4095, POSITION);
     stage_expect(stage, 1);
     stage_expect_nothing(stage);
     io_uring_prep_read(stage_ask(stage, "read of the rest of it"), ends.out, bytes, 1, POSITION);
-    stage_do(stage, 2);
-    stage_say_result(stage, "write of one", stage_result(stage, "write of one"));
+    stage_expect(stage, 2);
     stage_close_ends(stage, ends);
 }
 
@@ -40,8 +40,7 @@ void play_pipe_write_of_a_part(struct stage *stage)
     char *bytes = stage_memory(stage, 2 * CAPACITY_BYTES);
     io_uring_prep_write(stage_ask(stage, "write"), ends.in, bytes, 2 * CAPACITY_BYTES, POSITION);
     stage_expect(stage, 1);
-    io_uring_prep_read(
-            stage_ask(stage, "read"), ends.out, bytes, 2 * CAPACITY_BYTES, POSITION);
+    io_uring_prep_read(stage_ask(stage, "read"), ends.out, bytes, 2 * CAPACITY_BYTES, POSITION);
     stage_expect(stage, 1);
     stage_close_ends(stage, ends);
 }
@@ -82,8 +81,7 @@ void play_pipe_end(struct stage *stage)
 void play_pipe_ends_while_waiting(struct stage *stage)
 {
     stage_ends ends = stage_pipe(stage);
-    io_uring_prep_read(
-            stage_ask(stage, "read"), ends.out, stage_memory(stage, 16), 16, POSITION);
+    io_uring_prep_read(stage_ask(stage, "read"), ends.out, stage_memory(stage, 16), 16, POSITION);
     ask_poll(stage, "poll", ends.out);
     stage_expect_nothing(stage);
     stage_close(stage, ends.in);

@@ -24,6 +24,7 @@
     PROGRAM(wait_with_argument) \
     PROGRAM(wait_region_misused) \
     PROGRAM(wait_for_several) \
+    PROGRAM(wait_hopefully) \
     PROGRAM(completes_only_in_enter) \
     PROGRAM(ring_of_another_thread) \
     PROGRAM(register_buffers) \
@@ -91,6 +92,9 @@
     PROGRAM(reset_by_peer_unwatched) \
     PROGRAM(send_is_reset) \
     PROGRAM(urgent_data) \
+    PROGRAM(poll_is_woken) \
+    PROGRAM(poll_is_woken_tcp) \
+    PROGRAM(poll_of_urgent_data) \
     PROGRAM(poll_of_streams) \
     PROGRAM(poll_of_no_stream) \
     /* listeners.c */ \
@@ -99,9 +103,11 @@
     PROGRAM(accept_address) \
     PROGRAM(accept_of_the_gone) \
     PROGRAM(listener_closes) \
+    PROGRAM(listener_closed_while_accepting) \
     PROGRAM(backlog) \
     PROGRAM(port_in_use) \
     PROGRAM(port_in_time_wait) \
+    PROGRAM(port_in_time_wait_reused) \
     PROGRAM(reuseport) \
     PROGRAM(unix_path) \
     PROGRAM(unix_path_is_a_file) \
@@ -128,6 +134,7 @@
     PROGRAM(file_splice) \
     PROGRAM(file_vectors) \
     PROGRAM(close_twice) \
+    PROGRAM(file_seam) \
     PROGRAM(file_of_faulty_memory) \
     /* pipes.c */ \
     PROGRAM(pipe_capacity) \

@@ -88,7 +88,8 @@ static int wait_with(struct stage *stage, unsigned min_complete, unsigned flags,
             sizeof(*wait));
 }
 
-static void say_wait(struct stage *stage, const char *what, int rc, coil_duration took, coil_duration least)
+static void say_wait(
+        struct stage *stage, const char *what, int rc, coil_duration took, coil_duration least)
 {
     stage_say_result(stage, what, rc);
     if (took < least)
@@ -139,14 +140,13 @@ void play_wait_with_argument(struct stage *stage)
 
 void play_wait_region_misused(struct stage *stage)
 {
-    const unsigned flags =
-            IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | IORING_ENTER_EXT_ARG_REG;
+    const unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | IORING_ENTER_EXT_ARG_REG;
     stage_open(stage, 8, 16);
     struct io_uring *ring = stage_ring(stage);
     struct io_uring_reg_wait *wait = stage_wait_region(stage);
     wait->flags = 1U << 9;
-    stage_say_result(stage, "unknown flag",
-            coil_kernel_ring_enter(ring, 0, 1, flags, NULL, sizeof(*wait)));
+    stage_say_result(
+            stage, "unknown flag", coil_kernel_ring_enter(ring, 0, 1, flags, NULL, sizeof(*wait)));
     wait->flags = IORING_REG_WAIT_TS;
     stage_say_result(stage, "wrong size", coil_kernel_ring_enter(ring, 0, 1, flags, NULL, 8));
     stage_say_result(stage, "twice", stage_register(stage, IORING_REGISTER_ENABLE_RINGS, NULL, 0));
@@ -167,6 +167,28 @@ void play_wait_for_several(struct stage *stage)
     stage_say_result(stage, "four", wait_with(stage, 4, 0, coil_s(100)));
     stage_expect(stage, 4);
     stage_close(stage, fd);
+}
+
+/* A hope for several is given up after a while if there is one; if there is none, it goes on. */
+void play_wait_hopefully(struct stage *stage)
+{
+    const unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | IORING_ENTER_EXT_ARG_REG;
+    stage_open(stage, 8, 16);
+    struct io_uring_reg_wait *wait = stage_wait_region(stage);
+    wait->ts.tv_sec = 100;
+    wait->flags = IORING_REG_WAIT_TS;
+    wait->min_wait_usec = 2000;
+    io_uring_prep_nop(stage_ask(stage, "nop"));
+    stage_say_result(stage, "submitted", stage_submit(stage));
+    stage_say_result(stage, "one of four",
+            coil_kernel_ring_enter(stage_ring(stage), 0, 4, flags, NULL, sizeof(*wait)));
+    stage_expect(stage, 1);
+    wait->ts.tv_sec = 0;
+    wait->ts.tv_nsec = coil_ms(10);
+    wait->min_wait_usec = 2000;
+    coil_time begin = coil_kernel_now();
+    int rc = coil_kernel_ring_enter(stage_ring(stage), 0, 4, flags, NULL, sizeof(*wait));
+    say_wait(stage, "none of four", rc, coil_kernel_now() - begin, coil_ms(10));
 }
 
 /* DEFER_TASKRUN: an event that has come is no completion before somebody enters for it. */
@@ -210,7 +232,8 @@ void play_ring_of_another_thread(struct stage *stage)
     stage_say_result(stage, "another thread", other.rc);
 }
 
-static int register_buffers(struct stage *stage, void *ring, unsigned count, unsigned group, unsigned flags)
+static int register_buffers(
+        struct stage *stage, void *ring, unsigned count, unsigned group, unsigned flags)
 {
     struct io_uring_buf_reg registration = {
             .ring_addr = (uint64_t)(uintptr_t)ring,
@@ -234,6 +257,5 @@ void play_register_buffers(struct stage *stage)
     stage_say_result(stage, "again", register_buffers(stage, ring, 4, 3, 0));
     stage_say_result(
             stage, "unregister", stage_register(stage, IORING_UNREGISTER_PBUF_RING, &group, 1));
-    stage_say_result(
-            stage, "again", stage_register(stage, IORING_UNREGISTER_PBUF_RING, &group, 1));
+    stage_say_result(stage, "again", stage_register(stage, IORING_UNREGISTER_PBUF_RING, &group, 1));
 }

@@ -39,6 +39,7 @@ struct stage {
     struct io_uring_reg_wait *region;
     unsigned submitted;
     unsigned asked_count;
+    unsigned pending_count; /* Submitted, without their last completion. */
     size_t text_bytes;
     size_t memory_bytes;
     char *memory;
@@ -77,8 +78,8 @@ static void format_mask(char *text, size_t size_bytes, unsigned mask)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if ((mask & names[i].bit) == 0)
             continue;
-        length += (size_t)snprintf(text + length, size_bytes - length, "%s%s",
-                length > 0 ? "|" : "", names[i].name);
+        length += (size_t)snprintf(
+                text + length, size_bytes - length, "%s%s", length > 0 ? "|" : "", names[i].name);
         mask &= ~names[i].bit;
     }
     if (mask != 0 || length == 0)
@@ -255,6 +256,7 @@ static int enter(struct stage *stage, unsigned min_complete, unsigned flags, voi
     for (unsigned i = stage->submitted; i != sq->sqe_tail; i++) {
         const struct io_uring_sqe *sqe = &sq->sqes[i & sq->ring_mask];
         stage->asked[sqe->user_data - 1].kind = kind_of(sqe);
+        stage->pending_count += !(sqe->flags & IOSQE_CQE_SKIP_SUCCESS);
     }
     __atomic_store_n(sq->ktail, sq->sqe_tail, __ATOMIC_RELEASE);
     int rc = coil_kernel_ring_enter(
@@ -307,6 +309,7 @@ static unsigned take_completions(struct stage *stage)
         COIL_CHECK(cqe->user_data - 1 < stage->asked_count);
         COIL_CHECK(stage->line_count < LINES_MAX);
         format_completion(stage, cqe, stage->lines[stage->line_count++]);
+        stage->pending_count -= stage->pending_count > 0 && !(cqe->flags & IORING_CQE_F_MORE);
         stage->asked[cqe->user_data - 1].result = cqe->res;
         stage->asked[cqe->user_data - 1].flags = cqe->flags;
     }
@@ -372,6 +375,31 @@ void stage_expect_nothing(struct stage *stage)
     tell(stage, 0);
 }
 
+static void forget_lines(struct stage *stage, const char *name)
+{
+    const size_t length = strlen(name);
+    unsigned kept_count = 0;
+    for (unsigned i = 0; i < stage->line_count; i++) {
+        const char *line = stage->lines[i];
+        if (strncmp(line, name, length) == 0 && line[length] == ':')
+            continue;
+        memmove(stage->lines[kept_count++], line, LINE_BYTES);
+    }
+    stage->line_count = kept_count;
+}
+
+int32_t stage_await(struct stage *stage, const char *name)
+{
+    coil_time deadline = coil_kernel_now() + PATIENCE;
+    (void)take_completions(stage);
+    while (stage_result(stage, name) == INT32_MIN && coil_kernel_now() < deadline) {
+        (void)enter_until(stage, deadline);
+        (void)take_completions(stage);
+    }
+    forget_lines(stage, name);
+    return stage_result(stage, name);
+}
+
 /* What is pending ends; whatever it says is not told. */
 static void close_ring(struct stage *stage)
 {
@@ -379,12 +407,11 @@ static void close_ring(struct stage *stage)
         return;
     struct io_uring_sqe *sqe = stage_ask(stage, "end");
     io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-    while (stage_result(stage, "end") == INT32_MIN) {
+    while (stage_result(stage, "end") == INT32_MIN || stage->pending_count > 0) {
         (void)enter_until(stage, coil_kernel_now() + PATIENCE);
         (void)take_completions(stage);
         stage->line_count = 0;
     }
-    wait_for(stage, 1, MOMENT / 10);
     coil_kernel_ring_close(&stage->ring);
     coil_kernel_pages_release(stage->region, REGION_BYTES);
 }
@@ -471,19 +498,19 @@ int stage_connect(struct stage *stage, const struct sockaddr_in *address)
 {
     int fd = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
     COIL_CHECK(fd >= 0);
-    io_uring_prep_connect(stage_ask(stage, "a connect"), fd, (const struct sockaddr *)address,
-            sizeof(*address));
-    stage_do(stage, 1);
-    COIL_CHECK(stage_result(stage, "a connect") == 0);
+    io_uring_prep_connect(
+            stage_ask(stage, "a connect"), fd, (const struct sockaddr *)address, sizeof(*address));
+    int rc = stage_await(stage, "a connect");
+    COIL_CHECK(rc == 0);
     return fd;
 }
 
 int stage_accept(struct stage *stage, int listener)
 {
     io_uring_prep_accept(stage_ask(stage, "an accept"), listener, NULL, NULL, SOCK_CLOEXEC);
-    stage_do(stage, 1);
-    COIL_CHECK(stage_result(stage, "an accept") >= 0);
-    return stage_result(stage, "an accept");
+    int fd = stage_await(stage, "an accept");
+    COIL_CHECK(fd >= 0);
+    return fd;
 }
 
 stage_ends stage_tcp(struct stage *stage)
@@ -499,9 +526,9 @@ stage_ends stage_tcp(struct stage *stage)
 int stage_open_file(struct stage *stage, const char *path, int flags)
 {
     io_uring_prep_openat(stage_ask(stage, "an open"), AT_FDCWD, path, flags | O_CLOEXEC, 0600);
-    stage_do(stage, 1);
-    COIL_CHECK(stage_result(stage, "an open") >= 0);
-    return stage_result(stage, "an open");
+    int fd = stage_await(stage, "an open");
+    COIL_CHECK(fd >= 0);
+    return fd;
 }
 
 void stage_put(struct stage *stage, int fd, const char *text)
@@ -511,7 +538,8 @@ void stage_put(struct stage *stage, int fd, const char *text)
     COIL_CHECK(count == (ssize_t)strlen(text));
 }
 
-stage_buffers stage_provide(struct stage *stage, unsigned count, unsigned size_bytes, unsigned flags)
+stage_buffers stage_provide(
+        struct stage *stage, unsigned count, unsigned size_bytes, unsigned flags)
 {
     if (stage->region == NULL)
         stage_open(stage, 32, 64);

@@ -72,6 +72,9 @@ void stage_expect_in_order(struct stage *stage, unsigned count);
 /* The same, without telling. */
 void stage_do(struct stage *stage, unsigned count);
 
+/* Until a completion of that name has come, which is not told, while others will be: its result. */
+int32_t stage_await(struct stage *stage, const char *name);
+
 /* Submit all, and wait for a moment in which no completion comes. */
 void stage_expect_nothing(struct stage *stage);
 
@@ -136,7 +139,8 @@ typedef struct stage_buffers {
     unsigned size_bytes;
 } stage_buffers;
 
-stage_buffers stage_provide(struct stage *stage, unsigned count, unsigned size_bytes, unsigned flags);
+stage_buffers stage_provide(
+        struct stage *stage, unsigned count, unsigned size_bytes, unsigned flags);
 
 /* Give the buffer `id` back. */
 void stage_give_back(stage_buffers *buffers, unsigned id);
