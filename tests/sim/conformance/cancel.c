@@ -267,3 +267,61 @@ void play_shutdown_completes_accept(struct stage *stage)
     stage_expect(stage, 2);
     stage_close(stage, listener);
 }
+
+/* The listener leaves it waiting. */
+void play_cancel_connect_tcp(struct stage *stage)
+{
+    struct sockaddr_in *address = stage_memory(stage, sizeof(*address));
+    int listener = stage_listen(stage, 0, address);
+    int first = stage_connect(stage, address);
+    int second = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
+    io_uring_prep_connect(
+            stage_ask(stage, "connect"), second, (struct sockaddr *)address, sizeof(*address));
+    stage_expect_nothing(stage);
+    stage_ask_cancel(stage, "cancel", "connect", 0);
+    stage_expect(stage, 2);
+    stage_close(stage, second);
+    stage_close(stage, first);
+    stage_close(stage, listener);
+}
+
+/*
+ * Pitfall 18: this waits in a worker thread of the kernel. Cancelled, it is interrupted, and says
+ * whatever code that has; the cancellation says that it has begun.
+ */
+void play_cancel_connect_unix(struct stage *stage)
+{
+    struct sockaddr_un *address = stage_memory(stage, sizeof(*address));
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path, "cancel_connect_unix", sizeof("cancel_connect_unix"));
+    (void)coil_kernel_unlink(address->sun_path);
+    int fds[3];
+    for (int i = 0; i < 3; i++)
+        fds[i] = coil_kernel_socket(AF_UNIX, SOCK_STREAM, 0);
+    (void)coil_kernel_bind(fds[0], (struct sockaddr *)address, sizeof(*address));
+    (void)coil_kernel_listen(fds[0], 0);
+    io_uring_prep_connect(
+            stage_ask(stage, "first"), fds[1], (struct sockaddr *)address, sizeof(*address));
+    stage_expect(stage, 1);
+    io_uring_prep_connect(
+            stage_ask(stage, "connect"), fds[2], (struct sockaddr *)address, sizeof(*address));
+    stage_expect_nothing(stage);
+    stage_ask_cancel(stage, "cancel", "connect", 0);
+    stage_expect(stage, 2);
+    for (int i = 0; i < 3; i++)
+        stage_close(stage, fds[i]);
+    stage_say_result(stage, "unlink", coil_kernel_unlink(address->sun_path));
+}
+
+/* The same. */
+void play_cancel_splice(struct stage *stage)
+{
+    stage_ends one = stage_pipe(stage);
+    stage_ends two = stage_pipe(stage);
+    io_uring_prep_splice(stage_ask(stage, "splice"), one.out, -1, two.in, -1, 16, 0);
+    stage_expect_nothing(stage);
+    stage_ask_cancel(stage, "cancel", "splice", 0);
+    stage_expect(stage, 2);
+    stage_close_ends(stage, one);
+    stage_close_ends(stage, two);
+}

@@ -3,6 +3,7 @@
 #include "programs.h"
 
 #include <fcntl.h>
+#include <poll.h>
 
 static const uint64_t POSITION = UINT64_MAX;
 
@@ -210,6 +211,10 @@ void play_file_access(struct stage *stage)
     int directory = stage_open_file(stage, ".", O_RDONLY | O_DIRECTORY);
     read_at(stage, "read of a directory", directory, 1, 0);
     read_at(stage, "read of no file", 4000, 1, 0);
+    io_uring_prep_poll_add(stage_ask(stage, "poll"), fd, POLLIN);
+    stage_expect(stage, 1);
+    io_uring_prep_recv(stage_ask(stage, "recv"), fd, stage_memory(stage, 8), 8, 0);
+    stage_expect(stage, 1);
     stage_say_result(stage, "unlink", coil_kernel_unlink("file_access"));
     stage_close(stage, directory);
     stage_close(stage, writer);

@@ -260,6 +260,26 @@ void play_multishot_accept(struct stage *stage)
     stage_close(stage, listener);
 }
 
+/* Pitfall 9 again: no connection is lost when the queue is full. */
+void play_multishot_accept_ends_on_full_queue(struct stage *stage)
+{
+    enum { COUNT = 12 };
+    struct sockaddr_in address;
+    int clients[COUNT];
+    stage_open(stage, 8, 8);
+    int listener = stage_listen(stage, 16, &address);
+    for (int i = 0; i < COUNT; i++)
+        clients[i] = stage_connect(stage, &address);
+    io_uring_prep_multishot_accept(stage_ask(stage, "accept"), listener, NULL, NULL, SOCK_CLOEXEC);
+    stage_expect_in_order(stage, 9);
+    stage_expect_nothing(stage);
+    io_uring_prep_multishot_accept(stage_ask(stage, "again"), listener, NULL, NULL, SOCK_CLOEXEC);
+    stage_expect_in_order(stage, COUNT - 9);
+    stage_close(stage, listener);
+    for (int i = 0; i < COUNT; i++)
+        stage_close(stage, clients[i]);
+}
+
 /* A connection that comes after the cancellation waits for the next who accepts. */
 void play_multishot_accept_loses_nothing(struct stage *stage)
 {

@@ -2,7 +2,44 @@
 /*
  * programs.h - all conformance programs. What the kernel said to each is in <name>.txt.
  *
-@TABLE@
+ * What bites in io_uring, and the programs that show it. The numbers are those of the project's list
+ * of pitfalls; what cannot be shown through the seam says why.
+ *
+ *  1  rings are charged to RLIMIT_MEMLOCK   not for root, and the seam sets no limits: ring_test
+ *  2  fork keeps rings alive                the seam cannot fork
+ *  3  exit is asynchronous                  the seam cannot be killed, but the rule that helps is
+ *                                           here: listener_closed_while_accepting
+ *  4  a cancellation's own completion       cancel_*, whose transcripts are sorted: either order
+ *  5  results of cancellations              cancel_poll, cancel_recv, cancel_all, cancel_twice,
+ *                                           cancel_of_completed, cancel_connect_unix, cancel_splice,
+ *                                           child_wait_cancelled; LINK_TIMEOUT is not used
+ *  6  user_data must be unique              cancel_ambiguous, user_data_reused
+ *  7  cancelled with a success              cancel_recv_waitall(_tcp), cancel_send_waitall,
+ *                                           cancel_too_late, multishot_accept_loses_nothing
+ *  8  waitid takes the status               child_exits, child_is_killed, child_misused
+ *  9  multishot stops at any time           multishot_ends_on_full_queue, accept_direct (-ENFILE),
+ *                                           multishot_accept_ends_on_full_queue; cq_overflow,
+ *                                           completes_only_in_enter
+ * 10  ENOBUFS                               multishot_recv_without_buffers,
+ *                                           multishot_recv_idle_without_buffers
+ * 11  bundles                               not used
+ * 12  incremental buffers                   buffers_incremental, _used_up, _shared
+ * 13  zero-copy sends                       not used
+ * 14  short writes                          send_a_part, send_waitall, pipe_write_of_a_part
+ * 15  close cancels nothing                 close_cancels_nothing, close_by_ring_cancels_nothing,
+ *                                           close_direct_cancels_nothing, shutdown_completes_*
+ * 16  DEFER_TASKRUN                         completes_only_in_enter, ring_of_another_thread
+ * 17  O_NONBLOCK                            nonblocking_socket, nonblocking_accept
+ * 18  worker threads                        cancel_connect_unix, cancel_splice
+ * 19  EINTR                                 wait_interrupted
+ * 20  links                                 not used
+ * 21  io_uring is forbidden                 ring_test
+ * 22  accuracy of timeouts                  wait_until, which asks only that none is early
+ * 23  slots of direct descriptors           accept_direct, direct_misused, update_closes
+ * 24  a ring closed while a recv is armed   Coil never does that
+ *
+ * Others, found here: poll_is_woken and poll_of_urgent_data (POLLPRI), reset_by_peer_unwatched,
+ * port_in_time_wait, cancel_twice, wait_until (no -ETIME if a completion is there).
  */
 #ifndef PROGRAMS_H
 #define PROGRAMS_H
@@ -33,6 +70,9 @@
     PROGRAM(cancel_recv) \
     PROGRAM(cancel_read_of_pipe) \
     PROGRAM(cancel_accept) \
+    PROGRAM(cancel_connect_tcp) \
+    PROGRAM(cancel_connect_unix) \
+    PROGRAM(cancel_splice) \
     PROGRAM(cancel_in_one_batch) \
     PROGRAM(cancel_of_completed) \
     PROGRAM(cancel_too_late) \
@@ -61,6 +101,7 @@
     PROGRAM(buffers_incremental_shared) \
     PROGRAM(buffers_recycled) \
     PROGRAM(multishot_accept) \
+    PROGRAM(multishot_accept_ends_on_full_queue) \
     PROGRAM(multishot_accept_loses_nothing) \
     PROGRAM(multishot_poll) \
     PROGRAM(multishot_poll_of_ready) \

@@ -456,8 +456,8 @@ void play_poll_is_woken_tcp(struct stage *stage)
 }
 
 /*
- * Nor is it by a byte that is urgent, because that is announced in the same way. (IO_ASYNC_POLL_COMMON of
- * the kernel: PRI is no reason to wake.) Asked for together with IN, it is told.
+ * Nor is it by a byte that is urgent, because that is announced in the same way. (PRI is among
+ * IO_ASYNC_POLL_COMMON in io_uring/poll.c, which is no reason to wake.) With IN, it is told.
  */
 void play_poll_of_urgent_data(struct stage *stage)
 {

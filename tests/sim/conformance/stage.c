@@ -18,6 +18,7 @@ enum {
     REGION_BYTES = 4096,
     PAGE_BYTES = 4096,
     ASKED_MAX = 1024,
+    DESCRIPTORS_MAX = 64,
     LINE_BYTES = 160,
     LINES_MAX = 256,
 };
@@ -44,7 +45,9 @@ struct stage {
     size_t memory_bytes;
     char *memory;
     asked asked[ASKED_MAX]; /* user_data is an index, counted from 1. */
-    unsigned line_count;    /* Of completions that are not told yet. */
+    unsigned descriptor_count;
+    int descriptors[DESCRIPTORS_MAX]; /* That completions have brought, and are still open. */
+    unsigned line_count;              /* Of completions that are not told yet. */
     char lines[LINES_MAX][LINE_BYTES];
     char *text;
 };
@@ -297,6 +300,22 @@ static void format_completion(struct stage *stage, const struct io_uring_cqe *cq
             cqe->flags & IORING_CQE_F_MORE ? " more" : "");
 }
 
+static void own_descriptor(struct stage *stage, int fd)
+{
+    COIL_CHECK(stage->descriptor_count < DESCRIPTORS_MAX);
+    stage->descriptors[stage->descriptor_count++] = fd;
+}
+
+static void disown_descriptor(struct stage *stage, int fd)
+{
+    for (unsigned i = 0; i < stage->descriptor_count; i++) {
+        if (stage->descriptors[i] == fd) {
+            stage->descriptors[i] = stage->descriptors[--stage->descriptor_count];
+            return;
+        }
+    }
+}
+
 static unsigned take_completions(struct stage *stage)
 {
     struct io_uring_cq *cq = &stage->ring.cq;
@@ -312,6 +331,8 @@ static unsigned take_completions(struct stage *stage)
         stage->pending_count -= stage->pending_count > 0 && !(cqe->flags & IORING_CQE_F_MORE);
         stage->asked[cqe->user_data - 1].result = cqe->res;
         stage->asked[cqe->user_data - 1].flags = cqe->flags;
+        if (stage->asked[cqe->user_data - 1].kind == DESCRIPTOR && cqe->res >= 0)
+            own_descriptor(stage, cqe->res);
     }
     __atomic_store_n(cq->khead, head, __ATOMIC_RELEASE);
     return count;
@@ -427,6 +448,8 @@ char *stage_play(const conformance_program *program)
 
     program->play(stage);
     close_ring(stage);
+    while (stage->descriptor_count > 0)
+        stage_close(stage, stage->descriptors[0]);
     char *text = stage->text;
     coil_kernel_pages_release(stage->memory, MEMORY_BYTES);
     free(stage);
@@ -464,7 +487,7 @@ stage_ends stage_pipe(struct stage *stage)
 
 void stage_close(struct stage *stage, int fd)
 {
-    (void)stage;
+    disown_descriptor(stage, fd);
     int rc = coil_kernel_close(fd);
     COIL_CHECK(rc == 0);
 }

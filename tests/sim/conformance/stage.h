@@ -13,6 +13,9 @@
  *
  * What an operation in flight writes to is taken from stage_memory(), which lives until the ring is
  * closed; so a program may return while operations are pending.
+ *
+ * The world of a program: its current directory is empty and can be written to, TCP is spoken on the
+ * loopback interface, /bin/sleep is a program, and SIGPIPE is ignored.
  */
 #ifndef STAGE_H
 #define STAGE_H
@@ -128,7 +131,10 @@ int stage_open_file(struct stage *stage, const char *path, int flags);
 /* write(2) or send(2) of a text, all of which must fit. */
 void stage_put(struct stage *stage, int fd, const char *text);
 
-/* close(2), which must succeed. */
+/*
+ * close(2), which must succeed. A descriptor that a completion has brought is closed at the end of
+ * the program, if it has not been by this.
+ */
 void stage_close(struct stage *stage, int fd);
 
 /* A ring of provided buffers, group 0: `count` of `size_bytes`, the first of them at the front. */
