@@ -2,8 +2,8 @@
 /*
  * programs.h - all conformance programs. What the kernel said to each is in <name>.txt.
  *
- * What bites in io_uring, and the programs that show it. The numbers are those of the project's list
- * of pitfalls; what cannot be shown through the seam says why.
+ * What bites in io_uring, and the programs that show it. The numbers are those of the project's
+ * list of pitfalls; what cannot be shown through the seam says why.
  *
  *  1  rings are charged to RLIMIT_MEMLOCK   not for root, and the seam sets no limits: ring_test
  *  2  fork keeps rings alive                the seam cannot fork
@@ -11,8 +11,9 @@
  *                                           here: listener_closed_while_accepting
  *  4  a cancellation's own completion       cancel_*, whose transcripts are sorted: either order
  *  5  results of cancellations              cancel_poll, cancel_recv, cancel_all, cancel_twice,
- *                                           cancel_of_completed, cancel_connect_unix, cancel_splice,
- *                                           child_wait_cancelled; LINK_TIMEOUT is not used
+ *                                           cancel_of_completed, cancel_connect_unix,
+ *                                           cancel_splice, child_wait_cancelled; LINK_TIMEOUT is
+ *                                           not used
  *  6  user_data must be unique              cancel_ambiguous, user_data_reused
  *  7  cancelled with a success              cancel_recv_waitall(_tcp), cancel_send_waitall,
  *                                           cancel_too_late, multishot_accept_loses_nothing
@@ -132,6 +133,7 @@
     PROGRAM(reset_by_peer) \
     PROGRAM(reset_by_peer_unwatched) \
     PROGRAM(send_is_reset) \
+    PROGRAM(send_waitall_is_reset) \
     PROGRAM(urgent_data) \
     PROGRAM(poll_is_woken) \
     PROGRAM(poll_is_woken_tcp) \

@@ -14,8 +14,8 @@
  * What an operation in flight writes to is taken from stage_memory(), which lives until the ring is
  * closed; so a program may return while operations are pending.
  *
- * The world of a program: its current directory is empty and can be written to, TCP is spoken on the
- * loopback interface, /bin/sleep is a program, and SIGPIPE is ignored.
+ * The world of a program: its current directory is empty and can be written to, TCP is spoken on
+ * the loopback interface, /bin/sleep is a program, and SIGPIPE is ignored.
  */
 #ifndef STAGE_H
 #define STAGE_H
