@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the library makes of each error that an operation can have. A request is exchanged for a NOP
+ * with an injected result on its way to the kernel, so that the completion is a real one, with the
+ * request's own name, in its own time; only that nothing else has happened.
+ */
+#include "../proactor/stage.h"
+
+#include <coil/acceptor.h>
+#include <coil/child.h>
+#include <coil/fd_watch.h>
+#include <coil/receiver.h>
+#include <coil/sender.h>
+
+#include <vector>
+
+#include <coil/sugar.h>
+
+#ifndef IORING_NOP_INJECT_RESULT
+#define IORING_NOP_INJECT_RESULT (1U << 0)
+#endif
+
+namespace
+{
+
+/* The next `count` requests with this opcode have this result. */
+struct Injection {
+    int opcode;
+    int32_t result;
+    int count;
+};
+
+std::vector<Injection> injections;
+
+void inject_into(struct io_uring_sqe *sqe)
+{
+    for (Injection &injection : injections) {
+        if (injection.count == 0 || injection.opcode != sqe->opcode)
+            continue;
+        injection.count--;
+        const uint64_t name = sqe->user_data;
+        memset(sqe, 0, sizeof(*sqe));
+        io_uring_prep_nop(sqe);
+        sqe->nop_flags = IORING_NOP_INJECT_RESULT;
+        sqe->len = static_cast<unsigned>(injection.result);
+        sqe->user_data = name;
+        return;
+    }
+}
+
+} // namespace
+
+extern "C" {
+
+int __real_coil_kernel_ring_enter(struct io_uring *, unsigned, unsigned, unsigned, void *, size_t);
+int __wrap_coil_kernel_ring_enter(struct io_uring *, unsigned, unsigned, unsigned, void *, size_t);
+
+int __wrap_coil_kernel_ring_enter(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
+        unsigned flags, void *argument, size_t argument_bytes)
+{
+    struct io_uring_sq *sq = &ring->sq;
+    for (unsigned i = sq->sqe_tail - to_submit; i != sq->sqe_tail; i++)
+        inject_into(&sq->sqes[i & sq->ring_mask]);
+    return __real_coil_kernel_ring_enter(
+            ring, to_submit, min_complete, flags, argument, argument_bytes);
+}
+}
+
+namespace
+{
+
+const int32_t interruptions[] = {-EINTR, -512, -513, -514, -516};
+
+class NopInjection : public Proactor
+{
+protected:
+    NopInjection()
+    {
+        injections.clear();
+        EXPECT_EQ(0, RUN(coil_sleep(coil_us(1)))); /* The loop's own poll is submitted now. */
+    }
+
+    ~NopInjection() override
+    {
+        for (const Injection &injection : injections)
+            EXPECT_EQ(0, injection.count) << "of opcode " << injection.opcode;
+        injections.clear();
+    }
+
+    static void inject(int opcode, int32_t result, int count = 1)
+    {
+        injections.push_back({opcode, result, count});
+    }
+
+    char bytes[64] = "";
+};
+
+/* ------------------------------------------------------------------------ single operations -- */
+
+TEST_F(NopInjection, EveryOperationReportsItsError)
+{
+    Fd file = make_file("0123456789");
+    Ends ends = make_unix();
+    struct iovec part = {bytes, 1};
+    struct msghdr message = {};
+    struct statx status;
+    siginfo_t ended;
+    sockaddr_in address = loopback(1);
+    int direct = make_direct(Fd(dup(file)));
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+
+    for (int32_t error : {-EIO, -ENOMEM, -EAGAIN, -EALREADY, -ENOBUFS, -EINVAL}) {
+        SCOPED_TRACE(error);
+        inject(IORING_OP_READ, error, 2);
+        EXPECT_EQ(error, RUN(coil_read(file, bytes, 1)));
+        loop->cached_reads.skip_count = 1;
+        EXPECT_EQ(error, RUN(coil_pread(file, bytes, 1, 0)));
+        inject(IORING_OP_WRITE, error, 2);
+        EXPECT_EQ(error, RUN(coil_write(file, bytes, 1)));
+        EXPECT_EQ(error, RUN(coil_pwrite(file, bytes, 1, 0)));
+        inject(IORING_OP_READV, error);
+        EXPECT_EQ(error, RUN(coil_readv(file, &part, 1, 0)));
+        inject(IORING_OP_WRITEV, error);
+        EXPECT_EQ(error, RUN(coil_writev(file, &part, 1, 0)));
+        inject(IORING_OP_POLL_ADD, error);
+        EXPECT_EQ(error, RUN(coil_poll(file, POLLIN)));
+        inject(IORING_OP_SPLICE, error);
+        EXPECT_EQ(error, RUN(coil_splice(file, 0, ends.in, -1, 1, 0)));
+        inject(IORING_OP_FIXED_FD_INSTALL, error);
+        EXPECT_EQ(error, RUN(coil_install(direct)));
+        inject(IORING_OP_RECV, error);
+        EXPECT_EQ(error, RUN(coil_recv(ends.out, bytes, 1, 0)));
+        inject(IORING_OP_SEND, error);
+        EXPECT_EQ(error, RUN(coil_send(ends.in, bytes, 1, 0)));
+        inject(IORING_OP_RECVMSG, error);
+        EXPECT_EQ(error, RUN(coil_recvmsg(ends.out, &message, 0)));
+        inject(IORING_OP_SENDMSG, error);
+        EXPECT_EQ(error, RUN(coil_sendmsg(ends.in, &message, 0)));
+        inject(IORING_OP_ACCEPT, error);
+        EXPECT_EQ(error, RUN(coil_accept_fd(ends.out, nullptr, nullptr)));
+        inject(IORING_OP_CONNECT, error);
+        EXPECT_EQ(error, RUN(coil_connect_fd(ends.out, any(&address), sizeof(address))));
+        inject(IORING_OP_SHUTDOWN, error);
+        EXPECT_EQ(error, RUN(coil_shutdown(ends.out, SHUT_RD)));
+        inject(IORING_OP_OPENAT, error);
+        EXPECT_EQ(error, RUN(coil_openat(AT_FDCWD, ".", O_RDONLY, 0)));
+        inject(IORING_OP_FSYNC, error);
+        EXPECT_EQ(error, RUN(coil_fsync(file, false)));
+        inject(IORING_OP_STATX, error);
+        EXPECT_EQ(error, RUN(coil_statx(AT_FDCWD, ".", 0, STATX_SIZE, &status)));
+        inject(IORING_OP_WAITID, error);
+        EXPECT_EQ(error, RUN(coil_waitid(P_ALL, 0, &ended, WEXITED)));
+        inject(IORING_OP_CLOSE, error);
+        EXPECT_EQ(error, RUN(coil_close(file)));
+    }
+    EXPECT_EQ(0, RUN(coil_close(direct)));
+}
+
+TEST_F(NopInjection, AnInterruptionThatNobodyAskedForStartsTheOperationAgain)
+{
+    Ends ends = make_pipe();
+    put(ends.in, "a");
+    for (int32_t interruption : interruptions)
+        inject(IORING_OP_READ, interruption, 2);
+    EXPECT_EQ(1, RUN(coil_read(ends.out, bytes, 1)));
+    EXPECT_EQ('a', bytes[0]);
+}
+
+TEST_F(NopInjection, OnlyInterruptionsStartAgain)
+{
+    Fd file = make_file("x");
+    for (int32_t near : {-511, -517, -EINTR - 1, -EINTR + 1}) {
+        inject(IORING_OP_READ, near);
+        EXPECT_EQ(near, RUN(coil_read(file, bytes, 1)));
+    }
+}
+
+TEST_F(NopInjection, AnInterruptionOfATaskThatIsCancelledIsItsCancellation)
+{
+    Fd file = make_file("x");
+    for (int32_t interruption : interruptions) {
+        inject(IORING_OP_READ, interruption);
+        EXPECT_EQ(-ETIME, RUN_TOO_LATE(coil_read(file, bytes, 1))) << interruption;
+    }
+    EXPECT_EQ(1, RUN(coil_read(file, bytes, 1))) << "none has read";
+}
+
+TEST_F(NopInjection, ACancellationThatNobodyAskedForIsReported)
+{
+    Fd file = make_file("x");
+    inject(IORING_OP_READ, -ECANCELED);
+    EXPECT_EQ(-ECANCELED, RUN(coil_read(file, bytes, 1)));
+}
+
+/* The read goes on whatever it was, and has a success when there is one. */
+TEST_F(NopInjection, TheOutcomeOfACancellationIsNobodysBusiness)
+{
+    Ends ends = make_pipe();
+    for (int32_t outcome : {0, 1, -ENOENT, -EALREADY, -EINVAL}) {
+        inject(IORING_OP_ASYNC_CANCEL, outcome);
+        later(coil_ms(5), [&] { put(ends.in, "a"); });
+        EXPECT_EQ(1, RUN(within(coil_ms(1), coil_read(ends.out, bytes, 1)))) << outcome;
+    }
+}
+
+TEST_F(NopInjection, AnInterruptedCloseHasClosed)
+{
+    for (int32_t interruption : interruptions) {
+        Fd file = make_file("x");
+        inject(IORING_OP_CLOSE, interruption);
+        EXPECT_EQ(0, RUN(coil_close(file))) << interruption;
+    }
+}
+
+TEST_F(NopInjection, ACloseThatNobodyWaitsForIsMadeUpForIfItIsCancelled)
+{
+    Ends ends = make_pipe();
+    inject(IORING_OP_CLOSE, -ECANCELED);
+    coil_close_later(loop, ends.in.release());
+    EXPECT_EQ(0, RUN(coil_read(ends.out, bytes, 1))) << "the end of the pipe";
+}
+
+/* --------------------------------------------------------------------------------- receiver -- */
+
+async(int64_t, receives, (coil_receiver *) receiver, (std::string *) got)
+{
+    vars(coil_slice slice);
+    await(my->slice, coil_receiver_next(receiver));
+    if (my->slice.size_bytes <= 0)
+        return my->slice.size_bytes;
+    got->append(my->slice.bytes, static_cast<size_t>(my->slice.size_bytes));
+    coil_slice_release(&my->slice);
+    return static_cast<int64_t>(got->size());
+}
+
+class ReceiverInjection : public NopInjection
+{
+protected:
+    /* What the next bytes are received by, and the end that sends them. */
+    Ends open(Ends ends, coil_receive how)
+    {
+        EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), how, &receiver));
+        return ends;
+    }
+
+    void finish()
+    {
+        coil_receiver_close(receiver);
+        receiver = nullptr;
+        run();
+    }
+
+    coil_receiver *receiver = nullptr;
+    std::string got;
+};
+
+TEST_F(ReceiverInjection, AnErrorIsTheEndOfTheStream)
+{
+    for (int32_t error : {-ECONNRESET, -ETIMEDOUT, -EIO, -ENOMEM}) {
+        Ends ends = open(make_unix(), COIL_RECEIVE_SOCKET);
+        put(ends.in, "bytes");
+        inject(IORING_OP_RECV, error);
+        EXPECT_EQ(error, RUN(receives(receiver, &got)));
+        EXPECT_EQ(error, RUN(receives(receiver, &got))) << "and stays it";
+        finish();
+    }
+}
+
+/* It goes on in another way, or in the same way once more, and nothing is lost. */
+TEST_F(ReceiverInjection, WhatIsNoErrorOfTheStreamIsOvercome)
+{
+    for (int32_t obstacle :
+            {-ENOBUFS, -EBADFD, -EINVAL, -EOPNOTSUPP, -EAGAIN, -EINTR, -ECANCELED}) {
+        SCOPED_TRACE(obstacle);
+        got.clear();
+        Ends ends = open(make_unix(), COIL_RECEIVE_SOCKET);
+        inject(IORING_OP_RECV, obstacle);
+        put(ends.in, "bytes");
+        EXPECT_EQ(5, RUN(receives(receiver, &got)));
+        put(ends.in, " and more");
+        EXPECT_EQ(14, RUN(receives(receiver, &got)));
+        EXPECT_EQ("bytes and more", got);
+        ends.in.reset();
+        EXPECT_EQ(0, RUN(receives(receiver, &got)));
+        finish();
+    }
+}
+
+TEST_F(ReceiverInjection, WhatIsNoErrorOfAPipeIsOvercome)
+{
+    for (int32_t obstacle :
+            {-ENOBUFS, -EBADFD, -EINVAL, -EOPNOTSUPP, -EAGAIN, -EINTR, -ECANCELED}) {
+        SCOPED_TRACE(obstacle);
+        got.clear();
+        Ends ends = open(make_pipe(), COIL_RECEIVE_READ);
+        inject(IORING_OP_READ_MULTISHOT, obstacle);
+        put(ends.in, "bytes");
+        EXPECT_EQ(5, RUN(receives(receiver, &got)));
+        ends.in.reset();
+        EXPECT_EQ(0, RUN(receives(receiver, &got)));
+        EXPECT_EQ("bytes", got);
+        finish();
+    }
+}
+
+/* Where multishot does not work, so that one receive at a time is asked for. */
+TEST_F(ReceiverInjection, ASingleReceiveTakesItsErrorsInTheSameWay)
+{
+    for (int32_t obstacle : {-EAGAIN, -EINTR, -ECANCELED}) {
+        SCOPED_TRACE(obstacle);
+        got.clear();
+        Ends ends = open(make_pipe(), COIL_RECEIVE_READ);
+        inject(IORING_OP_READ_MULTISHOT, -EBADFD);
+        inject(IORING_OP_READ, obstacle);
+        put(ends.in, "bytes");
+        EXPECT_EQ(5, RUN(receives(receiver, &got)));
+        finish();
+    }
+    Ends ends = open(make_pipe(), COIL_RECEIVE_READ);
+    inject(IORING_OP_READ_MULTISHOT, -EBADFD);
+    inject(IORING_OP_READ, -EIO);
+    put(ends.in, "bytes");
+    EXPECT_EQ(-EIO, RUN(receives(receiver, &got)));
+    finish();
+}
+
+/* -EAGAIN of a receive makes it a poll; which may be interrupted, or fail. */
+TEST_F(ReceiverInjection, APollTakesItsErrorsInTheSameWay)
+{
+    for (int32_t obstacle : {-EINTR, -ECANCELED}) {
+        SCOPED_TRACE(obstacle);
+        got.clear();
+        Ends ends = open(make_unix(), COIL_RECEIVE_SOCKET);
+        inject(IORING_OP_RECV, -EAGAIN);
+        inject(IORING_OP_POLL_ADD, obstacle);
+        put(ends.in, "bytes");
+        EXPECT_EQ(5, RUN(receives(receiver, &got)));
+        finish();
+    }
+    Ends ends = open(make_unix(), COIL_RECEIVE_SOCKET);
+    inject(IORING_OP_RECV, -EAGAIN);
+    inject(IORING_OP_POLL_ADD, -ENOMEM);
+    put(ends.in, "bytes");
+    EXPECT_EQ(-ENOMEM, RUN(receives(receiver, &got)));
+    finish();
+}
+
+/* ------------------------------------------------------------------------------- the others -- */
+
+TEST_F(NopInjection, AnAcceptorReportsAnErrorOnceAndGoesOn)
+{
+    for (int32_t error : {-EMFILE, -ENFILE, -ECONNABORTED, -ENOBUFS}) {
+        Fd listener(listen_on(0));
+        int port = port_of(listener);
+        coil_acceptor *acceptor = nullptr;
+        ASSERT_EQ(
+                0, coil_acceptor_create(loop, listener.release(), COIL_ACCEPT_ORDINARY, &acceptor));
+        inject(IORING_OP_ACCEPT, error);
+        EXPECT_EQ(error, RUN(coil_acceptor_next(acceptor)));
+        Fd client(connect_to(port));
+        Fd server(static_cast<int>(RUN(coil_acceptor_next(acceptor))));
+        EXPECT_LE(0, server);
+        coil_acceptor_close(acceptor);
+        run();
+    }
+}
+
+TEST_F(NopInjection, AnAcceptorOvercomesInterruptions)
+{
+    Fd listener(listen_on(0));
+    int port = port_of(listener);
+    coil_acceptor *acceptor = nullptr;
+    ASSERT_EQ(0, coil_acceptor_create(loop, listener.release(), COIL_ACCEPT_ORDINARY, &acceptor));
+    inject(IORING_OP_ACCEPT, -EINTR);
+    inject(IORING_OP_ACCEPT, -ECANCELED);
+    Fd client(connect_to(port));
+    Fd server(static_cast<int>(RUN(coil_acceptor_next(acceptor))));
+    EXPECT_LE(0, server);
+    coil_acceptor_close(acceptor);
+    run();
+}
+
+TEST_F(NopInjection, ASenderReportsItsErrorAndOvercomesInterruptions)
+{
+    const coil_slice five = {5, "bytes", nullptr};
+    for (int32_t result : {0, -EPIPE, -ECONNRESET, -EINTR, -ECANCELED}) {
+        SCOPED_TRACE(result);
+        Ends ends = make_pipe();
+        coil_sender sender;
+        coil_sender_init(&sender, loop, ends.in, COIL_RECEIVE_READ);
+        inject(IORING_OP_WRITEV, result);
+        bool is_overcome = result == -EINTR || result == -ECANCELED;
+        int64_t expected = is_overcome ? 0 : result;
+        EXPECT_EQ(result == 0 ? -EIO : expected, RUN(coil_sender_write(&sender, five)));
+        if (is_overcome) {
+            EXPECT_EQ("bytes", take(ends.out));
+        }
+    }
+}
+
+TEST_F(NopInjection, AWatchOfADescriptorTellsItsError)
+{
+    struct Observer {
+        coil_fd_watch_hook hook;
+        int events;
+    } observer = {{[](coil_fd_watch_hook *hook, int events) {
+                      coil_container_of(hook, Observer, hook)->events = events;
+                  }},
+            0};
+    coil_fd_watch *watch = nullptr;
+    Ends ends = make_unix();
+    inject(IORING_OP_POLL_ADD, -ENOMEM);
+    ASSERT_EQ(0, coil_fd_watch_create(loop, ends.out, POLLIN, &observer.hook, &watch));
+    EXPECT_EQ(0, RUN(coil_sleep(coil_ms(1))));
+    EXPECT_EQ(-ENOMEM, observer.events);
+    coil_fd_watch_close(watch);
+}
+
+/* Before Linux 6.7 there is no such operation; then the descriptor of the process tells. */
+TEST_F(NopInjection, WaitsForAChildWithoutTheOperationForIt)
+{
+    const char *const arguments[] = {"true", nullptr};
+    coil_spawn_plan plan = {};
+    coil_child child = {};
+    plan.program = "true";
+    plan.argv = arguments;
+    ASSERT_EQ(0, coil_child_spawn(&plan, &child, nullptr));
+    inject(IORING_OP_WAITID, -EINVAL);
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    EXPECT_TRUE(child.exit.ended);
+    coil_child_fini(&child);
+}
+
+/* The kernel may disarm it at any time; it is armed again, and posts get through. */
+TEST_F(NopInjection, TheWakeUpOfALoopIsArmedAgain)
+{
+    struct Posted {
+        coil_post post;
+        int count;
+    } posted = {};
+    posted.post.run = [](coil_post *post) { coil_container_of(post, Posted, post)->count++; };
+    for (int32_t result : {0, 1, -EINTR, -ENOMEM, -EAGAIN}) {
+        end();
+        inject(IORING_OP_POLL_ADD, result); /* The first poll of a loop is that of its wake-up. */
+        ASSERT_EQ(0, coil_loop_create(&loop, nullptr));
+        EXPECT_EQ(0, RUN(coil_sleep(coil_ms(1))));
+        EXPECT_EQ(0, coil_loop_post(loop, &posted.post));
+        EXPECT_EQ(0, RUN(coil_sleep(coil_ms(1))));
+    }
+    EXPECT_EQ(5, posted.count);
+}
+
+} // namespace
