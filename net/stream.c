@@ -21,12 +21,12 @@ struct coil_stream {
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
-int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream)
+int coil_stream_create(int fd, coil_transport transport, coil_stream **out_stream)
 {
     coil_loop *loop = coil_loop_current();
     COIL_CHECK(loop != NULL);
     coil_receiver *receiver;
-    int rc = coil_receiver_create(loop, fd, how, &receiver);
+    int rc = coil_receiver_create(loop, fd, transport, &receiver);
     if (rc < 0)
         return rc;
     coil_stream *stream = coil_sched_allocate(coil_loop_root(loop)->sched, sizeof(*stream));
@@ -35,7 +35,7 @@ int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream)
         return -ENOMEM;
     }
     *stream = (coil_stream){.receiver = receiver};
-    coil_sender_init(&stream->sender, loop, fd, how);
+    coil_sender_init(&stream->sender, loop, fd, transport);
     *out_stream = stream;
     return 0;
 }
@@ -48,12 +48,12 @@ int coil_stream_pair(coil_stream **out_one, coil_stream **out_other)
     int rc = coil_kernel_socketpair(AF_UNIX, SOCK_STREAM, fds);
     if (rc < 0)
         return rc;
-    rc = coil_stream_create(fds[0], COIL_RECEIVE_SOCKET, &one);
+    rc = coil_stream_create(fds[0], COIL_TRANSPORT_SOCKET, &one);
     if (rc < 0) {
         coil_close_later(coil_loop_current(), fds[1]);
         return rc;
     }
-    rc = coil_stream_create(fds[1], COIL_RECEIVE_SOCKET, &other);
+    rc = coil_stream_create(fds[1], COIL_TRANSPORT_SOCKET, &other);
     if (rc < 0) {
         coil_stream_close(one);
         return rc;
@@ -133,7 +133,7 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
         (void)coil_kernel_setsockopt(my->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     coil_await(my->rc, coil_connect_fd(my->fd, &my->to.socket, my->to.size_bytes));
     if (my->rc == 0) {
-        my->rc = coil_stream_create(my->fd, COIL_RECEIVE_SOCKET, &my->stream);
+        my->rc = coil_stream_create(my->fd, COIL_TRANSPORT_SOCKET, &my->stream);
         my->fd = -1;
     }
     return my->rc < 0 ? coil_error_pointer(my->rc) : my->stream;

@@ -497,12 +497,12 @@ static void receive_now(coil_receiver *receiver)
 /* ------------------------------------------------------------------------------------ API -- */
 
 /* Multishot read of the master of a terminal goes on waiting when the other side hangs up. */
-static bool misses_hangup(int fd, coil_receive how)
+static bool misses_hangup(int fd, coil_transport transport)
 {
-    return how == COIL_RECEIVE_READ && !coil_fd_is_direct(fd) && coil_kernel_is_device(fd) == 1;
+    return transport == COIL_TRANSPORT_FILE && !coil_fd_is_direct(fd) && coil_kernel_is_device(fd) == 1;
 }
 
-int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receiver **out_receiver)
+int coil_receiver_create(coil_loop *loop, int fd, coil_transport transport, coil_receiver **out_receiver)
 {
     coil_receiver *receiver = coil_sched_allocate(&loop->sched, sizeof(*receiver));
     if (receiver == NULL) {
@@ -511,9 +511,9 @@ int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receive
     }
     *receiver = (coil_receiver){
             .fd = fd,
-            .is_socket = how == COIL_RECEIVE_SOCKET,
-            .lacks_multishot = misses_hangup(fd, how),
-            .can_inline = how == COIL_RECEIVE_SOCKET && !coil_fd_is_direct(fd),
+            .is_socket = transport == COIL_TRANSPORT_SOCKET,
+            .lacks_multishot = misses_hangup(fd, transport),
+            .can_inline = transport == COIL_TRANSPORT_SOCKET && !coil_fd_is_direct(fd),
     };
     op_init(&receiver->op, &multishot_kind, loop);
     *out_receiver = receiver;
@@ -530,9 +530,9 @@ int coil_receiver_fd(const coil_receiver *receiver)
     return receiver->fd;
 }
 
-coil_receive coil_receiver_how(const coil_receiver *receiver)
+coil_transport coil_receiver_transport(const coil_receiver *receiver)
 {
-    return receiver->is_socket ? COIL_RECEIVE_SOCKET : COIL_RECEIVE_READ;
+    return receiver->is_socket ? COIL_TRANSPORT_SOCKET : COIL_TRANSPORT_FILE;
 }
 
 void coil_receiver_close(coil_receiver *receiver)

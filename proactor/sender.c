@@ -166,9 +166,9 @@ static const op_kind send_kind = {
 
 /* ---------------------------------------------------------------------------------- writes -- */
 
-void coil_sender_init(coil_sender *sender, coil_loop *loop, int fd, coil_receive how)
+void coil_sender_init(coil_sender *sender, coil_loop *loop, int fd, coil_transport transport)
 {
-    *sender = (coil_sender){.loop = loop, .fd = fd, .is_socket = how == COIL_RECEIVE_SOCKET};
+    *sender = (coil_sender){.loop = loop, .fd = fd, .is_socket = transport == COIL_TRANSPORT_SOCKET};
 }
 
 /* Once per turn. */
@@ -183,7 +183,7 @@ static bool may_send_now(coil_sender *sender)
     return true;
 }
 
-/* Send what the socket takes at once: how much it was, 0 if nothing, or an error. */
+/* Send what the socket takes at once: transport much it was, 0 if nothing, or an error. */
 static int64_t send_now(coil_sender *sender, const coil_slice *bytes)
 {
     ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);

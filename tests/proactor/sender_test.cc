@@ -43,12 +43,12 @@ class Sender : public Proactor
 protected:
     Sender() : Proactor(coil_test_loop_create) {}
 
-    void use(Ends ends, coil_receive how = COIL_RECEIVE_SOCKET)
+    void use(Ends ends, coil_transport transport = COIL_TRANSPORT_SOCKET)
     {
         in = std::move(ends.in);
         out = std::move(ends.out);
         EXPECT_EQ(0, fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK));
-        coil_sender_init(&sender, loop, in, how);
+        coil_sender_init(&sender, loop, in, transport);
     }
 
     Write *start(const std::string &bytes)
@@ -207,11 +207,11 @@ TEST_F(Sender, OneOfAGatheredSendIsCancelledAndTheOthersGoOn)
 
 TEST_F(Sender, AnErrorEndsAllThatWereOnTheirWayAndTheRestInTurn)
 {
-    const std::pair<Ends (*)(), coil_receive> kinds[] = {{make_unix, COIL_RECEIVE_SOCKET},
-            {make_tcp, COIL_RECEIVE_SOCKET}, {make_pipe, COIL_RECEIVE_READ}};
-    for (auto [make, how] : kinds) {
+    const std::pair<Ends (*)(), coil_transport> kinds[] = {{make_unix, COIL_TRANSPORT_SOCKET},
+            {make_tcp, COIL_TRANSPORT_SOCKET}, {make_pipe, COIL_TRANSPORT_FILE}};
+    for (auto [make, transport] : kinds) {
         all.clear();
-        use(make(), how);
+        use(make(), transport);
         (void)fill();
         for (int i = 0; i < 40; i++)
             start("more");
@@ -235,13 +235,13 @@ TEST_F(Sender, WritesToADirectDescriptorAndToATerminal)
     int fd = make_direct(std::move(ends.in));
     out = std::move(ends.out);
     EXPECT_EQ(0, fcntl(out, F_SETFL, O_NONBLOCK));
-    coil_sender_init(&sender, loop, fd, COIL_RECEIVE_SOCKET);
+    coil_sender_init(&sender, loop, fd, COIL_TRANSPORT_SOCKET);
     for (const char *word : {"one", "two", "three"})
         start(word);
     drain_all();
     EXPECT_EQ("onetwothree", got);
     got.clear();
-    use(make_terminal(), COIL_RECEIVE_READ);
+    use(make_terminal(), COIL_TRANSPORT_FILE);
     for (const char *word : {"four", "five"})
         start(word);
     drain_all();
@@ -256,7 +256,7 @@ TEST_F(Sender, ManyWaitForRoomInTheQueueAndSomeAreCancelledThere)
     std::list<Write> held;
     for (size_t i = 0; i < count; i++) {
         ends[i] = make_pipe();
-        coil_sender_init(&senders[i], loop, ends[i].in, COIL_RECEIVE_READ);
+        coil_sender_init(&senders[i], loop, ends[i].in, COIL_TRANSPORT_FILE);
         for (const char *word : {"ab", "cd"}) {
             held.push_back({&senders[i], word});
             held.back().task = coil_spawn(coil_loop_root(loop), writes(&held.back()));
@@ -324,7 +324,7 @@ TEST_P(RandomWrites, ArriveInOrderAndOnce)
     Random random = {GetParam() * 104729 + 3};
     Ends (*const makes[])() = {make_unix, make_tcp, make_pipe};
     size_t kind = random.below(3);
-    use(makes[kind](), kind == 2 ? COIL_RECEIVE_READ : COIL_RECEIVE_SOCKET);
+    use(makes[kind](), kind == 2 ? COIL_TRANSPORT_FILE : COIL_TRANSPORT_SOCKET);
     if (random.below(2) == 0) {
         const int small = 4096;
         setsockopt(in, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));

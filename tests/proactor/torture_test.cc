@@ -106,7 +106,7 @@ TEST_F(Torture, OfAReceiver)
     torture([&all](coil_loop *loop) {
         Ends ends = make_unix();
         coil_receiver *receiver = nullptr;
-        int rc = coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver);
+        int rc = coil_receiver_create(loop, ends.out.release(), COIL_TRANSPORT_SOCKET, &receiver);
         if (rc < 0) {
             EXPECT_EQ(-ENOMEM, rc);
             EXPECT_EQ(nullptr, receiver);
@@ -154,7 +154,7 @@ TEST_F(Torture, OfAQueueThatGrowsLosesNothingInTheMiddle)
         coil_receiver *receivers[2] = {};
         for (int i = 0; i < 2; i++)
             (void)coil_receiver_create(
-                    loop, ends[i].out.release(), COIL_RECEIVE_SOCKET, &receivers[i]);
+                    loop, ends[i].out.release(), COIL_TRANSPORT_SOCKET, &receivers[i]);
         int64_t results[2] = {};
         int64_t got_bytes[2] = {};
         int64_t sent = 0;

@@ -56,7 +56,7 @@ coil_declare(coil_stream *, coil_connect, (const char *) address);
  * A stream on a descriptor that is already connected, ordinary or direct, on the loop of this
  * thread. Owns `fd` from here on, also if it fails. -ENOMEM.
  */
-COIL_API int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream);
+COIL_API int coil_stream_create(int fd, coil_transport transport, coil_stream **out_stream);
 
 /*
  * Two streams on the loop of this thread that are connected to each other, as socketpair(2) makes

@@ -2,7 +2,7 @@
 /*
  * coil/receiver.h - everything that arrives on one descriptor, as a sequence of slices.
  *
- *     coil_receiver_create(loop, fd, COIL_RECEIVE_SOCKET, &receiver)
+ *     coil_receiver_create(loop, fd, COIL_TRANSPORT_SOCKET, &receiver)
  *     coil_await(my->in, coil_receiver_next(receiver))        ... until it is empty or an error
  *     coil_receiver_close(receiver)                           closes the descriptor as well
  *
@@ -35,16 +35,16 @@ COIL_BEGIN_DECLS
 
 typedef struct coil_receiver coil_receiver;
 
-typedef enum coil_receive {
-    COIL_RECEIVE_SOCKET, /* recv(2) */
-    COIL_RECEIVE_READ,   /* read(2): pipes, terminals, signalfd, anything else. */
-} coil_receive;
+typedef enum coil_transport {
+    COIL_TRANSPORT_SOCKET, /* recv(2) */
+    COIL_TRANSPORT_FILE,   /* read(2): pipes, terminals, signalfd, anything else. */
+} coil_transport;
 
 enum { COIL_RECEIVER_LIMIT_BYTES = 128 * 1024 };
 
 /* Owns `fd` from here on, also if it fails. -ENOMEM. */
 COIL_API int coil_receiver_create(
-        coil_loop *loop, int fd, coil_receive how, coil_receiver **out_receiver);
+        coil_loop *loop, int fd, coil_transport transport, coil_receiver **out_receiver);
 
 /*
  * The next bytes, as many as have arrived. Empty at the end of the stream, from then on always; a
@@ -64,7 +64,7 @@ COIL_API void coil_receiver_close(coil_receiver *receiver);
 
 /* The descriptor, which is still the receiver's, and how it is read. */
 COIL_API int coil_receiver_fd(const coil_receiver *receiver);
-COIL_API coil_receive coil_receiver_how(const coil_receiver *receiver);
+COIL_API coil_transport coil_receiver_transport(const coil_receiver *receiver);
 
 /* --------------------------------------------------------------- for leaves (coil/task.h) -- */
 /*

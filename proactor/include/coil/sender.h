@@ -2,7 +2,7 @@
 /*
  * coil/sender.h - what any number of tasks send on one descriptor, in order.
  *
- *     coil_sender_init(&sender, loop, fd, COIL_RECEIVE_SOCKET);
+ *     coil_sender_init(&sender, loop, fd, COIL_TRANSPORT_SOCKET);
  *     coil_attempt(coil_sender_write(&sender, my->bytes));      a slice: all of it, or an error
  *
  * A write begins when those before it have ended, and what it wants to send is never mixed with
@@ -44,8 +44,8 @@ struct coil_sender {
     bool is_cut; /* A write has been cancelled in its middle. */
 };
 
-/* `fd` stays the caller's. COIL_RECEIVE_SOCKET: by send(2); COIL_RECEIVE_READ: by write(2). */
-COIL_API void coil_sender_init(coil_sender *sender, coil_loop *loop, int fd, coil_receive how);
+/* `fd` stays the caller's. COIL_TRANSPORT_SOCKET: by send(2); COIL_TRANSPORT_FILE: by write(2). */
+COIL_API void coil_sender_init(coil_sender *sender, coil_loop *loop, int fd, coil_transport transport);
 
 /* Is somebody writing? */
 static inline bool coil_sender_busy(const coil_sender *sender)
