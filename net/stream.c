@@ -12,12 +12,16 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-/* Every connection has one, so it is kept small. */
-struct coil_stream {
-    coil_receiver *receiver;
-    coil_sender sender;
-    uint64_t bytes_read;
-};
+/* A stream is a receiver, which begins with a sender and a count. */
+static coil_sender *sender_of(coil_stream *stream)
+{
+    return &coil_receiver_head_of(stream)->sender;
+}
+
+static uint64_t *bytes_read_of(coil_stream *stream)
+{
+    return &coil_receiver_head_of(stream)->taken_bytes;
+}
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
@@ -25,19 +29,7 @@ int coil_stream_create(int fd, coil_transport transport, coil_stream **out_strea
 {
     coil_loop *loop = coil_loop_current();
     COIL_CHECK(loop != NULL);
-    coil_receiver *receiver;
-    int rc = coil_receiver_create(loop, fd, transport, &receiver);
-    if (rc < 0)
-        return rc;
-    coil_stream *stream = coil_sched_allocate(coil_loop_root(loop)->sched, sizeof(*stream));
-    if (stream == NULL) {
-        coil_receiver_close(receiver);
-        return -ENOMEM;
-    }
-    *stream = (coil_stream){.receiver = receiver};
-    coil_sender_init(&stream->sender, loop, fd, transport);
-    *out_stream = stream;
-    return 0;
+    return coil_receiver_create(loop, fd, transport, out_stream);
 }
 
 int coil_stream_pair(coil_stream **out_one, coil_stream **out_other)
@@ -67,53 +59,49 @@ void coil_stream_close(coil_stream *stream)
 {
     if (stream == NULL)
         return;
-    COIL_CHECK(!coil_sender_busy(&stream->sender));
-    coil_sched *sched = coil_loop_root(stream->sender.loop)->sched;
-    coil_receiver_close(stream->receiver);
-    coil_sched_release(sched, stream, sizeof(*stream));
+    COIL_CHECK(!coil_sender_busy(sender_of(stream)));
+    coil_receiver_close(stream);
 }
 
 int coil_stream_fd(const coil_stream *stream)
 {
-    return coil_receiver_fd(stream->receiver);
+    return coil_receiver_fd(stream);
 }
 
 size_t coil_stream_unread(const coil_stream *stream)
 {
-    return (size_t)coil_receiver_front(stream->receiver)->size_bytes;
+    return (size_t)coil_receiver_in_front(stream);
 }
 
 int coil_stream_unread_again(coil_stream *stream, coil_slice *slice)
 {
-    coil_slice *front = coil_receiver_front(stream->receiver);
-    stream->bytes_read -= (uint64_t)slice->size_bytes;
+    coil_slice *front = coil_receiver_front(stream);
+    *bytes_read_of(stream) -= (uint64_t)slice->size_bytes;
     if (coil_slice_continues(slice, front)) {
         int64_t size_bytes = front->size_bytes;
         coil_slice_release(front);
-        *front = *slice;
+        *front = coil_slice_take(slice);
         front->size_bytes += size_bytes;
-        *slice = (coil_slice){0, NULL, NULL};
         return 0;
     }
     int rc = coil_slice_append(slice, front);
     if (rc < 0) {
         coil_slice_release(slice);
-        coil_receiver_fail(stream->receiver, rc);
+        coil_receiver_fail(stream, rc);
         return rc;
     }
-    *front = *slice;
-    *slice = (coil_slice){0, NULL, NULL};
+    *front = coil_slice_take(slice);
     return 0;
 }
 
 uint64_t coil_stream_bytes_read(const coil_stream *stream)
 {
-    return stream->bytes_read;
+    return ((const coil_receiver_head *)(const void *)stream)->taken_bytes;
 }
 
 uint64_t coil_stream_bytes_written(const coil_stream *stream)
 {
-    return stream->sender.sent_bytes;
+    return ((const coil_receiver_head *)(const void *)stream)->sender.sent_bytes;
 }
 
 coil_define(coil_stream *, coil_connect, (const char *) address)
@@ -150,7 +138,7 @@ static coil_turn wait_for_more(coil_task *task, coil_frame *leaf, coil_stream *s
 {
     if (leaf->at != NULL && coil_task_unwind_here(task))
         return coil_leave(task, leaf);
-    coil_receiver_wait(stream->receiver, task);
+    coil_receiver_wait(stream, task);
     return coil_leaf_suspend(leaf);
 }
 
@@ -165,8 +153,8 @@ static coil_slice take(coil_stream *stream, int64_t size_bytes)
 {
     if (size_bytes == 0)
         return (coil_slice){0, NULL, NULL};
-    stream->bytes_read += (uint64_t)size_bytes;
-    return coil_slice_split(coil_receiver_front(stream->receiver), size_bytes);
+    *bytes_read_of(stream) += (uint64_t)size_bytes;
+    return coil_slice_split(coil_receiver_front(stream), size_bytes);
 }
 
 static coil_slice slice_error(int error)
@@ -177,8 +165,7 @@ static coil_slice slice_error(int error)
 static coil_turn read_some_step(coil_task *task, coil_frame *leaf)
 {
     coil_stream *stream = coil_arguments(coil_read_some, leaf)->stream;
-    return coil_receiver_step(
-            task, leaf, stream->receiver, &coil_result(coil_read_some, leaf), &stream->bytes_read);
+    return coil_receiver_step(task, leaf, stream, &coil_result(coil_read_some, leaf));
 }
 
 coil_define_leaf(coil_read_some, read_some_step, coil_leaf_wake);
@@ -189,14 +176,13 @@ coil_define_leaf(coil_read_some, read_some_step, coil_leaf_wake);
  */
 static int look_for_block(coil_stream *stream, coil_task *task, size_t size_bytes)
 {
-    coil_receiver *receiver = stream->receiver;
-    const coil_slice *front = coil_receiver_front(receiver);
+    const coil_slice *front = coil_receiver_front(stream);
 
     if (size_bytes == 0)
         return 1;
-    int rc = coil_receiver_look(receiver, task);
+    int rc = coil_receiver_look(stream, task);
     while (rc > 0 && (size_t)front->size_bytes < size_bytes)
-        rc = coil_receiver_extend(receiver, task);
+        rc = coil_receiver_extend(stream, task);
     return rc == 0 && front->size_bytes > 0 ? -ENODATA : rc;
 }
 
@@ -246,8 +232,8 @@ coil_define_leaf(coil_read_exact, read_exact_step, coil_leaf_wake);
 static int64_t look_for_line(coil_stream *stream, coil_task *task, char delimiter,
         size_t limit_bytes, size_t *scanned_bytes)
 {
-    const coil_slice *unread = coil_receiver_front(stream->receiver);
-    int rc = coil_receiver_look(stream->receiver, task);
+    const coil_slice *unread = coil_receiver_front(stream);
+    int rc = coil_receiver_look(stream, task);
 
     for (;;) {
         size_t have_bytes = (size_t)unread->size_bytes;
@@ -262,7 +248,7 @@ static int64_t look_for_line(coil_stream *stream, coil_task *task, char delimite
             return -EMSGSIZE;
         *scanned_bytes = look_bytes;
         if (rc > 0)
-            rc = coil_receiver_extend(stream->receiver, task);
+            rc = coil_receiver_extend(stream, task);
         if (rc <= 0)
             return rc == 0 ? unread->size_bytes : rc;
     }
@@ -294,7 +280,7 @@ coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
 static coil_turn write_all_step(coil_task *task, coil_frame *leaf)
 {
     const struct coil_write_all__args *arguments = coil_arguments(coil_write_all, leaf);
-    return coil_sender_step(task, leaf, &arguments->stream->sender, &arguments->bytes);
+    return coil_sender_step(task, leaf, sender_of(arguments->stream), &arguments->bytes);
 }
 
 coil_define_leaf(coil_write_all, write_all_step, coil_sender_cancel);

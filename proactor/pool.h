@@ -90,6 +90,9 @@ static inline coil_slice buffer_fill(coil_buffer *buffer, int64_t size_bytes)
     return slice;
 }
 
+/* The kernel is done with a buffer. */
+void buffer_pool_filled(buffer_pool *pool, coil_buffer *buffer);
+
 /* A completion with a buffer: its bytes as a slice. */
 static inline coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags)
 {
@@ -97,14 +100,8 @@ static inline coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes,
     COIL_CHECK(buffer->in_ring);
 
     coil_slice slice = buffer_fill(buffer, size_bytes);
-    if (coil_unlikely(!pool->incremental || !(flags & IORING_CQE_F_BUF_MORE))) {
-        buffer->in_ring = false;
-        pool->in_ring_count--;
-        if (pool->in_ring_count < pool->least_in_ring_count)
-            pool->least_in_ring_count = pool->in_ring_count;
-        if (++pool->turnover_count == POOL_TURNOVERS)
-            buffer_pool_review(pool);
-    }
+    if (coil_unlikely(!(flags & IORING_CQE_F_BUF_MORE))) /* Always, where it is not incremental. */
+        buffer_pool_filled(pool, buffer);
     return slice;
 }
 

@@ -82,7 +82,7 @@ public:
         in = std::move(ends.in);
         /* What is not received by recv(2) takes all of its buffers from the ring. */
         EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), COIL_TRANSPORT_FILE, &receiver));
-        coil_sender_init(&sender, loop, in, COIL_TRANSPORT_SOCKET);
+        coil_sender_init(&sender, in, COIL_TRANSPORT_SOCKET);
         coil_spawn(coil_loop_root(loop), fills(&sender, &much));
         coil_spawn_result(coil_loop_root(loop), &held, holds(receiver, &slices, POOL_BYTES));
     }
@@ -384,7 +384,7 @@ TEST_P(RandomPaths, LoseAndRepeatAndMixNothing)
                 &world, std::move(ends.in), create(out, transport), {}, 30 * most_bytes, most_bytes});
         Line &line = world.lines.back();
         line.hangs_on = world.random.below(3) == 0;
-        coil_sender_init(&line.sender, loop, line.in, transport);
+        coil_sender_init(&line.sender, line.in, transport);
         world.open_count++;
         coil_spawn(coil_loop_root(loop), sends_line(&line));
         START(results[i], reads_line(&line));

@@ -48,7 +48,7 @@ protected:
         in = std::move(ends.in);
         out = std::move(ends.out);
         EXPECT_EQ(0, fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK));
-        coil_sender_init(&sender, loop, in, transport);
+        coil_sender_init(&sender, in, transport);
     }
 
     Write *start(const std::string &bytes)
@@ -235,7 +235,7 @@ TEST_F(Sender, WritesToADirectDescriptorAndToATerminal)
     int fd = make_direct(std::move(ends.in));
     out = std::move(ends.out);
     EXPECT_EQ(0, fcntl(out, F_SETFL, O_NONBLOCK));
-    coil_sender_init(&sender, loop, fd, COIL_TRANSPORT_SOCKET);
+    coil_sender_init(&sender, fd, COIL_TRANSPORT_SOCKET);
     for (const char *word : {"one", "two", "three"})
         start(word);
     drain_all();
@@ -256,7 +256,7 @@ TEST_F(Sender, ManyWaitForRoomInTheQueueAndSomeAreCancelledThere)
     std::list<Write> held;
     for (size_t i = 0; i < count; i++) {
         ends[i] = make_pipe();
-        coil_sender_init(&senders[i], loop, ends[i].in, COIL_TRANSPORT_FILE);
+        coil_sender_init(&senders[i], ends[i].in, COIL_TRANSPORT_FILE);
         for (const char *word : {"ab", "cd"}) {
             held.push_back({&senders[i], word});
             held.back().task = coil_spawn(coil_loop_root(loop), writes(&held.back()));

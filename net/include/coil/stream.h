@@ -32,7 +32,8 @@
 
 COIL_BEGIN_DECLS
 
-typedef struct coil_stream coil_stream;
+/* A receiver (coil/receiver.h) on which one can send, too: both are one object. */
+typedef coil_receiver coil_stream;
 
 /* Bytes of the caller's as a slice, to be written. */
 static inline coil_slice coil_bytes(const void *bytes, size_t size_bytes)

@@ -30,15 +30,25 @@
 #include <coil/buffer.h>
 #include <coil/coro.h>
 #include <coil/loop.h>
+#include <coil/sender.h>
 
 COIL_BEGIN_DECLS
 
 typedef struct coil_receiver coil_receiver;
 
-typedef enum coil_transport {
-    COIL_TRANSPORT_SOCKET, /* recv(2) */
-    COIL_TRANSPORT_FILE,   /* read(2): pipes, terminals, signalfd, anything else. */
-} coil_transport;
+/*
+ * What every receiver begins with, so that its owner can use it: a sender on the same descriptor,
+ * and how many bytes have been taken. Whoever takes them from the front, or puts them back, counts.
+ */
+typedef struct coil_receiver_head {
+    coil_sender sender;
+    uint64_t taken_bytes;
+} coil_receiver_head;
+
+static inline coil_receiver_head *coil_receiver_head_of(coil_receiver *receiver)
+{
+    return (coil_receiver_head *)(void *)receiver;
+}
 
 enum { COIL_RECEIVER_LIMIT_BYTES = 128 * 1024 };
 
@@ -54,6 +64,9 @@ coil_declare(coil_slice, coil_receiver_next, (coil_receiver *) receiver);
 
 /* Bytes that have arrived and have not been taken. */
 COIL_API int64_t coil_receiver_queued(const coil_receiver *receiver);
+
+/* Those of them that lie in one piece, and come next. */
+COIL_API int64_t coil_receiver_in_front(const coil_receiver *receiver);
 
 /*
  * Drop what has not been taken, end the operation and close the descriptor, in this order. Does not
@@ -96,11 +109,10 @@ COIL_API int coil_receiver_extend(coil_receiver *receiver, coil_task *task);
 
 /*
  * All of that in one, as the step function of a leaf whose result is whatever comes next, complete
- * with cancellation. What was taken is added to *io_bytes_taken. The leaf's cancel function is
- * coil_leaf_wake().
+ * with cancellation. The leaf's cancel function is coil_leaf_wake().
  */
 COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf, coil_receiver *receiver,
-        coil_slice *out_slice, uint64_t *io_bytes_taken);
+        coil_slice *out_slice);
 
 /* Wake `task` when there is something new to see; or when it is cancelled, as its leaf asks for. */
 COIL_API void coil_receiver_wait(coil_receiver *receiver, coil_task *task);
