@@ -433,7 +433,7 @@ static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
         return;
     }
     idle_touch(&op->loop->idle, &receiver->idle);
-    receiver->front = buffer_pool_take(op->loop->buffers, result, flags);
+    receiver->front = buffer_pool_part(op->loop->buffers, result, flags);
     coil_task_wake(waiter);
 }
 

@@ -279,16 +279,15 @@ coil_turn coil_sender_step(
 {
     const coil_loop *loop = coil_container_of(task->sched, coil_loop, sched);
     uint16_t turn = (uint16_t)loop->stats.turns;
-    int64_t size_bytes = bytes->size_bytes;
 
-    if (coil_unlikely(leaf->at != NULL || task->request != NULL || size_bytes <= 0 ||
+    if (coil_unlikely(leaf->at != NULL || task->request != NULL || bytes->size_bytes <= 0 ||
                 !may_send_now(sender, turn)))
         return step_slowly(task, leaf, sender, bytes);
     sender->sent_turn = turn;
-    ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)size_bytes);
-    if (coil_unlikely(count != size_bytes))
+    ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);
+    if (coil_unlikely(count != bytes->size_bytes))
         return send_rest(task, leaf, sender, bytes, count);
-    sender->sent_bytes += (uint64_t)size_bytes;
+    sender->sent_bytes += (uint64_t)count;
     coil_result(coil_sender_write, leaf) = 0; /* An int lies at the same place in all leaves. */
     return coil_leave(task, leaf);
 }
