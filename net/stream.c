@@ -162,13 +162,8 @@ static coil_slice slice_error(int error)
     return (coil_slice){error, NULL, NULL};
 }
 
-static coil_turn read_some_step(coil_task *task, coil_frame *leaf)
-{
-    coil_stream *stream = coil_arguments(coil_read_some, leaf)->stream;
-    return coil_receiver_step(task, leaf, stream, &coil_result(coil_read_some, leaf));
-}
-
-coil_define_leaf(coil_read_some, read_some_step, coil_leaf_wake);
+/* A stream is a receiver: it is coil_receiver_next() by another name. */
+coil_define_leaf(coil_read_some, coil_receiver_step, coil_leaf_wake);
 
 /*
  * Have `size_bytes` in front, in one piece: 1, or -EAGAIN, the error, 0 at an end before the first
@@ -277,13 +272,8 @@ coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
 
 /* --------------------------------------------------------------------------------- writing -- */
 
-static coil_turn write_all_step(coil_task *task, coil_frame *leaf)
-{
-    const struct coil_write_all__args *arguments = coil_arguments(coil_write_all, leaf);
-    return coil_sender_step(task, leaf, sender_of(arguments->stream), &arguments->bytes);
-}
-
-coil_define_leaf(coil_write_all, write_all_step, coil_sender_cancel);
+/* It begins with a sender: coil_sender_write() by another name. */
+coil_define_leaf(coil_write_all, coil_sender_step, coil_sender_cancel);
 
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {

@@ -783,29 +783,38 @@ static inline bool has_to_wait(const coil_receiver *receiver)
            op_pending(&receiver->op);
 }
 
-coil_turn coil_receiver_step(
-        coil_task *task, coil_frame *leaf, coil_receiver *receiver, coil_slice *out_slice)
+/* The leaves that are done here look like this, whatever their names. */
+typedef struct receiver_leaf {
+    coil_frame frame;
+    coil_slice result;
+    coil_receiver *receiver;
+} __attribute__((may_alias)) receiver_leaf;
+
+static_assert(
+        offsetof(receiver_leaf, result) == offsetof(struct coil_receiver_next__frame, co__ret) &&
+                offsetof(receiver_leaf, receiver) ==
+                        offsetof(struct coil_receiver_next__frame, co__a.receiver),
+        "they do");
+
+coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf)
 {
+    receiver_leaf *self = (receiver_leaf *)(void *)leaf;
+    coil_receiver *receiver = self->receiver;
+
     if (leaf->at != NULL) {
         if (coil_likely(receiver->front.size_bytes > 0 && receiver->op.task == task)) {
             receiver->op.task = NULL;
-            return take_front(task, leaf, receiver, out_slice);
+            return take_front(task, leaf, receiver, &self->result);
         }
     } else if (coil_likely(task->request == NULL && receiver->op.task == NULL)) {
         if (receiver->front.size_bytes > 0)
-            return take_front(task, leaf, receiver, out_slice);
+            return take_front(task, leaf, receiver, &self->result);
         if (coil_likely(has_to_wait(receiver))) {
             receiver->op.task = task;
             return coil_leaf_suspend(leaf);
         }
     }
-    return step_slowly(task, leaf, receiver, out_slice);
+    return step_slowly(task, leaf, receiver, &self->result);
 }
 
-static coil_turn next_step(coil_task *task, coil_frame *leaf)
-{
-    return coil_receiver_step(task, leaf, coil_arguments(coil_receiver_next, leaf)->receiver,
-            &coil_result(coil_receiver_next, leaf));
-}
-
-coil_define_leaf(coil_receiver_next, next_step, coil_leaf_wake);
+coil_define_leaf(coil_receiver_next, coil_receiver_step, coil_leaf_wake);

@@ -274,22 +274,39 @@ static inline bool may_send_now(const coil_sender *sender, uint16_t turn)
     return sender->sends_at_once && sender->sent_turn != turn && !is_busy(sender);
 }
 
-coil_turn coil_sender_step(
-        coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
+/* The leaves that are done here look like this, whatever their names. */
+typedef struct sender_leaf {
+    coil_frame frame;
+    int result;
+    coil_sender *sender;
+    coil_slice bytes;
+} __attribute__((may_alias)) sender_leaf;
+
+static_assert(offsetof(sender_leaf, result) == offsetof(struct coil_sender_write__frame, co__ret) &&
+                      offsetof(sender_leaf, sender) ==
+                              offsetof(struct coil_sender_write__frame, co__a.sender) &&
+                      offsetof(sender_leaf, bytes) ==
+                              offsetof(struct coil_sender_write__frame, co__a.bytes),
+        "they do");
+
+coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
 {
+    sender_leaf *leaf = (sender_leaf *)(void *)frame;
+    coil_sender *sender = leaf->sender;
     const coil_loop *loop = coil_container_of(task->sched, coil_loop, sched);
     uint16_t turn = (uint16_t)loop->stats.turns;
 
-    if (coil_unlikely(leaf->at != NULL || task->request != NULL || bytes->size_bytes <= 0 ||
+    if (coil_unlikely(frame->at != NULL || task->request != NULL || leaf->bytes.size_bytes <= 0 ||
                 !may_send_now(sender, turn)))
-        return step_slowly(task, leaf, sender, bytes);
+        return step_slowly(task, frame, sender, &leaf->bytes);
     sender->sent_turn = turn;
-    ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);
-    if (coil_unlikely(count != bytes->size_bytes))
-        return send_rest(task, leaf, sender, bytes, count);
+    ssize_t count =
+            coil_kernel_send_now(sender->fd, leaf->bytes.bytes, (size_t)leaf->bytes.size_bytes);
+    if (coil_unlikely(count != leaf->bytes.size_bytes))
+        return send_rest(task, frame, sender, &leaf->bytes, count);
     sender->sent_bytes += (uint64_t)count;
-    coil_result(coil_sender_write, leaf) = 0; /* An int lies at the same place in all leaves. */
-    return coil_leave(task, leaf);
+    leaf->result = 0;
+    return coil_leave(task, frame);
 }
 
 static bool is_on_its_way(const coil_sending *sending, const writer *waiting)
@@ -321,10 +338,4 @@ void coil_sender_cancel(coil_task *task, coil_frame *leaf)
         op_cancel(&sending->op); /* It waits for room in the queue, with nothing to do there. */
 }
 
-static coil_turn write_step(coil_task *task, coil_frame *leaf)
-{
-    const struct coil_sender_write__args *arguments = coil_arguments(coil_sender_write, leaf);
-    return coil_sender_step(task, leaf, arguments->sender, &arguments->bytes);
-}
-
-coil_define_leaf(coil_sender_write, write_step, coil_sender_cancel);
+coil_define_leaf(coil_sender_write, coil_sender_step, coil_sender_cancel);

@@ -108,11 +108,10 @@ COIL_API coil_slice *coil_receiver_front(coil_receiver *receiver);
 COIL_API int coil_receiver_extend(coil_receiver *receiver, coil_task *task);
 
 /*
- * All of that in one, as the step function of a leaf whose result is whatever comes next, complete
- * with cancellation. The leaf's cancel function is coil_leaf_wake().
+ * All of that in one: the step function of coil_receiver_next(), and of leaves by other names with
+ * the same argument and the same result. Their cancel function is coil_leaf_wake().
  */
-COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf, coil_receiver *receiver,
-        coil_slice *out_slice);
+COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf);
 
 /* Wake `task` when there is something new to see; or when it is cancelled, as its leaf asks for. */
 COIL_API void coil_receiver_wait(coil_receiver *receiver, coil_task *task);

@@ -63,11 +63,10 @@ COIL_API bool coil_sender_busy(const coil_sender *sender);
 coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes);
 
 /*
- * The same, for leaves (coil/task.h) whose result is an int: their step function, once it has found
- * its arguments, and their cancel function.
+ * The same, for leaves (coil/task.h) by other names: their step and cancel functions. Their result
+ * is an int, and their arguments are a pointer to something that begins with a sender, and a slice.
  */
-COIL_API coil_turn coil_sender_step(
-        coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes);
+COIL_API coil_turn coil_sender_step(coil_task *task, coil_frame *leaf);
 COIL_API void coil_sender_cancel(coil_task *task, coil_frame *leaf);
 
 COIL_END_DECLS
