@@ -8,8 +8,8 @@ enum {
     FIRST_CAPACITY = 128,
     IDLE_TICKS = 2, /* Whole ones, without a receive. */
     TICK_MS = 2000,
-    ROUND_COUNT = 256, /* So many are parked at a time, */
-    ROUND_MS = 10,     /* and then a pause. */
+    ROUND_COUNT = 256,          /* So many are parked at a time, */
+    ROUND_MS = 10,              /* and then a pause. */
     MOST_COUNT = (1 << 24) - 1, /* Places have no more bits. */
 };
 

@@ -427,8 +427,8 @@ static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
     const uint32_t goes_on = IORING_CQE_F_BUFFER | IORING_CQE_F_BUF_MORE;
 
     if (coil_unlikely((uint32_t)result - 1 >= LARGE_BYTES - 1 || waiter == NULL ||
-                receiver->front.buffer != NULL || is(receiver, NOT_SIMPLE) ||
-                (flags & goes_on) != goes_on)) {
+                      receiver->front.buffer != NULL || is(receiver, NOT_SIMPLE) ||
+                      (flags & goes_on) != goes_on)) {
         multishot_complete_slowly(receiver, result, flags);
         return;
     }
@@ -615,10 +615,12 @@ static void receive_now(coil_receiver *receiver)
 /* Multishot read of the master of a terminal goes on waiting when the other side hangs up. */
 static bool misses_hangup(int fd, coil_transport transport)
 {
-    return transport == COIL_TRANSPORT_FILE && !coil_fd_is_direct(fd) && coil_kernel_is_device(fd) == 1;
+    return transport == COIL_TRANSPORT_FILE && !coil_fd_is_direct(fd) &&
+           coil_kernel_is_device(fd) == 1;
 }
 
-int coil_receiver_create(coil_loop *loop, int fd, coil_transport transport, coil_receiver **out_receiver)
+int coil_receiver_create(
+        coil_loop *loop, int fd, coil_transport transport, coil_receiver **out_receiver)
 {
     coil_receiver *receiver = coil_sched_allocate(&loop->sched, sizeof(*receiver));
     if (receiver == NULL) {

@@ -297,7 +297,7 @@ coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
     uint16_t turn = (uint16_t)loop->stats.turns;
 
     if (coil_unlikely(frame->at != NULL || task->request != NULL || leaf->bytes.size_bytes <= 0 ||
-                !may_send_now(sender, turn)))
+                      !may_send_now(sender, turn)))
         return step_slowly(task, frame, sender, &leaf->bytes);
     sender->sent_turn = turn;
     ssize_t count =

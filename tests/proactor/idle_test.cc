@@ -40,15 +40,15 @@ class Idle : public Proactor
 {
 protected:
     /* So many who have received a byte, and wait for more; on streams, pipes, all there is. */
-    void connect(size_t count, Ends (*make)() = make_unix, coil_transport transport = COIL_TRANSPORT_SOCKET,
-            coil_duration patience = COIL_FOREVER)
+    void connect(size_t count, Ends (*make)() = make_unix,
+            coil_transport transport = COIL_TRANSPORT_SOCKET, coil_duration patience = COIL_FOREVER)
     {
         size_t before = connections.size();
         for (size_t i = 0; i < count; i++) {
             Ends ends = make();
             connections.push_back({std::move(ends.in), nullptr, "", INT64_MIN});
-            EXPECT_EQ(0, coil_receiver_create(
-                                 loop, ends.out.release(), transport, &connections.back().receiver));
+            EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), transport,
+                                 &connections.back().receiver));
         }
         for (size_t i = before; i < connections.size(); i++) {
             coil_spawn(coil_loop_root(loop), listens(&connections[i], patience));

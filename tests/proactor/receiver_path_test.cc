@@ -81,7 +81,8 @@ public:
         Ends ends = make_unix();
         in = std::move(ends.in);
         /* What is not received by recv(2) takes all of its buffers from the ring. */
-        EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), COIL_TRANSPORT_FILE, &receiver));
+        EXPECT_EQ(
+                0, coil_receiver_create(loop, ends.out.release(), COIL_TRANSPORT_FILE, &receiver));
         coil_sender_init(&sender, in, COIL_TRANSPORT_SOCKET);
         coil_spawn(coil_loop_root(loop), fills(&sender, &much));
         coil_spawn_result(coil_loop_root(loop), &held, holds(receiver, &slices, POOL_BYTES));
@@ -380,8 +381,8 @@ TEST_P(RandomPaths, LoseAndRepeatAndMixNothing)
         int out = ends.out.release();
         if (world.random.below(6) == 0)
             out = make_direct(Fd(out));
-        world.lines.push_back(Line{
-                &world, std::move(ends.in), create(out, transport), {}, 30 * most_bytes, most_bytes});
+        world.lines.push_back(Line{&world, std::move(ends.in), create(out, transport), {},
+                30 * most_bytes, most_bytes});
         Line &line = world.lines.back();
         line.hangs_on = world.random.below(3) == 0;
         coil_sender_init(&line.sender, line.in, transport);

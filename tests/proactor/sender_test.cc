@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include <coil/sugar.h>
 
@@ -282,6 +283,37 @@ TEST_F(Sender, ManyWaitForRoomInTheQueueAndSomeAreCancelledThere)
             EXPECT_FALSE(coil_sender_busy(&senders[i]));
         }
     }
+}
+
+/* Writes from memory that does not exist, to a file that takes it unread. */
+async(int, writes_slice, (coil_sender *) sender, (coil_slice) bytes)
+{
+    vars();
+    attempt(coil_sender_write(sender, bytes));
+    return 0;
+}
+
+TEST_F(Sender, WritesOfMoreThanTheKernelTakesAtATimeAreContinued)
+{
+    const size_t size_bytes = size_t{3} << 30;
+    void *memory = mmap(
+            nullptr, size_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(MAP_FAILED, memory);
+    const coil_slice much = {
+            static_cast<int64_t>(size_bytes), static_cast<char *>(memory), nullptr};
+    const coil_slice little = {100, much.bytes, nullptr};
+    Fd null = Fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    coil_sender_init(&sender, null, COIL_TRANSPORT_FILE);
+    const coil_slice all_slices[] = {little, much, little, much, little};
+    int64_t results[] = {1, 1, 1, 1, 1};
+    for (size_t i = 0; i < 5; i++)
+        START(results[i], writes_slice(&sender, all_slices[i]));
+    run();
+    for (int64_t result : results)
+        EXPECT_EQ(0, result);
+    EXPECT_EQ(2 * size_bytes + 300, sender.sent_bytes);
+    EXPECT_FALSE(coil_sender_busy(&sender));
+    munmap(memory, size_bytes);
 }
 
 /* ---------------------------------------------------------------------------------- random -- */

@@ -43,8 +43,8 @@ struct coil_sender {
     /* Private. */
     struct coil_extras *extras; /* What it needs only at times. */
     int fd;
-    uint16_t sent_turn;  /* Of the loop, when we last sent without the ring. */
-    bool sends_at_once;  /* It can do without the ring. */
+    uint16_t sent_turn; /* Of the loop, when we last sent without the ring. */
+    bool sends_at_once; /* It can do without the ring. */
     bool is_socket : 1;
     bool is_cut : 1; /* A write has been cancelled in its middle. */
 };
