@@ -683,26 +683,26 @@ TEST_F(Io, WaitsForAChildAndLeavesItToBeReaped)
     id_t id = static_cast<id_t>(static_cast<int>(pidfd));
     const int how = WEXITED | WNOWAIT;
 
-    EXPECT_EQ(-ETIME, RUN(within(A_MOMENT, coil_waitid(P_PIDFD, id, &status, transport))));
+    EXPECT_EQ(-ETIME, RUN(within(A_MOMENT, coil_waitid(P_PIDFD, id, &status, how))));
     EXPECT_EQ(-ETIME,
-            RUN(within(A_MOMENT, coil_waitid(P_PID, static_cast<id_t>(pid), &status, transport))));
+            RUN(within(A_MOMENT, coil_waitid(P_PID, static_cast<id_t>(pid), &status, how))));
     EXPECT_EQ(0, status.si_pid);
 
     later(A_MOMENT, [&pipe] { pipe.in.reset(); });
-    EXPECT_EQ(0, RUN(coil_waitid(P_PIDFD, id, &status, transport)));
+    EXPECT_EQ(0, RUN(coil_waitid(P_PIDFD, id, &status, how)));
     EXPECT_EQ(pid, status.si_pid);
     EXPECT_EQ(CLD_EXITED, status.si_code);
     EXPECT_EQ(3, status.si_status);
 
     status = {};
-    EXPECT_EQ(0, RUN_TOO_LATE(coil_waitid(P_PIDFD, id, &status, transport)));
+    EXPECT_EQ(0, RUN_TOO_LATE(coil_waitid(P_PIDFD, id, &status, how)));
     EXPECT_EQ(pid, status.si_pid);
 
     status = {};
     EXPECT_EQ(0, coil_kernel_reap(pidfd, &status));
     EXPECT_EQ(3, status.si_status);
     EXPECT_EQ(-ECHILD, coil_kernel_reap(pidfd, &status));
-    EXPECT_EQ(-ECHILD, RUN(coil_waitid(P_PIDFD, id, &status, transport)));
+    EXPECT_EQ(-ECHILD, RUN(coil_waitid(P_PIDFD, id, &status, how)));
 }
 
 TEST_F(Io, WaitThatIsCutWhileTheChildEndsNeverSwallowsItsStatus)
