@@ -196,7 +196,7 @@ static coil_stream *welcome(coil_listener *listener, int fd)
     if (listener->accepted != NULL)
         __atomic_store_n(listener->accepted, *listener->accepted + 1, __ATOMIC_RELAXED);
     coil_stream *stream;
-    int rc = coil_stream_create(fd, COIL_RECEIVE_SOCKET, &stream);
+    int rc = coil_stream_create(fd, COIL_TRANSPORT_SOCKET, &stream);
     return rc < 0 ? coil_error_pointer(rc) : stream;
 }
 

@@ -12,32 +12,24 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-/* Every connection has one, so it is kept small. */
-struct coil_stream {
-    coil_receiver *receiver;
-    coil_sender sender;
-    uint64_t bytes_read;
-};
+/* A stream is a receiver, which begins with a sender and a count. */
+static coil_sender *sender_of(coil_stream *stream)
+{
+    return &coil_receiver_head_of(stream)->sender;
+}
+
+static uint64_t *bytes_read_of(coil_stream *stream)
+{
+    return &coil_receiver_head_of(stream)->taken_bytes;
+}
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
-int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream)
+int coil_stream_create(int fd, coil_transport transport, coil_stream **out_stream)
 {
     coil_loop *loop = coil_loop_current();
     COIL_CHECK(loop != NULL);
-    coil_receiver *receiver;
-    int rc = coil_receiver_create(loop, fd, how, &receiver);
-    if (rc < 0)
-        return rc;
-    coil_stream *stream = coil_sched_allocate(coil_loop_root(loop)->sched, sizeof(*stream));
-    if (stream == NULL) {
-        coil_receiver_close(receiver);
-        return -ENOMEM;
-    }
-    *stream = (coil_stream){.receiver = receiver};
-    coil_sender_init(&stream->sender, loop, fd, how);
-    *out_stream = stream;
-    return 0;
+    return coil_receiver_create(loop, fd, transport, out_stream);
 }
 
 int coil_stream_pair(coil_stream **out_one, coil_stream **out_other)
@@ -48,12 +40,12 @@ int coil_stream_pair(coil_stream **out_one, coil_stream **out_other)
     int rc = coil_kernel_socketpair(AF_UNIX, SOCK_STREAM, fds);
     if (rc < 0)
         return rc;
-    rc = coil_stream_create(fds[0], COIL_RECEIVE_SOCKET, &one);
+    rc = coil_stream_create(fds[0], COIL_TRANSPORT_SOCKET, &one);
     if (rc < 0) {
         coil_close_later(coil_loop_current(), fds[1]);
         return rc;
     }
-    rc = coil_stream_create(fds[1], COIL_RECEIVE_SOCKET, &other);
+    rc = coil_stream_create(fds[1], COIL_TRANSPORT_SOCKET, &other);
     if (rc < 0) {
         coil_stream_close(one);
         return rc;
@@ -67,53 +59,49 @@ void coil_stream_close(coil_stream *stream)
 {
     if (stream == NULL)
         return;
-    COIL_CHECK(!coil_sender_busy(&stream->sender));
-    coil_sched *sched = coil_loop_root(stream->sender.loop)->sched;
-    coil_receiver_close(stream->receiver);
-    coil_sched_release(sched, stream, sizeof(*stream));
+    COIL_CHECK(!coil_sender_busy(sender_of(stream)));
+    coil_receiver_close(stream);
 }
 
 int coil_stream_fd(const coil_stream *stream)
 {
-    return coil_receiver_fd(stream->receiver);
+    return coil_receiver_fd(stream);
 }
 
 size_t coil_stream_unread(const coil_stream *stream)
 {
-    return (size_t)coil_receiver_front(stream->receiver)->size_bytes;
+    return (size_t)coil_receiver_in_front(stream);
 }
 
 int coil_stream_unread_again(coil_stream *stream, coil_slice *slice)
 {
-    coil_slice *front = coil_receiver_front(stream->receiver);
-    stream->bytes_read -= (uint64_t)slice->size_bytes;
+    coil_slice *front = coil_receiver_front(stream);
+    *bytes_read_of(stream) -= (uint64_t)slice->size_bytes;
     if (coil_slice_continues(slice, front)) {
         int64_t size_bytes = front->size_bytes;
         coil_slice_release(front);
-        *front = *slice;
+        *front = coil_slice_take(slice);
         front->size_bytes += size_bytes;
-        *slice = (coil_slice){0, NULL, NULL};
         return 0;
     }
     int rc = coil_slice_append(slice, front);
     if (rc < 0) {
         coil_slice_release(slice);
-        coil_receiver_fail(stream->receiver, rc);
+        coil_receiver_fail(stream, rc);
         return rc;
     }
-    *front = *slice;
-    *slice = (coil_slice){0, NULL, NULL};
+    *front = coil_slice_take(slice);
     return 0;
 }
 
 uint64_t coil_stream_bytes_read(const coil_stream *stream)
 {
-    return stream->bytes_read;
+    return ((const coil_receiver_head *)(const void *)stream)->taken_bytes;
 }
 
 uint64_t coil_stream_bytes_written(const coil_stream *stream)
 {
-    return stream->sender.sent_bytes;
+    return ((const coil_receiver_head *)(const void *)stream)->sender.sent_bytes;
 }
 
 coil_define(coil_stream *, coil_connect, (const char *) address)
@@ -133,7 +121,7 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
         (void)coil_kernel_setsockopt(my->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     coil_await(my->rc, coil_connect_fd(my->fd, &my->to.socket, my->to.size_bytes));
     if (my->rc == 0) {
-        my->rc = coil_stream_create(my->fd, COIL_RECEIVE_SOCKET, &my->stream);
+        my->rc = coil_stream_create(my->fd, COIL_TRANSPORT_SOCKET, &my->stream);
         my->fd = -1;
     }
     return my->rc < 0 ? coil_error_pointer(my->rc) : my->stream;
@@ -150,7 +138,7 @@ static coil_turn wait_for_more(coil_task *task, coil_frame *leaf, coil_stream *s
 {
     if (leaf->at != NULL && coil_task_unwind_here(task))
         return coil_leave(task, leaf);
-    coil_receiver_wait(stream->receiver, task);
+    coil_receiver_wait(stream, task);
     return coil_leaf_suspend(leaf);
 }
 
@@ -165,8 +153,8 @@ static coil_slice take(coil_stream *stream, int64_t size_bytes)
 {
     if (size_bytes == 0)
         return (coil_slice){0, NULL, NULL};
-    stream->bytes_read += (uint64_t)size_bytes;
-    return coil_slice_split(coil_receiver_front(stream->receiver), size_bytes);
+    *bytes_read_of(stream) += (uint64_t)size_bytes;
+    return coil_slice_split(coil_receiver_front(stream), size_bytes);
 }
 
 static coil_slice slice_error(int error)
@@ -174,14 +162,8 @@ static coil_slice slice_error(int error)
     return (coil_slice){error, NULL, NULL};
 }
 
-static coil_turn read_some_step(coil_task *task, coil_frame *leaf)
-{
-    coil_stream *stream = coil_arguments(coil_read_some, leaf)->stream;
-    return coil_receiver_step(
-            task, leaf, stream->receiver, &coil_result(coil_read_some, leaf), &stream->bytes_read);
-}
-
-coil_define_leaf(coil_read_some, read_some_step, coil_leaf_wake);
+/* A stream is a receiver: it is coil_receiver_next() by another name. */
+coil_define_leaf(coil_read_some, coil_receiver_step, coil_leaf_wake);
 
 /*
  * Have `size_bytes` in front, in one piece: 1, or -EAGAIN, the error, 0 at an end before the first
@@ -189,14 +171,13 @@ coil_define_leaf(coil_read_some, read_some_step, coil_leaf_wake);
  */
 static int look_for_block(coil_stream *stream, coil_task *task, size_t size_bytes)
 {
-    coil_receiver *receiver = stream->receiver;
-    const coil_slice *front = coil_receiver_front(receiver);
+    const coil_slice *front = coil_receiver_front(stream);
 
     if (size_bytes == 0)
         return 1;
-    int rc = coil_receiver_look(receiver, task);
+    int rc = coil_receiver_look(stream, task);
     while (rc > 0 && (size_t)front->size_bytes < size_bytes)
-        rc = coil_receiver_extend(receiver, task);
+        rc = coil_receiver_extend(stream, task);
     return rc == 0 && front->size_bytes > 0 ? -ENODATA : rc;
 }
 
@@ -246,8 +227,8 @@ coil_define_leaf(coil_read_exact, read_exact_step, coil_leaf_wake);
 static int64_t look_for_line(coil_stream *stream, coil_task *task, char delimiter,
         size_t limit_bytes, size_t *scanned_bytes)
 {
-    const coil_slice *unread = coil_receiver_front(stream->receiver);
-    int rc = coil_receiver_look(stream->receiver, task);
+    const coil_slice *unread = coil_receiver_front(stream);
+    int rc = coil_receiver_look(stream, task);
 
     for (;;) {
         size_t have_bytes = (size_t)unread->size_bytes;
@@ -262,7 +243,7 @@ static int64_t look_for_line(coil_stream *stream, coil_task *task, char delimite
             return -EMSGSIZE;
         *scanned_bytes = look_bytes;
         if (rc > 0)
-            rc = coil_receiver_extend(stream->receiver, task);
+            rc = coil_receiver_extend(stream, task);
         if (rc <= 0)
             return rc == 0 ? unread->size_bytes : rc;
     }
@@ -291,13 +272,8 @@ coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
 
 /* --------------------------------------------------------------------------------- writing -- */
 
-static coil_turn write_all_step(coil_task *task, coil_frame *leaf)
-{
-    const struct coil_write_all__args *arguments = coil_arguments(coil_write_all, leaf);
-    return coil_sender_step(task, leaf, &arguments->stream->sender, &arguments->bytes);
-}
-
-coil_define_leaf(coil_write_all, write_all_step, coil_sender_cancel);
+/* It begins with a sender: coil_sender_write() by another name. */
+coil_define_leaf(coil_write_all, coil_sender_step, coil_sender_cancel);
 
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {

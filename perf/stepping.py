@@ -15,6 +15,8 @@ import sys
 
 CELLS = {"1 x 64 B": ["--connections", "1"],
          "1 x 64 B, depth 16": ["--connections", "1", "--depth", "16"],
+         "1 x 4 KiB": ["--connections", "1", "--size", "4096"],
+         "1 x 4 KiB, depth 16": ["--connections", "1", "--size", "4096", "--depth", "16"],
          "50 x 64 B": ["--connections", "50", "--rounds", "5"],
          "50 x 4 KiB": ["--connections", "50", "--size", "4096", "--rounds", "5"],
          "churn, 20": ["--connections", "20", "--churn"]}

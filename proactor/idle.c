@@ -8,8 +8,9 @@ enum {
     FIRST_CAPACITY = 128,
     IDLE_TICKS = 2, /* Whole ones, without a receive. */
     TICK_MS = 2000,
-    ROUND_COUNT = 256, /* So many are parked at a time, */
-    ROUND_MS = 10,     /* and then a pause. */
+    ROUND_COUNT = 256,          /* So many are parked at a time, */
+    ROUND_MS = 10,              /* and then a pause. */
+    MOST_COUNT = (1 << 24) - 1, /* Places have no more bits. */
 };
 
 static void arm(idle_list *list, int64_t delay_ms)
@@ -36,7 +37,6 @@ static void look_around(coil_timer *timer)
             continue;
         }
         idle_delist(list, watch);
-        watch->is_parked = true;
         receiver_park(watch);
         round++;
     }
@@ -68,6 +68,8 @@ static bool make_room(idle_list *list)
 {
     if (list->count < list->capacity)
         return true;
+    if (list->count == MOST_COUNT)
+        return false;
     uint32_t capacity = list->capacity == 0 ? FIRST_CAPACITY : 2 * list->capacity;
     idle_watch **watches = realloc(list->watches, capacity * sizeof(watches[0]));
     if (watches == NULL)
@@ -83,7 +85,7 @@ void idle_enlist(idle_list *list, idle_watch *watch)
     if (watch->place != 0 || list->wheel == NULL || !make_room(list))
         return; /* Without memory it is never parked. */
     list->watches[list->count++] = watch;
-    watch->place = list->count;
+    watch->place = list->count & MOST_COUNT;
     if (list->count >= LEAST_COUNT && !coil_timer_armed(&list->timer))
         arm(list, TICK_MS);
 }

@@ -17,9 +17,8 @@
 
 /* A descriptor, as this module sees it. Zeroed: not enlisted. */
 typedef struct idle_watch {
-    uint32_t place; /* Which one in the list, from 1; 0: it is not there. */
-    uint8_t tick;   /* Of the list, when it received last. */
-    bool is_parked;
+    uint32_t place : 24; /* Which one in the list, from 1; 0: it is not there. */
+    uint32_t tick : 8;   /* Of the list, when it received last. */
 } idle_watch;
 
 /* The descriptors of a loop that are awake. */
@@ -47,7 +46,6 @@ void idle_delist(idle_list *list, idle_watch *watch);
 static inline void idle_touch(const idle_list *list, idle_watch *watch)
 {
     watch->tick = list->tick;
-    watch->is_parked = false;
 }
 
 /* For the receiver to define: poll from now on. */

@@ -149,6 +149,16 @@ bool buffer_pool_grow(buffer_pool *pool)
     return true;
 }
 
+void buffer_pool_filled(buffer_pool *pool, coil_buffer *buffer)
+{
+    buffer->in_ring = false;
+    pool->in_ring_count--;
+    if (pool->in_ring_count < pool->least_in_ring_count)
+        pool->least_in_ring_count = pool->in_ring_count;
+    if (++pool->turnover_count == POOL_TURNOVERS)
+        buffer_pool_review(pool);
+}
+
 /* Three quarters have always been free: offer less. Those too many stay out when they come back. */
 void buffer_pool_review(buffer_pool *pool)
 {
@@ -314,8 +324,7 @@ int coil_slice_append(coil_slice *slice, coil_slice *more)
     COIL_CHECK(more->size_bytes >= 0);
     if (slice->size_bytes == 0) {
         coil_slice_release(slice);
-        *slice = *more;
-        *more = (coil_slice){0, NULL, NULL};
+        *slice = coil_slice_take(more);
         return 0;
     }
     if (more_bytes > 0 && !has_room(slice, more_bytes))

@@ -90,21 +90,23 @@ static inline coil_slice buffer_fill(coil_buffer *buffer, int64_t size_bytes)
     return slice;
 }
 
-/* A completion with a buffer: its bytes as a slice. */
-static inline coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags)
+/* The kernel is done with a buffer. */
+void buffer_pool_filled(buffer_pool *pool, coil_buffer *buffer);
+
+/* A completion with a buffer that has room for more: its bytes as a slice. */
+static inline coil_slice buffer_pool_part(buffer_pool *pool, int32_t size_bytes, uint32_t flags)
 {
     coil_buffer *buffer = &pool->buffers[flags >> IORING_CQE_BUFFER_SHIFT];
     COIL_CHECK(buffer->in_ring);
+    return buffer_fill(buffer, size_bytes);
+}
 
-    coil_slice slice = buffer_fill(buffer, size_bytes);
-    if (coil_unlikely(!pool->incremental || !(flags & IORING_CQE_F_BUF_MORE))) {
-        buffer->in_ring = false;
-        pool->in_ring_count--;
-        if (pool->in_ring_count < pool->least_in_ring_count)
-            pool->least_in_ring_count = pool->in_ring_count;
-        if (++pool->turnover_count == POOL_TURNOVERS)
-            buffer_pool_review(pool);
-    }
+/* The same, of any buffer. */
+static inline coil_slice buffer_pool_take(buffer_pool *pool, int32_t size_bytes, uint32_t flags)
+{
+    coil_slice slice = buffer_pool_part(pool, size_bytes, flags);
+    if (!(flags & IORING_CQE_F_BUF_MORE)) /* Always, where they are not incremental. */
+        buffer_pool_filled(pool, slice.buffer);
     return slice;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/receiver.h>
 
+#include "extras.h"
 #include "idle.h"
 #include "pool.h"
 
@@ -10,7 +11,6 @@
 #include <errno.h>
 
 enum {
-    FIRST_CAPACITY = 8,
     SINGLE_BYTES = 4096,     /* Of a receive without the pool. */
     LIMIT_COUNT = 64,        /* Slices in the queue, whatever their size. */
     TURN_RECEIVES = 2,       /* By ourselves; the second finds the end of what has come. */
@@ -20,132 +20,215 @@ enum {
     INLINE_ARMS_MAX = 1024, /* others after so many waits, to see whether they fit by now. */
 };
 
-/* What has arrived and does not lie behind the front in memory. A ring, there while needed. */
-typedef struct slice_queue {
-    uint32_t capacity; /* A power of two. */
-    uint32_t first;
-    uint32_t count;
-    int64_t bytes;
-    coil_slice slices[];
-} slice_queue;
+/* How its bytes get here. */
+typedef enum way {
+    BY_RING, /* A multishot receive fills buffers of the pool. */
+    BY_US,   /* A poll tells, and we receive when the reader runs. */
+    PARKED,  /* Nothing has come for long, or the kernel wants it so: a poll, once. */
+    SINGLE,  /* A receive with a buffer of its own, again and again. */
+} way;
+
+/* What is unusual about a receiver, in one word with its way, so that one look tells. */
+enum {
+    WAY = 3,
+    ENDED = 1 << 2,
+    CLOSING = 1 << 3,
+    READABLE = 1 << 4,                /* It may have bytes that we can receive by ourselves. */
+    QUEUED = 1 << 5,                  /* There is something behind the front. */
+    HAS_MORE = 1 << 6,                /* Behind the bytes: the end, or urgent data: reads stop. */
+    CAN_INLINE = 1 << 7,              /* It is a socket with an ordinary descriptor. */
+    LACKS_MULTISHOT = 1 << 8,         /* Multishot does not work on this descriptor. */
+    KNOWS_SHORT_READS = 1 << 9,       /* We have asked about the next. */
+    DRAINED_BY_SHORT_READS = 1 << 10, /* A read that could have given more has emptied it. */
+    LARGE_ONE = 1 << 14,              /* Counts large receives of the ring, one after the other. */
+    LARGE_ALL = 3 * LARGE_ONE,
+};
+
+enum {
+    NOT_WAITING = WAY | ENDED | CLOSING | READABLE | QUEUED, /* for the ring, with nothing here. */
+    NOT_SIMPLE = NOT_WAITING | LARGE_ALL,
+};
 
 /* Every connection has one, so it is kept small. */
 struct coil_receiver {
-    coil_op op;         /* op.task: who waits. */
-    coil_slice front;   /* The first bytes that nobody has taken. Empty: none. */
-    slice_queue *queue; /* What comes behind them, or NULL. */
-    coil_buffer *own;   /* Of a single receive in flight. */
+    coil_receiver_head head;
+    coil_op op;       /* op.task: who waits. */
+    coil_slice front; /* The first bytes that nobody has taken. Empty: none. */
     idle_watch idle;
-    int fd;
-    int error;                 /* Of the end: 0 is that of the stream. */
-    uint16_t turn;             /* In which we last received by ourselves. */
-    uint16_t inline_arms;      /* Waits since we do. */
-    uint16_t typical_bytes;    /* Of those receives: a moving average. */
-    uint8_t turn_receives : 2; /* How often we have in that turn. */
-    uint8_t large_count : 2;   /* Large receives of the ring, one after the other. */
-    bool is_socket : 1;        /* How it is read: recv(2), else read(2). */
-    bool lacks_multishot : 1;  /* Multishot does not work on this descriptor. */
-    bool can_inline : 1;       /* It is a socket with an ordinary descriptor. */
-    bool is_inline : 1;        /* We receive by ourselves. */
-    bool is_readable : 1;      /* It may have bytes for that. */
-    bool has_more : 1;         /* Behind the bytes: its end, or urgent data, at which reads stop. */
-    bool knows_short_reads : 1; /* We have asked about the next. */
-    bool is_drained_by_short_reads : 1;
-    bool ended : 1;
-    bool closing : 1;
+    uint16_t state; /* A way, and what is unusual. */
+    int16_t error;  /* Of the end: 0 is that of the stream. */
 };
 
+static_assert(offsetof(coil_receiver, head) == 0, "coil_receiver_head_of()");
 static_assert(sizeof(coil_receiver) <= 112, "every connection has one");
+
+static bool is(const coil_receiver *receiver, unsigned states)
+{
+    return (receiver->state & states) != 0;
+}
+
+static void set(coil_receiver *receiver, unsigned states)
+{
+    receiver->state = (uint16_t)(receiver->state | states);
+}
+
+static void unset(coil_receiver *receiver, unsigned states)
+{
+    receiver->state = (uint16_t)(receiver->state & ~states);
+}
+
+static int fd_of(const coil_receiver *receiver)
+{
+    return receiver->head.sender.fd;
+}
+
+static bool is_socket(const coil_receiver *receiver)
+{
+    return receiver->head.sender.is_socket;
+}
+
+static coil_sched *sched_of(const coil_receiver *receiver)
+{
+    return &receiver->op.loop->sched;
+}
+
+/* Those that it has or needs now. NULL: there is no memory. */
+static coil_extras *extras_for(coil_receiver *receiver)
+{
+    return extras_of(&receiver->head.sender, sched_of(receiver));
+}
+
+static void review_extras(coil_receiver *receiver)
+{
+    extras_review(&receiver->head.sender, sched_of(receiver));
+}
+
+/* ----------------------------------------------------------------------------------- ways -- */
+
+static way way_of(const coil_receiver *receiver)
+{
+    return (way)(receiver->state & WAY);
+}
+
+/* False: there is no memory, and everything as it was. */
+static bool change_way(coil_receiver *receiver, way to)
+{
+    if (to == way_of(receiver))
+        return true;
+    if (to == BY_US) {
+        coil_extras *extras = extras_for(receiver);
+        if (extras == NULL)
+            return false;
+        extras->is_kept = true;
+        extras->arms = 0;
+        extras->typical_bytes = LARGE_BYTES;
+    }
+    unset(receiver, WAY | LARGE_ALL);
+    set(receiver, to);
+    return true;
+}
+
+/* Bytes have come, or are about to. */
+static void touch(coil_receiver *receiver)
+{
+    idle_touch(&receiver->op.loop->idle, &receiver->idle);
+    if (coil_unlikely(way_of(receiver) == PARKED))
+        (void)change_way(receiver, BY_RING);
+}
+
+/* Is it worth a try to leave it to the kernel again? */
+static bool may_return_to_ring(coil_receiver *receiver, const buffer_pool *pool)
+{
+    coil_extras *extras = receiver->head.sender.extras;
+    return (extras->typical_bytes < SMALL_BYTES || ++extras->arms == INLINE_ARMS_MAX) &&
+           buffer_pool_relaxed(pool);
+}
+
+static bool has_buffers(coil_receiver *receiver, buffer_pool *pool)
+{
+    if (coil_likely(buffer_pool_ready(pool)))
+        return true;
+    receiver->op.loop->stats.buffer_waits++;
+    return buffer_pool_grow(pool);
+}
+
+/* For the bytes that come next. */
+static way choose_way(coil_receiver *receiver)
+{
+    buffer_pool *pool = loop_buffers(receiver->op.loop);
+    way now = way_of(receiver);
+
+    if (now == PARKED || (now == BY_US && !may_return_to_ring(receiver, pool)))
+        return now;
+    if (pool == NULL || is(receiver, LACKS_MULTISHOT))
+        return SINGLE;
+    if (coil_likely(has_buffers(receiver, pool)))
+        return BY_RING;
+    return is(receiver, CAN_INLINE) ? BY_US : SINGLE;
+}
 
 /* ---------------------------------------------------------------------------------- queue -- */
 
-static size_t queue_size(uint32_t capacity)
+static slice_queue *queue_of(const coil_receiver *receiver)
 {
-    return sizeof(slice_queue) + capacity * sizeof(coil_slice);
-}
-
-static coil_slice *nth(slice_queue *queue, uint32_t n)
-{
-    return &queue->slices[(queue->first + n) & (queue->capacity - 1)];
-}
-
-static void drop_queue(coil_receiver *receiver)
-{
-    slice_queue *queue = receiver->queue;
-    receiver->queue = NULL;
-    coil_sched_release(&receiver->op.loop->sched, queue, queue_size(queue->capacity));
-}
-
-/* There is room for one more. */
-static bool make_room(coil_receiver *receiver)
-{
-    slice_queue *old = receiver->queue;
-    if (old != NULL && old->count < old->capacity)
-        return true;
-    uint32_t capacity = old == NULL ? FIRST_CAPACITY : 2 * old->capacity;
-    slice_queue *queue = coil_sched_allocate(&receiver->op.loop->sched, queue_size(capacity));
-    if (queue == NULL)
-        return false;
-    *queue = (slice_queue){.capacity = capacity};
-    if (old != NULL) {
-        for (uint32_t i = 0; i < old->count; i++)
-            queue->slices[i] = *nth(old, i);
-        queue->count = old->count;
-        queue->bytes = old->bytes;
-        drop_queue(receiver);
-    }
-    receiver->queue = queue;
-    return true;
+    return is(receiver, QUEUED) ? receiver->head.sender.extras->queue : NULL;
 }
 
 /* The first reason counts. */
 static void end_stream(coil_receiver *receiver, int32_t result)
 {
-    if (receiver->ended)
+    if (is(receiver, ENDED))
         return;
-    receiver->ended = true;
-    receiver->error = result;
+    set(receiver, ENDED);
+    receiver->error = (int16_t)result;
 }
 
 /* Bytes that continue the last slice, in the same buffer, are made part of it. */
 static bool joined(coil_receiver *receiver, const coil_slice *slice)
 {
-    slice_queue *queue = receiver->queue;
-    coil_slice *last = queue == NULL ? &receiver->front : nth(queue, queue->count - 1);
-    if (!coil_slice_continues(last, slice))
+    if (is(receiver, QUEUED)) {
+        if (!slice_queue_join(queue_of(receiver), slice))
+            return false;
+    } else if (coil_slice_continues(&receiver->front, slice)) {
+        receiver->front.size_bytes += slice->size_bytes;
+    } else {
         return false;
-    last->size_bytes += slice->size_bytes;
+    }
     slice->buffer->slice_count--;
-    if (queue != NULL)
-        queue->bytes += slice->size_bytes;
     return true;
 }
 
-static COIL_NOINLINE void enqueue_behind(coil_receiver *receiver, coil_slice slice)
+static bool enqueued(coil_receiver *receiver, const coil_slice *slice)
 {
-    if (coil_unlikely(receiver->ended)) {
+    coil_extras *extras = extras_for(receiver);
+    if (extras == NULL)
+        return false;
+    if (!slice_queue_append(&extras->queue, sched_of(receiver), slice)) {
+        review_extras(receiver);
+        return false;
+    }
+    set(receiver, QUEUED);
+    return true;
+}
+
+static void enqueue_behind(coil_receiver *receiver, coil_slice slice)
+{
+    if (is(receiver, ENDED)) {
         coil_slice_release(&slice); /* It lies behind a gap. */
         return;
     }
-    if (joined(receiver, &slice))
+    if (joined(receiver, &slice) || enqueued(receiver, &slice))
         return;
-    if (!make_room(receiver)) {
-        /* Bytes are lost, so the stream ends here. */
-        end_stream(receiver, -ENOMEM);
-        op_cancel(&receiver->op);
-        coil_slice_release(&slice);
-        return;
-    }
-    slice_queue *queue = receiver->queue;
-    *nth(queue, queue->count++) = slice;
-    queue->bytes += slice.size_bytes;
+    /* Bytes are lost, so the stream ends here. */
+    end_stream(receiver, -ENOMEM);
+    op_cancel(&receiver->op);
+    coil_slice_release(&slice);
 }
 
-static inline void enqueue(coil_receiver *receiver, coil_slice slice)
+static void enqueue(coil_receiver *receiver, coil_slice slice)
 {
-    idle_touch(&receiver->op.loop->idle, &receiver->idle);
-    if (coil_likely(
-                receiver->front.buffer == NULL && receiver->queue == NULL && !receiver->ended)) {
+    touch(receiver);
+    if (receiver->front.buffer == NULL && !is(receiver, QUEUED | ENDED)) {
         receiver->front = slice;
     } else {
         enqueue_behind(receiver, slice);
@@ -155,17 +238,15 @@ static inline void enqueue(coil_receiver *receiver, coil_slice slice)
 /* The front is empty: have the next one there, if there is one. */
 static void advance(coil_receiver *receiver)
 {
-    slice_queue *queue = receiver->queue;
-
     coil_slice_release(&receiver->front); /* It may have been consumed in place. */
-    if (coil_likely(queue == NULL))
+    if (coil_likely(!is(receiver, QUEUED)))
         return;
-    receiver->front = *nth(queue, 0);
-    queue->first++;
-    queue->count--;
-    queue->bytes -= receiver->front.size_bytes;
-    if (queue->count == 0)
-        drop_queue(receiver);
+    coil_extras *extras = receiver->head.sender.extras;
+    receiver->front = slice_queue_take(&extras->queue, sched_of(receiver));
+    if (extras->queue == NULL) {
+        unset(receiver, QUEUED);
+        review_extras(receiver);
+    }
 }
 
 static void drop_all(coil_receiver *receiver)
@@ -185,12 +266,12 @@ static coil_receiver *owner_of(coil_op *op)
 static void multishot_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
-    if (receiver->is_socket) {
+    if (is_socket(receiver)) {
         io_uring_prep_recv_multishot(sqe, 0, NULL, 0, 0);
     } else {
         io_uring_prep_read_multishot(sqe, 0, 0, (uint64_t)-1, POOL_GROUP);
     }
-    op_set_fd(sqe, receiver->fd);
+    op_set_fd(sqe, fd_of(receiver));
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = POOL_GROUP;
 }
@@ -198,24 +279,24 @@ static void multishot_prepare(coil_op *op, struct io_uring_sqe *sqe)
 static void single_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
-    coil_buffer *own = receiver->own;
-    if (receiver->is_socket) {
+    coil_buffer *own = receiver->head.sender.extras->own;
+    if (is_socket(receiver)) {
         io_uring_prep_recv(sqe, 0, own->bytes, SINGLE_BYTES, 0);
     } else {
         io_uring_prep_read(sqe, 0, own->bytes, SINGLE_BYTES, (uint64_t)-1);
     }
-    op_set_fd(sqe, receiver->fd);
+    op_set_fd(sqe, fd_of(receiver));
 }
 
 static void poll_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
-    if (receiver->idle.is_parked) {
+    if (way_of(receiver) == PARKED) {
         io_uring_prep_poll_add(sqe, 0, POLLIN | POLLPRI | POLLRDHUP);
     } else {
         io_uring_prep_poll_multishot(sqe, 0, POLLIN | POLLPRI | POLLRDHUP);
     }
-    op_set_fd(sqe, receiver->fd);
+    op_set_fd(sqe, fd_of(receiver));
 }
 
 /*
@@ -224,11 +305,21 @@ static void poll_prepare(coil_op *op, struct io_uring_sqe *sqe)
  */
 static void close_fd(coil_receiver *receiver)
 {
-    if (receiver->can_inline) {
-        (void)coil_kernel_close(receiver->fd);
+    if (is(receiver, CAN_INLINE)) {
+        (void)coil_kernel_close(fd_of(receiver));
     } else {
-        coil_close_later(receiver->op.loop, receiver->fd);
+        coil_close_later(receiver->op.loop, fd_of(receiver));
     }
+}
+
+/* It does not receive by itself any more. */
+static void release_extras(coil_receiver *receiver)
+{
+    coil_extras *extras = receiver->head.sender.extras;
+    if (coil_likely(extras == NULL))
+        return;
+    extras->is_kept = false;
+    review_extras(receiver);
 }
 
 static void destroy(coil_receiver *receiver)
@@ -236,6 +327,8 @@ static void destroy(coil_receiver *receiver)
     coil_loop *loop = receiver->op.loop;
     idle_delist(&loop->idle, &receiver->idle);
     close_fd(receiver);
+    release_extras(receiver);
+    COIL_CHECK(receiver->head.sender.extras == NULL); /* Else somebody is still writing. */
     coil_sched_release(&loop->sched, receiver, sizeof(*receiver));
 }
 
@@ -243,20 +336,19 @@ static void arm(coil_receiver *receiver);
 
 static bool has_news(const coil_receiver *receiver)
 {
-    return receiver->front.size_bytes > 0 || receiver->ended || receiver->is_readable;
+    return receiver->front.size_bytes > 0 || is(receiver, ENDED | READABLE);
 }
 
 static bool is_full(const coil_receiver *receiver)
 {
-    const slice_queue *queue = receiver->queue;
     return coil_receiver_queued(receiver) > COIL_RECEIVER_LIMIT_BYTES ||
-           (queue != NULL && queue->count >= LIMIT_COUNT);
+           slice_queue_count(queue_of(receiver)) >= LIMIT_COUNT;
 }
 
 /* After each completion: tell the waiter, go on, pause, or leave. */
 static void settle(coil_receiver *receiver)
 {
-    if (coil_unlikely(receiver->closing)) {
+    if (coil_unlikely(is(receiver, CLOSING))) {
         drop_all(receiver);
         if (!op_pending(&receiver->op))
             destroy(receiver);
@@ -284,66 +376,81 @@ static COIL_COLD void multishot_ended(coil_receiver *receiver, int32_t result)
     if (result == -ENOBUFS) {
         receiver->op.loop->stats.buffer_waits++; /* The next one finds another way. */
     } else if (result == -EBADFD || result == -EINVAL || result == -EOPNOTSUPP) {
-        receiver->lacks_multishot = true;
+        set(receiver, LACKS_MULTISHOT);
     } else if (result == -EAGAIN) {
-        receiver->idle.is_parked = true; /* Kernels that take O_NONBLOCK at its word: poll first. */
+        /* Kernels that take O_NONBLOCK at its word: poll first. */
+        (void)change_way(receiver, PARKED);
     } else if (!is_interrupted(result)) {
         end_stream(receiver, result);
     }
 }
 
-static void go_inline(coil_receiver *receiver)
-{
-    receiver->is_inline = true;
-    receiver->inline_arms = 0;
-    receiver->large_count = 0;
-    receiver->typical_bytes = LARGE_BYTES;
-}
-
 /* Much arrives at a time: fetched by us, it is in one piece, and always in the same memory. */
-static COIL_NOINLINE void received_large(coil_receiver *receiver)
+static void received_large(coil_receiver *receiver)
 {
-    if (!receiver->can_inline || receiver->closing || ++receiver->large_count < LARGE_COUNT)
+    if (way_of(receiver) != BY_RING || !is(receiver, CAN_INLINE) || is(receiver, CLOSING))
         return;
-    go_inline(receiver);
-    op_cancel(&receiver->op);
+    if ((receiver->state & LARGE_ALL) + LARGE_ONE < LARGE_COUNT * LARGE_ONE) {
+        receiver->state += LARGE_ONE;
+    } else if (change_way(receiver, BY_US)) {
+        op_cancel(&receiver->op);
+    }
 }
 
-static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
+static COIL_NOINLINE void multishot_complete_slowly(
+        coil_receiver *receiver, int32_t result, uint32_t flags)
 {
-    coil_receiver *receiver = owner_of(op);
-
     if (flags & IORING_CQE_F_BUFFER) {
-        coil_slice slice = buffer_pool_take(op->loop->buffers, result > 0 ? result : 0, flags);
-        if (coil_likely(result > 0)) {
+        buffer_pool *pool = receiver->op.loop->buffers;
+        coil_slice slice = buffer_pool_take(pool, result > 0 ? result : 0, flags);
+        if (result > 0) {
             enqueue(receiver, slice);
         } else {
             coil_slice_release(&slice);
         }
     }
-    if (coil_unlikely(result <= 0)) {
+    if (result <= 0) {
         multishot_ended(receiver, result);
-    } else if (coil_unlikely(result >= LARGE_BYTES)) {
+    } else if (result >= LARGE_BYTES) {
         received_large(receiver);
     } else {
-        receiver->large_count = 0;
+        unset(receiver, LARGE_ALL);
     }
     settle(receiver);
+}
+
+/* The usual case: some bytes, of a buffer that has room for more, and somebody waits for them. */
+static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
+{
+    coil_receiver *receiver = owner_of(op);
+    coil_task *waiter = op->task;
+    const uint32_t goes_on = IORING_CQE_F_BUFFER | IORING_CQE_F_BUF_MORE;
+
+    if (coil_unlikely((uint32_t)result - 1 >= LARGE_BYTES - 1 || waiter == NULL ||
+                      receiver->front.buffer != NULL || is(receiver, NOT_SIMPLE) ||
+                      (flags & goes_on) != goes_on)) {
+        multishot_complete_slowly(receiver, result, flags);
+        return;
+    }
+    idle_touch(&op->loop->idle, &receiver->idle);
+    receiver->front = buffer_pool_part(op->loop->buffers, result, flags);
+    coil_task_wake(waiter);
 }
 
 static void single_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     coil_receiver *receiver = owner_of(op);
-    coil_buffer *own = receiver->own;
+    coil_buffer *own = receiver->head.sender.extras->own;
 
-    receiver->own = NULL;
+    receiver->head.sender.extras->own = NULL;
+    review_extras(receiver);
     if (result > 0) {
         enqueue(receiver, buffer_fill(own, result));
     } else {
         buffer_put(own);
         if (result == -EAGAIN) {
-            receiver->idle.is_parked = true;
+            (void)change_way(receiver, PARKED);
         } else if (!is_interrupted(result)) {
             end_stream(receiver, result);
         }
@@ -357,10 +464,11 @@ static void poll_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_receiver *receiver = owner_of(op);
 
     if (result >= 0) {
-        idle_touch(&op->loop->idle, &receiver->idle);
-        receiver->is_readable = receiver->can_inline;
+        touch(receiver);
+        if (is(receiver, CAN_INLINE))
+            set(receiver, READABLE);
         if (result & (POLLPRI | POLLRDHUP | POLLHUP | POLLERR))
-            receiver->has_more = true;
+            set(receiver, HAS_MORE);
     } else if (!is_interrupted(result)) {
         end_stream(receiver, result);
     }
@@ -380,28 +488,24 @@ static void start(coil_receiver *receiver, const op_kind *kind)
     op_start(&receiver->op);
 }
 
-/* Is it worth a try to leave it to the kernel again? */
-static bool may_return_to_ring(coil_receiver *receiver, const buffer_pool *pool)
+static bool started_single(coil_receiver *receiver)
 {
-    return (receiver->typical_bytes < SMALL_BYTES || ++receiver->inline_arms == INLINE_ARMS_MAX) &&
-           buffer_pool_relaxed(pool);
-}
-
-static bool has_buffers(coil_receiver *receiver, buffer_pool *pool)
-{
-    if (coil_likely(buffer_pool_ready(pool)))
-        return true;
-    receiver->op.loop->stats.buffer_waits++;
-    return buffer_pool_grow(pool);
+    coil_extras *extras = extras_for(receiver);
+    if (extras == NULL)
+        return false;
+    extras->own = private_buffer_create(SINGLE_BYTES);
+    if (extras->own == NULL) {
+        review_extras(receiver);
+        return false;
+    }
+    start(receiver, &single_kind);
+    return true;
 }
 
 static void arm_single(coil_receiver *receiver)
 {
-    receiver->own = private_buffer_create(SINGLE_BYTES);
-    if (receiver->own != NULL) {
-        start(receiver, &single_kind);
+    if (started_single(receiver))
         return;
-    }
     end_stream(receiver, -ENOMEM);
     if (receiver->op.task != NULL)
         coil_task_wake(receiver->op.task);
@@ -409,21 +513,22 @@ static void arm_single(coil_receiver *receiver)
 
 static void arm(coil_receiver *receiver)
 {
-    buffer_pool *pool = loop_buffers(receiver->op.loop);
-    bool has_pool = pool != NULL && !receiver->lacks_multishot;
-
-    if (receiver->is_inline && may_return_to_ring(receiver, pool))
-        receiver->is_inline = false;
-    if (coil_unlikely(receiver->idle.is_parked || receiver->is_inline)) {
-        start(receiver, &poll_kind);
-    } else if (coil_likely(has_pool && has_buffers(receiver, pool))) {
+    if (!change_way(receiver, choose_way(receiver)))
+        (void)change_way(receiver, SINGLE);
+    if (way_of(receiver) != BY_US)
+        release_extras(receiver);
+    switch (way_of(receiver)) {
+    case BY_RING:
         idle_enlist(&receiver->op.loop->idle, &receiver->idle);
         start(receiver, &multishot_kind);
-    } else if (has_pool && receiver->can_inline) {
-        go_inline(receiver);
+        break;
+    case BY_US:
+    case PARKED:
         start(receiver, &poll_kind);
-    } else {
+        break;
+    case SINGLE:
         arm_single(receiver);
+        break;
     }
 }
 
@@ -432,6 +537,7 @@ void receiver_park(idle_watch *watch)
 {
     coil_receiver *receiver = coil_container_of(watch, coil_receiver, idle);
     receiver->op.loop->stats.parkings++;
+    (void)change_way(receiver, PARKED);
     op_cancel(&receiver->op);
 }
 
@@ -440,29 +546,38 @@ void receiver_park(idle_watch *watch)
 /* A TCP socket that has given less than it was asked for is empty: epoll(7), question 9. */
 static bool is_drained_by_short_reads(coil_receiver *receiver)
 {
-    if (!receiver->knows_short_reads) {
-        receiver->knows_short_reads = true;
-        receiver->is_drained_by_short_reads = coil_kernel_is_tcp(receiver->fd) == 1;
+    if (!is(receiver, KNOWS_SHORT_READS)) {
+        set(receiver, KNOWS_SHORT_READS);
+        if (coil_kernel_is_tcp(fd_of(receiver)) == 1)
+            set(receiver, DRAINED_BY_SHORT_READS);
     }
-    return receiver->is_drained_by_short_reads && !receiver->has_more;
+    return is(receiver, DRAINED_BY_SHORT_READS) && !is(receiver, HAS_MORE);
 }
 
 /* Nobody else is about to receive. */
 static bool may_receive(const coil_receiver *receiver)
 {
-    return receiver->is_readable && !receiver->ended &&
+    return is(receiver, READABLE) && !is(receiver, ENDED) &&
            (!op_pending(&receiver->op) || receiver->op.kind == &poll_kind);
 }
 
 /* A peer that sends all the time must not keep the loop for itself. */
-static bool has_turn(coil_receiver *receiver)
+static bool has_turn(const coil_receiver *receiver)
+{
+    const coil_extras *extras = receiver->head.sender.extras;
+    return extras == NULL || extras->turn != (uint16_t)receiver->op.loop->stats.turns ||
+           extras->turn_receives < TURN_RECEIVES;
+}
+
+static void count_receive(coil_receiver *receiver, coil_extras *extras)
 {
     uint16_t turn = (uint16_t)receiver->op.loop->stats.turns;
-    if (receiver->turn != turn) {
-        receiver->turn = turn;
-        receiver->turn_receives = 0;
+    if (extras->turn != turn) {
+        extras->turn = turn;
+        extras->turn_receives = 0;
     }
-    return receiver->turn_receives < TURN_RECEIVES;
+    extras->turn_receives++;
+    extras->is_kept = true;
 }
 
 /* As much as counts, for what is typical. */
@@ -473,22 +588,23 @@ static uint32_t clamped(ssize_t size_bytes)
 
 static void receive_now(coil_receiver *receiver)
 {
-    coil_buffer *buffer = buffer_pool_hot(receiver->op.loop->buffers);
+    coil_extras *extras = extras_for(receiver);
+    coil_buffer *buffer = extras != NULL ? buffer_pool_hot(receiver->op.loop->buffers) : NULL;
     if (buffer == NULL) {
         end_stream(receiver, -ENOMEM);
         return;
     }
     size_t room_bytes = buffer->size_bytes - buffer->used_bytes;
     ssize_t count =
-            coil_kernel_recv_now(receiver->fd, buffer->bytes + buffer->used_bytes, room_bytes);
-    receiver->turn_receives++;
+            coil_kernel_recv_now(fd_of(receiver), buffer->bytes + buffer->used_bytes, room_bytes);
+    count_receive(receiver, extras);
     if (count > 0) {
-        receiver->typical_bytes = (uint16_t)((3 * receiver->typical_bytes + clamped(count)) / 4);
+        extras->typical_bytes = (uint16_t)((3 * extras->typical_bytes + clamped(count)) / 4);
         if ((size_t)count < room_bytes && is_drained_by_short_reads(receiver))
-            receiver->is_readable = false;
+            unset(receiver, READABLE);
         enqueue(receiver, buffer_fill(buffer, count));
     } else if (count == -EAGAIN) {
-        receiver->is_readable = false;
+        unset(receiver, READABLE);
     } else if (count != -EINTR) {
         end_stream(receiver, (int32_t)count);
     }
@@ -497,24 +613,26 @@ static void receive_now(coil_receiver *receiver)
 /* ------------------------------------------------------------------------------------ API -- */
 
 /* Multishot read of the master of a terminal goes on waiting when the other side hangs up. */
-static bool misses_hangup(int fd, coil_receive how)
+static bool misses_hangup(int fd, coil_transport transport)
 {
-    return how == COIL_RECEIVE_READ && !coil_fd_is_direct(fd) && coil_kernel_is_device(fd) == 1;
+    return transport == COIL_TRANSPORT_FILE && !coil_fd_is_direct(fd) &&
+           coil_kernel_is_device(fd) == 1;
 }
 
-int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receiver **out_receiver)
+int coil_receiver_create(
+        coil_loop *loop, int fd, coil_transport transport, coil_receiver **out_receiver)
 {
     coil_receiver *receiver = coil_sched_allocate(&loop->sched, sizeof(*receiver));
     if (receiver == NULL) {
         coil_close_later(loop, fd);
         return -ENOMEM;
     }
-    *receiver = (coil_receiver){
-            .fd = fd,
-            .is_socket = how == COIL_RECEIVE_SOCKET,
-            .lacks_multishot = misses_hangup(fd, how),
-            .can_inline = how == COIL_RECEIVE_SOCKET && !coil_fd_is_direct(fd),
-    };
+    *receiver = (coil_receiver){.state = BY_RING};
+    coil_sender_init(&receiver->head.sender, fd, transport);
+    if (misses_hangup(fd, transport))
+        set(receiver, LACKS_MULTISHOT);
+    if (receiver->head.sender.sends_at_once)
+        set(receiver, CAN_INLINE);
     op_init(&receiver->op, &multishot_kind, loop);
     *out_receiver = receiver;
     return 0;
@@ -522,17 +640,22 @@ int coil_receiver_create(coil_loop *loop, int fd, coil_receive how, coil_receive
 
 int64_t coil_receiver_queued(const coil_receiver *receiver)
 {
-    return receiver->front.size_bytes + (receiver->queue != NULL ? receiver->queue->bytes : 0);
+    return receiver->front.size_bytes + slice_queue_bytes(queue_of(receiver));
+}
+
+int64_t coil_receiver_in_front(const coil_receiver *receiver)
+{
+    return receiver->front.size_bytes;
 }
 
 int coil_receiver_fd(const coil_receiver *receiver)
 {
-    return receiver->fd;
+    return fd_of(receiver);
 }
 
-coil_receive coil_receiver_how(const coil_receiver *receiver)
+coil_transport coil_receiver_transport(const coil_receiver *receiver)
 {
-    return receiver->is_socket ? COIL_RECEIVE_SOCKET : COIL_RECEIVE_READ;
+    return is_socket(receiver) ? COIL_TRANSPORT_SOCKET : COIL_TRANSPORT_FILE;
 }
 
 void coil_receiver_close(coil_receiver *receiver)
@@ -540,7 +663,7 @@ void coil_receiver_close(coil_receiver *receiver)
     if (receiver == NULL)
         return;
     COIL_CHECK(receiver->op.task == NULL);
-    receiver->closing = true;
+    set(receiver, CLOSING);
     if (op_pending(&receiver->op)) {
         op_cancel(&receiver->op);
     } else {
@@ -551,7 +674,7 @@ void coil_receiver_close(coil_receiver *receiver)
 /* Bytes behind the front, if there are any, as coil_receiver_look() has it. */
 static int look_behind(coil_receiver *receiver)
 {
-    if (receiver->queue != NULL)
+    if (is(receiver, QUEUED))
         return 1;
     if (may_receive(receiver) && has_turn(receiver)) {
         int64_t before_bytes = coil_receiver_queued(receiver);
@@ -559,7 +682,7 @@ static int look_behind(coil_receiver *receiver)
         if (coil_receiver_queued(receiver) > before_bytes)
             return 1;
     }
-    return receiver->ended ? receiver->error : -EAGAIN;
+    return is(receiver, ENDED) ? receiver->error : -EAGAIN;
 }
 
 /* `task` does not wait any more. One at a time may. */
@@ -591,8 +714,7 @@ int coil_receiver_extend(coil_receiver *receiver, coil_task *task)
     int rc = look_behind(receiver);
     if (rc <= 0 || receiver->front.size_bytes > before_bytes)
         return rc; /* (What was received now may have been joined.) */
-    coil_slice front = receiver->front;
-    receiver->front = (coil_slice){0, NULL, NULL};
+    coil_slice front = coil_slice_take(&receiver->front);
     advance(receiver);
     rc = coil_slice_append(&front, &receiver->front);
     receiver->front = front;
@@ -603,11 +725,10 @@ int coil_receiver_extend(coil_receiver *receiver, coil_task *task)
 
 void coil_receiver_fail(coil_receiver *receiver, int error)
 {
-    receiver->ended = false; /* Whatever has ended it: this comes before. */
+    unset(receiver, ENDED); /* Whatever has ended it: this comes before. */
     end_stream(receiver, error);
-    if (receiver->queue != NULL) {
-        coil_slice front = receiver->front;
-        receiver->front = (coil_slice){0, NULL, NULL};
+    if (is(receiver, QUEUED)) {
+        coil_slice front = coil_slice_take(&receiver->front);
         drop_all(receiver);
         receiver->front = front;
     }
@@ -623,65 +744,79 @@ void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
         coil_task_wake_later(task); /* It has had its turn. */
     } else if (coil_unlikely(!op_pending(&receiver->op))) {
         arm(receiver);
-    } else if (coil_unlikely(receiver->is_inline && receiver->op.kind == &poll_kind &&
+    } else if (coil_unlikely(way_of(receiver) == BY_US && receiver->op.kind == &poll_kind &&
                              !receiver->op.cancelled &&
                              may_return_to_ring(receiver, receiver->op.loop->buffers))) {
-        receiver->is_inline = false;
+        (void)change_way(receiver, BY_RING);
         op_cancel(&receiver->op);
     }
 }
 
-static COIL_NOINLINE coil_turn step_slowly(coil_task *task, coil_frame *leaf,
-        coil_receiver *receiver, coil_slice *out_slice, uint64_t *io_bytes_taken)
+static inline coil_turn take_front(
+        coil_task *task, coil_frame *leaf, coil_receiver *receiver, coil_slice *out_slice)
 {
-    int rc = coil_receiver_look(receiver, task);
-    if (rc == -EAGAIN) {
-        if (leaf->at != NULL && coil_task_unwind_here(task))
-            return coil_leave(task, leaf);
-        coil_receiver_wait(receiver, task);
-        return coil_leaf_suspend(leaf);
-    }
-    *out_slice = (coil_slice){rc, NULL, NULL};
-    if (rc > 0) {
-        *out_slice = receiver->front;
-        *io_bytes_taken += (uint64_t)receiver->front.size_bytes;
-        receiver->front = (coil_slice){0, NULL, NULL};
-    }
+    receiver->head.taken_bytes += (uint64_t)receiver->front.size_bytes;
+    *out_slice = coil_slice_take(&receiver->front);
     return coil_leave(task, leaf);
 }
 
-/* Nothing has come, and what brings it is under way: all there is to do is to wait. */
-static inline bool waits(const coil_receiver *receiver)
-{
-    return receiver->front.buffer == NULL && receiver->queue == NULL && !receiver->ended &&
-           !receiver->is_inline && !receiver->is_readable && op_pending(&receiver->op);
-}
-
-coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf, coil_receiver *receiver,
-        coil_slice *out_slice, uint64_t *io_bytes_taken)
+static COIL_NOINLINE coil_turn step_slowly(
+        coil_task *task, coil_frame *leaf, coil_receiver *receiver, coil_slice *out_slice)
 {
     if (leaf->at == NULL && coil_task_refuses(task))
         return coil_leave(task, leaf);
-    if (coil_likely(receiver->front.size_bytes > 0)) {
-        end_wait(receiver, task);
-        *out_slice = receiver->front;
-        *io_bytes_taken += (uint64_t)out_slice->size_bytes;
-        receiver->front = (coil_slice){0, NULL, NULL};
+    int rc = coil_receiver_look(receiver, task);
+    if (rc > 0)
+        return take_front(task, leaf, receiver, out_slice);
+    if (rc != -EAGAIN) {
+        *out_slice = (coil_slice){rc, NULL, NULL};
         return coil_leave(task, leaf);
     }
-    if (coil_likely(leaf->at == NULL && receiver->op.task == NULL && waits(receiver))) {
-        receiver->op.task = task;
-        return coil_leaf_suspend(leaf);
-    }
-    return step_slowly(task, leaf, receiver, out_slice, io_bytes_taken);
+    if (leaf->at != NULL && coil_task_unwind_here(task))
+        return coil_leave(task, leaf);
+    coil_receiver_wait(receiver, task);
+    return coil_leaf_suspend(leaf);
 }
 
-static coil_turn next_step(coil_task *task, coil_frame *leaf)
+/* Nothing has come, and what brings it is under way: all there is to do is to wait. */
+static inline bool has_to_wait(const coil_receiver *receiver)
 {
-    coil_receiver *receiver = coil_arguments(coil_receiver_next, leaf)->receiver;
-    uint64_t bytes_taken = 0; /* Nobody asks. */
-    return coil_receiver_step(
-            task, leaf, receiver, &coil_result(coil_receiver_next, leaf), &bytes_taken);
+    return receiver->front.buffer == NULL && !is(receiver, NOT_WAITING) &&
+           op_pending(&receiver->op);
 }
 
-coil_define_leaf(coil_receiver_next, next_step, coil_leaf_wake);
+/* The leaves that are done here look like this, whatever their names. */
+typedef struct receiver_leaf {
+    coil_frame frame;
+    coil_slice result;
+    coil_receiver *receiver;
+} __attribute__((may_alias)) receiver_leaf;
+
+static_assert(
+        offsetof(receiver_leaf, result) == offsetof(struct coil_receiver_next__frame, co__ret) &&
+                offsetof(receiver_leaf, receiver) ==
+                        offsetof(struct coil_receiver_next__frame, co__a.receiver),
+        "they do");
+
+coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf)
+{
+    receiver_leaf *self = (receiver_leaf *)(void *)leaf;
+    coil_receiver *receiver = self->receiver;
+
+    if (leaf->at != NULL) {
+        if (coil_likely(receiver->front.size_bytes > 0 && receiver->op.task == task)) {
+            receiver->op.task = NULL;
+            return take_front(task, leaf, receiver, &self->result);
+        }
+    } else if (coil_likely(task->request == NULL && receiver->op.task == NULL)) {
+        if (receiver->front.size_bytes > 0)
+            return take_front(task, leaf, receiver, &self->result);
+        if (coil_likely(has_to_wait(receiver))) {
+            receiver->op.task = task;
+            return coil_leaf_suspend(leaf);
+        }
+    }
+    return step_slowly(task, leaf, receiver, &self->result);
+}
+
+coil_define_leaf(coil_receiver_next, coil_receiver_step, coil_leaf_wake);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/sender.h>
 
+#include "extras.h"
 #include "loop_private.h"
 
 #include <coil/io.h>
@@ -117,6 +118,7 @@ static void end_cancelled(coil_sending *sending, writer *cancelled)
     if (!cancelled->is_begun)
         return;
     sending->sender->is_cut = true;
+    sending->sender->sends_at_once = false;
     while (!coil_list_empty(&sending->writers))
         end_write(writer_at(sending->writers.next), -EPIPE);
 }
@@ -143,8 +145,10 @@ static void go_on(coil_sending *sending)
         op_start(&sending->op);
         return;
     }
-    sending->sender->sending = NULL;
-    coil_sched_release(&sending->op.loop->sched, sending, sizeof(*sending));
+    coil_sched *sched = &sending->op.loop->sched;
+    sending->sender->extras->sending = NULL;
+    extras_review(sending->sender, sched);
+    coil_sched_release(sched, sending, sizeof(*sending));
 }
 
 static void send_complete(coil_op *op, int32_t result, uint32_t flags)
@@ -166,55 +170,58 @@ static const op_kind send_kind = {
 
 /* ---------------------------------------------------------------------------------- writes -- */
 
-void coil_sender_init(coil_sender *sender, coil_loop *loop, int fd, coil_receive how)
+static inline bool is_busy(const coil_sender *sender)
 {
-    *sender = (coil_sender){.loop = loop, .fd = fd, .is_socket = how == COIL_RECEIVE_SOCKET};
+    return sender->extras != NULL && sender->extras->sending != NULL;
 }
 
-/* Once per turn. */
-static bool may_send_now(coil_sender *sender)
+bool coil_sender_busy(const coil_sender *sender)
 {
-    if (!sender->is_socket || coil_fd_is_direct(sender->fd))
-        return false;
-    uint16_t turn = (uint16_t)sender->loop->stats.turns;
-    if (sender->sent_turn == turn)
-        return false;
-    sender->sent_turn = turn;
-    return true;
+    return is_busy(sender);
 }
 
-/* Send what the socket takes at once: how much it was, 0 if nothing, or an error. */
-static int64_t send_now(coil_sender *sender, const coil_slice *bytes)
+void coil_sender_init(coil_sender *sender, int fd, coil_transport transport)
 {
-    ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);
-    if (count < 0)
-        return count == -EAGAIN || count == -EINTR ? 0 : count;
-    sender->sent_bytes += (uint64_t)count;
-    return count;
+    bool is_socket = transport == COIL_TRANSPORT_SOCKET;
+    *sender = (coil_sender){
+            .fd = fd,
+            .is_socket = is_socket,
+            .sends_at_once = is_socket && !coil_fd_is_direct(fd),
+    };
 }
 
-static coil_sending *start_sending(coil_sender *sender)
+static coil_sending *start_sending(coil_sender *sender, coil_loop *loop)
 {
-    coil_sending *sending = coil_sched_allocate(&sender->loop->sched, sizeof(*sending));
-    if (sending == NULL)
+    coil_extras *extras = extras_of(sender, &loop->sched);
+    if (extras == NULL)
         return NULL;
-    op_init(&sending->op, &send_kind, sender->loop);
+    coil_sending *sending = coil_sched_allocate(&loop->sched, sizeof(*sending));
+    if (sending == NULL) {
+        extras_review(sender, &loop->sched);
+        return NULL;
+    }
+    op_init(&sending->op, &send_kind, loop);
     sending->sender = sender;
     coil_list_init(&sending->writers);
-    return sender->sending = sending;
+    return extras->sending = sending;
+}
+
+static coil_turn leave_with(coil_task *task, coil_frame *leaf, int64_t result)
+{
+    coil_frame_set_result(leaf, result);
+    return coil_leave(task, leaf);
 }
 
 /* Wait for what is before us, and then for the rest of our bytes. */
 static coil_turn wait_to_send(coil_task *task, coil_frame *leaf, coil_sender *sender,
         const coil_slice *bytes, int64_t sent_bytes)
 {
-    coil_sending *sending = sender->sending;
-    bool is_first = sending == NULL;
+    bool is_first = !is_busy(sender);
+    coil_sending *sending =
+            is_first ? start_sending(sender, coil_loop_of(task)) : sender->extras->sending;
 
-    if (is_first && (sending = start_sending(sender)) == NULL) {
-        coil_frame_set_result(leaf, -ENOMEM);
-        return coil_leave(task, leaf);
-    }
+    if (sending == NULL)
+        return leave_with(task, leaf, -ENOMEM);
     writer *waiting = coil_push(task, sizeof(*waiting));
     *waiting = (writer){.task = task,
             .sending = sending,
@@ -228,35 +235,78 @@ static coil_turn wait_to_send(coil_task *task, coil_frame *leaf, coil_sender *se
     return coil_leaf_suspend(leaf);
 }
 
-static coil_turn begin_write(
-        coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
+/* What the socket has not taken at once: `count` is what it said. */
+static COIL_NOINLINE coil_turn send_rest(coil_task *task, coil_frame *leaf, coil_sender *sender,
+        const coil_slice *bytes, ssize_t count)
 {
-    int64_t sent_bytes = 0;
-
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    if (coil_unlikely(sender->is_cut)) {
-        sent_bytes = -EPIPE;
-    } else if (sender->sending == NULL && bytes->size_bytes > 0 && may_send_now(sender)) {
-        sent_bytes = send_now(sender, bytes);
-    }
-    if (coil_unlikely(sent_bytes >= 0 && sent_bytes < bytes->size_bytes))
-        return wait_to_send(task, leaf, sender, bytes, sent_bytes);
-    coil_frame_set_result(leaf, sent_bytes < 0 ? sent_bytes : 0);
-    return coil_leave(task, leaf);
+    if (count == -EAGAIN || count == -EINTR)
+        count = 0;
+    if (count < 0)
+        return leave_with(task, leaf, count);
+    sender->sent_bytes += (uint64_t)count;
+    return wait_to_send(task, leaf, sender, bytes, count);
 }
 
-coil_turn coil_sender_step(
+/* Everything but a write that goes out at once. */
+static COIL_NOINLINE coil_turn step_slowly(
         coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
 {
-    if (leaf->at == NULL)
-        return begin_write(task, leaf, sender, bytes);
-    const writer *waiting = leaf->vars;
-    if (waiting->sending != NULL)
-        return COIL_WAIT; /* Its bytes are still on their way. */
-    if (waiting->result != -ECANCELED || !coil_task_unwind_here(task))
-        coil_frame_set_result(leaf, waiting->result);
-    return coil_leave(task, leaf);
+    if (leaf->at != NULL) {
+        const writer *waiting = leaf->vars;
+        if (waiting->sending != NULL)
+            return COIL_WAIT; /* Its bytes are still on their way. */
+        if (waiting->result != -ECANCELED || !coil_task_unwind_here(task))
+            coil_frame_set_result(leaf, waiting->result);
+        return coil_leave(task, leaf);
+    }
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    if (sender->is_cut)
+        return leave_with(task, leaf, -EPIPE);
+    if (bytes->size_bytes <= 0)
+        return leave_with(task, leaf, 0);
+    return wait_to_send(task, leaf, sender, bytes, 0);
+}
+
+/* Once per turn, if it does not overtake others. */
+static inline bool may_send_now(const coil_sender *sender, uint16_t turn)
+{
+    return sender->sends_at_once && sender->sent_turn != turn && !is_busy(sender);
+}
+
+/* The leaves that are done here look like this, whatever their names. */
+typedef struct sender_leaf {
+    coil_frame frame;
+    int result;
+    coil_sender *sender;
+    coil_slice bytes;
+} __attribute__((may_alias)) sender_leaf;
+
+static_assert(offsetof(sender_leaf, result) == offsetof(struct coil_sender_write__frame, co__ret) &&
+                      offsetof(sender_leaf, sender) ==
+                              offsetof(struct coil_sender_write__frame, co__a.sender) &&
+                      offsetof(sender_leaf, bytes) ==
+                              offsetof(struct coil_sender_write__frame, co__a.bytes),
+        "they do");
+
+coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
+{
+    sender_leaf *leaf = (sender_leaf *)(void *)frame;
+    coil_sender *sender = leaf->sender;
+    const coil_loop *loop = coil_container_of(task->sched, coil_loop, sched);
+    uint16_t turn = (uint16_t)loop->stats.turns;
+
+    if (coil_unlikely(frame->at != NULL || task->request != NULL || leaf->bytes.size_bytes <= 0 ||
+                      !may_send_now(sender, turn)))
+        return step_slowly(task, frame, sender, &leaf->bytes);
+    sender->sent_turn = turn;
+    ssize_t count =
+            coil_kernel_send_now(sender->fd, leaf->bytes.bytes, (size_t)leaf->bytes.size_bytes);
+    if (coil_unlikely(count != leaf->bytes.size_bytes))
+        return send_rest(task, frame, sender, &leaf->bytes, count);
+    sender->sent_bytes += (uint64_t)count;
+    leaf->result = 0;
+    return coil_leave(task, frame);
 }
 
 static bool is_on_its_way(const coil_sending *sending, const writer *waiting)
@@ -288,10 +338,4 @@ void coil_sender_cancel(coil_task *task, coil_frame *leaf)
         op_cancel(&sending->op); /* It waits for room in the queue, with nothing to do there. */
 }
 
-static coil_turn write_step(coil_task *task, coil_frame *leaf)
-{
-    const struct coil_sender_write__args *arguments = coil_arguments(coil_sender_write, leaf);
-    return coil_sender_step(task, leaf, arguments->sender, &arguments->bytes);
-}
-
-coil_define_leaf(coil_sender_write, write_step, coil_sender_cancel);
+coil_define_leaf(coil_sender_write, coil_sender_step, coil_sender_cancel);

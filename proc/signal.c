@@ -83,7 +83,7 @@ int coil_signals_open(coil_signal_set set, coil_signals **out_signals)
     sigset_t wanted = members(set);
     int rc = coil_kernel_signalfd(&wanted);
     if (rc >= 0)
-        rc = coil_receiver_create(loop, rc, COIL_RECEIVE_READ, &signals->receiver);
+        rc = coil_receiver_create(loop, rc, COIL_TRANSPORT_FILE, &signals->receiver);
     if (rc == 0)
         rc = block(set);
     if (rc < 0) {

@@ -49,7 +49,7 @@ async(int, tail_logs, (struct publisher *) publisher, (int) fd)
 {
     vars(coil_stream *log; coil_slice line);
 
-    int rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->log);
+    int rc = coil_stream_create(fd, COIL_TRANSPORT_FILE, &my->log);
     if (rc < 0)
         return rc;
     defer(coil_stream_close(my->log));

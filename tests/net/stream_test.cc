@@ -48,7 +48,7 @@ struct Read {
 
 struct Stage {
     int fd = -1;
-    coil_receive how = COIL_RECEIVE_SOCKET;
+    coil_transport transport = COIL_TRANSPORT_SOCKET;
     std::vector<Read> reads = {};
     uint64_t bytes_read = 0;
     uint64_t bytes_written = 0;
@@ -99,7 +99,7 @@ async(int, perform_all, (Stage *) stage)
 {
     vars(coil_stream *stream; size_t i);
 
-    EXPECT_EQ(0, coil_stream_create(stage->fd, stage->how, &my->stream));
+    EXPECT_EQ(0, coil_stream_create(stage->fd, stage->transport, &my->stream));
     defer(coil_stream_close(my->stream));
     for (my->i = 0; my->i < stage->reads.size(); my->i++)
         attempt(within(coil_s(5), perform(my->stream, &stage->reads[my->i])));
@@ -246,7 +246,7 @@ TEST_F(Stream, ReadsAPipe)
 {
     int fds[2];
     ASSERT_EQ(0, pipe2(fds, O_CLOEXEC));
-    Stage pipe = {fds[0], COIL_RECEIVE_READ, {{UNTIL, 100}, {BLOCK, 3}, {SOME}}};
+    Stage pipe = {fds[0], COIL_TRANSPORT_FILE, {{UNTIL, 100}, {BLOCK, 3}, {SOME}}};
     ASSERT_EQ(9, write(fds[1], "line\nrest", 9));
     close(fds[1]);
     EXPECT_EQ(0, coil_run(perform_all(&pipe)));
@@ -291,7 +291,7 @@ async(int, read_restlessly, (Restless *) restless)
 {
     vars(coil_stream *stream; coil_slice in; unsigned turn);
 
-    EXPECT_EQ(0, coil_stream_create(restless->fd, COIL_RECEIVE_SOCKET, &my->stream));
+    EXPECT_EQ(0, coil_stream_create(restless->fd, COIL_TRANSPORT_SOCKET, &my->stream));
     defer(coil_stream_close(my->stream));
     for (my->turn = 0;; my->turn++) {
         switch (my->turn % 3) {
@@ -339,10 +339,10 @@ TEST_F(Stream, LosesNothingWhenReadsAreCancelled)
 
 /* --------------------------------------------------------------------------------- writing -- */
 
-async(int, write_and_close, (int) fd, (coil_receive) how, (const std::string *) bytes)
+async(int, write_and_close, (int) fd, (coil_transport) transport, (const std::string *) bytes)
 {
     vars(coil_stream *stream);
-    EXPECT_EQ(0, coil_stream_create(fd, how, &my->stream));
+    EXPECT_EQ(0, coil_stream_create(fd, transport, &my->stream));
     defer(coil_stream_close(my->stream));
     attempt(coil_write_all(my->stream, coil_bytes(bytes->data(), bytes->size())));
     EXPECT_EQ(bytes->size(), coil_stream_bytes_written(my->stream));
@@ -367,7 +367,7 @@ TEST_F(Stream, WritesMegabytesToASlowReader)
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
     });
-    EXPECT_EQ(0, coil_run(write_and_close(stage.fd, COIL_RECEIVE_SOCKET, &bytes)));
+    EXPECT_EQ(0, coil_run(write_and_close(stage.fd, COIL_TRANSPORT_SOCKET, &bytes)));
     EXPECT_TRUE(soon([&] { return got.size() == bytes.size(); }));
     EXPECT_TRUE(got == bytes);
 }
@@ -384,7 +384,7 @@ TEST_F(Stream, WritesMegabytesIntoAPipe)
             for (ssize_t size = 1; (size = ::read(fds[0], part, sizeof(part))) > 0;)
                 got.append(part, static_cast<size_t>(size));
         });
-        EXPECT_EQ(0, coil_run(write_and_close(fds[1], COIL_RECEIVE_READ, &bytes)));
+        EXPECT_EQ(0, coil_run(write_and_close(fds[1], COIL_TRANSPORT_FILE, &bytes)));
     }
     EXPECT_TRUE(got == bytes);
     close(fds[0]);
@@ -395,7 +395,7 @@ TEST_F(Stream, ReportsAPeerThatDoesNotReadAnyMore)
 {
     peer.close();
     const std::string bytes = "x";
-    EXPECT_EQ(-EPIPE, coil_run(write_and_close(stage.fd, COIL_RECEIVE_SOCKET, &bytes)));
+    EXPECT_EQ(-EPIPE, coil_run(write_and_close(stage.fd, COIL_TRANSPORT_SOCKET, &bytes)));
 }
 
 struct Writers {
@@ -421,7 +421,7 @@ async(int, write_letters, (Writers *) writers)
 {
     vars(coil_group group; char letter; coil_task *given_up);
 
-    EXPECT_EQ(0, coil_stream_create(writers->fd, COIL_RECEIVE_SOCKET, &writers->stream));
+    EXPECT_EQ(0, coil_stream_create(writers->fd, COIL_TRANSPORT_SOCKET, &writers->stream));
     defer(coil_stream_close(writers->stream));
     open_group(&my->group);
     for (my->letter = 'a'; my->letter <= 'f'; my->letter++)
@@ -456,7 +456,7 @@ async(int, cut_a_write, (Writers *) writers)
 {
     vars(int rc);
 
-    EXPECT_EQ(0, coil_stream_create(writers->fd, COIL_RECEIVE_SOCKET, &writers->stream));
+    EXPECT_EQ(0, coil_stream_create(writers->fd, COIL_TRANSPORT_SOCKET, &writers->stream));
     defer(coil_stream_close(writers->stream));
     await(my->rc, within(coil_ms(10), write_letter(writers, 'x')));
     EXPECT_EQ(-ETIME, my->rc);
@@ -527,7 +527,7 @@ async(int, miss_the_middle, (Stage *) stage, (Peer *) peer)
 {
     vars(coil_stream *stream; coil_slice in);
 
-    EXPECT_EQ(0, coil_stream_create(stage->fd, COIL_RECEIVE_SOCKET, &my->stream));
+    EXPECT_EQ(0, coil_stream_create(stage->fd, COIL_TRANSPORT_SOCKET, &my->stream));
     defer(coil_stream_close(my->stream));
     peer->send("one");
     await(my->in, within(coil_ms(10), coil_read_block(my->stream, 100000)));
@@ -558,7 +558,7 @@ TEST_F(Stream, GivesNothingFromBehindAGap)
 async(int, end_our_side, (Stage *) stage)
 {
     vars(coil_stream *stream; coil_slice in);
-    EXPECT_EQ(0, coil_stream_create(stage->fd, COIL_RECEIVE_SOCKET, &my->stream));
+    EXPECT_EQ(0, coil_stream_create(stage->fd, COIL_TRANSPORT_SOCKET, &my->stream));
     defer(coil_stream_close(my->stream));
     attempt(coil_write_all(my->stream, coil_text("question")));
     attempt(coil_stream_shutdown(my->stream));

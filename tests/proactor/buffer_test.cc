@@ -23,8 +23,8 @@ protected:
     {
         Ends ends = make_unix();
         in = std::move(ends.in);
-        EXPECT_EQ(
-                0, coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver));
+        EXPECT_EQ(0,
+                coil_receiver_create(loop, ends.out.release(), COIL_TRANSPORT_SOCKET, &receiver));
     }
 
     ~Buffer() override

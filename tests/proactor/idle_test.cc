@@ -40,15 +40,15 @@ class Idle : public Proactor
 {
 protected:
     /* So many who have received a byte, and wait for more; on streams, pipes, all there is. */
-    void connect(size_t count, Ends (*make)() = make_unix, coil_receive how = COIL_RECEIVE_SOCKET,
-            coil_duration patience = COIL_FOREVER)
+    void connect(size_t count, Ends (*make)() = make_unix,
+            coil_transport transport = COIL_TRANSPORT_SOCKET, coil_duration patience = COIL_FOREVER)
     {
         size_t before = connections.size();
         for (size_t i = 0; i < count; i++) {
             Ends ends = make();
             connections.push_back({std::move(ends.in), nullptr, "", INT64_MIN});
-            EXPECT_EQ(0, coil_receiver_create(
-                                 loop, ends.out.release(), how, &connections.back().receiver));
+            EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), transport,
+                                 &connections.back().receiver));
         }
         for (size_t i = before; i < connections.size(); i++) {
             coil_spawn(coil_loop_root(loop), listens(&connections[i], patience));
@@ -157,7 +157,7 @@ TEST_F(Idle, WhatIsParkedWakesAndMayBeParkedAgain)
 {
     connect(40, make_unix);
     connect(40, make_tcp);
-    connect(40, make_pipe, COIL_RECEIVE_READ);
+    connect(40, make_pipe, COIL_TRANSPORT_FILE);
     std::string all = "a";
     for (uint64_t round = 1; round <= 3; round++) {
         look(3);
@@ -212,7 +212,7 @@ TEST_F(Idle, DataThatComesWhileItIsBeingParkedIsDelivered)
 {
     connect(64, make_unix);
     connect(64, make_tcp);
-    connect(64, make_pipe, COIL_RECEIVE_READ);
+    connect(64, make_pipe, COIL_TRANSPORT_FILE);
     look(2);
     for (Connection &connection : connections)
         put(connection.in, "b"); /* Before the cancellation is submitted, */

@@ -413,8 +413,8 @@ void occupy_and_end(int port, bool take_one)
     if (take_one) {
         Ends other = make_unix();
         coil_receiver *receiver = nullptr;
-        ASSERT_EQ(
-                0, coil_receiver_create(loop, other.out.release(), COIL_RECEIVE_SOCKET, &receiver));
+        ASSERT_EQ(0,
+                coil_receiver_create(loop, other.out.release(), COIL_TRANSPORT_SOCKET, &receiver));
         START(fd, within(coil_us(500), coil_receiver_next(receiver)));
         (void)coil_loop_run(loop);
         coil_receiver_close(receiver);
@@ -644,7 +644,8 @@ TEST_F(LoopDeathTest, ASliceDoesNotOutliveItsLoop)
                 Ends ends = make_unix();
                 put(ends.in, "abc");
                 coil_receiver *receiver = nullptr;
-                (void)coil_receiver_create(own, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver);
+                (void)coil_receiver_create(
+                        own, ends.out.release(), COIL_TRANSPORT_SOCKET, &receiver);
                 coil_slice slice;
                 coil_spawn(coil_loop_root(own), takes(receiver, &slice));
                 (void)coil_loop_run(own);
@@ -661,7 +662,8 @@ TEST_F(LoopDeathTest, OneTaskAtATimeWaitsForAReceiver)
                 coil_loop *own = own_loop();
                 Ends ends = make_unix();
                 coil_receiver *receiver = nullptr;
-                (void)coil_receiver_create(own, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver);
+                (void)coil_receiver_create(
+                        own, ends.out.release(), COIL_TRANSPORT_SOCKET, &receiver);
                 coil_slice slices[2];
                 coil_spawn(coil_loop_root(own), takes(receiver, &slices[0]));
                 coil_spawn(coil_loop_root(own), takes(receiver, &slices[1]));

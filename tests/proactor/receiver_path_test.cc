@@ -81,8 +81,9 @@ public:
         Ends ends = make_unix();
         in = std::move(ends.in);
         /* What is not received by recv(2) takes all of its buffers from the ring. */
-        EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_READ, &receiver));
-        coil_sender_init(&sender, loop, in, COIL_RECEIVE_SOCKET);
+        EXPECT_EQ(
+                0, coil_receiver_create(loop, ends.out.release(), COIL_TRANSPORT_FILE, &receiver));
+        coil_sender_init(&sender, in, COIL_TRANSPORT_SOCKET);
         coil_spawn(coil_loop_root(loop), fills(&sender, &much));
         coil_spawn_result(coil_loop_root(loop), &held, holds(receiver, &slices, POOL_BYTES));
     }
@@ -126,10 +127,10 @@ class Paths : public Proactor
 protected:
     explicit Paths(Create how = coil_test_loop_create) : Proactor(how) {}
 
-    coil_receiver *create(int fd, coil_receive how = COIL_RECEIVE_SOCKET)
+    coil_receiver *create(int fd, coil_transport transport = COIL_TRANSPORT_SOCKET)
     {
         coil_receiver *receiver = nullptr;
-        EXPECT_EQ(0, coil_receiver_create(loop, fd, how, &receiver));
+        EXPECT_EQ(0, coil_receiver_create(loop, fd, transport, &receiver));
         return receiver;
     }
 
@@ -162,15 +163,15 @@ void make_nonblocking(int fd)
 
 TEST_F(Paths, ADescriptorThatDoesNotBlockIsWaitedFor)
 {
-    const std::pair<Ends (*)(), coil_receive> kinds[] = {{make_unix, COIL_RECEIVE_SOCKET},
-            {make_tcp, COIL_RECEIVE_SOCKET}, {make_unix, COIL_RECEIVE_READ},
-            {make_pipe, COIL_RECEIVE_READ}};
-    for (auto [make, how] : kinds) {
+    const std::pair<Ends (*)(), coil_transport> kinds[] = {{make_unix, COIL_TRANSPORT_SOCKET},
+            {make_tcp, COIL_TRANSPORT_SOCKET}, {make_unix, COIL_TRANSPORT_FILE},
+            {make_pipe, COIL_TRANSPORT_FILE}};
+    for (auto [make, transport] : kinds) {
         for (bool direct : {false, true}) {
             Ends ends = make();
             make_nonblocking(ends.out);
             int fd = direct ? make_direct(std::move(ends.out)) : ends.out.release();
-            coil_receiver *receiver = create(fd, how);
+            coil_receiver *receiver = create(fd, transport);
             uint64_t turns = 0;
             for (int i = 0; i < 5; i++) {
                 turns = coil_loop_statistics(loop).turns;
@@ -236,7 +237,7 @@ TEST_F(Paths, ATerminalThatDoesNotBlockIsWaitedFor)
 {
     Ends ends = make_terminal();
     make_nonblocking(ends.out);
-    coil_receiver *receiver = create(ends.out.release(), COIL_RECEIVE_READ);
+    coil_receiver *receiver = create(ends.out.release(), COIL_TRANSPORT_FILE);
     coil_slice slice = take_after(receiver, [&] { put(ends.in, "typed"); });
     EXPECT_EQ("typed", text(slice));
     coil_slice_release(&slice);
@@ -375,16 +376,16 @@ TEST_P(RandomPaths, LoseAndRepeatAndMixNothing)
     for (size_t i = 0; i < count; i++) {
         size_t kind = world.random.below(5);
         Ends ends = makes[kind]();
-        coil_receive how = kind == 4 ? COIL_RECEIVE_READ : COIL_RECEIVE_SOCKET;
+        coil_transport transport = kind == 4 ? COIL_TRANSPORT_FILE : COIL_TRANSPORT_SOCKET;
         uint64_t most_bytes = sizes[world.random.below(5)];
         int out = ends.out.release();
         if (world.random.below(6) == 0)
             out = make_direct(Fd(out));
-        world.lines.push_back(Line{
-                &world, std::move(ends.in), create(out, how), {}, 30 * most_bytes, most_bytes});
+        world.lines.push_back(Line{&world, std::move(ends.in), create(out, transport), {},
+                30 * most_bytes, most_bytes});
         Line &line = world.lines.back();
         line.hangs_on = world.random.below(3) == 0;
-        coil_sender_init(&line.sender, loop, line.in, how);
+        coil_sender_init(&line.sender, line.in, transport);
         world.open_count++;
         coil_spawn(coil_loop_root(loop), sends_line(&line));
         START(results[i], reads_line(&line));

@@ -23,14 +23,14 @@ enum { POOL_BYTES = 1024 * 1024 };
 struct Kind {
     const char *name;
     Ends (*make)();
-    coil_receive how;
+    coil_transport transport;
 };
 
 const Kind kinds[] = {
-        {"pipe", make_pipe, COIL_RECEIVE_READ},
-        {"unix", make_unix, COIL_RECEIVE_SOCKET},
-        {"unix_read", make_unix, COIL_RECEIVE_READ},
-        {"tcp", make_tcp, COIL_RECEIVE_SOCKET},
+        {"pipe", make_pipe, COIL_TRANSPORT_FILE},
+        {"unix", make_unix, COIL_TRANSPORT_SOCKET},
+        {"unix_read", make_unix, COIL_TRANSPORT_FILE},
+        {"tcp", make_tcp, COIL_TRANSPORT_SOCKET},
 };
 
 /* Both sides of one stream whose bytes follow the pattern. */
@@ -159,10 +159,10 @@ class Receiver : public Proactor
 protected:
     explicit Receiver(Create how = coil_test_loop_create) : Proactor(how) {}
 
-    coil_receiver *create(int fd, coil_receive how)
+    coil_receiver *create(int fd, coil_transport transport)
     {
         coil_receiver *receiver = nullptr;
-        EXPECT_EQ(0, coil_receiver_create(loop, fd, how, &receiver));
+        EXPECT_EQ(0, coil_receiver_create(loop, fd, transport, &receiver));
         return receiver;
     }
 
@@ -207,7 +207,7 @@ protected:
         out = ends.out.release();
         if (direct)
             out = make_direct(Fd(out));
-        receiver = create(out, kind.how);
+        receiver = create(out, kind.transport);
     }
 
     ~Streams() override
@@ -359,7 +359,7 @@ TEST_P(Streams, CloseDropsWhatIsQueuedAndKeepsWhatWasTaken)
     /* Traffic that would overwrite it. */
     Ends other = make_unix();
     traffic.piece_bytes_max = 50 * 1024;
-    traffic.receiver = create(other.out.release(), COIL_RECEIVE_SOCKET);
+    traffic.receiver = create(other.out.release(), COIL_TRANSPORT_SOCKET);
     traffic.total_bytes = 2 * POOL_BYTES;
     traffic.in = other.in.release();
     coil_spawn(coil_loop_root(loop), sends(&traffic));
@@ -389,7 +389,7 @@ TEST_F(Receiver, ASocketThatHasEndedIsClosedAtOnce)
 {
     Ends ends = make_tcp();
     int out = ends.out.release();
-    coil_receiver *receiver = create(out, COIL_RECEIVE_SOCKET);
+    coil_receiver *receiver = create(out, COIL_TRANSPORT_SOCKET);
     put(ends.in, "a");
     EXPECT_EQ("a", next(receiver));
     EXPECT_EQ(0, shutdown(ends.in, SHUT_WR));
@@ -406,7 +406,7 @@ TEST_F(Receiver, ASocketThatHasEndedIsClosedAtOnce)
 TEST_F(Receiver, AResetIsDeliveredBehindTheBytesAndStays)
 {
     Ends ends = make_tcp();
-    coil_receiver *receiver = create(ends.out.release(), COIL_RECEIVE_SOCKET);
+    coil_receiver *receiver = create(ends.out.release(), COIL_TRANSPORT_SOCKET);
     put(ends.in, "a");
     EXPECT_EQ("a", next(receiver));
     put(ends.in, "b");
@@ -423,11 +423,11 @@ TEST_F(Receiver, AResetIsDeliveredBehindTheBytesAndStays)
 
 TEST_F(Receiver, ABadDescriptorIsAnError)
 {
-    coil_receiver *receiver = create(19999, COIL_RECEIVE_SOCKET);
+    coil_receiver *receiver = create(19999, COIL_TRANSPORT_SOCKET);
     EXPECT_EQ(std::to_string(-EBADF), next(receiver));
     coil_receiver_close(receiver);
     Ends pipe = make_pipe();
-    receiver = create(pipe.out.release(), COIL_RECEIVE_SOCKET);
+    receiver = create(pipe.out.release(), COIL_TRANSPORT_SOCKET);
     EXPECT_EQ(std::to_string(-ENOTSOCK), next(receiver));
     coil_receiver_close(receiver);
 }
@@ -435,7 +435,7 @@ TEST_F(Receiver, ABadDescriptorIsAnError)
 TEST_F(Receiver, ACancelledTaskGetsNothingAndTheBytesStay)
 {
     Ends ends = make_unix();
-    coil_receiver *receiver = create(ends.out.release(), COIL_RECEIVE_SOCKET);
+    coil_receiver *receiver = create(ends.out.release(), COIL_TRANSPORT_SOCKET);
     coil_slice slice = {};
     coil_task *task = coil_spawn(coil_loop_root(loop), takes(receiver, &slice));
     later(coil_ms(2), [task] { coil_task_cancel(task); });
@@ -452,7 +452,7 @@ TEST_F(Receiver, ACancelledTaskGetsNothingAndTheBytesStay)
 TEST_F(Receiver, BytesOfOneBufferAreJoined)
 {
     Ends ends = make_unix();
-    coil_receiver *receiver = create(ends.out.release(), COIL_RECEIVE_SOCKET);
+    coil_receiver *receiver = create(ends.out.release(), COIL_TRANSPORT_SOCKET);
     put(ends.in, "0");
     EXPECT_EQ("0", next(receiver));
     for (int i = 1; i < 100; i++) {
@@ -478,7 +478,7 @@ TEST_F(Receiver, ReadsARegularFileToItsEnd)
         Fd file = make_file(content);
         int fd = direct ? make_direct(std::move(file)) : file.release();
         Traffic traffic;
-        traffic.receiver = create(fd, COIL_RECEIVE_READ);
+        traffic.receiver = create(fd, COIL_TRANSPORT_FILE);
         traffic.total_bytes = content.size();
         EXPECT_EQ(0, RUN(drains(&traffic, 0)));
         EXPECT_EQ(content.size(), traffic.received_bytes);
@@ -494,7 +494,7 @@ TEST_F(Receiver, ReadsATerminalUntilItHangsUp)
     for (bool direct : {false, true}) {
         Ends terminal = make_terminal();
         int fd = direct ? make_direct(Fd(terminal.out.release())) : terminal.out.release();
-        coil_receiver *receiver = create(fd, COIL_RECEIVE_READ);
+        coil_receiver *receiver = create(fd, COIL_TRANSPORT_FILE);
         later(coil_ms(2), [&terminal] { put(terminal.in, "typed"); });
         EXPECT_EQ("typed", next(receiver));
         put(terminal.in, "more");
@@ -511,7 +511,7 @@ TEST_F(Receiver, ReadsATerminalUntilItHangsUp)
 TEST_F(Receiver, ReadsTheMasterOfATerminal)
 {
     Ends terminal = make_terminal();
-    coil_receiver *receiver = create(terminal.in.release(), COIL_RECEIVE_READ);
+    coil_receiver *receiver = create(terminal.in.release(), COIL_TRANSPORT_FILE);
     later(coil_ms(2), [&terminal] { put(terminal.out, "printed"); });
     EXPECT_EQ("printed", next(receiver));
     terminal.out.reset();
@@ -521,7 +521,7 @@ TEST_F(Receiver, ReadsTheMasterOfATerminal)
 
 TEST_F(Receiver, ReadsRecordsOfAnEventAndASignalDescriptor)
 {
-    coil_receiver *receiver = create(eventfd(0, EFD_CLOEXEC), COIL_RECEIVE_READ);
+    coil_receiver *receiver = create(eventfd(0, EFD_CLOEXEC), COIL_TRANSPORT_FILE);
     later(coil_ms(2), [] {});
     coil_slice slice = {};
     EXPECT_EQ(-ETIME, RUN(within(coil_ms(2), coil_receiver_next(receiver))));
@@ -532,7 +532,7 @@ TEST_F(Receiver, ReadsRecordsOfAnEventAndASignalDescriptor)
     sigaddset(&set, SIGUSR1);
     sigset_t before;
     pthread_sigmask(SIG_BLOCK, &set, &before);
-    receiver = create(coil_kernel_signalfd(&set), COIL_RECEIVE_READ);
+    receiver = create(coil_kernel_signalfd(&set), COIL_TRANSPORT_FILE);
     for (int i = 0; i < 1200; i++) { /* Many times the length of a buffer. */
         raise(SIGUSR1);
         EXPECT_EQ(static_cast<int>(sizeof(struct signalfd_siginfo)), RUN(takes(receiver, &slice)));
@@ -545,13 +545,13 @@ TEST_F(Receiver, ReadsRecordsOfAnEventAndASignalDescriptor)
 TEST_F(Receiver, RecordsThatDoNotFitIntoTheRestOfABufferAreNotLost)
 {
     Ends odd = make_unix();
-    coil_receiver *filler = create(odd.out.release(), COIL_RECEIVE_SOCKET);
+    coil_receiver *filler = create(odd.out.release(), COIL_TRANSPORT_SOCKET);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
     sigset_t before;
     pthread_sigmask(SIG_BLOCK, &set, &before);
-    coil_receiver *receiver = create(coil_kernel_signalfd(&set), COIL_RECEIVE_READ);
+    coil_receiver *receiver = create(coil_kernel_signalfd(&set), COIL_TRANSPORT_FILE);
     coil_slice slice = {};
     for (int i = 0; i < 1000; i++) {
         put(odd.in, "odd");
@@ -579,7 +579,7 @@ TEST_F(Receiver, GoesOnWithPrivateBuffersWhenThePoolIsPinnedAndReturnsToIt)
 
     for (size_t i = 0; i < count; i++) {
         ends[i] = make_unix();
-        receivers[i] = create(ends[i].out.release(), COIL_RECEIVE_SOCKET);
+        receivers[i] = create(ends[i].out.release(), COIL_TRANSPORT_SOCKET);
         put(ends[i].in, piece);
         coil_spawn(coil_loop_root(loop), holds(receivers[i], &slices, each_bytes));
     }
@@ -624,7 +624,7 @@ TEST_F(Receiver, ManyConnectionsShareThePoolWithoutMixingTheirBytes)
     for (size_t i = 0; i < count; i++) {
         Ends ends = i % 2 == 0 ? make_unix() : make_tcp();
         traffic[i].random = {i + 1};
-        traffic[i].receiver = create(ends.out.release(), COIL_RECEIVE_SOCKET);
+        traffic[i].receiver = create(ends.out.release(), COIL_TRANSPORT_SOCKET);
         traffic[i].in = ends.in.release();
         traffic[i].total_bytes = 50 * 1000;
         traffic[i].piece_bytes_max = 5000;
@@ -652,11 +652,11 @@ TEST_F(ReceiverOnTheClock, AGreedyConnectionDoesNotStarveTheOthers)
     Ends greedy = make_unix();
     Ends modest = make_unix();
     Traffic traffic;
-    traffic.receiver = create(greedy.out.release(), COIL_RECEIVE_SOCKET);
+    traffic.receiver = create(greedy.out.release(), COIL_TRANSPORT_SOCKET);
     traffic.in = greedy.in.release();
     traffic.total_bytes = 16 * 1024 * 1024;
     traffic.piece_bytes_max = 256 * 1024;
-    coil_receiver *receiver = create(modest.out.release(), COIL_RECEIVE_SOCKET);
+    coil_receiver *receiver = create(modest.out.release(), COIL_TRANSPORT_SOCKET);
     put(modest.in, "please");
     coil_spawn(coil_loop_root(loop), sends(&traffic));
     coil_spawn(coil_loop_root(loop), drains(&traffic, 0));
@@ -679,7 +679,7 @@ TEST_F(Receiver, WaitsInPeaceWhileThePoolIsEmpty)
 {
     std::vector<coil_slice> slices;
     Ends filler = make_unix();
-    coil_receiver *receiver = create(filler.out.release(), COIL_RECEIVE_SOCKET);
+    coil_receiver *receiver = create(filler.out.release(), COIL_TRANSPORT_SOCKET);
     Traffic traffic;
     traffic.in = filler.in.release();
     traffic.total_bytes = POOL_BYTES + 1000;
@@ -692,7 +692,7 @@ TEST_F(Receiver, WaitsInPeaceWhileThePoolIsEmpty)
     coil_slice taken[12] = {};
     for (int i = 0; i < 12; i++) {
         quiet[i] = make_unix();
-        waiting[i] = create(quiet[i].out.release(), COIL_RECEIVE_SOCKET);
+        waiting[i] = create(quiet[i].out.release(), COIL_TRANSPORT_SOCKET);
         START(results[i], takes(waiting[i], &taken[i]));
     }
     uint64_t turns = 0;
@@ -720,7 +720,7 @@ TEST_F(Receiver, TheLoopMayEndWhileOneIsArmedOrClosing)
 {
     for (int i = 0; i < 8; i++) {
         Ends ends = make_unix();
-        coil_receiver *receiver = create(ends.out.release(), COIL_RECEIVE_SOCKET);
+        coil_receiver *receiver = create(ends.out.release(), COIL_TRANSPORT_SOCKET);
         put(ends.in, "a");
         EXPECT_EQ("a", next(receiver));
         coil_receiver_close(receiver); /* And end() at once. */

@@ -46,7 +46,7 @@ async(int, fetches, (int) port, (char *) bytes)
 async(int, answers_one, (coil_loop *) loop, (int) fd)
 {
     vars(coil_slice slice; coil_receiver *receiver; int64_t got_bytes);
-    if (coil_receiver_create(loop, fd, COIL_RECEIVE_SOCKET, &my->receiver) < 0)
+    if (coil_receiver_create(loop, fd, COIL_TRANSPORT_SOCKET, &my->receiver) < 0)
         return -ENOMEM;
     defer(coil_receiver_close(my->receiver));
     while (my->got_bytes < 8) {

@@ -11,6 +11,7 @@
 
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include <coil/sugar.h>
 
@@ -44,12 +45,12 @@ class Sender : public Proactor
 protected:
     Sender() : Proactor(coil_test_loop_create) {}
 
-    void use(Ends ends, coil_receive how = COIL_RECEIVE_SOCKET)
+    void use(Ends ends, coil_transport transport = COIL_TRANSPORT_SOCKET)
     {
         in = std::move(ends.in);
         out = std::move(ends.out);
         EXPECT_EQ(0, fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK));
-        coil_sender_init(&sender, loop, in, how);
+        coil_sender_init(&sender, in, transport);
     }
 
     Write *start(const std::string &bytes)
@@ -217,11 +218,11 @@ TEST_F(Sender, OneOfAGatheredSendIsCancelledAndTheOthersGoOn)
 
 TEST_F(Sender, AnErrorEndsAllThatWereOnTheirWayAndTheRestInTurn)
 {
-    const std::pair<Ends (*)(), coil_receive> kinds[] = {{make_unix, COIL_RECEIVE_SOCKET},
-            {make_tcp, COIL_RECEIVE_SOCKET}, {make_pipe, COIL_RECEIVE_READ}};
-    for (auto [make, how] : kinds) {
+    const std::pair<Ends (*)(), coil_transport> kinds[] = {{make_unix, COIL_TRANSPORT_SOCKET},
+            {make_tcp, COIL_TRANSPORT_SOCKET}, {make_pipe, COIL_TRANSPORT_FILE}};
+    for (auto [make, transport] : kinds) {
         all.clear();
-        use(make(), how);
+        use(make(), transport);
         (void)fill();
         for (int i = 0; i < 40; i++)
             start("more");
@@ -245,13 +246,13 @@ TEST_F(Sender, WritesToADirectDescriptorAndToATerminal)
     int fd = make_direct(std::move(ends.in));
     out = std::move(ends.out);
     EXPECT_EQ(0, fcntl(out, F_SETFL, O_NONBLOCK));
-    coil_sender_init(&sender, loop, fd, COIL_RECEIVE_SOCKET);
+    coil_sender_init(&sender, fd, COIL_TRANSPORT_SOCKET);
     for (const char *word : {"one", "two", "three"})
         start(word);
     drain_all();
     EXPECT_EQ("onetwothree", got);
     got.clear();
-    use(make_terminal(), COIL_RECEIVE_READ);
+    use(make_terminal(), COIL_TRANSPORT_FILE);
     for (const char *word : {"four", "five"})
         start(word);
     drain_all();
@@ -266,7 +267,7 @@ TEST_F(Sender, ManyWaitForRoomInTheQueueAndSomeAreCancelledThere)
     std::list<Write> held;
     for (size_t i = 0; i < count; i++) {
         ends[i] = make_pipe();
-        coil_sender_init(&senders[i], loop, ends[i].in, COIL_RECEIVE_READ);
+        coil_sender_init(&senders[i], ends[i].in, COIL_TRANSPORT_FILE);
         for (const char *word : {"ab", "cd"}) {
             held.push_back({&senders[i], word});
             held.back().task = coil_spawn(coil_loop_root(loop), writes(&held.back()));
@@ -292,6 +293,37 @@ TEST_F(Sender, ManyWaitForRoomInTheQueueAndSomeAreCancelledThere)
             EXPECT_FALSE(coil_sender_busy(&senders[i]));
         }
     }
+}
+
+/* Writes from memory that does not exist, to a file that takes it unread. */
+async(int, writes_slice, (coil_sender *) sender, (coil_slice) bytes)
+{
+    vars();
+    attempt(coil_sender_write(sender, bytes));
+    return 0;
+}
+
+TEST_F(Sender, WritesOfMoreThanTheKernelTakesAtATimeAreContinued)
+{
+    const size_t size_bytes = size_t{3} << 30;
+    void *memory = mmap(
+            nullptr, size_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(MAP_FAILED, memory);
+    const coil_slice much = {
+            static_cast<int64_t>(size_bytes), static_cast<char *>(memory), nullptr};
+    const coil_slice little = {100, much.bytes, nullptr};
+    Fd null = Fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    coil_sender_init(&sender, null, COIL_TRANSPORT_FILE);
+    const coil_slice all_slices[] = {little, much, little, much, little};
+    int64_t results[] = {1, 1, 1, 1, 1};
+    for (size_t i = 0; i < 5; i++)
+        START(results[i], writes_slice(&sender, all_slices[i]));
+    run();
+    for (int64_t result : results)
+        EXPECT_EQ(0, result);
+    EXPECT_EQ(2 * size_bytes + 300, sender.sent_bytes);
+    EXPECT_FALSE(coil_sender_busy(&sender));
+    munmap(memory, size_bytes);
 }
 
 /* ---------------------------------------------------------------------------------- random -- */
@@ -334,7 +366,7 @@ TEST_P(RandomWrites, ArriveInOrderAndOnce)
     Random random = {GetParam() * 104729 + 3};
     Ends (*const makes[])() = {make_unix, make_tcp, make_pipe};
     size_t kind = random.below(3);
-    use(makes[kind](), kind == 2 ? COIL_RECEIVE_READ : COIL_RECEIVE_SOCKET);
+    use(makes[kind](), kind == 2 ? COIL_TRANSPORT_FILE : COIL_TRANSPORT_SOCKET);
     if (random.below(2) == 0) {
         const int small = 4096;
         setsockopt(in, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));

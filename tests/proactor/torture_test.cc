@@ -5,9 +5,15 @@
 
 #include <coil/acceptor.h>
 #include <coil/fd_watch.h>
+#include <coil/sender.h>
 #include <coil/shutdown.h>
 
+#include <thread>
 #include <vector>
+
+extern "C" {
+#include "pool.h"
+}
 
 #include <coil/sugar.h>
 
@@ -106,7 +112,7 @@ TEST_F(Torture, OfAReceiver)
     torture([&all](coil_loop *loop) {
         Ends ends = make_unix();
         coil_receiver *receiver = nullptr;
-        int rc = coil_receiver_create(loop, ends.out.release(), COIL_RECEIVE_SOCKET, &receiver);
+        int rc = coil_receiver_create(loop, ends.out.release(), COIL_TRANSPORT_SOCKET, &receiver);
         if (rc < 0) {
             EXPECT_EQ(-ENOMEM, rc);
             EXPECT_EQ(nullptr, receiver);
@@ -128,6 +134,145 @@ TEST_F(Torture, OfAReceiver)
         }
         coil_receiver_close(receiver);
     });
+}
+
+async(int, writes_all, (coil_sender *) sender, (const std::string *) all)
+{
+    vars();
+    attempt(coil_sender_write(
+            sender, (coil_slice{static_cast<int64_t>(all->size()), all->data(), nullptr})));
+    return 0;
+}
+
+/* Two writes that have to wait: all of it arrives, or nobody is told that it has. */
+TEST_F(Torture, OfASender)
+{
+    const std::string all(4 * 1024 * 1024, 's');
+    writes_all__stack = 1024;
+    torture([&all](coil_loop *loop) {
+        Ends ends = make_unix();
+        coil_sender sender = {};
+        coil_sender_init(&sender, ends.in, COIL_TRANSPORT_SOCKET);
+        std::thread reader([fd = static_cast<int>(ends.out)] {
+            char bytes[64 * 1024];
+            while (read(fd, bytes, sizeof(bytes)) > 0)
+                continue;
+        });
+        int64_t results[2] = {1, 1};
+        {
+            Unharmed start;
+            for (int64_t &result : results)
+                START(result, writes_all(&sender, &all));
+        }
+        (void)coil_loop_run(loop);
+        uint64_t least_bytes = 0;
+        for (int64_t result : results) {
+            EXPECT_TRUE(result == 0 || result == -ENOMEM) << result;
+            least_bytes += result == 0 ? all.size() : 0;
+        }
+        EXPECT_LE(least_bytes, sender.sent_bytes);
+        EXPECT_FALSE(coil_sender_busy(&sender));
+        EXPECT_EQ(nullptr, sender.extras);
+        ends.in.reset();
+        reader.join();
+    });
+}
+
+/* So much at a time that we receive it by ourselves. */
+TEST_F(Torture, OfAReceiverThatReceivesByItself)
+{
+    std::string all;
+    for (uint64_t i = 0; i < 400 * 1000; i++)
+        all += pattern(i);
+    bool has_hot = false;
+    torture([&all, &has_hot](coil_loop *loop) {
+        Ends ends = make_unix();
+        coil_receiver *receiver = nullptr;
+        coil_sender sender = {};
+        coil_sender_init(&sender, ends.in, COIL_TRANSPORT_SOCKET);
+        int rc = coil_receiver_create(loop, ends.out.release(), COIL_TRANSPORT_SOCKET, &receiver);
+        if (rc < 0)
+            return (void)coil_loop_run(loop);
+        int64_t result = 1;
+        int64_t got_bytes = 0;
+        {
+            Unharmed start;
+            START(result, reads_all(receiver, &got_bytes, 0));
+        }
+        std::thread writer([fd = ends.in.release(), &all] {
+            for (size_t i = 0; i < all.size();) {
+                ssize_t count = send(fd, &all[i], all.size() - i, MSG_NOSIGNAL);
+                if (count <= 0)
+                    break; /* Nobody reads any more. */
+                i += static_cast<size_t>(count);
+            }
+            close(fd);
+        });
+        (void)coil_loop_run(loop);
+        EXPECT_TRUE(result == 0 || result == -ENOMEM) << result;
+        if (result == 0) {
+            EXPECT_EQ(static_cast<int64_t>(all.size()), got_bytes);
+        }
+        has_hot = has_hot || (loop->buffers != nullptr && loop->buffers->hot != nullptr);
+        coil_receiver_close(receiver);
+        (void)coil_loop_run_until(loop, coil_yield());
+        writer.join();
+    });
+    EXPECT_TRUE(has_hot);
+}
+
+async(int, gathers, (coil_receiver *) receiver, (std::string *) got)
+{
+    vars(coil_slice slice);
+    for (;;) {
+        await(my->slice, coil_receiver_next(receiver));
+        if (my->slice.size_bytes <= 0)
+            return static_cast<int>(my->slice.size_bytes);
+        got->append(my->slice.bytes, static_cast<size_t>(my->slice.size_bytes));
+        coil_slice_release(&my->slice);
+    }
+}
+
+async(int, parks, (coil_loop *) loop, (int) fd, (bool *) is_parked)
+{
+    vars(int i);
+    attempt(coil_write(fd, "a", 1));
+    await(coil_sleep(coil_ms(1)));
+    for (my->i = 0; my->i < 3; my->i++)
+        loop->idle.timer.fire(&loop->idle.timer); /* As if it had been idle for long. */
+    *is_parked = *is_parked || coil_loop_statistics(loop).parkings > 0;
+    await(coil_sleep(coil_ms(1)));
+    attempt(coil_write(fd, "b", 1));
+    ignore(coil_close(fd));
+    return 0;
+}
+
+TEST_F(Torture, OfAReceiverThatIsParked)
+{
+    bool is_parked = false;
+    parks__stack = 1024;
+    torture([&is_parked](coil_loop *loop) {
+        Ends ends = make_unix();
+        coil_receiver *receiver = nullptr;
+        int rc = coil_receiver_create(loop, ends.out.release(), COIL_TRANSPORT_SOCKET, &receiver);
+        if (rc < 0)
+            return (void)coil_loop_run(loop);
+        int64_t result = 1;
+        std::string got;
+        {
+            Unharmed start;
+            START(result, gathers(receiver, &got));
+            coil_spawn(coil_loop_root(loop), parks(loop, ends.in.release(), &is_parked));
+        }
+        (void)coil_loop_run(loop);
+        EXPECT_TRUE(result == 0 || result == -ENOMEM) << result;
+        EXPECT_EQ(std::string("ab").substr(0, got.size()), got);
+        if (result == 0) {
+            EXPECT_EQ("ab", got);
+        }
+        coil_receiver_close(receiver);
+    });
+    EXPECT_TRUE(is_parked);
 }
 
 /* Bytes of two connections by turns, so that nothing can be joined and the queues grow. */
@@ -154,7 +299,7 @@ TEST_F(Torture, OfAQueueThatGrowsLosesNothingInTheMiddle)
         coil_receiver *receivers[2] = {};
         for (int i = 0; i < 2; i++)
             (void)coil_receiver_create(
-                    loop, ends[i].out.release(), COIL_RECEIVE_SOCKET, &receivers[i]);
+                    loop, ends[i].out.release(), COIL_TRANSPORT_SOCKET, &receivers[i]);
         int64_t results[2] = {};
         int64_t got_bytes[2] = {};
         int64_t sent = 0;

@@ -330,7 +330,7 @@ async(int, read_all, (int) fd, (std::string *) all)
 {
     vars(coil_stream *stream; coil_slice some; int rc);
 
-    my->rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->stream);
+    my->rc = coil_stream_create(fd, COIL_TRANSPORT_FILE, &my->stream);
     if (my->rc < 0)
         return my->rc;
     defer(coil_stream_close(my->stream));
@@ -347,7 +347,7 @@ async(int, write_and_close, (int) fd, (const std::string *) all)
 {
     vars(coil_stream *stream; int rc);
 
-    my->rc = coil_stream_create(fd, COIL_RECEIVE_READ, &my->stream);
+    my->rc = coil_stream_create(fd, COIL_TRANSPORT_FILE, &my->stream);
     if (my->rc < 0)
         return my->rc;
     defer(coil_stream_close(my->stream));

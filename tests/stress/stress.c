@@ -535,11 +535,11 @@ async(int, passes_through, (coil_child *) child)
     vars(coil_stream *in; coil_stream *out; struct end to; struct end from; struct lane lane;
             coil_group group);
 
-    if (coil_stream_create(child->stdin_fd, COIL_RECEIVE_READ, &my->in) < 0)
+    if (coil_stream_create(child->stdin_fd, COIL_TRANSPORT_FILE, &my->in) < 0)
         return -ENOMEM;
     child->stdin_fd = -1;
     defer(coil_stream_close(my->in));
-    if (coil_stream_create(child->stdout_fd, COIL_RECEIVE_READ, &my->out) < 0)
+    if (coil_stream_create(child->stdout_fd, COIL_TRANSPORT_FILE, &my->out) < 0)
         return -ENOMEM;
     child->stdout_fd = -1;
     defer(coil_stream_close(my->out));

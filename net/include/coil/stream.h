@@ -32,7 +32,8 @@
 
 COIL_BEGIN_DECLS
 
-typedef struct coil_stream coil_stream;
+/* A receiver (coil/receiver.h) on which one can send, too: both are one object. */
+typedef coil_receiver coil_stream;
 
 /* Bytes of the caller's as a slice, to be written. */
 static inline coil_slice coil_bytes(const void *bytes, size_t size_bytes)
@@ -56,7 +57,7 @@ coil_declare(coil_stream *, coil_connect, (const char *) address);
  * A stream on a descriptor that is already connected, ordinary or direct, on the loop of this
  * thread. Owns `fd` from here on, also if it fails. -ENOMEM.
  */
-COIL_API int coil_stream_create(int fd, coil_receive how, coil_stream **out_stream);
+COIL_API int coil_stream_create(int fd, coil_transport transport, coil_stream **out_stream);
 
 /*
  * Two streams on the loop of this thread that are connected to each other, as socketpair(2) makes

@@ -52,6 +52,16 @@ static inline void coil_slice_release(coil_slice *slice)
     slice->buffer = NULL;
 }
 
+/* The slice as it is; an empty one takes its place. */
+static inline COIL_MUST_USE coil_slice coil_slice_take(coil_slice *slice)
+{
+    coil_slice taken = *slice;
+    slice->size_bytes = 0;
+    slice->bytes = NULL;
+    slice->buffer = NULL;
+    return taken;
+}
+
 /* Drop the first `size_bytes` of the slice, at most all of them. */
 static inline void coil_slice_consume(coil_slice *slice, int64_t size_bytes)
 {

@@ -2,7 +2,7 @@
 /*
  * coil/receiver.h - everything that arrives on one descriptor, as a sequence of slices.
  *
- *     coil_receiver_create(loop, fd, COIL_RECEIVE_SOCKET, &receiver)
+ *     coil_receiver_create(loop, fd, COIL_TRANSPORT_SOCKET, &receiver)
  *     coil_await(my->in, coil_receiver_next(receiver))        ... until it is empty or an error
  *     coil_receiver_close(receiver)                           closes the descriptor as well
  *
@@ -30,21 +30,31 @@
 #include <coil/buffer.h>
 #include <coil/coro.h>
 #include <coil/loop.h>
+#include <coil/sender.h>
 
 COIL_BEGIN_DECLS
 
 typedef struct coil_receiver coil_receiver;
 
-typedef enum coil_receive {
-    COIL_RECEIVE_SOCKET, /* recv(2) */
-    COIL_RECEIVE_READ,   /* read(2): pipes, terminals, signalfd, anything else. */
-} coil_receive;
+/*
+ * What every receiver begins with, so that its owner can use it: a sender on the same descriptor,
+ * and how many bytes have been taken. Whoever takes them from the front, or puts them back, counts.
+ */
+typedef struct coil_receiver_head {
+    coil_sender sender;
+    uint64_t taken_bytes;
+} coil_receiver_head;
+
+static inline coil_receiver_head *coil_receiver_head_of(coil_receiver *receiver)
+{
+    return (coil_receiver_head *)(void *)receiver;
+}
 
 enum { COIL_RECEIVER_LIMIT_BYTES = 128 * 1024 };
 
 /* Owns `fd` from here on, also if it fails. -ENOMEM. */
 COIL_API int coil_receiver_create(
-        coil_loop *loop, int fd, coil_receive how, coil_receiver **out_receiver);
+        coil_loop *loop, int fd, coil_transport transport, coil_receiver **out_receiver);
 
 /*
  * The next bytes, as many as have arrived. Empty at the end of the stream, from then on always; a
@@ -55,6 +65,9 @@ coil_declare(coil_slice, coil_receiver_next, (coil_receiver *) receiver);
 /* Bytes that have arrived and have not been taken. */
 COIL_API int64_t coil_receiver_queued(const coil_receiver *receiver);
 
+/* Those of them that lie in one piece, and come next. */
+COIL_API int64_t coil_receiver_in_front(const coil_receiver *receiver);
+
 /*
  * Drop what has not been taken, end the operation and close the descriptor, in this order. Does not
  * wait: the loop finishes the work. Slices that were taken stay valid. Nobody may be waiting. Takes
@@ -64,7 +77,7 @@ COIL_API void coil_receiver_close(coil_receiver *receiver);
 
 /* The descriptor, which is still the receiver's, and how it is read. */
 COIL_API int coil_receiver_fd(const coil_receiver *receiver);
-COIL_API coil_receive coil_receiver_how(const coil_receiver *receiver);
+COIL_API coil_transport coil_receiver_transport(const coil_receiver *receiver);
 
 /* --------------------------------------------------------------- for leaves (coil/task.h) -- */
 /*
@@ -95,12 +108,10 @@ COIL_API coil_slice *coil_receiver_front(coil_receiver *receiver);
 COIL_API int coil_receiver_extend(coil_receiver *receiver, coil_task *task);
 
 /*
- * All of that in one, as the step function of a leaf whose result is whatever comes next, complete
- * with cancellation. What was taken is added to *io_bytes_taken. The leaf's cancel function is
- * coil_leaf_wake().
+ * All of that in one: the step function of coil_receiver_next(), and of leaves by other names with
+ * the same argument and the same result. Their cancel function is coil_leaf_wake().
  */
-COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf, coil_receiver *receiver,
-        coil_slice *out_slice, uint64_t *io_bytes_taken);
+COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf);
 
 /* Wake `task` when there is something new to see; or when it is cancelled, as its leaf asks for. */
 COIL_API void coil_receiver_wait(coil_receiver *receiver, coil_task *task);

@@ -2,7 +2,7 @@
 /*
  * coil/sender.h - what any number of tasks send on one descriptor, in order.
  *
- *     coil_sender_init(&sender, loop, fd, COIL_RECEIVE_SOCKET);
+ *     coil_sender_init(&sender, fd, COIL_TRANSPORT_SOCKET);
  *     coil_attempt(coil_sender_write(&sender, my->bytes));      a slice: all of it, or an error
  *
  * A write begins when those before it have ended, and what it wants to send is never mixed with
@@ -25,33 +25,35 @@
 #include <coil/buffer.h>
 #include <coil/coro.h>
 #include <coil/loop.h>
-#include <coil/receiver.h>
 
 COIL_BEGIN_DECLS
 
 typedef struct coil_sender coil_sender;
+
+/* How a descriptor is read and written. */
+typedef enum coil_transport {
+    COIL_TRANSPORT_SOCKET, /* recv(2) and send(2) */
+    COIL_TRANSPORT_FILE,   /* read(2) and write(2): pipes, terminals, signalfd, anything else. */
+} coil_transport;
 
 /* The owner's memory, which must not move while somebody writes. There is nothing to give back. */
 struct coil_sender {
     uint64_t sent_bytes; /* So far. Read only. */
 
     /* Private. */
-    coil_loop *loop;
-    struct coil_sending *sending; /* Writes that have to wait, or NULL. */
+    struct coil_extras *extras; /* What it needs only at times. */
     int fd;
     uint16_t sent_turn; /* Of the loop, when we last sent without the ring. */
-    bool is_socket;
-    bool is_cut; /* A write has been cancelled in its middle. */
+    bool sends_at_once; /* It can do without the ring. */
+    bool is_socket : 1;
+    bool is_cut : 1; /* A write has been cancelled in its middle. */
 };
 
-/* `fd` stays the caller's. COIL_RECEIVE_SOCKET: by send(2); COIL_RECEIVE_READ: by write(2). */
-COIL_API void coil_sender_init(coil_sender *sender, coil_loop *loop, int fd, coil_receive how);
+/* `fd` stays the caller's. All who write are tasks of one loop. */
+COIL_API void coil_sender_init(coil_sender *sender, int fd, coil_transport transport);
 
 /* Is somebody writing? */
-static inline bool coil_sender_busy(const coil_sender *sender)
-{
-    return sender->sending != NULL;
-}
+COIL_API bool coil_sender_busy(const coil_sender *sender);
 
 /*
  * Send all of `bytes`, which must stay until this returns. Result: 0, -ENOMEM, or an error of
@@ -61,11 +63,10 @@ static inline bool coil_sender_busy(const coil_sender *sender)
 coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes);
 
 /*
- * The same, for leaves (coil/task.h) whose result is an int: their step function, once it has found
- * its arguments, and their cancel function.
+ * The same, for leaves (coil/task.h) by other names: their step and cancel functions. Their result
+ * is an int, and their arguments are a pointer to something that begins with a sender, and a slice.
  */
-COIL_API coil_turn coil_sender_step(
-        coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes);
+COIL_API coil_turn coil_sender_step(coil_task *task, coil_frame *leaf);
 COIL_API void coil_sender_cancel(coil_task *task, coil_frame *leaf);
 
 COIL_END_DECLS
