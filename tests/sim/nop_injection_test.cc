@@ -238,9 +238,9 @@ class ReceiverInjection : public NopInjection
 {
 protected:
     /* What the next bytes are received by, and the end that sends them. */
-    Ends open(Ends ends, coil_receive how)
+    Ends open(Ends ends, coil_transport transport)
     {
-        EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), how, &receiver));
+        EXPECT_EQ(0, coil_receiver_create(loop, ends.out.release(), transport, &receiver));
         return ends;
     }
 
@@ -258,7 +258,7 @@ protected:
 TEST_F(ReceiverInjection, AnErrorIsTheEndOfTheStream)
 {
     for (int32_t error : {-ECONNRESET, -ETIMEDOUT, -EIO, -ENOMEM}) {
-        Ends ends = open(make_unix(), COIL_RECEIVE_SOCKET);
+        Ends ends = open(make_unix(), COIL_TRANSPORT_SOCKET);
         put(ends.in, "bytes");
         inject(IORING_OP_RECV, error);
         EXPECT_EQ(error, RUN(receives(receiver, &got)));
@@ -274,7 +274,7 @@ TEST_F(ReceiverInjection, WhatIsNoErrorOfTheStreamIsOvercome)
             {-ENOBUFS, -EBADFD, -EINVAL, -EOPNOTSUPP, -EAGAIN, -EINTR, -ECANCELED}) {
         SCOPED_TRACE(obstacle);
         got.clear();
-        Ends ends = open(make_unix(), COIL_RECEIVE_SOCKET);
+        Ends ends = open(make_unix(), COIL_TRANSPORT_SOCKET);
         inject(IORING_OP_RECV, obstacle);
         put(ends.in, "bytes");
         EXPECT_EQ(5, RUN(receives(receiver, &got)));
@@ -293,7 +293,7 @@ TEST_F(ReceiverInjection, WhatIsNoErrorOfAPipeIsOvercome)
             {-ENOBUFS, -EBADFD, -EINVAL, -EOPNOTSUPP, -EAGAIN, -EINTR, -ECANCELED}) {
         SCOPED_TRACE(obstacle);
         got.clear();
-        Ends ends = open(make_pipe(), COIL_RECEIVE_READ);
+        Ends ends = open(make_pipe(), COIL_TRANSPORT_FILE);
         inject(IORING_OP_READ_MULTISHOT, obstacle);
         put(ends.in, "bytes");
         EXPECT_EQ(5, RUN(receives(receiver, &got)));
@@ -310,14 +310,14 @@ TEST_F(ReceiverInjection, ASingleReceiveTakesItsErrorsInTheSameWay)
     for (int32_t obstacle : {-EAGAIN, -EINTR, -ECANCELED}) {
         SCOPED_TRACE(obstacle);
         got.clear();
-        Ends ends = open(make_pipe(), COIL_RECEIVE_READ);
+        Ends ends = open(make_pipe(), COIL_TRANSPORT_FILE);
         inject(IORING_OP_READ_MULTISHOT, -EBADFD);
         inject(IORING_OP_READ, obstacle);
         put(ends.in, "bytes");
         EXPECT_EQ(5, RUN(receives(receiver, &got)));
         finish();
     }
-    Ends ends = open(make_pipe(), COIL_RECEIVE_READ);
+    Ends ends = open(make_pipe(), COIL_TRANSPORT_FILE);
     inject(IORING_OP_READ_MULTISHOT, -EBADFD);
     inject(IORING_OP_READ, -EIO);
     put(ends.in, "bytes");
@@ -331,14 +331,14 @@ TEST_F(ReceiverInjection, APollTakesItsErrorsInTheSameWay)
     for (int32_t obstacle : {-EINTR, -ECANCELED}) {
         SCOPED_TRACE(obstacle);
         got.clear();
-        Ends ends = open(make_unix(), COIL_RECEIVE_SOCKET);
+        Ends ends = open(make_unix(), COIL_TRANSPORT_SOCKET);
         inject(IORING_OP_RECV, -EAGAIN);
         inject(IORING_OP_POLL_ADD, obstacle);
         put(ends.in, "bytes");
         EXPECT_EQ(5, RUN(receives(receiver, &got)));
         finish();
     }
-    Ends ends = open(make_unix(), COIL_RECEIVE_SOCKET);
+    Ends ends = open(make_unix(), COIL_TRANSPORT_SOCKET);
     inject(IORING_OP_RECV, -EAGAIN);
     inject(IORING_OP_POLL_ADD, -ENOMEM);
     put(ends.in, "bytes");
@@ -388,7 +388,7 @@ TEST_F(NopInjection, ASenderReportsItsErrorAndOvercomesInterruptions)
         SCOPED_TRACE(result);
         Ends ends = make_pipe();
         coil_sender sender;
-        coil_sender_init(&sender, loop, ends.in, COIL_RECEIVE_READ);
+        coil_sender_init(&sender, ends.in, COIL_TRANSPORT_FILE);
         inject(IORING_OP_WRITEV, result);
         bool is_overcome = result == -EINTR || result == -ECANCELED;
         int64_t expected = is_overcome ? 0 : result;

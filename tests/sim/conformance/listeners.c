@@ -65,7 +65,7 @@ void play_accept_address(struct stage *stage)
     int client = stage_connect(stage, &address);
     stage_expect(stage, 1);
     stage_say_result(stage, "name of the client",
-            coil_kernel_getsockname(client, (struct sockaddr *)&ours, &our_bytes));
+            coil_kernel_getsockname(client, (void *)&ours, &our_bytes));
     stage_say(stage, "same size: %d", *size_bytes == sizeof(*peer));
     stage_say(stage, "same port: %d, same address: %d", peer->sin_port == ours.sin_port,
             peer->sin_addr.s_addr == ours.sin_addr.s_addr);
@@ -160,7 +160,7 @@ static void binds_in_time_wait(struct stage *stage, bool before_reuses)
     socklen_t size_bytes = sizeof(address);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int listener = listen_reusing(stage, before_reuses, &address);
-    (void)coil_kernel_getsockname(listener, (struct sockaddr *)&address, &size_bytes);
+    (void)coil_kernel_getsockname(listener, (void *)&address, &size_bytes);
     int client = stage_connect(stage, &address);
     stage_close(stage, stage_accept(stage, listener));
     io_uring_prep_recv(stage_ask(stage, "end"), client, stage_memory(stage, 8), 8, 0);
@@ -216,7 +216,7 @@ void play_reuseport(struct stage *stage)
         (void)coil_kernel_setsockopt(fds[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
         stage_say_result(stage, "bind", bind_to(fds[i], &address));
         stage_say_result(stage, "listen", coil_kernel_listen(fds[i], 8));
-        (void)coil_kernel_getsockname(fds[i], (struct sockaddr *)&address, &size_bytes);
+        (void)coil_kernel_getsockname(fds[i], (void *)&address, &size_bytes);
     }
     stage_say_result(stage, "bind without", bind_to(fds[2], &address));
     stage_close(stage, fds[0]);

@@ -250,7 +250,7 @@ void play_multishot_accept(struct stage *stage)
     for (int i = 0; i < 2; i++) {
         int client = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
         io_uring_prep_connect(
-                stage_ask(stage, "connect"), client, (struct sockaddr *)&address, sizeof(address));
+                stage_ask(stage, "connect"), client, (const void *)&address, sizeof(address));
         stage_expect(stage, 2);
         stage_close(stage, stage_result(stage, "accept"));
         stage_close(stage, client);

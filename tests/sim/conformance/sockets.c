@@ -220,9 +220,9 @@ void play_nonblocking_accept(struct stage *stage)
     socklen_t size_bytes = sizeof(address);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int listener = coil_kernel_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    (void)coil_kernel_bind(listener, (struct sockaddr *)&address, sizeof(address));
+    (void)coil_kernel_bind(listener, (void *)&address, sizeof(address));
     (void)coil_kernel_listen(listener, 4);
-    (void)coil_kernel_getsockname(listener, (struct sockaddr *)&address, &size_bytes);
+    (void)coil_kernel_getsockname(listener, (void *)&address, &size_bytes);
     io_uring_prep_accept(stage_ask(stage, "accept"), listener, NULL, NULL, SOCK_CLOEXEC);
     stage_expect_nothing(stage);
     stage_close(stage, listener);

@@ -511,7 +511,7 @@ int stage_listen(struct stage *stage, int backlog, struct sockaddr_in *out_addre
     if (rc == 0)
         rc = coil_kernel_listen(fd, backlog);
     if (rc == 0)
-        rc = coil_kernel_getsockname(fd, (struct sockaddr *)&address, &size_bytes);
+        rc = coil_kernel_getsockname(fd, (void *)&address, &size_bytes);
     COIL_CHECK(rc == 0);
     *out_address = address;
     return fd;
