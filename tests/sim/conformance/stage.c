@@ -507,7 +507,7 @@ int stage_listen(struct stage *stage, int backlog, struct sockaddr_in *out_addre
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     COIL_CHECK(fd >= 0);
-    int rc = coil_kernel_bind(fd, (const struct sockaddr *)&address, size_bytes);
+    int rc = coil_kernel_bind(fd, (const void *)&address, size_bytes);
     if (rc == 0)
         rc = coil_kernel_listen(fd, backlog);
     if (rc == 0)
