@@ -2,7 +2,7 @@
 /* The seam, simulated: what has no subject of its own. ../kernel.c is the real one. */
 #include <coil/kernel.h>
 
-#include "../kernel_ring.h"
+#include "kernel_ring.h"
 
 #include "fiber.h"
 #include "process.h"
