@@ -51,8 +51,7 @@ void coil_kernel_pages_forget(void *memory, size_t size_bytes)
 
     if (before_bytes + page_bytes > size_bytes)
         return;
-    memset((char *)memory + before_bytes, 0,
-            (size_bytes - before_bytes) / page_bytes * page_bytes);
+    memset((char *)memory + before_bytes, 0, (size_bytes - before_bytes) / page_bytes * page_bytes);
 }
 
 int coil_kernel_ring_sysctl(void)
@@ -288,8 +287,7 @@ int coil_kernel_is_tcp(int fd)
         return -EBADF;
     if (file->type->getsockopt == NULL)
         return -ENOTSOCK;
-    const int rc =
-            file->type->getsockopt(file, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_bytes);
+    const int rc = file->type->getsockopt(file, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_bytes);
     return rc < 0 ? rc : protocol == IPPROTO_TCP;
 }
 

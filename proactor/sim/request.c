@@ -110,8 +110,7 @@ static void finish(sim_request *request, int result)
             (unsigned long long)request->number, result, request->flags);
     lending_verify(request);
     if (!is_silent)
-        (void)sim_ring_post(
-                request->ring, request->sqe.user_data, result, request->flags);
+        (void)sim_ring_post(request->ring, request->sqe.user_data, result, request->flags);
     free_request(request);
 }
 
@@ -128,6 +127,7 @@ static void run(sim_request *request)
 
     lending_verify(request);
     if (request->is_cancelled) {
+        request->flags = 0; /* Not those of an earlier shot. */
         result = cancelled_result(request);
     } else {
         request->is_tried = true;

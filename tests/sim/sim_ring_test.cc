@@ -17,12 +17,12 @@ namespace
 {
 
 /* In a program: it fails, and says where. */
-#define NEED(condition)                                                    \
-    do {                                                                   \
-        if (!(condition)) {                                                \
+#define NEED(condition)                                                       \
+    do {                                                                      \
+        if (!(condition)) {                                                   \
             fprintf(stderr, "line %d: not true: %s\n", __LINE__, #condition); \
-            return 1;                                                      \
-        }                                                                  \
+            return 1;                                                         \
+        }                                                                     \
     } while (0)
 
 const unsigned FLAGS = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
@@ -317,14 +317,13 @@ int installs(int, char **)
     table.nr = 16;
     table.flags = IORING_RSRC_REGISTER_SPARSE;
     NEED(ring.open(8, 16) == 0);
-    NEED(coil_kernel_ring_register(
-                 &ring.uring, IORING_REGISTER_FILES2, &table, sizeof(table)) == 0);
+    NEED(coil_kernel_ring_register(&ring.uring, IORING_REGISTER_FILES2, &table, sizeof(table)) ==
+            0);
     const int fd = coil_kernel_eventfd();
     io_uring_rsrc_update update = {};
     update.offset = 3;
     update.data = (uint64_t)(uintptr_t)&fd;
-    NEED(coil_kernel_ring_register(
-                 &ring.uring, IORING_REGISTER_FILES_UPDATE, &update, 1) == 1);
+    NEED(coil_kernel_ring_register(&ring.uring, IORING_REGISTER_FILES_UPDATE, &update, 1) == 1);
     NEED(coil_kernel_close(fd) == 0);
     io_uring_prep_fixed_fd_install(ring.next(0), 3, 0);
     const int installed = ring.wait().res;
@@ -376,8 +375,8 @@ int provides(int, char **)
         NEED(((cqe.flags & IORING_CQE_F_BUF_MORE) != 0) == (i < 3));
     }
     NEED(ring.wait().res == -ENOBUFS); /* Also though nothing is there to be read. */
-    NEED(coil_kernel_ring_register(
-                 &ring.uring, IORING_UNREGISTER_PBUF_RING, &registration, 1) == 0);
+    NEED(coil_kernel_ring_register(&ring.uring, IORING_UNREGISTER_PBUF_RING, &registration, 1) ==
+            0);
     ring.close();
     return 0;
 }
@@ -442,8 +441,7 @@ int closes_too_early(int, char **)
     Ring ring;
     uint64_t count = 0;
     NEED(ring.open(8, 8) == 0);
-    io_uring_prep_read(
-            ring.next(0), coil_kernel_eventfd(), &count, sizeof(count), (uint64_t)-1);
+    io_uring_prep_read(ring.next(0), coil_kernel_eventfd(), &count, sizeof(count), (uint64_t)-1);
     (void)ring.enter(0, 0);
     ring.close();
     return 0;
