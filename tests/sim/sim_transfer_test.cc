@@ -17,7 +17,7 @@ char letter(int place)
     return (char)('a' + place % 26);
 }
 
-/* ------------------------------------------------------------------------------ all or nothing -- */
+/* ------------------------------------------------------------------------- all or nothing -- */
 
 async(int, sends_all, (int) fd)
 {
@@ -93,7 +93,7 @@ TEST(SimTransfer, ACancelledTransferDeliversWhatItHas)
     }
 }
 
-/* ------------------------------------------------------------------------------ provided buffers -- */
+/* ------------------------------------------------------------------------ provided buffers -- */
 
 async(int, receives_slices)
 {
