@@ -61,8 +61,6 @@ static ssize_t regular_read(sim_file *file, sim_io *io)
     int rc = check_offset(open_file, io, &offset);
     if (rc < 0)
         return rc;
-    if ((io->flags & RWF_NOWAIT) != 0 && sim_fault(file->world, SIM_FAULT_NOT_CACHED))
-        return -EAGAIN;
     const ssize_t count = sim_inode_read(open_file->inode, io, offset);
     if (count > 0 && io->offset == -1)
         open_file->position = offset + count;
