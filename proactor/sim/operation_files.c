@@ -160,7 +160,7 @@ static struct statx_timestamp timestamp(const struct timespec *time)
 static void fill_statx(struct statx *out_status, const struct stat *status)
 {
     *out_status = (struct statx){
-            .stx_mask = STATX_BASIC_STATS | STATX_BTIME,
+            .stx_mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID,
             .stx_blksize = (uint32_t)status->st_blksize,
             .stx_nlink = (uint32_t)status->st_nlink,
             .stx_uid = status->st_uid,
