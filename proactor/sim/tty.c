@@ -12,23 +12,23 @@
 enum { END_OF_FILE = 4 }; /* VEOF: Control-D. It ends a line, and is not a part of it. */
 
 /* Bytes on their way. */
-typedef struct queue {
+typedef struct byte_queue {
     size_t count;
     char bytes[2 * (SIM_TTY_LINE_BYTES + 1) + SIM_TTY_OUTPUT_BYTES];
-} queue;
+} byte_queue;
 
-typedef struct terminal terminal;
+typedef struct pty pty;
 
 typedef struct terminal_end {
     sim_file file;
-    terminal *terminal;
+    pty *terminal;
     bool is_master;
 } terminal_end;
 
-struct terminal {
+struct pty {
     terminal_end *master, *slave; /* NULL: closed. */
-    queue input;                  /* To the slave: whole lines, and the beginning of one. */
-    queue output;                 /* To the master. */
+    byte_queue input;                  /* To the slave: whole lines, and the beginning of one. */
+    byte_queue output;                 /* To the master. */
 };
 
 static terminal_end *end_of(sim_file *file)
@@ -42,13 +42,13 @@ static void tell(terminal_end *end)
         sim_file_changed(&end->file);
 }
 
-static void push(queue *bytes, char byte)
+static void push(byte_queue *queue, char byte)
 {
     if (queue->count < sizeof(queue->bytes))
         queue->bytes[queue->count++] = byte;
 }
 
-static size_t pull(queue *bytes, sim_io *io, size_t size_bytes)
+static size_t pull(byte_queue *queue, sim_io *io, size_t size_bytes)
 {
     const size_t count = sim_io_put(io, queue->bytes, size_bytes);
     queue->count -= count;
@@ -57,7 +57,7 @@ static size_t pull(queue *bytes, sim_io *io, size_t size_bytes)
 }
 
 /* The size of the first line with what ends it; 0: there is no whole one. */
-static size_t line_bytes(const queue *bytes)
+static size_t line_bytes(const byte_queue *queue)
 {
     for (size_t i = 0; i < queue->count; i++) {
         if (queue->bytes[i] == '\n' || queue->bytes[i] == END_OF_FILE)
@@ -69,9 +69,9 @@ static size_t line_bytes(const queue *bytes)
 /* ---------------------------------------------------------------------------------- slave -- */
 
 /* One line at most, or a part of it; the rest is for the next read. */
-static ssize_t slave_read(terminal *terminal, sim_io *io)
+static ssize_t slave_read(pty *terminal, sim_io *io)
 {
-    queue *input = &terminal->input;
+    byte_queue *input = &terminal->input;
     const size_t line = line_bytes(input);
 
     if (terminal->master == NULL)
@@ -88,7 +88,7 @@ static ssize_t slave_read(terminal *terminal, sim_io *io)
 }
 
 /* ONLCR: a line ends in two bytes. */
-static ssize_t slave_write(terminal *terminal, sim_io *io)
+static ssize_t slave_write(pty *terminal, sim_io *io)
 {
     size_t count = 0;
     char byte;
@@ -107,7 +107,7 @@ static ssize_t slave_write(terminal *terminal, sim_io *io)
     return (ssize_t)count;
 }
 
-static int slave_poll(const terminal *terminal)
+static int slave_poll(const pty *terminal)
 {
     if (terminal->master == NULL)
         return POLLIN | POLLOUT | POLLERR | POLLHUP;
@@ -117,7 +117,7 @@ static int slave_poll(const terminal *terminal)
 
 /* --------------------------------------------------------------------------------- master -- */
 
-static ssize_t master_read(terminal *terminal, sim_io *io)
+static ssize_t master_read(pty *terminal, sim_io *io)
 {
     const bool was_full = terminal->output.count + 2 > SIM_TTY_OUTPUT_BYTES;
     size_t size_bytes = terminal->output.count;
@@ -132,7 +132,7 @@ static ssize_t master_read(terminal *terminal, sim_io *io)
     return (ssize_t)count;
 }
 
-static void echo(terminal *terminal, char byte)
+static void echo(pty *terminal, char byte)
 {
     if (byte == END_OF_FILE)
         return;
@@ -142,7 +142,7 @@ static void echo(terminal *terminal, char byte)
 }
 
 /* Everything is taken; what is too long for a line gets lost (termios(3)). */
-static ssize_t master_write(terminal *terminal, sim_io *io)
+static ssize_t master_write(pty *terminal, sim_io *io)
 {
     size_t count = 0;
     char byte;
@@ -159,7 +159,7 @@ static ssize_t master_write(terminal *terminal, sim_io *io)
     return (ssize_t)count;
 }
 
-static int master_poll(const terminal *terminal)
+static int master_poll(const pty *terminal)
 {
     return POLLOUT | (terminal->output.count > 0 ? POLLIN : 0) |
            (terminal->slave == NULL ? POLLHUP : 0);
@@ -201,7 +201,7 @@ static int tty_stat(sim_file *file, struct stat *out_status)
 static void tty_release(sim_file *file)
 {
     terminal_end *end = end_of(file);
-    terminal *terminal = end->terminal;
+    pty *terminal = end->terminal;
 
     if (end->is_master) {
         terminal->master = NULL;
@@ -224,7 +224,7 @@ const sim_file_type sim_tty_type = {
         .release = tty_release,
 };
 
-static terminal_end *new_end(sim_world *world, terminal *terminal, bool is_master)
+static terminal_end *new_end(sim_world *world, pty *terminal, bool is_master)
 {
     terminal_end *end = sim_new(sizeof(*end));
     sim_file_init(&end->file, &sim_tty_type, world);
@@ -235,7 +235,7 @@ static terminal_end *new_end(sim_world *world, terminal *terminal, bool is_maste
 
 void sim_tty_create(sim_world *world, sim_file **out_master, sim_file **out_slave)
 {
-    terminal *made = sim_new(sizeof(*made));
+    pty *made = sim_new(sizeof(*made));
     made->master = new_end(world, made, true);
     made->slave = new_end(world, made, false);
     *out_master = &made->master->file;
