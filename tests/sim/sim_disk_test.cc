@@ -275,11 +275,9 @@ std::string replaced(uint64_t seed, bool syncs_file, bool syncs_directory)
     World world(seed);
     coil_sim_put_file(world.sim, HOST, "/etc/config", "old", 3, 0644);
     EXPECT_EQ(0, stage_write(world.sim, HOST, "/etc/config.new", "brand new"));
-    if (syncs_file)
-        EXPECT_EQ(0, stage_sync(world.sim, HOST, "/etc/config.new"));
+    EXPECT_EQ(0, syncs_file ? stage_sync(world.sim, HOST, "/etc/config.new") : 0);
     EXPECT_EQ(0, stage_rename(world.sim, HOST, "/etc/config.new", "/etc/config"));
-    if (syncs_directory)
-        EXPECT_EQ(0, stage_sync(world.sim, HOST, "/etc"));
+    EXPECT_EQ(0, syncs_directory ? stage_sync(world.sim, HOST, "/etc") : 0);
     EXPECT_EQ("brand new", contents(world, "/etc/config"));
     coil_sim_power_loss(world.sim, HOST);
     return contents(world, "/etc/config");
