@@ -33,10 +33,10 @@ typedef struct sim_pipe sim_pipe;
 
 enum {
     SIM_PAGE_BYTES = 4096,
-    SIM_SECTOR_BYTES = 512,      /* A disk writes a sector as a whole, or not at all. */
-    SIM_DIRECTORY_BYTES = 4096,  /* What stat(2) says; as of ext4. */
-    SIM_SYMLINK_COUNT_MAX = 40,  /* path_resolution(7) */
-    SIM_CHANGE_COUNT_MAX = 256,  /* Older ones have reached the disk: the kernel's own writeback. */
+    SIM_SECTOR_BYTES = 512,     /* A disk writes a sector as a whole, or not at all. */
+    SIM_DIRECTORY_BYTES = 4096, /* What stat(2) says; as of ext4. */
+    SIM_SYMLINK_COUNT_MAX = 40, /* path_resolution(7) */
+    SIM_CHANGE_COUNT_MAX = 256, /* Older ones have reached the disk: the kernel's own writeback. */
     SIM_UMASK = 022,
     SIM_USER = 1000,
 };
@@ -84,12 +84,12 @@ struct sim_inode {
 
     coil_list entries; /* S_IFDIR: by time of creation. */
     unsigned entry_count;
-    unsigned directory_count;  /* Of these, directories. */
-    sim_inode *parent;         /* S_IFDIR: what ".." is. NULL: it has been removed. */
-    char *target;              /* S_IFLNK */
-    sim_pipe *pipe;            /* S_IFIFO: while it is open. */
-    dev_t device;              /* S_IFCHR */
-    sim_file *socket;          /* S_IFSOCK: what is bound to it; not counted. */
+    unsigned directory_count;   /* Of these, directories. */
+    sim_inode *parent;          /* S_IFDIR: what ".." is. NULL: it has been removed. */
+    char *target;               /* S_IFLNK */
+    sim_pipe *pipe;             /* S_IFIFO: while it is open. */
+    dev_t device;               /* S_IFCHR */
+    sim_file *socket;           /* S_IFSOCK: what is bound to it; not counted. */
     const sim_program *program; /* S_IFREG: what it does when it is executed. */
 };
 
@@ -131,7 +131,8 @@ void sim_disk_sync(sim_disk *disk);
  * Make or replace a file, with the directories above it; all of it is on the disk at once. Not
  * subject to faults. 0, or what open(2) fails with.
  */
-int sim_disk_put(sim_disk *disk, const char *path, const void *bytes, size_t size_bytes, mode_t mode);
+int sim_disk_put(
+        sim_disk *disk, const char *path, const void *bytes, size_t size_bytes, mode_t mode);
 
 /* A copy of the contents, with a zero behind them, for sim_delete(). NULL: no regular file there. */
 char *sim_disk_get(sim_disk *disk, const char *path, size_t *out_size_bytes);
@@ -146,7 +147,8 @@ int sim_disk_put_fifo(sim_disk *disk, const char *path);
 
 /* Where a path leads. `inode` is NULL if only its last name is missing. */
 typedef struct sim_place {
-    sim_inode *directory; /* The last name is in here, but if it is "." or ".." or the root: NULL. */
+    sim_inode
+            *directory; /* The last name is in here, but if it is "." or ".." or the root: NULL. */
     sim_inode *inode;
     char name[NAME_MAX + 1];
     bool is_directory; /* It ends in a slash, or is "." or "..": nothing else may be there. */
@@ -268,7 +270,8 @@ typedef struct sim_opening {
 int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_file);
 
 /* stat(2) and its kin, with AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH. */
-int sim_stat(sim_process *process, int directory, const char *path, int flags, struct stat *out_status);
+int sim_stat(
+        sim_process *process, int directory, const char *path, int flags, struct stat *out_status);
 int sim_stat_file(sim_file *file, struct stat *out_status);
 int sim_access(sim_process *process, int directory, const char *path, int mode, int flags);
 void sim_disk_statvfs(const sim_disk *disk, struct statvfs *out_status);

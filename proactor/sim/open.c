@@ -170,7 +170,8 @@ int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_fi
 /* ---------------------------------------------------------------------------- looking at it -- */
 
 /* What must be there. */
-static int find(sim_process *process, int directory, const char *path, int flags, sim_inode **out_inode)
+static int find(
+        sim_process *process, int directory, const char *path, int flags, sim_inode **out_inode)
 {
     sim_place place;
     int how = (flags & AT_SYMLINK_NOFOLLOW) != 0 ? SIM_PATH_NOFOLLOW : SIM_PATH_FOLLOW;

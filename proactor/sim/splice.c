@@ -47,7 +47,7 @@ bool sim_splice_waits(const sim_splicing *splicing)
     if ((splicing->flags & SPLICE_F_NONBLOCK) != 0)
         return false;
     return !(from != NULL && splicing->from->is_nonblocking) &&
-            !(to != NULL && splicing->to->is_nonblocking);
+           !(to != NULL && splicing->to->is_nonblocking);
 }
 
 /* How much there is to move, or to have room for. */
@@ -67,19 +67,26 @@ static size_t limit_of(const sim_splicing *splicing)
 }
 
 /* Read `size_bytes` into `bytes`, and write as much of it as can be. */
-static ssize_t move(const sim_splicing *splicing, char *bytes, size_t size_bytes, sim_file **out_file)
+static ssize_t move(
+        const sim_splicing *splicing, char *bytes, size_t size_bytes, sim_file **out_file)
 {
     struct iovec part = {bytes, size_bytes};
-    sim_io io = {.parts = &part, .part_count = 1, .size_bytes = size_bytes,
-            .offset = splicing->from_offset, .process = splicing->process};
+    sim_io io = {.parts = &part,
+            .part_count = 1,
+            .size_bytes = size_bytes,
+            .offset = splicing->from_offset,
+            .process = splicing->process};
 
     *out_file = splicing->from;
     const ssize_t count = sim_file_read(splicing->from, &io);
     if (count <= 0)
         return count;
     part.iov_len = (size_t)count;
-    io = (sim_io){.parts = &part, .part_count = 1, .size_bytes = (size_t)count,
-            .offset = splicing->to_offset, .process = splicing->process};
+    io = (sim_io){.parts = &part,
+            .part_count = 1,
+            .size_bytes = (size_t)count,
+            .offset = splicing->to_offset,
+            .process = splicing->process};
     *out_file = splicing->to;
     return sim_file_write(splicing->to, &io);
 }

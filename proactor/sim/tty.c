@@ -27,8 +27,8 @@ typedef struct terminal_end {
 
 struct pty {
     terminal_end *master, *slave; /* NULL: closed. */
-    byte_queue input;                  /* To the slave: whole lines, and the beginning of one. */
-    byte_queue output;                 /* To the master. */
+    byte_queue input;             /* To the slave: whole lines, and the beginning of one. */
+    byte_queue output;            /* To the master. */
 };
 
 static terminal_end *end_of(sim_file *file)

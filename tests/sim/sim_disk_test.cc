@@ -256,8 +256,8 @@ TEST(SimCrash, AProcessThatDiesLosesNothing)
     coil_sim_put_file(world.sim, HOST, "/var/log/other", "", 0, 0644);
     world.start(journal_program);
     EXPECT_EQ(COIL_SIM_LATE, coil_sim_run(world.sim, coil_ms(50)));
-    EXPECT_GE(contents(world, "/var/log/wal").size(),
-            (size_t)book.acknowledged_count * RECORD_BYTES);
+    EXPECT_GE(
+            contents(world, "/var/log/wal").size(), (size_t)book.acknowledged_count * RECORD_BYTES);
     EXPECT_GT(book.acknowledged_count, 5);
 }
 

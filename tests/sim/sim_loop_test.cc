@@ -84,7 +84,7 @@ TEST(SimLoop, SpawnedTasksAllEnd)
 
 async(int, cancels_one)
 {
-    vars(coil_group group; coil_task * task; int sum);
+    vars(coil_group group; coil_task *task; int sum);
     open_group(&my->group);
     my->task = spawn(&my->group, adds_later(coil_s(3600), &my->sum, 1));
     await(coil_sleep(coil_ms(5)));

@@ -22,8 +22,8 @@ async(int, answers, (coil_thread_event *) asked, (coil_thread_event *) answered,
 
 async(int, plays)
 {
-    vars(coil_loop_thread thread; coil_thread_event asked; coil_thread_event answered; int i; int rc;
-            coil_group group);
+    vars(coil_loop_thread thread; coil_thread_event asked; coil_thread_event answered; int i;
+            int rc; coil_group group);
     coil_thread_event_init(&my->asked);
     coil_thread_event_init(&my->answered);
     my->rc = coil_loop_thread_start(&my->thread, NULL, NULL);
