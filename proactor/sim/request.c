@@ -127,6 +127,7 @@ static void run(sim_request *request)
 
     lending_verify(request);
     if (request->is_cancelled) {
+        request->flags = 0; /* Not those of an earlier shot. */
         result = cancelled_result(request);
     } else {
         request->is_tried = true;

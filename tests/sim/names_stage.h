@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls on names that Coil has no operation for, made by nobody on a simulated host. 0 or -errno. */
+/* Calls on names for which Coil has no operation, made on a simulated host. 0 or -errno. */
 #ifndef NAMES_STAGE_H
 #define NAMES_STAGE_H
 
