@@ -254,9 +254,9 @@ int sim_inode_allocate(sim_inode *inode, int mode, int64_t offset, int64_t size_
 /* ----------------------------------------------------------------------- syncing, crashing -- */
 
 /*
- * fsync(2) that fails with EIO says so once. On Linux the pages are then taken for clean, so that the
- * next fsync succeeds and the data is on no disk: whoever calls fsync again and believes it loses
- * data. That is what is_lost does.
+ * fsync(2) that fails with EIO says so once. On Linux the pages are then taken for clean, so that
+ * the next fsync succeeds and the data is on no disk: whoever calls fsync again and believes it
+ * loses data. That is what is_lost does.
  */
 int sim_inode_sync(sim_inode *inode)
 {

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * disk.h - the file system of a simulated host: inodes, names, paths, and what a power loss leaves.
+ * disk.h - the file system of a simulated host: inodes, names, paths, and what a power loss
+ * leaves.
  *
  * Everything is there twice. `live` is what processes see: the page cache. `stable` is what has
- * reached the disk: fsync(2) of a file makes the two equal for its contents, fsync(2) of a directory
- * for its names. Until then a power loss (sim_disk_crash) decides by chance, page by page and name
- * by name, what is found afterwards: the old, the new, or, within a page, some sectors of each.
+ * reached the disk: fsync(2) of a file makes the two equal for its contents, fsync(2) of a
+ * directory for its names. Until then a power loss (sim_disk_crash) decides by chance, page by
+ * page and name by name, what is found afterwards: the old, the new, or, within a page, some
+ * sectors of each.
  *
  *     page:   live ------write------> live'        crash: stable | live' | sectors of both
  *             stable <----fsync------ live'
  *     names:  change 1, change 2, ... (not yet on the disk)    crash: any of them is undone, and
  *             then whatever came after it on the same name
  *
- * A change of names is all or nothing, so that rename(2) never loses both names: file systems with a
- * journal, which are all of today's, do it so. Changes of different names know no order. The death of
- * a process loses nothing, as the cache is the kernel's.
+ * A change of names is all or nothing, so that rename(2) never loses both names: file systems with
+ * a journal, which are all of today's, do it so. Changes of different names know no order. The
+ * death of a process loses nothing, as the cache is the kernel's.
  *
  * There is one user, who owns everything: of permissions the bits of the owner count.
  */
@@ -110,8 +112,8 @@ struct sim_disk {
 /* ----------------------------------------------------------------------------------- disk -- */
 
 /*
- * The disk of a host, made when somebody first asks for it: /bin, /dev with null, zero, full, random,
- * urandom and tty, /tmp, /run, /etc, and an executable file for each program of the world.
+ * The disk of a host, made when somebody first asks for it: /bin, /dev with null, zero, full,
+ * random, urandom and tty, /tmp, /run, /etc, and an executable file for each program of the world.
  */
 sim_disk *sim_disk_of(sim_host *host);
 
@@ -119,8 +121,8 @@ sim_disk *sim_disk_of(sim_host *host);
 void sim_disk_destroy(sim_disk *disk);
 
 /*
- * A power loss: what had not been synced is lost, kept or torn. No process of the host may be alive.
- * The same disk is what the host finds when it starts again.
+ * A power loss: what had not been synced is lost, kept or torn. No process of the host may be
+ * alive. The same disk is what the host finds when it starts again.
  */
 void sim_disk_crash(sim_disk *disk);
 
@@ -134,7 +136,9 @@ void sim_disk_sync(sim_disk *disk);
 int sim_disk_put(
         sim_disk *disk, const char *path, const void *bytes, size_t size_bytes, mode_t mode);
 
-/* A copy of the contents, with a zero behind them, for sim_delete(). NULL: no regular file there. */
+/*
+ * A copy of the contents, with a zero behind them, for sim_delete(). NULL: no regular file there.
+ */
 char *sim_disk_get(sim_disk *disk, const char *path, size_t *out_size_bytes);
 
 /* The names in a directory, by time of creation, each ended by a newline, for sim_delete(). NULL */
@@ -265,7 +269,8 @@ typedef struct sim_opening {
 
 /*
  * open(2): the file, with a reference for the caller. -EAGAIN: a FIFO whose other end is not open;
- * it is open on this side, and `*out_file` says which: wait until sim_pipe_is_connected(), or drop it.
+ * it is open on this side, and `*out_file` says which: wait until sim_fifo_is_connected(), or drop
+ * it.
  */
 int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_file);
 

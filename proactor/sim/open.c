@@ -29,7 +29,10 @@ static int wanted_access(int flags)
     return wanted[flags & O_ACCMODE] | ((flags & O_TRUNC) != 0 ? W_OK : 0);
 }
 
-/* fifo(7): for writing without waiting there must be a reader; for both there is nothing to wait for. */
+/*
+ * fifo(7): for writing without waiting there must be a reader; for both there is nothing to wait
+ * for.
+ */
 static int open_fifo(sim_inode *inode, int flags, sim_file **out_file)
 {
     const bool waits = (flags & O_NONBLOCK) == 0;

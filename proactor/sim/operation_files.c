@@ -105,8 +105,9 @@ static int install(sim_request *request, sim_file *file)
 }
 
 /*
- * The kernel tries it at once with O_NONBLOCK, but for what may create or truncate, which a thread of
- * its own does. So a FIFO need not wait: for reading it opens, for writing it is ENXIO (observed).
+ * The kernel tries it at once with O_NONBLOCK, but for what may create or truncate, which a thread
+ * of its own does. So a FIFO need not wait: for reading it opens, for writing it is ENXIO
+ * (observed).
  */
 static int open_now(sim_request *request)
 {

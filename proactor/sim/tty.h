@@ -6,9 +6,9 @@
  *     master --write--> echo to the master, line by line to --read--> slave
  *     slave  --write--> with "\r\n" for "\n" to             --read--> master
  *
- * Hang-up, observed: without a master, a slave reads 0, writes EIO, and polls as IN | OUT | ERR | HUP;
- * what reads it is woken. Without a slave, once there has been one, a master reads what is left and
- * then EIO, and polls as OUT | HUP.
+ * Hang-up, observed: without a master, a slave reads 0, writes EIO, and polls as IN | OUT | ERR |
+ * HUP; what reads it is woken. Without a slave, once there has been one, a master reads what is
+ * left and then EIO, and polls as OUT | HUP.
  */
 #ifndef SIM_TTY_H
 #define SIM_TTY_H
