@@ -166,6 +166,97 @@ TEST(SimPipe, EachByteArrivesOnceAndInOrderInAFlakyWorld)
     }
 }
 
+/* ----------------------------------------------------------------------------- hang-ups -- */
+
+async(int, writes_to_nobody)
+{
+    vars(int ends[2]; ssize_t count);
+    if (coil_kernel_pipe(my->ends) < 0)
+        return 1;
+    await(my->count, coil_close(my->ends[0]));
+    await(my->count, coil_write(my->ends[1], "x", 1));
+    ignore(coil_close(my->ends[1]));
+    return my->count == -EPIPE ? 0 : 2;
+}
+
+int nobody(int, char **)
+{
+    return (int)coil_run(writes_to_nobody());
+}
+
+TEST(SimPipe, AWriteThatNobodyWillReadFails)
+{
+    World world;
+    EXPECT_EQ(0, world.run(nobody));
+}
+
+async(int, reads_a_closed_descriptor, (int) fd, (char *) byte)
+{
+    vars(ssize_t count);
+    await(my->count, coil_read(fd, byte, 1));
+    return my->count == 1 ? 0 : -EIO;
+}
+
+/* close(2) cancels nothing: the read goes on, though its descriptor is gone. */
+async(int, closes_under_a_read)
+{
+    vars(coil_group group; int ends[2]; char byte; int rc);
+    if (coil_kernel_pipe(my->ends) < 0)
+        return 1;
+    open_group(&my->group);
+    spawn(&my->group, reads_a_closed_descriptor(my->ends[0], &my->byte));
+    await(coil_sleep(coil_ms(1)));
+    ignore(coil_close(my->ends[0]));
+    ignore(coil_write(my->ends[1], "x", 1));
+    await(my->rc, coil_group_join(&my->group));
+    ignore(coil_close(my->ends[1]));
+    return my->rc == 0 && my->byte == 'x' ? 0 : 2;
+}
+
+int closing(int, char **)
+{
+    return (int)coil_run(closes_under_a_read());
+}
+
+TEST(SimPipe, ACloseDoesNotEndAPendingRead)
+{
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        World world(seed);
+        EXPECT_EQ(0, world.run(closing)) << "seed " << seed;
+    }
+}
+
+async(int, splices_too_long)
+{
+    vars(int ends[2]; int fd; ssize_t count);
+    attempt(my->fd, coil_openat(AT_FDCWD, "/tmp/spliced", O_WRONLY | O_CREAT, 0644));
+    if (coil_kernel_pipe(my->ends) < 0)
+        return 1;
+    await(my->count, coil_write(my->ends[1], "abcdef", 6));
+    await(my->count, coil_splice(my->ends[0], -1, my->fd, 0, 100, 0));
+    if (my->count != 6)
+        return 2;
+    await(my->count, within(coil_ms(50), coil_splice(my->ends[0], -1, my->fd, 6, 100, 0)));
+    ignore(coil_close(my->ends[0]));
+    ignore(coil_close(my->ends[1]));
+    ignore(coil_close(my->fd));
+    return my->count == -ETIME ? 0 : 3; /* As on the real kernel. */
+}
+
+int splicing(int, char **)
+{
+    return (int)coil_run(splices_too_long());
+}
+
+TEST(SimPipe, ASpliceMovesBytesAndCanBeGivenUp)
+{
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        World world(seed);
+        EXPECT_EQ(0, world.run(splicing)) << "seed " << seed;
+        EXPECT_EQ("abcdef", contents(world, "/tmp/spliced"));
+    }
+}
+
 /* ---------------------------------------------------------------------- a write-ahead log -- */
 
 /* A record is acknowledged by this; it is outside of all processes, and survives. */
