@@ -4,6 +4,7 @@
 #include "loop_private.h"
 
 #include "allocate.h"
+#include "disk.h"
 #include "fiber.h"
 #include "ring.h"
 
@@ -133,6 +134,7 @@ void sim_process_end(sim_process *process, int code, int value)
     drop_fibers(process);
     close_all(process);
     process->leaked_count = allocations_free(process, code == CLD_EXITED);
+    sim_working_directory_leave(process);
     orphan_children(process);
     sim_waiters_notify(&process->ended);
     if (current != NULL && current->process == process)
