@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static void on_death_of_parent(sim_event *event);
 static void on_deferred_end(sim_event *event);
@@ -49,6 +50,22 @@ void sim_family_set_environment(sim_process *process, const char *const *environ
         sim_delete(*text);
     sim_delete(family->environment);
     family->environment = copy;
+    family->environ = copy;
+}
+
+void family_load_environment(sim_process *before, const sim_process *process)
+{
+    static char **home; /* Of the world. */
+    static char *empty[] = {NULL};
+
+    if (before == NULL) {
+        home = environ;
+    } else if (before->family != NULL && environ != empty) {
+        before->family->environ = environ;
+    }
+    environ = process == NULL ? home : empty;
+    if (process != NULL && process->family != NULL && process->family->environ != NULL)
+        environ = process->family->environ;
 }
 
 void sim_family_inherit(sim_process *child, sim_process *parent, const sim_fiber *thread)
@@ -323,14 +340,22 @@ bool sim_family_defers_end(sim_process *process, int code, int value)
     return true;
 }
 
+static const sim_fiber *living_thread(const sim_process *process)
+{
+    for (coil_list *at = process->fibers.next; at != &process->fibers; at = at->next) {
+        const sim_fiber *fiber = coil_container_of(at, sim_fiber, link);
+        if (fiber->state != SIM_FIBER_ENDED)
+            return fiber;
+    }
+    return NULL;
+}
+
 /* For its children, the parent is the thread; then they belong to another one of the process. */
 void sim_family_thread_ended(sim_process *process, pid_t thread)
 {
-    const sim_fiber *other = NULL;
-    if (process->has_ended)
+    if (process->has_ended || coil_list_empty(&process->children))
         return;
-    if (!coil_list_empty(&process->fibers))
-        other = coil_container_of(process->fibers.next, sim_fiber, link);
+    const sim_fiber *other = living_thread(process);
     for (coil_list *at = process->children.next; at != &process->children; at = at->next) {
         sim_process *child = coil_container_of(at, sim_process, sibling);
         if (sim_family_of(child)->parent_thread != thread)

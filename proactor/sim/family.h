@@ -32,6 +32,7 @@ struct sim_family {
     gid_t groups[3]; /* Of users. */
     struct rlimit64 limits[RLIM_NLIMITS];
     char **environment; /* And a NULL. NULL: empty. */
+    char **environ;     /* What the program has made of it by setenv(3); its own memory. */
 
     bool is_subreaper;     /* PR_SET_CHILD_SUBREAPER */
     bool has_no_new_privs; /* PR_SET_NO_NEW_PRIVS */
@@ -67,6 +68,9 @@ uid_t sim_family_user(const sim_process *process);
 
 /* Copies. */
 void sim_family_set_environment(sim_process *process, const char *const *environment);
+
+/* The variable `environ`, and so getenv(3), is that of the process that runs. Both may be NULL. */
+void family_load_environment(sim_process *before, const sim_process *process);
 
 /*
  * At the beginning of sim_process_end(): true if that must wait, because a child runs on the memory

@@ -115,7 +115,7 @@ static sim_fiber *fiber_with(const sim_process *process, pid_t id)
 {
     for (coil_list *at = process->fibers.next; at != &process->fibers; at = at->next) {
         sim_fiber *fiber = coil_container_of(at, sim_fiber, link);
-        if (fiber->id == id)
+        if (fiber->id == id && fiber->state != SIM_FIBER_ENDED)
             return fiber;
     }
     return NULL;
@@ -272,7 +272,7 @@ static sim_fiber *willing_thread(sim_process *process, int signo)
         return first;
     for (coil_list *at = process->fibers.next; at != &process->fibers; at = at->next) {
         sim_fiber *fiber = coil_container_of(at, sim_fiber, link);
-        if (!is_blocked(process, fiber, signo))
+        if (fiber->state != SIM_FIBER_ENDED && !is_blocked(process, fiber, signo))
             return fiber;
     }
     return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* waitid(2): as a call that waits, as one that does not, and as an operation of the ring. */
 #include "family.h"
-#include "request.h"
-#include "waitid.h"
+#include "operation.h"
+
 
 #include <coil/kernel.h>
 
@@ -179,7 +179,7 @@ static int cancelled(sim_request *request)
     return -ECANCELED;
 }
 
-const sim_operation sim_waitid_operation = {
+const sim_operation sim_operation_waitid = {
         .name = "waitid",
         .prepare = prepare,
         .attempt = attempt,
