@@ -22,7 +22,7 @@ void sim_signal_set_to(sim_signal_set from, sigset_t *out_set)
     memcpy(out_set, &from, sizeof(from));
 }
 
-#define BIT(signo) sim_signal_bit(signo)
+#define BIT(signo) ((sim_signal_set)1 << ((signo)-1))
 
 /* signal(7), "Standard signals": what happens to one that nobody has an action for. */
 static const sim_signal_set stopping = BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU);
