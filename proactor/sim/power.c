@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "power.h"
 
+#include "disk.h"
 #include "family.h"
 #include "ring.h"
 #include "signals.h"
+
+#include <coil/sim.h>
+
+#include <errno.h>
 
 /* ------------------------------------------------------------------------------------- kill -- */
 
@@ -131,4 +136,45 @@ void sim_power_end(sim_world *world)
 {
     while (world->lingering.next != NULL && !coil_list_empty(&world->lingering))
         let_go(coil_container_of(world->lingering.next, sim_lingering, link));
+}
+
+/* ------------------------------------------------------------------------------------ public -- */
+
+int coil_sim_kill(coil_sim *sim, pid_t pid, int signo)
+{
+    sim_process *process = sim_process_with(sim, pid);
+    if (process == NULL)
+        return -ESRCH;
+    if (signo < 1 || signo > SIM_SIGNAL_LAST)
+        return -EINVAL;
+    sim_process_kill(process, signo);
+    return 0;
+}
+
+int coil_sim_kill_at_call(coil_sim *sim, pid_t pid, uint64_t call, int signo)
+{
+    sim_process *process = sim_process_with(sim, pid);
+    if (process == NULL)
+        return -ESRCH;
+    if (signo < 1 || signo > SIM_SIGNAL_LAST)
+        return -EINVAL;
+    sim_process_kill_at_call(process, call, signo);
+    return 0;
+}
+
+void coil_sim_cut_power(coil_sim *sim, const char *name)
+{
+    sim_host *host = sim_host_named(sim, name);
+    sim_host_cut_power(host);
+    if (host->disk != NULL)
+        sim_disk_crash(host->disk);
+    sim_host_restore_power(host);
+}
+
+size_t coil_sim_process_count(const coil_sim *sim)
+{
+    size_t count = 0;
+    for (coil_list *at = sim->processes.next; at != &sim->processes; at = at->next)
+        count++;
+    return count;
 }
