@@ -51,6 +51,8 @@ void sim_family_set_environment(sim_process *process, const char *const *environ
     sim_delete(family->environment);
     family->environment = copy;
     family->environ = copy;
+    if (process == sim_process_current())
+        environ = copy;
 }
 
 void family_load_environment(sim_process *before, const sim_process *process)

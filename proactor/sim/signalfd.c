@@ -25,11 +25,14 @@ static sim_signalfd *signalfd_of(sim_file *file)
     return coil_container_of(file, sim_signalfd, file);
 }
 
-/* Asked by the world and not by a thread: whether any thread of its maker would have something. */
+/* Those who wait are being told: it is not the current thread, the sender, that asks. */
+static bool is_announcing;
+
+/* Asked for nobody in particular: whether any thread of its maker would have something. */
 static short poll_signals(sim_file *file)
 {
     const sim_signalfd *signalfd = signalfd_of(file);
-    const sim_fiber *fiber = sim_fiber_current();
+    const sim_fiber *fiber = is_announcing ? NULL : sim_fiber_current();
     sim_process *process = fiber != NULL ? fiber->process : signalfd->process;
 
     if (process == NULL)
@@ -103,11 +106,13 @@ sim_file *sim_signalfd_create(sim_process *process, sim_signal_set set)
 
 void sim_signalfds_changed(sim_signals *signals, int signo)
 {
+    is_announcing = true;
     for (coil_list *at = signals->files.next; at != &signals->files; at = at->next) {
         sim_signalfd *signalfd = coil_container_of(at, sim_signalfd, link);
         if ((signalfd->set & sim_signal_bit(signo)) != 0)
             sim_file_changed(&signalfd->file);
     }
+    is_announcing = false;
 }
 
 void sim_signalfds_forget(sim_signals *signals)
