@@ -8,12 +8,11 @@
 #ifndef CHILD_SYSCALL_H
 #define CHILD_SYSCALL_H
 
+#include <coil/kernel.h>
+
 #include <unistd.h>
 
 #ifdef COIL_SIMULATION
-
-/* Six arguments always. */
-long coil_sim_child_syscall(long number, ...);
 
 #define CHILD_SYSCALL(...) CHILD_SYSCALL_OF(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 #define CHILD_SYSCALL_OF(number, a, b, c, d, e, f, ...)                                        \

@@ -3,8 +3,6 @@
  * The system calls of a child between clone and exec (proc/child_syscall.h): those that
  * proc/spawn_child.c makes, and no other.
  */
-#include "../../proc/child_syscall.h"
-
 #include "child.h"
 
 #include "disk.h"

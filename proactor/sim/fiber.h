@@ -113,6 +113,7 @@ void sim_fibers_report(sim_world *world);
 
 /* The sections as they are before the first process, and once more after the last. */
 void fibers_begin(void);
+void fibers_rest(void); /* No fiber runs now: the world's own. */
 void fibers_end(void);
 
 /* What is process-wide, as a new process finds it. From sim_new(). */

@@ -17,7 +17,7 @@
 #ifndef SIM_REQUEST_H
 #define SIM_REQUEST_H
 
-#include "../kernel_ring.h"
+#include "kernel_ring.h"
 
 #include "file.h"
 #include "world.h"

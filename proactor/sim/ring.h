@@ -32,8 +32,8 @@ struct sim_ring {
     struct sim_ring_memory *memory; /* The indices and flags that are mapped, ... */
     struct io_uring_sqe *sqes;      /* ... and the entries. */
     struct io_uring_cqe *cqes;
-    unsigned *array; /* NULL: IORING_SETUP_NO_SQARRAY */
-    coil_list requests;             /* In flight, by time of submission. */
+    unsigned *array;    /* NULL: IORING_SETUP_NO_SQARRAY */
+    coil_list requests; /* In flight, by time of submission. */
     size_t request_count;
     coil_list work; /* Task work that is due. */
     uint64_t request_number;
