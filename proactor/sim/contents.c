@@ -254,14 +254,14 @@ int sim_inode_allocate(sim_inode *inode, int mode, int64_t offset, int64_t size_
 /* ----------------------------------------------------------------------- syncing, crashing -- */
 
 /*
- * fsync(2) that fails with EIO says so once. On Linux the pages are then taken for clean, so that the
- * next fsync succeeds and the data is on no disk: whoever calls fsync again and believes it loses
- * data. That is what is_lost does.
+ * fsync(2) that fails with EIO says so once. On Linux the pages are then taken for clean, so that
+ * the next fsync succeeds and the data is on no disk: whoever calls fsync again and believes it
+ * loses data. That is what is_lost does.
  */
 int sim_inode_sync(sim_inode *inode)
 {
     const bool fails = inode->dirty_first < inode->dirty_end &&
-            sim_fault(inode->disk->world, SIM_FAULT_DISK_ERROR);
+                       sim_fault(inode->disk->world, SIM_FAULT_DISK_ERROR);
 
     for (size_t i = inode->dirty_first; i < inode->dirty_end; i++) {
         sim_page *page = page_of(&inode->live, i);
@@ -322,7 +322,8 @@ static int64_t surviving_size(sim_world *world, int64_t stable, int64_t live)
     default:
         break;
     }
-    return live < stable ? stable : stable + (int64_t)sim_random_below(world, (uint64_t)(live - stable));
+    return live < stable ? stable
+                         : stable + (int64_t)sim_random_below(world, (uint64_t)(live - stable));
 }
 
 void sim_inode_crash(sim_inode *inode)

@@ -98,7 +98,8 @@ static void fill(sim_inode *inode, const void *bytes, size_t size_bytes)
     world->faults[SIM_FAULT_DISK_ERROR] = error;
 }
 
-int sim_disk_put(sim_disk *disk, const char *path, const void *bytes, size_t size_bytes, mode_t mode)
+int sim_disk_put(
+        sim_disk *disk, const char *path, const void *bytes, size_t size_bytes, mode_t mode)
 {
     sim_place place;
     int rc = make_parents(disk, path);
@@ -247,9 +248,8 @@ void sim_disk_crash(sim_disk *disk)
 
 void sim_disk_statvfs(const sim_disk *disk, struct statvfs *out_status)
 {
-    const uint64_t free_bytes = disk->capacity_bytes > disk->used_bytes
-            ? disk->capacity_bytes - disk->used_bytes
-            : 0;
+    const uint64_t free_bytes =
+            disk->capacity_bytes > disk->used_bytes ? disk->capacity_bytes - disk->used_bytes : 0;
     *out_status = (struct statvfs){
             .f_bsize = SIM_PAGE_BYTES,
             .f_frsize = SIM_PAGE_BYTES,

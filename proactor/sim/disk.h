@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * disk.h - the file system of a simulated host: inodes, names, paths, and what a power loss leaves.
+ * disk.h - the file system of a simulated host: inodes, names, paths, and what a power loss
+ * leaves.
  *
  * Everything is there twice. `live` is what processes see: the page cache. `stable` is what has
- * reached the disk: fsync(2) of a file makes the two equal for its contents, fsync(2) of a directory
- * for its names. Until then a power loss (sim_disk_crash) decides by chance, page by page and name
- * by name, what is found afterwards: the old, the new, or, within a page, some sectors of each.
+ * reached the disk: fsync(2) of a file makes the two equal for its contents, fsync(2) of a
+ * directory for its names. Until then a power loss (sim_disk_crash) decides by chance, page by
+ * page and name by name, what is found afterwards: the old, the new, or, within a page, some
+ * sectors of each.
  *
  *     page:   live ------write------> live'        crash: stable | live' | sectors of both
  *             stable <----fsync------ live'
  *     names:  change 1, change 2, ... (not yet on the disk)    crash: any of them is undone, and
  *             then whatever came after it on the same name
  *
- * A change of names is all or nothing, so that rename(2) never loses both names: file systems with a
- * journal, which are all of today's, do it so. Changes of different names know no order. The death of
- * a process loses nothing, as the cache is the kernel's.
+ * A change of names is all or nothing, so that rename(2) never loses both names: file systems with
+ * a journal, which are all of today's, do it so. Changes of different names know no order. The
+ * death of a process loses nothing, as the cache is the kernel's.
  *
  * There is one user, who owns everything: of permissions the bits of the owner count.
  */
@@ -33,10 +35,10 @@ typedef struct sim_pipe sim_pipe;
 
 enum {
     SIM_PAGE_BYTES = 4096,
-    SIM_SECTOR_BYTES = 512,      /* A disk writes a sector as a whole, or not at all. */
-    SIM_DIRECTORY_BYTES = 4096,  /* What stat(2) says; as of ext4. */
-    SIM_SYMLINK_COUNT_MAX = 40,  /* path_resolution(7) */
-    SIM_CHANGE_COUNT_MAX = 256,  /* Older ones have reached the disk: the kernel's own writeback. */
+    SIM_SECTOR_BYTES = 512,     /* A disk writes a sector as a whole, or not at all. */
+    SIM_DIRECTORY_BYTES = 4096, /* What stat(2) says; as of ext4. */
+    SIM_SYMLINK_COUNT_MAX = 40, /* path_resolution(7) */
+    SIM_CHANGE_COUNT_MAX = 256, /* Older ones have reached the disk: the kernel's own writeback. */
     SIM_UMASK = 022,
     SIM_USER = 1000,
 };
@@ -84,12 +86,12 @@ struct sim_inode {
 
     coil_list entries; /* S_IFDIR: by time of creation. */
     unsigned entry_count;
-    unsigned directory_count;  /* Of these, directories. */
-    sim_inode *parent;         /* S_IFDIR: what ".." is. NULL: it has been removed. */
-    char *target;              /* S_IFLNK */
-    sim_pipe *pipe;            /* S_IFIFO: while it is open. */
-    dev_t device;              /* S_IFCHR */
-    sim_file *socket;          /* S_IFSOCK: what is bound to it; not counted. */
+    unsigned directory_count;   /* Of these, directories. */
+    sim_inode *parent;          /* S_IFDIR: what ".." is. NULL: it has been removed. */
+    char *target;               /* S_IFLNK */
+    sim_pipe *pipe;             /* S_IFIFO: while it is open. */
+    dev_t device;               /* S_IFCHR */
+    sim_file *socket;           /* S_IFSOCK: what is bound to it; not counted. */
     const sim_program *program; /* S_IFREG: what it does when it is executed. */
 };
 
@@ -110,8 +112,8 @@ struct sim_disk {
 /* ----------------------------------------------------------------------------------- disk -- */
 
 /*
- * The disk of a host, made when somebody first asks for it: /bin, /dev with null, zero, full, random,
- * urandom and tty, /tmp, /run, /etc, and an executable file for each program of the world.
+ * The disk of a host, made when somebody first asks for it: /bin, /dev with null, zero, full,
+ * random, urandom and tty, /tmp, /run, /etc, and an executable file for each program of the world.
  */
 sim_disk *sim_disk_of(sim_host *host);
 
@@ -119,8 +121,8 @@ sim_disk *sim_disk_of(sim_host *host);
 void sim_disk_destroy(sim_disk *disk);
 
 /*
- * A power loss: what had not been synced is lost, kept or torn. No process of the host may be alive.
- * The same disk is what the host finds when it starts again.
+ * A power loss: what had not been synced is lost, kept or torn. No process of the host may be
+ * alive. The same disk is what the host finds when it starts again.
  */
 void sim_disk_crash(sim_disk *disk);
 
@@ -131,9 +133,12 @@ void sim_disk_sync(sim_disk *disk);
  * Make or replace a file, with the directories above it; all of it is on the disk at once. Not
  * subject to faults. 0, or what open(2) fails with.
  */
-int sim_disk_put(sim_disk *disk, const char *path, const void *bytes, size_t size_bytes, mode_t mode);
+int sim_disk_put(
+        sim_disk *disk, const char *path, const void *bytes, size_t size_bytes, mode_t mode);
 
-/* A copy of the contents, with a zero behind them, for sim_delete(). NULL: no regular file there. */
+/*
+ * A copy of the contents, with a zero behind them, for sim_delete(). NULL: no regular file there.
+ */
 char *sim_disk_get(sim_disk *disk, const char *path, size_t *out_size_bytes);
 
 /* The names in a directory, by time of creation, each ended by a newline, for sim_delete(). NULL */
@@ -146,7 +151,8 @@ int sim_disk_put_fifo(sim_disk *disk, const char *path);
 
 /* Where a path leads. `inode` is NULL if only its last name is missing. */
 typedef struct sim_place {
-    sim_inode *directory; /* The last name is in here, but if it is "." or ".." or the root: NULL. */
+    sim_inode
+            *directory; /* The last name is in here, but if it is "." or ".." or the root: NULL. */
     sim_inode *inode;
     char name[NAME_MAX + 1];
     bool is_directory; /* It ends in a slash, or is "." or "..": nothing else may be there. */
@@ -263,12 +269,14 @@ typedef struct sim_opening {
 
 /*
  * open(2): the file, with a reference for the caller. -EAGAIN: a FIFO whose other end is not open;
- * it is open on this side, and `*out_file` says which: wait until sim_pipe_is_connected(), or drop it.
+ * it is open on this side, and `*out_file` says which: wait until sim_fifo_is_connected(), or drop
+ * it.
  */
 int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_file);
 
 /* stat(2) and its kin, with AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH. */
-int sim_stat(sim_process *process, int directory, const char *path, int flags, struct stat *out_status);
+int sim_stat(
+        sim_process *process, int directory, const char *path, int flags, struct stat *out_status);
 int sim_stat_file(sim_file *file, struct stat *out_status);
 int sim_access(sim_process *process, int directory, const char *path, int mode, int flags);
 void sim_disk_statvfs(const sim_disk *disk, struct statvfs *out_status);

@@ -61,8 +61,7 @@ int coil_kernel_is_socket(const char *path)
 {
     struct stat status;
     sim_fiber_pass();
-    const int rc =
-            sim_stat(sim_process_current(), AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &status);
+    const int rc = sim_stat(sim_process_current(), AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &status);
     return rc < 0 ? rc : S_ISSOCK(status.st_mode);
 }
 

@@ -2,9 +2,9 @@
 /*
  * The names in directories, and the log of their changes that are not yet on the disk.
  *
- * A change keeps, for each of its one or two names, what was there before and what is there now, so
- * that a power loss can undo it. One that is undone takes with it every later one that shares a name
- * with it: what is found afterwards is something that a journal could have written.
+ * A change keeps, for each of its one or two names, what was there before and what is there now,
+ * so that a power loss can undo it. One that is undone takes with it every later one that shares a
+ * name with it: what is found afterwards is something that a journal could have written.
  */
 #include "disk.h"
 

@@ -21,8 +21,8 @@ static int may_change(const sim_inode *directory)
 }
 
 /* Where something new may be. -EEXIST; `is_directory` is whether the name may end in a slash. */
-static int find_free(
-        sim_process *process, int directory, const char *path, bool is_directory, sim_place *out_place)
+static int find_free(sim_process *process, int directory, const char *path, bool is_directory,
+        sim_place *out_place)
 {
     sim_place place;
     int rc = sim_path_find(process, directory, path, SIM_PATH_NAME, &place);

@@ -29,7 +29,10 @@ static int wanted_access(int flags)
     return wanted[flags & O_ACCMODE] | ((flags & O_TRUNC) != 0 ? W_OK : 0);
 }
 
-/* fifo(7): for writing without waiting there must be a reader; for both there is nothing to wait for. */
+/*
+ * fifo(7): for writing without waiting there must be a reader; for both there is nothing to wait
+ * for.
+ */
 static int open_fifo(sim_inode *inode, int flags, sim_file **out_file)
 {
     const bool waits = (flags & O_NONBLOCK) == 0;
@@ -170,7 +173,8 @@ int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_fi
 /* ---------------------------------------------------------------------------- looking at it -- */
 
 /* What must be there. */
-static int find(sim_process *process, int directory, const char *path, int flags, sim_inode **out_inode)
+static int find(
+        sim_process *process, int directory, const char *path, int flags, sim_inode **out_inode)
 {
     sim_place place;
     int how = (flags & AT_SYMLINK_NOFOLLOW) != 0 ? SIM_PATH_NOFOLLOW : SIM_PATH_FOLLOW;

@@ -2,6 +2,7 @@
 /* Which operation an opcode is; and those that move no bytes. */
 #include "operation.h"
 
+#include "operation_files.h"
 #include "process.h"
 #include "ring.h"
 #include "transfer.h"
@@ -190,6 +191,13 @@ const sim_operation *sim_operation_of(uint8_t opcode)
             [IORING_OP_FSYNC] = &sim_operation_fsync,
             [IORING_OP_OPENAT] = &sim_operation_openat,
             [IORING_OP_STATX] = &sim_operation_statx,
+            [IORING_OP_RENAMEAT] = &sim_operation_renameat,
+            [IORING_OP_UNLINKAT] = &sim_operation_unlinkat,
+            [IORING_OP_MKDIRAT] = &sim_operation_mkdirat,
+            [IORING_OP_SYMLINKAT] = &sim_operation_symlinkat,
+            [IORING_OP_LINKAT] = &sim_operation_linkat,
+            [IORING_OP_FTRUNCATE] = &sim_operation_ftruncate,
+            [IORING_OP_FALLOCATE] = &sim_operation_fallocate,
             [IORING_OP_SPLICE] = &sim_operation_splice,
             [IORING_OP_WAITID] = &sim_operation_waitid,
     };

@@ -105,8 +105,9 @@ static int install(sim_request *request, sim_file *file)
 }
 
 /*
- * The kernel tries it at once with O_NONBLOCK, but for what may create or truncate, which a thread of
- * its own does. So a FIFO need not wait: for reading it opens, for writing it is ENXIO (observed).
+ * The kernel tries it at once with O_NONBLOCK, but for what may create or truncate, which a thread
+ * of its own does. So a FIFO need not wait: for reading it opens, for writing it is ENXIO
+ * (observed).
  */
 static int open_now(sim_request *request)
 {
@@ -160,7 +161,7 @@ static struct statx_timestamp timestamp(const struct timespec *time)
 static void fill_statx(struct statx *out_status, const struct stat *status)
 {
     *out_status = (struct statx){
-            .stx_mask = STATX_BASIC_STATS | STATX_BTIME,
+            .stx_mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID,
             .stx_blksize = (uint32_t)status->st_blksize,
             .stx_nlink = (uint32_t)status->st_nlink,
             .stx_uid = status->st_uid,
@@ -184,7 +185,7 @@ static void fill_statx(struct statx *out_status, const struct stat *status)
 static int prepare_statx(sim_request *request)
 {
     const unsigned known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH |
-            AT_STATX_FORCE_SYNC | AT_STATX_DONT_SYNC;
+                           AT_STATX_FORCE_SYNC | AT_STATX_DONT_SYNC;
     if ((request->sqe.len & STATX__RESERVED) != 0 || (request->sqe.statx_flags & ~known) != 0)
         return -EINVAL;
     return prepare_path(request);
@@ -222,8 +223,8 @@ static int attempt_fsync(sim_request *request)
         return -EINVAL; /* fsync(2): a pipe, a socket, a device. */
     if (!request->has_begun) {
         request->has_begun = true;
-        return sim_request_wait_until(request,
-                sim_now(file->world) + sim_draw_latency(file->world, SIM_LATENCY_DISK));
+        return sim_request_wait_until(
+                request, sim_now(file->world) + sim_draw_latency(file->world, SIM_LATENCY_DISK));
     }
     return file->type->sync(file, data_only);
 }
@@ -283,8 +284,7 @@ static int attempt_mkdirat(sim_request *request)
 static int attempt_symlinkat(sim_request *request)
 {
     const files_extra *extra = extra_of(request);
-    return sim_symlink(
-            sim_request_process(request), extra->first, request->sqe.fd, extra->second);
+    return sim_symlink(sim_request_process(request), extra->first, request->sqe.fd, extra->second);
 }
 
 const sim_operation sim_operation_renameat = {.name = "renameat",

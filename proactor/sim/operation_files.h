@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations of a ring on files, beside those in operation.h. Paths are copied at submission, as the
- * kernel does it; what is written to the program's memory is written at completion.
+ * Operations of a ring on files, beside those in operation.h. Paths are copied at submission, as
+ * the kernel does it; what is written to the program's memory is written at completion.
  */
 #ifndef SIM_OPERATION_FILES_H
 #define SIM_OPERATION_FILES_H

@@ -147,7 +147,7 @@ static int run(walk *way, sim_place *out_place)
     if (rc < 0)
         return rc;
     place.is_directory = *way->next == '/' || place.last != 'n' ||
-            (way->next > way->rest && way->next[-1] == '/');
+                         (way->next > way->rest && way->next[-1] == '/');
     if (place.is_directory && place.inode != NULL && !S_ISDIR(place.inode->mode))
         return -ENOTDIR;
     *out_place = place;
@@ -193,7 +193,8 @@ int sim_path_find(
     if (path == NULL)
         return -EFAULT;
     if (*path == '\0')
-        return (flags & SIM_PATH_EMPTY) != 0 ? find_empty(process, directory_fd, out_place) : -ENOENT;
+        return (flags & SIM_PATH_EMPTY) != 0 ? find_empty(process, directory_fd, out_place)
+                                             : -ENOENT;
     int rc = begin(&way, path, flags);
     if (rc < 0)
         return rc;

@@ -43,6 +43,16 @@ size_t sim_pipe_room_bytes(const sim_pipe *pipe)
     return (size_t)(SIM_PIPE_SLOT_COUNT - pipe->count) * SIM_PIPE_SLOT_BYTES;
 }
 
+size_t sim_pipe_peek(const sim_pipe *pipe, sim_io *io)
+{
+    size_t copied_bytes = 0;
+    for (unsigned i = 0; i < pipe->count; i++) {
+        const sim_pipe_slot *slot = &pipe->slots[(pipe->first + i) % SIM_PIPE_SLOT_COUNT];
+        copied_bytes += sim_io_put(io, slot->bytes + slot->start, slot->size);
+    }
+    return copied_bytes;
+}
+
 /* ------------------------------------------------------------------------- reading, writing -- */
 
 /* 0 if nobody can write any more: also to a FIFO that nobody has opened for writing yet. */
@@ -113,8 +123,8 @@ static size_t whole_bytes(const sim_io *io)
 }
 
 /*
- * pipe(7): a write of at most PIPE_BUF bytes is atomic, so the caller's wish for a short transfer is
- * not granted then. A write of nothing succeeds, even if nobody reads (observed).
+ * pipe(7): a write of at most PIPE_BUF bytes is atomic, so the caller's wish for a short transfer
+ * is not granted then. A write of nothing succeeds, even if nobody reads (observed).
  */
 static ssize_t pipe_write(sim_file *file, sim_io *io)
 {

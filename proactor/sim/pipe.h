@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pipe.h - pipes and FIFOs: pipe(7), fifo(7), and what was observed of Linux where these are vague.
+ * pipe.h - pipes and FIFOs: pipe(7), fifo(7), and what was observed of Linux where these are
+ * vague.
  *
- * A pipe has 16 slots of a page each. A write begins a new slot, unless the last part of it (its size
- * modulo a page) fits behind what is in the last slot; so 64,000 bytes fill a pipe in writes of 1,000,
- * and it is writable as long as one slot is free, not one byte. A write of at most PIPE_BUF bytes is
- * all or nothing because it never needs more than one slot.
+ * A pipe has 16 slots of a page each. A write begins a new slot, unless the last part of it (its
+ * size modulo a page) fits behind what is in the last slot; so 64,000 bytes fill a pipe in writes
+ * of 1,000, and it is writable as long as one slot is free, not one byte. A write of at most
+ * PIPE_BUF bytes is all or nothing because it never needs more than one slot.
  */
 #ifndef SIM_PIPE_H
 #define SIM_PIPE_H
@@ -58,9 +59,12 @@ bool sim_fifo_is_connected(const sim_pipe_end *end);
 size_t sim_pipe_filled_bytes(const sim_pipe *pipe);
 size_t sim_pipe_room_bytes(const sim_pipe *pipe);
 
+/* Copy what is first in it, and leave it there: how many bytes. */
+size_t sim_pipe_peek(const sim_pipe *pipe, sim_io *io);
+
 /*
- * Called when a write has found no reader, before it fails with EPIPE: raises SIGPIPE in the process
- * that asked for it, if somebody who simulates signals has put a function here.
+ * Called when a write has found no reader, before it fails with EPIPE: raises SIGPIPE in the
+ * process that asked for it, if somebody who simulates signals has put a function here.
  */
 extern void (*sim_pipe_broken)(sim_process *process);
 

@@ -132,6 +132,7 @@ void sim_process_end(sim_process *process, int code, int value)
     sim_power_linger(process);
     close_all(process);
     process->leaked_count = allocations_free(process, code == CLD_EXITED);
+    sim_working_directory_leave(process);
     sim_family_end(process);
     sim_waiters_notify(&process->ended);
     if (current != NULL && current->process == process)
@@ -145,7 +146,6 @@ void sim_process_reap(sim_process *process)
     coil_list_remove(&process->link);
     sim_signals_free(process);
     sim_family_free(process);
-    sim_working_directory_leave(process);
     free_arguments(process);
     sim_delete(process->descriptors);
     sim_delete(process->globals);

@@ -47,7 +47,7 @@ bool sim_splice_waits(const sim_splicing *splicing)
     if ((splicing->flags & SPLICE_F_NONBLOCK) != 0)
         return false;
     return !(from != NULL && splicing->from->is_nonblocking) &&
-            !(to != NULL && splicing->to->is_nonblocking);
+           !(to != NULL && splicing->to->is_nonblocking);
 }
 
 /* How much there is to move, or to have room for. */
@@ -66,28 +66,53 @@ static size_t limit_of(const sim_splicing *splicing)
     return limit_bytes;
 }
 
-/* Read `size_bytes` into `bytes`, and write as much of it as can be. */
-static ssize_t move(const sim_splicing *splicing, char *bytes, size_t size_bytes, sim_file **out_file)
+static sim_io io_of(const sim_splicing *splicing, const struct iovec *part, int64_t offset)
+{
+    return (sim_io){.parts = part,
+            .part_count = 1,
+            .size_bytes = part->iov_len,
+            .offset = offset,
+            .process = splicing->process};
+}
+
+/* Without a change to a pipe: who knows how much of it will be written. */
+static ssize_t get(const sim_splicing *splicing, const struct iovec *part)
+{
+    sim_io io = io_of(splicing, part, splicing->from_offset);
+    const sim_pipe_end *from = sim_pipe_end_of(splicing->from);
+    if (from != NULL)
+        return (ssize_t)sim_pipe_peek(from->pipe, &io);
+    return sim_file_read(splicing->from, &io);
+}
+
+static void consume(const sim_splicing *splicing, const struct iovec *part)
+{
+    sim_io io = io_of(splicing, part, splicing->from_offset);
+    if (sim_pipe_end_of(splicing->from) != NULL)
+        (void)sim_file_read(splicing->from, &io);
+}
+
+/* By way of `bytes`. */
+static ssize_t move(
+        const sim_splicing *splicing, char *bytes, size_t size_bytes, sim_file **out_file)
 {
     struct iovec part = {bytes, size_bytes};
-    sim_io io = {.parts = &part, .part_count = 1, .size_bytes = size_bytes,
-            .offset = splicing->from_offset, .process = splicing->process};
 
     *out_file = splicing->from;
-    const ssize_t count = sim_file_read(splicing->from, &io);
+    ssize_t count = get(splicing, &part);
     if (count <= 0)
         return count;
     part.iov_len = (size_t)count;
-    io = (sim_io){.parts = &part, .part_count = 1, .size_bytes = (size_t)count,
-            .offset = splicing->to_offset, .process = splicing->process};
+    sim_io io = io_of(splicing, &part, splicing->to_offset);
     *out_file = splicing->to;
-    return sim_file_write(splicing->to, &io);
+    count = sim_file_write(splicing->to, &io);
+    if (count > 0) {
+        part.iov_len = (size_t)count;
+        consume(splicing, &part);
+    }
+    return count;
 }
 
-/*
- * From a pipe whose data cannot be written, nothing is taken: the check comes first. A socket that
- * takes less than its room would lose the rest here, so what is moved to one is no more than a page.
- */
 ssize_t sim_splice(const sim_splicing *splicing, sim_file **out_file)
 {
     const sim_pipe_end *from = sim_pipe_end_of(splicing->from);
@@ -98,11 +123,9 @@ ssize_t sim_splice(const sim_splicing *splicing, sim_file **out_file)
     int rc = check(splicing);
     if (rc < 0)
         return rc;
-    if (to != NULL && to->pipe->reader_count == 0) {
-        if (sim_pipe_broken != NULL)
-            sim_pipe_broken(splicing->process);
+    /* No SIGPIPE: it hits the thread of the kernel that does this, and is lost (observed). */
+    if (to != NULL && to->pipe->reader_count == 0)
         return -EPIPE;
-    }
     const size_t size_bytes = limit_of(splicing);
     if (size_bytes == 0 && from != NULL && from->pipe->count == 0 && from->pipe->writer_count == 0)
         return 0;

@@ -3,6 +3,7 @@
 
 #include "allocate.h"
 #include "clock.h"
+#include "disk.h"
 #include "fiber.h"
 #include "power.h"
 #include "process.h"
@@ -81,6 +82,7 @@ void world_destroy(sim_world *world)
     sim_power_end(world);
     while ((link = coil_list_take_first(&world->hosts)) != NULL) {
         sim_host *host = coil_container_of(link, sim_host, link);
+        sim_disk_destroy(host->disk);
         sim_delete(host->name);
         sim_delete(host);
     }
