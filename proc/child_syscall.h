@@ -15,9 +15,9 @@
 #ifdef COIL_SIMULATION
 
 #define CHILD_SYSCALL(...) CHILD_SYSCALL_OF(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
-#define CHILD_SYSCALL_OF(number, a, b, c, d, e, f, ...)                                        \
-    coil_sim_child_syscall((long)(number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), \
-            (long)(f))
+#define CHILD_SYSCALL_OF(number, a, b, c, d, e, f, ...) \
+    coil_sim_child_syscall(                             \
+            (long)(number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 #else
 

@@ -141,7 +141,8 @@ int sim_child_exec(sim_process *process, const char *path, char *const *argument
     sim_signals_exec(process, caller);
     sim_family_set_environment(process, environment);
     sim_process_exec(process, program, arguments);
-    process->main_fiber->id = process->id; /* Whichever thread calls exec: it has the first number. */
+    process->main_fiber->id =
+            process->id; /* Whichever thread calls exec: it has the first number. */
     sim_fiber_detach(process->main_fiber);
     process->is_dumpable = true;
     caller->is_detached = true;

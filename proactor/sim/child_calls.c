@@ -21,8 +21,7 @@
 
 /* ------------------------------------------------------------------------------ file system -- */
 
-int sim_child_find_program(
-        sim_process *process, const char *path, const sim_program **out_program)
+int sim_child_find_program(sim_process *process, const char *path, const sim_program **out_program)
 {
     return sim_path_program(process, AT_FDCWD, path, out_program);
 }
@@ -89,7 +88,8 @@ static long set_limit(sim_process *process, unsigned resource, const struct rlim
         return -EPERM;
     family->limits[resource] = *limit;
     if (resource == RLIMIT_NOFILE) /* Descriptors above it stay open. */
-        process->descriptor_limit = limit->rlim_cur > 1U << 20 ? 1U << 20 : (unsigned)limit->rlim_cur;
+        process->descriptor_limit =
+                limit->rlim_cur > 1U << 20 ? 1U << 20 : (unsigned)limit->rlim_cur;
     return 0;
 }
 

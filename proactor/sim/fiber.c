@@ -393,6 +393,7 @@ bool sim_fiber_wait(sim_waiters *waiters, coil_time deadline, const char *waits_
 
     SIM_CHECK(sim_here(), fiber != NULL, "an event waits for something: %s", waits_for);
     SIM_CHECK(sim_here(), fiber->hold_count == 0, "%s where no thread may wait", waits_for);
+    sim_signals_deliver(fiber);
     fiber->state = SIM_FIBER_WAITING;
     fiber->waits_for = waits_for;
     fiber->is_late = false;

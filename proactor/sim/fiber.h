@@ -43,7 +43,7 @@ struct sim_fiber {
     sim_event limit;    /* WAITING: the deadline. */
     bool is_late;       /* It has passed. */
     bool is_detached;
-    bool was_interrupted; /* In its last wait: sim_fiber_interrupt(). */
+    bool was_interrupted;   /* In its last wait: sim_fiber_interrupt(). */
     coil_list meeting_link; /* In world->word_waiters, while it waits for a place in memory. */
     const void *place;
     sim_waiters meeting; /* Itself alone. */

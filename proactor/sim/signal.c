@@ -26,10 +26,10 @@ void sim_signal_set_to(sim_signal_set from, sigset_t *out_set)
 
 /* signal(7), "Standard signals": what happens to one that nobody has an action for. */
 static const sim_signal_set stopping = BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU);
-static const sim_signal_set harmless =
-        BIT(SIGCHLD) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGCONT);
+static const sim_signal_set harmless = BIT(SIGCHLD) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGCONT);
 static const sim_signal_set dumping = BIT(SIGQUIT) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) |
-        BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGSEGV) | BIT(SIGXCPU) | BIT(SIGXFSZ) | BIT(SIGSYS);
+                                      BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGSEGV) | BIT(SIGXCPU) |
+                                      BIT(SIGXFSZ) | BIT(SIGSYS);
 static const sim_signal_set faults =
         BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP) | BIT(SIGSYS);
 
@@ -260,8 +260,7 @@ static bool is_deadly(const sim_signals *signals, int signo)
 
 static bool is_blocked(sim_process *process, const sim_fiber *thread, int signo)
 {
-    return signo != SIGKILL && signo != SIGSTOP &&
-            has(thread_of(process, thread->id)->mask, signo);
+    return signo != SIGKILL && signo != SIGSTOP && has(thread_of(process, thread->id)->mask, signo);
 }
 
 /* The thread that is to see to it: the first of the process if it can, else whichever does. */
@@ -318,8 +317,8 @@ static void prepare(sim_process *process, int signo)
 }
 
 /* `thread` is who will see to it, now or when it calls the seam again. NULL: all block it. */
-static void dispatch(sim_process *process, sim_fiber *thread, sim_pending *pending,
-        const siginfo_t *signal)
+static void dispatch(
+        sim_process *process, sim_fiber *thread, sim_pending *pending, const siginfo_t *signal)
 {
     sim_signals *signals = process->signals;
     const int signo = signal->si_signo;
@@ -370,7 +369,9 @@ void sim_signal_pipe(void)
     if (fiber == NULL)
         return;
     const siginfo_t signal = sim_signal_from(fiber->process, SIGPIPE);
-    sim_signal_send_thread(fiber, &signal);
+    sim_thread_signals *thread = thread_of(fiber->process, fiber->id);
+    if (has(thread->mask, SIGPIPE) || !is_ignored(fiber->process->signals, SIGPIPE))
+        pending_add(&thread->pending, &signal);
 }
 
 /* ----------------------------------------------------------------------------------- taking -- */

@@ -88,7 +88,10 @@ int sim_signal_set_action(sim_process *process, int signo, const struct sigactio
 void sim_signal_send(sim_process *process, const siginfo_t *signal);
 void sim_signal_send_thread(sim_fiber *thread, const siginfo_t *signal);
 
-/* SIGPIPE to the current thread, as write(2) and send(2) do it. */
+/*
+ * SIGPIPE to the current thread, as write(2) and send(2) do it. What it does, it does in the next
+ * call of the seam or the next wait, so that the caller may hold what it likes.
+ */
 void sim_signal_pipe(void);
 
 /* What the sender is told about: kill(2), which has an `si_code` of SI_USER. */

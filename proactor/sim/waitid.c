@@ -3,7 +3,6 @@
 #include "family.h"
 #include "operation.h"
 
-
 #include <coil/kernel.h>
 
 #include <errno.h>
@@ -52,7 +51,7 @@ static bool is_meant(sim_process *process, sim_process *child, const sim_wait *w
         return child->id == (pid_t)wait->id;
     case P_PGID:
         return sim_family_of(child)->group ==
-                (wait->id == 0 ? sim_family_of(process)->group : (pid_t)wait->id);
+               (wait->id == 0 ? sim_family_of(process)->group : (pid_t)wait->id);
     default:
         return true;
     }

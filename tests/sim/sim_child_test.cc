@@ -212,8 +212,8 @@ async(int, reads_greeting)
         return my->rc;
     defer(coil_child_fini(&my->child));
     do {
-        await(my->got, coil_read(my->child.stdout_fd, my->text + my->count,
-                               sizeof(my->text) - my->count));
+        await(my->got,
+                coil_read(my->child.stdout_fd, my->text + my->count, sizeof(my->text) - my->count));
         my->count += my->got > 0 ? (size_t)my->got : 0;
     } while (my->got > 0);
     told.count = (int)my->count;
@@ -240,8 +240,14 @@ int middle(int, char **)
 class SimChild : public ::testing::Test
 {
 protected:
-    SimChild() { begin_world(1); }
-    ~SimChild() override { coil_sim_destroy(sim); }
+    SimChild()
+    {
+        begin_world(1);
+    }
+    ~SimChild() override
+    {
+        coil_sim_destroy(sim);
+    }
 
     void begin_world(uint64_t seed)
     {
@@ -262,7 +268,10 @@ protected:
         told.result = told.code = -9999;
     }
 
-    pid_t start(const char *path) { return coil_sim_start(sim, "alpha", path, nullptr); }
+    pid_t start(const char *path)
+    {
+        return coil_sim_start(sim, "alpha", path, nullptr);
+    }
 
     /* Run to the end; only the first process may be left. */
     void run(const char *path)

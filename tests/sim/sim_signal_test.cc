@@ -46,8 +46,14 @@ void handle(int signo)
 class SimSignal : public ::testing::Test
 {
 protected:
-    SimSignal() : sim(coil_sim_create(1)) { memset((void *)&told, 0, sizeof(told)); }
-    ~SimSignal() override { coil_sim_destroy(sim); }
+    SimSignal() : sim(coil_sim_create(1))
+    {
+        memset((void *)&told, 0, sizeof(told));
+    }
+    ~SimSignal() override
+    {
+        coil_sim_destroy(sim);
+    }
 
     pid_t start(int (*main)(int, char **))
     {
@@ -124,9 +130,9 @@ TEST_F(SimSignal, KillAndStopTakeNoHandler)
         struct sigaction action;
         memset(&action, 0, sizeof(action));
         return coil_kernel_sigaction(SIGKILL, &action, nullptr) == -EINVAL &&
-                        coil_kernel_sigaction(SIGSTOP, &action, nullptr) == -EINVAL
-                ? 0
-                : 1;
+                               coil_kernel_sigaction(SIGSTOP, &action, nullptr) == -EINVAL
+                       ? 0
+                       : 1;
     }));
 }
 
@@ -221,6 +227,28 @@ TEST_F(SimSignal, InterruptCancelsARun)
     EXPECT_EQ(0, coil_sim_kill(sim, pid, SIGINT));
     EXPECT_EQ(COIL_SIM_ENDED, coil_sim_run(sim, coil_s(1)));
     EXPECT_EQ(-EINTR, told.rc);
+}
+
+TEST_F(SimSignal, ABrokenPipeKillsUnlessItIsIgnored)
+{
+    EXPECT_EQ(-SIGPIPE, run([](int, char **) {
+        int ends[2];
+        (void)coil_kernel_pipe(ends);
+        (void)coil_kernel_close(ends[0]);
+        const ssize_t rc = coil_kernel_write(ends[1], "x", 1);
+        (void)coil_kernel_now();
+        return rc == -EPIPE ? 1 : 2;
+    }));
+    EXPECT_EQ(0, run([](int, char **) {
+        const sigset_t set = set_of(SIGPIPE);
+        int ends[2];
+        (void)coil_kernel_sigmask(SIG_BLOCK, &set, nullptr);
+        (void)coil_kernel_pipe(ends);
+        (void)coil_kernel_close(ends[0]);
+        if (coil_kernel_write(ends[1], "x", 1) != -EPIPE)
+            return 1;
+        return coil_kernel_sigtake(&set) == SIGPIPE ? 0 : 2;
+    }));
 }
 
 TEST_F(SimSignal, PidfdOfOthers)
