@@ -2,8 +2,8 @@
 /*
  * child_syscall.h - the system calls of a child between clone and exec (spawn_child.c).
  *
- * CHILD_SYSCALL() is syscall(2), so that the child calls nothing else; or, in a simulation, what the
- * simulated kernel has in its place: -1 and errno as well.
+ * CHILD_SYSCALL() is syscall(2), so that the child calls nothing else; or, in a simulation, what
+ * the simulated kernel has in its place: -1 and errno as well.
  */
 #ifndef CHILD_SYSCALL_H
 #define CHILD_SYSCALL_H

@@ -9,8 +9,8 @@
  *        +<-------------------execve: the fiber is dropped, another one runs main()
  *        +<-------------------exit, or killed
  *
- * The child's fiber has thread-local and process-wide variables of its own, though in truth it would
- * have those of its parent: nobody can tell, as it must not touch them.
+ * The child's fiber has thread-local and process-wide variables of its own, though in truth it
+ * would have those of its parent: nobody can tell, as it must not touch them.
  */
 #include "child.h"
 

@@ -10,8 +10,8 @@ int sim_child_exec(sim_process *process, const char *path, char *const *argument
         const char *const *environment);
 
 /*
- * What is asked of the simulated file system: what an executable path means (path_resolution(7)), and
- * whether it may be executed; the working directory.
+ * What is asked of the simulated file system: what an executable path means, and whether it may be
+ * executed (path_resolution(7)); the working directory.
  */
 int sim_child_find_program(sim_process *process, const char *path, const sim_program **out_program);
 int sim_child_change_directory(sim_process *process, const char *path);

@@ -159,7 +159,7 @@ static bool is_meant(const sim_process *sender, sim_process *process, pid_t targ
 
 /*
  * One after the other: the sender itself comes last, as it may not come back. Sending may end a
- * process, but frees none that stands before it in the list; so the next one is looked for by number.
+ * process, and free others; so the next one is looked for by number.
  */
 static sim_process *next_meant(sim_process *sender, pid_t target, pid_t after)
 {

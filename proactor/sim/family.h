@@ -90,7 +90,7 @@ void sim_family_give_to_init(sim_process *process);
 /* A thread has ended: for its children, a parent has died. */
 void sim_family_thread_ended(sim_process *process, pid_t thread);
 
-/* Tell the parent by SIGCHLD that its child has stopped or continued, with the signal that did it. */
+/* Tell the parent by SIGCHLD that its child has stopped or continued, and by which signal. */
 void sim_family_report(sim_process *process, int code, int signo);
 
 /* child.c: it ends before its exec, or has done it: its parent goes on. */
@@ -116,8 +116,8 @@ typedef struct sim_wait {
 } sim_wait;
 
 /*
- * Look for a child that has ended; without WNOWAIT it is reaped. Its pid, with *out_status filled; 0:
- * there is none yet. -ECHILD: there is none at all. -EINVAL, -EBADF
+ * Look for a child that has ended; without WNOWAIT it is reaped. Its pid, with *out_status filled;
+ * 0: there is none yet. -ECHILD: there is none at all. -EINVAL, -EBADF
  */
 int sim_wait_for(sim_process *process, const sim_wait *wait, siginfo_t *out_status);
 

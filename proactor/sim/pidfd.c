@@ -2,8 +2,8 @@
 /*
  * pidfd_open(2): a file that stands for a process, also when that is gone.
  *
- * Observed on Linux 6.18 (a probe of its own): POLLIN from the end on, with POLLHUP once it has been
- * reaped; a signal to a zombie succeeds and does nothing, one to a reaped process is -ESRCH, as is
+ * Observed on Linux 6.18 by a probe: POLLIN from the end on, with POLLHUP once it has been reaped;
+ * a signal to a zombie succeeds and does nothing, one to a reaped process is -ESRCH, as is
  * pidfd_open() of it; of the number of a thread that is not the first it is -ENOENT.
  */
 #include "family.h"

@@ -77,7 +77,7 @@ void sim_host_restore_power(sim_host *host)
     host->is_off = false;
 }
 
-/* ---------------------------------------------------------------------------------- lingering -- */
+/* -------------------------------------------------------------------------------- lingering -- */
 
 typedef struct sim_lingering {
     coil_list link; /* In world->lingering. */

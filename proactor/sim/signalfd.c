@@ -2,8 +2,8 @@
 /*
  * signalfd(2): a file that reads as the signals that its reader has pending.
  *
- * Which thread's? That which reads, or polls: in a ring the one that runs the task work. So the same
- * descriptor gives different signals to different threads, and to a child that inherits it.
+ * Which thread's? That which reads, or polls: in a ring the one that runs the task work. So the
+ * same descriptor gives different signals to different threads, and to a child that inherits it.
  */
 #include "signals.h"
 

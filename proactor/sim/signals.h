@@ -8,11 +8,11 @@
  *     PENDING (of the process, or of one thread; a standard signal once, a real-time one queued)
  *      |  +--read from a signalfd, or taken by sigtimedwait(2)
  *      v
- *     the thread's next call of the seam, or its waiting one, which is interrupted: its handler runs
+ *     the thread's next call of the seam, or its wait, which is interrupted: its handler runs
  *
  * A handler is code of the process, and runs on the stack of the thread inside of that call.
  *
- * Sources: signal(7), sigaction(2), signalfd(2); `kernel/signal.c` of Linux for the order of things.
+ * Sources: signal(7), sigaction(2), signalfd(2); `kernel/signal.c` of Linux for the order.
  */
 #ifndef SIM_SIGNALS_H
 #define SIM_SIGNALS_H
@@ -98,8 +98,8 @@ void sim_signal_pipe(void);
 siginfo_t sim_signal_from(const sim_process *sender, int signo);
 
 /*
- * Take the first pending signal of `set`, the thread's own before those of the process. `thread` may
- * be NULL: only those of the process. 0: there is none.
+ * Take the first pending signal of `set`, the thread's own before those of the process. `thread`
+ * may be NULL: only those of the process. 0: there is none.
  */
 int sim_signal_take(
         sim_process *process, const sim_fiber *thread, sim_signal_set set, siginfo_t *out_signal);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* coil/spawn.h and coil/child.h on a simulated kernel: children that end, hang, crash, or never start. */
+/* coil/spawn.h and coil/child.h on a simulated kernel: children end, hang, crash, never start. */
 #include <coil/sim.h>
 
 #include <coil/coil.h>
@@ -237,6 +237,42 @@ int middle(int, char **)
     return hang(0, nullptr);
 }
 
+coil_child made_by_thread;
+
+void make_child(coil_kernel_thread *)
+{
+    told.count = begin("/bin/hang", &made_by_thread) == 0 ? 1 : 0;
+}
+
+/* Its child is killed when the thread ends, although the process lives on. */
+int thread(int, char **)
+{
+    coil_kernel_thread maker;
+    siginfo_t status;
+    memset(&maker, 0, sizeof(maker));
+    maker.run = make_child;
+    if (coil_kernel_thread_start(&maker) < 0)
+        return 1;
+    coil_kernel_thread_join(&maker);
+    (void)coil_run(coil_sleep(coil_s(5)));
+    const int rc = coil_kernel_reap(made_by_thread.pidfd, &status);
+    told.code = -status.si_status;
+    coil_child_fini(&made_by_thread);
+    return rc == 0 ? 0 : 2;
+}
+
+/* Ignores SIGCHLD, and so gets no statuses. */
+int careless(int, char **)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = SIG_IGN;
+    (void)coil_kernel_sigaction(SIGCHLD, &action, nullptr);
+    told.program = "/bin/answer";
+    told.result = (int)coil_run(watches());
+    return 0;
+}
+
 class SimChild : public ::testing::Test
 {
 protected:
@@ -259,7 +295,7 @@ protected:
                 {"/bin/greet", greet}, {"/bin/environment", environment}, {"/bin/watch", watch},
                 {"/bin/stop", stop}, {"/bin/hesitate", hesitate}, {"/bin/many", many},
                 {"/bin/try", try_plan}, {"/bin/listen", listen_to_greeting},
-                {"/bin/middle", middle}};
+                {"/bin/middle", middle}, {"/bin/thread", thread}, {"/bin/careless", careless}};
         coil_sim_destroy(sim);
         sim = coil_sim_create(seed);
         for (const auto &program : programs)
@@ -459,6 +495,25 @@ TEST_F(SimChild, NothingIsLeftOfAParentThatIsKilledInAnyCall)
         EXPECT_EQ(-SIGKILL, coil_sim_status(sim, pid));
         ASSERT_EQ(1U, coil_sim_process_count(sim)) << call;
     }
+}
+
+TEST_F(SimChild, DiesWithTheThreadThatMadeIt)
+{
+    const pid_t pid = coil_sim_start(sim, "alpha", "/bin/thread", nullptr);
+    (void)coil_sim_run(sim, coil_s(1));
+    EXPECT_EQ(1, told.count);
+    EXPECT_EQ(2U, coil_sim_process_count(sim)); /* The child is a zombie now. */
+    EXPECT_EQ(COIL_SIM_ENDED, coil_sim_run(sim, coil_s(10)));
+    EXPECT_EQ(-SIGKILL, told.code);
+    EXPECT_EQ(0, coil_sim_status(sim, pid));
+}
+
+TEST_F(SimChild, UnwantedStatusIsReapedAtOnce)
+{
+    const pid_t pid = coil_sim_start(sim, "alpha", "/bin/careless", nullptr);
+    EXPECT_EQ(COIL_SIM_ENDED, coil_sim_run(sim, COIL_FOREVER));
+    EXPECT_EQ(-ECHILD, told.result);
+    EXPECT_EQ(0, coil_sim_status(sim, pid));
 }
 
 TEST_F(SimChild, PowerLossEndsAllAndTheHostStartsAgain)
