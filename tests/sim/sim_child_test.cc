@@ -202,12 +202,17 @@ int try_plan(int, char **)
     return 0;
 }
 
+int begin_greeting(coil_child *child)
+{
+    coil_spawn_plan plan = plan_of("/bin/greet");
+    plan.out.mode = COIL_STDIO_PIPE;
+    return coil_child_spawn(&plan, child, nullptr);
+}
+
 async(int, reads_greeting)
 {
     vars(coil_child child; int rc; ssize_t got; char text[16]; size_t count);
-    coil_spawn_plan plan = plan_of("/bin/greet");
-    plan.out.mode = COIL_STDIO_PIPE;
-    my->rc = coil_child_spawn(&plan, &my->child, nullptr);
+    my->rc = begin_greeting(&my->child);
     if (my->rc < 0)
         return my->rc;
     defer(coil_child_fini(&my->child));

@@ -188,10 +188,9 @@ TEST_F(SimSignal, StoppedProcessDoesNothingUntilItContinues)
 async(int, counts_signals)
 {
     vars(coil_signals *signals; int signo; int count);
-    const coil_signal_set set = COIL_SIGNALS(SIGUSR1, SIGTERM);
-    const int rc = coil_signals_open(set, &my->signals);
-    if (rc < 0)
-        return rc;
+    my->signo = coil_signals_open(COIL_SIGNALS(SIGUSR1, SIGTERM), &my->signals);
+    if (my->signo < 0)
+        return my->signo;
     defer(coil_signals_close(my->signals));
     for (;;) {
         await(my->signo, coil_signals_next(my->signals));
