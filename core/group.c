@@ -117,7 +117,7 @@ static void fail(coil_group *group, const coil_task *task, int error)
 }
 
 /* Take `task` in. False: it cannot start yet, or there is none. */
-static bool admit(coil_group *group, coil_task *task, void *outcome)
+static inline bool admit(coil_group *group, coil_task *task, void *outcome)
 {
     if (task == NULL) {
         fail(group, NULL, -ENOMEM);
@@ -354,11 +354,14 @@ static coil_turn end_group(coil_task *task, coil_frame *frame, coil_deferred *de
     return COIL_DONE;
 }
 
+static const coil_leaving close_exit = {.call = close_group};
+static const coil_leaving end_exit = {.call = end_group};
+
 coil_group *coil_task_group(const coil_task *task, const coil_group *previous)
 {
     for (const coil_frame *frame = task->top; frame != NULL; frame = frame->up) {
         for (coil_deferred *deferred = frame->defers; deferred; deferred = deferred->next) {
-            if (deferred->call != end_group)
+            if (deferred->exit != &end_exit)
                 continue;
             coil_group *group = coil_container_of(deferred, group_scope, end)->group;
             if (previous == NULL)
@@ -379,6 +382,6 @@ void coil_group_open(coil_task *host, coil_frame *body, coil_group *group)
 
     group_scope *scope = coil_push_keeping(host, sizeof(*scope), CLOSE_BYTES);
     scope->group = group;
-    coil_defer_push(body, &scope->end, NULL, end_group);
-    coil_defer_push(body, &scope->close, NULL, close_group);
+    coil_defer_push(body, &scope->end, &end_exit);
+    coil_defer_push(body, &scope->close, &close_exit);
 }

@@ -121,7 +121,7 @@ static inline void run_ready(coil_sched *sched, unsigned budget)
 {
     coil_task *task;
     while (budget-- > 0 && (task = take_ready(sched)) != NULL)
-        (void)coil_task_resume(task);
+        (void)task_resume(task);
 }
 
 /* The same for the eyes of a tool. */

@@ -42,7 +42,8 @@ static coil_turn nothing_to_do(coil_task *task, coil_frame *frame, coil_deferred
 }
 
 /* Makes a frame take the slow way out. All frames of all threads share it: nobody writes to it. */
-static coil_deferred slow_exit = {.call = nothing_to_do};
+static const coil_leaving no_exit = {.call = nothing_to_do};
+static coil_deferred slow_exit = {.exit = &no_exit};
 
 static void take_slow_exit(coil_frame *frame)
 {
@@ -160,12 +161,6 @@ static void pop_chunks(coil_task *task, const coil_frame *frame)
     }
 }
 
-/* Nearly all results are an int. */
-static inline bool is_int(const coil_fn *fn)
-{
-    return fn->result_is_signed && fn->result_is_scalar && fn->result_bytes == sizeof(int);
-}
-
 /* What begins a struct of this size is its status. */
 static bool begins_with_status(const coil_fn *fn)
 {
@@ -173,8 +168,10 @@ static bool begins_with_status(const coil_fn *fn)
 }
 
 /* A narrow unsigned result cannot say that it is an error, and stays 0. */
-static COIL_COLD void set_other_result(const coil_fn *fn, char *result, int64_t value)
+void coil_frame_set_other_result(coil_frame *frame, int64_t value)
 {
+    const coil_fn *fn = frame->fn;
+    char *result = (char *)frame + fn->result_at;
     int32_t word = (int32_t)value;
     int16_t half = (int16_t)value;
     int8_t byte = (int8_t)value;
@@ -188,18 +185,6 @@ static COIL_COLD void set_other_result(const coil_fn *fn, char *result, int64_t 
         memcpy(result, &half, sizeof(half));
     } else if (fn->result_is_scalar && fn->result_is_signed && fn->result_bytes == sizeof(byte)) {
         memcpy(result, &byte, sizeof(byte));
-    }
-}
-
-void coil_frame_set_result(coil_frame *frame, int64_t value)
-{
-    char *result = (char *)frame + frame->fn->result_at;
-    int narrow = (int)value;
-
-    if (coil_likely(is_int(frame->fn))) {
-        memcpy(result, &narrow, sizeof(narrow));
-    } else {
-        set_other_result(frame->fn, result, value);
     }
 }
 
@@ -261,7 +246,7 @@ int64_t coil_frame_result(const coil_frame *frame)
     const char *result = (const char *)frame + frame->fn->result_at;
     int narrow;
 
-    if (coil_unlikely(!is_int(frame->fn)))
+    if (coil_unlikely(!frame->fn->result_is_int))
         return other_result(frame->fn, result);
     memcpy(&narrow, result, sizeof(narrow));
     return narrow;
@@ -370,6 +355,9 @@ static coil_turn end_exit(coil_task *task, coil_frame *frame, coil_deferred *def
     return COIL_DONE;
 }
 
+static const coil_leaving shield_exit = {.call = end_shield};
+static const coil_leaving body_exit = {.call = end_exit};
+
 /*
  * The first thing that is deferred by a body begins to run: from now on until the last of them has
  * run, the frame is masked. What ends that comes behind them, just before those that belong to the
@@ -386,10 +374,10 @@ static void begin_exit(coil_task *task, coil_frame *frame)
     task->unwinding = false;
 
     coil_deferred **place = &frame->defers;
-    while (*place != NULL && *place != &slow_exit && (*place)->call != coil_timeout_end &&
-            (*place)->call != end_shield)
+    while (*place != NULL && *place != &slow_exit && (*place)->exit != &coil_timeout_exit &&
+            (*place)->exit != &shield_exit)
         place = &(*place)->next;
-    exit->end = (coil_deferred){.next = *place, .call = end_exit};
+    exit->end = (coil_deferred){.next = *place, .exit = &body_exit};
     *place = &exit->end;
 }
 
@@ -398,12 +386,13 @@ coil_turn coil_leave_slow(coil_task *task, coil_frame *frame)
     while (frame->defers != NULL) {
         coil_deferred *deferred = frame->defers;
         frame->defers = deferred->next;
-        if (deferred->site != NULL) {
-            frame->at = deferred->site;
+        const coil_leaving *exit = deferred->exit;
+        if (exit->call == NULL) {
+            frame->at = &exit->site;
             begin_exit(task, frame);
             return frame->fn->step(task, frame); /* Comes back here when the block has run. */
         }
-        if (deferred->call(task, frame, deferred) == COIL_WAIT)
+        if (exit->call(task, frame, deferred) == COIL_WAIT)
             return COIL_WAIT;
     }
     pop_chunks(task, frame);
@@ -419,7 +408,7 @@ static void push_shield(coil_task *task, coil_frame *frame)
 {
     masking *shield = coil_push(task, sizeof(*shield));
     raise_mask(task, &shield->mask, frame->up);
-    coil_defer_push(frame, &shield->end, NULL, end_shield);
+    coil_defer_push(frame, &shield->end, &shield_exit);
 }
 
 void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
@@ -516,11 +505,12 @@ static inline coil_task *make_task(coil_sched *sched, size_t stack_bytes)
     if (task == NULL)
         return NULL;
 
-    memset(task, 0, sizeof(*task));
-    task->sched = sched;
-    task->sp = task->first;
-    task->limit = task->first + stack_bytes;
-    coil_list_init(&task->link);
+    *task = (coil_task){
+            .limit = task->first + stack_bytes,
+            .sched = sched,
+            .sp = task->first,
+            .link = {&task->link, &task->link},
+    };
     if (coil_unlikely(is_heir(sched)) && coil_local_inherit(task, sched->running) < 0) {
         coil_task_destroy(task);
         return NULL;
@@ -587,13 +577,7 @@ void coil_task_destroy(coil_task *task)
 
 bool coil_task_resume(coil_task *task)
 {
-    coil_frame *frame;
-    while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
-    }
-    if (frame != NULL)
-        return false;
-    coil_group_ended(task);
-    return true;
+    return task_resume(task);
 }
 
 static coil_turn call_handler(coil_task *task, coil_frame *leaf)

@@ -4,6 +4,7 @@
 #define TASK_PRIVATE_H
 
 #include <coil/debug.h>
+#include <coil/group.h>
 #include <coil/local.h>
 #include <coil/task.h>
 
@@ -20,6 +21,18 @@ coil_task_extras *coil_task_extras_of(coil_task *task);
 /* The task that had them does not need them any more. */
 void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
 
+/* coil_task_resume(), for the scheduler's own loop. */
+static inline bool task_resume(coil_task *task)
+{
+    coil_frame *frame;
+    while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
+    }
+    if (frame != NULL)
+        return false;
+    coil_group_ended(task);
+    return true;
+}
+
 /* Take the first ready task off the queue and make it the running one. NULL: none is ready. */
 coil_task *coil_sched_take(coil_sched *sched);
 
@@ -35,8 +48,8 @@ void coil_debug_touched(coil_debug *debug, const char *did);
 /* A deadline for `frame`, as long as it is there. */
 void coil_timeout_push(coil_task *task, coil_frame *frame, coil_time deadline);
 
-/* The deferred call that ends a deadline. */
-coil_turn coil_timeout_end(coil_task *task, coil_frame *frame, coil_deferred *deferred);
+/* What ends a deadline that an adaptor has set. */
+extern const coil_leaving coil_timeout_exit;
 
 /*
  * `frame` is leaving and one of its deferred calls has to wait: returns a frame to push the awaited

@@ -42,11 +42,9 @@ static coil_turn end(coil_task *task, coil_frame *frame, coil_deferred *deferred
     return COIL_DONE;
 }
 
-/* The same; that it is another function tells an adaptor's record from one of the body. */
-coil_turn coil_timeout_end(coil_task *task, coil_frame *frame, coil_deferred *deferred)
-{
-    return end(task, frame, deferred);
-}
+/* The same twice: that is how an adaptor's record is told from one of the body. */
+static const coil_leaving opened_exit = {.call = end};
+const coil_leaving coil_timeout_exit = {.call = end};
 
 static void begin(coil_task *task, coil_frame *frame, coil_timeout *timeout, coil_time deadline)
 {
@@ -63,7 +61,7 @@ void coil_timeout_push(coil_task *task, coil_frame *frame, coil_time deadline)
     hidden_scope *hidden = coil_push(task, sizeof(*hidden));
     hidden->scope.timeout = &hidden->timeout;
     begin(task, frame, &hidden->timeout, deadline);
-    coil_defer_push(frame, &hidden->scope.end, NULL, coil_timeout_end);
+    coil_defer_push(frame, &hidden->scope.end, &coil_timeout_exit);
 }
 
 void coil_timeout_open(
@@ -72,7 +70,7 @@ void coil_timeout_open(
     timeout_scope *scope = coil_push(task, sizeof(*scope));
     scope->timeout = timeout;
     begin(task, frame, timeout, deadline);
-    coil_defer_push(frame, &scope->end, NULL, end);
+    coil_defer_push(frame, &scope->end, &opened_exit);
 }
 
 int coil_timeout_move(coil_timeout *timeout, coil_time deadline)
@@ -105,7 +103,7 @@ coil_time coil_task_deadline(const coil_task *task)
 
     for (const coil_frame *frame = task->top; frame != masked; frame = frame->up) {
         for (coil_deferred *deferred = frame->defers; deferred; deferred = deferred->next) {
-            if (deferred->call == end || deferred->call == coil_timeout_end) {
+            if (deferred->exit->call == end) {
                 coil_time deadline = timeout_of(deferred)->deadline;
                 earliest = deadline < earliest ? deadline : earliest;
             }

@@ -15,7 +15,8 @@
  * A slot of a high level may hold 100,000 timers, all of them long gone from the cache when time
  * enters it. To follow one list is to wait for memory once per timer, so a slot is split into eight
  * lanes by the low bits of the tick, and opening it follows the eight lists side by side. Fact 3
- * holds for lanes as it does for slots, and on level 0 a slot has a single lane.
+ * holds for lanes as it does for slots. On level 0 all of a slot is one tick: there its lanes are
+ * the eighths of the tick, in order, and what is overdue is in the first.
  *
  * Most of the time nothing is due. The wheel knows a time before which that is so, and until then
  * only looks at the clock: the present of the slots stays behind. All of the above is relative to
@@ -44,6 +45,7 @@
 /* Bin i of the sort holds 2^i runs, so 48 of them are more than memory can hold. */
 #define SORT_BINS 48
 
+static_assert(COIL_TIMER_LANES == 1 << 3, "a lane of level 0 is an eighth");
 static_assert(COIL_TIMER_SLOTS == 1 << DIGIT_BITS, "a slot number is one digit");
 static_assert(TICK_BITS + COIL_TIMER_LEVELS * DIGIT_BITS == 64, "the levels hold every deadline");
 static_assert(sizeof(coil_timer) <= 32, "two timers fit in one cache line");
@@ -113,14 +115,22 @@ void coil_timer_init(coil_timer *timer, void (*fire)(coil_timer *timer))
     timer->fire = fire;
 }
 
+/* The eighth of its tick in which a time lies. */
+static unsigned eighth_of(coil_time time)
+{
+    return (unsigned)((uint64_t)time >> (TICK_BITS - 3)) % COIL_TIMER_LANES;
+}
+
 /* Put an unlinked timer into its slot. What is overdue goes where the present is. */
-static void place(coil_timer_wheel *wheel, coil_timer *timer)
+static inline void place(coil_timer_wheel *wheel, coil_timer *timer)
 {
     uint64_t present = tick_of(wheel->present);
     uint64_t tick = timer->deadline > wheel->present ? tick_of(timer->deadline) : present;
     unsigned level = level_between(tick, present);
     unsigned slot = digit_of(tick, level);
     unsigned lane = tick % COIL_TIMER_LANES;
+    if (coil_unlikely(level == 0))
+        lane = timer->deadline > wheel->present ? eighth_of(timer->deadline) : 0;
 
     coil_list_append(&wheel->slots[level][slot][lane], &timer->link);
     wheel->occupied[level][lane] |= UINT64_C(1) << slot;
@@ -225,16 +235,22 @@ static void find_quiet(coil_timer_wheel *wheel)
     wheel->quiet_is_exact = true;
 }
 
-coil_time coil_timer_wheel_next(coil_timer_wheel *wheel)
+static COIL_NOINLINE coil_time find_next(coil_timer_wheel *wheel)
 {
-    if (coil_unlikely(!wheel->quiet_is_exact))
+    if (!wheel->quiet_is_exact)
         find_quiet(wheel);
     /* Inside fire() the rest of this advance counts too; what was armed since may be earlier. */
-    if (coil_unlikely(!coil_list_empty(&wheel->due))) {
-        coil_time due = const_timer_of(wheel->due.next)->deadline;
-        return due < wheel->quiet ? due : wheel->quiet;
-    }
-    return wheel->quiet;
+    if (coil_list_empty(&wheel->due))
+        return wheel->quiet;
+    coil_time due = const_timer_of(wheel->due.next)->deadline;
+    return due < wheel->quiet ? due : wheel->quiet;
+}
+
+coil_time coil_timer_wheel_next(coil_timer_wheel *wheel)
+{
+    if (coil_likely(wheel->quiet_is_exact && coil_list_empty(&wheel->due)))
+        return wheel->quiet;
+    return find_next(wheel);
 }
 
 /* While it is sorted, a list is a chain: linked by `next` alone, NULL at the end. */
@@ -322,6 +338,21 @@ static unsigned take_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot
     return count;
 }
 
+/*
+ * Take a timer off one of the chains, each in its turn: while its successor is on its way from
+ * memory, the others are looked at.
+ */
+static inline coil_timer *take_by_turns(coil_list **chains, unsigned *turn, unsigned *count)
+{
+    coil_timer *timer = timer_of(chains[*turn]);
+    __builtin_prefetch(timer->link.next, /* for writing= */ 1);
+    chains[*turn] = timer->link.next;
+    if (chains[*turn] == NULL)
+        chains[*turn] = chains[--*count];
+    *turn = *turn + 1 < *count ? *turn + 1 : 0;
+    return timer;
+}
+
 /* The present lies in this slot: make due what is, and spread the rest over the levels below. */
 static void open_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot)
 {
@@ -330,13 +361,9 @@ static void open_slot(coil_timer_wheel *wheel, unsigned level, unsigned slot)
 
     coil_list *chains[COIL_TIMER_LANES];
     unsigned count = take_slot(wheel, level, slot, chains);
-    for (unsigned turn = 0; count > 0; turn = turn + 1 < count ? turn + 1 : 0) {
-        coil_timer *timer = timer_of(chains[turn]);
-        __builtin_prefetch(timer->link.next, /* for writing= */ 1);
-        chains[turn] = timer->link.next;
-        if (chains[turn] == NULL)
-            chains[turn] = chains[--count];
-
+    unsigned turn = 0;
+    while (count > 0) {
+        coil_timer *timer = take_by_turns(chains, &turn, &count);
         if (timer->deadline <= wheel->present) {
             coil_list_append(&expired, &timer->link);
         } else {
@@ -380,13 +407,12 @@ static void sort_crowd(coil_timer_wheel *wheel, unsigned slot)
     for (unsigned part = 0; part < PARTS; part++)
         coil_list_init(&parts[part]);
     unsigned count = take_slot(wheel, 0, slot, chains);
-    COIL_CHECK(count == 1);
-    for (coil_list *link = chains[0]; link != NULL;) {
-        coil_list *next = link->next;
-        coil_time deadline = timer_of(link)->deadline;
+    unsigned turn = 0;
+    while (count > 0) {
+        coil_timer *timer = take_by_turns(chains, &turn, &count);
+        coil_time deadline = timer->deadline;
         size_t part = deadline < start ? 0 : (size_t)((uint64_t)(deadline - start) >> PART_BITS);
-        coil_list_append(&parts[part < PARTS ? part : PARTS - 1], link);
-        link = next;
+        coil_list_append(&parts[part < PARTS ? part : PARTS - 1], &timer->link);
     }
     for (unsigned part = 0; part < PARTS; part++) {
         if (!coil_list_empty(&parts[part]))
@@ -435,7 +461,7 @@ static void collect(coil_timer_wheel *wheel, coil_time now)
 }
 
 /* Also where nothing is due any more: a slot may have to be opened. */
-static unsigned fire_due(coil_timer_wheel *wheel)
+static COIL_NOINLINE unsigned fire_due(coil_timer_wheel *wheel)
 {
     COIL_CHECK(coil_list_empty(&wheel->due));
     wheel->advancing = true;

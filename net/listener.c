@@ -213,8 +213,7 @@ coil_define(coil_stream *, coil_accept, (coil_listener *) listener)
     return my->fd < 0 ? coil_error_pointer(my->fd) : welcome(listener, my->fd);
 }
 
-/* Of a burst, all but the first are there already. Or NULL: wait for it, with patience. */
-static coil_stream *accept_now(coil_listener *listener)
+static inline coil_stream *accept_now(coil_listener *listener)
 {
     int fd = -EAGAIN;
     if (listener->inbox != NULL) {
@@ -227,6 +226,11 @@ static coil_stream *accept_now(coil_listener *listener)
         return NULL;
     coil_stream *stream = welcome(listener, fd);
     return coil_pointer_error(stream) == 0 ? stream : NULL;
+}
+
+coil_stream *listener_accept_now(coil_listener *listener)
+{
+    return accept_now(listener);
 }
 
 bool listener_error_passes(int error)
@@ -269,8 +273,7 @@ coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) liste
     coil_vars(coil_stream *peer);
 
     for (;;) {
-        while (listener->max_connections > 0 &&
-                connections->live_count >= listener->max_connections)
+        while (listener_is_full(listener, connections))
             coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
         my->peer = accept_now(listener);
         if (my->peer == NULL)
@@ -278,16 +281,6 @@ coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) liste
         if (coil_spawn_handler(connections, handler, my->peer) == NULL)
             coil_stream_close(my->peer);
     }
-}
-
-coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
-{
-    coil_vars(coil_group connections);
-
-    coil_open_group(&my->connections);
-    my->connections.keep_going = true;
-    coil_attempt(accept_into(&my->connections, listener, handler));
-    return 0;
 }
 
 /* The same, but that nobody listens any more is no error. */
@@ -298,6 +291,18 @@ coil_async(int, accept_what_comes, (coil_group *) connections, (coil_listener *)
 
     coil_await(my->rc, accept_into(connections, listener, handler));
     return my->rc == -ESHUTDOWN ? 0 : my->rc;
+}
+
+coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
+{
+    coil_vars(coil_group connections);
+
+    coil_open_group(&my->connections);
+    my->connections.keep_going = true;
+    coil_attempt(accept_what_comes(&my->connections, listener, handler));
+    /* Whoever accepted for all loops has left: the connections that there are go on. */
+    coil_ignore(coil_group_join(&my->connections));
+    return 0;
 }
 
 /* Accept until the shutdown is requested. Leaving ends the accepting task, not its connections. */

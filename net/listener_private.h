@@ -17,6 +17,7 @@ struct listener_parcel {
     coil_post post;
     listener_parcel *next;
     listener_inbox *inbox;
+    bool is_returning; /* Nobody takes it there any more: on its way back. */
     int fd;
 };
 
@@ -46,6 +47,15 @@ int listener_socket(coil_address *address, const coil_listen_options *options);
 /* A listener on the loop of this thread for a listening socket, which it owns, also if it fails. */
 int listener_create(int fd, const coil_address *address, const coil_listen_options *options,
         coil_listener **out_listener);
+
+/* Is it time to wait a little, because it has as many connections as it may have? */
+static inline bool listener_is_full(const coil_listener *listener, const coil_group *connections)
+{
+    return listener->max_connections > 0 && connections->live_count >= listener->max_connections;
+}
+
+/* Of a burst, all but the first are there already. Or NULL: wait for it, with patience. */
+coil_stream *listener_accept_now(coil_listener *listener);
 
 /* Errors of accept(2) that pass: of one connection, or of a system that is short of something. */
 bool listener_error_passes(int error);

@@ -42,9 +42,9 @@ static member *member_of(listener_inbox *inbox)
     return coil_container_of(inbox, member, inbox);
 }
 
-static unsigned index_of(const member *one)
+static unsigned index_of(const member *self)
 {
-    return (unsigned)(one - one->shared->members);
+    return (unsigned)(self - self->shared->members);
 }
 
 /* On the loop that accepts. */
@@ -61,19 +61,19 @@ static void drop(listener_parcel *parcel)
 
 /* ---------------------------------------------------------------------------------- choosing -- */
 
-static bool is_there(const member *one)
+static bool is_there(const member *self)
 {
-    return !__atomic_load_n(&one->inbox.has_left, __ATOMIC_RELAXED);
+    return !__atomic_load_n(&self->inbox.has_left, __ATOMIC_RELAXED);
 }
 
-static uint64_t waiting_count(const member *one)
+static uint64_t waiting_count(const member *self)
 {
-    return one->given - __atomic_load_n(&one->inbox.taken, __ATOMIC_RELAXED);
+    return self->given - __atomic_load_n(&self->inbox.taken, __ATOMIC_RELAXED);
 }
 
-static bool has_room(const member *one)
+static bool has_room(const member *self)
 {
-    return is_there(one) && waiting_count(one) < COIL_SHARE_LIMIT_COUNT;
+    return is_there(self) && waiting_count(self) < COIL_SHARE_LIMIT_COUNT;
 }
 
 static bool somebody_has_room(const coil_shared_listener *shared)
@@ -85,12 +85,12 @@ static bool somebody_has_room(const coil_shared_listener *shared)
     return false;
 }
 
-static member *by_turns(coil_shared_listener *shared, bool (*suits)(const member *one))
+static member *by_turns(coil_shared_listener *shared, bool (*suits)(const member *candidate))
 {
     for (unsigned i = 0; i < shared->count; i++) {
-        member *one = &shared->members[shared->next++ % shared->count];
-        if (suits(one))
-            return one;
+        member *candidate = &shared->members[shared->next++ % shared->count];
+        if (suits(candidate))
+            return candidate;
     }
     return NULL;
 }
@@ -99,8 +99,9 @@ static member *least_busy(coil_shared_listener *shared)
 {
     const coil_loop *loop = coil_runtime_least_busy(shared->members[ACCEPTING_INDEX].runtime);
     for (unsigned i = 0; i < shared->count; i++) {
+        member *candidate = &shared->members[i];
         if (loop_of(shared, i) == loop)
-            return has_room(&shared->members[i]) ? &shared->members[i] : NULL;
+            return has_room(candidate) ? candidate : NULL;
     }
     return NULL;
 }
@@ -108,49 +109,33 @@ static member *least_busy(coil_shared_listener *shared)
 /* Who gets the next connection. NULL: all have left. */
 static member *choose(coil_shared_listener *shared)
 {
-    member *one = NULL;
+    member *to = NULL;
     if (shared->options.share == COIL_SHARE_LEAST_BUSY)
-        one = least_busy(shared);
-    if (one == NULL)
-        one = by_turns(shared, has_room);
-    return one != NULL ? one : by_turns(shared, is_there);
+        to = least_busy(shared);
+    if (to == NULL)
+        to = by_turns(shared, has_room);
+    return to != NULL ? to : by_turns(shared, is_there);
 }
 
 /* ------------------------------------------------------------------------- from loop to loop -- */
 
-static void hand_over(coil_shared_listener *shared, listener_parcel *parcel);
-
-static void run_return(coil_post *post)
-{
-    listener_parcel *parcel = coil_container_of(post, listener_parcel, post);
-    hand_over(member_of(parcel->inbox)->shared, parcel);
-}
-
-/* On the loop of a member that has left: somebody else shall have it. */
-static void give_back(listener_parcel *parcel)
-{
-    coil_runtime *runtime = member_of(parcel->inbox)->runtime;
-    parcel->post.run = run_return;
-    if (coil_loop_post(coil_runtime_loop(runtime, ACCEPTING_INDEX), &parcel->post) < 0)
-        drop(parcel);
-}
-
-static void arrive(listener_parcel *parcel)
+/* On the loop of the inbox. */
+static void deliver(listener_parcel *parcel)
 {
     listener_inbox *inbox = parcel->inbox;
-    if (inbox->has_left) {
-        give_back(parcel);
-        return;
-    }
     parcel->next = NULL;
     *inbox->last = parcel;
     inbox->last = &parcel->next;
     coil_waiter_grant_all(&inbox->waiters, 0);
 }
 
-static void run_arrive(coil_post *post)
+/* On the loop of a member that has left: somebody else shall have it. */
+static void give_back(listener_parcel *parcel)
 {
-    arrive(coil_container_of(post, listener_parcel, post));
+    coil_runtime *runtime = member_of(parcel->inbox)->runtime;
+    parcel->is_returning = true;
+    if (coil_loop_post(coil_runtime_loop(runtime, ACCEPTING_INDEX), &parcel->post) < 0)
+        drop(parcel);
 }
 
 /* On the loop that accepts. When it has ended, whoever is there may still take what has come. */
@@ -163,13 +148,25 @@ static void hand_over(coil_shared_listener *shared, listener_parcel *parcel)
     }
     __atomic_store_n(&to->given, to->given + 1, __ATOMIC_RELAXED);
     parcel->inbox = &to->inbox;
-    parcel->post.run = run_arrive;
+    parcel->is_returning = false;
     if (index_of(to) == ACCEPTING_INDEX) {
-        arrive(parcel);
-        return;
-    }
-    if (coil_loop_post(loop_of(shared, index_of(to)), &parcel->post) < 0)
+        deliver(parcel);
+    } else if (coil_loop_post(loop_of(shared, index_of(to)), &parcel->post) < 0) {
         drop(parcel);
+    }
+}
+
+/* It has come to the loop that accepts, or to that of the member who is to have it. */
+static void run_parcel(coil_post *post)
+{
+    listener_parcel *parcel = coil_container_of(post, listener_parcel, post);
+    if (parcel->is_returning) {
+        hand_over(member_of(parcel->inbox)->shared, parcel);
+    } else if (parcel->inbox->has_left) {
+        give_back(parcel);
+    } else {
+        deliver(parcel);
+    }
 }
 
 /* The member of this inbox learns that nothing comes any more. What has come is still there. */
@@ -182,8 +179,8 @@ static void end_inbox(listener_inbox *inbox, int error)
 
 static void run_ending(coil_post *post)
 {
-    member *one = coil_container_of(post, member, ending);
-    end_inbox(&one->inbox, one->end_error);
+    member *self = coil_container_of(post, member, ending);
+    end_inbox(&self->inbox, self->end_error);
 }
 
 /* -------------------------------------------------------------------------------- accepting -- */
@@ -199,12 +196,12 @@ static void end_sharing(coil_shared_listener *shared, int error)
     if (path != NULL)
         (void)coil_kernel_unlink(path);
     for (unsigned i = 0; i < shared->count; i++) {
-        member *one = &shared->members[i];
-        one->end_error = error;
+        member *each = &shared->members[i];
+        each->end_error = error;
         if (i == ACCEPTING_INDEX) {
-            end_inbox(&one->inbox, error);
+            end_inbox(&each->inbox, error);
         } else {
-            (void)coil_loop_post(loop_of(shared, i), &one->ending);
+            (void)coil_loop_post(loop_of(shared, i), &each->ending);
         }
     }
 }
@@ -216,6 +213,7 @@ static void distribute_one(coil_shared_listener *shared, int fd)
         (void)coil_kernel_close(fd);
         return;
     }
+    parcel->post.run = run_parcel;
     parcel->fd = fd;
     hand_over(shared, parcel);
 }
@@ -280,9 +278,9 @@ static void leave(listener_inbox *inbox)
         coil_task_cancel(shared->distributor);
 }
 
-static int open_inbox(member *one, const coil_worker *worker, coil_listener **out_listener)
+static int open_inbox(member *self, const coil_worker *worker, coil_listener **out_listener)
 {
-    coil_shared_listener *shared = one->shared;
+    coil_shared_listener *shared = self->shared;
     coil_listener *listener = calloc(1, sizeof(*listener));
 
     if (listener == NULL)
@@ -292,22 +290,22 @@ static int open_inbox(member *one, const coil_worker *worker, coil_listener **ou
         free(listener);
         return rc;
     }
-    listener->inbox = &one->inbox;
+    listener->inbox = &self->inbox;
     listener->address = shared->address;
     listener->max_connections = shared->options.listen.max_connections;
     *out_listener = listener;
     return 0;
 }
 
-static int open_socket(member *one, coil_listener **out_listener)
+static int open_socket(member *self, coil_listener **out_listener)
 {
-    const coil_shared_listener *shared = one->shared;
-    int fd = one->fd;
+    const coil_shared_listener *shared = self->shared;
+    int fd = self->fd;
 
-    one->fd = -1;
+    self->fd = -1;
     int rc = listener_create(fd, &shared->address, &shared->options.listen, out_listener);
     if (rc == 0)
-        (*out_listener)->accepted = &one->given;
+        (*out_listener)->accepted = &self->given;
     return rc;
 }
 
@@ -316,12 +314,12 @@ int coil_shared_listener_open(
 {
     COIL_CHECK(coil_runtime_count(worker->runtime) == shared->count);
     COIL_CHECK(coil_loop_current() == worker->loop);
-    member *one = &shared->members[worker->index];
+    member *self = &shared->members[worker->index];
 
-    COIL_CHECK(one->runtime == NULL); /* Once per worker. */
-    one->runtime = worker->runtime;
-    return shared->options.share == COIL_SHARE_BY_KERNEL ? open_socket(one, out_listener)
-                                                         : open_inbox(one, worker, out_listener);
+    COIL_CHECK(self->runtime == NULL); /* Once per worker. */
+    self->runtime = worker->runtime;
+    return shared->options.share == COIL_SHARE_BY_KERNEL ? open_socket(self, out_listener)
+                                                         : open_inbox(self, worker, out_listener);
 }
 
 /* --------------------------------------------------------------------------------- lifecycle -- */
@@ -329,14 +327,14 @@ int coil_shared_listener_open(
 static void init_members(coil_shared_listener *shared)
 {
     for (unsigned i = 0; i < shared->count; i++) {
-        member *one = &shared->members[i];
-        one->shared = shared;
-        one->fd = -1;
-        one->ending.run = run_ending;
-        one->inbox.last = &one->inbox.first;
-        one->inbox.leave = leave;
-        one->inbox.is_remote = i != ACCEPTING_INDEX;
-        coil_list_init(&one->inbox.waiters);
+        member *each = &shared->members[i];
+        each->shared = shared;
+        each->fd = -1;
+        each->ending.run = run_ending;
+        each->inbox.last = &each->inbox.first;
+        each->inbox.leave = leave;
+        each->inbox.is_remote = i != ACCEPTING_INDEX;
+        coil_list_init(&each->inbox.waiters);
     }
 }
 
@@ -405,14 +403,14 @@ void coil_shared_listener_destroy(coil_shared_listener *shared)
         return;
     COIL_CHECK(shared->distributor == NULL);
     for (unsigned i = 0; i < shared->count; i++) {
-        member *one = &shared->members[i];
+        member *each = &shared->members[i];
         listener_parcel *next;
-        for (listener_parcel *parcel = one->inbox.first; parcel != NULL; parcel = next) {
+        for (listener_parcel *parcel = each->inbox.first; parcel != NULL; parcel = next) {
             next = parcel->next;
             drop(parcel); /* Its main has not opened its share. */
         }
-        if (one->fd >= 0)
-            (void)coil_kernel_close(one->fd);
+        if (each->fd >= 0)
+            (void)coil_kernel_close(each->fd);
     }
     const char *path = coil_address_path(&shared->address);
     if (path != NULL && !shared->has_ended && shared->members[ACCEPTING_INDEX].fd >= 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/thrift_server.h>
 
+#include "listener_private.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -362,16 +364,34 @@ static connection *open_connection(coil_thrift_server *server, coil_stream *stre
     return peer;
 }
 
+/* Only ever ends with an error. */
+coil_async(int, accept_connections, (coil_group *) connections, (coil_listener *) listener,
+        (coil_thrift_server *) server)
+{
+    coil_vars(coil_stream *stream);
+
+    for (;;) {
+        while (listener_is_full(listener, connections))
+            coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
+        my->stream = listener_accept_now(listener);
+        if (my->stream == NULL)
+            coil_attempt(my->stream, coil_accept_patiently(listener));
+        connection *peer = open_connection(server, my->stream);
+        if (peer != NULL && coil_spawn(connections, serve_connection(peer)) == NULL)
+            close_connection(peer);
+    }
+}
+
 coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_server *) server)
 {
-    coil_vars(coil_group connections; coil_stream *stream);
+    coil_vars(coil_group connections; int rc);
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
-    for (;;) {
-        coil_attempt(my->stream, coil_accept_patiently(listener));
-        connection *peer = open_connection(server, my->stream);
-        if (peer != NULL && coil_spawn(&my->connections, serve_connection(peer)) == NULL)
-            close_connection(peer);
-    }
+    coil_await(my->rc, accept_connections(&my->connections, listener, server));
+    if (my->rc != -ESHUTDOWN)
+        return my->rc;
+    /* Whoever accepted for all loops has left: the connections that there are go on. */
+    coil_ignore(coil_group_join(&my->connections));
+    return 0;
 }

@@ -167,30 +167,38 @@ def wanted_cells(options):
     return found or nothing_matches("--cell", options.cell, CELLS)
 
 
-def run(options):
-    """The table of all servers and cells, and where the instructions are, if that is asked for."""
-    build = options.build
-    if not os.path.exists(os.path.join(build, "perf", "bin", "step")):
-        sys.exit(f"perf/instructions: {build} has no perf/bin/step: build it (x86-64 only)")
-    servers = wanted_servers(options)
-    cells = wanted_cells(options)
+def count_cell(options, cell, arguments, servers):
+    """{server: instructions per request}, each printed as it comes."""
     split = by_line if options.by_line else by_function if options.by_function else None
     figures = {}
+    for name, command in servers.items():
+        counted = step(options.build, command, arguments)
+        if not counted:
+            say(f"perf/instructions: {name} does not count: stepping it failed")
+            continue
+        figures[name] = counted["instructions"] / counted["requests"]
+        print(f"{cell:<28}{name:<8}{figures[name]:>10.1f}   {syscalls_of(counted)}")
+        if split:
+            print_breakdown(counted, split, options.least)
+    return figures
+
+
+def save(figures, path):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(figures, file, indent=4)
+        file.write("\n")
+
+
+def run(options):
+    """The table of all servers and cells, and where the instructions are, if that is asked for."""
+    if not os.path.exists(os.path.join(options.build, "perf", "bin", "step")):
+        sys.exit(f"perf/instructions: {options.build} has no perf/bin/step: "
+                 "build it (x86-64 only)")
+    servers = wanted_servers(options)
+    cells = wanted_cells(options)
     print(f"{'instructions per request':<28}{'':<8}{'user space':>10}   system calls")
-    for cell, arguments in cells.items():
-        figures[cell] = {}
-        for name, command in servers.items():
-            counted = step(build, command, arguments)
-            if not counted:
-                say(f"perf/instructions: {name} does not count: stepping it failed")
-                continue
-            figures[cell][name] = counted["instructions"] / counted["requests"]
-            print(f"{cell:<28}{name:<8}{figures[cell][name]:>10.1f}   {syscalls_of(counted)}")
-            if split:
-                print_breakdown(counted, split, options.least)
-    fine = verdict(figures)
+    figures = {cell: count_cell(options, cell, arguments, servers)
+               for cell, arguments in cells.items()}
     if options.save:
-        with open(options.save, "w", encoding="utf-8") as file:
-            json.dump(figures, file, indent=4)
-            file.write("\n")
-    return fine
+        save(figures, options.save)
+    return verdict(figures)

@@ -274,8 +274,10 @@ fail:
  * While many completions come at a time, a wait hopes for half as many: each time that the loop
  * falls asleep for less costs more than what it would do meanwhile.
  */
-static void adapt_batch(coil_loop *loop, unsigned count)
+static inline void adapt_batch(coil_loop *loop, unsigned count)
 {
+    if (coil_likely(count == loop->typical_batch / BATCH_MEMORY))
+        return; /* As typical as can be: nothing changes. */
     if (loop->ring.wait_region == NULL)
         return;
     loop->typical_batch += count - loop->typical_batch / BATCH_MEMORY;
@@ -283,7 +285,7 @@ static void adapt_batch(coil_loop *loop, unsigned count)
     loop->ring.batch = batch >= BATCH_LEAST ? batch / 2 : 1;
 }
 
-static void reap(coil_loop *loop)
+static inline void reap(coil_loop *loop)
 {
     struct io_uring_cq *cq = &loop->ring.uring.cq;
     unsigned head = *cq->khead;
@@ -403,7 +405,7 @@ void loop_exchange(coil_loop *loop, coil_time deadline)
     reap(loop);
 }
 
-static bool reached(const coil_loop *loop)
+static inline bool reached(const coil_loop *loop)
 {
     switch (loop->goal) {
     case LOOP_UNTIL_NO_TASKS:
@@ -422,6 +424,27 @@ static bool stopping(const coil_loop *loop)
     return __atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE);
 }
 
+/* There is more to do, or the run is over: submit, and do not wait. */
+static void go_on(coil_loop *loop, bool busy)
+{
+    if (!busy && loop->sched.live_count == 0)
+        return; /* Over, and nobody is left. */
+    if (ring_unsubmitted(&loop->ring) > 0 || ring_needs_enter(&loop->ring))
+        loop_exchange(loop, RING_NO_WAIT);
+}
+
+static void wait_for_events(coil_loop *loop)
+{
+    if (coil_unlikely(loop->is_virtual)) {
+        loop_wait_virtually(loop);
+        return;
+    }
+    coil_time deadline = coil_sched_next(&loop->sched);
+    if (coil_unlikely(coil_sched_has_excess(&loop->sched)))
+        deadline = loop_give_back(loop, deadline);
+    loop_exchange(loop, deadline);
+}
+
 static void turn(coil_loop *loop)
 {
     loop->stats.turns++;
@@ -431,22 +454,14 @@ static void turn(coil_loop *loop)
     if (coil_unlikely(!coil_list_empty(&loop->calls_soon)))
         loop_run_calls(loop);
     bool busy = coil_sched_run(&loop->sched, BUDGET) || !coil_list_empty(&loop->calls_soon);
-    bool last = reached(loop) || stopping(loop);
+    bool is_last = reached(loop) || stopping(loop);
     __atomic_store_n(&loop->load, loop->sched.live_count, __ATOMIC_RELAXED);
     if (coil_unlikely(!coil_list_empty(&loop->cancels) || !coil_list_empty(&loop->backlog)))
         op_drain(loop);
-    if (last && !busy && loop->sched.live_count == 0)
-        return;
-    if (busy || last) {
-        if (ring_unsubmitted(&loop->ring) > 0 || ring_needs_enter(&loop->ring))
-            loop_exchange(loop, RING_NO_WAIT);
-    } else if (coil_unlikely(loop->is_virtual)) {
-        loop_wait_virtually(loop);
+    if (busy || is_last) {
+        go_on(loop, busy);
     } else {
-        coil_time deadline = coil_sched_next(&loop->sched);
-        if (coil_unlikely(coil_sched_has_excess(&loop->sched)))
-            deadline = loop_give_back(loop, deadline);
-        loop_exchange(loop, deadline);
+        wait_for_events(loop);
     }
 }
 

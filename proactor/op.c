@@ -62,7 +62,8 @@ void op_start(coil_op *op)
     op->generation = ++loop->generation & OP_GENERATION_MASK;
     op->cancelled = false;
     loop->pending_count++;
-    loop->worker_count += op->kind->by_worker;
+    if (op->kind->by_worker)
+        loop->worker_count++;
 
     struct io_uring_sqe *sqe = NULL;
     if (coil_likely(coil_list_empty(&loop->backlog)))
@@ -81,7 +82,8 @@ static void finish(coil_op *op, const op_kind *kind, int32_t result, uint32_t fl
     op->state = OP_DONE;
     op->result = result;
     op->loop->pending_count--;
-    op->loop->worker_count -= kind->by_worker;
+    if (kind->by_worker)
+        op->loop->worker_count--;
     kind->complete(op, result, flags);
 }
 

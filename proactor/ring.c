@@ -152,7 +152,7 @@ static unsigned free_entries(const coil_ring *ring)
     return sq->ring_entries - (sq->sqe_tail - __atomic_load_n(sq->khead, __ATOMIC_ACQUIRE));
 }
 
-static int enter(coil_ring *ring, unsigned min_complete, unsigned flags, void *argument,
+static inline int enter(coil_ring *ring, unsigned min_complete, unsigned flags, void *argument,
         size_t argument_bytes)
 {
     unsigned count = ring_unsubmitted(ring);
@@ -187,7 +187,7 @@ static struct __kernel_timespec timespec_of(coil_time time)
 }
 
 /* Before 6.13: the kernel takes a duration, and copies it each time. */
-static int enter_for(coil_ring *ring, coil_duration duration)
+static COIL_NOINLINE int enter_for(coil_ring *ring, coil_duration duration)
 {
     struct __kernel_timespec limit = timespec_of(duration);
     struct io_uring_getevents_arg argument = {.ts = (uint64_t)(uintptr_t)&limit};
@@ -196,7 +196,7 @@ static int enter_for(coil_ring *ring, coil_duration duration)
     return enter(ring, 1, ring->enter_flags | IORING_ENTER_EXT_ARG, &argument, sizeof(argument));
 }
 
-static int enter_until(coil_ring *ring, coil_time deadline)
+static inline int enter_until(coil_ring *ring, coil_time deadline)
 {
     const unsigned flags = ring->enter_flags | IORING_ENTER_EXT_ARG | IORING_ENTER_EXT_ARG_REG |
                            IORING_ENTER_ABS_TIMER;
@@ -219,7 +219,9 @@ int ring_enter(coil_ring *ring, coil_time deadline)
     } else {
         rc = enter_until(ring, deadline);
     }
+    if (coil_likely(rc >= 0))
+        return 0;
     if (rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN)
         return 0; /* Nothing is lost: what was not submitted is so at the next turn. */
-    return rc < 0 ? rc : 0;
+    return rc;
 }

@@ -577,6 +577,9 @@ static coil_turn end_loader(coil_task *task, coil_frame *frame, coil_deferred *d
     return COIL_DONE;
 }
 
+static const coil_leaving close_exit = {.call = close_loader};
+static const coil_leaving end_exit = {.call = end_loader};
+
 static void set_options(coil_loader *loader, const coil_loader_options *options)
 {
     if (options != NULL)
@@ -603,9 +606,9 @@ void coil_loader_open(
 
     loader_scope *scope = coil_push(host, sizeof(*scope));
     scope->loader = loader;
-    coil_defer_push(body, &scope->end, NULL, end_loader);
+    coil_defer_push(body, &scope->end, &end_exit);
     coil_group_open(host, body, &loader->group);
     loader->group.keep_going = true;
     loader->group.limit = loader->options.fetch_count_max;
-    coil_defer_push(body, &scope->close, NULL, close_loader);
+    coil_defer_push(body, &scope->close, &close_exit);
 }

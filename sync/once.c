@@ -25,6 +25,7 @@ void coil_once_fini(coil_once *once)
 }
 
 static coil_turn caller_left(coil_task *task, coil_frame *frame, coil_deferred *deferred);
+static const coil_leaving caller_exit = {.call = caller_left};
 
 /*
  * It is the turn of `task`. The guard tells us when its coroutine `caller` leaves; it lies in the
@@ -34,7 +35,7 @@ static void begin(coil_once *once, coil_task *task, coil_frame *caller)
 {
     once->runner = task;
     once->frame = caller;
-    coil_defer_push(caller, &once->guard, NULL, caller_left);
+    coil_defer_push(caller, &once->guard, &caller_exit);
 }
 
 /* The one who has waited longest tries. */

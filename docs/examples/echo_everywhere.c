@@ -22,15 +22,20 @@ async(int, echo, (coil_stream *) peer)
     }
 }
 
+/* The one word that may follow the options. */
 static coil_share read_share(char **words)
 {
     static const char *const names[] = {"by-turns", "least-busy", "by-kernel"};
 
-    for (int i = 0; i < 3 && words[0] != NULL; i++) {
+    if (words[0] == NULL)
+        return COIL_SHARE_BY_TURNS;
+    for (int i = 0; i < 3 && words[1] == NULL; i++) {
         if (strcmp(words[0], names[i]) == 0)
             return (coil_share)i;
     }
-    return COIL_SHARE_BY_TURNS;
+    fprintf(stderr, "echo_everywhere: '%s' is none of by-turns, least-busy, by-kernel\n",
+            words[1] == NULL ? words[0] : words[1]);
+    exit(2);
 }
 
 int main(int argc, char **argv)

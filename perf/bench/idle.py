@@ -7,13 +7,12 @@ base. The kernel's can only be read for the whole machine, and belongs to both e
 connection.
 """
 
-import json
 import os
-import subprocess
 import time
 
 from . import rounds
-from .machine import Watch, prefer_me, say
+from .holder import Holder
+from .machine import Watch, say
 from .memory import kilobytes, read
 from .servers import Missing, Server
 
@@ -73,22 +72,17 @@ def shares(total):
 
 
 def open_connections(options, server, count, arguments):
-    command = ["--port", server.port, "--idle", count] + arguments
-    load = subprocess.Popen(rounds.load_command(options, options.load_core, command),
-                            preexec_fn=prefer_me, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            text=True)
-    line = load.stdout.readline()
-    if not line or json.loads(line)["connections"] != count:
-        close_connections([load])
-        return None
-    return load
+    """Who holds them; None if a connection failed."""
+    holder = Holder(options, options.load_core, server.port, arguments)
+    if holder.hold(count):
+        return holder
+    holder.end()
+    return None
 
 
-def close_connections(loads):
-    for load in loads:
-        load.stdin.close()
-        load.wait()
-        load.stdout.close()
+def end_all(holders):
+    for holder in holders:
+        holder.end()
 
 
 def per_connection(after, before, count):
@@ -99,18 +93,18 @@ def measure_servers(options, servers, kind):
     """The result for these running servers; None if a connection failed."""
     watch = Watch((options.server_core, options.load_core), [server.pid for server in servers])
     first = [open_connections(options, server, FIRST, KINDS["greeted"]) for server in servers]
-    close_connections([load for load in first if load])
+    end_all(holder for holder in first if holder)
     before, kernel_before = settled(servers), kernel_bytes()
-    counts, loads = shares(options.idle_connections), []
+    counts, holders = shares(options.idle_connections), []
     for server, count in zip(servers, counts):
-        load = open_connections(options, server, count, KINDS[kind])
-        if load is None:
-            close_connections(loads)
+        holder = open_connections(options, server, count, KINDS[kind])
+        if holder is None:
+            end_all(holders)
             return None
-        loads.append(load)
+        holders.append(holder)
     result = per_connection(settled(servers), before, sum(counts))
     result.update(per_connection(kernel_bytes(), kernel_before, sum(counts)))
-    close_connections(loads)
+    end_all(holders)
     result.update(watch.others(), connections=sum(counts), processes=len(servers),
                   base_bytes=before["anonymous"] // len(servers))
     return result

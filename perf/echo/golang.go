@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-// An echo server in Go: a goroutine and a buffer for each connection, one P. The net package sets
-// TCP_NODELAY, the full backlog and the limit of descriptors itself, and its Write() returns only when all has gone out: a
-// slow reader makes its own goroutine wait.
+// An echo server in Go: a goroutine and a buffer for each connection. It has one P, unless GOMAXPROCS
+// asks for more (perf/scale). The net package sets TCP_NODELAY, the full backlog and the limit of
+// descriptors itself, and its Write() returns only when all has gone out: a slow reader makes its own
+// goroutine wait.
 package main
 
 import (
@@ -34,7 +35,9 @@ func echo(connection net.Conn) {
 func main() {
 	port := flag.Int("port", 0, "listens on 127.0.0.1:`N`")
 	flag.Parse()
-	runtime.GOMAXPROCS(1)
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 	listener, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", *port))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

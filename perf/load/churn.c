@@ -156,12 +156,8 @@ static void churn_for(struct churn *churn, double seconds)
         churn_turn(churn);
 }
 
-static struct churn *churn_create(const load_options *options, const struct codec *codec)
+static void churn_init(struct churn *churn, const load_options *options, const struct codec *codec)
 {
-    struct churn *churn = calloc(1, sizeof(*churn));
-
-    if (!churn)
-        load_die("calloc", ENOMEM);
     churn->options = options;
     churn->codec = codec;
     churn->slots = calloc((size_t)options->connections, sizeof(*churn->slots));
@@ -171,25 +167,25 @@ static struct churn *churn_create(const load_options *options, const struct code
         load_die("malloc", ENOMEM);
     if (churn->epoll_fd < 0)
         load_die("epoll_create1", errno);
-    return churn;
 }
 
 int churn_run(const load_options *options, const struct codec *codec)
 {
-    struct churn *churn = churn_create(options, codec);
+    static struct churn churn;
     load_result result = {.options = options,
-            .latencies = &churn->latencies,
+            .latencies = &churn.latencies,
             .request_bytes = codec->request_bytes,
             .served = options->connections};
 
+    churn_init(&churn, options, codec);
     for (int i = 0; i < options->connections; i++)
-        slot_begin(churn, &churn->slots[i]);
-    churn_for(churn, options->warmup_s);
+        slot_begin(&churn, &churn.slots[i]);
+    churn_for(&churn, options->warmup_s);
     result.from = load_read(options->server_pid);
-    churn->measuring = true;
-    churn_for(churn, options->measured_s);
+    churn.measuring = true;
+    churn_for(&churn, options->measured_s);
     result.to = load_read(options->server_pid);
-    result.errors = churn->errors;
+    result.errors = churn.errors;
     load_report(&result);
-    return churn->errors ? 1 : 0;
+    return churn.errors ? 1 : 0;
 }

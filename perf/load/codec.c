@@ -57,7 +57,15 @@ static long echo_check(const struct codec *self, struct cursor *cursor, const un
     return (long)run;
 }
 
-const struct codec *codec_echo(size_t message_bytes)
+static void echo_destroy(struct codec *codec)
+{
+    struct echo_codec *self = (struct echo_codec *)codec;
+
+    free(self->pattern);
+    free(self);
+}
+
+struct codec *codec_echo(size_t message_bytes)
 {
     struct echo_codec *self = calloc(1, sizeof(*self));
     uint32_t random = 2463534242U;
@@ -70,7 +78,7 @@ const struct codec *codec_echo(size_t message_bytes)
         random ^= random << 5;
         self->pattern[i] = (unsigned char)random;
     }
-    self->base = (struct codec){message_bytes, echo_encode, echo_check};
+    self->base = (struct codec){message_bytes, echo_encode, echo_check, echo_destroy};
     return &self->base;
 }
 
@@ -162,7 +170,12 @@ static long thrift_check(const struct codec *codec, struct cursor *cursor,
     return (long)run;
 }
 
-const struct codec *codec_thrift(const char *method)
+static void thrift_destroy(struct codec *codec)
+{
+    free(codec);
+}
+
+struct codec *codec_thrift(const char *method)
 {
     struct thrift_codec *self = calloc(1, sizeof(*self));
     size_t name_bytes = strlen(method);
@@ -170,7 +183,8 @@ const struct codec *codec_thrift(const char *method)
     if (!self || PREFIX_BYTES + name_bytes + 5 > CODEC_HEAD_MAX)
         return NULL;
     self->name_bytes = name_bytes;
-    self->base = (struct codec){PREFIX_BYTES + name_bytes + 5, thrift_encode, thrift_check};
+    self->base = (struct codec){
+            PREFIX_BYTES + name_bytes + 5, thrift_encode, thrift_check, thrift_destroy};
     put_u32(self->request, (uint32_t)(self->base.request_bytes - FRAME_BYTES));
     put_u32(self->request + 4, VERSION_1_CALL);
     put_u32(self->request + 8, (uint32_t)name_bytes);

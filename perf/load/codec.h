@@ -38,19 +38,21 @@ struct codec {
      */
     long (*check)(const struct codec *self, struct cursor *cursor, const unsigned char *bytes,
             size_t count, bool *out_complete);
+
+    void (*destroy)(struct codec *self);
 };
 
 /*
  * Echo: 8 bytes of sequence number (as many as fit), then a pattern that is shifted by the sequence
  * number, so that a reply from another message, another place or a stale buffer cannot pass.
  */
-const struct codec *codec_echo(size_t message_bytes);
+struct codec *codec_echo(size_t message_bytes);
 
 /*
  * Thrift: a call of `method` without arguments in the strict binary protocol, framed. A reply must
  * have the version, the type REPLY, the method's name, the sequence number of the oldest call
  * outstanding, and end in a stop byte.
  */
-const struct codec *codec_thrift(const char *method);
+struct codec *codec_thrift(const char *method);
 
 #endif

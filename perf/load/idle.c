@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Connections that say nothing: opens them, prints a line, and holds them until stdin ends. What is
- * more than one process may have descriptors for is held by as many helpers as that takes; what is
- * more than one address has ports for comes from several.
+ * Connections that say nothing: opens them, prints a line, and holds them until stdin ends. Each
+ * number that comes from there is how many there shall be from then on, and is answered with a line
+ * once there are. What is more than one process may have descriptors for is held by as many helpers
+ * as that takes; what is more than one address has ports for comes from several.
  */
 #include "load.h"
 
@@ -23,11 +24,14 @@ enum {
     READY = 1,
 };
 
-/* The ends that a parent has of its helpers' pipes: all of them write to one and read another. */
-struct helpers {
-    int count;
-    int ready[2];
-    int hold[2];
+struct idle {
+    const load_options *options;
+    const struct codec *codec;
+    int count; /* Connections. */
+    int own_max;
+    int helper_count;
+    int ready[2]; /* Those helpers write to it that have begun last. */
+    int hold[2];  /* All helpers read from it. */
 };
 
 static int connections_per_process(void)
@@ -68,15 +72,15 @@ static void greet(const struct codec *codec, int fd, uint64_t sequence)
 
 /* They end with RST: connections in TIME_WAIT would be in the kernel's memory for another minute,
  * in which somebody may measure that. */
-static void open_share(const load_options *options, const struct codec *codec, int first, int count)
+static void open_share(const struct idle *idle, int first, int count)
 {
     const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
     for (int i = first; i < first + count; i++) {
-        int fd = load_dial(options, i / LOAD_PORTS_PER_SOURCE, 0);
+        int fd = load_dial(idle->options, i / LOAD_PORTS_PER_SOURCE, 0);
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-        if (options->greet)
-            greet(codec, fd, (uint64_t)i);
+        if (idle->options->greet)
+            greet(idle->codec, fd, (uint64_t)i);
     }
 }
 
@@ -88,73 +92,103 @@ static void wait_for_end(int fd)
         ;
 }
 
+/* The connections that its parent had: they would take the room of its own. */
+static void drop_inherited(const struct idle *idle)
+{
+    for (int fd = STDERR_FILENO + 1; fd < idle->own_max + SPARE_DESCRIPTORS; fd++) {
+        if (fd != idle->hold[0] && fd != idle->ready[1])
+            (void)close(fd);
+    }
+}
+
 /* The helper ends with its parent, however that ends. */
-static _Noreturn void help(const struct helpers *helpers)
+static _Noreturn void help(const struct idle *idle, int first, int count)
 {
     const char ready = READY;
 
-    if (write(helpers->ready[1], &ready, 1) != 1)
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    drop_inherited(idle);
+    open_share(idle, first, count);
+    if (write(idle->ready[1], &ready, 1) != 1)
         load_die("write", errno);
-    wait_for_end(helpers->hold[0]);
+    wait_for_end(idle->hold[0]);
     _exit(0);
 }
 
-static void start_helper(struct helpers *helpers, const load_options *options,
-        const struct codec *codec, int first, int count)
+static void start_helper(struct idle *idle, int first, int count)
 {
     pid_t pid = fork();
 
     if (pid < 0)
         load_die("fork", errno);
-    if (pid > 0) {
-        helpers->count++;
-        return;
-    }
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)close(helpers->hold[1]);
-    open_share(options, codec, first, count);
-    help(helpers);
+    if (pid == 0)
+        help(idle, first, count);
+    idle->helper_count++;
 }
 
 /* A helper that failed has said why; nobody else holds the writing end. */
-static void await_helpers(struct helpers *helpers)
+static void await_ready(const struct idle *idle, int helper_count)
 {
     char byte;
 
-    (void)close(helpers->ready[1]);
-    for (int i = 0; i < helpers->count; i++) {
-        if (read(helpers->ready[0], &byte, 1) != 1)
+    (void)close(idle->ready[1]);
+    for (int i = 0; i < helper_count; i++) {
+        if (read(idle->ready[0], &byte, 1) != 1)
             load_die("a helper ended", ECHILD);
     }
+    (void)close(idle->ready[0]);
 }
 
-static void end_helpers(const struct helpers *helpers)
+/* As many as this process may have; the others have helpers. */
+static void grow(struct idle *idle, int wanted)
 {
-    (void)close(helpers->hold[1]);
-    for (int i = 0; i < helpers->count; i++)
+    int before_count = idle->helper_count;
+    int own = wanted < idle->own_max ? wanted : idle->own_max;
+
+    if (own > idle->count) {
+        open_share(idle, idle->count, own - idle->count);
+        idle->count = own;
+    }
+    if (pipe(idle->ready) < 0)
+        load_die("pipe", errno);
+    while (idle->count < wanted) {
+        int left = wanted - idle->count;
+        int share = left < idle->own_max ? left : idle->own_max;
+        start_helper(idle, idle->count, share);
+        idle->count += share;
+    }
+    await_ready(idle, idle->helper_count - before_count);
+}
+
+static void report(const struct idle *idle)
+{
+    printf("{\"loop\":\"idle\",\"connections\":%d,\"greeted\":%s,\"processes\":%d,\"sources\":%d}"
+           "\n",
+            idle->count, idle->options->greet ? "true" : "false", 1 + idle->helper_count,
+            (idle->count - 1) / LOAD_PORTS_PER_SOURCE + 1);
+    fflush(stdout);
+}
+
+static void end_helpers(const struct idle *idle)
+{
+    (void)close(idle->hold[1]);
+    for (int i = 0; i < idle->helper_count; i++)
         (void)wait(NULL);
 }
 
 int idle_run(const load_options *options, const struct codec *codec)
 {
-    struct helpers helpers = {0};
-    int each = connections_per_process();
-    int own = options->connections < each ? options->connections : each;
+    struct idle idle = {.options = options, .codec = codec, .own_max = connections_per_process()};
+    char line[32];
 
-    if (pipe(helpers.ready) < 0 || pipe(helpers.hold) < 0)
+    if (pipe(idle.hold) < 0)
         load_die("pipe", errno);
-    for (int first = own; first < options->connections; first += each) {
-        int left = options->connections - first;
-        start_helper(&helpers, options, codec, first, left < each ? left : each);
+    grow(&idle, options->connections);
+    report(&idle);
+    while (fgets(line, sizeof(line), stdin) != NULL) {
+        grow(&idle, (int)strtol(line, NULL, 10));
+        report(&idle);
     }
-    open_share(options, codec, 0, own);
-    await_helpers(&helpers);
-    printf("{\"loop\":\"idle\",\"connections\":%d,\"greeted\":%s,\"processes\":%d,\"sources\":%d}"
-           "\n",
-            options->connections, options->greet ? "true" : "false", 1 + helpers.count,
-            (options->connections - 1) / LOAD_PORTS_PER_SOURCE + 1);
-    fflush(stdout);
-    wait_for_end(STDIN_FILENO);
-    end_helpers(&helpers);
+    end_helpers(&idle);
     return 0;
 }

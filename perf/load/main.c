@@ -15,7 +15,8 @@ static _Noreturn void print_usage(FILE *out, int status)
           "            [--buckets]\n"
           "       load ... --rate PER_SECOND [--poisson] [--seed N]       open loop\n"
           "       load ... --churn [--sources N | --reset]                connect, ask, close\n"
-          "       load --port N --idle N [--greet]                        until stdin ends\n",
+          "       load --port N --idle N [--greet]                        until stdin ends;\n"
+          "                                     a number there: so many from then on\n",
             out);
     exit(status);
 }
@@ -35,9 +36,9 @@ static double parse(const char *text, double min, double max)
     return value;
 }
 
-static int parse_int(const char *text, double max)
+static int parse_int(const char *text, double min, double max)
 {
-    double value = parse(text, 1, max);
+    double value = parse(text, min, max);
 
     return (int)value;
 }
@@ -61,16 +62,16 @@ static void set_mode_option(load_options *options, int option, const char *text)
         break;
     case 'i':
         set_mode(options, LOAD_IDLE);
-        options->connections = parse_int(text, 1e7);
+        options->connections = parse_int(text, 0, 1e7);
         break;
     case 'a':
         options->poisson = true;
         break;
     case 'e':
-        options->seed = (uint64_t)parse_int(text, 1 << 30);
+        options->seed = (uint64_t)parse_int(text, 1, 1 << 30);
         break;
     case 'n':
-        options->sources = parse_int(text, 60000);
+        options->sources = parse_int(text, 1, 60000);
         break;
     case 'R':
         options->reset = true;
@@ -87,16 +88,16 @@ static void set_option(load_options *options, int option, const char *text)
 {
     switch (option) {
     case 'p':
-        options->port = parse_int(text, 65535);
+        options->port = parse_int(text, 1, 65535);
         break;
     case 'c':
-        options->connections = parse_int(text, 1e6);
+        options->connections = parse_int(text, 1, 1e6);
         break;
     case 'd':
-        options->depth = parse_int(text, 1e6);
+        options->depth = parse_int(text, 1, 1e6);
         break;
     case 's':
-        options->message_bytes = parse_int(text, 1 << 30);
+        options->message_bytes = parse_int(text, 1, 1 << 30);
         break;
     case 't':
         options->method = text;
@@ -108,7 +109,7 @@ static void set_option(load_options *options, int option, const char *text)
         options->measured_s = parse(text, 0.01, 3600);
         break;
     case 'P':
-        options->server_pid = parse_int(text, 1 << 30);
+        options->server_pid = parse_int(text, 1, 1 << 30);
         break;
     case 'S':
         options->spin = true;
@@ -167,6 +168,21 @@ static void raise_descriptor_limit(void)
     }
 }
 
+static int run(const load_options *options, const struct codec *codec)
+{
+    switch (options->mode) {
+    case LOAD_OPEN:
+        return open_run(options, codec);
+    case LOAD_CHURN:
+        return churn_run(options, codec);
+    case LOAD_IDLE:
+        return idle_run(options, codec);
+    case LOAD_CLOSED:
+        break;
+    }
+    return closed_run(options, codec);
+}
+
 int main(int argc, char **argv)
 {
     load_options options = {.connections = 1,
@@ -179,19 +195,11 @@ int main(int argc, char **argv)
 
     parse_options(&options, argc, argv);
     raise_descriptor_limit();
-    const struct codec *codec = options.method ? codec_thrift(options.method)
-                                               : codec_echo((size_t)options.message_bytes);
+    struct codec *codec = options.method ? codec_thrift(options.method)
+                                         : codec_echo((size_t)options.message_bytes);
     if (!codec)
         load_die("codec", EINVAL);
-    switch (options.mode) {
-    case LOAD_OPEN:
-        return open_run(&options, codec);
-    case LOAD_CHURN:
-        return churn_run(&options, codec);
-    case LOAD_IDLE:
-        return idle_run(&options, codec);
-    case LOAD_CLOSED:
-        break;
-    }
-    return closed_run(&options, codec);
+    int status = run(&options, codec);
+    codec->destroy(codec);
+    return status;
 }

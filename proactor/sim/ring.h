@@ -80,7 +80,7 @@ int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe);
 /* NULL: -EBADF */
 sim_file *sim_direct_file(const sim_ring *ring, unsigned index);
 
-/* The lowest free slot (IORING_FILE_INDEX_ALLOC) or `index`; takes the reference. -ENFILE, -EINVAL */
+/* A free slot (IORING_FILE_INDEX_ALLOC) or `index`; takes the reference. -ENFILE, -EINVAL */
 int sim_direct_install(sim_ring *ring, sim_file *file, unsigned index);
 
 int sim_direct_close(sim_ring *ring, unsigned index);

@@ -65,8 +65,9 @@ class Served
 {
 public:
     explicit Served(std::vector<coil_thrift_service *> offered,
-            const std::function<void(coil_thrift_server *)> &configure = nullptr)
-        : services(std::move(offered))
+            const std::function<void(coil_thrift_server *)> &configure = nullptr,
+            const coil_listen_options &listen = {})
+        : options(listen), services(std::move(offered))
     {
         server.services = services.data();
         server.service_count = services.size();
@@ -95,6 +96,7 @@ public:
         return Peer::connected(port);
     }
 
+    coil_listen_options options; /* Of the listener. */
     uint16_t port;
     std::string address;
     coil_thrift_server server = {}; /* Its stats are to be read after stop(). */
@@ -111,7 +113,7 @@ async(int, serves, (Served *) served)
 {
     vars(coil_listener *listener; int rc);
 
-    my->rc = coil_listen("127.0.0.1:0", nullptr, &my->listener);
+    my->rc = coil_listen("127.0.0.1:0", &served->options, &my->listener);
     EXPECT_EQ(0, my->rc);
     if (my->rc < 0)
         return my->rc;

@@ -401,6 +401,24 @@ TEST_F(ThriftServer, StopsWithConnectionsThatHaveNotBegun)
     EXPECT_EQ(0u, served.server.stats.open_connections);
 }
 
+TEST(ThriftServerWithALimit, LetsTheOthersWaitUntilThereIsRoom)
+{
+    coil_thrift_service service = {"Second", second_methods, std::size(second_methods)};
+    coil_listen_options options = {};
+    options.max_connections = 2;
+    const Served served({&service}, nullptr, options);
+    std::vector<Peer> peers;
+    for (int i = 0; i < 3; i++) {
+        peers.push_back(served.connected());
+        ASSERT_TRUE(peers[i].send(frame(packet::call("echo", stop()))));
+    }
+    EXPECT_EQ("from the second", Answer(peers[0].receive_frame()).text);
+    EXPECT_EQ("from the second", Answer(peers[1].receive_frame()).text);
+    EXPECT_FALSE(peers[2].readable_within(100));
+    peers[0].close();
+    EXPECT_EQ("from the second", Answer(peers[2].receive_frame()).text);
+}
+
 /* -------------------------------------------------------------------------------- bad peers -- */
 
 struct Hostile {

@@ -110,6 +110,22 @@ class Modes(unittest.TestCase):
         self.assertEqual((result["connections"], result["greeted"]), (250, True))
         self.assertEqual(result["processes"], 3)
 
+    def test_idle_connections_become_as_many_as_stdin_says(self):
+        def few_descriptors():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (132, 132))
+        command = [os.path.join(PROGRAMS, "load"), "--port", str(self.port), "--idle", "0"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                              preexec_fn=few_descriptors) as process:
+            reports = [json.loads(process.stdout.readline())]
+            for count in (40, 40, 150, 420):
+                process.stdin.write(f"{count}\n")
+                process.stdin.flush()
+                reports.append(json.loads(process.stdout.readline()))
+            process.stdin.close()
+            self.assertEqual(process.wait(10), 0)
+        self.assertEqual([report["connections"] for report in reports], [0, 40, 40, 150, 420])
+        self.assertEqual([report["processes"] for report in reports], [1, 1, 1, 2, 5])
+
 
 if __name__ == "__main__":
     unittest.main()

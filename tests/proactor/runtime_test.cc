@@ -285,12 +285,14 @@ TEST_F(Runtime, AServerOnAllLoopsAnswersWhatItHasAcceptedBeforeItEnds)
         kill(getpid(), SIGTERM);
         for (Fd &peer : peers)
             EXPECT_EQ("hello", take(peer));
-        EXPECT_EQ(-1, connect_to(shared.port));
+        /* On a busy machine, a loop may learn of the end after all of them have been answered. */
+        while (Fd(connect_to(shared.port)) >= 0)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
     });
     EXPECT_EQ(0, coil_runtime_run(coil_handler(serve, coil_worker *), 2));
     clients.join();
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    EXPECT_EQ(20, shared.served_count);
+    EXPECT_LE(20, shared.served_count);
     EXPECT_EQ(2, shared.ended_count);
 }
 

@@ -9,6 +9,7 @@
 #include <map>
 #include <vector>
 
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <coil/sugar.h>
@@ -89,6 +90,15 @@ protected:
             coil_test_settle(loop);
         } while (coil_sender_busy(&sender));
         drain();
+        while (got.size() < sender.sent_bytes && more_comes())
+            drain();
+    }
+
+    /* What the window of TCP has held back follows, once it is told that there is room. */
+    bool more_comes() const
+    {
+        pollfd one = {out, POLLIN, 0};
+        return poll(&one, 1, 5000) == 1 && one.revents == POLLIN;
     }
 
     Fd in;

@@ -308,7 +308,7 @@ TEST(SimRing, AMultishotPollTellsOfEachChange)
     }
 }
 
-/* ----------------------------------------------------------------------- descriptors, buffers -- */
+/* ---------------------------------------------------------------------- descriptors, buffers -- */
 
 int installs(int, char **)
 {

@@ -7,7 +7,7 @@
 namespace
 {
 
-/* ---------------------------------------------------------------------- two loops, two threads -- */
+/* -------------------------------------------------------------------- two loops, two threads -- */
 
 async(int, answers, (coil_thread_event *) asked, (coil_thread_event *) answered, (int) count)
 {
@@ -59,7 +59,7 @@ TEST(SimThread, TwoLoopsPlayPingPong)
     }
 }
 
-/* ----------------------------------------------------------------------------- blocking calls -- */
+/* ---------------------------------------------------------------------------- blocking calls -- */
 
 coil_blocking(int, doubled, (int) number)
 {
@@ -94,7 +94,7 @@ TEST(SimThread, BlockingCallsRunOnThreadsOfTheirOwn)
     }
 }
 
-/* ------------------------------------------------------------------------------- plain threads -- */
+/* ----------------------------------------------------------------------------- plain threads -- */
 
 struct counter {
     coil_kernel_thread thread;

@@ -153,6 +153,9 @@ template <class T> struct coil_signedness<T *, false> {
     __typeof__(__builtin_choose_expr(COIL_IS_INTEGER_(value), value, 0))
 #define COIL_IS_SIGNED_(value) ((COIL_INTEGER_TYPE_(value)) - 1 < (COIL_INTEGER_TYPE_(value))1)
 #endif
+/* (Or what looks like one in memory.) */
+#define COIL_IS_INT_(value) \
+    (COIL_IS_INTEGER_(value) && COIL_IS_SIGNED_(value) && sizeof(value) == sizeof(int))
 
 /*
  * `item` if it points to what `sample` points to; else it does not compile. (Not a statement
@@ -325,7 +328,8 @@ template <> struct coil_result_is_nil<coil_nil> {
                 (uint32_t)offsetof(struct name##__frame, co__a),                      \
                 (uint32_t)sizeof(((struct name##__frame *)0)->co__a),                 \
                 COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret),                \
-                COIL_IS_SIGNED_(((struct name##__frame *)0)->co__ret)                 \
+                COIL_IS_SIGNED_(((struct name##__frame *)0)->co__ret),                \
+                COIL_IS_INT_(((struct name##__frame *)0)->co__ret)                    \
     }
 
 #define COIL_DEFINE_(link, T, name, ...)                                                           \
@@ -391,14 +395,20 @@ template <> struct coil_result_is_nil<coil_nil> {
     co__top:                                                                                       \
     (void)0
 
-/* co__k: the frame of the cold coroutine c on t's stack, awaited by `caller`. */
+/*
+ * co__k: the frame of the cold coroutine c on t's stack, awaited by `caller`. Whether it is adapted
+ * is asked before anything is called: the compilers then see that it nearly never is, that nobody
+ * looks at the cold one, and keep it in registers.
+ */
 #define COIL_FRAME_(t, c, caller)                                                    \
+    const coil_fn *const co__fn = (c).co__c.fn;                                      \
+    const bool co__adapted = (c).co__c.adapt != 0;                                   \
     __typeof__((c).co__f[0]) *co__k = (__typeof__((c).co__f[0]) *)coil_push_aligned( \
             t, sizeof((c).co__f[0]), __alignof__((c).co__f[0]));                     \
-    coil_frame_push(t, &co__k->co__h, (c).co__c.fn, caller);                         \
+    coil_frame_push(t, &co__k->co__h, co__fn, caller);                               \
     co__k->co__a = (c).co__a;                                                        \
     COIL_AWAITED_((c).co__c)                                                         \
-    if ((c).co__c.adapt)                                                             \
+    if (co__adapted)                                                                 \
     coil_adapt(t, &co__k->co__h, &(c).co__c)
 
 #define COIL_CALL_(text, ...)                                                     \
@@ -410,7 +420,7 @@ template <> struct coil_result_is_nil<coil_nil> {
         __typeof__(__VA_ARGS__) co__c = (__VA_ARGS__);                            \
         COIL_FRAME_(co__t, co__c, &co__f->co__h);                                 \
         co__f->co__h.at = &co__site;                                              \
-        if (co__c.co__c.fn->step(co__t, &co__k->co__h) != COIL_DONE)              \
+        if (co__fn->step(co__t, &co__k->co__h) != COIL_DONE)                      \
             return COIL_SUSPENDED_;                                               \
         COIL_READY_                                                               \
     }                                                                             \
@@ -527,22 +537,22 @@ template <class T> struct coil_status<T, true> {
 #define coil_until(time, ...) COIL_UNTIL_(COIL_CAT(co__w, __COUNTER__), time, __VA_ARGS__)
 #define coil_shield(...) COIL_SHIELD_(COIL_CAT(co__w, __COUNTER__), __VA_ARGS__)
 
-#define COIL_DEFER_(label, ...)                                                         \
-    do {                                                                                \
-        if (__extension__({                                                             \
-                static const coil_site co__site = {                                     \
-                        &&label, "defer", __LINE__ * every_coroutine_starts_with_vars}; \
-                coil_defer_push(&co__f->co__h,                                          \
-                        (coil_deferred *)coil_push_keeping(                             \
-                                co__t, sizeof(coil_deferred), COIL_EXIT_BYTES),         \
-                        &co__site, NULL);                                               \
-                1;                                                                      \
-            }))                                                                         \
-            break;                                                                      \
-    label:                                                                              \
-        (void)0; /* So that the first of them can be a declaration. */                  \
-        __VA_ARGS__;                                                                    \
-        return COIL_SUSPENDED_;                                                         \
+#define COIL_DEFER_(label, ...)                                                                 \
+    do {                                                                                        \
+        if (__extension__({                                                                     \
+                static const coil_leaving co__exit = {                                          \
+                        NULL, {&&label, "defer", __LINE__ * every_coroutine_starts_with_vars}}; \
+                coil_defer_push(&co__f->co__h,                                                  \
+                        (coil_deferred *)coil_push_keeping(                                     \
+                                co__t, sizeof(coil_deferred), COIL_EXIT_BYTES),                 \
+                        &co__exit);                                                             \
+                1;                                                                              \
+            }))                                                                                 \
+            break;                                                                              \
+    label:                                                                                      \
+        (void)0; /* So that the first of them can be a declaration. */                          \
+        __VA_ARGS__;                                                                            \
+        return COIL_SUSPENDED_;                                                                 \
     } while (0)
 #define coil_defer(...) COIL_DEFER_(COIL_CAT(co__defer_, __COUNTER__), __VA_ARGS__)
 

@@ -44,6 +44,7 @@ typedef struct coil_frame coil_frame;
 typedef struct coil_sched coil_sched;
 typedef struct coil_group coil_group;
 typedef struct coil_deferred coil_deferred;
+typedef struct coil_leaving coil_leaving;
 typedef struct coil_mask coil_mask;
 
 /* What a step function reports: its frame has left, or the task has to wait. */
@@ -54,7 +55,7 @@ typedef struct coil_nil {
     char nothing;
 } coil_nil;
 
-/* One per await and defer in the source. Read-only. */
+/* One per await in the source, and in each defer. Read-only. */
 typedef struct coil_site {
     void *label;      /* Where the body goes on. */
     const char *what; /* The source text. */
@@ -75,6 +76,7 @@ typedef struct coil_fn {
     uint32_t arguments_bytes;
     bool result_is_scalar; /* An integer, or a pointer. */
     bool result_is_signed; /* A pointer is: an error pointer is negative. */
+    bool result_is_int;    /* Nearly all results are. */
 } coil_fn;
 
 /* The header of every frame. */
@@ -101,11 +103,16 @@ struct coil_mask {
     bool unwound; /* It is leaving because of a cancellation. */
 };
 
+/* What is done on leaving: one per defer in the source, or per function. Read-only. */
+struct coil_leaving {
+    coil_turn (*call)(coil_task *task, coil_frame *frame, coil_deferred *deferred);
+    coil_site site; /* Without `call`: a block of the body. */
+};
+
 /* One thing to do when a frame leaves. Lives on the frame stack. */
 struct coil_deferred {
     coil_deferred *next;
-    const coil_site *site; /* A block of the body, or NULL: then `call`. */
-    coil_turn (*call)(coil_task *task, coil_frame *frame, coil_deferred *deferred);
+    const coil_leaving *exit;
 };
 
 /*
@@ -337,13 +344,11 @@ static inline bool coil_frame_unwound(const coil_task *task, const coil_frame *f
 }
 
 /* Register `deferred`, which coil_push_keeping() has put on the frame stack of `frame`'s task. */
-static inline void coil_defer_push(coil_frame *frame, coil_deferred *deferred,
-        const coil_site *site,
-        coil_turn (*call)(coil_task *task, coil_frame *frame, coil_deferred *deferred))
+static inline void coil_defer_push(
+        coil_frame *frame, coil_deferred *deferred, const coil_leaving *exit)
 {
     deferred->next = frame->defers;
-    deferred->site = site;
-    deferred->call = call;
+    deferred->exit = exit;
     frame->defers = deferred;
 }
 
@@ -358,8 +363,19 @@ static inline void coil_frame_push(
     task->top = frame;
 }
 
+/* Private: coil_frame_set_result() of what is no int. */
+COIL_API void coil_frame_set_other_result(coil_frame *frame, int64_t value);
+
 /* Store `value` as a scalar result, or as the int64 that a struct begins with; the rest is zero. */
-COIL_API void coil_frame_set_result(coil_frame *frame, int64_t value);
+static inline void coil_frame_set_result(coil_frame *frame, int64_t value)
+{
+    int narrow = (int)value;
+    if (coil_likely(frame->fn->result_is_int)) {
+        memcpy((char *)frame + frame->fn->result_at, &narrow, sizeof(narrow));
+    } else {
+        coil_frame_set_other_result(frame, value);
+    }
+}
 
 /* The result if it is a scalar, the int64 that a struct of 16 or more bytes begins with, else 0. */
 COIL_API int64_t coil_frame_result(const coil_frame *frame);

@@ -26,7 +26,7 @@ typedef struct coil_listen_options {
     int backlog;              /* Connections that the kernel keeps for us: SOMAXCONN. */
     bool reuse_port;          /* SO_REUSEPORT: several processes share the address. */
     bool direct_sockets;      /* Accept direct descriptors (coil/io.h), not those of the process. */
-    unsigned max_connections; /* Of coil_serve(): at more, it stops accepting. 0: no limit. */
+    unsigned max_connections; /* Whoever serves them accepts no more at once. 0: no limit. */
 } coil_listen_options;
 
 /*
@@ -41,8 +41,9 @@ COIL_API int coil_listen(
 COIL_API const coil_address *coil_listener_address(const coil_listener *listener);
 
 /*
- * The next connection, or an error pointer: an error of accept(2), or -ESHUTDOWN after
- * coil_serve_gracefully() has stopped listening.
+ * The next connection, or an error pointer: an error of accept(2), or -ESHUTDOWN: nobody listens
+ * any more, because coil_serve_gracefully() has stopped that, or the loop that accepts for all has
+ * left (coil/shared_listener.h).
  */
 coil_declare(coil_stream *, coil_accept, (coil_listener *) listener);
 
@@ -56,7 +57,7 @@ coil_declare(coil_stream *, coil_accept_patiently, (coil_listener *) listener);
  * Run `handler(stream)` as a task for every connection; the handler closes its stream. Its failure
  * ends that connection only. When descriptors or memory run out, accepting pauses a little. Ends
  * only with an error of accept(2) that will not pass, or by cancellation; the connections are
- * cancelled first.
+ * cancelled first. 0: nobody listens any more, and they have all ended.
  */
 coil_declare(int, coil_serve, (coil_listener *) listener, (coil_handler) handler);
 

@@ -106,8 +106,11 @@ COIL_API coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call);
 COIL_API void coil_thrift_no_reply(coil_thrift_call *call);
 
 /*
- * Serve every connection of the listener. Ends with an error of accept(2) that stays, or by
- * cancellation, which closes all connections.
+ * Serve every connection of the listener, of which there are never more than its `max_connections`
+ * at once: others wait to be accepted. An `idle_limit` then keeps silent peers from being all of
+ * them. Ends with an error of accept(2) that stays, or by cancellation, which closes all
+ * connections. 0: nobody listens any more, and they have all ended. On several loops
+ * (coil/shared_listener.h) each has a coil_thrift_server of its own.
  */
 coil_declare(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_server *) server);
 

@@ -3,9 +3,9 @@
 
 import json
 import os
-import subprocess
 import time
 
+from ..holder import Holder
 from ..machine import descriptor_limit, say
 from ..memory import anonymous_bytes, kilobytes, read
 from ..servers import Missing
@@ -15,34 +15,6 @@ from .process import ReportingServer
 STEPS = (1000, 4000, 10000)
 SETTLE_S = 10
 SLABS_NAMED = 8
-PORTS = 27000  # of one source address, of the 28,232 that Linux gives out by default
-
-
-# ---- Clients ----
-
-
-class Holder:
-    """A process that holds connections from one source address."""
-
-    def __init__(self, options, port, source):
-        program = os.path.join(options.programs, "many", "hold")
-        self.process = subprocess.Popen([program, "--port", str(port), "--source", source],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def hold(self, count):
-        """False: it could not connect so often; it has said why."""
-        self.process.stdin.write(f"{count}\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().strip() == str(count)
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-def source(number):
-    return f"127.0.{1 + number // 250}.{1 + number % 250}"
 
 
 def await_rest(server):
@@ -144,7 +116,7 @@ def once(options, name, command, steps):
         say(f"{name}: {reason}")
         return None
     try:
-        holder = Holder(options, server.port, source(0))
+        holder = Holder(options, options.cores, server.port)
         readings = climb(server, holder, name, steps)
     finally:
         if holder:
@@ -160,7 +132,7 @@ def once(options, name, command, steps):
 
 
 def shares(options):
-    each = min(descriptor_limit() - RESERVED, PORTS)
+    each = descriptor_limit() - RESERVED
     return [min(each, options.idle_to - first) for first in range(0, options.idle_to, each)]
 
 
@@ -171,8 +143,8 @@ def many_once(options, command):
         for _ in shares(options):
             members.append(ReportingServer("idle", command, options.cores))
         before, kernel = sum(anonymous_bytes(server.pid) for server in members), kernel_now()
-        for number, (server, count) in enumerate(zip(members, shares(options))):
-            holders.append(Holder(options, server.port, source(number)))
+        for server, count in zip(members, shares(options)):
+            holders.append(Holder(options, options.cores, server.port))
             if not holders[-1].hold(count):
                 return None
             await_rest(server)
@@ -192,7 +164,7 @@ def many_once(options, command):
 
 def run(options):
     own = [os.path.join(options.programs, "many", "idle")]
-    limit = min(descriptor_limit() - RESERVED, PORTS)
+    limit = descriptor_limit() - RESERVED
     steps = [count for count in STEPS if count < min(limit, options.idle_to)]
     steps.append(min(limit, options.idle_to))
     named = {"coil": own}

@@ -23,7 +23,7 @@ def commands(options, count):
     own = [os.path.join(many, "loops"), "--loops", str(count), "--share"]
     named = {f"coil {share}": (own + [share], None) for share in SHARES}
     named["epoll"] = ([os.path.join(many, "threads"), "--loops", str(count)], None)
-    named["go"] = ([os.path.join(many, "go_everywhere")],
+    named["go"] = ([os.path.join(options.programs, "echo_go")],
                    {**os.environ, "GOMAXPROCS": str(count)})
     return {name: entry for name, entry in named.items() if os.access(entry[0][0], os.X_OK)}
 
