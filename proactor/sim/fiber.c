@@ -2,7 +2,9 @@
 #include "fiber.h"
 
 #include "clock.h"
+#include "family.h"
 #include "process.h"
+#include "signals.h"
 #include "switch.h"
 
 #include <errno.h>
@@ -65,6 +67,7 @@ static void load_process(sim_process *process)
         return;
     exchange(__start_coil_process, globals_bytes(), before != NULL ? before->globals : NULL,
             process != NULL ? process->globals : home.globals);
+    family_load_environment(before, process);
     home.loaded_process = process;
 }
 
@@ -196,10 +199,20 @@ void sim_fiber_resume(sim_fiber *fiber)
         bury(fiber);
 }
 
+static void leave_queue(sim_fiber *fiber)
+{
+    if (!coil_list_linked(&fiber->run_link))
+        return;
+    coil_list_remove(&fiber->run_link);
+    fiber->process->world->runnable_count--;
+}
+
 static void make_runnable(sim_fiber *fiber)
 {
     sim_world *world = fiber->process->world;
     fiber->state = SIM_FIBER_RUNNABLE;
+    if (fiber->process->is_stopped)
+        return; /* Until sim_fibers_continue(). */
     coil_list_append(&world->runnable, &fiber->run_link);
     world->runnable_count++;
 }
@@ -287,14 +300,12 @@ void sim_fiber_drop(sim_fiber *fiber)
     sim_waiter_leave(&fiber->waiter);
     coil_list_remove(&fiber->meeting_link);
     sim_withdraw(world, &fiber->limit);
-    if (fiber->state == SIM_FIBER_RUNNABLE) {
-        coil_list_remove(&fiber->run_link);
-        world->runnable_count--;
-    }
+    leave_queue(fiber);
     if (fiber->state != SIM_FIBER_ENDED) {
         fiber->state = SIM_FIBER_ENDED;
         world->fiber_count--;
         sim_waiters_notify(&fiber->ended);
+        sim_family_thread_ended(fiber->process, fiber->id);
     }
     if (is_current)
         leave(fiber, true);
@@ -315,6 +326,42 @@ void sim_fiber_detach(sim_fiber *fiber)
         free_fiber(fiber);
 }
 
+/* ------------------------------------------------------------------------- signals and stops -- */
+
+void sim_fiber_interrupt(sim_fiber *fiber)
+{
+    fiber->was_interrupted = true;
+    if (fiber->state == SIM_FIBER_WAITING)
+        wake(fiber);
+}
+
+bool sim_fiber_was_interrupted(void)
+{
+    sim_fiber *fiber = sim_fiber_current();
+    const bool was_interrupted = fiber->was_interrupted;
+    fiber->was_interrupted = false;
+    return was_interrupted;
+}
+
+void sim_fibers_hold(sim_process *process)
+{
+    for (coil_list *at = process->fibers.next; at != &process->fibers; at = at->next) {
+        sim_fiber *fiber = coil_container_of(at, sim_fiber, link);
+        if (fiber->state == SIM_FIBER_WAITING)
+            sim_fiber_interrupt(fiber);
+        leave_queue(fiber);
+    }
+}
+
+void sim_fibers_continue(sim_process *process)
+{
+    for (coil_list *at = process->fibers.next; at != &process->fibers; at = at->next) {
+        sim_fiber *fiber = coil_container_of(at, sim_fiber, link);
+        if (fiber->state == SIM_FIBER_RUNNABLE && !coil_list_linked(&fiber->run_link))
+            make_runnable(fiber);
+    }
+}
+
 /* ----------------------------------------------------------------------------------- waiting -- */
 
 void sim_fiber_yield(void)
@@ -327,7 +374,7 @@ void sim_fiber_yield(void)
 void sim_fiber_pass(void)
 {
     sim_world *world = sim_here();
-    const sim_fiber *fiber = world == NULL ? NULL : world->current;
+    sim_fiber *fiber = world == NULL ? NULL : world->current;
 
     if (fiber == NULL)
         return;
@@ -337,6 +384,7 @@ void sim_fiber_pass(void)
     const bool others = world->runnable_count > 0 && sim_fault(world, SIM_FAULT_PREEMPT);
     if (others || clock_next(world) <= world->now)
         sim_fiber_yield();
+    sim_signals_deliver(fiber);
 }
 
 bool sim_fiber_wait(sim_waiters *waiters, coil_time deadline, const char *waits_for)
@@ -345,23 +393,27 @@ bool sim_fiber_wait(sim_waiters *waiters, coil_time deadline, const char *waits_
 
     SIM_CHECK(sim_here(), fiber != NULL, "an event waits for something: %s", waits_for);
     SIM_CHECK(sim_here(), fiber->hold_count == 0, "%s where no thread may wait", waits_for);
+    sim_signals_deliver(fiber);
     fiber->state = SIM_FIBER_WAITING;
     fiber->waits_for = waits_for;
     fiber->is_late = false;
+    fiber->was_interrupted = false;
     if (waiters != NULL)
         sim_waiters_add(waiters, &fiber->waiter);
     if (deadline != COIL_NEVER)
         sim_at(fiber->process->world, deadline, &fiber->limit);
     leave(fiber, false);
     fiber->waits_for = NULL;
-    return !fiber->is_late;
+    const bool is_late = fiber->is_late;
+    sim_signals_deliver(fiber);
+    return !is_late;
 }
 
 static const char *state_of(const sim_fiber *fiber)
 {
     switch (fiber->state) {
     case SIM_FIBER_RUNNABLE:
-        return "is about to run";
+        return fiber->process->is_stopped ? "is stopped by a signal" : "is about to run";
     case SIM_FIBER_RUNNING:
         return "runs";
     case SIM_FIBER_WAITING:

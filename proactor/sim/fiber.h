@@ -43,6 +43,7 @@ struct sim_fiber {
     sim_event limit;    /* WAITING: the deadline. */
     bool is_late;       /* It has passed. */
     bool is_detached;
+    bool was_interrupted;   /* In its last wait: sim_fiber_interrupt(). */
     coil_list meeting_link; /* In world->word_waiters, while it waits for a place in memory. */
     const void *place;
     sim_waiters meeting; /* Itself alone. */
@@ -93,6 +94,19 @@ void sim_fiber_detach(sim_fiber *fiber);
 
 /* End without unwinding: the current one, which does not return, or any other. */
 void sim_fiber_drop(sim_fiber *fiber);
+
+/*
+ * A signal is to be seen to: if it waits, it wakes, and what it waits in is told so
+ * (sim_fiber_was_interrupted).
+ */
+void sim_fiber_interrupt(sim_fiber *fiber);
+
+/* Since the last call of this: a wait of the current fiber has been interrupted. */
+bool sim_fiber_was_interrupted(void);
+
+/* The fibers of a process that is stopped do not run, those that wait are interrupted; until. */
+void sim_fibers_hold(sim_process *process);
+void sim_fibers_continue(sim_process *process);
 
 /* A line per fiber of what it does, on stderr. */
 void sim_fibers_report(sim_world *world);

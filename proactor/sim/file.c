@@ -2,6 +2,7 @@
 #include "file.h"
 
 #include "fiber.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -109,7 +110,12 @@ ssize_t sim_file_recv(sim_file *file, sim_io *io)
 
 ssize_t sim_file_send(sim_file *file, sim_io *io)
 {
-    return file->type->send == NULL ? -ENOTSOCK : file->type->send(file, io);
+    if (file->type->send == NULL)
+        return -ENOTSOCK;
+    const ssize_t count = file->type->send(file, io);
+    if (count == -EPIPE && (io->flags & MSG_NOSIGNAL) == 0)
+        sim_signal_pipe();
+    return count;
 }
 
 ssize_t sim_file_read(sim_file *file, sim_io *io)
@@ -125,7 +131,10 @@ ssize_t sim_file_write(sim_file *file, sim_io *io)
 {
     if (io->offset != -1 && !file->type->has_offset)
         return -ESPIPE;
-    if (file->type->write != NULL)
-        return file->type->write(file, io);
-    return file->type->send == NULL ? -EINVAL : file->type->send(file, io);
+    if (file->type->write == NULL)
+        return file->type->send == NULL ? -EINVAL : sim_file_send(file, io);
+    const ssize_t count = file->type->write(file, io);
+    if (count == -EPIPE)
+        sim_signal_pipe();
+    return count;
 }

@@ -5,7 +5,9 @@
 
 #include "allocate.h"
 #include "disk.h"
+#include "family.h"
 #include "fiber.h"
+#include "power.h"
 #include "ring.h"
 
 #include <coil/loop.h>
@@ -103,13 +105,6 @@ static void drop_fibers(sim_process *process)
     }
 }
 
-static void orphan_children(sim_process *process)
-{
-    coil_list *link;
-    while ((link = coil_list_take_first(&process->children)) != NULL)
-        coil_container_of(link, sim_process, sibling)->parent = NULL;
-}
-
 static void close_all(sim_process *process)
 {
     while (!coil_list_empty(&process->rings))
@@ -124,6 +119,8 @@ void sim_process_end(sim_process *process, int code, int value)
     sim_fiber *current = world->current;
 
     SIM_CHECK(world, !process->has_ended, "a process ends twice");
+    if (sim_family_defers_end(process, code, value))
+        return;
     process->has_ended = true;
     process->status.si_signo = SIGCHLD;
     process->status.si_code = code;
@@ -132,10 +129,11 @@ void sim_process_end(sim_process *process, int code, int value)
     sim_trace(world, "process %d ends: %s %d", (int)process->id,
             code == CLD_EXITED ? "exit" : "signal", value);
     drop_fibers(process);
+    sim_power_linger(process);
     close_all(process);
     process->leaked_count = allocations_free(process, code == CLD_EXITED);
     sim_working_directory_leave(process);
-    orphan_children(process);
+    sim_family_end(process);
     sim_waiters_notify(&process->ended);
     if (current != NULL && current->process == process)
         sim_fiber_drop(current);
@@ -146,6 +144,8 @@ void sim_process_reap(sim_process *process)
     fiber_forget_process(process);
     coil_list_remove(&process->sibling);
     coil_list_remove(&process->link);
+    sim_signals_free(process);
+    sim_family_free(process);
     free_arguments(process);
     sim_delete(process->descriptors);
     sim_delete(process->globals);

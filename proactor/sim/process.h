@@ -16,6 +16,7 @@
 #include <signal.h>
 
 typedef struct sim_signals sim_signals;       /* Of whoever simulates signals. */
+typedef struct sim_family sim_family;         /* family.c */
 typedef struct sim_directory sim_directory;   /* Of whoever simulates files. */
 typedef struct sim_allocation sim_allocation; /* allocate.c */
 
@@ -47,6 +48,8 @@ struct sim_process {
     unsigned descriptor_limit; /* RLIMIT_NOFILE */
 
     sim_signals *signals;             /* NULL until somebody needs it. */
+    sim_family *family;               /* The same. */
+    bool is_stopped;                  /* SIGSTOP: its threads do not run. */
     sim_directory *working_directory; /* NULL: the root. */
     char *globals;                    /* The section coil_process, while another process runs. */
 

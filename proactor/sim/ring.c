@@ -334,6 +334,8 @@ static int await_completions(sim_ring *ring, const wait_plan *plan)
         if (plan->wanted > 1 && ready_count(ring) > 0 && plan->least_until < until)
             until = plan->least_until;
         (void)sim_fiber_wait(&ring->changed, until, "io_uring_enter");
+        if (sim_fiber_was_interrupted())
+            return -EINTR; /* Never restarted, whatever SA_RESTART says; nor after SIGCONT. */
     }
 }
 

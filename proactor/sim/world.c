@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "disk.h"
 #include "fiber.h"
+#include "power.h"
 #include "process.h"
 #include "trace.h"
 #include "world_run.h"
@@ -66,10 +67,9 @@ sim_world *world_create(uint64_t seed)
 
 static void end_processes(sim_world *world)
 {
+    sim_power_end_processes(world, NULL);
     while (!coil_list_empty(&world->processes)) {
         sim_process *process = coil_container_of(world->processes.next, sim_process, link);
-        if (!process->has_ended)
-            sim_process_end(process, CLD_KILLED, SIGKILL);
         sim_process_reap(process);
     }
 }
@@ -79,6 +79,7 @@ void world_destroy(sim_world *world)
     coil_list *link;
 
     end_processes(world);
+    sim_power_end(world);
     while ((link = coil_list_take_first(&world->hosts)) != NULL) {
         sim_host *host = coil_container_of(link, sim_host, link);
         sim_disk_destroy(host->disk);

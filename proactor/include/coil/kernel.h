@@ -188,6 +188,11 @@ struct coil_kernel_child {
  */
 COIL_API pid_t coil_kernel_clone(coil_kernel_child *child, int *out_pidfd);
 
+#ifdef COIL_SIMULATION
+/* What the child has in place of syscall(2), with six arguments always; -1, and errno. */
+COIL_API long coil_sim_child_syscall(long number, ...);
+#endif
+
 /*
  * pidfd_send_signal(2), pidfd_open(2); waitid(2) by pidfd, of a child that has ended (si_pid is 0
  * if it has not) and, waiting, of one that is about to.

@@ -83,6 +83,22 @@ COIL_API int coil_sim_status(const coil_sim *sim, pid_t pid);
 /* How many allocations it had not freed when it ended by itself. */
 COIL_API uint64_t coil_sim_leaks(const coil_sim *sim, pid_t pid);
 
+/*
+ * Send a signal to a process, as the superuser does: now, or in its `call`-th call of the seam from
+ * now (from 1), which it does not make any more if the signal is deadly. -ESRCH, -EINVAL
+ */
+COIL_API int coil_sim_kill(coil_sim *sim, pid_t pid, int signo);
+COIL_API int coil_sim_kill_at_call(coil_sim *sim, pid_t pid, uint64_t call, int signo);
+
+/*
+ * All processes of a host end at one instant, and nobody hears of it; the disk keeps what had reached
+ * it. Afterwards programs can be started there again. Between two coil_sim_run() only.
+ */
+COIL_API void coil_sim_cut_power(coil_sim *sim, const char *host);
+
+/* How many processes there are that have not been reaped: zombies, too. */
+COIL_API size_t coil_sim_process_count(const coil_sim *sim);
+
 /* The time of the world, as coil_now() has it. */
 COIL_API coil_time coil_sim_now(const coil_sim *sim);
 
