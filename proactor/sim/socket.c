@@ -22,26 +22,26 @@ enum {
 /* ---------------------------------------------------------------------------------- making -- */
 
 static int new_inet(
-        sim_process *process, int family, int type, int protocol, sim_socket **out_socket)
+        sim_host *host, int family, int type, int protocol, sim_socket **out_socket)
 {
     if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP)) {
-        *out_socket = sim_tcp_new(process, family);
+        *out_socket = &tcp_socket_new(host, family)->socket;
     } else if (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP)) {
-        *out_socket = sim_udp_new(process, family);
+        *out_socket = sim_udp_new(host, family);
     } else {
         return type == SOCK_STREAM || type == SOCK_DGRAM ? -EPROTONOSUPPORT : -ESOCKTNOSUPPORT;
     }
     return 0;
 }
 
-static int new_unix(sim_process *process, int type, int protocol, sim_socket **out_socket)
+static int new_unix(sim_host *host, int type, int protocol, sim_socket **out_socket)
 {
     if (protocol != 0 && protocol != AF_UNIX)
         return -EPROTONOSUPPORT;
     if (type == SOCK_STREAM) {
-        *out_socket = sim_unix_stream_new(process);
+        *out_socket = sim_unix_stream_new(host);
     } else if (type == SOCK_DGRAM || type == SOCK_SEQPACKET) {
-        *out_socket = sim_unix_datagram_new(process, type);
+        *out_socket = sim_unix_datagram_new(host, type);
     } else {
         return -ESOCKTNOSUPPORT;
     }
@@ -58,14 +58,15 @@ int sim_socket_open(sim_process *process, int family, int type, int protocol, si
     if (kind < 0 || kind > SOCK_PACKET)
         return -EINVAL;
     if (family == AF_UNIX) {
-        rc = new_unix(process, kind, protocol, &socket);
+        rc = new_unix(process->host, kind, protocol, &socket);
     } else if (family == AF_INET || family == AF_INET6) {
-        rc = new_inet(process, family, kind, protocol, &socket);
+        rc = new_inet(process->host, family, kind, protocol, &socket);
     } else {
         rc = -EAFNOSUPPORT;
     }
     if (rc < 0)
         return rc;
+    socket->owner_id = process->id;
     socket->file.is_nonblocking = (type & SOCK_NONBLOCK) != 0;
     *out_file = &socket->file;
     return 0;
@@ -100,11 +101,10 @@ bool sim_file_is_socket(const sim_file *file)
 }
 
 void sim_socket_init(
-        sim_socket *socket, const sim_file_type *type, sim_process *process, int family, int kind)
+        sim_socket *socket, const sim_file_type *type, sim_host *host, int family, int kind)
 {
-    sim_file_init(&socket->file, type, process->world);
-    socket->host = process->host;
-    socket->owner_id = process->id;
+    sim_file_init(&socket->file, type, host->world);
+    socket->host = host;
     socket->family = family;
     socket->type = kind;
     if (family != AF_UNIX)

@@ -97,7 +97,7 @@ typedef struct sim_socket {
 } sim_socket;
 
 void sim_socket_init(
-        sim_socket *socket, const sim_file_type *type, sim_process *process, int family, int kind);
+        sim_socket *socket, const sim_file_type *type, sim_host *host, int family, int kind);
 /* The options and buffer sizes of another: an accepted socket has those of its listener (tcp(7)). */
 void sim_socket_inherit(sim_socket *socket, const sim_socket *listener);
 void sim_socket_fini(sim_socket *socket);
@@ -152,10 +152,9 @@ sim_socket *sim_port_receiver(sim_host *host, const sim_address *to, const sim_a
 
 /* ---------------------------------------------------------------------------- constructors -- */
 
-sim_socket *sim_tcp_new(sim_process *process, int family);
-sim_socket *sim_udp_new(sim_process *process, int family);
-sim_socket *sim_unix_stream_new(sim_process *process);
-sim_socket *sim_unix_datagram_new(sim_process *process, int type);
+sim_socket *sim_udp_new(sim_host *host, int family);
+sim_socket *sim_unix_stream_new(sim_host *host);
+sim_socket *sim_unix_datagram_new(sim_host *host, int type);
 void sim_unix_stream_pair(sim_socket *a, sim_socket *b);
 void sim_unix_datagram_pair(sim_socket *a, sim_socket *b);
 sim_socket *sim_unix_peer(sim_socket *socket); /* NULL: none. */

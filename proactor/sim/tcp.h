@@ -33,9 +33,9 @@ typedef enum tcp_state {
 
 /* What arrives next of a handshake; of the client alone. */
 typedef enum tcp_handshake {
-    TCP_SYN_SENT,     /* It arrives, at the listener. */
-    TCP_SYN_ACK_SENT, /* It arrives, at the client. */
-    TCP_SYN_REFUSED,  /* RST arrives. */
+    TCP_SYN_ARRIVES,     /* It arrives, at the listener. */
+    TCP_SYN_ACK_ARRIVES, /* It arrives, at the client. */
+    TCP_RST_ARRIVES,  /* RST arrives. */
     TCP_SYN_AGAIN,    /* Nothing has come. */
     TCP_UNREACHABLE,
 } tcp_handshake;
@@ -126,7 +126,7 @@ static inline tcp_socket *tcp_socket_of(sim_file *file)
 }
 
 /* A socket of TCP, not connected. */
-tcp_socket *tcp_socket_new(sim_host *host, sim_world *world, pid_t owner_id, int family);
+tcp_socket *tcp_socket_new(sim_host *host, int family);
 
 /* ------------------------------------------------------------------------------ tcp_flow.c -- */
 
