@@ -34,6 +34,8 @@ struct sim_fiber {
     coil_list link;    /* In process->fibers. */
     sim_waiters ended; /* Who joins it. */
 
+    struct coil_kernel_thread *thread; /* What it runs, if that is one of coil/kernel.h. */
+
     /* Private. */
     sim_fiber_state state;
     coil_list run_link; /* RUNNABLE: in world->runnable. */
@@ -41,6 +43,10 @@ struct sim_fiber {
     sim_event limit;    /* WAITING: the deadline. */
     bool is_late;       /* It has passed. */
     bool is_detached;
+    coil_list meeting_link; /* In world->word_waiters, while it waits for a place in memory. */
+    const void *place;
+    sim_waiters meeting; /* Itself alone. */
+    unsigned hold_count; /* Not 0: no call of the seam lets others run (a signal handler). */
     const char *waits_for;
     uint64_t switch_count;
 
@@ -90,6 +96,17 @@ void sim_fiber_drop(sim_fiber *fiber);
 
 /* A line per fiber of what it does, on stderr. */
 void sim_fibers_report(sim_world *world);
+
+/* The sections as they are before the first process, and once more after the last. */
+void fibers_begin(void);
+void fibers_end(void);
+
+/* What is process-wide, as a new process finds it. From sim_new(). */
+char *fiber_new_globals(void);
+
+/* The process-wide variables are those of `process` now; it will be freed. */
+void fiber_visit(sim_process *process);
+void fiber_forget_process(sim_process *process);
 
 /* Resume the fiber; back when it waits, yields or has ended. Called by the world alone. */
 void sim_fiber_resume(sim_fiber *fiber);

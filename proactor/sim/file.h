@@ -64,7 +64,8 @@ struct sim_file_type {
     /* read(2), write(2) and their kin. 0 from read is the end. [-EINVAL] */
     ssize_t (*read)(sim_file *file, sim_io *io);
     ssize_t (*write)(sim_file *file, sim_io *io);
-    bool has_offset; /* pread(2) works; else -ESPIPE if io->offset is not -1. */
+    bool has_messages; /* Counters, datagrams: a transfer is never made shorter than it is. */
+    bool has_offset;   /* pread(2) works; else -ESPIPE if io->offset is not -1. */
 
     /*
      * recv(2) and send(2), with or without a message. MSG_DONTWAIT, MSG_NOSIGNAL and MSG_WAITALL are
@@ -134,7 +135,8 @@ ssize_t sim_file_write(sim_file *file, sim_io *io);
 ssize_t sim_file_recv(sim_file *file, sim_io *io);
 ssize_t sim_file_send(sim_file *file, sim_io *io);
 
-/* The types that are part of the core. */
+/* eventfd(2) */
 extern const sim_file_type sim_eventfd_type;
+sim_file *sim_eventfd_create(sim_world *world);
 
 #endif

@@ -52,6 +52,8 @@ struct sim_process {
 
     coil_list allocations; /* By time. */
     uint64_t allocation_count;
+    bool reports_leaks;          /* In words, too. */
+    uint64_t leaked_count;       /* ENDED by itself: allocations that were not freed. */
     uint64_t failing_allocation; /* The n-th from 1 fails; 0: none does. */
 
     bool has_ended;
@@ -59,6 +61,8 @@ struct sim_process {
     siginfo_t status; /* ENDED: as waitid(2) has it. */
     sim_waiters ended;
 };
+
+enum { SIM_MAIN_STACK_BYTES = 1024 * 1024 };
 
 /* The process that makes the call of the seam; NULL in an event. */
 sim_process *sim_process_current(void);
@@ -83,7 +87,10 @@ void sim_process_end(sim_process *process, int code, int value);
 void sim_process_reap(sim_process *process);
 
 /* NULL: there is none, or it has been reaped. */
-sim_process *sim_process_with(sim_world *world, pid_t id);
+sim_process *sim_process_with(const sim_world *world, pid_t id);
+
+/* The tasks of all loops of all processes, on stderr. */
+void processes_print_tasks(sim_world *world);
 
 /* ---------------------------------------------------------------------------- descriptors -- */
 

@@ -52,6 +52,7 @@ typedef struct sim_operation {
     bool by_worker;  /* A thread of the kernel does it: not to be cancelled once it has begun. */
     bool reads;      /* It writes to the memory that addr and len name: poisoned in flight. */
     bool writes;     /* It reads from there: must not change in flight. */
+    int found;       /* What a cancel that finds it results in: 0; waitid: 1 (pitfall 5). */
 } sim_operation;
 
 /* No result yet. No errno, no count. */
@@ -90,6 +91,7 @@ struct sim_request {
     sim_event event;
     bool is_cancelled; /* Its task work ends it. */
     bool is_tried;     /* Once or more. */
+    bool has_begun;    /* Of an operation that begins something and then waits. */
 };
 
 /* Try again after a change of `waiters`. */
@@ -103,7 +105,8 @@ int sim_request_wait_file(sim_request *request, short events);
  */
 int sim_request_wait_until(sim_request *request, coil_time time);
 
-/* A completion that is not the last (IORING_CQE_F_MORE is added to `flags`). False: it overflowed. */
+/* A completion that is not the last (IORING_CQE_F_MORE is added to `flags`). False: there is no room,
+ * nothing was posted, and `result` is to be the last one (pitfall 9). */
 bool sim_request_post(sim_request *request, int result, uint32_t flags);
 
 /* The process of the ring. */

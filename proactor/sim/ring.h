@@ -29,7 +29,10 @@ struct sim_ring {
     struct io_uring_params parameters;
     bool is_disabled;
 
-    struct sim_ring_memory *memory; /* The indices, flags and entries that are mapped. */
+    struct sim_ring_memory *memory; /* The indices and flags that are mapped, ... */
+    struct io_uring_sqe *sqes;      /* ... and the entries. */
+    struct io_uring_cqe *cqes;
+    unsigned *array; /* NULL: IORING_SETUP_NO_SQARRAY */
     coil_list requests;             /* In flight, by time of submission. */
     size_t request_count;
     coil_list work; /* Task work that is due. */
@@ -40,6 +43,7 @@ struct sim_ring {
 
     sim_file **direct; /* The table of direct descriptors. */
     unsigned direct_count;
+    unsigned direct_free_from; /* No slot below it is free. */
     coil_list buffers;
     char *wait_region;
     size_t wait_region_bytes;
@@ -49,8 +53,14 @@ struct sim_ring {
 /* Post a completion. False: there was no room, it will come later. */
 bool sim_ring_post(sim_ring *ring, uint64_t user_data, int32_t result, uint32_t flags);
 
+/* Would sim_ring_post() find room now? */
+bool sim_ring_has_room(const sim_ring *ring);
+
 /* Wake the thread that waits, and tell it that there is work (IORING_SQ_TASKRUN). */
 void sim_ring_notify(sim_ring *ring);
+
+/* There is none any more. */
+void sim_ring_quiet(sim_ring *ring);
 
 /* Take an entry: check, and start the request. Errors become completions. */
 void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe);
@@ -58,8 +68,9 @@ void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe);
 /* Run the task work that is due. */
 void sim_ring_run_work(sim_ring *ring);
 
-/* Drop everything that is in flight, without a word: the process has ended. */
+/* Free it; and drop everything that is in flight, without a word: the process has ended. */
 void sim_ring_drop(sim_ring *ring);
+void sim_requests_drop(sim_ring *ring);
 
 /* IORING_OP_ASYNC_CANCEL: the result. */
 int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe);

@@ -253,8 +253,9 @@ struct coil_sim {
     struct sim_trace_line *trace; /* A ring of the last lines. */
     uint64_t trace_count;
     uint64_t trace_hash; /* Of all lines: two runs are the same if this is. */
-    uint64_t operation_count;
+    uint64_t operation_count; /* Requests to a ring. */
     uint64_t event_count;
+    coil_list word_waiters; /* Fibers that wait for a word in memory, a condition, a mutex. */
     bool is_stuck; /* A deadlock was found. */
 };
 
