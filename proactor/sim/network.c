@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "network.h"
 
+#include "socket.h"
+
 /* One direction between two hosts. */
 typedef struct path {
     coil_list link; /* In network->paths. */
@@ -27,6 +29,7 @@ struct sim_network {
     coil_list connections;
     coil_list ports;
     coil_list unix_names;
+    coil_list datagrams;
     sim_link usual;
     sim_network_counts counts;
 };
@@ -61,6 +64,7 @@ static sim_network *network_of(sim_world *world)
         coil_list_init(&network->connections);
         coil_list_init(&network->ports);
         coil_list_init(&network->unix_names);
+        coil_list_init(&network->datagrams);
         network->usual = sim_network_usual_link(world);
         world->network = network;
     }
@@ -280,4 +284,27 @@ coil_list *sim_network_ports(sim_world *world)
 coil_list *sim_network_unix_names(sim_world *world)
 {
     return &network_of(world)->unix_names;
+}
+
+coil_list *sim_network_datagrams(sim_world *world)
+{
+    return &network_of(world)->datagrams;
+}
+
+void sim_network_destroy(sim_world *world)
+{
+    sim_network *network = world->network;
+    coil_list *link;
+
+    if (network == NULL)
+        return;
+    sim_udp_forget(world);
+    sim_tcp_forget(world);
+    sim_unix_forget(world);
+    while ((link = coil_list_take_first(&network->paths)) != NULL)
+        sim_delete(coil_container_of(link, path, link));
+    while ((link = coil_list_take_first(&network->outages)) != NULL)
+        sim_delete(coil_container_of(link, outage, link));
+    sim_delete(network);
+    world->network = NULL;
 }

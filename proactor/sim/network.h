@@ -65,6 +65,9 @@ unsigned sim_network_reset(sim_host *a, sim_host *b);
 /* Reset the connection of a TCP socket; -ENOTCONN if it has none, -ENOTSOCK. */
 int sim_network_reset_socket(sim_file *file);
 
+/* The world ends, after its processes. */
+void sim_network_destroy(sim_world *world);
+
 /* What has happened so far. */
 typedef struct sim_network_counts {
     uint64_t connections;      /* Handshakes that came to their end. */
@@ -98,6 +101,9 @@ const sim_link *sim_network_link_of(sim_host *from, sim_host *to);
 
 /* Is there a host of that power? */
 bool sim_network_has_power(const sim_host *host);
+
+/* Datagrams that are on their way. */
+coil_list *sim_network_datagrams(sim_world *world);
 
 /* TCP connections, which are listed here so that a scenario finds them. */
 coil_list *sim_network_connections(sim_world *world);

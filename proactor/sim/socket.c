@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "socket.h"
 
+#include "fiber.h"
 #include "tcp.h"
+
+#include <coil/kernel.h>
 
 #include <errno.h>
 #include <string.h>
@@ -92,6 +95,39 @@ int sim_socket_pair(sim_process *process, int family, int type, int protocol, si
     }
     out_files[0] = files[0];
     out_files[1] = files[1];
+    return 0;
+}
+
+int coil_kernel_socket(int family, int type, int protocol)
+{
+    sim_process *process = sim_process_current();
+    sim_file *file;
+
+    sim_fiber_pass();
+    int rc = sim_socket_open(process, family, type, protocol, &file);
+    return rc < 0 ? rc : sim_descriptor_install(process, file, 0);
+}
+
+int coil_kernel_socketpair(int family, int type, int out_fds[2])
+{
+    sim_process *process = sim_process_current();
+    sim_file *files[2];
+
+    sim_fiber_pass();
+    int rc = sim_socket_pair(process, family, type, 0, files);
+    if (rc < 0)
+        return rc;
+    int first = sim_descriptor_install(process, files[0], 0);
+    int second = first < 0 ? first : sim_descriptor_install(process, files[1], 0);
+    if (second < 0) {
+        if (first >= 0)
+            (void)sim_descriptor_close(process, first);
+        if (first < 0)
+            sim_file_drop(files[1]);
+        return second;
+    }
+    out_fds[0] = first;
+    out_fds[1] = second;
     return 0;
 }
 

@@ -158,6 +158,12 @@ sim_socket *sim_unix_datagram_new(sim_host *host, int type);
 void sim_unix_stream_pair(sim_socket *a, sim_socket *b);
 void sim_unix_datagram_pair(sim_socket *a, sim_socket *b);
 sim_socket *sim_unix_peer(sim_socket *socket); /* NULL: none. */
+
+/* Whatever is on its way is gone: the world ends. */
+void sim_udp_forget(sim_world *world);
+void sim_tcp_forget(sim_world *world);
+void sim_unix_forget(sim_world *world);
+
 int sim_unix_stream_peer_name(sim_socket *socket, struct sockaddr *address, socklen_t *size_bytes);
 
 #endif

@@ -113,10 +113,6 @@ int tcp_accept(sim_file *file, struct sockaddr *address, socklen_t *size_bytes, 
         return -EAGAIN;
     tcp_socket *child = child_at(link);
     listener->backlog_count--;
-    if (sim_fault(file->world, SIM_FAULT_ACCEPT_ABORTED)) {
-        sim_file_drop(&child->socket.file);
-        return -ECONNABORTED;
-    }
     child->listener = NULL;
     sim_address_store(&child->socket, &child->socket.remote, address, size_bytes);
     *out_file = &child->socket.file;
@@ -178,7 +174,7 @@ static void try_again(tcp_socket *tcp, tcp_handshake what)
     await(tcp, what, next);
 }
 
-static tcp_socket *offer(tcp_socket *client, tcp_socket *listener, sim_host *host)
+static void offer(tcp_socket *client, tcp_socket *listener, sim_host *host)
 {
     tcp_connection *connection = tcp_connection_new(client->socket.host, host);
     tcp_socket *child = tcp_socket_new(host, listener->socket.family);
@@ -195,21 +191,19 @@ static tcp_socket *offer(tcp_socket *client, tcp_socket *listener, sim_host *hos
     client->offered = &connection->ends[0];
     client->offered->socket = client;
     listener->half_open_count++;
-    return child;
 }
 
 /* SYN has come to the host. */
 static void syn_arrives(tcp_socket *tcp, sim_host *host)
 {
     sim_host *own = tcp->socket.host;
-    sim_world *world = own->world;
 
     if (!sim_network_passes(own, host)) {
         try_again(tcp, TCP_SYN_AGAIN);
         return;
     }
     sim_socket *listener = sim_port_listener(host, &tcp->socket.remote);
-    if (listener == NULL || sim_fault(world, SIM_FAULT_CONNECT_REFUSED)) {
+    if (listener == NULL) {
         await(tcp, TCP_RST_ARRIVES, sim_network_arrival(host, own, 0));
         return;
     }
@@ -218,7 +212,7 @@ static void syn_arrives(tcp_socket *tcp, sim_host *host)
         try_again(tcp, TCP_SYN_AGAIN);
         return;
     }
-    (void)offer(tcp, listening, host);
+    offer(tcp, listening, host);
     await(tcp, TCP_SYN_ACK_ARRIVES, sim_network_arrival(host, own, 0));
 }
 

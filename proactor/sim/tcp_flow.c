@@ -55,6 +55,16 @@ static void run_end(sim_event *event)
     sim_delete(connection);
 }
 
+void sim_tcp_forget(sim_world *world)
+{
+    coil_list *all = sim_network_connections(world);
+    while (!coil_list_empty(all)) {
+        tcp_connection *connection = coil_container_of(all->next, tcp_connection, link);
+        sim_withdraw(world, &connection->end);
+        run_end(&connection->end);
+    }
+}
+
 static void end_init(tcp_end *end, tcp_connection *connection, tcp_end *peer, sim_host *host)
 {
     end->connection = connection;

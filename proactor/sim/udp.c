@@ -120,7 +120,9 @@ static void arrive(datagram *packet)
 
 static void run_arrival(sim_event *event)
 {
-    arrive(coil_container_of(event, datagram, arrival));
+    datagram *packet = coil_container_of(event, datagram, arrival);
+    coil_list_remove(&packet->link);
+    arrive(packet);
 }
 
 /* On loopback it is there at once: observed. */
@@ -136,6 +138,7 @@ static void launch(datagram *packet)
     if (time <= sim_now(world)) {
         arrive(packet);
     } else {
+        coil_list_append(sim_network_datagrams(world), &packet->link);
         sim_at(world, time, &packet->arrival);
     }
 }
@@ -154,6 +157,16 @@ static datagram *copy_of(const datagram *packet)
         sim_bytes_added(&copy->bytes, size_bytes);
     }
     return copy;
+}
+
+void sim_udp_forget(sim_world *world)
+{
+    coil_list *link;
+    while ((link = coil_list_take_first(sim_network_datagrams(world))) != NULL) {
+        datagram *packet = coil_container_of(link, datagram, link);
+        sim_withdraw(world, &packet->arrival);
+        free_datagram(packet);
+    }
 }
 
 /* ------------------------------------------------------------------------------------ calls -- */
@@ -341,6 +354,7 @@ static void udp_release(sim_file *file)
 
 static const sim_file_type udp_type = {
         .name = "UDP socket",
+        .has_messages = true,
         .poll = udp_poll,
         .recv = udp_recv,
         .send = udp_send,

@@ -189,7 +189,8 @@ static short datagram_poll(sim_file *file)
         events |= POLLHUP;
     if (!coil_list_empty(&socket->received))
         events |= POLLIN | POLLRDNORM;
-    if (unix_is_writable(socket) && (socket->peer == NULL || !is_full(socket, socket->peer)))
+    if (unix_is_writable(socket) && !coil_list_linked(&socket->caller_link) &&
+            (socket->peer == NULL || !is_full(socket, socket->peer)))
         events |= POLLOUT | POLLWRNORM | POLLWRBAND;
     return events;
 }
@@ -233,6 +234,7 @@ static void datagram_release(sim_file *file)
 
 static const sim_file_type unix_datagram_type = {
         .name = "unix datagram socket",
+        .has_messages = true,
         .poll = datagram_poll,
         .recv = datagram_recv,
         .send = datagram_send,

@@ -130,6 +130,14 @@ static void free_entry(unix_entry *entry)
     sim_delete(entry);
 }
 
+/* Those of files, whose sockets have gone. */
+void sim_unix_forget(sim_world *world)
+{
+    coil_list *names = sim_network_unix_names(world);
+    while (!coil_list_empty(names))
+        free_entry(coil_container_of(names->next, unix_entry, link));
+}
+
 /* The socket goes on, without being found. */
 int sim_unix_path_unlink(sim_host *host, const char *path)
 {

@@ -61,8 +61,7 @@ static int stream_connect(sim_file *file, const struct sockaddr *address, sockle
         rc = unix_find(socket->socket.host, &name, SOCK_STREAM, &listener);
     if (rc < 0)
         return rc;
-    if (!listener->socket.is_listening || (listener->socket.shut & SIM_SHUT_RECV) ||
-            sim_fault(file->world, SIM_FAULT_CONNECT_REFUSED))
+    if (!listener->socket.is_listening || (listener->socket.shut & SIM_SHUT_RECV))
         return -ECONNREFUSED;
     if (socket->was_connected || socket->socket.is_listening)
         return socket->was_connected ? -EISCONN : -EINVAL;
@@ -141,10 +140,10 @@ static ssize_t receive_nothing(unix_socket *socket)
 }
 
 /* True: it was the last of this receive, because of its descriptors. Observed: it ends a receive. */
-static bool take_chunk(unix_chunk *chunk, sim_io *io, size_t offset)
+static bool take_chunk(unix_chunk *chunk, sim_io *io)
 {
     bool has_rights = chunk->file_count > 0;
-    size_t count = sim_io_put(io, sim_bytes_at(&chunk->bytes, offset), chunk->bytes.count - offset);
+    size_t count = sim_io_put(io, sim_bytes_at(&chunk->bytes, 0), chunk->bytes.count);
 
     if (has_rights)
         unix_chunk_give_rights(chunk, io);
@@ -174,7 +173,7 @@ static ssize_t stream_recv(sim_file *file, sim_io *io)
     for (coil_list *link = socket->received.next; link != &socket->received && sim_io_left(io) > 0;) {
         unix_chunk *chunk = coil_container_of(link, unix_chunk, link);
         link = link->next;
-        if (take_chunk(chunk, io, 0)) {
+        if (take_chunk(chunk, io)) {
             control_bytes = 0;
             break;
         }
@@ -201,8 +200,8 @@ static short stream_poll(sim_file *file)
         events |= POLLIN | POLLRDNORM | POLLRDHUP;
     if (!coil_list_empty(&socket->received) || !coil_list_empty(&socket->backlog))
         events |= POLLIN | POLLRDNORM;
-    if (socket->socket.is_listening)
-        return events;
+    if (socket->socket.is_listening || coil_list_linked(&socket->caller_link))
+        return events; /* Who has found no room is called when there is. */
     if (!socket->was_connected)
         events |= POLLHUP;
     if (unix_is_writable(socket))

@@ -4,6 +4,7 @@
 #include "allocate.h"
 #include "clock.h"
 #include "fiber.h"
+#include "network.h"
 #include "process.h"
 #include "trace.h"
 #include "world_run.h"
@@ -78,6 +79,7 @@ void world_destroy(sim_world *world)
     coil_list *link;
 
     end_processes(world);
+    sim_network_destroy(world);
     while ((link = coil_list_take_first(&world->hosts)) != NULL) {
         sim_host *host = coil_container_of(link, sim_host, link);
         sim_delete(host->name);
