@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CHUNK_OVERHEAD_BYTES = 768, RIGHTS_MOST = 253 /* SCM_MAX_FD */ };
+enum { CHUNK_OVERHEAD_BYTES = 767, RIGHTS_MOST = 253 /* SCM_MAX_FD */ };
 
 bool unix_has_room(const unix_socket *sender)
 {
@@ -91,7 +91,7 @@ int unix_chunk_make(unix_socket *sender, sim_io *io, size_t size_bytes, unix_chu
     }
     sim_bytes_added(&chunk->bytes,
             sim_io_take(io, sim_bytes_room(&chunk->bytes, size_bytes), size_bytes));
-    /* What Linux counts for one: observed, 278 of one byte, and 44 of 4096, fill 212992. */
+    /* About what Linux counts: observed, 278 of one byte, and 44 of 4096, fill 212992. */
     chunk->cost = size_bytes + CHUNK_OVERHEAD_BYTES;
     chunk->account->cost += chunk->cost;
     *out_chunk = chunk;

@@ -222,6 +222,39 @@ TEST_F(Net, EndsOneWayOrTheOtherWhenItIsResetAtAnyTime)
     }
 }
 
+/* Whatever goes wrong: what the client has got back was right, and nothing is left undone. */
+TEST_F(Net, GivesBackWhatWasSentInHostileWorlds)
+{
+    int done_count = 0;
+    for (int i = 0; i < 200; i++) {
+        begin(static_cast<uint64_t>(i));
+        coil_sim_set_profile(sim, i % 2 == 0 ? COIL_SIM_FLAKY : COIL_SIM_HOSTILE);
+        const network_link link = {coil_us(10), coil_ms(9), 0, 1, i % 3 == 0 ? 1U : 1448U, 20000};
+        network_set_link(sim, "server", "client", &link);
+        (void)coil_sim_run(sim, coil_ms(20 * i));
+        network_block(sim, i % 4 < 2 ? "server" : "client", i % 4 < 2 ? "client" : "server");
+        (void)coil_sim_run(sim, coil_ms(700));
+        network_heal(sim, "server", "client");
+        (void)coil_sim_run(sim, coil_s(2000));
+        int status = coil_sim_status(sim, client);
+        EXPECT_NE(EBADMSG, status) << "seed " << i;
+        EXPECT_NE(-EBUSY, status) << "seed " << i;
+        done_count += status == 0;
+        coil_sim_destroy(sim);
+        sim = nullptr;
+    }
+    EXPECT_GE(done_count, 100);
+}
+
+TEST_F(Net, WaitsForAStalledPathAndLosesNothing)
+{
+    begin();
+    (void)coil_sim_run(sim, coil_ms(500));
+    network_stall(sim, "server", "client", coil_s(30));
+    EXPECT_EQ(0, result());
+    EXPECT_EQ(0U, network_losses(sim));
+}
+
 TEST_F(Net, DoesTheSameWithTheSameSeed)
 {
     uint64_t fingerprints[3];
