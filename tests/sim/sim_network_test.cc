@@ -57,10 +57,12 @@ void fill(char *bytes, size_t size_bytes, int64_t round)
 
 async(int, exchange, (coil_stream *) peer, (int64_t) round)
 {
-    vars(char out[4000]; char in[4000]);
+    vars(char out[4000]; char in[4000]; ssize_t count);
     fill(my->out, sizeof(my->out), round);
     attempt(coil_write_all(peer, coil_bytes(my->out, sizeof(my->out))));
-    attempt(coil_read_exact(peer, my->in, sizeof(my->in)));
+    attempt(my->count, coil_read_exact(peer, my->in, sizeof(my->in)));
+    if (my->count == 0)
+        return -ENODATA; /* The server has ended the stream between two exchanges. */
     return memcmp(my->in, my->out, sizeof(my->in)) == 0 ? 0 : -EBADMSG;
 }
 
