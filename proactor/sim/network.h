@@ -70,14 +70,14 @@ void sim_network_destroy(sim_world *world);
 
 /* What has happened so far. */
 typedef struct sim_network_counts {
-    uint64_t connections;      /* Handshakes that came to their end. */
-    uint64_t refused;          /* Connections to where nobody listens. */
-    uint64_t resets;           /* RST segments that have arrived. */
-    uint64_t timeouts;         /* Connections that were given up. */
-    uint64_t segments;         /* With bytes or FIN, that have arrived. */
-    uint64_t segment_losses;   /* Each was a delay. */
-    uint64_t datagrams;        /* That have arrived. */
-    uint64_t datagrams_lost;   /* On the way. */
+    uint64_t connections;       /* Handshakes that came to their end. */
+    uint64_t refused;           /* Connections to where nobody listens. */
+    uint64_t resets;            /* RST segments that have arrived. */
+    uint64_t timeouts;          /* Connections that were given up. */
+    uint64_t segments;          /* With bytes or FIN, that have arrived. */
+    uint64_t segment_losses;    /* Each was a delay. */
+    uint64_t datagrams;         /* That have arrived. */
+    uint64_t datagrams_lost;    /* On the way. */
     uint64_t datagrams_dropped; /* For want of room, or of a receiver. */
 } sim_network_counts;
 

@@ -24,8 +24,7 @@ enum {
 
 /* ---------------------------------------------------------------------------------- making -- */
 
-static int new_inet(
-        sim_host *host, int family, int type, int protocol, sim_socket **out_socket)
+static int new_inet(sim_host *host, int family, int type, int protocol, sim_socket **out_socket)
 {
     if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP)) {
         *out_socket = &tcp_socket_new(host, family)->socket;
@@ -75,7 +74,8 @@ int sim_socket_open(sim_process *process, int family, int type, int protocol, si
     return 0;
 }
 
-int sim_socket_pair(sim_process *process, int family, int type, int protocol, sim_file *out_files[2])
+int sim_socket_pair(
+        sim_process *process, int family, int type, int protocol, sim_file *out_files[2])
 {
     sim_file *files[2] = {NULL, NULL};
 
@@ -263,8 +263,8 @@ static int unknown_option(const sim_socket *socket, int level)
 /* socket(7): the value is doubled. Both limits were observed. */
 static size_t buffer_limit(int value, size_t least_bytes)
 {
-    size_t doubled = value < 0 || value > BUFFER_MOST_BYTES / 2 ? BUFFER_MOST_BYTES
-                                                                 : 2 * (size_t)value;
+    size_t doubled =
+            value < 0 || value > BUFFER_MOST_BYTES / 2 ? BUFFER_MOST_BYTES : 2 * (size_t)value;
     return doubled < least_bytes ? least_bytes : doubled;
 }
 

@@ -21,11 +21,11 @@
  * socket(2), without a descriptor; the flags SOCK_CLOEXEC and SOCK_NONBLOCK in `type` are seen to.
  * -EAFNOSUPPORT, -EINVAL (type), -EPROTONOSUPPORT, -ESOCKTNOSUPPORT: as observed.
  */
-int sim_socket_open(
-        sim_process *process, int family, int type, int protocol, sim_file **out_file);
+int sim_socket_open(sim_process *process, int family, int type, int protocol, sim_file **out_file);
 
 /* socketpair(2). -EOPNOTSUPP for anything but AF_UNIX. */
-int sim_socket_pair(sim_process *process, int family, int type, int protocol, sim_file *out_files[2]);
+int sim_socket_pair(
+        sim_process *process, int family, int type, int protocol, sim_file *out_files[2]);
 
 bool sim_file_is_socket(const sim_file *file);
 
@@ -115,7 +115,8 @@ void sim_socket_set_error(sim_socket *socket, int error);
 
 int sim_socket_setsockopt(
         sim_file *file, int level, int option, const void *value, socklen_t size_bytes);
-int sim_socket_getsockopt(sim_file *file, int level, int option, void *value, socklen_t *size_bytes);
+int sim_socket_getsockopt(
+        sim_file *file, int level, int option, void *value, socklen_t *size_bytes);
 
 /* Store what a call returns beside its result, cut to what there is room for. Takes NULL. */
 void sim_store_name(const void *name, socklen_t name_bytes, void *address, socklen_t *size_bytes);
@@ -123,8 +124,8 @@ void sim_store_name(const void *name, socklen_t name_bytes, void *address, sockl
 /* ---------------------------------------------------------------------------------- names -- */
 
 /* -EINVAL: too short. -EAFNOSUPPORT: of another family. */
-int sim_address_read(const sim_socket *socket, const struct sockaddr *address,
-        socklen_t size_bytes, sim_address *out_address);
+int sim_address_read(const sim_socket *socket, const struct sockaddr *address, socklen_t size_bytes,
+        sim_address *out_address);
 
 /* As the family of the socket has it. */
 void sim_address_store(const sim_socket *socket, const sim_address *from, struct sockaddr *address,

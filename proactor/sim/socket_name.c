@@ -38,16 +38,16 @@ static int read_v6(const struct sockaddr_in6 *name, sim_address *out_address)
     return 0;
 }
 
-int sim_address_read(const sim_socket *socket, const struct sockaddr *address,
-        socklen_t size_bytes, sim_address *out_address)
+int sim_address_read(const sim_socket *socket, const struct sockaddr *address, socklen_t size_bytes,
+        sim_address *out_address)
 {
     if (size_bytes < sizeof(struct sockaddr_in))
         return -EINVAL;
     if (address->sa_family == AF_INET && socket->family == AF_INET) {
         struct sockaddr_in name;
         memcpy(&name, address, sizeof(name));
-        *out_address = (sim_address){
-                .host = ntohl(name.sin_addr.s_addr), .port = ntohs(name.sin_port)};
+        *out_address =
+                (sim_address){.host = ntohl(name.sin_addr.s_addr), .port = ntohs(name.sin_port)};
         return 0;
     }
     if (address->sa_family != AF_INET6 || socket->family != AF_INET6)
@@ -116,6 +116,5 @@ sim_host *sim_address_host(sim_host *host, const sim_address *address)
 sim_address sim_address_own(const sim_host *host, const sim_address *to)
 {
     bool is_local = to->host == 0 || is_loopback(to->host);
-    return (sim_address){
-            .host = is_local ? INADDR_LOOPBACK : host->address, .is_v6 = to->is_v6};
+    return (sim_address){.host = is_local ? INADDR_LOOPBACK : host->address, .is_v6 = to->is_v6};
 }

@@ -61,9 +61,9 @@ static short tcp_poll(sim_file *file)
         events |= POLLERR;
     if (tcp->state == TCP_IS_CONNECTING)
         return events;
-    size_t least = (size_t)(socket->options[SIM_OPTION_RCVLOWAT] > 1
-                                    ? socket->options[SIM_OPTION_RCVLOWAT]
-                                    : 1);
+    size_t least =
+            (size_t)(socket->options[SIM_OPTION_RCVLOWAT] > 1 ? socket->options[SIM_OPTION_RCVLOWAT]
+                                                              : 1);
     bool is_bare_urgent = tcp->has_urgent && tcp->received.count == 1 &&
                           tcp->urgent_position == tcp->read_position &&
                           !socket->options[SIM_OPTION_OOBINLINE];

@@ -26,7 +26,7 @@ typedef enum tcp_state {
     TCP_IS_CLOSED, /* Not connected yet, or no longer. */
     TCP_IS_LISTENING,
     TCP_IS_CONNECTING,
-    TCP_IS_FAILED, /* To connect; connect(2) will say so. */
+    TCP_IS_FAILED,    /* To connect; connect(2) will say so. */
     TCP_IS_HALF_OPEN, /* Of a listener, before the last segment of the handshake: SYN_RECV. */
     TCP_IS_OPEN,      /* From ESTABLISHED to LAST_ACK. */
 } tcp_state;
@@ -35,8 +35,8 @@ typedef enum tcp_state {
 typedef enum tcp_handshake {
     TCP_SYN_ARRIVES,     /* It arrives, at the listener. */
     TCP_SYN_ACK_ARRIVES, /* It arrives, at the client. */
-    TCP_RST_ARRIVES,  /* RST arrives. */
-    TCP_SYN_AGAIN,    /* Nothing has come. */
+    TCP_RST_ARRIVES,     /* RST arrives. */
+    TCP_SYN_AGAIN,       /* Nothing has come. */
     TCP_UNREACHABLE,
 } tcp_handshake;
 
@@ -103,7 +103,7 @@ struct tcp_end {
     coil_list segments; /* On their way. */
     sim_event arrival;  /* Of the first. */
     bool is_delivering;
-    sim_event news; /* What the peer has got comes to be known. */
+    sim_event news;          /* What the peer has got comes to be known. */
     coil_time failing_since; /* COIL_NEVER: all is well. */
     unsigned retry_count;
 
@@ -159,7 +159,8 @@ void tcp_end_keep_alive(tcp_end *end);
 
 int tcp_listen(sim_file *file, int backlog);
 int tcp_connect(sim_file *file, const struct sockaddr *address, socklen_t size_bytes);
-int tcp_accept(sim_file *file, struct sockaddr *address, socklen_t *size_bytes, sim_file **out_file);
+int tcp_accept(
+        sim_file *file, struct sockaddr *address, socklen_t *size_bytes, sim_file **out_file);
 
 /* It listens no more: those that wait to be accepted are reset. */
 void tcp_listener_close(tcp_socket *listener);

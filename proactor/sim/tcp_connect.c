@@ -14,9 +14,9 @@
 #include <netinet/in.h>
 
 enum {
-    SYN_LINEAR_COUNT = 4,     /* net.ipv4.tcp_syn_linear_timeouts */
-    SYN_SECONDS_MOST = 64,    /* After which, with the default of TCP_SYNCNT, it is given up. */
-    UNREACHABLE_SECONDS = 3,  /* ARP has asked three times. */
+    SYN_LINEAR_COUNT = 4,    /* net.ipv4.tcp_syn_linear_timeouts */
+    SYN_SECONDS_MOST = 64,   /* After which, with the default of TCP_SYNCNT, it is given up. */
+    UNREACHABLE_SECONDS = 3, /* ARP has asked three times. */
 };
 
 static void run_handshake(sim_event *event);

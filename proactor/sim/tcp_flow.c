@@ -5,11 +5,11 @@
 #include <string.h>
 
 enum {
-    RETRY_FIRST_MS = 200,        /* TCP_RTO_MIN, Linux */
-    RETRY_MOST_MS = 120 * 1000,  /* TCP_RTO_MAX */
-    GIVE_UP_MS = 924600,         /* net.ipv4.tcp_retries2 of 15: ip-sysctl */
-    ORPHAN_GIVE_UP_MS = 102200,  /* net.ipv4.tcp_orphan_retries of 0, which is 8 */
-    LOSSES_IN_A_ROW = 6,         /* Of one segment, by chance. */
+    RETRY_FIRST_MS = 200,       /* TCP_RTO_MIN, Linux */
+    RETRY_MOST_MS = 120 * 1000, /* TCP_RTO_MAX */
+    GIVE_UP_MS = 924600,        /* net.ipv4.tcp_retries2 of 15: ip-sysctl */
+    ORPHAN_GIVE_UP_MS = 102200, /* net.ipv4.tcp_orphan_retries of 0, which is 8 */
+    LOSSES_IN_A_ROW = 6,        /* Of one segment, by chance. */
 };
 
 static void arm(tcp_end *end);
@@ -174,8 +174,9 @@ static tcp_segment *first_segment(const tcp_end *end)
 
 static tcp_segment *last_segment(const tcp_end *end)
 {
-    return coil_list_empty(&end->segments) ? NULL
-                                           : coil_container_of(end->segments.prev, tcp_segment, link);
+    return coil_list_empty(&end->segments)
+                   ? NULL
+                   : coil_container_of(end->segments.prev, tcp_segment, link);
 }
 
 static void add_segment(tcp_end *end, tcp_segment_kind kind, size_t size_bytes)
@@ -517,8 +518,8 @@ static void probe_peer(tcp_end *end)
 {
     tcp_end *peer = end->peer;
     sim_world *world = end->connection->world;
-    bool is_answered = sim_network_passes(end->host, peer->host) &&
-                       sim_network_passes(peer->host, end->host);
+    bool is_answered =
+            sim_network_passes(end->host, peer->host) && sim_network_passes(peer->host, end->host);
 
     if (is_answered && (peer->is_dead || (peer->socket == NULL && !peer->fin_sent))) {
         tcp_end_reset(end);

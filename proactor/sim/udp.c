@@ -152,8 +152,8 @@ static datagram *copy_of(const datagram *packet)
     copy->to = packet->to;
     size_t size_bytes = packet->bytes.count;
     if (size_bytes > 0) {
-        __builtin_memcpy(
-                sim_bytes_room(&copy->bytes, size_bytes), sim_bytes_at(&packet->bytes, 0), size_bytes);
+        __builtin_memcpy(sim_bytes_room(&copy->bytes, size_bytes), sim_bytes_at(&packet->bytes, 0),
+                size_bytes);
         sim_bytes_added(&copy->bytes, size_bytes);
     }
     return copy;
@@ -247,7 +247,8 @@ static ssize_t udp_recv(sim_file *file, sim_io *io)
         return udp->socket.shut & SIM_SHUT_RECV && !(io->flags & MSG_DONTWAIT) ? 0 : -EAGAIN;
     datagram *packet = coil_container_of(udp->received.next, datagram, link);
     size_t size_bytes = packet->bytes.count;
-    size_t count = size_bytes == 0 ? 0 : sim_io_put(io, sim_bytes_at(&packet->bytes, 0), size_bytes);
+    size_t count =
+            size_bytes == 0 ? 0 : sim_io_put(io, sim_bytes_at(&packet->bytes, 0), size_bytes);
     sim_message_name(&udp->socket, &packet->from, io->message);
     if (io->message != NULL) {
         io->message->msg_controllen = 0;

@@ -43,7 +43,7 @@ static bool is_packet_stream(const unix_socket *socket)
 static int datagram_connect(sim_file *file, const struct sockaddr *address, socklen_t size_bytes)
 {
     unix_socket *socket = unix_socket_of(file);
-    unix_socket *peer;
+    unix_socket *peer = NULL;
     unix_name name;
 
     if (is_packet_stream(socket))
@@ -103,8 +103,8 @@ static ssize_t datagram_send(sim_file *file, sim_io *io)
 {
     unix_socket *socket = unix_socket_of(file);
     size_t size_bytes = sim_io_left(io);
-    unix_socket *receiver;
-    unix_chunk *chunk;
+    unix_socket *receiver = NULL;
+    unix_chunk *chunk = NULL;
 
     if (socket->socket.shut & SIM_SHUT_SEND)
         return -EPIPE;

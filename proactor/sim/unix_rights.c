@@ -89,8 +89,8 @@ int unix_chunk_make(unix_socket *sender, sim_io *io, size_t size_bytes, unix_chu
         unix_chunk_free(chunk);
         return rc;
     }
-    sim_bytes_added(&chunk->bytes,
-            sim_io_take(io, sim_bytes_room(&chunk->bytes, size_bytes), size_bytes));
+    sim_bytes_added(
+            &chunk->bytes, sim_io_take(io, sim_bytes_room(&chunk->bytes, size_bytes), size_bytes));
     /* About what Linux counts: observed, 278 of one byte, and 44 of 4096, fill 212992. */
     chunk->cost = size_bytes + CHUNK_OVERHEAD_BYTES;
     chunk->account->cost += chunk->cost;
@@ -102,7 +102,8 @@ int unix_chunk_make(unix_socket *sender, sim_io *io, size_t size_bytes, unix_chu
 static bool put_control(
         struct msghdr *message, size_t *used_bytes, int type, const void *bytes, size_t size_bytes)
 {
-    if (message->msg_control == NULL || message->msg_controllen < *used_bytes + CMSG_LEN(size_bytes)) {
+    if (message->msg_control == NULL ||
+            message->msg_controllen < *used_bytes + CMSG_LEN(size_bytes)) {
         message->msg_flags |= MSG_CTRUNC;
         return false;
     }

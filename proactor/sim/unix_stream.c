@@ -53,7 +53,7 @@ static void call_back(unix_socket *listener)
 static int stream_connect(sim_file *file, const struct sockaddr *address, socklen_t size_bytes)
 {
     unix_socket *socket = unix_socket_of(file);
-    unix_socket *listener;
+    unix_socket *listener = NULL;
     unix_name name;
 
     int rc = unix_name_read(address, size_bytes, &name);
@@ -114,11 +114,12 @@ static ssize_t stream_send(sim_file *file, sim_io *io)
         return -ENOTCONN;
     while (sim_io_left(io) > 0) {
         if ((socket->socket.shut & SIM_SHUT_SEND) || socket->peer == NULL)
-            return io->done_bytes > before_bytes ? (ssize_t)(io->done_bytes - before_bytes) : -EPIPE;
+            return io->done_bytes > before_bytes ? (ssize_t)(io->done_bytes - before_bytes)
+                                                 : -EPIPE;
         if (!unix_has_room(socket))
             break;
         size_t size_bytes = sim_io_left(io) < CHUNK_MOST_BYTES ? sim_io_left(io) : CHUNK_MOST_BYTES;
-        unix_chunk *chunk;
+        unix_chunk *chunk = NULL;
         int rc = unix_chunk_make(socket, io, size_bytes, &chunk);
         if (rc < 0)
             return rc;
@@ -170,7 +171,8 @@ static ssize_t stream_recv(sim_file *file, sim_io *io)
         message->msg_namelen = 0;
         message->msg_flags = 0;
     }
-    for (coil_list *link = socket->received.next; link != &socket->received && sim_io_left(io) > 0;) {
+    for (coil_list *link = socket->received.next;
+            link != &socket->received && sim_io_left(io) > 0;) {
         unix_chunk *chunk = coil_container_of(link, unix_chunk, link);
         link = link->next;
         if (take_chunk(chunk, io)) {

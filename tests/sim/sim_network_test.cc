@@ -103,7 +103,10 @@ protected:
         return coil_sim_status(sim, client);
     }
 
-    void TearDown() override { coil_sim_destroy(sim); }
+    void TearDown() override
+    {
+        coil_sim_destroy(sim);
+    }
 
     coil_sim *sim = nullptr;
     pid_t server = 0;

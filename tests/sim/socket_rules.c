@@ -20,14 +20,14 @@
 
 static int broken;
 
-#define RULE(wanted, ...)                                                                    \
-    do {                                                                                     \
-        long rule_result = (long)(__VA_ARGS__);                                              \
-        if (rule_result != (long)(wanted)) {                                                 \
-            broken++;                                                                        \
-            fprintf(stderr, "%d: %s is %ld, not %s (%ld)\n", __LINE__, #__VA_ARGS__,          \
-                    rule_result, #wanted, (long)(wanted));                                   \
-        }                                                                                    \
+#define RULE(wanted, ...)                                                                         \
+    do {                                                                                          \
+        long rule_result = (long)(__VA_ARGS__);                                                   \
+        if (rule_result != (long)(wanted)) {                                                      \
+            broken++;                                                                             \
+            fprintf(stderr, "%d: %s is %ld, not %s (%ld)\n", __LINE__, #__VA_ARGS__, rule_result, \
+                    #wanted, (long)(wanted));                                                     \
+        }                                                                                         \
     } while (0)
 
 static char room[2 << 20];
