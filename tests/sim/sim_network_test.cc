@@ -32,10 +32,10 @@ async(int, echo, (coil_stream *) peer)
 
 async(int, serve, (coil_duration) lifetime)
 {
-    vars(coil_group group; coil_listener *listener);
-    int rc = coil_listen("*:7000", nullptr, &my->listener);
-    if (rc < 0)
-        return rc;
+    vars(coil_group group; coil_listener *listener; int rc);
+    my->rc = coil_listen("*:7000", nullptr, &my->listener);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_listener_close(my->listener));
     open_group(&my->group);
     spawn(&my->group, coil_serve(my->listener, coil_handler(echo, coil_stream *)));
