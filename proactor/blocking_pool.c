@@ -229,7 +229,8 @@ static bool rest(worker *self)
     coil_list_append(&pool->idle, &self->idle);
     pool->stats.idle_count++;
     while (stays && !self->woken && !pool->ending) {
-        if (coil_kernel_cond_wait(&self->wake, &pool->lock, deadline) || self->woken || pool->ending)
+        if (coil_kernel_cond_wait(&self->wake, &pool->lock, deadline) || self->woken ||
+                pool->ending)
             continue;
         stays = pool->stats.thread_count <= pool->options.threads_min_count;
         deadline = COIL_NEVER;

@@ -288,7 +288,8 @@ void coil_remote_begin(coil_remote *remote, coil_loop *loop, const coil_cold *co
 static bool await_finish(coil_remote *remote, coil_time deadline)
 {
     (void)pthread_mutex_lock(&remote->mutex);
-    while (!remote->is_finished && coil_kernel_cond_wait(&remote->changed, &remote->mutex, deadline))
+    while (!remote->is_finished &&
+            coil_kernel_cond_wait(&remote->changed, &remote->mutex, deadline))
         continue;
     bool is_finished = remote->is_finished;
     (void)pthread_mutex_unlock(&remote->mutex);

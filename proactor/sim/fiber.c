@@ -84,10 +84,15 @@ void fibers_begin(void)
     home.globals = copy_of(__start_coil_process, globals_bytes());
 }
 
-void fibers_end(void)
+void fibers_rest(void)
 {
     load_locals(NULL);
     load_process(NULL);
+}
+
+void fibers_end(void)
+{
+    fibers_rest();
     sim_delete(home.locals);
     sim_delete(home.globals);
     home.locals = NULL;

@@ -66,8 +66,8 @@ sim_fiber *sim_fiber_current(void);
 
 /*
  * A fiber of `process` that begins to run some time after now. `name` may be NULL. `stack_bytes` of
- * 0 is SIM_STACK_BYTES. The memory belongs to us: until its end, and if it is not detached, until it
- * has been joined.
+ * 0 is SIM_STACK_BYTES. The memory belongs to us: until its end, and if it is not detached, until
+ * it has been joined.
  */
 sim_fiber *sim_fiber_start(
         sim_process *process, void (*run)(sim_fiber *fiber), const char *name, size_t stack_bytes);
@@ -80,8 +80,8 @@ void sim_fiber_yield(void);
 
 /*
  * The current fiber waits for a change of `waiters`, or until `deadline` (COIL_NEVER: none).
- * `waits_for` is for reports. False: the deadline. `waiters` may be NULL: for the deadline alone. One
- * change may be taken for another: the caller looks whether what it waits for is so.
+ * `waits_for` is for reports. False: the deadline. `waiters` may be NULL: for the deadline alone.
+ * One change may be taken for another: the caller looks whether what it waits for is so.
  */
 bool sim_fiber_wait(sim_waiters *waiters, coil_time deadline, const char *waits_for);
 
@@ -99,6 +99,7 @@ void sim_fibers_report(sim_world *world);
 
 /* The sections as they are before the first process, and once more after the last. */
 void fibers_begin(void);
+void fibers_rest(void); /* No fiber runs now: the world's own. */
 void fibers_end(void);
 
 /* What is process-wide, as a new process finds it. From sim_new(). */

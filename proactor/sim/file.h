@@ -9,8 +9,8 @@
  * simulate short transfers, interruptions or latency of requests, which is done once for all in
  * request.c; a type has the faults that only it can have (a reset, a full disk).
  *
- * When a transfer is tried is when memory is touched: sim_io names the memory of the process itself,
- * and the type copies from or to it by sim_io_put() and sim_io_take().
+ * When a transfer is tried is when memory is touched: sim_io names the memory of the process
+ * itself, and the type copies from or to it by sim_io_put() and sim_io_take().
  *
  * Files are counted: each descriptor, direct descriptor and request in flight holds one reference.
  */
@@ -52,8 +52,9 @@ size_t sim_io_take(sim_io *io, void *bytes, size_t size_bytes);
 
 /*
  * What a file can do. NULL: it cannot, and the caller gets the error in brackets. Results are those
- * of the man pages, errors negative. -EAGAIN (and for connect -EINPROGRESS, again and again until it
- * is decided): tried again after a sim_file_changed() after which `poll` says that it may succeed.
+ * of the man pages, errors negative. -EAGAIN (and for connect -EINPROGRESS, again and again until
+ * it is decided): tried again after a sim_file_changed() after which `poll` says that it may
+ * succeed.
  */
 struct sim_file_type {
     const char *name;
@@ -68,9 +69,9 @@ struct sim_file_type {
     bool has_offset;   /* pread(2) works; else -ESPIPE if io->offset is not -1. */
 
     /*
-     * recv(2) and send(2), with or without a message. MSG_DONTWAIT, MSG_NOSIGNAL and MSG_WAITALL are
-     * seen to by the caller; MSG_PEEK, MSG_TRUNC and the like are the type's. [-ENOTSOCK] A socket
-     * without read and write has these called instead.
+     * recv(2) and send(2), with or without a message. MSG_DONTWAIT, MSG_NOSIGNAL and MSG_WAITALL
+     * are seen to by the caller; MSG_PEEK, MSG_TRUNC and the like are the type's. [-ENOTSOCK] A
+     * socket without read and write has these called instead.
      */
     ssize_t (*recv)(sim_file *file, sim_io *io);
     ssize_t (*send)(sim_file *file, sim_io *io);

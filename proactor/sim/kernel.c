@@ -2,7 +2,7 @@
 /* The seam, simulated: what has no subject of its own. ../kernel.c is the real one. */
 #include <coil/kernel.h>
 
-#include "../kernel_ring.h"
+#include "kernel_ring.h"
 
 #include "fiber.h"
 #include "process.h"
@@ -51,8 +51,7 @@ void coil_kernel_pages_forget(void *memory, size_t size_bytes)
 
     if (before_bytes + page_bytes > size_bytes)
         return;
-    memset((char *)memory + before_bytes, 0,
-            (size_bytes - before_bytes) / page_bytes * page_bytes);
+    memset((char *)memory + before_bytes, 0, (size_bytes - before_bytes) / page_bytes * page_bytes);
 }
 
 int coil_kernel_ring_sysctl(void)
@@ -288,8 +287,7 @@ int coil_kernel_is_tcp(int fd)
         return -EBADF;
     if (file->type->getsockopt == NULL)
         return -ENOTSOCK;
-    const int rc =
-            file->type->getsockopt(file, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_bytes);
+    const int rc = file->type->getsockopt(file, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_bytes);
     return rc < 0 ? rc : protocol == IPPROTO_TCP;
 }
 

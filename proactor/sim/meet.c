@@ -83,8 +83,8 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 
 /*
- * All fibers are one thread to libc, and the one that has the mutex may have been left in the middle:
- * whoever finds it locked lets others run until it is free.
+ * All fibers are one thread to libc, and the one that has the mutex may have been left in the
+ * middle: whoever finds it locked lets others run until it is free.
  */
 static void lock(pthread_mutex_t *mutex)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "process.h"
 
-#include "../loop_private.h"
+#include "loop_private.h"
 
 #include "allocate.h"
 #include "fiber.h"

@@ -2,10 +2,10 @@
 /*
  * process.h - a simulated process: its threads, its descriptors, its memory, how it ended.
  *
- *     sim_process_create() -> sim_process_run() -> ... main returns, or it is killed -> ENDED -> reaped
+ *     create() -> exec() -> ... main returns, or it is killed -> ENDED -> reaped
  *
- * What a process leaves behind is looked at when it ends: descriptors are closed as the kernel does,
- * and memory is reported (if it ended by itself) and freed.
+ * What a process leaves behind is looked at when it ends: descriptors are closed as the kernel
+ * does, and memory is reported (if it ended by itself) and freed.
  */
 #ifndef SIM_PROCESS_H
 #define SIM_PROCESS_H

@@ -30,8 +30,7 @@ int sim_direct_install(sim_ring *ring, sim_file *file, unsigned index)
     } else if (index >= ring->direct_count) {
         rc = -EINVAL;
     }
-    if (index >= ring->direct_count ||
-            sim_fault(ring->process->world, SIM_FAULT_NO_DESCRIPTOR)) {
+    if (index >= ring->direct_count || sim_fault(ring->process->world, SIM_FAULT_NO_DESCRIPTOR)) {
         sim_file_drop(file);
         return rc;
     }
@@ -71,8 +70,7 @@ static int register_table(sim_ring *ring, const struct io_uring_rsrc_register *t
     return 0;
 }
 
-static int update_table(
-        sim_ring *ring, const struct io_uring_rsrc_update *update, unsigned count)
+static int update_table(sim_ring *ring, const struct io_uring_rsrc_update *update, unsigned count)
 {
     /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface has addresses as integers. */
     const int *fds = (const int *)(uintptr_t)update->data;
@@ -179,8 +177,7 @@ static int enable(sim_ring *ring)
     return 0;
 }
 
-static int register_wait_region(
-        sim_ring *ring, const struct io_uring_mem_region_reg *registration)
+static int register_wait_region(sim_ring *ring, const struct io_uring_mem_region_reg *registration)
 {
     /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface has addresses as integers. */
     const struct io_uring_region_desc *region = (const void *)(uintptr_t)registration->region_uptr;

@@ -3,7 +3,7 @@
 #include "request.h"
 
 #include "fiber.h"
-#include "memory.h"
+#include "lending.h"
 #include "process.h"
 #include "ring.h"
 
@@ -108,10 +108,9 @@ static void finish(sim_request *request, int result)
 
     sim_trace(world_of(request), "%s %llu: %d last %x", request->operation->name,
             (unsigned long long)request->number, result, request->flags);
-    memory_verify(request);
+    lending_verify(request);
     if (!is_silent)
-        (void)sim_ring_post(
-                request->ring, request->sqe.user_data, result, request->flags);
+        (void)sim_ring_post(request->ring, request->sqe.user_data, result, request->flags);
     free_request(request);
 }
 
@@ -126,8 +125,9 @@ static void run(sim_request *request)
 {
     int result;
 
-    memory_verify(request);
+    lending_verify(request);
     if (request->is_cancelled) {
+        request->flags = 0; /* Not those of an earlier shot. */
         result = cancelled_result(request);
     } else {
         request->is_tried = true;
@@ -209,7 +209,7 @@ static int prepare(sim_request *request)
     }
     const int rc = operation->prepare == NULL ? 0 : operation->prepare(request);
     if (rc == 0)
-        memory_lend(request);
+        lending_begin(request);
     return rc;
 }
 

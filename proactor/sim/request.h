@@ -5,19 +5,20 @@
  *     taken --(latency)--> QUEUED --its task work runs--> try it: done ---> completion posted, gone
  *                            ^                                |  done, multishot: posted, and again
  *                            |                                v
- *                            +--(latency)-- it changed --- WAITING for a file, or for something else
+ *                            +--(latency)-- it changed --- WAITING for a file, or something else
  *
  * A request is tried only as task work, in an io_uring_enter(2) with IORING_ENTER_GETEVENTS of its
- * thread: this is what IORING_SETUP_DEFER_TASKRUN means (pitfall 16), and the only time at which the
- * memory that it names is read or written. All task work that is due is run in an order of chance.
+ * thread: this is what IORING_SETUP_DEFER_TASKRUN means (pitfall 16), and the only time at which
+ * the memory that it names is read or written. All task work that is due is run in an order of
+ * chance.
  *
- * An operation is a constant with functions, found by opcode (operation.c). It is tried until it has
- * a result.
+ * An operation is a constant with functions, found by opcode (operation.c). It is tried until it
+ * has a result.
  */
 #ifndef SIM_REQUEST_H
 #define SIM_REQUEST_H
 
-#include "../kernel_ring.h"
+#include "kernel_ring.h"
 
 #include "file.h"
 #include "world.h"
@@ -33,7 +34,7 @@ typedef struct sim_extra {
 typedef struct sim_operation {
     const char *name;
 
-    /* At submission: check the entry, copy what the kernel copies. 0, or the result. May be NULL. */
+    /* At submission: check the entry, copy what the kernel copies. 0, or the result. NULL: 0. */
     int (*prepare)(sim_request *request);
 
     /*
@@ -105,16 +106,19 @@ int sim_request_wait_file(sim_request *request, short events);
  */
 int sim_request_wait_until(sim_request *request, coil_time time);
 
-/* A completion that is not the last (IORING_CQE_F_MORE is added to `flags`). False: there is no room,
- * nothing was posted, and `result` is to be the last one (pitfall 9). */
+/*
+ * A completion that is not the last (IORING_CQE_F_MORE is added to `flags`). False: there is no
+ * room, nothing was posted, and `result` is to be the last one (pitfall 9).
+ */
 bool sim_request_post(sim_request *request, int result, uint32_t flags);
 
 /* The process of the ring. */
 sim_process *sim_request_process(const sim_request *request);
 
 /*
- * Give `file`, with its reference, to the process as the entry wants it: as a descriptor, or a direct
- * one (sqe.file_index). The result for the completion; the file is closed if that is an error.
+ * Give `file`, with its reference, to the process as the entry wants it: as a descriptor, or a
+ * direct one (sqe.file_index). The result for the completion; the file is closed if that is an
+ * error.
  */
 int sim_request_install(sim_request *request, sim_file *file);
 

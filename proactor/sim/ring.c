@@ -9,9 +9,9 @@
 
 enum { ENTRIES_MAX = 32768 };
 
-#define KNOWN_FLAGS                                                                    \
+#define KNOWN_FLAGS                                                                      \
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | \
-            IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |     \
+            IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |       \
             IORING_SETUP_R_DISABLED | IORING_SETUP_NO_SQARRAY)
 
 /* The features of Linux 6.18, as io_uring_params.features had them there. */
@@ -130,10 +130,8 @@ int coil_kernel_ring_setup(
     coil_list_init(&ring->buffers);
     sim_waiters_init(&ring->changed);
     coil_list_append(&process->rings, &ring->link);
-    *uring = (struct io_uring){.flags = parameters->flags,
-            .ring_fd = -1,
-            .features = FEATURES,
-            .enter_ring_fd = 0};
+    *uring = (struct io_uring){
+            .flags = parameters->flags, .ring_fd = -1, .features = FEATURES, .enter_ring_fd = 0};
     map_submissions(ring, &uring->sq);
     map_completions(ring, &uring->cq);
     ring->sqes = uring->sq.sqes;
@@ -236,8 +234,8 @@ static coil_time time_of(const struct __kernel_timespec *time)
 static void plan_time(wait_plan *plan, const struct __kernel_timespec *time, unsigned flags)
 {
     const coil_time now = sim_now(sim_here());
-    plan->deadline =
-            (flags & IORING_ENTER_ABS_TIMER) != 0 ? time_of(time) : coil_time_after(now, time_of(time));
+    plan->deadline = (flags & IORING_ENTER_ABS_TIMER) != 0 ? time_of(time)
+                                                           : coil_time_after(now, time_of(time));
 }
 
 /* The registered argument; `argument` is an offset in it (IORING_ENTER_EXT_ARG_REG). */
@@ -309,9 +307,9 @@ static unsigned submit(sim_ring *ring, unsigned count)
 /* Enough completions are there, or nobody waits for more. */
 static bool is_satisfied(const sim_ring *ring, const wait_plan *plan)
 {
-    const unsigned wanted =
-            plan->wanted > 1 && plan->least_until <= sim_now(ring->process->world) ? 1
-                                                                                    : plan->wanted;
+    const unsigned wanted = plan->wanted > 1 && plan->least_until <= sim_now(ring->process->world)
+                                    ? 1
+                                    : plan->wanted;
     return ready_count(ring) >= wanted;
 }
 
@@ -364,8 +362,7 @@ int coil_kernel_ring_enter(struct io_uring *uring, unsigned to_submit, unsigned 
         unsigned flags, void *argument, size_t argument_bytes)
 {
     sim_ring *ring = ring_of(uring);
-    wait_plan plan = {
-            .deadline = COIL_NEVER, .least_until = COIL_NEVER, .wanted = min_complete};
+    wait_plan plan = {.deadline = COIL_NEVER, .least_until = COIL_NEVER, .wanted = min_complete};
 
     sim_fiber_pass();
     if (ring->is_disabled)

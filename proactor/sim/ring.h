@@ -32,8 +32,8 @@ struct sim_ring {
     struct sim_ring_memory *memory; /* The indices and flags that are mapped, ... */
     struct io_uring_sqe *sqes;      /* ... and the entries. */
     struct io_uring_cqe *cqes;
-    unsigned *array; /* NULL: IORING_SETUP_NO_SQARRAY */
-    coil_list requests;             /* In flight, by time of submission. */
+    unsigned *array;    /* NULL: IORING_SETUP_NO_SQARRAY */
+    coil_list requests; /* In flight, by time of submission. */
     size_t request_count;
     coil_list work; /* Task work that is due. */
     uint64_t request_number;
@@ -80,7 +80,7 @@ int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe);
 /* NULL: -EBADF */
 sim_file *sim_direct_file(const sim_ring *ring, unsigned index);
 
-/* The lowest free slot (IORING_FILE_INDEX_ALLOC) or `index`; takes the reference. -ENFILE, -EINVAL */
+/* A free slot (IORING_FILE_INDEX_ALLOC) or `index`; takes the reference. -ENFILE, -EINVAL */
 int sim_direct_install(sim_ring *ring, sim_file *file, unsigned index);
 
 int sim_direct_close(sim_ring *ring, unsigned index);

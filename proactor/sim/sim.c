@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/sim.h>
 
+#include "fiber.h"
 #include "process.h"
 #include "world_run.h"
 
@@ -110,6 +111,7 @@ coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit)
 
     while (world_step(sim, end)) {
     }
+    fibers_rest();
     if (sim->fiber_count == 0)
         return COIL_SIM_ENDED;
     if (sim->now >= end)

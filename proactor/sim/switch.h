@@ -2,7 +2,7 @@
 /*
  * switch.h - what sanitizers have to be told when the stack changes under them; nothing without.
  *
- *     switch_begin(&shadow, stack, bytes) -> swapcontext -> switch_end(shadow, ...) on the other side
+ *     switch_begin(&shadow, stack, bytes) -> swapcontext -> switch_end(shadow, ...) over there
  */
 #ifndef SIM_SWITCH_H
 #define SIM_SWITCH_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What has happened, and how a simulation fails. */
+#include "trace.h"
 #include "fiber.h"
 #include "process.h"
-#include "trace.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -170,4 +170,5 @@ void world_report_stuck(sim_world *world)
             (unsigned long long)world->seed, (long long)world->now);
     sim_fibers_report(world);
     processes_print_tasks(world);
+    fibers_rest();
 }

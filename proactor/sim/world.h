@@ -5,8 +5,8 @@
  *
  * A world runs in one thread of the operating system. At any moment either one fiber (fiber.h) runs
  * the code of a simulated process, or the world itself runs an event. Fibers are switched only
- * inside of calls of the seam (coil/kernel.h, kernel_ring.h); events are run only between fibers. So
- * neither needs locks, and an event sees every process at rest.
+ * inside of calls of the seam (coil/kernel.h, kernel_ring.h); events are run only between fibers.
+ * So neither needs locks, and an event sees every process at rest.
  *
  *     while (true)
  *         events that are due, by time        ->  run them all
@@ -157,8 +157,8 @@ coil_duration sim_draw_latency(sim_world *world, sim_latency latency);
 
 /*
  * Whoever waits for a change of something: a request, a fiber. `changed` is called at each change
- * while it is in the list; it may take itself out, and it only schedules: it neither changes what it
- * waits for, nor runs code of a process. It is called again at the next change, until it leaves.
+ * while it is in the list; it may take itself out, and it only schedules: it neither changes what
+ * it waits for, nor runs code of a process. It is called again at the next change, until it leaves.
  */
 typedef struct sim_waiter sim_waiter;
 struct sim_waiter {
@@ -205,8 +205,8 @@ sim_program *sim_program_at(sim_world *world, const char *path);
 /* --------------------------------------------------------------------------------- the end -- */
 
 /*
- * The simulation has found something that must not be. Prints it with the seed, the time, what every
- * fiber does and the last entries of the queues, and ends the program by abort(3).
+ * The simulation has found something that must not be. Prints it with the seed, the time, what
+ * every fiber does and the last entries of the queues, and ends the program by abort(3).
  */
 _Noreturn void sim_fail(sim_world *world, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
@@ -252,11 +252,11 @@ struct coil_sim {
 
     struct sim_trace_line *trace; /* A ring of the last lines. */
     uint64_t trace_count;
-    uint64_t trace_hash; /* Of all lines: two runs are the same if this is. */
+    uint64_t trace_hash;      /* Of all lines: two runs are the same if this is. */
     uint64_t operation_count; /* Requests to a ring. */
     uint64_t event_count;
     coil_list word_waiters; /* Fibers that wait for a word in memory, a condition, a mutex. */
-    bool is_stuck; /* A deadlock was found. */
+    bool is_stuck;          /* A deadlock was found. */
 };
 
 #endif

@@ -16,9 +16,10 @@
 #define COIL_API __attribute__((visibility("default")))
 #define COIL_MUST_USE __attribute__((warn_unused_result))
 /*
- * COIL_THREAD_LOCAL: a variable per thread that is reached without a call, it lies in the static TLS
- * block. COIL_PROCESS_WIDE: what is one per process, and is written. In a simulation (coil/sim.h) many
- * threads and processes share one real thread, which exchanges the contents of these sections.
+ * COIL_THREAD_LOCAL: a variable per thread that is reached without a call, it lies in the static
+ * TLS block. COIL_PROCESS_WIDE: what is one per process, and is written. In a simulation
+ * (coil/sim.h) many threads and processes share one real thread, which exchanges the contents of
+ * these sections.
  */
 #ifdef COIL_SIMULATION
 #define COIL_THREAD_LOCAL __attribute__((section("coil_fiber")))

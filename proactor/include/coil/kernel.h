@@ -141,8 +141,9 @@ COIL_API void coil_kernel_word_wait(const uint32_t *word, uint32_t value, coil_d
 COIL_API void coil_kernel_word_wake(const uint32_t *word);
 
 /*
- * pthread_cond_wait(3) until `deadline`, a time of coil_kernel_now() or COIL_NEVER: false if that has
- * passed. `cond` needs no attributes for this. pthread_cond_signal(3), pthread_cond_broadcast(3).
+ * pthread_cond_wait(3) until `deadline`, a time of coil_kernel_now() or COIL_NEVER: false if that
+ * has passed. `cond` needs no attributes for this. pthread_cond_signal(3),
+ * pthread_cond_broadcast(3).
  */
 COIL_API bool coil_kernel_cond_wait(
         pthread_cond_t *cond, pthread_mutex_t *mutex, coil_time deadline);

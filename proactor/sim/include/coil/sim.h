@@ -2,11 +2,12 @@
 /*
  * coil/sim.h - programs on a simulated kernel: one seed, one schedule, days in seconds.
  *
- * A world has hosts, programs and processes. A program is a function like main(), registered under a
- * path; it is ordinary code, made of Coil, and compiled once more for the simulation (coil_sim). All
- * that it asks of the kernel is answered by the world: time passes only while nothing can run, so that
- * a sleep of a month takes no time, and what the kernel may do in this order or in that is decided by
- * chance. Everything follows from the seed: the same one gives the same run, on every machine.
+ * A world has hosts, programs and processes. A program is a function like main(), registered under
+ * a path; it is ordinary code, made of Coil, and compiled once more for the simulation (coil_sim).
+ * All that it asks of the kernel is answered by the world: time passes only while nothing can run,
+ * so that a sleep of a month takes no time, and what the kernel may do in this order or in that is
+ * decided by chance. Everything follows from the seed: the same one gives the same run, on every
+ * machine.
  *
  *     coil_sim *sim = coil_sim_create(seed);
  *     coil_sim_program(sim, "/usr/bin/hello", hello_main);
@@ -15,9 +16,9 @@
  *     COIL_CHECK(coil_sim_status(sim, pid) == 0);
  *     coil_sim_destroy(sim);
  *
- * A world that finds a bug (a write into memory that is the kernel's, a ring closed with requests in
- * flight) says what it has found and calls abort(3). Not thread safe; one world at a time, and no
- * thread of the operating system but the one that runs it.
+ * A world that finds a bug (a write into memory that is the kernel's, a ring closed with requests
+ * in flight) says what it has found and calls abort(3). Not thread safe; one world at a time, and
+ * no thread of the operating system but the one that runs it.
  */
 #ifndef COIL_SIM_H
 #define COIL_SIM_H
@@ -52,7 +53,8 @@ COIL_API void coil_sim_program(coil_sim *sim, const char *path, int (*main)(int 
 
 /*
  * Start the program at `path` on a host, which begins to exist with its first process. `arguments`
- * ends with NULL and begins with the name; they are copied. NULL: the path alone. The pid, or -ENOENT.
+ * ends with NULL and begins with the name; they are copied. NULL: the path alone. The pid, or
+ * -ENOENT.
  */
 COIL_API pid_t coil_sim_start(
         coil_sim *sim, const char *host, const char *path, char *const *arguments);
@@ -70,8 +72,8 @@ typedef enum coil_sim_outcome {
 } coil_sim_outcome;
 
 /*
- * Let so much time pass, or less if nothing is left to be done. Can be called again. If it is stuck, it
- * says on stderr who waits for what, down to the tasks.
+ * Let so much time pass, or less if nothing is left to be done. Can be called again. If it is
+ * stuck, it says on stderr who waits for what, down to the tasks.
  */
 COIL_API coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory.h"
+#include "lending.h"
 
 #include "process.h"
 #include "ring.h"
@@ -42,7 +42,7 @@ static void spoil(const sim_request *request)
     }
 }
 
-void memory_lend(sim_request *request)
+void lending_begin(sim_request *request)
 {
     if (request->operation->writes)
         request->checksum = sum(request);
@@ -50,7 +50,7 @@ void memory_lend(sim_request *request)
         spoil(request);
 }
 
-void memory_verify(sim_request *request)
+void lending_verify(sim_request *request)
 {
     if (!request->operation->writes || request->checksum == 0)
         return;
