@@ -3,8 +3,8 @@
  * network.h - what lies between the hosts of a simulation: how long things take, what is lost, who
  * cannot reach whom; and the calls by which a scenario changes that.
  *
- * Every ordered pair of hosts has a path of its own, so that a fault may hit one direction only. The
- * path of a host to itself is its loopback: it has no latency and loses nothing, unless told to.
+ * Every ordered pair of hosts has a path of its own, so that a fault may hit one direction only.
+ * The path of a host to itself is its loopback: it has no latency and loses nothing, unless told to.
  *
  *     a ---- path a->b: latency, bandwidth, loss, blocked? ---> b
  *     a <--- path b->a: ...                                ---- b
@@ -35,7 +35,7 @@ typedef struct sim_link {
 sim_link sim_network_usual_link(const sim_world *world);
 sim_link sim_network_loopback_link(void);
 
-/* From `a` to `b` and back; from `from` to `to` only; between all hosts for which no other was set. */
+/* From `a` to `b` and back; from `from` to `to` only; between all for which no other was set. */
 void sim_network_link(sim_host *a, sim_host *b, const sim_link *link);
 void sim_network_link_one_way(sim_host *from, sim_host *to, const sim_link *link);
 void sim_network_link_all(sim_world *world, const sim_link *link);

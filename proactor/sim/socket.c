@@ -313,7 +313,9 @@ int sim_socket_setsockopt(
     if (entry == NULL)
         return set_special(socket, option, value, size_bytes);
     memcpy(&socket->options[entry->kept], value, sizeof(int));
-    if (entry->kept == SIM_OPTION_KEEPALIVE && socket->protocol == IPPROTO_TCP)
+    /* TCP_KEEPIDLE moves a timer that runs already (tcp_sock_set_keepidle_locked() in Linux). */
+    bool is_timer = entry->kept == SIM_OPTION_KEEPALIVE || entry->kept == SIM_OPTION_KEEPIDLE_S;
+    if (is_timer && socket->protocol == IPPROTO_TCP)
         tcp_keep_alive_changed(socket);
     return 0;
 }

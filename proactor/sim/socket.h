@@ -98,7 +98,7 @@ typedef struct sim_socket {
 
 void sim_socket_init(
         sim_socket *socket, const sim_file_type *type, sim_host *host, int family, int kind);
-/* The options and buffer sizes of another: an accepted socket has those of its listener (tcp(7)). */
+/* Options and buffer sizes of another: an accepted socket has those of its listener (tcp(7)). */
 void sim_socket_inherit(sim_socket *socket, const sim_socket *listener);
 void sim_socket_fini(sim_socket *socket);
 

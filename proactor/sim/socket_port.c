@@ -21,7 +21,7 @@ static bool is_dual(const sim_socket *socket)
     return socket->family == AF_INET6 && !socket->options[SIM_OPTION_V6ONLY];
 }
 
-/* Does what is sent to `to` reach the address of that socket? A wildcard of IPv6 takes IPv4, too. */
+/* Does what is sent to `to` reach that socket? A wildcard of IPv6 takes IPv4, too. */
 static bool covers(const sim_socket *socket, const sim_address *to)
 {
     const sim_address *local = &socket->local;
@@ -43,8 +43,8 @@ static bool both_have(const sim_socket *a, const sim_socket *b, sim_option optio
 }
 
 /*
- * socket(7), and observed: SO_REUSEPORT of both allows everything; SO_REUSEADDR of both does as long
- * as neither listens, and for datagrams always.
+ * socket(7), and observed: SO_REUSEPORT of both allows everything; SO_REUSEADDR of both does as
+ * long as neither listens, and for datagrams always.
  */
 static bool conflicts(const sim_socket *socket, const sim_socket *other)
 {

@@ -169,7 +169,7 @@ static int may_send(tcp_socket *tcp)
     return 0;
 }
 
-/* A name in the message is ignored, and so are control messages that TCP does not know: observed. */
+/* A name in the message is ignored, and so are control messages of other families: observed. */
 static ssize_t tcp_send(sim_file *file, sim_io *io)
 {
     tcp_socket *tcp = tcp_socket_of(file);

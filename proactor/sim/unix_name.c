@@ -96,7 +96,7 @@ int unix_getsockname(sim_file *file, struct sockaddr *address, socklen_t *size_b
     return 0;
 }
 
-/* Observed: an abstract name that nobody has is -ECONNREFUSED; a path that is not there, -ENOENT. */
+/* Observed: of an abstract name that nobody has, -ECONNREFUSED; of a missing path, -ENOENT. */
 int unix_find(sim_host *host, const unix_name *name, int kind, unix_socket **out_socket)
 {
     const unix_entry *entry = entry_named(host, name);

@@ -20,7 +20,7 @@ typedef struct unix_name {
     char bytes[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 } unix_name;
 
-/* A name of a host that is in use. That of a file stays when its socket has gone, until unlink(2). */
+/* A name in use on a host. That of a file stays when its socket has gone, until unlink(2). */
 typedef struct unix_entry {
     coil_list link; /* In sim_network_unix_names(). */
     sim_host *host;

@@ -140,7 +140,7 @@ static ssize_t receive_nothing(unix_socket *socket)
     return socket->socket.shut & SIM_SHUT_RECV ? 0 : -EAGAIN;
 }
 
-/* True: it was the last of this receive, because of its descriptors. Observed: it ends a receive. */
+/* True: it has ended this receive, because descriptors came with it. Observed. */
 static bool take_chunk(unix_chunk *chunk, sim_io *io)
 {
     bool has_rights = chunk->file_count > 0;

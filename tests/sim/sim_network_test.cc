@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Servers and clients made of Coil on two simulated hosts, and what the network between them does. */
+/* Servers and clients made of Coil on two simulated hosts, and the network between them. */
 #include <coil/sim.h>
 
 #include "network_control.h"
 
 #include <coil/coil.h>
+#include <coil/kernel.h>
 
 #include <gtest/gtest.h>
 
 #include <coil/sugar.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 namespace
 {
@@ -249,6 +253,51 @@ TEST_F(Net, GivesBackWhatWasSentInHostileWorlds)
         sim = nullptr;
     }
     EXPECT_GE(done_count, 100);
+}
+
+/* Connects, sends nothing, and waits; by keep-alive it learns that nobody is there. */
+async(int, listen_in, (const char *) address)
+{
+    vars(coil_stream *peer; coil_slice in);
+    await(coil_sleep(coil_ms(50)));
+    attempt(my->peer, coil_connect(address));
+    defer(coil_stream_close(my->peer));
+    const int values[][3] = {{SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 10},
+            {IPPROTO_TCP, TCP_KEEPINTVL, 5}, {IPPROTO_TCP, TCP_KEEPCNT, 3}};
+    for (const auto &value : values) {
+        (void)coil_kernel_setsockopt(
+                coil_stream_fd(my->peer), value[0], value[1], &value[2], sizeof(int));
+    }
+    attempt(my->in, coil_read_some(my->peer));
+    coil_slice_release(&my->in);
+    return 0;
+}
+
+int quiet_main(int, char **)
+{
+    return -(int)coil_run(listen_in(server_address));
+}
+
+TEST_F(Net, LearnsByKeepAliveThatAPeerHasVanished)
+{
+    for (bool has_power_again : {false, true}) {
+        begin();
+        coil_sim_program(sim, "/bin/quiet", quiet_main);
+        client = coil_sim_start(sim, "client", "/bin/quiet", nullptr);
+        (void)coil_sim_run(sim, coil_ms(500));
+        coil_time before = coil_sim_now(sim);
+        network_power_off(sim, "server");
+        (void)coil_sim_run(sim, coil_s(2));
+        if (has_power_again)
+            network_power_on(sim, "server");
+        (void)coil_sim_run(sim, coil_s(21)); /* 10 s and twice 5 s, and the last probe waits. */
+        EXPECT_EQ(has_power_again ? ECONNRESET : -EBUSY, coil_sim_status(sim, client));
+        (void)coil_sim_run(sim, coil_s(5));
+        EXPECT_EQ(has_power_again ? ECONNRESET : ETIMEDOUT, coil_sim_status(sim, client));
+        EXPECT_LE(coil_sim_now(sim) - before, coil_s(29));
+        coil_sim_destroy(sim);
+        sim = nullptr;
+    }
 }
 
 TEST_F(Net, WaitsForAStalledPathAndLosesNothing)
