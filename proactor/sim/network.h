@@ -4,7 +4,7 @@
  * cannot reach whom; and the calls by which a scenario changes that.
  *
  * Every ordered pair of hosts has a path of its own, so that a fault may hit one direction only.
- * The path of a host to itself is its loopback: it has no latency and loses nothing, unless told to.
+ * The path of a host to itself is its loopback, without latency or losses unless told so.
  *
  *     a ---- path a->b: latency, bandwidth, loss, blocked? ---> b
  *     a <--- path b->a: ...                                ---- b

@@ -255,6 +255,15 @@ TEST_F(Net, GivesBackWhatWasSentInHostileWorlds)
     EXPECT_GE(done_count, 100);
 }
 
+void keep_alive(int fd)
+{
+    const int values[][3] = {{SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 10},
+            {IPPROTO_TCP, TCP_KEEPINTVL, 5}, {IPPROTO_TCP, TCP_KEEPCNT, 3}};
+    for (const auto &value : values) {
+        (void)coil_kernel_setsockopt(fd, value[0], value[1], &value[2], sizeof(int));
+    }
+}
+
 /* Connects, sends nothing, and waits; by keep-alive it learns that nobody is there. */
 async(int, listen_in, (const char *) address)
 {
@@ -262,12 +271,7 @@ async(int, listen_in, (const char *) address)
     await(coil_sleep(coil_ms(50)));
     attempt(my->peer, coil_connect(address));
     defer(coil_stream_close(my->peer));
-    const int values[][3] = {{SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 10},
-            {IPPROTO_TCP, TCP_KEEPINTVL, 5}, {IPPROTO_TCP, TCP_KEEPCNT, 3}};
-    for (const auto &value : values) {
-        (void)coil_kernel_setsockopt(
-                coil_stream_fd(my->peer), value[0], value[1], &value[2], sizeof(int));
-    }
+    keep_alive(coil_stream_fd(my->peer));
     attempt(my->in, coil_read_some(my->peer));
     coil_slice_release(&my->in);
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was observed of sockets on Linux 6.18, asked of the simulated ones, at the level of files. It
+ * What was observed of sockets on Linux 6.18, asked of the simulated ones, as files. It
  * runs as a program of a simulation; its status is the number of rules that are broken.
  */
 #include "network_control.h"
