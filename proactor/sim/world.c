@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "disk.h"
 #include "fiber.h"
+#include "network.h"
 #include "power.h"
 #include "process.h"
 #include "trace.h"
@@ -80,6 +81,7 @@ void world_destroy(sim_world *world)
 
     end_processes(world);
     sim_power_end(world);
+    sim_network_destroy(world);
     while ((link = coil_list_take_first(&world->hosts)) != NULL) {
         sim_host *host = coil_container_of(link, sim_host, link);
         sim_disk_destroy(host->disk);
