@@ -18,7 +18,7 @@ static void heap_release(coil_allocator *allocator, void *memory, size_t size_by
     free(memory);
 }
 
-static coil_allocator heap = {heap_allocate, heap_release};
+static COIL_PROCESS_WIDE coil_allocator heap = {heap_allocate, heap_release};
 
 /* ------------------------------------------------------------------------------ lifecycle -- */
 

@@ -2,7 +2,6 @@
 #include <coil/blocking.h>
 
 #include "blocking_private.h"
-#include "cond_wait.h"
 #include "loop_private.h"
 
 #include <coil/check.h>
@@ -48,7 +47,7 @@ struct coil_blocking_pool {
     worker workers[];
 };
 
-static __thread coil_blocking_job *current;
+static COIL_THREAD_LOCAL coil_blocking_job *current;
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
@@ -230,7 +229,8 @@ static bool rest(worker *self)
     coil_list_append(&pool->idle, &self->idle);
     pool->stats.idle_count++;
     while (stays && !self->woken && !pool->ending) {
-        if (cond_wait_until(&self->wake, &pool->lock, deadline) || self->woken || pool->ending)
+        if (coil_kernel_cond_wait(&self->wake, &pool->lock, deadline) || self->woken ||
+                pool->ending)
             continue;
         stays = pool->stats.thread_count <= pool->options.threads_min_count;
         deadline = COIL_NEVER;
@@ -265,7 +265,7 @@ static void work(coil_kernel_thread *thread)
         perform(self, job);
     self->state = ENDED;
     pool->stats.thread_count--;
-    (void)pthread_cond_signal(&pool->worker_ended);
+    coil_kernel_cond_signal(&pool->worker_ended);
     unlock(pool);
     blocking_release(pool);
 }
@@ -307,7 +307,7 @@ static void wake(coil_blocking_pool *pool, worker *idle)
     coil_list_remove(&idle->idle);
     pool->stats.idle_count--;
     idle->woken = true;
-    (void)pthread_cond_signal(&idle->wake);
+    coil_kernel_cond_signal(&idle->wake);
 }
 
 /* Somebody will take the job that has just been queued; 0, or there is no thread at all. */
@@ -415,7 +415,7 @@ int coil_blocking_pool_destroy(coil_blocking_pool *pool)
     while (!coil_list_empty(&pool->idle))
         wake(pool, coil_container_of(pool->idle.next, worker, idle));
     while (pool->stats.thread_count > 0 &&
-            cond_wait_until(&pool->worker_ended, &pool->lock, deadline))
+            coil_kernel_cond_wait(&pool->worker_ended, &pool->lock, deadline))
         continue;
     refuse_all(pool);
     const int rc = pool->stats.thread_count > 0 ? -ETIME : 0;
@@ -441,7 +441,7 @@ static struct {
     coil_blocking_options options;
     coil_blocking_pool *pool;
     unsigned user_count; /* Loops. */
-} common = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} common COIL_PROCESS_WIDE = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 int coil_blocking_configure(const coil_blocking_options *options)
 {

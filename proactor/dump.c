@@ -18,12 +18,12 @@ enum {
     TREES_MAX = 16, /* Loops that are dealt with at once; the others right after. */
 };
 
-static uint32_t request_count;  /* Written by anyone, relaxed. */
-static bool probes_are_allowed; /* Of the watchdog's signal. */
+static COIL_PROCESS_WIDE uint32_t request_count;  /* Written by anyone, relaxed. */
+static COIL_PROCESS_WIDE bool probes_are_allowed; /* Of the watchdog's signal. */
 
 /* The rest belongs to the monitor's thread. */
-static uint32_t served_count;
-static coil_time answers_due; /* COIL_NEVER: nobody is asked. */
+static COIL_PROCESS_WIDE uint32_t served_count;
+static COIL_PROCESS_WIDE coil_time answers_due; /* COIL_NEVER: nobody is asked. */
 static report text;
 
 /* ---------------------------------------------------------------------- on the loop's thread -- */

@@ -443,6 +443,26 @@ void coil_kernel_word_wake(const uint32_t *word)
     errno = before;
 }
 
+bool coil_kernel_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, coil_time deadline)
+{
+    if (deadline == COIL_NEVER) {
+        (void)pthread_cond_wait(cond, mutex);
+        return true;
+    }
+    const struct timespec end = {deadline / coil_s(1), deadline % coil_s(1)};
+    return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &end) != ETIMEDOUT;
+}
+
+void coil_kernel_cond_signal(pthread_cond_t *cond)
+{
+    (void)pthread_cond_signal(cond);
+}
+
+void coil_kernel_cond_broadcast(pthread_cond_t *cond)
+{
+    (void)pthread_cond_broadcast(cond);
+}
+
 /* --------------------------------------------------------------------------- introspection -- */
 
 int coil_kernel_peek(void *copy, const void *from, size_t size_bytes)

@@ -7,12 +7,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static coil_list all_loops = {&all_loops, &all_loops};
+static COIL_PROCESS_WIDE pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static COIL_PROCESS_WIDE coil_list all_loops = {&all_loops, &all_loops};
 
 void loop_enlist(coil_loop *loop)
 {
-    static unsigned loop_count;
+    static COIL_PROCESS_WIDE unsigned loop_count;
 
     loop->watch.thread = coil_kernel_thread_id();
     (void)pthread_mutex_lock(&lock);
@@ -52,7 +52,7 @@ size_t loop_sum(size_t (*figure)(const coil_loop *loop))
  * The memory of loops is used again, but never given back: what others know a loop by (the table of
  * coil/remote.h above all) can be read at any time.
  */
-static coil_list free_loops = {&free_loops, &free_loops};
+static COIL_PROCESS_WIDE coil_list free_loops = {&free_loops, &free_loops};
 
 coil_loop *loop_take_memory(void)
 {

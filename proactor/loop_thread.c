@@ -102,7 +102,7 @@ static void report_start(coil_loop_thread *thread, int error)
     (void)pthread_mutex_lock(&thread->mutex);
     thread->error = error;
     thread->has_started = true;
-    (void)pthread_cond_signal(&thread->changed);
+    coil_kernel_cond_signal(&thread->changed);
     (void)pthread_mutex_unlock(&thread->mutex);
 }
 
@@ -139,7 +139,7 @@ static int await_start(coil_loop_thread *thread)
 {
     (void)pthread_mutex_lock(&thread->mutex);
     while (!thread->has_started)
-        (void)pthread_cond_wait(&thread->changed, &thread->mutex);
+        (void)coil_kernel_cond_wait(&thread->changed, &thread->mutex, COIL_NEVER);
     int rc = thread->error;
     (void)pthread_mutex_unlock(&thread->mutex);
     if (rc < 0)

@@ -17,12 +17,12 @@
 
 /* --------------------------------------------------------------------------------- thread -- */
 
-static pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned users; /* Bits: monitor_user. */
-static pid_t owner;    /* The process: a forked child has no such thread. */
-static bool stopping;  /* Relaxed. */
-static uint32_t poked; /* Counts; the thread waits for a change. */
-static coil_kernel_thread monitor;
+static COIL_PROCESS_WIDE pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
+static COIL_PROCESS_WIDE unsigned users; /* Bits: monitor_user. */
+static COIL_PROCESS_WIDE pid_t owner;    /* The process: a forked child has no such thread. */
+static COIL_PROCESS_WIDE bool stopping;  /* Relaxed. */
+static COIL_PROCESS_WIDE uint32_t poked; /* Counts; the thread waits for a change. */
+static COIL_PROCESS_WIDE coil_kernel_thread monitor;
 
 void monitor_poke(void)
 {
@@ -110,7 +110,7 @@ static void dump_from_environment(void)
 
 void monitor_from_environment(void)
 {
-    static bool done;
+    static COIL_PROCESS_WIDE bool done;
     if (__atomic_exchange_n(&done, true, __ATOMIC_RELAXED))
         return;
     watchdog_from_environment();

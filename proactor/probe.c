@@ -20,7 +20,7 @@ enum { IDLE, FILLING, DONE, ASKED };
 static struct {
     uint32_t state;
     probe answer;
-} question;
+} question COIL_PROCESS_WIDE;
 
 static uint32_t asked_of(pid_t thread)
 {

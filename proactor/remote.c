@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/remote.h>
 
-#include "cond_wait.h"
 #include "loop_private.h"
 
 #include <coil/debug.h>
@@ -257,7 +256,7 @@ static void set_finished(coil_remote *remote)
 {
     (void)pthread_mutex_lock(&remote->mutex);
     remote->is_finished = true;
-    (void)pthread_cond_broadcast(&remote->changed);
+    coil_kernel_cond_broadcast(&remote->changed);
     (void)pthread_mutex_unlock(&remote->mutex);
 }
 
@@ -289,7 +288,8 @@ void coil_remote_begin(coil_remote *remote, coil_loop *loop, const coil_cold *co
 static bool await_finish(coil_remote *remote, coil_time deadline)
 {
     (void)pthread_mutex_lock(&remote->mutex);
-    while (!remote->is_finished && cond_wait_until(&remote->changed, &remote->mutex, deadline))
+    while (!remote->is_finished &&
+            coil_kernel_cond_wait(&remote->changed, &remote->mutex, deadline))
         continue;
     bool is_finished = remote->is_finished;
     (void)pthread_mutex_unlock(&remote->mutex);

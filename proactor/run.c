@@ -22,7 +22,7 @@ static struct {
     unsigned handling_count; /* Handlers that may be using `loop`. */
     pid_t process;           /* Children of fork() inherit the handler, but not the loop. */
     bool has_come;
-} interrupt;
+} interrupt COIL_PROCESS_WIDE;
 
 static void cancel_everything(coil_post *post)
 {
@@ -75,7 +75,7 @@ void coil_run_yield_interrupt(void)
 
 /* ----------------------------------------------------------------------------- coil_run() -- */
 
-static __thread int run_error;
+static COIL_THREAD_LOCAL int run_error;
 
 coil_loop *coil_run_begin(void)
 {

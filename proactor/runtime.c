@@ -58,7 +58,7 @@ static void run_stop(coil_post *post)
     coil_shutdown_begin(coil_shutdown_of(self->worker.loop), runtime->grace);
     (void)pthread_mutex_lock(&runtime->mutex);
     runtime->is_stopped = true;
-    (void)pthread_cond_broadcast(&runtime->changed);
+    coil_kernel_cond_broadcast(&runtime->changed);
     (void)pthread_mutex_unlock(&runtime->mutex);
 }
 
@@ -77,7 +77,7 @@ static void main_ended(member *self, int result)
     if (is_failure && runtime->error == 0)
         runtime->error = result;
     runtime->main_count--;
-    (void)pthread_cond_broadcast(&runtime->changed);
+    coil_kernel_cond_broadcast(&runtime->changed);
     (void)pthread_mutex_unlock(&runtime->mutex);
     if (is_failure && __atomic_load_n(&runtime->stop_count, __ATOMIC_RELAXED) == 0)
         coil_runtime_stop(runtime, runtime->options.grace);
@@ -246,7 +246,7 @@ int coil_runtime_join(coil_runtime *runtime)
 
     (void)pthread_mutex_lock(&runtime->mutex);
     while (has_main ? runtime->main_count > 0 : !runtime->is_stopped)
-        (void)pthread_cond_wait(&runtime->changed, &runtime->mutex);
+        (void)coil_kernel_cond_wait(&runtime->changed, &runtime->mutex, COIL_NEVER);
     (void)pthread_mutex_unlock(&runtime->mutex);
     end_members(runtime, has_main ? 0 : runtime->grace);
     return runtime->error;

@@ -38,10 +38,10 @@ typedef struct survey {
 } survey;
 
 /* Held while the options are used, too: a stop waits for the report that is being made. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool started;
-static coil_watchdog_options current;
-static coil_time expected_at; /* When we want to look again. */
+static COIL_PROCESS_WIDE pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static COIL_PROCESS_WIDE bool started;
+static COIL_PROCESS_WIDE coil_watchdog_options current;
+static COIL_PROCESS_WIDE coil_time expected_at; /* When we want to look again. */
 static report text;
 
 int coil_watchdog_start(const coil_watchdog_options *options)

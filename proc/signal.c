@@ -38,8 +38,8 @@ static sigset_t members(coil_signal_set set)
  * Sets may overlap, and be closed in any order. So this thread counts who has each signal open, and
  * remembers which of them were not blocked before.
  */
-static __thread unsigned open_count[SIGNAL_LAST + 1];
-static __thread coil_signal_set to_unblock;
+static COIL_THREAD_LOCAL unsigned open_count[SIGNAL_LAST + 1];
+static COIL_THREAD_LOCAL coil_signal_set to_unblock;
 
 static int block(coil_signal_set set)
 {
@@ -139,7 +139,7 @@ coil_define(int, coil_signal_wait, (coil_signal_set) set)
 /* ------------------------------------------------------------------------------- handlers -- */
 
 /* Those of this thread, in the order of adding. */
-static __thread coil_signal_handler *handlers;
+static COIL_THREAD_LOCAL coil_signal_handler *handlers;
 
 /* One arrival each: run() may remove the handler. */
 static void run_handler(coil_call *call)

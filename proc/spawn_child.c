@@ -11,6 +11,7 @@
  *
  * syscall() writes errno, which is the parent's: coil_child_spawn() restores it.
  */
+#include "child_syscall.h"
 #include "spawn_private.h"
 
 #include <errno.h>
@@ -54,9 +55,9 @@ CHILD_SIDE static int join_group(spawn_job *job)
     case COIL_SPAWN_GROUP_INHERIT:
         return 0;
     case COIL_SPAWN_GROUP_NEW:
-        return outcome(syscall(SYS_setpgid, 0, 0));
+        return outcome(CHILD_SYSCALL(SYS_setpgid, 0, 0));
     case COIL_SPAWN_SESSION_NEW:
-        return outcome(syscall(SYS_setsid));
+        return outcome(CHILD_SYSCALL(SYS_setsid));
     }
     return -EINVAL;
 }
@@ -74,7 +75,7 @@ CHILD_SIDE static int highest_target(const coil_spawn_plan *plan)
 /* Copy `fd` above all targets unless it is there already, so that no dup3 hits a source. */
 CHILD_SIDE static int move_above(int fd, int highest)
 {
-    return fd > highest ? fd : outcome(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, highest + 1));
+    return fd > highest ? fd : outcome(CHILD_SYSCALL(SYS_fcntl, fd, F_DUPFD_CLOEXEC, highest + 1));
 }
 
 CHILD_SIDE static int stdio_needs_source(const coil_stdio *stdio)
@@ -107,12 +108,12 @@ CHILD_SIDE static int move_sources(spawn_job *job)
 
 CHILD_SIDE static int set_null(int target)
 {
-    int fd = outcome(syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0));
+    int fd = outcome(CHILD_SYSCALL(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0));
     if (fd < 0)
         return fd;
     if (fd == target) /* dup3 refuses that. */
-        return outcome(syscall(SYS_fcntl, fd, F_SETFD, 0));
-    return outcome(syscall(SYS_dup3, fd, target, 0)); /* The exec closes `fd`. */
+        return outcome(CHILD_SYSCALL(SYS_fcntl, fd, F_SETFD, 0));
+    return outcome(CHILD_SYSCALL(SYS_dup3, fd, target, 0)); /* The exec closes `fd`. */
 }
 
 CHILD_SIDE static int set_stdio(const coil_stdio *stdio, int source, int target)
@@ -120,16 +121,16 @@ CHILD_SIDE static int set_stdio(const coil_stdio *stdio, int source, int target)
     int rc = 0;
     switch (stdio->mode) {
     case COIL_STDIO_INHERIT:
-        rc = outcome(syscall(SYS_fcntl, target, F_SETFD, 0));
+        rc = outcome(CHILD_SYSCALL(SYS_fcntl, target, F_SETFD, 0));
         /* A program started with 0, 1 or 2 closed takes its next file for a standard stream. */
         return rc == -EBADF ? set_null(target) : rc;
     case COIL_STDIO_NULL:
         return set_null(target);
     case COIL_STDIO_PIPE:
     case COIL_STDIO_FD:
-        return outcome(syscall(SYS_dup3, source, target, 0));
+        return outcome(CHILD_SYSCALL(SYS_dup3, source, target, 0));
     case COIL_STDIO_MERGE:
-        return outcome(syscall(SYS_dup3, STDOUT_FILENO, target, 0));
+        return outcome(CHILD_SYSCALL(SYS_dup3, STDOUT_FILENO, target, 0));
     }
     return -EINVAL;
 }
@@ -147,14 +148,14 @@ CHILD_SIDE static int set_fds(spawn_job *job)
     if (rc < 0)
         return rc;
     job->report.subject = -1;
-    rc = outcome(syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC));
+    rc = outcome(CHILD_SYSCALL(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC));
     for (int fd = 0; fd < 3 && rc >= 0; fd++) {
         job->report.subject = fd;
         rc = set_stdio(stdio[fd], job->stdio_source[fd], fd);
     }
     for (size_t i = 0; i < plan->fd_count && rc >= 0; i++) {
         job->report.subject = plan->fds[i].child_fd;
-        rc = outcome(syscall(SYS_dup3, job->moved_source[i], plan->fds[i].child_fd, 0));
+        rc = outcome(CHILD_SYSCALL(SYS_dup3, job->moved_source[i], plan->fds[i].child_fd, 0));
     }
     return rc;
 }
@@ -168,7 +169,7 @@ CHILD_SIDE static int set_limits(spawn_job *job)
         const uint64_t soft_and_hard[2] = {limit->limit.rlim_cur, limit->limit.rlim_max};
 
         job->report.subject = limit->resource;
-        int rc = outcome(syscall(SYS_prlimit64, 0, limit->resource, soft_and_hard, 0L));
+        int rc = outcome(CHILD_SYSCALL(SYS_prlimit64, 0, limit->resource, soft_and_hard, 0L));
         if (rc < 0)
             return rc;
     }
@@ -178,8 +179,8 @@ CHILD_SIDE static int set_limits(spawn_job *job)
 CHILD_SIDE static int set_directory(spawn_job *job)
 {
     if (job->plan->set_umask)
-        (void)syscall(SYS_umask, job->plan->umask);
-    return job->plan->cwd == NULL ? 0 : outcome(syscall(SYS_chdir, job->plan->cwd));
+        (void)CHILD_SYSCALL(SYS_umask, job->plan->umask);
+    return job->plan->cwd == NULL ? 0 : outcome(CHILD_SYSCALL(SYS_chdir, job->plan->cwd));
 }
 
 CHILD_SIDE static int set_identity(spawn_job *job)
@@ -188,11 +189,11 @@ CHILD_SIDE static int set_identity(spawn_job *job)
     if (who == NULL)
         return 0;
 
-    int rc = outcome(syscall(CALL_SETGROUPS, who->group_count, who->groups));
+    int rc = outcome(CHILD_SYSCALL(CALL_SETGROUPS, who->group_count, who->groups));
     if (rc >= 0)
-        rc = outcome(syscall(CALL_SETRESGID, who->gid, who->gid, who->gid));
+        rc = outcome(CHILD_SYSCALL(CALL_SETRESGID, who->gid, who->gid, who->gid));
     if (rc >= 0)
-        rc = outcome(syscall(CALL_SETRESUID, who->uid, who->uid, who->uid));
+        rc = outcome(CHILD_SYSCALL(CALL_SETRESUID, who->uid, who->uid, who->uid));
     return rc;
 }
 
@@ -206,12 +207,12 @@ CHILD_SIDE static int die_with_parent(spawn_job *job)
     if (job->death_signal == 0)
         return 0;
 
-    int rc = outcome(syscall(SYS_prctl, PR_SET_PDEATHSIG, job->death_signal, 0L, 0L, 0L));
+    int rc = outcome(CHILD_SYSCALL(SYS_prctl, PR_SET_PDEATHSIG, job->death_signal, 0L, 0L, 0L));
     if (rc < 0)
         return rc;
-    int parent = outcome(syscall(SYS_getppid));
+    int parent = outcome(CHILD_SYSCALL(SYS_getppid));
     if (parent != job->parent_pid && parent != 0)
-        (void)syscall(SYS_kill, outcome(syscall(SYS_getpid)), SIGKILL);
+        (void)CHILD_SYSCALL(SYS_kill, outcome(CHILD_SYSCALL(SYS_getpid)), SIGKILL);
     return 0;
 }
 
@@ -219,7 +220,7 @@ CHILD_SIDE static int give_up_privileges(spawn_job *job)
 {
     if (!job->plan->no_new_privs)
         return 0;
-    return outcome(syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L));
+    return outcome(CHILD_SYSCALL(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L));
 }
 
 /*
@@ -238,20 +239,20 @@ CHILD_SIDE static int reset_signals(spawn_job *job)
         if (number == SIGKILL || number == SIGSTOP)
             continue;
         if (job->plan->inherit_signals) {
-            int rc = outcome(syscall(SYS_rt_sigaction, number, 0L, &old, sizeof(old.mask)));
+            int rc = outcome(CHILD_SYSCALL(SYS_rt_sigaction, number, 0L, &old, sizeof(old.mask)));
             if (rc < 0 || old.handler == (uintptr_t)SIG_IGN)
                 continue;
         }
-        int rc = outcome(syscall(SYS_rt_sigaction, number, &usual, 0L, sizeof(usual.mask)));
+        int rc = outcome(CHILD_SYSCALL(SYS_rt_sigaction, number, &usual, 0L, sizeof(usual.mask)));
         if (rc < 0)
             return rc;
     }
-    return outcome(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0L, sizeof(mask)));
+    return outcome(CHILD_SYSCALL(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0L, sizeof(mask)));
 }
 
 CHILD_SIDE static int become_program(spawn_job *job)
 {
-    return outcome(syscall(SYS_execve, job->path, job->argv, job->env));
+    return outcome(CHILD_SYSCALL(SYS_execve, job->path, job->argv, job->env));
 }
 
 CHILD_SIDE void coil_spawn_child_main(coil_kernel_child *child)
@@ -281,5 +282,5 @@ CHILD_SIDE void coil_spawn_child_main(coil_kernel_child *child)
         break;
     }
     for (;;)
-        (void)syscall(SYS_exit_group, 127);
+        (void)CHILD_SYSCALL(SYS_exit_group, 127);
 }

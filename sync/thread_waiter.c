@@ -21,7 +21,7 @@ void thread_waiter_grant(thread_waiter *waiter, int result, thread_waiters *gran
     waiter->state = THREAD_WAITER_GRANTED;
     waiter->result = result;
     if (waiter->task == NULL) {
-        (void)pthread_cond_signal(&waiter->granted);
+        coil_kernel_cond_signal(&waiter->granted);
         return;
     }
     waiter->next = NULL;
@@ -111,26 +111,6 @@ void thread_waiter_cancel(coil_task *task, coil_frame *leaf)
 
 /* ------------------------------------------------------------------------------- threads -- */
 
-static void init_cond(pthread_cond_t *cond)
-{
-    pthread_condattr_t attributes;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(cond, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
-}
-
-/* False if it is later than `deadline`. */
-static bool wait_until(thread_waiter *waiter, coil_time deadline)
-{
-    if (deadline == COIL_NEVER) {
-        (void)pthread_cond_wait(&waiter->granted, waiter->lock);
-        return true;
-    }
-    const struct timespec end = {deadline / coil_s(1), deadline % coil_s(1)};
-    return pthread_cond_timedwait(&waiter->granted, waiter->lock, &end) != ETIMEDOUT;
-}
-
 int thread_waiter_wait(
         thread_waiter *waiter, pthread_mutex_t *lock, coil_list *list, coil_duration limit)
 {
@@ -139,10 +119,11 @@ int thread_waiter_wait(
     waiter->state = THREAD_WAITER_WAITING;
     waiter->lock = lock;
     waiter->task = NULL;
-    init_cond(&waiter->granted);
+    (void)pthread_cond_init(&waiter->granted, NULL);
     coil_list_append(list, &waiter->link);
-    while (waiter->state == THREAD_WAITER_WAITING && wait_until(waiter, deadline)) {
-    }
+    while (waiter->state == THREAD_WAITER_WAITING &&
+            coil_kernel_cond_wait(&waiter->granted, lock, deadline))
+        continue;
     if (waiter->state == THREAD_WAITER_WAITING) {
         coil_list_remove(&waiter->link);
         waiter->state = THREAD_WAITER_WITHDRAWN;

@@ -34,3 +34,30 @@ function(coil_program name)
     install(TARGETS ${name} DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()
 endfunction()
+
+# coil_simulated(<target> SOURCES <.c...>)
+#
+# The library once more, for programs on a simulated kernel (coil/sim.h): the sources of all modules
+# without the real kernel, and those given. A program links it in place of libcoil.
+function(coil_simulated target)
+  cmake_parse_arguments(arg "" "" "SOURCES" ${ARGN})
+  foreach(module ${COIL_MODULES})
+    get_target_property(kind coil_${module} TYPE)
+    if(NOT kind STREQUAL INTERFACE_LIBRARY)
+      get_target_property(sources coil_${module} SOURCES)
+      list(TRANSFORM sources PREPEND ${PROJECT_SOURCE_DIR}/${module}/)
+      list(APPEND arg_SOURCES ${sources})
+    endif()
+    list(APPEND headers ${PROJECT_SOURCE_DIR}/${module}/include)
+  endforeach()
+  list(REMOVE_ITEM arg_SOURCES ${PROJECT_SOURCE_DIR}/proactor/kernel.c)
+
+  add_library(${target} STATIC EXCLUDE_FROM_ALL ${arg_SOURCES})
+  target_include_directories(${target} PUBLIC include ${headers} ${PROJECT_SOURCE_DIR}/deploy/include)
+  target_compile_definitions(${target} PUBLIC COIL_SIMULATION=1)
+  target_link_libraries(${target} PRIVATE coil_flags coil_uring)
+  # What processes allocate is accounted for, and fibers wait for mutexes without blocking the thread.
+  foreach(symbol malloc calloc realloc aligned_alloc free pthread_mutex_lock pthread_mutex_unlock)
+    target_link_options(${target} INTERFACE -Wl,--wrap=${symbol})
+  endforeach()
+endfunction()

@@ -15,8 +15,19 @@
 
 #define COIL_API __attribute__((visibility("default")))
 #define COIL_MUST_USE __attribute__((warn_unused_result))
-/* A variable per thread that is reached without a call: it lies in the static TLS block. */
+/*
+ * COIL_THREAD_LOCAL: a variable per thread that is reached without a call, it lies in the static
+ * TLS block. COIL_PROCESS_WIDE: what is one per process, and is written. In a simulation
+ * (coil/sim.h) many threads and processes share one real thread, which exchanges the contents of
+ * these sections.
+ */
+#ifdef COIL_SIMULATION
+#define COIL_THREAD_LOCAL __attribute__((section("coil_fiber")))
+#define COIL_PROCESS_WIDE __attribute__((section("coil_process")))
+#else
 #define COIL_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+#define COIL_PROCESS_WIDE
+#endif
 #define COIL_COLD __attribute__((cold, noinline))
 #define COIL_NOINLINE __attribute__((noinline))
 #define COIL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))

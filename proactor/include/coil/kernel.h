@@ -140,6 +140,16 @@ COIL_API void coil_kernel_thread_detach(coil_kernel_thread *thread);
 COIL_API void coil_kernel_word_wait(const uint32_t *word, uint32_t value, coil_duration limit);
 COIL_API void coil_kernel_word_wake(const uint32_t *word);
 
+/*
+ * pthread_cond_wait(3) until `deadline`, a time of coil_kernel_now() or COIL_NEVER: false if that
+ * has passed. `cond` needs no attributes for this. pthread_cond_signal(3),
+ * pthread_cond_broadcast(3).
+ */
+COIL_API bool coil_kernel_cond_wait(
+        pthread_cond_t *cond, pthread_mutex_t *mutex, coil_time deadline);
+COIL_API void coil_kernel_cond_signal(pthread_cond_t *cond);
+COIL_API void coil_kernel_cond_broadcast(pthread_cond_t *cond);
+
 /* process_vm_readv(2) of our own memory: `from` may be anything. The whole size, or an error. */
 COIL_API int coil_kernel_peek(void *copy, const void *from, size_t size_bytes);
 
@@ -177,6 +187,11 @@ struct coil_kernel_child {
  * called exec or has ended. The pid.
  */
 COIL_API pid_t coil_kernel_clone(coil_kernel_child *child, int *out_pidfd);
+
+#ifdef COIL_SIMULATION
+/* What the child has in place of syscall(2), with six arguments always; -1, and errno. */
+COIL_API long coil_sim_child_syscall(long number, ...);
+#endif
 
 /*
  * pidfd_send_signal(2), pidfd_open(2); waitid(2) by pidfd, of a child that has ended (si_pid is 0

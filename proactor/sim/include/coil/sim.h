@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/sim.h - programs on a simulated kernel: one seed, one schedule, days in seconds.
+ *
+ * A world has hosts, programs and processes. A program is a function like main(), registered under
+ * a path; it is ordinary code, made of Coil, and compiled once more for the simulation (coil_sim).
+ * All that it asks of the kernel is answered by the world: time passes only while nothing can run,
+ * so that a sleep of a month takes no time, and what the kernel may do in this order or in that is
+ * decided by chance. Everything follows from the seed: the same one gives the same run, on every
+ * machine.
+ *
+ *     coil_sim *sim = coil_sim_create(seed);
+ *     coil_sim_program(sim, "/usr/bin/hello", hello_main);
+ *     pid_t pid = coil_sim_start(sim, "alpha", "/usr/bin/hello", NULL);
+ *     COIL_CHECK(coil_sim_run(sim, COIL_FOREVER) == COIL_SIM_ENDED);
+ *     COIL_CHECK(coil_sim_status(sim, pid) == 0);
+ *     coil_sim_destroy(sim);
+ *
+ * A world that finds a bug (a write into memory that is the kernel's, a ring closed with requests
+ * in flight) says what it has found and calls abort(3). Not thread safe; one world at a time, and
+ * no thread of the operating system but the one that runs it.
+ */
+#ifndef COIL_SIM_H
+#define COIL_SIM_H
+
+#include <coil/base.h>
+#include <coil/time.h>
+
+#include <stdint.h>
+#include <sys/types.h>
+
+COIL_BEGIN_DECLS
+
+typedef struct coil_sim coil_sim;
+
+/* A kind world: things happen in any order and take their time, and nothing goes wrong. */
+COIL_API coil_sim *coil_sim_create(uint64_t seed);
+
+/* Ends what still runs, without a word. Takes NULL. */
+COIL_API void coil_sim_destroy(coil_sim *sim);
+
+/* What may go wrong. */
+typedef enum coil_sim_profile {
+    COIL_SIM_KIND,    /* Nothing. */
+    COIL_SIM_FLAKY,   /* Now and then what a program has to expect every day. */
+    COIL_SIM_HOSTILE, /* Often, and what is rare, too. */
+} coil_sim_profile;
+
+COIL_API void coil_sim_set_profile(coil_sim *sim, coil_sim_profile profile);
+
+/* There is an executable at `path`, on all hosts. The path is copied. */
+COIL_API void coil_sim_program(coil_sim *sim, const char *path, int (*main)(int argc, char **argv));
+
+/*
+ * Start the program at `path` on a host, which begins to exist with its first process. `arguments`
+ * ends with NULL and begins with the name; they are copied. NULL: the path alone. The pid, or
+ * -ENOENT.
+ */
+COIL_API pid_t coil_sim_start(
+        coil_sim *sim, const char *host, const char *path, char *const *arguments);
+
+/* The `count`-th allocation of the process, from 1, finds no memory. 0: none does. */
+COIL_API void coil_sim_fail_allocation(coil_sim *sim, pid_t pid, uint64_t count);
+
+/* Say which allocations the process has not freed when it ends by itself. */
+COIL_API void coil_sim_report_leaks(coil_sim *sim, pid_t pid);
+
+typedef enum coil_sim_outcome {
+    COIL_SIM_ENDED, /* All processes have ended. */
+    COIL_SIM_STUCK, /* Some have not, and never will: nobody can run, and nothing is to come. */
+    COIL_SIM_LATE,  /* The time is over. */
+} coil_sim_outcome;
+
+/*
+ * Let so much time pass, or less if nothing is left to be done. Can be called again. If it is
+ * stuck, it says on stderr who waits for what, down to the tasks.
+ */
+COIL_API coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit);
+
+/* How a process has ended: what its main() returned, or -signo; -EBUSY: it has not; -ESRCH. */
+COIL_API int coil_sim_status(const coil_sim *sim, pid_t pid);
+
+/* How many allocations it had not freed when it ended by itself. */
+COIL_API uint64_t coil_sim_leaks(const coil_sim *sim, pid_t pid);
+
+/*
+ * Send a signal to a process, as the superuser does: now, or in its `call`-th call of the seam from
+ * now (from 1), which it does not make any more if the signal is deadly. -ESRCH, -EINVAL
+ */
+COIL_API int coil_sim_kill(coil_sim *sim, pid_t pid, int signo);
+COIL_API int coil_sim_kill_at_call(coil_sim *sim, pid_t pid, uint64_t call, int signo);
+
+/*
+ * All processes of a host end at one instant, and nobody hears of it; the disk keeps what had reached
+ * it. Afterwards programs can be started there again. Between two coil_sim_run() only.
+ */
+COIL_API void coil_sim_cut_power(coil_sim *sim, const char *host);
+
+/* How many processes there are that have not been reaped: zombies, too. */
+COIL_API size_t coil_sim_process_count(const coil_sim *sim);
+
+/* The time of the world, as coil_now() has it. */
+COIL_API coil_time coil_sim_now(const coil_sim *sim);
+
+/* So many requests have been made of rings. */
+COIL_API uint64_t coil_sim_operations(const coil_sim *sim);
+
+/* A sum of all that has happened, with its times: equal for equal runs. */
+COIL_API uint64_t coil_sim_fingerprint(const coil_sim *sim);
+
+COIL_END_DECLS
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* Which operation an opcode is; and those that move no bytes. */
+#include "operation.h"
+
+#include "operation_files.h"
+#include "process.h"
+#include "ring.h"
+#include "transfer.h"
+
+#include <errno.h>
+#include <poll.h>
+
+/* --------------------------------------------------------------------------------- no file -- */
+
+/* With IORING_NOP_INJECT_RESULT, len is the result. */
+static int attempt_nop(sim_request *request)
+{
+    return (request->sqe.nop_flags & IORING_NOP_INJECT_RESULT) != 0 ? (int)request->sqe.len : 0;
+}
+
+static int attempt_close(sim_request *request)
+{
+    sim_ring *ring = request->ring;
+
+    if (request->sqe.file_index != 0)
+        return sim_direct_close(ring, request->sqe.file_index - 1);
+    return sim_descriptor_close(ring->process, request->sqe.fd);
+}
+
+static const sim_operation nop = {.name = "nop", .attempt = attempt_nop};
+static const sim_operation close_ = {.name = "close", .attempt = attempt_close};
+
+/* ------------------------------------------------------------------------------------- poll -- */
+
+static int attempt_poll(sim_request *request)
+{
+    sim_world *world = request->ring->process->world;
+    const bool is_multishot = (request->sqe.len & IORING_POLL_ADD_MULTI) != 0;
+    const unsigned asked = request->sqe.poll32_events | POLLERR | POLLHUP;
+    const short events = (short)(asked & 0x7fff);
+    const int found = sim_file_poll(request->file) & events;
+
+    if (found == 0)
+        return sim_request_wait_file(request, events);
+    if (!is_multishot || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+        return found;
+    if (!sim_request_post(request, found, 0))
+        return found;
+    return sim_request_wait_file(request, events); /* For the next change, whatever is so now. */
+}
+
+static const sim_operation poll_add = {.name = "poll", .attempt = attempt_poll, .needs_file = true};
+
+/* ----------------------------------------------------------------------------- connections -- */
+
+int sim_request_install(sim_request *request, sim_file *file)
+{
+    const unsigned index = request->sqe.file_index;
+
+    if (index == 0)
+        return sim_descriptor_install(request->ring->process, file, 0);
+    if (index == IORING_FILE_INDEX_ALLOC)
+        return sim_direct_install(request->ring, file, IORING_FILE_INDEX_ALLOC);
+    const int rc = sim_direct_install(request->ring, file, index - 1);
+    return rc < 0 ? rc : 0;
+}
+
+/* An address that an entry carries as an integer. */
+static void *address_of(uint64_t address)
+{
+    return (void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static int accept_one(sim_request *request)
+{
+    const struct io_uring_sqe *sqe = &request->sqe;
+    sim_file *file = request->file;
+    sim_file *accepted = NULL;
+
+    if (file->type->accept == NULL)
+        return -ENOTSOCK;
+    if (sim_fault(file->world, SIM_FAULT_ACCEPT_ABORTED))
+        return -ECONNABORTED;
+    const int rc =
+            file->type->accept(file, address_of(sqe->addr), address_of(sqe->addr2), &accepted);
+    return rc < 0 ? rc : sim_request_install(request, accepted);
+}
+
+static int attempt_accept(sim_request *request)
+{
+    const bool is_multishot = (request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
+    sim_world *world = request->ring->process->world;
+
+    for (;;) {
+        const int result = accept_one(request);
+        if (result == -EAGAIN)
+            return sim_request_wait_file(request, POLLIN);
+        if (result < 0 || !is_multishot || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+            return result;
+        if (!sim_request_post(request, result, 0))
+            return result;
+    }
+}
+
+/* The address is copied at submission. */
+typedef struct connecting {
+    sim_extra extra;
+    struct sockaddr_storage address;
+    socklen_t size_bytes;
+} connecting;
+
+static int prepare_connect(sim_request *request)
+{
+    const uint64_t size_bytes = request->sqe.addr2;
+    if (size_bytes > sizeof(struct sockaddr_storage))
+        return -EINVAL;
+    connecting *copy = sim_new(sizeof(*copy));
+    copy->extra.name = "connecting";
+    copy->size_bytes = (socklen_t)size_bytes;
+    __builtin_memcpy(&copy->address, address_of(request->sqe.addr), size_bytes);
+    request->extra = &copy->extra;
+    return 0;
+}
+
+static int attempt_connect(sim_request *request)
+{
+    const connecting *copy = coil_container_of(request->extra, connecting, extra);
+    sim_file *file = request->file;
+
+    if (file->type->connect == NULL)
+        return -ENOTSOCK;
+    if (!request->has_begun && sim_fault(file->world, SIM_FAULT_CONNECT_REFUSED))
+        return -ECONNREFUSED;
+    request->has_begun = true;
+    const int rc = file->type->connect(file, (const void *)&copy->address, copy->size_bytes);
+    return rc == -EINPROGRESS || rc == -EAGAIN ? sim_request_wait_file(request, POLLOUT) : rc;
+}
+
+static int attempt_shutdown(sim_request *request)
+{
+    sim_file *file = request->file;
+    return file->type->shutdown == NULL ? -ENOTSOCK
+                                        : file->type->shutdown(file, (int)request->sqe.len);
+}
+
+static int prepare_install(sim_request *request)
+{
+    return (request->sqe.flags & IOSQE_FIXED_FILE) != 0 ? 0 : -EBADF;
+}
+
+static int attempt_install(sim_request *request)
+{
+    return sim_descriptor_install(request->ring->process, sim_file_hold(request->file), 0);
+}
+
+static const sim_operation accept_ = {
+        .name = "accept", .attempt = attempt_accept, .needs_file = true};
+static const sim_operation connect_ = {.name = "connect",
+        .prepare = prepare_connect,
+        .attempt = attempt_connect,
+        .needs_file = true};
+static const sim_operation shutdown_ = {
+        .name = "shutdown", .attempt = attempt_shutdown, .needs_file = true};
+static const sim_operation install = {.name = "fixed_fd_install",
+        .prepare = prepare_install,
+        .attempt = attempt_install,
+        .needs_file = true};
+
+/* ------------------------------------------------------------------------------ the table -- */
+
+const sim_operation *sim_operation_of(uint8_t opcode)
+{
+    static const sim_operation *const operations[] = {
+            [IORING_OP_NOP] = &nop,
+            [IORING_OP_READV] = &transfer_readv,
+            [IORING_OP_WRITEV] = &transfer_writev,
+            [IORING_OP_POLL_ADD] = &poll_add,
+            [IORING_OP_SENDMSG] = &transfer_sendmsg,
+            [IORING_OP_RECVMSG] = &transfer_recvmsg,
+            [IORING_OP_ACCEPT] = &accept_,
+            [IORING_OP_CONNECT] = &connect_,
+            [IORING_OP_CLOSE] = &close_,
+            [IORING_OP_READ] = &transfer_read,
+            [IORING_OP_WRITE] = &transfer_write,
+            [IORING_OP_SEND] = &transfer_send,
+            [IORING_OP_RECV] = &transfer_recv,
+            [IORING_OP_SHUTDOWN] = &shutdown_,
+            [IORING_OP_FIXED_FD_INSTALL] = &install,
+            [IORING_OP_READ_MULTISHOT] = &transfer_read_multishot,
+            /* Of files by path (disk.c) and of processes (child.c). */
+            [IORING_OP_FSYNC] = &sim_operation_fsync,
+            [IORING_OP_OPENAT] = &sim_operation_openat,
+            [IORING_OP_STATX] = &sim_operation_statx,
+            [IORING_OP_RENAMEAT] = &sim_operation_renameat,
+            [IORING_OP_UNLINKAT] = &sim_operation_unlinkat,
+            [IORING_OP_MKDIRAT] = &sim_operation_mkdirat,
+            [IORING_OP_SYMLINKAT] = &sim_operation_symlinkat,
+            [IORING_OP_LINKAT] = &sim_operation_linkat,
+            [IORING_OP_FTRUNCATE] = &sim_operation_ftruncate,
+            [IORING_OP_FALLOCATE] = &sim_operation_fallocate,
+            [IORING_OP_SPLICE] = &sim_operation_splice,
+            [IORING_OP_WAITID] = &sim_operation_waitid,
+    };
+    if (opcode >= sizeof(operations) / sizeof(operations[0]))
+        return NULL;
+    return operations[opcode];
+}

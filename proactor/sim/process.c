@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "process.h"
+
+#include "loop_private.h"
+
+#include "allocate.h"
+#include "disk.h"
+#include "family.h"
+#include "fiber.h"
+#include "power.h"
+#include "ring.h"
+
+#include <coil/loop.h>
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { DESCRIPTOR_LIMIT = 20000 };
+
+sim_process *sim_process_current(void)
+{
+    const sim_fiber *fiber = sim_fiber_current();
+    return fiber == NULL ? NULL : fiber->process;
+}
+
+sim_process *sim_process_create(sim_host *host, sim_process *parent)
+{
+    sim_world *world = host->world;
+    sim_process *process = sim_new(sizeof(*process));
+
+    process->world = world;
+    process->host = host;
+    process->id = ++world->last_id;
+    process->parent = parent;
+    process->path = sim_copy_text("?");
+    process->descriptor_limit = DESCRIPTOR_LIMIT;
+    process->is_dumpable = true;
+    process->globals = fiber_new_globals();
+    coil_list_init(&process->children);
+    coil_list_init(&process->sibling);
+    coil_list_init(&process->fibers);
+    coil_list_init(&process->rings);
+    coil_list_init(&process->allocations);
+    sim_waiters_init(&process->ended);
+    if (parent != NULL)
+        coil_list_append(&parent->children, &process->sibling);
+    coil_list_append(&world->processes, &process->link);
+    return process;
+}
+
+/* --------------------------------------------------------------------------------- programs -- */
+
+static void free_arguments(sim_process *process)
+{
+    for (int i = 0; i < process->argument_count; i++)
+        sim_delete(process->arguments[i]);
+    sim_delete(process->arguments);
+    process->arguments = NULL;
+    process->argument_count = 0;
+}
+
+static void copy_arguments(sim_process *process, char *const *arguments)
+{
+    int count = 0;
+    while (arguments[count] != NULL)
+        count++;
+    process->arguments = sim_new((size_t)(count + 1) * sizeof(*process->arguments));
+    for (int i = 0; i < count; i++)
+        process->arguments[i] = sim_copy_text(arguments[i]);
+    process->argument_count = count;
+}
+
+static void run_main(sim_fiber *fiber)
+{
+    sim_process *process = fiber->process;
+    const int status = process->main(process->argument_count, process->arguments);
+    sim_process_end(process, CLD_EXITED, status & 0xff);
+}
+
+void sim_process_exec(sim_process *process, const sim_program *program, char *const *arguments)
+{
+    free_arguments(process);
+    copy_arguments(process, arguments);
+    sim_delete(process->path);
+    process->path = sim_copy_text(program->path);
+    process->main = program->main;
+    process->main_fiber = sim_fiber_start(process, run_main, program->path, SIM_MAIN_STACK_BYTES);
+    sim_trace(process->world, "process %d runs %s", (int)process->id, program->path);
+}
+
+/* ----------------------------------------------------------------------------------- the end -- */
+
+/* The current one comes last, when nothing is left to do. */
+static void drop_fibers(sim_process *process)
+{
+    const sim_fiber *current = process->world->current;
+    coil_list *next;
+
+    for (coil_list *link = process->fibers.next; link != &process->fibers; link = next) {
+        sim_fiber *fiber = coil_container_of(link, sim_fiber, link);
+        next = link->next;
+        fiber->is_detached = true;
+        if (fiber != current)
+            sim_fiber_drop(fiber);
+    }
+}
+
+static void close_all(sim_process *process)
+{
+    while (!coil_list_empty(&process->rings))
+        sim_ring_drop(coil_container_of(process->rings.next, sim_ring, link));
+    for (unsigned fd = 0; fd < process->descriptor_count; fd++)
+        (void)sim_descriptor_close(process, (int)fd);
+}
+
+void sim_process_end(sim_process *process, int code, int value)
+{
+    sim_world *world = process->world;
+    sim_fiber *current = world->current;
+
+    SIM_CHECK(world, !process->has_ended, "a process ends twice");
+    if (sim_family_defers_end(process, code, value))
+        return;
+    process->has_ended = true;
+    process->status.si_signo = SIGCHLD;
+    process->status.si_code = code;
+    process->status.si_status = value;
+    process->status.si_pid = process->id;
+    sim_trace(world, "process %d ends: %s %d", (int)process->id,
+            code == CLD_EXITED ? "exit" : "signal", value);
+    drop_fibers(process);
+    sim_power_linger(process);
+    close_all(process);
+    process->leaked_count = allocations_free(process, code == CLD_EXITED);
+    sim_working_directory_leave(process);
+    sim_family_end(process);
+    sim_waiters_notify(&process->ended);
+    if (current != NULL && current->process == process)
+        sim_fiber_drop(current);
+}
+
+void sim_process_reap(sim_process *process)
+{
+    fiber_forget_process(process);
+    coil_list_remove(&process->sibling);
+    coil_list_remove(&process->link);
+    sim_signals_free(process);
+    sim_family_free(process);
+    free_arguments(process);
+    sim_delete(process->descriptors);
+    sim_delete(process->globals);
+    sim_delete(process->path);
+    sim_delete(process);
+}
+
+sim_process *sim_process_with(const sim_world *world, pid_t id)
+{
+    for (coil_list *link = world->processes.next; link != &world->processes; link = link->next) {
+        sim_process *process = coil_container_of(link, sim_process, link);
+        if (process->id == id)
+            return process;
+    }
+    return NULL;
+}
+
+/* Of loop_sum(). */
+static size_t print_tasks(const coil_loop *loop)
+{
+    coil_loop_print_tasks(loop, stderr);
+    return 1;
+}
+
+void processes_print_tasks(sim_world *world)
+{
+    for (coil_list *link = world->processes.next; link != &world->processes; link = link->next) {
+        sim_process *process = coil_container_of(link, sim_process, link);
+        if (process->has_ended)
+            continue;
+        fiber_visit(process);
+        (void)loop_sum(print_tasks);
+    }
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process.h - a simulated process: its threads, its descriptors, its memory, how it ended.
+ *
+ *     create() -> exec() -> ... main returns, or it is killed -> ENDED -> reaped
+ *
+ * What a process leaves behind is looked at when it ends: descriptors are closed as the kernel
+ * does, and memory is reported (if it ended by itself) and freed.
+ */
+#ifndef SIM_PROCESS_H
+#define SIM_PROCESS_H
+
+#include "file.h"
+#include "world.h"
+
+#include <signal.h>
+
+typedef struct sim_signals sim_signals;       /* Of whoever simulates signals. */
+typedef struct sim_family sim_family;         /* family.c */
+typedef struct sim_directory sim_directory;   /* Of whoever simulates files. */
+typedef struct sim_allocation sim_allocation; /* allocate.c */
+
+/* Shared by all descriptors of a process: a slot without a file is free. */
+typedef struct sim_descriptor {
+    sim_file *file;
+    bool close_on_exec;
+} sim_descriptor;
+
+struct sim_process {
+    coil_list link; /* In world->processes. */
+    sim_world *world;
+    sim_host *host;
+    pid_t id;
+    sim_process *parent; /* NULL: that of the world, which reaps at once. */
+    coil_list children;
+    coil_list sibling; /* In parent->children. */
+    char *path;        /* Of the program. */
+    int (*main)(int argc, char **argv);
+    int argument_count;
+    char **arguments; /* And a NULL. */
+
+    coil_list fibers;
+    sim_fiber *main_fiber;
+    coil_list rings; /* sim_ring */
+
+    sim_descriptor *descriptors;
+    unsigned descriptor_count;
+    unsigned descriptor_limit; /* RLIMIT_NOFILE */
+
+    sim_signals *signals;             /* NULL until somebody needs it. */
+    sim_family *family;               /* The same. */
+    bool is_stopped;                  /* SIGSTOP: its threads do not run. */
+    sim_directory *working_directory; /* NULL: the root. */
+    char *globals;                    /* The section coil_process, while another process runs. */
+
+    coil_list allocations; /* By time. */
+    uint64_t allocation_count;
+    bool reports_leaks;          /* In words, too. */
+    uint64_t leaked_count;       /* ENDED by itself: allocations that were not freed. */
+    uint64_t failing_allocation; /* The n-th from 1 fails; 0: none does. */
+
+    bool has_ended;
+    bool is_dumpable;
+    siginfo_t status; /* ENDED: as waitid(2) has it. */
+    sim_waiters ended;
+};
+
+enum { SIM_MAIN_STACK_BYTES = 1024 * 1024 };
+
+/* The process that makes the call of the seam; NULL in an event. */
+sim_process *sim_process_current(void);
+
+/*
+ * A process without a program; it has three descriptors, as `descriptors` of its creator fills
+ * them, or none.
+ */
+sim_process *sim_process_create(sim_host *host, sim_process *parent);
+
+/* Become a program: what execve(2) does. `arguments` are copied. */
+void sim_process_exec(sim_process *process, const sim_program *program, char *const *arguments);
+
+/*
+ * The process ends: its fibers are dropped, its rings and descriptors closed, its memory is freed.
+ * `code` and `value` as waitid(2) has them: CLD_EXITED and a status, CLD_KILLED and a signal. If it
+ * is the process of the current fiber, it does not return.
+ */
+void sim_process_end(sim_process *process, int code, int value);
+
+/* It has ended, and its parent has seen it: free it. */
+void sim_process_reap(sim_process *process);
+
+/* NULL: there is none, or it has been reaped. */
+sim_process *sim_process_with(const sim_world *world, pid_t id);
+
+/* The tasks of all loops of all processes, on stderr. */
+void processes_print_tasks(sim_world *world);
+
+/* ---------------------------------------------------------------------------- descriptors -- */
+
+/* The file of a descriptor, which keeps it; NULL: -EBADF. */
+sim_file *sim_descriptor_file(const sim_process *process, int fd);
+
+/*
+ * A descriptor for `file`, whose reference it takes over (also if it fails): the lowest free number
+ * that is at least `lowest`, as POSIX has it. Close-on-exec unless changed. -EMFILE
+ */
+int sim_descriptor_install(sim_process *process, sim_file *file, int lowest);
+
+/* -EBADF. The requests that use the file go on (close(2) cancels nothing: pitfall 15). */
+int sim_descriptor_close(sim_process *process, int fd);
+
+/* dup2(2): `to` is closed first. It is not close-on-exec. */
+int sim_descriptor_copy(sim_process *process, int from, int to);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#include "random.h"
+
+/* splitmix64: its states are far apart, so that seeds 1, 2, 3 have nothing in common. */
+static uint64_t split(uint64_t *state)
+{
+    uint64_t word = *state += 0x9e3779b97f4a7c15;
+    word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9;
+    word = (word ^ (word >> 27)) * 0x94d049bb133111eb;
+    return word ^ (word >> 31);
+}
+
+void sim_random_init(sim_random *random, uint64_t seed)
+{
+    for (int i = 0; i < 4; i++)
+        random->state[i] = split(&seed);
+}
+
+static uint64_t rotated(uint64_t word, int count)
+{
+    return word << count | word >> (64 - count);
+}
+
+uint64_t sim_random_next(sim_random *random)
+{
+    uint64_t *state = random->state;
+    const uint64_t result = rotated(state[1] * 5, 7) * 9;
+    const uint64_t shifted = state[1] << 17;
+
+    state[2] ^= state[0];
+    state[3] ^= state[1];
+    state[1] ^= state[2];
+    state[0] ^= state[3];
+    state[2] ^= shifted;
+    state[3] = rotated(state[3], 45);
+    return result;
+}
+
+/* The remainder of a division favours small numbers, by less than limit / 2^64: not to be seen. */
+uint64_t sim_random_number(sim_random *random, uint64_t limit)
+{
+    return sim_random_next(random) % limit;
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/* A request from submission to its end, whatever its operation is; and cancelling it. */
+#include "request.h"
+
+#include "fiber.h"
+#include "lending.h"
+#include "process.h"
+#include "ring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+sim_process *sim_request_process(const sim_request *request)
+{
+    return request->ring->process;
+}
+
+static sim_world *world_of(const sim_request *request)
+{
+    return request->ring->process->world;
+}
+
+/* ------------------------------------------------------------------------------- its states -- */
+
+/* The time has come: its thread is to run the task work. */
+static void become_work(sim_event *event)
+{
+    sim_request *request = coil_container_of(event, sim_request, event);
+    request->state = SIM_REQUEST_WORK;
+    coil_list_append(&request->ring->work, &request->work_link);
+    sim_ring_notify(request->ring);
+}
+
+static void queue(sim_request *request, coil_duration delay)
+{
+    request->state = SIM_REQUEST_QUEUED;
+    sim_after(world_of(request), delay, &request->event);
+}
+
+static void stop_waiting(sim_request *request)
+{
+    sim_waiter_leave(&request->waiter);
+    sim_withdraw(world_of(request), &request->event);
+    coil_list_remove(&request->work_link);
+}
+
+static void changed(sim_waiter *waiter)
+{
+    sim_request *request = coil_container_of(waiter, sim_request, waiter);
+
+    if (request->events != 0 && (sim_file_poll(request->file) & request->events) == 0)
+        return;
+    sim_waiter_leave(waiter);
+    queue(request, sim_draw_latency(world_of(request), SIM_LATENCY_WAKE));
+}
+
+void sim_request_wait(sim_request *request, sim_waiters *waiters)
+{
+    request->state = SIM_REQUEST_WAITING;
+    request->events = 0;
+    sim_waiters_add(waiters, &request->waiter);
+}
+
+int sim_request_wait_file(sim_request *request, short events)
+{
+    sim_request_wait(request, &request->file->waiters);
+    request->events = (short)(events | POLLERR | POLLHUP);
+    return SIM_AGAIN;
+}
+
+int sim_request_wait_until(sim_request *request, coil_time time)
+{
+    request->state = SIM_REQUEST_QUEUED;
+    sim_at(world_of(request), time, &request->event);
+    return SIM_AGAIN;
+}
+
+/* -------------------------------------------------------------------------------- its end -- */
+
+static void free_request(sim_request *request)
+{
+    stop_waiting(request);
+    coil_list_remove(&request->link);
+    request->ring->request_count--;
+    if (request->operation->release != NULL)
+        request->operation->release(request);
+    sim_delete(request->extra);
+    sim_file_drop(request->file);
+    sim_delete(request);
+}
+
+bool sim_request_post(sim_request *request, int result, uint32_t flags)
+{
+    sim_ring *ring = request->ring;
+
+    if (!sim_ring_has_room(ring))
+        return false;
+    sim_trace(world_of(request), "%s %llu: %d more %x", request->operation->name,
+            (unsigned long long)request->number, result, flags);
+    request->shot_count++;
+    return sim_ring_post(ring, request->sqe.user_data, result, flags | IORING_CQE_F_MORE);
+}
+
+static void finish(sim_request *request, int result)
+{
+    const bool is_silent = (request->sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0 && result >= 0;
+
+    sim_trace(world_of(request), "%s %llu: %d last %x", request->operation->name,
+            (unsigned long long)request->number, result, request->flags);
+    lending_verify(request);
+    if (!is_silent)
+        (void)sim_ring_post(request->ring, request->sqe.user_data, result, request->flags);
+    free_request(request);
+}
+
+static int cancelled_result(sim_request *request)
+{
+    if (request->operation->cancelled != NULL)
+        return request->operation->cancelled(request);
+    return request->done_bytes > 0 ? (int)request->done_bytes : -ECANCELED; /* Pitfall 7. */
+}
+
+static void run(sim_request *request)
+{
+    int result;
+
+    lending_verify(request);
+    if (request->is_cancelled) {
+        request->flags = 0; /* Not those of an earlier shot. */
+        result = cancelled_result(request);
+    } else {
+        request->is_tried = true;
+        result = request->operation->attempt(request);
+    }
+    if (result != SIM_AGAIN)
+        finish(request, result);
+}
+
+/* What becomes due while it runs has its turn, too, as in the kernel. */
+void sim_ring_run_work(sim_ring *ring)
+{
+    sim_world *world = ring->process->world;
+    size_t count = 0;
+
+    for (coil_list *link = ring->work.next; link != &ring->work; link = link->next)
+        count++;
+    while (count > 0) {
+        coil_list *link = ring->work.next;
+        if (count > 1) {
+            for (uint64_t i = sim_random_below(world, count); i > 0; i--)
+                link = link->next;
+        }
+        coil_list_remove(link);
+        count--;
+        run(coil_container_of(link, sim_request, work_link));
+    }
+    if (coil_list_empty(&ring->work))
+        sim_ring_quiet(ring);
+}
+
+void sim_requests_drop(sim_ring *ring)
+{
+    while (!coil_list_empty(&ring->requests))
+        free_request(coil_container_of(ring->requests.next, sim_request, link));
+}
+
+/* ------------------------------------------------------------------------------ submission -- */
+
+static const sim_operation unknown_operation = {.name = "unknown"};
+
+static sim_file *file_of(const sim_ring *ring, const struct io_uring_sqe *sqe)
+{
+    if ((sqe->flags & IOSQE_FIXED_FILE) != 0)
+        return sim_direct_file(ring, (unsigned)sqe->fd);
+    return sim_descriptor_file(ring->process, sqe->fd);
+}
+
+static sim_request *create(sim_ring *ring, const struct io_uring_sqe *sqe)
+{
+    sim_request *request = sim_new(sizeof(*request));
+    const sim_operation *operation = sim_operation_of(sqe->opcode);
+
+    request->operation = operation != NULL ? operation : &unknown_operation;
+    request->sqe = *sqe;
+    request->ring = ring;
+    request->number = ++ring->request_number;
+    request->event.run = become_work;
+    request->waiter.changed = changed;
+    coil_list_init(&request->waiter.link);
+    coil_list_init(&request->work_link);
+    coil_list_append(&ring->requests, &request->link);
+    ring->request_count++;
+    return request;
+}
+
+/* 0, or the result that it has at once. */
+static int prepare(sim_request *request)
+{
+    const sim_operation *operation = request->operation;
+
+    if (operation == &unknown_operation)
+        return -EINVAL;
+    if (operation->needs_file) {
+        sim_file *file = file_of(request->ring, &request->sqe);
+        if (file == NULL)
+            return -EBADF;
+        request->file = sim_file_hold(file);
+    }
+    const int rc = operation->prepare == NULL ? 0 : operation->prepare(request);
+    if (rc == 0)
+        lending_begin(request);
+    return rc;
+}
+
+static void cancel_now(sim_ring *ring, const struct io_uring_sqe *sqe)
+{
+    const int result = sim_ring_cancel(ring, sqe);
+
+    sim_trace(ring->process->world, "cancel: %d", result);
+    if (result < 0 || (sqe->flags & IOSQE_CQE_SKIP_SUCCESS) == 0)
+        (void)sim_ring_post(ring, sqe->user_data, result, 0);
+}
+
+void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe)
+{
+    sim_world *world = ring->process->world;
+
+    world->operation_count++;
+    if (sqe->opcode == IORING_OP_ASYNC_CANCEL) {
+        cancel_now(ring, sqe);
+        return;
+    }
+    sim_request *request = create(ring, sqe);
+    const int rc = prepare(request);
+    sim_trace(world, "%s %llu: fd %d flags %x", request->operation->name,
+            (unsigned long long)request->number, sqe->fd, sqe->flags);
+    if (rc != 0) {
+        finish(request, rc);
+        return;
+    }
+    const sim_latency latency =
+            request->operation->by_worker ? SIM_LATENCY_WORKER : SIM_LATENCY_ISSUE;
+    queue(request, sim_draw_latency(world, latency));
+}
+
+/* ------------------------------------------------------------------------------ cancelling -- */
+
+static bool matches(const sim_request *request, const struct io_uring_sqe *sqe)
+{
+    return (sqe->cancel_flags & IORING_ASYNC_CANCEL_ANY) != 0 ||
+           request->sqe.user_data == sqe->addr;
+}
+
+/*
+ * One that waits is taken out, one that is about to be tried again may be past that. Its completion
+ * comes before or after that of the cancel (pitfall 4).
+ */
+static int cancel(sim_request *request)
+{
+    sim_world *world = world_of(request);
+    const bool may_be_late = request->state != SIM_REQUEST_WAITING;
+
+    if (request->is_cancelled)
+        return -EALREADY;
+    if (may_be_late && request->operation->by_worker &&
+            (request->is_tried || sim_chance(world, SIM_ALWAYS / 2)))
+        return -EALREADY; /* Its thread is at it (pitfall 18). */
+    if (may_be_late && sim_fault(world, SIM_FAULT_CANCEL_TOO_LATE))
+        return -EALREADY;
+    const int found = request->operation->found;
+    stop_waiting(request);
+    request->is_cancelled = true;
+    if (sim_fault(world, SIM_FAULT_CANCEL_ENDS_LAST)) {
+        queue(request, sim_draw_latency(world, SIM_LATENCY_ISSUE));
+    } else {
+        run(request);
+    }
+    return found;
+}
+
+int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe)
+{
+    const unsigned known = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
+    const bool all = (sqe->cancel_flags & IORING_ASYNC_CANCEL_ALL) != 0;
+    int count = 0;
+    coil_list *next;
+
+    if ((sqe->cancel_flags & ~known) != 0)
+        return -EINVAL; /* By descriptor and by opcode: not modelled, and slow (pitfall 5). */
+    for (coil_list *link = ring->requests.next; link != &ring->requests; link = next) {
+        sim_request *request = coil_container_of(link, sim_request, link);
+        next = link->next;
+        if (!matches(request, sqe))
+            continue;
+        const int rc = cancel(request);
+        if (!all)
+            return rc;
+        count++;
+    }
+    return all ? count : -ENOENT;
+}

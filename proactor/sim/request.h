@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * request.h - one submission queue entry, from when the kernel takes it to its last completion.
+ *
+ *     taken --(latency)--> QUEUED --its task work runs--> try it: done ---> completion posted, gone
+ *                            ^                                |  done, multishot: posted, and again
+ *                            |                                v
+ *                            +--(latency)-- it changed --- WAITING for a file, or something else
+ *
+ * A request is tried only as task work, in an io_uring_enter(2) with IORING_ENTER_GETEVENTS of its
+ * thread: this is what IORING_SETUP_DEFER_TASKRUN means (pitfall 16), and the only time at which
+ * the memory that it names is read or written. All task work that is due is run in an order of
+ * chance.
+ *
+ * An operation is a constant with functions, found by opcode (operation.c). It is tried until it
+ * has a result.
+ */
+#ifndef SIM_REQUEST_H
+#define SIM_REQUEST_H
+
+#include "kernel_ring.h"
+
+#include "file.h"
+#include "world.h"
+
+typedef struct sim_request sim_request;
+typedef struct sim_ring sim_ring;
+
+/* Embedded as the first member of what an operation keeps; freed by sim_delete() at the end. */
+typedef struct sim_extra {
+    const char *name; /* Of whom it is, to be checked. */
+} sim_extra;
+
+typedef struct sim_operation {
+    const char *name;
+
+    /* At submission: check the entry, copy what the kernel copies. 0, or the result. NULL: 0. */
+    int (*prepare)(sim_request *request);
+
+    /*
+     * Do it: the result, or SIM_AGAIN once sim_request_wait() or sim_request_wait_file() has said
+     * what for. May post any number of completions with IORING_CQE_F_MORE by sim_request_post().
+     */
+    int (*attempt)(sim_request *request);
+
+    /* The result of one that is cancelled. NULL: -ECANCELED, or a partial count if there is one. */
+    int (*cancelled)(sim_request *request);
+
+    /* The end: undo what prepare() has made, but for request->extra. May be NULL. */
+    void (*release)(sim_request *request);
+
+    bool needs_file; /* The fd of the entry is one, and is held. */
+    bool by_worker;  /* A thread of the kernel does it: not to be cancelled once it has begun. */
+    bool reads;      /* It writes to the memory that addr and len name: poisoned in flight. */
+    bool writes;     /* It reads from there: must not change in flight. */
+    int found;       /* What a cancel that finds it results in: 0; waitid: 1 (pitfall 5). */
+} sim_operation;
+
+/* No result yet. No errno, no count. */
+#define SIM_AGAIN INT32_MIN
+
+/* The operation of an opcode. NULL: not known, -EINVAL. */
+const sim_operation *sim_operation_of(uint8_t opcode);
+
+typedef enum sim_request_state {
+    SIM_REQUEST_QUEUED,  /* Its event is scheduled. */
+    SIM_REQUEST_WORK,    /* Its task work is in ring->work. */
+    SIM_REQUEST_WAITING, /* For a change. */
+} sim_request_state;
+
+struct sim_request {
+    const sim_operation *operation;
+    struct io_uring_sqe sqe; /* A copy. */
+    sim_ring *ring;
+    sim_file *file;  /* Held; NULL if the operation needs none. */
+    uint64_t number; /* From 1, in order of submission. */
+
+    /* For operations. */
+    uint32_t flags;        /* Of the completion: IORING_CQE_F_BUFFER ... */
+    size_t done_bytes;     /* Of a transfer that goes on (MSG_WAITALL, multishot). */
+    short events;          /* WAITING for a file: which. */
+    struct iovec own_part; /* For entries that name one buffer. */
+    uint32_t shot_count;   /* Completions posted with F_MORE. */
+    sim_extra *extra;      /* What only this operation needs. */
+    uint64_t checksum;     /* Of the bytes that must not change. */
+
+    /* Private. */
+    sim_request_state state;
+    coil_list link;      /* In ring->requests, by time of submission. */
+    coil_list work_link; /* WORK: in ring->work. */
+    sim_waiter waiter;
+    sim_event event;
+    bool is_cancelled; /* Its task work ends it. */
+    bool is_tried;     /* Once or more. */
+    bool has_begun;    /* Of an operation that begins something and then waits. */
+};
+
+/* Try again after a change of `waiters`. */
+void sim_request_wait(sim_request *request, sim_waiters *waiters);
+
+/* Try again when sim_file_poll() of its file has one of `events`, POLLERR or POLLHUP. SIM_AGAIN */
+int sim_request_wait_file(sim_request *request, short events);
+
+/*
+ * Try again then, whatever happens: for what takes time by itself. SIM_AGAIN
+ */
+int sim_request_wait_until(sim_request *request, coil_time time);
+
+/*
+ * A completion that is not the last (IORING_CQE_F_MORE is added to `flags`). False: there is no
+ * room, nothing was posted, and `result` is to be the last one (pitfall 9).
+ */
+bool sim_request_post(sim_request *request, int result, uint32_t flags);
+
+/* The process of the ring. */
+sim_process *sim_request_process(const sim_request *request);
+
+/*
+ * Give `file`, with its reference, to the process as the entry wants it: as a descriptor, or a
+ * direct one (sqe.file_index). The result for the completion; the file is closed if that is an
+ * error.
+ */
+int sim_request_install(sim_request *request, sim_file *file);
+
+#endif

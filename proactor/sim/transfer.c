@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+#include "transfer.h"
+
+#include "process.h"
+#include "ring.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+
+enum { SHOTS_AT_A_TIME = 32 }; /* As the kernel has it: MULTISHOT_MAX_RETRY. */
+
+/* What the kernel copies at submission (IORING_FEAT_SUBMIT_STABLE): the program may free it. */
+typedef struct gathered {
+    sim_extra extra;
+    struct msghdr message; /* recvmsg, sendmsg */
+    unsigned part_count;
+    struct iovec parts[];
+} gathered;
+
+static const char gathered_name[] = "gathered";
+
+static gathered *gathered_of(const sim_request *request)
+{
+    if (request->extra == NULL || request->extra->name != gathered_name)
+        return NULL;
+    return coil_container_of(request->extra, gathered, extra);
+}
+
+/* An address that an entry carries as an integer. */
+static char *address_of(uint64_t address)
+{
+    return (char *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+const struct iovec *transfer_parts(const sim_request *request, unsigned *out_count)
+{
+    const gathered *parts = gathered_of(request);
+
+    if (parts != NULL) {
+        *out_count = parts->part_count;
+        return parts->parts;
+    }
+    *out_count = request->own_part.iov_base != NULL;
+    return &request->own_part;
+}
+
+/* -------------------------------------------------------------------------------- preparing -- */
+
+static bool selects_buffer(const sim_request *request)
+{
+    return (request->sqe.flags & IOSQE_BUFFER_SELECT) != 0;
+}
+
+static int prepare_one(sim_request *request)
+{
+    if (!selects_buffer(request))
+        request->own_part = (struct iovec){address_of(request->sqe.addr), request->sqe.len};
+    return 0;
+}
+
+static int gather(sim_request *request, const struct iovec *parts, unsigned count)
+{
+    if (count > IOV_MAX)
+        return -EINVAL;
+    gathered *copy = sim_new(sizeof(*copy) + count * sizeof(*parts));
+    copy->extra.name = gathered_name;
+    copy->part_count = count;
+    if (count > 0)
+        memcpy(copy->parts, parts, count * sizeof(*parts));
+    request->extra = &copy->extra;
+    return 0;
+}
+
+static int prepare_vector(sim_request *request)
+{
+    return gather(request, (const void *)address_of(request->sqe.addr), request->sqe.len);
+}
+
+static int prepare_message(sim_request *request)
+{
+    const struct msghdr *message = (const void *)address_of(request->sqe.addr);
+    const int rc = gather(request, message->msg_iov, (unsigned)message->msg_iovlen);
+    if (rc == 0)
+        gathered_of(request)->message = *message;
+    return rc;
+}
+
+/* A stream of bytes without a position. */
+static int prepare_multishot(sim_request *request)
+{
+    return selects_buffer(request) ? 0 : -EINVAL;
+}
+
+/* -------------------------------------------------------------------------------- trying -- */
+
+typedef ssize_t transfer_call(sim_file *file, sim_io *io);
+
+static size_t all_bytes(const struct iovec *parts, unsigned count)
+{
+    size_t sum = 0;
+    for (unsigned i = 0; i < count; i++)
+        sum += parts[i].iov_len;
+    return sum;
+}
+
+/* The rest of the bytes, or fewer. */
+static ssize_t transfer(
+        sim_request *request, const sim_io *whole, transfer_call *call, sim_fault_kind shortness)
+{
+    sim_world *world = request->ring->process->world;
+    sim_io io = *whole;
+
+    io.done_bytes = request->done_bytes;
+    const size_t left_bytes = sim_io_left(&io);
+    if (left_bytes > 1 && !request->file->type->has_messages && sim_fault(world, shortness))
+        io.size_bytes = io.done_bytes + 1 + (size_t)sim_random_below(world, left_bytes - 1);
+    return call(request->file, &io);
+}
+
+/* Not with an offset: the type sees the offset of the whole, and counts from done_bytes. */
+static int64_t offset_of(const sim_request *request)
+{
+    const int64_t offset = (int64_t)request->sqe.off;
+    return offset == -1 || !request->file->type->has_offset ? -1 : offset;
+}
+
+/* The flags of read(2) and of recv(2) are different ones. */
+static bool may_wait(const sim_io *io, transfer_call *call)
+{
+    const bool is_file = call == sim_file_read || call == sim_file_write;
+    return (io->flags & (is_file ? RWF_NOWAIT : MSG_DONTWAIT)) == 0;
+}
+
+/* Until `io` is done, if MSG_WAITALL says so, else once. The bytes of all calls, or an error. */
+static int attempt_io(sim_request *request, const sim_io *io, transfer_call *call, short events)
+{
+    const sim_fault_kind shortness =
+            events == POLLIN ? SIM_FAULT_SHORT_READ : SIM_FAULT_SHORT_WRITE;
+    const bool whole = (io->flags & MSG_WAITALL) != 0 && !request->file->type->has_messages;
+
+    for (;;) {
+        const ssize_t count = transfer(request, io, call, shortness);
+        if (count == -EAGAIN && may_wait(io, call))
+            return sim_request_wait_file(request, events);
+        if (count <= 0)
+            return request->done_bytes > 0 ? (int)request->done_bytes : (int)count;
+        request->done_bytes += (size_t)count;
+        if (!whole || request->done_bytes >= io->size_bytes)
+            return (int)request->done_bytes;
+    }
+}
+
+static sim_io io_of(const sim_request *request)
+{
+    unsigned count;
+    const struct iovec *parts = transfer_parts(request, &count);
+
+    return (sim_io){.parts = parts,
+            .part_count = count,
+            .size_bytes = all_bytes(parts, count),
+            .offset = -1,
+            .process = request->ring->process};
+}
+
+/*
+ * Into a provided buffer. It is chosen before anything else, so that without one the request ends
+ * even if nothing is there (pitfall 10).
+ */
+static int receive_selected(sim_request *request, sim_io *io, transfer_call *call, size_t most)
+{
+    sim_ring *ring = request->ring;
+    sim_buffers *buffers = sim_buffers_of(ring, request->sqe.buf_group);
+    struct iovec part;
+
+    if (buffers == NULL || sim_fault(ring->process->world, SIM_FAULT_NO_BUFFER))
+        return -ENOBUFS;
+    const int rc = sim_buffers_peek(buffers, most, &part);
+    if (rc < 0)
+        return rc;
+    io->parts = &part;
+    io->part_count = 1;
+    io->size_bytes = part.iov_len;
+    const ssize_t count = transfer(request, io, call, SIM_FAULT_SHORT_READ);
+    if (count > 0)
+        request->flags = sim_buffers_consume(buffers, (size_t)count);
+    return (int)count;
+}
+
+static int attempt_selected(sim_request *request, sim_io *io, transfer_call *call, size_t most)
+{
+    request->flags = 0;
+    const int count = receive_selected(request, io, call, most);
+    if (count == -EAGAIN && may_wait(io, call))
+        return sim_request_wait_file(request, POLLIN);
+    return count;
+}
+
+/* May stop at any time, with a result like any other (pitfall 9). */
+static int attempt_multishot(sim_request *request, sim_io *io, transfer_call *call, size_t most)
+{
+    sim_world *world = request->ring->process->world;
+
+    for (int i = 0; i < SHOTS_AT_A_TIME; i++) {
+        const int count = attempt_selected(request, io, call, most);
+        if (count == SIM_AGAIN || count <= 0)
+            return count;
+        if (sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+            return count;
+        if (call == sim_file_recv && (sim_file_poll(request->file) & POLLIN) != 0)
+            request->flags |= IORING_CQE_F_SOCK_NONEMPTY;
+        if (!sim_request_post(request, count, request->flags))
+            return count;
+    }
+    return sim_request_wait_until(request, sim_now(world)); /* The others' turn. */
+}
+
+/* -------------------------------------------------------------------------------- operations -- */
+
+static int attempt_read(sim_request *request)
+{
+    sim_io io = io_of(request);
+    io.offset = offset_of(request);
+    io.flags = (int)request->sqe.rw_flags;
+    if (selects_buffer(request))
+        return attempt_selected(request, &io, sim_file_read, request->sqe.len);
+    return attempt_io(request, &io, sim_file_read, POLLIN);
+}
+
+static int attempt_write(sim_request *request)
+{
+    sim_io io = io_of(request);
+    io.offset = offset_of(request);
+    io.flags = (int)request->sqe.rw_flags;
+    return attempt_io(request, &io, sim_file_write, POLLOUT);
+}
+
+static int attempt_read_multishot(sim_request *request)
+{
+    sim_io io = io_of(request);
+    request->flags = 0;
+    return attempt_multishot(request, &io, sim_file_read, request->sqe.len);
+}
+
+static bool polls_first(sim_request *request)
+{
+    return (request->sqe.ioprio & IORING_RECVSEND_POLL_FIRST) != 0 && request->shot_count == 0 &&
+           (sim_file_poll(request->file) & (POLLIN | POLLERR | POLLHUP)) == 0;
+}
+
+static int attempt_recv(sim_request *request)
+{
+    sim_io io = io_of(request);
+    io.flags = (int)request->sqe.msg_flags;
+    if (polls_first(request))
+        return sim_request_wait_file(request, POLLIN);
+    if ((request->sqe.ioprio & IORING_RECV_MULTISHOT) != 0)
+        return attempt_multishot(request, &io, sim_file_recv, request->sqe.len);
+    if (selects_buffer(request))
+        return attempt_selected(request, &io, sim_file_recv, request->sqe.len);
+    return attempt_io(request, &io, sim_file_recv, POLLIN);
+}
+
+static int prepare_recv(sim_request *request)
+{
+    if ((request->sqe.ioprio & IORING_RECV_MULTISHOT) == 0)
+        return prepare_one(request);
+    if ((request->sqe.msg_flags & MSG_WAITALL) != 0)
+        return -EINVAL;
+    return prepare_multishot(request);
+}
+
+static int attempt_send(sim_request *request)
+{
+    sim_io io = io_of(request);
+    io.flags = (int)request->sqe.msg_flags;
+    return attempt_io(request, &io, sim_file_send, POLLOUT);
+}
+
+static int attempt_sendmsg(sim_request *request)
+{
+    sim_io io = io_of(request);
+    io.flags = (int)request->sqe.msg_flags;
+    io.message = &gathered_of(request)->message;
+    return attempt_io(request, &io, sim_file_send, POLLOUT);
+}
+
+/* What the type says of the message goes back to that of the program: late, as all results. */
+static int attempt_recvmsg(sim_request *request)
+{
+    gathered *copy = gathered_of(request);
+    struct msghdr *message = (void *)address_of(request->sqe.addr);
+    sim_io io = io_of(request);
+    io.flags = (int)request->sqe.msg_flags;
+    io.message = &copy->message;
+    const int count = attempt_io(request, &io, sim_file_recv, POLLIN);
+    if (count >= 0) {
+        message->msg_namelen = copy->message.msg_namelen;
+        message->msg_controllen = copy->message.msg_controllen;
+        message->msg_flags = copy->message.msg_flags;
+    }
+    return count;
+}
+
+const sim_operation transfer_read = {.name = "read",
+        .prepare = prepare_one,
+        .attempt = attempt_read,
+        .needs_file = true,
+        .reads = true};
+const sim_operation transfer_write = {.name = "write",
+        .prepare = prepare_one,
+        .attempt = attempt_write,
+        .needs_file = true,
+        .writes = true};
+const sim_operation transfer_readv = {.name = "readv",
+        .prepare = prepare_vector,
+        .attempt = attempt_read,
+        .needs_file = true,
+        .reads = true};
+const sim_operation transfer_writev = {.name = "writev",
+        .prepare = prepare_vector,
+        .attempt = attempt_write,
+        .needs_file = true,
+        .writes = true};
+const sim_operation transfer_read_multishot = {.name = "read_multishot",
+        .prepare = prepare_multishot,
+        .attempt = attempt_read_multishot,
+        .needs_file = true};
+const sim_operation transfer_recv = {.name = "recv",
+        .prepare = prepare_recv,
+        .attempt = attempt_recv,
+        .needs_file = true,
+        .reads = true};
+const sim_operation transfer_send = {.name = "send",
+        .prepare = prepare_one,
+        .attempt = attempt_send,
+        .needs_file = true,
+        .writes = true};
+const sim_operation transfer_recvmsg = {.name = "recvmsg",
+        .prepare = prepare_message,
+        .attempt = attempt_recvmsg,
+        .needs_file = true,
+        .reads = true};
+const sim_operation transfer_sendmsg = {.name = "sendmsg",
+        .prepare = prepare_message,
+        .attempt = attempt_sendmsg,
+        .needs_file = true,
+        .writes = true};

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include "unix_socket.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PREFIX_BYTES = offsetof(struct sockaddr_un, sun_path), AUTO_NAMES = 1 << 20 };
+
+/* unix(7): a path ends at its first zero, an abstract name where its size says. */
+int unix_name_read(const struct sockaddr *address, socklen_t size_bytes, unix_name *out_name)
+{
+    *out_name = (unix_name){.size_bytes = 0};
+    if (size_bytes < PREFIX_BYTES || size_bytes > sizeof(struct sockaddr_un))
+        return -EINVAL;
+    if (address->sa_family != AF_UNIX)
+        return -EINVAL;
+    size_t room = size_bytes - PREFIX_BYTES;
+    const char *bytes = (const char *)address + PREFIX_BYTES;
+    if (room > 0 && bytes[0] != '\0') {
+        room = strnlen(bytes, room);
+        out_name->size_bytes = (socklen_t)(room < sizeof(out_name->bytes) ? room + 1 : room);
+    } else {
+        out_name->size_bytes = (socklen_t)room;
+    }
+    memcpy(out_name->bytes, bytes, room);
+    return 0;
+}
+
+void unix_name_store(const unix_name *name, void *address, socklen_t *size_bytes)
+{
+    struct sockaddr_un whole = {.sun_family = AF_UNIX};
+    memcpy(whole.sun_path, name->bytes, name->size_bytes);
+    sim_store_name(&whole, PREFIX_BYTES + name->size_bytes, address, size_bytes);
+}
+
+static bool is_abstract(const unix_name *name)
+{
+    return name->bytes[0] == '\0';
+}
+
+static unix_entry *entry_named(sim_host *host, const unix_name *name)
+{
+    coil_list *names = sim_network_unix_names(host->world);
+    for (coil_list *link = names->next; link != names; link = link->next) {
+        unix_entry *entry = coil_container_of(link, unix_entry, link);
+        if (entry->host == host && entry->name.size_bytes == name->size_bytes &&
+                memcmp(entry->name.bytes, name->bytes, name->size_bytes) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+/* unix(7), Autobind: a zero and five hexadecimal digits. */
+static int choose_name(sim_host *host, unix_name *out_name)
+{
+    for (unsigned i = 0; i < AUTO_NAMES; i++) {
+        char digits[8];
+        (void)snprintf(digits, sizeof(digits), "%05x", i);
+        *out_name = (unix_name){.size_bytes = 6};
+        memcpy(out_name->bytes + 1, digits, 5);
+        if (entry_named(host, out_name) == NULL)
+            return 0;
+    }
+    return -ENOSPC;
+}
+
+int unix_bind(sim_file *file, const struct sockaddr *address, socklen_t size_bytes)
+{
+    unix_socket *socket = unix_socket_of(file);
+    sim_host *host = socket->socket.host;
+    unix_name name;
+
+    int rc = unix_name_read(address, size_bytes, &name);
+    if (rc == 0 && socket->entry != NULL)
+        rc = -EINVAL;
+    if (rc == 0 && name.size_bytes == 0)
+        rc = choose_name(host, &name);
+    if (rc < 0)
+        return rc;
+    if (entry_named(host, &name) != NULL)
+        return -EADDRINUSE; /* Also if it is the path of a socket that has gone: unix(7). */
+    unix_entry *entry = sim_new(sizeof(*entry));
+    *entry = (unix_entry){.host = host, .name = name, .socket = socket};
+    coil_list_init(&entry->link);
+    coil_list_append(sim_network_unix_names(host->world), &entry->link);
+    socket->entry = entry;
+    socket->name = name;
+    return 0;
+}
+
+int unix_getsockname(sim_file *file, struct sockaddr *address, socklen_t *size_bytes)
+{
+    unix_name_store(&unix_socket_of(file)->name, address, size_bytes);
+    return 0;
+}
+
+/* Observed: of an abstract name that nobody has, -ECONNREFUSED; of a missing path, -ENOENT. */
+int unix_find(sim_host *host, const unix_name *name, int kind, unix_socket **out_socket)
+{
+    const unix_entry *entry = entry_named(host, name);
+    if (entry == NULL)
+        return is_abstract(name) ? -ECONNREFUSED : -ENOENT;
+    if (entry->socket == NULL)
+        return -ECONNREFUSED;
+    if (entry->socket->socket.type != kind)
+        return -EPROTOTYPE;
+    *out_socket = entry->socket;
+    return 0;
+}
+
+static unix_entry *entry_at_path(sim_host *host, const char *path)
+{
+    unix_name name = {.size_bytes = (socklen_t)strlen(path) + 1};
+    if (name.size_bytes == 1 || name.size_bytes > sizeof(name.bytes))
+        return NULL;
+    memcpy(name.bytes, path, name.size_bytes);
+    return entry_named(host, &name);
+}
+
+bool sim_unix_path_is_socket(sim_host *host, const char *path)
+{
+    return entry_at_path(host, path) != NULL;
+}
+
+static void free_entry(unix_entry *entry)
+{
+    coil_list_remove(&entry->link);
+    sim_delete(entry);
+}
+
+/* Those of files, whose sockets have gone. */
+void sim_unix_forget(sim_world *world)
+{
+    coil_list *names = sim_network_unix_names(world);
+    while (!coil_list_empty(names))
+        free_entry(coil_container_of(names->next, unix_entry, link));
+}
+
+/* The socket goes on, without being found. */
+int sim_unix_path_unlink(sim_host *host, const char *path)
+{
+    unix_entry *entry = entry_at_path(host, path);
+    if (entry == NULL)
+        return -ENOENT;
+    if (entry->socket != NULL)
+        entry->socket->entry = NULL;
+    free_entry(entry);
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------- sockets -- */
+
+unix_socket *unix_socket_new(sim_host *host, const sim_file_type *type, int kind)
+{
+    unix_socket *socket = sim_new(sizeof(*socket));
+    sim_socket_init(&socket->socket, type, host, AF_UNIX, kind);
+    coil_list_init(&socket->received);
+    coil_list_init(&socket->followers);
+    coil_list_init(&socket->follower_link);
+    coil_list_init(&socket->backlog);
+    coil_list_init(&socket->backlog_link);
+    coil_list_init(&socket->callers);
+    coil_list_init(&socket->caller_link);
+    socket->account = sim_new(sizeof(*socket->account));
+    socket->account->owner = socket;
+    return socket;
+}
+
+void unix_socket_fini(unix_socket *socket)
+{
+    coil_list *link;
+    while ((link = coil_list_take_first(&socket->received)) != NULL)
+        unix_chunk_free(coil_container_of(link, unix_chunk, link));
+    socket->account->owner = NULL;
+    if (socket->account->chunk_count == 0)
+        sim_delete(socket->account);
+    if (socket->entry != NULL) {
+        socket->entry->socket = NULL;
+        if (is_abstract(&socket->entry->name))
+            free_entry(socket->entry);
+    }
+    coil_list_remove(&socket->follower_link);
+    coil_list_remove(&socket->backlog_link);
+    coil_list_remove(&socket->caller_link);
+    sim_socket_fini(&socket->socket);
+    sim_delete(socket);
+}
+
+sim_socket *sim_unix_peer(sim_socket *socket)
+{
+    unix_socket *peer = coil_container_of(socket, unix_socket, socket)->peer;
+    return peer == NULL ? NULL : &peer->socket;
+}
+
+int sim_unix_stream_peer_name(sim_socket *socket, struct sockaddr *address, socklen_t *size_bytes)
+{
+    const unix_socket *own = coil_container_of(socket, unix_socket, socket);
+    if (!own->was_connected)
+        return -ENOTCONN;
+    unix_name_store(&own->remote, address, size_bytes);
+    return 0;
+}
