@@ -84,6 +84,7 @@ void sim_family_inherit(sim_process *child, sim_process *parent, const sim_fiber
     family->parent_thread = thread->id;
     child->descriptor_limit = parent->descriptor_limit;
     child->is_dumpable = parent->is_dumpable;
+    child->umask = parent->umask;
     sim_family_set_environment(child, (const char *const *)model->environment);
 }
 

@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { DESCRIPTOR_LIMIT = 20000 };
+enum { DESCRIPTOR_LIMIT = 20000, UMASK = 022 };
 
 sim_process *sim_process_current(void)
 {
@@ -35,6 +35,7 @@ sim_process *sim_process_create(sim_host *host, sim_process *parent)
     process->path = sim_copy_text("?");
     process->descriptor_limit = DESCRIPTOR_LIMIT;
     process->is_dumpable = true;
+    process->umask = UMASK;
     process->globals = fiber_new_globals();
     coil_list_init(&process->children);
     coil_list_init(&process->sibling);

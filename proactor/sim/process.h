@@ -51,6 +51,7 @@ struct sim_process {
     sim_family *family;               /* The same. */
     bool is_stopped;                  /* SIGSTOP: its threads do not run. */
     sim_directory *working_directory; /* NULL: the root. */
+    mode_t umask;                     /* umask(2) */
     char *globals;                    /* The section coil_process, while another process runs. */
 
     coil_list allocations; /* By time. */
@@ -99,6 +100,13 @@ void processes_print_tasks(sim_world *world);
 
 /* The file of a descriptor, which keeps it; NULL: -EBADF. */
 sim_file *sim_descriptor_file(const sim_process *process, int fd);
+
+/*
+ * The number that the next descriptor from `lowest` on would have, for calls that look for one
+ * before they do anything else. It stays free as long as no other thread runs. -EMFILE
+ */
+int sim_descriptor_reserve(sim_process *process, int lowest);
+void sim_descriptor_fill(sim_process *process, int fd, sim_file *file);
 
 /*
  * A descriptor for `file`, whose reference it takes over (also if it fails): the lowest free number
