@@ -6,6 +6,7 @@
 
 #include "fiber.h"
 #include "process.h"
+#include "socket.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -272,7 +273,7 @@ int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t si
         return -ENOTSOCK;
     int rc;
     bool waits;
-    if (sim_fault(file->world, SIM_FAULT_CONNECT_REFUSED))
+    if (sim_socket_refuses(file))
         return -ECONNREFUSED;
     (void)sim_file_hold(file);
     do {

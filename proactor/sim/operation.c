@@ -5,6 +5,7 @@
 #include "operation_files.h"
 #include "process.h"
 #include "ring.h"
+#include "socket.h"
 #include "transfer.h"
 
 #include <errno.h>
@@ -148,7 +149,7 @@ static int attempt_connect(sim_request *request)
 
     if (file->type->connect == NULL)
         return -ENOTSOCK;
-    if (!request->has_begun && sim_fault(file->world, SIM_FAULT_CONNECT_REFUSED))
+    if (!request->has_begun && sim_socket_refuses(file))
         return -ECONNREFUSED;
     request->has_begun = true;
     const int rc = file->type->connect(file, (const void *)&copy->address, copy->size_bytes);

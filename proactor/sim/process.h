@@ -24,6 +24,7 @@ typedef struct sim_allocation sim_allocation; /* allocate.c */
 typedef struct sim_descriptor {
     sim_file *file;
     bool close_on_exec;
+    bool is_inherited; /* The program has found it: it need not close it. */
 } sim_descriptor;
 
 struct sim_process {
@@ -59,9 +60,13 @@ struct sim_process {
     bool reports_leaks;          /* In words, too. */
     uint64_t leaked_count;       /* ENDED by itself: allocations that were not freed. */
     uint64_t failing_allocation; /* The n-th from 1 fails; 0: none does. */
+    unsigned open_count;         /* ENDED by itself: descriptors that were not closed. */
 
     bool has_ended;
+    bool is_dying; /* Its threads do not run any more, and it will end (family.h). */
     bool is_dumpable;
+    bool has_failed_check; /* COIL_CHECK, assert(3) */
+    bool may_abort;        /* That is no failure of the run. */
     siginfo_t status; /* ENDED: as waitid(2) has it. */
     sim_waiters ended;
 };
