@@ -238,7 +238,7 @@ typedef struct sim_path_pair {
 } sim_path_pair;
 
 int sim_rename(sim_process *process, const sim_path_pair *paths, unsigned flags);
-int sim_link(sim_process *process, const sim_path_pair *paths, int flags);
+int sim_hard_link(sim_process *process, const sim_path_pair *paths, int flags);
 
 /* ---------------------------------------------------------------------------------- files -- */
 
