@@ -126,6 +126,12 @@ sim_fiber *sim_fiber_current(void)
     return world == NULL ? NULL : world->current;
 }
 
+/* Where there must be one. */
+static sim_fiber *running(void)
+{
+    return sim_here()->current;
+}
+
 /* From the current fiber to the world; `is_last`: it will not come back. */
 static void leave(sim_fiber *fiber, bool is_last)
 {
@@ -139,7 +145,7 @@ static void leave(sim_fiber *fiber, bool is_last)
 
 static void enter(void)
 {
-    sim_fiber *fiber = sim_fiber_current();
+    sim_fiber *fiber = running();
 
     switch_end(NULL, &home.stack, &home.stack_bytes);
     errno = 0;
@@ -211,8 +217,8 @@ static void make_runnable(sim_fiber *fiber)
 {
     sim_world *world = fiber->process->world;
     fiber->state = SIM_FIBER_RUNNABLE;
-    if (fiber->process->is_stopped)
-        return; /* Until sim_fibers_continue(). */
+    if (fiber->process->is_stopped || fiber->process->is_dying)
+        return; /* Until sim_fibers_continue(), or for ever. */
     coil_list_append(&world->runnable, &fiber->run_link);
     world->runnable_count++;
 }
@@ -337,7 +343,7 @@ void sim_fiber_interrupt(sim_fiber *fiber)
 
 bool sim_fiber_was_interrupted(void)
 {
-    sim_fiber *fiber = sim_fiber_current();
+    sim_fiber *fiber = running();
     const bool was_interrupted = fiber->was_interrupted;
     fiber->was_interrupted = false;
     return was_interrupted;
@@ -362,11 +368,21 @@ void sim_fibers_continue(sim_process *process)
     }
 }
 
+void sim_fibers_freeze(sim_process *process)
+{
+    process->is_dying = true;
+    for (coil_list *at = process->fibers.next; at != &process->fibers; at = at->next) {
+        sim_fiber *fiber = coil_container_of(at, sim_fiber, link);
+        fiber->hold_count = 0; /* It may be in a handler; what it waits for is its end. */
+        leave_queue(fiber);
+    }
+}
+
 /* ----------------------------------------------------------------------------------- waiting -- */
 
 void sim_fiber_yield(void)
 {
-    sim_fiber *fiber = sim_fiber_current();
+    sim_fiber *fiber = running();
     make_runnable(fiber);
     leave(fiber, false);
 }
@@ -389,7 +405,7 @@ void sim_fiber_pass(void)
 
 bool sim_fiber_wait(sim_waiters *waiters, coil_time deadline, const char *waits_for)
 {
-    sim_fiber *fiber = sim_fiber_current();
+    sim_fiber *fiber = running();
 
     SIM_CHECK(sim_here(), fiber != NULL, "an event waits for something: %s", waits_for);
     SIM_CHECK(sim_here(), fiber->hold_count == 0, "%s where no thread may wait", waits_for);
@@ -413,6 +429,8 @@ static const char *state_of(const sim_fiber *fiber)
 {
     switch (fiber->state) {
     case SIM_FIBER_RUNNABLE:
+        if (fiber->process->is_dying)
+            return "is about to end with its process";
         return fiber->process->is_stopped ? "is stopped by a signal" : "is about to run";
     case SIM_FIBER_RUNNING:
         return "runs";

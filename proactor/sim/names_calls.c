@@ -58,7 +58,7 @@ static int make_node(sim_process *process, int directory, const char *path, mode
     int rc = find_free(process, directory, path, S_ISDIR(mode), &place);
     if (rc < 0)
         return rc;
-    return enter(&place, sim_inode_create(place.directory->disk, mode & ~(mode_t)SIM_UMASK));
+    return enter(&place, sim_inode_create(place.directory->disk, mode & ~process->umask));
 }
 
 int sim_mkdir(sim_process *process, int directory, const char *path, mode_t mode)
@@ -139,7 +139,7 @@ int sim_unlink(sim_process *process, int directory, const char *path, int flags)
 
 /* ------------------------------------------------------------------------- linking, moving -- */
 
-int sim_link(sim_process *process, const sim_path_pair *paths, int flags)
+int sim_hard_link(sim_process *process, const sim_path_pair *paths, int flags)
 {
     sim_place from;
     sim_place to;

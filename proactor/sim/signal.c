@@ -80,6 +80,7 @@ static int pending_take(sim_pending *pending, sim_signal_set set, siginfo_t *out
         return 0;
     const int signo = __builtin_ctzll(wanted) + 1;
     sim_arrival *arrival = pending_find(pending, signo);
+    SIM_CHECK(sim_here(), arrival != NULL, "signal %d is pending, and is not", signo);
     *out_signal = arrival->signal;
     coil_list_remove(&arrival->link);
     sim_delete(arrival);
@@ -461,7 +462,7 @@ void sim_signals_deliver(sim_fiber *fiber)
     sim_process *process = fiber->process;
     siginfo_t signal;
 
-    if (process->signals == NULL || process->has_ended)
+    if (process->signals == NULL || process->has_ended || process->is_dying)
         return;
     count_call(fiber);
     if (process->is_stopped)
