@@ -5,6 +5,8 @@
  */
 #include "programs.h"
 
+#include "child_syscall.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,11 +21,6 @@ typedef struct plan {
     const char *path; /* Exec this first. */
     char *const *arguments;
 } plan;
-
-/* The simulated kernel has a door of its own for a child before exec: it defines this. */
-#ifndef CHILD_SYSCALL
-#define CHILD_SYSCALL syscall
-#endif
 
 COIL_UNINSTRUMENTED static void run(coil_kernel_child *child)
 {
