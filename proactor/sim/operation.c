@@ -5,6 +5,7 @@
 #include "operation_files.h"
 #include "process.h"
 #include "ring.h"
+#include "socket.h"
 #include "transfer.h"
 
 #include <errno.h>
@@ -75,23 +76,42 @@ static void *address_of(uint64_t address)
     return (void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-static int accept_one(sim_request *request)
+static int take_connection(sim_request *request, sim_file **out_file)
 {
     const struct io_uring_sqe *sqe = &request->sqe;
     sim_file *file = request->file;
-    sim_file *accepted = NULL;
 
     if (file->type->accept == NULL)
         return -ENOTSOCK;
     if (sim_fault(file->world, SIM_FAULT_ACCEPT_ABORTED))
         return -ECONNABORTED;
     const int rc =
-            file->type->accept(file, address_of(sqe->addr), address_of(sqe->addr2), &accepted);
+            file->type->accept(file, address_of(sqe->addr), address_of(sqe->addr2), out_file);
+    if (rc == 0 && file->type->queued != NULL && file->type->queued(file) > 0)
+        request->flags = IORING_CQE_F_SOCK_NONEMPTY;
+    return rc;
+}
+
+/*
+ * accept(2) finds a number first: without one the connection stays in the queue, and the request
+ * ends even if there is none. A direct one finds its slot last, and what has none is closed.
+ */
+static int accept_one(sim_request *request)
+{
+    sim_process *process = request->ring->process;
+    const bool is_direct = request->sqe.file_index != 0;
+    sim_file *accepted = NULL;
+
+    const int fd = is_direct ? 0 : sim_descriptor_reserve(process, 0);
+    if (fd < 0)
+        return fd;
+    const int rc = take_connection(request, &accepted);
     if (rc < 0)
         return rc;
-    if (file->type->queued != NULL && file->type->queued(file) > 0)
-        request->flags = IORING_CQE_F_SOCK_NONEMPTY;
-    return sim_request_install(request, accepted);
+    if (is_direct)
+        return sim_request_install(request, accepted);
+    sim_descriptor_fill(process, fd, accepted);
+    return fd;
 }
 
 static int attempt_accept(sim_request *request)
@@ -144,7 +164,7 @@ static int attempt_connect(sim_request *request)
 
     if (file->type->connect == NULL)
         return -ENOTSOCK;
-    if (!request->has_begun && sim_fault(file->world, SIM_FAULT_CONNECT_REFUSED))
+    if (!request->has_begun && sim_socket_refuses(file))
         return -ECONNREFUSED;
     request->has_begun = true;
     const int rc = file->type->connect(file, (const void *)&copy->address, copy->size_bytes);

@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { DESCRIPTOR_LIMIT = 20000 };
+enum { DESCRIPTOR_LIMIT = 20000, UMASK = 022 };
 
 sim_process *sim_process_current(void)
 {
@@ -34,7 +34,9 @@ sim_process *sim_process_create(sim_host *host, sim_process *parent)
     process->parent = parent;
     process->path = sim_copy_text("?");
     process->descriptor_limit = DESCRIPTOR_LIMIT;
+    process->may_abort = parent != NULL && parent->may_abort;
     process->is_dumpable = true;
+    process->umask = UMASK;
     process->globals = fiber_new_globals();
     coil_list_init(&process->children);
     coil_list_init(&process->sibling);
@@ -105,6 +107,22 @@ static void drop_fibers(sim_process *process)
     }
 }
 
+/* What it has opened and not closed. */
+static unsigned count_open(const sim_process *process)
+{
+    unsigned count = 0;
+    for (unsigned fd = 0; fd < process->descriptor_count; fd++) {
+        const sim_descriptor *descriptor = &process->descriptors[fd];
+        if (descriptor->file == NULL || descriptor->is_inherited)
+            continue;
+        count++;
+        if (process->reports_leaks)
+            fprintf(stderr, "coil: simulation: process %d (%s) has not closed %u, a %s\n",
+                    (int)process->id, process->path, fd, descriptor->file->type->name);
+    }
+    return count;
+}
+
 static void close_all(sim_process *process)
 {
     while (!coil_list_empty(&process->rings))
@@ -130,6 +148,7 @@ void sim_process_end(sim_process *process, int code, int value)
             code == CLD_EXITED ? "exit" : "signal", value);
     drop_fibers(process);
     sim_power_linger(process);
+    process->open_count = code == CLD_EXITED ? count_open(process) : 0;
     close_all(process);
     process->leaked_count = allocations_free(process, code == CLD_EXITED);
     sim_working_directory_leave(process);

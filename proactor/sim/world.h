@@ -185,6 +185,7 @@ struct sim_host {
     uint32_t address; /* IPv4, in the byte order of this machine: 10.0.0.1, 10.0.0.2, ... */
     sim_disk *disk;   /* NULL until somebody needs it. */
     bool is_off;      /* Without power: what ends there ends without a word to the network. */
+    sim_event dark;   /* A process of its own has cut its power. */
 };
 
 /* The host of that name, made if there is none. */
@@ -258,6 +259,7 @@ struct coil_sim {
     uint64_t event_count;
     coil_list word_waiters; /* Fibers that wait for a word in memory, a condition, a mutex. */
     coil_list lingering;    /* sim_lingering (power.c). Zeroed: none yet. */
+    coil_list outputs;      /* sim_output (output.c). */
     bool is_stuck;          /* A deadlock was found. */
 };
 
