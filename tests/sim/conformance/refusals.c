@@ -167,6 +167,11 @@ void play_unix_misused(struct stage *stage)
     stage_say_result(stage, "bind", coil_kernel_bind(fd, (struct sockaddr *)address, size_bytes));
     stage_say_result(
             stage, "bind again", coil_kernel_bind(fd, (struct sockaddr *)address, size_bytes));
+    memcpy(address->sun_path, "unix_misused.2", sizeof("unix_misused.2"));
+    stage_say_result(stage, "bind to another path",
+            coil_kernel_bind(fd, (struct sockaddr *)address, size_bytes));
+    stage_say_result(stage, "which is there", coil_kernel_is_socket(address->sun_path));
+    memcpy(address->sun_path, "unix_misused", sizeof("unix_misused"));
     connect_one(stage, "connect to no listener", other, address, size_bytes);
     stage_say_result(stage, "listen", coil_kernel_listen(fd, 1));
     connect_one(stage, "connect of another type", datagrams, address, size_bytes);
