@@ -84,9 +84,9 @@ COIL_API void coil_sim_fail_allocation(coil_sim *sim, pid_t pid, uint64_t count)
 COIL_API void coil_sim_fail_submission(coil_sim *sim, pid_t pid, uint64_t count, int error);
 
 /*
- * The `count`-th time from now, from 1, that the kernel comes to carry out a request of the process,
- * it ends with `error` instead, and has no effect. 0 for `error`: -ECONNRESET on sockets, else
- * -EIO. Requests that cannot fail so (nop, close) do not count.
+ * The `count`-th time from now, from 1, that the kernel comes to carry out a request of the
+ * process, it ends with `error` instead, and has no effect. 0 for `error`: -ECONNRESET on sockets,
+ * else -EIO. Requests that cannot fail so (nop, close) do not count.
  */
 COIL_API void coil_sim_fail_completion(coil_sim *sim, pid_t pid, uint64_t count, int error);
 
@@ -119,9 +119,9 @@ COIL_API int coil_sim_kill(coil_sim *sim, pid_t pid, int signo);
 COIL_API int coil_sim_kill_at_call(coil_sim *sim, pid_t pid, uint64_t call, int signo);
 
 /*
- * All processes of a host end at one instant, and nobody hears of it; the disk keeps what had reached
- * it. Afterwards programs can be started there again. Between two coil_sim_run(), or by the director of
- * a scenario.
+ * All processes of a host end at one instant, and nobody hears of it; the disk keeps what had
+ * reached it. Afterwards programs can be started there again. Between two coil_sim_run(), or by the
+ * director of a scenario.
  */
 COIL_API void coil_sim_cut_power(coil_sim *sim, const char *host);
 

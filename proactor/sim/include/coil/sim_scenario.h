@@ -96,8 +96,8 @@ struct coil_sim_scenario {
  *     --list                  names, and nothing else
  *     --scenario=NAME         only this one; may be given more than once
  *     --seeds=N --first=N     so many seeds (100), from this one (1)
- *     --seed=N                this one, in this very process, with all that it prints: for debuggers
- *     --profile=NAME          kind (the default), flaky, hostile; swarm: for each seed another subset
+ *     --seed=N                this one, in this very process, and all that it prints: to debug it
+ *     --profile=NAME          kind (the default), flaky, hostile; swarm: of each seed its own
  *     --fault=NAME:PPM        one fault, whatever the profile says
  *     --jobs=N                so many at a time; as many as there are processors
  *     --budget=SECONDS        begin no further seed after that
@@ -122,7 +122,8 @@ COIL_API int coil_sim_main(
  * This run has failed. Callable everywhere: in programs too, where `sim` is coil_sim_current().
  * Does not return; in a world that was not made by coil_sim_main(), it is abort(3).
  */
-COIL_API _Noreturn void coil_sim_fail(coil_sim *sim, const char *format, ...) COIL_PRINTF(2, 3);
+COIL_API void coil_sim_fail(coil_sim *sim, const char *format, ...)
+        __attribute__((noreturn)) COIL_PRINTF(2, 3);
 
 /* Fail with file and line unless `condition`; a format and its values may follow. */
 #define coil_sim_expect(sim, condition, ...)                                                     \
@@ -131,8 +132,9 @@ COIL_API _Noreturn void coil_sim_fail(coil_sim *sim, const char *format, ...) CO
             coil_sim_expectation_failed(sim, __FILE__, __LINE__, #condition, " " __VA_ARGS__);   \
     } while (0)
 
-COIL_API _Noreturn void coil_sim_expectation_failed(coil_sim *sim, const char *file, int line,
-        const char *condition, const char *format, ...) COIL_PRINTF(5, 6);
+COIL_API void coil_sim_expectation_failed(coil_sim *sim, const char *file, int line,
+        const char *condition, const char *format, ...)
+        __attribute__((noreturn)) COIL_PRINTF(5, 6);
 
 /* For the choices of the scenario: 0 <= result < limit, from the seed. `limit` is not 0. */
 COIL_API uint64_t coil_sim_random(coil_sim *sim, uint64_t limit);
