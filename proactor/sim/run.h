@@ -5,8 +5,7 @@
  *
  *     sim_run() -> PASSED
  *         |
- *         +------> FAILED: reported on stderr, and the process ends: by exit status 1, or as it
- *                  would have without us, if it has crashed
+ *         +------> FAILED: reported on stderr, and the process has ended with status 1
  */
 #ifndef SIM_RUN_H
 #define SIM_RUN_H
