@@ -56,8 +56,10 @@ function(coil_simulated target)
   target_include_directories(${target} PUBLIC include ${headers} ${PROJECT_SOURCE_DIR}/deploy/include)
   target_compile_definitions(${target} PUBLIC COIL_SIMULATION=1)
   target_link_libraries(${target} PRIVATE coil_flags coil_uring)
-  # What processes allocate is accounted for, and fibers wait for mutexes without blocking the thread.
-  foreach(symbol malloc calloc realloc aligned_alloc free pthread_mutex_lock pthread_mutex_unlock)
+  # What processes allocate is accounted for, fibers wait for mutexes without blocking the thread, and
+  # a process that ends does not end the simulation.
+  foreach(symbol malloc calloc realloc aligned_alloc free pthread_mutex_lock pthread_mutex_unlock
+      exit _exit _Exit quick_exit abort __assert_fail coil_check_failed)
     target_link_options(${target} INTERFACE -Wl,--wrap=${symbol})
   endforeach()
 endfunction()
