@@ -22,7 +22,8 @@ async(int, serve)
     if (my->rc < 0)
         return my->rc;
     defer(coil_listener_close(my->listener));
-    return await(coil_serve(my->listener, coil_handler(answer, coil_stream *)));
+    attempt(coil_serve(my->listener, coil_handler(answer, coil_stream *)));
+    return 0;
 }
 
 async(int, ask, (const char *) address)
