@@ -266,7 +266,7 @@ static int attempt_renameat(sim_request *request)
 static int attempt_linkat(sim_request *request)
 {
     const sim_path_pair paths = pair_of(request);
-    return sim_link(sim_request_process(request), &paths, (int)request->sqe.hardlink_flags);
+    return sim_hard_link(sim_request_process(request), &paths, (int)request->sqe.hardlink_flags);
 }
 
 static int attempt_unlinkat(sim_request *request)
