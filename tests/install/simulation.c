@@ -10,6 +10,7 @@
 
 async(int, answer, (coil_stream *) peer)
 {
+    vars();
     defer(coil_stream_close(peer));
     attempt(coil_write_all(peer, coil_text("42")));
     return 0;
