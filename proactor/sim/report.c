@@ -94,7 +94,8 @@ void __ubsan_on_report(void)
 
 void report_crashes(void)
 {
-    const struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | (int)SA_RESETHAND};
+    const struct sigaction action = {
+            .sa_handler = on_crash, .sa_flags = SA_ONSTACK | (int)SA_RESETHAND};
     const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof(signal_stack)};
 
     (void)sigaltstack(&stack, NULL);

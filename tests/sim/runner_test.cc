@@ -80,7 +80,8 @@ TEST(SimRunner, RefusesWhatItDoesNotKnow)
 TEST(SimRunner, RunsManySeedsAndSaysHowMany)
 {
     for (const char *profile : {"kind", "flaky", "swarm"}) {
-        const Outcome outcome = run(std::string("--scenario=sound --seeds=30 --profile=") + profile);
+        const Outcome outcome =
+                run(std::string("--scenario=sound --seeds=30 --profile=") + profile);
         EXPECT_EQ(0, outcome.status) << outcome.output;
         EXPECT_TRUE(has(outcome, "passed: 30 runs, 0 failed")) << outcome.output;
     }
@@ -96,7 +97,8 @@ TEST(SimRunner, TheDirectorChangesTheWorldWhileItRuns)
 TEST(SimRunner, ANumberOfJobsChangesNothingButTheTime)
 {
     const Outcome one = run("--scenario=sound --seeds=8 --fingerprints --profile=flaky");
-    const Outcome other = run("--scenario=sound --seeds=4 --first=5 --fingerprints --profile=flaky");
+    const Outcome other =
+            run("--scenario=sound --seeds=4 --first=5 --fingerprints --profile=flaky");
     EXPECT_EQ(0, one.status);
     const size_t from = one.output.find("sound 5 ");
     ASSERT_NE(std::string::npos, from) << one.output;
@@ -192,8 +194,7 @@ TEST(SimRunner, ReportsARunThatDoesNotEnd)
 TEST(SimRunner, TorturesUntilARunHasFewer)
 {
     for (const char *what : {"allocation", "submission", "completion"}) {
-        const Outcome outcome =
-                run(std::string("--scenario=talk --seeds=2 --torture=") + what);
+        const Outcome outcome = run(std::string("--scenario=talk --seeds=2 --torture=") + what);
         EXPECT_EQ(0, outcome.status) << outcome.output;
         EXPECT_GT(atoi(between(outcome.output, "passed: ", " runs").c_str()), 10) << what;
     }
