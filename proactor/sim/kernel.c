@@ -86,6 +86,7 @@ int64_t coil_kernel_time_s(void)
 /* NULL: -EBADF. Each call takes its time. */
 static sim_file *file_of(int fd)
 {
+    sim_here()->operation_count++;
     sim_fiber_pass();
     return sim_descriptor_file(sim_process_current(), fd);
 }
@@ -155,8 +156,8 @@ static void shorten(sim_file *file, sim_io *io, sim_fault_kind fault)
 }
 
 /*
- * All of it, if the file is one that waits: pipe(7), and sockets do the same. A signal whose handler
- * has run ends it if some bytes have gone, else it goes on, as with SA_RESTART.
+ * All of it, if the file is one that waits: pipe(7), and sockets do the same. A signal whose
+ * handler has run ends it if some bytes have gone, else it goes on, as with SA_RESTART.
  */
 static ssize_t write_all(sim_file *file, sim_io *io)
 {
