@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "allocate.h"
 
+#include "fault.h"
 #include "fiber.h"
 #include "process.h"
 
@@ -159,8 +160,7 @@ uint64_t allocations_free(sim_process *process, bool reports)
 /* True: this one is not to be had. */
 static bool fails(sim_process *process)
 {
-    process->allocation_count++;
-    if (process->allocation_count != process->failing_allocation &&
+    if (sim_nth_error(process, SIM_NTH_ALLOCATION, -ENOMEM) == 0 &&
             !sim_fault(process->world, SIM_FAULT_NO_MEMORY))
         return false;
     errno = ENOMEM;

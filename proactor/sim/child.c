@@ -32,6 +32,7 @@ static void copy_descriptors(sim_process *child, const sim_process *parent)
     child->descriptors = sim_new((parent->descriptor_count + 1) * sizeof(*child->descriptors));
     for (unsigned fd = 0; fd < parent->descriptor_count; fd++) {
         child->descriptors[fd] = parent->descriptors[fd];
+        child->descriptors[fd].is_given = true;
         if (child->descriptors[fd].file != NULL)
             (void)sim_file_hold(child->descriptors[fd].file);
     }

@@ -48,7 +48,7 @@ int sim_descriptor_close(sim_process *process, int fd)
     sim_file *file = sim_descriptor_file(process, fd);
     if (file == NULL)
         return -EBADF;
-    process->descriptors[fd] = (sim_descriptor){NULL, false};
+    process->descriptors[fd] = (sim_descriptor){.file = NULL};
     if (file->type->closed != NULL)
         file->type->closed(file, process);
     sim_file_drop(file);

@@ -84,6 +84,8 @@ void sim_process_exec(sim_process *process, const sim_program *program, char *co
     sim_delete(process->path);
     process->path = sim_copy_text(program->path);
     process->main = program->main;
+    for (unsigned fd = 0; fd < process->descriptor_count; fd++)
+        process->descriptors[fd].is_given = true;
     process->main_fiber = sim_fiber_start(process, run_main, program->path, SIM_MAIN_STACK_BYTES);
     sim_trace(process->world, "process %d runs %s", (int)process->id, program->path);
 }
@@ -113,6 +115,23 @@ static void close_all(sim_process *process)
         (void)sim_descriptor_close(process, (int)fd);
 }
 
+/* A program that ends by itself has closed what it has opened, and nothing is in flight. */
+static void check_descriptors(sim_process *process)
+{
+    for (unsigned fd = 0; fd < process->descriptor_count; fd++) {
+        const sim_descriptor *descriptor = &process->descriptors[fd];
+        SIM_CHECK(process->world, descriptor->file == NULL || descriptor->is_given || fd <= 2,
+                "process %d (%s) has not closed descriptor %u (%s)", (int)process->id,
+                process->path, fd, descriptor->file->type->name);
+    }
+    for (coil_list *at = process->rings.next; at != &process->rings; at = at->next) {
+        const sim_ring *ring = coil_container_of(at, sim_ring, link);
+        SIM_CHECK(process->world, ring->request_count == 0,
+                "process %d (%s) ends with %zu requests in flight", (int)process->id,
+                process->path, ring->request_count);
+    }
+}
+
 void sim_process_end(sim_process *process, int code, int value)
 {
     sim_world *world = process->world;
@@ -121,7 +140,10 @@ void sim_process_end(sim_process *process, int code, int value)
     SIM_CHECK(world, !process->has_ended, "a process ends twice");
     if (sim_family_defers_end(process, code, value))
         return;
+    if (world->forbids_leaks && code == CLD_EXITED)
+        check_descriptors(process);
     process->has_ended = true;
+    process->end_time = world->now;
     process->status.si_signo = SIGCHLD;
     process->status.si_code = code;
     process->status.si_status = value;
@@ -132,6 +154,9 @@ void sim_process_end(sim_process *process, int code, int value)
     sim_power_linger(process);
     close_all(process);
     process->leaked_count = allocations_free(process, code == CLD_EXITED);
+    SIM_CHECK(world, !world->forbids_leaks || code != CLD_EXITED || process->leaked_count == 0,
+            "process %d (%s) has not freed %llu allocations", (int)process->id, process->path,
+            (unsigned long long)process->leaked_count);
     sim_working_directory_leave(process);
     sim_family_end(process);
     sim_waiters_notify(&process->ended);

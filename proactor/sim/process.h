@@ -24,6 +24,7 @@ typedef struct sim_allocation sim_allocation; /* allocate.c */
 typedef struct sim_descriptor {
     sim_file *file;
     bool close_on_exec;
+    bool is_given; /* It was there when the program began. */
 } sim_descriptor;
 
 struct sim_process {
@@ -54,12 +55,13 @@ struct sim_process {
     char *globals;                    /* The section coil_process, while another process runs. */
 
     coil_list allocations; /* By time. */
-    uint64_t allocation_count;
     bool reports_leaks;          /* In words, too. */
     uint64_t leaked_count;       /* ENDED by itself: allocations that were not freed. */
-    uint64_t failing_allocation; /* The n-th from 1 fails; 0: none does. */
+    sim_nth nths[SIM_NTH_COUNT];
+    bool is_spared; /* No fault hits it: it belongs to the scenario. */
 
     bool has_ended;
+    coil_time end_time; /* ENDED */
     bool is_dumpable;
     siginfo_t status; /* ENDED: as waitid(2) has it. */
     sim_waiters ended;
