@@ -196,7 +196,7 @@ static void print(collected *found)
 
 coil_duration dump_look(coil_time now)
 {
-    static collector round; /* Too large for a stack. */
+    static COIL_PROCESS_WIDE collector round; /* Too large for a stack. */
     const uint32_t requested = __atomic_load_n(&request_count, __ATOMIC_RELAXED);
 
     round.visitor.visit = visit;

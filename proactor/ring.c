@@ -27,7 +27,7 @@ enum {
  * order between the two which ThreadSanitizer does not see, so it is said here: who sets up comes
  * after all who have closed before.
  */
-static unsigned closed_count;
+static COIL_PROCESS_WIDE unsigned closed_count;
 
 static void order_after_closed(void)
 {

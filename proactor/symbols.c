@@ -187,7 +187,7 @@ static bool load_libdw(void)
     return loaded = true;
 }
 
-static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
+static COIL_PROCESS_WIDE pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
 
 void symbols_begin(bool with_lines)
 {

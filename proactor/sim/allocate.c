@@ -7,9 +7,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+_Noreturn void __real_abort(void);
 void *__real_malloc(size_t size_bytes);
 void *__real_calloc(size_t count, size_t size_bytes);
 void *__real_realloc(void *memory, size_t size_bytes);
@@ -28,7 +28,7 @@ static void *needed(void *memory)
 {
     if (memory == NULL) {
         fprintf(stderr, "coil: simulation: no memory\n");
-        abort();
+        __real_abort();
     }
     return memory;
 }

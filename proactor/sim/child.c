@@ -32,7 +32,6 @@ static void copy_descriptors(sim_process *child, const sim_process *parent)
     child->descriptors = sim_new((parent->descriptor_count + 1) * sizeof(*child->descriptors));
     for (unsigned fd = 0; fd < parent->descriptor_count; fd++) {
         child->descriptors[fd] = parent->descriptors[fd];
-        child->descriptors[fd].is_given = true;
         if (child->descriptors[fd].file != NULL)
             (void)sim_file_hold(child->descriptors[fd].file);
     }
@@ -125,6 +124,12 @@ static void close_on_exec(sim_process *process)
     }
 }
 
+static void note_inherited(sim_process *process)
+{
+    for (unsigned fd = 0; fd < process->descriptor_count; fd++)
+        process->descriptors[fd].is_inherited = process->descriptors[fd].file != NULL;
+}
+
 /*
  * What runs is decided by sim_child_find_program() alone. Of the thread that calls, and of what it
  * has been told, nothing is left afterwards; a success does not return.
@@ -139,6 +144,7 @@ int sim_child_exec(sim_process *process, const char *path, char *const *argument
     if (rc < 0)
         return rc;
     close_on_exec(process);
+    note_inherited(process);
     sim_signals_exec(process, caller);
     sim_family_set_environment(process, environment);
     sim_process_exec(process, program, arguments);

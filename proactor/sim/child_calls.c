@@ -67,6 +67,14 @@ static long control(sim_process *process, int fd, int command, long argument)
     }
 }
 
+/* umask(2): what it was. */
+static long change_umask(sim_process *process, mode_t umask)
+{
+    const mode_t before = process->umask;
+    process->umask = umask & 0777;
+    return (long)before;
+}
+
 static long close_range_on_exec(sim_process *process, unsigned first, unsigned last, int flags)
 {
     if (first > last || flags != CLOSE_RANGE_CLOEXEC)
@@ -198,7 +206,7 @@ static long files_call(sim_process *process, long number, const long *a)
     case SYS_chdir:
         return sim_child_change_directory(process, (const char *)a[0]);
     case SYS_umask:
-        return 022; /* What it was. Nothing here depends on it: see sim_inode. */
+        return change_umask(process, (mode_t)a[0]);
     default:
         return -ENOSYS;
     }

@@ -30,17 +30,29 @@ static unsigned lowest_free(const sim_process *process, unsigned fd)
     return fd;
 }
 
-int sim_descriptor_install(sim_process *process, sim_file *file, int lowest)
+int sim_descriptor_reserve(sim_process *process, int lowest)
 {
     const unsigned fd = lowest_free(process, (unsigned)lowest);
-
-    if (fd >= process->descriptor_limit || sim_fault(process->world, SIM_FAULT_NO_DESCRIPTOR)) {
-        sim_file_drop(file);
+    if (fd >= process->descriptor_limit || sim_fault(process->world, SIM_FAULT_NO_DESCRIPTOR))
         return -EMFILE;
-    }
-    grow(process, fd + 1);
-    process->descriptors[fd] = (sim_descriptor){.file = file, .close_on_exec = true};
     return (int)fd;
+}
+
+void sim_descriptor_fill(sim_process *process, int fd, sim_file *file)
+{
+    grow(process, (unsigned)fd + 1);
+    process->descriptors[fd] = (sim_descriptor){.file = file, .close_on_exec = true};
+}
+
+int sim_descriptor_install(sim_process *process, sim_file *file, int lowest)
+{
+    const int fd = sim_descriptor_reserve(process, lowest);
+    if (fd < 0) {
+        sim_file_drop(file);
+    } else {
+        sim_descriptor_fill(process, fd, file);
+    }
+    return fd;
 }
 
 int sim_descriptor_close(sim_process *process, int fd)

@@ -39,7 +39,6 @@ enum {
     SIM_DIRECTORY_BYTES = 4096, /* What stat(2) says; as of ext4. */
     SIM_SYMLINK_COUNT_MAX = 40, /* path_resolution(7) */
     SIM_CHANGE_COUNT_MAX = 256, /* Older ones have reached the disk: the kernel's own writeback. */
-    SIM_UMASK = 022,
     SIM_USER = 1000,
 };
 
@@ -292,13 +291,12 @@ int sim_path_program(
         sim_process *process, int directory, const char *path, const sim_program **out_program);
 
 /*
- * bind(2) of a unix socket: its node, which knows the file until sim_disk_unbind(). -EADDRINUSE
+ * bind(2) of a unix socket: its node, held for the caller, which knows the file until
+ * sim_disk_unbind(). -EADDRINUSE, or what path_resolution(7) says. Unbinding takes NULL.
  */
-int sim_disk_bind(sim_process *process, const char *path, sim_file *socket);
+int sim_disk_bind(
+        sim_process *process, const char *path, sim_file *socket, sim_inode **out_node);
 void sim_disk_unbind(sim_inode *node);
-
-/* The same, and what the node is, to be unbound when the socket is released. */
-sim_inode *sim_disk_bound_node(sim_disk *disk, const sim_file *socket);
 
 /* connect(2) to a unix socket: what is bound there, not held. -ENOENT, -ECONNREFUSED, -EACCES */
 int sim_disk_connect(sim_process *process, const char *path, sim_file **out_socket);

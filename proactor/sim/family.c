@@ -33,6 +33,7 @@ sim_family *sim_family_of(sim_process *process)
     family->dies.run = on_death_of_parent;
     family->ends.run = on_deferred_end;
     family->reaped.run = on_reaped;
+    family->hangs_up.run = sim_group_on_hang_up;
     process->family = family;
     return family;
 }
@@ -84,6 +85,7 @@ void sim_family_inherit(sim_process *child, sim_process *parent, const sim_fiber
     family->parent_thread = thread->id;
     child->descriptor_limit = parent->descriptor_limit;
     child->is_dumpable = parent->is_dumpable;
+    child->umask = parent->umask;
     sim_family_set_environment(child, (const char *const *)model->environment);
 }
 
@@ -95,6 +97,7 @@ void sim_family_free(sim_process *process)
     sim_withdraw(process->world, &family->dies);
     sim_withdraw(process->world, &family->ends);
     sim_withdraw(process->world, &family->reaped);
+    sim_withdraw(process->world, &family->hangs_up);
     sim_pidfds_forget(family);
     sim_family_set_environment(process, NULL);
     sim_delete(family->environment);
@@ -212,8 +215,13 @@ static void send_code(sim_process *parent, const sim_process *child, int code, i
 void sim_family_report(sim_process *process, int code, int signo)
 {
     sim_process *parent = process->parent;
+    sim_family *family = sim_family_of(process);
+
+    family->stop_signal = code == CLD_STOPPED ? signo : 0;
+    family->has_continued = code == CLD_CONTINUED;
     if (parent == NULL)
         return;
+    sim_waiters_notify(&sim_family_of(parent)->changed);
     if ((sim_signals_of(parent)->actions[SIGCHLD].sa_flags & SA_NOCLDSTOP) == 0)
         send_code(parent, process, code, signo);
 }
@@ -266,7 +274,8 @@ static void send_death_signal(sim_process *child)
 {
     sim_family *family = sim_family_of(child);
     sim_world *world = child->world;
-    if (family->death_signal == 0 || child->has_ended || sim_scheduled(&family->dies))
+    if (family->death_signal == 0 || child->has_ended || family->knows_of_death ||
+            sim_scheduled(&family->dies))
         return;
     sim_after(world, sim_draw_latency(world, SIM_LATENCY_WAKE), &family->dies);
 }
@@ -298,7 +307,10 @@ static void give_children_away(sim_process *process)
     while (!coil_list_empty(&process->children)) {
         sim_process *child = coil_container_of(process->children.next, sim_process, sibling);
         send_death_signal(child);
+        sim_family_of(child)->knows_of_death = false; /* It has another parent now. */
         give_to(child, parent);
+        if (!child->has_ended)
+            sim_group_left(child, process);
     }
 }
 
@@ -307,7 +319,9 @@ void sim_family_end(sim_process *process)
     sim_family *family = sim_family_of(process);
 
     process->status.si_uid = family->users[0];
+    sim_withdraw(process->world, &family->ends);
     give_children_away(process);
+    sim_group_left(process, process->parent);
     sim_clone_end(process);
     sim_pidfds_changed(family);
     if (process->parent != NULL) {
@@ -323,9 +337,23 @@ static void on_deferred_end(sim_event *event)
     sim_process_end(family->process, family->end_code, family->end_value);
 }
 
+/* Children that run on its memory hear of its death now, lest they wait for something for ever. */
+static void tell_clones(const sim_process *process)
+{
+    const coil_list *children = &process->children;
+    for (coil_list *at = children->next; at != children; at = at->next) {
+        sim_process *child = coil_container_of(at, sim_process, sibling);
+        if (child->family == NULL || child->family->clone == NULL)
+            continue;
+        send_death_signal(child);
+        child->family->knows_of_death = child->family->death_signal != 0;
+    }
+}
+
 /*
  * Linux would let the child go on alone, on memory that outlives its owner. Ours does not; so the
- * end comes when the child has done its exec, some microseconds later.
+ * end comes when the child has done its exec, some microseconds later, or has died of the death of
+ * its parent. Until then the threads of the parent stand still, as if they were gone.
  */
 bool sim_family_defers_end(sim_process *process, int code, int value)
 {
@@ -336,6 +364,8 @@ bool sim_family_defers_end(sim_process *process, int code, int value)
         family->is_ending = true;
         family->end_code = code;
         family->end_value = value;
+        sim_fibers_freeze(process);
+        tell_clones(process);
     }
     while (process == sim_process_current())
         (void)sim_fiber_wait(NULL, COIL_NEVER, "exit: a child is about to exec");

@@ -45,11 +45,16 @@ struct sim_family {
     unsigned clone_count; /* Its children before their exec: they run on its memory. */
     bool is_ending;       /* It ends when there is no such child any more, so: */
     int end_code, end_value;
+    bool knows_of_death;  /* Its parent is ending: it has been told. */
+
+    int stop_signal;      /* For waitid(2) with WSTOPPED; 0: it has been told, or continues. */
+    bool has_continued;   /* The same with WCONTINUED. */
 
     /* What comes a moment later, as its cause may be a call that this very process makes. */
     sim_event dies;   /* Its death signal. */
     sim_event ends;   /* What has been deferred. */
     sim_event reaped; /* Nobody wants its status. */
+    sim_event hangs_up; /* Its group is orphaned. */
     bool is_unwanted;
     sim_process *process;
 };
@@ -74,7 +79,8 @@ void family_load_environment(sim_process *before, const sim_process *process);
 
 /*
  * At the beginning of sim_process_end(): true if that must wait, because a child runs on the memory
- * of this process. It will be called again; if it is the current process, this does not return.
+ * of this process, whose threads do not run any more. It will be called again; if it is the current
+ * process, this does not return.
  */
 bool sim_family_defers_end(sim_process *process, int code, int value);
 
@@ -90,8 +96,18 @@ void sim_family_give_to_init(sim_process *process);
 /* A thread has ended: for its children, a parent has died. */
 void sim_family_thread_ended(sim_process *process, pid_t thread);
 
-/* Tell the parent by SIGCHLD that its child has stopped or continued, and by which signal. */
+/*
+ * Tell the parent that its child has stopped or continued, and by which signal: by SIGCHLD, and if
+ * it waits for that.
+ */
 void sim_family_report(sim_process *process, int code, int signo);
+
+/*
+ * group.c: `keeper`, the parent of a member of the group or the member itself, has ended. The event
+ * of those in it that nobody looks after now.
+ */
+void sim_group_left(sim_process *member, sim_process *keeper);
+void sim_group_on_hang_up(sim_event *event);
 
 /* child.c: it ends before its exec, or has done it: its parent goes on. */
 void sim_clone_end(sim_process *process);
@@ -116,8 +132,9 @@ typedef struct sim_wait {
 } sim_wait;
 
 /*
- * Look for a child that has ended; without WNOWAIT it is reaped. Its pid, with *out_status filled;
- * 0: there is none yet. -ECHILD: there is none at all. -EINVAL, -EBADF
+ * Look for a child that has ended, stopped or continued, as the options have it; without WNOWAIT it
+ * is reaped, or that is told no more. Its pid, with *out_status filled; 0: there is none yet.
+ * -ECHILD: there is none at all. -EINVAL, -EBADF
  */
 int sim_wait_for(sim_process *process, const sim_wait *wait, siginfo_t *out_status);
 

@@ -211,8 +211,8 @@ static void make_runnable(sim_fiber *fiber)
 {
     sim_world *world = fiber->process->world;
     fiber->state = SIM_FIBER_RUNNABLE;
-    if (fiber->process->is_stopped)
-        return; /* Until sim_fibers_continue(). */
+    if (fiber->process->is_stopped || fiber->process->is_dying)
+        return; /* Until sim_fibers_continue(), or for ever. */
     coil_list_append(&world->runnable, &fiber->run_link);
     world->runnable_count++;
 }
@@ -362,6 +362,16 @@ void sim_fibers_continue(sim_process *process)
     }
 }
 
+void sim_fibers_freeze(sim_process *process)
+{
+    process->is_dying = true;
+    for (coil_list *at = process->fibers.next; at != &process->fibers; at = at->next) {
+        sim_fiber *fiber = coil_container_of(at, sim_fiber, link);
+        fiber->hold_count = 0; /* It may be in a handler; what it waits for is its end. */
+        leave_queue(fiber);
+    }
+}
+
 /* ----------------------------------------------------------------------------------- waiting -- */
 
 void sim_fiber_yield(void)
@@ -413,6 +423,8 @@ static const char *state_of(const sim_fiber *fiber)
 {
     switch (fiber->state) {
     case SIM_FIBER_RUNNABLE:
+        if (fiber->process->is_dying)
+            return "is about to end with its process";
         return fiber->process->is_stopped ? "is stopped by a signal" : "is about to run";
     case SIM_FIBER_RUNNING:
         return "runs";

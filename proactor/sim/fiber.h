@@ -108,6 +108,9 @@ bool sim_fiber_was_interrupted(void);
 void sim_fibers_hold(sim_process *process);
 void sim_fibers_continue(sim_process *process);
 
+/* None of them runs again; the current one until it waits. */
+void sim_fibers_freeze(sim_process *process);
+
 /* A line per fiber of what it does, on stderr. */
 void sim_fibers_report(sim_world *world);
 

@@ -6,6 +6,7 @@
 
 #include "fiber.h"
 #include "process.h"
+#include "socket.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -106,6 +107,8 @@ int coil_kernel_dup_above(int fd, int lowest)
     sim_file *file = file_of(fd);
     if (file == NULL)
         return -EBADF;
+    if (lowest < 0 || (unsigned)lowest >= sim_process_current()->descriptor_limit)
+        return -EINVAL; /* fcntl(2), F_DUPFD */
     return sim_descriptor_install(sim_process_current(), sim_file_hold(file), lowest);
 }
 
@@ -139,23 +142,41 @@ static struct iovec part_of(const void *bytes, size_t size_bytes)
     return (struct iovec){(char *)(uintptr_t)bytes, size_bytes};
 }
 
-/* Fewer bytes, if chance says so. */
+/*
+ * Fewer bytes, if chance says so. Not of what lies on a disk, where the end of the file, or of the
+ * disk, is the only reason for that; unless only what is cached is wanted.
+ */
 static void shorten(sim_file *file, sim_io *io, sim_fault_kind fault)
 {
-    if (io->size_bytes > 1 && !file->type->has_messages && sim_fault(file->world, fault))
+    const bool is_whole = file->type->has_offset && (io->flags & RWF_NOWAIT) == 0;
+    if (io->size_bytes > 1 && !file->type->has_messages && !is_whole &&
+            sim_fault(file->world, fault))
         io->size_bytes = 1 + (size_t)sim_random_below(file->world, io->size_bytes - 1);
 }
 
-/* Until it goes, if the file is one that waits. */
+/*
+ * All of it, if the file is one that waits: pipe(7), and sockets do the same. A signal whose handler
+ * has run ends it if some bytes have gone, else it goes on, as with SA_RESTART.
+ */
 static ssize_t write_all(sim_file *file, sim_io *io)
 {
-    ssize_t count;
+    const bool waits = !file->is_nonblocking;
+    const bool is_stream = waits && !file->type->has_messages && !file->type->has_offset;
+    bool is_done = false;
+    ssize_t count = 0;
 
     (void)sim_file_hold(file);
-    while ((count = sim_file_write(file, io)) == -EAGAIN && !file->is_nonblocking)
-        (void)sim_file_wait(file, POLLOUT, COIL_NEVER);
+    while (!is_done) {
+        count = sim_file_write(file, io);
+        if (count == -EAGAIN && waits) {
+            (void)sim_file_wait(file, POLLOUT, COIL_NEVER);
+            is_done = sim_fiber_was_interrupted() && io->done_bytes > 0;
+        } else {
+            is_done = count <= 0 || !is_stream || sim_io_left(io) == 0;
+        }
+    }
     sim_file_drop(file);
-    return count;
+    return io->done_bytes > 0 ? (ssize_t)io->done_bytes : count;
 }
 
 ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
@@ -251,10 +272,16 @@ int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t si
     if (file->type->connect == NULL)
         return -ENOTSOCK;
     int rc;
+    bool waits;
+    if (sim_socket_refuses(file))
+        return -ECONNREFUSED;
     (void)sim_file_hold(file);
-    while ((rc = file->type->connect(file, address, size_bytes)) == -EINPROGRESS &&
-            !file->is_nonblocking)
-        (void)sim_file_wait(file, POLLOUT, COIL_NEVER);
+    do {
+        rc = file->type->connect(file, address, size_bytes);
+        waits = (rc == -EINPROGRESS || rc == -EAGAIN) && !file->is_nonblocking;
+        if (waits)
+            (void)sim_file_wait(file, POLLOUT, COIL_NEVER);
+    } while (waits);
     sim_file_drop(file);
     return rc;
 }

@@ -58,7 +58,7 @@ static int make_node(sim_process *process, int directory, const char *path, mode
     int rc = find_free(process, directory, path, S_ISDIR(mode), &place);
     if (rc < 0)
         return rc;
-    return enter(&place, sim_inode_create(place.directory->disk, mode & ~(mode_t)SIM_UMASK));
+    return enter(&place, sim_inode_create(place.directory->disk, mode & ~process->umask));
 }
 
 int sim_mkdir(sim_process *process, int directory, const char *path, mode_t mode)

@@ -100,10 +100,11 @@ static int open_inode(sim_inode *inode, int flags, sim_file **out_file)
     }
 }
 
-static int create(const sim_place *place, const sim_opening *opening, sim_file **out_file)
+static int create(sim_process *process, const sim_place *place, const sim_opening *opening,
+        sim_file **out_file)
 {
     sim_inode *directory = place->directory;
-    const mode_t mode = S_IFREG | (opening->mode & 07777 & ~(mode_t)SIM_UMASK);
+    const mode_t mode = S_IFREG | (opening->mode & 07777 & ~process->umask);
 
     if (directory->link_count == 0)
         return -ENOENT;
@@ -121,13 +122,16 @@ static int create(const sim_place *place, const sim_opening *opening, sim_file *
 }
 
 /* O_TMPFILE: a file without a name. */
-static int create_nameless(sim_inode *directory, const sim_opening *opening, sim_file **out_file)
+static int create_nameless(sim_process *process, sim_inode *directory, const sim_opening *opening,
+        sim_file **out_file)
 {
+    const mode_t mode = S_IFREG | (opening->mode & 07777 & ~process->umask);
+
     if ((opening->flags & O_ACCMODE) == O_RDONLY)
         return -EINVAL;
     if (!S_ISDIR(directory->mode))
         return -ENOTDIR;
-    sim_inode *inode = sim_inode_create(directory->disk, S_IFREG | (opening->mode & 07777));
+    sim_inode *inode = sim_inode_create(directory->disk, mode);
     *out_file = new_open_file(&sim_regular_type, inode, opening->flags);
     sim_inode_drop(inode);
     return 0;
@@ -160,13 +164,13 @@ int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_fi
     if (rc < 0)
         return rc;
     if (place.inode != NULL && is_nameless)
-        return create_nameless(place.inode, &wanted, out_file);
+        return create_nameless(process, place.inode, &wanted, out_file);
     if (place.inode == NULL && ((flags & O_CREAT) == 0 || is_nameless))
         return -ENOENT;
     if (place.inode == NULL && place.is_directory)
         return -EISDIR; /* open("new/", O_CREAT) */
     if (place.inode == NULL)
-        return create(&place, &wanted, out_file);
+        return create(process, &place, &wanted, out_file);
     return is_new ? -EEXIST : open_inode(place.inode, flags, out_file);
 }
 
@@ -233,7 +237,8 @@ int sim_path_program(
 
 /* --------------------------------------------------------------------------- unix sockets -- */
 
-int sim_disk_bind(sim_process *process, const char *path, sim_file *socket)
+int sim_disk_bind(
+        sim_process *process, const char *path, sim_file *socket, sim_inode **out_node)
 {
     sim_place place;
     int rc = sim_path_find(process, AT_FDCWD, path, SIM_PATH_NAME, &place);
@@ -247,28 +252,21 @@ int sim_disk_bind(sim_process *process, const char *path, sim_file *socket)
     rc = sim_inode_access(place.directory, W_OK | X_OK);
     if (rc < 0)
         return rc;
-    sim_inode *node = sim_inode_create(place.directory->disk, S_IFSOCK | (0777 & ~SIM_UMASK));
+    sim_inode *node =
+            sim_inode_create(place.directory->disk, S_IFSOCK | (0777 & ~process->umask));
     node->socket = socket;
     const sim_naming naming = {place.directory, place.name, node};
     sim_names_change(node->disk, &naming, 1);
-    sim_inode_drop(node);
+    *out_node = node;
     return 0;
-}
-
-sim_inode *sim_disk_bound_node(sim_disk *disk, const sim_file *socket)
-{
-    for (coil_list *at = disk->inodes.next; at != &disk->inodes; at = at->next) {
-        sim_inode *inode = coil_container_of(at, sim_inode, link);
-        if (inode->socket == socket)
-            return inode;
-    }
-    return NULL;
 }
 
 void sim_disk_unbind(sim_inode *node)
 {
-    if (node != NULL)
-        node->socket = NULL;
+    if (node == NULL)
+        return;
+    node->socket = NULL;
+    sim_inode_drop(node);
 }
 
 /* unix(7): ECONNREFUSED for a file that is no socket, and for a socket that nobody has any more. */

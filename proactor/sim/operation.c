@@ -5,6 +5,7 @@
 #include "operation_files.h"
 #include "process.h"
 #include "ring.h"
+#include "socket.h"
 #include "transfer.h"
 
 #include <errno.h>
@@ -71,19 +72,38 @@ static void *address_of(uint64_t address)
     return (void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-static int accept_one(sim_request *request)
+static int take_connection(sim_request *request, sim_file **out_file)
 {
     const struct io_uring_sqe *sqe = &request->sqe;
     sim_file *file = request->file;
-    sim_file *accepted = NULL;
 
     if (file->type->accept == NULL)
         return -ENOTSOCK;
     if (sim_fault(file->world, SIM_FAULT_ACCEPT_ABORTED))
         return -ECONNABORTED;
-    const int rc =
-            file->type->accept(file, address_of(sqe->addr), address_of(sqe->addr2), &accepted);
-    return rc < 0 ? rc : sim_request_install(request, accepted);
+    return file->type->accept(file, address_of(sqe->addr), address_of(sqe->addr2), out_file);
+}
+
+/*
+ * accept(2) finds a number first: without one the connection stays in the queue, and the request
+ * ends even if there is none. A direct one finds its slot last, and what has none is closed.
+ */
+static int accept_one(sim_request *request)
+{
+    sim_process *process = request->ring->process;
+    const bool is_direct = request->sqe.file_index != 0;
+    sim_file *accepted = NULL;
+
+    const int fd = is_direct ? 0 : sim_descriptor_reserve(process, 0);
+    if (fd < 0)
+        return fd;
+    const int rc = take_connection(request, &accepted);
+    if (rc < 0)
+        return rc;
+    if (is_direct)
+        return sim_request_install(request, accepted);
+    sim_descriptor_fill(process, fd, accepted);
+    return fd;
 }
 
 static int attempt_accept(sim_request *request)
@@ -129,7 +149,7 @@ static int attempt_connect(sim_request *request)
 
     if (file->type->connect == NULL)
         return -ENOTSOCK;
-    if (!request->has_begun && sim_fault(file->world, SIM_FAULT_CONNECT_REFUSED))
+    if (!request->has_begun && sim_socket_refuses(file))
         return -ECONNREFUSED;
     request->has_begun = true;
     const int rc = file->type->connect(file, (const void *)&copy->address, copy->size_bytes);

@@ -8,8 +8,6 @@
 #include <poll.h>
 #include <string.h>
 
-void (*sim_pipe_broken)(sim_process *process);
-
 sim_pipe_end *sim_pipe_end_of(sim_file *file)
 {
     return file->type == &sim_pipe_type ? coil_container_of(file, sim_pipe_end, file) : NULL;
@@ -134,11 +132,8 @@ static ssize_t pipe_write(sim_file *file, sim_io *io)
         return -EBADF;
     if (sim_io_left(io) == 0)
         return 0;
-    if (end->pipe->reader_count == 0) {
-        if (sim_pipe_broken != NULL && io->process != NULL)
-            sim_pipe_broken(io->process);
-        return -EPIPE;
-    }
+    if (end->pipe->reader_count == 0)
+        return -EPIPE; /* The caller raises SIGPIPE. */
     if (io->done_bytes == 0 && whole_bytes(io) <= PIPE_BUF)
         io->size_bytes = whole_bytes(io);
     const size_t count = append(end->pipe, io);

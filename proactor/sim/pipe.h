@@ -62,10 +62,4 @@ size_t sim_pipe_room_bytes(const sim_pipe *pipe);
 /* Copy what is first in it, and leave it there: how many bytes. */
 size_t sim_pipe_peek(const sim_pipe *pipe, sim_io *io);
 
-/*
- * Called when a write has found no reader, before it fails with EPIPE: raises SIGPIPE in the
- * process that asked for it, if somebody who simulates signals has put a function here.
- */
-extern void (*sim_pipe_broken)(sim_process *process);
-
 #endif

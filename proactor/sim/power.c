@@ -3,6 +3,8 @@
 
 #include "disk.h"
 #include "family.h"
+#include "fiber.h"
+#include "network.h"
 #include "ring.h"
 #include "signals.h"
 
@@ -29,6 +31,83 @@ void sim_process_kill_at_call(sim_process *process, uint64_t call, int signo)
 uint64_t sim_process_call_count(const sim_process *process)
 {
     return process->signals == NULL ? 0 : process->signals->call_count;
+}
+
+/* -------------------------------------------------------------------------------- lingering -- */
+
+typedef struct sim_lingering {
+    coil_list link; /* In world->lingering. */
+    sim_event event;
+    const sim_host *host;
+    sim_file *file;
+} sim_lingering;
+
+/* Measured (pitfall 3): 9 ms on average, 20 ms at worst, never none. */
+#define LINGER_LEAST coil_us(100)
+#define LINGER_MOST coil_ms(20)
+
+static void let_go(sim_lingering *lingering)
+{
+    sim_file *file = lingering->file;
+    coil_list_remove(&lingering->link);
+    sim_withdraw(file->world, &lingering->event);
+    sim_delete(lingering);
+    sim_file_drop(file);
+}
+
+static void on_torn_down(sim_event *event)
+{
+    let_go(coil_container_of(event, sim_lingering, event));
+}
+
+static void keep(const sim_host *host, sim_file *file, coil_duration delay)
+{
+    sim_world *world = host->world;
+    sim_lingering *lingering = sim_new(sizeof(*lingering));
+    lingering->host = host;
+    lingering->file = sim_file_hold(file);
+    lingering->event.run = on_torn_down;
+    if (world->lingering.next == NULL)
+        coil_list_init(&world->lingering);
+    coil_list_append(&world->lingering, &lingering->link);
+    sim_after(world, delay, &lingering->event);
+}
+
+void sim_power_linger(sim_process *process)
+{
+    sim_world *world = process->world;
+    if (process->host->is_off)
+        return; /* There is no kernel any more, either. */
+    for (coil_list *at = process->rings.next; at != &process->rings; at = at->next) {
+        const sim_ring *ring = coil_container_of(at, sim_ring, link);
+        if (ring->request_count == 0)
+            continue;
+        const coil_duration delay = sim_random_between(world, LINGER_LEAST, LINGER_MOST);
+        for (coil_list *of = ring->requests.next; of != &ring->requests; of = of->next) {
+            const sim_request *request = coil_container_of(of, sim_request, link);
+            if (request->file != NULL)
+                keep(process->host, request->file, delay);
+        }
+    }
+}
+
+/* Of one host, or of all (NULL). */
+static void end_lingering(sim_world *world, const sim_host *host)
+{
+    coil_list *next;
+    if (world->lingering.next == NULL)
+        return;
+    for (coil_list *at = world->lingering.next; at != &world->lingering; at = next) {
+        sim_lingering *lingering = coil_container_of(at, sim_lingering, link);
+        next = at->next;
+        if (host == NULL || lingering->host == host)
+            let_go(lingering);
+    }
+}
+
+void sim_power_end(sim_world *world)
+{
+    end_lingering(world, NULL);
 }
 
 /* ------------------------------------------------------------------------------- power loss -- */
@@ -64,78 +143,26 @@ void sim_host_cut_power(sim_host *host)
     sim_process *process;
 
     SIM_CHECK(world, current == NULL || current->host != host, "a process cuts its own power");
+    if (host->is_off)
+        return;
     sim_trace(world, "%s loses power", host->name);
     host->is_off = true;
+    sim_network_power_off(host);
     sim_power_end_processes(world, host);
     while ((process = youngest(world, host, true)) != NULL)
         sim_process_reap(process);
+    end_lingering(world, host);
+    if (host->disk != NULL)
+        sim_disk_crash(host->disk);
 }
 
 void sim_host_restore_power(sim_host *host)
 {
+    if (!host->is_off)
+        return;
     sim_trace(host->world, "%s has power again", host->name);
     host->is_off = false;
-}
-
-/* -------------------------------------------------------------------------------- lingering -- */
-
-typedef struct sim_lingering {
-    coil_list link; /* In world->lingering. */
-    sim_event event;
-    sim_file *file;
-} sim_lingering;
-
-/* Measured (pitfall 3): 9 ms on average, 20 ms at worst, never none. */
-#define LINGER_LEAST coil_us(100)
-#define LINGER_MOST coil_ms(20)
-
-static void let_go(sim_lingering *lingering)
-{
-    sim_file *file = lingering->file;
-    coil_list_remove(&lingering->link);
-    sim_withdraw(file->world, &lingering->event);
-    sim_delete(lingering);
-    sim_file_drop(file);
-}
-
-static void on_torn_down(sim_event *event)
-{
-    let_go(coil_container_of(event, sim_lingering, event));
-}
-
-static void keep(sim_world *world, sim_file *file, coil_duration delay)
-{
-    sim_lingering *lingering = sim_new(sizeof(*lingering));
-    lingering->file = sim_file_hold(file);
-    lingering->event.run = on_torn_down;
-    if (world->lingering.next == NULL)
-        coil_list_init(&world->lingering);
-    coil_list_append(&world->lingering, &lingering->link);
-    sim_after(world, delay, &lingering->event);
-}
-
-void sim_power_linger(sim_process *process)
-{
-    sim_world *world = process->world;
-    if (process->host->is_off)
-        return; /* There is no kernel any more, either. */
-    for (coil_list *at = process->rings.next; at != &process->rings; at = at->next) {
-        const sim_ring *ring = coil_container_of(at, sim_ring, link);
-        if (ring->request_count == 0)
-            continue;
-        const coil_duration delay = sim_random_between(world, LINGER_LEAST, LINGER_MOST);
-        for (coil_list *of = ring->requests.next; of != &ring->requests; of = of->next) {
-            const sim_request *request = coil_container_of(of, sim_request, link);
-            if (request->file != NULL)
-                keep(world, request->file, delay);
-        }
-    }
-}
-
-void sim_power_end(sim_world *world)
-{
-    while (world->lingering.next != NULL && !coil_list_empty(&world->lingering))
-        let_go(coil_container_of(world->lingering.next, sim_lingering, link));
+    sim_network_power_on(host);
 }
 
 /* ------------------------------------------------------------------------------------ public -- */
@@ -162,13 +189,25 @@ int coil_sim_kill_at_call(coil_sim *sim, pid_t pid, uint64_t call, int signo)
     return 0;
 }
 
+static void on_dark(sim_event *event)
+{
+    sim_host_cut_power(coil_container_of(event, sim_host, dark));
+}
+
 void coil_sim_cut_power(coil_sim *sim, const char *name)
 {
     sim_host *host = sim_host_named(sim, name);
-    sim_host_cut_power(host);
-    if (host->disk != NULL)
-        sim_disk_crash(host->disk);
-    sim_host_restore_power(host);
+    const sim_process *current = sim_process_current();
+
+    if (current == NULL || current->host != host) {
+        sim_host_cut_power(host);
+        return;
+    }
+    host->dark.run = on_dark;
+    if (!sim_scheduled(&host->dark))
+        sim_at(sim, sim_now(sim), &host->dark);
+    for (;;)
+        (void)sim_fiber_wait(NULL, COIL_NEVER, "the end: its host has no power");
 }
 
 size_t coil_sim_process_count(const coil_sim *sim)

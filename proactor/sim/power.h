@@ -20,12 +20,12 @@ void sim_process_kill_at_call(sim_process *process, uint64_t call, int signo);
 uint64_t sim_process_call_count(const sim_process *process);
 
 /*
- * All processes of the host end at one instant; no parent, no peer in the network hears of it, and
- * nothing is left to be reaped. What that does to the disk is sim_disk_crash().
+ * All processes of the host end at one instant; no parent, no peer in the network hears of it,
+ * nothing is left to be reaped, and the disk crashes. Nothing if it is off already.
  */
 void sim_host_cut_power(sim_host *host);
 
-/* Processes can be started on it again. */
+/* Processes can be started on it again; the network knows it. Nothing if it is on. */
 void sim_host_restore_power(sim_host *host);
 
 /* End all processes of the host, or of all hosts (NULL), in an order in which that is possible. */

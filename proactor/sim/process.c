@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { DESCRIPTOR_LIMIT = 20000 };
+enum { DESCRIPTOR_LIMIT = 20000, UMASK = 022 };
 
 sim_process *sim_process_current(void)
 {
@@ -34,7 +34,9 @@ sim_process *sim_process_create(sim_host *host, sim_process *parent)
     process->parent = parent;
     process->path = sim_copy_text("?");
     process->descriptor_limit = DESCRIPTOR_LIMIT;
+    process->may_abort = parent != NULL && parent->may_abort;
     process->is_dumpable = true;
+    process->umask = UMASK;
     process->globals = fiber_new_globals();
     coil_list_init(&process->children);
     coil_list_init(&process->sibling);
@@ -74,6 +76,7 @@ static void run_main(sim_fiber *fiber)
 {
     sim_process *process = fiber->process;
     const int status = process->main(process->argument_count, process->arguments);
+    process->has_returned = true;
     sim_process_end(process, CLD_EXITED, status & 0xff);
 }
 
@@ -84,8 +87,6 @@ void sim_process_exec(sim_process *process, const sim_program *program, char *co
     sim_delete(process->path);
     process->path = sim_copy_text(program->path);
     process->main = program->main;
-    for (unsigned fd = 0; fd < process->descriptor_count; fd++)
-        process->descriptors[fd].is_given = true;
     process->main_fiber = sim_fiber_start(process, run_main, program->path, SIM_MAIN_STACK_BYTES);
     sim_trace(process->world, "process %d runs %s", (int)process->id, program->path);
 }
@@ -107,6 +108,22 @@ static void drop_fibers(sim_process *process)
     }
 }
 
+/* What it has opened and not closed. */
+static unsigned count_open(const sim_process *process)
+{
+    unsigned count = 0;
+    for (unsigned fd = 0; fd < process->descriptor_count; fd++) {
+        const sim_descriptor *descriptor = &process->descriptors[fd];
+        if (descriptor->file == NULL || descriptor->is_inherited)
+            continue;
+        count++;
+        if (process->reports_leaks)
+            fprintf(stderr, "coil: simulation: process %d (%s) has not closed %u, a %s\n",
+                    (int)process->id, process->path, fd, descriptor->file->type->name);
+    }
+    return count;
+}
+
 static void close_all(sim_process *process)
 {
     while (!coil_list_empty(&process->rings))
@@ -115,21 +132,24 @@ static void close_all(sim_process *process)
         (void)sim_descriptor_close(process, (int)fd);
 }
 
-/* A program that ends by itself has closed what it has opened, and nothing is in flight. */
-static void check_descriptors(sim_process *process)
+/* What a program that returns has left to the kernel (coil/sim_scenario.h). */
+static void check_requests(sim_process *process)
 {
-    for (unsigned fd = 0; fd < process->descriptor_count; fd++) {
-        const sim_descriptor *descriptor = &process->descriptors[fd];
-        SIM_CHECK(process->world, descriptor->file == NULL || descriptor->is_given || fd <= 2,
-                "process %d (%s) has not closed descriptor %u (%s)", (int)process->id,
-                process->path, fd, descriptor->file->type->name);
-    }
     for (coil_list *at = process->rings.next; at != &process->rings; at = at->next) {
         const sim_ring *ring = coil_container_of(at, sim_ring, link);
         SIM_CHECK(process->world, ring->request_count == 0,
                 "process %d (%s) ends with %zu requests in flight", (int)process->id,
                 process->path, ring->request_count);
     }
+}
+
+static void check_leaks(const sim_process *process)
+{
+    sim_world *world = process->world;
+    SIM_CHECK(world, process->open_count == 0, "process %d (%s) has not closed %u descriptors",
+            (int)process->id, process->path, process->open_count);
+    SIM_CHECK(world, process->leaked_count == 0, "process %d (%s) has not freed %llu allocations",
+            (int)process->id, process->path, (unsigned long long)process->leaked_count);
 }
 
 void sim_process_end(sim_process *process, int code, int value)
@@ -140,8 +160,10 @@ void sim_process_end(sim_process *process, int code, int value)
     SIM_CHECK(world, !process->has_ended, "a process ends twice");
     if (sim_family_defers_end(process, code, value))
         return;
-    if (world->forbids_leaks && code == CLD_EXITED)
-        check_descriptors(process);
+    const bool is_checked = world->forbids_leaks && process->has_returned;
+    process->reports_leaks |= is_checked;
+    if (is_checked)
+        check_requests(process);
     process->has_ended = true;
     process->end_time = world->now;
     process->status.si_signo = SIGCHLD;
@@ -152,11 +174,11 @@ void sim_process_end(sim_process *process, int code, int value)
             code == CLD_EXITED ? "exit" : "signal", value);
     drop_fibers(process);
     sim_power_linger(process);
+    process->open_count = code == CLD_EXITED ? count_open(process) : 0;
     close_all(process);
     process->leaked_count = allocations_free(process, code == CLD_EXITED);
-    SIM_CHECK(world, !world->forbids_leaks || code != CLD_EXITED || process->leaked_count == 0,
-            "process %d (%s) has not freed %llu allocations", (int)process->id, process->path,
-            (unsigned long long)process->leaked_count);
+    if (is_checked)
+        check_leaks(process);
     sim_working_directory_leave(process);
     sim_family_end(process);
     sim_waiters_notify(&process->ended);

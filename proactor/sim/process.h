@@ -24,7 +24,7 @@ typedef struct sim_allocation sim_allocation; /* allocate.c */
 typedef struct sim_descriptor {
     sim_file *file;
     bool close_on_exec;
-    bool is_given; /* It was there when the program began. */
+    bool is_inherited; /* The program has found it: it need not close it. */
 } sim_descriptor;
 
 struct sim_process {
@@ -52,17 +52,23 @@ struct sim_process {
     sim_family *family;               /* The same. */
     bool is_stopped;                  /* SIGSTOP: its threads do not run. */
     sim_directory *working_directory; /* NULL: the root. */
+    mode_t umask;                     /* umask(2) */
     char *globals;                    /* The section coil_process, while another process runs. */
 
     coil_list allocations; /* By time. */
     bool reports_leaks;          /* In words, too. */
     uint64_t leaked_count;       /* ENDED by itself: allocations that were not freed. */
     sim_nth nths[SIM_NTH_COUNT];
-    bool is_spared; /* No fault hits it: it belongs to the scenario. */
+    bool is_spared;      /* No fault hits it: it belongs to the scenario. */
+    unsigned open_count; /* ENDED by itself: descriptors that were not closed. */
 
+    bool has_returned; /* Its main(): it ends by itself, and in order. */
     bool has_ended;
     coil_time end_time; /* ENDED */
+    bool is_dying;      /* Its threads do not run any more, and it will end (family.h). */
     bool is_dumpable;
+    bool has_failed_check; /* COIL_CHECK, assert(3) */
+    bool may_abort;        /* That is no failure of the run. */
     siginfo_t status; /* ENDED: as waitid(2) has it. */
     sim_waiters ended;
 };
@@ -101,6 +107,13 @@ void processes_print_tasks(sim_world *world);
 
 /* The file of a descriptor, which keeps it; NULL: -EBADF. */
 sim_file *sim_descriptor_file(const sim_process *process, int fd);
+
+/*
+ * The number that the next descriptor from `lowest` on would have, for calls that look for one
+ * before they do anything else. It stays free as long as no other thread runs. -EMFILE
+ */
+int sim_descriptor_reserve(sim_process *process, int lowest);
+void sim_descriptor_fill(sim_process *process, int fd, sim_file *file);
 
 /*
  * A descriptor for `file`, whose reference it takes over (also if it fails): the lowest free number

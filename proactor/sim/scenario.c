@@ -55,6 +55,7 @@ static void on_failure(sim_judge *judge, const char *text, uint64_t likeness)
     (void)fflush(stdout);
     fprintf(stderr, "\n%s: %s\n", failed->what->scenario->name, text);
     report_world(failed->sim);
+    failed->sim->current = NULL; /* Nor is it a simulated process that ends. */
     (void)fflush(NULL);
     _exit(1);
 }

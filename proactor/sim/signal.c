@@ -461,7 +461,7 @@ void sim_signals_deliver(sim_fiber *fiber)
     sim_process *process = fiber->process;
     siginfo_t signal;
 
-    if (process->signals == NULL || process->has_ended)
+    if (process->signals == NULL || process->has_ended || process->is_dying)
         return;
     count_call(fiber);
     if (process->is_stopped)

@@ -2,6 +2,8 @@
 #include <coil/sim.h>
 
 #include "fiber.h"
+#include "output.h"
+#include "power.h"
 #include "process.h"
 #include "world_run.h"
 
@@ -37,7 +39,10 @@ pid_t coil_sim_start(coil_sim *sim, const char *host, const char *path, char *co
         return -ENOENT;
     char *name = sim_copy_text(path);
     char *const alone[] = {name, NULL};
-    sim_process *process = sim_process_create(sim_host_named(sim, host), NULL);
+    sim_host *machine = sim_host_named(sim, host);
+    sim_host_restore_power(machine);
+    sim_process *process = sim_process_create(machine, NULL);
+    sim_process_open_standard(process);
     sim_process_exec(process, program, arguments != NULL ? arguments : alone);
     sim_delete(name);
     return process->id;
@@ -80,6 +85,12 @@ uint64_t coil_sim_leaks(const coil_sim *sim, pid_t pid)
 {
     const sim_process *process = sim_process_with(sim, pid);
     return process == NULL ? 0 : process->leaked_count;
+}
+
+unsigned coil_sim_open_descriptors(const coil_sim *sim, pid_t pid)
+{
+    const sim_process *process = sim_process_with(sim, pid);
+    return process == NULL ? 0 : process->open_count;
 }
 
 coil_time coil_sim_now(const coil_sim *sim)

@@ -2,10 +2,7 @@
 #include <coil/sim_disk.h>
 
 #include "disk.h"
-#include "process.h"
 #include "world.h"
-
-#include <signal.h>
 
 int coil_sim_put_file(coil_sim *sim, const char *host, const char *path, const void *bytes,
         size_t size_bytes, mode_t mode)
@@ -26,17 +23,4 @@ void coil_sim_free_file(char *bytes)
 void coil_sim_set_disk_size(coil_sim *sim, const char *host, uint64_t size_bytes)
 {
     sim_disk_of(sim_host_named(sim, host))->capacity_bytes = size_bytes;
-}
-
-void coil_sim_power_loss(coil_sim *sim, const char *host)
-{
-    sim_host *victim = sim_host_named(sim, host);
-
-    SIM_CHECK(sim, sim->current == NULL, "a process cuts the power that it runs on");
-    for (coil_list *at = sim->processes.next; at != &sim->processes; at = at->next) {
-        sim_process *process = coil_container_of(at, sim_process, link);
-        if (process->host == victim && !process->has_ended)
-            sim_process_end(process, CLD_KILLED, SIGKILL);
-    }
-    sim_disk_crash(sim_disk_of(victim));
 }

@@ -136,6 +136,13 @@ bool sim_file_is_socket(const sim_file *file)
     return file->type->setsockopt == sim_socket_setsockopt;
 }
 
+bool sim_socket_refuses(sim_file *file)
+{
+    if (!sim_file_is_socket(file) || sim_socket_of(file)->protocol != IPPROTO_TCP)
+        return false;
+    return sim_fault(file->world, SIM_FAULT_CONNECT_REFUSED);
+}
+
 void sim_socket_init(
         sim_socket *socket, const sim_file_type *type, sim_host *host, int family, int kind)
 {

@@ -29,15 +29,14 @@ int sim_socket_pair(
 
 bool sim_file_is_socket(const sim_file *file);
 
+/*
+ * Does this connect(2) fail by chance? Only that to another address of the network: unix sockets
+ * refuse nobody who is listened to, and a listener that finds its path in use relies on that.
+ */
+bool sim_socket_refuses(sim_file *file);
+
 /* getpeername(2). -ENOTCONN, -ENOTSOCK */
 int sim_socket_getpeername(sim_file *file, struct sockaddr *address, socklen_t *size_bytes);
-
-/*
- * Unix sockets in the file system: is there one at the path, and unlink(2) it (-ENOENT). Whoever
- * simulates files asks here first for paths of sockets. Paths are compared as they are written.
- */
-bool sim_unix_path_is_socket(sim_host *host, const char *path);
-int sim_unix_path_unlink(sim_host *host, const char *path);
 
 /* ---------------------------------------------------------------------- for the transports -- */
 

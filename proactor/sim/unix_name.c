@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "unix_socket.h"
 
+#include "disk.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -66,28 +68,51 @@ static int choose_name(sim_host *host, unix_name *out_name)
     return -ENOSPC;
 }
 
-int unix_bind(sim_file *file, const struct sockaddr *address, socklen_t size_bytes)
+static int bind_abstract(unix_socket *socket, unix_name *name)
 {
-    unix_socket *socket = unix_socket_of(file);
     sim_host *host = socket->socket.host;
-    unix_name name;
+    const int rc = name->size_bytes == 0 ? choose_name(host, name) : 0;
 
-    int rc = unix_name_read(address, size_bytes, &name);
-    if (rc == 0 && socket->entry != NULL)
-        rc = -EINVAL;
-    if (rc == 0 && name.size_bytes == 0)
-        rc = choose_name(host, &name);
     if (rc < 0)
         return rc;
-    if (entry_named(host, &name) != NULL)
-        return -EADDRINUSE; /* Also if it is the path of a socket that has gone: unix(7). */
+    if (entry_named(host, name) != NULL)
+        return -EADDRINUSE;
     unix_entry *entry = sim_new(sizeof(*entry));
-    *entry = (unix_entry){.host = host, .name = name, .socket = socket};
+    *entry = (unix_entry){.host = host, .name = *name, .socket = socket};
     coil_list_init(&entry->link);
     coil_list_append(sim_network_unix_names(host->world), &entry->link);
     socket->entry = entry;
-    socket->name = name;
     return 0;
+}
+
+/* A path may fill its room, without a zero behind it: unix(7), BUGS. */
+static void path_of(const unix_name *name, char path[UNIX_PATH_BYTES])
+{
+    memcpy(path, name->bytes, name->size_bytes);
+    path[name->size_bytes] = '\0';
+}
+
+/* -EADDRINUSE also if it is the path of a socket that has gone: unix(7). */
+static int bind_path(unix_socket *socket, const unix_name *name)
+{
+    char path[UNIX_PATH_BYTES];
+    path_of(name, path);
+    return sim_disk_bind(sim_process_current(), path, &socket->socket.file, &socket->node);
+}
+
+int unix_bind(sim_file *file, const struct sockaddr *address, socklen_t size_bytes)
+{
+    unix_socket *socket = unix_socket_of(file);
+    unix_name name;
+
+    int rc = unix_name_read(address, size_bytes, &name);
+    if (rc == 0 && (socket->entry != NULL || socket->node != NULL))
+        rc = -EINVAL;
+    if (rc == 0)
+        rc = is_abstract(&name) ? bind_abstract(socket, &name) : bind_path(socket, &name);
+    if (rc == 0)
+        socket->name = name;
+    return rc;
 }
 
 int unix_getsockname(sim_file *file, struct sockaddr *address, socklen_t *size_bytes)
@@ -96,32 +121,38 @@ int unix_getsockname(sim_file *file, struct sockaddr *address, socklen_t *size_b
     return 0;
 }
 
+/* The path as the process that asks sees it: relative ones begin at its working directory. */
+static int find_path(const unix_name *name, unix_socket **out_socket)
+{
+    char path[UNIX_PATH_BYTES];
+    sim_file *file = NULL;
+
+    path_of(name, path);
+    const int rc = sim_disk_connect(sim_process_current(), path, &file);
+    if (rc == 0)
+        *out_socket = unix_socket_of(file);
+    return rc;
+}
+
 /* Observed: of an abstract name that nobody has, -ECONNREFUSED; of a missing path, -ENOENT. */
 int unix_find(sim_host *host, const unix_name *name, int kind, unix_socket **out_socket)
 {
-    const unix_entry *entry = entry_named(host, name);
-    if (entry == NULL)
-        return is_abstract(name) ? -ECONNREFUSED : -ENOENT;
-    if (entry->socket == NULL)
-        return -ECONNREFUSED;
-    if (entry->socket->socket.type != kind)
+    unix_socket *found = NULL;
+
+    if (is_abstract(name)) {
+        const unix_entry *entry = entry_named(host, name);
+        if (entry == NULL)
+            return -ECONNREFUSED;
+        found = entry->socket;
+    } else {
+        const int rc = find_path(name, &found);
+        if (rc < 0)
+            return rc;
+    }
+    if (found->socket.type != kind)
         return -EPROTOTYPE;
-    *out_socket = entry->socket;
+    *out_socket = found;
     return 0;
-}
-
-static unix_entry *entry_at_path(sim_host *host, const char *path)
-{
-    unix_name name = {.size_bytes = (socklen_t)strlen(path) + 1};
-    if (name.size_bytes == 1 || name.size_bytes > sizeof(name.bytes))
-        return NULL;
-    memcpy(name.bytes, path, name.size_bytes);
-    return entry_named(host, &name);
-}
-
-bool sim_unix_path_is_socket(sim_host *host, const char *path)
-{
-    return entry_at_path(host, path) != NULL;
 }
 
 static void free_entry(unix_entry *entry)
@@ -130,24 +161,12 @@ static void free_entry(unix_entry *entry)
     sim_delete(entry);
 }
 
-/* Those of files, whose sockets have gone. */
+/* Of sockets that nobody has closed: those that are on their way to themselves (SCM_RIGHTS). */
 void sim_unix_forget(sim_world *world)
 {
     coil_list *names = sim_network_unix_names(world);
     while (!coil_list_empty(names))
         free_entry(coil_container_of(names->next, unix_entry, link));
-}
-
-/* The socket goes on, without being found. */
-int sim_unix_path_unlink(sim_host *host, const char *path)
-{
-    unix_entry *entry = entry_at_path(host, path);
-    if (entry == NULL)
-        return -ENOENT;
-    if (entry->socket != NULL)
-        entry->socket->entry = NULL;
-    free_entry(entry);
-    return 0;
 }
 
 /* ---------------------------------------------------------------------------------- sockets -- */
@@ -176,11 +195,9 @@ void unix_socket_fini(unix_socket *socket)
     socket->account->owner = NULL;
     if (socket->account->chunk_count == 0)
         sim_delete(socket->account);
-    if (socket->entry != NULL) {
-        socket->entry->socket = NULL;
-        if (is_abstract(&socket->entry->name))
-            free_entry(socket->entry);
-    }
+    if (socket->entry != NULL)
+        free_entry(socket->entry);
+    sim_disk_unbind(socket->node);
     coil_list_remove(&socket->follower_link);
     coil_list_remove(&socket->backlog_link);
     coil_list_remove(&socket->caller_link);

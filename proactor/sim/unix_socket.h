@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 typedef struct unix_socket unix_socket;
+typedef struct sim_inode sim_inode;
 
 /* As in struct sockaddr_un, without the family; an abstract one begins with a zero. */
 typedef struct unix_name {
@@ -20,12 +21,14 @@ typedef struct unix_name {
     char bytes[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 } unix_name;
 
-/* A name in use on a host. That of a file stays when its socket has gone, until unlink(2). */
+enum { UNIX_PATH_BYTES = sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1 };
+
+/* An abstract name in use on a host. A path is a node on its disk, which knows the socket. */
 typedef struct unix_entry {
     coil_list link; /* In sim_network_unix_names(). */
     sim_host *host;
     unix_name name;
-    unix_socket *socket; /* NULL: gone. */
+    unix_socket *socket;
 } unix_entry;
 
 /* What a sender has in the queues of others. It outlives the sender. */
@@ -51,7 +54,8 @@ struct unix_socket {
     sim_socket socket; /* First. */
     unix_name name;
     unix_name remote;
-    unix_entry *entry; /* NULL: not bound. */
+    unix_entry *entry; /* NULL: not bound to an abstract name. */
+    sim_inode *node;   /* Held. NULL: not bound to a path. */
     unix_socket *peer; /* NULL: none, or gone. */
     bool was_connected;
     bool lost_peer; /* A datagram socket will say so once. */
@@ -87,7 +91,10 @@ void unix_name_store(const unix_name *name, void *address, socklen_t *size_bytes
 int unix_bind(sim_file *file, const struct sockaddr *address, socklen_t size_bytes);
 int unix_getsockname(sim_file *file, struct sockaddr *address, socklen_t *size_bytes);
 
-/* Whose name it is. -ENOENT: no such file. -ECONNREFUSED: nobody's any more, or another type's. */
+/*
+ * Whose name it is, for the current process. -ENOENT and the like: no such path. -ECONNREFUSED:
+ * nobody's any more. -EPROTOTYPE: another type's.
+ */
 int unix_find(sim_host *host, const unix_name *name, int kind, unix_socket **out_socket);
 
 /* ---------------------------------------------------------------------------- unix_rights.c -- */

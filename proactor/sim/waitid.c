@@ -57,7 +57,34 @@ static bool is_meant(sim_process *process, sim_process *child, const sim_wait *w
     }
 }
 
-/* Its stops are told by SIGCHLD alone: WSTOPPED and WCONTINUED find nothing here. */
+static void describe(sim_process *child, int code, int signo, siginfo_t *out_status)
+{
+    out_status->si_signo = SIGCHLD;
+    out_status->si_code = code;
+    out_status->si_status = signo;
+    out_status->si_pid = child->id;
+    out_status->si_uid = sim_family_of(child)->users[0];
+}
+
+/* Something that it has done without ending, told once. False: nothing. */
+static bool has_changed(sim_process *child, int options, siginfo_t *out_status)
+{
+    sim_family *family = sim_family_of(child);
+    const bool keeps = (options & WNOWAIT) != 0;
+
+    if ((options & WSTOPPED) != 0 && family->stop_signal != 0) {
+        describe(child, CLD_STOPPED, family->stop_signal, out_status);
+        family->stop_signal = keeps ? family->stop_signal : 0;
+        return true;
+    }
+    if ((options & WCONTINUED) != 0 && family->has_continued) {
+        describe(child, CLD_CONTINUED, SIGCONT, out_status);
+        family->has_continued = keeps;
+        return true;
+    }
+    return false;
+}
+
 int sim_wait_for(sim_process *process, const sim_wait *wait, siginfo_t *out_status)
 {
     int rc = -ECHILD;
@@ -68,6 +95,8 @@ int sim_wait_for(sim_process *process, const sim_wait *wait, siginfo_t *out_stat
         if (!is_meant(process, child, wait) || sim_family_of(child)->is_unwanted)
             continue;
         rc = 0;
+        if (!child->has_ended && has_changed(child, wait->options, out_status))
+            return child->id;
         if (!child->has_ended || (wait->options & WEXITED) == 0)
             continue;
         *out_status = child->status;

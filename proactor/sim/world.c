@@ -6,6 +6,7 @@
 #include "disk.h"
 #include "fiber.h"
 #include "network.h"
+#include "output.h"
 #include "power.h"
 #include "process.h"
 #include "trace.h"
@@ -57,6 +58,7 @@ sim_world *world_create(uint64_t seed)
     coil_list_init(&world->programs);
     coil_list_init(&world->processes);
     coil_list_init(&world->word_waiters);
+    coil_list_init(&world->outputs);
     world->last_id = 1; /* That of init. */
     set_defaults(world);
     SIM_CHECK(here, here == NULL, "there is a world already");
@@ -80,6 +82,7 @@ void world_destroy(sim_world *world)
 
     end_processes(world);
     sim_power_end(world);
+    sim_outputs_forget(world);
     sim_network_destroy(world);
     while ((link = coil_list_take_first(&world->hosts)) != NULL) {
         sim_host *host = coil_container_of(link, sim_host, link);

@@ -203,6 +203,7 @@ struct sim_host {
     char address_text[16];
     sim_disk *disk;   /* NULL until somebody needs it. */
     bool is_off;      /* Without power: what ends there ends without a word to the network. */
+    sim_event dark;   /* A process of its own has cut its power. */
 };
 
 /* The host of that name, made if there is none. */
@@ -291,12 +292,13 @@ struct coil_sim {
     uint64_t trace_hash;          /* Of all lines: two runs are the same if this is. */
     bool prints_trace;
     sim_judge *judge;         /* NULL: what fails is abort(3). */
-    bool forbids_leaks;       /* A process that ends by itself has freed and closed everything. */
+    bool forbids_leaks;       /* A process whose main() returns has freed and closed everything. */
     bool is_reporting;        /* It has failed, and nothing will run any more. */
     uint64_t operation_count; /* Requests to a ring. */
     uint64_t event_count;
     coil_list word_waiters; /* Fibers that wait for a word in memory, a condition, a mutex. */
     coil_list lingering;    /* sim_lingering (power.c). Zeroed: none yet. */
+    coil_list outputs;      /* sim_output (output.c). */
     bool is_stuck;          /* A deadlock was found. */
 };
 

@@ -2,11 +2,16 @@
 /* coil/spawn.h and coil/child.h on a simulated kernel: children end, hang, crash, never start. */
 #include <coil/sim.h>
 
+#include "family_stage.h"
+
 #include <coil/coil.h>
 #include <coil/kernel.h>
 
 #include <csignal>
 #include <cstring>
+
+#include <fcntl.h>
+#include <sys/wait.h>
 
 #include <gtest/gtest.h>
 
@@ -278,6 +283,62 @@ int careless(int, char **)
     return 0;
 }
 
+/* What a shell does for job control. */
+int job_control(int, char **)
+{
+    coil_child child;
+    if (begin("/bin/frozen", &child) < 0)
+        return 1;
+    told.code = stage_wait(child.pid, WSTOPPED);
+    told.count = stage_wait(child.pid, WSTOPPED | WCONTINUED | WNOHANG);
+    (void)coil_kernel_pidfd_signal(child.pidfd, SIGCONT);
+    told.stage = stage_wait(child.pid, WSTOPPED | WCONTINUED);
+    (void)coil_kernel_pidfd_signal(child.pidfd, SIGKILL);
+    told.result = stage_wait(child.pid, WSTOPPED | WEXITED);
+    coil_child_fini(&child);
+    return 0;
+}
+
+/* A job of two processes, one of which is stopped. */
+int job(int, char **)
+{
+    coil_child child;
+    told.outlive = true;
+    return begin("/bin/frozen", &child) < 0 ? 1 : hang(0, nullptr);
+}
+
+/* Goes, and leaves its job behind. */
+int shell(int, char **)
+{
+    coil_child child;
+    memset(&child, 0, sizeof(child));
+    told.outlive = true;
+    coil_spawn_plan plan = plan_of("/bin/job");
+    plan.group = COIL_SPAWN_GROUP_NEW;
+    if (coil_child_spawn(&plan, &child, nullptr) < 0)
+        return 1;
+    (void)coil_run(coil_sleep(coil_s(1)));
+    coil_child_fini(&child);
+    return 0;
+}
+
+async(int, creates_a_file)
+{
+    vars(int fd);
+    attempt(my->fd, coil_openat(AT_FDCWD, "/tmp/private", O_WRONLY | O_CREAT, 0666));
+    attempt(coil_close(my->fd));
+    return 0;
+}
+
+int create_file(int, char **)
+{
+    struct stat status;
+    if (coil_run(creates_a_file()) < 0)
+        return 1;
+    return coil_kernel_fstatat(AT_FDCWD, "/tmp/private", &status) == 0 ? (int)(status.st_mode & 0777)
+                                                                       : 1;
+}
+
 class SimChild : public ::testing::Test
 {
 protected:
@@ -300,7 +361,8 @@ protected:
                 {"/bin/greet", greet}, {"/bin/environment", environment}, {"/bin/watch", watch},
                 {"/bin/stop", stop}, {"/bin/hesitate", hesitate}, {"/bin/many", many},
                 {"/bin/try", try_plan}, {"/bin/listen", listen_to_greeting},
-                {"/bin/middle", middle}, {"/bin/thread", thread}, {"/bin/careless", careless}};
+                {"/bin/job_control", job_control}, {"/bin/job", job}, {"/bin/shell", shell},
+                {"/bin/create", create_file}, {"/bin/middle", middle}, {"/bin/thread", thread}, {"/bin/careless", careless}};
         coil_sim_destroy(sim);
         sim = coil_sim_create(seed);
         for (const auto &program : programs)
@@ -519,6 +581,58 @@ TEST_F(SimChild, UnwantedStatusIsReapedAtOnce)
     EXPECT_EQ(COIL_SIM_ENDED, coil_sim_run(sim, COIL_FOREVER));
     EXPECT_EQ(-ECHILD, told.result);
     EXPECT_EQ(0, coil_sim_status(sim, pid));
+}
+
+/* Also while the child runs on its memory, before its exec. */
+TEST_F(SimChild, NothingIsLeftOfAParentThatIsKilledAtAnyTime)
+{
+    int before_exec = 0;
+    for (uint64_t seed = 1; seed <= 400; seed++) {
+        begin_world(seed);
+        told.program = "/bin/hang";
+        const pid_t pid = start("/bin/watch");
+        while (coil_sim_process_count(sim) < 2)
+            (void)coil_sim_run(sim, 100);
+        (void)coil_sim_run(sim, (coil_duration)seed * 50);
+        ASSERT_EQ(0, coil_sim_kill(sim, pid, SIGKILL));
+        before_exec += coil_sim_status(sim, pid) == -EBUSY;
+        ASSERT_EQ(0, coil_sim_kill(sim, pid, SIGKILL));
+        ASSERT_EQ(COIL_SIM_ENDED, coil_sim_run(sim, coil_s(60))) << seed;
+        ASSERT_EQ(-SIGKILL, coil_sim_status(sim, pid)) << seed;
+        ASSERT_EQ(1U, coil_sim_process_count(sim)) << seed;
+    }
+    EXPECT_GT(before_exec, 50);
+    EXPECT_LT(before_exec, 400);
+}
+
+TEST_F(SimChild, StopsAndContinuationsCanBeWaitedFor)
+{
+    run("/bin/job_control");
+    EXPECT_EQ(CLD_STOPPED * 1000 + SIGSTOP, told.code);
+    EXPECT_EQ(0, told.count);
+    EXPECT_EQ(CLD_CONTINUED * 1000 + SIGCONT, told.stage);
+    EXPECT_EQ(CLD_KILLED * 1000 + SIGKILL, told.result);
+}
+
+TEST_F(SimChild, AnOrphanedJobThatIsStoppedIsHungUp)
+{
+    const pid_t pid = start("/bin/shell");
+    EXPECT_EQ(COIL_SIM_ENDED, coil_sim_run(sim, coil_s(60)));
+    EXPECT_EQ(0, coil_sim_status(sim, pid));
+    EXPECT_EQ(1U, coil_sim_process_count(sim));
+}
+
+TEST_F(SimChild, UmaskOfThePlanCounts)
+{
+    told.plan = plan_of("/bin/create");
+    run("/bin/try");
+    EXPECT_EQ(0644 & 0xff, told.code);
+    begin_world(1);
+    told.plan = plan_of("/bin/create");
+    told.plan.set_umask = true;
+    told.plan.umask = 0077;
+    run("/bin/try");
+    EXPECT_EQ(0600 & 0xff, told.code);
 }
 
 TEST_F(SimChild, PowerLossEndsAllAndTheHostStartsAgain)

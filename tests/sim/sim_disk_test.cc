@@ -306,7 +306,7 @@ int lost_records(uint64_t seed, bool syncs_data, bool syncs_name)
     coil_sim_put_file(world.sim, HOST, "/var/log/other", "", 0, 0644);
     world.start(journal_program);
     EXPECT_EQ(COIL_SIM_LATE, coil_sim_run(world.sim, coil_ms(10 + (int64_t)(seed % 60))));
-    coil_sim_power_loss(world.sim, HOST);
+    coil_sim_cut_power(world.sim, HOST);
     const std::string text = contents(world, "/var/log/wal");
     int count = 0;
     while (count < book.acknowledged_count &&
@@ -370,7 +370,7 @@ std::string replaced(uint64_t seed, bool syncs_file, bool syncs_directory)
     EXPECT_EQ(0, stage_rename(world.sim, HOST, "/etc/config.new", "/etc/config"));
     EXPECT_EQ(0, syncs_directory ? stage_sync(world.sim, HOST, "/etc") : 0);
     EXPECT_EQ("brand new", contents(world, "/etc/config"));
-    coil_sim_power_loss(world.sim, HOST);
+    coil_sim_cut_power(world.sim, HOST);
     return contents(world, "/etc/config");
 }
 
@@ -408,7 +408,7 @@ TEST(SimCrash, NamesDoNotDependOnEachOther)
         EXPECT_EQ(0, stage_mkdir(world.sim, HOST, "/a"));
         EXPECT_EQ(0, stage_write(world.sim, HOST, "/a/x", "x"));
         EXPECT_EQ(0, stage_write(world.sim, HOST, "/b", "b"));
-        coil_sim_power_loss(world.sim, HOST);
+        coil_sim_cut_power(world.sim, HOST);
         found.insert(std::string(contents(world, "/a/x") != "(none)" ? "x" : "-") +
                      (contents(world, "/b") != "(none)" ? "b" : "-"));
     }
@@ -423,7 +423,7 @@ TEST(SimCrash, AFileThatWasRemovedMayBeBack)
         coil_sim_put_file(world.sim, HOST, "/etc/gone", "here", 4, 0644);
         EXPECT_EQ(0, stage_unlink(world.sim, HOST, "/etc/gone"));
         EXPECT_EQ("(none)", contents(world, "/etc/gone"));
-        coil_sim_power_loss(world.sim, HOST);
+        coil_sim_cut_power(world.sim, HOST);
         found.insert(contents(world, "/etc/gone"));
     }
     EXPECT_EQ((std::set<std::string>{"(none)", "here"}), found);

@@ -220,6 +220,24 @@ TEST(SimWorld, AProgramSurvivesTheFailureOfAnyAllocation)
     EXPECT_GT(failed_count, 0);
 }
 
+uint64_t hostile_fingerprint(uint64_t seed)
+{
+    World world(seed, COIL_SIM_HOSTILE);
+    world.start(a_bit_of_everything, "/bin/one");
+    world.start(company, "/bin/two");
+    EXPECT_NE(COIL_SIM_STUCK, coil_sim_run(world.sim, coil_s(3600))) << seed;
+    return coil_sim_fingerprint(world.sim);
+}
+
+/* The first world of this program is the one to compare with, so this runs alone (ctest). */
+TEST(SimWorld, ARunDoesNotDependOnThoseBeforeIt)
+{
+    const uint64_t alone = hostile_fingerprint(15);
+    for (uint64_t seed = 1; seed < 15; seed++)
+        (void)hostile_fingerprint(seed);
+    EXPECT_EQ(alone, hostile_fingerprint(15));
+}
+
 TEST(SimWorld, AHostileWorldBreaksNoProgram)
 {
     for (uint64_t seed = 0; seed < 300; seed++) {

@@ -3,11 +3,13 @@
  * What was observed of sockets on Linux 6.18, asked of the simulated ones, as files. It
  * runs as a program of a simulation; its status is the number of rules that are broken.
  */
+#include "disk.h"
 #include "network_control.h"
 #include "process.h"
 #include "socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -465,7 +467,7 @@ static void unix_names(void)
     c = opened(AF_UNIX, SOCK_STREAM);
     RULE(-ECONNREFUSED, c->type->connect(c, address, size_bytes));
     RULE(-EADDRINUSE, c->type->bind(c, address, size_bytes));
-    RULE(0, sim_unix_path_unlink(sim_process_current()->host, "/run/it"));
+    RULE(0, sim_unlink(sim_process_current(), AT_FDCWD, "/run/it", 0));
     RULE(0, c->type->bind(c, address, size_bytes));
     sim_file_drop(c);
     sim_file_drop(d);

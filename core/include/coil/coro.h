@@ -340,7 +340,7 @@ template <> struct coil_result_is_nil<coil_nil> {
         struct name##__frame *co__f = (struct name##__frame *)(void *)co__h;                       \
         COIL_CAT(COIL_RUN_, COIL_IS_VOID(T))(name, ##__VA_ARGS__) return coil_leave(co__t, co__h); \
     }                                                                                              \
-    static uint32_t name##__stack;                                                                 \
+    static COIL_PROCESS_WIDE uint32_t name##__stack;                                               \
     link(, const coil_fn name##__fn = COIL_FN_(name, name##__step, NULL,                           \
                    &name##__stack);) static T name##__body(coil_task *co__t,                       \
             struct name##__frame *co__f COIL_MAP(COIL_P_BODY_, ##__VA_ARGS__))

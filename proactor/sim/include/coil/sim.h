@@ -70,9 +70,21 @@ COIL_API void coil_sim_program(coil_sim *sim, const char *path, int (*main)(int 
  * Start the program at `path` on a host, which begins to exist with its first process. `arguments`
  * ends with NULL and begins with the name; they are copied. NULL: the path alone. The pid, or
  * -ENOENT.
+ *
+ * It has /dev/null at descriptor 0, and 1 and 2 are kept for coil_sim_get_output(). This is what
+ * coil_write() writes to; stdio of libc is that of the real process (a printf() is seen at once).
+ *
+ * exit(3), _exit(2), quick_exit(3) and abort(3) end the process, not the simulation; what atexit(3)
+ * has registered is not run. raise(3) and kill(2) are real: use coil/kernel.h.
  */
 COIL_API pid_t coil_sim_start(
         coil_sim *sim, const char *host, const char *path, char *const *arguments);
+
+/*
+ * A failed COIL_CHECK or assert(3) in this process or a child of it is no bug: it ends by SIGABRT.
+ * In any other process it is one that the simulation has found.
+ */
+COIL_API void coil_sim_may_abort(coil_sim *sim, pid_t pid);
 
 /* The `count`-th allocation of the process, from 1, finds no memory. 0: none does. */
 COIL_API void coil_sim_fail_allocation(coil_sim *sim, pid_t pid, uint64_t count);
@@ -90,7 +102,7 @@ COIL_API void coil_sim_fail_submission(coil_sim *sim, pid_t pid, uint64_t count,
  */
 COIL_API void coil_sim_fail_completion(coil_sim *sim, pid_t pid, uint64_t count, int error);
 
-/* Say which allocations the process has not freed when it ends by itself. */
+/* Say which allocations it has not freed, and which descriptors not closed, when it ends by itself. */
 COIL_API void coil_sim_report_leaks(coil_sim *sim, pid_t pid);
 
 typedef enum coil_sim_outcome {
@@ -111,6 +123,16 @@ COIL_API int coil_sim_status(const coil_sim *sim, pid_t pid);
 /* How many allocations it had not freed when it ended by itself. */
 COIL_API uint64_t coil_sim_leaks(const coil_sim *sim, pid_t pid);
 
+/* How many descriptors it had opened, and not closed, when it ended by itself. */
+COIL_API unsigned coil_sim_open_descriptors(const coil_sim *sim, pid_t pid);
+
+/*
+ * What a process that was started by coil_sim_start() has written to its descriptors 1 and 2, and
+ * its children that have inherited them: the last MiB, with a zero behind it, until more is written.
+ * Also after its end. NULL: no such process.
+ */
+COIL_API const char *coil_sim_get_output(const coil_sim *sim, pid_t pid);
+
 /*
  * Send a signal to a process, as the superuser does: now, or in its `call`-th call of the seam from
  * now (from 1), which it does not make any more if the signal is deadly. -ESRCH, -EINVAL
@@ -119,9 +141,11 @@ COIL_API int coil_sim_kill(coil_sim *sim, pid_t pid, int signo);
 COIL_API int coil_sim_kill_at_call(coil_sim *sim, pid_t pid, uint64_t call, int signo);
 
 /*
- * All processes of a host end at one instant, and nobody hears of it; the disk keeps what had
- * reached it. Afterwards programs can be started there again. Between two coil_sim_run(), or by the
- * director of a scenario.
+ * The power of a host goes: all its processes end at one instant and nothing is left to be reaped,
+ * no peer in the network hears of it, and of what was not synced to its disk some is lost, some
+ * torn (coil/sim_disk.h). The host is off, and answers nobody, until a program is started on it;
+ * then it resets what it does not know any more. Also from a process; from one of the host itself
+ * it does not return.
  */
 COIL_API void coil_sim_cut_power(coil_sim *sim, const char *host);
 

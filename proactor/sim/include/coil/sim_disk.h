@@ -9,7 +9,7 @@
  *
  *     coil_sim_put_file(sim, "alpha", "/etc/config", text, size, 0644);
  *     coil_sim_run(sim, coil_s(3));
- *     coil_sim_power_loss(sim, "alpha");
+ *     coil_sim_cut_power(sim, "alpha");
  *     char *log = coil_sim_get_file(sim, "alpha", "/var/log", &size_bytes);
  *
  * After a power loss each page of 4 KiB that has been written since the last fsync(2) of its file
@@ -47,13 +47,6 @@ COIL_API void coil_sim_free_file(char *bytes);
 
 /* So many bytes fit on the disk of a host; beyond them, -ENOSPC. At first 16 GiB. */
 COIL_API void coil_sim_set_disk_size(coil_sim *sim, const char *host, uint64_t size_bytes);
-
-/*
- * The power of a host goes: its processes are gone without a word, as if killed by SIGKILL, and
- * what was not synced is lost, kept or torn. Call it between two calls of coil_sim_run(), not from
- * a process. The host is then ready to start processes again.
- */
-COIL_API void coil_sim_power_loss(coil_sim *sim, const char *host);
 
 COIL_END_DECLS
 

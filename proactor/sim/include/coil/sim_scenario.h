@@ -43,10 +43,11 @@
  *     - a crash, a failed COIL_CHECK(), a report of a sanitizer;
  *     - nothing can happen any more, but processes wait; the limit is over, unless `may_be_late`;
  *     - the run makes no progress in real time (--timeout);
- *     - what always holds does not: a process that ends by itself has freed all its memory (unless
- *       `may_leak`), no memory that is the kernel's was touched, no request was in flight when its
- *       ring was closed, time has not gone back, and each process that has ended has been waited
- *       for by its parent, or its parent has ended.
+ *     - what always holds does not: a process whose main() returns has freed its memory and closed
+ *       its descriptors, and nothing is in flight (unless `may_leak`); no memory that is the
+ *       kernel's was touched; no request was in flight when its ring was closed; time has not gone
+ *       back; each process that has ended has been waited for by its parent, or its parent has
+ *       ended.
  *
  * The same seed, profile and scenario give the same run, whatever compiler, machine and --jobs.
  */
