@@ -238,7 +238,7 @@ typedef struct sim_path_pair {
 } sim_path_pair;
 
 int sim_rename(sim_process *process, const sim_path_pair *paths, unsigned flags);
-int sim_link(sim_process *process, const sim_path_pair *paths, int flags);
+int sim_hard_link(sim_process *process, const sim_path_pair *paths, int flags);
 
 /* ---------------------------------------------------------------------------------- files -- */
 
@@ -294,8 +294,7 @@ int sim_path_program(
  * bind(2) of a unix socket: its node, held for the caller, which knows the file until
  * sim_disk_unbind(). -EADDRINUSE, or what path_resolution(7) says. Unbinding takes NULL.
  */
-int sim_disk_bind(
-        sim_process *process, const char *path, sim_file *socket, sim_inode **out_node);
+int sim_disk_bind(sim_process *process, const char *path, sim_file *socket, sim_inode **out_node);
 void sim_disk_unbind(sim_inode *node);
 
 /* connect(2) to a unix socket: what is bound there, not held. -ENOENT, -ECONNREFUSED, -EACCES */

@@ -14,10 +14,8 @@
 #include "process.h"
 #include "signals.h"
 
-#include <coil/check.h>
 #include <coil/sim.h>
 
-#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

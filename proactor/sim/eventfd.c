@@ -27,7 +27,7 @@ static ssize_t read_eventfd(sim_file *file, sim_io *io)
         return -EAGAIN;
     (void)sim_io_put(io, &event->count, sizeof(event->count));
     event->count = 0;
-    sim_file_changed(file);
+    sim_file_announce(file, POLLOUT);
     return sizeof(event->count);
 }
 
@@ -43,7 +43,7 @@ static ssize_t write_eventfd(sim_file *file, sim_io *io)
     if (more > COUNT_MAX - event->count)
         return -EAGAIN;
     event->count += more;
-    sim_file_changed(file);
+    sim_file_announce(file, POLLIN);
     return sizeof(more);
 }
 

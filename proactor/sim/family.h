@@ -45,15 +45,15 @@ struct sim_family {
     unsigned clone_count; /* Its children before their exec: they run on its memory. */
     bool is_ending;       /* It ends when there is no such child any more, so: */
     int end_code, end_value;
-    bool knows_of_death;  /* Its parent is ending: it has been told. */
+    bool knows_of_death; /* Its parent is ending: it has been told. */
 
-    int stop_signal;      /* For waitid(2) with WSTOPPED; 0: it has been told, or continues. */
-    bool has_continued;   /* The same with WCONTINUED. */
+    int stop_signal;    /* For waitid(2) with WSTOPPED; 0: it has been told, or continues. */
+    bool has_continued; /* The same with WCONTINUED. */
 
     /* What comes a moment later, as its cause may be a call that this very process makes. */
-    sim_event dies;   /* Its death signal. */
-    sim_event ends;   /* What has been deferred. */
-    sim_event reaped; /* Nobody wants its status. */
+    sim_event dies;     /* Its death signal. */
+    sim_event ends;     /* What has been deferred. */
+    sim_event reaped;   /* Nobody wants its status. */
     sim_event hangs_up; /* Its group is orphaned. */
     bool is_unwanted;
     sim_process *process;

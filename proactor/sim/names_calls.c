@@ -139,7 +139,7 @@ int sim_unlink(sim_process *process, int directory, const char *path, int flags)
 
 /* ------------------------------------------------------------------------- linking, moving -- */
 
-int sim_link(sim_process *process, const sim_path_pair *paths, int flags)
+int sim_hard_link(sim_process *process, const sim_path_pair *paths, int flags)
 {
     sim_place from;
     sim_place to;

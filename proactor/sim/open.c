@@ -122,8 +122,8 @@ static int create(sim_process *process, const sim_place *place, const sim_openin
 }
 
 /* O_TMPFILE: a file without a name. */
-static int create_nameless(sim_process *process, sim_inode *directory, const sim_opening *opening,
-        sim_file **out_file)
+static int create_nameless(
+        sim_process *process, sim_inode *directory, const sim_opening *opening, sim_file **out_file)
 {
     const mode_t mode = S_IFREG | (opening->mode & 07777 & ~process->umask);
 
@@ -237,8 +237,7 @@ int sim_path_program(
 
 /* --------------------------------------------------------------------------- unix sockets -- */
 
-int sim_disk_bind(
-        sim_process *process, const char *path, sim_file *socket, sim_inode **out_node)
+int sim_disk_bind(sim_process *process, const char *path, sim_file *socket, sim_inode **out_node)
 {
     sim_place place;
     int rc = sim_path_find(process, AT_FDCWD, path, SIM_PATH_NAME, &place);
@@ -252,8 +251,7 @@ int sim_disk_bind(
     rc = sim_inode_access(place.directory, W_OK | X_OK);
     if (rc < 0)
         return rc;
-    sim_inode *node =
-            sim_inode_create(place.directory->disk, S_IFSOCK | (0777 & ~process->umask));
+    sim_inode *node = sim_inode_create(place.directory->disk, S_IFSOCK | (0777 & ~process->umask));
     node->socket = socket;
     const sim_naming naming = {place.directory, place.name, node};
     sim_names_change(node->disk, &naming, 1);

@@ -69,7 +69,7 @@ struct sim_process {
     bool is_dumpable;
     bool has_failed_check; /* COIL_CHECK, assert(3) */
     bool may_abort;        /* That is no failure of the run. */
-    siginfo_t status; /* ENDED: as waitid(2) has it. */
+    siginfo_t status;      /* ENDED: as waitid(2) has it. */
     sim_waiters ended;
 };
 

@@ -245,7 +245,9 @@ static int plan_registered(const sim_ring *ring, const void *argument, size_t ar
     const size_t offset = (size_t)(uintptr_t)argument;
     struct io_uring_reg_wait wait;
 
-    if (argument_bytes != sizeof(wait) || ring->wait_region == NULL)
+    if (argument_bytes != sizeof(wait))
+        return -EINVAL;
+    if (ring->wait_region == NULL)
         return -EFAULT;
     if (offset % sizeof(long) != 0 || offset > ring->wait_region_bytes - sizeof(wait))
         return -EFAULT;
@@ -370,7 +372,7 @@ int coil_kernel_ring_enter(struct io_uring *uring, unsigned to_submit, unsigned 
     if (ring->is_disabled)
         return -EBADFD;
     if (ring->owner != sim_fiber_current())
-        return -EEXIST; /* IORING_SETUP_SINGLE_ISSUER */
+        return -EINVAL; /* To another thread, its registered number is none (observed). */
     if (plan.wanted > ring->memory->cq_entries)
         plan.wanted = ring->memory->cq_entries;
     int rc = make_plan(ring, flags, argument, argument_bytes, &plan);

@@ -323,6 +323,7 @@ static int begin(tcp_socket *tcp, const sim_address *to)
         int rc = sim_port_choose(socket);
         if (rc < 0)
             return rc;
+        tcp->has_passing_port = true;
     }
     socket->remote = *to;
     if (to->host == 0)

@@ -335,8 +335,9 @@ int create_file(int, char **)
     struct stat status;
     if (coil_run(creates_a_file()) < 0)
         return 1;
-    return coil_kernel_fstatat(AT_FDCWD, "/tmp/private", &status) == 0 ? (int)(status.st_mode & 0777)
-                                                                       : 1;
+    return coil_kernel_fstatat(AT_FDCWD, "/tmp/private", &status) == 0
+                   ? (int)(status.st_mode & 0777)
+                   : 1;
 }
 
 class SimChild : public ::testing::Test
@@ -362,7 +363,8 @@ protected:
                 {"/bin/stop", stop}, {"/bin/hesitate", hesitate}, {"/bin/many", many},
                 {"/bin/try", try_plan}, {"/bin/listen", listen_to_greeting},
                 {"/bin/job_control", job_control}, {"/bin/job", job}, {"/bin/shell", shell},
-                {"/bin/create", create_file}, {"/bin/middle", middle}, {"/bin/thread", thread}, {"/bin/careless", careless}};
+                {"/bin/create", create_file}, {"/bin/middle", middle}, {"/bin/thread", thread},
+                {"/bin/careless", careless}};
         coil_sim_destroy(sim);
         sim = coil_sim_create(seed);
         for (const auto &program : programs)

@@ -393,6 +393,7 @@ TEST(SimUnix, ASocketIsAFileThatOutlivesItsProcess)
     };
     EXPECT_EQ(ENOENT, run("/bin/visit"));
     const pid_t server = start("/bin/serve");
+    (void)coil_sim_run(world.sim, coil_ms(100));
     EXPECT_EQ(1, run("/bin/look"));
     EXPECT_EQ(0, run("/bin/visit"));
     EXPECT_EQ(0, coil_sim_kill(world.sim, server, SIGKILL));

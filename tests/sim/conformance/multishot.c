@@ -416,3 +416,23 @@ void play_multishot_read_of_signals(struct stage *stage)
     (void)coil_kernel_sigmask(SIG_SETMASK, &before, NULL);
     stage_close(stage, fd);
 }
+
+/* It does not look for a buffer before there is something to be put into it. */
+void play_multishot_read_without_buffers(struct stage *stage)
+{
+    int fd = coil_kernel_eventfd();
+    stage_buffers buffers = stage_provide(stage, 1, 8, 0);
+    ask_read(stage, "read", fd);
+    stage_expect_nothing(stage);
+    stage_say_result(stage, "add", coil_kernel_eventfd_add(fd, 1));
+    stage_expect(stage, 1);
+    stage_expect_nothing(stage);
+    stage_say_result(stage, "add", coil_kernel_eventfd_add(fd, 1));
+    stage_expect(stage, 1);
+    ask_read(stage, "again without", fd);
+    stage_expect(stage, 1);
+    stage_give_back(&buffers, 0);
+    ask_read(stage, "again", fd);
+    stage_expect(stage, 1);
+    stage_close(stage, fd);
+}

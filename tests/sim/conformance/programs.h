@@ -111,6 +111,7 @@
     PROGRAM(multishot_read_of_pipe) \
     PROGRAM(multishot_read_of_file) \
     PROGRAM(multishot_read_of_signals) \
+    PROGRAM(multishot_read_without_buffers) \
     /* sockets.c */ \
     PROGRAM(send_and_recv) \
     PROGRAM(recv_waitall) \
@@ -140,6 +141,15 @@
     PROGRAM(poll_of_urgent_data) \
     PROGRAM(poll_of_streams) \
     PROGRAM(poll_of_no_stream) \
+    /* messages.c */ \
+    PROGRAM(udp) \
+    PROGRAM(udp_refused) \
+    PROGRAM(packets) \
+    PROGRAM(shutdown_of_both) \
+    PROGRAM(shutdown_of_both_tcp) \
+    PROGRAM(rights) \
+    PROGRAM(rights_lost) \
+    PROGRAM(rights_without_room) \
     /* listeners.c */ \
     PROGRAM(connect_refused) \
     PROGRAM(connect_twice) \
@@ -179,6 +189,12 @@
     PROGRAM(close_twice) \
     PROGRAM(file_seam) \
     PROGRAM(file_of_faulty_memory) \
+    /* names.c */ \
+    PROGRAM(name_of_directory) \
+    PROGRAM(name_is_moved) \
+    PROGRAM(name_is_linked) \
+    PROGRAM(name_is_symbolic) \
+    PROGRAM(file_resized) \
     /* pipes.c */ \
     PROGRAM(pipe_capacity) \
     PROGRAM(pipe_write_of_a_part) \
@@ -203,6 +219,7 @@
     PROGRAM(child_is_killed) \
     PROGRAM(child_signal_to_zombie) \
     PROGRAM(child_wait_cancelled) \
+    PROGRAM(child_waits_cancelled) \
     PROGRAM(child_of_many_waits) \
     PROGRAM(child_misused) \
     PROGRAM(child_exec_fails)
