@@ -139,14 +139,8 @@ static void finish(sim_request *request, int result)
 {
     const bool is_silent = (request->sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0 && result >= 0;
 
-<<<<<<< HEAD
     sim_trace_request(request, SIM_COMPLETED, result, request->flags);
-    lending_verify(request);
-=======
-    sim_trace(world_of(request), "%s %llu: %d last %x", request->operation->name,
-            (unsigned long long)request->number, result, request->flags);
     lending_end(request, result);
->>>>>>> simdiff
     if (!is_silent)
         (void)sim_ring_post(request->ring, request->sqe.user_data, result, request->flags);
     free_request(request);
