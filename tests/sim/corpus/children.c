@@ -62,8 +62,9 @@ static int crash_main(int argc, char **argv)
 static int hang_main(int argc, char **argv)
 {
     (void)argc, (void)argv;
-    for (;;)
+    while (true)
         coil_kernel_word_wait(&(const uint32_t){0}, 0, coil_s(3600));
+    return 0;
 }
 
 static int deaf_main(int argc, char **argv)
@@ -231,7 +232,8 @@ async(int, be_parent_of_one, (int) number)
     vars(ward one; int rc; coil_duration limit);
 
     my->one.number = number;
-    my->one.kind = (kind)corpus_draw(KINDS);
+    const uint64_t kind_drawn = corpus_draw(KINDS);
+    my->one.kind = (kind)kind_drawn;
     my->limit = corpus_chance(15) ? corpus_moment(coil_ms(3)) : coil_s(60);
     await(my->rc, within(my->limit, watch_child(&my->one)));
     if (my->rc == -ETIME && my->limit < coil_s(60))
