@@ -280,12 +280,12 @@ async(int, take_one, (market *) m)
     vars(int item; int which; int rcs[2]; int rc);
 
     switch (corpus_draw(3)) {
-    case 0:
-        attempt(coil_queue_get(&m->queue, &my->item));
+    case 0: /* Not for ever: what comes may all come the other way. */
+        attempt(within(corpus_moment(coil_us(300)), coil_queue_get(&m->queue, &my->item)));
         take_item(m, my->item);
         return 0;
     case 1:
-        attempt(coil_channel_receive(&m->hatch, &my->item));
+        attempt(within(corpus_moment(coil_us(300)), coil_channel_receive(&m->hatch, &my->item)));
         take_item(m, my->item);
         return 0;
     default:
