@@ -148,7 +148,7 @@ static void check_leaks(const sim_process *process)
     sim_world *world = process->world;
     SIM_CHECK(world, process->open_count == 0, "process %d (%s) has not closed %u descriptors",
             (int)process->id, process->path, process->open_count);
-    SIM_CHECK(world, process->leaked_count < 12, "process %d (%s) has not freed %llu allocations",
+    SIM_CHECK(world, process->leaked_count == 0, "process %d (%s) has not freed %llu allocations",
             (int)process->id, process->path, (unsigned long long)process->leaked_count);
 }
 
