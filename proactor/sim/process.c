@@ -176,7 +176,8 @@ void sim_process_end(sim_process *process, int code, int value)
     sim_power_linger(process);
     process->open_count = code == CLD_EXITED ? count_open(process) : 0;
     close_all(process);
-    process->leaked_count = allocations_free(process, code == CLD_EXITED);
+    process->leaked_count =
+            allocations_free(process, code == CLD_EXITED, process->has_returned);
     if (is_checked)
         check_leaks(process);
     sim_working_directory_leave(process);

@@ -132,6 +132,7 @@ bool sim_request_post(sim_request *request, int result, uint32_t flags)
         return false;
     sim_trace_request(request, SIM_COMPLETED_MORE, result, flags);
     request->shot_count++;
+    world_of(request)->operation_count++;
     return sim_ring_post(ring, request->sqe.user_data, result, flags | IORING_CQE_F_MORE);
 }
 

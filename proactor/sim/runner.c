@@ -203,6 +203,8 @@ static double processor_seconds(void)
 static void print_summary(const runner *all)
 {
     const double seconds = processor_seconds();
+    (void)fflush(stdout);
+    const double days = (double)all->duration / 86400e9;
     const double rate = seconds > 0 ? (double)all->operation_count / seconds : 0;
 
     fprintf(stderr,
@@ -210,7 +212,7 @@ static void print_summary(const runner *all)
             "core\n",
             all->failure_count > 0 ? "FAILED" : "passed", (unsigned long long)all->run_count,
             (unsigned long long)all->failure_count, (unsigned long long)all->operation_count,
-            (double)all->duration / (double)coil_s(86400), rate);
+            days, rate);
 }
 
 /* ------------------------------------------------------------------------------ many at once -- */

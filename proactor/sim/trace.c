@@ -17,16 +17,16 @@ _Noreturn void __real_abort(void);
 enum { ENTRY_COUNT = 100, NOTE_COUNT = 50, NOTE_BYTES = 120 };
 
 /* Both kinds of lines begin with this. */
-typedef struct place {
+typedef struct trace_place {
     uint64_t number; /* Among all lines, from 1. 0: there is none. */
     coil_time time;
     pid_t process; /* 0: the world. */
     pid_t thread;
-} place;
+} trace_place;
 
 /* What became of an entry of a queue. */
-typedef struct entry {
-    place place;
+typedef struct trace_entry {
+    trace_place place;
     const char *operation;
     uint64_t request;
     sim_step step;
@@ -34,19 +34,19 @@ typedef struct entry {
     bool is_direct;
     int result;
     uint32_t flags;
-} entry;
+} trace_entry;
 
-typedef struct note {
-    place place;
+typedef struct trace_note {
+    trace_place place;
     char text[NOTE_BYTES];
-} note;
+} trace_note;
 
 struct sim_trace_book {
     uint64_t line_count;
     uint64_t entry_count;
     uint64_t note_count;
-    entry entries[ENTRY_COUNT];
-    note notes[NOTE_COUNT];
+    trace_entry entries[ENTRY_COUNT];
+    trace_note notes[NOTE_COUNT];
 };
 
 /* --------------------------------------------------------------------------------- the sum -- */
@@ -68,7 +68,7 @@ static void mix_text(sim_world *world, const char *text)
 /* --------------------------------------------------------------------------------- in words -- */
 
 /* "3.000000012 [4.5 publisher]": when and who, by process and thread. */
-static void print_place(const sim_world *world, const place *place, FILE *stream)
+static void print_place(const sim_world *world, const trace_place *place, FILE *stream)
 {
     const coil_time time = place->time - SIM_START;
     const sim_process *process = sim_process_with(world, place->process);
@@ -83,7 +83,7 @@ static void print_place(const sim_world *world, const place *place, FILE *stream
     }
 }
 
-static void print_result(const entry *entry, FILE *stream)
+static void print_result(const trace_entry *entry, FILE *stream)
 {
     if (entry->result < 0) {
         fprintf(stream, " = %s", coil_error_name(entry->result));
@@ -96,7 +96,7 @@ static void print_result(const entry *entry, FILE *stream)
         fprintf(stream, ", and more to come");
 }
 
-static void print_entry(const sim_world *world, const entry *entry, FILE *stream)
+static void print_entry(const sim_world *world, const trace_entry *entry, FILE *stream)
 {
     const bool is_submission = entry->step == SIM_SUBMITTED;
 
@@ -110,7 +110,7 @@ static void print_entry(const sim_world *world, const entry *entry, FILE *stream
     fprintf(stream, "\n");
 }
 
-static void print_note(const sim_world *world, const note *note, FILE *stream)
+static void print_note(const sim_world *world, const trace_note *note, FILE *stream)
 {
     print_place(world, &note->place, stream);
     fprintf(stream, "%s\n", note->text);
@@ -125,10 +125,10 @@ static struct sim_trace_book *book_of(sim_world *world)
     return world->trace;
 }
 
-static place here(sim_world *world)
+static trace_place here(sim_world *world)
 {
     const sim_fiber *fiber = world->current;
-    const place made = {.number = ++world->trace->line_count,
+    const trace_place made = {.number = ++world->trace->line_count,
             .time = world->now,
             .process = fiber == NULL ? 0 : fiber->process->id,
             .thread = fiber == NULL ? 0 : fiber->id};
@@ -141,7 +141,7 @@ void sim_trace_request(const sim_request *request, sim_step step, int result, ui
 {
     sim_world *world = request->ring->process->world;
     struct sim_trace_book *book = book_of(world);
-    entry *entry = &book->entries[book->entry_count++ % ENTRY_COUNT];
+    trace_entry *entry = &book->entries[book->entry_count++ % ENTRY_COUNT];
 
     entry->place = here(world);
     entry->operation = request->operation->name;
@@ -161,7 +161,7 @@ void sim_trace_request(const sim_request *request, sim_step step, int result, ui
 void sim_trace(sim_world *world, const char *format, ...)
 {
     struct sim_trace_book *book = book_of(world);
-    note *note = &book->notes[book->note_count++ % NOTE_COUNT];
+    trace_note *note = &book->notes[book->note_count++ % NOTE_COUNT];
     va_list values;
 
     note->place = here(world);
@@ -188,8 +188,8 @@ void trace_print(const sim_world *world, FILE *stream)
     uint64_t entry_at = first_kept(book->entry_count, ENTRY_COUNT);
     uint64_t note_at = first_kept(book->note_count, NOTE_COUNT);
     while (entry_at < book->entry_count || note_at < book->note_count) {
-        const entry *entry = &book->entries[entry_at % ENTRY_COUNT];
-        const note *note = &book->notes[note_at % NOTE_COUNT];
+        const trace_entry *entry = &book->entries[entry_at % ENTRY_COUNT];
+        const trace_note *note = &book->notes[note_at % NOTE_COUNT];
         if (note_at == book->note_count ||
                 (entry_at < book->entry_count && entry->place.number < note->place.number)) {
             print_entry(world, entry, stream);

@@ -294,7 +294,7 @@ struct coil_sim {
     sim_judge *judge;         /* NULL: what fails is abort(3). */
     bool forbids_leaks;       /* A process whose main() returns has freed and closed everything. */
     bool is_reporting;        /* It has failed, and nothing will run any more. */
-    uint64_t operation_count; /* Requests to a ring. */
+    uint64_t operation_count; /* coil_sim_operations() */
     uint64_t event_count;
     coil_list word_waiters; /* Fibers that wait for a word in memory, a condition, a mutex. */
     coil_list lingering;    /* sim_lingering (power.c). Zeroed: none yet. */

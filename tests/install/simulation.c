@@ -10,6 +10,7 @@
 
 async(int, answer, (coil_stream *) peer)
 {
+    vars();
     defer(coil_stream_close(peer));
     attempt(coil_write_all(peer, coil_text("42")));
     return 0;
@@ -22,7 +23,8 @@ async(int, serve)
     if (my->rc < 0)
         return my->rc;
     defer(coil_listener_close(my->listener));
-    return await(coil_serve(my->listener, coil_handler(answer, coil_stream *)));
+    attempt(coil_serve(my->listener, coil_handler(answer, coil_stream *)));
+    return 0;
 }
 
 async(int, ask, (const char *) address)

@@ -155,7 +155,10 @@ COIL_API size_t coil_sim_process_count(const coil_sim *sim);
 /* The time of the world, as coil_now() has it. */
 COIL_API coil_time coil_sim_now(const coil_sim *sim);
 
-/* So many requests have been made of rings. */
+/*
+ * How much has been done: requests to rings, further completions of multishot ones, and calls that do
+ * the same without a ring.
+ */
 COIL_API uint64_t coil_sim_operations(const coil_sim *sim);
 
 /* A sum of all that has happened, with its times: equal for equal runs. */

@@ -15,6 +15,7 @@
  *
  *     async(int, partitions, (coil_sim *) sim)
  *     {
+ *         vars();
  *         await(coil_sleep(coil_s(3)));
  *         coil_sim_partition(sim, "one", "two");
  *         await(coil_sleep(coil_s(10)));
