@@ -38,10 +38,10 @@ static ssize_t write_eventfd(sim_file *file, sim_io *io)
     if (sim_io_left(io) < sizeof(more))
         return -EINVAL;
     (void)sim_io_take(io, &more, sizeof(more));
-    if (more == UINT64_MAX)
-        return -EINVAL;
-    if (more > COUNT_MAX - event->count)
-        return -EAGAIN;
+    if (more > COUNT_MAX - event->count) {
+        io->done_bytes -= sizeof(more); /* It has not been written. */
+        return more == UINT64_MAX ? -EINVAL : -EAGAIN;
+    }
     event->count += more;
     sim_file_announce(file, POLLIN);
     return sizeof(more);

@@ -98,7 +98,7 @@ struct sim_file_type {
      * What is left to be received or accepted, as far as the kernel tells (msghdr.msg_inq, what
      * IORING_CQE_F_SOCK_NONEMPTY is made of). [not known]
      */
-    size_t (*queued)(const sim_file *file);
+    size_t (*queued)(sim_file *file);
 
     /* A descriptor of it in `process` is closed; it may have others. [nothing to do] */
     void (*closed)(sim_file *file, sim_process *process);

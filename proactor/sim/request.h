@@ -11,7 +11,7 @@
  * thread: this is what IORING_SETUP_DEFER_TASKRUN means (pitfall 16), and the only time at which
  * the memory that it names is read or written. All task work that is due is run in an order of
  * chance. (The kernel tries most of them once at submission, in order; whoever relies on that
- * breaks when it cannot. Only what never waits is done then: at_once.)
+ * breaks when it cannot. Only NOPs and polls, which touch no memory, are tried then: at_once.)
  *
  * A change that the thread of the ring itself makes is task work at once, as in the kernel; those
  * of others, and of the network, take a while.
@@ -53,7 +53,7 @@ typedef struct sim_operation {
     /* The end: undo what prepare() has made, but for request->extra. May be NULL. */
     void (*release)(sim_request *request);
 
-    bool at_once;    /* It is done, and its completion posted, at submission. */
+    bool at_once;    /* It is tried at submission. */
     bool needs_file; /* The fd of the entry is one, and is held. */
     bool by_worker;  /* A thread of the kernel does it: not to be cancelled once it has begun. */
     bool reads;      /* It writes to the memory that addr and len name: poisoned in flight. */

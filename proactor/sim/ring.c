@@ -324,6 +324,8 @@ static int await_completions(sim_ring *ring, const wait_plan *plan)
         flush_overflow(ring);
         if (is_satisfied(ring, plan))
             return 0;
+        if (!coil_list_empty(&ring->work))
+            continue; /* It has made more, for which nobody will wake us. */
         if (plan->deadline <= sim_now(world))
             return ready_count(ring) > 0 ? 0 : -ETIME;
         if (sim_fault(world, SIM_FAULT_ENTER_EINTR))

@@ -77,9 +77,9 @@ static short tcp_poll(sim_file *file)
 }
 
 /* Linux: tcp_inq_hint(), which counts the end as well; of a listener, whether its queue is empty. */
-static size_t tcp_queued(const sim_file *file)
+static size_t tcp_queued(sim_file *file)
 {
-    const tcp_socket *tcp = coil_container_of(file, tcp_socket, socket.file);
+    const tcp_socket *tcp = tcp_socket_of(file);
     return tcp->state == TCP_IS_LISTENING ? tcp->backlog_count
                                           : tcp->received.count + tcp->has_end;
 }

@@ -498,8 +498,9 @@ static void schedule_news(tcp_end *end)
 void tcp_end_has_room(tcp_end *end)
 {
     tcp_end *peer = end->peer;
-    if (!end->is_dead && peer->sent < peer->written)
-        schedule_news(peer);
+    const uint64_t known = peer->window_end - peer->delivered;
+    if (!end->is_dead && (peer->sent < peer->written || known < room_of(end->socket) / 2))
+        schedule_news(peer); /* Also before the peer has more to send: nobody asks later. */
 }
 
 void tcp_end_open(tcp_end *end)

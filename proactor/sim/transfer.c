@@ -226,7 +226,7 @@ static int attempt_selected(sim_request *request, sim_io *io, transfer_call *cal
 /* What a receive tells beside its result: whether more is left, or the end, if that is known. */
 static int tell_rest(sim_request *request, int count)
 {
-    const sim_file *file = request->file;
+    sim_file *file = request->file;
     if (count >= 0 && file->type->queued != NULL && file->type->queued(file) > 0)
         request->flags |= IORING_CQE_F_SOCK_NONEMPTY;
     return count;
@@ -239,7 +239,7 @@ static int tell_rest(sim_request *request, int count)
  */
 static bool goes_on(const sim_request *request, transfer_call *call)
 {
-    const sim_file *file = request->file;
+    sim_file *file = request->file;
     if (call == sim_file_recv && file->type->queued == NULL)
         return true;
     if (call == sim_file_recv && file->type->queued(file) > 0)

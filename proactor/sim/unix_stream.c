@@ -192,13 +192,12 @@ static ssize_t stream_recv(sim_file *file, sim_io *io)
 }
 
 /* unix_inq_len(): what a receive tells is left. Of a listener nothing is told. */
-static size_t stream_queued(const sim_file *file)
+static size_t stream_queued(sim_file *file)
 {
-    const unix_socket *socket = coil_container_of(file, unix_socket, socket.file);
+    const unix_socket *socket = unix_socket_of(file);
     size_t size_bytes = 0;
 
-    for (const coil_list *link = socket->received.next; link != &socket->received;
-            link = link->next)
+    for (coil_list *link = socket->received.next; link != &socket->received; link = link->next)
         size_bytes += coil_container_of(link, unix_chunk, link)->bytes.count;
     return size_bytes;
 }

@@ -168,7 +168,7 @@ void play_child_wait_cancelled(struct stage *stage)
     stage_close(stage, pidfd);
 }
 
-/* Of several waits, a cancellation of all counts ... */
+/* To a cancellation of all, all waits are one. One that is cancelled is not found again. */
 void play_child_waits_cancelled(struct stage *stage)
 {
     const unsigned all = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
