@@ -179,6 +179,10 @@ static void run(sim_request *request)
         request->is_tried = true;
         result = error != 0 ? error : request->operation->attempt(request);
     }
+    if (result == SIM_AGAIN && request->is_doomed && request->state == SIM_REQUEST_WAITING) {
+        request->flags = 0; /* It was too late for this attempt, and there is no other. */
+        result = cancelled_result(request);
+    }
     if (result != SIM_AGAIN)
         finish(request, result);
 }
@@ -342,8 +346,10 @@ static int cancel(sim_request *request)
     if (may_be_late && request->operation->by_worker &&
             (request->is_tried || sim_chance(world, SIM_ALWAYS / 2)))
         return -EALREADY;
-    if (may_be_late && sim_fault(world, SIM_FAULT_CANCEL_TOO_LATE))
+    if (may_be_late && sim_fault(world, SIM_FAULT_CANCEL_TOO_LATE)) {
+        request->is_doomed = true;
         return -EALREADY;
+    }
     stop_waiting(request);
     request->is_cancelled = true;
     if (sim_fault(world, SIM_FAULT_CANCEL_ENDS_LAST)) {

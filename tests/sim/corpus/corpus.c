@@ -49,7 +49,7 @@ bool corpus_is_weather(int64_t rc)
 {
     static const int errors[] = {ENOMEM, EMFILE, ENFILE, ENOBUFS, EAGAIN, EIO, ENOSPC, ECONNRESET,
             ECONNREFUSED, ECONNABORTED, EPIPE, ENODATA, ENOTCONN, ETIMEDOUT, ETIME, EHOSTUNREACH,
-            ENETUNREACH, ENOTCONN, ECANCELED, ESHUTDOWN, EBUSY, EINVAL, EPERM};
+            ENETUNREACH, ECANCELED, ESHUTDOWN, EBUSY, EDQUOT};
     if (rc >= 0)
         return true;
     for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
