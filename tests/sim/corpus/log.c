@@ -111,7 +111,6 @@ async(int, keep_log)
     attempt(my->fd, coil_openat(AT_FDCWD, "/var/log", O_RDWR | O_CREAT, 0644));
     defer(ignore(coil_close(my->fd)));
     attempt(my->last, recover(my->fd));
-    ledger.written = (uint64_t)my->last;
     attempt(sync_directory());
     while (my->last < RECORDS_MAX) {
         my->last++;
