@@ -185,6 +185,15 @@ async(int, want_byte, (crowd *) c)
     return my->count < 0 && my->count != -ETIME ? (int)my->count : 0;
 }
 
+async(int, want_byte_for_ever, (crowd *) c)
+{
+    vars(char byte; ssize_t count);
+
+    c->waiting++;
+    await(my->count, coil_read(c->fds[0], &my->byte, 1));
+    return my->count < 0 ? (int)my->count : 0;
+}
+
 async(int, feed, (crowd *) c)
 {
     vars(ssize_t count; int64_t left);
@@ -195,6 +204,24 @@ async(int, feed, (crowd *) c)
         attempt(my->count, coil_write(c->fds[1], bytes, 1 + corpus_draw((uint64_t)my->left)));
         c->written += (unsigned)my->count;
     }
+    return 0;
+}
+
+/* Nobody feeds them: they are turned away at once, where their reads are in the backlog, or later. */
+async(int, be_starved, (crowd *) c)
+{
+    vars(coil_group group; coil_task *tasks[CROWD]; int i);
+
+    open_group(&my->group);
+    my->group.keep_going = true;
+    for (my->i = 0; my->i < CROWD; my->i++)
+        my->tasks[my->i] = spawn(&my->group, want_byte_for_ever(c));
+    await(coil_yield());
+    for (int i = 0; i < CROWD; i++) {
+        if (my->tasks[i] != NULL && corpus_chance(40) && c->waiting == CROWD)
+            coil_task_cancel(my->tasks[i]);
+    }
+    await(coil_sleep(corpus_moment(coil_us(300))));
     return 0;
 }
 
@@ -319,7 +346,7 @@ static int crowd_main(int argc, char **argv)
     memset(&c, 0, sizeof(c));
     int rc = coil_kernel_pipe(c.fds);
     if (rc == 0) {
-        rc = coil_run(be_crowd(&c));
+        rc = corpus_chance(50) ? coil_run(be_crowd(&c)) : coil_run(be_starved(&c));
         count_left(&c);
     }
     return corpus_end(&start, rc);

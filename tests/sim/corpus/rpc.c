@@ -127,6 +127,8 @@ async(int, ask_status, (coil_thrift_client *) client)
 
     await(my->status, within(coil_s(30), coil_fb303_get_status(client)));
     corpus_expect(my->status < 0 || my->status == COIL_FB303_ALIVE, "status %d", my->status);
+    if (my->status == -EREMOTEIO && !corpus_is_fair())
+        return 0; /* The server had no memory for an answer. */
     return my->status < 0 ? my->status : 0;
 }
 

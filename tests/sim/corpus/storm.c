@@ -17,9 +17,13 @@ static struct {
     uint32_t next_number;
     unsigned sent[GREETINGS_MAX];     /* By the server, completely. */
     unsigned received[GREETINGS_MAX]; /* By a client. */
+    uint32_t last_number; /* A life is over when so many have been greeted. */
+    coil_duration spread; /* Within this, all callers call. */
     bool may_linger; /* The server was killed: its socket may stay for a moment. */
     bool is_calm;    /* It lives once, and accepts all. */
 } ledger;
+
+static coil_event enough;
 
 /* ---------------------------------------------------------------------------------- server -- */
 
@@ -30,6 +34,8 @@ async(int, greet, (coil_stream *) peer)
     defer(coil_stream_close(peer));
     defer(coil_slice_release(&my->in));
     my->number = ledger.next_number++;
+    if (my->number == ledger.last_number)
+        coil_event_set(&enough);
     if (corpus_chance(30))
         await(coil_sleep(corpus_moment(coil_ms(3))));
     await(my->rc, coil_write_all(peer, coil_bytes(&my->number, sizeof(my->number))));
@@ -57,7 +63,22 @@ async(int, accept_all, (coil_listener *) listener, (coil_group *) guests)
     }
 }
 
-async(int, live, (coil_duration) lifetime)
+/* Until it has greeted enough, in the middle of a storm; or it has to end. */
+async(int, await_end, (bool) is_last)
+{
+    vars(int rc);
+
+    if (is_last) {
+        await(my->rc, within(coil_s(300), coil_signal_wait(COIL_SIGNALS(SIGTERM))));
+        return my->rc == -ETIME ? 0 : my->rc;
+    }
+    coil_event_clear(&enough);
+    ledger.last_number = ledger.next_number + (uint32_t)corpus_draw(5);
+    await(within(corpus_moment(coil_ms(20)), coil_event_wait(&enough)));
+    return 0;
+}
+
+async(int, live, (bool) is_last)
 {
     vars(coil_listen_options options; coil_listener *listener; coil_group guests;
             coil_group acceptor; int rc);
@@ -79,8 +100,8 @@ async(int, live, (coil_duration) lifetime)
     } else {
         spawn(&my->acceptor, accept_all(my->listener, &my->guests));
     }
-    await(my->rc, within(lifetime, coil_signal_wait(COIL_SIGNALS(SIGTERM))));
-    return my->rc == -ETIME ? 0 : my->rc;
+    attempt(await_end(is_last));
+    return 0;
 }
 
 static int server_main(int argc, char **argv)
@@ -90,8 +111,7 @@ static int server_main(int argc, char **argv)
     const corpus_start_state start = corpus_begin();
 
     for (unsigned i = 1; i <= ledger.lives && rc >= 0; i++) {
-        const bool is_last = i == ledger.lives;
-        rc = coil_run(live(is_last ? coil_s(300) : corpus_moment(coil_ms(20))));
+        rc = coil_run(live(i == ledger.lives));
     }
     return corpus_end(&start, rc);
 }
@@ -120,7 +140,7 @@ async(int, call_at_some_time)
 {
     vars(int rc; coil_duration limit);
 
-    await(coil_sleep(corpus_moment(corpus_chance(50) ? coil_us(300) : coil_ms(20))));
+    await(coil_sleep(corpus_moment(corpus_chance(80) ? ledger.spread : coil_ms(20))));
     my->limit = corpus_chance(10) ? corpus_moment(coil_ms(5)) : coil_s(60);
     await(my->rc, within(my->limit, call()));
     if (my->rc == -ETIME && my->limit < coil_s(60))
@@ -168,6 +188,8 @@ static void build(coil_sim *sim)
 {
     memset(&ledger, 0, sizeof(ledger));
     ledger.is_calm = coil_sim_random(sim, 2) == 0;
+    ledger.spread = (coil_duration)1000 << coil_sim_random(sim, 15);
+    coil_event_init(&enough);
     ledger.lives = ledger.is_calm ? 1 : 1 + (unsigned)coil_sim_random(sim, LIVES_MAX);
     ledger.server = corpus_start(sim, "server", "/bin/greeter", server_main);
     ledger.client = corpus_start(sim, "client", "/bin/callers", client_main);

@@ -7,7 +7,7 @@
 
 #include <coil/sugar.h>
 
-enum { TASKS = 12, STEPS = 8, PERMITS = 3, PARTIES = 3 };
+enum { TASKS = 12, STEPS = 8, PERMITS = 3, PARTIES = 3, CUSTOMERS = 14 };
 
 typedef struct room {
     coil_mutex mutex;
@@ -20,6 +20,9 @@ typedef struct room {
     int put_count, taken_count;
     int pipe_fds[2];
     int in_pipe_count; /* Bytes. */
+    coil_event is_served;
+    coil_task *customers[CUSTOMERS];
+    int customers_count;
 } room;
 
 /* Some time, spent in the kernel: a byte goes through the pipe, or it is a sleep. */
@@ -164,6 +167,99 @@ async(int, be_there_together, (room *) r)
     return 0;
 }
 
+/* ------------------------------------------------------------------------- notifications -- */
+
+async(int, buy, (room *) r, (int) place)
+{
+    vars();
+
+    r->customers[place] = coil_self;
+    r->customers_count++;
+    defer({
+        r->customers[place] = NULL;
+        r->customers_count--;
+    });
+    attempt(coil_mutex_lock(&r->mutex));
+    defer(coil_mutex_unlock(&r->mutex));
+    while (r->stock == 0)
+        attempt(coil_condition_wait(&r->changed));
+    r->stock--;
+    r->taken_count++;
+    return 0;
+}
+
+static void sell(room *r)
+{
+    r->stock++;
+    r->put_count++;
+    coil_condition_notify(&r->changed, 1);
+}
+
+/* There is not more in stock than customers want, so one is left over if a notification is lost. */
+async(int, keep_shop, (room *) r)
+{
+    vars(coil_group group; int i);
+
+    open_group(&my->group);
+    my->group.keep_going = true;
+    for (my->i = 0; my->i < CUSTOMERS; my->i++) {
+        spawn(&my->group, buy(r, my->i));
+        if (my->i < CUSTOMERS / 2)
+            continue;
+        await(coil_sleep(corpus_chance(50) ? 0 : corpus_moment(coil_us(100))));
+        if (r->stock < r->customers_count)
+            sell(r);
+        /* In the same breath: somebody who may have been notified. */
+        coil_task *victim = r->customers[corpus_draw(CUSTOMERS)];
+        if (victim != NULL && corpus_chance(60))
+            coil_task_cancel(victim);
+    }
+    await(coil_sleep(coil_ms(1)));
+    while (r->stock < r->customers_count)
+        sell(r);
+    ignore(coil_group_join(&my->group));
+    return 0;
+}
+
+/* --------------------------------------------------------------------------------- permits -- */
+
+/* All of them, which are not to be had; so it is cancelled. */
+async(int, want_all, (room *) r)
+{
+    vars(int rc);
+
+    await(my->rc, within(corpus_moment(coil_us(200)),
+                          coil_semaphore_acquire_many(&r->permits, PERMITS)));
+    if (my->rc == 0)
+        coil_semaphore_release(&r->permits, PERMITS);
+    return 0;
+}
+
+/* One, which is there, but for whoever stands before us. */
+async(int, want_one, (room *) r)
+{
+    vars();
+
+    defer(coil_event_set(&r->is_served));
+    attempt(coil_semaphore_acquire(&r->permits));
+    coil_semaphore_release(&r->permits, 1);
+    return 0;
+}
+
+/* Holds one until the last in the line has had his, which takes none but those that are free. */
+async(int, queue_up, (room *) r)
+{
+    vars(coil_group group);
+
+    open_group(&my->group);
+    attempt(coil_semaphore_acquire(&r->permits));
+    defer(coil_semaphore_release(&r->permits, 1));
+    spawn(&my->group, want_all(r));
+    spawn(&my->group, want_one(r));
+    await(coil_event_wait(&r->is_served));
+    return 0;
+}
+
 static void open_room(room *r)
 {
     memset(r, 0, sizeof(*r));
@@ -171,6 +267,7 @@ static void open_room(room *r)
     coil_condition_init(&r->changed, &r->mutex);
     coil_semaphore_init(&r->permits, PERMITS, PERMITS);
     coil_barrier_init(&r->barrier, PARTIES);
+    coil_event_init(&r->is_served);
 }
 
 static void close_room(room *r)
@@ -195,7 +292,17 @@ async(int, use_room)
     my->rc = coil_kernel_pipe(my->r.pipe_fds);
     if (my->rc < 0)
         return my->rc;
-    await(my->rc, be_there_together(&my->r));
+    switch (corpus_draw(4)) {
+    case 0:
+        await(my->rc, keep_shop(&my->r));
+        break;
+    case 1:
+        await(my->rc, queue_up(&my->r));
+        break;
+    default:
+        await(my->rc, be_there_together(&my->r));
+        break;
+    }
     (void)coil_kernel_close(my->r.pipe_fds[0]);
     (void)coil_kernel_close(my->r.pipe_fds[1]);
     close_room(&my->r);

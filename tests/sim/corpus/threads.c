@@ -370,8 +370,70 @@ static int runtime_main(int argc, char **argv)
     return corpus_end(&start, rc);
 }
 
+/* --------------------------------------------------------------------------------- no timers -- */
+
+enum { PLAYERS = 4, BALLS = 25 };
+
+/* Calls of the kernel are where another thread may come between. */
+static void take_time(void)
+{
+    for (uint64_t i = corpus_draw(4); i > 0; i--)
+        (void)coil_kernel_now();
+}
+
+async(int, return_ball, (int) ball)
+{
+    vars();
+
+    take_time();
+    return ball;
+}
+
+/* Nothing but the messages wakes the two loops. */
+async(int, play, (coil_loop *) other)
+{
+    vars(int rc; int i);
+
+    for (my->i = 0; my->i < BALLS; my->i++) {
+        take_time();
+        await(my->rc, coil_on_loop(other, return_ball(my->i)));
+        corpus_expect_success(my->rc, false, "a ball");
+        corpus_expect(my->rc < 0 || my->rc == my->i, "ball %d, not %d", my->rc, my->i);
+    }
+    return 0;
+}
+
+async(int, play_all, (coil_loop *) other)
+{
+    vars(coil_group group; int i);
+
+    open_group(&my->group);
+    for (my->i = 0; my->i < PLAYERS; my->i++) {
+        spawn(&my->group, play(other));
+        spawn(&my->group, coil_on_loop(other, play(coil_loop_of(coil_self))));
+    }
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+static int players_main(int argc, char **argv)
+{
+    static coil_loop_thread thread;
+    (void)argc, (void)argv;
+    const corpus_start_state start = corpus_begin();
+
+    int rc = coil_loop_thread_start(&thread, NULL, NULL);
+    if (rc < 0)
+        return corpus_end(&start, rc);
+    rc = coil_run(play_all(thread.loop));
+    coil_loop_thread_stop(&thread, 0);
+    coil_loop_thread_fini(&thread);
+    return corpus_end(&start, rc);
+}
+
 static void build_remote(coil_sim *sim)
 {
+    (void)corpus_start(sim, "alpha", "/bin/players", players_main);
     (void)corpus_start(sim, "alpha", "/bin/remote", remote_main);
     (void)corpus_start(sim, "alpha", "/bin/runtime", runtime_main);
 }
