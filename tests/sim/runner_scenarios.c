@@ -55,7 +55,7 @@ static int server(int argc, char **argv)
 
 static int crasher(int argc, char **argv)
 {
-    volatile int *nowhere = NULL;
+    int *volatile nowhere = NULL;
     (void)argc, (void)argv;
     (void)coil_run(naps(3));
     return *nowhere;
