@@ -126,6 +126,12 @@ sim_fiber *sim_fiber_current(void)
     return world == NULL ? NULL : world->current;
 }
 
+/* Where there must be one. */
+static sim_fiber *running(void)
+{
+    return sim_here()->current;
+}
+
 /* From the current fiber to the world; `is_last`: it will not come back. */
 static void leave(sim_fiber *fiber, bool is_last)
 {
@@ -139,7 +145,7 @@ static void leave(sim_fiber *fiber, bool is_last)
 
 static void enter(void)
 {
-    sim_fiber *fiber = sim_fiber_current();
+    sim_fiber *fiber = running();
 
     switch_end(NULL, &home.stack, &home.stack_bytes);
     errno = 0;
@@ -337,7 +343,7 @@ void sim_fiber_interrupt(sim_fiber *fiber)
 
 bool sim_fiber_was_interrupted(void)
 {
-    sim_fiber *fiber = sim_fiber_current();
+    sim_fiber *fiber = running();
     const bool was_interrupted = fiber->was_interrupted;
     fiber->was_interrupted = false;
     return was_interrupted;
@@ -376,7 +382,7 @@ void sim_fibers_freeze(sim_process *process)
 
 void sim_fiber_yield(void)
 {
-    sim_fiber *fiber = sim_fiber_current();
+    sim_fiber *fiber = running();
     make_runnable(fiber);
     leave(fiber, false);
 }
@@ -399,7 +405,7 @@ void sim_fiber_pass(void)
 
 bool sim_fiber_wait(sim_waiters *waiters, coil_time deadline, const char *waits_for)
 {
-    sim_fiber *fiber = sim_fiber_current();
+    sim_fiber *fiber = running();
 
     SIM_CHECK(sim_here(), fiber != NULL, "an event waits for something: %s", waits_for);
     SIM_CHECK(sim_here(), fiber->hold_count == 0, "%s where no thread may wait", waits_for);

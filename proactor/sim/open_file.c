@@ -16,6 +16,12 @@ sim_open_file *sim_open_file_of(sim_file *file)
     return coil_container_of(file, sim_open_file, file);
 }
 
+/* Of a file that is known to be one. */
+static sim_open_file *own(sim_file *file)
+{
+    return coil_container_of(file, sim_open_file, file);
+}
+
 static bool may_read(const sim_open_file *open_file)
 {
     return (open_file->flags & O_ACCMODE) != O_WRONLY;
@@ -28,14 +34,14 @@ static bool may_write(const sim_open_file *open_file)
 
 static void open_file_release(sim_file *file)
 {
-    sim_open_file *open_file = sim_open_file_of(file);
+    sim_open_file *open_file = own(file);
     sim_inode_drop(open_file->inode);
     sim_delete(open_file);
 }
 
 static int open_file_stat(sim_file *file, struct stat *out_status)
 {
-    sim_inode_stat(sim_open_file_of(file)->inode, out_status);
+    sim_inode_stat(own(file)->inode, out_status);
     return 0;
 }
 
@@ -53,7 +59,7 @@ static int check_offset(const sim_open_file *open_file, const sim_io *io, int64_
 
 static ssize_t regular_read(sim_file *file, sim_io *io)
 {
-    sim_open_file *open_file = sim_open_file_of(file);
+    sim_open_file *open_file = own(file);
     int64_t offset = 0;
 
     if (!may_read(open_file))
@@ -73,7 +79,7 @@ static ssize_t regular_read(sim_file *file, sim_io *io)
  */
 static ssize_t regular_write(sim_file *file, sim_io *io)
 {
-    sim_open_file *open_file = sim_open_file_of(file);
+    sim_open_file *open_file = own(file);
     sim_inode *inode = open_file->inode;
     int64_t offset = 0;
 
@@ -96,7 +102,7 @@ static ssize_t regular_write(sim_file *file, sim_io *io)
 static int regular_sync(sim_file *file, bool data_only)
 {
     (void)data_only; /* The size is needed to read the data back, so fdatasync(2) writes it, too. */
-    return sim_inode_sync(sim_open_file_of(file)->inode);
+    return sim_inode_sync(own(file)->inode);
 }
 
 const sim_file_type sim_regular_type = {
@@ -130,7 +136,7 @@ static int directory_sync(sim_file *file, bool data_only)
     (void)data_only;
     if (sim_fault(file->world, SIM_FAULT_DISK_ERROR))
         return -EIO;
-    sim_names_sync(sim_open_file_of(file)->inode);
+    sim_names_sync(own(file)->inode);
     return 0;
 }
 
@@ -166,7 +172,7 @@ static void put_random(sim_world *world, sim_io *io)
 
 static ssize_t device_read(sim_file *file, sim_io *io)
 {
-    const sim_open_file *open_file = sim_open_file_of(file);
+    const sim_open_file *open_file = own(file);
     const size_t before_bytes = io->done_bytes;
 
     if (!may_read(open_file))
@@ -188,7 +194,7 @@ static ssize_t device_read(sim_file *file, sim_io *io)
 
 static ssize_t device_write(sim_file *file, sim_io *io)
 {
-    const sim_open_file *open_file = sim_open_file_of(file);
+    const sim_open_file *open_file = own(file);
     char bytes[512];
     const size_t before_bytes = io->done_bytes;
 

@@ -13,6 +13,12 @@ sim_pipe_end *sim_pipe_end_of(sim_file *file)
     return file->type == &sim_pipe_type ? coil_container_of(file, sim_pipe_end, file) : NULL;
 }
 
+/* Of a file that is known to be one. */
+static sim_pipe_end *own(sim_file *file)
+{
+    return coil_container_of(file, sim_pipe_end, file);
+}
+
 static sim_pipe_slot *slot_at(sim_pipe *pipe, unsigned number)
 {
     return &pipe->slots[(pipe->first + number) % SIM_PIPE_SLOT_COUNT];
@@ -66,7 +72,7 @@ size_t sim_pipe_peek(const sim_pipe *pipe, sim_io *io)
 /* 0 if nobody can write any more: also to a FIFO that nobody has opened for writing yet. */
 static ssize_t pipe_read(sim_file *file, sim_io *io)
 {
-    sim_pipe_end *end = sim_pipe_end_of(file);
+    sim_pipe_end *end = own(file);
     sim_pipe *pipe = end->pipe;
     size_t done_bytes = 0;
 
@@ -136,7 +142,7 @@ static size_t whole_bytes(const sim_io *io)
  */
 static ssize_t pipe_write(sim_file *file, sim_io *io)
 {
-    sim_pipe_end *end = sim_pipe_end_of(file);
+    sim_pipe_end *end = own(file);
 
     if (!end->writes)
         return -EBADF;
@@ -159,7 +165,7 @@ static ssize_t pipe_write(sim_file *file, sim_io *io)
  */
 static short pipe_poll(sim_file *file)
 {
-    const sim_pipe_end *end = sim_pipe_end_of(file);
+    const sim_pipe_end *end = own(file);
     const sim_pipe *pipe = end->pipe;
     int events = 0;
 
@@ -178,7 +184,7 @@ static short pipe_poll(sim_file *file)
 
 static void pipe_release(sim_file *file)
 {
-    sim_pipe_end *end = sim_pipe_end_of(file);
+    sim_pipe_end *end = own(file);
     sim_pipe *pipe = end->pipe;
 
     coil_list_remove(&end->link);
@@ -197,7 +203,7 @@ static void pipe_release(sim_file *file)
 
 static int pipe_stat(sim_file *file, struct stat *out_status)
 {
-    const sim_pipe *pipe = sim_pipe_end_of(file)->pipe;
+    const sim_pipe *pipe = own(file)->pipe;
     if (pipe->inode != NULL) {
         sim_inode_stat(pipe->inode, out_status);
     } else {
@@ -252,7 +258,7 @@ void sim_pipe_create(sim_world *world, bool is_nonblocking, sim_file *out_files[
     out_files[1] = new_end(pipe, world, false, true);
     out_files[0]->is_nonblocking = is_nonblocking;
     out_files[1]->is_nonblocking = is_nonblocking;
-    sim_pipe_end_of(out_files[0])->others_before = 0; /* The other end has been there. */
+    own(out_files[0])->others_before = 0; /* The other end has been there. */
 }
 
 sim_file *sim_fifo_open(sim_inode *inode, int flags)

@@ -80,6 +80,7 @@ static int pending_take(sim_pending *pending, sim_signal_set set, siginfo_t *out
         return 0;
     const int signo = __builtin_ctzll(wanted) + 1;
     sim_arrival *arrival = pending_find(pending, signo);
+    SIM_CHECK(sim_here(), arrival != NULL, "signal %d is pending, and is not", signo);
     *out_signal = arrival->signal;
     coil_list_remove(&arrival->link);
     sim_delete(arrival);

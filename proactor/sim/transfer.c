@@ -103,7 +103,7 @@ static int prepare_message(sim_request *request)
     const struct msghdr *message = (const void *)address_of(request->sqe.addr);
     const int rc = gather(request, message->msg_iov, (unsigned)message->msg_iovlen);
     if (rc == 0)
-        gathered_of(request)->message = *message;
+        coil_container_of(request->extra, gathered, extra)->message = *message;
     return rc;
 }
 

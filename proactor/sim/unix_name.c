@@ -149,6 +149,8 @@ int unix_find(sim_host *host, const unix_name *name, int kind, unix_socket **out
         if (rc < 0)
             return rc;
     }
+    if (found == NULL)
+        return -ECONNREFUSED;
     if (found->socket.type != kind)
         return -EPROTOTYPE;
     *out_socket = found;

@@ -94,13 +94,13 @@ static struct sockaddr_in at_port(uint16_t port)
 static int bound(sim_file *file, uint16_t port)
 {
     struct sockaddr_in name = at_port(port);
-    return file->type->bind(file, (struct sockaddr *)&name, sizeof(name));
+    return file->type->bind(file, (void *)&name, sizeof(name));
 }
 
 static int connected(sim_file *file, uint16_t port)
 {
     struct sockaddr_in name = at_port(port);
-    return file->type->connect(file, (struct sockaddr *)&name, sizeof(name));
+    return file->type->connect(file, (void *)&name, sizeof(name));
 }
 
 static sim_file *listener_at(uint16_t port, int backlog)
@@ -323,11 +323,11 @@ static void two_families(void)
     sim_file *l = opened(AF_INET6, SOCK_STREAM), *c = opened(AF_INET, SOCK_STREAM),
              *d = opened(AF_INET, SOCK_STREAM), *s = NULL;
 
-    RULE(0, l->type->bind(l, (struct sockaddr *)&name, sizeof(name)));
+    RULE(0, l->type->bind(l, (void *)&name, sizeof(name)));
     RULE(0, l->type->listen(l, 1));
     RULE(-EADDRINUSE, bound(d, 7000));
     RULE(0, connected(c, 7000));
-    RULE(0, l->type->accept(l, (struct sockaddr *)&name, &size_bytes, &s));
+    RULE(0, l->type->accept(l, (void *)&name, &size_bytes, &s));
     RULE(0, strcmp("::ffff:127.0.0.1", inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof(text))));
     sim_file_drop(s);
     sim_file_drop(c);
@@ -335,7 +335,7 @@ static void two_families(void)
     l = opened(AF_INET6, SOCK_STREAM);
     name = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(7000)};
     RULE(0, l->type->setsockopt(l, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)));
-    RULE(0, l->type->bind(l, (struct sockaddr *)&name, sizeof(name)));
+    RULE(0, l->type->bind(l, (void *)&name, sizeof(name)));
     RULE(0, l->type->listen(l, 1));
     RULE(-ECONNREFUSED, connected(d, 7000));
     sim_file_drop(d);
@@ -439,7 +439,7 @@ static void listeners(void)
 static void unix_names(void)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "/run/it"};
-    const struct sockaddr *address = (struct sockaddr *)&name;
+    const struct sockaddr *address = (void *)&name;
     const socklen_t size_bytes = sizeof(name);
     sim_file *l = opened(AF_UNIX, SOCK_STREAM), *c = opened(AF_UNIX, SOCK_STREAM),
              *d = opened(AF_UNIX, SOCK_STREAM), *e = opened(AF_UNIX, SOCK_STREAM), *s = NULL;
