@@ -72,7 +72,6 @@ async(int, await_end, (bool) is_last)
         await(my->rc, within(coil_s(300), coil_signal_wait(COIL_SIGNALS(SIGTERM))));
         return my->rc == -ETIME ? 0 : my->rc;
     }
-    coil_event_clear(&enough);
     ledger.last_number = ledger.next_number + (uint32_t)corpus_draw(5);
     await(within(corpus_moment(coil_ms(20)), coil_event_wait(&enough)));
     return 0;
@@ -83,6 +82,7 @@ async(int, live, (bool) is_last)
     vars(coil_listen_options options; coil_listener *listener; coil_group guests;
             coil_group acceptor; int rc);
 
+    coil_event_init(&enough); /* Whoever waited for it may have been killed. */
     my->options.backlog = 2 + (int)corpus_draw(60);
     my->options.direct_sockets = corpus_chance(30);
     while ((my->rc = coil_listen("*:7100", &my->options, &my->listener)) == -EADDRINUSE) {
@@ -189,7 +189,6 @@ static void build(coil_sim *sim)
     memset(&ledger, 0, sizeof(ledger));
     ledger.is_calm = coil_sim_random(sim, 2) == 0;
     ledger.spread = (coil_duration)1000 << coil_sim_random(sim, 15);
-    coil_event_init(&enough);
     ledger.lives = ledger.is_calm ? 1 : 1 + (unsigned)coil_sim_random(sim, LIVES_MAX);
     ledger.server = corpus_start(sim, "server", "/bin/greeter", server_main);
     ledger.client = corpus_start(sim, "client", "/bin/callers", client_main);
