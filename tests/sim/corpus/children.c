@@ -133,14 +133,14 @@ async(int, read_lines, (ward *) one)
     defer(coil_stream_close(my->log));
     defer(coil_slice_release(&my->line));
     for (;;) {
-        await(my->line, within(corpus_deadline(20, coil_us(200)),
-                                coil_read_until(my->log, '\n', 256)));
+        await(my->line,
+                within(corpus_deadline(20, coil_us(200)), coil_read_until(my->log, '\n', 256)));
         if (my->line.size_bytes == -ETIME)
             continue;
         if (my->line.size_bytes <= 0)
             return (int)my->line.size_bytes;
-        const int size = snprintf(my->expected, sizeof(my->expected), "line %d\n",
-                one->lines_count);
+        const int size =
+                snprintf(my->expected, sizeof(my->expected), "line %d\n", one->lines_count);
         corpus_expect(my->line.size_bytes == size &&
                               memcmp(my->line.bytes, my->expected, (size_t)size) == 0,
                 "line %d of a child is another one", one->lines_count);

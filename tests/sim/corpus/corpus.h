@@ -47,7 +47,7 @@ bool corpus_is_fair(void);
 /* Is this an error that only the world can cause, or 0 or more? */
 bool corpus_is_weather(int64_t rc);
 
-/* `rc` is 0 or more, or the weather: and in a fair world, where `excused` is false, only the former. */
+/* `rc` is 0 or more, or the weather; in a fair world, unless it is excused, only the former. */
 void corpus_expect_success(int64_t rc, bool excused, const char *what);
 
 /* The byte at `offset` of the stream of that number; a whole piece; is this one as it must be? */
@@ -86,12 +86,12 @@ corpus_start_state corpus_begin(void);
 int corpus_end(const corpus_start_state *start, int rc);
 
 /* The main() of a program that is one coroutine. */
-#define CORPUS_MAIN(name, ...)                              \
-    static int name(int argc, char **argv)                  \
-    {                                                       \
-        (void)argc, (void)argv;                             \
-        const corpus_start_state start_ = corpus_begin();   \
-        return corpus_end(&start_, coil_run(__VA_ARGS__));  \
+#define CORPUS_MAIN(name, ...)                             \
+    static int name(int argc, char **argv)                 \
+    {                                                      \
+        (void)argc, (void)argv;                            \
+        const corpus_start_state start_ = corpus_begin();  \
+        return corpus_end(&start_, coil_run(__VA_ARGS__)); \
     }
 
 /* ------------------------------------------------------------------------------ scenarios -- */

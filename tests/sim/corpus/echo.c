@@ -84,9 +84,9 @@ async(int, send_all, (session *) s)
         if (my->size_bytes > s->total_bytes - s->sent_bytes)
             my->size_bytes = s->total_bytes - s->sent_bytes;
         corpus_fill(my->bytes, (size_t)my->size_bytes, s->stream, (uint64_t)s->sent_bytes);
-        await(my->rc, within(corpus_deadline(30, coil_ms(1)),
-                              coil_write_all(s->peer,
-                                      coil_bytes(my->bytes, (size_t)my->size_bytes))));
+        await(my->rc,
+                within(corpus_deadline(30, coil_ms(1)),
+                        coil_write_all(s->peer, coil_bytes(my->bytes, (size_t)my->size_bytes))));
         const int64_t out_bytes = (int64_t)coil_stream_bytes_written(s->peer) - s->sent_bytes;
         if (my->rc == -ETIME && out_bytes == 0)
             continue; /* It has left no trace. */
@@ -188,8 +188,8 @@ async(int, be_client)
     for (my->i = 0; my->i < SESSIONS; my->i++) {
         my->limit = corpus_chance(25) ? corpus_moment(coil_ms(20)) : coil_s(60);
         await(my->rc, within(my->limit, counted_session()));
-        corpus_expect_success(
-                my->rc == -ETIME ? 0 : my->rc, ledger.is_disturbed, "a session with the echo server");
+        corpus_expect_success(my->rc == -ETIME ? 0 : my->rc, ledger.is_disturbed,
+                "a session with the echo server");
         corpus_expect(my->rc != -ETIME || my->limit < coil_s(60) || ledger.is_disturbed ||
                               !corpus_is_fair(),
                 "a session hangs in a fair world");

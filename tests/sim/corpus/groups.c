@@ -14,7 +14,7 @@ enum { PIPES = 4, DEPTH = 5, ROOTS = 3, NODES_MAX = 250 };
 typedef struct forest {
     int fds[PIPES][2];
     unsigned node_count;
-    unsigned live_count;    /* Nodes that have begun and not ended. */
+    unsigned live_count; /* Nodes that have begun and not ended. */
     unsigned shields_begun, shields_ended;
     unsigned defers_begun, defers_ended;
     int64_t bytes_in[PIPES]; /* In each pipe. */
@@ -228,8 +228,8 @@ static int groups_main(int argc, char **argv)
     }
     rc = coil_run(plant(&f));
     corpus_expect(f.live_count == 0, "%u nodes have not ended", f.live_count);
-    corpus_expect(f.defers_begun == f.defers_ended, "%u of %u clean-ups", f.defers_ended,
-            f.defers_begun);
+    corpus_expect(
+            f.defers_begun == f.defers_ended, "%u of %u clean-ups", f.defers_ended, f.defers_begun);
     corpus_expect(f.shields_begun == f.shields_ended, "%u of %u shields", f.shields_ended,
             f.shields_begun);
     count_bytes(&f);
@@ -284,8 +284,8 @@ async(int, take_each, (fetched *) f)
     for (int i = 0; i < FETCHES; i++)
         coil_completions_add(&f->completions, &f->watches[i], f->all[i]);
     for (;;) {
-        await(my->next, within(corpus_deadline(30, coil_us(200)),
-                                coil_completions_next(&f->completions)));
+        await(my->next,
+                within(corpus_deadline(30, coil_us(200)), coil_completions_next(&f->completions)));
         if (my->next == NULL)
             break;
         if (coil_pointer_error(my->next) == -ETIME)
@@ -308,9 +308,8 @@ async(int, wait_for_some, (fetched *) f, (coil_group *) group)
             expect_result(f, i);
         break;
     case 1:
-        await(my->rc, within(corpus_moment(coil_ms(1)),
-                              coil_wait((coil_future *const *)f->all, FETCHES,
-                                      COIL_FIRST_COMPLETED)));
+        await(my->rc, within(corpus_moment(coil_ms(1)), coil_wait((coil_future *const *)f->all,
+                                                                FETCHES, COIL_FIRST_COMPLETED)));
         if (my->rc >= 0)
             expect_result(f, my->rc);
         break;

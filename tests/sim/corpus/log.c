@@ -29,9 +29,9 @@ async(ssize_t, read_record, (int) fd, (record *) into, (uint64_t) number)
     vars(ssize_t count; size_t done_bytes);
 
     while (my->done_bytes < sizeof(record)) {
-        attempt(my->count, coil_pread(fd, (char *)into + my->done_bytes,
-                                   sizeof(record) - my->done_bytes,
-                                   (off_t)((number - 1) * sizeof(record) + my->done_bytes)));
+        attempt(my->count,
+                coil_pread(fd, (char *)into + my->done_bytes, sizeof(record) - my->done_bytes,
+                        (off_t)((number - 1) * sizeof(record) + my->done_bytes)));
         if (my->count == 0)
             break;
         my->done_bytes += (size_t)my->count;
@@ -44,7 +44,7 @@ static bool is_intact(const record *one, uint64_t number)
     return one->number == number && corpus_matches(one->body, sizeof(one->body), number, 0);
 }
 
-/* After an fsync(2) that has failed, the next one may succeed without what it should have written. */
+/* After an fsync(2) that has failed, the next one may succeed without what is lost. */
 static bool is_disk_bad(void)
 {
     return coil_sim_fault_count(coil_sim_current(), "disk-error") +

@@ -81,8 +81,8 @@ static void run_somehow(stage *s)
     switch (corpus_draw(3)) {
     case 0:
         rc = coil_loop_run_until(s->loop, stop_sometime(s));
-        corpus_expect(rc == 77 || rc == -EINTR || rc == -ENOMEM || !corpus_is_fair(), "%ld",
-                (long)rc);
+        corpus_expect(
+                rc == 77 || rc == -EINTR || rc == -ENOMEM || !corpus_is_fair(), "%ld", (long)rc);
         break;
     case 1:
         coil_spawn(coil_loop_root(s->loop), stop_sometime(s));
@@ -121,7 +121,8 @@ static void end_stage(stage *s)
 /* Until all have ended: the grace may be over before. */
 static void shut_down(stage *s)
 {
-    int rc = coil_loop_shutdown(s->loop, corpus_chance(50) ? coil_s(10) : corpus_moment(coil_us(20)));
+    int rc = coil_loop_shutdown(
+            s->loop, corpus_chance(50) ? coil_s(10) : corpus_moment(coil_us(20)));
     while (rc == -ETIMEDOUT || rc == -EINTR)
         rc = coil_loop_shutdown(s->loop, coil_s(10));
     corpus_expect_success(rc, true, "a shutdown");
@@ -148,8 +149,8 @@ static int loop_main(int argc, char **argv)
                 try_to_close(&s);
         }
         shut_down(&s);
-        corpus_expect(s.bytes_read <= s.bytes_written, "%u bytes of %u", s.bytes_read,
-                s.bytes_written);
+        corpus_expect(
+                s.bytes_read <= s.bytes_written, "%u bytes of %u", s.bytes_read, s.bytes_written);
     }
     end_stage(&s);
     return corpus_end(&start, rc);
@@ -207,7 +208,7 @@ async(int, feed, (crowd *) c)
     return 0;
 }
 
-/* Nobody feeds them: they are turned away at once, where their reads are in the backlog, or later. */
+/* Nobody feeds them: they are turned away at once, while reads are in the backlog, or later. */
 async(int, be_starved, (crowd *) c)
 {
     vars(coil_group group; coil_task *tasks[CROWD]; int i);
@@ -359,6 +360,8 @@ static void build_crowd(coil_sim *sim)
 {
     if (coil_sim_random(sim, 2) == 0)
         (void)coil_sim_set_fault(sim, "ring-setup", 700000);
+    if (coil_sim_random(sim, 2) == 0) /* A full queue stays full now and then. */
+        (void)coil_sim_set_fault(sim, "enter-eagain", 200000);
     (void)corpus_start(sim, "alpha", "/bin/crowd", crowd_main);
     (void)corpus_start(sim, "beta", "/bin/flood", flood_main);
 }

@@ -56,9 +56,8 @@ async(int, listen_to_signals)
 {
     vars(coil_signals *signals; reloader reloader; int rc);
 
-    my->rc = coil_signals_open(
-            coil_signal_set_join(COIL_SIGNALS(SIGUSR1, SIGTERM),
-                    coil_signal_set_of(coil_signal_bit(COUNTED))),
+    my->rc = coil_signals_open(coil_signal_set_join(COIL_SIGNALS(SIGUSR1, SIGTERM),
+                                       coil_signal_set_of(coil_signal_bit(COUNTED))),
             &my->signals);
     if (my->rc < 0)
         return my->rc;

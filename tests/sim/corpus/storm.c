@@ -17,10 +17,10 @@ static struct {
     uint32_t next_number;
     unsigned sent[GREETINGS_MAX];     /* By the server, completely. */
     unsigned received[GREETINGS_MAX]; /* By a client. */
-    uint32_t last_number; /* A life is over when so many have been greeted. */
-    coil_duration spread; /* Within this, all callers call. */
-    bool may_linger; /* The server was killed: its socket may stay for a moment. */
-    bool is_calm;    /* It lives once, and accepts all. */
+    uint32_t last_number;             /* A life is over when so many have been greeted. */
+    coil_duration spread;             /* Within this, all callers call. */
+    bool may_linger;                  /* The server was killed: its socket may stay for a moment. */
+    bool is_calm;                     /* It lives once, and accepts all. */
 } ledger;
 
 static coil_event enough;
@@ -51,8 +51,7 @@ async(int, accept_all, (coil_listener *) listener, (coil_group *) guests)
     vars(coil_stream *peer);
 
     for (;;) {
-        await(my->peer,
-                within(corpus_deadline(40, coil_ms(2)), coil_accept_patiently(listener)));
+        await(my->peer, within(corpus_deadline(40, coil_ms(2)), coil_accept_patiently(listener)));
         const int error = coil_pointer_error(my->peer);
         if (error == -ETIME)
             continue;
@@ -188,6 +187,8 @@ static void build(coil_sim *sim)
 {
     memset(&ledger, 0, sizeof(ledger));
     ledger.is_calm = coil_sim_random(sim, 2) == 0;
+    if (coil_sim_random(sim, 2) == 0) /* Connections that come when the listener is to be closed. */
+        (void)coil_sim_set_fault(sim, "cancel-too-late", 400000);
     ledger.spread = (coil_duration)1000 << coil_sim_random(sim, 15);
     ledger.lives = ledger.is_calm ? 1 : 1 + (unsigned)coil_sim_random(sim, LIVES_MAX);
     ledger.server = corpus_start(sim, "server", "/bin/greeter", server_main);
@@ -201,5 +202,7 @@ static void check(coil_sim *sim)
     corpus_expect_end(sim, ledger.client, "the client");
 }
 
-const coil_sim_scenario scenario_storm = {
-        .name = "storm", .build = build, .direct = coil_handler(direct, coil_sim *), .check = check};
+const coil_sim_scenario scenario_storm = {.name = "storm",
+        .build = build,
+        .direct = coil_handler(direct, coil_sim *),
+        .check = check};

@@ -254,8 +254,8 @@ async(int64_t, read_line, (wire *) w, (char *) text)
 
     defer(coil_slice_release(&my->in));
     for (;;) {
-        await(my->in, within(corpus_deadline(20, coil_ms(1)),
-                              coil_read_until(w->to, '\n', LIMIT_BYTES)));
+        await(my->in,
+                within(corpus_deadline(20, coil_ms(1)), coil_read_until(w->to, '\n', LIMIT_BYTES)));
         if (my->in.size_bytes == -ETIME)
             continue;
         if (my->in.size_bytes == -EMSGSIZE) {

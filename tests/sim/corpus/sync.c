@@ -16,7 +16,7 @@ typedef struct room {
     coil_barrier barrier;
     int inside_count;
     int permits_out;
-    int stock;         /* Guarded by the mutex. */
+    int stock; /* Guarded by the mutex. */
     int put_count, taken_count;
     int pipe_fds[2];
     int in_pipe_count; /* Bytes. */
@@ -90,8 +90,7 @@ async(int, take_stock, (room *) r)
     attempt(coil_mutex_lock(&r->mutex));
     defer(coil_mutex_unlock(&r->mutex));
     while (r->stock == 0) {
-        await(my->rc,
-                within(corpus_deadline(50, coil_us(500)), coil_condition_wait(&r->changed)));
+        await(my->rc, within(corpus_deadline(50, coil_us(500)), coil_condition_wait(&r->changed)));
         corpus_expect(r->mutex.owner == coil_self, "a condition has not given the mutex back");
         if (my->rc < 0)
             return my->rc;
@@ -228,8 +227,8 @@ async(int, want_all, (room *) r)
 {
     vars(int rc);
 
-    await(my->rc, within(corpus_moment(coil_us(200)),
-                          coil_semaphore_acquire_many(&r->permits, PERMITS)));
+    await(my->rc,
+            within(corpus_moment(coil_us(200)), coil_semaphore_acquire_many(&r->permits, PERMITS)));
     if (my->rc == 0)
         coil_semaphore_release(&r->permits, PERMITS);
     return 0;
@@ -348,8 +347,7 @@ async(int, give_item, (market *) m, (const int *) item)
         await(my->rc, coil_channel_send(&m->hatch, item));
         break;
     default:
-        await(my->which,
-                coil_select(coil_put_to(&m->queue, item), coil_send_to(&m->hatch, item)));
+        await(my->which, coil_select(coil_put_to(&m->queue, item), coil_send_to(&m->hatch, item)));
         my->rc = my->which < 0 ? my->which : 0;
         break;
     }

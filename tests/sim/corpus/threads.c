@@ -161,8 +161,8 @@ static void balance(office *o)
     while (coil_thread_queue_try_get(&o->queue, &number) == 0)
         take(o, number);
     for (int i = 0; i < NUMBERS * PRODUCERS; i++)
-        corpus_expect(o->put[i] == o->got[i], "%d: put %u times, got %u times", i, o->put[i],
-                o->got[i]);
+        corpus_expect(
+                o->put[i] == o->got[i], "%d: put %u times, got %u times", i, o->put[i], o->got[i]);
 }
 
 async(int, run_office, (office *) o)
@@ -331,8 +331,7 @@ async(int, work, (coil_worker *) worker)
     defer(workers.ended++);
     for (my->i = 0; my->i < TURNS; my->i++) {
         const unsigned next = (worker->index + 1) % WORKERS;
-        await(my->rc, coil_on_loop(coil_runtime_loop(worker->runtime, next),
-                              double_slowly(my->i)));
+        await(my->rc, coil_on_loop(coil_runtime_loop(worker->runtime, next), double_slowly(my->i)));
         corpus_expect(my->rc < 0 || my->rc == 2 * my->i, "%d", my->rc);
         if (my->rc < 0)
             return my->rc == -ESHUTDOWN ? 0 : my->rc;
@@ -343,9 +342,8 @@ async(int, work, (coil_worker *) worker)
 
 static int runtime_main(int argc, char **argv)
 {
-    const coil_runtime_options options = {.loop_count = WORKERS,
-            .is_unpinned = true,
-            .main = coil_handler(work, coil_worker *)};
+    const coil_runtime_options options = {
+            .loop_count = WORKERS, .is_unpinned = true, .main = coil_handler(work, coil_worker *)};
     coil_runtime *runtime;
     const uint32_t word = 0;
     (void)argc, (void)argv;

@@ -158,5 +158,4 @@ static void build(coil_sim *sim)
     (void)corpus_start(sim, "alpha", "/bin/timers", timers_main);
 }
 
-const coil_sim_scenario scenario_timers = {
-        .name = "timers", .build = build, .limit = COIL_FOREVER};
+const coil_sim_scenario scenario_timers = {.name = "timers", .build = build, .limit = COIL_FOREVER};
