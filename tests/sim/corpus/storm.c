@@ -8,7 +8,7 @@
 
 #include <coil/sugar.h>
 
-enum { CALLERS = 25, LIVES_MAX = 3, GREETINGS_MAX = 1000 };
+enum { CALLERS = 30, LIVES_MAX = 10, GREETINGS_MAX = 1000 };
 
 static struct {
     pid_t server, client;
@@ -71,7 +71,7 @@ async(int, await_end, (bool) is_last)
         await(my->rc, within(coil_s(300), coil_signal_wait(COIL_SIGNALS(SIGTERM))));
         return my->rc == -ETIME ? 0 : my->rc;
     }
-    ledger.last_number = ledger.next_number + (uint32_t)corpus_draw(5);
+    ledger.last_number = ledger.next_number + (uint32_t)corpus_draw(4);
     await(within(corpus_moment(coil_ms(20)), coil_event_wait(&enough)));
     return 0;
 }
@@ -169,7 +169,7 @@ async(int, direct, (coil_sim *) sim)
 {
     vars();
 
-    if (!ledger.is_calm && corpus_chance(40)) {
+    if (!ledger.is_calm && corpus_chance(20)) {
         await(coil_sleep(corpus_moment(coil_ms(15))));
         const int signo = corpus_chance(50) ? SIGTERM : SIGKILL;
         (void)coil_sim_kill(sim, ledger.server, signo);
@@ -186,9 +186,9 @@ async(int, direct, (coil_sim *) sim)
 static void build(coil_sim *sim)
 {
     memset(&ledger, 0, sizeof(ledger));
-    ledger.is_calm = coil_sim_random(sim, 2) == 0;
+    ledger.is_calm = coil_sim_random(sim, 3) == 0;
     if (coil_sim_random(sim, 2) == 0) /* Connections that come when the listener is to be closed. */
-        (void)coil_sim_set_fault(sim, "cancel-too-late", 400000);
+        (void)coil_sim_set_fault(sim, "cancel-too-late", 700000);
     ledger.spread = (coil_duration)1000 << coil_sim_random(sim, 15);
     ledger.lives = ledger.is_calm ? 1 : 1 + (unsigned)coil_sim_random(sim, LIVES_MAX);
     ledger.server = corpus_start(sim, "server", "/bin/greeter", server_main);
