@@ -229,8 +229,7 @@ char *sim_selection_text(const sim_selection *selection)
         const sim_pick *pick = &selection->picks[i];
         const char *comma = i > 0 ? "," : "";
         if (pick->number == 0) {
-            length += (size_t)snprintf(
-                    text + length, PICK_BYTES, "%s%s", comma, names[pick->kind]);
+            length += (size_t)snprintf(text + length, PICK_BYTES, "%s%s", comma, names[pick->kind]);
         } else {
             length += (size_t)snprintf(text + length, PICK_BYTES, "%s%s:%llu", comma,
                     names[pick->kind], (unsigned long long)pick->number);

@@ -138,8 +138,8 @@ static void check_requests(sim_process *process)
     for (coil_list *at = process->rings.next; at != &process->rings; at = at->next) {
         const sim_ring *ring = coil_container_of(at, sim_ring, link);
         SIM_CHECK(process->world, ring->request_count == 0,
-                "process %d (%s) ends with %zu requests in flight", (int)process->id,
-                process->path, ring->request_count);
+                "process %d (%s) ends with %zu requests in flight", (int)process->id, process->path,
+                ring->request_count);
     }
 }
 
@@ -176,8 +176,7 @@ void sim_process_end(sim_process *process, int code, int value)
     sim_power_linger(process);
     process->open_count = code == CLD_EXITED ? count_open(process) : 0;
     close_all(process);
-    process->leaked_count =
-            allocations_free(process, code == CLD_EXITED, process->has_returned);
+    process->leaked_count = allocations_free(process, code == CLD_EXITED, process->has_returned);
     if (is_checked)
         check_leaks(process);
     sim_working_directory_leave(process);

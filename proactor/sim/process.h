@@ -56,8 +56,8 @@ struct sim_process {
     char *globals;                    /* The section coil_process, while another process runs. */
 
     coil_list allocations; /* By time. */
-    bool reports_leaks;          /* In words, too. */
-    uint64_t leaked_count;       /* ENDED by itself: allocations that were not freed. */
+    bool reports_leaks;    /* In words, too. */
+    uint64_t leaked_count; /* ENDED by itself: allocations that were not freed. */
     sim_nth nths[SIM_NTH_COUNT];
     bool is_spared;      /* No fault hits it: it belongs to the scenario. */
     unsigned open_count; /* ENDED by itself: descriptors that were not closed. */

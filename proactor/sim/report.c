@@ -32,7 +32,7 @@ void report_world(sim_world *world)
 
 /* ---------------------------------------------------------------------------------- crashes -- */
 
-enum { SIGNAL_STACK_BYTES = 256 * 1024 }; /* The report runs on it. */
+static char signal_stack[256 * 1024]; /* The report runs on it. */
 
 static void tell(const char *text, int signo)
 {
@@ -65,10 +65,38 @@ static void on_sanitizer(void)
 }
 #endif
 
+/*
+ * UndefinedBehaviorSanitizer calls this, if it is there, before it prints anything: its library has
+ * it as a weak symbol.
+ */
+__attribute__((visibility("default"))) void __ubsan_on_report(void);
+__attribute__((weak)) void __ubsan_get_current_report_data(const char **out_kind,
+        const char **out_message, const char **out_file, unsigned *out_line, unsigned *out_column,
+        char **out_address);
+
+void __ubsan_on_report(void)
+{
+    const char *kind = NULL;
+    const char *message = NULL;
+    const char *file = NULL;
+    char *address = NULL;
+    unsigned line = 0;
+    unsigned column = 0;
+    char text[300];
+
+    if (__ubsan_get_current_report_data == NULL)
+        return;
+    __ubsan_get_current_report_data(&kind, &message, &file, &line, &column, &address);
+    (void)snprintf(text, sizeof(text), "%s:%u: %s", file == NULL ? "?" : file, line,
+            message == NULL ? "undefined behaviour" : message);
+    tell(text, line);
+}
+
 void report_crashes(void)
 {
-    const struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | (int)SA_RESETHAND};
-    const stack_t stack = {.ss_sp = sim_new(SIGNAL_STACK_BYTES), .ss_size = SIGNAL_STACK_BYTES};
+    const struct sigaction action = {
+            .sa_handler = on_crash, .sa_flags = SA_ONSTACK | (int)SA_RESETHAND};
+    const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof(signal_stack)};
 
     (void)sigaltstack(&stack, NULL);
     (void)sigaction(SIGABRT, &action, NULL);

@@ -25,8 +25,8 @@ typedef struct runner {
 
     /* The next case. */
     size_t scenario;
-    uint64_t seed;      /* How many of the scenario have been. */
-    uint64_t nth;       /* The one that fails in the next run of the seed. 0: none does. */
+    uint64_t seed;       /* How many of the scenario have been. */
+    uint64_t nth;        /* The one that fails in the next run of the seed. 0: none does. */
     uint64_t generation; /* Of scenario and seed: what an older run says of nth does not count. */
 
     sim_job *jobs;
@@ -51,8 +51,7 @@ static void next_seed(runner *all)
     all->generation++;
     all->nth = options->has_nth && options->nth == 0 ? 1 : options->nth;
     while (all->scenario < all->scenario_count) {
-        if (all->seed < options->count &&
-                sim_options_want(options, &all->scenarios[all->scenario]))
+        if (all->seed < options->count && sim_options_want(options, &all->scenarios[all->scenario]))
             return;
         all->scenario++;
         all->seed = 0;
@@ -104,7 +103,8 @@ static void print_faults(const sim_occurrences *occurrences)
         if (sim_fault_is_order(one->kind))
             continue;
         printed++;
-        fprintf(stderr, "  %s:%llu at ", sim_fault_name(one->kind), (unsigned long long)one->number);
+        fprintf(stderr, "  %s:%llu at ", sim_fault_name(one->kind),
+                (unsigned long long)one->number);
         print_time(one->time - SIM_START);
         if (one->process > 0)
             fprintf(stderr, ", process %d", (int)one->process);
@@ -211,8 +211,8 @@ static void print_summary(const runner *all)
             "%s: %llu runs, %llu failed; %llu operations in %.1f days, %.0f of them per second and "
             "core\n",
             all->failure_count > 0 ? "FAILED" : "passed", (unsigned long long)all->run_count,
-            (unsigned long long)all->failure_count, (unsigned long long)all->operation_count,
-            days, rate);
+            (unsigned long long)all->failure_count, (unsigned long long)all->operation_count, days,
+            rate);
 }
 
 /* ------------------------------------------------------------------------------ many at once -- */
@@ -299,8 +299,7 @@ static int run_all(runner *all)
 static int run_here(runner *all)
 {
     enum { OCCURRENCES_MAX = 100000 };
-    sim_result *result =
-            sim_new(sizeof(*result) + OCCURRENCES_MAX * sizeof(sim_occurrence));
+    sim_result *result = sim_new(sizeof(*result) + OCCURRENCES_MAX * sizeof(sim_occurrence));
     sim_case what;
 
     report_crashes();

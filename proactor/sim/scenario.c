@@ -32,7 +32,7 @@ typedef struct run {
     pid_t director; /* 0: there is none. */
 } run;
 
-static run *current;
+static run *current_run;
 
 static void take_down(run *of)
 {
@@ -74,8 +74,8 @@ void coil_sim_fail(coil_sim *sim, const char *format, ...)
     sim_fail_as(sim, text, likeness);
 }
 
-void coil_sim_expectation_failed(coil_sim *sim, const char *file, int line, const char *condition,
-        const char *format, ...)
+void coil_sim_expectation_failed(
+        coil_sim *sim, const char *file, int line, const char *condition, const char *format, ...)
 {
     char text[SIM_TEXT_BYTES];
     const char *name = strrchr(file, '/');
@@ -107,10 +107,10 @@ coil_sim *coil_sim_current(void)
 static int direct(int argc, char **argv)
 {
     (void)argc, (void)argv;
-    const coil_handler script = current->what->scenario->direct;
-    const int rc = coil_run(coil_handler_call(script, current->sim));
+    const coil_handler script = current_run->what->scenario->direct;
+    const int rc = coil_run(coil_handler_call(script, current_run->sim));
     if (rc < 0)
-        coil_sim_fail(current->sim, "the director ends with %s", coil_error_name(rc));
+        coil_sim_fail(current_run->sim, "the director ends with %s", coil_error_name(rc));
     return 0;
 }
 
@@ -192,7 +192,7 @@ void sim_run(const sim_case *what, const sim_settings *settings, sim_result *res
             .result = result,
             .sim = coil_sim_create(what->seed)};
 
-    current = &this_run;
+    current_run = &this_run;
     set_up(&this_run, settings);
     let_run(&this_run);
     check_zombies(this_run.sim);
@@ -201,6 +201,6 @@ void sim_run(const sim_case *what, const sim_settings *settings, sim_result *res
     take_down(&this_run);
     this_run.sim->judge = NULL;
     coil_sim_destroy(this_run.sim);
-    current = NULL;
+    current_run = NULL;
     result->verdict = SIM_PASSED;
 }

@@ -219,6 +219,7 @@ static void build_weather(coil_sim *sim)
 static void check_weather(coil_sim *sim)
 {
     const char *name;
+    printf("faults: ");
     for (size_t i = 0; (name = coil_sim_fault_name(i)) != NULL; i++) {
         if (coil_sim_fault_count(sim, name) > 0)
             printf("%s ", name);

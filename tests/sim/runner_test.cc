@@ -2,7 +2,6 @@
 /* coil_sim_main(), as its user sees it: what it prints, and how it ends. */
 #include <cstdio>
 #include <cstdlib>
-#include <regex>
 #include <set>
 #include <string>
 
@@ -24,10 +23,11 @@ Outcome shell(const std::string &command)
     FILE *pipe = popen((command + " 2>&1").c_str(), "r");
     if (pipe == nullptr)
         return outcome;
-    char part[4096];
-    size_t count;
-    while ((count = fread(part, 1, sizeof(part), pipe)) > 0)
-        outcome.output.append(part, count);
+    char line[4096];
+    while (fgets(line, sizeof(line), pipe) != nullptr) {
+        if (std::string(line).find("==WARNING: ASan") == std::string::npos) /* Of swapcontext(3). */
+            outcome.output += line;
+    }
     const int status = pclose(pipe);
     outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     return outcome;
@@ -43,11 +43,21 @@ bool has(const Outcome &outcome, const std::string &text)
     return outcome.output.find(text) != std::string::npos;
 }
 
-/* What follows "again: ", the command that a report has. */
+/* What lies between two texts. "": they are not there. */
+std::string between(const std::string &whole, const std::string &before, const std::string &after)
+{
+    const size_t found = whole.find(before);
+    if (found == std::string::npos)
+        return "";
+    const size_t from = found + before.size();
+    const size_t to = whole.find(after, from);
+    return to == std::string::npos ? "" : whole.substr(from, to - from);
+}
+
+/* The command that a report has. */
 std::string command_in(const std::string &report)
 {
-    std::smatch found;
-    return std::regex_search(report, found, std::regex("again: (.*)\n")) ? found[1].str() : "";
+    return between(report, "again: ", "\n");
 }
 
 /* --------------------------------------------------------------------------------- passing -- */
@@ -70,7 +80,8 @@ TEST(SimRunner, RefusesWhatItDoesNotKnow)
 TEST(SimRunner, RunsManySeedsAndSaysHowMany)
 {
     for (const char *profile : {"kind", "flaky", "swarm"}) {
-        const Outcome outcome = run(std::string("--scenario=sound --seeds=30 --profile=") + profile);
+        const Outcome outcome =
+                run(std::string("--scenario=sound --seeds=30 --profile=") + profile);
         EXPECT_EQ(0, outcome.status) << outcome.output;
         EXPECT_TRUE(has(outcome, "passed: 30 runs, 0 failed")) << outcome.output;
     }
@@ -86,7 +97,8 @@ TEST(SimRunner, TheDirectorChangesTheWorldWhileItRuns)
 TEST(SimRunner, ANumberOfJobsChangesNothingButTheTime)
 {
     const Outcome one = run("--scenario=sound --seeds=8 --fingerprints --profile=flaky");
-    const Outcome other = run("--scenario=sound --seeds=4 --first=5 --fingerprints --profile=flaky");
+    const Outcome other =
+            run("--scenario=sound --seeds=4 --first=5 --fingerprints --profile=flaky");
     EXPECT_EQ(0, one.status);
     const size_t from = one.output.find("sound 5 ");
     ASSERT_NE(std::string::npos, from) << one.output;
@@ -103,7 +115,7 @@ TEST(SimRunner, ASwarmHasOtherFaultsForEachSeed)
                     " --fault=no-descriptor:0 --seed=" +
                         std::to_string(seed));
         EXPECT_EQ(0, outcome.status) << outcome.output;
-        seen.insert(outcome.output.substr(0, outcome.output.find('\n')));
+        seen.insert(between(outcome.output, "faults: ", "\n"));
     }
     EXPECT_GT(seen.size(), 5U);
 }
@@ -131,8 +143,9 @@ TEST(SimRunner, ShrinksAFailureToTheFaultThatItTakes)
                               " --fault=ring-setup:0");
     ASSERT_EQ(1, found.status) << found.output;
     const std::string command = command_in(found.output);
-    EXPECT_TRUE(std::regex_search(command, std::regex("--only=short-(read|write):[0-9]+$")))
-            << command;
+    const std::string only = between(command + "\n", "--only=short-", "\n");
+    EXPECT_NE("", only) << command;
+    EXPECT_EQ(std::string::npos, only.find(',')) << command;
 }
 
 TEST(SimRunner, AFailureThatTakesNoFaultIsShrunkToNone)
@@ -149,7 +162,7 @@ TEST(SimRunner, ReportsACrash)
     const Outcome found = run("--scenario=crash --seeds=2 --no-shrink");
     EXPECT_EQ(1, found.status);
     EXPECT_TRUE(has(found, "2 runs, 2 failed")) << found.output;
-    EXPECT_TRUE(has(found, "SIGSEGV") || has(found, "sanitizer")) << found.output;
+    EXPECT_TRUE(has(found, "SIGSEGV") || has(found, "oad of null pointer")) << found.output;
     EXPECT_TRUE(has(found, "/bin/crasher")) << found.output;
 }
 
@@ -181,12 +194,9 @@ TEST(SimRunner, ReportsARunThatDoesNotEnd)
 TEST(SimRunner, TorturesUntilARunHasFewer)
 {
     for (const char *what : {"allocation", "submission", "completion"}) {
-        const Outcome outcome =
-                run(std::string("--scenario=talk --seeds=2 --torture=") + what);
+        const Outcome outcome = run(std::string("--scenario=talk --seeds=2 --torture=") + what);
         EXPECT_EQ(0, outcome.status) << outcome.output;
-        std::smatch found;
-        ASSERT_TRUE(std::regex_search(outcome.output, found, std::regex("passed: ([0-9]+) runs")));
-        EXPECT_GT(std::stoi(found[1].str()), 10) << what;
+        EXPECT_GT(atoi(between(outcome.output, "passed: ", " runs").c_str()), 10) << what;
     }
 }
 

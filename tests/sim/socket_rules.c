@@ -565,7 +565,7 @@ static void rights(void)
     RULE(5, sim_file_recv(s, &io)); /* It ends behind the bytes that had descriptors with them. */
     RULE(sizeof(control), message.msg_controllen);
     int given;
-    memcpy(&given, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(given));
+    memcpy(&given, CMSG_DATA(header), sizeof(given));
     RULE(1, given != fd && sim_descriptor_file(process, given) == sim_descriptor_file(process, fd));
     io = io_of(&part, 100, 0);
     message.msg_controllen = sizeof(control);

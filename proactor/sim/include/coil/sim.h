@@ -128,7 +128,8 @@ COIL_API unsigned coil_sim_open_descriptors(const coil_sim *sim, pid_t pid);
 
 /*
  * What a process that was started by coil_sim_start() has written to its descriptors 1 and 2, and
- * its children that have inherited them: the last MiB, with a zero behind it, until more is written.
+ * its children that have inherited them: the last MiB, with a zero behind it, until more is
+ * written.
  * Also after its end. NULL: no such process.
  */
 COIL_API const char *coil_sim_get_output(const coil_sim *sim, pid_t pid);
@@ -156,8 +157,8 @@ COIL_API size_t coil_sim_process_count(const coil_sim *sim);
 COIL_API coil_time coil_sim_now(const coil_sim *sim);
 
 /*
- * How much has been done: requests to rings, further completions of multishot ones, and calls that do
- * the same without a ring.
+ * How much has been done: requests to rings, further completions of multishot ones, and calls that
+ * do the same without a ring.
  */
 COIL_API uint64_t coil_sim_operations(const coil_sim *sim);
 

@@ -124,19 +124,18 @@ COIL_API int coil_sim_main(
  * This run has failed. Callable everywhere: in programs too, where `sim` is coil_sim_current().
  * Does not return; in a world that was not made by coil_sim_main(), it is abort(3).
  */
-COIL_API void coil_sim_fail(coil_sim *sim, const char *format, ...)
-        __attribute__((noreturn)) COIL_PRINTF(2, 3);
+COIL_API void coil_sim_fail(coil_sim *sim, const char *format, ...) __attribute__((noreturn))
+COIL_PRINTF(2, 3);
 
 /* Fail with file and line unless `condition`; a format and its values may follow. */
-#define coil_sim_expect(sim, condition, ...)                                                     \
-    do {                                                                                         \
-        if (coil_unlikely(!(condition)))                                                         \
-            coil_sim_expectation_failed(sim, __FILE__, __LINE__, #condition, " " __VA_ARGS__);   \
+#define coil_sim_expect(sim, condition, ...)                                                   \
+    do {                                                                                       \
+        if (coil_unlikely(!(condition)))                                                       \
+            coil_sim_expectation_failed(sim, __FILE__, __LINE__, #condition, " " __VA_ARGS__); \
     } while (0)
 
 COIL_API void coil_sim_expectation_failed(coil_sim *sim, const char *file, int line,
-        const char *condition, const char *format, ...)
-        __attribute__((noreturn)) COIL_PRINTF(5, 6);
+        const char *condition, const char *format, ...) __attribute__((noreturn)) COIL_PRINTF(5, 6);
 
 /* For the choices of the scenario: 0 <= result < limit, from the seed. `limit` is not 0. */
 COIL_API uint64_t coil_sim_random(coil_sim *sim, uint64_t limit);
