@@ -130,8 +130,8 @@ void sim_file_changed(sim_file *file);
 
 /*
  * The same, and say what has happened, as the kernel does where it wakes with a mask: a poll that
- * is woken so tells these events without looking whether they are still so (observed: poll_is_woken,
- * poll_of_urgent_data).
+ * is woken so tells these events without looking whether they are still so (observed:
+ * poll_is_woken, poll_of_urgent_data).
  */
 void sim_file_announce(sim_file *file, short events);
 

@@ -37,9 +37,8 @@ static int attempt_poll(sim_request *request)
 {
     sim_world *world = request->ring->process->world;
     const bool is_multishot = (request->sqe.len & IORING_POLL_ADD_MULTI) != 0;
-    /* Told to those who have not asked, too: IO_POLL_UNMASK of Linux (observed: send_after_close_tcp). */
-    const unsigned asked =
-            request->sqe.poll32_events | POLLERR | POLLHUP | POLLNVAL | POLLRDHUP;
+    /* Told to those who have not asked, too (IO_POLL_UNMASK; observed: send_after_close_tcp). */
+    const unsigned asked = request->sqe.poll32_events | POLLERR | POLLHUP | POLLNVAL | POLLRDHUP;
     const short events = (short)(asked & 0x7fff);
     const int found = request->woken != 0 ? request->woken : sim_file_poll(request->file) & events;
 

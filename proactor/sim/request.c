@@ -277,7 +277,7 @@ static int tell_cancellation(sim_request *request)
 
 static const sim_operation cancellation = {.name = "cancellation", .attempt = tell_cancellation};
 
-/* Done at once, and told at once or together with what it has cancelled, in any order (pitfall 4). */
+/* Done at once, and told at once or together with what it has cancelled, in any order. */
 static void cancel_now(sim_ring *ring, const struct io_uring_sqe *sqe)
 {
     sim_world *world = ring->process->world;

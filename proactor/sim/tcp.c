@@ -76,12 +76,11 @@ static short tcp_poll(sim_file *file)
     return events;
 }
 
-/* Linux: tcp_inq_hint(), which counts the end as well; of a listener, whether its queue is empty. */
+/* Linux: tcp_inq_hint(), which counts the end as well; of a listener, what is in its queue. */
 static size_t tcp_queued(sim_file *file)
 {
     const tcp_socket *tcp = tcp_socket_of(file);
-    return tcp->state == TCP_IS_LISTENING ? tcp->backlog_count
-                                          : tcp->received.count + tcp->has_end;
+    return tcp->state == TCP_IS_LISTENING ? tcp->backlog_count : tcp->received.count + tcp->has_end;
 }
 
 /* ---------------------------------------------------------------------------------- receive -- */

@@ -335,7 +335,8 @@ static void take_bytes(tcp_end *from, tcp_socket *tcp, size_t size_bytes)
     from->delivered += size_bytes;
     /* sock_def_readable(), which says PRI of everything; urgent bytes are announced before, too. */
     const short came = POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND;
-    if (tcp->has_urgent && !tcp->urgent_is_read && tcp->urgent_position + size_bytes >= from->delivered)
+    if (tcp->has_urgent && !tcp->urgent_is_read &&
+            tcp->urgent_position + size_bytes >= from->delivered)
         sim_file_announce(&tcp->socket.file, came);
     sim_file_announce(&tcp->socket.file, came);
 }

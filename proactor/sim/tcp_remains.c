@@ -35,8 +35,8 @@ static void end_remains(tcp_remains *remains)
 
 static bool is_alike(const sim_socket *a, const sim_socket *b)
 {
-    return a->host == b->host && a->local.host == b->local.host &&
-           a->local.port == b->local.port && a->local.is_v6 == b->local.is_v6 &&
+    return a->host == b->host && a->local.host == b->local.host && a->local.port == b->local.port &&
+           a->local.is_v6 == b->local.is_v6 &&
            a->options[SIM_OPTION_REUSEADDR] == b->options[SIM_OPTION_REUSEADDR] &&
            a->options[SIM_OPTION_REUSEPORT] == b->options[SIM_OPTION_REUSEPORT];
 }

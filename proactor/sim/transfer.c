@@ -57,8 +57,8 @@ static bool selects_buffer(const sim_request *request)
 }
 
 /*
- * Nothing is ever mapped in the first page. (The kernel finds out when it copies, so that it says so
- * only if there is something to be copied.)
+ * Nothing is ever mapped in the first page. (The kernel finds out when it copies, so that it says
+ * so only if there is something to be copied.)
  */
 static bool is_faulty(const struct iovec *part)
 {
@@ -309,8 +309,7 @@ static int attempt_recv(sim_request *request)
         return attempt_multishot(request, &io, sim_file_recv, request->sqe.len);
     request->flags = 0;
     if (selects_buffer(request))
-        return tell_rest(
-                request, attempt_selected(request, &io, sim_file_recv, request->sqe.len));
+        return tell_rest(request, attempt_selected(request, &io, sim_file_recv, request->sqe.len));
     return tell_rest(request, attempt_io(request, &io, sim_file_recv, POLLIN));
 }
 

@@ -31,12 +31,12 @@ static stage_ends udp_ends(struct stage *stage)
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t size_bytes = sizeof(address);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    stage_ends ends = {coil_kernel_socket(AF_INET, SOCK_DGRAM, 0),
-            coil_kernel_socket(AF_INET, SOCK_DGRAM, 0)};
+    stage_ends ends = {
+            coil_kernel_socket(AF_INET, SOCK_DGRAM, 0), coil_kernel_socket(AF_INET, SOCK_DGRAM, 0)};
     (void)coil_kernel_bind(ends.out, (void *)&address, size_bytes);
     (void)coil_kernel_getsockname(ends.out, (void *)&address, &size_bytes);
-    stage_say_result(stage, "connect",
-            coil_kernel_connect_now(ends.in, (void *)&address, sizeof(address)));
+    stage_say_result(
+            stage, "connect", coil_kernel_connect_now(ends.in, (void *)&address, sizeof(address)));
     return ends;
 }
 
@@ -187,8 +187,7 @@ void play_rights(struct stage *stage)
     const int count = recv_letter(stage, ends.out, sizeof(((letter *)NULL)->control), fds);
     COIL_CHECK(count == RIGHTS);
     stage_put(stage, fds[1], "through");
-    io_uring_prep_read(
-            stage_ask(stage, "read"), fds[0], stage_memory(stage, 16), 16, (__u64)-1);
+    io_uring_prep_read(stage_ask(stage, "read"), fds[0], stage_memory(stage, 16), 16, (__u64)-1);
     stage_expect(stage, 1);
     recv_one(stage, "rest", ends.out, 16);
     stage_close(stage, fds[0]);
@@ -203,8 +202,7 @@ void play_rights_lost(struct stage *stage)
     stage_ends pipe = stage_pipe(stage);
     send_letter(stage, ends.in, "xy", (const int[]){pipe.in, pipe.in});
     stage_close(stage, pipe.in);
-    io_uring_prep_read(
-            stage_ask(stage, "read"), pipe.out, stage_memory(stage, 16), 16, (__u64)-1);
+    io_uring_prep_read(stage_ask(stage, "read"), pipe.out, stage_memory(stage, 16), 16, (__u64)-1);
     stage_expect_nothing(stage);
     ask_recv(stage, "recv", ends.out, 16);
     stage_expect(stage, 2);

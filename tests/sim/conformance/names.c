@@ -25,8 +25,8 @@ static void remove_as(struct stage *stage, const char *name, const char *path, i
     stage_expect(stage, 1);
 }
 
-static void move(struct stage *stage, const char *name, const char *from, const char *to,
-        unsigned flags)
+static void move(
+        struct stage *stage, const char *name, const char *from, const char *to, unsigned flags)
 {
     io_uring_prep_renameat(stage_ask(stage, name), AT_FDCWD, from, AT_FDCWD, to, flags);
     stage_expect(stage, 1);

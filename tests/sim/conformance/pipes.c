@@ -25,8 +25,7 @@ void play_pipe_capacity(struct stage *stage)
     stage_expect_nothing(stage);
     io_uring_prep_write(stage_ask(stage, "write of one"), ends.in, bytes, 1, POSITION);
     stage_expect_nothing(stage);
-    io_uring_prep_read(
-            stage_ask(stage, "read of less than a page"), ends.out, got, 4095, POSITION);
+    io_uring_prep_read(stage_ask(stage, "read of less than a page"), ends.out, got, 4095, POSITION);
     stage_expect(stage, 1);
     stage_expect_nothing(stage);
     io_uring_prep_read(stage_ask(stage, "read of the rest of it"), ends.out, got, 1, POSITION);

@@ -108,6 +108,9 @@
     PROGRAM(multishot_poll_of_ready) \
     PROGRAM(multishot_poll_coalesces) \
     PROGRAM(multishot_poll_hangup) \
+    PROGRAM(multishot_poll_of_pipe) \
+    PROGRAM(multishot_poll_of_listener) \
+    PROGRAM(multishot_poll_of_room) \
     PROGRAM(multishot_read_of_pipe) \
     PROGRAM(multishot_read_of_file) \
     PROGRAM(multishot_read_of_signals) \
@@ -166,6 +169,14 @@
     PROGRAM(unix_path_is_a_file) \
     PROGRAM(unix_abstract) \
     PROGRAM(unix_backlog) \
+    /* refusals.c */ \
+    PROGRAM(accept_of_the_reset) \
+    PROGRAM(listener_shut_down) \
+    PROGRAM(listener_misused) \
+    PROGRAM(port_of_two) \
+    PROGRAM(address_misused) \
+    PROGRAM(unix_misused) \
+    PROGRAM(unix_accept_of_the_gone) \
     /* direct.c */ \
     PROGRAM(accept_direct) \
     PROGRAM(fixed_fd_install) \
