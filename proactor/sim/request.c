@@ -154,13 +154,18 @@ static int cancelled_result(sim_request *request)
     return request->done_bytes > 0 ? (int)request->done_bytes : -ECANCELED; /* Pitfall 7. */
 }
 
+/* Does it need any memory, or anything else that may fail? */
+static bool may_fail(const sim_request *request)
+{
+    return request->sqe.opcode != IORING_OP_NOP && request->sqe.opcode != IORING_OP_CLOSE;
+}
+
 /* It fails instead of being tried, so that no effect is lost with its result. 0: it does not. */
 static int nth_error(const sim_request *request)
 {
     const sim_file *file = request->file;
-    const uint8_t opcode = request->sqe.opcode;
-    if (opcode == IORING_OP_NOP || opcode == IORING_OP_CLOSE)
-        return 0; /* They always succeed. */
+    if (!may_fail(request))
+        return 0;
     const bool is_socket = file != NULL && (file->type->recv != NULL || file->type->accept != NULL);
     return sim_nth_error(
             sim_request_process(request), SIM_NTH_COMPLETION, is_socket ? -ECONNRESET : -EIO);
@@ -177,7 +182,13 @@ static void run(sim_request *request)
     } else {
         const int error = nth_error(request);
         request->is_tried = true;
+        if (error != 0)
+            request->flags = 0;
         result = error != 0 ? error : request->operation->attempt(request);
+    }
+    if (result == SIM_AGAIN && request->is_doomed && request->state == SIM_REQUEST_WAITING) {
+        request->flags = 0; /* It was too late for this attempt, and there is no other. */
+        result = cancelled_result(request);
     }
     if (result != SIM_AGAIN)
         finish(request, result);
@@ -295,7 +306,7 @@ void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe)
         return;
     }
     sim_request *request = create(ring, sqe);
-    int rc = sim_nth_error(ring->process, SIM_NTH_SUBMISSION, -ENOMEM);
+    int rc = may_fail(request) ? sim_nth_error(ring->process, SIM_NTH_SUBMISSION, -ENOMEM) : 0;
     if (rc == 0)
         rc = prepare(request);
     sim_trace_request(request, SIM_SUBMITTED, 0, sqe->flags);
@@ -342,8 +353,10 @@ static int cancel(sim_request *request)
     if (may_be_late && request->operation->by_worker &&
             (request->is_tried || sim_chance(world, SIM_ALWAYS / 2)))
         return -EALREADY;
-    if (may_be_late && sim_fault(world, SIM_FAULT_CANCEL_TOO_LATE))
+    if (may_be_late && sim_fault(world, SIM_FAULT_CANCEL_TOO_LATE)) {
+        request->is_doomed = true;
         return -EALREADY;
+    }
     stop_waiting(request);
     request->is_cancelled = true;
     if (sim_fault(world, SIM_FAULT_CANCEL_ENDS_LAST)) {

@@ -101,6 +101,7 @@ struct sim_request {
     sim_waiter waiter;
     sim_event event;
     bool is_cancelled; /* Its task work ends it. */
+    bool is_doomed;    /* A cancellation was too late for this attempt: there is no other. */
     bool is_tried;     /* Once or more. */
     bool has_begun;    /* Of an operation that begins something and then waits. */
 };

@@ -352,6 +352,11 @@ int tcp_connect(sim_file *file, const struct sockaddr *address, socklen_t size_b
     }
     if (tcp->state != TCP_IS_CLOSED)
         return -EISCONN;
+    if (tcp->end != NULL && tcp->awaits == TCP_SYN_ACK_ARRIVES) {
+        tcp->awaits = TCP_SYN_ARRIVES; /* It was, and is not any more, before that was told. */
+        const int error = sim_socket_take_error(&tcp->socket);
+        return error != 0 ? error : -ECONNABORTED;
+    }
     if (tcp->end != NULL)
         return -EISCONN; /* It has had a connection: nobody connects such a socket again. */
     int rc = sim_address_read(&tcp->socket, address, size_bytes, &to);
