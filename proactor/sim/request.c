@@ -2,10 +2,12 @@
 /* A request from submission to its end, whatever its operation is; and cancelling it. */
 #include "request.h"
 
+#include "fault.h"
 #include "fiber.h"
 #include "lending.h"
 #include "process.h"
 #include "ring.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -96,9 +98,9 @@ bool sim_request_post(sim_request *request, int result, uint32_t flags)
 
     if (!sim_ring_has_room(ring))
         return false;
-    sim_trace(world_of(request), "%s %llu: %d more %x", request->operation->name,
-            (unsigned long long)request->number, result, flags);
+    sim_trace_request(request, SIM_COMPLETED_MORE, result, flags);
     request->shot_count++;
+    world_of(request)->operation_count++;
     return sim_ring_post(ring, request->sqe.user_data, result, flags | IORING_CQE_F_MORE);
 }
 
@@ -106,8 +108,7 @@ static void finish(sim_request *request, int result)
 {
     const bool is_silent = (request->sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0 && result >= 0;
 
-    sim_trace(world_of(request), "%s %llu: %d last %x", request->operation->name,
-            (unsigned long long)request->number, result, request->flags);
+    sim_trace_request(request, SIM_COMPLETED, result, request->flags);
     lending_verify(request);
     if (!is_silent)
         (void)sim_ring_post(request->ring, request->sqe.user_data, result, request->flags);
@@ -121,6 +122,18 @@ static int cancelled_result(sim_request *request)
     return request->done_bytes > 0 ? (int)request->done_bytes : -ECANCELED; /* Pitfall 7. */
 }
 
+/* It fails instead of being tried, so that no effect is lost with its result. 0: it does not. */
+static int nth_error(const sim_request *request)
+{
+    const sim_file *file = request->file;
+    const uint8_t opcode = request->sqe.opcode;
+    if (opcode == IORING_OP_NOP || opcode == IORING_OP_CLOSE)
+        return 0; /* They always succeed. */
+    const bool is_socket = file != NULL && (file->type->recv != NULL || file->type->accept != NULL);
+    return sim_nth_error(
+            sim_request_process(request), SIM_NTH_COMPLETION, is_socket ? -ECONNRESET : -EIO);
+}
+
 static void run(sim_request *request)
 {
     int result;
@@ -130,8 +143,9 @@ static void run(sim_request *request)
         request->flags = 0; /* Not those of an earlier shot. */
         result = cancelled_result(request);
     } else {
+        const int error = nth_error(request);
         request->is_tried = true;
-        result = request->operation->attempt(request);
+        result = error != 0 ? error : request->operation->attempt(request);
     }
     if (result != SIM_AGAIN)
         finish(request, result);
@@ -232,9 +246,10 @@ void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe)
         return;
     }
     sim_request *request = create(ring, sqe);
-    const int rc = prepare(request);
-    sim_trace(world, "%s %llu: fd %d flags %x", request->operation->name,
-            (unsigned long long)request->number, sqe->fd, sqe->flags);
+    int rc = sim_nth_error(ring->process, SIM_NTH_SUBMISSION, -ENOMEM);
+    if (rc == 0)
+        rc = prepare(request);
+    sim_trace_request(request, SIM_SUBMITTED, 0, sqe->flags);
     if (rc != 0) {
         finish(request, rc);
         return;
