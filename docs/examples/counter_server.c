@@ -165,53 +165,53 @@ async(int, open_log, (replica *) self)
 /* ------------------------------------------------------------------------------ the majority -- */
 
 /* One question to all replicas. */
-typedef struct round {
+typedef struct question {
     replica *self;
     const counter_table *table;
     counter_table answer; /* The higher numbers of all that have answered. */
     unsigned count;       /* Of those. */
     coil_event has_enough;
-} round;
+} question;
 
-static void count_one(round *round)
+static void count_one(question *asked)
 {
-    if (++round->count == round->self->majority)
-        coil_event_set(&round->has_enough);
+    if (++asked->count == asked->self->majority)
+        coil_event_set(&asked->has_enough);
 }
 
-async(int, ask_peer, (round *) round, (const char *) address)
+async(int, ask_peer, (question *) asked, (const char *) address)
 {
     vars();
-    attempt(counter_merge(address, round->table, &round->answer));
-    count_one(round);
+    attempt(counter_merge(address, asked->table, &asked->answer));
+    count_one(asked);
     return 0;
 }
 
-async(int, ask_ourselves, (round *) round)
+async(int, ask_ourselves, (question *) asked)
 {
     vars(uint32_t i);
-    attempt(keep(round->self, round->table));
-    for (my->i = 0; my->i < round->self->table.count; my->i++) {
-        const int rc = counter_raise(&round->answer, round->self->table.entries[my->i]);
+    attempt(keep(asked->self, asked->table));
+    for (my->i = 0; my->i < asked->self->table.count; my->i++) {
+        const int rc = counter_raise(&asked->answer, asked->self->table.entries[my->i]);
         if (rc < 0)
             return rc;
     }
-    count_one(round);
+    count_one(asked);
     return 0;
 }
 
 /* 0: a majority has `table`. The others may have it, too; they are not waited for. */
-async(int, ask_majority, (round *) round)
+async(int, ask_majority, (question *) asked)
 {
     vars(coil_group group; unsigned i);
 
-    coil_event_init(&round->has_enough);
+    coil_event_init(&asked->has_enough);
     open_group(&my->group);
     my->group.keep_going = true;
-    spawn(&my->group, ask_ourselves(round));
-    for (my->i = 0; my->i < round->self->peer_count; my->i++)
-        spawn(&my->group, ask_peer(round, round->self->peers[my->i]));
-    await(coil_event_wait(&round->has_enough));
+    spawn(&my->group, ask_ourselves(asked));
+    for (my->i = 0; my->i < asked->self->peer_count; my->i++)
+        spawn(&my->group, ask_peer(asked, asked->self->peers[my->i]));
+    await(coil_event_wait(&asked->has_enough));
     return 0;
 }
 
@@ -219,7 +219,7 @@ async(int, ask_majority, (round *) round)
 
 async(int, handle_increment, (coil_thrift_call *) call)
 {
-    vars(counter_table table; round round);
+    vars(counter_table table; question question);
     counter_entry entry = {0, 0};
     coil_thrift_field field;
 
@@ -232,16 +232,16 @@ async(int, handle_increment, (coil_thrift_call *) call)
     if (call->arguments.error != 0 || entry.number <= 0)
         return -EINVAL;
     (void)counter_raise(&my->table, entry);
-    my->round.self = coil_container_of(call->service, replica, thrift);
-    my->round.table = &my->table;
-    attempt(within(coil_s(1), ask_majority(&my->round)));
+    my->question.self = coil_container_of(call->service, replica, thrift);
+    my->question.table = &my->table;
+    attempt(within(coil_s(1), ask_majority(&my->question)));
     (void)coil_thrift_reply(call);
     return 0;
 }
 
 async(int, handle_value, (coil_thrift_call *) call)
 {
-    vars(counter_table nothing; round ask; round tell);
+    vars(counter_table nothing; question ask; question tell);
 
     my->ask.self = my->tell.self = coil_container_of(call->service, replica, thrift);
     my->ask.table = &my->nothing;

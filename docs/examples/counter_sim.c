@@ -145,6 +145,16 @@ static void restart_the_dead(coil_sim *sim)
     }
 }
 
+/* Partitions end, and all links are as at first. */
+static void heal(coil_sim *sim)
+{
+    const coil_sim_link usual = {.latency_least = coil_us(20), .latency_most = coil_us(200)};
+
+    coil_sim_heal_all(sim);
+    for (int i = 0; i < REPLICA_COUNT; i++)
+        coil_sim_set_link(sim, hosts[i], hosts[(i + 1) % REPLICA_COUNT], &usual);
+}
+
 static void slow_down(coil_sim *sim, const char *a, const char *b)
 {
     const coil_sim_link slow = {
@@ -217,10 +227,10 @@ async(int, direct, (coil_sim *) sim)
         if (coil_sim_random(sim, 2) == 0)
             restart_the_dead(sim);
         if (coil_sim_random(sim, 3) == 0)
-            coil_sim_heal_all(sim);
+            heal(sim);
     }
     known.is_over = true;
-    coil_sim_heal_all(sim);
+    heal(sim);
     while (!all_counted()) {
         restart_the_dead(sim);
         await(coil_sleep(coil_s(1)));
@@ -233,7 +243,6 @@ async(int, direct, (coil_sim *) sim)
 static void build_with(coil_sim *sim, const char *option)
 {
     static char addresses[REPLICA_COUNT][32];
-    static char *const reader[] = {(char *)"reader", NULL};
 
     memset(&known, 0, sizeof(known));
     known.option = option;
@@ -247,12 +256,13 @@ static void build_with(coil_sim *sim, const char *option)
     for (int i = 0; i < REPLICA_COUNT; i++)
         start_replica(sim, i);
     for (int i = 0; i < CLIENT_COUNT; i++) {
+        char name[] = "client";
         char number[16];
         snprintf(number, sizeof(number), "%d", i);
         (void)coil_sim_start(
-                sim, "home", "/usr/bin/client", (char *const[]){(char *)"client", number, NULL});
+                sim, "home", "/usr/bin/client", (char *const[]){name, number, NULL});
     }
-    (void)coil_sim_start(sim, "home", "/usr/bin/reader", reader);
+    (void)coil_sim_start(sim, "home", "/usr/bin/reader", NULL);
 }
 
 static void build(coil_sim *sim)
