@@ -33,6 +33,8 @@ static struct {
     const char *option; /* For the servers, or NULL. */
     const char *addresses[REPLICA_COUNT];
     pid_t replicas[REPLICA_COUNT];
+    pid_t clients[CLIENT_COUNT];
+    pid_t reader;
     int64_t attempted[CLIENT_COUNT];
     int64_t acknowledged[CLIENT_COUNT];
     int64_t seen; /* By the last reader. */
@@ -70,7 +72,7 @@ async(int, count, (int) client)
     return 0;
 }
 
-/* A machine without memory, or the like, is no reason to give up. */
+/* No memory for a ring, or the like, is no reason to give up. */
 static int client_main(int argc, char **argv)
 {
     const int client = argc > 1 ? atoi(argv[1]) : 0; /* NOLINT(cert-err34-c): it is ours. */
@@ -137,8 +139,31 @@ static void start_replica(coil_sim *sim, int i)
             sim, hosts[i], "/usr/bin/counter_server", (char *const *)(uintptr_t)arguments);
 }
 
+/* A client that is started again goes on with the number that it has had no answer to. */
+static void start_client(coil_sim *sim, int i)
+{
+    char name[] = "client";
+    char number[16];
+    char *const arguments[] = {name, number, NULL};
+
+    snprintf(number, sizeof(number), "%d", i);
+    known.clients[i] = coil_sim_start(sim, "home", "/usr/bin/client", arguments);
+}
+
+/* A client has status 0 when it has done its work. */
+static bool is_broken(int status)
+{
+    return status != -EBUSY && status != 0;
+}
+
 static void restart_the_dead(coil_sim *sim)
 {
+    for (int i = 0; i < CLIENT_COUNT; i++) {
+        if (is_broken(coil_sim_status(sim, known.clients[i])))
+            start_client(sim, i);
+    }
+    if (is_broken(coil_sim_status(sim, known.reader)))
+        known.reader = coil_sim_start(sim, "home", "/usr/bin/reader", NULL);
     for (int i = 0; i < REPLICA_COUNT; i++) {
         if (coil_sim_status(sim, known.replicas[i]) != -EBUSY)
             start_replica(sim, i);
@@ -255,14 +280,9 @@ static void build_with(coil_sim *sim, const char *option)
     }
     for (int i = 0; i < REPLICA_COUNT; i++)
         start_replica(sim, i);
-    for (int i = 0; i < CLIENT_COUNT; i++) {
-        char name[] = "client";
-        char number[16];
-        snprintf(number, sizeof(number), "%d", i);
-        (void)coil_sim_start(
-                sim, "home", "/usr/bin/client", (char *const[]){name, number, NULL});
-    }
-    (void)coil_sim_start(sim, "home", "/usr/bin/reader", NULL);
+    for (int i = 0; i < CLIENT_COUNT; i++)
+        start_client(sim, i);
+    known.reader = coil_sim_start(sim, "home", "/usr/bin/reader", NULL);
 }
 
 static void build(coil_sim *sim)
