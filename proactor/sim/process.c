@@ -13,6 +13,7 @@
 #include <coil/loop.h>
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 
 enum { DESCRIPTOR_LIMIT = 20000, UMASK = 022 };
@@ -75,6 +76,7 @@ static void copy_arguments(sim_process *process, char *const *arguments)
 static void run_main(sim_fiber *fiber)
 {
     sim_process *process = fiber->process;
+    optind = 0; /* That of libc is one for all: getopt(3) begins anew, as in a new program. */
     const int status = process->main(process->argument_count, process->arguments);
     process->has_returned = true;
     sim_process_end(process, CLD_EXITED, status & 0xff);
