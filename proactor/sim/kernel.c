@@ -155,8 +155,8 @@ static void shorten(sim_file *file, sim_io *io, sim_fault_kind fault)
 }
 
 /*
- * All of it, if the file is one that waits: pipe(7), and sockets do the same. A signal whose handler
- * has run ends it if some bytes have gone, else it goes on, as with SA_RESTART.
+ * All of it, if the file is one that waits: pipe(7), and sockets do the same. A signal whose
+ * handler has run ends it if some bytes have gone, else it goes on, as with SA_RESTART.
  */
 static ssize_t write_all(sim_file *file, sim_io *io)
 {

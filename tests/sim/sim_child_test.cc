@@ -382,8 +382,8 @@ protected:
                 {"/bin/stop", stop}, {"/bin/hesitate", hesitate}, {"/bin/many", many},
                 {"/bin/try", try_plan}, {"/bin/listen", listen_to_greeting},
                 {"/bin/job_control", job_control}, {"/bin/job", job}, {"/bin/shell", shell},
-                {"/bin/create", create_file}, {"/bin/kill", kill_parent}, {"/bin/middle", middle}, {"/bin/thread", thread},
-                {"/bin/careless", careless}};
+                {"/bin/create", create_file}, {"/bin/kill", kill_parent}, {"/bin/middle", middle},
+                {"/bin/thread", thread}, {"/bin/careless", careless}};
         coil_sim_destroy(sim);
         sim = coil_sim_create(seed);
         for (const auto &program : programs)

@@ -213,7 +213,7 @@ TEST(SimPower, IsCutByAProcessElsewhere)
     const pid_t victim = coil_sim_start(world.sim, "alpha", "/bin/answers", nullptr);
     const pid_t pid = coil_sim_start(world.sim, "beta", "/bin/cuts", nullptr);
     EXPECT_EQ(COIL_SIM_ENDED, coil_sim_run(world.sim, COIL_FOREVER));
-    EXPECT_EQ(-ESRCH, coil_sim_status(world.sim, victim)); /* Nothing is left of it, */
+    EXPECT_EQ(-ESRCH, coil_sim_status(world.sim, victim));    /* Nothing is left of it, */
     EXPECT_STREQ("", coil_sim_get_output(world.sim, victim)); /* but what it has said. */
     EXPECT_EQ(0, coil_sim_status(world.sim, pid));
     EXPECT_EQ(2U, coil_sim_process_count(world.sim));
@@ -265,8 +265,8 @@ TEST(SimPower, SilencesTheNetwork)
 {
     for (bool has_power_again : {false, true}) {
         World world;
-        coil_sim_program(world.sim, "/bin/listens",
-                [](int, char **) { return -(int)coil_run(listens()); });
+        coil_sim_program(
+                world.sim, "/bin/listens", [](int, char **) { return -(int)coil_run(listens()); });
         coil_sim_program(world.sim, "/bin/waits",
                 [](int, char **) { return -(int)coil_run(waits_for_the_end()); });
         (void)coil_sim_start(world.sim, "alpha", "/bin/listens", nullptr);

@@ -100,7 +100,8 @@ async(int, receives_slices)
     vars(coil_group group; int fd; coil_receiver *receiver; coil_slice slice; int place; int64_t i;
             int rc);
     my->fd = stream_double();
-    my->rc = coil_receiver_create(coil_loop_current(), my->fd, COIL_TRANSPORT_SOCKET, &my->receiver);
+    my->rc =
+            coil_receiver_create(coil_loop_current(), my->fd, COIL_TRANSPORT_SOCKET, &my->receiver);
     if (my->rc < 0)
         return my->rc;
     defer(coil_receiver_close(my->receiver));
