@@ -198,7 +198,7 @@ TEST(SimRunner, PrintsEachEntryAsItGoes)
 
 TEST(SimRunner, ReportsAHangInRealTime)
 {
-    const Outcome found = run("--scenario=hang --seeds=1 --no-shrink --timeout=1");
+    const Outcome found = run("--scenario=hang --seeds=1 --timeout=1");
     EXPECT_EQ(1, found.status);
     EXPECT_TRUE(has(found, "no progress in real time")) << found.output;
     EXPECT_TRUE(has(found, "/bin/hanger")) << found.output;
