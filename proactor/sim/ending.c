@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exit(3) and its kin, called by a simulated process: they end that process, and not the simulation.
+ * exit(3) and its kin, called by a simulated process: they end that process, not the simulation.
  *
  * Everything that is linked statically has these in their places (--wrap). What atexit(3) and
- * at_quick_exit(3) have registered is not run, nor are destructors, and nothing of stdio is flushed:
- * these belong to the real process. Calls from within shared libraries (std::terminate(), the checks
- * of libc) are not seen; they end the simulation.
+ * at_quick_exit(3) have registered is not run, nor are destructors, and nothing of stdio is
+ * flushed: these belong to the real process. Calls from within shared libraries (std::terminate(),
+ * the checks of libc) are not seen; they end the simulation.
  *
  * A check that fails is a bug, which a simulation is there to find: it fails, unless the scenario
  * says that the process may do that (coil_sim_may_abort()).

@@ -3,9 +3,9 @@
  * Process groups that nobody looks after any more.
  *
  * A group is orphaned if no member has a parent that is in another group of the same session, such
- * as a shell. If a process ends and thereby orphans a group, and a member of that is stopped, all of
- * it is sent SIGHUP and SIGCONT, as nobody would continue it (setpgid(2); kill_orphaned_pgrp() of
- * Linux).
+ * as a shell. If a process ends and thereby orphans a group, and a member of that is stopped, all
+ * of it is sent SIGHUP and SIGCONT, as nobody would continue it (setpgid(2); kill_orphaned_pgrp()
+ * of Linux).
  */
 #include "family.h"
 

@@ -102,7 +102,7 @@ COIL_API void coil_sim_fail_submission(coil_sim *sim, pid_t pid, uint64_t count,
  */
 COIL_API void coil_sim_fail_completion(coil_sim *sim, pid_t pid, uint64_t count, int error);
 
-/* Say which allocations it has not freed, and which descriptors not closed, when it ends by itself. */
+/* Say what it has not freed, and which descriptors it has not closed, when it ends by itself. */
 COIL_API void coil_sim_report_leaks(coil_sim *sim, pid_t pid);
 
 typedef enum coil_sim_outcome {
@@ -129,8 +129,7 @@ COIL_API unsigned coil_sim_open_descriptors(const coil_sim *sim, pid_t pid);
 /*
  * What a process that was started by coil_sim_start() has written to its descriptors 1 and 2, and
  * its children that have inherited them: the last MiB, with a zero behind it, until more is
- * written.
- * Also after its end. NULL: no such process.
+ * written. Also after its end. NULL: no such process.
  */
 COIL_API const char *coil_sim_get_output(const coil_sim *sim, pid_t pid);
 
