@@ -169,7 +169,9 @@ static void report(runner *all, const sim_job *job)
     }
     fprintf(stderr, "FAILED %s, seed %llu: %s\n", job->what.scenario->name,
             (unsigned long long)job->what.seed, job->result->text);
-    if (!all->options->shrinks || !print_shrunk(all, job))
+    /* A run that hangs takes its whole timeout, each time. */
+    const bool hangs = job->result->likeness == SIGALRM || job->result->likeness == SIGKILL;
+    if (hangs || !all->options->shrinks || !print_shrunk(all, job))
         print_failure(all, job, job->what.selection);
 }
 

@@ -61,6 +61,26 @@ static int crasher(int argc, char **argv)
     return *nowhere;
 }
 
+static int careless(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    (void)coil_run(naps(3));
+    COIL_CHECK(coil_sim_current() == NULL); /* There is one. */
+    return 0;
+}
+
+/* Only AddressSanitizer sees it. */
+static int late_reader(int argc, char **argv)
+{
+    char *volatile memory = malloc(10);
+    (void)argc, (void)argv;
+    if (memory == NULL)
+        return 0;
+    memory[0] = 0;
+    free(memory);
+    return memory[0]; /* NOLINT(clang-analyzer-unix.Malloc) */
+}
+
 static int hanger(int argc, char **argv)
 {
     volatile bool is_true = true;
@@ -192,6 +212,16 @@ static void build_crash(coil_sim *sim)
     start(sim, "/bin/crasher", crasher);
 }
 
+static void build_check(coil_sim *sim)
+{
+    start(sim, "/bin/careless", careless);
+}
+
+static void build_late_read(coil_sim *sim)
+{
+    start(sim, "/bin/late-reader", late_reader);
+}
+
 static void build_hang(coil_sim *sim)
 {
     start(sim, "/bin/hanger", hanger);
@@ -239,6 +269,8 @@ int main(int argc, char **argv)
                     .may_be_late = true},
             {.name = "hang", .build = build_hang},
             {.name = "crash", .build = build_crash},
+            {.name = "check", .build = build_check},
+            {.name = "late-read", .build = build_late_read},
             {.name = "stuck", .build = build_stuck},
             {.name = "late", .build = build_sound, .limit = coil_ms(20)},
             {.name = "leak", .build = build_leak},

@@ -166,9 +166,39 @@ TEST(SimRunner, ReportsACrash)
     EXPECT_TRUE(has(found, "/bin/crasher")) << found.output;
 }
 
+TEST(SimRunner, ReportsACheckThatFails)
+{
+    const Outcome found = run("--scenario=check --seeds=1");
+    EXPECT_EQ(1, found.status);
+    EXPECT_TRUE(has(found, "a check has failed in process 2 (/bin/careless")) << found.output;
+    EXPECT_TRUE(has(found, "coil_sim_current() == NULL")) << found.output;
+    EXPECT_TRUE(has(found, "submit   poll")) << found.output;
+}
+
+#if defined __SANITIZE_ADDRESS__
+
+TEST(SimRunner, ReportsWhatASanitizerFinds)
+{
+    const Outcome found = run("--scenario=late-read --seeds=1");
+    EXPECT_EQ(1, found.status);
+    EXPECT_TRUE(has(found, "a sanitizer has found something")) << found.output;
+    EXPECT_TRUE(has(found, "heap-use-after-free")) << found.output;
+    EXPECT_TRUE(has(found, "/bin/late-reader")) << found.output;
+}
+
+#endif
+
+TEST(SimRunner, PrintsEachEntryAsItGoes)
+{
+    const Outcome outcome = run("--scenario=sound --seed=3 --trace");
+    EXPECT_EQ(0, outcome.status);
+    EXPECT_TRUE(has(outcome, "complete poll #1")) << outcome.output;
+    EXPECT_TRUE(has(outcome, "process 3 ends: exit 0")) << outcome.output;
+}
+
 TEST(SimRunner, ReportsAHangInRealTime)
 {
-    const Outcome found = run("--scenario=hang --seeds=1 --no-shrink --timeout=1");
+    const Outcome found = run("--scenario=hang --seeds=1 --timeout=1");
     EXPECT_EQ(1, found.status);
     EXPECT_TRUE(has(found, "no progress in real time")) << found.output;
     EXPECT_TRUE(has(found, "/bin/hanger")) << found.output;
