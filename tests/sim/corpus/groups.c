@@ -46,9 +46,9 @@ async(int, read_bytes, (forest *) f, (unsigned) pipe)
 
 async(int, do_leaf, (forest *) f)
 {
-    vars(int rc);
+    vars(int rc; unsigned pipe);
 
-    const unsigned pipe = (unsigned)corpus_draw(PIPES);
+    my->pipe = (unsigned)corpus_draw(PIPES);
     switch (corpus_draw(5)) {
     case 0:
         await(coil_sleep(corpus_moment(coil_ms(1))));
@@ -57,13 +57,13 @@ async(int, do_leaf, (forest *) f)
         await(coil_yield());
         break;
     case 2:
-        attempt(write_byte(f, pipe));
+        attempt(write_byte(f, my->pipe));
         break;
     case 3:
-        attempt(read_bytes(f, pipe));
+        attempt(read_bytes(f, my->pipe));
         break;
     default:
-        await(my->rc, within(corpus_moment(coil_us(200)), coil_poll(f->fds[pipe][0], POLLIN)));
+        await(my->rc, within(corpus_moment(coil_us(200)), coil_poll(f->fds[my->pipe][0], POLLIN)));
         break;
     }
     return 0;
