@@ -82,7 +82,6 @@ coil_define(int, counter_merge, (const char *) address, (const counter_table *) 
 {
     vars(coil_thrift_client *connection);
     coil_thrift_field field;
-    int rc = 0;
 
     attempt(my->connection, coil_thrift_connect(address));
     defer(coil_thrift_client_close(my->connection));
@@ -90,6 +89,7 @@ coil_define(int, counter_merge, (const char *) address, (const counter_table *) 
     attempt(coil_thrift_client_call(my->connection));
 
     coil_thrift_reader *reply = coil_thrift_client_reply(my->connection);
+    int rc = 0;
     while (rc == 0 && coil_thrift_read_field(reply, &field)) {
         if (field.id == 0)
             rc = counter_get_table(reply, answer);

@@ -222,8 +222,7 @@ static void bring_disaster(coil_sim *sim)
         (void)coil_sim_kill(sim, known.replicas[i], SIGKILL);
         break;
     case 7:
-        (void)coil_sim_kill_at_call(
-                sim, known.replicas[i], 1 + coil_sim_random(sim, 200), SIGKILL);
+        (void)coil_sim_kill_at_call(sim, known.replicas[i], 1 + coil_sim_random(sim, 200), SIGKILL);
         break;
     case 8:
         coil_sim_cut_power(sim, a);
@@ -306,10 +305,10 @@ static void check(coil_sim *sim)
             CLIENT_COUNT * INCREMENT_COUNT);
 }
 
-#define SCENARIO(label, builder)                                                                  \
-    {                                                                                             \
-        .name = (label), .build = (builder), .direct = coil_handler(direct, coil_sim *),          \
-        .check = check, .limit = coil_s(1800), .may_be_late = true                                \
+#define SCENARIO(label, builder)                                                         \
+    {                                                                                    \
+        .name = (label), .build = (builder), .direct = coil_handler(direct, coil_sim *), \
+        .check = check, .limit = coil_s(1800), .may_be_late = true                       \
     }
 
 int main(int argc, char **argv)

@@ -12,7 +12,7 @@ struct options {
     unsigned port;
     unsigned count;
     unsigned interval; /* In seconds. */
-    char **arguments; /* What is left, up to a NULL. */
+    char **arguments;  /* What is left, up to a NULL. */
 };
 
 static inline unsigned read_number(const char *program, const char *text, unsigned long limit)

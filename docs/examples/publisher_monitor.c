@@ -22,7 +22,7 @@ struct publisher {
     char port[8];
     char address[32];
     coil_duration interval; /* Between questions. */
-    coil_time failed_at; /* 0: it is well, or has never been. */
+    coil_time failed_at;    /* 0: it is well, or has never been. */
 };
 
 static coil_time started_at;
@@ -209,7 +209,8 @@ int main(int argc, char **argv)
     const struct options options = read_options(argc, argv,
             "publisher_monitor [--count N] [--port P] [--interval S] [PUBLISHER]\n\n"
             "Keep N publishers running (3), on the ports from P (9090) on, and ask each for its\n"
-            "status every S seconds (1). PUBLISHER is the program, `publisher` in the directory of\n"
+            "status every S seconds (1). PUBLISHER is the program, `publisher` in the directory "
+            "of\n"
             "this one. SIGINT or SIGTERM ends it.\n");
     struct publisher *publishers = calloc(options.count, sizeof(*publishers));
 
