@@ -48,14 +48,18 @@ function(coil_simulated target)
       list(TRANSFORM sources PREPEND ${PROJECT_SOURCE_DIR}/${module}/)
       list(APPEND arg_SOURCES ${sources})
     endif()
-    list(APPEND headers ${PROJECT_SOURCE_DIR}/${module}/include)
+    list(APPEND headers $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/${module}/include>)
   endforeach()
   list(REMOVE_ITEM arg_SOURCES ${PROJECT_SOURCE_DIR}/proactor/kernel.c)
 
   add_library(${target} STATIC EXCLUDE_FROM_ALL ${arg_SOURCES})
-  target_include_directories(${target} PUBLIC include ${headers} ${PROJECT_SOURCE_DIR}/deploy/include)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
+    ${headers} $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/deploy/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_definitions(${target} PUBLIC COIL_SIMULATION=1)
-  target_link_libraries(${target} PRIVATE coil_flags coil_uring)
+  target_link_libraries(${target}
+    PRIVATE $<BUILD_INTERFACE:coil_flags> $<BUILD_INTERFACE:coil_uring> INTERFACE uring)
   # What processes allocate is accounted for, fibers wait for mutexes without blocking the thread, and
   # a process that ends does not end the simulation.
   foreach(symbol malloc calloc realloc aligned_alloc free pthread_mutex_lock pthread_mutex_unlock

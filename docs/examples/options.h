@@ -11,6 +11,7 @@
 struct options {
     unsigned port;
     unsigned count;
+    unsigned interval; /* In seconds. */
     char **arguments; /* What is left, up to a NULL. */
 };
 
@@ -26,25 +27,29 @@ static inline unsigned read_number(const char *program, const char *text, unsign
     return (unsigned)number;
 }
 
-/* Read --port, --count and --help; prints what is wrong, and exits with 2. */
+/* Read --port, --count, --interval and --help; prints what is wrong, and exits with 2. */
 static inline struct options read_options(int argc, char **argv, const char *usage)
 {
     static const struct option known[] = {
             {"port", required_argument, NULL, 'p'},
             {"count", required_argument, NULL, 'c'},
+            {"interval", required_argument, NULL, 'i'},
             {"help", no_argument, NULL, 'h'},
             {NULL, 0, NULL, 0},
     };
-    struct options options = {.port = 9090, .count = 3};
+    struct options options = {.port = 9090, .count = 3, .interval = 1};
     int letter;
 
-    while ((letter = getopt_long(argc, argv, "p:c:h", known, NULL)) != -1) {
+    while ((letter = getopt_long(argc, argv, "p:c:i:h", known, NULL)) != -1) {
         switch (letter) {
         case 'p':
             options.port = read_number(argv[0], optarg, 65535);
             break;
         case 'c':
             options.count = read_number(argv[0], optarg, 1000);
+            break;
+        case 'i':
+            options.interval = read_number(argv[0], optarg, 86400);
             break;
         case 'h':
             fputs(usage, stdout);

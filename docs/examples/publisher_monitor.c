@@ -2,8 +2,8 @@
 /*
  * publisher_monitor - keep a number of publishers alive.
  *
- * Each is started, its output printed line by line, and asked for its status every second. One that
- * dies, does not answer within two seconds or does not say that it is alive is replaced, after a
+ * Each is started, its output printed line by line, and asked for its status at an interval. One
+ * that dies, does not answer within two seconds or does not say that it is alive is replaced, after a
  * pause that doubles with each failure. SIGINT or SIGTERM stops them all, and then us.
  */
 #include <coil/coil.h>
@@ -21,6 +21,7 @@ struct publisher {
     const char *program;
     char port[8];
     char address[32];
+    coil_duration interval; /* Between questions. */
     coil_time failed_at; /* 0: it is well, or has never been. */
 };
 
@@ -101,7 +102,7 @@ async(int, watchdog, (struct publisher *) publisher)
         say(publisher, "is well again, after %.3f s", seconds_since(publisher->failed_at));
     while (my->status == 0) {
         publisher->failed_at = 0;
-        await(coil_sleep(coil_s(1)));
+        await(coil_sleep(publisher->interval));
         await(my->status, within(coil_s(2), get_status(publisher)));
         my->status = my->status == COIL_FB303_ALIVE ? 0 : my->status;
     }
@@ -206,15 +207,16 @@ static const char *find_publisher(char **argv, const struct options *options)
 int main(int argc, char **argv)
 {
     const struct options options = read_options(argc, argv,
-            "publisher_monitor [--count N] [--port P] [PUBLISHER]\n\n"
-            "Keep N publishers running (3), on the ports from P (9090) on. PUBLISHER is the "
-            "program,\n"
-            "`publisher` in the directory of this one. SIGINT or SIGTERM ends it.\n");
+            "publisher_monitor [--count N] [--port P] [--interval S] [PUBLISHER]\n\n"
+            "Keep N publishers running (3), on the ports from P (9090) on, and ask each for its\n"
+            "status every S seconds (1). PUBLISHER is the program, `publisher` in the directory of\n"
+            "this one. SIGINT or SIGTERM ends it.\n");
     struct publisher *publishers = calloc(options.count, sizeof(*publishers));
 
     for (unsigned i = 0; i < options.count; i++) {
         struct publisher *publisher = &publishers[i];
         publisher->number = i + 1;
+        publisher->interval = coil_s(options.interval);
         publisher->program = find_publisher(argv, &options);
         snprintf(publisher->port, sizeof(publisher->port), "%u", options.port + i);
         snprintf(publisher->address, sizeof(publisher->address), "127.0.0.1:%u", options.port + i);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "allocate.h"
 
+#include "fault.h"
 #include "fiber.h"
 #include "process.h"
 
@@ -59,15 +60,6 @@ char *sim_copy_text(const char *text)
  * By address, chained; nothing goes through the table, whose order is that of addresses. What is in
  * no ledger (memory of libc, of the world, of a test) is nobody's business here.
  */
-struct sim_allocation {
-    coil_list link; /* In process->allocations. */
-    sim_allocation *next;
-    void *memory;
-    size_t size_bytes;
-    const void *caller;
-    sim_process *process;
-};
-
 static struct {
     sim_allocation **buckets;
     size_t bucket_count;
@@ -134,19 +126,21 @@ static void strike_out(const void *memory)
     }
 }
 
-uint64_t allocations_free(sim_process *process, bool reports)
+uint64_t allocations_free(sim_process *process, bool reports, bool has_variables)
 {
     uint64_t count = 0;
+
+    if (has_variables && !coil_list_empty(&process->allocations))
+        allocations_mark(process);
     while (!coil_list_empty(&process->allocations)) {
         const sim_allocation *first =
                 coil_container_of(process->allocations.next, sim_allocation, link);
         void *memory = first->memory;
-        if (reports && process->reports_leaks)
-            fprintf(stderr, "coil: simulation: process %d (%s) has not freed %zu bytes, from %p\n",
-                    (int)process->id, process->path, first->size_bytes, first->caller);
+        if (reports && process->reports_leaks && !first->is_kept)
+            allocation_print(first);
+        count += !first->is_kept;
         strike_out(memory);
         __real_free(memory);
-        count++;
     }
     if (ledger.count == 0) {
         sim_delete(ledger.buckets);
@@ -159,8 +153,7 @@ uint64_t allocations_free(sim_process *process, bool reports)
 /* True: this one is not to be had. */
 static bool fails(sim_process *process)
 {
-    process->allocation_count++;
-    if (process->allocation_count != process->failing_allocation &&
+    if (sim_nth_error(process, SIM_NTH_ALLOCATION, -ENOMEM) == 0 &&
             !sim_fault(process->world, SIM_FAULT_NO_MEMORY))
         return false;
     errno = ENOMEM;

@@ -114,13 +114,6 @@ bool sim_chance(sim_world *world, sim_probability probability)
     return sim_random_below(world, SIM_ALWAYS) < probability;
 }
 
-bool sim_fault(sim_world *world, sim_fault_kind fault)
-{
-    const bool strikes = sim_chance(world, world->faults[fault]);
-    world->fault_counts[fault] += strikes;
-    return strikes;
-}
-
 coil_duration sim_draw_latency(sim_world *world, sim_latency latency)
 {
     return sim_random_between(

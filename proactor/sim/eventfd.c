@@ -27,7 +27,7 @@ static ssize_t read_eventfd(sim_file *file, sim_io *io)
         return -EAGAIN;
     (void)sim_io_put(io, &event->count, sizeof(event->count));
     event->count = 0;
-    sim_file_changed(file);
+    sim_file_announce(file, POLLOUT);
     return sizeof(event->count);
 }
 
@@ -38,12 +38,12 @@ static ssize_t write_eventfd(sim_file *file, sim_io *io)
     if (sim_io_left(io) < sizeof(more))
         return -EINVAL;
     (void)sim_io_take(io, &more, sizeof(more));
-    if (more == UINT64_MAX)
-        return -EINVAL;
-    if (more > COUNT_MAX - event->count)
-        return -EAGAIN;
+    if (more > COUNT_MAX - event->count) {
+        io->done_bytes -= sizeof(more); /* It has not been written. */
+        return more == UINT64_MAX ? -EINVAL : -EAGAIN;
+    }
     event->count += more;
-    sim_file_changed(file);
+    sim_file_announce(file, POLLIN);
     return sizeof(more);
 }
 

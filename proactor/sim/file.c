@@ -58,6 +58,7 @@ void sim_file_init(sim_file *file, const sim_file_type *type, sim_world *world)
     file->world = world;
     file->reference_count = 1;
     file->is_nonblocking = false;
+    file->announced = 0;
     file->id = ++world->sequence;
     sim_waiters_init(&file->waiters);
 }
@@ -80,6 +81,13 @@ void sim_file_drop(sim_file *file)
 void sim_file_changed(sim_file *file)
 {
     sim_waiters_notify(&file->waiters);
+}
+
+void sim_file_announce(sim_file *file, short events)
+{
+    file->announced = events;
+    sim_waiters_notify(&file->waiters);
+    file->announced = 0;
 }
 
 short sim_file_poll(sim_file *file)

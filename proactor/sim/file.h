@@ -94,6 +94,12 @@ struct sim_file_type {
     int (*stat)(sim_file *file, struct stat *out_status);
     int (*sync)(sim_file *file, bool data_only);
 
+    /*
+     * What is left to be received or accepted, as far as the kernel tells (msghdr.msg_inq, what
+     * IORING_CQE_F_SOCK_NONEMPTY is made of). [not known]
+     */
+    size_t (*queued)(sim_file *file);
+
     /* A descriptor of it in `process` is closed; it may have others. [nothing to do] */
     void (*closed)(sim_file *file, sim_process *process);
 
@@ -107,6 +113,7 @@ struct sim_file {
     unsigned reference_count;
     bool is_nonblocking; /* O_NONBLOCK */
     sim_waiters waiters; /* For changes of what `poll` says. */
+    short announced;     /* While waiters are told: with which events. 0: with none. */
     uint64_t id;         /* In order of creation: for traces. */
 };
 
@@ -120,6 +127,13 @@ void sim_file_drop(sim_file *file);
 
 /* Something that `poll` looks at has changed, or an error has come: those who wait try again. */
 void sim_file_changed(sim_file *file);
+
+/*
+ * The same, and say what has happened, as the kernel does where it wakes with a mask: a poll that
+ * is woken so tells these events without looking whether they are still so (observed:
+ * poll_is_woken, poll_of_urgent_data).
+ */
+void sim_file_announce(sim_file *file, short events);
 
 /* type->poll */
 short sim_file_poll(sim_file *file);

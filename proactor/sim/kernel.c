@@ -86,6 +86,7 @@ int64_t coil_kernel_time_s(void)
 /* NULL: -EBADF. Each call takes its time. */
 static sim_file *file_of(int fd)
 {
+    sim_here()->operation_count++;
     sim_fiber_pass();
     return sim_descriptor_file(sim_process_current(), fd);
 }

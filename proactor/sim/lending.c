@@ -30,15 +30,46 @@ static uint64_t sum(const sim_request *request)
     return all;
 }
 
-static void spoil(const sim_request *request)
+static size_t looked_at(const struct iovec *part)
+{
+    return part->iov_len < LOOKED_AT_BYTES ? part->iov_len : LOOKED_AT_BYTES;
+}
+
+static void spoil(sim_request *request)
 {
     unsigned count;
     const struct iovec *parts = transfer_parts(request, &count);
+    size_t kept_bytes = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        kept_bytes += looked_at(&parts[i]);
+    if (kept_bytes == 0)
+        return;
+    char *kept = request->lent = sim_new(kept_bytes);
+    for (unsigned i = 0; i < count; i++) {
+        const size_t bytes = looked_at(&parts[i]);
+        if (bytes == 0)
+            continue;
+        memcpy(kept, parts[i].iov_base, bytes);
+        memset(parts[i].iov_base, JUNK, bytes);
+        kept += bytes;
+    }
+}
+
+/* What lies behind the first `written_bytes` of all parts. */
+static void restore(const sim_request *request, size_t written_bytes)
+{
+    unsigned count;
+    const struct iovec *parts = transfer_parts(request, &count);
+    const char *kept = request->lent;
 
     for (unsigned i = 0; i < count; i++) {
-        const size_t bytes = parts[i].iov_len;
-        if (bytes > 0)
-            memset(parts[i].iov_base, JUNK, bytes < LOOKED_AT_BYTES ? bytes : LOOKED_AT_BYTES);
+        const size_t bytes = looked_at(&parts[i]);
+        const size_t skipped = written_bytes < bytes ? written_bytes : bytes;
+        if (bytes > skipped)
+            memcpy((char *)parts[i].iov_base + skipped, kept + skipped, bytes - skipped);
+        kept += bytes;
+        written_bytes -= written_bytes < parts[i].iov_len ? written_bytes : parts[i].iov_len;
     }
 }
 
@@ -57,4 +88,11 @@ void lending_verify(sim_request *request)
     SIM_CHECK(request->ring->process->world, request->checksum == sum(request),
             "the bytes of %s %llu have changed in flight", request->operation->name,
             (unsigned long long)request->number);
+}
+
+void lending_end(sim_request *request, int result)
+{
+    lending_verify(request);
+    if (request->lent != NULL)
+        restore(request, result > 0 ? (size_t)result : 0);
 }

@@ -15,6 +15,12 @@
 /* It is the kernel's now. */
 void lending_begin(sim_request *request);
 
+/*
+ * It is the program's again: what the result does not cover is as it was before, because a short
+ * read leaves the rest of a buffer alone. Verifies, too.
+ */
+void lending_end(sim_request *request, int result);
+
 /* It must be as it was. Fails the simulation if not. */
 void lending_verify(sim_request *request);
 

@@ -28,7 +28,7 @@ static int attempt_close(sim_request *request)
     return sim_descriptor_close(ring->process, request->sqe.fd);
 }
 
-static const sim_operation nop = {.name = "nop", .attempt = attempt_nop};
+static const sim_operation nop = {.name = "nop", .attempt = attempt_nop, .at_once = true};
 static const sim_operation close_ = {.name = "close", .attempt = attempt_close};
 
 /* ------------------------------------------------------------------------------------- poll -- */
@@ -37,10 +37,13 @@ static int attempt_poll(sim_request *request)
 {
     sim_world *world = request->ring->process->world;
     const bool is_multishot = (request->sqe.len & IORING_POLL_ADD_MULTI) != 0;
-    const unsigned asked = request->sqe.poll32_events | POLLERR | POLLHUP;
+    /* Told to those who have not asked, too (IO_POLL_UNMASK; observed: send_after_close_tcp). */
+    const unsigned asked = request->sqe.poll32_events | POLLERR | POLLHUP | POLLNVAL | POLLRDHUP;
     const short events = (short)(asked & 0x7fff);
-    const int found = sim_file_poll(request->file) & events;
+    const int found = request->woken != 0 ? request->woken : sim_file_poll(request->file) & events;
 
+    request->is_persistent = is_multishot;
+    request->woken = 0;
     if (found == 0)
         return sim_request_wait_file(request, events);
     if (!is_multishot || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
@@ -50,7 +53,8 @@ static int attempt_poll(sim_request *request)
     return sim_request_wait_file(request, events); /* For the next change, whatever is so now. */
 }
 
-static const sim_operation poll_add = {.name = "poll", .attempt = attempt_poll, .needs_file = true};
+static const sim_operation poll_add = {
+        .name = "poll", .attempt = attempt_poll, .at_once = true, .needs_file = true};
 
 /* ----------------------------------------------------------------------------- connections -- */
 
@@ -81,7 +85,11 @@ static int take_connection(sim_request *request, sim_file **out_file)
         return -ENOTSOCK;
     if (sim_fault(file->world, SIM_FAULT_ACCEPT_ABORTED))
         return -ECONNABORTED;
-    return file->type->accept(file, address_of(sqe->addr), address_of(sqe->addr2), out_file);
+    const int rc =
+            file->type->accept(file, address_of(sqe->addr), address_of(sqe->addr2), out_file);
+    if (rc == 0 && file->type->queued != NULL && file->type->queued(file) > 0)
+        request->flags = IORING_CQE_F_SOCK_NONEMPTY;
+    return rc;
 }
 
 /*
@@ -112,12 +120,13 @@ static int attempt_accept(sim_request *request)
     sim_world *world = request->ring->process->world;
 
     for (;;) {
+        request->flags = 0;
         const int result = accept_one(request);
         if (result == -EAGAIN)
             return sim_request_wait_file(request, POLLIN);
         if (result < 0 || !is_multishot || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
             return result;
-        if (!sim_request_post(request, result, 0))
+        if (!sim_request_post(request, result, request->flags))
             return result;
     }
 }
@@ -142,6 +151,12 @@ static int prepare_connect(sim_request *request)
     return 0;
 }
 
+/* A unix socket waits for room in a thread of the kernel (observed: cancel_connect_unix). */
+static int connect_cancelled(sim_request *request)
+{
+    return request->in_worker ? -EINTR : -ECANCELED;
+}
+
 static int attempt_connect(sim_request *request)
 {
     const connecting *copy = coil_container_of(request->extra, connecting, extra);
@@ -153,6 +168,7 @@ static int attempt_connect(sim_request *request)
         return -ECONNREFUSED;
     request->has_begun = true;
     const int rc = file->type->connect(file, (const void *)&copy->address, copy->size_bytes);
+    request->in_worker = rc == -EAGAIN;
     return rc == -EINPROGRESS || rc == -EAGAIN ? sim_request_wait_file(request, POLLOUT) : rc;
 }
 
@@ -178,6 +194,7 @@ static const sim_operation accept_ = {
 static const sim_operation connect_ = {.name = "connect",
         .prepare = prepare_connect,
         .attempt = attempt_connect,
+        .cancelled = connect_cancelled,
         .needs_file = true};
 static const sim_operation shutdown_ = {
         .name = "shutdown", .attempt = attempt_shutdown, .needs_file = true};

@@ -21,7 +21,15 @@ enum { RESTART_SYSTEM_CALL = 512 };
 
 static int cancelled_in_worker(sim_request *request)
 {
-    return request->is_tried ? -RESTART_SYSTEM_CALL : -ECANCELED;
+    return request->in_worker ? -RESTART_SYSTEM_CALL : -ECANCELED;
+}
+
+/* A thread of the kernel does, which a cancellation interrupts. */
+static int wait_in_worker(sim_request *request, sim_file *file)
+{
+    request->in_worker = true;
+    sim_request_wait(request, &file->waiters);
+    return SIM_AGAIN;
 }
 
 /* An address that an entry carries as an integer. */
@@ -121,8 +129,7 @@ static int open_now(sim_request *request)
     const int rc = sim_open(sim_request_process(request), &opening, &file);
     if (rc == -EAGAIN) {
         extra->file = file;
-        sim_request_wait(request, &file->waiters);
-        return SIM_AGAIN;
+        return wait_in_worker(request, file);
     }
     if (rc < 0)
         return rc;
@@ -135,10 +142,8 @@ static int attempt_openat(sim_request *request)
     files_extra *extra = extra_of(request);
     if (extra->file == NULL)
         return open_now(request);
-    if (!sim_fifo_is_connected(sim_pipe_end_of(extra->file))) {
-        sim_request_wait(request, &extra->file->waiters);
-        return SIM_AGAIN;
-    }
+    if (!sim_fifo_is_connected(sim_pipe_end_of(extra->file)))
+        return wait_in_worker(request, extra->file);
     sim_file *file = extra->file;
     extra->file = NULL;
     return install(request, file);
@@ -213,6 +218,11 @@ const sim_operation sim_operation_statx = {.name = "statx",
 
 /* ---------------------------------------------------------------------- syncing, resizing -- */
 
+static int prepare_fsync(sim_request *request)
+{
+    return (request->sqe.fsync_flags & ~(unsigned)IORING_FSYNC_DATASYNC) != 0 ? -EINVAL : 0;
+}
+
 /* The disk takes its time; what is written in the meantime may reach it, too. */
 static int attempt_fsync(sim_request *request)
 {
@@ -229,8 +239,11 @@ static int attempt_fsync(sim_request *request)
     return file->type->sync(file, data_only);
 }
 
-const sim_operation sim_operation_fsync = {
-        .name = "fsync", .attempt = attempt_fsync, .needs_file = true, .by_worker = true};
+const sim_operation sim_operation_fsync = {.name = "fsync",
+        .prepare = prepare_fsync,
+        .attempt = attempt_fsync,
+        .needs_file = true,
+        .by_worker = true};
 
 static int attempt_ftruncate(sim_request *request)
 {
@@ -342,8 +355,7 @@ static int attempt_splice(sim_request *request)
     const ssize_t count = sim_splice(&splicing, &blocked);
     if (count != -EAGAIN || blocked == NULL || !sim_splice_waits(&splicing))
         return (int)count;
-    sim_request_wait(request, &blocked->waiters);
-    return SIM_AGAIN;
+    return wait_in_worker(request, blocked);
 }
 
 const sim_operation sim_operation_splice = {.name = "splice",

@@ -24,13 +24,23 @@ static sim_pipe_slot *slot_at(sim_pipe *pipe, unsigned number)
     return &pipe->slots[(pipe->first + number) % SIM_PIPE_SLOT_COUNT];
 }
 
-/* Those who read, or those who write, may go on. */
+/* Those who read, or those who write, may go on: an end has come or gone. */
 static void tell(sim_pipe *pipe, bool readers, bool writers)
 {
     for (coil_list *at = pipe->ends.next; at != &pipe->ends; at = at->next) {
         sim_pipe_end *end = coil_container_of(at, sim_pipe_end, link);
         if ((end->reads && readers) || (end->writes && writers))
             sim_file_changed(&end->file);
+    }
+}
+
+/* There are bytes for those who read (POLLIN), or room for those who write (POLLOUT). */
+static void announce(sim_pipe *pipe, short events)
+{
+    for (coil_list *at = pipe->ends.next; at != &pipe->ends; at = at->next) {
+        sim_pipe_end *end = coil_container_of(at, sim_pipe_end, link);
+        if ((events & POLLIN) != 0 ? end->reads : end->writes)
+            sim_file_announce(&end->file, events);
     }
 }
 
@@ -83,7 +93,7 @@ static ssize_t pipe_read(sim_file *file, sim_io *io)
         pipe->count--;
     }
     if (was_full && pipe->count < SIM_PIPE_SLOT_COUNT)
-        tell(pipe, false, true);
+        announce(pipe, POLLOUT | POLLWRNORM);
     if (done_bytes == 0 && pipe->writer_count > 0)
         return -EAGAIN;
     return (ssize_t)done_bytes;
@@ -145,7 +155,7 @@ static ssize_t pipe_write(sim_file *file, sim_io *io)
     const size_t count = append(end->pipe, io);
     if (count == 0)
         return -EAGAIN;
-    tell(end->pipe, true, false);
+    announce(end->pipe, POLLIN | POLLRDNORM);
     return (ssize_t)count;
 }
 

@@ -13,6 +13,7 @@
 #include <coil/loop.h>
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 
 enum { DESCRIPTOR_LIMIT = 20000, UMASK = 022 };
@@ -75,7 +76,9 @@ static void copy_arguments(sim_process *process, char *const *arguments)
 static void run_main(sim_fiber *fiber)
 {
     sim_process *process = fiber->process;
+    optind = 0; /* That of libc is one for all: getopt(3) begins anew, as in a new program. */
     const int status = process->main(process->argument_count, process->arguments);
+    process->has_returned = true;
     sim_process_end(process, CLD_EXITED, status & 0xff);
 }
 
@@ -131,6 +134,26 @@ static void close_all(sim_process *process)
         (void)sim_descriptor_close(process, (int)fd);
 }
 
+/* What a program that returns has left to the kernel (coil/sim_scenario.h). */
+static void check_requests(sim_process *process)
+{
+    for (coil_list *at = process->rings.next; at != &process->rings; at = at->next) {
+        const sim_ring *ring = coil_container_of(at, sim_ring, link);
+        SIM_CHECK(process->world, ring->request_count == 0,
+                "process %d (%s) ends with %zu requests in flight", (int)process->id, process->path,
+                ring->request_count);
+    }
+}
+
+static void check_leaks(const sim_process *process)
+{
+    sim_world *world = process->world;
+    SIM_CHECK(world, process->open_count == 0, "process %d (%s) has not closed %u descriptors",
+            (int)process->id, process->path, process->open_count);
+    SIM_CHECK(world, process->leaked_count == 0, "process %d (%s) has not freed %llu allocations",
+            (int)process->id, process->path, (unsigned long long)process->leaked_count);
+}
+
 void sim_process_end(sim_process *process, int code, int value)
 {
     sim_world *world = process->world;
@@ -139,7 +162,12 @@ void sim_process_end(sim_process *process, int code, int value)
     SIM_CHECK(world, !process->has_ended, "a process ends twice");
     if (sim_family_defers_end(process, code, value))
         return;
+    const bool is_checked = world->forbids_leaks && process->has_returned;
+    process->reports_leaks |= is_checked;
+    if (is_checked)
+        check_requests(process);
     process->has_ended = true;
+    process->end_time = world->now;
     process->status.si_signo = SIGCHLD;
     process->status.si_code = code;
     process->status.si_status = value;
@@ -150,7 +178,9 @@ void sim_process_end(sim_process *process, int code, int value)
     sim_power_linger(process);
     process->open_count = code == CLD_EXITED ? count_open(process) : 0;
     close_all(process);
-    process->leaked_count = allocations_free(process, code == CLD_EXITED);
+    process->leaked_count = allocations_free(process, code == CLD_EXITED, process->has_returned);
+    if (is_checked)
+        check_leaks(process);
     sim_working_directory_leave(process);
     sim_family_end(process);
     sim_waiters_notify(&process->ended);

@@ -56,14 +56,16 @@ struct sim_process {
     char *globals;                    /* The section coil_process, while another process runs. */
 
     coil_list allocations; /* By time. */
-    uint64_t allocation_count;
-    bool reports_leaks;          /* In words, too. */
-    uint64_t leaked_count;       /* ENDED by itself: allocations that were not freed. */
-    uint64_t failing_allocation; /* The n-th from 1 fails; 0: none does. */
-    unsigned open_count;         /* ENDED by itself: descriptors that were not closed. */
+    bool reports_leaks;    /* In words, too. */
+    uint64_t leaked_count; /* ENDED by itself: allocations that were not freed. */
+    sim_nth nths[SIM_NTH_COUNT];
+    bool is_spared;      /* No fault hits it: it belongs to the scenario. */
+    unsigned open_count; /* ENDED by itself: descriptors that were not closed. */
 
+    bool has_returned; /* Its main(): it ends by itself, and in order. */
     bool has_ended;
-    bool is_dying; /* Its threads do not run any more, and it will end (family.h). */
+    coil_time end_time; /* ENDED */
+    bool is_dying;      /* Its threads do not run any more, and it will end (family.h). */
     bool is_dumpable;
     bool has_failed_check; /* COIL_CHECK, assert(3) */
     bool may_abort;        /* That is no failure of the run. */

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { DIRECT_COUNT_MAX = 1 << 20, BUFFER_ENTRIES_MAX = 1 << 15 };
+enum { DIRECT_COUNT_MAX = 1 << 20, BUFFER_ENTRIES_MAX = 1 << 15, PAGE_BYTES = 4096 };
 
 /* ------------------------------------------------------------------------ direct descriptors -- */
 
@@ -140,7 +140,8 @@ static int register_buffers(sim_ring *ring, const struct io_uring_buf_reg *regis
 {
     const unsigned count = registration->ring_entries;
 
-    if (registration->ring_addr == 0 || (registration->flags & ~IOU_PBUF_RING_INC) != 0)
+    if (registration->ring_addr == 0 || registration->ring_addr % PAGE_BYTES != 0 ||
+            (registration->flags & ~IOU_PBUF_RING_INC) != 0)
         return -EINVAL;
     if (count == 0 || (count & (count - 1)) != 0 || count > BUFFER_ENTRIES_MAX)
         return -EINVAL;
@@ -232,7 +233,7 @@ int coil_kernel_ring_register(
     if (is_optional(opcode) && sim_fault(world, SIM_FAULT_RING_REGISTER))
         return -ENOMEM;
     if (!ring->is_disabled && ring->owner != sim_fiber_current())
-        return -EEXIST;
+        return -EINVAL; /* To another thread, its registered number is none (observed). */
     const int rc = register_one(ring, opcode, argument, count);
     sim_trace(world, "register %u: %d", opcode, rc);
     return rc;

@@ -2,10 +2,12 @@
 /* A request from submission to its end, whatever its operation is; and cancelling it. */
 #include "request.h"
 
+#include "fault.h"
 #include "fiber.h"
 #include "lending.h"
 #include "process.h"
 #include "ring.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -23,13 +25,17 @@ static sim_world *world_of(const sim_request *request)
 
 /* ------------------------------------------------------------------------------- its states -- */
 
-/* The time has come: its thread is to run the task work. */
-static void become_work(sim_event *event)
+/* Its thread is to run the task work. */
+static void make_work(sim_request *request)
 {
-    sim_request *request = coil_container_of(event, sim_request, event);
     request->state = SIM_REQUEST_WORK;
     coil_list_append(&request->ring->work, &request->work_link);
     sim_ring_notify(request->ring);
+}
+
+static void become_work(sim_event *event)
+{
+    make_work(coil_container_of(event, sim_request, event));
 }
 
 static void queue(sim_request *request, coil_duration delay)
@@ -45,21 +51,48 @@ static void stop_waiting(sim_request *request)
     coil_list_remove(&request->work_link);
 }
 
+/*
+ * Is the change one for which it waits? Where it is announced, this is all that counts, except that
+ * POLLPRI is in every announcement of bytes and therefore wakes nobody (IO_ASYNC_POLL_COMMON in
+ * io_uring/poll.c; observed: poll_is_woken).
+ */
+static bool concerns(const sim_request *request)
+{
+    if (request->events == 0)
+        return true;
+    if (request->file->announced != 0)
+        return (request->file->announced & request->events & ~POLLPRI) != 0;
+    return (sim_file_poll(request->file) & request->events) != 0;
+}
+
 static void changed(sim_waiter *waiter)
 {
     sim_request *request = coil_container_of(waiter, sim_request, waiter);
 
-    if (request->events != 0 && (sim_file_poll(request->file) & request->events) == 0)
+    if (!concerns(request))
         return;
-    sim_waiter_leave(waiter);
-    queue(request, sim_draw_latency(world_of(request), SIM_LATENCY_WAKE));
+    if (request->state != SIM_REQUEST_WAITING) {
+        request->woken = 0; /* Woken twice: what was announced first is out of date. */
+        return;
+    }
+    if (request->events != 0)
+        request->woken = (short)(request->file->announced & request->events);
+    if (!request->is_persistent)
+        sim_waiter_leave(waiter);
+    if (sim_fiber_current() != NULL && sim_fiber_current() == request->ring->owner) {
+        make_work(request);
+    } else {
+        queue(request, sim_draw_latency(world_of(request), SIM_LATENCY_WAKE));
+    }
 }
 
 void sim_request_wait(sim_request *request, sim_waiters *waiters)
 {
     request->state = SIM_REQUEST_WAITING;
     request->events = 0;
-    sim_waiters_add(waiters, &request->waiter);
+    request->woken = 0;
+    if (!coil_list_linked(&request->waiter.link))
+        sim_waiters_add(waiters, &request->waiter);
 }
 
 int sim_request_wait_file(sim_request *request, short events)
@@ -86,6 +119,7 @@ static void free_request(sim_request *request)
     if (request->operation->release != NULL)
         request->operation->release(request);
     sim_delete(request->extra);
+    sim_delete(request->lent);
     sim_file_drop(request->file);
     sim_delete(request);
 }
@@ -96,9 +130,9 @@ bool sim_request_post(sim_request *request, int result, uint32_t flags)
 
     if (!sim_ring_has_room(ring))
         return false;
-    sim_trace(world_of(request), "%s %llu: %d more %x", request->operation->name,
-            (unsigned long long)request->number, result, flags);
+    sim_trace_request(request, SIM_COMPLETED_MORE, result, flags);
     request->shot_count++;
+    world_of(request)->operation_count++;
     return sim_ring_post(ring, request->sqe.user_data, result, flags | IORING_CQE_F_MORE);
 }
 
@@ -106,9 +140,8 @@ static void finish(sim_request *request, int result)
 {
     const bool is_silent = (request->sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0 && result >= 0;
 
-    sim_trace(world_of(request), "%s %llu: %d last %x", request->operation->name,
-            (unsigned long long)request->number, result, request->flags);
-    lending_verify(request);
+    sim_trace_request(request, SIM_COMPLETED, result, request->flags);
+    lending_end(request, result);
     if (!is_silent)
         (void)sim_ring_post(request->ring, request->sqe.user_data, result, request->flags);
     free_request(request);
@@ -121,6 +154,23 @@ static int cancelled_result(sim_request *request)
     return request->done_bytes > 0 ? (int)request->done_bytes : -ECANCELED; /* Pitfall 7. */
 }
 
+/* Does it need any memory, or anything else that may fail? */
+static bool may_fail(const sim_request *request)
+{
+    return request->sqe.opcode != IORING_OP_NOP && request->sqe.opcode != IORING_OP_CLOSE;
+}
+
+/* It fails instead of being tried, so that no effect is lost with its result. 0: it does not. */
+static int nth_error(const sim_request *request)
+{
+    const sim_file *file = request->file;
+    if (!may_fail(request))
+        return 0;
+    const bool is_socket = file != NULL && (file->type->recv != NULL || file->type->accept != NULL);
+    return sim_nth_error(
+            sim_request_process(request), SIM_NTH_COMPLETION, is_socket ? -ECONNRESET : -EIO);
+}
+
 static void run(sim_request *request)
 {
     int result;
@@ -130,8 +180,15 @@ static void run(sim_request *request)
         request->flags = 0; /* Not those of an earlier shot. */
         result = cancelled_result(request);
     } else {
+        const int error = nth_error(request);
         request->is_tried = true;
-        result = request->operation->attempt(request);
+        if (error != 0)
+            request->flags = 0;
+        result = error != 0 ? error : request->operation->attempt(request);
+    }
+    if (result == SIM_AGAIN && request->is_doomed && request->state == SIM_REQUEST_WAITING) {
+        request->flags = 0; /* It was too late for this attempt, and there is no other. */
+        result = cancelled_result(request);
     }
     if (result != SIM_AGAIN)
         finish(request, result);
@@ -213,13 +270,30 @@ static int prepare(sim_request *request)
     return rc;
 }
 
+static int tell_cancellation(sim_request *request)
+{
+    return request->result;
+}
+
+static const sim_operation cancellation = {.name = "cancellation", .attempt = tell_cancellation};
+
+/* Done at once, and told at once or together with what it has cancelled, in any order. */
 static void cancel_now(sim_ring *ring, const struct io_uring_sqe *sqe)
 {
+    sim_world *world = ring->process->world;
     const int result = sim_ring_cancel(ring, sqe);
 
-    sim_trace(ring->process->world, "cancel: %d", result);
-    if (result < 0 || (sqe->flags & IOSQE_CQE_SKIP_SUCCESS) == 0)
+    sim_trace(world, "cancel: %d", result);
+    if (result >= 0 && (sqe->flags & IOSQE_CQE_SKIP_SUCCESS) != 0)
+        return;
+    if (sim_chance(world, SIM_ALWAYS / 2)) {
         (void)sim_ring_post(ring, sqe->user_data, result, 0);
+        return;
+    }
+    sim_request *request = create(ring, sqe);
+    request->operation = &cancellation;
+    request->result = result;
+    make_work(request);
 }
 
 void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe)
@@ -232,11 +306,16 @@ void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe)
         return;
     }
     sim_request *request = create(ring, sqe);
-    const int rc = prepare(request);
-    sim_trace(world, "%s %llu: fd %d flags %x", request->operation->name,
-            (unsigned long long)request->number, sqe->fd, sqe->flags);
+    int rc = may_fail(request) ? sim_nth_error(ring->process, SIM_NTH_SUBMISSION, -ENOMEM) : 0;
+    if (rc == 0)
+        rc = prepare(request);
+    sim_trace_request(request, SIM_SUBMITTED, 0, sqe->flags);
     if (rc != 0) {
         finish(request, rc);
+        return;
+    }
+    if (request->operation->at_once) {
+        run(request);
         return;
     }
     const sim_latency latency =
@@ -248,35 +327,45 @@ void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe)
 
 static bool matches(const sim_request *request, const struct io_uring_sqe *sqe)
 {
+    if (request->operation == &cancellation)
+        return false;
+    if (request->is_cancelled && request->operation->found != 0)
+        return false; /* The kernel has taken it out of its list (io_cancel_remove()). */
     return (sqe->cancel_flags & IORING_ASYNC_CANCEL_ANY) != 0 ||
            request->sqe.user_data == sqe->addr;
 }
 
 /*
  * One that waits is taken out, one that is about to be tried again may be past that. Its completion
- * comes before or after that of the cancel (pitfall 4).
+ * comes before or after that of the cancel (pitfall 4). As long as it has not come, it is found
+ * once more (observed: cancel_twice).
  */
 static int cancel(sim_request *request)
 {
     sim_world *world = world_of(request);
     const bool may_be_late = request->state != SIM_REQUEST_WAITING;
+    const bool is_interrupted = request->in_worker && !may_be_late;
 
     if (request->is_cancelled)
-        return -EALREADY;
+        return request->in_worker ? -EALREADY : request->operation->found;
+    if (may_be_late && request->in_worker)
+        return -EALREADY; /* Its thread is at it (pitfall 18). */
     if (may_be_late && request->operation->by_worker &&
             (request->is_tried || sim_chance(world, SIM_ALWAYS / 2)))
-        return -EALREADY; /* Its thread is at it (pitfall 18). */
-    if (may_be_late && sim_fault(world, SIM_FAULT_CANCEL_TOO_LATE))
         return -EALREADY;
-    const int found = request->operation->found;
+    if (may_be_late && sim_fault(world, SIM_FAULT_CANCEL_TOO_LATE)) {
+        request->is_doomed = true;
+        return -EALREADY;
+    }
     stop_waiting(request);
     request->is_cancelled = true;
     if (sim_fault(world, SIM_FAULT_CANCEL_ENDS_LAST)) {
         queue(request, sim_draw_latency(world, SIM_LATENCY_ISSUE));
     } else {
-        run(request);
+        make_work(request);
     }
-    return found;
+    /* Observed: cancel_splice, cancel_connect_unix (pitfall 18). */
+    return is_interrupted ? -EALREADY : request->operation->found;
 }
 
 int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe)
@@ -284,6 +373,7 @@ int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe)
     const unsigned known = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
     const bool all = (sqe->cancel_flags & IORING_ASYNC_CANCEL_ALL) != 0;
     int count = 0;
+    int wait_count = 0;
     coil_list *next;
 
     if ((sqe->cancel_flags & ~known) != 0)
@@ -296,7 +386,9 @@ int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe)
         const int rc = cancel(request);
         if (!all)
             return rc;
+        wait_count += request->operation->found != 0;
         count++;
     }
-    return all ? count : -ENOENT;
+    /* All waits for children are one (observed: child_waits_cancelled). */
+    return all ? count - (wait_count > 1 ? wait_count - 1 : 0) : -ENOENT;
 }

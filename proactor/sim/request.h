@@ -10,7 +10,11 @@
  * A request is tried only as task work, in an io_uring_enter(2) with IORING_ENTER_GETEVENTS of its
  * thread: this is what IORING_SETUP_DEFER_TASKRUN means (pitfall 16), and the only time at which
  * the memory that it names is read or written. All task work that is due is run in an order of
- * chance.
+ * chance. (The kernel tries most of them once at submission, in order; whoever relies on that
+ * breaks when it cannot. Only NOPs and polls, which touch no memory, are tried then: at_once.)
+ *
+ * A change that the thread of the ring itself makes is task work at once, as in the kernel; those
+ * of others, and of the network, take a while.
  *
  * An operation is a constant with functions, found by opcode (operation.c). It is tried until it
  * has a result.
@@ -49,6 +53,7 @@ typedef struct sim_operation {
     /* The end: undo what prepare() has made, but for request->extra. May be NULL. */
     void (*release)(sim_request *request);
 
+    bool at_once;    /* It is tried at submission. */
     bool needs_file; /* The fd of the entry is one, and is held. */
     bool by_worker;  /* A thread of the kernel does it: not to be cancelled once it has begun. */
     bool reads;      /* It writes to the memory that addr and len name: poisoned in flight. */
@@ -83,6 +88,11 @@ struct sim_request {
     uint32_t shot_count;   /* Completions posted with F_MORE. */
     sim_extra *extra;      /* What only this operation needs. */
     uint64_t checksum;     /* Of the bytes that must not change. */
+    char *lent;            /* What was where junk is now: lending.c. */
+    short woken;           /* With which events; 0: look. */
+    bool is_persistent;    /* Wakes while it is to be tried are seen, too: a multishot poll. */
+    bool in_worker;        /* It WAITS in a thread of the kernel, which a cancel interrupts. */
+    int32_t result;        /* Of a cancellation that is to be told. */
 
     /* Private. */
     sim_request_state state;
@@ -91,6 +101,7 @@ struct sim_request {
     sim_waiter waiter;
     sim_event event;
     bool is_cancelled; /* Its task work ends it. */
+    bool is_doomed;    /* A cancellation was too late for this attempt: there is no other. */
     bool is_tried;     /* Once or more. */
     bool has_begun;    /* Of an operation that begins something and then waits. */
 };

@@ -245,7 +245,9 @@ static int plan_registered(const sim_ring *ring, const void *argument, size_t ar
     const size_t offset = (size_t)(uintptr_t)argument;
     struct io_uring_reg_wait wait;
 
-    if (argument_bytes != sizeof(wait) || ring->wait_region == NULL)
+    if (argument_bytes != sizeof(wait))
+        return -EINVAL;
+    if (ring->wait_region == NULL)
         return -EFAULT;
     if (offset % sizeof(long) != 0 || offset > ring->wait_region_bytes - sizeof(wait))
         return -EFAULT;
@@ -322,6 +324,8 @@ static int await_completions(sim_ring *ring, const wait_plan *plan)
         flush_overflow(ring);
         if (is_satisfied(ring, plan))
             return 0;
+        if (!coil_list_empty(&ring->work))
+            continue; /* It has made more, for which nobody will wake us. */
         if (plan->deadline <= sim_now(world))
             return ready_count(ring) > 0 ? 0 : -ETIME;
         if (sim_fault(world, SIM_FAULT_ENTER_EINTR))
@@ -370,7 +374,7 @@ int coil_kernel_ring_enter(struct io_uring *uring, unsigned to_submit, unsigned 
     if (ring->is_disabled)
         return -EBADFD;
     if (ring->owner != sim_fiber_current())
-        return -EEXIST; /* IORING_SETUP_SINGLE_ISSUER */
+        return -EINVAL; /* To another thread, its registered number is none (observed). */
     if (plan.wanted > ring->memory->cq_entries)
         plan.wanted = ring->memory->cq_entries;
     int rc = make_plan(ring, flags, argument, argument_bytes, &plan);

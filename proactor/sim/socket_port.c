@@ -5,6 +5,8 @@
  */
 #include "socket.h"
 
+#include "tcp.h"
+
 #include <errno.h>
 
 #include <netinet/in.h>
@@ -89,6 +91,7 @@ static bool is_port_free(const sim_socket *socket, uint16_t port)
 int sim_port_choose(sim_socket *socket)
 {
     const unsigned count = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1;
+    tcp_remains_expire(socket->host->world);
     unsigned start = (unsigned)sim_random_below(socket->host->world, count);
     for (unsigned i = 0; i < count; i++) {
         uint16_t port = (uint16_t)(EPHEMERAL_FIRST + (start + i) % count);
@@ -107,6 +110,7 @@ int sim_port_bind(sim_socket *socket, const sim_address *wanted)
         return -EINVAL; /* It has an address: bind(2). */
     if (wanted->host != 0 && sim_address_host(socket->host, wanted) != socket->host)
         return -EADDRNOTAVAIL;
+    tcp_remains_expire(socket->host->world);
     sim_address before = socket->local;
     socket->local = *wanted;
     if (wanted->port == 0)

@@ -76,6 +76,13 @@ static short tcp_poll(sim_file *file)
     return events;
 }
 
+/* Linux: tcp_inq_hint(), which counts the end as well; of a listener, what is in its queue. */
+static size_t tcp_queued(sim_file *file)
+{
+    const tcp_socket *tcp = tcp_socket_of(file);
+    return tcp->state == TCP_IS_LISTENING ? tcp->backlog_count : tcp->received.count + tcp->has_end;
+}
+
 /* ---------------------------------------------------------------------------------- receive -- */
 
 /* tcp(7), MSG_OOB: the last byte of such a send, apart from the stream. Observed: once. */
@@ -256,6 +263,8 @@ static void leave_connection(tcp_socket *tcp)
         } else {
             end->fin_wanted = true;
             tcp_end_push(end);
+            if (end->closes_first && !end->is_dead)
+                tcp_remains_leave(tcp);
         }
     }
     tcp_end_leave(end);
@@ -295,6 +304,7 @@ static const sim_file_type tcp_type = {
         .setsockopt = sim_socket_setsockopt,
         .getsockopt = sim_socket_getsockopt,
         .accept = tcp_accept,
+        .queued = tcp_queued,
         .release = tcp_release,
 };
 

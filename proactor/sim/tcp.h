@@ -45,6 +45,8 @@ struct tcp_socket {
     tcp_state state;
     tcp_end *end; /* NULL: no connection. */
 
+    bool has_passing_port; /* One that connect(2) has chosen. */
+
     /* LISTENING */
     coil_list backlog; /* Children that are open, by time. */
     size_t backlog_count;
@@ -96,6 +98,7 @@ struct tcp_end {
     uint64_t urgent_position;
     bool fin_wanted;
     bool fin_sent;
+    bool closes_first; /* Before the peer has: it is this end that will be in TIME_WAIT. */
     bool fin_delivered;
     bool fin_acknowledged;
     bool is_dead; /* Reset, given up, without power: it sends nothing but RST. */
@@ -170,6 +173,17 @@ bool tcp_child_open(tcp_socket *child);
 
 /* The client has gone before the end of the handshake. */
 void tcp_child_drop(tcp_socket *child);
+
+/* ----------------------------------------------------------------------------- tcp_remains.c -- */
+
+/* A socket goes, having closed first: for a minute its port is in use. */
+void tcp_remains_leave(const tcp_socket *tcp);
+
+/* Whoever looks for a port calls this before. */
+void tcp_remains_expire(sim_world *world);
+
+/* Of that host (NULL: of all). */
+void tcp_remains_forget(sim_world *world, const sim_host *host);
 
 /* tcp.c: the socket has no connection any more. Its error, if it has one, and bytes remain. */
 void tcp_socket_closed(tcp_socket *tcp);

@@ -242,6 +242,8 @@ static void run_handshake(sim_event *event)
     case TCP_SYN_ACK_ARRIVES:
         if (tcp->offered == NULL) {
             try_again(tcp, TCP_SYN_AGAIN); /* The other host has lost its power. */
+        } else if (tcp->offered->peer->socket == NULL) {
+            fail(tcp, ECONNREFUSED); /* The half of the server was reset meanwhile: RST comes. */
         } else if (sim_network_passes(host, own)) {
             opened(tcp);
         } else {
@@ -323,6 +325,7 @@ static int begin(tcp_socket *tcp, const sim_address *to)
         int rc = sim_port_choose(socket);
         if (rc < 0)
             return rc;
+        tcp->has_passing_port = true;
     }
     socket->remote = *to;
     if (to->host == 0)
@@ -351,6 +354,11 @@ int tcp_connect(sim_file *file, const struct sockaddr *address, socklen_t size_b
     }
     if (tcp->state != TCP_IS_CLOSED)
         return -EISCONN;
+    if (tcp->end != NULL && tcp->awaits == TCP_SYN_ACK_ARRIVES) {
+        tcp->awaits = TCP_SYN_ARRIVES; /* It was, and is not any more, before that was told. */
+        const int error = sim_socket_take_error(&tcp->socket);
+        return error != 0 ? error : -ECONNABORTED;
+    }
     if (tcp->end != NULL)
         return -EISCONN; /* It has had a connection: nobody connects such a socket again. */
     int rc = sim_address_read(&tcp->socket, address, size_bytes, &to);

@@ -2,6 +2,7 @@
 #include "tcp.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 enum {
@@ -63,6 +64,7 @@ void sim_tcp_forget(sim_world *world)
         sim_withdraw(world, &connection->end);
         run_end(&connection->end);
     }
+    tcp_remains_forget(world, NULL);
 }
 
 static void end_init(tcp_end *end, tcp_connection *connection, tcp_end *peer, sim_host *host)
@@ -214,6 +216,7 @@ void tcp_end_push(tcp_end *end)
     }
     if (end->fin_wanted && !end->fin_sent && end->sent == end->written) {
         end->fin_sent = true;
+        end->closes_first = !end->peer->fin_delivered;
         add_segment(end, TCP_FIN, 0);
     }
     arm(end);
@@ -330,7 +333,12 @@ static void take_bytes(tcp_end *from, tcp_socket *tcp, size_t size_bytes)
         from->has_urgent = false;
     }
     from->delivered += size_bytes;
-    sim_file_changed(&tcp->socket.file);
+    /* sock_def_readable(), which says PRI of everything; urgent bytes are announced before, too. */
+    const short came = POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND;
+    if (tcp->has_urgent && !tcp->urgent_is_read &&
+            tcp->urgent_position + size_bytes >= from->delivered)
+        sim_file_announce(&tcp->socket.file, came);
+    sim_file_announce(&tcp->socket.file, came);
 }
 
 static void take_end(tcp_end *from, tcp_end *to)
@@ -491,8 +499,9 @@ static void schedule_news(tcp_end *end)
 void tcp_end_has_room(tcp_end *end)
 {
     tcp_end *peer = end->peer;
-    if (!end->is_dead && peer->sent < peer->written)
-        schedule_news(peer);
+    const uint64_t known = peer->window_end - peer->delivered;
+    if (!end->is_dead && (peer->sent < peer->written || known < room_of(end->socket) / 2))
+        schedule_news(peer); /* Also before the peer has more to send: nobody asks later. */
 }
 
 void tcp_end_open(tcp_end *end)
@@ -602,4 +611,5 @@ void sim_network_power_off(sim_host *host)
                 tcp_end_vanish(&ends[i]);
         }
     }
+    tcp_remains_forget(host->world, host);
 }

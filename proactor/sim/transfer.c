@@ -9,7 +9,10 @@
 #include <poll.h>
 #include <string.h>
 
-enum { SHOTS_AT_A_TIME = 32 }; /* As the kernel has it: MULTISHOT_MAX_RETRY. */
+enum {
+    SHOTS_AT_A_TIME = 32, /* As the kernel has it: MULTISHOT_MAX_RETRY. */
+    FIRST_PAGE_BYTES = 4096,
+};
 
 /* What the kernel copies at submission (IORING_FEAT_SUBMIT_STABLE): the program may free it. */
 typedef struct gathered {
@@ -53,10 +56,23 @@ static bool selects_buffer(const sim_request *request)
     return (request->sqe.flags & IOSQE_BUFFER_SELECT) != 0;
 }
 
+/*
+ * Nothing is ever mapped in the first page. (The kernel finds out when it copies, so that it says
+ * so only if there is something to be copied.)
+ */
+static bool is_faulty(const struct iovec *part)
+{
+    return part->iov_len > 0 && (uintptr_t)part->iov_base < FIRST_PAGE_BYTES;
+}
+
 static int prepare_one(sim_request *request)
 {
-    if (!selects_buffer(request))
-        request->own_part = (struct iovec){address_of(request->sqe.addr), request->sqe.len};
+    const struct iovec part = {address_of(request->sqe.addr), request->sqe.len};
+    if (selects_buffer(request))
+        return 0;
+    if (is_faulty(&part))
+        return -EFAULT;
+    request->own_part = part;
     return 0;
 }
 
@@ -64,6 +80,10 @@ static int gather(sim_request *request, const struct iovec *parts, unsigned coun
 {
     if (count > IOV_MAX)
         return -EINVAL;
+    for (unsigned i = 0; i < count; i++) {
+        if (is_faulty(&parts[i]))
+            return -EFAULT;
+    }
     gathered *copy = sim_new(sizeof(*copy) + count * sizeof(*parts));
     copy->extra.name = gathered_name;
     copy->part_count = count;
@@ -91,6 +111,12 @@ static int prepare_message(sim_request *request)
 static int prepare_multishot(sim_request *request)
 {
     return selects_buffer(request) ? 0 : -EINVAL;
+}
+
+/* What cannot be polled never says that there is more (observed: multishot_read_of_file). */
+static int prepare_read_multishot(sim_request *request)
+{
+    return request->file->type->poll == NULL ? -EBADFD : prepare_multishot(request);
 }
 
 /* -------------------------------------------------------------------------------- trying -- */
@@ -197,6 +223,30 @@ static int attempt_selected(sim_request *request, sim_io *io, transfer_call *cal
     return count;
 }
 
+/* What a receive tells beside its result: whether more is left, or the end, if that is known. */
+static int tell_rest(sim_request *request, int count)
+{
+    sim_file *file = request->file;
+    if (count >= 0 && file->type->queued != NULL && file->type->queued(file) > 0)
+        request->flags |= IORING_CQE_F_SOCK_NONEMPTY;
+    return count;
+}
+
+/*
+ * After a shot: another one at once, or not before a change? The kernel goes on where it knows that
+ * there is more, and where it does not know (io_recv_finish()). So it does not run out of buffers
+ * over nothing (observed: multishot_recv_without_buffers).
+ */
+static bool goes_on(const sim_request *request, transfer_call *call)
+{
+    sim_file *file = request->file;
+    if (call == sim_file_recv && file->type->queued == NULL)
+        return true;
+    if (call == sim_file_recv && file->type->queued(file) > 0)
+        return true;
+    return (sim_file_poll(request->file) & (POLLIN | POLLERR | POLLHUP)) != 0;
+}
+
 /* May stop at any time, with a result like any other (pitfall 9). */
 static int attempt_multishot(sim_request *request, sim_io *io, transfer_call *call, size_t most)
 {
@@ -204,14 +254,14 @@ static int attempt_multishot(sim_request *request, sim_io *io, transfer_call *ca
 
     for (int i = 0; i < SHOTS_AT_A_TIME; i++) {
         const int count = attempt_selected(request, io, call, most);
-        if (count == SIM_AGAIN || count <= 0)
+        if (call == sim_file_recv)
+            (void)tell_rest(request, count);
+        if (count == SIM_AGAIN || count <= 0 || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
             return count;
-        if (sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
-            return count;
-        if (call == sim_file_recv && (sim_file_poll(request->file) & POLLIN) != 0)
-            request->flags |= IORING_CQE_F_SOCK_NONEMPTY;
         if (!sim_request_post(request, count, request->flags))
             return count;
+        if (!goes_on(request, call))
+            return sim_request_wait_file(request, POLLIN);
     }
     return sim_request_wait_until(request, sim_now(world)); /* The others' turn. */
 }
@@ -257,9 +307,10 @@ static int attempt_recv(sim_request *request)
         return sim_request_wait_file(request, POLLIN);
     if ((request->sqe.ioprio & IORING_RECV_MULTISHOT) != 0)
         return attempt_multishot(request, &io, sim_file_recv, request->sqe.len);
+    request->flags = 0;
     if (selects_buffer(request))
-        return attempt_selected(request, &io, sim_file_recv, request->sqe.len);
-    return attempt_io(request, &io, sim_file_recv, POLLIN);
+        return tell_rest(request, attempt_selected(request, &io, sim_file_recv, request->sqe.len));
+    return tell_rest(request, attempt_io(request, &io, sim_file_recv, POLLIN));
 }
 
 static int prepare_recv(sim_request *request)
@@ -294,7 +345,8 @@ static int attempt_recvmsg(sim_request *request)
     sim_io io = io_of(request);
     io.flags = (int)request->sqe.msg_flags;
     io.message = &copy->message;
-    const int count = attempt_io(request, &io, sim_file_recv, POLLIN);
+    request->flags = 0;
+    const int count = tell_rest(request, attempt_io(request, &io, sim_file_recv, POLLIN));
     if (count >= 0) {
         message->msg_namelen = copy->message.msg_namelen;
         message->msg_controllen = copy->message.msg_controllen;
@@ -324,7 +376,7 @@ const sim_operation transfer_writev = {.name = "writev",
         .needs_file = true,
         .writes = true};
 const sim_operation transfer_read_multishot = {.name = "read_multishot",
-        .prepare = prepare_multishot,
+        .prepare = prepare_read_multishot,
         .attempt = attempt_read_multishot,
         .needs_file = true};
 const sim_operation transfer_recv = {.name = "recv",

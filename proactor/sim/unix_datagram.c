@@ -126,7 +126,7 @@ static ssize_t datagram_send(sim_file *file, sim_io *io)
     if (rc < 0)
         return rc;
     coil_list_append(&receiver->received, &chunk->link);
-    sim_file_changed(&receiver->socket.file);
+    sim_file_announce(&receiver->socket.file, POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND);
     return (ssize_t)size_bytes;
 }
 

@@ -4,6 +4,7 @@
 #include "disk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,11 +69,17 @@ static int choose_name(sim_host *host, unix_name *out_name)
     return -ENOSPC;
 }
 
+static bool has_name(const unix_socket *socket)
+{
+    return socket->entry != NULL || socket->node != NULL;
+}
+
 static int bind_abstract(unix_socket *socket, unix_name *name)
 {
     sim_host *host = socket->socket.host;
+    if (has_name(socket))
+        return -EINVAL;
     const int rc = name->size_bytes == 0 ? choose_name(host, name) : 0;
-
     if (rc < 0)
         return rc;
     if (entry_named(host, name) != NULL)
@@ -92,12 +99,27 @@ static void path_of(const unix_name *name, char path[UNIX_PATH_BYTES])
     path[name->size_bytes] = '\0';
 }
 
-/* -EADDRINUSE also if it is the path of a socket that has gone: unix(7). */
+/*
+ * -EADDRINUSE also if it is the path of a socket that has gone: unix(7). That it has a name already
+ * is found when the node is there (observed: unix_misused).
+ */
 static int bind_path(unix_socket *socket, const unix_name *name)
 {
+    sim_process *process = sim_process_current();
     char path[UNIX_PATH_BYTES];
+    sim_inode *node = NULL;
+
     path_of(name, path);
-    return sim_disk_bind(sim_process_current(), path, &socket->socket.file, &socket->node);
+    const int rc = sim_disk_bind(process, path, &socket->socket.file, &node);
+    if (rc < 0)
+        return rc;
+    if (!has_name(socket)) {
+        socket->node = node;
+        return 0;
+    }
+    sim_disk_unbind(node);
+    (void)sim_unlink(process, AT_FDCWD, path, 0);
+    return -EINVAL;
 }
 
 int unix_bind(sim_file *file, const struct sockaddr *address, socklen_t size_bytes)
@@ -106,8 +128,6 @@ int unix_bind(sim_file *file, const struct sockaddr *address, socklen_t size_byt
     unix_name name;
 
     int rc = unix_name_read(address, size_bytes, &name);
-    if (rc == 0 && (socket->entry != NULL || socket->node != NULL))
-        rc = -EINVAL;
     if (rc == 0)
         rc = is_abstract(&name) ? bind_abstract(socket, &name) : bind_path(socket, &name);
     if (rc == 0)

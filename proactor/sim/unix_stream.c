@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <poll.h>
 
-enum { CHUNK_MOST_BYTES = 36544 }; /* Observed: six of them are what one large send(2) gets out. */
+enum {
+    CHUNK_MOST_BYTES = 36544, /* Observed: six of them are what one large send(2) gets out. */
+    UNIX_BYTES_CAME = POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND, /* sock_def_readable() */
+};
 
 static const sim_file_type unix_stream_type;
 
@@ -124,7 +127,7 @@ static ssize_t stream_send(sim_file *file, sim_io *io)
         if (rc < 0)
             return rc;
         coil_list_append(&socket->peer->received, &chunk->link);
-        sim_file_changed(&socket->peer->socket.file);
+        sim_file_announce(&socket->peer->socket.file, UNIX_BYTES_CAME);
     }
     if (io->done_bytes == before_bytes && sim_io_left(io) > 0)
         return -EAGAIN;
@@ -186,6 +189,17 @@ static ssize_t stream_recv(sim_file *file, sim_io *io)
         return (ssize_t)(io->done_bytes - before_bytes);
     bool has_bytes = !coil_list_empty(&socket->received);
     return has_bytes ? 0 : receive_nothing(socket);
+}
+
+/* unix_inq_len(): what a receive tells is left. Of a listener nothing is told. */
+static size_t stream_queued(sim_file *file)
+{
+    const unix_socket *socket = unix_socket_of(file);
+    size_t size_bytes = 0;
+
+    for (coil_list *link = socket->received.next; link != &socket->received; link = link->next)
+        size_bytes += coil_container_of(link, unix_chunk, link)->bytes.count;
+    return size_bytes;
 }
 
 static short stream_poll(sim_file *file)
@@ -265,5 +279,6 @@ static const sim_file_type unix_stream_type = {
         .setsockopt = sim_socket_setsockopt,
         .getsockopt = sim_socket_getsockopt,
         .accept = stream_accept,
+        .queued = stream_queued,
         .release = stream_release,
 };

@@ -24,8 +24,6 @@ sim_world *sim_here(void)
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
-#define START (coil_s(86400) + 1) /* Nobody has any business at time 0. */
-
 /* A kind world: everything takes its time, in any order, and nothing goes wrong. */
 static void set_defaults(sim_world *world)
 {
@@ -51,9 +49,10 @@ sim_world *world_create(uint64_t seed)
 {
     sim_world *world = sim_new(sizeof(*world));
 
-    world->now = START;
+    world->now = SIM_START;
     world->seed = seed;
     sim_random_init(&world->random, seed);
+    sim_random_init(&world->choices, ~seed);
     coil_list_init(&world->runnable);
     coil_list_init(&world->hosts);
     coil_list_init(&world->programs);
@@ -99,7 +98,7 @@ void world_destroy(sim_world *world)
     fibers_end();
     here = NULL;
     sim_delete(world->heap);
-    sim_delete(world->trace);
+    trace_free(world);
     sim_delete(world);
 }
 
@@ -116,6 +115,8 @@ sim_host *sim_host_named(sim_world *world, const char *name)
     host->world = world;
     host->name = sim_copy_text(name);
     host->address = 10U << 24 | ++world->host_count;
+    (void)snprintf(host->address_text, sizeof(host->address_text), "10.%u.%u.%u",
+            host->address >> 16 & 0xff, host->address >> 8 & 0xff, host->address & 0xff);
     coil_list_append(&world->hosts, &host->link);
     return host;
 }
@@ -154,6 +155,8 @@ static sim_fiber *choose(sim_world *world)
 
 bool world_step(sim_world *world, coil_time limit)
 {
+    SIM_CHECK(world, world->now >= world->last_step, "time goes back");
+    world->last_step = world->now;
     if (world->now >= limit)
         return false;
     if (clock_next(world) <= world->now)
@@ -172,6 +175,8 @@ bool world_step(sim_world *world, coil_time limit)
 void world_report_stuck(sim_world *world)
 {
     world->is_stuck = true;
+    if (world->judge != NULL)
+        sim_fail(world, "nothing can happen any more, but processes wait");
     fprintf(stderr, "coil: simulation: nothing can happen any more (seed %llu, at %lld ns):\n",
             (unsigned long long)world->seed, (long long)world->now);
     sim_fibers_report(world);

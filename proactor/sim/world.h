@@ -140,6 +140,20 @@ typedef enum sim_fault_kind {
 /* Does this go wrong now? Counts, so that a report can say which faults there were. */
 bool sim_fault(sim_world *world, sim_fault_kind fault);
 
+/* What is counted, so that the n-th can fail. */
+typedef enum sim_nth_kind {
+    SIM_NTH_ALLOCATION,
+    SIM_NTH_SUBMISSION, /* A request that is taken from a queue. */
+    SIM_NTH_COMPLETION, /* A request that is tried. */
+    SIM_NTH_COUNT,
+} sim_nth_kind;
+
+typedef struct sim_nth {
+    uint64_t count;  /* So far. */
+    uint64_t target; /* The one that fails. 0: none. */
+    int error;       /* With that. 0: the usual one. */
+} sim_nth;
+
 /* How long the kernel takes, between which limits chance decides. */
 typedef enum sim_latency {
     SIM_LATENCY_CALL,    /* A call of the seam. */
@@ -177,15 +191,19 @@ void sim_waiters_notify(sim_waiters *waiters);
 
 /* ------------------------------------------------------------------------- hosts, programs -- */
 
+/* When every world begins: nobody has any business at time 0. */
+#define SIM_START (coil_s(86400) + 1)
+
 /* A machine: an address in the network and a disk. Processes run on one. */
 struct sim_host {
     coil_list link; /* In world->hosts. */
     sim_world *world;
     char *name;
     uint32_t address; /* IPv4, in the byte order of this machine: 10.0.0.1, 10.0.0.2, ... */
-    sim_disk *disk;   /* NULL until somebody needs it. */
-    bool is_off;      /* Without power: what ends there ends without a word to the network. */
-    sim_event dark;   /* A process of its own has cut its power. */
+    char address_text[16];
+    sim_disk *disk; /* NULL until somebody needs it. */
+    bool is_off;    /* Without power: what ends there ends without a word to the network. */
+    sim_event dark; /* A process of its own has cut its power. */
 };
 
 /* The host of that name, made if there is none. */
@@ -207,9 +225,20 @@ sim_program *sim_program_at(sim_world *world, const char *path);
 /* --------------------------------------------------------------------------------- the end -- */
 
 /*
- * The simulation has found something that must not be. Prints it with the seed, the time, what
- * every fiber does and the last entries of the queues, and ends the program by abort(3).
+ * Whoever wants to know how a run fails (scenario.c). `failed` does not return. `likeness` is equal
+ * for two failures that have the same cause, as far as one can see.
  */
+typedef struct sim_judge sim_judge;
+struct sim_judge {
+    void (*failed)(sim_judge *judge, const char *text, uint64_t likeness);
+};
+
+/*
+ * The simulation has found something that must not be. Tells the judge. If there is none: prints it
+ * with the seed, the time, what every fiber does and the last entries of the queues, and ends the
+ * program by abort(3).
+ */
+_Noreturn void sim_fail_as(sim_world *world, const char *text, uint64_t likeness);
 _Noreturn void sim_fail(sim_world *world, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 
@@ -226,6 +255,7 @@ void sim_trace(sim_world *world, const char *format, ...) __attribute__((format(
 
 struct coil_sim {
     coil_time now;
+    coil_time last_step; /* When a fiber was last chosen. */
     uint64_t seed;
     sim_random random;
 
@@ -248,14 +278,23 @@ struct coil_sim {
 
     sim_probability faults[SIM_FAULT_COUNT];
     uint64_t fault_counts[SIM_FAULT_COUNT];
+    uint64_t fault_draws[SIM_FAULT_COUNT];
+    const struct sim_selection *selection; /* Only these strike. NULL: all. */
+    struct sim_occurrences *occurrences;   /* Where they are written down. NULL: nowhere. */
+    sim_nth nths[SIM_NTH_COUNT];           /* Of all processes together. */
+    uint64_t nth_counts[SIM_NTH_COUNT];    /* How many have failed because of that. */
+    sim_random choices;                    /* Of the scenario itself. */
     struct {
         coil_duration least, most;
     } latencies[SIM_LATENCY_COUNT];
 
-    struct sim_trace_line *trace; /* A ring of the last lines. */
-    uint64_t trace_count;
-    uint64_t trace_hash;      /* Of all lines: two runs are the same if this is. */
-    uint64_t operation_count; /* Requests to a ring. */
+    struct sim_trace_book *trace; /* The last lines. */
+    uint64_t trace_hash;          /* Of all lines: two runs are the same if this is. */
+    bool prints_trace;
+    sim_judge *judge;         /* NULL: what fails is abort(3). */
+    bool forbids_leaks;       /* A process whose main() returns has freed and closed everything. */
+    bool is_reporting;        /* It has failed, and nothing will run any more. */
+    uint64_t operation_count; /* coil_sim_operations() */
     uint64_t event_count;
     coil_list word_waiters; /* Fibers that wait for a word in memory, a condition, a mutex. */
     coil_list lingering;    /* sim_lingering (power.c). Zeroed: none yet. */

@@ -22,6 +22,7 @@ import subprocess
 import sys
 
 ADAPTED = re.compile(r"co__w\d+$")
+SITES = ("co__site", "co__exit")  # Of an await; of a defer.
 
 
 def children(node):
@@ -59,7 +60,7 @@ def line_of(node):
 
 def find_site(node):
     return next((d for d in descend(node)
-                 if d.get("kind") == "VarDecl" and d.get("name") == "co__site"), None)
+                 if d.get("kind") == "VarDecl" and d.get("name") in SITES), None)
 
 
 def is_defer_site(site):

@@ -451,7 +451,10 @@ int provides(int, char **)
         NEED((cqe.flags & IORING_CQE_F_MORE) != 0);
         NEED(((cqe.flags & IORING_CQE_F_BUF_MORE) != 0) == (i < 3));
     }
-    NEED(ring.wait().res == -ENOBUFS); /* Also though nothing is there to be read. */
+    (void)ring.enter(0);
+    NEED(ring.ready() == 0); /* It looks for a buffer when there is something to be read. */
+    NEED(coil_kernel_eventfd_add(fd, 1) == 8);
+    NEED(ring.wait().res == -ENOBUFS);
     NEED(coil_kernel_ring_register(&ring.uring, IORING_UNREGISTER_PBUF_RING, &registration, 1) ==
             0);
     ring.close();

@@ -316,7 +316,7 @@ static void urgent(void)
 /* ipv6(7): a wildcard of IPv6 takes IPv4 as well, unless it is for IPv6 only. Observed. */
 static void two_families(void)
 {
-    struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(7000)};
+    struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(7100)};
     socklen_t size_bytes = sizeof(name);
     char text[INET6_ADDRSTRLEN];
     int one = 1;
@@ -325,19 +325,19 @@ static void two_families(void)
 
     RULE(0, l->type->bind(l, (void *)&name, sizeof(name)));
     RULE(0, l->type->listen(l, 1));
-    RULE(-EADDRINUSE, bound(d, 7000));
-    RULE(0, connected(c, 7000));
+    RULE(-EADDRINUSE, bound(d, 7100));
+    RULE(0, connected(c, 7100));
     RULE(0, l->type->accept(l, (void *)&name, &size_bytes, &s));
     RULE(0, strcmp("::ffff:127.0.0.1", inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof(text))));
     sim_file_drop(s);
     sim_file_drop(c);
     sim_file_drop(l);
     l = opened(AF_INET6, SOCK_STREAM);
-    name = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(7000)};
+    name = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(7100)};
     RULE(0, l->type->setsockopt(l, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)));
     RULE(0, l->type->bind(l, (void *)&name, sizeof(name)));
     RULE(0, l->type->listen(l, 1));
-    RULE(-ECONNREFUSED, connected(d, 7000));
+    RULE(-ECONNREFUSED, connected(d, 7100));
     sim_file_drop(d);
     sim_file_drop(l);
 }

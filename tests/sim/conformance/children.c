@@ -5,6 +5,8 @@
  */
 #include "programs.h"
 
+#include "child_syscall.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,11 +21,6 @@ typedef struct plan {
     const char *path; /* Exec this first. */
     char *const *arguments;
 } plan;
-
-/* The simulated kernel has a door of its own for a child before exec: it defines this. */
-#ifndef CHILD_SYSCALL
-#define CHILD_SYSCALL syscall
-#endif
 
 COIL_UNINSTRUMENTED static void run(coil_kernel_child *child)
 {
@@ -168,6 +165,28 @@ void play_child_wait_cancelled(struct stage *stage)
     ask_waitid(stage, "last", pidfd, status, WEXITED);
     stage_expect(stage, 1);
     say_status(stage, status);
+    stage_close(stage, pidfd);
+}
+
+/* To a cancellation of all, all waits are one. One that is cancelled is not found again. */
+void play_child_waits_cancelled(struct stage *stage)
+{
+    const unsigned all = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
+    siginfo_t *status = stage_memory(stage, 3 * sizeof(*status));
+    int pidfd = start_sleeper(stage);
+    for (int i = 0; i < 3; i++)
+        ask_waitid(stage, "wait", pidfd, &status[i], WEXITED | WNOWAIT);
+    io_uring_prep_poll_add(stage_ask(stage, "poll"), pidfd, POLLIN);
+    stage_expect_nothing(stage);
+    io_uring_prep_cancel64(stage_ask(stage, "cancel"), 0, (int)all);
+    stage_expect(stage, 5);
+    ask_waitid(stage, "once more", pidfd, status, WEXITED | WNOWAIT);
+    stage_expect_nothing(stage);
+    stage_ask_cancel(stage, "first", "once more", 0);
+    stage_ask_cancel(stage, "second", "once more", 0);
+    stage_expect(stage, 3);
+    stage_say_result(stage, "SIGKILL", coil_kernel_pidfd_signal(pidfd, SIGKILL));
+    stage_say_result(stage, "reap", coil_kernel_reap_soon(pidfd, status));
     stage_close(stage, pidfd);
 }
 

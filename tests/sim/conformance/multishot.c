@@ -416,3 +416,79 @@ void play_multishot_read_of_signals(struct stage *stage)
     (void)coil_kernel_sigmask(SIG_SETMASK, &before, NULL);
     stage_close(stage, fd);
 }
+
+/* It does not look for a buffer before there is something to be put into it. */
+void play_multishot_read_without_buffers(struct stage *stage)
+{
+    int fd = coil_kernel_eventfd();
+    stage_buffers buffers = stage_provide(stage, 1, 8, 0);
+    ask_read(stage, "read", fd);
+    stage_expect_nothing(stage);
+    stage_say_result(stage, "add", coil_kernel_eventfd_add(fd, 1));
+    stage_expect(stage, 1);
+    stage_expect_nothing(stage);
+    stage_say_result(stage, "add", coil_kernel_eventfd_add(fd, 1));
+    stage_expect(stage, 1);
+    ask_read(stage, "again without", fd);
+    stage_expect(stage, 1);
+    stage_give_back(&buffers, 0);
+    ask_read(stage, "again", fd);
+    stage_expect(stage, 1);
+    stage_close(stage, fd);
+}
+
+/* Each write is told, read or not; so is the end. */
+void play_multishot_poll_of_pipe(struct stage *stage)
+{
+    stage_ends ends = stage_pipe(stage);
+    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), ends.out, POLLIN);
+    stage_expect_nothing(stage);
+    for (int i = 0; i < 2; i++) {
+        stage_put(stage, ends.in, "x");
+        stage_expect(stage, 1);
+    }
+    io_uring_prep_read(stage_ask(stage, "read"), ends.out, stage_memory(stage, 8), 8, (__u64)-1);
+    stage_expect(stage, 1);
+    stage_expect_nothing(stage);
+    stage_close(stage, ends.in);
+    stage_expect(stage, 1);
+    stage_close(stage, ends.out);
+}
+
+/* Each connection is told, accepted or not. */
+void play_multishot_poll_of_listener(struct stage *stage)
+{
+    struct sockaddr_in address;
+    int listener = stage_listen(stage, 4, &address);
+    int clients[2];
+    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), listener, POLLIN);
+    stage_expect_nothing(stage);
+    for (int i = 0; i < 2; i++) {
+        clients[i] = stage_connect(stage, &address);
+        stage_expect(stage, 1);
+    }
+    for (int i = 0; i < 2; i++)
+        stage_close(stage, stage_accept(stage, listener));
+    stage_expect_nothing(stage);
+    for (int i = 0; i < 2; i++)
+        stage_close(stage, clients[i]);
+    stage_close(stage, listener);
+}
+
+/* Room is told when it comes back. */
+void play_multishot_poll_of_room(struct stage *stage)
+{
+    enum { SIZE_BYTES = 65536 };
+    stage_ends ends = stage_pipe(stage);
+    char *bytes = stage_memory(stage, SIZE_BYTES);
+    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), ends.in, POLLOUT);
+    stage_expect(stage, 1);
+    io_uring_prep_write(stage_ask(stage, "write"), ends.in, bytes, SIZE_BYTES, (__u64)-1);
+    stage_expect(stage, 1);
+    stage_expect_nothing(stage);
+    io_uring_prep_read(stage_ask(stage, "read"), ends.out, bytes, SIZE_BYTES, (__u64)-1);
+    stage_expect(stage, 2);
+    stage_close(stage, ends.out);
+    stage_expect(stage, 1);
+    stage_close(stage, ends.in);
+}

@@ -17,19 +17,19 @@ static void ask_poll(struct stage *stage, const char *name, int fd)
 void play_pipe_capacity(struct stage *stage)
 {
     stage_ends ends = stage_pipe(stage);
-    char *bytes = stage_memory(stage, 2 * CAPACITY_BYTES);
+    char *bytes = stage_memory(stage, CAPACITY_BYTES);
+    char *got = stage_memory(stage, CAPACITY_BYTES);
     io_uring_prep_write(stage_ask(stage, "write"), ends.in, bytes, CAPACITY_BYTES, POSITION);
     stage_expect(stage, 1);
     ask_poll(stage, "poll", ends.in);
     stage_expect_nothing(stage);
     io_uring_prep_write(stage_ask(stage, "write of one"), ends.in, bytes, 1, POSITION);
     stage_expect_nothing(stage);
-    io_uring_prep_read(
-            stage_ask(stage, "read of less than a page"), ends.out, bytes, 4095, POSITION);
+    io_uring_prep_read(stage_ask(stage, "read of less than a page"), ends.out, got, 4095, POSITION);
     stage_expect(stage, 1);
     stage_expect_nothing(stage);
-    io_uring_prep_read(stage_ask(stage, "read of the rest of it"), ends.out, bytes, 1, POSITION);
-    stage_expect(stage, 2);
+    io_uring_prep_read(stage_ask(stage, "read of the rest of it"), ends.out, got, 1, POSITION);
+    stage_expect(stage, 3);
     stage_close_ends(stage, ends);
 }
 
@@ -50,12 +50,13 @@ void play_pipe_buf(struct stage *stage)
 {
     stage_ends ends = stage_pipe(stage);
     char *bytes = stage_memory(stage, CAPACITY_BYTES);
+    char *got = stage_memory(stage, PIPE_BUF);
     const unsigned size_bytes = CAPACITY_BYTES - PIPE_BUF + 1;
     io_uring_prep_write(stage_ask(stage, "write"), ends.in, bytes, size_bytes, POSITION);
     stage_expect(stage, 1);
     io_uring_prep_write(stage_ask(stage, "PIPE_BUF bytes"), ends.in, bytes, PIPE_BUF, POSITION);
     stage_expect_nothing(stage);
-    io_uring_prep_read(stage_ask(stage, "read"), ends.out, bytes, PIPE_BUF, POSITION);
+    io_uring_prep_read(stage_ask(stage, "read"), ends.out, got, PIPE_BUF, POSITION);
     stage_expect(stage, 2);
     stage_close_ends(stage, ends);
 }

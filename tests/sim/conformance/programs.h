@@ -108,9 +108,13 @@
     PROGRAM(multishot_poll_of_ready) \
     PROGRAM(multishot_poll_coalesces) \
     PROGRAM(multishot_poll_hangup) \
+    PROGRAM(multishot_poll_of_pipe) \
+    PROGRAM(multishot_poll_of_listener) \
+    PROGRAM(multishot_poll_of_room) \
     PROGRAM(multishot_read_of_pipe) \
     PROGRAM(multishot_read_of_file) \
     PROGRAM(multishot_read_of_signals) \
+    PROGRAM(multishot_read_without_buffers) \
     /* sockets.c */ \
     PROGRAM(send_and_recv) \
     PROGRAM(recv_waitall) \
@@ -140,6 +144,15 @@
     PROGRAM(poll_of_urgent_data) \
     PROGRAM(poll_of_streams) \
     PROGRAM(poll_of_no_stream) \
+    /* messages.c */ \
+    PROGRAM(udp) \
+    PROGRAM(udp_refused) \
+    PROGRAM(packets) \
+    PROGRAM(shutdown_of_both) \
+    PROGRAM(shutdown_of_both_tcp) \
+    PROGRAM(rights) \
+    PROGRAM(rights_lost) \
+    PROGRAM(rights_without_room) \
     /* listeners.c */ \
     PROGRAM(connect_refused) \
     PROGRAM(connect_twice) \
@@ -156,6 +169,14 @@
     PROGRAM(unix_path_is_a_file) \
     PROGRAM(unix_abstract) \
     PROGRAM(unix_backlog) \
+    /* refusals.c */ \
+    PROGRAM(accept_of_the_reset) \
+    PROGRAM(listener_shut_down) \
+    PROGRAM(listener_misused) \
+    PROGRAM(port_of_two) \
+    PROGRAM(address_misused) \
+    PROGRAM(unix_misused) \
+    PROGRAM(unix_accept_of_the_gone) \
     /* direct.c */ \
     PROGRAM(accept_direct) \
     PROGRAM(fixed_fd_install) \
@@ -179,6 +200,12 @@
     PROGRAM(close_twice) \
     PROGRAM(file_seam) \
     PROGRAM(file_of_faulty_memory) \
+    /* names.c */ \
+    PROGRAM(name_of_directory) \
+    PROGRAM(name_is_moved) \
+    PROGRAM(name_is_linked) \
+    PROGRAM(name_is_symbolic) \
+    PROGRAM(file_resized) \
     /* pipes.c */ \
     PROGRAM(pipe_capacity) \
     PROGRAM(pipe_write_of_a_part) \
@@ -203,6 +230,7 @@
     PROGRAM(child_is_killed) \
     PROGRAM(child_signal_to_zombie) \
     PROGRAM(child_wait_cancelled) \
+    PROGRAM(child_waits_cancelled) \
     PROGRAM(child_of_many_waits) \
     PROGRAM(child_misused) \
     PROGRAM(child_exec_fails)

@@ -44,9 +44,24 @@ typedef enum coil_sim_profile {
     COIL_SIM_KIND,    /* Nothing. */
     COIL_SIM_FLAKY,   /* Now and then what a program has to expect every day. */
     COIL_SIM_HOSTILE, /* Often, and what is rare, too. */
+    COIL_SIM_SWARM,   /* Some of that, not all; which, and how often, follows from the seed. */
 } coil_sim_profile;
 
 COIL_API void coil_sim_set_profile(coil_sim *sim, coil_sim_profile profile);
+
+/*
+ * One fault by its name, "short-read", as often in a million as said. 0: never. -ENOENT: there is
+ * no such fault. The names are what coil_sim_fault_name() gives for 0, 1, 2 ... until it is NULL.
+ */
+COIL_API int coil_sim_set_fault(coil_sim *sim, const char *fault, uint32_t ppm);
+COIL_API const char *coil_sim_fault_name(size_t place);
+
+/*
+ * How often a fault has struck so far, or all of them together (NULL), apart from "preempt" and
+ * "cancel-ends-last", which are the order of things and no faults. coil_sim_fail_allocation() and
+ * the like count as "nth-allocation", "nth-submission", "nth-completion". 0 for what is unknown.
+ */
+COIL_API uint64_t coil_sim_fault_count(const coil_sim *sim, const char *fault);
 
 /* There is an executable at `path`, on all hosts. The path is copied. */
 COIL_API void coil_sim_program(coil_sim *sim, const char *path, int (*main)(int argc, char **argv));
@@ -73,6 +88,19 @@ COIL_API void coil_sim_may_abort(coil_sim *sim, pid_t pid);
 
 /* The `count`-th allocation of the process, from 1, finds no memory. 0: none does. */
 COIL_API void coil_sim_fail_allocation(coil_sim *sim, pid_t pid, uint64_t count);
+
+/*
+ * The `count`-th request that the process submits from now, from 1, ends at once with `error`, a
+ * negative errno. 0 for `count`: none does. 0 for `error`: -ENOMEM.
+ */
+COIL_API void coil_sim_fail_submission(coil_sim *sim, pid_t pid, uint64_t count, int error);
+
+/*
+ * The `count`-th time from now, from 1, that the kernel comes to carry out a request of the
+ * process, it ends with `error` instead, and has no effect. 0 for `error`: -ECONNRESET on sockets,
+ * else -EIO. Requests that cannot fail so (nop, close) do not count.
+ */
+COIL_API void coil_sim_fail_completion(coil_sim *sim, pid_t pid, uint64_t count, int error);
 
 /* Say what it has not freed, and which descriptors it has not closed, when it ends by itself. */
 COIL_API void coil_sim_report_leaks(coil_sim *sim, pid_t pid);
@@ -127,7 +155,10 @@ COIL_API size_t coil_sim_process_count(const coil_sim *sim);
 /* The time of the world, as coil_now() has it. */
 COIL_API coil_time coil_sim_now(const coil_sim *sim);
 
-/* So many requests have been made of rings. */
+/*
+ * How much has been done: requests to rings, further completions of multishot ones, and calls that
+ * do the same without a ring.
+ */
 COIL_API uint64_t coil_sim_operations(const coil_sim *sim);
 
 /* A sum of all that has happened, with its times: equal for equal runs. */

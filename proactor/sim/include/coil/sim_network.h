@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coil/sim_network.h - the network between the hosts of a simulation, and what goes wrong in it.
+ *
+ * Hosts are known by name. One begins to exist with its first mention: here, in coil_sim_start(),
+ * in coil_sim_put_file(). Its address follows from the order of that: 10.0.0.1, 10.0.0.2 ...
+ *
+ *     a ---- way a->b: latency, bandwidth, losses, blocked? ---> b
+ *     a <--- way b->a: ...                                  ---- b
+ *
+ * Each direction is a way of its own, so that a fault may hit one alone. A host has a loopback,
+ * too, which nothing here touches unless its name is given for both ends.
+ *
+ * What a loss means is up to the transport. A stream sends again, as TCP does, so there it is a
+ * delay, and one that lasts is -ETIMEDOUT. A datagram is gone.
+ *
+ * All of this can be called between two coil_sim_run(), and by the coroutine that directs a
+ * scenario (coil/sim_scenario.h); it holds at once, also for what is on its way.
+ */
+#ifndef COIL_SIM_NETWORK_H
+#define COIL_SIM_NETWORK_H
+
+#include <coil/base.h>
+#include <coil/sim.h>
+#include <coil/time.h>
+
+#include <stdint.h>
+
+COIL_BEGIN_DECLS
+
+/* What a way is like. All zero: no latency, no limit, no losses. */
+typedef struct coil_sim_link {
+    coil_duration latency_least; /* One way; each packet draws its own. */
+    coil_duration latency_most;
+    uint64_t bytes_per_second; /* 0: no limit. */
+    uint32_t segment_least;    /* A stream is cut into pieces of between so many bytes ... */
+    uint32_t segment_most;     /* ... and so many. 1 and 1: byte by byte. 0 and 0: as usual. */
+    uint32_t loss_ppm;         /* So many packets of a million are lost. */
+    uint32_t duplicates_ppm;   /* Datagrams that come twice. */
+    uint32_t reorders_ppm;     /* Datagrams that come later than their successors. */
+} coil_sim_link;
+
+/*
+ * The address of a host: "10.0.0.1", to make "10.0.0.1:9090" of. Valid as long as the world. NULL
+ * is a mistake, and never the result.
+ */
+COIL_API const char *coil_sim_address(coil_sim *sim, const char *host);
+
+/*
+ * What lies between two hosts, in both directions; in one; and between all for which nothing else
+ * has been said. At first 20 to 200 microseconds, no limit and no losses.
+ */
+COIL_API void coil_sim_set_link(
+        coil_sim *sim, const char *a, const char *b, const coil_sim_link *link);
+COIL_API void coil_sim_set_link_one_way(
+        coil_sim *sim, const char *from, const char *to, const coil_sim_link *link);
+COIL_API void coil_sim_set_all_links(coil_sim *sim, const coil_sim_link *link);
+
+/* Nothing gets through: in both directions; in one; to and from all others, also those to come. */
+COIL_API void coil_sim_partition(coil_sim *sim, const char *a, const char *b);
+COIL_API void coil_sim_block(coil_sim *sim, const char *from, const char *to);
+COIL_API void coil_sim_isolate(coil_sim *sim, const char *host);
+
+/* Undoes that: between two hosts, as far as they are not isolated; everywhere. */
+COIL_API void coil_sim_heal(coil_sim *sim, const char *a, const char *b);
+COIL_API void coil_sim_heal_all(coil_sim *sim);
+
+/* For so long nothing arrives, but is not lost either: a switch that is busy with itself. */
+COIL_API void coil_sim_stall(
+        coil_sim *sim, const char *from, const char *to, coil_duration duration);
+
+/* Every TCP connection between the two is reset, at both ends. How many that were. */
+COIL_API unsigned coil_sim_reset_connections(coil_sim *sim, const char *a, const char *b);
+
+COIL_END_DECLS
+
+#endif

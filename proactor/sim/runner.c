@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/* coil_sim_main(): all runs, some at a time, and what is said about them. */
+#include <coil/sim_scenario.h>
+
+#include "job.h"
+#include "options.h"
+#include "report.h"
+#include "shrink.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <sys/resource.h>
+
+enum { REPORTS_MAX = 5 };
+
+typedef struct runner {
+    const sim_options *options;
+    const coil_sim_scenario *scenarios;
+    size_t scenario_count;
+
+    /* The next case. */
+    size_t scenario;
+    uint64_t seed;       /* How many of the scenario have been. */
+    uint64_t nth;        /* The one that fails in the next run of the seed. 0: none does. */
+    uint64_t generation; /* Of scenario and seed: what an older run says of nth does not count. */
+
+    sim_job *jobs;
+    bool *is_busy;
+    unsigned busy_count;
+    coil_time end; /* No run begins after that. */
+    bool is_stopped;
+
+    uint64_t run_count;
+    uint64_t failure_count;
+    uint64_t operation_count;
+    coil_duration duration; /* Of the times of all worlds. */
+} runner;
+
+/* ------------------------------------------------------------------------------------ cases -- */
+
+static void next_seed(runner *all)
+{
+    const sim_options *options = all->options;
+
+    all->seed++;
+    all->generation++;
+    all->nth = options->has_nth && options->nth == 0 ? 1 : options->nth;
+    while (all->scenario < all->scenario_count) {
+        if (all->seed < options->count && sim_options_want(options, &all->scenarios[all->scenario]))
+            return;
+        all->scenario++;
+        all->seed = 0;
+    }
+}
+
+static bool next_case(runner *all, sim_case *out_case)
+{
+    const sim_options *options = all->options;
+
+    if (all->scenario == all->scenario_count)
+        return false;
+    *out_case = (sim_case){.scenario = &all->scenarios[all->scenario],
+            .seed = options->first + all->seed,
+            .nth_kind = options->nth_kind,
+            .nth = all->nth,
+            .selection = options->has_selection ? &options->selection : NULL};
+    if (options->has_nth && options->nth == 0) {
+        all->nth++;
+    } else {
+        next_seed(all);
+    }
+    return true;
+}
+
+/* --torture: the run has had fewer than `nth`. */
+static void learn(runner *all, const sim_job *job)
+{
+    const sim_options *options = all->options;
+    const bool is_torture = options->has_nth && options->nth == 0;
+    if (is_torture && job->number == all->generation && job->result->nth_count == 0)
+        next_seed(all);
+}
+
+/* ----------------------------------------------------------------------------------- reports -- */
+
+static void print_time(coil_time time)
+{
+    fprintf(stderr, "%lld.%09lld s", (long long)(time / coil_s(1)), (long long)(time % coil_s(1)));
+}
+
+static void print_faults(const sim_occurrences *occurrences)
+{
+    enum { PRINTED_MAX = 100 };
+    size_t printed = 0;
+
+    for (size_t i = 0; i < occurrences->count && printed < PRINTED_MAX; i++) {
+        const sim_occurrence *one = &occurrences->list[i];
+        if (sim_fault_is_order(one->kind))
+            continue;
+        printed++;
+        fprintf(stderr, "  %s:%llu at ", sim_fault_name(one->kind),
+                (unsigned long long)one->number);
+        print_time(one->time - SIM_START);
+        if (one->process > 0)
+            fprintf(stderr, ", process %d", (int)one->process);
+        fprintf(stderr, "\n");
+    }
+    fprintf(stderr, "\n");
+}
+
+static size_t count_faults(const sim_occurrences *occurrences)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < occurrences->count; i++)
+        count += !sim_fault_is_order(occurrences->list[i].kind);
+    return count;
+}
+
+static void print_failure(const runner *all, const sim_job *job, const sim_selection *selection)
+{
+    const sim_result *result = job->result;
+    const size_t count = count_faults(&result->occurrences);
+
+    fprintf(stderr, "again: ");
+    sim_options_print_command(all->options, &job->what, selection);
+    fprintf(stderr, "after ");
+    print_time(result->duration);
+    fprintf(stderr, " and %zu faults%s\n", count, count > 0 ? ":" : "");
+    print_faults(&result->occurrences);
+    sim_job_print(job, stderr);
+    fprintf(stderr, "\n");
+}
+
+/* Once more, with the few faults that it takes. */
+static bool print_shrunk(const runner *all, const sim_job *failed)
+{
+    sim_selection selection;
+    unsigned run_count;
+
+    if (!sim_shrink(all->options, failed, &selection, &run_count))
+        return false;
+    sim_job again;
+    sim_case what = failed->what;
+    what.selection = &selection;
+    sim_job_init(&again);
+    const int rc = sim_job_start(&again, &what, &all->options->settings, all->options->timeout);
+    if (rc == 0) {
+        sim_job_wait(&again);
+        fprintf(stderr, "shrunk from %zu faults by %u runs\n",
+                count_faults(&failed->result->occurrences), run_count);
+        print_failure(all, &again, &selection);
+    }
+    sim_job_fini(&again);
+    sim_delete(selection.picks);
+    return rc == 0;
+}
+
+static void report(runner *all, const sim_job *job)
+{
+    all->failure_count++;
+    if (all->failure_count > REPORTS_MAX && !all->options->keeps_going) {
+        all->is_stopped = true;
+        return;
+    }
+    fprintf(stderr, "FAILED %s, seed %llu: %s\n", job->what.scenario->name,
+            (unsigned long long)job->what.seed, job->result->text);
+    if (!all->options->shrinks || !print_shrunk(all, job))
+        print_failure(all, job, job->what.selection);
+}
+
+static void print_fingerprint(const sim_case *what, const sim_result *result)
+{
+    printf("%s %llu %016llx\n", what->scenario->name, (unsigned long long)what->seed,
+            (unsigned long long)result->fingerprint);
+}
+
+static void note(runner *all, const sim_job *job)
+{
+    all->run_count++;
+    all->operation_count += job->result->operation_count;
+    all->duration = coil_time_after(all->duration, job->result->duration);
+    learn(all, job);
+    if (job->result->verdict != SIM_PASSED) {
+        report(all, job);
+    } else if (all->options->prints_fingerprints) {
+        print_fingerprint(&job->what, job->result);
+    }
+}
+
+static double processor_seconds(void)
+{
+    struct rusage usage;
+    (void)getrusage(RUSAGE_CHILDREN, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static void print_summary(const runner *all)
+{
+    const double seconds = processor_seconds();
+    (void)fflush(stdout);
+    const double days = (double)all->duration / 86400e9;
+    const double rate = seconds > 0 ? (double)all->operation_count / seconds : 0;
+
+    fprintf(stderr,
+            "%s: %llu runs, %llu failed; %llu operations in %.1f days, %.0f of them per second and "
+            "core\n",
+            all->failure_count > 0 ? "FAILED" : "passed", (unsigned long long)all->run_count,
+            (unsigned long long)all->failure_count, (unsigned long long)all->operation_count, days,
+            rate);
+}
+
+/* ------------------------------------------------------------------------------ many at once -- */
+
+static bool start_next(runner *all, unsigned place)
+{
+    sim_case what;
+
+    if (all->is_stopped || sim_real_now() >= all->end)
+        return false;
+    sim_job *job = &all->jobs[place];
+    job->number = all->generation;
+    if (!next_case(all, &what))
+        return false;
+    const int rc = sim_job_start(job, &what, &all->options->settings, all->options->timeout);
+    if (rc < 0) {
+        fprintf(stderr, "%s: no process for a run: %s\n", all->options->program, strerror(-rc));
+        all->failure_count++;
+        all->is_stopped = true;
+        return false;
+    }
+    all->is_busy[place] = true;
+    all->busy_count++;
+    return true;
+}
+
+static void fill(runner *all)
+{
+    for (unsigned i = 0; i < all->options->jobs; i++) {
+        if (!all->is_busy[i] && !start_next(all, i))
+            return;
+    }
+}
+
+static void collect(runner *all)
+{
+    for (unsigned i = 0; i < all->options->jobs; i++) {
+        if (!all->is_busy[i] || !sim_job_poll(&all->jobs[i]))
+            continue;
+        note(all, &all->jobs[i]);
+        sim_job_rest(&all->jobs[i]);
+        all->is_busy[i] = false;
+        all->busy_count--;
+    }
+}
+
+/* The end of a process wakes us, and now and then we look at the times. */
+static void run_many(runner *all)
+{
+    const struct timespec while_ = {.tv_nsec = 100000000};
+    sigset_t children;
+    sigset_t before;
+
+    (void)sigemptyset(&children);
+    (void)sigaddset(&children, SIGCHLD);
+    (void)sigprocmask(SIG_BLOCK, &children, &before);
+    for (fill(all); all->busy_count > 0; fill(all)) {
+        (void)sigtimedwait(&children, NULL, &while_);
+        collect(all);
+    }
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+static int run_all(runner *all)
+{
+    const unsigned jobs = all->options->jobs;
+
+    all->end = coil_time_after(sim_real_now(), all->options->budget);
+    all->jobs = sim_new(jobs * sizeof(*all->jobs));
+    all->is_busy = sim_new(jobs * sizeof(*all->is_busy));
+    for (unsigned i = 0; i < jobs; i++)
+        sim_job_init(&all->jobs[i]);
+    run_many(all);
+    for (unsigned i = 0; i < jobs; i++)
+        sim_job_fini(&all->jobs[i]);
+    sim_delete(all->jobs);
+    sim_delete(all->is_busy);
+    print_summary(all);
+    return all->failure_count > 0;
+}
+
+/* --------------------------------------------------------------------------- one, right here -- */
+
+static int run_here(runner *all)
+{
+    enum { OCCURRENCES_MAX = 100000 };
+    sim_result *result = sim_new(sizeof(*result) + OCCURRENCES_MAX * sizeof(sim_occurrence));
+    sim_case what;
+
+    report_crashes();
+    while (next_case(all, &what)) {
+        memset(result, 0, sizeof(*result));
+        result->occurrences.room = OCCURRENCES_MAX;
+        sim_run(&what, &all->options->settings, result);
+        print_fingerprint(&what, result);
+        learn(all, &(sim_job){.number = all->generation, .result = result});
+    }
+    sim_delete(result);
+    return 0;
+}
+
+int coil_sim_main(int argc, char **argv, const coil_sim_scenario *scenarios, size_t scenario_count)
+{
+    sim_options options;
+
+    if (sim_options_parse(argc, argv, &options) < 0)
+        return 2;
+    runner all = {.options = &options,
+            .scenarios = scenarios,
+            .scenario_count = scenario_count,
+            .seed = UINT64_MAX}; /* next_seed() comes to the first. */
+    int status = 0;
+    next_seed(&all);
+    if (options.lists) {
+        for (size_t i = 0; i < scenario_count; i++)
+            printf("%s\n", scenarios[i].name);
+    } else if (all.scenario == scenario_count) {
+        fprintf(stderr, "%s: there is nothing to run\n", options.program);
+        status = 2;
+    } else {
+        status = options.is_single ? run_here(&all) : run_all(&all);
+    }
+    sim_options_fini(&options);
+    return status;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The corpus: programs that together use all of Coil, each in a world of its own, and what must
+ * hold whatever that world does to them.
+ *
+ * A program may fail when the world is unkind; it must not lose anything then. So each file keeps a
+ * ledger, in plain static memory that all simulated processes see: what was given away, what has
+ * arrived. Programs check as they go, and coil_sim_scenario.check compares the books at the end.
+ *
+ *     corpus_expect()    must hold in every world
+ *     corpus_is_fair()   nothing has happened that may make a program fail: then all must succeed
+ *
+ * Every program is run by CORPUS_MAIN(), which also looks for tasks, operations and descriptors
+ * that are left over. Choices are drawn by the functions below, so that the seed decides them.
+ */
+#ifndef CORPUS_H
+#define CORPUS_H
+
+#include <coil/sim_disk.h>
+#include <coil/sim_network.h>
+#include <coil/sim_scenario.h>
+
+#include <coil/coil.h>
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define corpus_expect(...) coil_sim_expect(coil_sim_current(), __VA_ARGS__)
+
+/* 0 <= result < limit; true in so many of a hundred cases; 0 <= result < most. */
+uint64_t corpus_draw(uint64_t limit);
+bool corpus_chance(unsigned percent);
+coil_duration corpus_moment(coil_duration most);
+
+/* In so many of a hundred cases a moment, else for ever: for deadlines. */
+coil_duration corpus_deadline(unsigned percent, coil_duration most);
+
+/*
+ * Has the world not yet done anything that a program cannot make good by itself? What a scenario
+ * does on purpose (partitions, kills) is the scenario's to remember.
+ */
+bool corpus_is_fair(void);
+
+/* Is this an error that only the world can cause, or 0 or more? */
+bool corpus_is_weather(int64_t rc);
+
+/* `rc` is 0 or more, or the weather; in a fair world, unless it is excused, only the former. */
+void corpus_expect_success(int64_t rc, bool excused, const char *what);
+
+/* The byte at `offset` of the stream of that number; a whole piece; is this one as it must be? */
+void corpus_fill(void *bytes, size_t size_bytes, uint64_t stream, uint64_t offset);
+bool corpus_matches(const void *bytes, size_t size_bytes, uint64_t stream, uint64_t offset);
+
+/* coil_connect(), and again while nobody listens there yet. */
+coil_declare(coil_stream *, corpus_connect, (const char *) address);
+
+/* How many bytes there are to the end of a pipe. */
+coil_declare(int, corpus_drain, (int) fd);
+
+/* For directors: until the process has ended; then its status. */
+coil_declare(int, corpus_await_end, (coil_sim *) sim, (pid_t) pid);
+
+/* "10.0.0.1:7000" of a host, in static memory that the next eight calls leave alone. */
+const char *corpus_address(coil_sim *sim, const char *host, unsigned port);
+
+/* It has ended by itself, or by the SIGTERM that ends servers. */
+void corpus_expect_end(coil_sim *sim, pid_t pid, const char *name);
+
+/* Register a program and start it on a host. */
+pid_t corpus_start(
+        coil_sim *sim, const char *host, const char *path, int (*main)(int argc, char **argv));
+
+/* ------------------------------------------------------------------------------- programs -- */
+
+/* What a process has when it begins. */
+typedef struct corpus_start_state {
+    uint64_t open_descriptors[4];
+} corpus_start_state;
+
+corpus_start_state corpus_begin(void);
+
+/* What main() returns. `rc` as of coil_run(). */
+int corpus_end(const corpus_start_state *start, int rc);
+
+/* The main() of a program that is one coroutine. */
+#define CORPUS_MAIN(name, ...)                             \
+    static int name(int argc, char **argv)                 \
+    {                                                      \
+        (void)argc, (void)argv;                            \
+        const corpus_start_state start_ = corpus_begin();  \
+        return corpus_end(&start_, coil_run(__VA_ARGS__)); \
+    }
+
+/* ------------------------------------------------------------------------------ scenarios -- */
+
+extern const coil_sim_scenario scenario_echo;
+extern const coil_sim_scenario scenario_streams;
+extern const coil_sim_scenario scenario_lines;
+extern const coil_sim_scenario scenario_idle;
+extern const coil_sim_scenario scenario_storm;
+extern const coil_sim_scenario scenario_log;
+extern const coil_sim_scenario scenario_children;
+extern const coil_sim_scenario scenario_orphans;
+extern const coil_sim_scenario scenario_signals;
+extern const coil_sim_scenario scenario_threads;
+extern const coil_sim_scenario scenario_remote;
+extern const coil_sim_scenario scenario_sync;
+extern const coil_sim_scenario scenario_exchange;
+extern const coil_sim_scenario scenario_rpc;
+extern const coil_sim_scenario scenario_timers;
+extern const coil_sim_scenario scenario_groups;
+extern const coil_sim_scenario scenario_futures;
+extern const coil_sim_scenario scenario_loop;
+extern const coil_sim_scenario scenario_crowd;
+
+#endif

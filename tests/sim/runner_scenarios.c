@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scenarios for the tests of the runner: sound ones, and one for each way in which a run can fail.
+ * tests/sim/runner_test.cc runs this program as a user would.
+ */
+#include <coil/sim_network.h>
+#include <coil/sim_scenario.h>
+
+#include <coil/coil.h>
+#include <coil/sugar.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -------------------------------------------------------------------------------- programs -- */
+
+async(int, naps, (int) count)
+{
+    vars(int i);
+    for (my->i = 0; my->i < count; my->i++)
+        await(coil_sleep(coil_ms(10)));
+    return 0;
+}
+
+async(int, naps_in_company)
+{
+    vars(coil_group group; int i);
+    open_group(&my->group);
+    for (my->i = 0; my->i < 5; my->i++)
+        spawn(&my->group, naps(10 + my->i));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+static int sleeper(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    return coil_run(naps_in_company()) < 0;
+}
+
+async(int, sleeps_for_ever)
+{
+    vars();
+    await(coil_sleep(COIL_FOREVER));
+    return 0;
+}
+
+static int server(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    return coil_run(sleeps_for_ever()) < 0;
+}
+
+static int crasher(int argc, char **argv)
+{
+    int *volatile nowhere = NULL;
+    (void)argc, (void)argv;
+    (void)coil_run(naps(3));
+    return *nowhere;
+}
+
+static int hanger(int argc, char **argv)
+{
+    volatile bool is_true = true;
+    (void)argc, (void)argv;
+    while (is_true) {
+    }
+    return 0;
+}
+
+async(int, waits_for_nobody)
+{
+    vars(coil_event event);
+    coil_event_init(&my->event);
+    await(coil_event_wait(&my->event));
+    return 0;
+}
+
+static int stuck(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    return coil_run(waits_for_nobody()) < 0;
+}
+
+static int leaker(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    char *volatile kept = malloc(10);
+    return kept == NULL;
+}
+
+/* --------------------------------------------------------------------------------- the bug -- */
+
+/* It takes for granted that what was sent at once comes at once. */
+async(int, hears_half, (coil_stream *) stream)
+{
+    vars(ssize_t count; char text[5]; int i);
+    for (my->i = 0; my->i < 20; my->i++) {
+        attempt(coil_write_all(stream, coil_text("hello")));
+        attempt(my->count, coil_recv(coil_stream_fd(stream), my->text, sizeof(my->text), 0));
+        coil_sim_expect(coil_sim_current(), my->count == 5, "%zd bytes", my->count);
+    }
+    return 0;
+}
+
+async(int, repeats, (coil_stream *) stream)
+{
+    vars(coil_slice heard);
+    defer(coil_slice_release(&my->heard));
+    for (;;) {
+        attempt(my->heard, coil_read_some(stream));
+        if (coil_slice_empty(&my->heard))
+            return 0;
+        attempt(coil_write_all(stream, my->heard));
+        coil_slice_release(&my->heard);
+    }
+}
+
+async(int, talks_to_itself)
+{
+    vars(coil_stream *one; coil_stream *other; coil_group group; int rc);
+    my->rc = coil_stream_pair(&my->one, &my->other);
+    if (my->rc < 0)
+        return my->rc;
+    defer({
+        coil_stream_close(my->one);
+        coil_stream_close(my->other);
+    });
+    open_group(&my->group);
+    spawn(&my->group, repeats(my->other));
+    attempt(hears_half(my->one));
+    attempt(coil_stream_shutdown(my->one));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+static int hasty(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    return coil_run(talks_to_itself()) < 0;
+}
+
+/* ------------------------------------------------------------------------------- scenarios -- */
+
+static void start(coil_sim *sim, const char *path, int (*main)(int, char **))
+{
+    coil_sim_program(sim, path, main);
+    coil_sim_start(sim, "one", path, NULL);
+}
+
+static void build_sound(coil_sim *sim)
+{
+    start(sim, "/bin/sleeper", sleeper);
+    start(sim, "/bin/other", sleeper);
+}
+
+static void check_sound(coil_sim *sim)
+{
+    coil_sim_expect(sim, coil_sim_now(sim) < coil_s(2 * 86400));
+    coil_sim_expect(sim, coil_sim_random(sim, 7) < 7, "%d", 7);
+}
+
+static void build_server(coil_sim *sim)
+{
+    start(sim, "/bin/server", server);
+}
+
+async(int, kills_and_restarts, (coil_sim *) sim)
+{
+    vars(pid_t pid);
+    await(coil_sleep(coil_s(3)));
+    my->pid = coil_sim_start(sim, "two", "/bin/server", NULL);
+    await(coil_sleep(coil_s(3)));
+    coil_sim_kill(sim, my->pid, SIGKILL);
+    await(coil_sleep(coil_s(1)));
+    coil_sim_expect(sim, coil_sim_status(sim, my->pid) == -SIGKILL);
+    coil_sim_cut_power(sim, "one");
+    await(coil_sleep(coil_s(1)));
+    coil_sim_expect(sim, strcmp(coil_sim_address(sim, "two"), "10.0.0.3") == 0);
+    return 0;
+}
+
+static void build_hasty(coil_sim *sim)
+{
+    start(sim, "/bin/hasty", hasty);
+}
+
+static void build_crash(coil_sim *sim)
+{
+    start(sim, "/bin/crasher", crasher);
+}
+
+static void build_hang(coil_sim *sim)
+{
+    start(sim, "/bin/hanger", hanger);
+}
+
+static void build_stuck(coil_sim *sim)
+{
+    start(sim, "/bin/stuck", stuck);
+}
+
+static void build_leak(coil_sim *sim)
+{
+    start(sim, "/bin/leaker", leaker);
+}
+
+/* Which faults a seed has: the tests look that they differ. */
+static void build_weather(coil_sim *sim)
+{
+    const char *name;
+    for (size_t i = 0; (name = coil_sim_fault_name(i)) != NULL; i++)
+        coil_sim_expect(sim, coil_sim_fault_count(sim, name) == 0, "%s", name);
+    build_sound(sim);
+}
+
+static void check_weather(coil_sim *sim)
+{
+    const char *name;
+    printf("faults: ");
+    for (size_t i = 0; (name = coil_sim_fault_name(i)) != NULL; i++) {
+        if (coil_sim_fault_count(sim, name) > 0)
+            printf("%s ", name);
+    }
+    printf("\n");
+}
+
+int main(int argc, char **argv)
+{
+    const coil_sim_scenario scenarios[] = {
+            {.name = "sound", .build = build_sound, .check = check_sound},
+            {.name = "talk", .build = build_hasty},
+            {.name = "weather", .build = build_weather, .check = check_weather},
+            {.name = "director",
+                    .build = build_server,
+                    .direct = coil_handler(kills_and_restarts, coil_sim *),
+                    .may_be_late = true},
+            {.name = "hang", .build = build_hang},
+            {.name = "crash", .build = build_crash},
+            {.name = "stuck", .build = build_stuck},
+            {.name = "late", .build = build_sound, .limit = coil_ms(20)},
+            {.name = "leak", .build = build_leak},
+            {.name = "leak-allowed", .build = build_leak, .may_leak = true},
+    };
+    return coil_sim_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(scenarios[0]));
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* coil_sim_main(), as its user sees it: what it prints, and how it ends. */
+#include <cstdio>
+#include <cstdlib>
+#include <set>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include <sys/wait.h>
+
+namespace
+{
+
+struct Outcome {
+    int status = -1;
+    std::string output; /* Of both streams. */
+};
+
+Outcome shell(const std::string &command)
+{
+    Outcome outcome;
+    FILE *pipe = popen((command + " 2>&1").c_str(), "r");
+    if (pipe == nullptr)
+        return outcome;
+    char line[4096];
+    while (fgets(line, sizeof(line), pipe) != nullptr) {
+        if (std::string(line).find("==WARNING: ASan") == std::string::npos) /* Of swapcontext(3). */
+            outcome.output += line;
+    }
+    const int status = pclose(pipe);
+    outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return outcome;
+}
+
+Outcome run(const std::string &options)
+{
+    return shell(RUNNER_SCENARIOS " " + options);
+}
+
+bool has(const Outcome &outcome, const std::string &text)
+{
+    return outcome.output.find(text) != std::string::npos;
+}
+
+/* What lies between two texts. "": they are not there. */
+std::string between(const std::string &whole, const std::string &before, const std::string &after)
+{
+    const size_t found = whole.find(before);
+    if (found == std::string::npos)
+        return "";
+    const size_t from = found + before.size();
+    const size_t to = whole.find(after, from);
+    return to == std::string::npos ? "" : whole.substr(from, to - from);
+}
+
+/* The command that a report has. */
+std::string command_in(const std::string &report)
+{
+    return between(report, "again: ", "\n");
+}
+
+/* --------------------------------------------------------------------------------- passing -- */
+
+TEST(SimRunner, ListsItsScenarios)
+{
+    const Outcome outcome = run("--list");
+    EXPECT_EQ(0, outcome.status);
+    EXPECT_EQ(0U, outcome.output.find("sound\ntalk\n")) << outcome.output;
+}
+
+TEST(SimRunner, RefusesWhatItDoesNotKnow)
+{
+    for (const char *option : {"--seeds=x", "--profile=rude", "--fault=short-read",
+                 "--fault=nothing:1", "--scenario=none", "--fail-allocation=0", "--torture=all",
+                 "--only=short-read:x", "--jobs=0", "--what", "sound"})
+        EXPECT_EQ(2, run(option).status) << option;
+}
+
+TEST(SimRunner, RunsManySeedsAndSaysHowMany)
+{
+    for (const char *profile : {"kind", "flaky", "swarm"}) {
+        const Outcome outcome =
+                run(std::string("--scenario=sound --seeds=30 --profile=") + profile);
+        EXPECT_EQ(0, outcome.status) << outcome.output;
+        EXPECT_TRUE(has(outcome, "passed: 30 runs, 0 failed")) << outcome.output;
+    }
+}
+
+TEST(SimRunner, TheDirectorChangesTheWorldWhileItRuns)
+{
+    const Outcome outcome = run("--scenario=director --seeds=20 --profile=swarm"
+                                " --fault=no-memory:0 --fault=ring-setup:0");
+    EXPECT_EQ(0, outcome.status) << outcome.output;
+}
+
+TEST(SimRunner, ANumberOfJobsChangesNothingButTheTime)
+{
+    const Outcome one = run("--scenario=sound --seeds=8 --fingerprints --profile=flaky");
+    const Outcome other =
+            run("--scenario=sound --seeds=4 --first=5 --fingerprints --profile=flaky");
+    EXPECT_EQ(0, one.status);
+    const size_t from = one.output.find("sound 5 ");
+    ASSERT_NE(std::string::npos, from) << one.output;
+    EXPECT_EQ(one.output.substr(from, one.output.find("passed:") - from),
+            other.output.substr(0, other.output.find("passed:")));
+}
+
+TEST(SimRunner, ASwarmHasOtherFaultsForEachSeed)
+{
+    std::set<std::string> seen;
+    for (int seed = 1; seed <= 10; seed++) {
+        const Outcome outcome =
+                run("--scenario=weather --profile=swarm --fault=no-memory:0 --fault=ring-setup:0"
+                    " --fault=no-descriptor:0 --seed=" +
+                        std::to_string(seed));
+        EXPECT_EQ(0, outcome.status) << outcome.output;
+        seen.insert(between(outcome.output, "faults: ", "\n"));
+    }
+    EXPECT_GT(seen.size(), 5U);
+}
+
+/* ---------------------------------------------------------------------------------- failing -- */
+
+TEST(SimRunner, FindsABugAndSaysHowToSeeItAgain)
+{
+    const Outcome found = run("--scenario=talk --seeds=300 --profile=flaky");
+    ASSERT_EQ(1, found.status) << found.output;
+    EXPECT_TRUE(has(found, "not so: my->count == 5: ")) << found.output;
+    EXPECT_TRUE(has(found, "complete recv")) << found.output;
+    EXPECT_TRUE(has(found, "talks_to_itself")) << found.output;
+
+    const std::string command = command_in(found.output);
+    const Outcome again = shell(command);
+    EXPECT_EQ(1, again.status) << command;
+    EXPECT_TRUE(has(again, "not so: my->count == 5: ")) << again.output;
+    EXPECT_EQ(again.output, shell(command).output);
+}
+
+TEST(SimRunner, ShrinksAFailureToTheFaultThatItTakes)
+{
+    const Outcome found = run("--scenario=talk --seeds=300 --profile=hostile --fault=no-memory:0"
+                              " --fault=ring-setup:0");
+    ASSERT_EQ(1, found.status) << found.output;
+    const std::string command = command_in(found.output);
+    const std::string only = between(command + "\n", "--only=short-", "\n");
+    EXPECT_NE("", only) << command;
+    EXPECT_EQ(std::string::npos, only.find(',')) << command;
+}
+
+TEST(SimRunner, AFailureThatTakesNoFaultIsShrunkToNone)
+{
+    const Outcome found = run("--scenario=leak --seeds=1 --profile=flaky");
+    ASSERT_EQ(1, found.status) << found.output;
+    EXPECT_TRUE(has(found, "has not freed 1 allocations")) << found.output;
+    EXPECT_TRUE(has(found, "--only=none\n")) << found.output;
+    EXPECT_EQ(0, run("--scenario=leak-allowed --seeds=1").status);
+}
+
+TEST(SimRunner, ReportsACrash)
+{
+    const Outcome found = run("--scenario=crash --seeds=2 --no-shrink");
+    EXPECT_EQ(1, found.status);
+    EXPECT_TRUE(has(found, "2 runs, 2 failed")) << found.output;
+    EXPECT_TRUE(has(found, "SIGSEGV") || has(found, "oad of null pointer")) << found.output;
+    EXPECT_TRUE(has(found, "/bin/crasher")) << found.output;
+}
+
+TEST(SimRunner, ReportsAHangInRealTime)
+{
+    const Outcome found = run("--scenario=hang --seeds=1 --no-shrink --timeout=1");
+    EXPECT_EQ(1, found.status);
+    EXPECT_TRUE(has(found, "no progress in real time")) << found.output;
+    EXPECT_TRUE(has(found, "/bin/hanger")) << found.output;
+}
+
+TEST(SimRunner, ReportsAWaitWithoutAnEnd)
+{
+    const Outcome found = run("--scenario=stuck --seeds=1 --no-shrink");
+    EXPECT_EQ(1, found.status);
+    EXPECT_TRUE(has(found, "nothing can happen any more")) << found.output;
+    EXPECT_TRUE(has(found, "waits_for_nobody")) << found.output;
+}
+
+TEST(SimRunner, ReportsARunThatDoesNotEnd)
+{
+    const Outcome found = run("--scenario=late --seeds=1 --no-shrink");
+    EXPECT_EQ(1, found.status);
+    EXPECT_TRUE(has(found, "its time is over")) << found.output;
+}
+
+/* ---------------------------------------------------------------------------------- torture -- */
+
+TEST(SimRunner, TorturesUntilARunHasFewer)
+{
+    for (const char *what : {"allocation", "submission", "completion"}) {
+        const Outcome outcome = run(std::string("--scenario=talk --seeds=2 --torture=") + what);
+        EXPECT_EQ(0, outcome.status) << outcome.output;
+        EXPECT_GT(atoi(between(outcome.output, "passed: ", " runs").c_str()), 10) << what;
+    }
+}
+
+/* ------------------------------------------------------------------------------- everywhere -- */
+
+/*
+ * The same on every machine and with every compiler. Whoever changes the library or the simulated
+ * kernel changes the runs, and this list with them:
+ *
+ *     runner_scenarios --scenario=sound --scenario=talk --seeds=10 --fingerprints
+ */
+TEST(SimRunner, RunsAreTheSameWithAllCompilers)
+{
+    const Outcome runs = run("--scenario=sound --scenario=talk --seeds=10 --fingerprints");
+    const Outcome list = shell("cat " RUNNER_FINGERPRINTS);
+    EXPECT_EQ(list.output, runs.output.substr(0, runs.output.find("passed:")));
+}
+
+} // namespace
