@@ -54,7 +54,7 @@ static const char *some_replica(void)
     return known.addresses[coil_sim_random(coil_sim_current(), REPLICA_COUNT)];
 }
 
-/* -------------------------------------------------------------------------------- the clients -- */
+/* ------------------------------------------------------------------------------- the clients -- */
 
 async(int, count, (int) client)
 {
@@ -121,7 +121,7 @@ static int reader_main(int argc, char **argv)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------ the disasters -- */
+/* ----------------------------------------------------------------------------- the disasters -- */
 
 static void start_replica(coil_sim *sim, int i)
 {
@@ -262,7 +262,7 @@ async(int, direct, (coil_sim *) sim)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------ the scenarios -- */
+/* ----------------------------------------------------------------------------- the scenarios -- */
 
 static void build_with(coil_sim *sim, const char *option)
 {

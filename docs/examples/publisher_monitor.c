@@ -3,7 +3,7 @@
  * publisher_monitor - keep a number of publishers alive.
  *
  * Each is started, its output printed line by line, and asked for its status at an interval. One
- * that dies, does not answer within two seconds or does not say that it is alive is replaced, after a
+ * that dies, does not answer within two seconds or does not say it is alive is replaced, after a
  * pause that doubles with each failure. SIGINT or SIGTERM stops them all, and then us.
  */
 #include <coil/coil.h>

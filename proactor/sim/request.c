@@ -157,7 +157,8 @@ static int cancelled_result(sim_request *request)
 /* Does it need any memory, or anything else that may fail? */
 static bool may_fail(const sim_request *request)
 {
-    return request->sqe.opcode != IORING_OP_NOP && request->sqe.opcode != IORING_OP_CLOSE;
+    const uint8_t opcode = request->sqe.opcode;
+    return opcode != IORING_OP_NOP && opcode != IORING_OP_CLOSE && opcode != IORING_OP_ASYNC_CANCEL;
 }
 
 /* It fails instead of being tried, so that no effect is lost with its result. 0: it does not. */

@@ -59,7 +59,7 @@ void play_accept_of_the_reset(struct stage *stage)
     stage_close(stage, listener);
 }
 
-/* Shut to receive, it listens no more and resets who waits; it can listen again, maybe elsewhere. */
+/* Shut to receive, it listens no more and resets who waits; it can listen again, or elsewhere. */
 void play_listener_shut_down(struct stage *stage)
 {
     struct sockaddr_in *address = stage_memory(stage, sizeof(*address));
