@@ -174,16 +174,13 @@ TEST_F(Idle, TheBusyOneIsNotParkedHoweverManyRoundsTheOthersTake)
 {
     connect(1500);
     Connection &busy = connections[700];
-    for (int tick = 0; tick < 2; tick++) {
+    for (int tick = 0; tick < 9; tick++) { /* (On a slow machine there may be more ticks.) */
         put(busy.in, "x");
         pass();
         look(1);
     }
-    put(busy.in, "x");
-    pass();
-    look(6);
     EXPECT_EQ(1499u, parkings());
-    EXPECT_EQ("axxx", busy.got);
+    EXPECT_EQ("axxxxxxxxx", busy.got);
     busy.got = "a";
     hang_up("a");
 }
