@@ -31,7 +31,6 @@
 #include <sys/statvfs.h>
 
 typedef struct sim_inode sim_inode;
-typedef struct sim_pipe sim_pipe;
 
 enum {
     SIM_PAGE_BYTES = 4096,
@@ -88,7 +87,6 @@ struct sim_inode {
     unsigned directory_count;   /* Of these, directories. */
     sim_inode *parent;          /* S_IFDIR: what ".." is. NULL: it has been removed. */
     char *target;               /* S_IFLNK */
-    sim_pipe *pipe;             /* S_IFIFO: while it is open. */
     dev_t device;               /* S_IFCHR */
     sim_file *socket;           /* S_IFSOCK: what is bound to it; not counted. */
     const sim_program *program; /* S_IFREG: what it does when it is executed. */
@@ -125,9 +123,6 @@ void sim_disk_destroy(sim_disk *disk);
  */
 void sim_disk_crash(sim_disk *disk);
 
-/* Everything is on the disk now: sync(2). */
-void sim_disk_sync(sim_disk *disk);
-
 /*
  * Make or replace a file, with the directories above it; all of it is on the disk at once. Not
  * subject to faults. 0, or what open(2) fails with.
@@ -139,12 +134,6 @@ int sim_disk_put(
  * A copy of the contents, with a zero behind them, for sim_delete(). NULL: no regular file there.
  */
 char *sim_disk_get(sim_disk *disk, const char *path, size_t *out_size_bytes);
-
-/* The names in a directory, by time of creation, each ended by a newline, for sim_delete(). NULL */
-char *sim_disk_list(sim_disk *disk, const char *path);
-
-/* mkfifo(3) with mode 0644. */
-int sim_disk_put_fifo(sim_disk *disk, const char *path);
 
 /* ----------------------------------------------------------------------------------- path -- */
 
@@ -226,7 +215,6 @@ void sim_names_crash(sim_disk *disk);
 /* The calls on names, as their man pages; *at(2) ones with AT_... flags. 0 or -errno */
 int sim_unlink(sim_process *process, int directory, const char *path, int flags);
 int sim_mkdir(sim_process *process, int directory, const char *path, mode_t mode);
-int sim_mkfifo(sim_process *process, int directory, const char *path, mode_t mode);
 int sim_symlink(sim_process *process, const char *target, int directory, const char *path);
 
 /* The two paths of rename(2) and link(2). */
@@ -266,11 +254,7 @@ typedef struct sim_opening {
     mode_t mode;
 } sim_opening;
 
-/*
- * open(2): the file, with a reference for the caller. -EAGAIN: a FIFO whose other end is not open;
- * it is open on this side, and `*out_file` says which: wait until sim_fifo_is_connected(), or drop
- * it.
- */
+/* open(2): the file, with a reference for the caller. */
 int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_file);
 
 /* stat(2) and its kin, with AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH. */
@@ -300,9 +284,8 @@ void sim_disk_unbind(sim_inode *node);
 /* connect(2) to a unix socket: what is bound there, not held. -ENOENT, -ECONNREFUSED, -EACCES */
 int sim_disk_connect(sim_process *process, const char *path, sim_file **out_socket);
 
-/* chdir(2), fchdir(2); a child starts where its parent is; at the end of a process. */
+/* chdir(2); a child starts where its parent is; at the end of a process. */
 int sim_chdir(sim_process *process, const char *path);
-int sim_fchdir(sim_process *process, int fd);
 void sim_working_directory_inherit(sim_process *child, const sim_process *parent);
 void sim_working_directory_leave(sim_process *process);
 

@@ -10,8 +10,8 @@
 
 /* ------------------------------------------------------------------------------- transfers -- */
 
-/* Copy between `bytes` and where the transfer has got to. */
-static size_t copy(sim_io *io, char *bytes, size_t size_bytes, bool puts)
+/* Copy where the transfer has got to: into the process's memory from `from`, or out to `to`. */
+static size_t copy(sim_io *io, const char *from, char *to, size_t size_bytes)
 {
     size_t skip_bytes = io->done_bytes;
     size_t copied_bytes = 0;
@@ -28,10 +28,10 @@ static size_t copy(sim_io *io, char *bytes, size_t size_bytes, bool puts)
         if (count > size_bytes - copied_bytes)
             count = size_bytes - copied_bytes;
         char *place = (char *)part->iov_base + skip_bytes;
-        if (puts) {
-            memcpy(place, bytes + copied_bytes, count);
+        if (to == NULL) {
+            memcpy(place, from + copied_bytes, count);
         } else {
-            memcpy(bytes + copied_bytes, place, count);
+            memcpy(to + copied_bytes, place, count);
         }
         copied_bytes += count;
         skip_bytes = 0;
@@ -42,12 +42,12 @@ static size_t copy(sim_io *io, char *bytes, size_t size_bytes, bool puts)
 
 size_t sim_io_put(sim_io *io, const void *bytes, size_t size_bytes)
 {
-    return copy(io, (char *)(uintptr_t)bytes, size_bytes, true);
+    return copy(io, bytes, NULL, size_bytes);
 }
 
 size_t sim_io_take(sim_io *io, void *bytes, size_t size_bytes)
 {
-    return copy(io, bytes, size_bytes, false);
+    return copy(io, NULL, bytes, size_bytes);
 }
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
@@ -92,7 +92,9 @@ void sim_file_announce(sim_file *file, short events)
 
 short sim_file_poll(sim_file *file)
 {
-    return file->type->poll == NULL ? POLLIN | POLLOUT : file->type->poll(file);
+    if (file->type->poll == NULL)
+        return POLLIN | POLLOUT;
+    return file->type->poll(file);
 }
 
 int sim_file_wait(sim_file *file, short events, coil_time deadline)

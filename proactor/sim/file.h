@@ -38,6 +38,13 @@ typedef struct sim_io {
     sim_process *process;   /* Who asks; it may not be the current one. */
 } sim_io;
 
+/* Memory that is only read, as an iovec has it, which knows no const. */
+static inline struct iovec sim_part_of(const void *bytes, size_t size_bytes)
+{
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+    return (struct iovec){(char *)(uintptr_t)bytes, size_bytes};
+}
+
 /* How many bytes are still to be transferred. */
 static inline size_t sim_io_left(const sim_io *io)
 {

@@ -16,14 +16,6 @@ static sim_file *file_of(int fd)
 
 /* --------------------------------------------------------------------------------- by path -- */
 
-/* fifo(7): open(2) without O_NONBLOCK waits for the other end. */
-static void wait_for_other_end(sim_file *file)
-{
-    const sim_pipe_end *end = sim_pipe_end_of(file);
-    while (!sim_fifo_is_connected(end))
-        (void)sim_fiber_wait(&file->waiters, COIL_NEVER, "the other end of a FIFO");
-}
-
 int coil_kernel_openat(int directory, const char *path, int flags)
 {
     const sim_opening opening = {directory, path, flags, 0};
@@ -31,11 +23,7 @@ int coil_kernel_openat(int directory, const char *path, int flags)
 
     sim_fiber_pass();
     sim_process *process = sim_process_current();
-    int rc = sim_open(process, &opening, &file);
-    if (rc == -EAGAIN) {
-        wait_for_other_end(file);
-        rc = 0;
-    }
+    const int rc = sim_open(process, &opening, &file);
     return rc < 0 ? rc : sim_descriptor_install(process, file, 0);
 }
 

@@ -119,9 +119,10 @@ static unsigned count_open(const sim_process *process)
         if (descriptor->file == NULL || descriptor->is_inherited)
             continue;
         count++;
-        if (process->reports_leaks)
+        if (process->reports_leaks) {
             fprintf(stderr, "coil: simulation: process %d (%s) has not closed %u, a %s\n",
                     (int)process->id, process->path, fd, descriptor->file->type->name);
+        }
     }
     return count;
 }

@@ -123,6 +123,12 @@ int sim_request_wait_until(sim_request *request, coil_time time);
  */
 bool sim_request_post(sim_request *request, int result, uint32_t flags);
 
+/* Memory of the process, whose address an entry, or a registration, has as an integer. */
+static inline void *sim_memory_at(uint64_t address)
+{
+    return (void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
+}
+
 /* The process of the ring. */
 sim_process *sim_request_process(const sim_request *request);
 

@@ -272,8 +272,7 @@ static int make_plan(const sim_ring *ring, unsigned flags, const void *argument,
         return 0;
     if (argument_bytes != sizeof(*given))
         return -EINVAL;
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface has addresses as integers. */
-    const struct __kernel_timespec *time = (const void *)(uintptr_t)given->ts;
+    const struct __kernel_timespec *time = sim_memory_at(given->ts);
     if (time != NULL)
         plan_time(plan, time, flags);
     if (given->min_wait_usec > 0)

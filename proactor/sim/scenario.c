@@ -179,9 +179,10 @@ static void check_zombies(sim_world *world)
     for (coil_list *at = world->processes.next; at != &world->processes; at = at->next) {
         const sim_process *process = coil_container_of(at, sim_process, link);
         if (process->has_ended && process->parent != NULL && !process->parent->has_ended &&
-                world->now - process->end_time > ZOMBIE_LIMIT)
+                world->now - process->end_time > ZOMBIE_LIMIT) {
             sim_fail(world, "process %d (%s) has ended, and its parent has not waited for it",
                     (int)process->id, process->path);
+        }
     }
 }
 

@@ -31,12 +31,6 @@ static gathered *gathered_of(const sim_request *request)
     return coil_container_of(request->extra, gathered, extra);
 }
 
-/* An address that an entry carries as an integer. */
-static char *address_of(uint64_t address)
-{
-    return (char *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
-}
-
 const struct iovec *transfer_parts(const sim_request *request, unsigned *out_count)
 {
     const gathered *parts = gathered_of(request);
@@ -67,7 +61,7 @@ static bool is_faulty(const struct iovec *part)
 
 static int prepare_one(sim_request *request)
 {
-    const struct iovec part = {address_of(request->sqe.addr), request->sqe.len};
+    const struct iovec part = {sim_memory_at(request->sqe.addr), request->sqe.len};
     if (selects_buffer(request))
         return 0;
     if (is_faulty(&part))
@@ -95,12 +89,12 @@ static int gather(sim_request *request, const struct iovec *parts, unsigned coun
 
 static int prepare_vector(sim_request *request)
 {
-    return gather(request, (const void *)address_of(request->sqe.addr), request->sqe.len);
+    return gather(request, sim_memory_at(request->sqe.addr), request->sqe.len);
 }
 
 static int prepare_message(sim_request *request)
 {
-    const struct msghdr *message = (const void *)address_of(request->sqe.addr);
+    const struct msghdr *message = sim_memory_at(request->sqe.addr);
     const int rc = gather(request, message->msg_iov, (unsigned)message->msg_iovlen);
     if (rc == 0)
         coil_container_of(request->extra, gathered, extra)->message = *message;
@@ -341,7 +335,7 @@ static int attempt_sendmsg(sim_request *request)
 static int attempt_recvmsg(sim_request *request)
 {
     gathered *copy = gathered_of(request);
-    struct msghdr *message = (void *)address_of(request->sqe.addr);
+    struct msghdr *message = sim_memory_at(request->sqe.addr);
     sim_io io = io_of(request);
     io.flags = (int)request->sqe.msg_flags;
     io.message = &copy->message;

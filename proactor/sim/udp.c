@@ -187,13 +187,14 @@ static int prepare_send(sim_socket *socket, const sim_io *io, sim_address *out_t
     if (socket->shut & SIM_SHUT_SEND)
         return -EPIPE;
     int rc = sim_socket_take_error(socket);
-    if (rc == 0)
-        rc = destination(socket, io, out_to);
-    if (rc == 0 && sim_io_left(io) > DATAGRAM_MOST_BYTES)
-        rc = -EMSGSIZE;
-    if (rc == 0 && socket->local.port == 0)
-        rc = sim_port_choose(socket);
-    return rc;
+    if (rc < 0)
+        return rc;
+    rc = destination(socket, io, out_to);
+    if (rc < 0)
+        return rc;
+    if (sim_io_left(io) > DATAGRAM_MOST_BYTES)
+        return -EMSGSIZE;
+    return socket->local.port == 0 ? sim_port_choose(socket) : 0;
 }
 
 static ssize_t udp_send(sim_file *file, sim_io *io)
@@ -333,6 +334,7 @@ static int udp_listen(sim_file *file, int backlog)
     return -EOPNOTSUPP;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): as sim_file_type has it. */
 static int udp_accept(
         sim_file *file, struct sockaddr *address, socklen_t *size_bytes, sim_file **out_file)
 {

@@ -35,8 +35,8 @@ typedef struct sim_fiber sim_fiber;
 typedef struct sim_host sim_host;
 typedef struct sim_process sim_process;
 typedef struct sim_program sim_program;
-typedef struct sim_network sim_network; /* Of whoever simulates sockets. */
-typedef struct sim_disk sim_disk;       /* Of whoever simulates files. */
+typedef struct sim_network sim_network; /* network.c */
+typedef struct sim_disk sim_disk;       /* disk.h */
 
 /* The world of the call of the seam that is being made. There is one at a time. */
 sim_world *sim_here(void);
@@ -295,11 +295,9 @@ struct coil_sim {
     bool forbids_leaks;       /* A process whose main() returns has freed and closed everything. */
     bool is_reporting;        /* It has failed, and nothing will run any more. */
     uint64_t operation_count; /* coil_sim_operations() */
-    uint64_t event_count;
-    coil_list word_waiters; /* Fibers that wait for a word in memory, a condition, a mutex. */
-    coil_list lingering;    /* sim_lingering (power.c). Zeroed: none yet. */
-    coil_list outputs;      /* sim_output (output.c). */
-    bool is_stuck;          /* A deadlock was found. */
+    coil_list word_waiters;   /* Fibers that wait for a word in memory, a condition, a mutex. */
+    coil_list lingering;      /* sim_lingering (power.c). */
+    coil_list outputs;        /* sim_output (output.c). */
 };
 
 #endif
