@@ -257,12 +257,14 @@ void sim_options_print_command(
 
     fprintf(stderr, "%s --scenario=%s --seed=%llu --profile=%s", options->program,
             what->scenario->name, (unsigned long long)what->seed, settings->profile_name);
-    for (size_t i = 0; i < settings->override_count; i++)
+    for (size_t i = 0; i < settings->override_count; i++) {
         fprintf(stderr, " --fault=%s:%u", sim_fault_name(settings->overrides[i].kind),
                 settings->overrides[i].probability);
-    if (what->nth > 0)
+    }
+    if (what->nth > 0) {
         fprintf(stderr, " --fail-%s=%llu", nth_words[what->nth_kind],
                 (unsigned long long)what->nth);
+    }
     if (selection != NULL) {
         char *text = sim_selection_text(selection);
         fprintf(stderr, " --only=%s", text);

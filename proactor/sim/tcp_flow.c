@@ -52,17 +52,15 @@ static tcp_segment *first_segment(const tcp_end *end)
     return coil_container_of(end->segments.next, tcp_segment, link);
 }
 
-static tcp_segment *last_segment(const tcp_end *end)
+/* Both are of a list that is not empty. */
+static const tcp_segment *last_segment(const tcp_end *end)
 {
-    return coil_list_empty(&end->segments)
-                   ? NULL
-                   : coil_container_of(end->segments.prev, tcp_segment, link);
+    return coil_container_of(end->segments.prev, tcp_segment, link);
 }
 
 static void add_segment(tcp_end *end, tcp_segment_kind kind, size_t size_bytes)
 {
     sim_world *world = end->connection->world;
-    const tcp_segment *before = last_segment(end);
     tcp_segment *segment = sim_new(sizeof(*segment));
 
     segment->kind = kind;
@@ -74,8 +72,8 @@ static void add_segment(tcp_end *end, tcp_segment_kind kind, size_t size_bytes)
         sim_network_counted(world)->segment_losses++;
         segment->arrival = coil_time_after(segment->arrival, retry_delay(i));
     }
-    if (before != NULL && segment->arrival < before->arrival)
-        segment->arrival = before->arrival;
+    if (!coil_list_empty(&end->segments) && segment->arrival < last_segment(end)->arrival)
+        segment->arrival = last_segment(end)->arrival; /* None overtakes another. */
     coil_list_init(&segment->link);
     coil_list_append(&end->segments, &segment->link);
 }
@@ -114,8 +112,7 @@ void tcp_end_abort(tcp_end *end)
 /* The answer to a segment for which there is no connection (RFC 9293, section 3.10.7.1). */
 static void answer_reset(tcp_end *end)
 {
-    const tcp_segment *last = last_segment(end);
-    if (last != NULL && last->kind == TCP_RST)
+    if (!coil_list_empty(&end->segments) && last_segment(end)->kind == TCP_RST)
         return;
     end->is_dead = true;
     add_segment(end, TCP_RST, 0);

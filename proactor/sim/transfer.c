@@ -188,7 +188,8 @@ static sim_io io_of(const sim_request *request)
  * Into a provided buffer. It is chosen before anything else, so that without one the request ends
  * even if nothing is there (pitfall 10).
  */
-static int receive_selected(sim_request *request, sim_io *io, transfer_call *call, size_t most)
+static int receive_selected(
+        sim_request *request, const sim_io *whole, transfer_call *call, size_t most)
 {
     sim_ring *ring = request->ring;
     sim_buffers *buffers = sim_buffers_of(ring, request->sqe.buf_group);
@@ -199,16 +200,18 @@ static int receive_selected(sim_request *request, sim_io *io, transfer_call *cal
     const int rc = sim_buffers_peek(buffers, most, &part);
     if (rc < 0)
         return rc;
-    io->parts = &part;
-    io->part_count = 1;
-    io->size_bytes = part.iov_len;
-    const ssize_t count = transfer(request, io, call, SIM_FAULT_SHORT_READ);
+    sim_io io = *whole;
+    io.parts = &part;
+    io.part_count = 1;
+    io.size_bytes = part.iov_len;
+    const ssize_t count = transfer(request, &io, call, SIM_FAULT_SHORT_READ);
     if (count > 0)
         request->flags = sim_buffers_consume(buffers, (size_t)count);
     return (int)count;
 }
 
-static int attempt_selected(sim_request *request, sim_io *io, transfer_call *call, size_t most)
+static int attempt_selected(
+        sim_request *request, const sim_io *io, transfer_call *call, size_t most)
 {
     request->flags = 0;
     const int count = receive_selected(request, io, call, most);
@@ -242,7 +245,8 @@ static bool goes_on(const sim_request *request, transfer_call *call)
 }
 
 /* May stop at any time, with a result like any other (pitfall 9). */
-static int attempt_multishot(sim_request *request, sim_io *io, transfer_call *call, size_t most)
+static int attempt_multishot(
+        sim_request *request, const sim_io *io, transfer_call *call, size_t most)
 {
     sim_world *world = request->ring->process->world;
 
@@ -282,7 +286,7 @@ static int attempt_write(sim_request *request)
 
 static int attempt_read_multishot(sim_request *request)
 {
-    sim_io io = io_of(request);
+    const sim_io io = io_of(request);
     request->flags = 0;
     return attempt_multishot(request, &io, sim_file_read, request->sqe.len);
 }

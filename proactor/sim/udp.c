@@ -334,8 +334,8 @@ static int udp_listen(sim_file *file, int backlog)
     return -EOPNOTSUPP;
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): as sim_file_type has it. */
 static int udp_accept(
+        /* NOLINTNEXTLINE(readability-non-const-parameter): as sim_file_type has it. */
         sim_file *file, struct sockaddr *address, socklen_t *size_bytes, sim_file **out_file)
 {
     (void)file;

@@ -14,7 +14,7 @@
 static int check(const sim_wait *wait)
 {
     const int events = WEXITED | WSTOPPED | WCONTINUED;
-    const int known = events | WNOHANG | WNOWAIT | __WNOTHREAD | __WCLONE | __WALL;
+    const int known = events | WNOHANG | WNOWAIT | (int)(__WNOTHREAD | __WCLONE | __WALL);
 
     if ((wait->options & ~known) != 0 || (wait->options & events) == 0)
         return -EINVAL;
