@@ -103,6 +103,7 @@ struct sim_request {
     bool is_cancelled; /* Its task work ends it. */
     bool is_doomed;    /* A cancellation was too late for this attempt: there is no other. */
     bool is_tried;     /* Once or more. */
+    bool is_spent;     /* Its bytes were copied by an attempt that has failed: sim_io.is_spent. */
     bool has_begun;    /* Of an operation that begins something and then waits. */
 };
 

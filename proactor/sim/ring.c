@@ -114,6 +114,9 @@ int coil_kernel_ring_setup(
     int rc = settle(entries, parameters);
     if (rc < 0)
         return rc;
+    rc = sim_descriptor_reserve(process, 0); /* It has one until it is registered. */
+    if (rc < 0)
+        return rc;
     if (sim_fault(process->world, SIM_FAULT_RING_SETUP))
         return -ENOMEM; /* Pitfall 1: the memory of rings is limited by user. */
     parameters->features = FEATURES;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/sim.h>
 
+#include "family.h"
 #include "fiber.h"
 #include "output.h"
 #include "power.h"
@@ -53,6 +54,17 @@ void coil_sim_report_leaks(coil_sim *sim, pid_t pid)
     sim_process *process = sim_process_with(sim, pid);
     if (process != NULL)
         process->reports_leaks = true;
+}
+
+int coil_sim_set_descriptor_limit(coil_sim *sim, pid_t pid, unsigned count)
+{
+    sim_process *process = sim_process_with(sim, pid);
+    if (process == NULL || process->has_ended)
+        return -ESRCH;
+    const struct rlimit64 limit = {count, count};
+    process->descriptor_limit = count;
+    sim_family_of(process)->limits[RLIMIT_NOFILE] = limit;
+    return 0;
 }
 
 coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit)

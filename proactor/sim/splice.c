@@ -35,6 +35,8 @@ static int check(const sim_splicing *splicing)
         return -EINVAL;
     if (from != NULL && to != NULL && from->pipe == to->pipe)
         return -EINVAL;
+    if (splicing->to->type == &sim_eventfd_type)
+        return -EINVAL;
     if (is_append_only(splicing->to) || splicing->from->type == &sim_directory_type)
         return -EINVAL;
     return 0;

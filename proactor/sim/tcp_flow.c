@@ -193,6 +193,20 @@ static void end_if_over(tcp_end *end)
         tcp_socket_closed(tcp);
 }
 
+/*
+ * One that is not read yet, and next in the stream, is lost to a new one; elsewhere it becomes a
+ * byte as all are (tcp_check_urg() in Linux; observed: urgent_twice).
+ */
+static void forget_urgent(tcp_socket *tcp, uint64_t next_position)
+{
+    const bool is_apart = tcp->has_urgent && !tcp->socket.options[SIM_OPTION_OOBINLINE];
+    if (!is_apart || tcp->urgent_position != tcp->read_position ||
+            tcp->read_position == next_position)
+        return;
+    sim_bytes_drop(&tcp->received, 1);
+    tcp->read_position++;
+}
+
 static void take_bytes(tcp_end *from, tcp_socket *tcp, size_t size_bytes)
 {
     size_t offset = (size_t)(from->delivered - from->acknowledged);
@@ -202,6 +216,7 @@ static void take_bytes(tcp_end *from, tcp_socket *tcp, size_t size_bytes)
     sim_bytes_added(&tcp->received, size_bytes);
     if (from->has_urgent && from->urgent_position >= from->delivered &&
             from->urgent_position < from->delivered + size_bytes) {
+        forget_urgent(tcp, from->delivered);
         tcp->has_urgent = true;
         tcp->urgent_is_read = false;
         tcp->urgent_position = from->urgent_position;

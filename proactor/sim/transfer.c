@@ -133,10 +133,14 @@ static ssize_t transfer(
     sim_io io = *whole;
 
     io.done_bytes = request->done_bytes;
+    if (request->is_spent)
+        io.size_bytes = io.done_bytes;
     const size_t left_bytes = sim_io_left(&io);
     if (left_bytes > 1 && !request->file->type->has_messages && sim_fault(world, shortness))
         io.size_bytes = io.done_bytes + 1 + (size_t)sim_random_below(world, left_bytes - 1);
-    return call(request->file, &io);
+    const ssize_t count = call(request->file, &io);
+    request->is_spent = request->is_spent || io.is_spent;
+    return count;
 }
 
 /* Not with an offset: the type sees the offset of the whole, and counts from done_bytes. */

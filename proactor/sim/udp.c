@@ -78,6 +78,13 @@ static void refuse(const datagram *packet)
     launch(answer);
 }
 
+/* sock_def_error_report(): polls are told, also if somebody else is told first, and takes it. */
+static void refused(sim_socket *socket)
+{
+    socket->error = ECONNREFUSED;
+    sim_file_announce(&socket->file, POLLERR);
+}
+
 static void enqueue(sim_socket *socket, datagram *packet)
 {
     udp_socket *udp = coil_container_of(socket, udp_socket, socket);
@@ -91,7 +98,8 @@ static void enqueue(sim_socket *socket, datagram *packet)
     counts->datagrams++;
     udp->received_cost += cost_of(packet);
     coil_list_append(&udp->received, &packet->link);
-    sim_file_changed(&socket->file);
+    /* sock_def_readable(), which says PRI of everything. */
+    sim_file_announce(&socket->file, POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND);
 }
 
 static void arrive(datagram *packet)
@@ -107,7 +115,7 @@ static void arrive(datagram *packet)
     sim_socket *socket = sim_port_receiver(host, &packet->to, &packet->from);
     if (packet->is_refusal) {
         if (socket != NULL && socket->has_remote)
-            sim_socket_set_error(socket, ECONNREFUSED);
+            refused(socket);
         free_datagram(packet);
     } else if (socket == NULL) {
         counts->datagrams_dropped++;

@@ -233,7 +233,59 @@
     PROGRAM(child_waits_cancelled) \
     PROGRAM(child_of_many_waits) \
     PROGRAM(child_misused) \
-    PROGRAM(child_exec_fails)
+    PROGRAM(child_exec_fails) \
+    /* endings.c */ \
+    PROGRAM(ends_cross) \
+    PROGRAM(ends_cross_tcp) \
+    PROGRAM(shutdown_of_receiving) \
+    PROGRAM(shutdown_of_receiving_tcp) \
+    PROGRAM(close_after_half_close) \
+    PROGRAM(close_unread_after_half_close) \
+    PROGRAM(shutdown_misused) \
+    PROGRAM(reset_behind_bytes) \
+    PROGRAM(reset_behind_end) \
+    PROGRAM(reset_is_told_once) \
+    PROGRAM(reset_of_both) \
+    PROGRAM(urgent_last_byte) \
+    PROGRAM(urgent_twice) \
+    PROGRAM(urgent_inline) \
+    /* letters.c */ \
+    PROGRAM(udp_of_peers) \
+    PROGRAM(udp_misused) \
+    PROGRAM(udp_flags) \
+    PROGRAM(udp_refused_while_waiting) \
+    PROGRAM(udp_shut_down) \
+    PROGRAM(unix_letters) \
+    PROGRAM(unix_letters_refused) \
+    PROGRAM(unix_letters_wait) \
+    /* shares.c */ \
+    PROGRAM(reuseport_shares) \
+    PROGRAM(reuseport_closes) \
+    PROGRAM(reuseport_udp) \
+    PROGRAM(append_of_two) \
+    PROGRAM(append_and_cut) \
+    PROGRAM(renamed_while_open) \
+    PROGRAM(no_descriptors) \
+    PROGRAM(accept_without_descriptors) \
+    PROGRAM(accept_loses_descriptors) \
+    PROGRAM(clone_without_descriptors) \
+    /* splices.c */ \
+    PROGRAM(splice_of_sockets) \
+    PROGRAM(splice_of_sockets_tcp) \
+    PROGRAM(splice_to_the_gone) \
+    PROGRAM(splice_of_pipes) \
+    /* stops.c */ \
+    PROGRAM(child_is_stopped) \
+    PROGRAM(child_is_signalled_while_stopped) \
+    PROGRAM(child_stops_and_goes_on) \
+    PROGRAM(child_of_two_pidfds) \
+    /* lateness.c */ \
+    PROGRAM(cancel_too_late_recv) \
+    PROGRAM(cancel_too_late_accept) \
+    PROGRAM(cancel_too_late_wait) \
+    PROGRAM(cq_overflow_of_polls) \
+    PROGRAM(cq_overflow_and_on) \
+    PROGRAM(cq_overflow_skips)
 /* clang-format on */
 
 #define CONFORMANCE_DECLARE(name) void play_##name(struct stage *stage);

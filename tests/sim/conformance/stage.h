@@ -15,7 +15,8 @@
  * closed; so a program may return while operations are pending.
  *
  * The world of a program: its current directory is empty and can be written to, TCP is spoken on
- * the loopback interface, /bin/sleep is a program, and SIGPIPE is ignored.
+ * the loopback interface, /bin/sleep is a program, SIGPIPE is ignored, and it may have
+ * STAGE_DESCRIPTORS descriptors.
  */
 #ifndef STAGE_H
 #define STAGE_H
@@ -28,6 +29,8 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/un.h>
+
+enum { STAGE_DESCRIPTORS = 1024 };
 
 struct stage;
 

@@ -105,6 +105,12 @@ COIL_API void coil_sim_fail_completion(coil_sim *sim, pid_t pid, uint64_t count,
 /* Say what it has not freed, and which descriptors it has not closed, when it ends by itself. */
 COIL_API void coil_sim_report_leaks(coil_sim *sim, pid_t pid);
 
+/*
+ * A process and the children that it starts from now have so many descriptors at most (getrlimit(2),
+ * RLIMIT_NOFILE; at first 20,000): the next one is -EMFILE. -ESRCH
+ */
+COIL_API int coil_sim_set_descriptor_limit(coil_sim *sim, pid_t pid, unsigned count);
+
 typedef enum coil_sim_outcome {
     COIL_SIM_ENDED, /* All processes have ended. */
     COIL_SIM_STUCK, /* Some have not, and never will: nobody can run, and nothing is to come. */
