@@ -5,12 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 
-static void set_abortive(int fd)
-{
-    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
-    (void)coil_kernel_setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
 static void ask_recv(struct stage *stage, const char *name, int fd, char *bytes)
 {
     memset(bytes, 0, 16);
@@ -35,13 +29,6 @@ static void recv_urgent(struct stage *stage, const char *name, int fd)
         stage_say(stage, "bytes: %s", bytes);
 }
 
-static void send_one(
-        struct stage *stage, const char *name, int fd, const char *text, unsigned size_bytes)
-{
-    io_uring_prep_send(stage_ask(stage, name), fd, text, size_bytes, MSG_NOSIGNAL);
-    stage_expect(stage, 1);
-}
-
 static void send_urgent(struct stage *stage, int fd, const char *text)
 {
     io_uring_prep_send(
@@ -52,13 +39,6 @@ static void send_urgent(struct stage *stage, int fd, const char *text)
 static void shut(struct stage *stage, const char *name, int fd, int how)
 {
     io_uring_prep_shutdown(stage_ask(stage, name), fd, how);
-    stage_expect(stage, 1);
-}
-
-static void poll_one(struct stage *stage, const char *name, int fd)
-{
-    io_uring_prep_poll_add(
-            stage_ask(stage, name), fd, POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLHUP);
     stage_expect(stage, 1);
 }
 
@@ -78,7 +58,7 @@ static void ends_cross(struct stage *stage, stage_ends ends)
     stage_put(stage, ends.in, "right");
     shut(stage, "shutdown of the left", ends.out, SHUT_WR);
     shut(stage, "shutdown of the right", ends.in, SHUT_WR);
-    poll_one(stage, "poll", ends.out);
+    stage_poll(stage, "poll", ends.out);
     recv_one(stage, "recv of the left", ends.out);
     recv_one(stage, "end of the left", ends.out);
     recv_one(stage, "recv of the right", ends.in);
@@ -105,12 +85,12 @@ static void shuts_receiving(struct stage *stage, stage_ends ends)
     stage_put(stage, ends.in, "before");
     await_input(stage, ends.out);
     shut(stage, "shutdown", ends.out, SHUT_RD);
-    poll_one(stage, "poll", ends.out);
-    poll_one(stage, "poll of the peer", ends.in);
+    stage_poll(stage, "poll", ends.out);
+    stage_poll(stage, "poll of the peer", ends.in);
     recv_one(stage, "recv of what was there", ends.out);
     recv_one(stage, "recv", ends.out);
-    send_one(stage, "send of the peer", ends.in, "after", 5);
-    send_one(stage, "send", ends.out, "x", 1);
+    stage_send(stage, "send of the peer", ends.in, "after", 5);
+    stage_send(stage, "send", ends.out, "x", 1);
     recv_one(stage, "recv of the peer", ends.in);
     ask_recv(stage, "recv afterwards", ends.out, bytes);
     stage_expect(stage, 1);
@@ -140,10 +120,10 @@ void play_close_after_half_close(struct stage *stage)
     stage_put(stage, ends.out, "answer");
     stage_close(stage, ends.out);
     await_input(stage, ends.in);
-    poll_one(stage, "poll", ends.in);
+    stage_poll(stage, "poll", ends.in);
     recv_one(stage, "recv of the answer", ends.in);
     recv_one(stage, "end of the answer", ends.in);
-    poll_one(stage, "poll", ends.in);
+    stage_poll(stage, "poll", ends.in);
     stage_close(stage, ends.in);
 }
 
@@ -158,9 +138,9 @@ void play_close_unread_after_half_close(struct stage *stage)
     stage_close(stage, ends.in);
     io_uring_prep_poll_add(stage_ask(stage, "error"), ends.out, POLLERR);
     stage_expect(stage, 1);
-    send_one(stage, "send", ends.out, "x", 1);
+    stage_send(stage, "send", ends.out, "x", 1);
     recv_one(stage, "recv", ends.out);
-    send_one(stage, "send again", ends.out, "x", 1);
+    stage_send(stage, "send again", ends.out, "x", 1);
     stage_close(stage, ends.out);
 }
 
@@ -179,7 +159,7 @@ void play_shutdown_misused(struct stage *stage)
     stage_close(stage, fd);
     fd = stage_listen(stage, 1, &address);
     shut(stage, "of a listener, writing", fd, SHUT_WR);
-    poll_one(stage, "poll of it", stage_connect(stage, &address));
+    stage_poll(stage, "poll of it", stage_connect(stage, &address));
     stage_close(stage, fd);
     stage_ends ends = stage_pipe(stage);
     shut(stage, "of a pipe", ends.out, SHUT_RD);
@@ -194,15 +174,14 @@ void play_reset_behind_bytes(struct stage *stage)
     stage_ends ends = stage_tcp(stage);
     stage_put(stage, ends.in, "last words");
     await_input(stage, ends.out);
-    set_abortive(ends.in);
-    stage_close(stage, ends.in);
+    stage_close_by_reset(stage, ends.in);
     io_uring_prep_poll_add(stage_ask(stage, "error"), ends.out, POLLERR);
     stage_expect(stage, 1);
-    poll_one(stage, "poll", ends.out);
+    stage_poll(stage, "poll", ends.out);
     recv_one(stage, "recv", ends.out);
     recv_one(stage, "recv of the reset", ends.out);
     recv_one(stage, "recv behind it", ends.out);
-    send_one(stage, "send", ends.out, "x", 1);
+    stage_send(stage, "send", ends.out, "x", 1);
     stage_close(stage, ends.out);
 }
 
@@ -212,12 +191,11 @@ void play_reset_behind_end(struct stage *stage)
     stage_ends ends = stage_tcp(stage);
     shut(stage, "shutdown", ends.in, SHUT_WR);
     await_input(stage, ends.out);
-    set_abortive(ends.in);
-    stage_close(stage, ends.in);
+    stage_close_by_reset(stage, ends.in);
     io_uring_prep_poll_add(stage_ask(stage, "error"), ends.out, POLLERR);
     stage_expect(stage, 1);
     recv_one(stage, "recv", ends.out);
-    send_one(stage, "send", ends.out, "x", 1);
+    stage_send(stage, "send", ends.out, "x", 1);
     recv_one(stage, "recv again", ends.out);
     stage_close(stage, ends.out);
 }
@@ -230,8 +208,7 @@ void play_reset_is_told_once(struct stage *stage)
     ask_recv(stage, "recv", ends.out, bytes);
     ask_recv(stage, "recv too", ends.out, bytes);
     stage_expect_nothing(stage);
-    set_abortive(ends.in);
-    stage_close(stage, ends.in);
+    stage_close_by_reset(stage, ends.in);
     stage_do(stage, 2);
     const int32_t one = stage_result(stage, "recv");
     const int32_t other = stage_result(stage, "recv too");
@@ -257,6 +234,26 @@ void play_reset_of_both(struct stage *stage)
 
 /* ---------------------------------------------------------------------------------- urgent -- */
 
+/* A byte out of band: POLLPRI, and reads stop before it. */
+void play_urgent_data(struct stage *stage)
+{
+    stage_ends ends = stage_tcp(stage);
+    char *bytes = stage_memory(stage, 16);
+    stage_put(stage, ends.in, "ab");
+    io_uring_prep_send(stage_ask(stage, "urgent"), ends.in, "!", 1, MSG_OOB | MSG_NOSIGNAL);
+    stage_expect(stage, 1);
+    stage_put(stage, ends.in, "cd");
+    io_uring_prep_poll_add(stage_ask(stage, "poll"), ends.out, POLLPRI);
+    stage_expect(stage, 1);
+    for (int i = 0; i < 2; i++) {
+        memset(bytes, 0, 16);
+        io_uring_prep_recv(stage_ask(stage, "recv"), ends.out, bytes, 16, 0);
+        stage_expect(stage, 1);
+        stage_say(stage, "bytes: %s", bytes);
+    }
+    stage_close_ends(stage, ends);
+}
+
 /* Only the last byte of a send is urgent, and it is read apart. */
 void play_urgent_last_byte(struct stage *stage)
 {
@@ -264,13 +261,13 @@ void play_urgent_last_byte(struct stage *stage)
     recv_urgent(stage, "recv of none", ends.out);
     send_urgent(stage, ends.in, "abc");
     await_input(stage, ends.out);
-    poll_one(stage, "poll", ends.out);
+    stage_poll(stage, "poll", ends.out);
     recv_one(stage, "recv", ends.out);
     recv_urgent(stage, "recv of the urgent", ends.out);
     recv_urgent(stage, "recv of it again", ends.out);
     stage_put(stage, ends.in, "d");
     recv_one(stage, "recv behind it", ends.out);
-    poll_one(stage, "poll", ends.out);
+    stage_poll(stage, "poll", ends.out);
     stage_close_ends(stage, ends);
 }
 

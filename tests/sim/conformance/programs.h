@@ -104,13 +104,6 @@
     PROGRAM(multishot_accept) \
     PROGRAM(multishot_accept_ends_on_full_queue) \
     PROGRAM(multishot_accept_loses_nothing) \
-    PROGRAM(multishot_poll) \
-    PROGRAM(multishot_poll_of_ready) \
-    PROGRAM(multishot_poll_coalesces) \
-    PROGRAM(multishot_poll_hangup) \
-    PROGRAM(multishot_poll_of_pipe) \
-    PROGRAM(multishot_poll_of_listener) \
-    PROGRAM(multishot_poll_of_room) \
     PROGRAM(multishot_read_of_pipe) \
     PROGRAM(multishot_read_of_file) \
     PROGRAM(multishot_read_of_signals) \
@@ -126,6 +119,7 @@
     PROGRAM(gather_and_scatter) \
     PROGRAM(nonblocking_socket) \
     PROGRAM(nonblocking_accept) \
+    /* closes.c */ \
     PROGRAM(end_of_stream) \
     PROGRAM(end_of_stream_tcp) \
     PROGRAM(half_close) \
@@ -138,12 +132,19 @@
     PROGRAM(reset_by_peer_unwatched) \
     PROGRAM(send_is_reset) \
     PROGRAM(send_waitall_is_reset) \
-    PROGRAM(urgent_data) \
+    /* polls.c */ \
     PROGRAM(poll_is_woken) \
     PROGRAM(poll_is_woken_tcp) \
     PROGRAM(poll_of_urgent_data) \
     PROGRAM(poll_of_streams) \
     PROGRAM(poll_of_no_stream) \
+    PROGRAM(multishot_poll) \
+    PROGRAM(multishot_poll_of_ready) \
+    PROGRAM(multishot_poll_coalesces) \
+    PROGRAM(multishot_poll_hangup) \
+    PROGRAM(multishot_poll_of_pipe) \
+    PROGRAM(multishot_poll_of_listener) \
+    PROGRAM(multishot_poll_of_room) \
     /* messages.c */ \
     PROGRAM(udp) \
     PROGRAM(udp_refused) \
@@ -246,6 +247,7 @@
     PROGRAM(reset_behind_end) \
     PROGRAM(reset_is_told_once) \
     PROGRAM(reset_of_both) \
+    PROGRAM(urgent_data) \
     PROGRAM(urgent_last_byte) \
     PROGRAM(urgent_twice) \
     PROGRAM(urgent_inline) \

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What a program plays with: memory, descriptors, connections, buffers. */
+/* What a program plays with: memory, descriptors, connections, buffers; and usual requests. */
 #include "stage_private.h"
 
 #include <coil/check.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 
 enum { PAGE_BYTES = 4096 };
@@ -51,6 +52,20 @@ void stage_close(struct stage *stage, int fd)
     disown_descriptor(stage, fd);
     int rc = coil_kernel_close(fd);
     COIL_CHECK(rc == 0);
+}
+
+void stage_set_option(int fd, int level, int option, int value)
+{
+    int rc = coil_kernel_setsockopt(fd, level, option, &value, sizeof(value));
+    COIL_CHECK(rc == 0);
+}
+
+void stage_close_by_reset(struct stage *stage, int fd)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    int rc = coil_kernel_setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    COIL_CHECK(rc == 0);
+    stage_close(stage, fd);
 }
 
 void stage_close_ends(struct stage *stage, stage_ends ends)
@@ -150,4 +165,41 @@ void stage_give_back(stage_buffers *buffers, unsigned id)
     io_uring_buf_ring_add(buffers->ring, buffers->memory + (size_t)id * buffers->size_bytes,
             buffers->size_bytes, (uint16_t)id, io_uring_buf_ring_mask(buffers->count), 0);
     io_uring_buf_ring_advance(buffers->ring, 1);
+}
+
+/* --------------------------------------------------------------- what many programs ask for -- */
+
+void stage_ask_recv(struct stage *stage, const char *name, int fd)
+{
+    io_uring_prep_recv(stage_ask(stage, name), fd, stage_memory(stage, 64), 64, 0);
+}
+
+void stage_ask_send(
+        struct stage *stage, const char *name, int fd, const char *text, unsigned size_bytes)
+{
+    io_uring_prep_send(stage_ask(stage, name), fd, text, size_bytes, MSG_NOSIGNAL);
+}
+
+void stage_ask_poll(struct stage *stage, const char *name, int fd)
+{
+    io_uring_prep_poll_add(stage_ask(stage, name), fd, POLLIN | POLLOUT | POLLPRI | POLLRDHUP);
+}
+
+void stage_recv(struct stage *stage, const char *name, int fd)
+{
+    stage_ask_recv(stage, name, fd);
+    stage_expect(stage, 1);
+}
+
+void stage_send(
+        struct stage *stage, const char *name, int fd, const char *text, unsigned size_bytes)
+{
+    stage_ask_send(stage, name, fd, text, size_bytes);
+    stage_expect(stage, 1);
+}
+
+void stage_poll(struct stage *stage, const char *name, int fd)
+{
+    stage_ask_poll(stage, name, fd);
+    stage_expect(stage, 1);
 }
