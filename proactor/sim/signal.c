@@ -344,7 +344,10 @@ static void dispatch(
 
     if (thread != NULL && is_ignored(signals, signo))
         return; /* What is blocked is kept: the action may change before it is seen to. */
-    /* What is stopped sees to it when it continues (signal(7); observed: child_is_signalled_while_stopped). */
+    /*
+     * What is stopped sees to it when it continues (signal(7); observed:
+     * child_is_signalled_while_stopped).
+     */
     if (thread != NULL && is_deadly(signals, signo) && !process->is_stopped) {
         end(process, signo);
         return;

@@ -42,7 +42,7 @@ static void shut(struct stage *stage, const char *name, int fd, int how)
     stage_expect(stage, 1);
 }
 
-/* Waits for bytes or the end, and tells nothing: what loopback brings is there when this returns. */
+/* Waits for bytes or the end, and tells nothing: what loopback brings is there afterwards. */
 static void await_input(struct stage *stage, int fd)
 {
     io_uring_prep_poll_add(stage_ask(stage, "input"), fd, POLLIN);

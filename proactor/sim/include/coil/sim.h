@@ -106,8 +106,8 @@ COIL_API void coil_sim_fail_completion(coil_sim *sim, pid_t pid, uint64_t count,
 COIL_API void coil_sim_report_leaks(coil_sim *sim, pid_t pid);
 
 /*
- * A process and the children that it starts from now have so many descriptors at most (getrlimit(2),
- * RLIMIT_NOFILE; at first 20,000): the next one is -EMFILE. -ESRCH
+ * A process, and the children that it starts from now on, have so many descriptors at most
+ * (getrlimit(2), RLIMIT_NOFILE; at first 20,000): the next one is -EMFILE. -ESRCH
  */
 COIL_API int coil_sim_set_descriptor_limit(coil_sim *sim, pid_t pid, unsigned count);
 
