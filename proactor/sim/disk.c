@@ -71,8 +71,8 @@ static void put_device(sim_disk *disk, const char *path, dev_t device)
     enter(disk, &place, inode);
 }
 
-/* Write past all faults: chance has nothing to do with what a test prepares. */
-static void fill(sim_inode *inode, const void *bytes, size_t size_bytes)
+/* Write past all faults: chance has nothing to do with what a test prepares. -ENOSPC */
+static int fill(sim_inode *inode, const void *bytes, size_t size_bytes)
 {
     sim_world *world = inode->disk->world;
     const sim_probability full = world->faults[SIM_FAULT_DISK_FULL];
@@ -87,6 +87,7 @@ static void fill(sim_inode *inode, const void *bytes, size_t size_bytes)
     (void)sim_inode_sync(inode);
     world->faults[SIM_FAULT_DISK_FULL] = full;
     world->faults[SIM_FAULT_DISK_ERROR] = error;
+    return sim_io_left(&io) > 0 ? -ENOSPC : 0;
 }
 
 int sim_disk_put(
@@ -106,8 +107,7 @@ int sim_disk_put(
     if (!S_ISREG(place.inode->mode))
         return S_ISDIR(place.inode->mode) ? -EISDIR : -EINVAL;
     place.inode->mode = S_IFREG | (mode & 07777);
-    fill(place.inode, bytes, size_bytes);
-    return 0;
+    return fill(place.inode, bytes, size_bytes);
 }
 
 char *sim_disk_get(sim_disk *disk, const char *path, size_t *out_size_bytes)
@@ -138,9 +138,11 @@ static void put_program(sim_disk *disk, const sim_program *program)
 {
     static const char head[] = "\177ELF\2\1\1";
     sim_place place;
-    if (sim_disk_put(disk, program->path, head, sizeof(head), 0755) == 0 &&
-            sim_path_find_on(disk, program->path, SIM_PATH_FOLLOW, &place) == 0)
-        place.inode->program = program;
+    const int rc = sim_disk_put(disk, program->path, head, sizeof(head), 0755);
+    if (rc < 0 && rc != -ENOSPC)
+        return;
+    if (sim_path_find_on(disk, program->path, SIM_PATH_FOLLOW, &place) == 0)
+        place.inode->program = program; /* Also on a disk that has no room for its head. */
 }
 
 static void put_new_programs(sim_disk *disk)

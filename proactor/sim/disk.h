@@ -125,7 +125,7 @@ void sim_disk_crash(sim_disk *disk);
 
 /*
  * Make or replace a file, with the directories above it; all of it is on the disk at once. Not
- * subject to faults. 0, or what open(2) fails with.
+ * subject to faults. 0, or what open(2) fails with; -ENOSPC: as much as fits is there.
  */
 int sim_disk_put(
         sim_disk *disk, const char *path, const void *bytes, size_t size_bytes, mode_t mode);

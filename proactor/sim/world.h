@@ -117,7 +117,6 @@ typedef enum sim_fault_kind {
     SIM_FAULT_CANCEL_TOO_LATE,  /* The target is past cancelling: -EALREADY. 4, 5 */
     SIM_FAULT_CANCEL_ENDS_LAST, /* The target's completion comes after that of the cancel. 4 */
     SIM_FAULT_NO_BUFFER,        /* -ENOBUFS, though there is one. 10 */
-    SIM_FAULT_SPURIOUS_POLL,    /* A poll reports what is no longer so. */
     SIM_FAULT_RING_SETUP,       /* No ring: -ENOMEM. 1 */
     SIM_FAULT_RING_REGISTER,    /* An optional registration is refused. */
     SIM_FAULT_NO_DESCRIPTOR,    /* -EMFILE or -ENFILE. */
