@@ -179,7 +179,9 @@ void sim_process_end(sim_process *process, int code, int value)
     sim_power_linger(process);
     process->open_count = code == CLD_EXITED ? count_open(process) : 0;
     close_all(process);
-    process->leaked_count = allocations_free(process, code == CLD_EXITED, process->has_returned);
+    const uint64_t lost_count =
+            allocations_free(process, code == CLD_EXITED, process->has_returned);
+    process->leaked_count = code == CLD_EXITED ? lost_count : 0;
     if (is_checked)
         check_leaks(process);
     sim_working_directory_leave(process);
