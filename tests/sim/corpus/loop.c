@@ -163,7 +163,7 @@ static void build_loop(coil_sim *sim)
 
 /* ---------------------------------------------------------------------------------- crowds -- */
 
-enum { CROWD = 350, STREAMS = 12, STREAM_BYTES = 100000 };
+enum { CROWD = 350, STREAMS = 12, STREAM_BYTES = 100000, PATIENCE_TURNS = 10000 };
 
 typedef struct crowd {
     int fds[2]; /* A pipe with bytes for some, and then for all. */
@@ -184,6 +184,18 @@ async(int, want_byte, (crowd *) c)
     if (my->count == -ETIME)
         c->turned_away++;
     return my->count < 0 && my->count != -ETIME ? (int)my->count : 0;
+}
+
+async(int, want_byte_at_once, (crowd *) c)
+{
+    vars(char byte; ssize_t count);
+
+    await(my->count, coil_read(c->fds[0], &my->byte, 1));
+    if (my->count == 1)
+        c->served++;
+    if (my->count < 0)
+        c->turned_away++;
+    return my->count < 0 ? (int)my->count : 0;
 }
 
 async(int, want_byte_for_ever, (crowd *) c)
@@ -242,6 +254,31 @@ async(int, be_crowd, (crowd *) c)
     ignore(coil_group_join(&my->group));
     corpus_expect(c->served + c->turned_away == CROWD || !corpus_is_fair(), "%u and %u", c->served,
             c->turned_away);
+    return 0;
+}
+
+/*
+ * All are served at once, more than there is room for in a small queue, while the loop is busy with
+ * something else; and then it is never idle.
+ */
+async(int, be_impatient, (crowd *) c)
+{
+    vars(coil_group group; int i);
+    static const char bytes[CROWD];
+    static const uint32_t word;
+
+    open_group(&my->group);
+    my->group.keep_going = true;
+    for (my->i = 0; my->i < CROWD; my->i++)
+        spawn(&my->group, want_byte_at_once(c));
+    await(coil_sleep(coil_ms(1)));
+    const ssize_t written = coil_kernel_write(c->fds[1], bytes, CROWD);
+    c->written += written > 0 ? (unsigned)written : 0;
+    coil_kernel_word_wait(&word, 0, coil_ms(1));
+    for (my->i = 0; my->i < PATIENCE_TURNS && c->served + c->turned_away < CROWD; my->i++)
+        await(coil_yield());
+    corpus_expect(c->served == CROWD || c->written < CROWD || !corpus_is_fair(),
+            "%u of %d are served", c->served, CROWD);
     return 0;
 }
 
@@ -347,7 +384,17 @@ static int crowd_main(int argc, char **argv)
     memset(&c, 0, sizeof(c));
     int rc = coil_kernel_pipe(c.fds);
     if (rc == 0) {
-        rc = corpus_chance(50) ? coil_run(be_crowd(&c)) : coil_run(be_starved(&c));
+        switch (corpus_draw(3)) {
+        case 0:
+            rc = coil_run(be_crowd(&c));
+            break;
+        case 1:
+            rc = coil_run(be_starved(&c));
+            break;
+        default:
+            rc = coil_run(be_impatient(&c));
+            break;
+        }
         count_left(&c);
     }
     return corpus_end(&start, rc);
