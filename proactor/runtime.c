@@ -105,8 +105,7 @@ coil_async(int, watch_signals, (coil_runtime *) runtime)
     coil_vars(struct signalfd_siginfo arrived; ssize_t count);
 
     for (;;) {
-        coil_await(my->count,
-                coil_read(runtime->signal_fd, &my->arrived, sizeof(my->arrived)));
+        coil_await(my->count, coil_read(runtime->signal_fd, &my->arrived, sizeof(my->arrived)));
         if (my->count == -ECANCELED)
             return -ECANCELED;
         if (my->count > 0) {

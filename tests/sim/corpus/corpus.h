@@ -118,5 +118,6 @@ extern const coil_sim_scenario scenario_crowd;
 extern const coil_sim_scenario scenario_mail;
 extern const coil_sim_scenario scenario_shares;
 extern const coil_sim_scenario scenario_poor;
+extern const coil_sim_scenario scenario_rush;
 
 #endif

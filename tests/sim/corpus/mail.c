@@ -108,8 +108,8 @@ async(int, await_answer, (int) fd, (uint32_t) number)
 
     for (;;) {
         attempt(my->count, coil_recv(fd, &my->in, sizeof(my->in), 0));
-        corpus_expect((size_t)my->count == offsetof(letter, bytes), "an answer of %zd bytes",
-                my->count);
+        corpus_expect(
+                (size_t)my->count == offsetof(letter, bytes), "an answer of %zd bytes", my->count);
         if (my->in.number == number)
             return 0;
         corpus_expect(my->in.number < number, "an answer to what was not sent yet");
@@ -124,8 +124,8 @@ async(int, send_letter, (int) fd, (letter *) out, (size_t) size_bytes)
     for (;;) {
         await(my->count, coil_send(fd, out, size_bytes, 0));
         corpus_expect(my->count < 0 || (size_t)my->count == size_bytes, "%zd", my->count);
-        await(my->rc, within(coil_ms(1) + corpus_moment(coil_ms(50)),
-                              await_answer(fd, out->number)));
+        await(my->rc,
+                within(coil_ms(1) + corpus_moment(coil_ms(50)), await_answer(fd, out->number)));
         if (my->rc == 0)
             return 0;
         if (my->count == -ECONNREFUSED || my->rc == -ECONNREFUSED)
@@ -148,8 +148,9 @@ async(int, write_letters, (uint32_t) writer, (const char *) peer)
         my->out.number = my->i;
         ledger.size_bytes[writer][my->i] = (uint32_t)corpus_draw(LETTER_BYTES + 1);
         corpus_fill(my->out.bytes, ledger.size_bytes[writer][my->i], writer, my->i);
-        await(my->rc, within(coil_s(300), send_letter(my->fd, &my->out,
-                              offsetof(letter, bytes) + ledger.size_bytes[writer][my->i])));
+        await(my->rc, within(coil_s(300),
+                              send_letter(my->fd, &my->out,
+                                      offsetof(letter, bytes) + ledger.size_bytes[writer][my->i])));
         corpus_expect_success(my->rc, false, "a letter");
         if (my->rc < 0)
             return my->rc;
@@ -217,7 +218,5 @@ static void check(coil_sim *sim)
     }
 }
 
-const coil_sim_scenario scenario_mail = {.name = "mail",
-        .build = build,
-        .direct = coil_handler(direct, coil_sim *),
-        .check = check};
+const coil_sim_scenario scenario_mail = {
+        .name = "mail", .build = build, .direct = coil_handler(direct, coil_sim *), .check = check};

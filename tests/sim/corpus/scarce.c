@@ -40,8 +40,8 @@ static int sharing_main(int argc, char **argv)
     const coil_share_options options = {.share = ledger.share, .loop_count = LOOPS};
     (void)argc, (void)argv;
     const corpus_start_state start = corpus_begin();
-    const int rc = coil_serve_everywhere(
-            corpus_address(coil_sim_current(), "server", PORT), &options, coil_handler(answer, coil_stream *));
+    const int rc = coil_serve_everywhere(corpus_address(coil_sim_current(), "server", PORT),
+            &options, coil_handler(answer, coil_stream *));
     return corpus_end(&start, rc);
 }
 
@@ -133,8 +133,8 @@ static void build_shares(coil_sim *sim)
 static void build_poor(coil_sim *sim)
 {
     build(sim, poor_main);
-    (void)coil_sim_set_descriptor_limit(sim, ledger.server,
-            DESCRIPTORS + (unsigned)coil_sim_random(sim, DESCRIPTORS_SPREAD));
+    (void)coil_sim_set_descriptor_limit(
+            sim, ledger.server, DESCRIPTORS + (unsigned)coil_sim_random(sim, DESCRIPTORS_SPREAD));
 }
 
 static void check(coil_sim *sim)
