@@ -115,5 +115,9 @@ extern const coil_sim_scenario scenario_groups;
 extern const coil_sim_scenario scenario_futures;
 extern const coil_sim_scenario scenario_loop;
 extern const coil_sim_scenario scenario_crowd;
+extern const coil_sim_scenario scenario_mail;
+extern const coil_sim_scenario scenario_shares;
+extern const coil_sim_scenario scenario_poor;
+extern const coil_sim_scenario scenario_rush;
 
 #endif
