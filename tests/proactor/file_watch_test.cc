@@ -128,12 +128,10 @@ TEST_F(FileWatch, LosesNothingByCancellation)
     ASSERT_LE(0, add(root, IN_CREATE));
     std::vector<Seen> found;
     const size_t count = 300;
-    size_t made = 0;
-    while (found.size() < count) {
-        if (made < count)
-            later(coil_us(made % 70), [this, number = made] { make(std::to_string(number)); });
-        made += made < count;
-        const int64_t rc = RUN(within(coil_us(made % 50), gather(watch, 1, &found)));
+    for (size_t i = 0; found.size() < count; i++) {
+        if (i < count)
+            later(coil_us(i % 70), [this, i] { make(std::to_string(i)); });
+        const int64_t rc = RUN(within(coil_us(i % 50), gather(watch, 1, &found)));
         EXPECT_TRUE(rc == 0 || rc == -ETIME) << rc;
     }
     for (size_t i = 0; i < count; i++)
