@@ -57,7 +57,7 @@ coil_define(int, coil_pwrite_all, (int) fd, (const void *) bytes, (size_t) size_
 
 /* -------------------------------------------------------------------------------- reading -- */
 
-/* Room for more than `used_bytes`, up to `most_bytes`. NULL without memory: `buffer` is as it was. */
+/* Room for more than `used_bytes`. NULL without memory: `buffer` is as it was. */
 static coil_buffer *enlarged(coil_buffer *buffer, size_t used_bytes, size_t most_bytes)
 {
     size_t want_bytes = 2 * used_bytes < most_bytes ? 2 * used_bytes : most_bytes;

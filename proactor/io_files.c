@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The operations of coil/io.h on files and their names, which a thread of the kernel may have to do. */
+/* The operations of coil/io.h on files and names, which a thread of the kernel may have to do. */
 #include <coil/io.h>
 
 #include "loop_private.h"

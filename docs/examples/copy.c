@@ -54,7 +54,7 @@ static pair *remember(copying *all, char *from, char *to)
     return added;
 }
 
-/* Of a directory each entry becomes a task; how many of them run at a time is the group's business. */
+/* Each entry of a directory becomes a task; how many run at a time is the group's business. */
 async(int, copy, (copying *) all, (pair *) what)
 {
     vars(struct statx status; int64_t count; coil_directory *directory; coil_directory_entry entry;

@@ -37,7 +37,8 @@ typedef struct coil_directory_entry {
 
 /*
  * Open the directory at `path`, relative to the descriptor `at`, or AT_FDCWD. A failure is an error
- * pointer (coil_pointer_error()): those of openat(2), above all -ENOENT, -ENOTDIR, -EACCES; -ENOMEM.
+ * pointer (coil_pointer_error()): those of openat(2), above all -ENOENT, -ENOTDIR, -EACCES; or
+ * -ENOMEM.
  */
 coil_declare(coil_directory *, coil_directory_open, (int) at, (const char *) path);
 
@@ -45,8 +46,8 @@ coil_declare(coil_directory *, coil_directory_open, (int) at, (const char *) pat
 COIL_API int coil_directory_create(coil_loop *loop, int fd, coil_directory **out_directory);
 
 /*
- * 1: the next entry; 0: there are no more; or an error of getdents64(2), of which -ENOENT says that the
- * directory has been removed, or one of coil_blocking(). Cancelled: nothing is lost.
+ * 1: the next entry; 0: there are no more; or an error of getdents64(2), of which -ENOENT says that
+ * the directory has been removed, or one of coil_blocking(). Cancelled: nothing is lost.
  */
 coil_declare(
         int, coil_directory_next, (coil_directory *) directory, (coil_directory_entry *) out_entry);

@@ -50,8 +50,8 @@ coil_declare(int, coil_replace_file, (const char *) path, (coil_slice) bytes, (m
 coil_declare(int64_t, coil_copy_file, (const char *) from, (const char *) to);
 
 /*
- * pread(2) and pwrite(2) until all of it has been transferred. coil_pread_all() ends early at the end
- * of the file: the result is how many bytes. coil_pwrite_all(): 0, or the error that came when
+ * pread(2) and pwrite(2) until all of it has been transferred. coil_pread_all() ends early at the
+ * end of the file: the result is how many bytes. coil_pwrite_all(): 0, or the error that came when
  * maybe a part of it was written already. Cancelled: as much as was.
  */
 coil_declare(ssize_t, coil_pread_all, (int) fd, (void *) bytes, (size_t) size_bytes, (off_t) offset);
@@ -65,8 +65,8 @@ coil_declare(int, coil_pwrite_all, (int) fd, (const void *) bytes, (size_t) size
 coil_declare(int, coil_open_temporary, (const char *) directory);
 
 /*
- * The same with a name: the XXXXXX at the end of `path`, which lies in memory of the caller's, becomes
- * something that did not exist, for this user only: mkostemp(3), mkdtemp(3). Result: the
+ * The same with a name: the XXXXXX at the end of `path`, which lies in memory of the caller's,
+ * becomes something that did not exist, for this user only: mkostemp(3), mkdtemp(3). Result: the
  * descriptor, 0; -EINVAL: `path` has no such end, -EEXIST: no luck in a hundred tries.
  */
 coil_declare(int, coil_make_temporary, (char *) path);

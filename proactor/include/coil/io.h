@@ -128,7 +128,8 @@ coil_declare(int, coil_ftruncate, (int) fd, (off_t) size_bytes);
 
 /*
  * renameat2(2), linkat(2), symlinkat(2), unlinkat(2), mkdirat(2). AT_FDCWD: relative to the working
- * directory. Names are on the disk when the directories that have them have been synced: coil_fsync().
+ * directory. Names are on the disk when the directories that have them have been synced:
+ * coil_fsync().
  */
 coil_declare(int, coil_renameat, (int) from_directory, (const char *) from, (int) to_directory,
         (const char *) to, (unsigned) flags);

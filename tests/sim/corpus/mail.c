@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Letters by UDP, over links that lose, double and reorder them, to a broker that acknowledges each.
- * Who has no answer sends again; the broker knows what it has, so that each letter counts once. What
+ * Letters by UDP, over links that lose, double and reorder them, to a broker that acknowledges
+ * each. Who has no answer sends again; the broker knows what it has, so each letter counts once. What
  * arrives is what was sent, whole, or it does not arrive.
  */
 #include "corpus.h"
