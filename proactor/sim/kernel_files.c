@@ -26,7 +26,7 @@ static void wait_for_other_end(sim_file *file)
 
 int coil_kernel_openat(int directory, const char *path, int flags)
 {
-    const sim_opening opening = {directory, path, flags, 0};
+    const sim_opening opening = {directory, path, flags, 0600};
     sim_file *file = NULL;
 
     sim_fiber_pass();
