@@ -270,8 +270,8 @@ int coil_recorder_start(coil_loop *loop, size_t entries)
     recorder->loop = loop;
     recorder->start = coil_kernel_now();
     recorder->mask = room - 1;
-    recorder->seen_submissions = ring->submitted;
-    recorder->seen_completions = *ring->uring.cq.ktail;
+    recorder->seen_submissions = recorder->submissions_before = ring->submitted;
+    recorder->seen_completions = recorder->completions_before = *ring->uring.cq.ktail;
     ring->recorder = recorder;
     ring->enter = enter_recorded;
     recorder_enlist(recorder);

@@ -55,9 +55,11 @@ typedef struct recorder_carried {
 typedef struct coil_recorder {
     const coil_loop *loop;
     coil_time start;
-    uint64_t count;            /* Entries so far: the number of the last one. */
-    uint64_t submission_count; /* How many of them are submissions, ... */
-    uint64_t lost_count;       /* ... and of these, how many are overwritten. */
+    uint64_t count;              /* Entries so far: the number of the last one. */
+    uint64_t submission_count;   /* How many of them are submissions, ... */
+    uint64_t lost_count;         /* ... and of these, how many are overwritten. */
+    unsigned submissions_before; /* The start: of this ring. */
+    unsigned completions_before;
     size_t mask;
     unsigned seen_submissions; /* The tails of the queues, as far as we have looked. */
     unsigned seen_completions;

@@ -169,6 +169,7 @@ static void add_entry(writer *to, uint64_t number, const recorder_entry *entry)
 static void add_head(writer *to, const coil_recorder *recorder, uint64_t first, uint64_t skipped)
 {
     const uint64_t submissions = recorder->lost_count + skipped;
+    const uint64_t completions = first - 1 - submissions;
     add(to, "coil recording 1\nloop ");
     add_number(to, recorder->loop->watch.number);
     add(to, " started ");
@@ -178,9 +179,9 @@ static void add_head(writer *to, const coil_recorder *recorder, uint64_t first, 
     add(to, " count ");
     add_number(to, (int64_t)(recorder->count - first + 1));
     add(to, " before ");
-    add_number(to, (int64_t)submissions);
+    add_number(to, (int64_t)(recorder->submissions_before + submissions));
     add(to, " ");
-    add_number(to, (int64_t)(first - 1 - submissions));
+    add_number(to, (int64_t)(recorder->completions_before + completions));
     end_line(to);
 }
 
@@ -270,7 +271,7 @@ void recorder_dump(const coil_loop *loop, FILE *out)
     if (rc == -ENOENT) {
         coil_recorder_print(loop, DUMP_LINES, out);
     } else {
-        fprintf(out, "coil: the recording is at the end of the file in COIL_RECORDER_FILE: %s\n",
+        fprintf(out, "coil: the recording at the end of its file: %s\n",
                 rc == 0 ? "written" : coil_error_text(rc));
     }
 }

@@ -139,6 +139,7 @@ static ssize_t transfer(
     sim_io io = *whole;
 
     io.done_bytes = request->done_bytes;
+    io.size_bytes = sim_request_size(request, io.size_bytes);
     const size_t left_bytes = sim_io_left(&io);
     if (left_bytes > 1 && !request->file->type->has_messages && sim_fault(world, shortness))
         io.size_bytes = io.done_bytes + 1 + (size_t)sim_random_below(world, left_bytes - 1);
@@ -164,7 +165,9 @@ static int attempt_io(sim_request *request, const sim_io *io, transfer_call *cal
 {
     const sim_fault_kind shortness =
             events == POLLIN ? SIM_FAULT_SHORT_READ : SIM_FAULT_SHORT_WRITE;
-    const bool whole = (io->flags & MSG_WAITALL) != 0 && !request->file->type->has_messages;
+    const size_t size_bytes = sim_request_size(request, io->size_bytes);
+    const bool waits = (io->flags & MSG_WAITALL) != 0 || request->imposed != NULL;
+    const bool whole = waits && !request->file->type->has_messages;
 
     for (;;) {
         const ssize_t count = transfer(request, io, call, shortness);
@@ -173,7 +176,7 @@ static int attempt_io(sim_request *request, const sim_io *io, transfer_call *cal
         if (count <= 0)
             return request->done_bytes > 0 ? (int)request->done_bytes : (int)count;
         request->done_bytes += (size_t)count;
-        if (!whole || request->done_bytes >= io->size_bytes)
+        if (!whole || request->done_bytes >= size_bytes)
             return (int)request->done_bytes;
     }
 }
@@ -188,6 +191,15 @@ static sim_io io_of(const sim_request *request)
             .size_bytes = all_bytes(parts, count),
             .offset = -1,
             .process = request->ring->process};
+}
+
+/* All that was recorded is to arrive in one piece, so it is not begun before it is there. */
+static bool is_to_come(const sim_request *request)
+{
+    sim_file *file = request->file;
+    if (request->imposed == NULL || file->type->queued == NULL || file->type->has_messages)
+        return false;
+    return file->type->queued(file) < (size_t)request->imposed->result;
 }
 
 /*
@@ -208,6 +220,8 @@ static int receive_selected(sim_request *request, sim_io *io, transfer_call *cal
     io->parts = &part;
     io->part_count = 1;
     io->size_bytes = part.iov_len;
+    if (is_to_come(request))
+        return -EAGAIN;
     const ssize_t count = transfer(request, io, call, SIM_FAULT_SHORT_READ);
     if (count > 0)
         request->flags = sim_buffers_consume(buffers, (size_t)count);
@@ -256,11 +270,11 @@ static int attempt_multishot(sim_request *request, sim_io *io, transfer_call *ca
         const int count = attempt_selected(request, io, call, most);
         if (call == sim_file_recv)
             (void)tell_rest(request, count);
-        if (count == SIM_AGAIN || count <= 0 || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+        if (count == SIM_AGAIN || count <= 0 || sim_request_stops(request))
             return count;
         if (!sim_request_post(request, count, request->flags))
             return count;
-        if (!goes_on(request, call))
+        if (request->imposed != NULL || !goes_on(request, call))
             return sim_request_wait_file(request, POLLIN);
     }
     return sim_request_wait_until(request, sim_now(world)); /* The others' turn. */

@@ -35,8 +35,9 @@
  *     end 6
  *
  * - `loop` counts the loops of the process. `started` is the time of coil/time.h at which recording
- *   began, in seconds. There are `count` entries, the first of which has the number `first`; those
- *   that had been overwritten were so many submissions and completions: `before`.
+ *   began, in seconds. There are `count` entries, the first of which has the number `first`. So many
+ *   submissions and completions the loop had had `before` that, whether they were overwritten or not
+ *   recorded.
  * - An entry has its number, the seconds since recording began, the turn (how often the loop had
  *   entered the kernel, modulo 2^24) and what it is.
  * - A submission: the opcode; `fd`, or `direct` for a direct descriptor; the length (sqe->len). For
