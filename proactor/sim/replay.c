@@ -32,15 +32,17 @@ struct sim_replay {
     sim_ring *ring;
     sim_world *world;
     sim_recording recording;
-    place *places;   /* Of each entry. */
-    size_t at;       /* Everything before this entry has happened. */
-    bool is_tried;   /* What is next has been tried, and has not been possible yet. */
-    bool is_over;    /* There is no entry left. */
-    bool has_begun;  /* The first entry is the next submission, or has been. */
-    uint64_t before; /* Submissions until it has. */
-    coil_time start; /* What is 0 in the recording. */
-    uint32_t turn;   /* How often the ring was entered. */
-    uint32_t shift;  /* By how much that is ahead of the recording. */
+    place *places;    /* Of each entry. */
+    size_t at;        /* Everything before this entry has happened. */
+    bool is_tried;    /* What is next has been tried, and has not been possible yet. */
+    bool is_over;     /* There is no entry left. */
+    bool has_begun;   /* The first entry is the next submission, or has been. */
+    uint64_t before;  /* Submissions until it has. */
+    coil_time start;  /* What is 0 in the recording. */
+    uint32_t turn;    /* How often the ring was entered. */
+    uint32_t shift;   /* By how much that is ahead of the recording. */
+    uint32_t told;    /* In which turn something was told last, ... */
+    uint32_t told_as; /* ... and in which it was in the recording. */
     uint64_t cancel_name;
     sim_event due; /* The time of what is next. */
     binding *bindings;
@@ -469,6 +471,7 @@ static bool is_due(sim_replay *replay, const sim_recorded *entry)
     const coil_time time = coil_time_after(replay->start, entry->time);
     if (time <= sim_now(replay->world))
         return true;
+    sim_withdraw(replay->world, &replay->due);
     sim_at(replay->world, time, &replay->due);
     return false;
 }
@@ -492,6 +495,12 @@ static bool is_in_turn(const sim_replay *replay, const sim_recorded *entry)
     return ((replay->turn - replay->shift - entry->turn) & TURN_MASK) < TURN_HALF;
 }
 
+/* What came in two turns does not come in one: a program may do once per turn what it does. */
+static bool is_for_later(const sim_replay *replay, const sim_recorded *entry)
+{
+    return replay->told == replay->turn && replay->told_as != entry->turn;
+}
+
 void sim_replay_deliver(sim_ring *ring)
 {
     sim_replay *replay = ring->replay;
@@ -501,6 +510,10 @@ void sim_replay_deliver(sim_ring *ring)
         const sim_recorded *entry = entry_at(replay, replay->at);
         if (entry->is_completion && !is_due(replay, entry))
             return;
+        if (entry->is_completion && is_for_later(replay, entry)) {
+            sim_ring_notify(ring);
+            return;
+        }
         if (!is_done_with(replay, entry)) {
             if (!entry->is_completion)
                 return; /* The program is to submit that before. */
@@ -509,6 +522,8 @@ void sim_replay_deliver(sim_ring *ring)
             if (!has_happened)
                 return;
             replay->shift = (replay->turn - entry->turn) & TURN_MASK;
+            replay->told = replay->turn;
+            replay->told_as = entry->turn;
         }
         if (++replay->at == replay->recording.count)
             end(replay);
@@ -521,5 +536,5 @@ bool sim_replay_goes_on(const sim_ring *ring)
     if (replay == NULL || !replay->has_begun || replay->is_over)
         return false;
     const sim_recorded *entry = entry_at(replay, replay->at);
-    return entry->is_completion && is_in_turn(replay, entry);
+    return entry->is_completion && is_in_turn(replay, entry) && !is_for_later(replay, entry);
 }
