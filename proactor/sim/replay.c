@@ -103,10 +103,10 @@ int coil_sim_replay(coil_sim *sim, pid_t pid, const char *recording)
     const int rc = sim_recording_parse(recording, 1, &parsed, &line);
     if (rc < 0)
         return rc;
+    process->is_spared = parsed.submissions_before == 0; /* What goes wrong is recorded. */
     sim_recording_free(&parsed);
     sim_delete(process->recording);
     process->recording = sim_copy_text(recording);
-    process->is_spared = true; /* What goes wrong is in the recording. */
     return 0;
 }
 
@@ -301,6 +301,7 @@ static bool begins(sim_replay *replay)
         if (first < replay->recording.count)
             replay->start = sim_now(replay->world) - entry_at(replay, first)->time;
         replay->has_begun = true;
+        replay->ring->process->is_spared = true;
     }
     return true;
 }
@@ -480,6 +481,7 @@ static void end(sim_replay *replay)
 {
     coil_list *next;
     replay->is_over = true;
+    replay->ring->process->is_spared = false;
     sim_trace(replay->world, "the recording ends here");
     for (coil_list *link = replay->ring->requests.next; link != &replay->ring->requests;
             link = next) {
