@@ -2,6 +2,7 @@
 #include "replay.h"
 
 #include "fiber.h"
+#include "pairing.h"
 #include "process.h"
 #include "recorder_private.h"
 #include "ring.h"
@@ -14,12 +15,6 @@
 #include <string.h>
 
 enum { TURN_MASK = 0xffffff, TURN_HALF = 0x800000 };
-
-/* What is one descriptor in the recording, and which one here. */
-typedef struct binding {
-    sim_recorded_fd recorded;
-    sim_recorded_fd own;
-} binding;
 
 /* What has become of a recorded submission. */
 typedef struct place {
@@ -44,10 +39,8 @@ struct sim_replay {
     uint32_t told;    /* In which turn something was told last, ... */
     uint32_t told_as; /* ... and in which it was in the recording. */
     uint64_t cancel_name;
-    sim_event due; /* The time of what is next. */
-    binding *bindings;
-    size_t binding_count;
-    size_t binding_room;
+    sim_event due;       /* The time of what is next. */
+    sim_pairing pairing; /* Of descriptors. */
 };
 
 /* ---------------------------------------------------------------------------------- lifecycle -- */
@@ -87,7 +80,7 @@ void sim_replay_drop(sim_ring *ring)
     sim_withdraw(replay->world, &replay->due);
     sim_recording_free(&replay->recording);
     sim_delete(replay->places);
-    sim_delete(replay->bindings);
+    sim_pairing_free(&replay->pairing);
     sim_delete(replay);
     ring->replay = NULL;
 }
@@ -151,65 +144,22 @@ void sim_replays_check(sim_world *world)
 
 /* ------------------------------------------------------------------------------ descriptors -- */
 
-static bool is_same(sim_recorded_fd a, sim_recorded_fd b)
-{
-    return a.fd == b.fd && a.is_direct == b.is_direct;
-}
-
-static binding *binding_of_own(const sim_replay *replay, sim_recorded_fd own)
-{
-    for (size_t i = 0; i < replay->binding_count; i++) {
-        if (is_same(replay->bindings[i].own, own))
-            return &replay->bindings[i];
-    }
-    return NULL;
-}
-
-static binding *binding_of_recorded(const sim_replay *replay, sim_recorded_fd recorded)
-{
-    for (size_t i = 0; i < replay->binding_count; i++) {
-        if (is_same(replay->bindings[i].recorded, recorded))
-            return &replay->bindings[i];
-    }
-    return NULL;
-}
-
-static void unpair(sim_replay *replay, binding *gone)
-{
-    if (gone != NULL)
-        *gone = replay->bindings[--replay->binding_count];
-}
-
-/* From now on these two are the same. */
-static void pair(sim_replay *replay, sim_recorded_fd recorded, sim_recorded_fd own)
-{
-    unpair(replay, binding_of_own(replay, own));
-    unpair(replay, binding_of_recorded(replay, recorded));
-    if (replay->binding_count == replay->binding_room) {
-        replay->binding_room = replay->binding_room == 0 ? 16 : 2 * replay->binding_room;
-        replay->bindings =
-                sim_grown(replay->bindings, replay->binding_room * sizeof(*replay->bindings));
-    }
-    replay->bindings[replay->binding_count++] = (binding){recorded, own};
-}
-
 /* Closed past the ring: its number may stand for another one now. */
-static bool is_stale(const sim_replay *replay, const binding *bound)
+static bool is_stale(const sim_replay *replay, const sim_pair *pair)
 {
-    return !bound->own.is_direct &&
-           sim_descriptor_file(replay->ring->process, bound->own.fd) == NULL;
+    return !pair->own.is_direct && sim_descriptor_file(replay->ring->process, pair->own.fd) == NULL;
 }
 
 /* Can `recorded` be what is `own` here? Descriptors are the same in order of appearance. */
 static bool corresponds(const sim_replay *replay, sim_recorded_fd recorded, sim_recorded_fd own)
 {
-    const binding *bound = binding_of_own(replay, own);
-    if (bound != NULL)
-        return is_same(bound->recorded, recorded);
+    const sim_pair *pair = sim_pairing_own(&replay->pairing, own);
+    if (pair != NULL)
+        return sim_recorded_fd_is(pair->recorded, recorded);
     if (own.fd < 0 || recorded.fd < 0 || own.is_direct != recorded.is_direct)
-        return is_same(own, recorded); /* AT_FDCWD, or none. */
-    bound = binding_of_recorded(replay, recorded);
-    return bound == NULL || is_stale(replay, bound);
+        return sim_recorded_fd_is(own, recorded); /* AT_FDCWD, or none. */
+    pair = sim_pairing_recorded(&replay->pairing, recorded);
+    return pair == NULL || is_stale(replay, pair);
 }
 
 /* ------------------------------------------------------------------------------- submissions -- */
@@ -320,7 +270,7 @@ uint64_t sim_replay_match(sim_ring *ring, const struct io_uring_sqe *sqe)
     if (sqe->opcode == IORING_OP_ASYNC_CANCEL) {
         replay->cancel_name = sqe->user_data;
     } else if (own.place.fd >= 0) {
-        pair(replay, entry->place, own.place);
+        sim_pairing_set(&replay->pairing, entry->place, own.place);
     }
     return entry->number;
 }
@@ -391,7 +341,7 @@ int sim_replay_settle(sim_request *request, int result, bool has_more)
         return entry->result;
     if (makes_descriptor(request) && result >= 0) {
         const bool is_direct = request->sqe.file_index != 0;
-        pair(replay, (sim_recorded_fd){entry->result, is_direct},
+        sim_pairing_set(&replay->pairing, (sim_recorded_fd){entry->result, is_direct},
                 (sim_recorded_fd){result, is_direct});
         return result;
     }
@@ -406,7 +356,7 @@ static void note_closed(sim_replay *replay, const sim_request *request)
     const unsigned index = request->sqe.file_index;
     const sim_recorded_fd own = {index != 0 ? (int)index - 1 : request->sqe.fd, index != 0};
     if (request->sqe.opcode == IORING_OP_CLOSE)
-        unpair(replay, binding_of_own(replay, own));
+        sim_pairing_forget(&replay->pairing, own);
 }
 
 /* With the recorded result. False: the simulation is not that far. */

@@ -139,14 +139,6 @@ bool sim_request_stops(const sim_request *request)
     return sim_fault(world_of(request), SIM_FAULT_MULTISHOT_ENDS);
 }
 
-size_t sim_request_size(const sim_request *request, size_t size_bytes)
-{
-    if (request->imposed == NULL || request->imposed->result == 0)
-        return size_bytes; /* (The end of a stream is found out by asking for more.) */
-    const size_t wanted_bytes = (size_t)request->imposed->result;
-    return wanted_bytes < size_bytes ? wanted_bytes : size_bytes;
-}
-
 bool sim_request_post(sim_request *request, int result, uint32_t flags)
 {
     sim_ring *ring = request->ring;

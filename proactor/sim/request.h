@@ -132,9 +132,6 @@ bool sim_request_post(sim_request *request, int result, uint32_t flags);
 /* Is this shot the last one, although there may be more? */
 bool sim_request_stops(const sim_request *request);
 
-/* How many bytes an attempt is to move: as recorded, else the whole size. */
-size_t sim_request_size(const sim_request *request, size_t size_bytes);
-
 /* The process of the ring. */
 sim_process *sim_request_process(const sim_request *request);
 

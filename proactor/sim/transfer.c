@@ -131,6 +131,15 @@ static size_t all_bytes(const struct iovec *parts, unsigned count)
     return sum;
 }
 
+/* As recorded, else all of it. */
+static size_t size_to_move(const sim_request *request, size_t size_bytes)
+{
+    if (request->imposed == NULL || request->imposed->result == 0)
+        return size_bytes; /* (The end of a stream is found out by asking for more.) */
+    const size_t wanted_bytes = (size_t)request->imposed->result;
+    return wanted_bytes < size_bytes ? wanted_bytes : size_bytes;
+}
+
 /* The rest of the bytes, or fewer. */
 static ssize_t transfer(
         sim_request *request, const sim_io *whole, transfer_call *call, sim_fault_kind shortness)
@@ -139,7 +148,7 @@ static ssize_t transfer(
     sim_io io = *whole;
 
     io.done_bytes = request->done_bytes;
-    io.size_bytes = sim_request_size(request, io.size_bytes);
+    io.size_bytes = size_to_move(request, io.size_bytes);
     const size_t left_bytes = sim_io_left(&io);
     if (left_bytes > 1 && !request->file->type->has_messages && sim_fault(world, shortness))
         io.size_bytes = io.done_bytes + 1 + (size_t)sim_random_below(world, left_bytes - 1);
@@ -165,7 +174,7 @@ static int attempt_io(sim_request *request, const sim_io *io, transfer_call *cal
 {
     const sim_fault_kind shortness =
             events == POLLIN ? SIM_FAULT_SHORT_READ : SIM_FAULT_SHORT_WRITE;
-    const size_t size_bytes = sim_request_size(request, io->size_bytes);
+    const size_t size_bytes = size_to_move(request, io->size_bytes);
     const bool waits = (io->flags & MSG_WAITALL) != 0 || request->imposed != NULL;
     const bool whole = waits && !request->file->type->has_messages;
 

@@ -9,6 +9,8 @@
 #include <coil/kernel.h>
 #include <coil/loop.h>
 
+#include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,10 +45,23 @@ async(int, writes_then_waits, (const char *) way)
         *nowhere = 1;
     if (strcmp(way, "kill") == 0)
         (void)kill(getpid(), SIGSEGV);
-    if (strcmp(way, "dump") == 0) {
-        (void)raise(SIGUSR2);
-        await(coil_sleep(coil_ms(300)));
-    }
+    return 0;
+}
+
+/* What it says on stderr comes back here, so that it is known when it has. */
+async(int, is_dumped)
+{
+    vars(int ends[2]; char text[PIPE_BUF]; ssize_t count);
+    const int rc = coil_kernel_pipe(my->ends);
+    if (rc < 0)
+        return rc;
+    defer(coil_kernel_close(my->ends[0]), coil_kernel_close(my->ends[1]));
+    attempt(writes_then_waits("dump"));
+    if (dup2(my->ends[1], STDERR_FILENO) < 0)
+        return -errno;
+    (void)raise(SIGUSR2);
+    attempt(my->count, coil_read(my->ends[0], my->text, sizeof(my->text)));
+    attempt(coil_write(STDOUT_FILENO, my->text, (size_t)my->count));
     return 0;
 }
 
@@ -64,5 +79,6 @@ int main(int argc, char **argv)
         (void)signal(SIGABRT, says_so);
     if (strcmp(way, "dump") == 0 && coil_dump_on_signal(SIGUSR2) < 0)
         return 3;
-    return (int)coil_run(writes_then_waits(way));
+    return strcmp(way, "dump") == 0 ? (int)coil_run(is_dumped())
+                                    : (int)coil_run(writes_then_waits(way));
 }
