@@ -162,13 +162,12 @@ async(int, receives, (int) fd)
     }
 }
 
-async(int, exchanges, (coil_loop *) loop)
+async(int, exchanges)
 {
-    vars(int ends[2]; coil_group group);
-    (void)loop;
-    const int rc = coil_kernel_socketpair(AF_UNIX, SOCK_STREAM, my->ends);
-    if (rc < 0)
-        return rc;
+    vars(int ends[2]; coil_group group; int rc);
+    my->rc = coil_kernel_socketpair(AF_UNIX, SOCK_STREAM, my->ends);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_kernel_close(my->ends[0]), coil_kernel_close(my->ends[1]));
     open_group(&my->group);
     spawn(&my->group, sends(my->ends[0]));
@@ -179,7 +178,7 @@ async(int, exchanges, (coil_loop *) loop)
 
 int exchange(coil_loop *loop)
 {
-    return (int)coil_loop_run_until(loop, exchanges(loop));
+    return (int)coil_loop_run_until(loop, exchanges());
 }
 
 TEST_F(Replay, AKindRunReplaysExactly)
@@ -242,10 +241,10 @@ async(int, echoes, (coil_stream *) peer)
 
 async(int, serves)
 {
-    vars(coil_listener *listener; coil_group group; coil_stream *peer; int i);
-    const int rc = coil_listen("*:7000", nullptr, &my->listener);
-    if (rc < 0)
-        return rc;
+    vars(coil_listener *listener; coil_group group; coil_stream *peer; int i; int rc);
+    my->rc = coil_listen("*:7000", nullptr, &my->listener);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_listener_close(my->listener));
     open_group(&my->group);
     for (my->i = 0; my->i < CLIENT_COUNT; my->i++) {
