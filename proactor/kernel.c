@@ -260,7 +260,7 @@ int coil_kernel_dup_above(int fd, int lowest)
 
 int coil_kernel_openat(int directory, const char *path, int flags)
 {
-    return checked(openat(directory, path, flags | O_CLOEXEC));
+    return checked(openat(directory, path, flags | O_CLOEXEC, 0600));
 }
 
 ssize_t coil_kernel_getdents(int fd, void *entries, size_t size_bytes)

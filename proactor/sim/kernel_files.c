@@ -18,7 +18,7 @@ static sim_file *file_of(int fd)
 
 int coil_kernel_openat(int directory, const char *path, int flags)
 {
-    const sim_opening opening = {directory, path, flags, 0};
+    const sim_opening opening = {directory, path, flags, 0600};
     sim_file *file = NULL;
 
     sim_fiber_pass();

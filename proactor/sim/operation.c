@@ -35,7 +35,6 @@ static const sim_operation close_operation = {.name = "close", .attempt = attemp
 
 static int attempt_poll(sim_request *request)
 {
-    sim_world *world = request->ring->process->world;
     const bool is_multishot = (request->sqe.len & IORING_POLL_ADD_MULTI) != 0;
     /* Told to those who have not asked, too (IO_POLL_UNMASK; observed: send_after_close_tcp). */
     const unsigned asked = request->sqe.poll32_events | POLLERR | POLLHUP | POLLNVAL | POLLRDHUP;
@@ -46,7 +45,7 @@ static int attempt_poll(sim_request *request)
     request->woken = 0;
     if (found == 0)
         return sim_request_wait_file(request, events);
-    if (!is_multishot || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+    if (!is_multishot || sim_request_stops(request))
         return found;
     if (!sim_request_post(request, found, 0))
         return found;
@@ -111,17 +110,18 @@ static int accept_one(sim_request *request)
 static int attempt_accept(sim_request *request)
 {
     const bool is_multishot = (request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
-    sim_world *world = request->ring->process->world;
 
     for (;;) {
         request->flags = 0;
         const int result = accept_one(request);
         if (result == -EAGAIN)
             return sim_request_wait_file(request, POLLIN);
-        if (result < 0 || !is_multishot || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+        if (result < 0 || !is_multishot || sim_request_stops(request))
             return result;
         if (!sim_request_post(request, result, request->flags))
             return result;
+        if (request->imposed != NULL)
+            return sim_request_wait_file(request, POLLIN);
     }
 }
 

@@ -201,6 +201,7 @@ void sim_process_reap(sim_process *process)
     free_arguments(process);
     sim_delete(process->descriptors);
     sim_delete(process->globals);
+    sim_delete(process->recording);
     sim_delete(process->path);
     sim_delete(process);
 }

@@ -43,6 +43,8 @@ struct sim_process {
     coil_list fibers;
     sim_fiber *main_fiber;
     coil_list rings; /* sim_ring */
+    char *recording; /* What is to be replayed (replay.h). NULL: nothing. */
+    unsigned ring_count;
 
     sim_descriptor *descriptors;
     unsigned descriptor_count;

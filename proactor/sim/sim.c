@@ -6,6 +6,7 @@
 #include "output.h"
 #include "power.h"
 #include "process.h"
+#include "replay.h"
 #include "world_run.h"
 
 #include <errno.h>
@@ -78,6 +79,7 @@ coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit)
         return COIL_SIM_ENDED;
     if (sim->now >= end)
         return COIL_SIM_LATE;
+    sim_replays_check(sim);
     world_report_stuck(sim);
     return COIL_SIM_STUCK;
 }

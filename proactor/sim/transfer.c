@@ -125,6 +125,15 @@ static size_t all_bytes(const struct iovec *parts, unsigned count)
     return sum;
 }
 
+/* As recorded, else all of it. */
+static size_t size_to_move(const sim_request *request, size_t size_bytes)
+{
+    if (request->imposed == NULL || request->imposed->result == 0)
+        return size_bytes; /* (The end of a stream is found out by asking for more.) */
+    const size_t wanted_bytes = (size_t)request->imposed->result;
+    return wanted_bytes < size_bytes ? wanted_bytes : size_bytes;
+}
+
 /* The rest of the bytes, or fewer. */
 static ssize_t transfer(
         sim_request *request, const sim_io *whole, transfer_call *call, sim_fault_kind shortness)
@@ -133,6 +142,7 @@ static ssize_t transfer(
     sim_io io = *whole;
 
     io.done_bytes = request->done_bytes;
+    io.size_bytes = size_to_move(request, io.size_bytes);
     if (request->is_spent)
         io.size_bytes = io.done_bytes;
     const size_t left_bytes = sim_io_left(&io);
@@ -162,7 +172,9 @@ static int attempt_io(sim_request *request, const sim_io *io, transfer_call *cal
 {
     const sim_fault_kind shortness =
             events == POLLIN ? SIM_FAULT_SHORT_READ : SIM_FAULT_SHORT_WRITE;
-    const bool whole = (io->flags & MSG_WAITALL) != 0 && !request->file->type->has_messages;
+    const size_t size_bytes = size_to_move(request, io->size_bytes);
+    const bool waits = (io->flags & MSG_WAITALL) != 0 || request->imposed != NULL;
+    const bool whole = waits && !request->file->type->has_messages;
 
     for (;;) {
         const ssize_t count = transfer(request, io, call, shortness);
@@ -171,7 +183,7 @@ static int attempt_io(sim_request *request, const sim_io *io, transfer_call *cal
         if (count <= 0)
             return request->done_bytes > 0 ? (int)request->done_bytes : (int)count;
         request->done_bytes += (size_t)count;
-        if (!whole || request->done_bytes >= io->size_bytes)
+        if (!whole || request->done_bytes >= size_bytes)
             return (int)request->done_bytes;
     }
 }
@@ -186,6 +198,15 @@ static sim_io io_of(const sim_request *request)
             .size_bytes = all_bytes(parts, count),
             .offset = -1,
             .process = request->ring->process};
+}
+
+/* All that was recorded is to arrive in one piece, so it is not begun before it is there. */
+static bool is_to_come(const sim_request *request)
+{
+    sim_file *file = request->file;
+    if (request->imposed == NULL || file->type->queued == NULL || file->type->has_messages)
+        return false;
+    return file->type->queued(file) < (size_t)request->imposed->result;
 }
 
 /*
@@ -208,6 +229,8 @@ static int receive_selected(
     io.parts = &part;
     io.part_count = 1;
     io.size_bytes = part.iov_len;
+    if (is_to_come(request))
+        return -EAGAIN;
     const ssize_t count = transfer(request, &io, call, SIM_FAULT_SHORT_READ);
     if (count > 0)
         request->flags = sim_buffers_consume(buffers, (size_t)count);
@@ -258,11 +281,11 @@ static int attempt_multishot(
         const int count = attempt_selected(request, io, call, most);
         if (call == sim_file_recv)
             (void)tell_rest(request, count);
-        if (count == SIM_AGAIN || count <= 0 || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+        if (count == SIM_AGAIN || count <= 0 || sim_request_stops(request))
             return count;
         if (!sim_request_post(request, count, request->flags))
             return count;
-        if (!goes_on(request, call))
+        if (request->imposed != NULL || !goes_on(request, call))
             return sim_request_wait_file(request, POLLIN);
     }
     return sim_request_wait_until(request, sim_now(world)); /* The others' turn. */

@@ -44,6 +44,7 @@
 #include <coil/queue.h>
 #include <coil/rate_limiter.h>
 #include <coil/receiver.h>
+#include <coil/recorder.h>
 #include <coil/remote.h>
 #include <coil/runtime.h>
 #include <coil/rwlock.h>

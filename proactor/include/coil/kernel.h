@@ -81,7 +81,10 @@ COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
 /* preadv2(2) with RWF_NOWAIT: what is cached. -EAGAIN: nothing is. -EOPNOTSUPP: nobody knows. */
 COIL_API ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offset);
 
-/* openat(2) with O_CLOEXEC, pread(2), fstatat(2), fstatvfs(2); faccessat(2) with AT_EACCESS */
+/*
+ * openat(2) with O_CLOEXEC (what it creates is its owner's alone), pread(2), fstatat(2),
+ * fstatvfs(2); faccessat(2) with AT_EACCESS
+ */
 COIL_API int coil_kernel_openat(int directory, const char *path, int flags);
 COIL_API ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset);
 COIL_API int coil_kernel_fstatat(int directory, const char *path, struct stat *out_status);
