@@ -3,6 +3,8 @@
 
 #include "kernel_ring.h"
 
+#include <coil/check.h>
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -16,8 +18,10 @@
 #include <linux/futex.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -130,6 +134,16 @@ int64_t coil_kernel_time_s(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec;
+}
+
+void coil_kernel_random(void *bytes, size_t size_bytes)
+{
+    size_t count = 0;
+    while (count < size_bytes) {
+        ssize_t more = getrandom((char *)bytes + count, size_bytes - count, 0);
+        COIL_CHECK(more > 0 || errno == EINTR);
+        count += more > 0 ? (size_t)more : 0;
+    }
 }
 
 /* -------------------------------------------------------------------------------- sockets -- */
@@ -247,6 +261,31 @@ int coil_kernel_dup_above(int fd, int lowest)
 int coil_kernel_openat(int directory, const char *path, int flags)
 {
     return checked(openat(directory, path, flags | O_CLOEXEC));
+}
+
+ssize_t coil_kernel_getdents(int fd, void *entries, size_t size_bytes)
+{
+    return checked(syscall(SYS_getdents64, fd, entries, size_bytes));
+}
+
+ssize_t coil_kernel_copy_file_range(int from, int to, size_t size_bytes)
+{
+    return checked(copy_file_range(from, NULL, to, NULL, size_bytes, 0));
+}
+
+int coil_kernel_inotify(void)
+{
+    return checked(inotify_init1(IN_CLOEXEC));
+}
+
+int coil_kernel_inotify_add(int fd, const char *path, uint32_t mask)
+{
+    return checked(inotify_add_watch(fd, path, mask));
+}
+
+int coil_kernel_inotify_remove(int fd, int watch)
+{
+    return checked(inotify_rm_watch(fd, watch));
 }
 
 ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset)

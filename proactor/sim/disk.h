@@ -64,6 +64,7 @@ typedef struct sim_contents {
 /* One name in a directory. */
 typedef struct sim_entry {
     coil_list link;
+    uint64_t order; /* Of creation: what getdents64(2) goes by. */
     uint32_t hash;
     char *name;
     sim_inode *inode;
@@ -100,6 +101,7 @@ struct sim_disk {
     coil_list changes; /* Of names, not yet on the disk, by time. */
     size_t change_count;
     uint64_t last_number;
+    uint64_t last_order;
     uint64_t capacity_bytes;
     uint64_t used_bytes;
     coil_list *last_program; /* Those up to here have a file. */
@@ -263,6 +265,9 @@ int sim_stat(
 int sim_stat_file(sim_file *file, struct stat *out_status);
 int sim_access(sim_process *process, int directory, const char *path, int mode, int flags);
 void sim_disk_statvfs(const sim_disk *disk, struct statvfs *out_status);
+
+/* getdents64(2): whole entries, by time of creation, "." and ".." first. -ENOTDIR, -EINVAL */
+ssize_t sim_directory_read(sim_file *file, void *entries, size_t size_bytes);
 
 /* ftruncate(2), fallocate(2), splice(2) at once: -EAGAIN if the pipe is empty or full. */
 int sim_file_truncate(sim_file *file, int64_t size_bytes);

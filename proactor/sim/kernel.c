@@ -81,6 +81,14 @@ int64_t coil_kernel_time_s(void)
     return YEAR_2030_S + sim_now(sim_here()) / coil_s(1);
 }
 
+void coil_kernel_random(void *bytes, size_t size_bytes)
+{
+    unsigned char *each = bytes;
+    sim_fiber_pass();
+    for (size_t i = 0; i < size_bytes; i++)
+        each[i] = (unsigned char)sim_random_below(sim_here(), 256);
+}
+
 /* ------------------------------------------------------------------------------ descriptors -- */
 
 /* NULL: -EBADF. Each call takes its time. */

@@ -72,6 +72,43 @@ int coil_kernel_fstatvfs(int fd, struct statvfs *out_status)
     return 0;
 }
 
+ssize_t coil_kernel_getdents(int fd, void *entries, size_t size_bytes)
+{
+    sim_fiber_pass();
+    sim_file *file = file_of(fd);
+    return file == NULL ? -EBADF : sim_directory_read(file, entries, size_bytes);
+}
+
+/* As between two file systems, and more: whoever calls it has another way to copy. */
+ssize_t coil_kernel_copy_file_range(int from, int to, size_t size_bytes)
+{
+    (void)size_bytes;
+    sim_fiber_pass();
+    return file_of(from) == NULL || file_of(to) == NULL ? -EBADF : -EXDEV;
+}
+
+/* Not simulated: there are no events of files. */
+int coil_kernel_inotify(void)
+{
+    sim_fiber_pass();
+    return -ENOSYS;
+}
+
+int coil_kernel_inotify_add(int fd, const char *path, uint32_t mask)
+{
+    (void)path;
+    (void)mask;
+    sim_fiber_pass();
+    return file_of(fd) == NULL ? -EBADF : -EINVAL;
+}
+
+int coil_kernel_inotify_remove(int fd, int watch)
+{
+    (void)watch;
+    sim_fiber_pass();
+    return file_of(fd) == NULL ? -EBADF : -EINVAL;
+}
+
 int coil_kernel_pipe(int out_fds[2])
 {
     sim_file *files[2];

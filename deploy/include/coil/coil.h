@@ -17,12 +17,15 @@
 #include <coil/condition.h>
 #include <coil/coro.h>
 #include <coil/debug.h>
+#include <coil/directory.h>
 #include <coil/dump.h>
 #include <coil/error.h>
 #include <coil/event.h>
 #include <coil/fb303.h>
 #include <coil/fb303_service.h>
 #include <coil/fd_watch.h>
+#include <coil/file.h>
+#include <coil/file_watch.h>
 #include <coil/future.h>
 #include <coil/group.h>
 #include <coil/io.h>

@@ -207,6 +207,9 @@
     PROGRAM(name_is_linked) \
     PROGRAM(name_is_symbolic) \
     PROGRAM(file_resized) \
+    /* directories.c */ \
+    PROGRAM(directory_read) \
+    PROGRAM(directory_misused) \
     /* pipes.c */ \
     PROGRAM(pipe_capacity) \
     PROGRAM(pipe_write_of_a_part) \

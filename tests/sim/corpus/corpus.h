@@ -102,6 +102,7 @@ extern const coil_sim_scenario scenario_lines;
 extern const coil_sim_scenario scenario_idle;
 extern const coil_sim_scenario scenario_storm;
 extern const coil_sim_scenario scenario_log;
+extern const coil_sim_scenario scenario_replace;
 extern const coil_sim_scenario scenario_children;
 extern const coil_sim_scenario scenario_orphans;
 extern const coil_sim_scenario scenario_signals;
