@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Letters by UDP, over links that lose, double and reorder them, to a broker that acknowledges
- * each. Who has no answer sends again; the broker knows what it has, so each letter counts once. What
- * arrives is what was sent, whole, or it does not arrive.
+ * Letters by UDP, over links that lose, double and reorder them, to a broker that acknowledges.
+ * Who has no answer sends again; the broker knows what it has, so that each letter counts once.
+ * What arrives is what was sent, whole, or it does not arrive.
  */
 #include "corpus.h"
 
