@@ -144,11 +144,12 @@ static void take_answer(
     part *answered = &self->parts[self->sent[index]];
     dns_records *records = &self->records;
 
-    self->silent_count--;
     records->ttl_s = UINT32_MAX;
     int rc = bytes == NULL ? -EREMOTEIO
                            : dns_message_read(bytes, size_bytes, answered->type,
                                      &self->question->name, records);
+    /* Where one part does not get through, the error that the other waits for has been used up. */
+    self->silent_count = bytes == NULL || self->silent_count == 0 ? 0 : self->silent_count - 1;
     if (rc < 0) {
         self->question->resolver->stats.bad_answers++;
         return;
