@@ -34,6 +34,7 @@
 #include <coil/local.h>
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
+#include <coil/loop_extra.h>
 #include <coil/loop_thread.h>
 #include <coil/mutex.h>
 #include <coil/once.h>
@@ -42,6 +43,7 @@
 #include <coil/rate_limiter.h>
 #include <coil/receiver.h>
 #include <coil/remote.h>
+#include <coil/resolver.h>
 #include <coil/runtime.h>
 #include <coil/rwlock.h>
 #include <coil/sched.h>
