@@ -197,7 +197,7 @@ static void init_library(void)
 /* Everything that it would otherwise read from files, or from the environment, is said here. */
 static int open_channel(dns_exchange *exchange)
 {
-    static char lookups[] = "b";
+    char lookups[] = "b"; /* Of which it makes a copy. */
     struct in_addr replaced = {.s_addr = htonl(INADDR_LOOPBACK)};
     struct ares_options options = {
             .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_NOCHECKRESP |
