@@ -66,7 +66,7 @@ static void print_result(const lookup *result)
 
 async(int, look_up_all, (const coil_resolver_options *) options, (char **) targets, (int) count)
 {
-    vars(coil_group group; coil_resolver * resolver; lookup results[TARGETS_MAX]; int error);
+    vars(coil_group group; coil_resolver *resolver; lookup results[TARGETS_MAX]; int error);
 
     int rc = coil_resolver_create(coil_loop_of(coil_self), options, &my->resolver);
     if (rc < 0) {

@@ -60,8 +60,8 @@ static void read_message(const uint8_t *bytes, size_t size, uint16_t type)
     COIL_CHECK(records->service_count <= COIL_RESOLVER_SERVICES_MAX);
     COIL_CHECK(rc < 0 || records->status == 0 || records->status == -ENOENT ||
                records->status == -ENODATA);
-    COIL_CHECK(rc < 0 || (records->status == 0) ==
-                                 (records->address_count + records->service_count > 0));
+    COIL_CHECK(rc < 0 ||
+               (records->status == 0) == (records->address_count + records->service_count > 0));
     check_services(records);
     free(records);
 }

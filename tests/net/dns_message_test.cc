@@ -170,8 +170,8 @@ TEST(DnsMessage, WithNamesThatNoHostHasGivesThoseThatAreNeverEqual)
     const std::string odd = std::string("\3a.b\4test\0", 10);
     const std::string record =
             odd + dns::u16(dns::A) + dns::u16(1) + dns::u32(60) + dns::u16(4) + "\x7f\1\1\1";
-    EXPECT_EQ(0U, Reading(answer_of(Answer().add(record)), dns::A, "host.test")
-                          .records->address_count);
+    EXPECT_EQ(0U,
+            Reading(answer_of(Answer().add(record)), dns::A, "host.test").records->address_count);
 }
 
 TEST(DnsMessage, GivesServicesAndWhatCameAlong)

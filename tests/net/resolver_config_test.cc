@@ -93,8 +93,8 @@ TEST(ResolverServers, HavePorts)
     EXPECT_EQ("10.0.0.1:5353", server(*config, 0));
     EXPECT_EQ("[::1]:53", server(*config, 1));
     EXPECT_EQ("[fd00::1]:54", server(*config, 2));
-    for (const char *wrong : {"", " ", "host", "10.0.0.1 host", "unix:/x", "*:53", "10.0.0.1:0",
-                 "[::1]", "1.2.3"}) {
+    for (const char *wrong :
+            {"", " ", "host", "10.0.0.1 host", "unix:/x", "*:53", "10.0.0.1:0", "[::1]", "1.2.3"}) {
         EXPECT_EQ(-EINVAL, resolver_config_set_servers(config.get(), wrong)) << wrong;
         EXPECT_EQ(3U, config->server_count);
     }
@@ -231,8 +231,8 @@ TEST(AddressOrder, IsThatOfTheExamples)
     EXPECT_EQ("2002:c633:6401::1 2001:db8:1::1",
             sorted({{"2001:db8:1::1", "2002:c633:6401::2"},
                     {"2002:c633:6401::1", "2002:c633:6401::2"}}));
-    EXPECT_EQ("2001:db8:1::1 2002:c633:6401::1",
-            sorted({{"2002:c633:6401::1", "2002:c633:6401::2"}, {"2001:db8:1::1", "2001:db8:1::2"}}));
+    EXPECT_EQ("2001:db8:1::1 2002:c633:6401::1", sorted({{"2002:c633:6401::1", "2002:c633:6401::2"},
+                                                         {"2001:db8:1::1", "2001:db8:1::2"}}));
 }
 
 TEST(AddressOrder, HasLastWhereThereIsNoWayAndElseTheOrderOfTheServer)

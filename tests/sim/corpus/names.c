@@ -213,14 +213,14 @@ CORPUS_MAIN(server_main, be_server())
 static void check_addresses(const coil_addresses *found, unsigned number, bool is_service)
 {
     corpus_expect(exists(number), "h%u does not exist", number);
-    corpus_expect(found->count == address_count(number), "h%u has %u addresses", number,
-            found->count);
+    corpus_expect(
+            found->count == address_count(number), "h%u has %u addresses", number, found->count);
     for (unsigned i = 0; i < found->count; i++) {
         const void *storage = &found->items[i].storage;
         const struct sockaddr_in *v4 = storage;
         const uint32_t host = ntohl(v4->sin_addr.s_addr);
-        corpus_expect(v4->sin_family == AF_INET && host >> 8 == (0x0a0900 | number),
-                "h%u is at %x", number, host);
+        corpus_expect(v4->sin_family == AF_INET && host >> 8 == (0x0a0900 | number), "h%u is at %x",
+                number, host);
         corpus_expect(ntohs(v4->sin_port) == (is_service ? 1000 + number : 80), "h%u: port %u",
                 number, ntohs(v4->sin_port));
     }
@@ -283,8 +283,8 @@ async(int, be_clients)
     }
     ignore(coil_group_join(&my->group));
     my->stats = coil_resolver_statistics(my->resolver);
-    corpus_expect(my->stats.question_count == 0, "%zu questions are left",
-            my->stats.question_count);
+    corpus_expect(
+            my->stats.question_count == 0, "%zu questions are left", my->stats.question_count);
     corpus_expect(my->stats.cached_count <= 8, "%zu names are kept", my->stats.cached_count);
     return 0;
 }
