@@ -57,6 +57,7 @@ TEST_F(Names, AreAskedForOnceWhoeverAsks)
     EXPECT_EQ(20, crowd.done_count);
     EXPECT_EQ(1U, stage.stats().questions);
     EXPECT_EQ(19U, stage.stats().joins);
+    server.reset(); /* It uses what is ours. */
 }
 
 TEST_F(Names, AreAskedForFurtherWhenSomeAreCancelled)
@@ -70,6 +71,7 @@ TEST_F(Names, AreAskedForFurtherWhenSomeAreCancelled)
     EXPECT_EQ(0, coil_loop_run_until(stage.loop, ask_at_once(&crowd, 20, 19)));
     EXPECT_EQ(1, crowd.done_count);
     EXPECT_EQ(0U, stage.stats().abandoned);
+    server.reset(); /* It uses what is ours. */
 }
 
 TEST_F(Names, AreNotAskedForAnyMoreWhenAllAreCancelled)
@@ -225,6 +227,7 @@ TEST_F(Names, AreAccountedForExactlyWhateverIsCancelled)
         EXPECT_EQ(stage.stats().lookups,
                 stage.stats().questions + stage.stats().joins + stage.stats().cache_hits);
     }
+    server.reset(); /* It uses what is ours. */
 }
 
 } // namespace

@@ -207,6 +207,7 @@ TEST_F(Names, AreSearchedForInDomains)
         EXPECT_EQ(-ENOENT, stage.rc);
         EXPECT_EQ(each.second, asked) << each.first;
     }
+    server.reset(); /* It uses what is ours. */
 }
 
 TEST_F(Names, AreNotSearchedForBeyondAFailureOfTheServers)
@@ -359,6 +360,7 @@ TEST_F(Names, SurviveGarbageOfEveryLength)
         coil_resolver_flush(stage.resolver);
     }
     EXPECT_EQ(0U, stage.stats().question_count);
+    server.reset(); /* It uses what is ours. */
 }
 
 /* --------------------------------------------------------------------------------- services -- */
