@@ -10,6 +10,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netdb.h>
 #include <sched.h>
 #include <stdio.h>
 #include <time.h>
@@ -147,6 +148,30 @@ void coil_kernel_random(void *bytes, size_t size_bytes)
 }
 
 /* -------------------------------------------------------------------------------- sockets -- */
+
+int coil_kernel_getaddrinfo(
+        const char *name, const struct addrinfo *hints, struct addrinfo **out_list)
+{
+    switch (getaddrinfo(name, NULL, hints, out_list)) {
+    case 0:
+        return 0;
+    case EAI_NONAME:
+        return -ENOENT;
+    case EAI_NODATA:
+        return -ENODATA;
+    case EAI_AGAIN:
+        return -EAGAIN;
+    case EAI_MEMORY:
+        return -ENOMEM;
+    default:
+        return -EIO;
+    }
+}
+
+void coil_kernel_freeaddrinfo(struct addrinfo *list)
+{
+    freeaddrinfo(list);
+}
 
 int coil_kernel_socket(int family, int type, int protocol)
 {

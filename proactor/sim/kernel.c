@@ -89,6 +89,20 @@ void coil_kernel_random(void *bytes, size_t size_bytes)
         each[i] = (unsigned char)sim_random_below(sim_here(), 256);
 }
 
+/* Who answers is a name server of the world, which libc knows nothing of. */
+int coil_kernel_getaddrinfo(
+        const char *name, const struct addrinfo *hints, struct addrinfo **out_list)
+{
+    (void)name, (void)hints, (void)out_list;
+    sim_fiber_pass();
+    return -EAGAIN;
+}
+
+void coil_kernel_freeaddrinfo(struct addrinfo *list)
+{
+    (void)list;
+}
+
 /* ------------------------------------------------------------------------------ descriptors -- */
 
 /* NULL: -EBADF. Each call takes its time. */

@@ -37,6 +37,7 @@
 #include <coil/local.h>
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
+#include <coil/loop_extra.h>
 #include <coil/loop_thread.h>
 #include <coil/mutex.h>
 #include <coil/once.h>
@@ -46,6 +47,7 @@
 #include <coil/receiver.h>
 #include <coil/recorder.h>
 #include <coil/remote.h>
+#include <coil/resolver.h>
 #include <coil/runtime.h>
 #include <coil/rwlock.h>
 #include <coil/sched.h>

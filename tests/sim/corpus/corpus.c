@@ -189,14 +189,11 @@ coil_define(int, corpus_await_end, (coil_sim *) sim, (pid_t) pid)
 
 /* ------------------------------------------------------------------------------------ main -- */
 
+#define ENTRY(name) scenario_##name,
+
 int main(int argc, char **argv)
 {
-    const coil_sim_scenario scenarios[] = {scenario_echo, scenario_streams, scenario_lines,
-            scenario_idle, scenario_storm, scenario_log, scenario_replace, scenario_children,
-            scenario_orphans, scenario_signals, scenario_threads, scenario_remote, scenario_sync,
-            scenario_exchange, scenario_rpc, scenario_timers, scenario_groups, scenario_futures,
-            scenario_loop, scenario_crowd, scenario_mail, scenario_shares, scenario_poor,
-            scenario_rush};
+    const coil_sim_scenario scenarios[] = {CORPUS_SCENARIOS(ENTRY)};
 
     return coil_sim_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(scenarios[0]));
 }
