@@ -37,25 +37,28 @@ async(int, collect, (ledger *) to, (int) fd, (char) name)
     }
 }
 
-async(int, open_account, (ledger *) to)
+/* Who it is, is the first that the peer hears. */
+async(int, open_account, (ledger *) to, (const char *) name)
 {
-    vars(int fd; int rc);
+    vars(int fd; ssize_t rc);
     my->fd = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
     if (my->fd < 0)
         return my->fd;
     await(my->rc, coil_connect_fd(my->fd, (struct sockaddr *)&to->address, sizeof(to->address)));
     if (my->rc == 0)
+        await(my->rc, coil_send(my->fd, name, 1, 0));
+    if (my->rc > 0)
         return my->fd;
     (void)coil_kernel_close(my->fd);
-    return my->rc;
+    return (int)my->rc;
 }
 
 async(int, keep_ledger, (ledger *) to)
 {
     vars(int a; int b; coil_group group);
-    attempt(my->a, open_account(to));
+    attempt(my->a, open_account(to, "a"));
     defer(coil_kernel_close(my->a));
-    attempt(my->b, open_account(to));
+    attempt(my->b, open_account(to, "b"));
     defer(coil_kernel_close(my->b));
     open_group(&my->group);
     spawn(&my->group, collect(to, my->a, 'a'));

@@ -7,14 +7,13 @@
 
 #include <coil/sugar.h>
 
-static int accounts;
-
 async(int, pay, (coil_stream *) peer)
 {
-    vars(coil_slice in);
+    vars(char name; coil_slice in);
     defer(coil_stream_close(peer));
     defer(coil_slice_release(&my->in));
-    attempt(coil_write_all(peer, accounts++ == 0 ? coil_text("1000") : coil_text("2000")));
+    attempt(coil_read_exact(peer, &my->name, 1));
+    attempt(coil_write_all(peer, my->name == 'a' ? coil_text("1000") : coil_text("2000")));
     attempt(coil_stream_shutdown(peer));
     do {
         coil_slice_release(&my->in);
@@ -49,7 +48,6 @@ static pid_t ledger_pid;
 
 static void build(coil_sim *sim)
 {
-    accounts = 0;
     coil_sim_program(sim, "/usr/bin/payer", payer_main);
     coil_sim_program(sim, "/usr/bin/ledger", ledger_main);
     coil_sim_start(sim, "one", "/usr/bin/payer", NULL);

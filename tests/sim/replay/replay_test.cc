@@ -514,6 +514,9 @@ private:
     {
         const int a = accept(listener, nullptr, nullptr);
         const int b = accept(listener, nullptr, nullptr);
+        char name;
+        EXPECT_EQ(1, read(a, &name, 1));
+        EXPECT_EQ(1, read(b, &name, 1));
         send(b, "2000");
         send(a, "10");
         send(a, "00");
