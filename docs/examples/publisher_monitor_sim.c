@@ -6,11 +6,10 @@
  * What must hold: never do two publishers run; one that fails is replaced in time, and no other is;
  * whatever a publisher has written is printed; no zombie stays; memory does not grow.
  */
-#include "sim_stdio.h"
-
 #include <coil/coil.h>
 #include <coil/sim_network.h>
 #include <coil/sim_scenario.h>
+#include <coil/sim_stdio.h>
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -24,6 +23,10 @@ enum { DAY_COUNT = 30, INTERVAL_S = 10, LOG_BYTES = 8 << 20, PIECE_BYTES = 4096 
  * to end, its log 0.1 s; the pause between starts is at most 12.8 s and half of that. And a moment.
  */
 #define PROMISE (coil_s(INTERVAL_S) + coil_s(5 + 1) + coil_ms(100) + coil_ms(19200) + coil_s(1))
+
+/* Their main(), as CMakeLists.txt has them compiled. */
+int publisher_main(int argc, char **argv);
+int publisher_monitor_main(int argc, char **argv);
 
 /* What the scenario knows. */
 static struct {
@@ -80,7 +83,7 @@ static void hear(const char *line)
     known.line_count++;
 }
 
-void sim_vprint(FILE *stream, const char *format, va_list values)
+void coil_sim_vprint(FILE *stream, const char *format, va_list values)
 {
     char text[PIECE_BYTES + 256];
     int size = vsnprintf(text, sizeof(text), format, values);
@@ -148,7 +151,9 @@ static void do_harm(coil_fb303_service *fb303)
     default:
         break;
     }
-    fb303->status = COIL_FB303_WARNING;
+    static const int lies[] = {COIL_FB303_DEAD, COIL_FB303_STARTING, COIL_FB303_STOPPING,
+            COIL_FB303_STOPPED, COIL_FB303_WARNING};
+    fb303->status = lies[coil_sim_random(coil_sim_current(), 5)];
 }
 
 async(int, pretend, (const char *) port)
