@@ -6,10 +6,11 @@
  * What must hold: never do two publishers run; one that fails is replaced in time, and no other is;
  * whatever a publisher has written is printed; no zombie stays; memory does not grow.
  */
+#include "simulated.h"
+
 #include <coil/coil.h>
 #include <coil/sim_network.h>
 #include <coil/sim_scenario.h>
-#include <coil/sim_stdio.h>
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -23,10 +24,6 @@ enum { DAY_COUNT = 30, INTERVAL_S = 10, LOG_BYTES = 8 << 20, PIECE_BYTES = 4096 
  * to end, its log 0.1 s; the pause between starts is at most 12.8 s and half of that. And a moment.
  */
 #define PROMISE (coil_s(INTERVAL_S) + coil_s(5 + 1) + coil_ms(100) + coil_ms(19200) + coil_s(1))
-
-/* Their main(), as CMakeLists.txt has them compiled. */
-int publisher_main(int argc, char **argv);
-int publisher_monitor_main(int argc, char **argv);
 
 /* What the scenario knows. */
 static struct {
