@@ -17,6 +17,7 @@
 enum { TARGET_BYTES = 300 };
 
 struct coil_connection_pool {
+    coil_loop *loop;
     coil_connection_pool_options options;
     coil_connection_pool_stats stats;
     coil_retry_policy backoff; /* After failures to open. */
@@ -49,6 +50,11 @@ typedef struct opening {
     coil_task *task;
 } opening;
 
+static coil_time now_of(const coil_connection_pool *pool)
+{
+    return coil_loop_now(pool->loop);
+}
+
 static unsigned total_of(const coil_connection_pool *pool)
 {
     return pool->stats.opening + pool->stats.idle + pool->stats.busy;
@@ -60,7 +66,7 @@ static void pump_by(coil_connection_pool *pool, coil_time when)
     if (pool->is_shut || when >= pool->pump_at)
         return;
     pool->pump_at = when;
-    coil_call_at(coil_loop_current(), &pool->pump, when);
+    coil_call_at(pool->loop, &pool->pump, when);
 }
 
 static void pump_soon(coil_connection_pool *pool)
@@ -160,7 +166,7 @@ static coil_time next_expiry(const coil_connection_pool *pool)
 
 static void make_idle(coil_connection_pool *pool, coil_pooled *pooled)
 {
-    pooled->idle_since = coil_now();
+    pooled->idle_since = now_of(pool);
     coil_list_append(pool->idle.next, &pooled->link); /* In front of the first. */
     pool->stats.idle++;
     coil_time expiry = coil_time_after(pooled->idle_since, pool->options.idle_limit);
@@ -183,7 +189,7 @@ static coil_pooled *take_idle(coil_connection_pool *pool)
 {
     while (!coil_list_empty(&pool->idle)) {
         coil_pooled *pooled = unlink_idle(pool, pooled_of(pool->idle.next));
-        if (coil_now() >= pooled->expires_at) {
+        if (now_of(pool) >= pooled->expires_at) {
             drop(pool, pooled, &pool->stats.closed_aged);
         } else if (!is_quiet(pooled)) {
             drop(pool, pooled, &pool->stats.closed_unfit);
@@ -202,7 +208,7 @@ static void give_back(coil_connection_pool *pool, coil_pooled *pooled)
         drop(pool, pooled, &pool->stats.closed_broken);
     } else if (pool->is_shut) {
         drop(pool, pooled, &pool->stats.closed_shutdown);
-    } else if (coil_now() >= pooled->expires_at) {
+    } else if (now_of(pool) >= pooled->expires_at) {
         drop(pool, pooled, &pool->stats.closed_aged);
     } else if (coil_list_empty(&pool->waiters) ? !has_nothing(pooled) : !is_quiet(pooled)) {
         drop(pool, pooled, &pool->stats.closed_unfit);
@@ -248,7 +254,7 @@ static void opening_failed(coil_connection_pool *pool, int rc)
 
     pool->stats.open_failed++;
     coil_duration pause = coil_retry_pause(&pool->backoff, pool->failure_count, &pool->random);
-    pool->backoff_until = coil_time_after(coil_now(), pause);
+    pool->backoff_until = coil_time_after(now_of(pool), pause);
     pool->failure_count += pool->failure_count < UINT32_MAX;
     if (first == NULL)
         return;
@@ -260,7 +266,7 @@ static void opened(coil_connection_pool *pool, coil_pooled *pooled)
 {
     pool->stats.opened++;
     pool->failure_count = 0;
-    pooled->opened_at = coil_now();
+    pooled->opened_at = now_of(pool);
     pooled->expires_at = expiry_of(pool, pooled->opened_at);
     if (pool->is_shut) {
         drop(pool, pooled, &pool->stats.closed_shutdown);
@@ -275,7 +281,7 @@ static void report_attempt(coil_connection_pool *pool, coil_circuit_ticket *tick
     if (rc == -ECANCELED)
         outcome = COIL_CALL_ABANDONED;
     if (pool->options.breaker != NULL)
-        coil_circuit_breaker_settle(pool->options.breaker, coil_now(), ticket, outcome);
+        coil_circuit_breaker_settle(pool->options.breaker, now_of(pool), ticket, outcome);
     if (pool->observer != NULL)
         pool->observer->attempted(pool->observer, rc);
 }
@@ -341,7 +347,7 @@ static void begin_opening(coil_connection_pool *pool, coil_circuit_ticket ticket
 {
     coil_group *group = pool->options.group;
     if (group == NULL)
-        group = coil_loop_root(coil_loop_current());
+        group = coil_loop_root(pool->loop);
     coil_task *task = COIL_TASK_OF_(group->sched, open_one(pool, ticket));
 
     pool->stats.begun++;
@@ -381,14 +387,17 @@ static coil_time refuse(coil_connection_pool *pool, coil_time now)
 /* Begin the attempts that are wanted and allowed. When to ask again. */
 static coil_time open_wanted(coil_connection_pool *pool, coil_time now)
 {
+    coil_circuit_breaker *breaker = pool->options.breaker;
+
     while (wants_more(pool)) {
         coil_circuit_ticket ticket = {0};
+        if (breaker != NULL && coil_circuit_breaker_admits_at(breaker) > now)
+            return refuse(pool, now);
         if (pool->failure_count > 0 && pool->stats.opening > 0)
             return COIL_NEVER; /* Its end asks. */
         if (now < pool->backoff_until && pool->failure_count > 0)
             return pool->backoff_until;
-        if (pool->options.breaker != NULL &&
-                coil_circuit_breaker_admit(pool->options.breaker, now, &ticket) < 0)
+        if (breaker != NULL && coil_circuit_breaker_admit(breaker, now, &ticket) < 0)
             return refuse(pool, now);
         begin_opening(pool, ticket);
     }
@@ -414,7 +423,7 @@ static void reap(coil_connection_pool *pool, coil_time now)
 static void pump(coil_call *call)
 {
     coil_connection_pool *pool = coil_container_of(call, coil_connection_pool, pump);
-    coil_time now = coil_now();
+    coil_time now = now_of(pool);
 
     pool->pump_at = COIL_NEVER;
     reap(pool, now);
@@ -557,8 +566,8 @@ static int set_options(coil_connection_pool *pool, const coil_connection_pool_op
     return own->min > own->max || own->age_jitter_percent > 100 ? -EINVAL : 0;
 }
 
-int coil_connection_pool_create(const char *target, const coil_connection_pool_options *options,
-        coil_connection_pool **out_pool)
+int coil_connection_pool_create(coil_loop *loop, const char *target,
+        const coil_connection_pool_options *options, coil_connection_pool **out_pool)
 {
     size_t target_bytes = strlen(target) + 1;
     if (target_bytes > TARGET_BYTES)
@@ -571,6 +580,7 @@ int coil_connection_pool_create(const char *target, const coil_connection_pool_o
         free(pool);
         return rc;
     }
+    pool->loop = loop;
     memcpy(pool->target, target, target_bytes);
     coil_list_init(&pool->idle);
     coil_list_init(&pool->busy);

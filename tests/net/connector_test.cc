@@ -9,7 +9,7 @@
 
 #include <sys/resource.h>
 
-#include <memory>
+#include <algorithm>
 
 #include <coil/sugar.h>
 

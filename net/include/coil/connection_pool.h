@@ -2,7 +2,7 @@
 /*
  * coil/connection_pool.h - connections to one target that are used again.
  *
- *     coil_connection_pool_create("db.internal:5432", &options, &my->pool)
+ *     coil_connection_pool_create(loop, "db.internal:5432", &options, &my->pool)
  *     coil_defer(coil_connection_pool_destroy(my->pool));
  *     ...
  *     coil_attempt(my->db, coil_within(coil_s(2), coil_connection_pool_checkout(pool)));
@@ -123,11 +123,11 @@ typedef struct coil_connection_pool_stats {
 } coil_connection_pool_stats;
 
 /*
- * A pool of connections to `target` (coil/resolver.h), on the loop of this thread. `options` may be
- * NULL. Opens `min` of them in the background. -EINVAL: `min` is above `max`, or the percentage
+ * A pool of connections to `target` (coil/resolver.h), used on this loop. `options` may be NULL. Opens
+ * `min` of them in the background. -EINVAL: `min` is above `max`, or the percentage
  * above 100; -ENAMETOOLONG: more than 300 bytes of target; -ENOMEM.
  */
-COIL_API COIL_MUST_USE int coil_connection_pool_create(const char *target,
+COIL_API COIL_MUST_USE int coil_connection_pool_create(coil_loop *loop, const char *target,
         const coil_connection_pool_options *options, coil_connection_pool **out_pool);
 
 /*
