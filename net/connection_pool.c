@@ -82,8 +82,11 @@ static void settle(coil_connection_pool *pool)
     if (pool->stats.opening + pool->stats.busy > 0 || !pool->is_shut)
         return;
     coil_waiter_grant_all(&pool->closers, 0);
-    if (pool->is_destroyed)
-        free(pool);
+    if (!pool->is_destroyed)
+        return;
+    if (pool->observer != NULL)
+        pool->observer->gone(pool->observer);
+    free(pool);
 }
 
 /* Close a connection that is in no list and no count any more. */
@@ -282,8 +285,6 @@ static void report_attempt(coil_connection_pool *pool, coil_circuit_ticket *tick
         outcome = COIL_CALL_ABANDONED;
     if (pool->options.breaker != NULL)
         coil_circuit_breaker_settle(pool->options.breaker, now_of(pool), ticket, outcome);
-    if (pool->observer != NULL)
-        pool->observer->attempted(pool->observer, rc);
 }
 
 /* An attempt has ended, whatever with. `pooled` may be NULL or without a stream if it failed. */
@@ -628,7 +629,6 @@ void coil_connection_pool_destroy(coil_connection_pool *pool)
     if (pool == NULL)
         return;
     coil_connection_pool_shutdown(pool);
-    pool->observer = NULL;
     pool->is_destroyed = true;
     settle(pool);
 }

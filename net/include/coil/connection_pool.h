@@ -83,7 +83,10 @@ struct coil_pool_hooks {
     void (*dispose)(coil_pool_hooks *hooks, coil_pooled *pooled);
 };
 
-/* Zero means the default. Copied; what its pointers point to must outlive the pool. */
+/*
+ * Zero means the default. Copied; what its pointers point to must stay until nothing is left of the
+ * pool: until coil_connection_pool_close() has returned 0, or the observer was told.
+ */
 typedef struct coil_connection_pool_options {
     unsigned min;               /* So many are kept open, in advance: 0. */
     unsigned max;               /* 10. At least `min`. */
@@ -167,18 +170,19 @@ coil_declare(int, coil_connection_pool_close, (coil_connection_pool *) pool);
 COIL_API void coil_connection_pool_terminate(coil_connection_pool *pool);
 
 /*
- * Shut down, and the pool is not the caller's any more. Does not wait: connections in use may be
- * given back later, and its memory stays until then. Takes NULL.
+ * Shut down, and the pool is not the caller's any more. Does not wait: attempts to open end in the
+ * next turns of the loop, connections in use may be given back later, and its memory stays until
+ * then. Takes NULL.
  */
 COIL_API void coil_connection_pool_destroy(coil_connection_pool *pool);
 
 COIL_API coil_connection_pool_stats coil_connection_pool_statistics(
         const coil_connection_pool *pool);
 
-/* Opens and failures to open are told here, once each: 0 or the error. For balancers. */
+/* Told when a pool that was destroyed is gone: nothing that its options point to is used any more. */
 typedef struct coil_pool_observer coil_pool_observer;
 struct coil_pool_observer {
-    void (*attempted)(coil_pool_observer *observer, int rc);
+    void (*gone)(coil_pool_observer *observer);
 };
 COIL_API void coil_connection_pool_observe(
         coil_connection_pool *pool, coil_pool_observer *observer);
