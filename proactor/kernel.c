@@ -3,11 +3,14 @@
 
 #include "kernel_ring.h"
 
+#include <coil/check.h>
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netdb.h>
 #include <sched.h>
 #include <stdio.h>
 #include <time.h>
@@ -18,6 +21,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -132,7 +136,41 @@ int64_t coil_kernel_time_s(void)
     return (int64_t)now.tv_sec;
 }
 
+void coil_kernel_random(void *bytes, size_t size_bytes)
+{
+    size_t count = 0;
+    while (count < size_bytes) {
+        ssize_t more = getrandom((char *)bytes + count, size_bytes - count, 0);
+        COIL_CHECK(more > 0 || errno == EINTR);
+        count += more > 0 ? (size_t)more : 0;
+    }
+}
+
 /* -------------------------------------------------------------------------------- sockets -- */
+
+int coil_kernel_getaddrinfo(
+        const char *name, const struct addrinfo *hints, struct addrinfo **out_list)
+{
+    switch (getaddrinfo(name, NULL, hints, out_list)) {
+    case 0:
+        return 0;
+    case EAI_NONAME:
+        return -ENOENT;
+    case EAI_NODATA:
+        return -ENODATA;
+    case EAI_AGAIN:
+        return -EAGAIN;
+    case EAI_MEMORY:
+        return -ENOMEM;
+    default:
+        return -EIO;
+    }
+}
+
+void coil_kernel_freeaddrinfo(struct addrinfo *list)
+{
+    freeaddrinfo(list);
+}
 
 int coil_kernel_socket(int family, int type, int protocol)
 {

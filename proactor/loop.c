@@ -247,6 +247,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     coil_list_init(&loop->calls_soon);
     coil_list_init(&loop->calls_now);
     coil_list_init(&loop->calls_timed);
+    coil_list_init(&loop->extras);
     loop_begin(loop, coil_kernel_now());
     op_init(&loop->wake, &wake_kind, loop);
     op_start(&loop->wake);
@@ -347,6 +348,7 @@ static void run_last_messages(coil_loop *loop)
 static void quiesce(coil_loop *loop)
 {
     run_last_messages(loop);
+    loop_end_extras(loop);
     op_cancel(&loop->wake);
     end_operations(loop);
     while (posting(loop))

@@ -71,6 +71,7 @@ struct coil_loop {
     coil_shutdown_state shutdown;
     struct remote_fn *remote_fns[LOOP_REMOTE_FNS]; /* By hash. Pushed by any thread, never freed. */
     coil_blocking_pool *blocking; /* The default one, if the loop is among its users. */
+    coil_list extras;             /* Of other modules (coil/loop_extra.h), oldest first. */
 
     coil_loop_stats stats;
 
@@ -123,6 +124,9 @@ void loop_exchange(coil_loop *loop, coil_time deadline);
 
 /* Cancel every task of the loop, whoever has started it. */
 void loop_cancel_all(coil_loop *loop);
+
+/* What belongs to the loop is ended, the youngest first. */
+void loop_end_extras(coil_loop *loop);
 
 /* The clock of the loop now. */
 coil_time loop_clock(const coil_loop *loop);

@@ -59,7 +59,8 @@ function(coil_simulated target)
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_definitions(${target} PUBLIC COIL_SIMULATION=1)
   target_link_libraries(${target}
-    PRIVATE $<BUILD_INTERFACE:coil_flags> $<BUILD_INTERFACE:coil_uring> INTERFACE uring)
+    PRIVATE $<BUILD_INTERFACE:coil_flags> $<BUILD_INTERFACE:coil_uring> INTERFACE uring
+    ${COIL_CARES_LIBRARY})
   # What processes allocate is accounted for, fibers wait for mutexes without blocking the thread, and
   # a process that ends does not end the simulation.
   foreach(symbol malloc calloc realloc aligned_alloc free pthread_mutex_lock pthread_mutex_unlock

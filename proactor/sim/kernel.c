@@ -81,6 +81,28 @@ int64_t coil_kernel_time_s(void)
     return YEAR_2030_S + sim_now(sim_here()) / coil_s(1);
 }
 
+void coil_kernel_random(void *bytes, size_t size_bytes)
+{
+    unsigned char *each = bytes;
+    sim_fiber_pass();
+    for (size_t i = 0; i < size_bytes; i++)
+        each[i] = (unsigned char)sim_random_below(sim_here(), 256);
+}
+
+/* Who answers is a name server of the world, which libc knows nothing of. */
+int coil_kernel_getaddrinfo(
+        const char *name, const struct addrinfo *hints, struct addrinfo **out_list)
+{
+    (void)name, (void)hints, (void)out_list;
+    sim_fiber_pass();
+    return -EAGAIN;
+}
+
+void coil_kernel_freeaddrinfo(struct addrinfo *list)
+{
+    (void)list;
+}
+
 /* ------------------------------------------------------------------------------ descriptors -- */
 
 /* NULL: -EBADF. Each call takes its time. */

@@ -29,6 +29,8 @@
 
 COIL_BEGIN_DECLS
 
+struct addrinfo; /* <netdb.h> */
+
 /* CLOCK_MONOTONIC. */
 COIL_API coil_time coil_kernel_now(void);
 
@@ -58,6 +60,17 @@ COIL_API int coil_kernel_recv_peek(int fd);
 
 /* getsockopt(2) with SO_PROTOCOL: 1 if it is a TCP socket. */
 COIL_API int coil_kernel_is_tcp(int fd);
+
+/* getrandom(2): bytes that nobody can guess. Always all of them. */
+COIL_API void coil_kernel_random(void *bytes, size_t size_bytes);
+
+/*
+ * getaddrinfo(3), which blocks, and freeaddrinfo(3). -ENOENT EAI_NONAME, -ENODATA EAI_NODATA,
+ * -EAGAIN, -ENOMEM, -EIO whatever else it says.
+ */
+COIL_API int coil_kernel_getaddrinfo(
+        const char *name, const struct addrinfo *hints, struct addrinfo **out_list);
+COIL_API void coil_kernel_freeaddrinfo(struct addrinfo *list);
 
 /* close(2), pipe2(2), unlink(2), and eventfd(2) with its write */
 COIL_API int coil_kernel_close(int fd);

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/resolver.h>
+
+#include "resolver_private.h"
+#include "resolver_sort.h"
+
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <netinet/in.h>
+
+enum { NDOTS_MAX = 15, ATTEMPTS_MAX = 100 };
+
+/* --------------------------------------------------------------------------------- lifecycle -- */
+
+static int copy_path(const char *path, const char *usual, char **out_copy)
+{
+    if (path == NULL)
+        path = usual;
+    if (*path == '\0')
+        return 0;
+    size_t size_bytes = strlen(path) + 1;
+    *out_copy = malloc(size_bytes);
+    if (*out_copy == NULL)
+        return -ENOMEM;
+    memcpy(*out_copy, path, size_bytes);
+    return 0;
+}
+
+static void set_defaults(coil_resolver_options *options)
+{
+    if (options->cache_count_max == 0)
+        options->cache_count_max = COIL_RESOLVER_CACHE_COUNT;
+    if (options->cache_bytes_max == 0)
+        options->cache_bytes_max = COIL_RESOLVER_CACHE_BYTES;
+    if (options->ttl_max == 0)
+        options->ttl_max = coil_s(COIL_RESOLVER_TTL_MAX_S);
+    if (options->negative_ttl_max == 0)
+        options->negative_ttl_max = coil_s(COIL_RESOLVER_NEGATIVE_TTL_MAX_S);
+}
+
+static int check_numbers(const coil_resolver_options *options)
+{
+    bool is_wrong = options->ndots < -1 || options->ndots > NDOTS_MAX ||
+                    options->attempts > ATTEMPTS_MAX || options->timeout < 0 ||
+                    options->ttl_min < 0 || options->ttl_max < 0 || options->negative_ttl_max < 0;
+    return is_wrong ? -EINVAL : 0;
+}
+
+static int take_options(coil_resolver *resolver, const coil_resolver_options *options)
+{
+    static const coil_resolver_options usual = {.servers = NULL};
+    if (options == NULL)
+        options = &usual;
+    resolver->options = *options;
+    resolver->says_servers = options->servers != NULL;
+    resolver->says_search = options->search != NULL;
+    set_defaults(&resolver->options);
+    resolver_config_init(&resolver->config);
+    resolver_config_init(&resolver->said);
+    int rc = check_numbers(options);
+    if (rc == 0 && resolver->says_servers)
+        rc = resolver_config_set_servers(&resolver->said, options->servers);
+    if (rc == 0 && resolver->says_search)
+        rc = resolver_config_set_search(&resolver->said, options->search);
+    if (rc == 0)
+        rc = copy_path(options->hosts_path, "/etc/hosts", &resolver->hosts_file.path);
+    if (rc == 0)
+        rc = copy_path(options->resolv_conf_path, "/etc/resolv.conf", &resolver->conf_file.path);
+    return rc;
+}
+
+int coil_resolver_create(
+        coil_loop *loop, const coil_resolver_options *options, coil_resolver **out_resolver)
+{
+    coil_resolver *resolver = calloc(1, sizeof(*resolver));
+    if (resolver == NULL)
+        return -ENOMEM;
+    resolver->loop = loop;
+    cache_init(resolver);
+    coil_kernel_random(&resolver->seed, sizeof(resolver->seed));
+    int rc = take_options(resolver, options);
+    if (rc < 0) {
+        coil_resolver_destroy(resolver);
+        return rc;
+    }
+    files_merge(resolver);
+    files_review(resolver, true);
+    *out_resolver = resolver;
+    return 0;
+}
+
+static void destroy(coil_resolver *resolver)
+{
+    hosts_table_fini(&resolver->hosts);
+    free(resolver->hosts_file.path);
+    free(resolver->conf_file.path);
+    free(resolver);
+}
+
+/* Tasks that have been told so still look at it: the last of them frees it. */
+void coil_resolver_destroy(coil_resolver *resolver)
+{
+    if (resolver == NULL)
+        return;
+    resolver->is_ended = true;
+    cache_abandon(resolver, -ESHUTDOWN);
+    cache_flush(resolver);
+    if (resolver->use_count == 0)
+        destroy(resolver);
+}
+
+static void end_of_loop(coil_loop_extra *extra)
+{
+    coil_resolver_destroy(coil_container_of(extra, coil_resolver, extra));
+}
+
+coil_resolver *coil_resolver_of(coil_loop *loop)
+{
+    coil_loop_extra *extra = coil_loop_extra_of(loop, end_of_loop);
+    coil_resolver *resolver;
+    if (extra != NULL)
+        return coil_container_of(extra, coil_resolver, extra);
+    if (coil_resolver_create(loop, NULL, &resolver) < 0)
+        return NULL;
+    coil_loop_extra_add(loop, &resolver->extra, end_of_loop);
+    return resolver;
+}
+
+void coil_resolver_flush(coil_resolver *resolver)
+{
+    cache_flush(resolver);
+    files_review(resolver, true);
+}
+
+coil_resolver_stats coil_resolver_statistics(const coil_resolver *resolver)
+{
+    static const coil_resolver_stats none = {.lookups = 0};
+    return resolver != NULL ? resolver->stats : none;
+}
+
+void coil_addresses_release(coil_addresses *addresses)
+{
+    free(addresses->items);
+    *addresses = (coil_addresses){.items = NULL};
+}
+
+/* ----------------------------------------------------------------------------------- results -- */
+
+static void set_address(coil_address *to, const dns_address *from, uint16_t port)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+
+    memset(to, 0, sizeof(*to));
+    if (from->is_v6) {
+        memcpy(&v6.sin6_addr, from->bytes, sizeof(v6.sin6_addr));
+        memcpy(&to->storage, &v6, sizeof(v6));
+        to->size_bytes = sizeof(v6);
+    } else {
+        memcpy(&v4.sin_addr, from->bytes, sizeof(v4.sin_addr));
+        memcpy(&to->storage, &v4, sizeof(v4));
+        to->size_bytes = sizeof(v4);
+    }
+}
+
+static int add_room(coil_addresses *addresses, unsigned count)
+{
+    coil_address *items =
+            realloc(addresses->items, (addresses->count + count) * sizeof(*addresses->items));
+    if (items == NULL)
+        return -ENOMEM;
+    addresses->items = items;
+    return 0;
+}
+
+static void limit_ttl(coil_addresses *addresses, const question *one)
+{
+    if (one->expires == COIL_NEVER)
+        return;
+    coil_duration left = one->expires - coil_now();
+    if (left < 0)
+        left = 0;
+    if (left < addresses->ttl)
+        addresses->ttl = left;
+}
+
+/* Add those of `one` that belong to a service; of a question about addresses, all do to 0. */
+static int add_addresses(
+        coil_addresses *addresses, const question *one, unsigned service_index, uint16_t port)
+{
+    if (one->address_count == 0)
+        return 0;
+    int rc = add_room(addresses, one->address_count);
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < one->address_count; i++) {
+        if (one->addresses[i].service_index == service_index)
+            set_address(&addresses->items[addresses->count++], &one->addresses[i], port);
+    }
+    limit_ttl(addresses, one);
+    return 0;
+}
+
+static int answer_literal(const coil_address *literal, coil_addresses *out_addresses)
+{
+    coil_addresses addresses = {.ttl = COIL_FOREVER};
+    int rc = add_room(&addresses, 1);
+    if (rc < 0)
+        return rc;
+    addresses.items[addresses.count++] = *literal;
+    *out_addresses = addresses;
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------- one name -- */
+
+static const dns_address loopbacks[] = {
+        {.is_v6 = true, .bytes = {[15] = 1}}, {.bytes = {127, 0, 0, 1}}};
+
+static int claim_known(const dns_address *addresses, unsigned count, question **out_question)
+{
+    *out_question = question_create_answered(addresses, count);
+    return *out_question != NULL ? 0 : -ENOMEM;
+}
+
+static int claim_host(const hosts_entry *entries, size_t count, question **out_question)
+{
+    dns_address addresses[COIL_RESOLVER_ADDRESSES_MAX];
+    unsigned limit = count < COIL_RESOLVER_ADDRESSES_MAX ? (unsigned)count
+                                                         : COIL_RESOLVER_ADDRESSES_MAX;
+    for (unsigned i = 0; i < limit; i++)
+        addresses[i] = entries[i].address;
+    return claim_known(addresses, limit, out_question);
+}
+
+/*
+ * What needs no server: 1 it has been claimed, 0 somebody has to be asked, or a negative error.
+ * RFC 6761, RFC 7686; hosts(5).
+ */
+static int claim_local(coil_resolver *resolver, const dns_name *name, question **out_question)
+{
+    size_t count;
+    int rc = 0;
+    if (dns_name_is_below(name, "invalid") || dns_name_is_below(name, "onion"))
+        return -ENOENT;
+    const hosts_entry *entries = hosts_table_find(&resolver->hosts, name, &count);
+    if (dns_name_is_below(name, "localhost")) {
+        rc = claim_known(loopbacks, 2, out_question);
+    } else if (entries != NULL) {
+        rc = claim_host(entries, count, out_question);
+    } else {
+        return 0;
+    }
+    resolver->stats.lookups++;
+    resolver->stats.hosts_hits++;
+    return rc < 0 ? rc : 1;
+}
+
+/* The names that a target may mean, in the order in which they are tried. False: no more. */
+static bool candidate(const resolver_config *config, const resolver_target *target, unsigned index,
+        dns_name *out_name)
+{
+    const unsigned search_count = target->is_absolute ? 0 : config->search_count;
+    const bool is_first = dns_name_dots(&target->name) >= config->ndots;
+    if (index > search_count)
+        return false;
+    if (index == (is_first ? 0 : search_count)) {
+        *out_name = target->name;
+    } else if (dns_name_join(
+                       &target->name, &config->search[is_first ? index - 1 : index], out_name) < 0) {
+        out_name->length = 0; /* Too long: nobody can have it. */
+    }
+    return true;
+}
+
+/* Search for the target; with 0, `*out_question` is answered, and claimed. */
+coil_async(int, search, (coil_resolver *) resolver, (question_kind) kind,
+        (const resolver_target *) target, (question **) out_question)
+{
+    coil_vars(question *one; dns_name name; unsigned index; int rc; int status);
+
+    coil_defer(question_drop(my->one));
+    my->status = -ENOENT;
+    while (candidate(&resolver->config, target, my->index++, &my->name)) {
+        if (resolver->is_ended)
+            return -ESHUTDOWN;
+        if (my->name.length == 0)
+            continue;
+        my->rc = question_claim(resolver, kind, &my->name, &my->one);
+        if (my->rc < 0)
+            return my->rc;
+        coil_await(my->rc, question_wait(my->one));
+        if (my->rc == 0) {
+            *out_question = my->one;
+            my->one = NULL;
+            return 0;
+        }
+        question_drop(my->one);
+        my->one = NULL;
+        if (my->rc == -ENODATA)
+            my->status = -ENODATA;
+        if (my->rc != -ENODATA && my->rc != -ENOENT)
+            return my->rc; /* With another answer, the name would be another one. */
+    }
+    return my->status;
+}
+
+coil_async(int, resolve_host, (coil_resolver *) resolver, (const resolver_target *) target,
+        (coil_addresses *) out_addresses)
+{
+    coil_vars(question *one; coil_addresses found; int rc);
+
+    coil_defer(question_drop(my->one));
+    my->rc = claim_local(resolver, &target->name, &my->one);
+    if (my->rc < 0)
+        return my->rc;
+    if (my->rc == 0)
+        coil_attempt(search(resolver, QUESTION_ADDRESSES, target, &my->one));
+    my->found.ttl = COIL_FOREVER;
+    my->rc = add_addresses(&my->found, my->one, 0, target->port);
+    if (my->rc < 0)
+        return my->rc;
+    *out_addresses = my->found;
+    return 0;
+}
+
+/* --------------------------------------------------------------------------------- services -- */
+
+/* A service, in the order of use: where its addresses come from, or why they do not. */
+typedef struct offer {
+    unsigned index;
+    int status;
+    question *one; /* NULL: they came along with the service. */
+} offer;
+
+static bool came_along(const question *services, unsigned index)
+{
+    for (unsigned i = 0; i < services->address_count; i++) {
+        if (services->addresses[i].service_index == index)
+            return true;
+    }
+    return false;
+}
+
+/* What a name is that has come from elsewhere, has to be found out first. */
+static int claim_target(coil_resolver *resolver, const dns_name *target, question **out_question)
+{
+    dns_name name;
+    int rc = dns_name_read(target->text, target->length, &name, NULL);
+    if (rc == 0)
+        rc = claim_local(resolver, &name, out_question);
+    if (rc == 0)
+        return question_claim(resolver, QUESTION_ADDRESSES, &name, out_question);
+    return rc < 0 ? rc : 0;
+}
+
+/* All targets are asked for at once. NULL: no memory. */
+static offer *make_offers(coil_resolver *resolver, const question *services)
+{
+    uint32_t random[COIL_RESOLVER_SERVICES_MAX];
+    unsigned order[COIL_RESOLVER_SERVICES_MAX];
+    const unsigned count = services->service_count;
+    offer *offers = calloc(count, sizeof(*offers));
+    if (offers == NULL)
+        return NULL;
+    coil_kernel_random(random, count * sizeof(random[0]));
+    sort_services(services->services, count, random, order);
+    for (unsigned i = 0; i < count; i++) {
+        offers[i].index = order[i];
+        if (!came_along(services, order[i]))
+            offers[i].status =
+                    claim_target(resolver, &services->services[order[i]].target, &offers[i].one);
+    }
+    return offers;
+}
+
+static void drop_offers(offer *offers, const question *services)
+{
+    for (unsigned i = 0; offers != NULL && i < services->service_count; i++)
+        question_drop(offers[i].one);
+    free(offers);
+}
+
+static int add_offer(coil_addresses *addresses, const offer *from, const question *services)
+{
+    const uint16_t port = services->services[from->index].port;
+    if (from->status < 0)
+        return 0;
+    return from->one != NULL ? add_addresses(addresses, from->one, 0, port)
+                             : add_addresses(addresses, services, from->index, port);
+}
+
+/* A service without addresses does not matter as long as another has some. */
+static int add_offers(coil_addresses *addresses, const offer *offers, const question *services)
+{
+    for (unsigned i = 0; i < services->service_count; i++) {
+        int rc = add_offer(addresses, &offers[i], services);
+        if (rc < 0)
+            return rc;
+    }
+    limit_ttl(addresses, services);
+    if (addresses->count > 0)
+        return 0;
+    return offers[0].status < 0 ? offers[0].status : -ENODATA;
+}
+
+coil_async(int, resolve_services, (coil_resolver *) resolver, (const resolver_target *) target,
+        (coil_addresses *) out_addresses)
+{
+    coil_vars(question *services; offer *offers; unsigned i; coil_addresses found; int rc);
+
+    coil_defer(question_drop(my->services));
+    coil_attempt(search(resolver, QUESTION_SERVICES, target, &my->services));
+    if (resolver->is_ended)
+        return -ESHUTDOWN;
+    coil_defer(drop_offers(my->offers, my->services));
+    my->offers = make_offers(resolver, my->services);
+    if (my->offers == NULL)
+        return -ENOMEM;
+    for (my->i = 0; my->i < my->services->service_count; my->i++) {
+        if (my->offers[my->i].one == NULL)
+            continue;
+        coil_await(my->rc, question_wait(my->offers[my->i].one));
+        my->offers[my->i].status = my->rc;
+        if (my->rc == -ESHUTDOWN)
+            return -ESHUTDOWN;
+    }
+    my->found.ttl = COIL_FOREVER;
+    my->rc = add_offers(&my->found, my->offers, my->services);
+    if (my->rc < 0) {
+        coil_addresses_release(&my->found);
+        return my->rc;
+    }
+    *out_addresses = my->found;
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------- targets -- */
+
+static void leave(coil_resolver *resolver)
+{
+    if (resolver != NULL && --resolver->use_count == 0 && resolver->is_ended)
+        destroy(resolver);
+}
+
+coil_define(int, coil_resolve, (coil_resolver *) resolver, (const char *) target,
+        (coil_addresses *) out_addresses)
+{
+    coil_vars(coil_resolver *used; resolver_target target; int rc);
+
+    my->rc = resolver_target_read(target, &my->target);
+    if (my->rc < 0)
+        return my->rc;
+    if (my->target.kind == RESOLVER_TARGET_LITERAL)
+        return answer_literal(&my->target.literal, out_addresses);
+    coil_defer(leave(my->used));
+    my->used = resolver != NULL ? resolver : coil_resolver_of(coil_loop_of(coil_self));
+    if (my->used == NULL)
+        return -ENOMEM;
+    my->used->use_count++;
+    files_review(my->used, false);
+    if (my->target.kind == RESOLVER_TARGET_SERVICE) {
+        coil_attempt(resolve_services(my->used, &my->target, out_addresses));
+    } else {
+        coil_attempt(resolve_host(my->used, &my->target, out_addresses));
+    }
+    return 0;
+}

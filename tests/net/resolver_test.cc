@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: MIT */
+#include "name_server.h"
+#include "names_stage.h"
+
+#include <coil/group.h>
+#include <coil/sched.h>
+
+#include <set>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+using dns::Answer;
+
+enum { SERVFAIL = 2, NXDOMAIN = 3 };
+
+using Messages = std::vector<std::string>;
+
+/* host.test has an address of each kind, alias.test leads there; all else does not exist. */
+Messages usual(const DnsQuery &query)
+{
+    Answer answer;
+    std::string owner = query.name;
+    if (owner == "alias.test") {
+        answer.add(dns::cname(owner, 60, "host.test"));
+        owner = "host.test";
+    }
+    if (owner == "host.test" && query.type == dns::A)
+        return {query.answer(answer.add(dns::a(owner, 300, "127.0.0.7")))};
+    if (owner == "host.test" && query.type == dns::AAAA)
+        return {query.answer(answer.add(dns::aaaa(owner, 200, "::1")))};
+    return {query.answer(dns::nothing(owner == "host.test" ? 0 : NXDOMAIN, 30))};
+}
+
+/* Only A, and `count` records. */
+Messages addresses_only(const DnsQuery &query, uint32_t ttl_s)
+{
+    if (query.type == dns::A)
+        return {query.answer(Answer().add(dns::a(query.name, ttl_s, "127.0.0.7")))};
+    return {query.answer(dns::nothing(0, ttl_s))};
+}
+
+class Names : public testing::Test
+{
+protected:
+    void serve(NameServer::Answerer answerer)
+    {
+        server = std::make_unique<NameServer>(std::move(answerer));
+        where = server->where();
+        options.servers = where.c_str();
+    }
+    void SetUp() override
+    {
+        if (!coil_resolver_asks_dns())
+            GTEST_SKIP() << "built without c-ares";
+    }
+
+    std::unique_ptr<NameServer> server;
+    std::string where;
+    coil_resolver_options options = NamesStage::quiet();
+};
+
+/* -------------------------------------------------------------------------------- answers -- */
+
+TEST_F(Names, BecomeAddressesOfBothKinds)
+{
+    serve(usual);
+    NamesStage stage(options);
+    const auto found = stage.resolve("host.test:80");
+    EXPECT_EQ(0, stage.rc);
+    EXPECT_EQ((std::set<std::string>{"[::1]:80", "127.0.0.7:80"}),
+            std::set<std::string>(found.begin(), found.end()));
+    EXPECT_GE(coil_s(200), stage.ttl);
+    EXPECT_LT(0, stage.ttl);
+}
+
+TEST_F(Names, AreFollowedThroughAnAlias)
+{
+    serve(usual);
+    NamesStage stage(options);
+    EXPECT_EQ(2U, stage.resolve("ALIAS.test:80").size());
+    EXPECT_GE(coil_s(60), stage.ttl);
+    EXPECT_LT(0, stage.ttl);
+}
+
+TEST_F(Names, ThatDoNotExistAreRememberedAsLongAsTheZoneSays)
+{
+    serve(usual);
+    NamesStage stage(options);
+    for (int i = 0; i < 3; i++) {
+        stage.resolve("nobody.test:80");
+        EXPECT_EQ(-ENOENT, stage.rc);
+    }
+    EXPECT_EQ(2U, server->count("nobody.test"));
+    EXPECT_EQ(2U, stage.stats().cache_hits);
+}
+
+TEST_F(Names, WithoutAnAddressAreNotThoseThatDoNotExist)
+{
+    serve([](const DnsQuery &query) { return Messages{query.answer(dns::nothing(0, 0))}; });
+    NamesStage stage(options);
+    for (unsigned i = 1; i < 3; i++) {
+        stage.resolve("host.test:80");
+        EXPECT_EQ(-ENODATA, stage.rc);
+        EXPECT_EQ(2 * i, server->count("host.test")); /* TTL 0: not remembered. */
+    }
+}
+
+TEST_F(Names, AreAskedForOnceUntilTheirTimeIsOver)
+{
+    serve(usual);
+    NamesStage stage(options);
+    for (int i = 0; i < 5; i++)
+        EXPECT_EQ(2U, stage.resolve("host.test:80").size());
+    EXPECT_EQ(2U, server->count("host.test"));
+    coil_resolver_flush(stage.resolver);
+    EXPECT_EQ(2U, stage.resolve("host.test:80").size());
+    EXPECT_EQ(4U, server->count("host.test"));
+    EXPECT_EQ(1U, stage.stats().cached_count);
+}
+
+TEST_F(Names, OfTtlZeroAreAskedForEachTime)
+{
+    serve([](const DnsQuery &query) { return addresses_only(query, 0); });
+    NamesStage stage(options);
+    for (unsigned i = 1; i < 4; i++) {
+        EXPECT_EQ(Texts{"127.0.0.7:80"}, stage.resolve("host.test:80"));
+        EXPECT_EQ(0, stage.ttl);
+        EXPECT_EQ(2 * i, server->count("host.test"));
+    }
+    EXPECT_EQ(0U, stage.stats().cached_count);
+}
+
+TEST_F(Names, AreForgottenBeyondTheBoundsOfTheCache)
+{
+    serve([](const DnsQuery &query) { return addresses_only(query, 60); });
+    options.cache_count_max = 3;
+    NamesStage stage(options);
+    for (int i = 0; i < 10; i++)
+        stage.resolve(("host" + std::to_string(i) + ".test:1").c_str());
+    EXPECT_EQ(3U, stage.stats().cached_count);
+    EXPECT_EQ(7U, stage.stats().evicted);
+    stage.resolve("host9.test:1");
+    EXPECT_EQ(2U, server->count("host9.test"));
+    stage.resolve("host0.test:1");
+    EXPECT_EQ(4U, server->count("host0.test"));
+}
+
+TEST_F(Names, AreForgottenBeyondTheBytesOfTheCache)
+{
+    serve([](const DnsQuery &query) { return addresses_only(query, 60); });
+    options.cache_bytes_max = 1500;
+    NamesStage stage(options);
+    for (int i = 0; i < 10; i++)
+        stage.resolve(("host" + std::to_string(i) + ".test:1").c_str());
+    EXPECT_LT(stage.stats().cached_count, 10U);
+    EXPECT_LE(stage.stats().cached_bytes, 1500U);
+}
+
+/* ---------------------------------------------------------------------------------- targets -- */
+
+TEST_F(Names, ThatAreLiteralsAreNotAskedFor)
+{
+    NamesStage stage(options);
+    EXPECT_EQ(Texts{"127.0.0.1:80"}, stage.resolve("127.0.0.1:80"));
+    EXPECT_EQ(Texts{"[::1]:80"}, stage.resolve("[::1]:80"));
+    EXPECT_EQ(Texts{"unix:/run/x"}, stage.resolve("unix:/run/x"));
+    EXPECT_EQ(COIL_FOREVER, stage.ttl);
+    EXPECT_EQ(0U, stage.stats().lookups);
+}
+
+TEST_F(Names, ThatAreNoneAreRefused)
+{
+    NamesStage stage(options);
+    const std::string label(63, 'a');
+    const std::string name = label + "." + label + "." + label + "." + label;
+    const std::pair<std::string, int> wrong[] = {
+            {"", -EINVAL},
+            {"host", -EINVAL},
+            {":80", -EINVAL},
+            {"host:", -EINVAL},
+            {"host:x", -EINVAL},
+            {"host:65536", -ERANGE},
+            {"a..b:1", -EINVAL},
+            {".a:1", -EINVAL},
+            {".:1", -EINVAL},
+            {"a b:1", -EINVAL},
+            {"m\xc3\xbcller.test:1", -EINVAL},
+            {"::1:80", -EINVAL},
+            {"10.0.0.256:80", -EINVAL},
+            {label + "a.test:1", -EINVAL},
+            {name + ":1", -ENAMETOOLONG},
+            {"srv:", -EINVAL},
+            {"srv:_a._tcp.test:80", -EINVAL},
+            {"unix:", -EINVAL},
+            {"unix:" + std::string(200, 'x'), -ENAMETOOLONG},
+    };
+    for (const auto &each : wrong) {
+        EXPECT_TRUE(stage.resolve(each.first.c_str()).empty()) << each.first;
+        EXPECT_EQ(each.second, stage.rc) << each.first;
+    }
+    EXPECT_EQ(0U, stage.stats().lookups);
+}
+
+TEST_F(Names, OfThisMachineAreNotAskedFor)
+{
+    NamesStage stage(options);
+    for (const char *name : {"localhost:80", "LOCALHOST.:80", "db.localhost:80"}) {
+        const auto found = stage.resolve(name);
+        EXPECT_EQ((std::set<std::string>{"[::1]:80", "127.0.0.1:80"}),
+                std::set<std::string>(found.begin(), found.end()))
+                << name;
+    }
+    stage.resolve("anything.invalid:80");
+    EXPECT_EQ(-ENOENT, stage.rc);
+    stage.resolve("secret.onion:80");
+    EXPECT_EQ(-ENOENT, stage.rc);
+    EXPECT_EQ(0U, stage.stats().questions);
+}
+
+TEST_F(Names, OfTheHostsFileAreReadAgainWhenItChanges)
+{
+    OwnFile hosts("127.0.0.2 one two.test # three\n::1 one\nnonsense here\n");
+    options.hosts_path = hosts.path();
+    NamesStage stage(options);
+    EXPECT_EQ(2U, stage.resolve("One:80").size());
+    EXPECT_EQ(Texts{"127.0.0.2:80"}, stage.resolve("two.test.:80"));
+    stage.resolve("three:80");
+    EXPECT_EQ(-EAGAIN, stage.rc); /* It had to be asked for, and nobody is there. */
+    hosts.write("127.0.0.3 two.test three\n");
+    coil_resolver_flush(stage.resolver);
+    EXPECT_EQ(Texts{"127.0.0.3:80"}, stage.resolve("three:80"));
+    stage.resolve("one:80");
+    EXPECT_EQ(-EAGAIN, stage.rc);
+}
+
+/* ------------------------------------------------------------------------------------ search -- */
+
+/* Which names are asked for, in their order, when none of them exists. */
+TEST_F(Names, AreSearchedForInDomains)
+{
+    std::mutex lock;
+    Texts asked;
+    serve([&](const DnsQuery &query) {
+        std::lock_guard<std::mutex> guard(lock);
+        if (query.type == dns::A)
+            asked.push_back(query.name);
+        return Messages{query.answer(dns::nothing(NXDOMAIN, 0))};
+    });
+    options.search = "one.test two.test";
+    options.ndots = 2;
+    NamesStage stage(options);
+    const std::pair<const char *, Texts> cases[] = {
+            {"a.b:1", {"a.b.one.test", "a.b.two.test", "a.b"}},
+            {"a.b.c:1", {"a.b.c", "a.b.c.one.test", "a.b.c.two.test"}},
+            {"a.:1", {"a"}},
+    };
+    for (const auto &each : cases) {
+        asked.clear();
+        stage.resolve(each.first);
+        EXPECT_EQ(-ENOENT, stage.rc);
+        EXPECT_EQ(each.second, asked) << each.first;
+    }
+}
+
+TEST_F(Names, AreNotSearchedForBeyondAFailureOfTheServers)
+{
+    serve([](const DnsQuery &query) {
+        if (query.name == "a.one.test")
+            return Messages{query.answer(dns::nothing(SERVFAIL, 0))};
+        return addresses_only(query, 60);
+    });
+    options.search = "one.test two.test";
+    NamesStage stage(options);
+    stage.resolve("a:1");
+    EXPECT_EQ(-EAGAIN, stage.rc);
+    EXPECT_EQ(0U, server->count("a.two.test"));
+}
+
+TEST_F(Names, AreAskedOfTheServersOfResolvConf)
+{
+    serve(usual);
+    OwnFile conf("# nothing yet\n");
+    options.servers = nullptr;
+    options.search = nullptr;
+    options.resolv_conf_path = conf.path();
+    NamesStage stage(options);
+    conf.write("nameserver " + where + "\nsearch test\n");
+    coil_resolver_flush(stage.resolver);
+    EXPECT_EQ(2U, stage.resolve("host:80").size());
+    EXPECT_EQ(2U, stage.stats().reloads);
+}
+
+/* ---------------------------------------------------------------------------- hostile servers -- */
+
+TEST_F(Names, AreAskedForByTcpWhenTheAnswerWasCutOff)
+{
+    serve([](const DnsQuery &query) {
+        Answer answer;
+        if (!query.is_tcp) {
+            answer.flags |= 0x0200;
+        } else if (query.type == dns::A) { /* 64 KiB, or nearly. */
+            for (int i = 0; i < 2500; i++)
+                answer.add(dns::a(query.name, 60,
+                        ("127.1." + std::to_string(i / 250) + "." + std::to_string(i % 250)).c_str()));
+        } else {
+            answer = dns::nothing(0, 60);
+        }
+        return Messages{query.answer(answer)};
+    });
+    NamesStage stage(options);
+    EXPECT_EQ(size_t{COIL_RESOLVER_ADDRESSES_MAX}, stage.resolve("host.test:80").size());
+}
+
+TEST_F(Names, AreAskedForAgainWhenADatagramIsLost)
+{
+    serve([](const DnsQuery &query) { return query.nth == 0 ? Messages{} : usual(query); });
+    options.attempts = 3;
+    options.timeout = coil_ms(100);
+    NamesStage stage(options);
+    EXPECT_EQ(2U, stage.resolve("host.test:80").size());
+    EXPECT_LE(1U, stage.stats().timeouts);
+}
+
+TEST_F(Names, AreAskedOfTheNextServerWhenOneFails)
+{
+    NameServer failing(
+            [](const DnsQuery &query) { return Messages{query.answer(dns::nothing(SERVFAIL, 0))}; });
+    serve(usual);
+    const std::string both = "127.0.0.1:1 " + failing.where() + " " + where;
+    options.servers = both.c_str();
+    NamesStage stage(options);
+    EXPECT_EQ(2U, stage.resolve("host.test:80").size());
+    EXPECT_EQ(3U, stage.stats().tries);
+    EXPECT_LE(3U, stage.stats().bad_answers);
+}
+
+TEST_F(Names, HalfOfWhichFailAreTheOtherHalf)
+{
+    serve([](const DnsQuery &query) {
+        return query.type == dns::A ? usual(query)
+                                    : Messages{query.answer(dns::nothing(SERVFAIL, 0))};
+    });
+    options.attempts = 2;
+    NamesStage stage(options);
+    EXPECT_EQ(Texts{"127.0.0.7:80"}, stage.resolve("host.test:80"));
+    EXPECT_EQ(3U, server->count("host.test")); /* What was answered is not asked again. */
+    EXPECT_EQ(0U, stage.stats().cached_count);
+}
+
+TEST_F(Names, AreNotTakenFromAnswersToOtherQuestions)
+{
+    serve([](const DnsQuery &query) {
+        Answer lie;
+        lie.add(dns::a(query.name, 60, "127.6.6.6"));
+        DnsQuery other = query;
+        other.id = static_cast<uint16_t>(query.id + 1);
+        DnsQuery another = query;
+        another.name = "other.test";
+        Messages all = {other.answer(lie), another.answer(lie), "x", std::string(600, '\xff')};
+        for (const auto &each : usual(query))
+            all.push_back(each);
+        return all;
+    });
+    NamesStage stage(options);
+    EXPECT_EQ(2U, stage.resolve("host.test:80").size());
+}
+
+TEST_F(Names, WhoseAliasesGoRoundInCirclesAreNone)
+{
+    serve([](const DnsQuery &query) {
+        Answer answer;
+        answer.add(dns::cname(query.name, 60, "b.test")).add(dns::cname("b.test", 60, query.name));
+        return Messages{query.answer(answer)};
+    });
+    NamesStage stage(options);
+    stage.resolve("a.test:80");
+    EXPECT_EQ(-EAGAIN, stage.rc);
+    EXPECT_EQ(2U, stage.stats().bad_answers);
+}
+
+TEST_F(Names, AreNotFoundWhereNobodyAnswers)
+{
+    serve([](const DnsQuery &) { return Messages{}; });
+    options.attempts = 2;
+    options.timeout = coil_ms(20);
+    NamesStage stage(options);
+    stage.resolve("host.test:80");
+    EXPECT_EQ(-EAGAIN, stage.rc);
+    EXPECT_EQ(2U, stage.stats().timeouts);
+}
+
+TEST_F(Names, SurviveGarbageOfEveryLength)
+{
+    unsigned seed = 1;
+    serve([&](const DnsQuery &query) {
+        std::string good = usual(query).front();
+        const size_t at = 12 + static_cast<size_t>(rand_r(&seed)) % (good.size() - 12);
+        if (query.nth % 2 == 0)
+            good.resize(at); /* Cut off, */
+        else
+            good[at] = static_cast<char>(rand_r(&seed)); /* or one byte wrong. */
+        return Messages{good};
+    });
+    options.timeout = coil_ms(2);
+    options.ttl_max = 1;
+    options.negative_ttl_max = 1;
+    NamesStage stage(options);
+    for (int i = 0; i < 300; i++) {
+        stage.resolve("host.test:80");
+        coil_resolver_flush(stage.resolver);
+    }
+    EXPECT_EQ(0U, stage.stats().question_count);
+}
+
+/* --------------------------------------------------------------------------------- services -- */
+
+Messages services(const DnsQuery &query)
+{
+    Answer answer;
+    if (query.type != dns::SRV)
+        return usual(query);
+    if (query.name == "_gone._tcp.test") {
+        answer.add(dns::srv(query.name, 60, 0, 0, 0, ""));
+    } else {
+        answer.add(dns::srv(query.name, 60, 20, 0, 3, "localhost"));
+        answer.add(dns::srv(query.name, 60, 10, 0, 1, "host.test"));
+        answer.add(dns::srv(query.name, 60, 15, 0, 2, "along.test"));
+        answer.add(dns::srv(query.name, 60, 5, 0, 9, "nobody.test"));
+        answer.records += dns::a("along.test", 60, "127.0.0.9");
+        answer.additionals = 1;
+    }
+    return {query.answer(answer)};
+}
+
+TEST_F(Names, OfServicesComeByPriorityWithTheirPorts)
+{
+    serve(services);
+    NamesStage stage(options);
+    const auto found = stage.resolve("srv:_x._tcp.test");
+    ASSERT_EQ(5U, found.size());
+    EXPECT_EQ((std::set<std::string>{"[::1]:1", "127.0.0.7:1"}),
+            std::set<std::string>(found.begin(), found.begin() + 2));
+    EXPECT_EQ("127.0.0.9:2", found[2]);
+    EXPECT_EQ((std::set<std::string>{"[::1]:3", "127.0.0.1:3"}),
+            std::set<std::string>(found.begin() + 3, found.end()));
+    EXPECT_GE(coil_s(60), stage.ttl);
+    EXPECT_LT(0, stage.ttl);
+    EXPECT_EQ(0U, server->count("along.test"));
+    stage.resolve("srv:_x._tcp.test");
+    EXPECT_EQ(1U, server->count("_x._tcp.test"));
+}
+
+TEST_F(Names, OfServicesThatAreNotOfferedHaveNoAddress)
+{
+    serve(services);
+    NamesStage stage(options);
+    stage.resolve("srv:_gone._tcp.test");
+    EXPECT_EQ(-ENODATA, stage.rc);
+}
+
+/* --------------------------------------------------------------------- several, cancellation -- */
+
+struct Crowd {
+    coil_resolver *resolver;
+    int done_count;
+    int error_count;
+};
+
+async(int, one_of_a_crowd, (Crowd *) crowd, (const char *) target)
+{
+    vars(coil_addresses addresses; int rc);
+    await(my->rc, coil_resolve(crowd->resolver, target, &my->addresses));
+    crowd->done_count += my->rc == 0;
+    crowd->error_count += my->rc < 0;
+    coil_addresses_release(&my->addresses);
+    return 0;
+}
+
+async(int, ask_at_once, (Crowd *) crowd, (int) count, (int) cancelled_count)
+{
+    vars(coil_group group; coil_task * tasks[64]; int i);
+    open_group(&my->group);
+    for (my->i = 0; my->i < count; my->i++)
+        my->tasks[my->i] = spawn(&my->group, one_of_a_crowd(crowd, "host.test:80"));
+    await(coil_sleep(coil_ms(1)));
+    for (my->i = 0; my->i < cancelled_count; my->i++)
+        coil_task_cancel(my->tasks[my->i]);
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Names, AreAskedForOnceWhoeverAsks)
+{
+    serve([](const DnsQuery &query) { /* The first is lost: by then, all have asked. */
+        return query.nth == 0 ? Messages{} : usual(query);
+    });
+    options.timeout = coil_ms(200);
+    options.attempts = 50;
+    NamesStage stage(options);
+    Crowd crowd = {stage.resolver, 0, 0};
+    EXPECT_EQ(0, coil_loop_run_until(stage.loop, ask_at_once(&crowd, 20, 0)));
+    EXPECT_EQ(20, crowd.done_count);
+    EXPECT_EQ(1U, stage.stats().questions);
+    EXPECT_EQ(19U, stage.stats().joins);
+}
+
+TEST_F(Names, AreAskedForFurtherWhenSomeAreCancelled)
+{
+    serve([](const DnsQuery &query) { return query.nth == 0 ? Messages{} : usual(query); });
+    options.timeout = coil_ms(200);
+    options.attempts = 50;
+    NamesStage stage(options);
+    Crowd crowd = {stage.resolver, 0, 0};
+    EXPECT_EQ(0, coil_loop_run_until(stage.loop, ask_at_once(&crowd, 20, 19)));
+    EXPECT_EQ(1, crowd.done_count);
+    EXPECT_EQ(0U, stage.stats().abandoned);
+}
+
+TEST_F(Names, AreNotAskedForAnyMoreWhenAllAreCancelled)
+{
+    serve([](const DnsQuery &) { return Messages{}; });
+    NamesStage stage(options);
+    Crowd crowd = {stage.resolver, 0, 0};
+    EXPECT_EQ(0, coil_loop_run_until(stage.loop, ask_at_once(&crowd, 20, 20)));
+    EXPECT_EQ(0, crowd.done_count + crowd.error_count);
+    EXPECT_EQ(1U, stage.stats().abandoned);
+    EXPECT_EQ(0U, stage.stats().question_count);
+}
+
+async(int, ask_in_vain, (coil_resolver *) resolver, (const char *) target)
+{
+    vars(coil_addresses addresses);
+    attempt(within(coil_ms(30), coil_resolve(resolver, target, &my->addresses)));
+    return 0;
+}
+
+TEST_F(Names, TakeNoLongerThanADeadline)
+{
+    serve([](const DnsQuery &query) {
+        return query.type == dns::SRV ? services(query) : Messages{};
+    });
+    NamesStage stage(options);
+    EXPECT_EQ(-ETIME, coil_loop_run_until(stage.loop, ask_in_vain(stage.resolver, "host.test:1")));
+    EXPECT_EQ(-ETIME,
+            coil_loop_run_until(stage.loop, ask_in_vain(stage.resolver, "srv:_x._tcp.test")));
+    EXPECT_EQ(0U, stage.stats().question_count);
+}
+
+async(int, destroy_meanwhile, (Crowd *) crowd)
+{
+    vars(coil_group group);
+    open_group(&my->group);
+    my->group.keep_going = true;
+    for (int i = 0; i < 5; i++) {
+        spawn(&my->group, one_of_a_crowd(crowd, "host.test:80"));
+        spawn(&my->group, one_of_a_crowd(crowd, "srv:_x._tcp.test"));
+    }
+    await(coil_sleep(coil_ms(20)));
+    coil_resolver_destroy(crowd->resolver);
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Names, AreNotWaitedForWhenTheResolverEnds)
+{
+    serve([](const DnsQuery &query) {
+        return query.type == dns::SRV ? services(query) : Messages{};
+    });
+    NamesStage stage(options);
+    Crowd crowd = {stage.resolver, 0, 0};
+    EXPECT_EQ(0, coil_loop_run_until(stage.loop, destroy_meanwhile(&crowd)));
+    EXPECT_EQ(10, crowd.error_count);
+    stage.resolver = nullptr;
+}
+
+TEST_F(Names, AreResolvedByTheLoopsOwnResolverWhichGoesWithIt)
+{
+    coil_loop *loop = nullptr;
+    coil_addresses addresses = {};
+    ASSERT_EQ(0, coil_loop_create(&loop, nullptr));
+    EXPECT_EQ(0, coil_loop_run_until(loop, coil_resolve(nullptr, "localhost:9", &addresses)));
+    EXPECT_EQ(2U, NamesStage::taken(&addresses).size());
+    EXPECT_EQ(1U, coil_resolver_statistics(coil_resolver_of(loop)).hosts_hits);
+    coil_loop_destroy(loop);
+}
+
+/* ------------------------------------------------------------------- at random points in time -- */
+
+struct Storm {
+    coil_resolver *resolver;
+    unsigned seed;
+    int begun_count;
+    int ended_count;
+};
+
+async(int, one_of_a_storm, (Storm *) storm)
+{
+    vars(coil_addresses addresses; char target[32]; int rc);
+    storm->begun_count++;
+    defer(storm->ended_count++);
+    snprintf(my->target, sizeof(my->target),
+            rand_r(&storm->seed) % 4 == 0 ? "srv:_x._tcp.h%d.test" : "h%d.test:80",
+            rand_r(&storm->seed) % 8);
+    await(my->rc, within(coil_us(1 + rand_r(&storm->seed) % 20000),
+                          coil_resolve(storm->resolver, my->target, &my->addresses)));
+    EXPECT_EQ(my->rc == 0, my->addresses.count > 0);
+    coil_addresses_release(&my->addresses);
+    return 0;
+}
+
+async(int, one_round, (Storm *) storm)
+{
+    vars(coil_group group);
+    open_group(&my->group);
+    my->group.keep_going = true;
+    for (int i = 0; i < 40; i++)
+        spawn(&my->group, one_of_a_storm(storm));
+    await(coil_sleep(coil_us(rand_r(&storm->seed) % 10000)));
+    if (rand_r(&storm->seed) % 3 == 0)
+        coil_group_cancel(&my->group);
+    ignore(coil_group_join(&my->group));
+    return 0;
+}
+
+async(int, storm, (Storm *) storm)
+{
+    vars(int round);
+    for (my->round = 0; my->round < 20; my->round++) {
+        attempt(one_round(storm));
+        if (my->round % 4 == 0)
+            coil_resolver_flush(storm->resolver);
+    }
+    return 0;
+}
+
+TEST_F(Names, AreAccountedForExactlyWhateverIsCancelled)
+{
+    const char *given = getenv("COIL_TEST_SEEDS");
+    const unsigned seed_count = given != nullptr ? static_cast<unsigned>(atoi(given)) : 1;
+    std::mutex lock;
+    unsigned server_seed = 7;
+    serve([&](const DnsQuery &query) {
+        std::lock_guard<std::mutex> guard(lock);
+        switch (rand_r(&server_seed) % 6) {
+        case 0:
+            return Messages{};
+        case 1:
+            return Messages{query.answer(dns::nothing(SERVFAIL, 0))};
+        case 2:
+            return Messages{query.answer(dns::nothing(NXDOMAIN, 60))};
+        default:
+            if (query.type == dns::SRV)
+                return Messages{query.answer(
+                        Answer().add(dns::srv(query.name, 60, 0, 1, 1, "h1.test"))
+                                .add(dns::srv(query.name, 60, 0, 3, 2, "h2.test")))};
+            return addresses_only(query, 60);
+        }
+    });
+    options.timeout = coil_ms(5);
+    options.attempts = 2;
+    for (unsigned seed = 1; seed <= seed_count; seed++) {
+        NamesStage stage(options);
+        Storm all = {stage.resolver, seed, 0, 0};
+        EXPECT_EQ(0, coil_loop_run_until(stage.loop, storm(&all))) << "seed " << seed;
+        EXPECT_EQ(all.begun_count, all.ended_count);
+        EXPECT_EQ(0U, stage.stats().question_count);
+        EXPECT_EQ(stage.stats().lookups,
+                stage.stats().questions + stage.stats().joins + stage.stats().cache_hits);
+    }
+}
+
+} // namespace
