@@ -55,7 +55,7 @@ struct World {
 
     coil_duration nap(coil_duration limit)
     {
-        return one_in(3) ? 0 : coil_random_duration(&random, limit);
+        return calm || one_in(3) ? 0 : coil_random_duration(&random, limit);
     }
 
     /* The invariants of the header, and what the users know. */
