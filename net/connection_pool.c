@@ -44,6 +44,12 @@ typedef struct taker {
     coil_pooled **out_pooled;
 } taker;
 
+/* What is known of an attempt to open when it begins. */
+typedef struct attempt_start {
+    coil_time began;
+    coil_circuit_ticket ticket;
+} attempt_start;
+
 /* In the vars of the task that opens. */
 typedef struct opening {
     coil_list link;
@@ -250,15 +256,23 @@ static coil_time expiry_of(coil_connection_pool *pool, coil_time opened_at)
     return coil_time_after(opened_at, age - coil_random_duration(&pool->random, spread));
 }
 
-/* Tell whoever waits longest, and make the next attempt wait. */
-static void opening_failed(coil_connection_pool *pool, int rc)
+/* Make the next attempt wait: longer than the last time, if this one has waited for that. */
+static void back_off(coil_connection_pool *pool, coil_time began)
+{
+    if (pool->failure_count > 0 && began < pool->backoff_until)
+        return; /* It was under way when another one failed: that is one failure, not two. */
+    coil_duration pause = coil_retry_pause(&pool->backoff, pool->failure_count, &pool->random);
+    pool->backoff_until = coil_time_after(now_of(pool), pause);
+    pool->failure_count += pool->failure_count < UINT32_MAX;
+}
+
+/* Tell whoever waits longest. */
+static void opening_failed(coil_connection_pool *pool, coil_time began, int rc)
 {
     coil_waiter *first = coil_waiter_first(&pool->waiters);
 
     pool->stats.open_failed++;
-    coil_duration pause = coil_retry_pause(&pool->backoff, pool->failure_count, &pool->random);
-    pool->backoff_until = coil_time_after(now_of(pool), pause);
-    pool->failure_count += pool->failure_count < UINT32_MAX;
+    back_off(pool, began);
     if (first == NULL)
         return;
     pool->stats.waiting--;
@@ -289,14 +303,14 @@ static void report_attempt(coil_connection_pool *pool, coil_circuit_ticket *tick
 
 /* An attempt has ended, whatever with. `pooled` may be NULL or without a stream if it failed. */
 static void end_opening(
-        coil_connection_pool *pool, coil_pooled *pooled, coil_circuit_ticket ticket, int rc)
+        coil_connection_pool *pool, coil_pooled *pooled, attempt_start start, int rc)
 {
     pool->stats.opening--;
-    report_attempt(pool, &ticket, rc);
+    report_attempt(pool, &start.ticket, rc);
     if (rc < 0) {
         if (pooled != NULL)
             dispose(pool, pooled);
-        opening_failed(pool, rc);
+        opening_failed(pool, start.began, rc);
     } else {
         opened(pool, pooled);
     }
@@ -321,14 +335,14 @@ coil_async(int, establish, (coil_connection_pool *) pool, (coil_pooled *) pooled
     return 0;
 }
 
-coil_async(int, open_one, (coil_connection_pool *) pool, (coil_circuit_ticket) ticket)
+coil_async(int, open_one, (coil_connection_pool *) pool, (attempt_start) start)
 {
     coil_vars(opening opening; coil_pooled *pooled; int rc);
 
     my->rc = -ECANCELED;
     my->opening.task = coil_self;
     coil_list_append(&pool->openings, &my->opening.link);
-    coil_defer(end_opening(pool, my->pooled, ticket, my->rc));
+    coil_defer(end_opening(pool, my->pooled, start, my->rc));
     coil_defer(coil_list_remove(&my->opening.link));
     if (pool->is_shut)
         return 0;
@@ -344,17 +358,17 @@ coil_async(int, open_one, (coil_connection_pool *) pool, (coil_circuit_ticket) t
 }
 
 /* (Not coil_spawn(): without memory it would be the group that has failed.) */
-static void begin_opening(coil_connection_pool *pool, coil_circuit_ticket ticket)
+static void begin_opening(coil_connection_pool *pool, attempt_start start)
 {
     coil_group *group = pool->options.group;
     if (group == NULL)
         group = coil_loop_root(pool->loop);
-    coil_task *task = COIL_TASK_OF_(group->sched, open_one(pool, ticket));
+    coil_task *task = COIL_TASK_OF_(group->sched, open_one(pool, start));
 
     pool->stats.begun++;
     pool->stats.opening++;
     if (task == NULL) {
-        end_opening(pool, NULL, ticket, -ENOMEM);
+        end_opening(pool, NULL, start, -ENOMEM);
     } else {
         (void)coil_group_start(group, task, NULL);
     }
@@ -391,16 +405,16 @@ static coil_time open_wanted(coil_connection_pool *pool, coil_time now)
     coil_circuit_breaker *breaker = pool->options.breaker;
 
     while (wants_more(pool)) {
-        coil_circuit_ticket ticket = {0};
+        attempt_start start = {.began = now};
         if (breaker != NULL && coil_circuit_breaker_admits_at(breaker) > now)
             return refuse(pool, now);
         if (pool->failure_count > 0 && pool->stats.opening > 0)
             return COIL_NEVER; /* Its end asks. */
         if (now < pool->backoff_until && pool->failure_count > 0)
             return pool->backoff_until;
-        if (breaker != NULL && coil_circuit_breaker_admit(breaker, now, &ticket) < 0)
+        if (breaker != NULL && coil_circuit_breaker_admit(breaker, now, &start.ticket) < 0)
             return refuse(pool, now);
-        begin_opening(pool, ticket);
+        begin_opening(pool, start);
     }
     return COIL_NEVER;
 }

@@ -122,17 +122,17 @@ coil_duration coil_retry_next(coil_retry *retry, int64_t result)
     return coil_retry_pause(policy, retry->attempt_count - 1, &retry->random);
 }
 
-coil_define(bool, coil_retry_wait, (coil_retry *) retry, (int64_t) result)
+coil_define(int, coil_retry_wait, (coil_retry *) retry, (int64_t) result)
 {
     coil_vars();
     coil_duration pause = coil_retry_next(retry, result);
 
     if (pause < 0)
-        return false;
+        return 0;
     if (coil_time_after(coil_task_now(coil_self), pause) >= coil_task_deadline(coil_self)) {
         refund(retry->budget);
-        return false;
+        return 0;
     }
     coil_await(coil_sleep(pause));
-    return true;
+    return 1;
 }

@@ -559,6 +559,23 @@ TEST_F(PoolUsers, OneFailureIsTheErrorOfOneWhoWaits)
     EXPECT_EQ(5u, stats().begun);
 }
 
+TEST_F(PoolUsers, FailuresSideBySideAreOneReasonToWait)
+{
+    const ClosedPort closed;
+    coil_connection_pool_options options = {};
+    options.backoff_base = coil_ms(100);
+    options.seed = 1;
+    open(closed.text, options);
+    for (int i = 0; i < 10; i++)
+        start();
+    coil_test_settle(loop);
+    EXPECT_EQ(10u, stats().open_failed);
+    EXPECT_EQ(0, listen(closed.fd, 10));
+    User *late = start();
+    pass(coil_ms(100));
+    EXPECT_EQ(0, late->rc);
+}
+
 TEST_F(PoolUsers, ManyWhoComeAgainDoNotMeanManyAttempts)
 {
     const ClosedPort closed;

@@ -32,7 +32,7 @@
  *     nobody else.
  *   - After such a failure the next attempt waits: at random up to `backoff_base`, twice that, and
  *     so on up to `backoff_cap`; until one succeeds they are made one at a time. So a server that
- *     comes back is not run over.
+ *     comes back is not run over. Attempts that fail side by side count as one.
  *   - Whoever gets an idle connection has it checked: the peer has neither closed it nor sent
  *     anything unasked; and `hooks->check` likes it.
  *

@@ -85,7 +85,7 @@ struct coil_retry {
     /* Private. */
     const coil_retry_policy *policy;
     coil_retry_budget *budget;
-    bool again;
+    int again;
 };
 
 /* `policy` NULL: the defaults. `budget` NULL: no bound in common. Both must outlive it. */
@@ -127,11 +127,11 @@ COIL_API bool coil_error_may_pass(int error);
             if (coil_likely(COIL_STATUS_(to) >= 0))                                       \
                 break;                                                                    \
             coil_await((retry)->again, coil_retry_wait((retry), COIL_STATUS_(to)));       \
-        } while ((retry)->again);                                                         \
+        } while ((retry)->again != 0);                                                        \
     } while (0)
 
-/* For coil_repeat(), and for loops of one's own: coil_retry_next(), and the pause. True: again. */
-coil_declare(bool, coil_retry_wait, (coil_retry *) retry, (int64_t) result);
+/* For coil_repeat(), and for loops of one's own: coil_retry_next(), and the pause. 1: again, or 0. */
+coil_declare(int, coil_retry_wait, (coil_retry *) retry, (int64_t) result);
 
 COIL_END_DECLS
 
