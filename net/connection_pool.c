@@ -1,41 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Everything that opens is decided in one place, pump(), which is a call of the loop: whatever
- * happens just asks for it. All else moves connections that exist.
- */
 #include <coil/connection_pool.h>
 
-#include <coil/call.h>
+#include "connection_pool_private.h"
+
 #include <coil/kernel.h>
-#include <coil/retry.h>
-#include <coil/waiter.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { TARGET_BYTES = 300 };
-
-struct coil_connection_pool {
-    coil_loop *loop;
-    coil_connection_pool_options options;
-    coil_connection_pool_stats stats;
-    coil_retry_policy backoff; /* After failures to open. */
-    coil_random random;
-    coil_pool_observer *observer;
-    coil_list idle; /* The one used last comes first. */
-    coil_list busy;
-    coil_list waiters;  /* Takers. If there are any, nobody is idle. */
-    coil_list openings; /* Attempts whose tasks run. */
-    coil_list closers;  /* Who waits until nothing is left. */
-    unsigned failure_count; /* Attempts that failed since the last success. */
-    coil_time backoff_until;
-    coil_call pump;
-    coil_time pump_at; /* COIL_NEVER: it is not pending. */
-    bool is_shut;
-    bool is_destroyed;
-    char target[TARGET_BYTES];
-};
 
 /* On the frame stack of a task that waits for a connection. */
 typedef struct taker {
@@ -44,46 +16,10 @@ typedef struct taker {
     coil_pooled **out_pooled;
 } taker;
 
-/* What is known of an attempt to open when it begins. */
-typedef struct attempt_start {
-    coil_time began;
-    coil_circuit_ticket ticket;
-} attempt_start;
-
-/* In the vars of the task that opens. */
-typedef struct opening {
-    coil_list link;
-    coil_task *task;
-} opening;
-
-static coil_time now_of(const coil_connection_pool *pool)
-{
-    return coil_loop_now(pool->loop);
-}
-
-static unsigned total_of(const coil_connection_pool *pool)
-{
-    return pool->stats.opening + pool->stats.idle + pool->stats.busy;
-}
-
-/* Look after the pool at `when`, or before. */
-static void pump_by(coil_connection_pool *pool, coil_time when)
-{
-    if (pool->is_shut || when >= pool->pump_at)
-        return;
-    pool->pump_at = when;
-    coil_call_at(pool->loop, &pool->pump, when);
-}
-
-static void pump_soon(coil_connection_pool *pool)
-{
-    pump_by(pool, INT64_MIN);
-}
-
 /* ---------------------------------------------------------------------------------- the end -- */
 
 /* Something has left the pool: is anybody waiting for the last to do so? */
-static void settle(coil_connection_pool *pool)
+void pool_settle(coil_connection_pool *pool)
 {
     if (pool->stats.opening + pool->stats.busy > 0 || !pool->is_shut)
         return;
@@ -96,7 +32,7 @@ static void settle(coil_connection_pool *pool)
 }
 
 /* Close a connection that is in no list and no count any more. */
-static void dispose(coil_connection_pool *pool, coil_pooled *pooled)
+void pool_dispose(coil_connection_pool *pool, coil_pooled *pooled)
 {
     coil_pool_hooks *hooks = pool->options.hooks;
     if (hooks != NULL && hooks->dispose != NULL)
@@ -105,10 +41,10 @@ static void dispose(coil_connection_pool *pool, coil_pooled *pooled)
     free(pooled);
 }
 
-static void drop(coil_connection_pool *pool, coil_pooled *pooled, uint64_t *counter)
+void pool_drop(coil_connection_pool *pool, coil_pooled *pooled, uint64_t *counter)
 {
     ++*counter;
-    dispose(pool, pooled);
+    pool_dispose(pool, pooled);
 }
 
 /* ------------------------------------------------------------------------------ connections -- */
@@ -126,12 +62,7 @@ static bool is_quiet(const coil_pooled *pooled)
            coil_kernel_recv_peek(coil_stream_fd(pooled->stream)) == -EAGAIN;
 }
 
-static coil_pooled *pooled_of(coil_list *link)
-{
-    return coil_container_of(link, coil_pooled, link);
-}
-
-static coil_pooled *unlink_idle(coil_connection_pool *pool, coil_pooled *pooled)
+coil_pooled *pool_unlink_idle(coil_connection_pool *pool, coil_pooled *pooled)
 {
     coil_list_remove(&pooled->link);
     pool->stats.idle--;
@@ -158,32 +89,17 @@ static void grant(coil_connection_pool *pool, coil_waiter *waiter, coil_pooled *
     coil_waiter_grant(waiter, 0);
 }
 
-static coil_time next_expiry(const coil_connection_pool *pool)
-{
-    coil_time next = COIL_NEVER;
-
-    for (coil_list *link = pool->idle.next; link != &pool->idle; link = link->next) {
-        coil_time expiry = pooled_of(link)->expires_at;
-        next = expiry < next ? expiry : next;
-    }
-    if (coil_list_empty(&pool->idle) || total_of(pool) <= pool->options.min)
-        return next;
-    coil_time first = pooled_of(pool->idle.prev)->idle_since;
-    coil_time expiry = coil_time_after(first, pool->options.idle_limit);
-    return expiry < next ? expiry : next;
-}
-
 static void make_idle(coil_connection_pool *pool, coil_pooled *pooled)
 {
-    pooled->idle_since = now_of(pool);
+    pooled->idle_since = pool_now(pool);
     coil_list_append(pool->idle.next, &pooled->link); /* In front of the first. */
     pool->stats.idle++;
     coil_time expiry = coil_time_after(pooled->idle_since, pool->options.idle_limit);
-    pump_by(pool, expiry < pooled->expires_at ? expiry : pooled->expires_at);
+    pool_pump_by(pool, expiry < pooled->expires_at ? expiry : pooled->expires_at);
 }
 
 /* A connection that belongs to nobody, and is fit for use: whose is it now? */
-static void hand_over(coil_connection_pool *pool, coil_pooled *pooled)
+void pool_hand_over(coil_connection_pool *pool, coil_pooled *pooled)
 {
     coil_waiter *first = coil_waiter_first(&pool->waiters);
     if (first != NULL) {
@@ -197,16 +113,16 @@ static void hand_over(coil_connection_pool *pool, coil_pooled *pooled)
 static coil_pooled *take_idle(coil_connection_pool *pool)
 {
     while (!coil_list_empty(&pool->idle)) {
-        coil_pooled *pooled = unlink_idle(pool, pooled_of(pool->idle.next));
-        if (now_of(pool) >= pooled->expires_at) {
-            drop(pool, pooled, &pool->stats.closed_aged);
+        coil_pooled *pooled = pool_unlink_idle(pool, pool_connection_of(pool->idle.next));
+        if (pool_now(pool) >= pooled->expires_at) {
+            pool_drop(pool, pooled, &pool->stats.closed_aged);
         } else if (!is_quiet(pooled)) {
-            drop(pool, pooled, &pool->stats.closed_unfit);
+            pool_drop(pool, pooled, &pool->stats.closed_unfit);
         } else {
             hand_out(pool, pooled);
             return pooled;
         }
-        pump_soon(pool);
+        pool_pump_soon(pool);
     }
     return NULL;
 }
@@ -214,18 +130,18 @@ static coil_pooled *take_idle(coil_connection_pool *pool)
 static void give_back(coil_connection_pool *pool, coil_pooled *pooled)
 {
     if (!pooled->reusable) {
-        drop(pool, pooled, &pool->stats.closed_broken);
+        pool_drop(pool, pooled, &pool->stats.closed_broken);
     } else if (pool->is_shut) {
-        drop(pool, pooled, &pool->stats.closed_shutdown);
-    } else if (now_of(pool) >= pooled->expires_at) {
-        drop(pool, pooled, &pool->stats.closed_aged);
+        pool_drop(pool, pooled, &pool->stats.closed_shutdown);
+    } else if (pool_now(pool) >= pooled->expires_at) {
+        pool_drop(pool, pooled, &pool->stats.closed_aged);
     } else if (coil_list_empty(&pool->waiters) ? !has_nothing(pooled) : !is_quiet(pooled)) {
-        drop(pool, pooled, &pool->stats.closed_unfit);
+        pool_drop(pool, pooled, &pool->stats.closed_unfit);
     } else {
-        hand_over(pool, pooled);
+        pool_hand_over(pool, pooled);
         return;
     }
-    pump_soon(pool);
+    pool_pump_soon(pool);
 }
 
 static void take_back(coil_connection_pool *pool, coil_pooled *pooled)
@@ -241,209 +157,7 @@ void coil_pooled_give_back(coil_pooled *pooled)
     coil_connection_pool *pool = pooled->pool;
     take_back(pool, pooled);
     give_back(pool, pooled);
-    settle(pool);
-}
-
-/* ---------------------------------------------------------------------------------- opening -- */
-
-/* Each gets another age, so that they are not all opened anew at the same time. */
-static coil_time expiry_of(coil_connection_pool *pool, coil_time opened_at)
-{
-    coil_duration age = pool->options.age_limit;
-    if (age == COIL_FOREVER)
-        return COIL_NEVER;
-    coil_duration spread = age / 100 * (coil_duration)pool->options.age_jitter_percent;
-    return coil_time_after(opened_at, age - coil_random_duration(&pool->random, spread));
-}
-
-/* Make the next attempt wait: longer than the last time, if this one has waited for that. */
-static void back_off(coil_connection_pool *pool, coil_time began)
-{
-    if (pool->failure_count > 0 && began < pool->backoff_until)
-        return; /* It was under way when another one failed: that is one failure, not two. */
-    coil_duration pause = coil_retry_pause(&pool->backoff, pool->failure_count, &pool->random);
-    pool->backoff_until = coil_time_after(now_of(pool), pause);
-    pool->failure_count += pool->failure_count < UINT32_MAX;
-}
-
-/* Tell whoever waits longest. */
-static void opening_failed(coil_connection_pool *pool, coil_time began, int rc)
-{
-    coil_waiter *first = coil_waiter_first(&pool->waiters);
-
-    pool->stats.open_failed++;
-    back_off(pool, began);
-    if (first == NULL)
-        return;
-    pool->stats.waiting--;
-    coil_waiter_grant(first, rc);
-}
-
-static void opened(coil_connection_pool *pool, coil_pooled *pooled)
-{
-    pool->stats.opened++;
-    pool->failure_count = 0;
-    pooled->opened_at = now_of(pool);
-    pooled->expires_at = expiry_of(pool, pooled->opened_at);
-    if (pool->is_shut) {
-        drop(pool, pooled, &pool->stats.closed_shutdown);
-    } else {
-        hand_over(pool, pooled);
-    }
-}
-
-static void report_attempt(coil_connection_pool *pool, coil_circuit_ticket *ticket, int rc)
-{
-    coil_call_outcome outcome = rc == 0 ? COIL_CALL_SUCCEEDED : COIL_CALL_FAILED;
-    if (rc == -ECANCELED)
-        outcome = COIL_CALL_ABANDONED;
-    if (pool->options.breaker != NULL)
-        coil_circuit_breaker_settle(pool->options.breaker, now_of(pool), ticket, outcome);
-}
-
-/* An attempt has ended, whatever with. `pooled` may be NULL or without a stream if it failed. */
-static void end_opening(
-        coil_connection_pool *pool, coil_pooled *pooled, attempt_start start, int rc)
-{
-    pool->stats.opening--;
-    report_attempt(pool, &start.ticket, rc);
-    if (rc < 0) {
-        if (pooled != NULL)
-            dispose(pool, pooled);
-        opening_failed(pool, start.began, rc);
-    } else {
-        opened(pool, pooled);
-    }
-    pump_soon(pool);
-    settle(pool);
-}
-
-static bool has_hook(coil_handler hook)
-{
-    return hook.fn != NULL;
-}
-
-coil_async(int, establish, (coil_connection_pool *) pool, (coil_pooled *) pooled)
-{
-    coil_vars(coil_stream *stream);
-
-    coil_attempt(my->stream, coil_connect_to(&pool->options.connect, pool->target, NULL));
-    pooled->stream = my->stream;
-    const coil_pool_hooks *hooks = pool->options.hooks;
-    if (hooks != NULL && has_hook(hooks->prepare))
-        coil_attempt(coil_handler_call(hooks->prepare, pooled));
-    return 0;
-}
-
-coil_async(int, open_one, (coil_connection_pool *) pool, (attempt_start) start)
-{
-    coil_vars(opening opening; coil_pooled *pooled; int rc);
-
-    my->rc = -ECANCELED;
-    my->opening.task = coil_self;
-    coil_list_append(&pool->openings, &my->opening.link);
-    coil_defer(end_opening(pool, my->pooled, start, my->rc));
-    coil_defer(coil_list_remove(&my->opening.link));
-    if (pool->is_shut)
-        return 0;
-    my->pooled = calloc(1, sizeof(*my->pooled));
-    if (my->pooled == NULL) {
-        my->rc = -ENOMEM;
-        return 0;
-    }
-    my->pooled->pool = pool;
-    coil_await(my->rc, coil_within(pool->options.open_limit, establish(pool, my->pooled)));
-    my->rc = my->rc > 0 ? 0 : my->rc;
-    return 0;
-}
-
-/* (Not coil_spawn(): without memory it would be the group that has failed.) */
-static void begin_opening(coil_connection_pool *pool, attempt_start start)
-{
-    coil_group *group = pool->options.group;
-    if (group == NULL)
-        group = coil_loop_root(pool->loop);
-    coil_task *task = COIL_TASK_OF_(group->sched, open_one(pool, start));
-
-    pool->stats.begun++;
-    pool->stats.opening++;
-    if (task == NULL) {
-        end_opening(pool, NULL, start, -ENOMEM);
-    } else {
-        (void)coil_group_start(group, task, NULL);
-    }
-}
-
-/* How many more are to be opened, as far as there is room. */
-static bool wants_more(const coil_connection_pool *pool)
-{
-    unsigned total = total_of(pool);
-    if (total >= pool->options.max)
-        return false;
-    return pool->stats.waiting > pool->stats.opening || total < pool->options.min;
-}
-
-/* The breaker lets nobody through. Those for whom nothing is on its way need not wait. */
-static coil_time refuse(coil_connection_pool *pool, coil_time now)
-{
-    coil_waiter *first;
-
-    while (pool->stats.busy + pool->stats.opening == 0 &&
-            (first = coil_waiter_first(&pool->waiters)) != NULL) {
-        pool->stats.waiting--;
-        pool->stats.refused++;
-        coil_waiter_grant(first, -EHOSTDOWN);
-    }
-    coil_time next = coil_circuit_breaker_admits_at(pool->options.breaker);
-    /* The probe is somebody else's. */
-    return next == COIL_NEVER ? coil_time_after(now, pool->backoff.base) : next;
-}
-
-/* Begin the attempts that are wanted and allowed. When to ask again. */
-static coil_time open_wanted(coil_connection_pool *pool, coil_time now)
-{
-    coil_circuit_breaker *breaker = pool->options.breaker;
-
-    while (wants_more(pool)) {
-        attempt_start start = {.began = now};
-        if (breaker != NULL && coil_circuit_breaker_admits_at(breaker) > now)
-            return refuse(pool, now);
-        if (pool->failure_count > 0 && pool->stats.opening > 0)
-            return COIL_NEVER; /* Its end asks. */
-        if (now < pool->backoff_until && pool->failure_count > 0)
-            return pool->backoff_until;
-        if (breaker != NULL && coil_circuit_breaker_admit(breaker, now, &start.ticket) < 0)
-            return refuse(pool, now);
-        begin_opening(pool, start);
-    }
-    return COIL_NEVER;
-}
-
-static void reap(coil_connection_pool *pool, coil_time now)
-{
-    coil_list *before;
-
-    for (coil_list *link = pool->idle.prev; link != &pool->idle; link = before) {
-        before = link->prev;
-        coil_pooled *pooled = pooled_of(link);
-        if (now >= pooled->expires_at) {
-            drop(pool, unlink_idle(pool, pooled), &pool->stats.closed_aged);
-        } else if (total_of(pool) > pool->options.min &&
-                   now >= coil_time_after(pooled->idle_since, pool->options.idle_limit)) {
-            drop(pool, unlink_idle(pool, pooled), &pool->stats.closed_idle);
-        }
-    }
-}
-
-static void pump(coil_call *call)
-{
-    coil_connection_pool *pool = coil_container_of(call, coil_connection_pool, pump);
-    coil_time now = now_of(pool);
-
-    pool->pump_at = COIL_NEVER;
-    reap(pool, now);
-    pump_by(pool, open_wanted(pool, now));
-    pump_by(pool, next_expiry(pool));
+    pool_settle(pool);
 }
 
 /* --------------------------------------------------------------------------------- checkout -- */
@@ -487,7 +201,7 @@ static coil_turn take_step(coil_task *task, coil_frame *leaf)
     waiting->pool = pool;
     waiting->out_pooled = arguments->out_pooled;
     pool->stats.waiting++;
-    pump_soon(pool);
+    pool_pump_soon(pool);
     coil_list *behind = arguments->again ? pool->waiters.next : &pool->waiters;
     return coil_waiter_suspend(&waiting->waiter, behind, task, leaf);
 }
@@ -507,16 +221,16 @@ coil_leaf_fn(take, take_step, take_cancel);
 static bool needs_check(const coil_connection_pool *pool, const coil_pooled *pooled)
 {
     const coil_pool_hooks *hooks = pool->options.hooks;
-    return hooks != NULL && has_hook(hooks->check) && pooled->idle_since != COIL_NEVER;
+    return hooks != NULL && pool_has_hook(hooks->check) && pooled->idle_since != COIL_NEVER;
 }
 
 /* A connection in use is not fit. */
 static void drop_busy(coil_connection_pool *pool, coil_pooled *pooled)
 {
     take_back(pool, pooled);
-    drop(pool, pooled, &pool->stats.closed_unfit);
-    pump_soon(pool);
-    settle(pool);
+    pool_drop(pool, pooled, &pool->stats.closed_unfit);
+    pool_pump_soon(pool);
+    pool_settle(pool);
 }
 
 /* 0: it is fit. Else it is closed: -EAGAIN take another one, -ESHUTDOWN the pool may be gone. */
@@ -585,7 +299,7 @@ int coil_connection_pool_create(coil_loop *loop, const char *target,
         const coil_connection_pool_options *options, coil_connection_pool **out_pool)
 {
     size_t target_bytes = strlen(target) + 1;
-    if (target_bytes > TARGET_BYTES)
+    if (target_bytes > POOL_TARGET_BYTES)
         return -ENAMETOOLONG;
     coil_connection_pool *pool = calloc(1, sizeof(*pool));
     if (pool == NULL)
@@ -602,10 +316,10 @@ int coil_connection_pool_create(coil_loop *loop, const char *target,
     coil_list_init(&pool->waiters);
     coil_list_init(&pool->openings);
     coil_list_init(&pool->closers);
-    coil_call_init(&pool->pump, pump);
+    coil_call_init(&pool->pump, pool_pump);
     pool->pump_at = COIL_NEVER;
     if (pool->options.min > 0)
-        pump_soon(pool);
+        pool_pump_soon(pool);
     *out_pool = pool;
     return 0;
 }
@@ -625,17 +339,16 @@ void coil_connection_pool_shutdown(coil_connection_pool *pool)
     coil_call_cancel(&pool->pump);
     refuse_all(pool);
     while (!coil_list_empty(&pool->idle))
-        drop(pool, unlink_idle(pool, pooled_of(pool->idle.next)), &pool->stats.closed_shutdown);
-    for (coil_list *link = pool->openings.next; link != &pool->openings; link = link->next)
-        coil_task_cancel(coil_container_of(link, opening, link)->task);
-    settle(pool);
+        pool_drop(pool, pool_unlink_idle(pool, pool_connection_of(pool->idle.next)), &pool->stats.closed_shutdown);
+    pool_cancel_openings(pool);
+    pool_settle(pool);
 }
 
 void coil_connection_pool_terminate(coil_connection_pool *pool)
 {
     coil_connection_pool_shutdown(pool);
     for (coil_list *link = pool->busy.next; link != &pool->busy; link = link->next)
-        coil_receiver_fail(pooled_of(link)->stream, -ESHUTDOWN);
+        coil_receiver_fail(pool_connection_of(link)->stream, -ESHUTDOWN);
 }
 
 void coil_connection_pool_destroy(coil_connection_pool *pool)
@@ -644,7 +357,7 @@ void coil_connection_pool_destroy(coil_connection_pool *pool)
         return;
     coil_connection_pool_shutdown(pool);
     pool->is_destroyed = true;
-    settle(pool);
+    pool_settle(pool);
 }
 
 /* Wait until nothing is left of a pool that has been shut down. */
