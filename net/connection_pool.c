@@ -58,8 +58,7 @@ static bool has_nothing(const coil_pooled *pooled)
 /* And nothing is on its way from the kernel to us. */
 static bool is_quiet(const coil_pooled *pooled)
 {
-    return has_nothing(pooled) &&
-           coil_kernel_recv_peek(coil_stream_fd(pooled->stream)) == -EAGAIN;
+    return has_nothing(pooled) && coil_kernel_recv_peek(coil_stream_fd(pooled->stream)) == -EAGAIN;
 }
 
 coil_pooled *pool_unlink_idle(coil_connection_pool *pool, coil_pooled *pooled)
@@ -339,7 +338,8 @@ void coil_connection_pool_shutdown(coil_connection_pool *pool)
     coil_call_cancel(&pool->pump);
     refuse_all(pool);
     while (!coil_list_empty(&pool->idle))
-        pool_drop(pool, pool_unlink_idle(pool, pool_connection_of(pool->idle.next)), &pool->stats.closed_shutdown);
+        pool_drop(pool, pool_unlink_idle(pool, pool_connection_of(pool->idle.next)),
+                &pool->stats.closed_shutdown);
     pool_cancel_openings(pool);
     pool_settle(pool);
 }

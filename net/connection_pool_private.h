@@ -25,9 +25,9 @@ struct coil_connection_pool {
     coil_pool_observer *observer;
     coil_list idle; /* The one used last comes first. */
     coil_list busy;
-    coil_list waiters;  /* Takers. If there are any, nobody is idle. */
-    coil_list openings; /* Attempts whose tasks run. */
-    coil_list closers;  /* Who waits until nothing is left. */
+    coil_list waiters;      /* Takers. If there are any, nobody is idle. */
+    coil_list openings;     /* Attempts whose tasks run. */
+    coil_list closers;      /* Who waits until nothing is left. */
     unsigned failure_count; /* Attempts that failed since the last success. */
     coil_time backoff_until;
     coil_call pump;

@@ -90,16 +90,16 @@ void coil_connect_report_print(const coil_connect_report *report, FILE *out)
 /* -------------------------------------------------------------------------------- the order -- */
 
 /* The first address from `from` on that is, or is not, of this family. */
-static unsigned find_family(const coil_address *addresses, unsigned count, unsigned from,
-        sa_family_t family, bool same)
+static unsigned find_family(
+        const coil_address *addresses, unsigned count, unsigned from, sa_family_t family, bool same)
 {
     while (from < count && (addresses[from].storage.ss_family == family) != same)
         from++;
     return from;
 }
 
-unsigned coil_connect_order(const coil_address *addresses, unsigned count,
-        unsigned out_order[COIL_CONNECT_ATTEMPTS])
+unsigned coil_connect_order(
+        const coil_address *addresses, unsigned count, unsigned out_order[COIL_CONNECT_ATTEMPTS])
 {
     unsigned next[2] = {0, 0}; /* Of the first family, and of the others. */
     unsigned ordered = 0;
@@ -219,8 +219,7 @@ static coil_turn next_end_step(coil_task *task, coil_frame *leaf)
         coil_result(next_end, leaf) = 0;
         return coil_leave(task, leaf);
     }
-    return coil_waiter_suspend(
-            coil_push(task, sizeof(coil_waiter)), &race->host, task, leaf);
+    return coil_waiter_suspend(coil_push(task, sizeof(coil_waiter)), &race->host, task, leaf);
 }
 
 coil_leaf_fn(next_end, next_end_step, coil_waiter_cancel);

@@ -78,8 +78,7 @@ static void refund(coil_retry_budget *budget)
 
 /* -------------------------------------------------------------------------------- the retry -- */
 
-void coil_retry_init(
-        coil_retry *retry, const coil_retry_policy *policy, coil_retry_budget *budget)
+void coil_retry_init(coil_retry *retry, const coil_retry_policy *policy, coil_retry_budget *budget)
 {
     *retry = (coil_retry){.policy = policy == NULL ? &default_policy : policy, .budget = budget};
     coil_random_init(&retry->random, coil_random_seed());

@@ -262,8 +262,8 @@ TEST_F(Balancer, ChecksItsOptions)
     options.tries = 0;
     options.pool.min = 11;
     EXPECT_EQ(-EINVAL, coil_balancer_create(loop, nullptr, &options, &balancer));
-    EXPECT_EQ(-ENAMETOOLONG, coil_balancer_create(
-                                     loop, std::string(300, 'a').c_str(), nullptr, &balancer));
+    EXPECT_EQ(-ENAMETOOLONG,
+            coil_balancer_create(loop, std::string(300, 'a').c_str(), nullptr, &balancer));
 }
 
 /* Addresses come and go, users are cancelled at any time: nothing is left over, nobody hangs. */

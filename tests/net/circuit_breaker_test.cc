@@ -203,8 +203,8 @@ void run_random(unsigned seed)
             under_way.erase(under_way.begin() + static_cast<long>(at));
         }
         const coil_circuit_stats &stats = breaker.stats;
-        ASSERT_EQ(stats.admitted, stats.succeeded + stats.failed + stats.abandoned + stats.stale +
-                                          under_way.size());
+        ASSERT_EQ(stats.admitted,
+                stats.succeeded + stats.failed + stats.abandoned + stats.stale + under_way.size());
         ASSERT_FALSE(before == COIL_CIRCUIT_OPEN && breaker.state == COIL_CIRCUIT_CLOSED);
         ASSERT_FALSE(before == COIL_CIRCUIT_CLOSED && breaker.state == COIL_CIRCUIT_HALF_OPEN);
     }

@@ -124,8 +124,8 @@ async(int, check, (coil_pooled *) pooled)
 
 bool is_known(int rc)
 {
-    const int known[] = {0, -ECANCELED, -ETIME, -EBUSY, -EHOSTDOWN, -ESHUTDOWN, -ECONNREFUSED,
-            -EACCES, -ENOMEM};
+    const int known[] = {
+            0, -ECANCELED, -ETIME, -EBUSY, -EHOSTDOWN, -ESHUTDOWN, -ECONNREFUSED, -EACCES, -ENOMEM};
     return std::find(std::begin(known), std::end(known), rc) != std::end(known);
 }
 

@@ -415,7 +415,8 @@ TEST_F(Connector, KeepsItsRulesWhateverTheAddressesAndWheneverItIsCancelled)
             kinds.push_back(static_cast<Guess::Kind>(kind));
             trial.add(*ports[kind]);
         }
-        trial.options.attempt_delay = coil_ms(10 + static_cast<int64_t>(coil_random_below(&random, 300)));
+        trial.options.attempt_delay =
+                coil_ms(10 + static_cast<int64_t>(coil_random_below(&random, 300)));
         const coil_duration cancelled = coil_random_duration(&random, coil_s(2));
         const unsigned descriptors = open_descriptors();
         EXPECT_EQ(0, coil_loop_run_until(loop, cancelled_after(&trial, cancelled)));

@@ -44,7 +44,8 @@ enum { COIL_BALANCER_ADDRESSES = 64, COIL_BALANCER_TRIES_MAX = 8 };
 /* Zero means the default. Copied; for what its pointers point to see coil/connection_pool.h. */
 typedef struct coil_balancer_options {
     coil_connection_pool_options pool; /* Of each address. Its `breaker` is not used. */
-    coil_circuit_breaker_options ejection; /* calls_min 1, open_duration 1 s: at the first failure. */
+    coil_circuit_breaker_options
+            ejection;      /* calls_min 1, open_duration 1 s: at the first failure. */
     coil_duration ttl_min; /* Ask for addresses at most so often: 1 s. */
     coil_duration ttl_max; /* At least so often: 300 s. */
     unsigned tries;        /* Addresses that one checkout tries: 3. */

@@ -92,9 +92,9 @@ struct coil_circuit_breaker {
 
     /* Private. */
     coil_circuit_breaker_options options;
-    uint64_t period;  /* Of one state: counts its changes, from 1. */
-    coil_time now;    /* The latest that it was told. */
-    coil_time opens;  /* OPEN: until when. */
+    uint64_t period; /* Of one state: counts its changes, from 1. */
+    coil_time now;   /* The latest that it was told. */
+    coil_time opens; /* OPEN: until when. */
     coil_duration open_duration;
     bool probing;
     unsigned probes_succeeded;

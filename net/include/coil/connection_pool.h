@@ -88,21 +88,23 @@ struct coil_pool_hooks {
  * pool: until coil_connection_pool_close() has returned 0, or the observer was told.
  */
 typedef struct coil_connection_pool_options {
-    unsigned min;               /* So many are kept open, in advance: 0. */
-    unsigned max;               /* 10. At least `min`. */
-    unsigned waiters_max;       /* Who comes when so many wait is refused: 1000. */
-    coil_duration idle_limit;   /* Unused for so long, it is closed, but for `min`: 60 s. */
-    coil_duration age_limit;    /* Older ones are closed, never in use: COIL_FOREVER. */
+    unsigned min;                /* So many are kept open, in advance: 0. */
+    unsigned max;                /* 10. At least `min`. */
+    unsigned waiters_max;        /* Who comes when so many wait is refused: 1000. */
+    coil_duration idle_limit;    /* Unused for so long, it is closed, but for `min`: 60 s. */
+    coil_duration age_limit;     /* Older ones are closed, never in use: COIL_FOREVER. */
     unsigned age_jitter_percent; /* Each up to so much earlier, at random: 10. At most 100. */
-    coil_duration open_limit;   /* To connect and prepare: 10 s. */
-    coil_duration check_limit;  /* 1 s. */
-    coil_duration backoff_base; /* 100 ms. */
-    coil_duration backoff_cap;  /* 10 s. */
-    uint64_t seed;              /* Of the jitter: coil_random_seed(). */
+    coil_duration open_limit;    /* To connect and prepare: 10 s. */
+    coil_duration check_limit;   /* 1 s. */
+    coil_duration backoff_base;  /* 100 ms. */
+    coil_duration backoff_cap;   /* 10 s. */
+    uint64_t seed;               /* Of the jitter: coil_random_seed(). */
     coil_connect_options connect;
-    coil_circuit_breaker *breaker; /* Asked before each attempt to open. NULL: none. May be shared. */
-    coil_pool_hooks *hooks;        /* NULL: none. */
-    coil_group *group; /* The attempts are tasks of this one. NULL: of the loop (coil_loop_root()). */
+    coil_circuit_breaker
+            *breaker;       /* Asked before each attempt to open. NULL: none. May be shared. */
+    coil_pool_hooks *hooks; /* NULL: none. */
+    coil_group
+            *group; /* The attempts are tasks of this one. NULL: of the loop (coil_loop_root()). */
 } coil_connection_pool_options;
 
 /* As of now, and since the pool was made. */
@@ -112,10 +114,10 @@ typedef struct coil_connection_pool_stats {
     unsigned busy; /* Those being checked included. */
     unsigned waiting;
 
-    uint64_t checkouts;       /* Connections handed out; one that its check refuses included. */
-    uint64_t waited;          /* Of those, to somebody who had to wait. */
-    uint64_t refused;         /* -EBUSY, -ESHUTDOWN and -EHOSTDOWN. */
-    uint64_t begun;           /* Attempts to open. */
+    uint64_t checkouts; /* Connections handed out; one that its check refuses included. */
+    uint64_t waited;    /* Of those, to somebody who had to wait. */
+    uint64_t refused;   /* -EBUSY, -ESHUTDOWN and -EHOSTDOWN. */
+    uint64_t begun;     /* Attempts to open. */
     uint64_t opened;
     uint64_t open_failed;     /* Those that were cancelled included. */
     uint64_t closed_idle;     /* idle_limit */

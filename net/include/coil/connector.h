@@ -95,8 +95,8 @@ COIL_API void coil_connect_report_print(const coil_connect_report *report, FILE 
  * and how many. The families alternate, beginning with that of the first (RFC 8305, section 4), as
  * long as there are two; within one the order remains. Pure; any thread.
  */
-COIL_API unsigned coil_connect_order(const coil_address *addresses, unsigned count,
-        unsigned out_order[COIL_CONNECT_ATTEMPTS]);
+COIL_API unsigned coil_connect_order(
+        const coil_address *addresses, unsigned count, unsigned out_order[COIL_CONNECT_ATTEMPTS]);
 
 COIL_END_DECLS
 

@@ -64,7 +64,8 @@ struct coil_retry_policy {
  * RetryBudget; gRPC A6: retry throttling)
  */
 struct coil_retry_budget {
-    uint64_t granted_count; /* Retries that it has paid for, and those that it has not. Read only. */
+    uint64_t
+            granted_count; /* Retries that it has paid for, and those that it has not. Read only. */
     uint64_t refused_count;
 
     /* Private, in hundredths of a token. */
@@ -119,15 +120,15 @@ COIL_API bool coil_error_may_pass(int error);
  *
  *     void coil_repeat(coil_retry *retry, T to, coroutine T call);
  */
-#define coil_repeat(retry, to, ...)                                                       \
-    do {                                                                                  \
-        coil_retry_begin(retry);                                                          \
-        do {                                                                              \
-            coil_await(to, __VA_ARGS__);                                                  \
-            if (coil_likely(COIL_STATUS_(to) >= 0))                                       \
-                break;                                                                    \
-            coil_await((retry)->again, coil_retry_wait((retry), COIL_STATUS_(to)));       \
-        } while ((retry)->again != 0);                                                        \
+#define coil_repeat(retry, to, ...)                                                 \
+    do {                                                                            \
+        coil_retry_begin(retry);                                                    \
+        do {                                                                        \
+            coil_await(to, __VA_ARGS__);                                            \
+            if (coil_likely(COIL_STATUS_(to) >= 0))                                 \
+                break;                                                              \
+            coil_await((retry)->again, coil_retry_wait((retry), COIL_STATUS_(to))); \
+        } while ((retry)->again != 0);                                              \
     } while (0)
 
 /* For coil_repeat(), and for loops of one's own: coil_retry_next(), and the pause. 1: again, or 0. */

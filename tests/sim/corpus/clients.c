@@ -134,8 +134,7 @@ async(int, use_pool)
             .backoff_base = coil_ms(10),
             .backoff_cap = coil_s(1),
             .seed = 1 + corpus_draw(1000)};
-    my->rc = coil_connection_pool_create(
-            coil_loop_current(), ledger.address, &options, &my->pool);
+    my->rc = coil_connection_pool_create(coil_loop_current(), ledger.address, &options, &my->pool);
     if (my->rc < 0)
         return my->rc;
     defer(coil_connection_pool_destroy(my->pool));
@@ -184,8 +183,8 @@ static void check_pool(coil_sim *sim)
 {
     corpus_expect_end(sim, ledger.server, "the server");
     corpus_expect_end(sim, ledger.client, "the client");
-    corpus_expect(ledger.answered > 0 || ledger.is_disturbed || !corpus_is_fair(),
-            "nobody was answered");
+    corpus_expect(
+            ledger.answered > 0 || ledger.is_disturbed || !corpus_is_fair(), "nobody was answered");
 }
 
 const coil_sim_scenario scenario_pool = {.name = "pool",
@@ -229,8 +228,7 @@ async(int, knock)
     my->options.attempt_delay = coil_ms(100);
     my->options.attempt_limit = coil_s(5);
     my->began = coil_now();
-    await(my->stream,
-            coil_connect_addresses(&my->options, my->addresses, HOSTS, &my->report));
+    await(my->stream, coil_connect_addresses(&my->options, my->addresses, HOSTS, &my->report));
     my->rc = coil_pointer_error(my->stream);
     const coil_duration took = coil_now() - my->began;
     corpus_expect_success(my->rc, street.open_count == 0, "happy eyeballs");
