@@ -147,8 +147,8 @@ static void watch_socket(void *self, ares_socket_t fd, int readable, int writabl
     if (watch == NULL || (watch->watch != NULL && watch->events == events))
         return;
     coil_fd_watch_close(watch->watch);
-    *watch =
-            (exchange_watch){.hook.ready = ready, .exchange = exchange, .fd = fd, .events = events};
+    *watch = (exchange_watch){
+            .hook.ready = ready, .exchange = exchange, .fd = fd, .events = events};
     if (events != 0)
         (void)coil_fd_watch_create(exchange->loop, fd, events, &watch->hook, &watch->watch);
 }
