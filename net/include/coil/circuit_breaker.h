@@ -5,7 +5,8 @@
  *     rc = coil_circuit_breaker_admit(&breaker, coil_now(), &my->ticket);
  *     if (rc < 0)
  *         return rc;                                          open: -EHOSTDOWN, at once
- *     coil_defer(coil_circuit_breaker_settle(&breaker, coil_now(), &my->ticket, COIL_CALL_ABANDONED));
+ *     coil_defer(coil_circuit_breaker_settle(
+ *             &breaker, coil_now(), &my->ticket, COIL_CALL_ABANDONED));
  *     coil_await(my->rc, call());
  *     coil_circuit_breaker_settle(&breaker, coil_now(), &my->ticket,
  *             my->rc < 0 ? COIL_CALL_FAILED : COIL_CALL_SUCCEEDED);
@@ -27,8 +28,8 @@
  *     try.
  *   - admitted = succeeded + failed + abandoned + stale + those under way.
  *
- * A pure state machine: it reads no clock, and waits for nothing. The time is the caller's; one that
- * runs backwards stands still. One thread at a time.
+ * A pure state machine: it reads no clock, and waits for nothing. The time is the caller's; one
+ * that runs backwards stands still. One thread at a time.
  *
  * (Nygard: Release It!, 2007; resilience4j: CircuitBreaker)
  */

@@ -128,8 +128,8 @@ typedef struct coil_connection_pool_stats {
 } coil_connection_pool_stats;
 
 /*
- * A pool of connections to `target` (coil/resolver.h), used on this loop. `options` may be NULL. Opens
- * `min` of them in the background. -EINVAL: `min` is above `max`, or the percentage
+ * A pool of connections to `target` (coil/resolver.h), used on this loop. `options` may be NULL.
+ * Opens `min` of them in the background. -EINVAL: `min` is above `max`, or the percentage
  * above 100; -ENAMETOOLONG: more than 300 bytes of target; -ENOMEM.
  */
 COIL_API COIL_MUST_USE int coil_connection_pool_create(coil_loop *loop, const char *target,
@@ -181,7 +181,7 @@ COIL_API void coil_connection_pool_destroy(coil_connection_pool *pool);
 COIL_API coil_connection_pool_stats coil_connection_pool_statistics(
         const coil_connection_pool *pool);
 
-/* Told when a pool that was destroyed is gone: nothing that its options point to is used any more. */
+/* Told when a destroyed pool is gone: nothing that its options point to is used any more. */
 typedef struct coil_pool_observer coil_pool_observer;
 struct coil_pool_observer {
     void (*gone)(coil_pool_observer *observer);

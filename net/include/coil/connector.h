@@ -8,7 +8,7 @@
  *     coil_await(my->peer, coil_within(coil_s(10),
  *             coil_connect_to(&options, "srv:_db._tcp.internal", &my->report)));
  *     if (coil_pointer_error(my->peer) < 0)
- *         coil_connect_report_print(&my->report, stderr);                which addresses, and why not
+ *         coil_connect_report_print(&my->report, stderr);            which addresses, and why not
  *
  * "Happy eyeballs", RFC 8305: the addresses of a name are tried in turn, IPv6 and IPv4 alternating,
  * each `attempt_delay` after the one before it, or at once if that has failed. Attempts go on side
@@ -56,7 +56,7 @@ typedef struct coil_connect_options {
     const coil_address *local;   /* Bind to this first; fails for other families: -EAFNOSUPPORT. */
     coil_duration attempt_delay; /* 250 ms (RFC 8305, section 8). Less than 10 ms counts as that. */
     coil_duration attempt_limit; /* How long each may take: as long as the kernel tries. -ETIME. */
-    bool in_order; /* Keep the order of the addresses, do not alternate families. So it is for SRV. */
+    bool in_order; /* Keep the order of the addresses, as for SRV: families do not alternate. */
     bool delays_small_writes;  /* Without TCP_NODELAY. */
     coil_socket_hook *prepare; /* May be NULL. */
 } coil_connect_options;
@@ -66,7 +66,7 @@ typedef struct coil_connect_attempt {
     coil_address address;
     coil_duration began; /* After the first one. */
     coil_duration took;
-    int error; /* 0: connected. -ECANCELED: another one was faster. -EINPROGRESS: it is under way. */
+    int error; /* 0: connected. -ECANCELED: another one was faster. -EINPROGRESS: under way. */
 } coil_connect_attempt;
 
 /* Good at any time, also when the call was cancelled. */

@@ -34,7 +34,8 @@
  *   - Repeat only what may happen twice: an attempt that has failed for its caller may well have
  *     done its work.
  *
- * The decision itself (coil_retry_next) is a pure function of what it is told. One thread at a time.
+ * The decision itself (coil_retry_next) is a pure function of what it is told. One thread at a
+ * time.
  */
 #ifndef COIL_RETRY_H
 #define COIL_RETRY_H
@@ -131,7 +132,7 @@ COIL_API bool coil_error_may_pass(int error);
         } while ((retry)->again != 0);                                              \
     } while (0)
 
-/* For coil_repeat(), and for loops of one's own: coil_retry_next(), and the pause. 1: again, or 0. */
+/* For loops of one's own: coil_retry_next(), and the pause. 1: again; 0: it is over. */
 coil_declare(int, coil_retry_wait, (coil_retry *) retry, (int64_t) result);
 
 COIL_END_DECLS
