@@ -147,8 +147,8 @@ static void watch_socket(void *self, ares_socket_t fd, int readable, int writabl
     if (watch == NULL || (watch->watch != NULL && watch->events == events))
         return;
     coil_fd_watch_close(watch->watch);
-    *watch = (exchange_watch){
-            .hook.ready = ready, .exchange = exchange, .fd = fd, .events = events};
+    *watch =
+            (exchange_watch){.hook.ready = ready, .exchange = exchange, .fd = fd, .events = events};
     if (events != 0)
         (void)coil_fd_watch_create(exchange->loop, fd, events, &watch->hook, &watch->watch);
 }
@@ -197,7 +197,7 @@ static void init_library(void)
 /* Everything that it would otherwise read from files, or from the environment, is said here. */
 static int open_channel(dns_exchange *exchange)
 {
-    static char lookups[] = "b";
+    char lookups[] = "b"; /* Of which it makes a copy. */
     struct in_addr replaced = {.s_addr = htonl(INADDR_LOOPBACK)};
     struct ares_options options = {
             .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_NOCHECKRESP |

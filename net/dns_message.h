@@ -29,9 +29,9 @@ typedef struct dns_service {
 
 /* What is known of a name. Large: for memory that is used again. */
 typedef struct dns_records {
-    int status;        /* 0 there are some; -ENOENT there is no such name, -ENODATA no such record. */
-    uint32_t ttl_s;    /* How long that may be kept. 0: it may not. */
-    bool is_unwanted;  /* Of services: "." alone, decidedly not offered. */
+    int status;     /* 0 there are some; -ENOENT there is no such name, -ENODATA no such record. */
+    uint32_t ttl_s; /* How long that may be kept. 0: it may not. */
+    bool is_unwanted; /* Of services: "." alone, decidedly not offered. */
     unsigned service_count;
     unsigned address_count;
     dns_service services[COIL_RESOLVER_SERVICES_MAX];

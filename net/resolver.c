@@ -230,8 +230,8 @@ static int claim_known(const dns_address *addresses, unsigned count, question **
 static int claim_host(const hosts_entry *entries, size_t count, question **out_question)
 {
     dns_address addresses[COIL_RESOLVER_ADDRESSES_MAX];
-    unsigned limit = count < COIL_RESOLVER_ADDRESSES_MAX ? (unsigned)count
-                                                         : COIL_RESOLVER_ADDRESSES_MAX;
+    unsigned limit =
+            count < COIL_RESOLVER_ADDRESSES_MAX ? (unsigned)count : COIL_RESOLVER_ADDRESSES_MAX;
     for (unsigned i = 0; i < limit; i++)
         addresses[i] = entries[i].address;
     return claim_known(addresses, limit, out_question);
@@ -270,8 +270,8 @@ static bool candidate(const resolver_config *config, const resolver_target *targ
         return false;
     if (index == (is_first ? 0 : search_count)) {
         *out_name = target->name;
-    } else if (dns_name_join(
-                       &target->name, &config->search[is_first ? index - 1 : index], out_name) < 0) {
+    } else if (dns_name_join(&target->name, &config->search[is_first ? index - 1 : index],
+                       out_name) < 0) {
         out_name->length = 0; /* Too long: nobody can have it. */
     }
     return true;

@@ -303,18 +303,18 @@ static int compare_names(const char *one, size_t one_length, const char *other, 
 }
 
 /* An insertion would take a day for a list of a million names; so by merging, which is stable. */
-static void merge(const hosts_table *table, hosts_entry *spare, size_t from, size_t middle, size_t to)
+static void merge(
+        const hosts_table *table, hosts_entry *spare, size_t from, size_t middle, size_t to)
 {
     size_t left = from;
     size_t right = middle;
     for (size_t i = from; i < to; i++) {
         const hosts_entry *one = &table->entries[left];
         const hosts_entry *other = &table->entries[right];
-        bool takes_left = right == to || (left < middle &&
-                                                 compare_names(table->names + one->name_at,
-                                                         one->name_length,
-                                                         table->names + other->name_at,
-                                                         other->name_length) <= 0);
+        bool takes_left =
+                right == to ||
+                (left < middle && compare_names(table->names + one->name_at, one->name_length,
+                                          table->names + other->name_at, other->name_length) <= 0);
         spare[i] = takes_left ? table->entries[left++] : table->entries[right++];
     }
     memcpy(&table->entries[from], &spare[from], (to - from) * sizeof(*spare));

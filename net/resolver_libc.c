@@ -75,7 +75,8 @@ static void finish(question *one, int status, const struct addrinfo *list)
 {
     dns_records records;
     dns_records_init(&records);
-    for (; list != NULL && records.address_count < COIL_RESOLVER_ADDRESSES_MAX; list = list->ai_next)
+    for (; list != NULL && records.address_count < COIL_RESOLVER_ADDRESSES_MAX;
+            list = list->ai_next)
         add_address(list, &records);
     if (status == 0 && records.address_count == 0)
         status = -ENODATA;

@@ -232,8 +232,7 @@ void sort_services(const dns_service *services, unsigned count, const uint32_t *
     }
     for (unsigned i = 0; i < count; i++) {
         unsigned end = i;
-        while (end < count &&
-                services[out_order[end]].priority == services[out_order[i]].priority)
+        while (end < count && services[out_order[end]].priority == services[out_order[i]].priority)
             end++;
         move_first(out_order + i, choose(services, out_order + i, end - i, random[i]));
     }

@@ -304,7 +304,8 @@ TEST_F(Names, AreAskedForByTcpWhenTheAnswerWasCutOff)
         } else if (query.type == dns::A) { /* 64 KiB, or nearly. */
             for (int i = 0; i < 2500; i++)
                 answer.add(dns::a(query.name, 60,
-                        ("127.1." + std::to_string(i / 250) + "." + std::to_string(i % 250)).c_str()));
+                        ("127.1." + std::to_string(i / 250) + "." + std::to_string(i % 250))
+                                .c_str()));
         } else {
             answer = dns::nothing(0, 60);
         }
@@ -326,8 +327,9 @@ TEST_F(Names, AreAskedForAgainWhenADatagramIsLost)
 
 TEST_F(Names, AreAskedOfTheNextServerWhenOneFails)
 {
-    NameServer failing(
-            [](const DnsQuery &query) { return Messages{query.answer(dns::nothing(SERVFAIL, 0))}; });
+    NameServer failing([](const DnsQuery &query) {
+        return Messages{query.answer(dns::nothing(SERVFAIL, 0))};
+    });
     serve(usual);
     const std::string both = "127.0.0.1:1 " + failing.where() + " " + where;
     options.servers = both.c_str();
@@ -481,7 +483,7 @@ async(int, one_of_a_crowd, (Crowd *) crowd, (const char *) target)
 
 async(int, ask_at_once, (Crowd *) crowd, (int) count, (int) cancelled_count)
 {
-    vars(coil_group group; coil_task * tasks[64]; int i);
+    vars(coil_group group; coil_task *tasks[64]; int i);
     open_group(&my->group);
     for (my->i = 0; my->i < count; my->i++)
         my->tasks[my->i] = spawn(&my->group, one_of_a_crowd(crowd, "host.test:80"));
@@ -653,9 +655,9 @@ TEST_F(Names, AreAccountedForExactlyWhateverIsCancelled)
             return Messages{query.answer(dns::nothing(NXDOMAIN, 60))};
         default:
             if (query.type == dns::SRV)
-                return Messages{query.answer(
-                        Answer().add(dns::srv(query.name, 60, 0, 1, 1, "h1.test"))
-                                .add(dns::srv(query.name, 60, 0, 3, 2, "h2.test")))};
+                return Messages{
+                        query.answer(Answer().add(dns::srv(query.name, 60, 0, 1, 1, "h1.test"))
+                                             .add(dns::srv(query.name, 60, 0, 3, 2, "h2.test")))};
             return addresses_only(query, 60);
         }
     });

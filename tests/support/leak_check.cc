@@ -33,6 +33,19 @@ descriptors open_descriptors()
     return found;
 }
 
+/*
+ * Does the kernel reap it, because SIGCHLD is ignored? It says so before it has done it: state X,
+ * "dead", in proc_pid_stat(5). Or it has done it meanwhile.
+ */
+bool is_gone(long pid)
+{
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    std::string stat;
+    std::getline(file, stat);
+    const size_t name_end = stat.rfind(") ");
+    return name_end == std::string::npos || stat[name_end + 2] == 'X';
+}
+
 /* Children belong to the thread that forked them. A zombie is still listed. */
 std::set<long> children()
 {
@@ -40,7 +53,8 @@ std::set<long> children()
     for (const fs::directory_entry &thread : fs::directory_iterator("/proc/self/task")) {
         std::ifstream list(thread.path() / "children");
         for (long pid; list >> pid;)
-            found.insert(pid);
+            if (!is_gone(pid))
+                found.insert(pid);
     }
     return found;
 }

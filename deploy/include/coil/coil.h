@@ -38,6 +38,7 @@
 #include <coil/local.h>
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
+#include <coil/loop_extra.h>
 #include <coil/loop_thread.h>
 #include <coil/mutex.h>
 #include <coil/once.h>

@@ -91,7 +91,7 @@ typedef struct coil_resolver_options {
     bool rotate;                  /* Begin with another server each time. */
     size_t cache_count_max;       /* Names. */
     size_t cache_bytes_max;
-    coil_duration ttl_min;        /* Only of what may be kept at all: TTL 0 stays 0. */
+    coil_duration ttl_min; /* Only of what may be kept at all: TTL 0 stays 0. */
     coil_duration ttl_max;
     coil_duration negative_ttl_max;
 } coil_resolver_options;

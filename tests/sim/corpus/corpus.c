@@ -190,8 +190,8 @@ int main(int argc, char **argv)
     const coil_sim_scenario scenarios[] = {scenario_echo, scenario_streams, scenario_lines,
             scenario_idle, scenario_storm, scenario_log, scenario_children, scenario_orphans,
             scenario_signals, scenario_threads, scenario_remote, scenario_sync, scenario_exchange,
-            scenario_rpc, scenario_timers, scenario_groups, scenario_futures, scenario_loop,
-            scenario_crowd, scenario_pool, scenario_eyeballs};
+            scenario_names, scenario_rpc, scenario_timers, scenario_groups, scenario_futures,
+            scenario_loop, scenario_crowd, scenario_pool, scenario_eyeballs};
 
     return coil_sim_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(scenarios[0]));
 }

@@ -114,6 +114,7 @@ extern const coil_sim_scenario scenario_timers;
 extern const coil_sim_scenario scenario_groups;
 extern const coil_sim_scenario scenario_futures;
 extern const coil_sim_scenario scenario_loop;
+extern const coil_sim_scenario scenario_names;
 extern const coil_sim_scenario scenario_crowd;
 extern const coil_sim_scenario scenario_pool;
 extern const coil_sim_scenario scenario_eyeballs;
