@@ -144,14 +144,14 @@ void checkout_ended(uint64_t number, int rc)
 
 async(int, use_once)
 {
-    vars(coil_pooled *got; uint64_t number; int rc);
+    vars(coil_pooled *got; uint64_t number; int rc; coil_duration limit);
 
     my->number = ++world->arrivals;
     world->waiting.insert(my->number);
     my->rc = -ECANCELED;
     defer(if (my->rc == -ECANCELED) checkout_ended(my->number, my->rc));
-    coil_duration limit = world->one_in(2) ? COIL_FOREVER : world->nap(coil_s(1));
-    await(my->got, within(limit, coil_connection_pool_checkout(world->pool)));
+    my->limit = world->one_in(2) ? COIL_FOREVER : world->nap(coil_s(1));
+    await(my->got, within(my->limit, coil_connection_pool_checkout(world->pool)));
     my->rc = coil_pointer_error(my->got);
     checkout_ended(my->number, my->rc);
     if (my->rc < 0)
