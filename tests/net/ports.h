@@ -97,6 +97,18 @@ private:
     std::vector<int> fillers;
 };
 
+/* Is there an IPv6 loopback? */
+inline bool has_ipv6()
+{
+    const int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    coil_address any = {};
+    EXPECT_EQ(0, coil_address_parse("[::1]:0", &any));
+    const bool is_there = fd >= 0 && bind(fd, &any.socket, any.size_bytes) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is_there;
+}
+
 inline unsigned open_descriptors()
 {
     unsigned count = 0;
