@@ -335,8 +335,8 @@ async(int, count_on_pool, (coil_connection_pool *) pool, (int) count, (int) hast
         my->client = static_cast<coil_thrift_client *>(my->pooled->session);
         coil_thrift_put_string(coil_thrift_client_begin(my->client, "countLetters"), 1,
                 {letters, static_cast<uint32_t>(my->i)});
-        await(my->rc, within(my->i % hasty == 1 ? 0 : COIL_FOREVER,
-                              coil_thrift_client_call(my->client)));
+        await(my->rc,
+                within(my->i % hasty == 1 ? 0 : COIL_FOREVER, coil_thrift_client_call(my->client)));
         EXPECT_EQ(my->rc == 0, coil_thrift_client_is_idle(my->client));
         my->pooled->reusable = coil_thrift_client_is_idle(my->client);
         coil_pooled_give_back(my->pooled);
