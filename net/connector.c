@@ -224,11 +224,15 @@ static coil_turn next_end_step(coil_task *task, coil_frame *leaf)
 
 coil_leaf_fn(next_end, next_end_step, coil_waiter_cancel);
 
+/* Is there another address, and anything left to try it with? */
+static bool can_start(const connect_race *race)
+{
+    return race->started_count < race->count && !is_exhaustion(race->error);
+}
+
 static bool is_over(const connect_race *race)
 {
-    if (race->won || is_exhaustion(race->error))
-        return true;
-    return race->ended_count == race->count;
+    return race->won || (race->ended_count == race->started_count && !can_start(race));
 }
 
 /* At once, so that the first attempt costs no turn. Without memory nothing starts. */
@@ -236,15 +240,17 @@ static void start_next(coil_group *attempts, connect_race *race)
 {
     (void)coil_spawn_now(attempts, try_address(race, race->started_count));
     race->started_count++;
-    if (attempts->failed_count > 0)
-        race->error = -ENOMEM;
+    if (attempts->failed_count == 0)
+        return;
+    race->error = -ENOMEM;
+    race->ended_count++;
 }
 
 /* How long to wait for the attempts that are under way before the next one. */
 static coil_duration delay_of(const connect_race *race)
 {
     coil_duration delay = race->options->attempt_delay;
-    if (race->started_count == race->count)
+    if (!can_start(race))
         return COIL_FOREVER;
     if (delay <= 0)
         return ATTEMPT_DELAY;
@@ -259,7 +265,7 @@ coil_async(int, run_race, (connect_race *) race)
     coil_open_group(&my->attempts);
     my->attempts.keep_going = true; /* What is counted there is a lack of memory. */
     while (!is_over(race)) {
-        if (race->started_count < race->count)
+        if (can_start(race))
             start_next(&my->attempts, race);
         if (is_over(race))
             break;

@@ -193,6 +193,12 @@ TEST_F(Connector, KeepsTheOrderIfToldTo)
 
 /* ---------------------------------------------------------------------------- failures -- */
 
+struct CountingHook {
+    coil_socket_hook hook;
+    int count;
+    int refuses; /* The attempt with this number. */
+};
+
 TEST_F(Connector, ReportsEachAttemptWhenAllFail)
 {
     const ClosedPort first;
@@ -269,6 +275,25 @@ TEST_F(Connector, StopsWhenDescriptorsRunOut)
     EXPECT_EQ(1u, trial.report.attempt_count);
 }
 
+TEST_F(Connector, WaitsForThoseUnderWayWhenDescriptorsRunOut)
+{
+    const SilentPort silent;
+    CountingHook counting = {{[](coil_socket_hook *hook, int, const coil_address *) {
+                                 CountingHook *self = coil_container_of(hook, CountingHook, hook);
+                                 return self->count++ == self->refuses ? -EMFILE : 0;
+                             }},
+            0, 1};
+    Trial trial;
+    trial.options.attempt_limit = coil_s(3);
+    trial.options.prepare = &counting.hook;
+    for (int i = 0; i < 3; i++)
+        trial.add(silent);
+    run(&trial);
+    EXPECT_EQ(-EMFILE, trial.rc);
+    EXPECT_EQ(2u, trial.report.attempt_count);
+    EXPECT_EQ(coil_s(3), trial.took);
+}
+
 TEST_F(Connector, WithoutAddressesItIsInvalid)
 {
     Trial trial;
@@ -300,12 +325,6 @@ TEST_F(Connector, BindsToALocalAddressOfTheSameFamily)
     EXPECT_EQ(0u, std::string(coil_address_format(&from, text)).find("127.0.0.2:"));
     close(peer);
 }
-
-struct CountingHook {
-    coil_socket_hook hook;
-    int count;
-    int refuses; /* The attempt with this number. */
-};
 
 TEST_F(Connector, AsksTheHookForEachSocket)
 {
