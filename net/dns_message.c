@@ -143,7 +143,7 @@ static void limit_ttl(dns_records *records, uint32_t ttl_s)
         records->ttl_s = ttl_s;
 }
 
-/* ----------------------------------------------------------------------------------- sections -- */
+/* --------------------------------------------------------------------------------- sections -- */
 
 /* `section` stays where it is: each walk has its own copy. False: no further record. */
 static bool next_record(reader *section, unsigned *left, record *out_record)

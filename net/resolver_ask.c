@@ -169,7 +169,7 @@ static void progressed(dns_exchange_hook *hook)
     try_next(self);
 }
 
-/* ----------------------------------------------------------------------------- start and stop -- */
+/* -------------------------------------------------------------------------- start and stop -- */
 
 int asking_start(question *one)
 {

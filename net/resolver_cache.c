@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ----------------------------------------------------------------------------------- the table -- */
+/* ------------------------------------------------------------------------------- the table -- */
 
 /* Names come from strangers: without the seed nobody knows which are in one bucket. */
 static question **bucket_of(coil_resolver *resolver, question_kind kind, const dns_name *name)
@@ -76,7 +76,7 @@ static void evict(coil_resolver *resolver)
     }
 }
 
-/* --------------------------------------------------------------------------------- a question -- */
+/* ------------------------------------------------------------------------------ a question -- */
 
 static question *create(question_kind kind, const dns_name *name)
 {
@@ -157,7 +157,7 @@ void question_drop(question *one)
     destroy(one);
 }
 
-/* --------------------------------------------------------------------------------- the answer -- */
+/* ------------------------------------------------------------------------------ the answer -- */
 
 static int set_addresses(question *one, const dns_address *addresses, unsigned count)
 {

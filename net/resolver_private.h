@@ -10,7 +10,7 @@
  *        v                                          ^
  *     asking (resolver_ask.c by DNS, resolver_libc.c by getaddrinfo): the tries
  *
- *     ASKING --question_finish()--> CACHED --expired, evicted--> LOOSE, or freed if nobody claims it
+ *     ASKING --question_finish()--> CACHED --expired, evicted--> LOOSE, or freed without claims
  *        |                |
  *        |                +--not to be kept--> LOOSE
  *        +--the last claim is dropped--> freed
@@ -90,7 +90,7 @@ struct coil_resolver {
     question *buckets[RESOLVER_BUCKETS];
 };
 
-/* ---------------------------------------------------------------------------- resolver_cache.c -- */
+/* ------------------------------------------------------------------------ resolver_cache.c -- */
 
 /*
  * What is known or being asked about the name, claimed for the caller: from the cache, one that is
@@ -119,7 +119,7 @@ void cache_flush(coil_resolver *resolver);
 /* Nobody is to be asked any more; who waits gets `error`. */
 void cache_abandon(coil_resolver *resolver, int error);
 
-/* ------------------------------------------------------------------------------- resolver_ask.c -- */
+/* -------------------------------------------------------------------------- resolver_ask.c -- */
 
 /* Begin to ask; question_finish() follows, never within this call. -ENOMEM. */
 int asking_start(question *one);
@@ -127,7 +127,7 @@ int asking_start(question *one);
 /* Ask no more. */
 void asking_stop(asking *one);
 
-/* ----------------------------------------------------------------------------- resolver_files.c -- */
+/* ------------------------------------------------------------------------ resolver_files.c -- */
 
 /* Look whether the files have changed, at most once a second unless `at_once`. */
 void files_review(coil_resolver *resolver, bool at_once);

@@ -124,7 +124,7 @@ void sort_candidates(sort_candidate *candidates, unsigned count)
     }
 }
 
-/* ---------------------------------------------------------------------------- from the kernel -- */
+/* ------------------------------------------------------------------------- from the kernel -- */
 
 static void take_source(const coil_address *own, sort_candidate *candidate)
 {

@@ -3,6 +3,7 @@
 
 #include "loop_private.h"
 #include "monitor.h"
+#include "recorder_private.h"
 
 #include <coil/kernel.h>
 #include <coil/trace.h>
@@ -47,6 +48,7 @@ static void draw(coil_post *post)
     FILE *out = open_memstream(&dump->text, &dump->size_bytes);
     if (out != NULL) {
         coil_dump(loop, out);
+        recorder_dump(loop, out);
         (void)fclose(out);
     }
     __atomic_store_n(&dump->state, DUMP_READY, __ATOMIC_RELEASE);

@@ -284,30 +284,6 @@ static void prepare_shutdown(coil_op *op, struct io_uring_sqe *sqe)
 }
 OP_LEAF(coil_shutdown, prepare_shutdown);
 
-/* --------------------------------------------------------------------------------- files -- */
-
-static void prepare_openat(coil_op *op, struct io_uring_sqe *sqe)
-{
-    struct coil_openat__args *a = OP_ARGUMENTS(coil_openat, op);
-    io_uring_prep_openat(sqe, a->directory, a->path, a->flags | O_CLOEXEC, a->mode);
-}
-OP_WORKER_LEAF(coil_openat, prepare_openat);
-
-static void prepare_fsync(coil_op *op, struct io_uring_sqe *sqe)
-{
-    struct coil_fsync__args *a = OP_ARGUMENTS(coil_fsync, op);
-    io_uring_prep_fsync(sqe, 0, a->data_only ? IORING_FSYNC_DATASYNC : 0);
-    op_set_fd(sqe, a->fd);
-}
-OP_WORKER_LEAF(coil_fsync, prepare_fsync);
-
-static void prepare_statx(coil_op *op, struct io_uring_sqe *sqe)
-{
-    struct coil_statx__args *a = OP_ARGUMENTS(coil_statx, op);
-    io_uring_prep_statx(sqe, a->directory, a->path, a->flags, a->mask, a->out_status);
-}
-OP_WORKER_LEAF(coil_statx, prepare_statx);
-
 /* ----------------------------------------------------------------------------- processes -- */
 
 static void prepare_waitid(coil_op *op, struct io_uring_sqe *sqe)

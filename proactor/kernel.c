@@ -19,6 +19,7 @@
 #include <linux/futex.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -38,42 +39,42 @@ static int checked(long result)
 /* ----------------------------------------------------------------------------------- ring -- */
 
 int coil_kernel_ring_setup(
-        struct io_uring *ring, unsigned entries, struct io_uring_params *parameters)
+        struct io_uring *uring, unsigned entries, struct io_uring_params *parameters)
 {
-    int rc = io_uring_queue_init_params(entries, ring, parameters);
+    int rc = io_uring_queue_init_params(entries, uring, parameters);
     if (rc < 0)
         return rc;
     /*
      * All three are needed so that a forked child cannot keep the ring, and with it listening
      * sockets, alive: it would inherit the descriptor, and the mapping pins the ring just as well.
      */
-    rc = io_uring_register_ring_fd(ring);
+    rc = io_uring_register_ring_fd(uring);
     if (rc == 1)
-        rc = io_uring_close_ring_fd(ring);
+        rc = io_uring_close_ring_fd(uring);
     if (rc >= 0)
-        rc = io_uring_ring_dontfork(ring);
+        rc = io_uring_ring_dontfork(uring);
     if (rc < 0)
-        io_uring_queue_exit(ring);
+        io_uring_queue_exit(uring);
     return rc < 0 ? rc : 0;
 }
 
-int coil_kernel_ring_enter(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
+int coil_kernel_ring_enter(struct io_uring *uring, unsigned to_submit, unsigned min_complete,
         unsigned flags, void *argument, size_t argument_bytes)
 {
-    return io_uring_enter2((unsigned)ring->enter_ring_fd, to_submit, min_complete,
+    return io_uring_enter2((unsigned)uring->enter_ring_fd, to_submit, min_complete,
             flags | IORING_ENTER_REGISTERED_RING, argument, argument_bytes);
 }
 
 int coil_kernel_ring_register(
-        struct io_uring *ring, unsigned opcode, const void *argument, unsigned count)
+        struct io_uring *uring, unsigned opcode, const void *argument, unsigned count)
 {
-    return io_uring_register((unsigned)ring->enter_ring_fd,
+    return io_uring_register((unsigned)uring->enter_ring_fd,
             opcode | IORING_REGISTER_USE_REGISTERED_RING, argument, count);
 }
 
-void coil_kernel_ring_close(struct io_uring *ring)
+void coil_kernel_ring_close(struct io_uring *uring)
 {
-    io_uring_queue_exit(ring);
+    io_uring_queue_exit(uring);
 }
 
 int coil_kernel_ring_sysctl(void)
@@ -290,7 +291,32 @@ int coil_kernel_dup_above(int fd, int lowest)
 
 int coil_kernel_openat(int directory, const char *path, int flags)
 {
-    return checked(openat(directory, path, flags | O_CLOEXEC));
+    return checked(openat(directory, path, flags | O_CLOEXEC, 0600));
+}
+
+ssize_t coil_kernel_getdents(int fd, void *entries, size_t size_bytes)
+{
+    return checked(syscall(SYS_getdents64, fd, entries, size_bytes));
+}
+
+ssize_t coil_kernel_copy_file_range(int from, int to, size_t size_bytes)
+{
+    return checked(copy_file_range(from, NULL, to, NULL, size_bytes, 0));
+}
+
+int coil_kernel_inotify(void)
+{
+    return checked(inotify_init1(IN_CLOEXEC));
+}
+
+int coil_kernel_inotify_add(int fd, const char *path, uint32_t mask)
+{
+    return checked(inotify_add_watch(fd, path, mask));
+}
+
+int coil_kernel_inotify_remove(int fd, int watch)
+{
+    return checked(inotify_rm_watch(fd, watch));
 }
 
 ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset)

@@ -23,18 +23,18 @@
  * is not inherited by forked children. 0 or -errno.
  */
 int coil_kernel_ring_setup(
-        struct io_uring *ring, unsigned entries, struct io_uring_params *parameters);
+        struct io_uring *uring, unsigned entries, struct io_uring_params *parameters);
 
 /* io_uring_enter(2). The number of submitted entries, or -errno. */
-int coil_kernel_ring_enter(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
+int coil_kernel_ring_enter(struct io_uring *uring, unsigned to_submit, unsigned min_complete,
         unsigned flags, void *argument, size_t argument_bytes);
 
 /* io_uring_register(2). 0, a count, or -errno. */
 int coil_kernel_ring_register(
-        struct io_uring *ring, unsigned opcode, const void *argument, unsigned count);
+        struct io_uring *uring, unsigned opcode, const void *argument, unsigned count);
 
 /* Unmap and close. Only after every operation has completed. */
-void coil_kernel_ring_close(struct io_uring *ring);
+void coil_kernel_ring_close(struct io_uring *uring);
 
 /* The sysctl kernel.io_uring_disabled: 0 allowed, 1 privileged users only, 2 forbidden. */
 int coil_kernel_ring_sysctl(void);

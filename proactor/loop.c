@@ -4,6 +4,7 @@
 #include "blocking_private.h"
 #include "monitor.h"
 #include "pool.h"
+#include "recorder_private.h"
 #include "shutdown_private.h"
 #include "sigpipe.h"
 
@@ -254,6 +255,8 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     loop_enlist(loop);
     monitor_from_environment();
     rc = loop_debug_from_environment(loop);
+    if (rc == 0)
+        rc = recorder_from_environment(loop);
     if (rc < 0) {
         coil_loop_destroy(loop);
         goto fail;
@@ -369,6 +372,7 @@ void coil_loop_destroy(coil_loop *loop)
     loop_drop_calls(loop);
     buffer_pool_destroy(loop->buffers);
     idle_list_fini(&loop->idle);
+    coil_recorder_stop(loop);
     ring_fini(&loop->ring);
     (void)coil_kernel_close(loop->wake_fd);
     loop_debug_end(loop);

@@ -13,19 +13,10 @@ enum {
     RESTART_LAST = -516,  /* -ERESTART_RESTARTBLOCK */
 };
 
-#define OP_TAG_MASK ((1U << OP_TAG_BITS) - 1)
-#define OP_GENERATION_MASK ((1U << OP_GENERATION_BITS) - 1)
-
 static uint64_t name_of(const coil_op *op, unsigned tag)
 {
     return (uint64_t)(uintptr_t)op << (OP_GENERATION_BITS + OP_TAG_BITS) |
            (uint64_t)op->generation << OP_TAG_BITS | tag;
-}
-
-static coil_op *op_named(uint64_t name)
-{
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel carries it for us as an integer. */
-    return (coil_op *)(uintptr_t)(name >> (OP_GENERATION_BITS + OP_TAG_BITS));
 }
 
 void op_init(coil_op *op, const op_kind *kind, coil_loop *loop)

@@ -38,7 +38,7 @@ struct coil_op {
     coil_loop *loop;
     coil_task *task; /* Whom to wake, or NULL. The leaf is the innermost frame of its task. */
     coil_list link;  /* In loop->backlog or loop->cancels. */
-    int32_t result;  /* DONE */
+    int32_t result;  /* DONE. IN_FLIGHT it is the recorder's, if there is one. */
     uint16_t generation;
     uint8_t state;
     bool cancelled; /* We have asked for it. */
@@ -47,6 +47,16 @@ struct coil_op {
 static_assert(sizeof(coil_op) <= 48, "every connection has one");
 
 enum { OP_TAG_OP = 0, OP_TAG_CANCEL = 1, OP_TAG_BITS = 2, OP_GENERATION_BITS = 14 };
+
+#define OP_TAG_MASK ((1U << OP_TAG_BITS) - 1)
+#define OP_GENERATION_MASK ((1U << OP_GENERATION_BITS) - 1)
+
+/* The op that user_data names, if its tag is OP_TAG_OP. It may have begun another life. */
+static inline coil_op *op_named(uint64_t name)
+{
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel carries it for us as an integer. */
+    return (coil_op *)(uintptr_t)(name >> (OP_GENERATION_BITS + OP_TAG_BITS));
+}
 
 void op_init(coil_op *op, const op_kind *kind, coil_loop *loop);
 

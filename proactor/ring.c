@@ -128,6 +128,7 @@ int ring_init(coil_ring *ring, char *out_reason)
     }
     register_direct_descriptors(ring);
     ring->batch = 1;
+    ring->enter = coil_kernel_ring_enter;
     ring->enter_flags = IORING_ENTER_GETEVENTS;
     if (ring->uring.features & IORING_FEAT_NO_IOWAIT)
         ring->enter_flags |= IORING_ENTER_NO_IOWAIT;
@@ -157,8 +158,7 @@ static inline int enter(coil_ring *ring, unsigned min_complete, unsigned flags, 
 {
     unsigned count = ring_unsubmitted(ring);
     __atomic_store_n(ring->uring.sq.ktail, ring->uring.sq.sqe_tail, __ATOMIC_RELEASE);
-    int rc = coil_kernel_ring_enter(
-            &ring->uring, count, min_complete, flags, argument, argument_bytes);
+    int rc = ring->enter(&ring->uring, count, min_complete, flags, argument, argument_bytes);
     ring->enter_count++;
     /*
      * An error of the wait may hide a submission that has happened; the head that the kernel has

@@ -23,6 +23,10 @@ enum {
     RING_HOPE_US = 20,
 };
 
+/* coil_kernel_ring_enter(), or what stands before it while a recorder looks. */
+typedef int ring_enter_call(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
+        unsigned flags, void *argument, size_t argument_bytes);
+
 typedef struct coil_ring {
     struct io_uring uring;
     unsigned submitted;                    /* The tail that the kernel has seen. */
@@ -31,6 +35,8 @@ typedef struct coil_ring {
     unsigned batch;                        /* Completions that a wait hopes for, at least 1. */
     bool has_direct_descriptors;
     uint64_t enter_count;
+    ring_enter_call *enter;
+    struct coil_recorder *recorder; /* NULL: there is none. */
 } coil_ring;
 
 /* 0, or -errno with the cause in words in `out_reason` (COIL_REASON_BYTES). */

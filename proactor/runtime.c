@@ -14,7 +14,7 @@
 
 #include <sys/signalfd.h>
 
-enum { GRACE_S = 30, CPUS_MAX = 1024, NAME_BYTES = 16 };
+enum { GRACE_S = 30, CPUS_MAX = 1024, NAME_BYTES = 16, SIGNAL_PAUSE_MS = 100 };
 
 typedef struct member {
     coil_worker worker;
@@ -102,11 +102,17 @@ static void run_begin(coil_post *post)
 
 coil_async(int, watch_signals, (coil_runtime *) runtime)
 {
-    coil_vars(struct signalfd_siginfo arrived);
+    coil_vars(struct signalfd_siginfo arrived; ssize_t count);
 
     for (;;) {
-        coil_attempt(coil_read(runtime->signal_fd, &my->arrived, sizeof(my->arrived)));
-        coil_runtime_stop(runtime, runtime->options.grace);
+        coil_await(my->count, coil_read(runtime->signal_fd, &my->arrived, sizeof(my->arrived)));
+        if (my->count == -ECANCELED)
+            return -ECANCELED;
+        if (my->count > 0) {
+            coil_runtime_stop(runtime, runtime->options.grace);
+        } else { /* Memory is short. Who does not listen any more could only be killed. */
+            coil_await(coil_sleep(coil_ms(SIGNAL_PAUSE_MS)));
+        }
     }
 }
 

@@ -18,20 +18,23 @@
 #include <stdlib.h>
 
 int counter_server_main(int argc, char **argv);
+/* NOLINTBEGIN(bugprone-suspicious-include, readability-identifier-naming): main() is a program. */
 #define main counter_server_main
 #include "counter_server.c"
 #undef main
+/* NOLINTEND(bugprone-suspicious-include, readability-identifier-naming) */
 
 #include <coil/sugar.h>
 
 enum { REPLICA_COUNT = 3, CLIENT_COUNT = 3, INCREMENT_COUNT = 12, DISASTER_COUNT = 30 };
+enum { TOTAL_COUNT = CLIENT_COUNT * INCREMENT_COUNT };
 
 static const char *const hosts[REPLICA_COUNT] = {"one", "two", "three"};
 
 /* What the scenario knows: of this run, and beside the processes. */
 static struct {
-    const char *option; /* For the servers, or NULL. */
-    const char *addresses[REPLICA_COUNT];
+    char *option; /* For the servers, or NULL. */
+    char addresses[REPLICA_COUNT][32];
     pid_t replicas[REPLICA_COUNT];
     pid_t clients[CLIENT_COUNT];
     pid_t reader;
@@ -84,14 +87,13 @@ static int client_main(int argc, char **argv)
 async(int, read_once)
 {
     vars(int64_t acknowledged; int64_t seen; int64_t value);
-    coil_sim *sim = coil_sim_current();
 
     my->acknowledged = sum(known.acknowledged);
     my->seen = known.seen;
     await(my->value, within(coil_s(3), counter_value(some_replica())));
     if (my->value < 0)
         return 0;
-    sim = coil_sim_current();
+    coil_sim *sim = coil_sim_current();
     coil_sim_expect(sim, my->value >= my->acknowledged, "increments are lost: %lld, not %lld",
             (long long)my->value, (long long)my->acknowledged);
     coil_sim_expect(sim, my->value <= sum(known.attempted), "increments are counted twice: %lld",
@@ -105,7 +107,7 @@ async(int, read_once)
 async(int, keep_reading)
 {
     vars();
-    while (!known.is_over || known.seen < CLIENT_COUNT * INCREMENT_COUNT) {
+    while (!known.is_over || known.seen < TOTAL_COUNT) {
         attempt(read_once());
         await(coil_sleep(coil_ms(200)));
     }
@@ -125,18 +127,16 @@ static int reader_main(int argc, char **argv)
 
 static void start_replica(coil_sim *sim, int i)
 {
-    const char *arguments[8] = {"counter_server", "--port", "9090"};
-    int count = 3;
+    char *arguments[8] = {
+            (char[]){"counter_server"}, (char[]){"--port"}, (char[]){"9090"}, known.option};
+    int count = known.option != NULL ? 4 : 3;
 
-    if (known.option != NULL)
-        arguments[count++] = known.option;
-    arguments[count++] = "/counter.log";
+    arguments[count++] = (char[]){"/counter.log"};
     for (int peer = 0; peer < REPLICA_COUNT; peer++) {
         if (peer != i)
             arguments[count++] = known.addresses[peer];
     }
-    known.replicas[i] = coil_sim_start(
-            sim, hosts[i], "/usr/bin/counter_server", (char *const *)(uintptr_t)arguments);
+    known.replicas[i] = coil_sim_start(sim, hosts[i], "/usr/bin/counter_server", arguments);
 }
 
 /* A client that is started again goes on with the number that it has had no answer to. */
@@ -236,8 +236,7 @@ static void bring_disaster(coil_sim *sim)
 
 static bool all_counted(void)
 {
-    return sum(known.acknowledged) == CLIENT_COUNT * INCREMENT_COUNT &&
-           known.seen == CLIENT_COUNT * INCREMENT_COUNT;
+    return sum(known.acknowledged) == TOTAL_COUNT && known.seen == TOTAL_COUNT;
 }
 
 async(int, direct, (coil_sim *) sim)
@@ -264,18 +263,16 @@ async(int, direct, (coil_sim *) sim)
 
 /* ----------------------------------------------------------------------------- the scenarios -- */
 
-static void build_with(coil_sim *sim, const char *option)
+static void build_with(coil_sim *sim, char *option)
 {
-    static char addresses[REPLICA_COUNT][32];
-
     memset(&known, 0, sizeof(known));
     known.option = option;
     coil_sim_program(sim, "/usr/bin/counter_server", counter_server_main);
     coil_sim_program(sim, "/usr/bin/client", client_main);
     coil_sim_program(sim, "/usr/bin/reader", reader_main);
     for (int i = 0; i < REPLICA_COUNT; i++) {
-        snprintf(addresses[i], sizeof(addresses[i]), "%s:9090", coil_sim_address(sim, hosts[i]));
-        known.addresses[i] = addresses[i];
+        snprintf(known.addresses[i], sizeof(known.addresses[i]), "%s:9090",
+                coil_sim_address(sim, hosts[i]));
     }
     for (int i = 0; i < REPLICA_COUNT; i++)
         start_replica(sim, i);
@@ -291,18 +288,20 @@ static void build(coil_sim *sim)
 
 static void build_no_sync(coil_sim *sim)
 {
-    build_with(sim, "--no-sync");
+    static char option[] = "--no-sync";
+    build_with(sim, option);
 }
 
 static void build_acks_1(coil_sim *sim)
 {
-    build_with(sim, "--acks=1");
+    static char option[] = "--acks=1";
+    build_with(sim, option);
 }
 
 static void check(coil_sim *sim)
 {
-    coil_sim_expect(sim, all_counted(), "%lld of %d are counted", (long long)known.seen,
-            CLIENT_COUNT * INCREMENT_COUNT);
+    coil_sim_expect(
+            sim, all_counted(), "%lld of %d are counted", (long long)known.seen, TOTAL_COUNT);
 }
 
 #define SCENARIO(label, builder)                                                         \

@@ -168,10 +168,16 @@ async(int, pretend, (const char *) port)
     my->server.service_count = 1;
     open_group(&my->group);
     spawn(&my->group, coil_thrift_serve(my->listener, &my->server));
-    await(coil_sleep(some_time(coil_s(4 * 3600))));
+    await(coil_sleep(some_time(4 * coil_s(3600))));
     do_harm(&my->fb303);
     await(coil_sleep(COIL_FOREVER));
     return 0;
+}
+
+static int hang(void)
+{
+    be_deaf();
+    return coil_run(coil_sleep(COIL_FOREVER)) < 0;
 }
 
 static int bad_main(int argc, char **argv)
@@ -181,10 +187,8 @@ static int bad_main(int argc, char **argv)
         fail_now();
     if (way == 0)
         return 3;
-    if (way == 1) {
-        be_deaf();
-        return coil_run(coil_sleep(COIL_FOREVER)) < 0;
-    }
+    if (way == 1)
+        return hang();
     const int rc = coil_run(pretend(argv[argc - 1]));
     fail_now(); /* Its port may still be taken. */
     return rc < 0;
@@ -288,6 +292,6 @@ int main(int argc, char **argv)
             .build = build,
             .direct = coil_handler(direct, coil_sim *),
             .check = check,
-            .limit = coil_s(32 * 86400)};
+            .limit = (DAY_COUNT + 2) * coil_s(86400)};
     return coil_sim_main(argc, argv, &scenario, 1);
 }

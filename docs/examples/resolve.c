@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* resolve - the addresses of names, all asked for at once: getent ahosts, and dig +short for SRV. */
+/* resolve - the addresses of names, all asked for at once; getent ahosts, and services, too. */
 #include <coil/coil.h>
 #include <coil/sugar.h>
 

@@ -4,23 +4,11 @@
 #include "fault.h"
 #include "fiber.h"
 #include "process.h"
+#include "wrapped.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-_Noreturn void __real_abort(void);
-void *__real_malloc(size_t size_bytes);
-void *__real_calloc(size_t count, size_t size_bytes);
-void *__real_realloc(void *memory, size_t size_bytes);
-void *__real_aligned_alloc(size_t alignment_bytes, size_t size_bytes);
-void __real_free(void *memory);
-
-void *__wrap_malloc(size_t size_bytes);
-void *__wrap_calloc(size_t count, size_t size_bytes);
-void *__wrap_realloc(void *memory, size_t size_bytes);
-void *__wrap_aligned_alloc(size_t alignment_bytes, size_t size_bytes);
-void __wrap_free(void *memory);
 
 /* -------------------------------------------------------------------------------- our own -- */
 

@@ -14,9 +14,12 @@
  */
 #include "child.h"
 
+#include "disk.h"
+
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 struct sim_clone {
@@ -65,7 +68,7 @@ static sim_process *fork_process(sim_process *parent, sim_clone *clone)
 
     sim_signals_inherit(process, parent, sim_fiber_current());
     sim_family_inherit(process, parent, sim_fiber_current());
-    sim_child_set_directory(process, parent);
+    sim_working_directory_inherit(process, parent);
     sim_delete(process->path);
     process->path = sim_copy_text(parent->path);
     copy_descriptors(process, parent);
@@ -131,7 +134,7 @@ static void note_inherited(sim_process *process)
 }
 
 /*
- * What runs is decided by sim_child_find_program() alone. Of the thread that calls, and of what it
+ * What runs is decided by sim_path_program() alone. Of the thread that calls, and of what it
  * has been told, nothing is left afterwards; a success does not return.
  */
 int sim_child_exec(sim_process *process, const char *path, char *const *arguments,
@@ -140,7 +143,7 @@ int sim_child_exec(sim_process *process, const char *path, char *const *argument
     sim_fiber *caller = sim_fiber_current();
     const sim_program *program = NULL;
 
-    const int rc = sim_child_find_program(process, path, &program);
+    const int rc = sim_path_program(process, AT_FDCWD, path, &program);
     if (rc < 0)
         return rc;
     close_on_exec(process);
@@ -148,8 +151,7 @@ int sim_child_exec(sim_process *process, const char *path, char *const *argument
     sim_signals_exec(process, caller);
     sim_family_set_environment(process, environment);
     sim_process_exec(process, program, arguments);
-    process->main_fiber->id =
-            process->id; /* Whichever thread calls exec: it has the first number. */
+    process->main_fiber->id = process->id; /* Whichever thread calls exec. */
     sim_fiber_detach(process->main_fiber);
     process->is_dumpable = true;
     caller->is_detached = true;

@@ -19,23 +19,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-/* ------------------------------------------------------------------------------ file system -- */
-
-int sim_child_find_program(sim_process *process, const char *path, const sim_program **out_program)
-{
-    return sim_path_program(process, AT_FDCWD, path, out_program);
-}
-
-int sim_child_change_directory(sim_process *process, const char *path)
-{
-    return sim_chdir(process, path);
-}
-
-void sim_child_set_directory(sim_process *process, const sim_process *parent)
-{
-    sim_working_directory_inherit(process, parent);
-}
-
 /* ------------------------------------------------------------------------------ descriptors -- */
 
 /* dup3(2) */
@@ -95,9 +78,10 @@ static long set_limit(sim_process *process, unsigned resource, const struct rlim
     if (limit->rlim_max > family->limits[resource].rlim_max && family->users[1] != 0)
         return -EPERM;
     family->limits[resource] = *limit;
-    if (resource == RLIMIT_NOFILE) /* Descriptors above it stay open. */
+    if (resource == RLIMIT_NOFILE) { /* Descriptors above it stay open. */
         process->descriptor_limit =
                 limit->rlim_cur > 1U << 20 ? 1U << 20 : (unsigned)limit->rlim_cur;
+    }
     return 0;
 }
 
@@ -204,7 +188,7 @@ static long files_call(sim_process *process, long number, const long *a)
     case SYS_openat:
         return coil_kernel_openat((int)a[0], (const char *)a[1], (int)a[2]);
     case SYS_chdir:
-        return sim_child_change_directory(process, (const char *)a[0]);
+        return sim_chdir(process, (const char *)a[0]);
     case SYS_umask:
         return change_umask(process, (mode_t)a[0]);
     default:

@@ -88,34 +88,6 @@ void clock_run_due(sim_world *world)
     while (clock_next(world) <= world->now) {
         sim_event *event = world->heap[1];
         sim_withdraw(world, event);
-        world->event_count++;
         event->run(event);
     }
-}
-
-/* ------------------------------------------------------------------------- chance and faults -- */
-
-uint64_t sim_random_below(sim_world *world, uint64_t limit)
-{
-    return sim_random_number(&world->random, limit);
-}
-
-coil_duration sim_random_between(sim_world *world, coil_duration least, coil_duration most)
-{
-    if (least >= most)
-        return least;
-    return least + (coil_duration)sim_random_below(world, (uint64_t)(most - least) + 1);
-}
-
-bool sim_chance(sim_world *world, sim_probability probability)
-{
-    if (probability == 0 || probability >= SIM_ALWAYS)
-        return probability != 0;
-    return sim_random_below(world, SIM_ALWAYS) < probability;
-}
-
-coil_duration sim_draw_latency(sim_world *world, sim_latency latency)
-{
-    return sim_random_between(
-            world, world->latencies[latency].least, world->latencies[latency].most);
 }

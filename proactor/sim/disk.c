@@ -46,8 +46,9 @@ static int make_parents(sim_disk *disk, const char *path)
 static int find_new(sim_disk *disk, const char *path, sim_place *out_place)
 {
     int rc = make_parents(disk, path);
-    if (rc == 0)
-        rc = sim_path_find_on(disk, path, SIM_PATH_FOLLOW, out_place);
+    if (rc < 0)
+        return rc;
+    rc = sim_path_find_on(disk, path, SIM_PATH_FOLLOW, out_place);
     if (rc < 0)
         return rc;
     return out_place->inode != NULL ? -EEXIST : 0;
@@ -70,23 +71,13 @@ static void put_device(sim_disk *disk, const char *path, dev_t device)
     enter(disk, &place, inode);
 }
 
-int sim_disk_put_fifo(sim_disk *disk, const char *path)
-{
-    sim_place place;
-    int rc = find_new(disk, path, &place);
-    if (rc == 0)
-        enter(disk, &place, sim_inode_create(disk, S_IFIFO | 0644));
-    return rc;
-}
-
-/* Write past all faults: chance has nothing to do with what a test prepares. */
-static void fill(sim_inode *inode, const void *bytes, size_t size_bytes)
+/* Write past all faults: chance has nothing to do with what a test prepares. -ENOSPC */
+static int fill(sim_inode *inode, const void *bytes, size_t size_bytes)
 {
     sim_world *world = inode->disk->world;
     const sim_probability full = world->faults[SIM_FAULT_DISK_FULL];
     const sim_probability error = world->faults[SIM_FAULT_DISK_ERROR];
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): iovec knows no const. */
-    struct iovec part = {(void *)(uintptr_t)bytes, size_bytes};
+    const struct iovec part = sim_part_of(bytes, size_bytes);
     sim_io io = {.parts = &part, .part_count = 1, .size_bytes = size_bytes, .offset = 0};
 
     world->faults[SIM_FAULT_DISK_FULL] = 0;
@@ -96,6 +87,7 @@ static void fill(sim_inode *inode, const void *bytes, size_t size_bytes)
     (void)sim_inode_sync(inode);
     world->faults[SIM_FAULT_DISK_FULL] = full;
     world->faults[SIM_FAULT_DISK_ERROR] = error;
+    return sim_io_left(&io) > 0 ? -ENOSPC : 0;
 }
 
 int sim_disk_put(
@@ -103,8 +95,9 @@ int sim_disk_put(
 {
     sim_place place;
     int rc = make_parents(disk, path);
-    if (rc == 0)
-        rc = sim_path_find_on(disk, path, SIM_PATH_FOLLOW, &place);
+    if (rc < 0)
+        return rc;
+    rc = sim_path_find_on(disk, path, SIM_PATH_FOLLOW, &place);
     if (rc < 0)
         return rc;
     if (place.inode == NULL) {
@@ -114,8 +107,7 @@ int sim_disk_put(
     if (!S_ISREG(place.inode->mode))
         return S_ISDIR(place.inode->mode) ? -EISDIR : -EINVAL;
     place.inode->mode = S_IFREG | (mode & 07777);
-    fill(place.inode, bytes, size_bytes);
-    return 0;
+    return fill(place.inode, bytes, size_bytes);
 }
 
 char *sim_disk_get(sim_disk *disk, const char *path, size_t *out_size_bytes)
@@ -129,33 +121,14 @@ char *sim_disk_get(sim_disk *disk, const char *path, size_t *out_size_bytes)
     char *bytes = sim_new((size_t)live->size_bytes + 1);
     for (size_t i = 0; i < live->page_count; i++) {
         const int64_t left = live->size_bytes - (int64_t)i * SIM_PAGE_BYTES;
-        if (live->pages[i] != NULL && left > 0)
+        if (live->pages[i] != NULL && left > 0) {
             memcpy(bytes + i * SIM_PAGE_BYTES, live->pages[i]->bytes,
                     left < SIM_PAGE_BYTES ? (size_t)left : SIM_PAGE_BYTES);
+        }
     }
     if (out_size_bytes != NULL)
         *out_size_bytes = (size_t)live->size_bytes;
     return bytes;
-}
-
-char *sim_disk_list(sim_disk *disk, const char *path)
-{
-    sim_place place;
-    size_t size = 1;
-
-    if (sim_path_find_on(disk, path, SIM_PATH_FOLLOW, &place) < 0 || place.inode == NULL ||
-            !S_ISDIR(place.inode->mode))
-        return NULL;
-    const coil_list *entries = &place.inode->entries;
-    for (coil_list *at = entries->next; at != entries; at = at->next)
-        size += strlen(coil_container_of(at, sim_entry, link)->name) + 1;
-    char *names = sim_new(size);
-    char *end = names;
-    for (coil_list *at = entries->next; at != entries; at = at->next) {
-        const char *name = coil_container_of(at, sim_entry, link)->name;
-        end = stpcpy(stpcpy(end, name), "\n");
-    }
-    return names;
 }
 
 /* ----------------------------------------------------------------------------------- disk -- */
@@ -165,9 +138,11 @@ static void put_program(sim_disk *disk, const sim_program *program)
 {
     static const char head[] = "\177ELF\2\1\1";
     sim_place place;
-    if (sim_disk_put(disk, program->path, head, sizeof(head), 0755) == 0 &&
-            sim_path_find_on(disk, program->path, SIM_PATH_FOLLOW, &place) == 0)
-        place.inode->program = program;
+    const int rc = sim_disk_put(disk, program->path, head, sizeof(head), 0755);
+    if (rc < 0 && rc != -ENOSPC)
+        return;
+    if (sim_path_find_on(disk, program->path, SIM_PATH_FOLLOW, &place) == 0)
+        place.inode->program = program; /* Also on a disk that has no room for its head. */
 }
 
 static void put_new_programs(sim_disk *disk)
@@ -223,13 +198,6 @@ void sim_disk_destroy(sim_disk *disk)
     SIM_CHECK(disk->world, coil_list_empty(&disk->inodes), "a file is open on a disk that goes");
     disk->host->disk = NULL;
     sim_delete(disk);
-}
-
-void sim_disk_sync(sim_disk *disk)
-{
-    sim_names_sync_all(disk);
-    for (coil_list *at = disk->inodes.next; at != &disk->inodes; at = at->next)
-        (void)sim_inode_sync(coil_container_of(at, sim_inode, link));
 }
 
 void sim_disk_crash(sim_disk *disk)

@@ -31,7 +31,6 @@
 #include <sys/statvfs.h>
 
 typedef struct sim_inode sim_inode;
-typedef struct sim_pipe sim_pipe;
 
 enum {
     SIM_PAGE_BYTES = 4096,
@@ -65,6 +64,7 @@ typedef struct sim_contents {
 /* One name in a directory. */
 typedef struct sim_entry {
     coil_list link;
+    uint64_t order; /* Of creation: what getdents64(2) goes by. */
     uint32_t hash;
     char *name;
     sim_inode *inode;
@@ -88,7 +88,6 @@ struct sim_inode {
     unsigned directory_count;   /* Of these, directories. */
     sim_inode *parent;          /* S_IFDIR: what ".." is. NULL: it has been removed. */
     char *target;               /* S_IFLNK */
-    sim_pipe *pipe;             /* S_IFIFO: while it is open. */
     dev_t device;               /* S_IFCHR */
     sim_file *socket;           /* S_IFSOCK: what is bound to it; not counted. */
     const sim_program *program; /* S_IFREG: what it does when it is executed. */
@@ -102,6 +101,7 @@ struct sim_disk {
     coil_list changes; /* Of names, not yet on the disk, by time. */
     size_t change_count;
     uint64_t last_number;
+    uint64_t last_order;
     uint64_t capacity_bytes;
     uint64_t used_bytes;
     coil_list *last_program; /* Those up to here have a file. */
@@ -125,12 +125,9 @@ void sim_disk_destroy(sim_disk *disk);
  */
 void sim_disk_crash(sim_disk *disk);
 
-/* Everything is on the disk now: sync(2). */
-void sim_disk_sync(sim_disk *disk);
-
 /*
  * Make or replace a file, with the directories above it; all of it is on the disk at once. Not
- * subject to faults. 0, or what open(2) fails with.
+ * subject to faults. 0, or what open(2) fails with; -ENOSPC: as much as fits is there.
  */
 int sim_disk_put(
         sim_disk *disk, const char *path, const void *bytes, size_t size_bytes, mode_t mode);
@@ -139,12 +136,6 @@ int sim_disk_put(
  * A copy of the contents, with a zero behind them, for sim_delete(). NULL: no regular file there.
  */
 char *sim_disk_get(sim_disk *disk, const char *path, size_t *out_size_bytes);
-
-/* The names in a directory, by time of creation, each ended by a newline, for sim_delete(). NULL */
-char *sim_disk_list(sim_disk *disk, const char *path);
-
-/* mkfifo(3) with mode 0644. */
-int sim_disk_put_fifo(sim_disk *disk, const char *path);
 
 /* ----------------------------------------------------------------------------------- path -- */
 
@@ -226,7 +217,6 @@ void sim_names_crash(sim_disk *disk);
 /* The calls on names, as their man pages; *at(2) ones with AT_... flags. 0 or -errno */
 int sim_unlink(sim_process *process, int directory, const char *path, int flags);
 int sim_mkdir(sim_process *process, int directory, const char *path, mode_t mode);
-int sim_mkfifo(sim_process *process, int directory, const char *path, mode_t mode);
 int sim_symlink(sim_process *process, const char *target, int directory, const char *path);
 
 /* The two paths of rename(2) and link(2). */
@@ -266,11 +256,7 @@ typedef struct sim_opening {
     mode_t mode;
 } sim_opening;
 
-/*
- * open(2): the file, with a reference for the caller. -EAGAIN: a FIFO whose other end is not open;
- * it is open on this side, and `*out_file` says which: wait until sim_fifo_is_connected(), or drop
- * it.
- */
+/* open(2): the file, with a reference for the caller. */
 int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_file);
 
 /* stat(2) and its kin, with AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH. */
@@ -279,6 +265,9 @@ int sim_stat(
 int sim_stat_file(sim_file *file, struct stat *out_status);
 int sim_access(sim_process *process, int directory, const char *path, int mode, int flags);
 void sim_disk_statvfs(const sim_disk *disk, struct statvfs *out_status);
+
+/* getdents64(2): whole entries, by time of creation, "." and ".." first. -ENOTDIR, -EINVAL */
+ssize_t sim_directory_read(sim_file *file, void *entries, size_t size_bytes);
 
 /* ftruncate(2), fallocate(2), splice(2) at once: -EAGAIN if the pipe is empty or full. */
 int sim_file_truncate(sim_file *file, int64_t size_bytes);
@@ -300,9 +289,8 @@ void sim_disk_unbind(sim_inode *node);
 /* connect(2) to a unix socket: what is bound there, not held. -ENOENT, -ECONNREFUSED, -EACCES */
 int sim_disk_connect(sim_process *process, const char *path, sim_file **out_socket);
 
-/* chdir(2), fchdir(2); a child starts where its parent is; at the end of a process. */
+/* chdir(2); a child starts where its parent is; at the end of a process. */
 int sim_chdir(sim_process *process, const char *path);
-int sim_fchdir(sim_process *process, int fd);
 void sim_working_directory_inherit(sim_process *child, const sim_process *parent);
 void sim_working_directory_leave(sim_process *process);
 

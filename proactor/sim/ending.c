@@ -13,30 +13,13 @@
 #include "fiber.h"
 #include "process.h"
 #include "signals.h"
+#include "wrapped.h"
 
 #include <coil/sim.h>
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-_Noreturn void __real_exit(int status);
-_Noreturn void __real__exit(int status);
-_Noreturn void __real__Exit(int status);
-_Noreturn void __real_quick_exit(int status);
-_Noreturn void __real_abort(void);
-_Noreturn void __real_coil_check_failed(const char *condition, const char *file, int line);
-_Noreturn void __real___assert_fail(
-        const char *assertion, const char *file, unsigned line, const char *function);
-
-_Noreturn void __wrap_exit(int status);
-_Noreturn void __wrap__exit(int status);
-_Noreturn void __wrap__Exit(int status);
-_Noreturn void __wrap_quick_exit(int status);
-_Noreturn void __wrap_abort(void);
-_Noreturn void __wrap_coil_check_failed(const char *condition, const char *file, int line);
-_Noreturn void __wrap___assert_fail(
-        const char *assertion, const char *file, unsigned line, const char *function);
 
 /* ------------------------------------------------------------------------------------- exit -- */
 
@@ -94,9 +77,10 @@ void __wrap_abort(void)
     if (fiber == NULL)
         __real_abort();
     const sim_process *process = fiber->process;
-    if (process->has_failed_check && !process->may_abort)
+    if (process->has_failed_check && !process->may_abort) {
         sim_fail(process->world, "a check has failed in process %d (%s on %s)", (int)process->id,
                 process->path, process->host->name);
+    }
     raise_abort(fiber);
     end_current(CLD_DUMPED, SIGABRT);
     __real_abort();

@@ -143,7 +143,7 @@ int sim_wait_for(sim_process *process, const sim_wait *wait, siginfo_t *out_stat
 /* A file that stands for a process, with one reference. */
 sim_file *sim_pidfd_create(sim_process *process);
 
-/* The process. 0: the file is no pidfd. NULL in *out_process: it has been reaped. */
+/* False: the file is no pidfd. NULL in *out_process: the process has been reaped. */
 bool sim_pidfd_process(sim_file *file, sim_process **out_process);
 
 /* Its process has ended, or been reaped. */

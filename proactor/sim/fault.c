@@ -23,7 +23,6 @@ static const char *const names[SIM_FAULT_COUNT] = {
         [SIM_FAULT_CANCEL_TOO_LATE] = "cancel-too-late",
         [SIM_FAULT_CANCEL_ENDS_LAST] = "cancel-ends-last",
         [SIM_FAULT_NO_BUFFER] = "no-buffer",
-        [SIM_FAULT_SPURIOUS_POLL] = "spurious-poll",
         [SIM_FAULT_RING_SETUP] = "ring-setup",
         [SIM_FAULT_RING_REGISTER] = "ring-register",
         [SIM_FAULT_NO_DESCRIPTOR] = "no-descriptor",

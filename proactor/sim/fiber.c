@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "family.h"
 #include "process.h"
+#include "sections.h"
 #include "signals.h"
 #include "switch.h"
 
@@ -13,12 +14,6 @@
 #include <unistd.h>
 
 #include <sys/mman.h>
-
-/* Where the sections begin and end; the linker knows. Weak: nobody may have put anything there. */
-extern char __start_coil_fiber[] __attribute__((weak));
-extern char __stop_coil_fiber[] __attribute__((weak));
-extern char __start_coil_process[] __attribute__((weak));
-extern char __stop_coil_process[] __attribute__((weak));
 
 static struct {
     ucontext_t context; /* Of the world, while a fiber runs. */
@@ -33,31 +28,21 @@ static struct {
 
 /* --------------------------------------------------------------------------------- sections -- */
 
-static size_t locals_bytes(void)
-{
-    return (size_t)(__stop_coil_fiber - __start_coil_fiber);
-}
-
-static size_t globals_bytes(void)
-{
-    return (size_t)(__stop_coil_process - __start_coil_process);
-}
-
-static char *copy_of(const char *section, size_t size_bytes)
+static char *copy_of(const char *bytes, size_t size_bytes)
 {
     char *copy = sim_new(size_bytes + 1);
     if (size_bytes > 0)
-        memcpy(copy, section, size_bytes);
+        memcpy(copy, bytes, size_bytes);
     return copy;
 }
 
-static void exchange(char *section, size_t size_bytes, char *saved, const char *next)
+static void exchange(sim_section section, char *saved, const char *next)
 {
-    if (size_bytes == 0)
+    if (section.size_bytes == 0)
         return;
     if (saved != NULL)
-        memcpy(saved, section, size_bytes);
-    memcpy(section, next, size_bytes);
+        memcpy(saved, section.bytes, section.size_bytes);
+    memcpy(section.bytes, next, section.size_bytes);
 }
 
 static void load_process(sim_process *process)
@@ -65,7 +50,7 @@ static void load_process(sim_process *process)
     sim_process *before = home.loaded_process;
     if (before == process)
         return;
-    exchange(__start_coil_process, globals_bytes(), before != NULL ? before->globals : NULL,
+    exchange(section_of_process(), before != NULL ? before->globals : NULL,
             process != NULL ? process->globals : home.globals);
     family_load_environment(before, process);
     home.loaded_process = process;
@@ -76,15 +61,17 @@ static void load_locals(sim_fiber *fiber)
     sim_fiber *before = home.loaded;
     if (before == fiber)
         return;
-    exchange(__start_coil_fiber, locals_bytes(), before != NULL ? before->locals : NULL,
+    exchange(section_of_thread(), before != NULL ? before->locals : NULL,
             fiber != NULL ? fiber->locals : home.locals);
     home.loaded = fiber;
 }
 
 void fibers_begin(void)
 {
-    home.locals = copy_of(__start_coil_fiber, locals_bytes());
-    home.globals = copy_of(__start_coil_process, globals_bytes());
+    const sim_section locals = section_of_thread();
+    const sim_section globals = section_of_process();
+    home.locals = copy_of(locals.bytes, locals.size_bytes);
+    home.globals = copy_of(globals.bytes, globals.size_bytes);
 }
 
 void fibers_rest(void)
@@ -104,7 +91,7 @@ void fibers_end(void)
 
 char *fiber_new_globals(void)
 {
-    return copy_of(home.globals, globals_bytes());
+    return copy_of(home.globals, section_of_process().size_bytes);
 }
 
 void fiber_visit(sim_process *process)
@@ -282,7 +269,7 @@ sim_fiber *sim_fiber_start(
     coil_list_init(&fiber->meeting_link);
     sim_waiters_init(&fiber->meeting);
     fiber->limit.run = on_limit;
-    fiber->locals = copy_of(home.locals, locals_bytes());
+    fiber->locals = copy_of(home.locals, section_of_thread().size_bytes);
     if (stack_bytes < SIM_STACK_BYTES)
         stack_bytes = SIM_STACK_BYTES; /* What stands below us here is larger than a kernel's. */
     fiber->stack_bytes = (stack_bytes + page_bytes - 1) / page_bytes * page_bytes;

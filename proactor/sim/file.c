@@ -10,44 +10,59 @@
 
 /* ------------------------------------------------------------------------------- transfers -- */
 
-/* Copy between `bytes` and where the transfer has got to. */
-static size_t copy(sim_io *io, char *bytes, size_t size_bytes, bool puts)
+/*
+ * Where the transfer has got to: a piece of memory of at most `size_bytes`, in one part. NULL: none
+ * is left.
+ */
+static char *next_piece(const sim_io *io, size_t size_bytes, size_t *out_size_bytes)
 {
     size_t skip_bytes = io->done_bytes;
-    size_t copied_bytes = 0;
 
     if (size_bytes > sim_io_left(io))
         size_bytes = sim_io_left(io);
-    for (unsigned i = 0; i < io->part_count && copied_bytes < size_bytes; i++) {
+    for (unsigned i = 0; i < io->part_count && size_bytes > 0; i++) {
         const struct iovec *part = &io->parts[i];
         if (skip_bytes >= part->iov_len) {
             skip_bytes -= part->iov_len;
             continue;
         }
-        size_t count = part->iov_len - skip_bytes;
-        if (count > size_bytes - copied_bytes)
-            count = size_bytes - copied_bytes;
-        char *place = (char *)part->iov_base + skip_bytes;
-        if (puts) {
-            memcpy(place, bytes + copied_bytes, count);
-        } else {
-            memcpy(bytes + copied_bytes, place, count);
-        }
-        copied_bytes += count;
-        skip_bytes = 0;
+        const size_t rest_bytes = part->iov_len - skip_bytes;
+        *out_size_bytes = size_bytes < rest_bytes ? size_bytes : rest_bytes;
+        return (char *)part->iov_base + skip_bytes;
     }
-    io->done_bytes += copied_bytes;
-    return copied_bytes;
+    return NULL;
 }
 
 size_t sim_io_put(sim_io *io, const void *bytes, size_t size_bytes)
 {
-    return copy(io, (char *)(uintptr_t)bytes, size_bytes, true);
+    const size_t before_bytes = io->done_bytes;
+    const char *from = bytes;
+    size_t count;
+    char *piece;
+
+    while ((piece = next_piece(io, size_bytes, &count)) != NULL) {
+        memcpy(piece, from, count);
+        from += count;
+        size_bytes -= count;
+        io->done_bytes += count;
+    }
+    return io->done_bytes - before_bytes;
 }
 
 size_t sim_io_take(sim_io *io, void *bytes, size_t size_bytes)
 {
-    return copy(io, bytes, size_bytes, false);
+    const size_t before_bytes = io->done_bytes;
+    char *to = bytes;
+    size_t count;
+    const char *piece;
+
+    while ((piece = next_piece(io, size_bytes, &count)) != NULL) {
+        memcpy(to, piece, count);
+        to += count;
+        size_bytes -= count;
+        io->done_bytes += count;
+    }
+    return io->done_bytes - before_bytes;
 }
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
@@ -92,7 +107,9 @@ void sim_file_announce(sim_file *file, short events)
 
 short sim_file_poll(sim_file *file)
 {
-    return file->type->poll == NULL ? POLLIN | POLLOUT : file->type->poll(file);
+    if (file->type->poll == NULL)
+        return POLLIN | POLLOUT;
+    return file->type->poll(file);
 }
 
 int sim_file_wait(sim_file *file, short events, coil_time deadline)

@@ -36,7 +36,15 @@ typedef struct sim_io {
     int flags;              /* MSG_... of recv(2) and send(2); RWF_... of preadv2(2). */
     struct msghdr *message; /* recvmsg(2), sendmsg(2): name, control, msg_flags. Else NULL. */
     sim_process *process;   /* Who asks; it may not be the current one. */
+    bool is_spent;          /* With -EAGAIN: the next attempt has no bytes any more (Linux). */
 } sim_io;
+
+/* Memory that is only read, as an iovec has it, which knows no const. */
+static inline struct iovec sim_part_of(const void *bytes, size_t size_bytes)
+{
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+    return (struct iovec){(char *)(uintptr_t)bytes, size_bytes};
+}
 
 /* How many bytes are still to be transferred. */
 static inline size_t sim_io_left(const sim_io *io)
@@ -65,7 +73,7 @@ struct sim_file_type {
     /* read(2), write(2) and their kin. 0 from read is the end. [-EINVAL] */
     ssize_t (*read)(sim_file *file, sim_io *io);
     ssize_t (*write)(sim_file *file, sim_io *io);
-    bool has_messages; /* Counters, datagrams: a transfer is never made shorter than it is. */
+    bool has_messages; /* Counters, signals, datagrams: no transfer is made shorter than it is. */
     bool has_offset;   /* pread(2) works; else -ESPIPE if io->offset is not -1. */
 
     /*

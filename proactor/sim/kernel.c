@@ -159,12 +159,6 @@ static sim_io io_of(const struct iovec *part, int64_t offset, int flags)
             .process = sim_process_current()};
 }
 
-/* Memory that is read only, as iovecs have it. */
-static struct iovec part_of(const void *bytes, size_t size_bytes)
-{
-    return (struct iovec){(char *)(uintptr_t)bytes, size_bytes};
-}
-
 /*
  * Fewer bytes, if chance says so. Not of what lies on a disk, where the end of the file, or of the
  * disk, is the only reason for that; unless only what is cached is wanted.
@@ -204,7 +198,7 @@ static ssize_t write_all(sim_file *file, sim_io *io)
 
 ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
 {
-    const struct iovec part = part_of(bytes, size_bytes);
+    const struct iovec part = sim_part_of(bytes, size_bytes);
     sim_file *file = file_of(fd);
     if (file == NULL)
         return -EBADF;
@@ -249,7 +243,7 @@ ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offs
 
 ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
 {
-    const struct iovec part = part_of(bytes, size_bytes);
+    const struct iovec part = sim_part_of(bytes, size_bytes);
     sim_file *file = file_of(fd);
     if (file == NULL)
         return -EBADF;
@@ -451,7 +445,7 @@ int coil_kernel_set_dumpable(int dumpable)
 int coil_kernel_peek(void *copy, const void *from, size_t size_bytes)
 {
     struct iovec to = {copy, size_bytes};
-    struct iovec source = part_of(from, size_bytes);
+    struct iovec source = sim_part_of(from, size_bytes);
     const ssize_t count = process_vm_readv(getpid(), &to, 1, &source, 1, 0);
     if (count < 0)
         return -errno;

@@ -16,26 +16,14 @@ static sim_file *file_of(int fd)
 
 /* --------------------------------------------------------------------------------- by path -- */
 
-/* fifo(7): open(2) without O_NONBLOCK waits for the other end. */
-static void wait_for_other_end(sim_file *file)
-{
-    const sim_pipe_end *end = sim_pipe_end_of(file);
-    while (!sim_fifo_is_connected(end))
-        (void)sim_fiber_wait(&file->waiters, COIL_NEVER, "the other end of a FIFO");
-}
-
 int coil_kernel_openat(int directory, const char *path, int flags)
 {
-    const sim_opening opening = {directory, path, flags, 0};
+    const sim_opening opening = {directory, path, flags, 0600};
     sim_file *file = NULL;
 
     sim_fiber_pass();
     sim_process *process = sim_process_current();
-    int rc = sim_open(process, &opening, &file);
-    if (rc == -EAGAIN) {
-        wait_for_other_end(file);
-        rc = 0;
-    }
+    const int rc = sim_open(process, &opening, &file);
     return rc < 0 ? rc : sim_descriptor_install(process, file, 0);
 }
 
@@ -82,6 +70,43 @@ int coil_kernel_fstatvfs(int fd, struct statvfs *out_status)
                 .f_bsize = SIM_PAGE_BYTES, .f_frsize = SIM_PAGE_BYTES, .f_namemax = NAME_MAX};
     }
     return 0;
+}
+
+ssize_t coil_kernel_getdents(int fd, void *entries, size_t size_bytes)
+{
+    sim_fiber_pass();
+    sim_file *file = file_of(fd);
+    return file == NULL ? -EBADF : sim_directory_read(file, entries, size_bytes);
+}
+
+/* As between two file systems, and more: whoever calls it has another way to copy. */
+ssize_t coil_kernel_copy_file_range(int from, int to, size_t size_bytes)
+{
+    (void)size_bytes;
+    sim_fiber_pass();
+    return file_of(from) == NULL || file_of(to) == NULL ? -EBADF : -EXDEV;
+}
+
+/* Not simulated: there are no events of files. */
+int coil_kernel_inotify(void)
+{
+    sim_fiber_pass();
+    return -ENOSYS;
+}
+
+int coil_kernel_inotify_add(int fd, const char *path, uint32_t mask)
+{
+    (void)path;
+    (void)mask;
+    sim_fiber_pass();
+    return file_of(fd) == NULL ? -EBADF : -EINVAL;
+}
+
+int coil_kernel_inotify_remove(int fd, int watch)
+{
+    (void)watch;
+    sim_fiber_pass();
+    return file_of(fd) == NULL ? -EBADF : -EINVAL;
 }
 
 int coil_kernel_pipe(int out_fds[2])

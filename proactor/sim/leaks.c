@@ -7,15 +7,12 @@
  */
 #include "allocate.h"
 
+#include "sections.h"
+
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-extern char __start_coil_fiber[] __attribute__((weak));
-extern char __stop_coil_fiber[] __attribute__((weak));
-extern char __start_coil_process[] __attribute__((weak));
-extern char __stop_coil_process[] __attribute__((weak));
 
 typedef struct marking {
     sim_allocation **all; /* By address. */
@@ -50,13 +47,13 @@ static sim_allocation *allocation_at(const marking *of, uintptr_t address)
     return address - (uintptr_t)found->memory < found->size_bytes ? found : NULL;
 }
 
-static void look_into(marking *of, const char *memory, size_t size_bytes)
+static void look_into(marking *of, sim_section words)
 {
     uintptr_t word;
-    const size_t skipped_bytes = -(uintptr_t)memory % sizeof(word);
+    const size_t skipped_bytes = -(uintptr_t)words.bytes % sizeof(word);
 
-    for (size_t at = skipped_bytes; at + sizeof(word) <= size_bytes; at += sizeof(word)) {
-        memcpy(&word, memory + at, sizeof(word));
+    for (size_t at = skipped_bytes; at + sizeof(word) <= words.size_bytes; at += sizeof(word)) {
+        memcpy(&word, words.bytes + at, sizeof(word));
         sim_allocation *allocation = allocation_at(of, word);
         if (allocation == NULL || allocation->is_kept)
             continue;
@@ -84,11 +81,11 @@ void allocations_mark(sim_process *process)
 {
     marking of = marking_of(process);
 
-    look_into(&of, __start_coil_process, (size_t)(__stop_coil_process - __start_coil_process));
-    look_into(&of, __start_coil_fiber, (size_t)(__stop_coil_fiber - __start_coil_fiber));
+    look_into(&of, section_of_process());
+    look_into(&of, section_of_thread());
     while (of.found_count > 0) {
         const sim_allocation *next = of.found[--of.found_count];
-        look_into(&of, next->memory, next->size_bytes);
+        look_into(&of, (sim_section){next->memory, next->size_bytes});
     }
     sim_delete(of.all);
     sim_delete(of.found);

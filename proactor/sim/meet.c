@@ -2,6 +2,7 @@
 #include "meet.h"
 
 #include "fiber.h"
+#include "wrapped.h"
 
 #include <coil/kernel.h>
 
@@ -75,12 +76,6 @@ void coil_kernel_word_wake(const uint32_t *word)
 }
 
 /* ----------------------------------------------------------------------- mutexes, conditions -- */
-
-/* Everything that is linked statically has these in their places (--wrap). */
-int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
-int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
-int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
-int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 
 /*
  * All fibers are one thread to libc, and the one that has the mutex may have been left in the

@@ -86,6 +86,7 @@ static void set_name(sim_inode *directory, const char *name, sim_inode *inode)
         entry = sim_new(sizeof(*entry));
         entry->name = sim_copy_text(name);
         entry->hash = hash_of(name);
+        entry->order = ++directory->disk->last_order;
         coil_list_init(&entry->link);
         coil_list_append(&directory->entries, &entry->link);
         directory->entry_count++;

@@ -52,23 +52,14 @@ static int enter(const sim_place *place, sim_inode *inode)
     return is_full ? -ENOSPC : 0;
 }
 
-static int make_node(sim_process *process, int directory, const char *path, mode_t mode)
-{
-    sim_place place;
-    int rc = find_free(process, directory, path, S_ISDIR(mode), &place);
-    if (rc < 0)
-        return rc;
-    return enter(&place, sim_inode_create(place.directory->disk, mode & ~process->umask));
-}
-
 int sim_mkdir(sim_process *process, int directory, const char *path, mode_t mode)
 {
-    return make_node(process, directory, path, S_IFDIR | (mode & 01777));
-}
-
-int sim_mkfifo(sim_process *process, int directory, const char *path, mode_t mode)
-{
-    return make_node(process, directory, path, S_IFIFO | (mode & 07777));
+    sim_place place;
+    int rc = find_free(process, directory, path, true, &place);
+    if (rc < 0)
+        return rc;
+    mode = S_IFDIR | (mode & 01777 & ~process->umask);
+    return enter(&place, sim_inode_create(place.directory->disk, mode));
 }
 
 int sim_symlink(sim_process *process, const char *target, int directory, const char *path)
@@ -150,10 +141,11 @@ int sim_hard_link(sim_process *process, const sim_path_pair *paths, int flags)
     if ((flags & AT_EMPTY_PATH) != 0)
         how |= SIM_PATH_EMPTY;
     int rc = sim_path_find(process, paths->from_directory, paths->from, how, &from);
-    if (rc == 0 && from.inode == NULL)
-        rc = -ENOENT;
-    if (rc == 0)
-        rc = find_free(process, paths->to_directory, paths->to, false, &to);
+    if (rc < 0)
+        return rc;
+    if (from.inode == NULL)
+        return -ENOENT;
+    rc = find_free(process, paths->to_directory, paths->to, false, &to);
     if (rc < 0)
         return rc;
     if (S_ISDIR(from.inode->mode))

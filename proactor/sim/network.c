@@ -185,12 +185,11 @@ void sim_network_power_on(sim_host *host)
     outage_made(host)->has_no_power = false;
 }
 
-/* What follows for the connections is in tcp_scenario.c. */
-void sim_network_lose_power(sim_host *host);
-void sim_network_lose_power(sim_host *host)
+void sim_network_power_off(sim_host *host)
 {
     sim_trace(host->world, "network: %s off", host->name);
     outage_made(host)->has_no_power = true;
+    sim_tcp_vanish(host);
 }
 
 /* ------------------------------------------------------------------------------ transports -- */

@@ -62,9 +62,6 @@ void sim_network_power_on(sim_host *host);
 /* Reset every TCP connection between `a` and `b`. How many that were. */
 unsigned sim_network_reset(sim_host *a, sim_host *b);
 
-/* Reset the connection of a TCP socket; -ENOTCONN if it has none, -ENOTSOCK. */
-int sim_network_reset_socket(sim_file *file);
-
 /* The world ends, after its processes. */
 void sim_network_destroy(sim_world *world);
 
@@ -99,7 +96,7 @@ size_t sim_network_segment(sim_host *from, sim_host *to);
 
 const sim_link *sim_network_link_of(sim_host *from, sim_host *to);
 
-/* Is there a host of that power? */
+/* Is it on? */
 bool sim_network_has_power(const sim_host *host);
 
 /* Datagrams that are on their way. */

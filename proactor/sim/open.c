@@ -2,8 +2,6 @@
 /* open(2), stat(2), access(2), chdir(2), and what others ask a path for. */
 #include "disk.h"
 
-#include "pipe.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -27,22 +25,6 @@ static int wanted_access(int flags)
 {
     static const int wanted[] = {R_OK, W_OK, R_OK | W_OK, R_OK | W_OK};
     return wanted[flags & O_ACCMODE] | ((flags & O_TRUNC) != 0 ? W_OK : 0);
-}
-
-/*
- * fifo(7): for writing without waiting there must be a reader; for both there is nothing to wait
- * for.
- */
-static int open_fifo(sim_inode *inode, int flags, sim_file **out_file)
-{
-    const bool waits = (flags & O_NONBLOCK) == 0;
-    const bool has_reader = inode->pipe != NULL && inode->pipe->reader_count > 0;
-
-    if ((flags & O_ACCMODE) == O_WRONLY && !waits && !has_reader)
-        return -ENXIO;
-    sim_file *file = sim_fifo_open(inode, flags);
-    *out_file = file;
-    return waits && !sim_fifo_is_connected(sim_pipe_end_of(file)) ? -EAGAIN : 0;
 }
 
 static int open_device(sim_inode *inode, int flags, sim_file **out_file)
@@ -89,8 +71,6 @@ static int open_inode(sim_inode *inode, int flags, sim_file **out_file)
     switch (inode->mode & S_IFMT) {
     case S_IFDIR:
         return open_directory(inode, flags, out_file);
-    case S_IFIFO:
-        return open_fifo(inode, flags, out_file);
     case S_IFCHR:
         return open_device(inode, flags, out_file);
     case S_IFSOCK:
@@ -304,15 +284,6 @@ int sim_chdir(sim_process *process, const char *path)
     sim_inode *inode = NULL;
     int rc = find(process, AT_FDCWD, path, 0, &inode);
     return rc < 0 ? rc : enter(process, inode);
-}
-
-int sim_fchdir(sim_process *process, int fd)
-{
-    sim_file *file = sim_descriptor_file(process, fd);
-    if (file == NULL)
-        return -EBADF;
-    const sim_open_file *open_file = sim_open_file_of(file);
-    return open_file == NULL ? -ENOTDIR : enter(process, open_file->inode);
 }
 
 void sim_working_directory_inherit(sim_process *child, const sim_process *parent)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which operation an opcode is; and those that move no bytes. */
-#include "operation.h"
+/* Which operation an opcode is; and those that have no file of their own, or a connection. */
+#include "request.h"
 
-#include "operation_files.h"
+#include "operation_table.h"
 #include "process.h"
 #include "ring.h"
 #include "socket.h"
@@ -28,14 +28,13 @@ static int attempt_close(sim_request *request)
     return sim_descriptor_close(ring->process, request->sqe.fd);
 }
 
-static const sim_operation nop = {.name = "nop", .attempt = attempt_nop, .at_once = true};
-static const sim_operation close_ = {.name = "close", .attempt = attempt_close};
+static const sim_operation nop_operation = {.name = "nop", .attempt = attempt_nop, .at_once = true};
+static const sim_operation close_operation = {.name = "close", .attempt = attempt_close};
 
 /* ------------------------------------------------------------------------------------- poll -- */
 
 static int attempt_poll(sim_request *request)
 {
-    sim_world *world = request->ring->process->world;
     const bool is_multishot = (request->sqe.len & IORING_POLL_ADD_MULTI) != 0;
     /* Told to those who have not asked, too (IO_POLL_UNMASK; observed: send_after_close_tcp). */
     const unsigned asked = request->sqe.poll32_events | POLLERR | POLLHUP | POLLNVAL | POLLRDHUP;
@@ -46,14 +45,14 @@ static int attempt_poll(sim_request *request)
     request->woken = 0;
     if (found == 0)
         return sim_request_wait_file(request, events);
-    if (!is_multishot || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+    if (!is_multishot || sim_request_stops(request))
         return found;
     if (!sim_request_post(request, found, 0))
         return found;
     return sim_request_wait_file(request, events); /* For the next change, whatever is so now. */
 }
 
-static const sim_operation poll_add = {
+static const sim_operation poll_operation = {
         .name = "poll", .attempt = attempt_poll, .at_once = true, .needs_file = true};
 
 /* ----------------------------------------------------------------------------- connections -- */
@@ -70,12 +69,6 @@ int sim_request_install(sim_request *request, sim_file *file)
     return rc < 0 ? rc : 0;
 }
 
-/* An address that an entry carries as an integer. */
-static void *address_of(uint64_t address)
-{
-    return (void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
-}
-
 static int take_connection(sim_request *request, sim_file **out_file)
 {
     const struct io_uring_sqe *sqe = &request->sqe;
@@ -86,7 +79,7 @@ static int take_connection(sim_request *request, sim_file **out_file)
     if (sim_fault(file->world, SIM_FAULT_ACCEPT_ABORTED))
         return -ECONNABORTED;
     const int rc =
-            file->type->accept(file, address_of(sqe->addr), address_of(sqe->addr2), out_file);
+            file->type->accept(file, sim_memory_at(sqe->addr), sim_memory_at(sqe->addr2), out_file);
     if (rc == 0 && file->type->queued != NULL && file->type->queued(file) > 0)
         request->flags = IORING_CQE_F_SOCK_NONEMPTY;
     return rc;
@@ -117,17 +110,18 @@ static int accept_one(sim_request *request)
 static int attempt_accept(sim_request *request)
 {
     const bool is_multishot = (request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
-    sim_world *world = request->ring->process->world;
 
     for (;;) {
         request->flags = 0;
         const int result = accept_one(request);
         if (result == -EAGAIN)
             return sim_request_wait_file(request, POLLIN);
-        if (result < 0 || !is_multishot || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+        if (result < 0 || !is_multishot || sim_request_stops(request))
             return result;
         if (!sim_request_post(request, result, request->flags))
             return result;
+        if (request->imposed != NULL)
+            return sim_request_wait_file(request, POLLIN);
     }
 }
 
@@ -146,7 +140,7 @@ static int prepare_connect(sim_request *request)
     connecting *copy = sim_new(sizeof(*copy));
     copy->extra.name = "connecting";
     copy->size_bytes = (socklen_t)size_bytes;
-    __builtin_memcpy(&copy->address, address_of(request->sqe.addr), size_bytes);
+    __builtin_memcpy(&copy->address, sim_memory_at(request->sqe.addr), size_bytes);
     request->extra = &copy->extra;
     return 0;
 }
@@ -189,16 +183,16 @@ static int attempt_install(sim_request *request)
     return sim_descriptor_install(request->ring->process, sim_file_hold(request->file), 0);
 }
 
-static const sim_operation accept_ = {
+static const sim_operation accept_operation = {
         .name = "accept", .attempt = attempt_accept, .needs_file = true};
-static const sim_operation connect_ = {.name = "connect",
+static const sim_operation connect_operation = {.name = "connect",
         .prepare = prepare_connect,
         .attempt = attempt_connect,
         .cancelled = connect_cancelled,
         .needs_file = true};
-static const sim_operation shutdown_ = {
+static const sim_operation shutdown_operation = {
         .name = "shutdown", .attempt = attempt_shutdown, .needs_file = true};
-static const sim_operation install = {.name = "fixed_fd_install",
+static const sim_operation install_operation = {.name = "fixed_fd_install",
         .prepare = prepare_install,
         .attempt = attempt_install,
         .needs_file = true};
@@ -208,23 +202,22 @@ static const sim_operation install = {.name = "fixed_fd_install",
 const sim_operation *sim_operation_of(uint8_t opcode)
 {
     static const sim_operation *const operations[] = {
-            [IORING_OP_NOP] = &nop,
+            [IORING_OP_NOP] = &nop_operation,
             [IORING_OP_READV] = &transfer_readv,
             [IORING_OP_WRITEV] = &transfer_writev,
-            [IORING_OP_POLL_ADD] = &poll_add,
+            [IORING_OP_POLL_ADD] = &poll_operation,
             [IORING_OP_SENDMSG] = &transfer_sendmsg,
             [IORING_OP_RECVMSG] = &transfer_recvmsg,
-            [IORING_OP_ACCEPT] = &accept_,
-            [IORING_OP_CONNECT] = &connect_,
-            [IORING_OP_CLOSE] = &close_,
+            [IORING_OP_ACCEPT] = &accept_operation,
+            [IORING_OP_CONNECT] = &connect_operation,
+            [IORING_OP_CLOSE] = &close_operation,
             [IORING_OP_READ] = &transfer_read,
             [IORING_OP_WRITE] = &transfer_write,
             [IORING_OP_SEND] = &transfer_send,
             [IORING_OP_RECV] = &transfer_recv,
-            [IORING_OP_SHUTDOWN] = &shutdown_,
-            [IORING_OP_FIXED_FD_INSTALL] = &install,
+            [IORING_OP_SHUTDOWN] = &shutdown_operation,
+            [IORING_OP_FIXED_FD_INSTALL] = &install_operation,
             [IORING_OP_READ_MULTISHOT] = &transfer_read_multishot,
-            /* Of files by path (disk.c) and of processes (child.c). */
             [IORING_OP_FSYNC] = &sim_operation_fsync,
             [IORING_OP_OPENAT] = &sim_operation_openat,
             [IORING_OP_STATX] = &sim_operation_statx,

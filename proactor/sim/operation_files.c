@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "operation_files.h"
+#include "operation_table.h"
 
 #include "disk.h"
-#include "pipe.h"
 #include "ring.h"
 #include "splice.h"
 
@@ -12,38 +11,12 @@
 
 #include <sys/sysmacros.h>
 
-/*
- * What a blocked thread of the kernel is left with when its request is cancelled: an errno that is
- * meant to stay inside of the kernel, but does not (observed: splice(2) from an empty pipe, open(2)
- * of a FIFO). The cancellation itself says -EALREADY there.
- */
-enum { RESTART_SYSTEM_CALL = 512 };
-
-static int cancelled_in_worker(sim_request *request)
-{
-    return request->in_worker ? -RESTART_SYSTEM_CALL : -ECANCELED;
-}
-
-/* A thread of the kernel does, which a cancellation interrupts. */
-static int wait_in_worker(sim_request *request, sim_file *file)
-{
-    request->in_worker = true;
-    sim_request_wait(request, &file->waiters);
-    return SIM_AGAIN;
-}
-
-/* An address that an entry carries as an integer. */
-static void *address_of(uint64_t address)
-{
-    return (void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
-}
-
 /* ----------------------------------------------------------------------------- their memory -- */
 
-/* The paths of an entry, and the file that it is about to open. */
+/* The paths of an entry, or the second file of a splice. */
 typedef struct files_extra {
     sim_extra extra;
-    sim_file *file; /* openat: a FIFO without its other end; splice: where from. Held, or NULL. */
+    sim_file *from; /* Of a splice: held, or NULL. */
     char first[PATH_MAX];
     char second[PATH_MAX];
 } files_extra;
@@ -56,7 +29,7 @@ static files_extra *extra_of(sim_request *request)
 /* getname() of the kernel: the errors of memory and length come at submission. */
 static int copy_path(char copy[PATH_MAX], uint64_t address)
 {
-    const char *path = address_of(address);
+    const char *path = sim_memory_at(address);
     if (path == NULL)
         return -EFAULT;
     const size_t size = strnlen(path, PATH_MAX);
@@ -90,7 +63,7 @@ static void release(sim_request *request)
 {
     files_extra *extra = extra_of(request);
     if (extra != NULL)
-        sim_file_drop(extra->file);
+        sim_file_drop(extra->from);
 }
 
 /* --------------------------------------------------------------------------------- openat -- */
@@ -103,56 +76,25 @@ static int prepare_openat(sim_request *request)
     return prepare_path(request);
 }
 
-static int install(sim_request *request, sim_file *file)
+static int attempt_openat(sim_request *request)
 {
     sim_process *process = sim_request_process(request);
+    const sim_opening opening = {request->sqe.fd, extra_of(request)->first,
+            (int)request->sqe.open_flags, request->sqe.len};
+    sim_file *file = NULL;
+
+    const int rc = sim_open(process, &opening, &file);
+    if (rc < 0)
+        return rc;
     const int fd = sim_request_install(request, file);
     if (fd >= 0 && request->sqe.file_index == 0 && (request->sqe.open_flags & O_CLOEXEC) == 0)
         process->descriptors[fd].close_on_exec = false;
     return fd;
 }
 
-/*
- * The kernel tries it at once with O_NONBLOCK, but for what may create or truncate, which a thread
- * of its own does. So a FIFO need not wait: for reading it opens, for writing it is ENXIO
- * (observed).
- */
-static int open_now(sim_request *request)
-{
-    files_extra *extra = extra_of(request);
-    const int flags = (int)request->sqe.open_flags;
-    const bool by_worker = (flags & (O_TRUNC | O_CREAT)) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
-    const sim_opening opening = {request->sqe.fd, extra->first,
-            by_worker ? flags : flags | O_NONBLOCK, request->sqe.len};
-    sim_file *file = NULL;
-
-    const int rc = sim_open(sim_request_process(request), &opening, &file);
-    if (rc == -EAGAIN) {
-        extra->file = file;
-        return wait_in_worker(request, file);
-    }
-    if (rc < 0)
-        return rc;
-    file->is_nonblocking = (flags & O_NONBLOCK) != 0;
-    return install(request, file);
-}
-
-static int attempt_openat(sim_request *request)
-{
-    files_extra *extra = extra_of(request);
-    if (extra->file == NULL)
-        return open_now(request);
-    if (!sim_fifo_is_connected(sim_pipe_end_of(extra->file)))
-        return wait_in_worker(request, extra->file);
-    sim_file *file = extra->file;
-    extra->file = NULL;
-    return install(request, file);
-}
-
 const sim_operation sim_operation_openat = {.name = "openat",
         .prepare = prepare_openat,
         .attempt = attempt_openat,
-        .cancelled = cancelled_in_worker,
         .release = release,
         .by_worker = true};
 
@@ -198,7 +140,7 @@ static int prepare_statx(sim_request *request)
 
 static int attempt_statx(sim_request *request)
 {
-    struct statx *out_status = address_of(request->sqe.addr2);
+    struct statx *out_status = sim_memory_at(request->sqe.addr2);
     struct stat status;
     const int rc = sim_stat(sim_request_process(request), request->sqe.fd, extra_of(request)->first,
             (int)request->sqe.statx_flags, &status);
@@ -328,6 +270,18 @@ const sim_operation sim_operation_symlinkat = {.name = "symlinkat",
 
 /* --------------------------------------------------------------------------------- splice -- */
 
+/*
+ * What a blocked thread of the kernel is left with when its request is cancelled: an errno that is
+ * meant to stay inside of the kernel, but does not (observed: cancel_splice). The cancellation
+ * itself says -EALREADY there.
+ */
+enum { RESTART_SYSTEM_CALL = 512 };
+
+static int splice_cancelled(sim_request *request)
+{
+    return request->in_worker ? -RESTART_SYSTEM_CALL : -ECANCELED;
+}
+
 static int prepare_splice(sim_request *request)
 {
     const bool is_direct = (request->sqe.splice_flags & SPLICE_F_FD_IN_FIXED) != 0;
@@ -336,14 +290,14 @@ static int prepare_splice(sim_request *request)
                                : sim_descriptor_file(sim_request_process(request), fd);
     if (from == NULL)
         return -EBADF;
-    make_extra(request)->file = sim_file_hold(from);
+    make_extra(request)->from = sim_file_hold(from);
     return 0;
 }
 
 static int attempt_splice(sim_request *request)
 {
     const sim_splicing splicing = {
-            .from = extra_of(request)->file,
+            .from = extra_of(request)->from,
             .to = request->file,
             .from_offset = (int64_t)request->sqe.splice_off_in,
             .to_offset = (int64_t)request->sqe.off,
@@ -355,13 +309,15 @@ static int attempt_splice(sim_request *request)
     const ssize_t count = sim_splice(&splicing, &blocked);
     if (count != -EAGAIN || blocked == NULL || !sim_splice_waits(&splicing))
         return (int)count;
-    return wait_in_worker(request, blocked);
+    request->in_worker = true; /* A thread of the kernel waits, which a cancellation interrupts. */
+    sim_request_wait(request, &blocked->waiters);
+    return SIM_AGAIN;
 }
 
 const sim_operation sim_operation_splice = {.name = "splice",
         .prepare = prepare_splice,
         .attempt = attempt_splice,
-        .cancelled = cancelled_in_worker,
+        .cancelled = splice_cancelled,
         .release = release,
         .needs_file = true,
         .by_worker = true};

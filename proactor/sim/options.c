@@ -146,6 +146,32 @@ static int parse_only(const char *value, sim_options *options)
     return rc;
 }
 
+/* All of a file. */
+static int read_recording(const char *path, sim_options *options)
+{
+    enum { CHUNK_BYTES = 65536 };
+    char *text = NULL;
+    size_t size_bytes = 0;
+    size_t count;
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        return -EINVAL;
+    }
+    do {
+        text = sim_grown(text, size_bytes + CHUNK_BYTES + 1);
+        count = fread(text + size_bytes, 1, CHUNK_BYTES, file);
+        size_bytes += count;
+    } while (count > 0);
+    (void)fclose(file);
+    text[size_bytes] = '\0';
+    sim_delete(options->recording);
+    options->recording = text;
+    options->settings.replayed = text;
+    options->replay_path = path;
+    return 0;
+}
+
 /* Which runs. 1: it is none of these. */
 static int parse_which(const char *argument, sim_options *options)
 {
@@ -169,6 +195,12 @@ static int parse_which(const char *argument, sim_options *options)
         return parse_nth(value, options);
     if ((value = value_of(argument, "--only=")) != NULL)
         return parse_only(value, options);
+    if ((value = value_of(argument, "--replay=")) != NULL)
+        return read_recording(value, options);
+    if ((value = value_of(argument, "--replay-program=")) != NULL) {
+        options->settings.replay_program = value;
+        return 0;
+    }
     return 1;
 }
 
@@ -239,6 +271,8 @@ void sim_options_fini(sim_options *options)
 {
     sim_delete(options->selection.picks);
     options->selection.picks = NULL;
+    sim_delete(options->recording);
+    options->recording = NULL;
 }
 
 bool sim_options_want(const sim_options *options, const coil_sim_scenario *scenario)
@@ -257,12 +291,18 @@ void sim_options_print_command(
 
     fprintf(stderr, "%s --scenario=%s --seed=%llu --profile=%s", options->program,
             what->scenario->name, (unsigned long long)what->seed, settings->profile_name);
-    for (size_t i = 0; i < settings->override_count; i++)
+    for (size_t i = 0; i < settings->override_count; i++) {
         fprintf(stderr, " --fault=%s:%u", sim_fault_name(settings->overrides[i].kind),
                 settings->overrides[i].probability);
-    if (what->nth > 0)
+    }
+    if (what->nth > 0) {
         fprintf(stderr, " --fail-%s=%llu", nth_words[what->nth_kind],
                 (unsigned long long)what->nth);
+    }
+    if (options->replay_path != NULL)
+        fprintf(stderr, " --replay=%s", options->replay_path);
+    if (settings->replay_program != NULL)
+        fprintf(stderr, " --replay-program=%s", settings->replay_program);
     if (selection != NULL) {
         char *text = sim_selection_text(selection);
         fprintf(stderr, " --only=%s", text);

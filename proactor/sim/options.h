@@ -24,6 +24,8 @@ typedef struct sim_options {
     uint64_t nth; /* 0 with has_nth: all, one after the other. */
     bool has_selection;
     sim_selection selection; /* --only */
+    char *recording;         /* --replay: what is in the file. */
+    const char *replay_path; /* NULL: none. */
     bool shrinks;
     bool keeps_going;
     bool prints_fingerprints;

@@ -154,8 +154,8 @@ void sim_outputs_forget(sim_world *world)
 
 const char *coil_sim_get_output(const coil_sim *sim, pid_t pid)
 {
-    for (const coil_list *at = sim->outputs.next; at != &sim->outputs; at = at->next) {
-        const sim_output *output = coil_container_of((coil_list *)(uintptr_t)at, sim_output, link);
+    for (coil_list *at = sim->outputs.next; at != &sim->outputs; at = at->next) {
+        const sim_output *output = coil_container_of(at, sim_output, link);
         if (output->process_id == pid)
             return output->text;
     }

@@ -192,9 +192,10 @@ int sim_path_find(
 
     if (path == NULL)
         return -EFAULT;
+    if (*path == '\0' && (flags & SIM_PATH_EMPTY) != 0)
+        return find_empty(process, directory_fd, out_place);
     if (*path == '\0')
-        return (flags & SIM_PATH_EMPTY) != 0 ? find_empty(process, directory_fd, out_place)
-                                             : -ENOENT;
+        return -ENOENT;
     int rc = begin(&way, path, flags);
     if (rc < 0)
         return rc;

@@ -4,7 +4,6 @@
 #include "disk.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 
@@ -69,7 +68,7 @@ size_t sim_pipe_peek(const sim_pipe *pipe, sim_io *io)
 
 /* ------------------------------------------------------------------------- reading, writing -- */
 
-/* 0 if nobody can write any more: also to a FIFO that nobody has opened for writing yet. */
+/* 0 if nobody can write any more. */
 static ssize_t pipe_read(sim_file *file, sim_io *io)
 {
     sim_pipe_end *end = own(file);
@@ -159,10 +158,7 @@ static ssize_t pipe_write(sim_file *file, sim_io *io)
     return (ssize_t)count;
 }
 
-/*
- * Observed: POLLHUP once all who could write have gone, but not before somebody has come since this
- * end was opened; POLLERR beside POLLOUT if nobody reads.
- */
+/* Observed: POLLHUP once all who could write have gone; POLLERR beside POLLOUT if nobody reads. */
 static short pipe_poll(sim_file *file)
 {
     const sim_pipe_end *end = own(file);
@@ -171,7 +167,7 @@ static short pipe_poll(sim_file *file)
 
     if (end->reads && pipe->count > 0)
         events |= POLLIN | POLLRDNORM;
-    if (end->reads && pipe->writer_count == 0 && pipe->writers_ever != end->others_before)
+    if (end->reads && pipe->writer_count == 0)
         events |= POLLHUP;
     if (end->writes && pipe->count < SIM_PIPE_SLOT_COUNT)
         events |= POLLOUT | POLLWRNORM;
@@ -191,28 +187,19 @@ static void pipe_release(sim_file *file)
     pipe->reader_count -= end->reads;
     pipe->writer_count -= end->writes;
     tell(pipe, pipe->writer_count == 0, pipe->reader_count == 0);
-    if (coil_list_empty(&pipe->ends)) {
-        if (pipe->inode != NULL) {
-            pipe->inode->pipe = NULL; /* What nobody has read is gone: fifo(7). */
-            sim_inode_drop(pipe->inode);
-        }
+    if (coil_list_empty(&pipe->ends))
         sim_delete(pipe);
-    }
     sim_delete(end);
 }
 
 static int pipe_stat(sim_file *file, struct stat *out_status)
 {
-    const sim_pipe *pipe = own(file)->pipe;
-    if (pipe->inode != NULL) {
-        sim_inode_stat(pipe->inode, out_status);
-    } else {
-        *out_status = (struct stat){.st_mode = S_IFIFO | 0600,
-                .st_nlink = 1,
-                .st_uid = SIM_USER,
-                .st_gid = SIM_USER,
-                .st_blksize = SIM_PIPE_SLOT_BYTES};
-    }
+    (void)file;
+    *out_status = (struct stat){.st_mode = S_IFIFO | 0600,
+            .st_nlink = 1,
+            .st_uid = SIM_USER,
+            .st_gid = SIM_USER,
+            .st_blksize = SIM_PIPE_SLOT_BYTES};
     return 0;
 }
 
@@ -225,60 +212,28 @@ const sim_file_type sim_pipe_type = {
         .release = pipe_release,
 };
 
-static sim_pipe *new_pipe(sim_inode *inode)
-{
-    sim_pipe *pipe = sim_new(sizeof(*pipe));
-    coil_list_init(&pipe->ends);
-    pipe->inode = inode == NULL ? NULL : sim_inode_hold(inode);
-    return pipe;
-}
-
-static sim_file *new_end(sim_pipe *pipe, sim_world *world, bool reads, bool writes)
+static sim_file *new_end(sim_pipe *pipe, sim_world *world, bool reads)
 {
     sim_pipe_end *end = sim_new(sizeof(*end));
 
     sim_file_init(&end->file, &sim_pipe_type, world);
     end->pipe = pipe;
     end->reads = reads;
-    end->writes = writes;
-    end->others_before = reads ? pipe->writers_ever : pipe->readers_ever;
+    end->writes = !reads;
     coil_list_init(&end->link);
     coil_list_append(&pipe->ends, &end->link);
-    pipe->reader_count += reads;
-    pipe->writer_count += writes;
-    pipe->readers_ever += reads;
-    pipe->writers_ever += writes;
+    pipe->reader_count += end->reads;
+    pipe->writer_count += end->writes;
     return &end->file;
 }
 
 void sim_pipe_create(sim_world *world, bool is_nonblocking, sim_file *out_files[2])
 {
-    sim_pipe *pipe = new_pipe(NULL);
-    out_files[0] = new_end(pipe, world, true, false);
-    out_files[1] = new_end(pipe, world, false, true);
-    out_files[0]->is_nonblocking = is_nonblocking;
-    out_files[1]->is_nonblocking = is_nonblocking;
-    own(out_files[0])->others_before = 0; /* The other end has been there. */
-}
+    sim_pipe *pipe = sim_new(sizeof(*pipe));
 
-sim_file *sim_fifo_open(sim_inode *inode, int flags)
-{
-    const int mode = flags & O_ACCMODE;
-    if (inode->pipe == NULL)
-        inode->pipe = new_pipe(inode);
-    sim_pipe *pipe = inode->pipe;
-    sim_file *file = new_end(pipe, inode->disk->world, mode != O_WRONLY, mode != O_RDONLY);
-    file->is_nonblocking = (flags & O_NONBLOCK) != 0;
-    tell(pipe, true, true);
-    return file;
-}
-
-bool sim_fifo_is_connected(const sim_pipe_end *end)
-{
-    const sim_pipe *pipe = end->pipe;
-    if (end->reads && end->writes)
-        return true;
-    if (end->reads)
-        return pipe->writer_count > 0 || pipe->writers_ever != end->others_before;
-    return pipe->reader_count > 0 || pipe->readers_ever != end->others_before;
+    coil_list_init(&pipe->ends);
+    for (int i = 0; i < 2; i++) {
+        out_files[i] = new_end(pipe, world, i == 0);
+        out_files[i]->is_nonblocking = is_nonblocking;
+    }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pipe.h - pipes and FIFOs: pipe(7), fifo(7), and what was observed of Linux where these are
- * vague.
+ * pipe.h - pipes: pipe(7), and what was observed of Linux where that is vague. There are no FIFOs:
+ * nothing in the seam makes one.
  *
  * A pipe has 16 slots of a page each. A write begins a new slot, unless the last part of it (its
  * size modulo a page) fits behind what is in the last slot; so 64,000 bytes fill a pipe in writes
@@ -14,8 +14,6 @@
 #include "file.h"
 #include "process.h"
 
-typedef struct sim_inode sim_inode;
-
 enum { SIM_PIPE_SLOT_COUNT = 16, SIM_PIPE_SLOT_BYTES = 4096 };
 
 typedef struct sim_pipe_slot {
@@ -26,19 +24,16 @@ typedef struct sim_pipe_slot {
 typedef struct sim_pipe {
     coil_list ends; /* sim_pipe_end, by time of opening. */
     unsigned reader_count, writer_count;
-    uint64_t readers_ever, writers_ever;
     unsigned first, count; /* Slots in use. */
-    sim_inode *inode;      /* Of a FIFO, held; else NULL. */
     sim_pipe_slot slots[SIM_PIPE_SLOT_COUNT];
 } sim_pipe;
 
-/* An open description: of a FIFO it may be both. */
+/* An open description: it reads or it writes. */
 typedef struct sim_pipe_end {
     sim_file file;
     sim_pipe *pipe;
     coil_list link;
     bool reads, writes;
-    uint64_t others_before; /* Ends of the other kind ever, when this one was opened. */
 } sim_pipe_end;
 
 extern const sim_file_type sim_pipe_type;
@@ -46,14 +41,8 @@ extern const sim_file_type sim_pipe_type;
 /* pipe2(2): [0] reads, [1] writes; the caller has a reference to each. */
 void sim_pipe_create(sim_world *world, bool is_nonblocking, sim_file *out_files[2]);
 
-/* One more end of a FIFO, with open(2)'s access mode. */
-sim_file *sim_fifo_open(sim_inode *inode, int flags);
-
 /* NULL: it is no pipe. */
 sim_pipe_end *sim_pipe_end_of(sim_file *file);
-
-/* fifo(7): has the other end been open at any time since this one was? open(2) waits for that. */
-bool sim_fifo_is_connected(const sim_pipe_end *end);
 
 /* Bytes that can be read, and the most that a write would take now. */
 size_t sim_pipe_filled_bytes(const sim_pipe *pipe);

@@ -28,11 +28,6 @@ void sim_process_kill_at_call(sim_process *process, uint64_t call, int signo)
     signals->last_signal = signo;
 }
 
-uint64_t sim_process_call_count(const sim_process *process)
-{
-    return process->signals == NULL ? 0 : process->signals->call_count;
-}
-
 /* -------------------------------------------------------------------------------- lingering -- */
 
 typedef struct sim_lingering {
@@ -67,8 +62,6 @@ static void keep(const sim_host *host, sim_file *file, coil_duration delay)
     lingering->host = host;
     lingering->file = sim_file_hold(file);
     lingering->event.run = on_torn_down;
-    if (world->lingering.next == NULL)
-        coil_list_init(&world->lingering);
     coil_list_append(&world->lingering, &lingering->link);
     sim_after(world, delay, &lingering->event);
 }
@@ -95,8 +88,6 @@ void sim_power_linger(sim_process *process)
 static void end_lingering(sim_world *world, const sim_host *host)
 {
     coil_list *next;
-    if (world->lingering.next == NULL)
-        return;
     for (coil_list *at = world->lingering.next; at != &world->lingering; at = next) {
         sim_lingering *lingering = coil_container_of(at, sim_lingering, link);
         next = at->next;

@@ -16,9 +16,6 @@ void sim_process_kill(sim_process *process, int signo);
 /* The same in its n-th call of the seam from now, from 1; the call is not made any more. */
 void sim_process_kill_at_call(sim_process *process, uint64_t call, int signo);
 
-/* How many calls of the seam the process has made since that, or since its first signal. */
-uint64_t sim_process_call_count(const sim_process *process);
-
 /*
  * All processes of the host end at one instant; no parent, no peer in the network hears of it,
  * nothing is left to be reaped, and the disk crashes. Nothing if it is off already.

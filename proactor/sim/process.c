@@ -119,9 +119,10 @@ static unsigned count_open(const sim_process *process)
         if (descriptor->file == NULL || descriptor->is_inherited)
             continue;
         count++;
-        if (process->reports_leaks)
+        if (process->reports_leaks) {
             fprintf(stderr, "coil: simulation: process %d (%s) has not closed %u, a %s\n",
                     (int)process->id, process->path, fd, descriptor->file->type->name);
+        }
     }
     return count;
 }
@@ -178,7 +179,9 @@ void sim_process_end(sim_process *process, int code, int value)
     sim_power_linger(process);
     process->open_count = code == CLD_EXITED ? count_open(process) : 0;
     close_all(process);
-    process->leaked_count = allocations_free(process, code == CLD_EXITED, process->has_returned);
+    const uint64_t lost_count =
+            allocations_free(process, code == CLD_EXITED, process->has_returned);
+    process->leaked_count = code == CLD_EXITED ? lost_count : 0;
     if (is_checked)
         check_leaks(process);
     sim_working_directory_leave(process);
@@ -198,6 +201,7 @@ void sim_process_reap(sim_process *process)
     free_arguments(process);
     sim_delete(process->descriptors);
     sim_delete(process->globals);
+    sim_delete(process->recording);
     sim_delete(process->path);
     sim_delete(process);
 }

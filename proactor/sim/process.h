@@ -15,10 +15,10 @@
 
 #include <signal.h>
 
-typedef struct sim_signals sim_signals;       /* Of whoever simulates signals. */
-typedef struct sim_family sim_family;         /* family.c */
-typedef struct sim_directory sim_directory;   /* Of whoever simulates files. */
-typedef struct sim_allocation sim_allocation; /* allocate.c */
+typedef struct sim_signals sim_signals;       /* signals.h */
+typedef struct sim_family sim_family;         /* family.h */
+typedef struct sim_directory sim_directory;   /* disk.h */
+typedef struct sim_allocation sim_allocation; /* allocate.h */
 
 /* Shared by all descriptors of a process: a slot without a file is free. */
 typedef struct sim_descriptor {
@@ -32,7 +32,7 @@ struct sim_process {
     sim_world *world;
     sim_host *host;
     pid_t id;
-    sim_process *parent; /* NULL: that of the world, which reaps at once. */
+    sim_process *parent; /* NULL: the world has started it, or it was given to init. */
     coil_list children;
     coil_list sibling; /* In parent->children. */
     char *path;        /* Of the program. */
@@ -43,6 +43,8 @@ struct sim_process {
     coil_list fibers;
     sim_fiber *main_fiber;
     coil_list rings; /* sim_ring */
+    char *recording; /* What is to be replayed (replay.h). NULL: nothing. */
+    unsigned ring_count;
 
     sim_descriptor *descriptors;
     unsigned descriptor_count;
@@ -50,26 +52,28 @@ struct sim_process {
 
     sim_signals *signals;             /* NULL until somebody needs it. */
     sim_family *family;               /* The same. */
-    bool is_stopped;                  /* SIGSTOP: its threads do not run. */
     sim_directory *working_directory; /* NULL: the root. */
     mode_t umask;                     /* umask(2) */
     char *globals;                    /* The section coil_process, while another process runs. */
 
     coil_list allocations; /* By time. */
-    bool reports_leaks;    /* In words, too. */
-    uint64_t leaked_count; /* ENDED by itself: allocations that were not freed. */
     sim_nth nths[SIM_NTH_COUNT];
-    bool is_spared;      /* No fault hits it: it belongs to the scenario. */
-    unsigned open_count; /* ENDED by itself: descriptors that were not closed. */
 
-    bool has_returned; /* Its main(): it ends by itself, and in order. */
-    bool has_ended;
-    coil_time end_time; /* ENDED */
-    bool is_dying;      /* Its threads do not run any more, and it will end (family.h). */
-    bool is_dumpable;
+    bool is_spared;        /* No fault hits it: it belongs to the scenario. */
+    bool is_stopped;       /* SIGSTOP: its threads do not run. */
+    bool is_dying;         /* Its threads do not run any more, and it will end (family.h). */
+    bool is_dumpable;      /* PR_SET_DUMPABLE */
     bool has_failed_check; /* COIL_CHECK, assert(3) */
     bool may_abort;        /* That is no failure of the run. */
-    siginfo_t status;      /* ENDED: as waitid(2) has it. */
+    bool reports_leaks;    /* In words, too. */
+    bool has_returned;     /* Its main(): it ends by itself, and in order. */
+    bool has_ended;
+
+    /* ENDED */
+    unsigned open_count;   /* By itself: descriptors that were not closed. */
+    uint64_t leaked_count; /* By itself: allocations that were not freed. */
+    coil_time end_time;
+    siginfo_t status; /* As waitid(2) has it. */
     sim_waiters ended;
 };
 
@@ -78,10 +82,7 @@ enum { SIM_MAIN_STACK_BYTES = 1024 * 1024 };
 /* The process that makes the call of the seam; NULL in an event. */
 sim_process *sim_process_current(void);
 
-/*
- * A process without a program; it has three descriptors, as `descriptors` of its creator fills
- * them, or none.
- */
+/* A process without a program, and without descriptors. */
 sim_process *sim_process_create(sim_host *host, sim_process *parent);
 
 /* Become a program: what execve(2) does. `arguments` are copied. */

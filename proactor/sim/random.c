@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "random.h"
 
+#include "world.h"
+
 /* splitmix64: its states are far apart, so that seeds 1, 2, 3 have nothing in common. */
 static uint64_t split(uint64_t *state)
 {
@@ -40,4 +42,31 @@ uint64_t sim_random_next(sim_random *random)
 uint64_t sim_random_number(sim_random *random, uint64_t limit)
 {
     return sim_random_next(random) % limit;
+}
+
+/* ------------------------------------------------------------------------------ of a world -- */
+
+uint64_t sim_random_below(sim_world *world, uint64_t limit)
+{
+    return sim_random_number(&world->random, limit);
+}
+
+coil_duration sim_random_between(sim_world *world, coil_duration least, coil_duration most)
+{
+    if (least >= most)
+        return least;
+    return least + (coil_duration)sim_random_below(world, (uint64_t)(most - least) + 1);
+}
+
+bool sim_chance(sim_world *world, sim_probability probability)
+{
+    if (probability == 0 || probability >= SIM_ALWAYS)
+        return probability != 0;
+    return sim_random_below(world, SIM_ALWAYS) < probability;
+}
+
+coil_duration sim_draw_latency(sim_world *world, sim_latency latency)
+{
+    return sim_random_between(
+            world, world->latencies[latency].least, world->latencies[latency].most);
 }

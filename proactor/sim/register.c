@@ -72,8 +72,7 @@ static int register_table(sim_ring *ring, const struct io_uring_rsrc_register *t
 
 static int update_table(sim_ring *ring, const struct io_uring_rsrc_update *update, unsigned count)
 {
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface has addresses as integers. */
-    const int *fds = (const int *)(uintptr_t)update->data;
+    const int *fds = sim_memory_at(update->data);
 
     if (ring->direct_count == 0)
         return -ENXIO;
@@ -115,8 +114,7 @@ int sim_buffers_peek(sim_buffers *buffers, size_t limit_bytes, struct iovec *out
     if (tail == buffers->head)
         return -ENOBUFS;
     const struct io_uring_buf *buffer = first_of(buffers);
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface has addresses as integers. */
-    out_part->iov_base = (void *)(uintptr_t)buffer->addr;
+    out_part->iov_base = sim_memory_at(buffer->addr);
     out_part->iov_len = limit_bytes == 0 || limit_bytes > buffer->len ? buffer->len : limit_bytes;
     return 0;
 }
@@ -148,8 +146,7 @@ static int register_buffers(sim_ring *ring, const struct io_uring_buf_reg *regis
     if (sim_buffers_of(ring, registration->bgid) != NULL)
         return -EEXIST;
     sim_buffers *buffers = sim_new(sizeof(*buffers));
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface has addresses as integers. */
-    buffers->ring = (struct io_uring_buf_ring *)(uintptr_t)registration->ring_addr;
+    buffers->ring = sim_memory_at(registration->ring_addr);
     buffers->entry_count = (uint16_t)count;
     buffers->group = registration->bgid;
     buffers->is_incremental = (registration->flags & IOU_PBUF_RING_INC) != 0;
@@ -180,8 +177,7 @@ static int enable(sim_ring *ring)
 
 static int register_wait_region(sim_ring *ring, const struct io_uring_mem_region_reg *registration)
 {
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface has addresses as integers. */
-    const struct io_uring_region_desc *region = (const void *)(uintptr_t)registration->region_uptr;
+    const struct io_uring_region_desc *region = sim_memory_at(registration->region_uptr);
 
     if (ring->wait_region != NULL)
         return -EBUSY;
@@ -189,8 +185,7 @@ static int register_wait_region(sim_ring *ring, const struct io_uring_mem_region
         return -EINVAL;
     if ((region->flags & IORING_MEM_REGION_TYPE_USER) == 0 || region->size % 4096 != 0)
         return -EINVAL;
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface has addresses as integers. */
-    ring->wait_region = (char *)(uintptr_t)region->user_addr;
+    ring->wait_region = sim_memory_at(region->user_addr);
     ring->wait_region_bytes = region->size;
     return 0;
 }

@@ -67,12 +67,13 @@ static void on_sanitizer(void)
 
 /*
  * UndefinedBehaviorSanitizer calls this, if it is there, before it prints anything: its library has
- * it as a weak symbol.
+ * it as a weak symbol. NOLINTBEGIN(readability-identifier-naming): and makes the names.
  */
 __attribute__((visibility("default"))) void __ubsan_on_report(void);
 __attribute__((weak)) void __ubsan_get_current_report_data(const char **out_kind,
         const char **out_message, const char **out_file, unsigned *out_line, unsigned *out_column,
         char **out_address);
+/* NOLINTEND(readability-identifier-naming) */
 
 void __ubsan_on_report(void)
 {
@@ -89,7 +90,7 @@ void __ubsan_on_report(void)
     __ubsan_get_current_report_data(&kind, &message, &file, &line, &column, &address);
     (void)snprintf(text, sizeof(text), "%s:%u: %s", file == NULL ? "?" : file, line,
             message == NULL ? "undefined behaviour" : message);
-    tell(text, line);
+    tell(text, (int)line);
 }
 
 void report_crashes(void)

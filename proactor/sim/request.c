@@ -6,6 +6,7 @@
 #include "fiber.h"
 #include "lending.h"
 #include "process.h"
+#include "replay.h"
 #include "ring.h"
 #include "trace.h"
 
@@ -124,12 +125,30 @@ static void free_request(sim_request *request)
     sim_delete(request);
 }
 
+/* What depends on what comes next is as recorded. */
+static uint32_t imposed_flags(const sim_request *request, uint32_t flags)
+{
+    const uint32_t dictated = IORING_CQE_F_SOCK_NONEMPTY;
+    return (flags & ~dictated) | (request->imposed->flags & dictated);
+}
+
+bool sim_request_stops(const sim_request *request)
+{
+    if (request->imposed != NULL)
+        return (request->imposed->flags & IORING_CQE_F_MORE) == 0;
+    return sim_fault(world_of(request), SIM_FAULT_MULTISHOT_ENDS);
+}
+
 bool sim_request_post(sim_request *request, int result, uint32_t flags)
 {
     sim_ring *ring = request->ring;
 
     if (!sim_ring_has_room(ring))
         return false;
+    if (request->imposed != NULL) {
+        result = sim_replay_settle(request, result, true);
+        flags = imposed_flags(request, flags);
+    }
     sim_trace_request(request, SIM_COMPLETED_MORE, result, flags);
     request->shot_count++;
     world_of(request)->operation_count++;
@@ -176,6 +195,10 @@ static void run(sim_request *request)
 {
     int result;
 
+    if (request->recorded != 0) {
+        request->state = SIM_REQUEST_HELD;
+        return;
+    }
     lending_verify(request);
     if (request->is_cancelled) {
         request->flags = 0; /* Not those of an earlier shot. */
@@ -297,13 +320,52 @@ static void cancel_now(sim_ring *ring, const struct io_uring_sqe *sqe)
     make_work(request);
 }
 
+static bool is_named(const sim_request *request, const struct io_uring_sqe *sqe)
+{
+    return (sqe->cancel_flags & IORING_ASYNC_CANCEL_ANY) != 0 ||
+           request->sqe.user_data == sqe->addr;
+}
+
+/*
+ * What is in a recording ends when that says so; but it may not be said there any more. The outcome
+ * of the cancellation is recorded, too.
+ */
+static void cancel_recorded(sim_ring *ring, const struct io_uring_sqe *sqe)
+{
+    for (coil_list *link = ring->requests.next; link != &ring->requests; link = link->next) {
+        sim_request *request = coil_container_of(link, sim_request, link);
+        if (request->recorded != 0 && is_named(request, sqe))
+            request->is_asked = true;
+    }
+    sim_trace(ring->process->world, "cancel, as recorded");
+    (void)sim_ring_cancel(ring, sqe);
+}
+
+/* False: it is left to the simulation all the same. */
+static bool hold(sim_request *request, uint64_t recorded, int rc)
+{
+    request->recorded = recorded;
+    if (!sim_replay_hold(request)) {
+        request->recorded = 0;
+        return false;
+    }
+    request->state = SIM_REQUEST_HELD;
+    request->result = rc;
+    return true;
+}
+
 void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe)
 {
     sim_world *world = ring->process->world;
 
     world->operation_count++;
+    const uint64_t recorded = sim_replay_match(ring, sqe);
     if (sqe->opcode == IORING_OP_ASYNC_CANCEL) {
-        cancel_now(ring, sqe);
+        if (recorded != 0) {
+            cancel_recorded(ring, sqe);
+        } else {
+            cancel_now(ring, sqe);
+        }
         return;
     }
     sim_request *request = create(ring, sqe);
@@ -311,6 +373,8 @@ void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe)
     if (rc == 0)
         rc = prepare(request);
     sim_trace_request(request, SIM_SUBMITTED, 0, sqe->flags);
+    if (recorded != 0 && hold(request, recorded, rc))
+        return;
     if (rc != 0) {
         finish(request, rc);
         return;
@@ -332,8 +396,7 @@ static bool matches(const sim_request *request, const struct io_uring_sqe *sqe)
         return false;
     if (request->is_cancelled && request->operation->found != 0)
         return false; /* The kernel has taken it out of its list (io_cancel_remove()). */
-    return (sqe->cancel_flags & IORING_ASYNC_CANCEL_ANY) != 0 ||
-           request->sqe.user_data == sqe->addr;
+    return request->recorded == 0 && is_named(request, sqe);
 }
 
 /*
@@ -392,4 +455,43 @@ int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe)
     }
     /* All waits for children are one (observed: child_waits_cancelled). */
     return all ? count - (wait_count > 1 ? wait_count - 1 : 0) : -ENOENT;
+}
+
+/* ----------------------------------------------------------------------------- recorded ones -- */
+
+/* A multishot poll waits for the next change, whatever is so now; nor does time pass by trying. */
+bool sim_request_may_try(const sim_request *request, bool is_tried)
+{
+    if (request->state == SIM_REQUEST_HELD)
+        return true;
+    return request->state == SIM_REQUEST_WAITING && !is_tried && !request->is_persistent;
+}
+
+int sim_request_try(sim_request *request)
+{
+    if (!request->is_persistent)
+        stop_waiting(request);
+    request->state = SIM_REQUEST_HELD;
+    lending_verify(request);
+    request->is_tried = true;
+    return request->operation->attempt(request);
+}
+
+void sim_request_finish(sim_request *request, int result)
+{
+    if (request->imposed != NULL)
+        request->flags = imposed_flags(request, request->flags);
+    finish(request, result);
+}
+
+void sim_request_let_go(sim_request *request)
+{
+    request->recorded = 0;
+    if (request->result < 0) {
+        finish(request, request->result);
+    } else if (request->is_asked) {
+        (void)cancel(request);
+    } else if (request->state == SIM_REQUEST_HELD) {
+        queue(request, sim_draw_latency(world_of(request), SIM_LATENCY_ISSUE));
+    }
 }

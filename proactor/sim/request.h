@@ -25,6 +25,7 @@
 #include "kernel_ring.h"
 
 #include "file.h"
+#include "recording.h"
 #include "world.h"
 
 typedef struct sim_request sim_request;
@@ -71,6 +72,7 @@ typedef enum sim_request_state {
     SIM_REQUEST_QUEUED,  /* Its event is scheduled. */
     SIM_REQUEST_WORK,    /* Its task work is in ring->work. */
     SIM_REQUEST_WAITING, /* For a change. */
+    SIM_REQUEST_HELD,    /* For its time to come in a recording (replay.h). */
 } sim_request_state;
 
 struct sim_request {
@@ -92,7 +94,7 @@ struct sim_request {
     short woken;           /* With which events; 0: look. */
     bool is_persistent;    /* Wakes while it is to be tried are seen, too: a multishot poll. */
     bool in_worker;        /* It WAITS in a thread of the kernel, which a cancel interrupts. */
-    int32_t result;        /* Of a cancellation that is to be told. */
+    int32_t result;        /* That is to be told: of a cancellation, of a refusal. */
 
     /* Private. */
     sim_request_state state;
@@ -103,7 +105,12 @@ struct sim_request {
     bool is_cancelled; /* Its task work ends it. */
     bool is_doomed;    /* A cancellation was too late for this attempt: there is no other. */
     bool is_tried;     /* Once or more. */
+    bool is_spent;     /* Its bytes were copied by an attempt that has failed: sim_io.is_spent. */
     bool has_begun;    /* Of an operation that begins something and then waits. */
+
+    uint64_t recorded;           /* The entry of the recording that it is. 0: it is in none. */
+    const sim_recorded *imposed; /* What is to come of this attempt. NULL: what may. */
+    bool is_asked;               /* To end: the recording says when. */
 };
 
 /* Try again after a change of `waiters`. */
@@ -123,6 +130,15 @@ int sim_request_wait_until(sim_request *request, coil_time time);
  */
 bool sim_request_post(sim_request *request, int result, uint32_t flags);
 
+/* Memory of the process, whose address an entry, or a registration, has as an integer. */
+static inline void *sim_memory_at(uint64_t address)
+{
+    return (void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* Is this shot the last one, although there may be more? */
+bool sim_request_stops(const sim_request *request);
+
 /* The process of the ring. */
 sim_process *sim_request_process(const sim_request *request);
 
@@ -132,5 +148,19 @@ sim_process *sim_request_process(const sim_request *request);
  * error.
  */
 int sim_request_install(sim_request *request, sim_file *file);
+
+/* ---------------------------------------------------------------------------- for replay.c -- */
+
+/* Can a try have another outcome than the last one? */
+bool sim_request_may_try(const sim_request *request, bool is_tried);
+
+/* Try it now: its result, or SIM_AGAIN. */
+int sim_request_try(sim_request *request);
+
+/* It ends with that. */
+void sim_request_finish(sim_request *request, int result);
+
+/* From now on it is like any other. */
+void sim_request_let_go(sim_request *request);
 
 #endif

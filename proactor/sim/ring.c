@@ -4,6 +4,7 @@
 
 #include "fiber.h"
 #include "process.h"
+#include "replay.h"
 
 #include <errno.h>
 
@@ -114,6 +115,9 @@ int coil_kernel_ring_setup(
     int rc = settle(entries, parameters);
     if (rc < 0)
         return rc;
+    rc = sim_descriptor_reserve(process, 0); /* It has one until it is registered. */
+    if (rc < 0)
+        return rc;
     if (sim_fault(process->world, SIM_FAULT_RING_SETUP))
         return -ENOMEM; /* Pitfall 1: the memory of rings is limited by user. */
     parameters->features = FEATURES;
@@ -137,6 +141,7 @@ int coil_kernel_ring_setup(
     ring->sqes = uring->sq.sqes;
     ring->array = uring->sq.array;
     ring->cqes = uring->cq.cqes;
+    ring->replay = sim_replay_create(ring);
     sim_trace(process->world, "ring of %u and %u", parameters->sq_entries, parameters->cq_entries);
     return 0;
 }
@@ -272,8 +277,7 @@ static int make_plan(const sim_ring *ring, unsigned flags, const void *argument,
         return 0;
     if (argument_bytes != sizeof(*given))
         return -EINVAL;
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface has addresses as integers. */
-    const struct __kernel_timespec *time = (const void *)(uintptr_t)given->ts;
+    const struct __kernel_timespec *time = sim_memory_at(given->ts);
     if (time != NULL)
         plan_time(plan, time, flags);
     if (given->min_wait_usec > 0)
@@ -321,7 +325,12 @@ static int await_completions(sim_ring *ring, const wait_plan *plan)
 
     for (;;) {
         sim_ring_run_work(ring);
+        sim_replay_deliver(ring);
         flush_overflow(ring);
+        if (sim_replay_goes_on(ring) && coil_list_empty(&ring->work)) {
+            (void)sim_fiber_wait(&ring->changed, COIL_NEVER, "io_uring_enter, as recorded");
+            continue;
+        }
         if (is_satisfied(ring, plan))
             return 0;
         if (!coil_list_empty(&ring->work))
@@ -349,6 +358,7 @@ static int submit_and_wait(
     sim_world *world = ring->process->world;
     unsigned submitted = 0;
 
+    sim_replay_enter(ring, to_submit);
     if (to_submit > 0) {
         if (ring->overflow_count > 0 && sim_fault(world, SIM_FAULT_ENTER_EBUSY))
             return -EBUSY;
@@ -398,6 +408,7 @@ void sim_ring_drop(sim_ring *ring)
     coil_list *link;
 
     sim_requests_drop(ring);
+    sim_replay_drop(ring);
     while ((link = coil_list_take_first(&ring->overflow)) != NULL)
         sim_delete(coil_container_of(link, late_completion, link));
     while ((link = coil_list_take_first(&ring->buffers)) != NULL)
@@ -415,6 +426,7 @@ void coil_kernel_ring_close(struct io_uring *uring)
     sim_ring *ring = ring_of(uring);
 
     sim_fiber_pass();
+    sim_replay_close(ring);
     SIM_CHECK(ring->process->world, coil_list_empty(&ring->requests),
             "a ring is closed, and %zu requests are in flight", ring->request_count);
     SIM_CHECK(ring->process->world, ring->overflow_count == 0,

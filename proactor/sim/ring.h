@@ -47,7 +47,8 @@ struct sim_ring {
     coil_list buffers;
     char *wait_region;
     size_t wait_region_bytes;
-    sim_waiters changed; /* The fiber that waits in enter. */
+    sim_waiters changed;       /* The fiber that waits in enter. */
+    struct sim_replay *replay; /* NULL: chance decides. */
 };
 
 /* Post a completion. False: there was no room, it will come later. */

@@ -30,6 +30,8 @@ typedef struct sim_settings {
     } overrides[SIM_OVERRIDES_MAX]; /* --fault */
     size_t override_count;
     bool prints_trace;
+    const char *replayed;       /* --replay: the text of a recording. NULL: none. */
+    const char *replay_program; /* --replay-program. NULL: the first that was started. */
 } sim_settings;
 
 /* Which run. */

@@ -264,7 +264,7 @@ static void collect(runner *all)
 /* The end of a process wakes us, and now and then we look at the times. */
 static void run_many(runner *all)
 {
-    const struct timespec while_ = {.tv_nsec = 100000000};
+    const struct timespec moment = {.tv_nsec = 100000000};
     sigset_t children;
     sigset_t before;
 
@@ -272,7 +272,7 @@ static void run_many(runner *all)
     (void)sigaddset(&children, SIGCHLD);
     (void)sigprocmask(SIG_BLOCK, &children, &before);
     for (fill(all); all->busy_count > 0; fill(all)) {
-        (void)sigtimedwait(&children, NULL, &while_);
+        (void)sigtimedwait(&children, NULL, &moment);
         collect(all);
     }
     (void)sigprocmask(SIG_SETMASK, &before, NULL);

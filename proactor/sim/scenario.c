@@ -4,6 +4,7 @@
 
 #include "fiber.h"
 #include "process.h"
+#include "replay.h"
 #include "report.h"
 #include "world_run.h"
 
@@ -125,6 +126,23 @@ static void start_director(run *of)
 
 /* ----------------------------------------------------------------------------------- one run -- */
 
+/* Of what build() has started: the first process, or the first of the program. */
+static void impose(const run *of, const sim_settings *settings)
+{
+    const coil_list *processes = &of->sim->processes;
+    for (coil_list *link = processes->next; link != processes; link = link->next) {
+        const sim_process *process = coil_container_of(link, sim_process, link);
+        if (settings->replay_program != NULL &&
+                strcmp(settings->replay_program, process->path) != 0)
+            continue;
+        const int rc = coil_sim_replay(of->sim, process->id, settings->replayed);
+        if (rc < 0)
+            coil_sim_fail(of->sim, "the recording cannot be replayed: %s", coil_error_name(rc));
+        return;
+    }
+    coil_sim_fail(of->sim, "there is no process on which the recording could be imposed");
+}
+
 static void set_up(run *of, const sim_settings *settings)
 {
     coil_sim *sim = of->sim;
@@ -141,6 +159,8 @@ static void set_up(run *of, const sim_settings *settings)
         what->scenario->build(sim);
     for (size_t i = 0; i < settings->override_count; i++)
         sim->faults[settings->overrides[i].kind] = settings->overrides[i].probability;
+    if (settings->replayed != NULL)
+        impose(of, settings);
     start_director(of);
 }
 
@@ -165,6 +185,7 @@ static void let_run(const run *of)
     while (!is_over(of) && world_step(sim, end)) {
     }
     fibers_rest();
+    sim_replays_check(sim);
     if (sim->fiber_count == 0 || (scenario->may_be_late && !directs(of)))
         return; /* Servers may wait for clients that do not come any more. */
     if (sim->now < end)
@@ -179,9 +200,10 @@ static void check_zombies(sim_world *world)
     for (coil_list *at = world->processes.next; at != &world->processes; at = at->next) {
         const sim_process *process = coil_container_of(at, sim_process, link);
         if (process->has_ended && process->parent != NULL && !process->parent->has_ended &&
-                world->now - process->end_time > ZOMBIE_LIMIT)
+                world->now - process->end_time > ZOMBIE_LIMIT) {
             sim_fail(world, "process %d (%s) has ended, and its parent has not waited for it",
                     (int)process->id, process->path);
+        }
     }
 }
 

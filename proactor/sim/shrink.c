@@ -10,7 +10,7 @@ enum { RUNS_MAX = 500 };
 typedef struct shrinking {
     const sim_options *options;
     sim_job job; /* For all the runs. */
-    sim_case what;
+    const sim_case *what;
     uint64_t likeness; /* Of the failure. */
     unsigned run_count;
     coil_time end;
@@ -24,9 +24,10 @@ static bool has_time(const shrinking *of)
 /* Does it still fail with these alone? */
 static bool fails_with(shrinking *of, const sim_selection *selection)
 {
-    of->what.selection = selection;
+    sim_case what = *of->what;
+    what.selection = selection;
     of->run_count++;
-    if (sim_job_start(&of->job, &of->what, &of->options->settings, of->options->timeout) < 0)
+    if (sim_job_start(&of->job, &what, &of->options->settings, of->options->timeout) < 0)
         return false;
     sim_job_wait(&of->job);
     sim_job_rest(&of->job);
@@ -142,7 +143,7 @@ bool sim_shrink(const sim_options *options, const sim_job *failed, sim_selection
         unsigned *out_run_count)
 {
     shrinking of = {.options = options,
-            .what = failed->what,
+            .what = &failed->what,
             .likeness = failed->result->likeness,
             .end = coil_time_after(sim_real_now(), SHRINK_LIMIT)};
     sim_selection selection = kinds_of(&failed->result->occurrences);

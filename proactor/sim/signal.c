@@ -288,6 +288,27 @@ static void stop(sim_process *process, int signo)
     sim_family_report(process, CLD_STOPPED, signo);
 }
 
+static void end(sim_process *process, int signo)
+{
+    sim_process_end(process, has(dumping, signo) ? CLD_DUMPED : CLD_KILLED, signo);
+}
+
+/* A deadly signal that came while it was stopped, the lowest first. */
+static void die_of_pending(sim_process *process)
+{
+    for (coil_list *at = process->fibers.next; at != &process->fibers; at = at->next) {
+        sim_fiber *fiber = coil_container_of(at, sim_fiber, link);
+        const sim_signal_set seen =
+                sim_signal_pending(process, fiber) & ~thread_of(process, fiber->id)->mask;
+        for (int signo = 1; fiber->state != SIM_FIBER_ENDED && signo <= SIM_SIGNAL_LAST; signo++) {
+            if (has(seen, signo) && is_deadly(process->signals, signo)) {
+                end(process, signo);
+                return;
+            }
+        }
+    }
+}
+
 static void resume(sim_process *process)
 {
     if (!process->is_stopped)
@@ -296,11 +317,6 @@ static void resume(sim_process *process)
     sim_trace(process->world, "process %d continues", (int)process->id);
     sim_fibers_continue(process);
     sim_family_report(process, CLD_CONTINUED, SIGCONT);
-}
-
-static void end(sim_process *process, int signo)
-{
-    sim_process_end(process, has(dumping, signo) ? CLD_DUMPED : CLD_KILLED, signo);
 }
 
 /*
@@ -312,6 +328,8 @@ static void prepare(sim_process *process, int signo)
     if (signo == SIGCONT || signo == SIGKILL) {
         discard(process->signals, stopping);
         resume(process);
+        if (signo == SIGCONT)
+            die_of_pending(process);
     }
     if (has(stopping, signo))
         discard(process->signals, BIT(SIGCONT));
@@ -326,13 +344,17 @@ static void dispatch(
 
     if (thread != NULL && is_ignored(signals, signo))
         return; /* What is blocked is kept: the action may change before it is seen to. */
-    if (thread != NULL && is_deadly(signals, signo)) {
+    /*
+     * What is stopped sees to it when it continues (signal(7); observed:
+     * child_is_signalled_while_stopped).
+     */
+    if (thread != NULL && is_deadly(signals, signo) && !process->is_stopped) {
         end(process, signo);
         return;
     }
     pending_add(pending, signal);
     sim_signalfds_changed(signals, signo);
-    if (thread == NULL)
+    if (thread == NULL || process->is_stopped)
         return;
     if (signals->actions[signo].sa_handler == SIG_DFL || signo == SIGSTOP) {
         pending_discard(pending, BIT(signo));
@@ -349,6 +371,8 @@ void sim_signal_send(sim_process *process, const siginfo_t *signal)
         return; /* A zombie takes any signal, and does nothing. */
     sim_trace(process->world, "signal %d to process %d", signal->si_signo, (int)process->id);
     prepare(process, signal->si_signo);
+    if (process->has_ended)
+        return;
     dispatch(process, willing_thread(process, signal->si_signo), &signals->pending, signal);
 }
 
@@ -360,6 +384,8 @@ void sim_signal_send_thread(sim_fiber *fiber, const siginfo_t *signal)
         return;
     sim_trace(process->world, "signal %d to thread %d", signal->si_signo, (int)fiber->id);
     prepare(process, signal->si_signo);
+    if (process->has_ended)
+        return;
     const bool blocked = is_blocked(process, fiber, signal->si_signo);
     dispatch(process, blocked ? NULL : fiber, &thread->pending, signal);
 }

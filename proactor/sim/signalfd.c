@@ -88,6 +88,7 @@ static void release(sim_file *file)
 
 static const sim_file_type signalfd_type = {
         .name = "signalfd",
+        .has_messages = true,
         .poll = poll_signals,
         .read = read_signals,
         .release = release,

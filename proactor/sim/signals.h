@@ -86,7 +86,7 @@ int sim_signal_set_action(sim_process *process, int signo, const struct sigactio
  * has ended afterwards; if that is the current one, the call does not come back.
  */
 void sim_signal_send(sim_process *process, const siginfo_t *signal);
-void sim_signal_send_thread(sim_fiber *thread, const siginfo_t *signal);
+void sim_signal_send_thread(sim_fiber *fiber, const siginfo_t *signal);
 
 /*
  * SIGPIPE to the current thread, as write(2) and send(2) do it. What it does, it does in the next

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/sim.h>
 
+#include "family.h"
 #include "fiber.h"
 #include "output.h"
 #include "power.h"
 #include "process.h"
+#include "replay.h"
 #include "world_run.h"
 
 #include <errno.h>
@@ -55,6 +57,17 @@ void coil_sim_report_leaks(coil_sim *sim, pid_t pid)
         process->reports_leaks = true;
 }
 
+int coil_sim_set_descriptor_limit(coil_sim *sim, pid_t pid, unsigned count)
+{
+    sim_process *process = sim_process_with(sim, pid);
+    if (process == NULL || process->has_ended)
+        return -ESRCH;
+    const struct rlimit64 limit = {count, count};
+    process->descriptor_limit = count;
+    sim_family_of(process)->limits[RLIMIT_NOFILE] = limit;
+    return 0;
+}
+
 coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit)
 {
     const coil_time end = coil_time_after(sim->now, limit);
@@ -66,6 +79,7 @@ coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit)
         return COIL_SIM_ENDED;
     if (sim->now >= end)
         return COIL_SIM_LATE;
+    sim_replays_check(sim);
     world_report_stuck(sim);
     return COIL_SIM_STUCK;
 }

@@ -2,11 +2,12 @@
 /*
  * socket.h - what all sockets have in common, and how they are made.
  *
- *     socket.c         making them, options            tcp.c        the calls of a TCP socket
- *     socket_name.c    struct sockaddr                 tcp_connect.c  handshakes, listeners
- *     socket_port.c    which address is whose          tcp_flow.c   segments, acknowledgements
- *     unix_name.c      names of unix sockets           udp.c
- *     unix_rights.c    descriptors in messages         unix_stream.c, unix_datagram.c
+ *     socket.c       making them, options        tcp.c            the calls of a TCP socket
+ *     socket_name.c  struct sockaddr             tcp_connect.c    handshakes, listeners
+ *     socket_port.c  which address is whose      tcp_connection.c how a connection begins and ends
+ *     unix_name.c    names of unix sockets       tcp_flow.c       segments, acknowledgements
+ *     unix_rights.c  descriptors in messages     tcp_keep_alive.c, tcp_remains.c (TIME_WAIT)
+ *     unix_stream.c, unix_datagram.c             udp.c
  *
  * What is written as "observed" was seen on Linux 6.18.
  */
@@ -34,9 +35,6 @@ bool sim_file_is_socket(const sim_file *file);
  * refuse nobody who is listened to, and a listener that finds its path in use relies on that.
  */
 bool sim_socket_refuses(sim_file *file);
-
-/* getpeername(2). -ENOTCONN, -ENOTSOCK */
-int sim_socket_getpeername(sim_file *file, struct sockaddr *address, socklen_t *size_bytes);
 
 /* ---------------------------------------------------------------------- for the transports -- */
 
@@ -164,6 +162,7 @@ void sim_udp_forget(sim_world *world);
 void sim_tcp_forget(sim_world *world);
 void sim_unix_forget(sim_world *world);
 
-int sim_unix_stream_peer_name(sim_socket *socket, struct sockaddr *address, socklen_t *size_bytes);
+/* The host has lost its power: its ends of connections fall silent. */
+void sim_tcp_vanish(sim_host *host);
 
 #endif

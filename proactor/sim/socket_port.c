@@ -169,23 +169,43 @@ sim_socket *sim_port_listener(sim_host *host, const sim_address *to)
     return best;
 }
 
-/* A connected socket gets what its peer sends, and nothing else (udp(7)). */
+/* The same for all that one sender sends, as long as those who share the port are the same. */
+static bool is_chosen(const sim_address *from, unsigned alike)
+{
+    const uint32_t mixed = (from->port ^ from->host) * 2654435761U;
+    return (mixed >> 8) % alike == 0;
+}
+
+static bool is_better_receiver(const sim_socket *socket, const sim_socket *than)
+{
+    if (than == NULL || socket->has_remote != than->has_remote)
+        return than == NULL || socket->has_remote;
+    return is_better(socket, than);
+}
+
+/*
+ * A connected socket gets what its peer sends, and nothing else (udp(7)). Of those that share a
+ * port, one gets all of one sender (observed: reuseport_udp).
+ */
 sim_socket *sim_port_receiver(sim_host *host, const sim_address *to, const sim_address *from)
 {
     coil_list *ports = sim_network_ports(host->world);
     sim_socket *best = NULL;
+    unsigned alike = 0;
 
     for (coil_list *link = ports->next; link != ports; link = link->next) {
         sim_socket *socket = socket_at(link);
         if (socket->host != host || socket->protocol != IPPROTO_UDP || !covers(socket, to))
             continue;
-        bool is_connected = socket->has_remote;
-        if (is_connected &&
+        if (socket->has_remote &&
                 (socket->remote.host != from->host || socket->remote.port != from->port))
             continue;
-        if (best == NULL || (is_connected && !best->has_remote) ||
-                (is_connected == best->has_remote && is_better(socket, best)))
+        if (is_better_receiver(socket, best)) {
             best = socket;
+            alike = 1;
+        } else if (!is_better_receiver(best, socket) && is_chosen(from, ++alike)) {
+            best = socket;
+        }
     }
     return best;
 }

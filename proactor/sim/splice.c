@@ -35,6 +35,8 @@ static int check(const sim_splicing *splicing)
         return -EINVAL;
     if (from != NULL && to != NULL && from->pipe == to->pipe)
         return -EINVAL;
+    if (splicing->to->type == &sim_eventfd_type)
+        return -EINVAL;
     if (is_append_only(splicing->to) || splicing->from->type == &sim_directory_type)
         return -EINVAL;
     return 0;
@@ -92,12 +94,9 @@ static void consume(const sim_splicing *splicing, const struct iovec *part)
         (void)sim_file_read(splicing->from, &io);
 }
 
-/* By way of `bytes`. */
-static ssize_t move(
-        const sim_splicing *splicing, char *bytes, size_t size_bytes, sim_file **out_file)
+/* By way of the memory `part`. */
+static ssize_t move(const sim_splicing *splicing, struct iovec part, sim_file **out_file)
 {
-    struct iovec part = {bytes, size_bytes};
-
     *out_file = splicing->from;
     ssize_t count = get(splicing, &part);
     if (count <= 0)
@@ -134,8 +133,8 @@ ssize_t sim_splice(const sim_splicing *splicing, sim_file **out_file)
         return -EAGAIN;
     if (from != NULL && (sim_file_poll(splicing->to) & POLLOUT) == 0)
         return -EAGAIN;
-    char *bytes = sim_new(size_bytes);
-    const ssize_t count = move(splicing, bytes, size_bytes, out_file);
-    sim_delete(bytes);
+    const struct iovec part = {sim_new(size_bytes), size_bytes};
+    const ssize_t count = move(splicing, part, out_file);
+    sim_delete(part.iov_base);
     return count;
 }

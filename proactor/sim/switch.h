@@ -44,6 +44,7 @@ static inline void switch_begin(void **out_shadow, const void *stack, size_t sta
 }
 
 /* Arrived. `shadow` is what switch_begin() gave when this stack was left; the rest: whence. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): only without a sanitizer. */
 static inline void switch_end(void *shadow, const void **out_stack, size_t *out_stack_bytes)
 {
 #if SWITCH_ADDRESS

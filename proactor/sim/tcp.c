@@ -307,16 +307,3 @@ static const sim_file_type tcp_type = {
         .queued = tcp_queued,
         .release = tcp_release,
 };
-
-int sim_network_reset_socket(sim_file *file)
-{
-    if (file->type != &tcp_type)
-        return -ENOTSOCK;
-    tcp_socket *tcp = tcp_socket_of(file);
-    if (tcp->end == NULL || tcp->state != TCP_IS_OPEN)
-        return -ENOTCONN;
-    tcp_end *end = tcp->end;
-    tcp_end_reset(end->peer);
-    tcp_end_reset(end);
-    return 0;
-}

@@ -131,9 +131,33 @@ static inline tcp_socket *tcp_socket_of(sim_file *file)
 /* A socket of TCP, not connected. */
 tcp_socket *tcp_socket_new(sim_host *host, int family);
 
+/* ------------------------------------------------------------------------- tcp_connection.c -- */
+
+/* Of two ends without sockets. Belongs to the network, and goes when both sockets have gone. */
+tcp_connection *tcp_connection_new(sim_host *client, sim_host *server);
+
+/* The socket has gone. */
+void tcp_end_leave(tcp_end *end);
+
+/* RST has come, or would have. */
+void tcp_end_reset(tcp_end *end);
+
+/* Nobody has answered for too long: tcp(7), ETIMEDOUT. The peer learns nothing of it. */
+void tcp_end_time_out(tcp_end *end);
+
+/*
+ * If it is half open, nothing will come any more that opens it. (The kernel finds out after some
+ * seconds.)
+ */
+void tcp_end_forget_half_open(tcp_end *end);
+
 /* ------------------------------------------------------------------------------ tcp_flow.c -- */
 
-tcp_connection *tcp_connection_new(sim_host *client, sim_host *server);
+/* Of an end that is zeroed but for its connection, peer and host. */
+void tcp_flow_init(tcp_end *end);
+
+/* What is on its way gets lost. */
+void tcp_flow_drop(tcp_end *end);
 
 /* The handshake is done, as the client sees it; what tells the server is on its way. */
 void tcp_end_open(tcp_end *end);
@@ -147,15 +171,9 @@ void tcp_end_has_room(tcp_end *end);
 /* RST, and nothing else any more. */
 void tcp_end_abort(tcp_end *end);
 
-/* RST has come, or would have. */
-void tcp_end_reset(tcp_end *end);
+/* -------------------------------------------------------------------------- tcp_keep_alive.c -- */
 
-/* Its host has no power. */
-void tcp_end_vanish(tcp_end *end);
-
-/* The socket has gone. */
-void tcp_end_leave(tcp_end *end);
-
+/* Begin to ask, or to ask by other options; nothing without SO_KEEPALIVE. */
 void tcp_end_keep_alive(tcp_end *end);
 
 /* ---------------------------------------------------------------------------- tcp_connect.c -- */
@@ -185,9 +203,12 @@ void tcp_remains_expire(sim_world *world);
 /* Of that host (NULL: of all). */
 void tcp_remains_forget(sim_world *world, const sim_host *host);
 
-/* tcp.c: the socket has no connection any more. Its error, if it has one, and bytes remain. */
+/* ------------------------------------------------------------------------------------ tcp.c -- */
+
+/* The socket has no connection any more. Its error, if it has one, and bytes remain. */
 void tcp_socket_closed(tcp_socket *tcp);
 
+/* SO_KEEPALIVE or TCP_KEEPIDLE of it has been set. */
 void tcp_keep_alive_changed(sim_socket *socket);
 
 #endif

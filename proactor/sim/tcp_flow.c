@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * What two ends send each other: segments, which arrive late or again, and the acknowledgements and
+ * window updates that come back (here: news).
+ */
 #include "tcp.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
 
@@ -13,6 +16,8 @@ enum {
     LOSSES_IN_A_ROW = 6,        /* Of one segment, by chance. */
 };
 
+static void run_arrival(sim_event *event);
+static void run_news(sim_event *event);
 static void arm(tcp_end *end);
 static void schedule_news(tcp_end *end);
 
@@ -24,147 +29,20 @@ static coil_duration retry_delay(unsigned retry_count)
     return delay < coil_ms(RETRY_MOST_MS) ? delay : coil_ms(RETRY_MOST_MS);
 }
 
-/* --------------------------------------------------------------------------- connections -- */
+void tcp_flow_init(tcp_end *end)
+{
+    end->failing_since = COIL_NEVER;
+    end->arrival.run = run_arrival;
+    end->news.run = run_news;
+    coil_list_init(&end->segments);
+}
 
-static void run_arrival(sim_event *event);
-static void run_news(sim_event *event);
-static void run_probe(sim_event *event);
-
-static void drop_segments(tcp_end *end)
+void tcp_flow_drop(tcp_end *end)
 {
     coil_list *link;
     while ((link = coil_list_take_first(&end->segments)) != NULL)
         sim_delete(coil_container_of(link, tcp_segment, link));
     sim_withdraw(end->connection->world, &end->arrival);
-}
-
-static void end_fini(tcp_end *end)
-{
-    drop_segments(end);
-    sim_withdraw(end->connection->world, &end->news);
-    sim_withdraw(end->connection->world, &end->probe);
-    sim_bytes_fini(&end->unacknowledged);
-}
-
-/* An event of its own, because those who end it are still at work on it. */
-static void run_end(sim_event *event)
-{
-    tcp_connection *connection = coil_container_of(event, tcp_connection, end);
-    end_fini(&connection->ends[0]);
-    end_fini(&connection->ends[1]);
-    coil_list_remove(&connection->link);
-    sim_delete(connection);
-}
-
-void sim_tcp_forget(sim_world *world)
-{
-    coil_list *all = sim_network_connections(world);
-    while (!coil_list_empty(all)) {
-        tcp_connection *connection = coil_container_of(all->next, tcp_connection, link);
-        sim_withdraw(world, &connection->end);
-        run_end(&connection->end);
-    }
-    tcp_remains_forget(world, NULL);
-}
-
-static void end_init(tcp_end *end, tcp_connection *connection, tcp_end *peer, sim_host *host)
-{
-    end->connection = connection;
-    end->peer = peer;
-    end->host = host;
-    end->failing_since = COIL_NEVER;
-    end->arrival.run = run_arrival;
-    end->news.run = run_news;
-    end->probe.run = run_probe;
-    coil_list_init(&end->segments);
-}
-
-tcp_connection *tcp_connection_new(sim_host *client, sim_host *server)
-{
-    tcp_connection *connection = sim_new(sizeof(*connection));
-    tcp_end *ends = connection->ends;
-
-    connection->world = client->world;
-    connection->end.run = run_end;
-    end_init(&ends[0], connection, &ends[1], client);
-    end_init(&ends[1], connection, &ends[0], server);
-    coil_list_init(&connection->link);
-    coil_list_append(sim_network_connections(client->world), &connection->link);
-    return connection;
-}
-
-void tcp_end_leave(tcp_end *end)
-{
-    tcp_connection *connection = end->connection;
-    end->socket = NULL;
-    sim_withdraw(connection->world, &end->probe);
-    if (end->peer->socket == NULL && !sim_scheduled(&connection->end))
-        sim_after(connection->world, 0, &connection->end);
-}
-
-/* It says nothing any more. */
-static void kill_end(tcp_end *end)
-{
-    end->is_dead = true;
-    drop_segments(end);
-    sim_withdraw(end->connection->world, &end->news);
-    sim_withdraw(end->connection->world, &end->probe);
-    sim_bytes_drop(&end->unacknowledged, end->unacknowledged.count);
-}
-
-/* Nothing will come any more that opens it. (The kernel finds out after some seconds.) */
-static void forget_half_open(tcp_end *end)
-{
-    if (end->socket == NULL || end->socket->state != TCP_IS_HALF_OPEN)
-        return;
-    kill_end(end);
-    tcp_child_drop(end->socket);
-}
-
-void tcp_end_vanish(tcp_end *end)
-{
-    tcp_socket *tcp = end->socket;
-    kill_end(end);
-    if (tcp == NULL)
-        return;
-    tcp->end = NULL;
-    tcp->offered = NULL;
-    tcp_end_leave(end);
-    if (tcp->state == TCP_IS_HALF_OPEN)
-        tcp_child_drop(tcp);
-    forget_half_open(end->peer);
-}
-
-/* Nobody has answered for too long: tcp(7), ETIMEDOUT. The peer learns nothing of it. */
-static void time_out(tcp_end *end)
-{
-    tcp_socket *tcp = end->socket;
-    kill_end(end);
-    forget_half_open(end->peer);
-    sim_network_counted(end->connection->world)->timeouts++;
-    if (tcp == NULL)
-        return;
-    sim_trace(end->connection->world, "tcp: %s timed out", end->host->name);
-    tcp->socket.error = ETIMEDOUT;
-    tcp_socket_closed(tcp);
-}
-
-/* Observed: to one who has got the end of the stream, it is EPIPE (tcp_reset() in Linux). */
-void tcp_end_reset(tcp_end *end)
-{
-    tcp_socket *tcp = end->socket;
-    if (end->is_dead && (tcp == NULL || tcp->state != TCP_IS_HALF_OPEN))
-        return;
-    sim_network_counted(end->connection->world)->resets++;
-    kill_end(end);
-    if (tcp == NULL)
-        return;
-    if (tcp->state == TCP_IS_HALF_OPEN) {
-        tcp_child_drop(tcp);
-    } else if (tcp->state == TCP_IS_OPEN) {
-        tcp->socket.error = tcp->has_end ? EPIPE : ECONNRESET;
-        tcp_socket_closed(tcp);
-    }
 }
 
 /* ---------------------------------------------------------------------------------- sending -- */
@@ -174,17 +52,15 @@ static tcp_segment *first_segment(const tcp_end *end)
     return coil_container_of(end->segments.next, tcp_segment, link);
 }
 
-static tcp_segment *last_segment(const tcp_end *end)
+/* Both are of a list that is not empty. */
+static const tcp_segment *last_segment(const tcp_end *end)
 {
-    return coil_list_empty(&end->segments)
-                   ? NULL
-                   : coil_container_of(end->segments.prev, tcp_segment, link);
+    return coil_container_of(end->segments.prev, tcp_segment, link);
 }
 
 static void add_segment(tcp_end *end, tcp_segment_kind kind, size_t size_bytes)
 {
     sim_world *world = end->connection->world;
-    const tcp_segment *before = last_segment(end);
     tcp_segment *segment = sim_new(sizeof(*segment));
 
     segment->kind = kind;
@@ -196,8 +72,8 @@ static void add_segment(tcp_end *end, tcp_segment_kind kind, size_t size_bytes)
         sim_network_counted(world)->segment_losses++;
         segment->arrival = coil_time_after(segment->arrival, retry_delay(i));
     }
-    if (before != NULL && segment->arrival < before->arrival)
-        segment->arrival = before->arrival;
+    if (!coil_list_empty(&end->segments) && segment->arrival < last_segment(end)->arrival)
+        segment->arrival = last_segment(end)->arrival; /* None overtakes another. */
     coil_list_init(&segment->link);
     coil_list_append(&end->segments, &segment->link);
 }
@@ -236,8 +112,7 @@ void tcp_end_abort(tcp_end *end)
 /* The answer to a segment for which there is no connection (RFC 9293, section 3.10.7.1). */
 static void answer_reset(tcp_end *end)
 {
-    const tcp_segment *last = last_segment(end);
-    if (last != NULL && last->kind == TCP_RST)
+    if (!coil_list_empty(&end->segments) && last_segment(end)->kind == TCP_RST)
         return;
     end->is_dead = true;
     add_segment(end, TCP_RST, 0);
@@ -278,14 +153,14 @@ static void retry_reset(tcp_end *end)
     bool is_asked = peer->socket != NULL && !peer->is_dead && peer->acknowledged < peer->sent;
     coil_time again = is_asked ? next_try(end, patience(peer)) : COIL_NEVER;
 
-    drop_segments(end);
+    tcp_flow_drop(end);
     if (again != COIL_NEVER) {
         add_segment(end, TCP_RST, 0);
         first_segment(end)->arrival = again;
     } else if (is_asked) {
-        time_out(peer);
+        tcp_end_time_out(peer);
     } else {
-        forget_half_open(peer);
+        tcp_end_forget_half_open(peer);
     }
 }
 
@@ -297,7 +172,7 @@ static void retry_segments(tcp_end *end)
     }
     coil_time again = next_try(end, patience(end));
     if (again == COIL_NEVER) {
-        time_out(end);
+        tcp_end_time_out(end);
         return;
     }
     sim_network_counted(end->connection->world)->segment_losses++;
@@ -318,6 +193,20 @@ static void end_if_over(tcp_end *end)
         tcp_socket_closed(tcp);
 }
 
+/*
+ * One that is not read yet, and next in the stream, is lost to a new one; elsewhere it becomes a
+ * byte as all are (tcp_check_urg() in Linux; observed: urgent_twice).
+ */
+static void forget_urgent(tcp_socket *tcp, uint64_t next_position)
+{
+    const bool is_apart = tcp->has_urgent && !tcp->socket.options[SIM_OPTION_OOBINLINE];
+    if (!is_apart || tcp->urgent_position != tcp->read_position ||
+            tcp->read_position == next_position)
+        return;
+    sim_bytes_drop(&tcp->received, 1);
+    tcp->read_position++;
+}
+
 static void take_bytes(tcp_end *from, tcp_socket *tcp, size_t size_bytes)
 {
     size_t offset = (size_t)(from->delivered - from->acknowledged);
@@ -327,6 +216,7 @@ static void take_bytes(tcp_end *from, tcp_socket *tcp, size_t size_bytes)
     sim_bytes_added(&tcp->received, size_bytes);
     if (from->has_urgent && from->urgent_position >= from->delivered &&
             from->urgent_position < from->delivered + size_bytes) {
+        forget_urgent(tcp, from->delivered);
         tcp->has_urgent = true;
         tcp->urgent_is_read = false;
         tcp->urgent_position = from->urgent_position;
@@ -476,7 +366,7 @@ static void run_news(sim_event *event)
     }
     coil_time again = next_try(end, patience(end));
     if (again == COIL_NEVER) {
-        time_out(end);
+        tcp_end_time_out(end);
     } else {
         sim_at(end->connection->world, again, &end->news);
     }
@@ -513,103 +403,4 @@ void tcp_end_open(tcp_end *end)
     sim_network_counted(end->connection->world)->connections++;
     add_segment(end, TCP_OPENS, 0);
     arm(end);
-}
-
-/* ------------------------------------------------------------------------------ keep-alive -- */
-
-static int keep_alive_option(const tcp_end *end, sim_option option)
-{
-    return end->socket->socket.options[option];
-}
-
-/* What comes of a probe: tcp(7), TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL. */
-static void probe_peer(tcp_end *end)
-{
-    tcp_end *peer = end->peer;
-    sim_world *world = end->connection->world;
-    bool is_answered =
-            sim_network_passes(end->host, peer->host) && sim_network_passes(peer->host, end->host);
-
-    if (is_answered && (peer->is_dead || (peer->socket == NULL && !peer->fin_sent))) {
-        tcp_end_reset(end);
-    } else if (is_answered) {
-        end->heard_at = sim_now(world);
-        end->probe_count = 0;
-        sim_after(world, coil_s(keep_alive_option(end, SIM_OPTION_KEEPIDLE_S)), &end->probe);
-    } else if ((int)end->probe_count >= keep_alive_option(end, SIM_OPTION_KEEPCNT)) {
-        time_out(end);
-    } else {
-        end->probe_count++;
-        sim_after(world, coil_s(keep_alive_option(end, SIM_OPTION_KEEPINTVL_S)), &end->probe);
-    }
-}
-
-static void run_probe(sim_event *event)
-{
-    tcp_end *end = coil_container_of(event, tcp_end, probe);
-    sim_world *world = end->connection->world;
-    if (end->is_dead || end->socket->state != TCP_IS_OPEN)
-        return;
-    coil_duration idle = coil_s(keep_alive_option(end, SIM_OPTION_KEEPIDLE_S));
-    coil_time due = coil_time_after(end->heard_at, idle);
-
-    if (end->acknowledged < end->sent) {
-        sim_after(world, idle, &end->probe); /* Segments that are sent again tell as much. */
-    } else if (end->probe_count == 0 && sim_now(world) < due) {
-        sim_at(world, due, &end->probe);
-    } else {
-        probe_peer(end);
-    }
-}
-
-void tcp_end_keep_alive(tcp_end *end)
-{
-    sim_world *world = end->connection->world;
-    sim_withdraw(world, &end->probe);
-    end->probe_count = 0;
-    end->heard_at = sim_now(world);
-    if (!end->is_dead && keep_alive_option(end, SIM_OPTION_KEEPALIVE))
-        sim_after(world, coil_s(keep_alive_option(end, SIM_OPTION_KEEPIDLE_S)), &end->probe);
-}
-
-/* ------------------------------------------------------------------------------- scenarios -- */
-
-static bool is_between(const tcp_connection *connection, const sim_host *a, const sim_host *b)
-{
-    const tcp_end *ends = connection->ends;
-    return (ends[0].host == a && ends[1].host == b) || (ends[0].host == b && ends[1].host == a);
-}
-
-unsigned sim_network_reset(sim_host *a, sim_host *b)
-{
-    coil_list *all = sim_network_connections(a->world);
-    unsigned count = 0;
-
-    sim_trace(a->world, "network: %s <-> %s reset", a->name, b->name);
-    for (coil_list *link = all->next; link != all; link = link->next) {
-        tcp_connection *connection = coil_container_of(link, tcp_connection, link);
-        if (!is_between(connection, a, b) || !connection->was_open)
-            continue;
-        count++;
-        tcp_end_reset(&connection->ends[0]);
-        tcp_end_reset(&connection->ends[1]);
-    }
-    return count;
-}
-
-void sim_network_lose_power(sim_host *host);
-
-void sim_network_power_off(sim_host *host)
-{
-    coil_list *all = sim_network_connections(host->world);
-
-    sim_network_lose_power(host);
-    for (coil_list *link = all->next; link != all; link = link->next) {
-        tcp_end *ends = coil_container_of(link, tcp_connection, link)->ends;
-        for (int i = 0; i < 2; i++) {
-            if (ends[i].host == host)
-                tcp_end_vanish(&ends[i]);
-        }
-    }
-    tcp_remains_forget(host->world, host);
 }

@@ -5,14 +5,13 @@
 #include "process.h"
 #include "report.h"
 #include "ring.h"
+#include "wrapped.h"
 
 #include <coil/error.h>
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-_Noreturn void __real_abort(void);
 
 enum { ENTRY_COUNT = 100, NOTE_COUNT = 50, NOTE_BYTES = 120 };
 

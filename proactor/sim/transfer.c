@@ -31,12 +31,6 @@ static gathered *gathered_of(const sim_request *request)
     return coil_container_of(request->extra, gathered, extra);
 }
 
-/* An address that an entry carries as an integer. */
-static char *address_of(uint64_t address)
-{
-    return (char *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
-}
-
 const struct iovec *transfer_parts(const sim_request *request, unsigned *out_count)
 {
     const gathered *parts = gathered_of(request);
@@ -67,7 +61,7 @@ static bool is_faulty(const struct iovec *part)
 
 static int prepare_one(sim_request *request)
 {
-    const struct iovec part = {address_of(request->sqe.addr), request->sqe.len};
+    const struct iovec part = {sim_memory_at(request->sqe.addr), request->sqe.len};
     if (selects_buffer(request))
         return 0;
     if (is_faulty(&part))
@@ -95,12 +89,12 @@ static int gather(sim_request *request, const struct iovec *parts, unsigned coun
 
 static int prepare_vector(sim_request *request)
 {
-    return gather(request, (const void *)address_of(request->sqe.addr), request->sqe.len);
+    return gather(request, sim_memory_at(request->sqe.addr), request->sqe.len);
 }
 
 static int prepare_message(sim_request *request)
 {
-    const struct msghdr *message = (const void *)address_of(request->sqe.addr);
+    const struct msghdr *message = sim_memory_at(request->sqe.addr);
     const int rc = gather(request, message->msg_iov, (unsigned)message->msg_iovlen);
     if (rc == 0)
         coil_container_of(request->extra, gathered, extra)->message = *message;
@@ -131,6 +125,15 @@ static size_t all_bytes(const struct iovec *parts, unsigned count)
     return sum;
 }
 
+/* As recorded, else all of it. */
+static size_t size_to_move(const sim_request *request, size_t size_bytes)
+{
+    if (request->imposed == NULL || request->imposed->result == 0)
+        return size_bytes; /* (The end of a stream is found out by asking for more.) */
+    const size_t wanted_bytes = (size_t)request->imposed->result;
+    return wanted_bytes < size_bytes ? wanted_bytes : size_bytes;
+}
+
 /* The rest of the bytes, or fewer. */
 static ssize_t transfer(
         sim_request *request, const sim_io *whole, transfer_call *call, sim_fault_kind shortness)
@@ -139,10 +142,15 @@ static ssize_t transfer(
     sim_io io = *whole;
 
     io.done_bytes = request->done_bytes;
+    io.size_bytes = size_to_move(request, io.size_bytes);
+    if (request->is_spent)
+        io.size_bytes = io.done_bytes;
     const size_t left_bytes = sim_io_left(&io);
     if (left_bytes > 1 && !request->file->type->has_messages && sim_fault(world, shortness))
         io.size_bytes = io.done_bytes + 1 + (size_t)sim_random_below(world, left_bytes - 1);
-    return call(request->file, &io);
+    const ssize_t count = call(request->file, &io);
+    request->is_spent = request->is_spent || io.is_spent;
+    return count;
 }
 
 /* Not with an offset: the type sees the offset of the whole, and counts from done_bytes. */
@@ -164,7 +172,9 @@ static int attempt_io(sim_request *request, const sim_io *io, transfer_call *cal
 {
     const sim_fault_kind shortness =
             events == POLLIN ? SIM_FAULT_SHORT_READ : SIM_FAULT_SHORT_WRITE;
-    const bool whole = (io->flags & MSG_WAITALL) != 0 && !request->file->type->has_messages;
+    const size_t size_bytes = size_to_move(request, io->size_bytes);
+    const bool waits = (io->flags & MSG_WAITALL) != 0 || request->imposed != NULL;
+    const bool whole = waits && !request->file->type->has_messages;
 
     for (;;) {
         const ssize_t count = transfer(request, io, call, shortness);
@@ -173,7 +183,7 @@ static int attempt_io(sim_request *request, const sim_io *io, transfer_call *cal
         if (count <= 0)
             return request->done_bytes > 0 ? (int)request->done_bytes : (int)count;
         request->done_bytes += (size_t)count;
-        if (!whole || request->done_bytes >= io->size_bytes)
+        if (!whole || request->done_bytes >= size_bytes)
             return (int)request->done_bytes;
     }
 }
@@ -190,11 +200,21 @@ static sim_io io_of(const sim_request *request)
             .process = request->ring->process};
 }
 
+/* All that was recorded is to arrive in one piece, so it is not begun before it is there. */
+static bool is_to_come(const sim_request *request)
+{
+    sim_file *file = request->file;
+    if (request->imposed == NULL || file->type->queued == NULL || file->type->has_messages)
+        return false;
+    return file->type->queued(file) < (size_t)request->imposed->result;
+}
+
 /*
  * Into a provided buffer. It is chosen before anything else, so that without one the request ends
  * even if nothing is there (pitfall 10).
  */
-static int receive_selected(sim_request *request, sim_io *io, transfer_call *call, size_t most)
+static int receive_selected(
+        sim_request *request, const sim_io *whole, transfer_call *call, size_t most)
 {
     sim_ring *ring = request->ring;
     sim_buffers *buffers = sim_buffers_of(ring, request->sqe.buf_group);
@@ -205,16 +225,20 @@ static int receive_selected(sim_request *request, sim_io *io, transfer_call *cal
     const int rc = sim_buffers_peek(buffers, most, &part);
     if (rc < 0)
         return rc;
-    io->parts = &part;
-    io->part_count = 1;
-    io->size_bytes = part.iov_len;
-    const ssize_t count = transfer(request, io, call, SIM_FAULT_SHORT_READ);
+    sim_io io = *whole;
+    io.parts = &part;
+    io.part_count = 1;
+    io.size_bytes = part.iov_len;
+    if (is_to_come(request))
+        return -EAGAIN;
+    const ssize_t count = transfer(request, &io, call, SIM_FAULT_SHORT_READ);
     if (count > 0)
         request->flags = sim_buffers_consume(buffers, (size_t)count);
     return (int)count;
 }
 
-static int attempt_selected(sim_request *request, sim_io *io, transfer_call *call, size_t most)
+static int attempt_selected(
+        sim_request *request, const sim_io *io, transfer_call *call, size_t most)
 {
     request->flags = 0;
     const int count = receive_selected(request, io, call, most);
@@ -248,7 +272,8 @@ static bool goes_on(const sim_request *request, transfer_call *call)
 }
 
 /* May stop at any time, with a result like any other (pitfall 9). */
-static int attempt_multishot(sim_request *request, sim_io *io, transfer_call *call, size_t most)
+static int attempt_multishot(
+        sim_request *request, const sim_io *io, transfer_call *call, size_t most)
 {
     sim_world *world = request->ring->process->world;
 
@@ -256,11 +281,11 @@ static int attempt_multishot(sim_request *request, sim_io *io, transfer_call *ca
         const int count = attempt_selected(request, io, call, most);
         if (call == sim_file_recv)
             (void)tell_rest(request, count);
-        if (count == SIM_AGAIN || count <= 0 || sim_fault(world, SIM_FAULT_MULTISHOT_ENDS))
+        if (count == SIM_AGAIN || count <= 0 || sim_request_stops(request))
             return count;
         if (!sim_request_post(request, count, request->flags))
             return count;
-        if (!goes_on(request, call))
+        if (request->imposed != NULL || !goes_on(request, call))
             return sim_request_wait_file(request, POLLIN);
     }
     return sim_request_wait_until(request, sim_now(world)); /* The others' turn. */
@@ -288,7 +313,7 @@ static int attempt_write(sim_request *request)
 
 static int attempt_read_multishot(sim_request *request)
 {
-    sim_io io = io_of(request);
+    const sim_io io = io_of(request);
     request->flags = 0;
     return attempt_multishot(request, &io, sim_file_read, request->sqe.len);
 }
@@ -341,7 +366,7 @@ static int attempt_sendmsg(sim_request *request)
 static int attempt_recvmsg(sim_request *request)
 {
     gathered *copy = gathered_of(request);
-    struct msghdr *message = (void *)address_of(request->sqe.addr);
+    struct msghdr *message = sim_memory_at(request->sqe.addr);
     sim_io io = io_of(request);
     io.flags = (int)request->sqe.msg_flags;
     io.message = &copy->message;

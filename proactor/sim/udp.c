@@ -78,6 +78,13 @@ static void refuse(const datagram *packet)
     launch(answer);
 }
 
+/* sock_def_error_report(): polls are told, also if somebody else is told first, and takes it. */
+static void refused(sim_socket *socket)
+{
+    socket->error = ECONNREFUSED;
+    sim_file_announce(&socket->file, POLLERR);
+}
+
 static void enqueue(sim_socket *socket, datagram *packet)
 {
     udp_socket *udp = coil_container_of(socket, udp_socket, socket);
@@ -91,7 +98,8 @@ static void enqueue(sim_socket *socket, datagram *packet)
     counts->datagrams++;
     udp->received_cost += cost_of(packet);
     coil_list_append(&udp->received, &packet->link);
-    sim_file_changed(&socket->file);
+    /* sock_def_readable(), which says PRI of everything. */
+    sim_file_announce(&socket->file, POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND);
 }
 
 static void arrive(datagram *packet)
@@ -107,7 +115,7 @@ static void arrive(datagram *packet)
     sim_socket *socket = sim_port_receiver(host, &packet->to, &packet->from);
     if (packet->is_refusal) {
         if (socket != NULL && socket->has_remote)
-            sim_socket_set_error(socket, ECONNREFUSED);
+            refused(socket);
         free_datagram(packet);
     } else if (socket == NULL) {
         counts->datagrams_dropped++;
@@ -187,13 +195,14 @@ static int prepare_send(sim_socket *socket, const sim_io *io, sim_address *out_t
     if (socket->shut & SIM_SHUT_SEND)
         return -EPIPE;
     int rc = sim_socket_take_error(socket);
-    if (rc == 0)
-        rc = destination(socket, io, out_to);
-    if (rc == 0 && sim_io_left(io) > DATAGRAM_MOST_BYTES)
-        rc = -EMSGSIZE;
-    if (rc == 0 && socket->local.port == 0)
-        rc = sim_port_choose(socket);
-    return rc;
+    if (rc < 0)
+        return rc;
+    rc = destination(socket, io, out_to);
+    if (rc < 0)
+        return rc;
+    if (sim_io_left(io) > DATAGRAM_MOST_BYTES)
+        return -EMSGSIZE;
+    return socket->local.port == 0 ? sim_port_choose(socket) : 0;
 }
 
 static ssize_t udp_send(sim_file *file, sim_io *io)
@@ -334,6 +343,7 @@ static int udp_listen(sim_file *file, int backlog)
 }
 
 static int udp_accept(
+        /* NOLINTNEXTLINE(readability-non-const-parameter): as sim_file_type has it. */
         sim_file *file, struct sockaddr *address, socklen_t *size_bytes, sim_file **out_file)
 {
     (void)file;

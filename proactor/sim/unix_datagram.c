@@ -120,6 +120,8 @@ static ssize_t datagram_send(sim_file *file, sim_io *io)
     if (!unix_has_room(socket) || is_full(socket, receiver)) {
         coil_list_remove(&socket->caller_link);
         coil_list_append(&receiver->callers, &socket->caller_link);
+        /* A bug of Linux: it has copied the bytes before it looks (observed: unix_letters_wait). */
+        io->is_spent = unix_has_room(socket);
         return -EAGAIN;
     }
     rc = unix_chunk_make(socket, io, size_bytes, &chunk);
@@ -162,8 +164,11 @@ static ssize_t datagram_recv(sim_file *file, sim_io *io)
     size_t count = size_bytes == 0 ? 0 : sim_io_put(io, sim_bytes_at(&chunk->bytes, 0), size_bytes);
     if (message != NULL) {
         message->msg_flags = count < size_bytes ? MSG_TRUNC : 0;
-        if (message->msg_name != NULL)
+        if (message->msg_name != NULL && chunk->from.size_bytes > 0) {
             unix_name_store(&chunk->from, message->msg_name, &message->msg_namelen);
+        } else {
+            message->msg_namelen = 0; /* Observed: unix_letters. */
+        }
         if (chunk->file_count == 0)
             message->msg_controllen = 0;
     }

@@ -60,8 +60,9 @@ static int stream_connect(sim_file *file, const struct sockaddr *address, sockle
     unix_name name;
 
     int rc = unix_name_read(address, size_bytes, &name);
-    if (rc == 0)
-        rc = unix_find(socket->socket.host, &name, SOCK_STREAM, &listener);
+    if (rc < 0)
+        return rc;
+    rc = unix_find(socket->socket.host, &name, SOCK_STREAM, &listener);
     if (rc < 0)
         return rc;
     if (!listener->socket.is_listening || (listener->socket.shut & SIM_SHUT_RECV))
@@ -116,9 +117,10 @@ static ssize_t stream_send(sim_file *file, sim_io *io)
     if (!socket->was_connected)
         return -ENOTCONN;
     while (sim_io_left(io) > 0) {
-        if ((socket->socket.shut & SIM_SHUT_SEND) || socket->peer == NULL)
+        if ((socket->socket.shut & SIM_SHUT_SEND) || socket->peer == NULL) {
             return io->done_bytes > before_bytes ? (ssize_t)(io->done_bytes - before_bytes)
                                                  : -EPIPE;
+        }
         if (!unix_has_room(socket))
             break;
         size_t size_bytes = sim_io_left(io) < CHUNK_MOST_BYTES ? sim_io_left(io) : CHUNK_MOST_BYTES;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* waitid(2): as a call that waits, as one that does not, and as an operation of the ring. */
 #include "family.h"
-#include "operation.h"
+#include "operation_table.h"
 
 #include <coil/kernel.h>
 
@@ -14,7 +14,7 @@
 static int check(const sim_wait *wait)
 {
     const int events = WEXITED | WSTOPPED | WCONTINUED;
-    const int known = events | WNOHANG | WNOWAIT | __WNOTHREAD | __WCLONE | __WALL;
+    const int known = events | WNOHANG | WNOWAIT | (int)(__WNOTHREAD | __WCLONE | __WALL);
 
     if ((wait->options & ~known) != 0 || (wait->options & events) == 0)
         return -EINVAL;
@@ -159,8 +159,7 @@ static int prepare(sim_request *request)
 
     waiting->extra.name = "waitid";
     waiting->wait = (sim_wait){(idtype_t)sqe->len, (id_t)sqe->fd, (int)sqe->file_index};
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): this is how an entry has it. */
-    waiting->status = (siginfo_t *)(uintptr_t)sqe->addr2;
+    waiting->status = sim_memory_at(sqe->addr2);
     request->extra = &waiting->extra;
     if (sqe->addr != 0 || sqe->buf_index != 0 || sqe->addr3 != 0 || sqe->waitid_flags != 0)
         return -EINVAL;

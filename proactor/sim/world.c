@@ -58,6 +58,7 @@ sim_world *world_create(uint64_t seed)
     coil_list_init(&world->programs);
     coil_list_init(&world->processes);
     coil_list_init(&world->word_waiters);
+    coil_list_init(&world->lingering);
     coil_list_init(&world->outputs);
     world->last_id = 1; /* That of init. */
     set_defaults(world);
@@ -174,7 +175,6 @@ bool world_step(sim_world *world, coil_time limit)
 
 void world_report_stuck(sim_world *world)
 {
-    world->is_stuck = true;
     if (world->judge != NULL)
         sim_fail(world, "nothing can happen any more, but processes wait");
     fprintf(stderr, "coil: simulation: nothing can happen any more (seed %llu, at %lld ns):\n",

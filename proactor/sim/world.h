@@ -35,8 +35,8 @@ typedef struct sim_fiber sim_fiber;
 typedef struct sim_host sim_host;
 typedef struct sim_process sim_process;
 typedef struct sim_program sim_program;
-typedef struct sim_network sim_network; /* Of whoever simulates sockets. */
-typedef struct sim_disk sim_disk;       /* Of whoever simulates files. */
+typedef struct sim_network sim_network; /* network.c */
+typedef struct sim_disk sim_disk;       /* disk.h */
 
 /* The world of the call of the seam that is being made. There is one at a time. */
 sim_world *sim_here(void);
@@ -117,7 +117,6 @@ typedef enum sim_fault_kind {
     SIM_FAULT_CANCEL_TOO_LATE,  /* The target is past cancelling: -EALREADY. 4, 5 */
     SIM_FAULT_CANCEL_ENDS_LAST, /* The target's completion comes after that of the cancel. 4 */
     SIM_FAULT_NO_BUFFER,        /* -ENOBUFS, though there is one. 10 */
-    SIM_FAULT_SPURIOUS_POLL,    /* A poll reports what is no longer so. */
     SIM_FAULT_RING_SETUP,       /* No ring: -ENOMEM. 1 */
     SIM_FAULT_RING_REGISTER,    /* An optional registration is refused. */
     SIM_FAULT_NO_DESCRIPTOR,    /* -EMFILE or -ENFILE. */
@@ -295,11 +294,9 @@ struct coil_sim {
     bool forbids_leaks;       /* A process whose main() returns has freed and closed everything. */
     bool is_reporting;        /* It has failed, and nothing will run any more. */
     uint64_t operation_count; /* coil_sim_operations() */
-    uint64_t event_count;
-    coil_list word_waiters; /* Fibers that wait for a word in memory, a condition, a mutex. */
-    coil_list lingering;    /* sim_lingering (power.c). Zeroed: none yet. */
-    coil_list outputs;      /* sim_output (output.c). */
-    bool is_stuck;          /* A deadlock was found. */
+    coil_list word_waiters;   /* Fibers that wait for a word in memory, a condition, a mutex. */
+    coil_list lingering;      /* sim_lingering (power.c). */
+    coil_list outputs;        /* sim_output (output.c). */
 };
 
 #endif

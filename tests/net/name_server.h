@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A name server on a thread, on a loopback port, by UDP and TCP. It says what the test tells it to. */
+/* A name server on a thread, at a loopback port, by UDP and TCP. It says what the test wants. */
 #ifndef NAME_SERVER_H
 #define NAME_SERVER_H
 

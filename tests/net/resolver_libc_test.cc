@@ -148,13 +148,17 @@ async(int, ask, (coil_resolver *) resolver, (int *) out_rc)
     return 0;
 }
 
-async(int, destroy_meanwhile, (NamesStage *) stage, (int *) out_rcs)
+async(int, destroy_meanwhile, (NamesStage *) stage, (int *) out_rcs, (bool) waits)
 {
     vars(coil_group group);
     open_group(&my->group);
     for (int i = 0; i < 3; i++)
         spawn(&my->group, ask(stage->resolver, &out_rcs[i]));
-    await(coil_sleep(coil_ms(10)));
+    if (waits) {
+        await(coil_sleep(coil_ms(10)));
+    } else {
+        await(coil_yield()); /* They have asked, and nothing has come of it yet. */
+    }
     coil_resolver_destroy(stage->resolver);
     attempt(coil_group_join(&my->group));
     return 0;
@@ -166,13 +170,24 @@ TEST_F(NamesOfLibc, AreNotWaitedForWhenTheResolverEnds)
     int rcs[3] = {};
     {
         NamesStage stage(options);
-        EXPECT_EQ(0, coil_loop_run_until(stage.loop, destroy_meanwhile(&stage, rcs)));
+        EXPECT_EQ(0, coil_loop_run_until(stage.loop, destroy_meanwhile(&stage, rcs, true)));
         for (int rc : rcs)
             EXPECT_EQ(-ESHUTDOWN, rc);
         stage.resolver = nullptr;
         libc.hold(false);
     }
     EXPECT_EQ(1, libc.asked_count);
+}
+
+TEST_F(NamesOfLibc, AreNotAskedForWhenTheResolverEndsAtOnce)
+{
+    int rcs[3] = {};
+    NamesStage stage(options);
+    EXPECT_EQ(0, coil_loop_run_until(stage.loop, destroy_meanwhile(&stage, rcs, false)));
+    for (int rc : rcs)
+        EXPECT_EQ(-ESHUTDOWN, rc);
+    stage.resolver = nullptr;
+    EXPECT_EQ(0, libc.asked_count);
 }
 
 } // namespace

@@ -182,11 +182,6 @@ static void check_sound(coil_sim *sim)
     coil_sim_expect(sim, coil_sim_random(sim, 7) < 7, "%d", 7);
 }
 
-static void build_server(coil_sim *sim)
-{
-    start(sim, "/bin/server", server);
-}
-
 async(int, kills_and_restarts, (coil_sim *) sim)
 {
     vars(pid_t pid);
@@ -202,40 +197,21 @@ async(int, kills_and_restarts, (coil_sim *) sim)
     return 0;
 }
 
-static void build_hasty(coil_sim *sim)
-{
-    start(sim, "/bin/hasty", hasty);
-}
+/* A builder of a world with one program. */
+#define BUILD(name, path, main)             \
+    static void build_##name(coil_sim *sim) \
+    {                                       \
+        start(sim, path, main);             \
+    }
 
-static void build_crash(coil_sim *sim)
-{
-    start(sim, "/bin/crasher", crasher);
-}
-
-static void build_check(coil_sim *sim)
-{
-    start(sim, "/bin/careless", careless);
-}
-
-static void build_late_read(coil_sim *sim)
-{
-    start(sim, "/bin/late-reader", late_reader);
-}
-
-static void build_hang(coil_sim *sim)
-{
-    start(sim, "/bin/hanger", hanger);
-}
-
-static void build_stuck(coil_sim *sim)
-{
-    start(sim, "/bin/stuck", stuck);
-}
-
-static void build_leak(coil_sim *sim)
-{
-    start(sim, "/bin/leaker", leaker);
-}
+BUILD(server, "/bin/server", server)
+BUILD(hasty, "/bin/hasty", hasty)
+BUILD(crash, "/bin/crasher", crasher)
+BUILD(check, "/bin/careless", careless)
+BUILD(late_read, "/bin/late-reader", late_reader)
+BUILD(hang, "/bin/hanger", hanger)
+BUILD(stuck, "/bin/stuck", stuck)
+BUILD(leak, "/bin/leaker", leaker)
 
 /* Which faults a seed has: the tests look that they differ. */
 static void build_weather(coil_sim *sim)

@@ -2,6 +2,7 @@
 /* coil_sim_main(), as its user sees it: what it prints, and how it ends. */
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <set>
 #include <string>
 
@@ -52,6 +53,15 @@ std::string between(const std::string &whole, const std::string &before, const s
     const size_t from = found + before.size();
     const size_t to = whole.find(after, from);
     return to == std::string::npos ? "" : whole.substr(from, to - from);
+}
+
+/* It fails, and says all of this. */
+void expect_failure(const std::string &options, std::initializer_list<const char *> texts)
+{
+    const Outcome found = run(options);
+    EXPECT_EQ(1, found.status);
+    for (const char *text : texts)
+        EXPECT_TRUE(has(found, text)) << text << " is not in:\n" << found.output;
 }
 
 /* The command that a report has. */
@@ -168,22 +178,17 @@ TEST(SimRunner, ReportsACrash)
 
 TEST(SimRunner, ReportsACheckThatFails)
 {
-    const Outcome found = run("--scenario=check --seeds=1");
-    EXPECT_EQ(1, found.status);
-    EXPECT_TRUE(has(found, "a check has failed in process 2 (/bin/careless")) << found.output;
-    EXPECT_TRUE(has(found, "coil_sim_current() == NULL")) << found.output;
-    EXPECT_TRUE(has(found, "submit   poll")) << found.output;
+    expect_failure(
+            "--scenario=check --seeds=1", {"a check has failed in process 2 (/bin/careless",
+                                                  "coil_sim_current() == NULL", "submit   poll"});
 }
 
 #if defined __SANITIZE_ADDRESS__
 
 TEST(SimRunner, ReportsWhatASanitizerFinds)
 {
-    const Outcome found = run("--scenario=late-read --seeds=1");
-    EXPECT_EQ(1, found.status);
-    EXPECT_TRUE(has(found, "a sanitizer has found something")) << found.output;
-    EXPECT_TRUE(has(found, "heap-use-after-free")) << found.output;
-    EXPECT_TRUE(has(found, "/bin/late-reader")) << found.output;
+    expect_failure("--scenario=late-read --seeds=1",
+            {"a sanitizer has found something", "heap-use-after-free", "/bin/late-reader"});
 }
 
 #endif
@@ -198,25 +203,19 @@ TEST(SimRunner, PrintsEachEntryAsItGoes)
 
 TEST(SimRunner, ReportsAHangInRealTime)
 {
-    const Outcome found = run("--scenario=hang --seeds=1 --timeout=1");
-    EXPECT_EQ(1, found.status);
-    EXPECT_TRUE(has(found, "no progress in real time")) << found.output;
-    EXPECT_TRUE(has(found, "/bin/hanger")) << found.output;
+    expect_failure(
+            "--scenario=hang --seeds=1 --timeout=1", {"no progress in real time", "/bin/hanger"});
 }
 
 TEST(SimRunner, ReportsAWaitWithoutAnEnd)
 {
-    const Outcome found = run("--scenario=stuck --seeds=1 --no-shrink");
-    EXPECT_EQ(1, found.status);
-    EXPECT_TRUE(has(found, "nothing can happen any more")) << found.output;
-    EXPECT_TRUE(has(found, "waits_for_nobody")) << found.output;
+    expect_failure("--scenario=stuck --seeds=1 --no-shrink",
+            {"nothing can happen any more", "waits_for_nobody"});
 }
 
 TEST(SimRunner, ReportsARunThatDoesNotEnd)
 {
-    const Outcome found = run("--scenario=late --seeds=1 --no-shrink");
-    EXPECT_EQ(1, found.status);
-    EXPECT_TRUE(has(found, "its time is over")) << found.output;
+    expect_failure("--scenario=late --seeds=1 --no-shrink", {"its time is over"});
 }
 
 /* ---------------------------------------------------------------------------------- torture -- */

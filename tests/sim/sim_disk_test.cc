@@ -92,6 +92,7 @@ TEST(SimDisk, AFullDiskTakesNoMore)
     const size_t size = contents(world, "/tmp/big").size();
     EXPECT_EQ(0u, size % 4096);
     EXPECT_GE(size, 4096u * 18); /* The program's own file takes a page. */
+    EXPECT_EQ(-ENOSPC, coil_sim_put_file(world.sim, HOST, "/etc/late", "text", 4, 0644));
 }
 
 /* ------------------------------------------------------------------------------------ pipes -- */

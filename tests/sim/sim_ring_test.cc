@@ -41,6 +41,15 @@ struct Ring {
         return coil_kernel_ring_setup(&uring, entries, &parameters);
     }
 
+    /* Of direct descriptors. */
+    int make_table(unsigned count)
+    {
+        io_uring_rsrc_register table = {};
+        table.nr = count;
+        table.flags = IORING_RSRC_REGISTER_SPARSE;
+        return coil_kernel_ring_register(&uring, IORING_REGISTER_FILES2, &table, sizeof(table));
+    }
+
     io_uring_sqe *next(uint64_t name)
     {
         io_uring_sqe *sqe = &uring.sq.sqes[uring.sq.sqe_tail++ & uring.sq.ring_mask];
@@ -85,6 +94,15 @@ struct Ring {
     }
 };
 
+/* The program runs to its end, in worlds of so many seeds. */
+void expect_success(int (*program)(int, char **), uint64_t seed_count = 1)
+{
+    for (uint64_t seed = 0; seed < seed_count; seed++) {
+        World world(seed);
+        ASSERT_EQ(0, world.run(program)) << "seed " << seed;
+    }
+}
+
 /* -------------------------------------------------------------------------------- the queues -- */
 
 int refuses_nonsense(int, char **)
@@ -107,8 +125,7 @@ int refuses_nonsense(int, char **)
 
 TEST(SimRing, RefusesWhatTheKernelRefuses)
 {
-    World world;
-    EXPECT_EQ(0, world.run(refuses_nonsense));
+    expect_success(refuses_nonsense);
 }
 
 int injects_results(int, char **)
@@ -134,8 +151,7 @@ int injects_results(int, char **)
 
 TEST(SimRing, ANopResultsInWhatItIsTold)
 {
-    World world;
-    EXPECT_EQ(0, world.run(injects_results));
+    expect_success(injects_results);
 }
 
 /* More completions than there is room for: none is lost, and their order is kept (pitfall 9). */
@@ -165,10 +181,7 @@ int overflows(int, char **)
 
 TEST(SimRing, CompletionsWithoutRoomComeLater)
 {
-    for (uint64_t seed = 0; seed < 20; seed++) {
-        World world(seed);
-        ASSERT_EQ(0, world.run(overflows)) << seed;
-    }
+    expect_success(overflows, 20);
 }
 
 int waits_so_long(int, char **)
@@ -189,8 +202,7 @@ int waits_so_long(int, char **)
 
 TEST(SimRing, AWaitEndsWithItsTime)
 {
-    World world;
-    EXPECT_EQ(0, world.run(waits_so_long));
+    expect_success(waits_so_long);
 }
 
 /* ------------------------------------------------------------------------------- cancelling -- */
@@ -272,8 +284,7 @@ int cancels_all(int, char **)
 
 TEST(SimRing, EverythingCanBeCancelledAtOnce)
 {
-    World world;
-    EXPECT_EQ(0, world.run(cancels_all));
+    expect_success(cancels_all);
 }
 
 /* ------------------------------------------------------------------------------------- poll -- */
@@ -304,10 +315,7 @@ int polls(int, char **)
 
 TEST(SimRing, AMultishotPollTellsOfEachChange)
 {
-    for (uint64_t seed = 0; seed < 50; seed++) {
-        World world(seed);
-        ASSERT_EQ(0, world.run(polls)) << seed;
-    }
+    expect_success(polls, 50);
 }
 
 /* ---------------------------------------------------------------------- descriptors, buffers -- */
@@ -315,12 +323,8 @@ TEST(SimRing, AMultishotPollTellsOfEachChange)
 int installs(int, char **)
 {
     Ring ring;
-    io_uring_rsrc_register table = {};
-    table.nr = 16;
-    table.flags = IORING_RSRC_REGISTER_SPARSE;
     NEED(ring.open(8, 16) == 0);
-    NEED(coil_kernel_ring_register(&ring.uring, IORING_REGISTER_FILES2, &table, sizeof(table)) ==
-            0);
+    NEED(ring.make_table(16) == 0);
     const int fd = coil_kernel_eventfd();
     io_uring_rsrc_update update = {};
     update.offset = 3;
@@ -376,20 +380,15 @@ int accepts_without_room(int, char **)
 
 TEST(SimRing, AnAcceptWithoutADescriptorLeavesTheConnection)
 {
-    World world;
-    EXPECT_EQ(0, world.run(accepts_without_room));
+    expect_success(accepts_without_room);
 }
 
 int accepts_directly_without_room(int, char **)
 {
     Ring ring;
     char byte;
-    io_uring_rsrc_register table = {};
-    table.nr = 1;
-    table.flags = IORING_RSRC_REGISTER_SPARSE;
     NEED(ring.open(8, 16) == 0);
-    NEED(coil_kernel_ring_register(&ring.uring, IORING_REGISTER_FILES2, &table, sizeof(table)) ==
-            0);
+    NEED(ring.make_table(1) == 0);
     const int listener = coil_kernel_socket(AF_UNIX, SOCK_STREAM, 0);
     const int clients[] = {coil_kernel_socket(AF_UNIX, SOCK_STREAM, 0),
             coil_kernel_socket(AF_UNIX, SOCK_STREAM, 0)};
@@ -407,14 +406,12 @@ int accepts_directly_without_room(int, char **)
 
 TEST(SimRing, ADirectAcceptWithoutASlotLosesTheConnection)
 {
-    World world;
-    EXPECT_EQ(0, world.run(accepts_directly_without_room));
+    expect_success(accepts_directly_without_room);
 }
 
 TEST(SimRing, DirectDescriptorsComeAndGo)
 {
-    World world;
-    EXPECT_EQ(0, world.run(installs));
+    expect_success(installs);
 }
 
 alignas(4096) char buffer_ring[4096];
@@ -464,10 +461,7 @@ int provides(int, char **)
 
 TEST(SimRing, IncrementalBuffersAreUsedUpFromTheirStart)
 {
-    for (uint64_t seed = 0; seed < 50; seed++) {
-        World world(seed);
-        ASSERT_EQ(0, world.run(provides)) << seed;
-    }
+    expect_success(provides, 50);
 }
 
 /* ---------------------------------------------------------------------------- honest memory -- */
@@ -513,8 +507,7 @@ int reads_too_early(int, char **)
 
 TEST(SimRing, WhatIsReadIsWrittenLate)
 {
-    World world;
-    EXPECT_EQ(0, world.run(reads_too_early));
+    expect_success(reads_too_early);
 }
 
 int closes_too_early(int, char **)

@@ -2,6 +2,7 @@
 /* The world itself: chance, deadlocks, processes and their memory. */
 #include "sim_stage.h"
 
+#include <csignal>
 #include <cstdlib>
 #include <set>
 #include <vector>
@@ -158,6 +159,21 @@ TEST(SimWorld, WhatAProcessHasNotFreedIsCountedAndFreed)
     EXPECT_EQ(COIL_SIM_ENDED, coil_sim_run(world.sim, COIL_FOREVER));
     EXPECT_EQ(0, coil_sim_status(world.sim, pid));
     EXPECT_EQ(1U, coil_sim_leaks(world.sim, pid));
+}
+
+TEST(SimWorld, AKilledProcessLeaksNothing)
+{
+    World world;
+    const pid_t pid = world.start([](int, char **) {
+        char *volatile kept = static_cast<char *>(malloc(10));
+        (void)coil_run(coil_sleep(COIL_FOREVER));
+        return kept == nullptr ? 1 : 0;
+    });
+    (void)coil_sim_run(world.sim, coil_s(1));
+    EXPECT_EQ(0, coil_sim_kill(world.sim, pid, SIGKILL));
+    EXPECT_EQ(-SIGKILL, coil_sim_status(world.sim, pid));
+    EXPECT_EQ(0U, coil_sim_leaks(world.sim, pid));
+    EXPECT_EQ(0U, coil_sim_open_descriptors(world.sim, pid));
 }
 
 TEST(SimWorld, TheNthAllocationFails)

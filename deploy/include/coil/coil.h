@@ -21,12 +21,15 @@
 #include <coil/connector.h>
 #include <coil/coro.h>
 #include <coil/debug.h>
+#include <coil/directory.h>
 #include <coil/dump.h>
 #include <coil/error.h>
 #include <coil/event.h>
 #include <coil/fb303.h>
 #include <coil/fb303_service.h>
 #include <coil/fd_watch.h>
+#include <coil/file.h>
+#include <coil/file_watch.h>
 #include <coil/future.h>
 #include <coil/group.h>
 #include <coil/io.h>
@@ -47,6 +50,7 @@
 #include <coil/random.h>
 #include <coil/rate_limiter.h>
 #include <coil/receiver.h>
+#include <coil/recorder.h>
 #include <coil/remote.h>
 #include <coil/resolver.h>
 #include <coil/retry.h>

@@ -10,7 +10,7 @@
  *
  * What can be resolved, a *target*:
  *
- *     127.0.0.1:80  [::1]:80  *:80  unix:/path     all that coil_address_parse() takes: is the answer
+ *     127.0.0.1:80  [::1]:80  *:80  unix:/path     all that coil_address_parse() takes: the answer
  *     name:port                                    A and AAAA; a port is a number
  *     srv:_service._proto.name                     SRV (RFC 2782), then A and AAAA of its targets
  *

@@ -120,6 +120,25 @@ coil_declare(int, coil_fsync, (int) fd, (bool) data_only);
 coil_declare(int, coil_statx, (int) directory, (const char *) path, (int) flags, (unsigned) mask,
         (struct statx *) out_status);
 
+/* fallocate(2); a `mode` of 0 makes room, and the file larger if it was not so large. */
+coil_declare(int, coil_fallocate, (int) fd, (int) mode, (off_t) offset, (off_t) size_bytes);
+
+/* ftruncate(2). Since Linux 6.9, else -EINVAL. */
+coil_declare(int, coil_ftruncate, (int) fd, (off_t) size_bytes);
+
+/*
+ * renameat2(2), linkat(2), symlinkat(2), unlinkat(2), mkdirat(2). AT_FDCWD: relative to the working
+ * directory. Names are on the disk when the directories that have them have been synced:
+ * coil_fsync().
+ */
+coil_declare(int, coil_renameat, (int) from_directory, (const char *) from, (int) to_directory,
+        (const char *) to, (unsigned) flags);
+coil_declare(int, coil_linkat, (int) from_directory, (const char *) from, (int) to_directory,
+        (const char *) to, (int) flags);
+coil_declare(int, coil_symlinkat, (const char *) target, (int) directory, (const char *) path);
+coil_declare(int, coil_unlinkat, (int) directory, (const char *) path, (int) flags);
+coil_declare(int, coil_mkdirat, (int) directory, (const char *) path, (mode_t) mode);
+
 /* ----------------------------------------------------------------------------- processes -- */
 
 /*

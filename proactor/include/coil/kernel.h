@@ -37,6 +37,9 @@ COIL_API coil_time coil_kernel_now(void);
 /* CLOCK_REALTIME, in seconds since 1970: a date, to be shown. It may jump. */
 COIL_API int64_t coil_kernel_time_s(void);
 
+/* getrandom(2): bytes that nobody can guess. Always all of them. */
+COIL_API void coil_kernel_random(void *bytes, size_t size_bytes);
+
 /* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockname(2) */
 COIL_API int coil_kernel_socket(int family, int type, int protocol);
 COIL_API int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes);
@@ -94,12 +97,26 @@ COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
 /* preadv2(2) with RWF_NOWAIT: what is cached. -EAGAIN: nothing is. -EOPNOTSUPP: nobody knows. */
 COIL_API ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offset);
 
-/* openat(2) with O_CLOEXEC, pread(2), fstatat(2), fstatvfs(2); faccessat(2) with AT_EACCESS */
+/*
+ * openat(2) with O_CLOEXEC (what it creates is its owner's alone), pread(2), fstatat(2),
+ * fstatvfs(2); faccessat(2) with AT_EACCESS
+ */
 COIL_API int coil_kernel_openat(int directory, const char *path, int flags);
 COIL_API ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset);
 COIL_API int coil_kernel_fstatat(int directory, const char *path, struct stat *out_status);
 COIL_API int coil_kernel_fstatvfs(int fd, struct statvfs *out_status);
 COIL_API int coil_kernel_faccessat(int directory, const char *path, int mode);
+
+/* getdents64(2): whole entries (struct dirent64), 0 at the end. */
+COIL_API ssize_t coil_kernel_getdents(int fd, void *entries, size_t size_bytes);
+
+/* copy_file_range(2) from and to the positions of the files. */
+COIL_API ssize_t coil_kernel_copy_file_range(int from, int to, size_t size_bytes);
+
+/* inotify_init1(2), inotify_add_watch(2), inotify_rm_watch(2) */
+COIL_API int coil_kernel_inotify(void);
+COIL_API int coil_kernel_inotify_add(int fd, const char *path, uint32_t mask);
+COIL_API int coil_kernel_inotify_remove(int fd, int watch);
 
 /* pthread_sigmask(3), sigpending(2) and signalfd(2) */
 COIL_API int coil_kernel_sigmask(int how, const sigset_t *set, sigset_t *out_before);

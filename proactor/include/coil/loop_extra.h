@@ -2,7 +2,7 @@
 /*
  * coil/loop_extra.h - things that belong to a loop, one of a kind, and are gone with it.
  *
- *     typedef struct directory {                        static void end_directory(coil_loop_extra *)
+ *     typedef struct directory {                    static void end_directory(coil_loop_extra *)
  *         coil_loop_extra extra;
  *         ...
  *     } directory;

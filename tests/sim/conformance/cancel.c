@@ -155,9 +155,8 @@ void play_cancel_ambiguous(struct stage *stage)
 }
 
 /* Pitfall 7: what has been received is delivered, as a success. */
-void play_cancel_recv_waitall(struct stage *stage)
+static void cancels_after_a_part(struct stage *stage, stage_ends ends)
 {
-    stage_ends ends = stage_unix(stage);
     char *bytes = stage_memory(stage, 100);
     stage_put(stage, ends.in, "0123456789");
     io_uring_prep_recv(stage_ask(stage, "recv"), ends.out, bytes, 100, MSG_WAITALL);
@@ -168,17 +167,14 @@ void play_cancel_recv_waitall(struct stage *stage)
     stage_close_ends(stage, ends);
 }
 
+void play_cancel_recv_waitall(struct stage *stage)
+{
+    cancels_after_a_part(stage, stage_unix(stage));
+}
+
 void play_cancel_recv_waitall_tcp(struct stage *stage)
 {
-    stage_ends ends = stage_tcp(stage);
-    char *bytes = stage_memory(stage, 100);
-    stage_put(stage, ends.in, "0123456789");
-    io_uring_prep_recv(stage_ask(stage, "recv"), ends.out, bytes, 100, MSG_WAITALL);
-    stage_expect_nothing(stage);
-    stage_ask_cancel(stage, "cancel", "recv", 0);
-    stage_expect(stage, 2);
-    stage_say(stage, "bytes: %s", bytes);
-    stage_close_ends(stage, ends);
+    cancels_after_a_part(stage, stage_tcp(stage));
 }
 
 void play_cancel_send_waitall(struct stage *stage)

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/resource.h>
+
 static void list(void)
 {
     for (const conformance_program *p = conformance_programs; p->name != NULL; p++)
@@ -42,8 +44,10 @@ static int play_named(const char *name, bool is_titled)
 int main(int argc, char **argv)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    const struct rlimit descriptors = {STAGE_DESCRIPTORS, STAGE_DESCRIPTORS};
     int status = EXIT_SUCCESS;
 
+    (void)setrlimit(RLIMIT_NOFILE, &descriptors);
     (void)coil_kernel_sigaction(SIGPIPE, &ignore, NULL); /* As a loop does. */
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         list();

@@ -48,7 +48,9 @@ static int sleep_main(int argc, char **argv)
 {
     const uint32_t word = 0;
     COIL_CHECK(argc == 2);
-    (void)coil_kernel_word_wait(&word, 0, coil_s(atoi(argv[1])));
+    const coil_time end = coil_time_after(coil_kernel_now(), coil_s(atoi(argv[1])));
+    while (coil_kernel_now() < end) /* It is stopped, and goes on. */
+        coil_kernel_word_wait(&word, 0, end - coil_kernel_now());
     return EXIT_SUCCESS;
 }
 
@@ -66,6 +68,7 @@ static bool play_seed(const conformance_program *program, uint64_t seed)
     coil_sim_program(sim, path, play_main);
     coil_sim_program(sim, "/bin/sleep", sleep_main);
     const pid_t pid = coil_sim_start(sim, "alpha", path, arguments);
+    (void)coil_sim_set_descriptor_limit(sim, pid, STAGE_DESCRIPTORS);
     const coil_sim_outcome outcome = coil_sim_run(sim, coil_s(3600));
     const int status = coil_sim_status(sim, pid);
     const uint64_t leak_count = coil_sim_leaks(sim, pid);

@@ -12,13 +12,6 @@ static void ask_recv(struct stage *stage, const char *name, int fd, unsigned siz
             stage_ask(stage, name), fd, stage_memory(stage, size_bytes + 1), size_bytes, 0);
 }
 
-static void send_one(
-        struct stage *stage, const char *name, int fd, const char *text, unsigned size_bytes)
-{
-    io_uring_prep_send(stage_ask(stage, name), fd, text, size_bytes, MSG_NOSIGNAL);
-    stage_expect(stage, 1);
-}
-
 static void recv_one(struct stage *stage, const char *name, int fd, unsigned size_bytes)
 {
     ask_recv(stage, name, fd, size_bytes);
@@ -48,8 +41,8 @@ void play_udp(struct stage *stage)
     stage_expect_nothing(stage);
     io_uring_prep_send(stage_ask(stage, "send of none"), ends.in, "", 0, MSG_NOSIGNAL);
     stage_expect(stage, 2);
-    send_one(stage, "send of five", ends.in, "abcde", 5);
-    send_one(stage, "send of two", ends.in, "xy", 2);
+    stage_send(stage, "send of five", ends.in, "abcde", 5);
+    stage_send(stage, "send of two", ends.in, "xy", 2);
     recv_one(stage, "recv, cut", ends.out, 3);
     recv_one(stage, "recv", ends.out, 16);
     stage_close_ends(stage, ends);
@@ -60,7 +53,7 @@ void play_udp_refused(struct stage *stage)
 {
     stage_ends ends = udp_ends(stage);
     stage_close(stage, ends.out);
-    send_one(stage, "send", ends.in, "x", 1);
+    stage_send(stage, "send", ends.in, "x", 1);
     io_uring_prep_poll_add(stage_ask(stage, "poll"), ends.in, POLLERR);
     stage_expect(stage, 1);
     recv_one(stage, "recv", ends.in, 16);
@@ -76,15 +69,15 @@ void play_packets(struct stage *stage)
 {
     int fds[2];
     stage_say_result(stage, "pair", coil_kernel_socketpair(AF_UNIX, SOCK_SEQPACKET, fds));
-    send_one(stage, "send", fds[1], "0123456789", 10);
-    send_one(stage, "send", fds[1], "xy", 2);
+    stage_send(stage, "send", fds[1], "0123456789", 10);
+    stage_send(stage, "send", fds[1], "xy", 2);
     recv_one(stage, "recv, cut", fds[0], 4);
     recv_one(stage, "recv", fds[0], 16);
     ask_recv(stage, "recv of the end", fds[0], 16);
     stage_expect_nothing(stage);
     stage_close(stage, fds[1]);
     stage_expect(stage, 1);
-    send_one(stage, "send", fds[0], "x", 1);
+    stage_send(stage, "send", fds[0], "x", 1);
     stage_close(stage, fds[0]);
 }
 
@@ -95,14 +88,14 @@ static void shuts_both(struct stage *stage, stage_ends ends)
     stage_expect_nothing(stage);
     io_uring_prep_shutdown(stage_ask(stage, "shutdown"), ends.out, SHUT_RDWR);
     stage_expect(stage, 2);
-    send_one(stage, "send", ends.out, "x", 1);
+    stage_send(stage, "send", ends.out, "x", 1);
     recv_one(stage, "recv of the peer", ends.in, 16);
     io_uring_prep_poll_add(stage_ask(stage, "poll of the peer"), ends.in, POLLIN | POLLOUT);
     stage_expect(stage, 1);
-    send_one(stage, "send of the peer", ends.in, "x", 1);
+    stage_send(stage, "send of the peer", ends.in, "x", 1);
     io_uring_prep_poll_add(stage_ask(stage, "hang-up of the peer"), ends.in, POLLHUP);
     stage_expect(stage, 1);
-    send_one(stage, "send of the peer again", ends.in, "x", 1);
+    stage_send(stage, "send of the peer again", ends.in, "x", 1);
     stage_close_ends(stage, ends);
 }
 

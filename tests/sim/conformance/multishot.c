@@ -3,7 +3,6 @@
 #include "programs.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 
@@ -30,10 +29,13 @@ static void say_buffer(
     stage_say(stage, "buffer %u: %.*s", id, size_bytes, buffers->memory + id * buffers->size_bytes);
 }
 
-static void receives_until_the_end(struct stage *stage, stage_ends ends)
+typedef struct io_uring_sqe *ask_call(struct stage *stage, const char *name, int fd);
+
+static void receives_until_the_end(
+        struct stage *stage, stage_ends ends, ask_call *ask, const char *name)
 {
     stage_buffers buffers = stage_provide(stage, 4, 16, 0);
-    ask_recv(stage, "recv", ends.out);
+    ask(stage, name, ends.out);
     stage_expect_nothing(stage);
     stage_put(stage, ends.in, "one");
     stage_expect(stage, 1);
@@ -49,12 +51,12 @@ static void receives_until_the_end(struct stage *stage, stage_ends ends)
 
 void play_multishot_recv(struct stage *stage)
 {
-    receives_until_the_end(stage, stage_unix(stage));
+    receives_until_the_end(stage, stage_unix(stage), ask_recv, "recv");
 }
 
 void play_multishot_recv_tcp(struct stage *stage)
 {
-    receives_until_the_end(stage, stage_tcp(stage));
+    receives_until_the_end(stage, stage_tcp(stage), ask_recv, "recv");
 }
 
 /* More than a buffer holds comes in as many as it takes. */
@@ -298,83 +300,9 @@ void play_multishot_accept_loses_nothing(struct stage *stage)
     stage_close(stage, listener);
 }
 
-/* Each change is told once; nobody has to read for the next to be told. */
-void play_multishot_poll(struct stage *stage)
-{
-    int fd = coil_kernel_eventfd();
-    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), fd, POLLIN);
-    stage_expect_nothing(stage);
-    for (int i = 0; i < 2; i++) {
-        stage_say_result(stage, "add", coil_kernel_eventfd_add(fd, 1));
-        stage_expect(stage, 1);
-        stage_expect_nothing(stage);
-    }
-    io_uring_prep_read(stage_ask(stage, "read"), fd, stage_memory(stage, 8), 8, (__u64)-1);
-    stage_expect(stage, 1);
-    stage_expect_nothing(stage);
-    stage_ask_cancel(stage, "cancel", "poll", 0);
-    stage_expect(stage, 2);
-    stage_close(stage, fd);
-}
-
-/* What is there already is told, too. */
-void play_multishot_poll_of_ready(struct stage *stage)
-{
-    int fd = coil_kernel_eventfd();
-    stage_say_result(stage, "add", coil_kernel_eventfd_add(fd, 1));
-    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), fd, POLLIN);
-    stage_expect(stage, 1);
-    stage_expect_nothing(stage);
-    stage_close(stage, fd);
-}
-
-/* Events of which nobody enters to be told are one. */
-void play_multishot_poll_coalesces(struct stage *stage)
-{
-    int fd = coil_kernel_eventfd();
-    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), fd, POLLIN);
-    stage_expect_nothing(stage);
-    for (int i = 0; i < 5; i++)
-        (void)coil_kernel_eventfd_add(fd, 1);
-    stage_expect(stage, 1);
-    stage_expect_nothing(stage);
-    uint64_t *count = stage_memory(stage, sizeof(*count));
-    io_uring_prep_read(stage_ask(stage, "read"), fd, count, sizeof(*count), (__u64)-1);
-    stage_expect(stage, 1);
-    stage_say(stage, "count: %llu", (unsigned long long)*count);
-    stage_close(stage, fd);
-}
-
-/* The end of the peer is an event like any other, and does not end the request. */
-void play_multishot_poll_hangup(struct stage *stage)
-{
-    stage_ends ends = stage_unix(stage);
-    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), ends.out, POLLIN | POLLPRI | POLLRDHUP);
-    stage_expect_nothing(stage);
-    stage_put(stage, ends.in, "x");
-    stage_expect(stage, 1);
-    stage_close(stage, ends.in);
-    stage_expect(stage, 1);
-    stage_expect_nothing(stage);
-    stage_close(stage, ends.out);
-}
-
 void play_multishot_read_of_pipe(struct stage *stage)
 {
-    stage_ends ends = stage_pipe(stage);
-    stage_buffers buffers = stage_provide(stage, 4, 16, 0);
-    ask_read(stage, "read", ends.out);
-    stage_expect_nothing(stage);
-    stage_put(stage, ends.in, "one");
-    stage_expect(stage, 1);
-    stage_put(stage, ends.in, "two");
-    stage_expect(stage, 1);
-    say_buffer(stage, &buffers, 0, 3);
-    say_buffer(stage, &buffers, 1, 3);
-    stage_close(stage, ends.in);
-    stage_expect(stage, 1);
-    stage_expect_nothing(stage);
-    stage_close(stage, ends.out);
+    receives_until_the_end(stage, stage_pipe(stage), ask_read, "read");
 }
 
 /* Nothing announces that a file has more: there it is refused. */
@@ -435,60 +363,4 @@ void play_multishot_read_without_buffers(struct stage *stage)
     ask_read(stage, "again", fd);
     stage_expect(stage, 1);
     stage_close(stage, fd);
-}
-
-/* Each write is told, read or not; so is the end. */
-void play_multishot_poll_of_pipe(struct stage *stage)
-{
-    stage_ends ends = stage_pipe(stage);
-    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), ends.out, POLLIN);
-    stage_expect_nothing(stage);
-    for (int i = 0; i < 2; i++) {
-        stage_put(stage, ends.in, "x");
-        stage_expect(stage, 1);
-    }
-    io_uring_prep_read(stage_ask(stage, "read"), ends.out, stage_memory(stage, 8), 8, (__u64)-1);
-    stage_expect(stage, 1);
-    stage_expect_nothing(stage);
-    stage_close(stage, ends.in);
-    stage_expect(stage, 1);
-    stage_close(stage, ends.out);
-}
-
-/* Each connection is told, accepted or not. */
-void play_multishot_poll_of_listener(struct stage *stage)
-{
-    struct sockaddr_in address;
-    int listener = stage_listen(stage, 4, &address);
-    int clients[2];
-    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), listener, POLLIN);
-    stage_expect_nothing(stage);
-    for (int i = 0; i < 2; i++) {
-        clients[i] = stage_connect(stage, &address);
-        stage_expect(stage, 1);
-    }
-    for (int i = 0; i < 2; i++)
-        stage_close(stage, stage_accept(stage, listener));
-    stage_expect_nothing(stage);
-    for (int i = 0; i < 2; i++)
-        stage_close(stage, clients[i]);
-    stage_close(stage, listener);
-}
-
-/* Room is told when it comes back. */
-void play_multishot_poll_of_room(struct stage *stage)
-{
-    enum { SIZE_BYTES = 65536 };
-    stage_ends ends = stage_pipe(stage);
-    char *bytes = stage_memory(stage, SIZE_BYTES);
-    io_uring_prep_poll_multishot(stage_ask(stage, "poll"), ends.in, POLLOUT);
-    stage_expect(stage, 1);
-    io_uring_prep_write(stage_ask(stage, "write"), ends.in, bytes, SIZE_BYTES, (__u64)-1);
-    stage_expect(stage, 1);
-    stage_expect_nothing(stage);
-    io_uring_prep_read(stage_ask(stage, "read"), ends.out, bytes, SIZE_BYTES, (__u64)-1);
-    stage_expect(stage, 2);
-    stage_close(stage, ends.out);
-    stage_expect(stage, 1);
-    stage_close(stage, ends.in);
 }

@@ -104,13 +104,6 @@
     PROGRAM(multishot_accept) \
     PROGRAM(multishot_accept_ends_on_full_queue) \
     PROGRAM(multishot_accept_loses_nothing) \
-    PROGRAM(multishot_poll) \
-    PROGRAM(multishot_poll_of_ready) \
-    PROGRAM(multishot_poll_coalesces) \
-    PROGRAM(multishot_poll_hangup) \
-    PROGRAM(multishot_poll_of_pipe) \
-    PROGRAM(multishot_poll_of_listener) \
-    PROGRAM(multishot_poll_of_room) \
     PROGRAM(multishot_read_of_pipe) \
     PROGRAM(multishot_read_of_file) \
     PROGRAM(multishot_read_of_signals) \
@@ -126,6 +119,7 @@
     PROGRAM(gather_and_scatter) \
     PROGRAM(nonblocking_socket) \
     PROGRAM(nonblocking_accept) \
+    /* closes.c */ \
     PROGRAM(end_of_stream) \
     PROGRAM(end_of_stream_tcp) \
     PROGRAM(half_close) \
@@ -138,12 +132,19 @@
     PROGRAM(reset_by_peer_unwatched) \
     PROGRAM(send_is_reset) \
     PROGRAM(send_waitall_is_reset) \
-    PROGRAM(urgent_data) \
+    /* polls.c */ \
     PROGRAM(poll_is_woken) \
     PROGRAM(poll_is_woken_tcp) \
     PROGRAM(poll_of_urgent_data) \
     PROGRAM(poll_of_streams) \
     PROGRAM(poll_of_no_stream) \
+    PROGRAM(multishot_poll) \
+    PROGRAM(multishot_poll_of_ready) \
+    PROGRAM(multishot_poll_coalesces) \
+    PROGRAM(multishot_poll_hangup) \
+    PROGRAM(multishot_poll_of_pipe) \
+    PROGRAM(multishot_poll_of_listener) \
+    PROGRAM(multishot_poll_of_room) \
     /* messages.c */ \
     PROGRAM(udp) \
     PROGRAM(udp_refused) \
@@ -206,6 +207,9 @@
     PROGRAM(name_is_linked) \
     PROGRAM(name_is_symbolic) \
     PROGRAM(file_resized) \
+    /* directories.c */ \
+    PROGRAM(directory_read) \
+    PROGRAM(directory_misused) \
     /* pipes.c */ \
     PROGRAM(pipe_capacity) \
     PROGRAM(pipe_write_of_a_part) \
@@ -233,7 +237,60 @@
     PROGRAM(child_waits_cancelled) \
     PROGRAM(child_of_many_waits) \
     PROGRAM(child_misused) \
-    PROGRAM(child_exec_fails)
+    PROGRAM(child_exec_fails) \
+    /* endings.c */ \
+    PROGRAM(ends_cross) \
+    PROGRAM(ends_cross_tcp) \
+    PROGRAM(shutdown_of_receiving) \
+    PROGRAM(shutdown_of_receiving_tcp) \
+    PROGRAM(close_after_half_close) \
+    PROGRAM(close_unread_after_half_close) \
+    PROGRAM(shutdown_misused) \
+    PROGRAM(reset_behind_bytes) \
+    PROGRAM(reset_behind_end) \
+    PROGRAM(reset_is_told_once) \
+    PROGRAM(reset_of_both) \
+    PROGRAM(urgent_data) \
+    PROGRAM(urgent_last_byte) \
+    PROGRAM(urgent_twice) \
+    PROGRAM(urgent_inline) \
+    /* letters.c */ \
+    PROGRAM(udp_of_peers) \
+    PROGRAM(udp_misused) \
+    PROGRAM(udp_flags) \
+    PROGRAM(udp_refused_while_waiting) \
+    PROGRAM(udp_shut_down) \
+    PROGRAM(unix_letters) \
+    PROGRAM(unix_letters_refused) \
+    PROGRAM(unix_letters_wait) \
+    /* shares.c */ \
+    PROGRAM(reuseport_shares) \
+    PROGRAM(reuseport_closes) \
+    PROGRAM(reuseport_udp) \
+    PROGRAM(append_of_two) \
+    PROGRAM(append_and_cut) \
+    PROGRAM(renamed_while_open) \
+    PROGRAM(no_descriptors) \
+    PROGRAM(accept_without_descriptors) \
+    PROGRAM(accept_loses_descriptors) \
+    PROGRAM(clone_without_descriptors) \
+    /* splices.c */ \
+    PROGRAM(splice_of_sockets) \
+    PROGRAM(splice_of_sockets_tcp) \
+    PROGRAM(splice_to_the_gone) \
+    PROGRAM(splice_of_pipes) \
+    /* stops.c */ \
+    PROGRAM(child_is_stopped) \
+    PROGRAM(child_is_signalled_while_stopped) \
+    PROGRAM(child_stops_and_goes_on) \
+    PROGRAM(child_of_two_pidfds) \
+    /* lateness.c */ \
+    PROGRAM(cancel_too_late_recv) \
+    PROGRAM(cancel_too_late_accept) \
+    PROGRAM(cancel_too_late_wait) \
+    PROGRAM(cq_overflow_of_polls) \
+    PROGRAM(cq_overflow_and_on) \
+    PROGRAM(cq_overflow_skips)
 /* clang-format on */
 
 #define CONFORMANCE_DECLARE(name) void play_##name(struct stage *stage);

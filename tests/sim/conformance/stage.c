@@ -1,130 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "stage.h"
+/* The ring of a stage, and playing a program from its beginning to its end. */
+#include "stage_private.h"
 
 #include <coil/check.h>
-#include <coil/error.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    TEXT_BYTES = 64 * 1024,
-    MEMORY_BYTES = 4 << 20,
-    REGION_BYTES = 4096,
-    PAGE_BYTES = 4096,
-    ASKED_MAX = 1024,
-    DESCRIPTORS_MAX = 64,
-    LINE_BYTES = 160,
-    LINES_MAX = 256,
-};
+enum { REGION_BYTES = 4096 };
 
 static const coil_duration PATIENCE = 10LL * 1000000000; /* Then a completion is missing. */
 static const coil_duration MOMENT = 30LL * 1000000;
-
-typedef enum result_kind { NUMBER, DESCRIPTOR, MASK } result_kind;
-
-typedef struct asked {
-    const char *name;
-    result_kind kind;
-    int32_t result;
-    uint32_t flags;
-} asked;
-
-struct stage {
-    struct io_uring ring;
-    struct io_uring_reg_wait *region;
-    unsigned submitted;
-    unsigned asked_count;
-    unsigned pending_count; /* Submitted, without their last completion. */
-    size_t text_bytes;
-    size_t memory_bytes;
-    char *memory;
-    asked asked[ASKED_MAX]; /* user_data is an index, counted from 1. */
-    unsigned descriptor_count;
-    int descriptors[DESCRIPTORS_MAX]; /* That completions have brought, and are still open. */
-    unsigned line_count;              /* Of completions that are not told yet. */
-    char lines[LINES_MAX][LINE_BYTES];
-    char *text;
-};
-
-/* ------------------------------------------------------------------------ the transcript -- */
-
-void stage_say(struct stage *stage, const char *format, ...)
-{
-    size_t room_bytes = TEXT_BYTES - stage->text_bytes;
-    va_list arguments;
-    va_start(arguments, format);
-    int count = vsnprintf(stage->text + stage->text_bytes, room_bytes, format, arguments);
-    va_end(arguments);
-    COIL_CHECK(count >= 0);
-    COIL_CHECK((size_t)count + 1 < room_bytes);
-    stage->text_bytes += (size_t)count;
-    stage->text[stage->text_bytes++] = '\n';
-    stage->text[stage->text_bytes] = '\0';
-}
-
-static void format_mask(char *text, size_t size_bytes, unsigned mask)
-{
-    static const struct {
-        unsigned bit;
-        const char *name;
-    } names[] = {{POLLIN, "IN"}, {POLLPRI, "PRI"}, {POLLOUT, "OUT"}, {POLLERR, "ERR"},
-            {POLLHUP, "HUP"}, {POLLNVAL, "NVAL"}, {POLLRDHUP, "RDHUP"}, {POLLRDNORM, "RDNORM"},
-            {POLLRDBAND, "RDBAND"}, {POLLWRNORM, "WRNORM"}, {POLLWRBAND, "WRBAND"}};
-    size_t length = 0;
-    text[0] = '\0';
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if ((mask & names[i].bit) == 0)
-            continue;
-        length += (size_t)snprintf(
-                text + length, size_bytes - length, "%s%s", length > 0 ? "|" : "", names[i].name);
-        mask &= ~names[i].bit;
-    }
-    if (mask != 0 || length == 0)
-        (void)snprintf(text + length, size_bytes - length, "%s0x%x", length > 0 ? "|" : "", mask);
-}
-
-static const char *format_result(char *text, size_t size_bytes, result_kind kind, int64_t result)
-{
-    if (result < 0 && result > -4096 && strcmp(coil_error_name((int)result), "EUNKNOWN") != 0) {
-        (void)snprintf(text, size_bytes, "-%s", coil_error_name((int)result));
-    } else if (result < 0 || kind == NUMBER) {
-        (void)snprintf(text, size_bytes, "%lld", (long long)result);
-    } else if (kind == DESCRIPTOR) {
-        (void)snprintf(text, size_bytes, "fd");
-    } else {
-        format_mask(text, size_bytes, (unsigned)result);
-    }
-    return text;
-}
-
-static void say_as(struct stage *stage, const char *what, result_kind kind, int64_t result)
-{
-    char text[LINE_BYTES];
-    stage_say(stage, "%s: %s", what, format_result(text, sizeof(text), kind, result));
-}
-
-void stage_say_result(struct stage *stage, const char *what, int64_t result)
-{
-    say_as(stage, what, NUMBER, result);
-}
-
-void stage_say_fd(struct stage *stage, const char *what, int64_t result)
-{
-    say_as(stage, what, DESCRIPTOR, result);
-}
-
-void stage_say_mask(struct stage *stage, const char *what, int64_t result)
-{
-    say_as(stage, what, MASK, result);
-}
-
-/* ------------------------------------------------------------------------------- the ring -- */
 
 #define FLAGS                                                                            \
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | \
@@ -168,7 +55,7 @@ struct io_uring_sqe *stage_ask(struct stage *stage, const char *name)
 {
     struct io_uring_sqe *sqe = next_entry(stage);
     COIL_CHECK(stage->asked_count < ASKED_MAX);
-    stage->asked[stage->asked_count++] = (asked){.name = name, .result = INT32_MIN};
+    stage->asked[stage->asked_count++] = (stage_asked){.name = name, .result = INT32_MIN};
     sqe->user_data = stage->asked_count;
     return sqe;
 }
@@ -234,7 +121,7 @@ int stage_register(struct stage *stage, unsigned opcode, const void *argument, u
     return coil_kernel_ring_register(&stage->ring, opcode, argument, count);
 }
 
-static result_kind kind_of(const struct io_uring_sqe *sqe)
+static stage_kind kind_of(const struct io_uring_sqe *sqe)
 {
     switch (sqe->opcode) {
     case IORING_OP_POLL_ADD:
@@ -287,13 +174,13 @@ static int enter_until(struct stage *stage, coil_time deadline)
 
 static void format_completion(struct stage *stage, const struct io_uring_cqe *cqe, char *line)
 {
-    const asked *request = &stage->asked[cqe->user_data - 1];
+    const stage_asked *request = &stage->asked[cqe->user_data - 1];
     char result[LINE_BYTES / 2];
     char buffer[24] = "";
     if (cqe->flags & IORING_CQE_F_BUFFER)
         (void)snprintf(buffer, sizeof(buffer), " buffer %u", cqe->flags >> IORING_CQE_BUFFER_SHIFT);
     (void)snprintf(line, LINE_BYTES, "%s: %s%s%s%s%s%s", request->name,
-            format_result(result, sizeof(result), request->kind, cqe->res), buffer,
+            stage_format(result, sizeof(result), request->kind, cqe->res), buffer,
             cqe->flags & IORING_CQE_F_BUF_MORE ? " buffer-more" : "",
             cqe->flags & IORING_CQE_F_SOCK_NONEMPTY ? " nonempty" : "",
             cqe->flags & IORING_CQE_F_NOTIF ? " notification" : "",
@@ -304,16 +191,6 @@ static void own_descriptor(struct stage *stage, int fd)
 {
     COIL_CHECK(stage->descriptor_count < DESCRIPTORS_MAX);
     stage->descriptors[stage->descriptor_count++] = fd;
-}
-
-static void disown_descriptor(struct stage *stage, int fd)
-{
-    for (unsigned i = 0; i < stage->descriptor_count; i++) {
-        if (stage->descriptors[i] == fd) {
-            stage->descriptors[i] = stage->descriptors[--stage->descriptor_count];
-            return;
-        }
-    }
 }
 
 static unsigned take_completions(struct stage *stage)
@@ -454,139 +331,4 @@ char *stage_play(const conformance_program *program)
     coil_kernel_pages_release(stage->memory, MEMORY_BYTES);
     free(stage);
     return text;
-}
-
-/* ------------------------------------------------------------------------------ properties -- */
-
-void *stage_memory(struct stage *stage, size_t size_bytes)
-{
-    size_t taken_bytes = (size_bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    char *memory = stage->memory + stage->memory_bytes;
-    stage->memory_bytes += taken_bytes;
-    COIL_CHECK(stage->memory_bytes <= MEMORY_BYTES);
-    return memory;
-}
-
-stage_ends stage_unix(struct stage *stage)
-{
-    int fds[2];
-    (void)stage;
-    int rc = coil_kernel_socketpair(AF_UNIX, SOCK_STREAM, fds);
-    COIL_CHECK(rc == 0);
-    return (stage_ends){fds[0], fds[1]};
-}
-
-stage_ends stage_pipe(struct stage *stage)
-{
-    int fds[2];
-    (void)stage;
-    int rc = coil_kernel_pipe(fds);
-    COIL_CHECK(rc == 0);
-    return (stage_ends){fds[0], fds[1]};
-}
-
-void stage_close(struct stage *stage, int fd)
-{
-    disown_descriptor(stage, fd);
-    int rc = coil_kernel_close(fd);
-    COIL_CHECK(rc == 0);
-}
-
-void stage_close_ends(struct stage *stage, stage_ends ends)
-{
-    stage_close(stage, ends.in);
-    stage_close(stage, ends.out);
-}
-
-int stage_listen(struct stage *stage, int backlog, struct sockaddr_in *out_address)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size_bytes = sizeof(address);
-    int fd = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
-    (void)stage;
-
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    COIL_CHECK(fd >= 0);
-    int rc = coil_kernel_bind(fd, (const void *)&address, size_bytes);
-    if (rc == 0)
-        rc = coil_kernel_listen(fd, backlog);
-    if (rc == 0)
-        rc = coil_kernel_getsockname(fd, (void *)&address, &size_bytes);
-    COIL_CHECK(rc == 0);
-    *out_address = address;
-    return fd;
-}
-
-int stage_connect(struct stage *stage, const struct sockaddr_in *address)
-{
-    int fd = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
-    COIL_CHECK(fd >= 0);
-    io_uring_prep_connect(
-            stage_ask(stage, "a connect"), fd, (const struct sockaddr *)address, sizeof(*address));
-    int rc = stage_await(stage, "a connect");
-    COIL_CHECK(rc == 0);
-    return fd;
-}
-
-int stage_accept(struct stage *stage, int listener)
-{
-    io_uring_prep_accept(stage_ask(stage, "an accept"), listener, NULL, NULL, SOCK_CLOEXEC);
-    int fd = stage_await(stage, "an accept");
-    COIL_CHECK(fd >= 0);
-    return fd;
-}
-
-stage_ends stage_tcp(struct stage *stage)
-{
-    struct sockaddr_in address;
-    int listener = stage_listen(stage, 1, &address);
-    int in = stage_connect(stage, &address);
-    int out = stage_accept(stage, listener);
-    stage_close(stage, listener);
-    return (stage_ends){out, in};
-}
-
-int stage_open_file(struct stage *stage, const char *path, int flags)
-{
-    io_uring_prep_openat(stage_ask(stage, "an open"), AT_FDCWD, path, flags | O_CLOEXEC, 0600);
-    int fd = stage_await(stage, "an open");
-    COIL_CHECK(fd >= 0);
-    return fd;
-}
-
-void stage_put(struct stage *stage, int fd, const char *text)
-{
-    (void)stage;
-    ssize_t count = coil_kernel_write(fd, text, strlen(text));
-    COIL_CHECK(count == (ssize_t)strlen(text));
-}
-
-stage_buffers stage_provide(
-        struct stage *stage, unsigned count, unsigned size_bytes, unsigned flags)
-{
-    if (stage->region == NULL)
-        stage_open(stage, 32, 64);
-    stage_buffers buffers = {
-            .ring = stage_memory(stage, count * sizeof(struct io_uring_buf)),
-            .memory = stage_memory(stage, (size_t)count * size_bytes),
-            .count = count,
-            .size_bytes = size_bytes,
-    };
-    struct io_uring_buf_reg registration = {
-            .ring_addr = (uint64_t)(uintptr_t)buffers.ring,
-            .ring_entries = count,
-            .flags = (uint16_t)flags,
-    };
-    int rc = stage_register(stage, IORING_REGISTER_PBUF_RING, &registration, 1);
-    COIL_CHECK(rc == 0);
-    for (unsigned i = 0; i < count; i++)
-        stage_give_back(&buffers, i);
-    return buffers;
-}
-
-void stage_give_back(stage_buffers *buffers, unsigned id)
-{
-    io_uring_buf_ring_add(buffers->ring, buffers->memory + (size_t)id * buffers->size_bytes,
-            buffers->size_bytes, (uint16_t)id, io_uring_buf_ring_mask(buffers->count), 0);
-    io_uring_buf_ring_advance(buffers->ring, 1);
 }

@@ -15,7 +15,8 @@
  * closed; so a program may return while operations are pending.
  *
  * The world of a program: its current directory is empty and can be written to, TCP is spoken on
- * the loopback interface, /bin/sleep is a program, and SIGPIPE is ignored.
+ * the loopback interface, /bin/sleep is a program, SIGPIPE is ignored, and it may have
+ * STAGE_DESCRIPTORS descriptors.
  */
 #ifndef STAGE_H
 #define STAGE_H
@@ -28,6 +29,8 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/un.h>
+
+enum { STAGE_DESCRIPTORS = 1024 };
 
 struct stage;
 
@@ -89,6 +92,20 @@ struct io_uring *stage_ring(struct stage *stage);
 struct io_uring_reg_wait *stage_wait_region(struct stage *stage);
 int stage_register(struct stage *stage, unsigned opcode, const void *argument, unsigned count);
 
+/* --------------------------------------------------------------- what many programs ask for -- */
+
+/* Up to 64 bytes; `text` must stay; POLLIN, POLLOUT, POLLPRI and POLLRDHUP. */
+void stage_ask_recv(struct stage *stage, const char *name, int fd);
+void stage_ask_send(
+        struct stage *stage, const char *name, int fd, const char *text, unsigned size_bytes);
+void stage_ask_poll(struct stage *stage, const char *name, int fd);
+
+/* The same, and expect what comes of it. */
+void stage_recv(struct stage *stage, const char *name, int fd);
+void stage_send(
+        struct stage *stage, const char *name, int fd, const char *text, unsigned size_bytes);
+void stage_poll(struct stage *stage, const char *name, int fd);
+
 /* ------------------------------------------------------------------------ the transcript -- */
 
 void stage_say(struct stage *stage, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -131,11 +148,17 @@ int stage_open_file(struct stage *stage, const char *path, int flags);
 /* write(2) or send(2) of a text, all of which must fit. */
 void stage_put(struct stage *stage, int fd, const char *text);
 
+/* setsockopt(2) of a number, which must succeed. */
+void stage_set_option(int fd, int level, int option, int value);
+
 /*
  * close(2), which must succeed. A descriptor that a completion has brought is closed at the end of
  * the program, if it has not been by this.
  */
 void stage_close(struct stage *stage, int fd);
+
+/* The same, and a reset to the peer: socket(7), SO_LINGER. */
+void stage_close_by_reset(struct stage *stage, int fd);
 
 /* A ring of provided buffers, group 0: `count` of `size_bytes`, the first of them at the front. */
 typedef struct stage_buffers {

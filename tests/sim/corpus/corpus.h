@@ -96,27 +96,38 @@ int corpus_end(const corpus_start_state *start, int rc);
 
 /* ------------------------------------------------------------------------------ scenarios -- */
 
-extern const coil_sim_scenario scenario_echo;
-extern const coil_sim_scenario scenario_streams;
-extern const coil_sim_scenario scenario_lines;
-extern const coil_sim_scenario scenario_idle;
-extern const coil_sim_scenario scenario_storm;
-extern const coil_sim_scenario scenario_log;
-extern const coil_sim_scenario scenario_children;
-extern const coil_sim_scenario scenario_orphans;
-extern const coil_sim_scenario scenario_signals;
-extern const coil_sim_scenario scenario_threads;
-extern const coil_sim_scenario scenario_remote;
-extern const coil_sim_scenario scenario_sync;
-extern const coil_sim_scenario scenario_exchange;
-extern const coil_sim_scenario scenario_rpc;
-extern const coil_sim_scenario scenario_timers;
-extern const coil_sim_scenario scenario_groups;
-extern const coil_sim_scenario scenario_futures;
-extern const coil_sim_scenario scenario_loop;
-extern const coil_sim_scenario scenario_names;
-extern const coil_sim_scenario scenario_crowd;
-extern const coil_sim_scenario scenario_pool;
-extern const coil_sim_scenario scenario_eyeballs;
+/* clang-format off: CMakeLists.txt reads this list, too. */
+#define CORPUS_SCENARIOS(SCENARIO) \
+    SCENARIO(echo) \
+    SCENARIO(streams) \
+    SCENARIO(lines) \
+    SCENARIO(idle) \
+    SCENARIO(storm) \
+    SCENARIO(log) \
+    SCENARIO(replace) \
+    SCENARIO(children) \
+    SCENARIO(orphans) \
+    SCENARIO(signals) \
+    SCENARIO(threads) \
+    SCENARIO(remote) \
+    SCENARIO(sync) \
+    SCENARIO(exchange) \
+    SCENARIO(names) \
+    SCENARIO(rpc) \
+    SCENARIO(timers) \
+    SCENARIO(pool) \
+    SCENARIO(eyeballs) \
+    SCENARIO(groups) \
+    SCENARIO(futures) \
+    SCENARIO(loop) \
+    SCENARIO(crowd) \
+    SCENARIO(mail) \
+    SCENARIO(shares) \
+    SCENARIO(poor) \
+    SCENARIO(rush)
+/* clang-format on */
+
+#define CORPUS_DECLARE(name) extern const coil_sim_scenario scenario_##name;
+CORPUS_SCENARIOS(CORPUS_DECLARE)
 
 #endif

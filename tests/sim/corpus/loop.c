@@ -254,6 +254,63 @@ static void count_left(crowd *c)
     (void)coil_kernel_close(c->fds[0]);
 }
 
+/* ----------------------------------------------------------------------------------- rush -- */
+
+enum { RUSH = 600, PATIENCE_TURNS = 10000 };
+
+async(int, want_byte_at_once, (crowd *) c)
+{
+    vars(char byte; ssize_t count);
+
+    c->waiting++;
+    await(my->count, coil_read(c->fds[0], &my->byte, 1));
+    if (my->count == 1)
+        c->served++;
+    if (my->count < 0)
+        c->turned_away++;
+    return my->count < 0 ? (int)my->count : 0;
+}
+
+/*
+ * All are served at once, more than there is room for in a small queue, while the loop is busy with
+ * something else; and then it is never idle.
+ */
+async(int, be_impatient, (crowd *) c)
+{
+    vars(coil_group group; int i);
+    static const char bytes[RUSH];
+    static const uint32_t word;
+
+    open_group(&my->group);
+    my->group.keep_going = true;
+    for (my->i = 0; my->i < RUSH; my->i++)
+        spawn(&my->group, want_byte_at_once(c));
+    await(coil_sleep(coil_ms(1)));
+    const ssize_t written = coil_kernel_write(c->fds[1], bytes, RUSH);
+    c->written += written > 0 ? (unsigned)written : 0;
+    coil_kernel_word_wait(&word, 0, coil_ms(1));
+    for (my->i = 0; my->i < PATIENCE_TURNS && c->served + c->turned_away < c->waiting; my->i++)
+        await(coil_yield());
+    corpus_expect(c->served + c->turned_away == c->waiting || c->written < c->waiting,
+            "%u of %u are served", c->served, c->waiting);
+    return 0;
+}
+
+static int rush_main(int argc, char **argv)
+{
+    static crowd c;
+    (void)argc, (void)argv;
+    const corpus_start_state start = corpus_begin();
+
+    memset(&c, 0, sizeof(c));
+    int rc = coil_kernel_pipe(c.fds);
+    if (rc == 0) {
+        rc = coil_run(be_impatient(&c));
+        count_left(&c);
+    }
+    return corpus_end(&start, rc);
+}
+
 /* ------------------------------------------------------------------------------ many bytes -- */
 
 typedef struct flood {
@@ -366,5 +423,13 @@ static void build_crowd(coil_sim *sim)
     (void)corpus_start(sim, "beta", "/bin/flood", flood_main);
 }
 
+/* In some worlds the queue of completions has room for 256 or 512. */
+static void build_rush(coil_sim *sim)
+{
+    (void)coil_sim_set_fault(sim, "ring-setup", 780000);
+    (void)corpus_start(sim, "alpha", "/bin/rush", rush_main);
+}
+
 const coil_sim_scenario scenario_loop = {.name = "loop", .build = build_loop};
 const coil_sim_scenario scenario_crowd = {.name = "crowd", .build = build_crowd};
+const coil_sim_scenario scenario_rush = {.name = "rush", .build = build_rush};

@@ -17,8 +17,17 @@
  *     coil_sim_destroy(sim);
  *
  * A world that finds a bug (a write into memory that is the kernel's, a ring closed with requests
- * in flight) says what it has found and calls abort(3). Not thread safe; one world at a time, and
- * no thread of the operating system but the one that runs it.
+ * in flight) says what it has found and calls abort(3), as it does without memory of its own.
+ *
+ * Everything here is for the code around a simulation: before, between and after coil_sim_run().
+ * Simulated processes may call it, too, a director above all (coil/sim_scenario.h), but for
+ * coil_sim_create(), coil_sim_run() and coil_sim_destroy(). Not thread safe; one world at a time,
+ * and no thread of the operating system but the one that runs it. Strings are copied. Of a pid that
+ * nobody has, nothing happens, unless an error is named.
+ *
+ * The seed decides what the world does, not what a program asks the real one for. Runs differ if it
+ * looks at addresses (sorts or hashes by pointer), at memory that it has not written, or at what
+ * libc gives it without Coil: time(2), random(3), files, the environment, threads.
  */
 #ifndef COIL_SIM_H
 #define COIL_SIM_H
@@ -33,10 +42,13 @@ COIL_BEGIN_DECLS
 
 typedef struct coil_sim coil_sim;
 
-/* A kind world: things happen in any order and take their time, and nothing goes wrong. */
+/*
+ * A kind world: things happen in any order and take their time, and nothing goes wrong. Never NULL;
+ * destroyed by coil_sim_destroy(). While there is another one, it is a bug (abort(3)).
+ */
 COIL_API coil_sim *coil_sim_create(uint64_t seed);
 
-/* Ends what still runs, without a word. Takes NULL. */
+/* Ends what still runs, without a word; all that the world has returned is gone. Takes NULL. */
 COIL_API void coil_sim_destroy(coil_sim *sim);
 
 /* What may go wrong. */
@@ -47,29 +59,39 @@ typedef enum coil_sim_profile {
     COIL_SIM_SWARM,   /* Some of that, not all; which, and how often, follows from the seed. */
 } coil_sim_profile;
 
+/*
+ * From now on; in place of what coil_sim_set_fault() has said. Only COIL_SIM_SWARM touches
+ * "preempt" and "cancel-ends-last", which are the order of things and no faults.
+ */
 COIL_API void coil_sim_set_profile(coil_sim *sim, coil_sim_profile profile);
 
 /*
- * One fault by its name, "short-read", as often in a million as said. 0: never. -ENOENT: there is
- * no such fault. The names are what coil_sim_fault_name() gives for 0, 1, 2 ... until it is NULL.
+ * One fault by its name, "short-read", from now on as often in a million as said. 0: never; from
+ * 1000000: always. 0, or -ENOENT: there is no such fault. The names are what coil_sim_fault_name()
+ * gives for 0, 1, 2 ... until it is NULL; they are constant.
  */
 COIL_API int coil_sim_set_fault(coil_sim *sim, const char *fault, uint32_t ppm);
 COIL_API const char *coil_sim_fault_name(size_t place);
 
 /*
  * How often a fault has struck so far, or all of them together (NULL), apart from "preempt" and
- * "cancel-ends-last", which are the order of things and no faults. coil_sim_fail_allocation() and
- * the like count as "nth-allocation", "nth-submission", "nth-completion". 0 for what is unknown.
+ * "cancel-ends-last". coil_sim_fail_allocation() and the like count as "nth-allocation",
+ * "nth-submission", "nth-completion". 0 for what is unknown.
  */
 COIL_API uint64_t coil_sim_fault_count(const coil_sim *sim, const char *fault);
 
-/* There is an executable at `path`, on all hosts. The path is copied. */
+/*
+ * There is an executable at `path`, on all hosts: for coil_sim_start(), and for processes that
+ * spawn it. Once more with the same path: from now on it is another function. The status of a
+ * process whose `main` returns is that & 0xff.
+ */
 COIL_API void coil_sim_program(coil_sim *sim, const char *path, int (*main)(int argc, char **argv));
 
 /*
- * Start the program at `path` on a host, which begins to exist with its first process. `arguments`
- * ends with NULL and begins with the name; they are copied. NULL: the path alone. The pid, or
- * -ENOENT.
+ * Start the program at `path` on a host, which begins to exist with its first mention, and has
+ * power from now on. `arguments` ends with NULL and begins with the name; they are copied. NULL:
+ * the path alone. The pid, or -ENOENT. No fault keeps it from starting; it runs in coil_sim_run(),
+ * in an order with the others that chance decides.
  *
  * It has /dev/null at descriptor 0, and 1 and 2 are kept for coil_sim_get_output(). This is what
  * coil_write() writes to; stdio of libc is that of the real process (a printf() is seen at once).
@@ -81,12 +103,16 @@ COIL_API pid_t coil_sim_start(
         coil_sim *sim, const char *host, const char *path, char *const *arguments);
 
 /*
- * A failed COIL_CHECK or assert(3) in this process or a child of it is no bug: it ends by SIGABRT.
- * In any other process it is one that the simulation has found.
+ * A failed COIL_CHECK or assert(3) in this process, or in a child that it starts from now on, is no
+ * bug: it ends by SIGABRT. In any other process it is one that the simulation has found. abort(3)
+ * without a check ends a process by SIGABRT in any case.
  */
 COIL_API void coil_sim_may_abort(coil_sim *sim, pid_t pid);
 
-/* The `count`-th allocation of the process, from 1, finds no memory. 0: none does. */
+/*
+ * The `count`-th allocation of the process since its start, from 1, finds no memory. 0: none does.
+ * What counts is malloc(3) and its kin, called by what is linked statically.
+ */
 COIL_API void coil_sim_fail_allocation(coil_sim *sim, pid_t pid, uint64_t count);
 
 /*
@@ -102,8 +128,35 @@ COIL_API void coil_sim_fail_submission(coil_sim *sim, pid_t pid, uint64_t count,
  */
 COIL_API void coil_sim_fail_completion(coil_sim *sim, pid_t pid, uint64_t count, int error);
 
+/*
+ * Impose a recording (coil/recorder.h) on the process, which has not run yet: loop by loop, what it
+ * submits is matched with what is recorded, each operation on each descriptor in its order, and is
+ * completed in the recorded order, with the recorded results, not before the recorded time. The text
+ * may have several recordings of a loop: the last one counts. It is copied.
+ *
+ * - Descriptors are the same in the order of their appearance, whatever their numbers are.
+ * - Bytes come from whom they come from in this world; how many at a time, is recorded. They are
+ *   waited for, as are connections and whatever else there has to be before something can succeed.
+ * - A submission that is not recorded, a result that cannot be had here, an end before that of the
+ *   recording: the run fails and says at which entry. Behind its last entry the kernel is free.
+ * - If the beginning was overwritten, the kernel is free for as many submissions as are missing, and
+ *   the first entry is imposed on the next one. What was in flight then completes when it likes.
+ * - Calls past the ring, timers and other threads are as the simulation has them; no fault hits the
+ *   process but those that are recorded.
+ *
+ * 0; -ESRCH; -ENOENT, no recording of a loop 1 is in there; -EINVAL, there is a line in it that makes
+ * no sense.
+ */
+COIL_API int coil_sim_replay(coil_sim *sim, pid_t pid, const char *recording);
+
 /* Say what it has not freed, and which descriptors it has not closed, when it ends by itself. */
 COIL_API void coil_sim_report_leaks(coil_sim *sim, pid_t pid);
+
+/*
+ * A process, and the children that it starts from now on, have so many descriptors at most
+ * (getrlimit(2), RLIMIT_NOFILE; at first 20,000): the next one is -EMFILE. -ESRCH
+ */
+COIL_API int coil_sim_set_descriptor_limit(coil_sim *sim, pid_t pid, unsigned count);
 
 typedef enum coil_sim_outcome {
     COIL_SIM_ENDED, /* All processes have ended. */
@@ -112,30 +165,42 @@ typedef enum coil_sim_outcome {
 } coil_sim_outcome;
 
 /*
- * Let so much time pass, or less if nothing is left to be done. Can be called again. If it is
- * stuck, it says on stderr who waits for what, down to the tasks.
+ * Let so much virtual time pass, or less if nothing is left to be done. Can be called again, also
+ * after COIL_SIM_STUCK, when something has been changed. If it is stuck, it says on stderr who
+ * waits for what, down to the tasks. A program that computes for ever is not seen: no time passes
+ * for it.
  */
 COIL_API coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit);
 
-/* How a process has ended: what its main() returned, or -signo; -EBUSY: it has not; -ESRCH. */
+/*
+ * How a process that coil_sim_start() has started has ended: the status of its exit, from 0, or the
+ * signal that has ended it, negative: -SIGKILL. It can be asked as often as one likes. -EBUSY: it
+ * has not ended. -ESRCH: there is none, or its host has lost its power. (Two signals have the
+ * numbers of these errors: SIGSTKFLT, which nobody sends, and SIGQUIT.)
+ */
 COIL_API int coil_sim_status(const coil_sim *sim, pid_t pid);
 
-/* How many allocations it had not freed when it ended by itself. */
+/*
+ * How many allocations it had not freed when it ended by itself: by exit(3), or by a return from
+ * main(), which may keep what its variables lead to (COIL_PROCESS_WIDE, COIL_THREAD_LOCAL). 0 for
+ * one that runs, or was killed.
+ */
 COIL_API uint64_t coil_sim_leaks(const coil_sim *sim, pid_t pid);
 
-/* How many descriptors it had opened, and not closed, when it ended by itself. */
+/* How many descriptors it had opened, and not closed, when it ended by itself. Else 0. */
 COIL_API unsigned coil_sim_open_descriptors(const coil_sim *sim, pid_t pid);
 
 /*
  * What a process that was started by coil_sim_start() has written to its descriptors 1 and 2, and
- * its children that have inherited them: the last MiB, with a zero behind it, until more is
+ * its children that have inherited them: the last MiB, with a zero behind it. Valid until more is
  * written. Also after its end. NULL: no such process.
  */
 COIL_API const char *coil_sim_get_output(const coil_sim *sim, pid_t pid);
 
 /*
  * Send a signal to a process, as the superuser does: now, or in its `call`-th call of the seam from
- * now (from 1), which it does not make any more if the signal is deadly. -ESRCH, -EINVAL
+ * now (from 1; 0: never), which it does not make any more if the signal is deadly. 0; -ESRCH,
+ * -EINVAL: `signo` is not from 1 to 64.
  */
 COIL_API int coil_sim_kill(coil_sim *sim, pid_t pid, int signo);
 COIL_API int coil_sim_kill_at_call(coil_sim *sim, pid_t pid, uint64_t call, int signo);
@@ -149,7 +214,10 @@ COIL_API int coil_sim_kill_at_call(coil_sim *sim, pid_t pid, uint64_t call, int 
  */
 COIL_API void coil_sim_cut_power(coil_sim *sim, const char *host);
 
-/* How many processes there are that have not been reaped: zombies, too. */
+/*
+ * How many processes there are that have not been reaped: zombies, too, and those that
+ * coil_sim_start() has started, which stay until the end of the world.
+ */
 COIL_API size_t coil_sim_process_count(const coil_sim *sim);
 
 /* The time of the world, as coil_now() has it. */
@@ -161,7 +229,10 @@ COIL_API coil_time coil_sim_now(const coil_sim *sim);
  */
 COIL_API uint64_t coil_sim_operations(const coil_sim *sim);
 
-/* A sum of all that has happened, with its times: equal for equal runs. */
+/*
+ * A sum of all that has happened, with its times: equal for equal runs, and hardly ever for others.
+ * Another version of Coil may have other runs.
+ */
 COIL_API uint64_t coil_sim_fingerprint(const coil_sim *sim);
 
 COIL_END_DECLS

@@ -31,21 +31,26 @@ COIL_BEGIN_DECLS
 
 /*
  * Make or replace the file at `path`, with the directories above it, on the disk of a host. It is
- * there to stay, as if synced. 0; -ENOTDIR, -EISDIR, -ENAMETOOLONG, -ELOOP; -EINVAL: something is
- * there that is no regular file.
+ * there to stay, as if synced, and no fault hits it. The bytes are copied; `mode` are permissions,
+ * of which the bits of the owner count. 0; -ENOSPC: what fits is there; -ENOTDIR, -EISDIR,
+ * -ENAMETOOLONG, -ELOOP; -EINVAL: something is there that is no regular file.
  */
 COIL_API int coil_sim_put_file(coil_sim *sim, const char *host, const char *path, const void *bytes,
         size_t size_bytes, mode_t mode);
 
 /*
- * What is in a file now, as a process would read it, with a zero behind it. The caller frees it by
- * coil_sim_free_file(). `out_size_bytes` may be NULL. NULL: there is no such regular file.
+ * A copy of what is in a file now, as a process would read it, with a zero behind it. The caller
+ * frees it by coil_sim_free_file(), which takes NULL. `out_size_bytes` may be NULL. NULL: there is
+ * no such regular file.
  */
 COIL_API char *coil_sim_get_file(
         coil_sim *sim, const char *host, const char *path, size_t *out_size_bytes);
 COIL_API void coil_sim_free_file(char *bytes);
 
-/* So many bytes fit on the disk of a host; beyond them, -ENOSPC. At first 16 GiB. */
+/*
+ * So many bytes fit on the disk of a host, in pages of 4 KiB; beyond them, -ENOSPC. At first
+ * 16 GiB. What is there stays there, also if it is more.
+ */
 COIL_API void coil_sim_set_disk_size(coil_sim *sim, const char *host, uint64_t size_bytes);
 
 COIL_END_DECLS

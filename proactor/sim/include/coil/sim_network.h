@@ -15,7 +15,10 @@
  * delay, and one that lasts is -ETIMEDOUT. A datagram is gone.
  *
  * All of this can be called between two coil_sim_run(), and by the coroutine that directs a
- * scenario (coil/sim_scenario.h); it holds at once, also for what is on its way.
+ * scenario (coil/sim_scenario.h). Whether a packet gets through is decided when it arrives, so what
+ * blocks a way, or heals it, holds also for what is on its way; the time of arrival and the losses
+ * of a link are drawn when it is sent, so a new link is for what is sent from now on. None of these
+ * calls fails. Names and links are copied.
  */
 #ifndef COIL_SIM_NETWORK_H
 #define COIL_SIM_NETWORK_H
@@ -28,7 +31,10 @@
 
 COIL_BEGIN_DECLS
 
-/* What a way is like. All zero: no latency, no limit, no losses. */
+/*
+ * What a way is like. All zero: no latency, no limit, no losses. If the most is less than the
+ * least, it is the least. Of a million, more than 1000000 are all.
+ */
 typedef struct coil_sim_link {
     coil_duration latency_least; /* One way; each packet draws its own. */
     coil_duration latency_most;
@@ -41,8 +47,8 @@ typedef struct coil_sim_link {
 } coil_sim_link;
 
 /*
- * The address of a host: "10.0.0.1", to make "10.0.0.1:9090" of. Valid as long as the world. NULL
- * is a mistake, and never the result.
+ * The address of a host: "10.0.0.1", to make "10.0.0.1:9090" of. Valid as long as the world, and
+ * never NULL. To IPv6, the same host is fd00::a00:1.
  */
 COIL_API const char *coil_sim_address(coil_sim *sim, const char *host);
 
@@ -56,20 +62,26 @@ COIL_API void coil_sim_set_link_one_way(
         coil_sim *sim, const char *from, const char *to, const coil_sim_link *link);
 COIL_API void coil_sim_set_all_links(coil_sim *sim, const coil_sim_link *link);
 
-/* Nothing gets through: in both directions; in one; to and from all others, also those to come. */
+/*
+ * Nothing gets through: in both directions; in one; to and from all others, also those to come. TCP
+ * goes on trying, and gives up with -ETIMEDOUT: after a quarter of an hour, or TCP_USER_TIMEOUT.
+ */
 COIL_API void coil_sim_partition(coil_sim *sim, const char *a, const char *b);
 COIL_API void coil_sim_block(coil_sim *sim, const char *from, const char *to);
 COIL_API void coil_sim_isolate(coil_sim *sim, const char *host);
 
-/* Undoes that: between two hosts, as far as they are not isolated; everywhere. */
+/* Undoes that: between two hosts, as far as they are not isolated; everywhere. Links stay. */
 COIL_API void coil_sim_heal(coil_sim *sim, const char *a, const char *b);
 COIL_API void coil_sim_heal_all(coil_sim *sim);
 
-/* For so long nothing arrives, but is not lost either: a switch that is busy with itself. */
+/*
+ * Nothing that is sent from now on arrives before so much time has passed, nor is it lost: a switch
+ * that is busy with itself. In place of an earlier stall.
+ */
 COIL_API void coil_sim_stall(
         coil_sim *sim, const char *from, const char *to, coil_duration duration);
 
-/* Every TCP connection between the two is reset, at both ends. How many that were. */
+/* Every TCP connection between the two is reset, at once and at both ends. How many that were. */
 COIL_API unsigned coil_sim_reset_connections(coil_sim *sim, const char *a, const char *b);
 
 COIL_END_DECLS

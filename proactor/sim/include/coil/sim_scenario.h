@@ -68,11 +68,11 @@ COIL_BEGIN_DECLS
 
 typedef struct coil_sim_scenario coil_sim_scenario;
 struct coil_sim_scenario {
-    const char *name; /* Letters, digits, '-', '_', '.' */
+    const char *name; /* Letters, digits, '-', '_', '.'; never NULL. */
 
     /*
      * Programs, hosts, processes, links. The faults of the profile are set before it; it may change
-     * them (coil_sim_set_fault()), for what this scenario cannot bear.
+     * them (coil_sim_set_fault()), for what this scenario cannot bear; --fault comes after that.
      */
     void (*build)(coil_sim *sim);
 
@@ -87,13 +87,14 @@ struct coil_sim_scenario {
     void (*check)(coil_sim *sim);
 
     coil_duration limit; /* In virtual time. 0: one day. */
-    bool may_be_late;    /* Servers that run for ever. */
-    bool may_leak;       /* Programs that leave it to the kernel to free their memory. */
+    bool may_be_late;    /* Servers that run for ever: not to have ended is no failure. */
+    bool may_leak;       /* Programs that leave it to the kernel to free memory and descriptors. */
 };
 
 /*
  * Run them as the command line says; the result is that of main(): 0, 1 after a failure, 2 if the
- * command line makes no sense.
+ * command line makes no sense. Their names differ. With --seed it does not return after a failure,
+ * which is exit status 1, too.
  *
  *     --list                  names, and nothing else
  *     --scenario=NAME         only this one; may be given more than once
@@ -109,6 +110,9 @@ struct coil_sim_scenario {
  *                             counted together, but the director
  *     --fail-allocation=N     the same for one N; also --fail-submission=N, --fail-completion=N
  *     --only=FAULTS           of the faults only these occurrences: what a shrunk failure prints
+ *     --replay=FILE           impose a recording (coil_sim_replay() in coil/sim.h) on the first process
+ *                             that build() has started
+ *     --replay-program=PATH   on the first one of this program
  *     --no-shrink             do not look for the smallest set of faults
  *     --keep-going            report all failures, not only the first five
  *     --trace                 print every entry of the queues
@@ -137,7 +141,10 @@ COIL_PRINTF(2, 3);
 COIL_API void coil_sim_expectation_failed(coil_sim *sim, const char *file, int line,
         const char *condition, const char *format, ...) __attribute__((noreturn)) COIL_PRINTF(5, 6);
 
-/* For the choices of the scenario: 0 <= result < limit, from the seed. `limit` is not 0. */
+/*
+ * For the choices of the scenario: 0 <= result < limit, from the seed. `limit` is not 0. These
+ * numbers are a sequence of their own: to draw more of them changes nothing else.
+ */
 COIL_API uint64_t coil_sim_random(coil_sim *sim, uint64_t limit);
 
 /*
