@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/stream.h>
 
+#include <coil/connector.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/sched.h>
@@ -109,6 +110,10 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
     coil_vars(coil_address to; int fd; int rc; coil_stream *stream);
 
     my->rc = coil_address_parse(address, &my->to);
+    if (my->rc == -EINVAL) {
+        coil_await(my->stream, coil_connect_to(NULL, address, NULL));
+        return my->stream;
+    }
     if (my->rc < 0)
         return coil_error_pointer(my->rc);
     my->fd = coil_kernel_socket(my->to.storage.ss_family, SOCK_STREAM, 0);

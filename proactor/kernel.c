@@ -220,6 +220,12 @@ ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
     return count < 0 ? -errno : count;
 }
 
+int coil_kernel_recv_peek(int fd)
+{
+    char byte;
+    return checked((int)recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
+}
+
 int coil_kernel_is_tcp(int fd)
 {
     int protocol = 0;

@@ -263,6 +263,17 @@ ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
     return sim_file_recv(file, &io);
 }
 
+int coil_kernel_recv_peek(int fd)
+{
+    char byte;
+    const struct iovec part = {&byte, 1};
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    sim_io io = io_of(&part, -1, MSG_PEEK | MSG_DONTWAIT);
+    return (int)sim_file_recv(file, &io);
+}
+
 /* ----------------------------------------------------------------------------------- sockets -- */
 
 int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes)

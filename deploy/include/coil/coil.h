@@ -5,6 +5,7 @@
 
 #include <coil/acceptor.h>
 #include <coil/address.h>
+#include <coil/balancer.h>
 #include <coil/barrier.h>
 #include <coil/base.h>
 #include <coil/blocking.h>
@@ -14,7 +15,10 @@
 #include <coil/channel.h>
 #include <coil/check.h>
 #include <coil/child.h>
+#include <coil/circuit_breaker.h>
 #include <coil/condition.h>
+#include <coil/connection_pool.h>
+#include <coil/connector.h>
 #include <coil/coro.h>
 #include <coil/debug.h>
 #include <coil/directory.h>
@@ -43,11 +47,13 @@
 #include <coil/once.h>
 #include <coil/probe.h>
 #include <coil/queue.h>
+#include <coil/random.h>
 #include <coil/rate_limiter.h>
 #include <coil/receiver.h>
 #include <coil/recorder.h>
 #include <coil/remote.h>
 #include <coil/resolver.h>
+#include <coil/retry.h>
 #include <coil/runtime.h>
 #include <coil/rwlock.h>
 #include <coil/sched.h>

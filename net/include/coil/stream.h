@@ -48,8 +48,9 @@ static inline coil_slice coil_text(const char *text)
 }
 
 /*
- * Connect to an address (coil/address.h). A failure is an error pointer (coil_pointer_error()): the
- * errors of coil_address_parse(), socket(2) and connect(2), -ENOMEM.
+ * Connect to an address (coil/address.h), or to a name: "localhost:9090". A failure is an error
+ * pointer (coil_pointer_error()): the errors of coil_address_parse(), socket(2) and connect(2),
+ * -ENOMEM; for names those of coil_connect_to() (coil/connector.h), which can do more.
  */
 coil_declare(coil_stream *, coil_connect, (const char *) address);
 

@@ -58,6 +58,9 @@ COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_byt
 /* recv(2) with MSG_DONTWAIT: as much as is there now. 0: the end. -EAGAIN: nothing is there. */
 COIL_API ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes);
 
+/* recv(2) with MSG_PEEK and MSG_DONTWAIT of one byte: 1 if one is there; else as above. */
+COIL_API int coil_kernel_recv_peek(int fd);
+
 /* getsockopt(2) with SO_PROTOCOL: 1 if it is a TCP socket. */
 COIL_API int coil_kernel_is_tcp(int fd);
 

@@ -115,6 +115,8 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(names) \
     SCENARIO(rpc) \
     SCENARIO(timers) \
+    SCENARIO(pool) \
+    SCENARIO(eyeballs) \
     SCENARIO(groups) \
     SCENARIO(futures) \
     SCENARIO(loop) \
