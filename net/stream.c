@@ -63,6 +63,18 @@ void coil_stream_close(coil_stream *stream)
     coil_receiver_close(stream);
 }
 
+void coil_stream_abort(coil_stream *stream)
+{
+    const struct linger reset = {.l_onoff = 1};
+
+    if (stream == NULL)
+        return;
+    if (sender_of(stream)->is_socket && !coil_fd_is_direct(coil_stream_fd(stream)))
+        (void)coil_kernel_setsockopt(
+                coil_stream_fd(stream), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    coil_stream_close(stream);
+}
+
 int coil_stream_fd(const coil_stream *stream)
 {
     return coil_receiver_fd(stream);
@@ -220,6 +232,23 @@ static coil_turn read_exact_step(coil_task *task, coil_frame *leaf)
 
 coil_define_leaf(coil_read_exact, read_exact_step, coil_leaf_wake);
 
+static coil_turn peek_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_peek__args *arguments = coil_arguments(coil_peek, leaf);
+    coil_stream *stream = arguments->stream;
+
+    if (refuses(task, leaf))
+        return coil_leave(task, leaf);
+    int rc = look_for_block(stream, task, arguments->least_bytes);
+    if (rc == -EAGAIN)
+        return wait_for_more(task, leaf, stream);
+    coil_result(coil_peek, leaf) =
+            rc > 0 ? coil_slice_share(coil_receiver_front(stream)) : slice_error(rc);
+    return coil_leave(task, leaf);
+}
+
+coil_define_leaf(coil_peek, peek_step, coil_leaf_wake);
+
 /*
  * How much of what is unread ends with the delimiter: -EAGAIN if that has not come yet, and what
  * has come is at the end of the stream. `*scanned_bytes` of it have been looked at already.
@@ -275,9 +304,57 @@ coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
 /* It begins with a sender: coil_sender_write() by another name. */
 coil_define_leaf(coil_write_all, coil_sender_step, coil_sender_cancel);
 
+static coil_turn write_parts_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_write_parts__args *a = coil_arguments(coil_write_parts, leaf);
+    return coil_sender_step_parts(task, leaf, sender_of(a->stream), a->parts, a->count);
+}
+
+coil_define_leaf(coil_write_parts, write_parts_step, coil_sender_cancel);
+
+static coil_turn write_some_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_write_some__args *a = coil_arguments(coil_write_some, leaf);
+    return coil_sender_step_some(task, leaf, sender_of(a->stream), &a->bytes);
+}
+
+coil_define_leaf(coil_write_some, write_some_step, coil_sender_cancel);
+
+coil_define(int, coil_stream_flush, (coil_stream *) stream)
+{
+    coil_vars();
+    coil_attempt(coil_sender_hold(sender_of(stream)));
+    coil_sender_release(sender_of(stream), false);
+    return 0;
+}
+
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {
     coil_vars(int rc);
     coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
     return my->rc;
+}
+
+/* ------------------------------------------------------------------------------------- idle -- */
+
+static uint64_t activity_of(const coil_stream *stream)
+{
+    return coil_stream_bytes_read(stream) + coil_stream_bytes_written(stream) +
+           (uint64_t)coil_receiver_queued(stream);
+}
+
+coil_define(int, coil_stream_watch_idle, (coil_stream *) stream, (coil_duration) limit)
+{
+    coil_vars(uint64_t activity; coil_time since);
+
+    my->activity = activity_of(stream);
+    my->since = coil_task_now(coil_self);
+    while (coil_task_now(coil_self) < coil_time_after(my->since, limit)) {
+        coil_await(coil_sleep(limit / 4 + 1));
+        if (my->activity != activity_of(stream)) {
+            my->activity = activity_of(stream);
+            my->since = coil_task_now(coil_self);
+        }
+    }
+    return -ETIME;
 }

@@ -181,6 +181,22 @@ ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
     return count < 0 ? -errno : count;
 }
 
+ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    ssize_t count = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return count < 0 ? -errno : count;
+}
+
+int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
+{
+    return checked(getpeername(fd, address, size_bytes));
+}
+
+int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
+{
+    return checked(getsockopt(fd, level, option, value, size_bytes));
+}
+
 int coil_kernel_is_tcp(int fd)
 {
     int protocol = 0;
@@ -235,6 +251,21 @@ int coil_kernel_is_device(int fd)
     struct stat status;
     int rc = checked(fstat(fd, &status));
     return rc < 0 ? rc : S_ISCHR(status.st_mode);
+}
+
+int coil_kernel_terminal_get(int fd, struct termios *out_modes)
+{
+    return checked(tcgetattr(fd, out_modes));
+}
+
+int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
+{
+    return checked(tcsetattr(fd, when, modes));
+}
+
+int coil_kernel_terminal_size(int fd, struct winsize *out_size)
+{
+    return checked(ioctl(fd, TIOCGWINSZ, out_size));
 }
 
 int coil_kernel_dup_above(int fd, int lowest)

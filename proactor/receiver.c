@@ -4,6 +4,8 @@
 #include "extras.h"
 #include "idle.h"
 #include "pool.h"
+#include "rights.h"
+#include "slice_watch.h"
 
 #include <coil/io.h>
 #include <coil/kernel.h>
@@ -40,13 +42,15 @@ enum {
     LACKS_MULTISHOT = 1 << 8,         /* Multishot does not work on this descriptor. */
     KNOWS_SHORT_READS = 1 << 9,       /* We have asked about the next. */
     DRAINED_BY_SHORT_READS = 1 << 10, /* A read that could have given more has emptied it. */
+    PAUSING = 1 << 11,                /* Somebody waits for nothing to be under way. */
+    WATCHED = 1 << 12,                /* Debug mode: the front is a copy that somebody watches. */
     LARGE_ONE = 1 << 14,              /* Counts large receives of the ring, one after the other. */
     LARGE_ALL = 3 * LARGE_ONE,
 };
 
 enum {
     NOT_WAITING = WAY | ENDED | CLOSING | READABLE | QUEUED, /* for the ring, with nothing here. */
-    NOT_SIMPLE = NOT_WAITING | LARGE_ALL,
+    NOT_SIMPLE = NOT_WAITING | LARGE_ALL | PAUSING | WATCHED,
 };
 
 /* Every connection has one, so it is kept small. */
@@ -211,10 +215,22 @@ static bool enqueued(coil_receiver *receiver, const coil_slice *slice)
     return true;
 }
 
+/* A task receives by itself, in debug mode: what has come is its own, and it looks at once. */
+static bool is_for_watching_task(const coil_receiver *receiver)
+{
+    return is(receiver, WATCHED) && !is(receiver, QUEUED) && receiver->front.buffer == NULL &&
+           sched_of(receiver)->running != NULL;
+}
+
 static void enqueue_behind(coil_receiver *receiver, coil_slice slice)
 {
     if (is(receiver, ENDED)) {
         coil_slice_release(&slice); /* It lies behind a gap. */
+        return;
+    }
+    if (is_for_watching_task(receiver)) {
+        receiver->front = slice;
+        slice_watch_begin(receiver->op.loop, &receiver->front);
         return;
     }
     if (joined(receiver, &slice) || enqueued(receiver, &slice))
@@ -228,7 +244,7 @@ static void enqueue_behind(coil_receiver *receiver, coil_slice slice)
 static void enqueue(coil_receiver *receiver, coil_slice slice)
 {
     touch(receiver);
-    if (receiver->front.buffer == NULL && !is(receiver, QUEUED | ENDED)) {
+    if (receiver->front.buffer == NULL && !is(receiver, QUEUED | ENDED | WATCHED)) {
         receiver->front = slice;
     } else {
         enqueue_behind(receiver, slice);
@@ -239,7 +255,11 @@ static void enqueue(coil_receiver *receiver, coil_slice slice)
 static void advance(coil_receiver *receiver)
 {
     coil_slice_release(&receiver->front); /* It may have been consumed in place. */
-    if (coil_likely(!is(receiver, QUEUED)))
+    if (coil_likely(!is(receiver, QUEUED | WATCHED)))
+        return;
+    if (is(receiver, WATCHED))
+        slice_watch_forget(receiver->op.loop, &receiver->front);
+    if (!is(receiver, QUEUED))
         return;
     coil_extras *extras = receiver->head.sender.extras;
     receiver->front = slice_queue_take(&extras->queue, sched_of(receiver));
@@ -247,6 +267,8 @@ static void advance(coil_receiver *receiver)
         unset(receiver, QUEUED);
         review_extras(receiver);
     }
+    if (is(receiver, WATCHED) && !is(receiver, CLOSING))
+        slice_watch_begin(receiver->op.loop, &receiver->front);
 }
 
 static void drop_all(coil_receiver *receiver)
@@ -279,8 +301,11 @@ static void multishot_prepare(coil_op *op, struct io_uring_sqe *sqe)
 static void single_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
-    coil_buffer *own = receiver->head.sender.extras->own;
-    if (is_socket(receiver)) {
+    const coil_extras *extras = receiver->head.sender.extras;
+    coil_buffer *own = extras->own;
+    if (extras->rights != NULL) {
+        rights_prepare(extras->rights, own->bytes, SINGLE_BYTES, sqe);
+    } else if (is_socket(receiver)) {
         io_uring_prep_recv(sqe, 0, own->bytes, SINGLE_BYTES, 0);
     } else {
         io_uring_prep_read(sqe, 0, own->bytes, SINGLE_BYTES, (uint64_t)-1);
@@ -322,11 +347,21 @@ static void release_extras(coil_receiver *receiver)
     review_extras(receiver);
 }
 
+static void destroy_rights(coil_receiver *receiver)
+{
+    coil_extras *extras = receiver->head.sender.extras;
+    if (coil_likely(extras == NULL))
+        return;
+    rights_destroy(extras->rights);
+    extras->rights = NULL;
+}
+
 static void destroy(coil_receiver *receiver)
 {
     coil_loop *loop = receiver->op.loop;
     idle_delist(&loop->idle, &receiver->idle);
     close_fd(receiver);
+    destroy_rights(receiver);
     release_extras(receiver);
     COIL_CHECK(receiver->head.sender.extras == NULL); /* Else somebody is still writing. */
     coil_sched_release(&loop->sched, receiver, sizeof(*receiver));
@@ -336,7 +371,7 @@ static void arm(coil_receiver *receiver);
 
 static bool has_news(const coil_receiver *receiver)
 {
-    return receiver->front.size_bytes > 0 || is(receiver, ENDED | READABLE);
+    return receiver->front.size_bytes > 0 || is(receiver, ENDED | READABLE | QUEUED | PAUSING);
 }
 
 static bool is_full(const coil_receiver *receiver)
@@ -444,6 +479,8 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_buffer *own = receiver->head.sender.extras->own;
 
     receiver->head.sender.extras->own = NULL;
+    if (result >= 0 && receiver->head.sender.extras->rights != NULL)
+        result = rights_received(receiver->head.sender.extras->rights, result);
     review_extras(receiver);
     if (result > 0) {
         enqueue(receiver, buffer_fill(own, result));
@@ -633,6 +670,8 @@ int coil_receiver_create(
         set(receiver, LACKS_MULTISHOT);
     if (receiver->head.sender.sends_at_once)
         set(receiver, CAN_INLINE);
+    if (loop->debug != NULL)
+        set(receiver, WATCHED);
     op_init(&receiver->op, &multishot_kind, loop);
     *out_receiver = receiver;
     return 0;
@@ -751,6 +790,60 @@ void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
         op_cancel(&receiver->op);
     }
 }
+
+/* ---------------------------------------------------------------------------------- pauses -- */
+
+static coil_turn pause_step(coil_task *task, coil_frame *leaf)
+{
+    coil_receiver *receiver = coil_arguments(coil_receiver_pause, leaf)->receiver;
+
+    if (leaf->at == NULL && coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    end_wait(receiver, task);
+    unset(receiver, PAUSING);
+    if (!op_pending(&receiver->op)) {
+        coil_result(coil_receiver_pause, leaf) = 0;
+        return coil_leave(task, leaf);
+    }
+    if (leaf->at != NULL && coil_task_unwind_here(task))
+        return coil_leave(task, leaf);
+    set(receiver, PAUSING);
+    receiver->op.task = task;
+    op_cancel(&receiver->op);
+    return coil_leaf_suspend(leaf);
+}
+
+coil_define_leaf(coil_receiver_pause, pause_step, coil_leaf_wake);
+
+/* --------------------------------------------------------------------------- descriptors -- */
+
+int coil_receiver_carry_fds(coil_receiver *receiver)
+{
+    if (!is_socket(receiver))
+        return -EOPNOTSUPP;
+    if (op_pending(&receiver->op) || way_of(receiver) != BY_RING)
+        return -EBUSY;
+    coil_extras *extras = extras_for(receiver);
+    if (extras == NULL)
+        return -ENOMEM;
+    if (extras->rights == NULL)
+        extras->rights = rights_create();
+    if (extras->rights == NULL) {
+        review_extras(receiver);
+        return -ENOMEM;
+    }
+    set(receiver, LACKS_MULTISHOT); /* And nobody receives but by recvmsg(2). */
+    unset(receiver, CAN_INLINE);
+    return 0;
+}
+
+int coil_receiver_take_fd(coil_receiver *receiver)
+{
+    const coil_extras *extras = receiver->head.sender.extras;
+    return extras == NULL || extras->rights == NULL ? -EAGAIN : rights_take(extras->rights);
+}
+
+/* ---------------------------------------------------------------------------- as an await -- */
 
 static inline coil_turn take_front(
         coil_task *task, coil_frame *leaf, coil_receiver *receiver, coil_slice *out_slice)

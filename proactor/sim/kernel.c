@@ -236,6 +236,24 @@ ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
     return sim_file_send(file, &io);
 }
 
+ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    struct msghdr copy = *message;
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    sim_io io = {.parts = message->msg_iov,
+            .part_count = (unsigned)message->msg_iovlen,
+            .flags = MSG_DONTWAIT | MSG_NOSIGNAL,
+            .offset = -1,
+            .message = &copy,
+            .process = sim_process_current()};
+    for (size_t i = 0; i < message->msg_iovlen; i++)
+        io.size_bytes += message->msg_iov[i].iov_len;
+    shorten(file, &io, SIM_FAULT_SHORT_WRITE);
+    return sim_file_send(file, &io);
+}
+
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     const struct iovec part = {bytes, size_bytes};
@@ -304,6 +322,22 @@ int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_by
         return -EBADF;
     return file->type->getsockname == NULL ? -ENOTSOCK
                                            : file->type->getsockname(file, address, size_bytes);
+}
+
+int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
+{
+    sim_file *file = file_of(fd);
+    return file == NULL ? -EBADF : sim_socket_getpeername(file, address, size_bytes);
+}
+
+int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
+{
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    return file->type->getsockopt == NULL
+                   ? -ENOTSOCK
+                   : file->type->getsockopt(file, level, option, value, size_bytes);
 }
 
 int coil_kernel_is_tcp(int fd)

@@ -40,7 +40,7 @@ protected:
     LoopDebug()
     {
         EXPECT_EQ(0, coil_loop_create(&loop, nullptr));
-        const coil_loop_debug_options options = {coil_ms(20), &notes.hook};
+        const coil_loop_debug_options options = {coil_ms(20), &notes.hook, coil_ms(20)};
         EXPECT_EQ(0, coil_loop_debug(loop, &options));
     }
 
