@@ -59,7 +59,9 @@ coil_define(int, coil_write_fds, (coil_stream *) stream, (coil_slice) bytes, (co
     coil_receiver_head_of(stream)->sender.sent_bytes += (uint64_t)my->sent_bytes;
     my->rest = bytes;
     coil_slice_consume(&my->rest, my->sent_bytes);
-    my->is_cut = my->rest.size_bytes > 0;
+    if (my->rest.size_bytes == 0)
+        return 0; /* Also if the task has been cancelled meanwhile: it is done. */
+    my->is_cut = true;
     coil_attempt(coil_sender_write_held(&coil_receiver_head_of(stream)->sender, my->rest));
     my->is_cut = false;
     return 0;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <linux/futex.h>
+#include <linux/magic.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -22,6 +23,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -251,6 +253,17 @@ int coil_kernel_is_device(int fd)
     struct stat status;
     int rc = checked(fstat(fd, &status));
     return rc < 0 ? rc : S_ISCHR(status.st_mode);
+}
+
+int coil_kernel_is_fifo(int fd)
+{
+    struct stat status;
+    struct statfs system;
+    int rc = checked(fstat(fd, &status));
+    if (rc < 0 || !S_ISFIFO(status.st_mode))
+        return rc;
+    rc = checked(fstatfs(fd, &system));
+    return rc < 0 ? rc : system.f_type != PIPEFS_MAGIC;
 }
 
 int coil_kernel_terminal_get(int fd, struct termios *out_modes)

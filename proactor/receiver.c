@@ -649,11 +649,14 @@ static void receive_now(coil_receiver *receiver)
 
 /* ------------------------------------------------------------------------------------ API -- */
 
-/* Multishot read of the master of a terminal goes on waiting when the other side hangs up. */
+/*
+ * Multishot read of the master of a terminal, or of a FIFO that has a name, goes on waiting when the
+ * other side hangs up: it asks for POLLIN, and there is only POLLHUP.
+ */
 static bool misses_hangup(int fd, coil_transport transport)
 {
     return transport == COIL_TRANSPORT_FILE && !coil_fd_is_direct(fd) &&
-           coil_kernel_is_device(fd) == 1;
+           (coil_kernel_is_device(fd) == 1 || coil_kernel_is_fifo(fd) == 1);
 }
 
 int coil_receiver_create(

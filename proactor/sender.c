@@ -270,6 +270,9 @@ static coil_sending *start_sending(coil_sender *sender, coil_loop *loop)
     }
     op_init(&sending->op, &send_kind, loop);
     sending->sender = sender;
+    sending->writer_count = 0;
+    sending->is_held = false;
+    sending->awaits_room = false;
     coil_list_init(&sending->writers);
     return extras->sending = sending;
 }

@@ -125,6 +125,12 @@ int coil_kernel_is_device(int fd)
     return rc < 0 ? rc : S_ISCHR(status.st_mode);
 }
 
+/* There are none with a name. */
+int coil_kernel_is_fifo(int fd)
+{
+    return file_of(fd) == NULL ? -EBADF : 0;
+}
+
 /* ---------------------------------------------------------------------------------- transfer -- */
 
 static sim_io io_of(const struct iovec *part, int64_t offset, int flags)

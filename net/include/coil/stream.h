@@ -125,8 +125,8 @@ coil_declare(int, coil_stream_shutdown, (coil_stream *) stream);
 COIL_API void coil_stream_abort(coil_stream *stream);
 
 /*
- * Wait until no byte has arrived, been read or written for `limit`; then the result is -ETIME. To
- * be spawned into the group of those who use the stream, who are cancelled by that:
+ * Wait until no byte has been received or written for `limit`; then the result is -ETIME. (Bytes
+ * that nobody waits for may stay in the kernel: they do not count.) To be spawned into the group of those who use the stream, who are cancelled by that:
  *
  *     coil_spawn(&my->group, coil_stream_watch_idle(peer, coil_s(30)));
  *

@@ -84,6 +84,9 @@ COIL_API int coil_kernel_is_socket(const char *path);
 /* fstat(2): 1 if it is a character device, such as a terminal. */
 COIL_API int coil_kernel_is_device(int fd);
 
+/* fstat(2), fstatfs(2): 1 if it is a FIFO with a name, rather than a pipe of pipe(2). */
+COIL_API int coil_kernel_is_fifo(int fd);
+
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
 
