@@ -3,6 +3,7 @@
 
 #include <coil/io.h>
 #include <coil/kernel.h>
+#include <coil/layer.h>
 #include <coil/sched.h>
 #include <coil/sender.h>
 
@@ -277,7 +278,14 @@ coil_define_leaf(coil_write_all, coil_sender_step, coil_sender_cancel);
 
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {
-    coil_vars(int rc);
-    coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
+    coil_vars(int rc; coil_layer * layer);
+    my->layer = coil_layer_of(stream);
+    if (my->layer == NULL) {
+        coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
+        return my->rc;
+    }
+    coil_await(my->rc, coil_layer_finish(my->layer));
+    if (my->rc == 0)
+        coil_await(my->rc, coil_stream_shutdown(my->layer->below));
     return my->rc;
 }

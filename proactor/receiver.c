@@ -3,6 +3,7 @@
 
 #include "extras.h"
 #include "idle.h"
+#include "layer_private.h"
 #include "pool.h"
 
 #include <coil/io.h>
@@ -40,12 +41,13 @@ enum {
     LACKS_MULTISHOT = 1 << 8,         /* Multishot does not work on this descriptor. */
     KNOWS_SHORT_READS = 1 << 9,       /* We have asked about the next. */
     DRAINED_BY_SHORT_READS = 1 << 10, /* A read that could have given more has emptied it. */
+    LAYERED = 1 << 11,                /* No descriptor of its own: coil/layer.h. */
     LARGE_ONE = 1 << 14,              /* Counts large receives of the ring, one after the other. */
     LARGE_ALL = 3 * LARGE_ONE,
 };
 
 enum {
-    NOT_WAITING = WAY | ENDED | CLOSING | READABLE | QUEUED, /* for the ring, with nothing here. */
+    NOT_WAITING = WAY | ENDED | CLOSING | READABLE | QUEUED | LAYERED, /* for the ring, nothing here. */
     NOT_SIMPLE = NOT_WAITING | LARGE_ALL,
 };
 
@@ -322,11 +324,24 @@ static void release_extras(coil_receiver *receiver)
     review_extras(receiver);
 }
 
+/* What it stands on is the layer's, which closes it when its last bytes have left. */
+static COIL_COLD void close_layering(coil_receiver *receiver)
+{
+    coil_extras *extras = receiver->head.sender.extras;
+    struct coil_layering *layering = extras->layering;
+    extras->layering = NULL;
+    layering_close(layering);
+}
+
 static void destroy(coil_receiver *receiver)
 {
     coil_loop *loop = receiver->op.loop;
     idle_delist(&loop->idle, &receiver->idle);
-    close_fd(receiver);
+    if (coil_unlikely(is(receiver, LAYERED))) {
+        close_layering(receiver);
+    } else {
+        close_fd(receiver);
+    }
     release_extras(receiver);
     COIL_CHECK(receiver->head.sender.extras == NULL); /* Else somebody is still writing. */
     coil_sched_release(&loop->sched, receiver, sizeof(*receiver));
@@ -513,6 +528,10 @@ static void arm_single(coil_receiver *receiver)
 
 static void arm(coil_receiver *receiver)
 {
+    if (coil_unlikely(is(receiver, LAYERED))) {
+        coil_layer_wait(coil_layer_of(receiver), receiver->op.task);
+        return;
+    }
     if (!change_way(receiver, choose_way(receiver)))
         (void)change_way(receiver, SINGLE);
     if (way_of(receiver) != BY_US)
@@ -610,6 +629,30 @@ static void receive_now(coil_receiver *receiver)
     }
 }
 
+/* Whatever the layer has is put into our own memory, as if we had received it. */
+static COIL_NOINLINE int look_into_layer(coil_receiver *receiver, coil_task *task)
+{
+    coil_layer *layer = coil_layer_of(receiver);
+    buffer_pool *pool = loop_buffers(receiver->op.loop);
+    int rc = is(receiver, ENDED) ? receiver->error : layer->kind->look(layer, task);
+
+    if (rc <= 0) {
+        if (rc != -EAGAIN)
+            end_stream(receiver, rc);
+        return rc;
+    }
+    /* (Not before: to look may have filled the hot one, or made it another.) */
+    coil_buffer *buffer = pool != NULL ? buffer_pool_hot(pool) : NULL;
+    if (buffer == NULL) {
+        end_stream(receiver, -ENOMEM);
+        return -ENOMEM;
+    }
+    size_t count = layer->kind->take(layer, buffer->bytes + buffer->used_bytes,
+            buffer->size_bytes - buffer->used_bytes);
+    enqueue(receiver, buffer_fill(buffer, (int64_t)count));
+    return 1;
+}
+
 /* ------------------------------------------------------------------------------------ API -- */
 
 /* Multishot read of the master of a terminal goes on waiting when the other side hangs up. */
@@ -636,6 +679,31 @@ int coil_receiver_create(
     op_init(&receiver->op, &multishot_kind, loop);
     *out_receiver = receiver;
     return 0;
+}
+
+coil_receiver *receiver_create_layered(struct coil_layering *layering, coil_receiver *below)
+{
+    coil_sched *sched = sched_of(below);
+    coil_receiver *above = coil_sched_allocate(sched, sizeof(*above));
+    if (above == NULL)
+        return NULL;
+    *above = (coil_receiver){.state = BY_RING | LAYERED};
+    coil_sender_init(&above->head.sender, fd_of(below), coil_receiver_transport(below));
+    above->head.sender.sends_at_once = false;
+    op_init(&above->op, &multishot_kind, below->op.loop);
+    coil_extras *extras = extras_of(&above->head.sender, sched);
+    if (extras == NULL) {
+        coil_sched_release(sched, above, sizeof(*above));
+        return NULL;
+    }
+    extras->layering = layering;
+    above->head.sender.is_layered = true;
+    return above;
+}
+
+bool receiver_is_waited_for(const coil_receiver *receiver)
+{
+    return receiver->op.task != NULL;
 }
 
 int64_t coil_receiver_queued(const coil_receiver *receiver)
@@ -672,10 +740,10 @@ void coil_receiver_close(coil_receiver *receiver)
 }
 
 /* Bytes behind the front, if there are any, as coil_receiver_look() has it. */
-static int look_behind(coil_receiver *receiver)
+static int look_behind(coil_receiver *receiver, coil_task *task)
 {
-    if (is(receiver, QUEUED))
-        return 1;
+    if (coil_unlikely(is(receiver, QUEUED | LAYERED)))
+        return is(receiver, QUEUED) ? 1 : look_into_layer(receiver, task);
     if (may_receive(receiver) && has_turn(receiver)) {
         int64_t before_bytes = coil_receiver_queued(receiver);
         receive_now(receiver);
@@ -699,7 +767,7 @@ int coil_receiver_look(coil_receiver *receiver, coil_task *task)
     if (coil_likely(receiver->front.size_bytes > 0))
         return 1;
     advance(receiver);
-    return receiver->front.size_bytes > 0 ? 1 : look_behind(receiver);
+    return receiver->front.size_bytes > 0 ? 1 : look_behind(receiver, task);
 }
 
 coil_slice *coil_receiver_front(coil_receiver *receiver)
@@ -711,7 +779,7 @@ int coil_receiver_extend(coil_receiver *receiver, coil_task *task)
 {
     end_wait(receiver, task);
     int64_t before_bytes = receiver->front.size_bytes;
-    int rc = look_behind(receiver);
+    int rc = look_behind(receiver, task);
     if (rc <= 0 || receiver->front.size_bytes > before_bytes)
         return rc; /* (What was received now may have been joined.) */
     coil_slice front = coil_slice_take(&receiver->front);

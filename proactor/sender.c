@@ -2,6 +2,7 @@
 #include <coil/sender.h>
 
 #include "extras.h"
+#include "layer_private.h"
 #include "loop_private.h"
 
 #include <coil/io.h>
@@ -14,23 +15,12 @@
 
 enum { PARTS_MAX = 16 };
 
-/* A write that has to wait. Lives on the frame stack of its task. */
-typedef struct writer {
-    coil_list link;
-    coil_task *task;
-    struct coil_sending *sending; /* NULL: it is over. */
-    const char *bytes;            /* What is left. */
-    int64_t size_bytes;
-    int32_t result;
-    bool is_begun; /* Some of its bytes are out. */
-    bool is_cancelled;
-} writer;
-
 /* The writes that wait, and what of them is on its way. Only while there are some. */
 typedef struct coil_sending {
     coil_op op;
     coil_sender *sender;
     coil_list writers;   /* First come, first served. */
+    sender_flush *flush; /* One of them, without a task. NULL: none is. */
     unsigned part_count; /* So many of them, from the first, are on their way. */
     struct msghdr message;
     struct iovec parts[PARTS_MAX];
@@ -90,7 +80,8 @@ static void end_write(writer *done, int32_t result)
     coil_list_remove(&done->link);
     done->sending = NULL;
     done->result = result;
-    coil_task_wake(done->task);
+    if (coil_likely(done->task != NULL))
+        coil_task_wake(done->task);
 }
 
 /* `count` bytes have gone out: those of the first, then those of the next ... */
@@ -156,13 +147,18 @@ static void send_complete(coil_op *op, int32_t result, uint32_t flags)
     (void)flags;
     coil_sending *sending = owner_of(op);
     int32_t error = result < 0 && result != -ECANCELED && result != -EINTR ? result : 0;
+    sender_flush *flush = sending->flush;
 
     if (result > 0)
         consume(sending, result);
     if (result == 0)
         error = -EIO; /* An odd device: it would be so for ever. */
     end_parts(sending, error);
+    if (coil_unlikely(flush != NULL && flush->plain.sending == NULL))
+        sending->flush = NULL;
     go_on(sending);
+    if (coil_unlikely(flush != NULL && flush->plain.sending == NULL))
+        flush->ended(flush, flush->plain.result); /* Who may close the descriptor. */
 }
 
 static const op_kind send_kind = {
@@ -177,6 +173,8 @@ static inline bool is_busy(const coil_sender *sender)
 
 bool coil_sender_busy(const coil_sender *sender)
 {
+    if (coil_unlikely(layering_of(sender) != NULL))
+        return layering_is_busy(layering_of(sender));
     return is_busy(sender);
 }
 
@@ -202,6 +200,7 @@ static coil_sending *start_sending(coil_sender *sender, coil_loop *loop)
     }
     op_init(&sending->op, &send_kind, loop);
     sending->sender = sender;
+    sending->flush = NULL;
     coil_list_init(&sending->writers);
     return extras->sending = sending;
 }
@@ -251,6 +250,8 @@ static COIL_NOINLINE coil_turn send_rest(coil_task *task, coil_frame *leaf, coil
 static COIL_NOINLINE coil_turn step_slowly(
         coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
 {
+    if (coil_unlikely(layering_of(sender) != NULL))
+        return layering_write_step(task, leaf, layering_of(sender), bytes);
     if (leaf->at != NULL) {
         const writer *waiting = leaf->vars;
         if (waiting->sending != NULL)
@@ -320,10 +321,8 @@ static bool is_on_its_way(const coil_sending *sending, const writer *waiting)
     return false;
 }
 
-void coil_sender_cancel(coil_task *task, coil_frame *leaf)
+static void cancel(writer *waiting)
 {
-    (void)task;
-    writer *waiting = leaf->vars;
     coil_sending *sending = waiting->sending;
 
     if (sending == NULL)
@@ -338,4 +337,79 @@ void coil_sender_cancel(coil_task *task, coil_frame *leaf)
         op_cancel(&sending->op); /* It waits for room in the queue, with nothing to do there. */
 }
 
+void coil_sender_cancel(coil_task *task, coil_frame *leaf)
+{
+    const sender_leaf *self = (const sender_leaf *)(void *)leaf;
+    struct coil_layering *layering = layering_of(self->sender);
+
+    if (layering != NULL) {
+        layering_write_cancel(task, leaf, layering);
+    } else {
+        cancel(leaf->vars);
+    }
+}
+
 coil_define_leaf(coil_sender_write, coil_sender_step, coil_sender_cancel);
+
+/* ---------------------------------------------------------------------- of the layer above -- */
+
+/* What can go at once: 0 if that is all of `bytes`, which then are the rest. */
+static int flush_now(coil_sender *sender, const coil_loop *loop, coil_slice *bytes)
+{
+    uint16_t turn = (uint16_t)loop->stats.turns;
+    if (!may_send_now(sender, turn))
+        return -EAGAIN;
+    sender->sent_turn = turn;
+    ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);
+    if (count < 0)
+        return count == -EINTR ? -EAGAIN : (int)count;
+    sender->sent_bytes += (uint64_t)count;
+    coil_slice_consume(bytes, count);
+    return bytes->size_bytes == 0 ? 0 : -EAGAIN;
+}
+
+static int flush_later(
+        coil_sender *sender, coil_loop *loop, sender_flush *flush, const coil_slice *bytes)
+{
+    bool is_first = !is_busy(sender);
+    coil_sending *sending = is_first ? start_sending(sender, loop) : sender->extras->sending;
+    if (sending == NULL)
+        return -ENOMEM;
+    COIL_CHECK(sending->flush == NULL);
+    sending->flush = flush;
+    flush->plain = (writer){
+            .sending = sending, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
+    coil_list_append(&sending->writers, &flush->plain.link);
+    if (is_first)
+        op_start(&sending->op);
+    return -EINPROGRESS;
+}
+
+int sender_flush_start(
+        coil_sender *sender, coil_loop *loop, sender_flush *flush, const coil_slice *bytes)
+{
+    coil_slice rest = *bytes;
+    if (layering_of(sender) != NULL) {
+        flush->layered = (layer_write){
+                .flush = flush, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
+        return layering_flush_start(layering_of(sender), flush);
+    }
+    if (sender->is_cut)
+        return -EPIPE;
+    int rc = flush_now(sender, loop, &rest);
+    if (rc != -EAGAIN)
+        return rc;
+    rc = flush_later(sender, loop, flush, &rest);
+    if (rc == -EINPROGRESS)
+        flush->plain.is_begun = rest.size_bytes < bytes->size_bytes;
+    return rc;
+}
+
+void sender_flush_cancel(coil_sender *sender, sender_flush *flush)
+{
+    if (layering_of(sender) != NULL) {
+        layering_flush_cancel(layering_of(sender), flush);
+    } else {
+        cancel(&flush->plain);
+    }
+}

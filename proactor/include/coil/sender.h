@@ -46,7 +46,8 @@ struct coil_sender {
     uint16_t sent_turn; /* Of the loop, when we last sent without the ring. */
     bool sends_at_once; /* It can do without the ring. */
     bool is_socket : 1;
-    bool is_cut : 1; /* A write has been cancelled in its middle. */
+    bool is_cut : 1;     /* A write has been cancelled in its middle. */
+    bool is_layered : 1; /* What is written passes through a layer (coil/layer.h). */
 };
 
 /* `fd` stays the caller's. All who write are tasks of one loop. */
