@@ -35,6 +35,8 @@ struct Side {
     size_t hears = 0; /* So many bytes are read. */
     bool shuts_down = true;
     bool reads_end = true;
+    coil_duration limit = coil_s(50);            /* Of the handshake. */
+    coil_duration patience = COIL_FOREVER; /* Of each read, which is then done again. */
 
     int shaken = 1;
     coil_tls_failure failure = {};
@@ -74,7 +76,9 @@ coil_async(int, hear, (Side *) side, (coil_stream *) stream)
 {
     coil_vars(coil_slice slice);
     while (side->heard.size() < side->hears) {
-        coil_await(my->slice, coil_read_some(stream));
+        coil_await(my->slice, coil_within(side->patience, coil_read_some(stream)));
+        if (my->slice.size_bytes == -ETIME)
+            continue;
         if (my->slice.size_bytes <= 0)
             break;
         side->heard.append(my->slice.bytes, static_cast<size_t>(my->slice.size_bytes));
@@ -95,10 +99,12 @@ coil_async(int, play, (Side *) side, (coil_stream *) plain)
     my->stream = plain;
     coil_defer(coil_stream_close(my->stream));
     if (side->server_name == nullptr) {
-        coil_await(side->shaken, coil_tls_accept(&my->stream, side->context, &side->failure));
+        coil_await(side->shaken, coil_within(side->limit,
+                                         coil_tls_accept(&my->stream, side->context, &side->failure)));
     } else {
         coil_await(side->shaken,
-                coil_tls_connect(&my->stream, side->context, side->server_name, &side->failure));
+                coil_within(side->limit, coil_tls_connect(&my->stream, side->context,
+                                                 side->server_name, &side->failure)));
     }
     if (side->shaken < 0) {
         EXPECT_EQ(nullptr, my->stream);
