@@ -309,17 +309,6 @@ TEST_F(TlsStream, NamesPeersThatSpeakSomethingElse)
     expect_failure(client, -EPROTO, COIL_TLS_NOT_TLS);
 }
 
-TEST_F(TlsStream, NamesAReset)
-{
-    server.says.assign(3000000, 's'); /* Nobody reads this. */
-    server.shuts_down = client.shuts_down = false;
-    client.reads_end = false; /* It leaves with unread bytes, which resets a connection. */
-    server.hears = 1;
-    meet();
-    EXPECT_EQ(-ECONNRESET, server.end_rc);
-    EXPECT_EQ(COIL_TLS_TRANSPORT, server.failure.reason);
-}
-
 /* ---------------------------------------------------------------------------- under load -- */
 
 async(int, come_again, (Side *) client, (Side *) server, (int) count)
