@@ -158,7 +158,7 @@ coil_async(int, run_way, (direction *) way, (bool) splices)
 {
     coil_vars();
 
-    if (splices) {
+    if (splices && !coil_stream_is_layered(way->from) && !coil_stream_is_layered(way->to)) {
         coil_attempt(splice_all(way));
     } else {
         coil_attempt(copy_all(way));

@@ -53,8 +53,13 @@ coil_async(int, copy_file, (shipment *) sending)
                                         sending->offset));
         if (my->count == 0)
             return 0;
-        coil_attempt(coil_sender_write_held(
-                sender_of(sending), coil_bytes(my->bytes, (size_t)my->count)));
+        if (coil_stream_is_layered(sending->stream)) {
+            coil_attempt(coil_write_all(
+                    sending->stream, coil_bytes(my->bytes, (size_t)my->count)));
+        } else {
+            coil_attempt(coil_sender_write_held(
+                    sender_of(sending), coil_bytes(my->bytes, (size_t)my->count)));
+        }
         count(sending, my->count);
         sending->sent_bytes += my->count;
     }
@@ -108,10 +113,22 @@ coil_async(int, send_held, (shipment *) sending)
     return my->rc;
 }
 
+coil_async(int, send_turn, (shipment *) sending)
+{
+    coil_vars(bool is_whole);
+
+    coil_attempt(coil_sender_hold(sender_of(sending)));
+    coil_defer(
+            coil_sender_release(sender_of(sending), !my->is_whole && sending->sent_bytes > 0));
+    coil_attempt(send_held(sending));
+    my->is_whole = true;
+    return 0;
+}
+
 coil_define(int64_t, coil_send_file, (coil_stream *) stream, (int) fd, (off_t) offset,
         (int64_t) size_bytes)
 {
-    coil_vars(shipment sending; int rc; bool is_whole);
+    coil_vars(shipment sending);
 
     if (offset < 0)
         return -EINVAL;
@@ -119,10 +136,10 @@ coil_define(int64_t, coil_send_file, (coil_stream *) stream, (int) fd, (off_t) o
         return 0;
     my->sending = (shipment){
             .stream = stream, .fd = fd, .offset = offset, .left_bytes = size_bytes};
-    coil_attempt(coil_sender_hold(sender_of(&my->sending)));
-    coil_defer(coil_sender_release(
-            sender_of(&my->sending), !my->is_whole && my->sending.sent_bytes > 0));
-    coil_attempt(my->rc, send_held(&my->sending));
-    my->is_whole = true;
+    if (coil_stream_is_layered(stream)) {
+        coil_attempt(copy_file(&my->sending));
+    } else {
+        coil_attempt(send_turn(&my->sending));
+    }
     return my->sending.sent_bytes;
 }

@@ -3,6 +3,7 @@
 
 #include <coil/io.h>
 #include <coil/kernel.h>
+#include <coil/layer.h>
 #include <coil/sched.h>
 #include <coil/sender.h>
 
@@ -304,21 +305,62 @@ coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
 /* It begins with a sender: coil_sender_write() by another name. */
 coil_define_leaf(coil_write_all, coil_sender_step, coil_sender_cancel);
 
-static coil_turn write_parts_step(coil_task *task, coil_frame *leaf)
+bool coil_stream_is_layered(const coil_stream *stream)
 {
-    const struct coil_write_parts__args *a = coil_arguments(coil_write_parts, leaf);
-    return coil_sender_step_parts(task, leaf, sender_of(a->stream), a->parts, a->count);
+    return ((const coil_receiver_head *)(const void *)stream)->sender.is_layered;
 }
 
-coil_define_leaf(coil_write_parts, write_parts_step, coil_sender_cancel);
-
-static coil_turn write_some_step(coil_task *task, coil_frame *leaf)
+/* A layer copies what is written anyhow, and takes one slice. */
+coil_async(int, write_in_one, (coil_stream *) stream, (const coil_slice *) parts, (unsigned) count)
 {
-    const struct coil_write_some__args *a = coil_arguments(coil_write_some, leaf);
-    return coil_sender_step_some(task, leaf, sender_of(a->stream), &a->bytes);
+    coil_vars(coil_slice whole; char *bytes);
+    int64_t size_bytes = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        size_bytes += parts[i].size_bytes > 0 ? parts[i].size_bytes : 0;
+    if (size_bytes == 0)
+        return 0;
+    const int rc = coil_slice_create((size_t)size_bytes, &my->bytes, &my->whole);
+    if (rc < 0)
+        return rc;
+    coil_defer(coil_slice_release(&my->whole));
+    for (unsigned i = 0; i < count; i++) {
+        if (parts[i].size_bytes > 0)
+            my->bytes = mempcpy(my->bytes, parts[i].bytes, (size_t)parts[i].size_bytes);
+    }
+    coil_attempt(coil_write_all(stream, my->whole));
+    return 0;
 }
 
-coil_define_leaf(coil_write_some, write_some_step, coil_sender_cancel);
+coil_define(int, coil_write_parts, (coil_stream *) stream, (const coil_slice *) parts,
+        (unsigned) count)
+{
+    coil_vars(int rc);
+
+    if (coil_stream_is_layered(stream)) {
+        coil_await(my->rc, write_in_one(stream, parts, count));
+    } else {
+        coil_await(my->rc, coil_sender_write_parts(sender_of(stream), parts, count));
+    }
+    return my->rc;
+}
+
+enum { LAYERED_BYTES = 16 * 1024 /* A record of TLS: RFC 8446, 5.1. */ };
+
+coil_define(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) bytes)
+{
+    coil_vars(ssize_t count; coil_slice piece);
+
+    if (coil_stream_is_layered(stream)) {
+        my->piece = bytes;
+        if (my->piece.size_bytes > LAYERED_BYTES)
+            my->piece.size_bytes = LAYERED_BYTES;
+        coil_attempt(coil_write_all(stream, my->piece));
+        return my->piece.size_bytes;
+    }
+    coil_await(my->count, coil_sender_write_some(sender_of(stream), bytes));
+    return my->count;
+}
 
 coil_define(int, coil_stream_flush, (coil_stream *) stream)
 {
@@ -330,8 +372,15 @@ coil_define(int, coil_stream_flush, (coil_stream *) stream)
 
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {
-    coil_vars(int rc);
-    coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
+    coil_vars(int rc; coil_layer * layer);
+    my->layer = coil_layer_of(stream);
+    if (my->layer == NULL) {
+        coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
+        return my->rc;
+    }
+    coil_await(my->rc, coil_layer_finish(my->layer));
+    if (my->rc == 0)
+        coil_await(my->rc, coil_stream_shutdown(my->layer->below));
     return my->rc;
 }
 

@@ -49,7 +49,7 @@ coil_define(int, coil_write_fds, (coil_stream *) stream, (coil_slice) bytes, (co
 
     if (bytes.size_bytes <= 0 || count == 0 || count > COIL_FDS_MAX)
         return -EINVAL;
-    if (!sender->is_socket)
+    if (!sender->is_socket || sender->is_layered)
         return -EOPNOTSUPP;
     coil_attempt(coil_sender_hold(&coil_receiver_head_of(stream)->sender));
     coil_defer(coil_sender_release(&coil_receiver_head_of(stream)->sender, my->is_cut));

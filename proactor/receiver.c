@@ -3,6 +3,7 @@
 
 #include "extras.h"
 #include "idle.h"
+#include "layer_private.h"
 #include "pool.h"
 #include "rights.h"
 #include "slice_watch.h"
@@ -42,14 +43,15 @@ enum {
     LACKS_MULTISHOT = 1 << 8,         /* Multishot does not work on this descriptor. */
     KNOWS_SHORT_READS = 1 << 9,       /* We have asked about the next. */
     DRAINED_BY_SHORT_READS = 1 << 10, /* A read that could have given more has emptied it. */
-    PAUSING = 1 << 11,                /* Somebody waits for nothing to be under way. */
-    WATCHED = 1 << 12,                /* Debug mode: the front is a copy that somebody watches. */
+    LAYERED = 1 << 11,                /* No descriptor of its own: coil/layer.h. */
+    PAUSING = 1 << 12,                /* Somebody waits for nothing to be under way. */
+    WATCHED = 1 << 13,                /* Debug mode: the front is a copy that somebody watches. */
     LARGE_ONE = 1 << 14,              /* Counts large receives of the ring, one after the other. */
     LARGE_ALL = 3 * LARGE_ONE,
 };
 
 enum {
-    NOT_WAITING = WAY | ENDED | CLOSING | READABLE | QUEUED, /* for the ring, with nothing here. */
+    NOT_WAITING = WAY | ENDED | CLOSING | READABLE | QUEUED | LAYERED, /* for the ring, nothing here. */
     NOT_SIMPLE = NOT_WAITING | LARGE_ALL | PAUSING | WATCHED,
 };
 
@@ -344,24 +346,31 @@ static void release_extras(coil_receiver *receiver)
     if (coil_likely(extras == NULL))
         return;
     extras->is_kept = false;
+    if (is(receiver, CLOSING)) {
+        rights_destroy(extras->rights);
+        extras->rights = NULL;
+    }
     review_extras(receiver);
 }
 
-static void destroy_rights(coil_receiver *receiver)
+/* What it stands on is the layer's, which closes it when its last bytes have left. */
+static COIL_COLD void close_layering(coil_receiver *receiver)
 {
     coil_extras *extras = receiver->head.sender.extras;
-    if (coil_likely(extras == NULL))
-        return;
-    rights_destroy(extras->rights);
-    extras->rights = NULL;
+    struct coil_layering *layering = extras->layering;
+    extras->layering = NULL;
+    layering_close(layering);
 }
 
 static void destroy(coil_receiver *receiver)
 {
     coil_loop *loop = receiver->op.loop;
     idle_delist(&loop->idle, &receiver->idle);
-    close_fd(receiver);
-    destroy_rights(receiver);
+    if (coil_unlikely(is(receiver, LAYERED))) {
+        close_layering(receiver);
+    } else {
+        close_fd(receiver);
+    }
     release_extras(receiver);
     COIL_CHECK(receiver->head.sender.extras == NULL); /* Else somebody is still writing. */
     coil_sched_release(&loop->sched, receiver, sizeof(*receiver));
@@ -550,6 +559,10 @@ static void arm_single(coil_receiver *receiver)
 
 static void arm(coil_receiver *receiver)
 {
+    if (coil_unlikely(is(receiver, LAYERED))) {
+        coil_layer_wait(coil_layer_of(receiver), receiver->op.task);
+        return;
+    }
     if (!change_way(receiver, choose_way(receiver)))
         (void)change_way(receiver, SINGLE);
     if (way_of(receiver) != BY_US)
@@ -647,6 +660,30 @@ static void receive_now(coil_receiver *receiver)
     }
 }
 
+/* Whatever the layer has is put into our own memory, as if we had received it. */
+static COIL_NOINLINE int look_into_layer(coil_receiver *receiver, coil_task *task)
+{
+    coil_layer *layer = coil_layer_of(receiver);
+    buffer_pool *pool = loop_buffers(receiver->op.loop);
+    int rc = is(receiver, ENDED) ? receiver->error : layer->kind->look(layer, task);
+
+    if (rc <= 0) {
+        if (rc != -EAGAIN)
+            end_stream(receiver, rc);
+        return rc;
+    }
+    /* (Not before: to look may have filled the hot one, or made it another.) */
+    coil_buffer *buffer = pool != NULL ? buffer_pool_hot(pool) : NULL;
+    if (buffer == NULL) {
+        end_stream(receiver, -ENOMEM);
+        return -ENOMEM;
+    }
+    size_t count = layer->kind->take(layer, buffer->bytes + buffer->used_bytes,
+            buffer->size_bytes - buffer->used_bytes);
+    enqueue(receiver, buffer_fill(buffer, (int64_t)count));
+    return 1;
+}
+
 /* ------------------------------------------------------------------------------------ API -- */
 
 /*
@@ -678,6 +715,31 @@ int coil_receiver_create(
     op_init(&receiver->op, &multishot_kind, loop);
     *out_receiver = receiver;
     return 0;
+}
+
+coil_receiver *receiver_create_layered(struct coil_layering *layering, coil_receiver *below)
+{
+    coil_sched *sched = sched_of(below);
+    coil_receiver *above = coil_sched_allocate(sched, sizeof(*above));
+    if (above == NULL)
+        return NULL;
+    *above = (coil_receiver){.state = BY_RING | LAYERED};
+    coil_sender_init(&above->head.sender, fd_of(below), coil_receiver_transport(below));
+    above->head.sender.sends_at_once = false;
+    op_init(&above->op, &multishot_kind, below->op.loop);
+    coil_extras *extras = extras_of(&above->head.sender, sched);
+    if (extras == NULL) {
+        coil_sched_release(sched, above, sizeof(*above));
+        return NULL;
+    }
+    extras->layering = layering;
+    above->head.sender.is_layered = true;
+    return above;
+}
+
+bool receiver_is_waited_for(const coil_receiver *receiver)
+{
+    return receiver->op.task != NULL;
 }
 
 int64_t coil_receiver_queued(const coil_receiver *receiver)
@@ -714,10 +776,10 @@ void coil_receiver_close(coil_receiver *receiver)
 }
 
 /* Bytes behind the front, if there are any, as coil_receiver_look() has it. */
-static int look_behind(coil_receiver *receiver)
+static int look_behind(coil_receiver *receiver, coil_task *task)
 {
-    if (is(receiver, QUEUED))
-        return 1;
+    if (coil_unlikely(is(receiver, QUEUED | LAYERED)))
+        return is(receiver, QUEUED) ? 1 : look_into_layer(receiver, task);
     if (may_receive(receiver) && has_turn(receiver)) {
         int64_t before_bytes = coil_receiver_queued(receiver);
         receive_now(receiver);
@@ -741,7 +803,7 @@ int coil_receiver_look(coil_receiver *receiver, coil_task *task)
     if (coil_likely(receiver->front.size_bytes > 0))
         return 1;
     advance(receiver);
-    return receiver->front.size_bytes > 0 ? 1 : look_behind(receiver);
+    return receiver->front.size_bytes > 0 ? 1 : look_behind(receiver, task);
 }
 
 coil_slice *coil_receiver_front(coil_receiver *receiver)
@@ -753,7 +815,7 @@ int coil_receiver_extend(coil_receiver *receiver, coil_task *task)
 {
     end_wait(receiver, task);
     int64_t before_bytes = receiver->front.size_bytes;
-    int rc = look_behind(receiver);
+    int rc = look_behind(receiver, task);
     if (rc <= 0 || receiver->front.size_bytes > before_bytes)
         return rc; /* (What was received now may have been joined.) */
     coil_slice front = coil_slice_take(&receiver->front);
@@ -822,7 +884,7 @@ coil_define_leaf(coil_receiver_pause, pause_step, coil_leaf_wake);
 
 int coil_receiver_carry_fds(coil_receiver *receiver)
 {
-    if (!is_socket(receiver))
+    if (!is_socket(receiver) || is(receiver, LAYERED))
         return -EOPNOTSUPP;
     if (op_pending(&receiver->op) || way_of(receiver) != BY_RING)
         return -EBUSY;

@@ -2,6 +2,7 @@
 #include <coil/sender.h>
 
 #include "extras.h"
+#include "layer_private.h"
 #include "loop_private.h"
 
 #include <coil/io.h>
@@ -15,28 +16,12 @@
 
 enum { PARTS_MAX = 16 };
 
-/* A write that has to wait. Lives on the frame stack of its task. */
-typedef struct writer {
-    coil_list link;
-    coil_task *task;
-    struct coil_sending *sending; /* NULL: it is over. */
-    const char *bytes;            /* What is left of the part that comes next. */
-    int64_t size_bytes;
-    const coil_slice *parts; /* Those behind it. */
-    unsigned part_count;
-    int32_t result;
-    bool is_begun; /* Some of its bytes are out. */
-    bool is_cancelled;
-    bool takes_some;  /* A part of its bytes will do: the result says how many. */
-    bool holds;       /* It has none: it wants to have the sender for itself. */
-    bool is_holders;  /* It is of the one who has. */
-} writer;
-
 /* The writes that wait, and what of them is on its way. Only while there are some. */
 typedef struct coil_sending {
     coil_op op;
     coil_sender *sender;
     coil_list writers;     /* First come, first served. */
+    sender_flush *flush;   /* One of them, without a task. NULL: none is. */
     unsigned writer_count; /* So many of them, from the first, are on their way, */
     unsigned part_count;   /* in so many parts. */
     bool is_held;          /* Somebody has the sender for itself; the writers wait. */
@@ -128,7 +113,8 @@ static void end_write(writer *done, int32_t result)
     coil_list_remove(&done->link);
     done->sending = NULL;
     done->result = result;
-    coil_task_wake(done->task);
+    if (coil_likely(done->task != NULL))
+        coil_task_wake(done->task);
 }
 
 /* The part that comes next is out: have the one behind it there. False: it was the last. */
@@ -218,6 +204,7 @@ static void send_complete(coil_op *op, int32_t result, uint32_t flags)
     (void)flags;
     coil_sending *sending = owner_of(op);
     int32_t error = result < 0 && result != -ECANCELED && result != -EINTR ? result : 0;
+    sender_flush *flush = sending->flush;
 
     if (sending->awaits_room) {
         sending->awaits_room = false;
@@ -230,7 +217,11 @@ static void send_complete(coil_op *op, int32_t result, uint32_t flags)
         error = 0;
     }
     end_parts(sending, error);
+    if (coil_unlikely(flush != NULL && flush->plain.sending == NULL))
+        sending->flush = NULL;
     go_on(sending);
+    if (coil_unlikely(flush != NULL && flush->plain.sending == NULL))
+        flush->ended(flush, flush->plain.result); /* Who may close the descriptor. */
 }
 
 static const op_kind send_kind = {
@@ -245,6 +236,8 @@ static inline bool is_busy(const coil_sender *sender)
 
 bool coil_sender_busy(const coil_sender *sender)
 {
+    if (coil_unlikely(layering_of(sender) != NULL))
+        return layering_is_busy(layering_of(sender));
     return is_busy(sender);
 }
 
@@ -273,6 +266,7 @@ static coil_sending *start_sending(coil_sender *sender, coil_loop *loop)
     sending->writer_count = 0;
     sending->is_held = false;
     sending->awaits_room = false;
+    sending->flush = NULL;
     coil_list_init(&sending->writers);
     return extras->sending = sending;
 }
@@ -344,6 +338,8 @@ static coil_turn step_again(coil_task *task, coil_frame *leaf)
 static COIL_NOINLINE coil_turn step_slowly(
         coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
 {
+    if (coil_unlikely(layering_of(sender) != NULL))
+        return layering_write_step(task, leaf, layering_of(sender), bytes);
     if (leaf->at != NULL)
         return step_again(task, leaf);
     if (coil_task_refuses(task))
@@ -407,10 +403,8 @@ static bool is_on_its_way(const coil_sending *sending, const writer *waiting)
     return false;
 }
 
-void coil_sender_cancel(coil_task *task, coil_frame *leaf)
+static void cancel(writer *waiting)
 {
-    (void)task;
-    writer *waiting = leaf->vars;
     coil_sending *sending = waiting->sending;
 
     if (sending == NULL)
@@ -425,13 +419,34 @@ void coil_sender_cancel(coil_task *task, coil_frame *leaf)
         op_cancel(&sending->op); /* It waits for room in the queue, with nothing to do there. */
 }
 
+void coil_sender_cancel(coil_task *task, coil_frame *leaf)
+{
+    const sender_leaf *self = (const sender_leaf *)(void *)leaf;
+    struct coil_layering *layering = layering_of(self->sender);
+
+    if (layering != NULL) {
+        layering_write_cancel(task, leaf, layering);
+    } else {
+        cancel(leaf->vars);
+    }
+}
+
 coil_define_leaf(coil_sender_write, coil_sender_step, coil_sender_cancel);
 
 /* ---------------------------------------------------------------------- other ways to write -- */
 
+/* They are of senders that are not layered, and wait as writers do. */
+static void cancel_writer(coil_task *task, coil_frame *leaf)
+{
+    (void)task;
+    cancel(leaf->vars);
+}
+
 /* What has to be seen to before any of them. 0: there is nothing to write. 1: there is. */
 static int may_begin(const coil_sender *sender, int64_t size_bytes)
 {
+    if (layering_of(sender) != NULL)
+        return -EOPNOTSUPP;
     if (sender->is_cut)
         return -EPIPE;
     return size_bytes > 0;
@@ -478,7 +493,7 @@ static ssize_t send_parts_now(coil_sender *sender, const coil_slice *parts, unsi
     return sent_bytes;
 }
 
-coil_turn coil_sender_step_parts(coil_task *task, coil_frame *leaf, coil_sender *sender,
+static coil_turn step_parts(coil_task *task, coil_frame *leaf, coil_sender *sender,
         const coil_slice *parts, unsigned part_count)
 {
     uint16_t turn = (uint16_t)coil_loop_of(task)->stats.turns;
@@ -506,12 +521,12 @@ coil_turn coil_sender_step_parts(coil_task *task, coil_frame *leaf, coil_sender 
 static coil_turn write_parts_step(coil_task *task, coil_frame *leaf)
 {
     const struct coil_sender_write_parts__args *a = coil_arguments(coil_sender_write_parts, leaf);
-    return coil_sender_step_parts(task, leaf, a->sender, a->parts, a->count);
+    return step_parts(task, leaf, a->sender, a->parts, a->count);
 }
 
-coil_define_leaf(coil_sender_write_parts, write_parts_step, coil_sender_cancel);
+coil_define_leaf(coil_sender_write_parts, write_parts_step, cancel_writer);
 
-coil_turn coil_sender_step_some(
+static coil_turn step_some(
         coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
 {
     uint16_t turn = (uint16_t)coil_loop_of(task)->stats.turns;
@@ -536,10 +551,10 @@ coil_turn coil_sender_step_some(
 static coil_turn write_some_step(coil_task *task, coil_frame *leaf)
 {
     const struct coil_sender_write_some__args *a = coil_arguments(coil_sender_write_some, leaf);
-    return coil_sender_step_some(task, leaf, a->sender, &a->bytes);
+    return step_some(task, leaf, a->sender, &a->bytes);
 }
 
-coil_define_leaf(coil_sender_write_some, write_some_step, coil_sender_cancel);
+coil_define_leaf(coil_sender_write_some, write_some_step, cancel_writer);
 
 /* -------------------------------------------------------------------------------- by oneself -- */
 
@@ -551,8 +566,9 @@ static coil_turn hold_step(coil_task *task, coil_frame *leaf)
         return step_again(task, leaf);
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
-    if (sender->is_cut)
-        return leave_with(task, leaf, -EPIPE);
+    const int rc = may_begin(sender, 0);
+    if (rc < 0)
+        return leave_with(task, leaf, rc);
     if (is_busy(sender))
         return wait_as(task, leaf, sender, (writer){.holds = true});
     coil_sending *sending = start_sending(sender, coil_loop_of(task));
@@ -562,7 +578,7 @@ static coil_turn hold_step(coil_task *task, coil_frame *leaf)
     return leave_with(task, leaf, 0);
 }
 
-coil_define_leaf(coil_sender_hold, hold_step, coil_sender_cancel);
+coil_define_leaf(coil_sender_hold, hold_step, cancel_writer);
 
 static coil_turn write_held_step(coil_task *task, coil_frame *leaf)
 {
@@ -580,7 +596,7 @@ static coil_turn write_held_step(coil_task *task, coil_frame *leaf)
     return wait_as(task, leaf, a->sender, wanted);
 }
 
-coil_define_leaf(coil_sender_write_held, write_held_step, coil_sender_cancel);
+coil_define_leaf(coil_sender_write_held, write_held_step, cancel_writer);
 
 void coil_sender_release(coil_sender *sender, bool is_cut)
 {
@@ -591,4 +607,67 @@ void coil_sender_release(coil_sender *sender, bool is_cut)
     if (is_cut)
         cut(sending);
     go_on(sending);
+}
+
+/* ---------------------------------------------------------------------- of the layer above -- */
+
+/* What can go at once: 0 if that is all of `bytes`, which then are the rest. */
+static int flush_now(coil_sender *sender, const coil_loop *loop, coil_slice *bytes)
+{
+    uint16_t turn = (uint16_t)loop->stats.turns;
+    if (!may_send_now(sender, turn))
+        return -EAGAIN;
+    sender->sent_turn = turn;
+    ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);
+    if (count < 0)
+        return count == -EINTR ? -EAGAIN : (int)count;
+    sender->sent_bytes += (uint64_t)count;
+    coil_slice_consume(bytes, count);
+    return bytes->size_bytes == 0 ? 0 : -EAGAIN;
+}
+
+static int flush_later(
+        coil_sender *sender, coil_loop *loop, sender_flush *flush, const coil_slice *bytes)
+{
+    bool is_first = !is_busy(sender);
+    coil_sending *sending = is_first ? start_sending(sender, loop) : sender->extras->sending;
+    if (sending == NULL)
+        return -ENOMEM;
+    COIL_CHECK(sending->flush == NULL);
+    sending->flush = flush;
+    flush->plain = (writer){
+            .sending = sending, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
+    coil_list_append(&sending->writers, &flush->plain.link);
+    if (is_first)
+        op_start(&sending->op);
+    return -EINPROGRESS;
+}
+
+int sender_flush_start(
+        coil_sender *sender, coil_loop *loop, sender_flush *flush, const coil_slice *bytes)
+{
+    coil_slice rest = *bytes;
+    if (layering_of(sender) != NULL) {
+        flush->layered = (layer_write){
+                .flush = flush, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
+        return layering_flush_start(layering_of(sender), flush);
+    }
+    if (sender->is_cut)
+        return -EPIPE;
+    int rc = flush_now(sender, loop, &rest);
+    if (rc != -EAGAIN)
+        return rc;
+    rc = flush_later(sender, loop, flush, &rest);
+    if (rc == -EINPROGRESS)
+        flush->plain.is_begun = rest.size_bytes < bytes->size_bytes;
+    return rc;
+}
+
+void sender_flush_cancel(coil_sender *sender, sender_flush *flush)
+{
+    if (layering_of(sender) != NULL) {
+        layering_flush_cancel(layering_of(sender), flush);
+    } else {
+        cancel(&flush->plain);
+    }
 }

@@ -23,7 +23,8 @@ COIL_BEGIN_DECLS
 
 /*
  * Send `size_bytes` of a file from `offset` on, as one write: other writers of the stream wait.
- * Files that cannot be spliced are read and written. Result: how many bytes have been sent, fewer
+ * Files that cannot be spliced are read and written; so are all for a layered stream, where others
+ * may write between two pieces of 64 KiB. Result: how many bytes have been sent, fewer
  * where the file ends; -EINVAL the offset is negative; errors of pread(2), splice(2) and
  * coil_write_all(). If it is cancelled or fails after a part is out, the stream is cut, like by any
  * other write. The file's position is not used and does not move.
@@ -33,7 +34,7 @@ coil_declare(int64_t, coil_send_file, (coil_stream *) stream, (int) fd, (off_t) 
 
 typedef struct coil_relay_options {
     coil_duration idle_limit; /* No byte in either direction for so long: -ETIME. 0: no limit. */
-    bool splices;             /* By splice(2): for bulk. Needs a pipe per direction. */
+    bool splices;             /* By splice(2), where no stream is layered: a pipe per direction. */
 } coil_relay_options;
 
 /* Bytes that the one who should get them has: the kernel has taken them from us. */

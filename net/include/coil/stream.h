@@ -107,11 +107,12 @@ coil_declare(int, coil_write_parts, (coil_stream *) stream, (const coil_slice *)
 /*
  * Send a part of `bytes`, at least one: as many as the kernel takes. Result: how many, or an error.
  * If it is cancelled, none is out, and the stream can still be written to: for proxies and whoever
- * else has no messages that could be cut.
+ * else has no messages that could be cut. (A layered stream takes 16 KiB at a time, and is cut if
+ * that is cancelled in its middle.)
  */
 coil_declare(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) bytes);
 
-/* Wait until all writes that began before this one have ended. Result: 0; -EPIPE, one was cut. */
+/* Wait until all writes that began before this one have ended. Result: 0; -EPIPE, one was cut; -EOPNOTSUPP, it is layered. */
 coil_declare(int, coil_stream_flush, (coil_stream *) stream);
 
 /* shutdown(2) of our side: the peer reads the end of the stream. */
@@ -143,6 +144,12 @@ COIL_API size_t coil_stream_unread(const coil_stream *stream);
  * -ENOMEM: the slice is released, and its bytes are lost.
  */
 COIL_API int coil_stream_unread_again(coil_stream *stream, coil_slice *slice);
+
+/*
+ * Does what is read and written pass through a layer (coil/tls.h)? Then what needs the descriptor
+ * itself is -EOPNOTSUPP, or is done by copying, as each call says.
+ */
+COIL_API bool coil_stream_is_layered(const coil_stream *stream);
 
 /* The descriptor; a direct one has the bit COIL_DIRECT. Still the stream's. */
 COIL_API int coil_stream_fd(const coil_stream *stream);

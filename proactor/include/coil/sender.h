@@ -46,7 +46,8 @@ struct coil_sender {
     uint16_t sent_turn; /* Of the loop, when we last sent without the ring. */
     bool sends_at_once; /* It can do without the ring. */
     bool is_socket : 1;
-    bool is_cut : 1; /* A write has been cancelled in its middle. */
+    bool is_cut : 1;     /* A write has been cancelled in its middle. */
+    bool is_layered : 1; /* What is written passes through a layer (coil/layer.h). */
 };
 
 /* `fd` stays the caller's. All who write are tasks of one loop. */
@@ -68,6 +69,11 @@ coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes)
  */
 coil_declare(int, coil_sender_write_parts, (coil_sender *) sender, (const coil_slice *) parts,
         (unsigned) count);
+
+/*
+ * These, and the others up to coil_sender_release(), are for senders without a layer (coil/layer.h):
+ * others are -EOPNOTSUPP.
+ */
 
 /*
  * At least one byte of `bytes`, and as many as go out without waiting for room a second time. Result:
@@ -97,12 +103,6 @@ COIL_API void coil_sender_release(coil_sender *sender, bool is_cut);
  */
 COIL_API coil_turn coil_sender_step(coil_task *task, coil_frame *leaf);
 COIL_API void coil_sender_cancel(coil_task *task, coil_frame *leaf);
-
-/* As coil_sender_write_parts() and coil_sender_write_some(); the cancel function is the same. */
-COIL_API coil_turn coil_sender_step_parts(coil_task *task, coil_frame *leaf, coil_sender *sender,
-        const coil_slice *parts, unsigned part_count);
-COIL_API coil_turn coil_sender_step_some(
-        coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes);
 
 COIL_END_DECLS
 
