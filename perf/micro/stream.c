@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What does a stream cost besides recv(2) and send(2)? Both ends of a socket pair are in this
- * thread: one is used raw, the other by a stream, or raw as well, which is `raw`.
+ * thread: one is used raw, the other by a stream, or raw as well (`recv_send`).
  *
  *     stream_write_64     64 bytes written by the stream, and received raw
  *     stream_read_64      64 bytes sent raw, and read by the stream
@@ -202,15 +202,15 @@ SUBJECT(parts, WRITE_PARTS)
 int main(int argc, char **argv)
 {
     static const measure_subject subjects[] = {
-            {"stream_write_64", "raw", run_raw_write_64, 0, MEASURE_NS},
+            {"stream_write_64", "recv_send", run_raw_write_64, 0, MEASURE_NS},
             {"stream_write_64", "coil", run_coil_write_64, 0, MEASURE_NS},
-            {"stream_read_64", "raw", run_raw_read_64, 0, MEASURE_NS},
+            {"stream_read_64", "recv_send", run_raw_read_64, 0, MEASURE_NS},
             {"stream_read_64", "coil", run_coil_read_64, 0, MEASURE_NS},
-            {"stream_read_64k", "raw", run_raw_read_64k, 0, MEASURE_NS},
+            {"stream_read_64k", "recv_send", run_raw_read_64k, 0, MEASURE_NS},
             {"stream_read_64k", "coil", run_coil_read_64k, 0, MEASURE_NS},
-            {"stream_line", "raw", run_raw_line, 0, MEASURE_NS},
+            {"stream_line", "recv_send", run_raw_line, 0, MEASURE_NS},
             {"stream_line", "coil", run_coil_line, 0, MEASURE_NS},
-            {"stream_parts", "raw", run_raw_parts, 0, MEASURE_NS},
+            {"stream_parts", "recv_send", run_raw_parts, 0, MEASURE_NS},
             {"stream_parts", "coil", run_coil_parts, 0, MEASURE_NS},
     };
     return measure_main(subjects, sizeof(subjects) / sizeof(subjects[0]), argc, argv);
