@@ -98,8 +98,9 @@ coil_declare(int, coil_sender_write_held, (coil_sender *) sender, (coil_slice) b
 COIL_API void coil_sender_release(coil_sender *sender, bool is_cut);
 
 /*
- * The same as coil_sender_write(), for leaves (coil/task.h) by other names: their step and cancel functions. Their result
- * is an int, and their arguments are a pointer to something that begins with a sender, and a slice.
+ * The same as coil_sender_write(), for leaves (coil/task.h) by other names: their step and cancel
+ * functions. Their result is an int, and their arguments are a pointer to something that begins
+ * with a sender, and a slice.
  */
 COIL_API coil_turn coil_sender_step(coil_task *task, coil_frame *leaf);
 COIL_API void coil_sender_cancel(coil_task *task, coil_frame *leaf);
