@@ -37,7 +37,7 @@ int coil_stream_standard(int fd, coil_stream **out_stream)
 
 /* ----------------------------------------------------------------------------------- FIFOs -- */
 
-/* The ring may open a FIFO as if with O_NONBLOCK: then there is no reader yet, which is tried again. */
+/* The ring may open a FIFO as if with O_NONBLOCK. No reader yet: that is tried again. */
 coil_async(int, open_end, (const char *) path, (int) flags)
 {
     coil_vars(int fd);

@@ -189,7 +189,7 @@ coil_define(int, coil_relay, (coil_stream *) one, (coil_stream *) other,
         (const coil_relay_options *) options, (coil_relay_counts *) counts)
 {
     coil_vars(direction forth; direction back; coil_relay_counts own; coil_timeout idle;
-            coil_group both);
+              coil_group both);
     const coil_relay_options *wanted = options != NULL ? options : &none;
     coil_relay_counts *result = counts != NULL ? counts : &my->own;
     const bool splices = wanted->splices;

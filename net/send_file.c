@@ -49,13 +49,12 @@ coil_async(int, copy_file, (shipment *) sending)
         return rc;
     coil_defer(coil_slice_release(&my->piece));
     while (sending->left_bytes > 0) {
-        coil_attempt(my->count, coil_pread(sending->fd, my->bytes, piece_of(sending, COPY_BYTES),
-                                        sending->offset));
+        coil_attempt(my->count,
+                coil_pread(sending->fd, my->bytes, piece_of(sending, COPY_BYTES), sending->offset));
         if (my->count == 0)
             return 0;
         if (coil_stream_is_layered(sending->stream)) {
-            coil_attempt(coil_write_all(
-                    sending->stream, coil_bytes(my->bytes, (size_t)my->count)));
+            coil_attempt(coil_write_all(sending->stream, coil_bytes(my->bytes, (size_t)my->count)));
         } else {
             coil_attempt(coil_sender_write_held(
                     sender_of(sending), coil_bytes(my->bytes, (size_t)my->count)));
@@ -118,15 +117,14 @@ coil_async(int, send_turn, (shipment *) sending)
     coil_vars(bool is_whole);
 
     coil_attempt(coil_sender_hold(sender_of(sending)));
-    coil_defer(
-            coil_sender_release(sender_of(sending), !my->is_whole && sending->sent_bytes > 0));
+    coil_defer(coil_sender_release(sender_of(sending), !my->is_whole && sending->sent_bytes > 0));
     coil_attempt(send_held(sending));
     my->is_whole = true;
     return 0;
 }
 
-coil_define(int64_t, coil_send_file, (coil_stream *) stream, (int) fd, (off_t) offset,
-        (int64_t) size_bytes)
+coil_define(
+        int64_t, coil_send_file, (coil_stream *) stream, (int) fd, (off_t) offset, (int64_t) size_bytes)
 {
     coil_vars(shipment sending);
 
@@ -134,8 +132,8 @@ coil_define(int64_t, coil_send_file, (coil_stream *) stream, (int) fd, (off_t) o
         return -EINVAL;
     if (size_bytes <= 0)
         return 0;
-    my->sending = (shipment){
-            .stream = stream, .fd = fd, .offset = offset, .left_bytes = size_bytes};
+    my->sending =
+            (shipment){.stream = stream, .fd = fd, .offset = offset, .left_bytes = size_bytes};
     if (coil_stream_is_layered(stream)) {
         coil_attempt(copy_file(&my->sending));
     } else {

@@ -24,8 +24,8 @@ coil_declare(ssize_t, splice_pipe_fill, (splice_pipe *) pipe, (int) from, (off_t
         (size_t) size_bytes);
 
 /*
- * What is in the pipe to `to`, or a part of it. A thread of the kernel does it, and would wait there
- * for a slow peer: so it is asked for when there is room.
+ * What is in the pipe to `to`, or a part of it. A thread of the kernel does it, and would wait
+ * there for a slow peer: so it is asked for when there is room.
  */
 coil_declare(ssize_t, splice_pipe_empty, (splice_pipe *) pipe, (int) to);
 

@@ -332,8 +332,8 @@ coil_async(int, write_in_one, (coil_stream *) stream, (const coil_slice *) parts
     return 0;
 }
 
-coil_define(int, coil_write_parts, (coil_stream *) stream, (const coil_slice *) parts,
-        (unsigned) count)
+coil_define(
+        int, coil_write_parts, (coil_stream *) stream, (const coil_slice *) parts, (unsigned) count)
 {
     coil_vars(int rc);
 
@@ -372,7 +372,7 @@ coil_define(int, coil_stream_flush, (coil_stream *) stream)
 
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {
-    coil_vars(int rc; coil_layer * layer);
+    coil_vars(int rc; coil_layer *layer);
     my->layer = coil_layer_of(stream);
     if (my->layer == NULL) {
         coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));

@@ -38,8 +38,7 @@ static int set_keep_alive(int fd, const coil_stream_options *options)
         return 0;
     int rc = set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     if (rc == 0)
-        rc = set_if(
-                fd, IPPROTO_TCP, TCP_KEEPIDLE, in_units(options->keep_alive_idle, coil_s(1)));
+        rc = set_if(fd, IPPROTO_TCP, TCP_KEEPIDLE, in_units(options->keep_alive_idle, coil_s(1)));
     if (rc == 0)
         rc = set_if(
                 fd, IPPROTO_TCP, TCP_KEEPINTVL, in_units(options->keep_alive_interval, coil_s(1)));
@@ -52,8 +51,7 @@ static int set_tcp(int fd, const coil_stream_options *options)
     if (rc == 0)
         rc = set_keep_alive(fd, options);
     if (rc == 0)
-        rc = set_if(
-                fd, IPPROTO_TCP, TCP_USER_TIMEOUT, in_units(options->user_timeout, coil_ms(1)));
+        rc = set_if(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, in_units(options->user_timeout, coil_ms(1)));
     return rc;
 }
 

@@ -28,12 +28,10 @@ static void pack(parcel *made, coil_slice bytes, const int *fds, unsigned count)
 {
     const size_t fds_bytes = count * sizeof(int);
 
-    made->part = (struct iovec){
-            /* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+    made->part = (struct iovec){/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
             (void *)(uintptr_t)bytes.bytes, (size_t)bytes.size_bytes};
-    made->control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(fds_bytes),
-            .cmsg_level = SOL_SOCKET,
-            .cmsg_type = SCM_RIGHTS};
+    made->control.header = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(fds_bytes), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(&made->control.header), fds, fds_bytes);
     made->message = (struct msghdr){.msg_iov = &made->part,
             .msg_iovlen = 1,

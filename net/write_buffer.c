@@ -31,8 +31,8 @@ coil_leaf_fn(wait_in, wait_step, coil_waiter_cancel);
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
-void coil_write_buffer_init(coil_write_buffer *buffer, coil_stream *stream,
-        const coil_write_buffer_options *options)
+void coil_write_buffer_init(
+        coil_write_buffer *buffer, coil_stream *stream, const coil_write_buffer_options *options)
 {
     *buffer = (coil_write_buffer){.stream = stream, .high_bytes = HIGH_BYTES};
     if (options != NULL && options->high_bytes > 0)

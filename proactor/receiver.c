@@ -51,7 +51,8 @@ enum {
 };
 
 enum {
-    NOT_WAITING = WAY | ENDED | CLOSING | READABLE | QUEUED | LAYERED, /* for the ring, nothing here. */
+    NOT_WAITING =
+            WAY | ENDED | CLOSING | READABLE | QUEUED | LAYERED, /* for the ring, nothing here. */
     NOT_SIMPLE = NOT_WAITING | LARGE_ALL | PAUSING | WATCHED,
 };
 
@@ -678,8 +679,8 @@ static COIL_NOINLINE int look_into_layer(coil_receiver *receiver, coil_task *tas
         end_stream(receiver, -ENOMEM);
         return -ENOMEM;
     }
-    size_t count = layer->kind->take(layer, buffer->bytes + buffer->used_bytes,
-            buffer->size_bytes - buffer->used_bytes);
+    size_t count = layer->kind->take(
+            layer, buffer->bytes + buffer->used_bytes, buffer->size_bytes - buffer->used_bytes);
     enqueue(receiver, buffer_fill(buffer, (int64_t)count));
     return 1;
 }
@@ -687,8 +688,8 @@ static COIL_NOINLINE int look_into_layer(coil_receiver *receiver, coil_task *tas
 /* ------------------------------------------------------------------------------------ API -- */
 
 /*
- * Multishot read of the master of a terminal, or of a FIFO that has a name, goes on waiting when the
- * other side hangs up: it asks for POLLIN, and there is only POLLHUP.
+ * Multishot read of the master of a terminal, or of a FIFO that has a name, goes on waiting when
+ * the other side hangs up: it asks for POLLIN, and there is only POLLHUP.
  */
 static bool misses_hangup(int fd, coil_transport transport)
 {

@@ -52,7 +52,7 @@ static bool add_part(coil_sending *sending, const char *bytes, int64_t size_byte
         part->iov_len = (size_t)part_bytes;
         *room -= part_bytes;
     }
-    return sending->part_count < PARTS_MAX && *room > 0;
+    return sending->part_count<PARTS_MAX && * room> 0;
 }
 
 static bool add_parts(coil_sending *sending, const writer *waiting, int64_t *room)
@@ -84,8 +84,7 @@ static void gather(coil_sending *sending)
 /* One who is content with a part must not have to wait for the rest. */
 static int flags_of(const coil_sending *sending)
 {
-    return writer_at(sending->writers.next)->takes_some ? MSG_NOSIGNAL
-                                                        : MSG_NOSIGNAL | MSG_WAITALL;
+    return writer_at(sending->writers.next)->takes_some ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_WAITALL;
 }
 
 static void send_prepare(coil_op *op, struct io_uring_sqe *sqe)
@@ -483,9 +482,9 @@ static ssize_t send_parts_now(coil_sender *sender, const coil_slice *parts, unsi
 
     for (unsigned i = 0; i < count && message.msg_iovlen < PARTS_MAX; i++) {
         if (parts[i].size_bytes > 0)
-            vector[message.msg_iovlen++] = (struct iovec){
-                    /* NOLINTNEXTLINE(performance-no-int-to-ptr) */
-                    (void *)(uintptr_t)parts[i].bytes, (size_t)parts[i].size_bytes};
+            vector[message.msg_iovlen++] =
+                    (struct iovec){/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+                            (void *)(uintptr_t)parts[i].bytes, (size_t)parts[i].size_bytes};
     }
     ssize_t sent_bytes = coil_kernel_sendmsg_now(sender->fd, &message);
     if (sent_bytes > 0)
@@ -592,7 +591,8 @@ static coil_turn write_held_step(coil_task *task, coil_frame *leaf)
     int rc = may_begin(a->sender, a->bytes.size_bytes);
     if (rc <= 0)
         return leave_with(task, leaf, rc);
-    writer wanted = {.is_holders = true, .bytes = a->bytes.bytes, .size_bytes = a->bytes.size_bytes};
+    writer wanted = {
+            .is_holders = true, .bytes = a->bytes.bytes, .size_bytes = a->bytes.size_bytes};
     return wait_as(task, leaf, a->sender, wanted);
 }
 
@@ -635,8 +635,8 @@ static int flush_later(
         return -ENOMEM;
     COIL_CHECK(sending->flush == NULL);
     sending->flush = flush;
-    flush->plain = (writer){
-            .sending = sending, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
+    flush->plain =
+            (writer){.sending = sending, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
     coil_list_append(&sending->writers, &flush->plain.link);
     if (is_first)
         op_start(&sending->op);

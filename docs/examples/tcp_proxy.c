@@ -23,8 +23,8 @@ async(int, pass_on, (coil_stream *) client)
     defer(coil_stream_close(my->server));
     my->options = (coil_relay_options){.idle_limit = coil_s(300), .splices = splices};
     await(my->rc, coil_relay(client, my->server, &my->options, &my->counts));
-    fprintf(stderr, "%llu bytes there, %llu back: %s\n",
-            (unsigned long long)my->counts.forth_bytes, (unsigned long long)my->counts.back_bytes,
+    fprintf(stderr, "%llu bytes there, %llu back: %s\n", (unsigned long long)my->counts.forth_bytes,
+            (unsigned long long)my->counts.back_bytes,
             my->rc < 0 ? coil_error_text(my->rc) : "both sides have ended");
     return 0;
 }

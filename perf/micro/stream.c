@@ -184,14 +184,14 @@ static double run_coil(subject what, int64_t count)
     return measure_now_ns() - start_ns;
 }
 
-#define SUBJECT(name, what)                         \
-    static double run_raw_##name(int64_t count)     \
-    {                                               \
-        return run_raw(what, count);                \
-    }                                               \
-    static double run_coil_##name(int64_t count)    \
-    {                                               \
-        return run_coil(what, count);               \
+#define SUBJECT(name, what)                      \
+    static double run_raw_##name(int64_t count)  \
+    {                                            \
+        return run_raw(what, count);             \
+    }                                            \
+    static double run_coil_##name(int64_t count) \
+    {                                            \
+        return run_coil(what, count);            \
     }
 SUBJECT(write_64, WRITE_SMALL)
 SUBJECT(read_64, READ_SMALL)

@@ -112,14 +112,14 @@ async(int, on_proxy, (coil_handler) body, (Proxy *) proxy)
 #define RUN_REALLY(body, proxy) \
     coil_run(coil_within(coil_s(20), on_proxy(coil_handler(body, Proxy *), (proxy))))
 
-#define RUN_VIRTUALLY(body, proxy)                                                         \
-    __extension__({                                                                        \
-        coil_loop *loop_ = nullptr;                                                        \
-        EXPECT_EQ(0, coil_test_loop_create(&loop_, nullptr));                              \
-        const int64_t result_ =                                                            \
+#define RUN_VIRTUALLY(body, proxy)                                                          \
+    __extension__({                                                                         \
+        coil_loop *loop_ = nullptr;                                                         \
+        EXPECT_EQ(0, coil_test_loop_create(&loop_, nullptr));                               \
+        const int64_t result_ =                                                             \
                 coil_loop_run_until(loop_, on_proxy(coil_handler(body, Proxy *), (proxy))); \
-        EXPECT_EQ(0, coil_loop_close(&loop_));                                             \
-        result_;                                                                           \
+        EXPECT_EQ(0, coil_loop_close(&loop_));                                              \
+        result_;                                                                            \
     })
 
 /* Whether it splices. */
@@ -228,8 +228,8 @@ async(int, go_in_pieces, (Proxy *) proxy)
     open_group(&my->group);
     spawn(&my->group, relay_in_pieces(proxy));
     spawn(&my->group, write_bytes(proxy->left.one, 1, proxy->forth_bytes, &proxy->left.random));
-    coil_spawn_result(&my->group, &my->came,
-            read_bytes(proxy->right.other, 1, &proxy->left.random, true));
+    coil_spawn_result(
+            &my->group, &my->came, read_bytes(proxy->right.other, 1, &proxy->left.random, true));
     attempt(coil_group_join(&my->group));
     EXPECT_EQ(static_cast<int64_t>(proxy->forth_bytes), my->came);
     return 0;

@@ -181,7 +181,8 @@ async(int, write_numbers, (Wire *) wire)
         my->bytes[i] = static_cast<char>(i * 31 >> 3);
     my->rest = coil_bytes(my->bytes, sizeof(my->bytes));
     while (my->rest.size_bytes > 0) {
-        await(my->count, within(coil_us(wire->random() % 300), coil_write_some(wire->one, my->rest)));
+        await(my->count,
+                within(coil_us(wire->random() % 300), coil_write_some(wire->one, my->rest)));
         if (my->count == -ETIME) {
             my->given_up++;
             continue;
@@ -258,8 +259,7 @@ async(int, hold, (Wire *) wire)
     attempt(coil_sender_hold(&coil_receiver_head_of(wire->one)->sender));
     defer(coil_sender_release(&coil_receiver_head_of(wire->one)->sender, false));
     wire->log.push_back('[');
-    attempt(coil_sender_write_held(
-            &coil_receiver_head_of(wire->one)->sender, coil_text("held")));
+    attempt(coil_sender_write_held(&coil_receiver_head_of(wire->one)->sender, coil_text("held")));
     await(coil_sleep(coil_ms(20)));
     attempt(coil_sender_write_held(&coil_receiver_head_of(wire->one)->sender, coil_text("HELD")));
     wire->log.push_back(']');
@@ -337,7 +337,7 @@ TEST(StreamTurns, ThatLeaveSomethingUnfinishedAreTheLast)
 /* Many tasks that write, hold, flush and give up, at any time: whole messages in any order. */
 async(int, use_at_random, (Wire *) wire, (char) letter)
 {
-    vars(int i; int rc; std::string *text);
+    vars(int i; int rc; std::string * text);
 
     for (my->i = 0; my->i < 60; my->i++) {
         switch (wire->random() % 3) {
@@ -352,8 +352,8 @@ async(int, use_at_random, (Wire *) wire, (char) letter)
         default:
             my->text = new std::string(wire->random() % 20000, letter);
             *my->text += '\n';
-            await(my->rc, coil_write_all(
-                                  wire->one, coil_bytes(my->text->data(), my->text->size())));
+            await(my->rc,
+                    coil_write_all(wire->one, coil_bytes(my->text->data(), my->text->size())));
             delete my->text;
             if (my->rc < 0)
                 return my->rc;

@@ -55,9 +55,8 @@ struct Wire {
 
 inline std::string text_of(const coil_slice &slice)
 {
-    return slice.size_bytes > 0
-                   ? std::string(slice.bytes, static_cast<size_t>(slice.size_bytes))
-                   : "";
+    return slice.size_bytes > 0 ? std::string(slice.bytes, static_cast<size_t>(slice.size_bytes))
+                                : "";
 }
 
 inline unsigned wire_seeds(unsigned usual)
@@ -81,20 +80,20 @@ async(int, on_open_wire, (coil_handler) handler, (Medium) medium, (Wire *) wire)
 }
 
 /* As coil_run() of body(wire), on a test loop. */
-#define RUN_ON(medium, wire, body)                                                              \
-    __extension__({                                                                             \
-        coil_loop *loop_ = nullptr;                                                             \
-        EXPECT_EQ(0, coil_test_loop_create(&loop_, nullptr));                                   \
-        const int64_t result_ = coil_loop_run_until(                                            \
-                loop_, on_open_wire(coil_handler(body, Wire *), medium, wire));                 \
-        EXPECT_EQ(0, coil_loop_close(&loop_));                                                  \
-        result_;                                                                                \
+#define RUN_ON(medium, wire, body)                                              \
+    __extension__({                                                             \
+        coil_loop *loop_ = nullptr;                                             \
+        EXPECT_EQ(0, coil_test_loop_create(&loop_, nullptr));                   \
+        const int64_t result_ = coil_loop_run_until(                            \
+                loop_, on_open_wire(coil_handler(body, Wire *), medium, wire)); \
+        EXPECT_EQ(0, coil_loop_close(&loop_));                                  \
+        result_;                                                                \
     })
 
-#define RUN_ON_WIRE(body)               \
-    __extension__({                     \
-        Wire wire_;                     \
-        RUN_ON(SOCKETS, &wire_, body);  \
+#define RUN_ON_WIRE(body)              \
+    __extension__({                    \
+        Wire wire_;                    \
+        RUN_ON(SOCKETS, &wire_, body); \
     })
 
 #endif

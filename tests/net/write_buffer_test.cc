@@ -193,11 +193,11 @@ async(int, put_at_random, (Ledger *) ledger)
     for (my->i = 0; my->i < 200; my->i++) {
         my->rc = put_some(ledger);
         if (my->rc == -EAGAIN)
-            ignore(within(coil_us(ledger->wire->random() % 1000),
-                    coil_write_buffer_drain(&ledger->out)));
+            ignore(within(
+                    coil_us(ledger->wire->random() % 1000), coil_write_buffer_drain(&ledger->out)));
         if (ledger->wire->random() % 20 == 0)
-            ignore(within(coil_us(ledger->wire->random() % 1000),
-                    coil_write_buffer_flush(&ledger->out)));
+            ignore(within(
+                    coil_us(ledger->wire->random() % 1000), coil_write_buffer_flush(&ledger->out)));
     }
     return 0;
 }

@@ -253,7 +253,8 @@ async(int, hold_a_slice, (coil_duration) duration)
 TEST_F(LoopDebug, ReportsASliceThatIsKeptForTooLongOnce)
 {
     EXPECT_EQ(0, coil_loop_run_until(loop, hold_a_slice(coil_ms(100))));
-    EXPECT_HAS(notes.text, "coil: slice held: task hold_a_slice has kept 5 bytes of a receive buffer");
+    EXPECT_HAS(
+            notes.text, "coil: slice held: task hold_a_slice has kept 5 bytes of a receive buffer");
     EXPECT_HAS(notes.text, "hold_a_slice (");
     EXPECT_EQ(notes.text.find("slice held"), notes.text.rfind("slice held")) << notes.text;
     notes.text.clear();

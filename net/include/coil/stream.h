@@ -101,8 +101,8 @@ coil_declare(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes);
  * Send all of several slices in a row, as one write: nobody else's bytes get between them, and none
  * is copied. The array and what it names must stay until this returns. Result: 0, or an error.
  */
-coil_declare(int, coil_write_parts, (coil_stream *) stream, (const coil_slice *) parts,
-        (unsigned) count);
+coil_declare(
+        int, coil_write_parts, (coil_stream *) stream, (const coil_slice *) parts, (unsigned) count);
 
 /*
  * Send a part of `bytes`, at least one: as many as the kernel takes. Result: how many, or an error.
@@ -112,7 +112,10 @@ coil_declare(int, coil_write_parts, (coil_stream *) stream, (const coil_slice *)
  */
 coil_declare(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) bytes);
 
-/* Wait until all writes that began before this one have ended. Result: 0; -EPIPE, one was cut; -EOPNOTSUPP, it is layered. */
+/*
+ * Wait until all writes that began before this one have ended. Result: 0; -EPIPE, one was cut;
+ * -EOPNOTSUPP, it is layered.
+ */
 coil_declare(int, coil_stream_flush, (coil_stream *) stream);
 
 /* shutdown(2) of our side: the peer reads the end of the stream. */
@@ -127,7 +130,8 @@ COIL_API void coil_stream_abort(coil_stream *stream);
 
 /*
  * Wait until no byte has been received or written for `limit`; then the result is -ETIME. (Bytes
- * that nobody waits for may stay in the kernel: they do not count.) To be spawned into the group of those who use the stream, who are cancelled by that:
+ * that nobody waits for may stay in the kernel: they do not count.) To be spawned into the group of
+ * those who use the stream, who are cancelled by that:
  *
  *     coil_spawn(&my->group, coil_stream_watch_idle(peer, coil_s(30)));
  *

@@ -9,8 +9,8 @@
  *     coil_stream_configure(peer, &options)
  *
  * Two clocks notice a peer that is gone without a word. Keep-alive asks a silent peer; the user
- * timeout bounds how long bytes that were sent may stay unacknowledged. Both end in -ETIMEDOUT, from
- * whatever waits then. (That a peer is there and says nothing is another matter: coil_within(), or
+ * timeout bounds how long sent bytes may stay unacknowledged. Both end in -ETIMEDOUT, from whatever
+ * waits then. (That a peer is there and says nothing is another matter: coil_within(), or
  * coil_stream_watch_idle().)
  *
  * Streams on direct descriptors have none of these: -EOPNOTSUPP (coil/io.h, coil_install()).
@@ -38,7 +38,7 @@ typedef struct coil_stream_options {
 
 /*
  * Set them; what is 0 stays as it is. Sockets that are not TCP have buffers only. 0; -EINVAL a
- * duration is negative or too long; -EOPNOTSUPP no socket, or a direct one; errors of setsockopt(2).
+ * duration is negative or too long; -EOPNOTSUPP no socket, or a direct one; those of setsockopt(2).
  */
 COIL_API int coil_stream_configure(coil_stream *stream, const coil_stream_options *options);
 

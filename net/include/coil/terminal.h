@@ -34,14 +34,15 @@ struct coil_terminal {
 };
 
 typedef struct coil_terminal_extent {
-    unsigned rows;    /* 0: not known. */
+    unsigned rows; /* 0: not known. */
     unsigned columns;
 } coil_terminal_extent;
 
 /*
- * No lines, no echo, no signals by keys, no translation: cfmakeraw(3), when what was written is out;
- * output stays as it is, so that "\n" begins a new line. 0; -ENOTTY it is no terminal; -EBADF; -EIO
- * it has been hung up. A process in the background is stopped by this (SIGTTOU), as by tcsetattr(3).
+ * No lines, no echo, no signals by keys, no translation: cfmakeraw(3), once what was written is
+ * out; output stays as it is, so that "\n" begins a new line. 0; -ENOTTY it is no terminal; -EBADF;
+ * -EIO it has been hung up. A process in the background is stopped by this (SIGTTOU), as by
+ * tcsetattr(3).
  */
 COIL_API int coil_terminal_raw(coil_terminal *terminal, int fd);
 

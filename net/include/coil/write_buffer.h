@@ -19,8 +19,8 @@
  *     0 ------ low ------------- high ------------- high + one put
  *              drain returns     puts are -EAGAIN from here
  *
- * A put is taken whole, or not at all: below `high` any size is, so that memory is bounded by `high`
- * and the largest put, twice that while it grows.
+ * A put is taken whole, or not at all: below `high` any size is, so that memory is bounded by that
+ * mark and the largest put, twice that while it grows.
  *
  * The end. When the stream fails, or coil_write_buffer_run() is cancelled, what waits is dropped,
  * and that error (-ECANCELED) is the result of everything from then on; written_bytes says how much
@@ -72,8 +72,8 @@ struct coil_write_buffer {
 };
 
 /* NULL: the defaults. Allocates nothing. The stream must outlive it. */
-COIL_API void coil_write_buffer_init(coil_write_buffer *buffer, coil_stream *stream,
-        const coil_write_buffer_options *options);
+COIL_API void coil_write_buffer_init(
+        coil_write_buffer *buffer, coil_stream *stream, const coil_write_buffer_options *options);
 
 /* Nobody may be waiting. What has not been written is dropped. Takes a zeroed one. */
 COIL_API void coil_write_buffer_fini(coil_write_buffer *buffer);
@@ -88,8 +88,7 @@ coil_declare(int, coil_write_buffer_run, (coil_write_buffer *) buffer);
  * Never waits. 0: it is copied; -EAGAIN: `high_bytes` wait already, nothing is taken; -EPIPE it is
  * finished; -ENOMEM; or the error that has ended it.
  */
-COIL_API int coil_write_buffer_put(
-        coil_write_buffer *buffer, const void *bytes, size_t size_bytes);
+COIL_API int coil_write_buffer_put(coil_write_buffer *buffer, const void *bytes, size_t size_bytes);
 
 /* Wait, if `high_bytes` wait, until no more than `low_bytes` do. 0, or what has ended it. */
 coil_declare(int, coil_write_buffer_drain, (coil_write_buffer *) buffer);

@@ -29,8 +29,8 @@ struct coil_debug_hook {
 };
 
 typedef struct coil_loop_debug_options {
-    coil_duration slow_step; /* 0: 100 ms, as asyncio has it. */
-    coil_debug_hook *hook;   /* NULL: stderr. Must outlive the loop. */
+    coil_duration slow_step;  /* 0: 100 ms, as asyncio has it. */
+    coil_debug_hook *hook;    /* NULL: stderr. Must outlive the loop. */
     coil_duration held_slice; /* 0: 5 s. A slice of a receive buffer that is kept for longer. */
 } coil_loop_debug_options;
 

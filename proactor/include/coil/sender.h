@@ -71,13 +71,13 @@ coil_declare(int, coil_sender_write_parts, (coil_sender *) sender, (const coil_s
         (unsigned) count);
 
 /*
- * These, and the others up to coil_sender_release(), are for senders without a layer (coil/layer.h):
- * others are -EOPNOTSUPP.
+ * This one, and those up to coil_sender_release(), are for senders without a layer (coil/layer.h);
+ * with one they are -EOPNOTSUPP.
  */
 
 /*
- * At least one byte of `bytes`, and as many as go out without waiting for room a second time. Result:
- * how many; an error as above. Cancellation is exact: either nothing has gone out, or this returns
+ * At least one byte of `bytes`, and as many as go out without waiting for room a second time.
+ * Result: how many; an error as above. Cancellation is exact: either nothing has gone out, or this returns
  * how much. So it never cuts the stream; for bytes without messages, such as a proxy has.
  */
 coil_declare(ssize_t, coil_sender_write_some, (coil_sender *) sender, (coil_slice) bytes);

@@ -249,7 +249,8 @@ void play_names_of_ends(struct stage *stage)
     size_bytes = sizeof(peer);
     stage_say_result(stage, "credentials",
             coil_kernel_getsockopt(ends.in, SOL_SOCKET, SO_PEERCRED, &peer, &size_bytes));
-    stage_say(stage, "ours %d, of %u bytes", peer.pid == coil_kernel_getpid(), (unsigned)size_bytes);
+    stage_say(
+            stage, "ours %d, of %u bytes", peer.pid == coil_kernel_getpid(), (unsigned)size_bytes);
     stage_say_result(stage, "peer name of a pipe",
             coil_kernel_getpeername(pipe.in, (struct sockaddr *)(void *)&name, &size_bytes));
     stage_say_result(stage, "option of a pipe",

@@ -13,9 +13,9 @@
 enum { TOTAL_BYTES = 40000, PIECE_BYTES = 5000 };
 
 typedef struct proxy {
-    coil_stream *source, *in;    /* A wire: what is written to the one is read from the other. */
-    coil_stream *out, *sink;     /* The other wire. */
-    uint64_t number;             /* Of the stream of bytes. */
+    coil_stream *source, *in; /* A wire: what is written to the one is read from the other. */
+    coil_stream *out, *sink;  /* The other wire. */
+    uint64_t number;          /* Of the stream of bytes. */
     uint64_t relayed_bytes;
     uint64_t received_bytes;
     int64_t wrote, relayed, was_read;
@@ -137,7 +137,8 @@ async(int, put_bytes, (buffered *) b)
         if (my->rc == 0)
             b->put_bytes += my->piece_bytes;
         if (my->rc == -EAGAIN)
-            await(my->rc, within(corpus_deadline(50, coil_ms(1)), coil_write_buffer_drain(&b->out)));
+            await(my->rc,
+                    within(corpus_deadline(50, coil_ms(1)), coil_write_buffer_drain(&b->out)));
         if (my->rc < 0 && my->rc != -ETIME && my->rc != -ENOMEM)
             return my->rc;
         if (corpus_chance(20))
