@@ -64,21 +64,19 @@ COIL_API bool coil_sender_busy(const coil_sender *sender);
 coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes);
 
 /*
- * The same for several slices in a row, one write: nobody else's bytes get between them. The array
+ * What follows, up to coil_sender_release(), is for senders without a layer (coil/layer.h): one that
+ * has a layer is -EOPNOTSUPP.
+ *
+ * Several slices in a row as one write: nobody else's bytes get between them. The array
  * and what it names must stay until this returns. Empty ones are skipped.
  */
 coil_declare(int, coil_sender_write_parts, (coil_sender *) sender, (const coil_slice *) parts,
         (unsigned) count);
 
 /*
- * This one, and those up to coil_sender_release(), are for senders without a layer (coil/layer.h);
- * with one they are -EOPNOTSUPP.
- */
-
-/*
  * At least one byte of `bytes`, and as many as go out without waiting for room a second time.
- * Result: how many; an error as above. Cancellation is exact: either nothing has gone out, or this returns
- * how much. So it never cuts the stream; for bytes without messages, such as a proxy has.
+ * Result: how many; an error as above. Cancellation is exact: either nothing has gone out, or this
+ * returns how much. So it never cuts the stream; for bytes without messages, such as a proxy has.
  */
 coil_declare(ssize_t, coil_sender_write_some, (coil_sender *) sender, (coil_slice) bytes);
 
