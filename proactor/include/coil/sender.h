@@ -64,8 +64,8 @@ COIL_API bool coil_sender_busy(const coil_sender *sender);
 coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes);
 
 /*
- * What follows, up to coil_sender_release(), is for senders without a layer (coil/layer.h): one that
- * has a layer is -EOPNOTSUPP.
+ * What follows, up to coil_sender_release(), is for senders without a layer (coil/layer.h): another
+ * one is -EOPNOTSUPP.
  *
  * Several slices in a row as one write: nobody else's bytes get between them. The array
  * and what it names must stay until this returns. Empty ones are skipped.
