@@ -18,10 +18,7 @@
 typedef struct parcel {
     struct msghdr message;
     struct iovec part;
-    union {
-        struct cmsghdr header; /* Its alignment. */
-        char bytes[CMSG_SPACE(COIL_FDS_MAX * sizeof(int))];
-    } control;
+    char control[CMSG_SPACE(COIL_FDS_MAX * sizeof(int))] __attribute__((aligned(8)));
 } parcel;
 
 static void pack(parcel *made, coil_slice bytes, const int *fds, unsigned count)
@@ -30,12 +27,14 @@ static void pack(parcel *made, coil_slice bytes, const int *fds, unsigned count)
 
     made->part = (struct iovec){/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
             (void *)(uintptr_t)bytes.bytes, (size_t)bytes.size_bytes};
-    made->control.header = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(fds_bytes), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(&made->control.header), fds, fds_bytes);
+    struct cmsghdr *header = (struct cmsghdr *)(void *)made->control;
+    header->cmsg_len = CMSG_LEN(fds_bytes);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    memcpy(CMSG_DATA(header), fds, fds_bytes);
     made->message = (struct msghdr){.msg_iov = &made->part,
             .msg_iovlen = 1,
-            .msg_control = &made->control,
+            .msg_control = made->control,
             .msg_controllen = CMSG_SPACE(fds_bytes)};
 }
 

@@ -22,10 +22,10 @@ struct Standard {
 
 async(int, read_standard, (Standard *) standard)
 {
-    vars(coil_stream *in; coil_slice line);
-    int rc = coil_stream_standard(standard->fd, &my->in);
-    if (rc < 0)
-        return rc;
+    vars(coil_stream *in; coil_slice line; int rc);
+    my->rc = coil_stream_standard(standard->fd, &my->in);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_stream_close(my->in));
     for (;;) {
         attempt(my->line, coil_read_until(my->in, '\n', 100));
@@ -203,11 +203,11 @@ struct Keys {
 
 async(int, press, (Keys *) keys)
 {
-    vars(coil_terminal terminal; coil_stream *in; coil_slice key);
+    vars(coil_terminal terminal; coil_stream *in; coil_slice key; int rc);
 
-    const int rc = coil_terminal_raw(&my->terminal, keys->slave);
-    if (rc < 0)
-        return rc;
+    my->rc = coil_terminal_raw(&my->terminal, keys->slave);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_terminal_restore(&my->terminal));
     EXPECT_EQ(0, coil_stream_standard(keys->slave, &my->in));
     defer(coil_stream_close(my->in));

@@ -178,6 +178,15 @@ TEST(UnixSocket, BoundsWhatAPeerCanMakeUsHold)
     EXPECT_EQ(before, open_count());
 }
 
+/* Three more can be opened. */
+void limit_descriptors(const struct rlimit &before)
+{
+    const int next = dup(0);
+    close(next);
+    const struct rlimit few = {static_cast<rlim_t>(next) + 3, before.rlim_max};
+    EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &few));
+}
+
 async(int, receive_without_room, (Wire *) wire)
 {
     vars(int fds[10]; coil_slice in; int i; struct rlimit before);
@@ -187,10 +196,7 @@ async(int, receive_without_room, (Wire *) wire)
     EXPECT_EQ(0, coil_stream_carry_fds(wire->other));
     attempt(coil_write_fds(wire->one, coil_text("x"), my->fds, 10));
     EXPECT_EQ(0, getrlimit(RLIMIT_NOFILE, &my->before));
-    const int next = dup(0);
-    close(next);
-    const struct rlimit few = {static_cast<rlim_t>(next) + 3, my->before.rlim_max};
-    EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &few));
+    limit_descriptors(my->before);
     await(my->in, coil_read_some(wire->other));
     EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &my->before));
     EXPECT_EQ(-EMFILE, my->in.size_bytes);

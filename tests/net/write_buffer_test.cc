@@ -27,6 +27,12 @@ int put(coil_write_buffer *buffer, const std::string &text)
     return coil_write_buffer_put(buffer, text.data(), text.size());
 }
 
+void init_with_marks(coil_write_buffer *buffer, coil_stream *stream, size_t high, size_t low)
+{
+    const coil_write_buffer_options options = {high, low};
+    coil_write_buffer_init(buffer, stream, &options);
+}
+
 async(int, write_and_flush, (Wire *) wire)
 {
     vars(coil_write_buffer out; coil_group group);
@@ -61,10 +67,9 @@ TEST(WriteBuffer, WritesWhatIsPutAndEndsWhenThatIsOut)
 async(int, fill_up, (Wire *) wire)
 {
     vars(coil_write_buffer out; coil_group group; coil_group readers; size_t put_bytes; int rc);
-    const coil_write_buffer_options options = {10000, 2000};
 
     wire->shrink();
-    coil_write_buffer_init(&my->out, wire->one, &options);
+    init_with_marks(&my->out, wire->one, 10000, 2000);
     defer(coil_write_buffer_fini(&my->out));
     open_group(&my->group);
     spawn(&my->group, coil_write_buffer_run(&my->out));
@@ -219,12 +224,11 @@ async(int, read_at_random, (Wire *) wire)
 async(int, use_at_random, (Wire *) wire)
 {
     vars(Ledger *ledger; coil_group group; coil_group putters; int i);
-    const coil_write_buffer_options options = {8000, 1000};
 
     wire->shrink();
     my->ledger = new Ledger();
     my->ledger->wire = wire;
-    coil_write_buffer_init(&my->ledger->out, wire->one, &options);
+    init_with_marks(&my->ledger->out, wire->one, 8000, 1000);
     defer({
         coil_write_buffer_fini(&my->ledger->out);
         delete my->ledger;
