@@ -10,8 +10,12 @@ int coil_terminal_raw(coil_terminal *terminal, int fd)
     if (rc < 0)
         return rc;
     struct termios raw = changed.before;
-    cfmakeraw(&raw);
-    raw.c_oflag = changed.before.c_oflag;
+    /* As cfmakeraw(3), but for the output. */
+    raw.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+    raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+    raw.c_cflag = (raw.c_cflag & ~(tcflag_t)(CSIZE | PARENB)) | CS8;
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
     rc = coil_kernel_terminal_set(fd, TCSADRAIN, &raw);
     if (rc < 0)
         return rc;

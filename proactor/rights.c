@@ -69,12 +69,17 @@ int32_t rights_received(rights_inbox *inbox, int32_t result)
 {
     struct msghdr *message = &inbox->message;
 
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
-            header = CMSG_NXTHDR(message, header)) {
+    /* (CMSG_NXTHDR() is a call of libc. The kernel has written these: they are sound.) */
+    for (size_t at = 0; at + sizeof(struct cmsghdr) <= message->msg_controllen;) {
+        const struct cmsghdr *header =
+                (const struct cmsghdr *)(const void *)(inbox->control.bytes + at);
         const bool has_fds = header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS;
         const int rc = has_fds ? put(inbox, header) : 0;
         if (rc < 0)
             result = rc;
+        if (header->cmsg_len < sizeof(*header))
+            break;
+        at += CMSG_ALIGN(header->cmsg_len);
     }
     /* There was room for all that a message can have: the process had none for the descriptors. */
     if ((message->msg_flags & MSG_CTRUNC) != 0 && result >= 0)
