@@ -131,6 +131,25 @@ int coil_kernel_is_fifo(int fd)
     return file_of(fd) == NULL ? -EBADF : 0;
 }
 
+/* Nor are there terminals whose modes can be changed. */
+int coil_kernel_terminal_get(int fd, struct termios *out_modes)
+{
+    (void)out_modes;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
+int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
+{
+    (void)when, (void)modes;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
+int coil_kernel_terminal_size(int fd, struct winsize *out_size)
+{
+    (void)out_size;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
 /* ---------------------------------------------------------------------------------- transfer -- */
 
 static sim_io io_of(const struct iovec *part, int64_t offset, int flags)

@@ -2,10 +2,6 @@
 #include "tty.h"
 
 #include "disk.h"
-#include "fiber.h"
-#include "process.h"
-
-#include <coil/kernel.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -33,8 +29,6 @@ struct pty {
     terminal_end *master, *slave; /* NULL: closed. */
     byte_queue input;             /* To the slave: whole lines, and the beginning of one. */
     byte_queue output;            /* To the master. */
-    struct termios modes;         /* ICANON, ECHO and ONLCR mean something. */
-    struct winsize size;
 };
 
 static terminal_end *end_of(sim_file *file)
@@ -78,14 +72,13 @@ static size_t line_bytes(const byte_queue *queue)
 static ssize_t slave_read(pty *terminal, sim_io *io)
 {
     byte_queue *input = &terminal->input;
-    const bool is_raw = (terminal->modes.c_lflag & ICANON) == 0;
-    const size_t line = is_raw ? input->count : line_bytes(input);
+    const size_t line = line_bytes(input);
 
     if (terminal->master == NULL)
         return 0;
     if (line == 0)
         return -EAGAIN;
-    const bool is_end = !is_raw && input->bytes[line - 1] == END_OF_FILE;
+    const bool is_end = input->bytes[line - 1] == END_OF_FILE;
     const size_t count = pull(input, io, is_end ? line - 1 : line);
     if (is_end && count == line - 1) {
         input->count--;
@@ -103,7 +96,7 @@ static ssize_t slave_write(pty *terminal, sim_io *io)
     if (terminal->master == NULL)
         return -EIO;
     while (terminal->output.count + 2 <= SIM_TTY_OUTPUT_BYTES && sim_io_take(io, &byte, 1) == 1) {
-        if (byte == '\n' && (terminal->modes.c_oflag & ONLCR) != 0)
+        if (byte == '\n')
             push(&terminal->output, '\r');
         push(&terminal->output, byte);
         count++;
@@ -118,9 +111,7 @@ static int slave_poll(const pty *terminal)
 {
     if (terminal->master == NULL)
         return POLLIN | POLLOUT | POLLERR | POLLHUP;
-    const bool is_raw = (terminal->modes.c_lflag & ICANON) == 0;
-    const bool has_input = is_raw ? terminal->input.count > 0 : line_bytes(&terminal->input) > 0;
-    return (has_input ? POLLIN : 0) |
+    return (line_bytes(&terminal->input) > 0 ? POLLIN : 0) |
            (terminal->output.count + 2 <= SIM_TTY_OUTPUT_BYTES ? POLLOUT : 0);
 }
 
@@ -143,7 +134,7 @@ static ssize_t master_read(pty *terminal, sim_io *io)
 
 static void echo(pty *terminal, char byte)
 {
-    if (byte == END_OF_FILE || (terminal->modes.c_lflag & ECHO) == 0)
+    if (byte == END_OF_FILE)
         return;
     if (byte == '\n')
         push(&terminal->output, '\r');
@@ -245,58 +236,8 @@ static terminal_end *new_end(sim_world *world, pty *terminal, bool is_master)
 void sim_tty_create(sim_world *world, sim_file **out_master, sim_file **out_slave)
 {
     pty *made = sim_new(sizeof(*made));
-    made->modes = (struct termios){.c_iflag = ICRNL | IXON,
-            .c_oflag = OPOST | ONLCR,
-            .c_cflag = CS8 | CREAD,
-            .c_lflag = ICANON | ECHO | ISIG | IEXTEN};
     made->master = new_end(world, made, true);
     made->slave = new_end(world, made, false);
     *out_master = &made->master->file;
     *out_slave = &made->slave->file;
-}
-
-/* --------------------------------------------------------------------------------- the seam -- */
-
-/* -EBADF, -ENOTTY */
-static int pty_of(int fd, pty **out_terminal)
-{
-    sim_fiber_pass();
-    sim_file *file = sim_descriptor_file(sim_process_current(), fd);
-    if (file == NULL)
-        return -EBADF;
-    if (file->type != &sim_tty_type)
-        return -ENOTTY;
-    *out_terminal = end_of(file)->terminal;
-    return 0;
-}
-
-int coil_kernel_terminal_get(int fd, struct termios *out_modes)
-{
-    pty *terminal = NULL;
-    const int rc = pty_of(fd, &terminal);
-    if (rc == 0)
-        *out_modes = terminal->modes;
-    return rc;
-}
-
-int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
-{
-    pty *terminal = NULL;
-    const int rc = pty_of(fd, &terminal);
-    if (rc < 0)
-        return rc;
-    terminal->modes = *modes;
-    if (when == TCSAFLUSH)
-        terminal->input.count = 0;
-    tell(terminal->slave); /* What was no whole line may be readable now. */
-    return 0;
-}
-
-int coil_kernel_terminal_size(int fd, struct winsize *out_size)
-{
-    pty *terminal = NULL;
-    const int rc = pty_of(fd, &terminal);
-    if (rc == 0)
-        *out_size = terminal->size;
-    return rc;
 }
