@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <linux/futex.h>
+#include <linux/magic.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -28,6 +29,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 /* The result of a libc call as a negative errno. */
@@ -226,6 +228,22 @@ int coil_kernel_recv_peek(int fd)
     return checked((int)recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
 }
 
+ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    ssize_t count = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return count < 0 ? -errno : count;
+}
+
+int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
+{
+    return checked(getpeername(fd, address, size_bytes));
+}
+
+int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
+{
+    return checked(getsockopt(fd, level, option, value, size_bytes));
+}
+
 int coil_kernel_is_tcp(int fd)
 {
     int protocol = 0;
@@ -280,6 +298,32 @@ int coil_kernel_is_device(int fd)
     struct stat status;
     int rc = checked(fstat(fd, &status));
     return rc < 0 ? rc : S_ISCHR(status.st_mode);
+}
+
+int coil_kernel_is_fifo(int fd)
+{
+    struct stat status;
+    struct statfs system;
+    int rc = checked(fstat(fd, &status));
+    if (rc < 0 || !S_ISFIFO(status.st_mode))
+        return rc;
+    rc = checked(fstatfs(fd, &system));
+    return rc < 0 ? rc : system.f_type != PIPEFS_MAGIC;
+}
+
+int coil_kernel_terminal_get(int fd, struct termios *out_modes)
+{
+    return checked(tcgetattr(fd, out_modes));
+}
+
+int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
+{
+    return checked(tcsetattr(fd, when, modes));
+}
+
+int coil_kernel_terminal_size(int fd, struct winsize *out_size)
+{
+    return checked(ioctl(fd, TIOCGWINSZ, out_size));
 }
 
 int coil_kernel_dup_above(int fd, int lowest)

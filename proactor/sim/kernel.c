@@ -147,6 +147,31 @@ int coil_kernel_is_device(int fd)
     return rc < 0 ? rc : S_ISCHR(status.st_mode);
 }
 
+/* There are none with a name. */
+int coil_kernel_is_fifo(int fd)
+{
+    return file_of(fd) == NULL ? -EBADF : 0;
+}
+
+/* Nor are there terminals whose modes can be changed. */
+int coil_kernel_terminal_get(int fd, struct termios *out_modes)
+{
+    (void)out_modes;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
+int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
+{
+    (void)when, (void)modes;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
+int coil_kernel_terminal_size(int fd, struct winsize *out_size)
+{
+    (void)out_size;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
 /* ---------------------------------------------------------------------------------- transfer -- */
 
 static sim_io io_of(const struct iovec *part, int64_t offset, int flags)
@@ -252,6 +277,24 @@ ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
     return sim_file_send(file, &io);
 }
 
+ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    struct msghdr copy = *message;
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    sim_io io = {.parts = message->msg_iov,
+            .part_count = (unsigned)message->msg_iovlen,
+            .flags = MSG_DONTWAIT | MSG_NOSIGNAL,
+            .offset = -1,
+            .message = &copy,
+            .process = sim_process_current()};
+    for (size_t i = 0; i < message->msg_iovlen; i++)
+        io.size_bytes += message->msg_iov[i].iov_len;
+    shorten(file, &io, SIM_FAULT_SHORT_WRITE);
+    return sim_file_send(file, &io);
+}
+
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     const struct iovec part = {bytes, size_bytes};
@@ -331,6 +374,22 @@ int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_by
         return -EBADF;
     return file->type->getsockname == NULL ? -ENOTSOCK
                                            : file->type->getsockname(file, address, size_bytes);
+}
+
+int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
+{
+    sim_file *file = file_of(fd);
+    return file == NULL ? -EBADF : sim_socket_getpeername(file, address, size_bytes);
+}
+
+int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
+{
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    return file->type->getsockopt == NULL
+                   ? -ENOTSOCK
+                   : file->type->getsockopt(file, level, option, value, size_bytes);
 }
 
 int coil_kernel_is_tcp(int fd)

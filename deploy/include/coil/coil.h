@@ -45,12 +45,14 @@
 #include <coil/loop_thread.h>
 #include <coil/mutex.h>
 #include <coil/once.h>
+#include <coil/pipe.h>
 #include <coil/probe.h>
 #include <coil/queue.h>
 #include <coil/random.h>
 #include <coil/rate_limiter.h>
 #include <coil/receiver.h>
 #include <coil/recorder.h>
+#include <coil/relay.h>
 #include <coil/remote.h>
 #include <coil/resolver.h>
 #include <coil/retry.h>
@@ -65,7 +67,9 @@
 #include <coil/signal.h>
 #include <coil/spawn.h>
 #include <coil/stream.h>
+#include <coil/stream_options.h>
 #include <coil/task.h>
+#include <coil/terminal.h>
 #include <coil/test_loop.h>
 #include <coil/thread_event.h>
 #include <coil/thread_queue.h>
@@ -76,8 +80,10 @@
 #include <coil/timeout.h>
 #include <coil/timer.h>
 #include <coil/trace.h>
+#include <coil/unix_socket.h>
 #include <coil/waiter.h>
 #include <coil/watch.h>
 #include <coil/watchdog.h>
+#include <coil/write_buffer.h>
 
 #endif

@@ -22,10 +22,12 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/types.h>
+#include <termios.h>
 
 COIL_BEGIN_DECLS
 
@@ -61,6 +63,19 @@ COIL_API ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes);
 /* recv(2) with MSG_PEEK and MSG_DONTWAIT of one byte: 1 if one is there; else as above. */
 COIL_API int coil_kernel_recv_peek(int fd);
 
+/* sendmsg(2) with MSG_DONTWAIT and MSG_NOSIGNAL, as coil_kernel_send_now(). */
+COIL_API ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message);
+
+/* getpeername(2), getsockopt(2) */
+COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
+COIL_API int coil_kernel_getsockopt(
+        int fd, int level, int option, void *value, socklen_t *size_bytes);
+
+/* tcgetattr(3), tcsetattr(3) with TCSADRAIN or TCSAFLUSH, ioctl_tty(2) with TIOCGWINSZ */
+COIL_API int coil_kernel_terminal_get(int fd, struct termios *out_modes);
+COIL_API int coil_kernel_terminal_set(int fd, int when, const struct termios *modes);
+COIL_API int coil_kernel_terminal_size(int fd, struct winsize *out_size);
+
 /* getsockopt(2) with SO_PROTOCOL: 1 if it is a TCP socket. */
 COIL_API int coil_kernel_is_tcp(int fd);
 
@@ -87,6 +102,9 @@ COIL_API int coil_kernel_is_socket(const char *path);
 
 /* fstat(2): 1 if it is a character device, such as a terminal. */
 COIL_API int coil_kernel_is_device(int fd);
+
+/* fstat(2), fstatfs(2): 1 if it is a FIFO with a name, rather than a pipe of pipe(2). */
+COIL_API int coil_kernel_is_fifo(int fd);
 
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);

@@ -154,6 +154,9 @@
     PROGRAM(rights) \
     PROGRAM(rights_lost) \
     PROGRAM(rights_without_room) \
+    PROGRAM(names_of_ends) \
+    PROGRAM(sendmsg_now) \
+    PROGRAM(no_terminal) \
     /* listeners.c */ \
     PROGRAM(connect_refused) \
     PROGRAM(connect_twice) \

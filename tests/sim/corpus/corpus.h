@@ -101,6 +101,8 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(echo) \
     SCENARIO(streams) \
     SCENARIO(lines) \
+    SCENARIO(relays) \
+    SCENARIO(write_buffer) \
     SCENARIO(idle) \
     SCENARIO(storm) \
     SCENARIO(log) \
