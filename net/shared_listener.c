@@ -26,6 +26,7 @@ typedef struct member {
 struct coil_shared_listener {
     coil_share_options options;
     coil_address address;
+    listener_path path;
 
     /* Of the loop that accepts. */
     coil_acceptor *acceptor;
@@ -192,9 +193,7 @@ static void end_sharing(coil_shared_listener *shared, int error)
     shared->distributor = NULL;
     coil_acceptor_close(shared->acceptor);
     shared->acceptor = NULL;
-    const char *path = coil_address_path(&shared->address);
-    if (path != NULL)
-        (void)coil_kernel_unlink(path);
+    listener_path_remove(&shared->path, &shared->address);
     for (unsigned i = 0; i < shared->count; i++) {
         member *each = &shared->members[i];
         each->end_error = error;
@@ -361,6 +360,7 @@ static int open_sockets(coil_shared_listener *shared)
             return fd;
         shared->members[i].fd = fd;
     }
+    listener_path_claim(&shared->path, &shared->address);
     return 0;
 }
 
@@ -412,9 +412,8 @@ void coil_shared_listener_destroy(coil_shared_listener *shared)
         if (each->fd >= 0)
             (void)coil_kernel_close(each->fd);
     }
-    const char *path = coil_address_path(&shared->address);
-    if (path != NULL && !shared->has_ended && shared->members[ACCEPTING_INDEX].fd >= 0)
-        (void)coil_kernel_unlink(path);
+    if (!shared->has_ended)
+        listener_path_remove(&shared->path, &shared->address);
     free(shared);
 }
 

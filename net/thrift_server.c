@@ -371,8 +371,8 @@ coil_async(int, accept_connections, (coil_group *) connections, (coil_listener *
     coil_vars(coil_stream *stream);
 
     for (;;) {
-        while (listener_is_full(listener, connections))
-            coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
+        if (connections->limit > 0)
+            coil_attempt(coil_group_room(connections));
         my->stream = listener_accept_now(listener);
         if (my->stream == NULL)
             coil_attempt(my->stream, coil_accept_patiently(listener));
@@ -388,6 +388,7 @@ coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_ser
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
+    my->connections.limit = listener->max_connections;
     coil_await(my->rc, accept_connections(&my->connections, listener, server));
     if (my->rc != -ESHUTDOWN)
         return my->rc;

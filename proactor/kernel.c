@@ -159,9 +159,19 @@ int coil_kernel_setsockopt(int fd, int level, int option, const void *value, soc
     return checked(setsockopt(fd, level, option, value, size_bytes));
 }
 
+int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
+{
+    return checked(getsockopt(fd, level, option, value, size_bytes));
+}
+
 int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes)
 {
     return checked(getsockname(fd, address, size_bytes));
+}
+
+int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
+{
+    return checked(getpeername(fd, address, size_bytes));
 }
 
 int coil_kernel_socketpair(int family, int type, int out_fds[2])
@@ -235,6 +245,11 @@ int coil_kernel_is_device(int fd)
     struct stat status;
     int rc = checked(fstat(fd, &status));
     return rc < 0 ? rc : S_ISCHR(status.st_mode);
+}
+
+int coil_kernel_close_on_exec(int fd)
+{
+    return checked(fcntl(fd, F_SETFD, FD_CLOEXEC));
 }
 
 int coil_kernel_dup_above(int fd, int lowest)

@@ -113,6 +113,14 @@ int coil_kernel_dup_above(int fd, int lowest)
     return sim_descriptor_install(sim_process_current(), sim_file_hold(file), lowest);
 }
 
+int coil_kernel_close_on_exec(int fd)
+{
+    if (file_of(fd) == NULL)
+        return -EBADF;
+    sim_process_current()->descriptors[fd].close_on_exec = true;
+    return 0;
+}
+
 int coil_kernel_is_device(int fd)
 {
     struct stat status;
@@ -304,6 +312,22 @@ int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_by
         return -EBADF;
     return file->type->getsockname == NULL ? -ENOTSOCK
                                            : file->type->getsockname(file, address, size_bytes);
+}
+
+int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
+{
+    sim_file *file = file_of(fd);
+    return file == NULL ? -EBADF : sim_socket_getpeername(file, address, size_bytes);
+}
+
+int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
+{
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    return file->type->getsockopt == NULL
+                   ? -ENOTSOCK
+                   : file->type->getsockopt(file, level, option, value, size_bytes);
 }
 
 int coil_kernel_is_tcp(int fd)

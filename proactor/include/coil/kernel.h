@@ -35,14 +35,17 @@ COIL_API coil_time coil_kernel_now(void);
 /* CLOCK_REALTIME, in seconds since 1970: a date, to be shown. It may jump. */
 COIL_API int64_t coil_kernel_time_s(void);
 
-/* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockname(2) */
+/* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockopt(2), get{sock,peer}name(2) */
 COIL_API int coil_kernel_socket(int family, int type, int protocol);
 COIL_API int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_listen(int fd, int backlog);
 COIL_API int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_setsockopt(
         int fd, int level, int option, const void *value, socklen_t size_bytes);
+COIL_API int coil_kernel_getsockopt(
+        int fd, int level, int option, void *value, socklen_t *size_bytes);
 COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
+COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
 
 /* socketpair(2) */
 COIL_API int coil_kernel_socketpair(int family, int type, int out_fds[2]);
@@ -68,6 +71,9 @@ COIL_API int coil_kernel_is_socket(const char *path);
 
 /* fstat(2): 1 if it is a character device, such as a terminal. */
 COIL_API int coil_kernel_is_device(int fd);
+
+/* fcntl(2) with F_SETFD and FD_CLOEXEC, for a descriptor that we were given */
+COIL_API int coil_kernel_close_on_exec(int fd);
 
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
