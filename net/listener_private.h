@@ -47,6 +47,7 @@ struct coil_listener {
     coil_address address;
     listener_path path;
     unsigned max_connections;
+    coil_list link;          /* In a server (coil/server.h). */
     coil_listener **offered; /* Where coil/handover.h knows us, or NULL. */
 };
 
