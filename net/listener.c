@@ -137,6 +137,7 @@ int listener_create(int fd, const coil_address *address, const coil_listen_optio
         (void)coil_kernel_close(fd);
         return -ENOMEM;
     }
+    listener->fd = fd;
     listener->address = *address;
     listener->max_connections = options->max_connections;
     int rc = coil_acceptor_create(coil_loop_current(), fd,
@@ -222,6 +223,7 @@ void listener_end(coil_listener *listener)
         return;
     listener_path_remove(&listener->path, &listener->address);
     listener->path.is_ours = false;
+    listener->fd = -1;
     coil_acceptor_end(listener->acceptor);
 }
 

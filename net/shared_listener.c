@@ -290,6 +290,7 @@ static int open_inbox(member *self, const coil_worker *worker, coil_listener **o
         return rc;
     }
     listener->inbox = &self->inbox;
+    listener->fd = -1;
     listener->address = shared->address;
     listener->max_connections = shared->options.listen.max_connections;
     *out_listener = listener;

@@ -508,6 +508,11 @@ void *coil_kernel_library_symbol(void *library, const char *name)
 
 /* ------------------------------------------------------------------------------ processes -- */
 
+uid_t coil_kernel_geteuid(void)
+{
+    return geteuid();
+}
+
 pid_t coil_kernel_getpid(void)
 {
     return getpid();

@@ -414,6 +414,12 @@ int coil_kernel_pin(int cpu)
 
 /* --------------------------------------------------------------------------------- processes -- */
 
+/* As SO_PEERCRED says of everybody. */
+uid_t coil_kernel_geteuid(void)
+{
+    return 0;
+}
+
 pid_t coil_kernel_getpid(void)
 {
     return sim_process_current()->id;

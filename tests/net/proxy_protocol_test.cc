@@ -193,11 +193,10 @@ TEST(ProxyHeader, IsChecked)
     std::string header =
             v2(0x21, 0x11, ends_v4 + value(COIL_PROXY_CRC32C, "\x7c\x9d\x2b\x6a") + value(2, "host"));
     expect_header(header);
-    for (char &each : header) {
-        each ^= 1;
-        const ssize_t rc = Parsed(header).rc;
-        EXPECT_TRUE(rc == -EBADMSG || rc == -EAGAIN) << rc;
-        each ^= 1;
+    for (size_t i = 16; i < 16 + ends_v4.size(); i++) {
+        header[i] ^= 1;
+        EXPECT_EQ(-EBADMSG, Parsed(header).rc) << i;
+        header[i] ^= 1;
     }
 }
 
