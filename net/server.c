@@ -69,6 +69,10 @@ static void drain_until(coil_server *server, coil_time deadline)
         return;
     server->is_draining = true;
     coil_waiter_grant_all(&server->drain_waiters, 0);
+}
+
+static void end_idle_sessions(coil_server *server)
+{
     for (coil_list *link = server->sessions.next; link != &server->sessions; link = link->next) {
         coil_session *session = coil_container_of(link, coil_session, link);
         if (can_go(session))
@@ -338,8 +342,9 @@ static bool waits_for_others(const coil_server *server)
 }
 
 /*
- * Those that have connected do not know that we are about to stop: give the kernel, and loops that
- * accept for us, the time to bring them; then listen no more. What has come by then is ours.
+ * Those that have connected, or have sent a request, do not know that we are about to stop: give the
+ * kernel, and loops that accept for us, the time to bring them; then listen no more. What has come
+ * by then is ours.
  */
 coil_async(int, stop_listening, (coil_server *) server)
 {
@@ -347,6 +352,7 @@ coil_async(int, stop_listening, (coil_server *) server)
 
     for (my->turn = 0; my->turn < REST_TURNS; my->turn++)
         coil_await(coil_yield());
+    end_idle_sessions(server);
     if (waits_for_others(server))
         coil_ignore(coil_within(coil_ms(REST_MS), coil_group_join(&server->accepting)));
     for (coil_list *link = server->listeners.next; link != &server->listeners; link = link->next)

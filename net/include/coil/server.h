@@ -27,8 +27,8 @@
  *                          +--accept(2) fails for good, serve() is cancelled----------+
  *
  * Draining: whoever connects is refused from here on, what has connected by then is served. Those
- * who wait for the next request of their peer (coil_session_idle()) are cancelled at once, the
- * others may finish: coil_session_ending() tells them.
+ * who wait for the next request of their peer (coil_session_idle()) are cancelled, when what the
+ * kernel has for them has been looked at; the others may finish: coil_session_ending() tells them.
  *
  * What each limit does
  *
