@@ -4,7 +4,9 @@
 #define COIL_COIL_H
 
 #include <coil/acceptor.h>
+#include <coil/activation.h>
 #include <coil/address.h>
+#include <coil/admission.h>
 #include <coil/barrier.h>
 #include <coil/base.h>
 #include <coil/blocking.h>
@@ -25,6 +27,7 @@
 #include <coil/fd_watch.h>
 #include <coil/future.h>
 #include <coil/group.h>
+#include <coil/handover.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/latch.h>
@@ -38,6 +41,7 @@
 #include <coil/mutex.h>
 #include <coil/once.h>
 #include <coil/probe.h>
+#include <coil/proxy_protocol.h>
 #include <coil/queue.h>
 #include <coil/rate_limiter.h>
 #include <coil/receiver.h>
@@ -48,6 +52,7 @@
 #include <coil/select.h>
 #include <coil/semaphore.h>
 #include <coil/sender.h>
+#include <coil/server.h>
 #include <coil/shared_listener.h>
 #include <coil/shutdown.h>
 #include <coil/signal.h>

@@ -191,7 +191,7 @@ int main(int argc, char **argv)
             scenario_idle, scenario_storm, scenario_log, scenario_children, scenario_orphans,
             scenario_signals, scenario_threads, scenario_remote, scenario_sync, scenario_exchange,
             scenario_rpc, scenario_timers, scenario_groups, scenario_futures, scenario_loop,
-            scenario_crowd};
+            scenario_crowd, scenario_drain, scenario_handover};
 
     return coil_sim_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(scenarios[0]));
 }

@@ -115,5 +115,7 @@ extern const coil_sim_scenario scenario_groups;
 extern const coil_sim_scenario scenario_futures;
 extern const coil_sim_scenario scenario_loop;
 extern const coil_sim_scenario scenario_crowd;
+extern const coil_sim_scenario scenario_drain;
+extern const coil_sim_scenario scenario_handover;
 
 #endif
