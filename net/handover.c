@@ -109,11 +109,10 @@ static unsigned take_fds(struct msghdr *message, int *fds, unsigned limit)
     return count;
 }
 
-/* The first bytes, with the descriptors, which are ours from here on. */
-static int take_head(coil_handover *handover, ssize_t size_bytes)
+/* The descriptors, which come with the first bytes, and are ours from here on. */
+static int take_sockets(coil_handover *handover, ssize_t size_bytes)
 {
     int fds[COIL_HANDOVER_SOCKETS];
-    const offer *got = &handover->offer;
 
     if (size_bytes < 0)
         return (int)size_bytes;
@@ -123,11 +122,14 @@ static int take_head(coil_handover *handover, ssize_t size_bytes)
     handover->count = count;
     if (size_bytes == 0)
         return -ECONNRESET;
-    if ((handover->message.msg_flags & MSG_CTRUNC) != 0)
-        return -EMFILE;
-    bool is_right = size_bytes == HEAD_BYTES && memcmp(got->magic, magic, sizeof(magic)) == 0 &&
-                    count > 0 && got->count == count;
-    return is_right ? 0 : -EBADMSG;
+    return (handover->message.msg_flags & MSG_CTRUNC) != 0 ? -EMFILE : 0;
+}
+
+static bool head_is_right(const coil_handover *handover)
+{
+    const offer *got = &handover->offer;
+    return memcmp(got->magic, magic, sizeof(magic)) == 0 && handover->count > 0 &&
+           got->count == handover->count;
 }
 
 static int take_names(coil_handover *handover)
@@ -141,22 +143,38 @@ static int take_names(coil_handover *handover)
     return 0;
 }
 
+/* Of the offer, from so many bytes to so many. */
+coil_async(int, receive_bytes, (coil_handover *) handover, (size_t) from, (size_t) to)
+{
+    coil_vars(size_t have; ssize_t count);
+
+    my->have = from;
+    while (my->have < to) {
+        coil_attempt(my->count,
+                coil_recv(handover->predecessor_fd, (char *)&handover->offer + my->have,
+                        to - my->have, MSG_WAITALL));
+        if (my->count == 0)
+            return -EBADMSG;
+        my->have += (size_t)my->count;
+    }
+    return 0;
+}
+
 coil_async(int, receive_offer, (coil_handover *) handover)
 {
     coil_vars(ssize_t size_bytes; int rc);
 
-    const int fd = handover->predecessor_fd;
     set_message(handover, &handover->offer, HEAD_BYTES);
     coil_await(my->size_bytes,
-            coil_recvmsg(fd, &handover->message, MSG_WAITALL | MSG_CMSG_CLOEXEC));
-    my->rc = take_head(handover, my->size_bytes);
+            coil_recvmsg(handover->predecessor_fd, &handover->message, MSG_CMSG_CLOEXEC));
+    my->rc = take_sockets(handover, my->size_bytes);
     if (my->rc < 0)
         return my->rc;
-    const size_t rest_bytes = handover->count * sizeof(offered);
-    coil_attempt(my->size_bytes,
-            coil_recv(handover->predecessor_fd, handover->offer.sockets, rest_bytes, MSG_WAITALL));
-    if ((size_t)my->size_bytes != handover->count * sizeof(offered))
+    coil_attempt(receive_bytes(handover, (size_t)my->size_bytes, HEAD_BYTES));
+    if (!head_is_right(handover))
         return -EBADMSG;
+    coil_attempt(
+            receive_bytes(handover, HEAD_BYTES, HEAD_BYTES + handover->count * sizeof(offered)));
     return take_names(handover);
 }
 
@@ -402,7 +420,10 @@ coil_async(int, hand_over_to, (coil_handover *) handover, (coil_stream *) succes
         return rc;
     make_offer(handover);
     coil_attempt(my->size_bytes,
-            coil_sendmsg(coil_stream_fd(successor), &handover->message, MSG_NOSIGNAL | MSG_WAITALL));
+            coil_sendmsg(coil_stream_fd(successor), &handover->message, MSG_NOSIGNAL));
+    const char *rest = (const char *)handover->part.iov_base + my->size_bytes;
+    coil_attempt(coil_write_all(
+            successor, coil_bytes(rest, handover->part.iov_len - (size_t)my->size_bytes)));
     coil_attempt(my->word, coil_read_some(successor));
     const bool is_ready = my->word.size_bytes == 1 && my->word.bytes[0] == READY;
     coil_slice_release(&my->word);

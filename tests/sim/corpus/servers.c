@@ -296,6 +296,8 @@ async(int, start_successors, (coil_sim *) sim)
 
     for (my->i = 0; my->i < ledger.generations; my->i++) {
         await(coil_sleep(corpus_moment(coil_ms(25))));
+        if (ledger.clients_are_done)
+            break;
         pid_t pid = coil_sim_start(sim, "server", "/bin/generation", NULL);
         ledger.successors[my->i] = pid;
         if (ledger.is_killing && corpus_chance(50)) {
@@ -326,16 +328,15 @@ static void check_handover(coil_sim *sim)
 
     corpus_expect_end(sim, ledger.server, "the first");
     corpus_expect_end(sim, ledger.client, "the client");
-    for (unsigned i = 0; i < ledger.generations; i++) {
+    for (unsigned i = 0; i < ledger.generations && ledger.successors[i] != 0; i++) {
         const int status = coil_sim_status(sim, ledger.successors[i]);
         if (ledger.is_killing && status == -SIGKILL)
             continue;
         (void)snprintf(name, sizeof(name), "successor %u", i + 1);
         corpus_expect_end(sim, ledger.successors[i], name);
     }
-    if (corpus_is_fair() && !ledger.is_killing)
-        coil_sim_expect(sim, ledger.lives == ledger.generations + 1, "%u of %u have served",
-                ledger.lives, ledger.generations + 1);
+    if (corpus_is_fair())
+        coil_sim_expect(sim, ledger.lives > 0, "nobody has served");
 }
 
 const coil_sim_scenario scenario_handover = {.name = "handover",
