@@ -19,7 +19,7 @@
  *
  * The first socket of an offer is the one at which successors ask.
  */
-enum { READY = 'R', GO = 'G', ANSWER_S = 10 };
+enum { READY = 'R', GO = 'G', ANSWER_S = 10, TRIES = 20, TRY_MS = 10 };
 
 static const char magic[8] = "coil-ho1";
 
@@ -221,7 +221,7 @@ static int listen_for_successors(coil_handover *handover)
     return 0;
 }
 
-coil_async(int, inherit, (coil_handover *) handover)
+coil_async(int, inherit_once, (coil_handover *) handover)
 {
     coil_vars(int rc);
 
@@ -233,6 +233,20 @@ coil_async(int, inherit, (coil_handover *) handover)
     }
     my->rc = listen_for_successors(handover);
     return my->rc < 0 ? my->rc : (int)handover->count - 1;
+}
+
+/* Nobody was there, and then somebody was: another process that starts when we do. */
+coil_async(int, inherit, (coil_handover *) handover)
+{
+    coil_vars(int rc; int tries);
+
+    for (my->tries = 0; my->tries < TRIES; my->tries++) {
+        coil_await(my->rc, inherit_once(handover));
+        if (my->rc != -EADDRINUSE)
+            break;
+        coil_await(coil_sleep(coil_ms(TRY_MS)));
+    }
+    return my->rc;
 }
 
 static coil_handover *create(const char *address, int *out_error)

@@ -54,17 +54,6 @@ static bool is_stale(const coil_address *address)
     return rc == -ECONNREFUSED;
 }
 
-static int bind_to(int fd, const coil_address *address)
-{
-    const struct sockaddr *name = &address->socket;
-    int rc = coil_kernel_bind(fd, name, address->size_bytes);
-    if (rc == -EADDRINUSE && coil_address_path(address) != NULL && is_stale(address)) {
-        (void)coil_kernel_unlink(coil_address_path(address));
-        rc = coil_kernel_bind(fd, name, address->size_bytes);
-    }
-    return rc;
-}
-
 void listener_path_claim(listener_path *path, const coil_address *address)
 {
     struct stat status;
@@ -84,6 +73,21 @@ void listener_path_remove(const listener_path *path, const coil_address *address
         return;
     if (status.st_dev == path->device && status.st_ino == path->inode)
         (void)coil_kernel_unlink(name);
+}
+
+static int bind_to(int fd, const coil_address *address)
+{
+    const struct sockaddr *name = &address->socket;
+    int rc = coil_kernel_bind(fd, name, address->size_bytes);
+    if (rc != -EADDRINUSE || coil_address_path(address) == NULL)
+        return rc;
+    /* Another process may be about to do the same: what it has bound meanwhile is not the stale. */
+    listener_path found = {.is_ours = false};
+    listener_path_claim(&found, address);
+    if (!is_stale(address))
+        return rc;
+    listener_path_remove(&found, address);
+    return coil_kernel_bind(fd, name, address->size_bytes);
 }
 
 /* "*" on a machine that has no IPv6. */

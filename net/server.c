@@ -146,6 +146,13 @@ static void close_session(coil_session *session)
     coil_waiter_grant_all(&server->room_waiters, 0);
 }
 
+/* The connection has ended before we could ask who it is. */
+static bool has_gone(coil_session *session)
+{
+    return coil_session_peer(session)->size_bytes == 0 &&
+           !coil_fd_is_direct(coil_stream_fd(session->stream));
+}
+
 /* May it stay? */
 static bool enter(coil_session *session)
 {
@@ -153,7 +160,11 @@ static bool enter(coil_session *session)
 
     if (server->admission == NULL)
         return true;
-    switch (coil_admission_enter(server->admission, coil_session_peer(session))) {
+    if (has_gone(session)) {
+        server->stats.refused_by_peer++;
+        return false;
+    }
+    switch (coil_admission_enter(server->admission, &session->peer)) {
     case 0:
         session->has_entered = true;
         return true;

@@ -63,7 +63,7 @@ typedef struct coil_session coil_session;
 struct coil_server_stats {
     uint64_t accepted;            /* Connections that were taken from the kernel. Of these: */
     uint64_t refused_by_total;    /* closed at once: the admission has as many as it may have; */
-    uint64_t refused_by_peer;     /* or has as many of this peer; */
+    uint64_t refused_by_peer;     /* or has as many of this peer, or that has gone; */
     uint64_t refused_by_memory;   /* or there is no memory for it; */
     uint64_t refused_by_files;    /* or no descriptor is left (`turns_away`); */
     uint64_t refused_by_header;   /* or its PROXY header is wrong, late or missing. */
