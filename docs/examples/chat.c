@@ -35,6 +35,8 @@ typedef struct member {
     coil_session *session;
     coil_task *task;
     bool is_slow;
+    bool is_reading;
+    bool is_writing;
     line_queue lines; /* For it to read. */
     line *slots[LINES_MAX];
 } member;
@@ -70,6 +72,7 @@ static void say(room *to, unsigned long from, const char *text, int size_bytes)
         member *reader = coil_container_of(link, member, link);
         if (coil_queue_try_put(&reader->lines, &said) == 0) {
             said->reader_count++;
+            coil_session_busy(reader->session);
         } else if (!reader->is_slow) {
             reader->is_slow = true;
             coil_task_cancel(reader->task);
@@ -78,16 +81,31 @@ static void say(room *to, unsigned long from, const char *text, int size_bytes)
     release_line(said);
 }
 
+/* A restart need not wait for a member that has nothing to say, and has read all. */
+static void rest_if_quiet(member *self)
+{
+    if (self->is_reading && !self->is_writing && self->lines.queue.count == 0)
+        coil_session_idle(self->session);
+}
+
 /* The task beside each session: write what comes out of its queue. */
 async(int, write_lines, (member *) self)
 {
-    vars(line *said);
+    vars(line *said; int rc);
 
+    defer(if (my->said != NULL) release_line(my->said));
     for (;;) {
         attempt(coil_queue_get(&self->lines, &my->said));
-        defer(release_line(my->said));
-        attempt(coil_write_all(
-                self->session->stream, coil_bytes(my->said->text, my->said->size_bytes)));
+        self->is_writing = true;
+        await(my->rc,
+                coil_write_all(
+                        self->session->stream, coil_bytes(my->said->text, my->said->size_bytes)));
+        self->is_writing = false;
+        release_line(my->said);
+        my->said = NULL;
+        if (my->rc < 0)
+            return my->rc;
+        rest_if_quiet(self);
     }
 }
 
@@ -173,10 +191,12 @@ async(int, talk, (coil_session *) session)
     spawn(&my->writer, write_lines(&my->self));
     my->rc = enter_room(&my->self, "lobby");
     while (my->rc == 0) {
-        coil_session_idle(session); /* A restart need not wait for this one. */
+        my->self.is_reading = true;
+        rest_if_quiet(&my->self);
         attempt(my->heard, within(coil_s(60 * IDLE_MIN),
                                    coil_read_until(session->stream, '\n', LINE_BYTES)));
         coil_session_busy(session);
+        my->self.is_reading = false;
         if (coil_slice_empty(&my->heard))
             return 0;
         my->rc = hear(&my->self, my->heard.bytes, (int)my->heard.size_bytes);
