@@ -45,11 +45,6 @@ typedef struct entry {
     coil_listener *listener; /* NULL: not asked for, or closed. */
 } entry;
 
-typedef union control {
-    char bytes[CMSG_SPACE(COIL_HANDOVER_SOCKETS * sizeof(int))];
-    struct cmsghdr align;
-} control;
-
 struct coil_handover {
     coil_address address;
     int predecessor_fd; /* -1: none, or it has let go. */
@@ -58,7 +53,7 @@ struct coil_handover {
 
     /* Of one exchange at a time. */
     offer offer;
-    control control;
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(COIL_HANDOVER_SOCKETS * sizeof(int))];
     struct msghdr message;
     struct iovec part;
     char word;
@@ -81,8 +76,8 @@ static void set_message(coil_handover *handover, void *bytes, size_t size_bytes)
     handover->part = (struct iovec){bytes, size_bytes};
     handover->message = (struct msghdr){.msg_iov = &handover->part,
             .msg_iovlen = 1,
-            .msg_control = handover->control.bytes,
-            .msg_controllen = sizeof(handover->control.bytes)};
+            .msg_control = handover->control,
+            .msg_controllen = sizeof(handover->control)};
 }
 
 /* ---------------------------------------------------------------------------------- taking -- */
@@ -407,7 +402,7 @@ static void make_offer(coil_handover *handover)
     made->count = count;
     set_message(handover, made, HEAD_BYTES + count * sizeof(offered));
     handover->message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-    memset(&handover->control, 0, sizeof(handover->control));
+    memset(handover->control, 0, sizeof(handover->control));
     struct cmsghdr *rights = CMSG_FIRSTHDR(&handover->message);
     rights->cmsg_level = SOL_SOCKET;
     rights->cmsg_type = SCM_RIGHTS;

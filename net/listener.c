@@ -180,8 +180,7 @@ int coil_listen(
     return 0;
 }
 
-/* Whether it is what accept(2) takes, and where it listens. */
-static int examine(int fd, coil_address *out_address)
+int listener_examine(int fd, coil_address *out_address)
 {
     int is_listening = 0;
     int type = 0;
@@ -205,7 +204,7 @@ int coil_listen_fd(int fd, const coil_listen_options *options, coil_listener **o
     coil_address at;
 
     COIL_CHECK(coil_loop_current() != NULL);
-    int rc = examine(fd, &at);
+    int rc = listener_examine(fd, &at);
     if (rc < 0) {
         if (rc != -EBADF)
             (void)coil_kernel_close(fd);

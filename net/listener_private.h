@@ -55,6 +55,9 @@ struct coil_listener {
 /* A listening socket, or an error. The address becomes the one that the kernel has chosen. */
 int listener_socket(coil_address *address, const coil_listen_options *options);
 
+/* Whether it is what accept(2) takes, and where it listens: as of coil_listen_fd(). */
+int listener_examine(int fd, coil_address *out_address);
+
 /* A listener on the loop of this thread for a listening socket, which it owns, also if it fails. */
 int listener_create(int fd, const coil_address *address, const coil_listen_options *options,
         coil_listener **out_listener);

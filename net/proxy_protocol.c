@@ -400,7 +400,7 @@ static ssize_t write_v2(const coil_proxy_header *header, uint8_t *bytes, size_t 
     int transport = header->is_datagram ? DATAGRAM : STREAM;
     memcpy(bytes, v2_signature, SIGNATURE_BYTES);
     bytes[12] = header->is_local ? LOCAL : PROXY;
-    bytes[13] = family == UNSPECIFIED ? 0 : (uint8_t)(family << 4 | transport);
+    bytes[13] = (uint8_t)(family == UNSPECIFIED ? 0 : family << 4 | transport);
     put_u16(bytes + 14, (unsigned)rest_bytes);
     put_v2_addresses(family, bytes + V2_BYTES, header);
     if (header->values_bytes > 0)
