@@ -40,7 +40,7 @@ struct coil_admission {
 static void clear_bits(uint8_t *bytes, unsigned from_bit)
 {
     for (unsigned bit = from_bit; bit < V6_BITS; bit++)
-        bytes[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+        bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 }
 
 /* False: what peers there have is not an address. */
@@ -215,8 +215,7 @@ unsigned coil_admission_of_peer(coil_admission *admission, const coil_address *p
 
 /* ------------------------------------------------------------------------------ lifecycle -- */
 
-int coil_admission_create(
-        const coil_admission_options *options, coil_admission **out_admission)
+int coil_admission_create(const coil_admission_options *options, coil_admission **out_admission)
 {
     if (options->ipv4_prefix_bits > V4_BITS || options->ipv6_prefix_bits > V6_BITS)
         return -EINVAL;

@@ -41,7 +41,7 @@ enum { HEAD_BYTES = offsetof(offer, sockets) };
 /* A socket that we have, or are to have. */
 typedef struct entry {
     offered as;
-    int fd; /* The predecessor's that nobody has asked for; -1: none. */
+    int fd;                  /* The predecessor's that nobody has asked for; -1: none. */
     coil_listener *listener; /* NULL: not asked for, or closed. */
 } entry;
 
@@ -145,9 +145,9 @@ coil_async(int, receive_bytes, (coil_handover *) handover, (size_t) from, (size_
 
     my->have = from;
     while (my->have < to) {
-        coil_attempt(my->count,
-                coil_recv(handover->predecessor_fd, (char *)&handover->offer + my->have,
-                        to - my->have, MSG_WAITALL));
+        coil_attempt(
+                my->count, coil_recv(handover->predecessor_fd, (char *)&handover->offer + my->have,
+                                   to - my->have, MSG_WAITALL));
         if (my->count == 0)
             return -EBADMSG;
         my->have += (size_t)my->count;
@@ -181,9 +181,8 @@ coil_async(int, find_predecessor, (coil_handover *) handover)
     handover->predecessor_fd = coil_kernel_socket(AF_UNIX, SOCK_STREAM, 0);
     if (handover->predecessor_fd < 0)
         return handover->predecessor_fd;
-    coil_await(my->rc,
-            coil_connect_fd(handover->predecessor_fd, &handover->address.socket,
-                    handover->address.size_bytes));
+    coil_await(my->rc, coil_connect_fd(handover->predecessor_fd, &handover->address.socket,
+                               handover->address.size_bytes));
     if (my->rc == 0)
         my->rc = check_peer(handover->predecessor_fd);
     if (my->rc == 0)
@@ -263,8 +262,7 @@ static coil_handover *create(const char *address, int *out_error)
     return NULL;
 }
 
-coil_define(
-        int, coil_handover_open, (const char *) address, (coil_handover **) out_handover)
+coil_define(int, coil_handover_open, (const char *) address, (coil_handover **) out_handover)
 {
     coil_vars(coil_handover *handover; int rc; bool is_open);
 
@@ -362,8 +360,8 @@ coil_async(int, announce, (coil_handover *) handover)
     coil_vars(ssize_t size_bytes);
 
     handover->word = READY;
-    coil_await(my->size_bytes,
-            coil_send(handover->predecessor_fd, &handover->word, 1, MSG_NOSIGNAL));
+    coil_await(
+            my->size_bytes, coil_send(handover->predecessor_fd, &handover->word, 1, MSG_NOSIGNAL));
     if (my->size_bytes == 1)
         coil_await(my->size_bytes, coil_recv(handover->predecessor_fd, &handover->word, 1, 0));
     return my->size_bytes == 1 && handover->word == GO ? 0 : -ECONNRESET;

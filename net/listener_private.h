@@ -44,7 +44,7 @@ struct coil_listener {
     coil_acceptor *acceptor; /* NULL: there is an inbox, or it has stopped. */
     listener_inbox *inbox;
     uint64_t *accepted; /* Where connections are counted, or NULL. Any thread may look. */
-    int fd; /* Of the acceptor, while it listens. -1: another's, or closed. */
+    int fd;             /* Of the acceptor, while it listens. -1: another's, or closed. */
     coil_address address;
     listener_path path;
     unsigned max_connections;

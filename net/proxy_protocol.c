@@ -16,9 +16,9 @@ static const uint8_t v2_signature[] = "\r\n\r\n\0\r\nQUIT\n";
 enum {
     PREFIX_BYTES = sizeof(v1_prefix) - 1,
     SIGNATURE_BYTES = sizeof(v2_signature) - 1,
-    V2_BYTES = 16,        /* Signature, command, family, length. */
+    V2_BYTES = 16,         /* Signature, command, family, length. */
     V2_REST_LIMIT = 65535, /* What that length can say. */
-    VALUE_BYTES = 3,      /* Type and length of a value. */
+    VALUE_BYTES = 3,       /* Type and length of a value. */
     CRC_BYTES = 4,
     PATH_BYTES = 108,
     LOCAL = 0x20,

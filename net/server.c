@@ -353,9 +353,9 @@ static bool waits_for_others(const coil_server *server)
 }
 
 /*
- * Those that have connected, or have sent a request, do not know that we are about to stop: give the
- * kernel, and loops that accept for us, the time to bring them; then listen no more. What has come
- * by then is ours.
+ * Those that have connected, or have sent a request, do not know that we are about to stop: give
+ * the kernel, and loops that accept for us, the time to bring them; then listen no more. What has
+ * come by then is ours.
  */
 coil_async(int, stop_listening, (coil_server *) server)
 {
@@ -452,8 +452,7 @@ void coil_server_add(coil_server *server, coil_listener *listener)
         start_accepting(server, listener);
 }
 
-int coil_server_listen(
-        coil_server *server, const char *address, const coil_listen_options *options)
+int coil_server_listen(coil_server *server, const char *address, const coil_listen_options *options)
 {
     coil_listener *listener;
     int rc = coil_listen(address, options, &listener);

@@ -97,9 +97,8 @@ async(int, write_lines, (member *) self)
     for (;;) {
         attempt(coil_queue_get(&self->lines, &my->said));
         self->is_writing = true;
-        await(my->rc,
-                coil_write_all(
-                        self->session->stream, coil_bytes(my->said->text, my->said->size_bytes)));
+        await(my->rc, coil_write_all(self->session->stream,
+                              coil_bytes(my->said->text, my->said->size_bytes)));
         self->is_writing = false;
         release_line(my->said);
         my->said = NULL;
@@ -193,8 +192,8 @@ async(int, talk, (coil_session *) session)
     while (my->rc == 0) {
         my->self.is_reading = true;
         rest_if_quiet(&my->self);
-        attempt(my->heard, within(coil_s(60 * IDLE_MIN),
-                                   coil_read_until(session->stream, '\n', LINE_BYTES)));
+        attempt(my->heard,
+                within(coil_s(60 * IDLE_MIN), coil_read_until(session->stream, '\n', LINE_BYTES)));
         coil_session_busy(session);
         my->self.is_reading = false;
         if (coil_slice_empty(&my->heard))
@@ -277,7 +276,8 @@ int main(int argc, char **argv)
     const struct options options = read_options(argc, argv,
             "chat --port N [unix:PATH]\n\n"
             "A chat server on 127.0.0.1:N, until SIGINT or SIGTERM. What a member says is read by\n"
-            "all in its room; \"/join ROOM\" goes to another. With the path of a socket, a chat that\n"
+            "all in its room; \"/join ROOM\" goes to another. With the path of a socket, a chat "
+            "that\n"
             "is started with the same path takes over, and nobody who connects is refused.\n");
 
     snprintf(address, sizeof(address), "127.0.0.1:%u", options.port);

@@ -22,7 +22,8 @@ static void check_same(const coil_address *one, const coil_address *other)
     COIL_CHECK(one->size_bytes == other->size_bytes);
     if (one->size_bytes == 0)
         return;
-    COIL_CHECK(strcmp(coil_address_format(one, texts[0]), coil_address_format(other, texts[1])) == 0);
+    COIL_CHECK(
+            strcmp(coil_address_format(one, texts[0]), coil_address_format(other, texts[1])) == 0);
 }
 
 static size_t walk(const coil_proxy_header *header)

@@ -118,9 +118,9 @@ TEST_F(Admission, CountsAsANaiveMapDoes)
         if (random() % 100 < (step < STEPS / 2 ? 70u : 45u)) {
             const std::string host = "10.0." + std::to_string(random() % (PEERS / 256 + 1)) + "." +
                                      std::to_string(random() % 256);
-            const int expected = inside.size() >= TOTAL    ? -EUSERS
+            const int expected = inside.size() >= TOTAL  ? -EUSERS
                                  : counts[host] >= LIMIT ? -EDQUOT
-                                                           : 0;
+                                                         : 0;
             ASSERT_EQ(expected, enter(host + ":1"));
             if (expected == 0) {
                 counts[host]++;

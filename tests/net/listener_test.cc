@@ -260,7 +260,7 @@ TEST_F(ListenerAtAPath, DoesNotRemoveWhatIsNotItsOwn)
     EXPECT_TRUE(exists());
 }
 
-/* ----------------------------------------------------------------------------- passed sockets -- */
+/* ---------------------------------------------------------------------------- passed sockets -- */
 
 struct Passed {
     int fd;
@@ -334,8 +334,8 @@ TEST(Listener, TakesIpv6OnlyIfItIsToldTo)
     stage.options.ipv6_only = true;
     stage.listens_only = true;
     stage.check = [&] {
-        const uint16_t port = static_cast<uint16_t>(
-                std::stoi(stage.bound.substr(stage.bound.rfind(':') + 1)));
+        const uint16_t port =
+                static_cast<uint16_t>(std::stoi(stage.bound.substr(stage.bound.rfind(':') + 1)));
         const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         sockaddr_in to = {};
         to.sin_family = AF_INET;

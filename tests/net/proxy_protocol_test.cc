@@ -141,8 +141,8 @@ TEST(ProxyHeader, SaysWhoConnectsToWhom)
 
 TEST(ProxyHeader, KnowsIpv6AndUnixSockets)
 {
-    const std::string v6 = v2(0x21, 0x21, std::string(15, '\0') + "\1" + std::string(15, '\0') +
-                                                  "\2" + u16(7) + u16(8));
+    const std::string v6 = v2(0x21, 0x21,
+            std::string(15, '\0') + "\1" + std::string(15, '\0') + "\2" + u16(7) + u16(8));
     expect_header(v6);
     EXPECT_EQ("[::1]:7", Parsed(v6).source());
     EXPECT_EQ("[::2]:8", Parsed(v6).destination());
@@ -190,8 +190,8 @@ TEST(ProxyHeader, HasMoreValues)
 TEST(ProxyHeader, IsChecked)
 {
     /* The checksum was computed by another program, whose own check is RFC 3720, B.4. */
-    std::string header =
-            v2(0x21, 0x11, ends_v4 + value(COIL_PROXY_CRC32C, "\x7c\x9d\x2b\x6a") + value(2, "host"));
+    std::string header = v2(
+            0x21, 0x11, ends_v4 + value(COIL_PROXY_CRC32C, "\x7c\x9d\x2b\x6a") + value(2, "host"));
     expect_header(header);
     for (size_t i = 16; i < 16 + ends_v4.size(); i++) {
         header[i] ^= 1;
@@ -203,14 +203,14 @@ TEST(ProxyHeader, IsChecked)
 TEST(ProxyHeader, IsRefusedWhereItIsWrong)
 {
     const std::string headers[] = {
-            v2(0x11, 0x11, ends_v4),                              /* version 1 */
-            v2(0x22, 0x11, ends_v4),                              /* command 2 */
-            v2(0x21, 0x41, ends_v4),                              /* family 4 */
-            v2(0x21, 0x13, ends_v4),                              /* transport 3 */
-            v2(0x21, 0x11, ends_v4.substr(1)),                    /* addresses that are cut */
-            v2(0x21, 0x21, ends_v4),                              /* too short for IPv6 */
-            v2(0x21, 0x11, ends_v4 + "\1"),                       /* half a value */
-            v2(0x21, 0x11, ends_v4 + std::string("\1\0\2h", 4)),  /* a value that is cut */
+            v2(0x11, 0x11, ends_v4),                             /* version 1 */
+            v2(0x22, 0x11, ends_v4),                             /* command 2 */
+            v2(0x21, 0x41, ends_v4),                             /* family 4 */
+            v2(0x21, 0x13, ends_v4),                             /* transport 3 */
+            v2(0x21, 0x11, ends_v4.substr(1)),                   /* addresses that are cut */
+            v2(0x21, 0x21, ends_v4),                             /* too short for IPv6 */
+            v2(0x21, 0x11, ends_v4 + "\1"),                      /* half a value */
+            v2(0x21, 0x11, ends_v4 + std::string("\1\0\2h", 4)), /* a value that is cut */
             v2(0x21, 0x11, ends_v4 + value(COIL_PROXY_CRC32C, "four")),
             v2(0x21, 0x11, ends_v4 + value(COIL_PROXY_CRC32C, "five5")),
             "\r\n\r\n\r\n",
@@ -279,7 +279,7 @@ TEST(ProxyWriter, RefusesWhatThereIsNoHeaderFor)
     EXPECT_EQ("EINVAL", written(odd));
 }
 
-/* -------------------------------------------------------------------------------- of a stream -- */
+/* ------------------------------------------------------------------------------- of a stream -- */
 
 struct Talk {
     std::string sent;

@@ -186,8 +186,8 @@ TEST(ServerRestarts, FindTheAddressFreeAndLeaveNoGhost)
     Visitors visitors(port, 3);
     for (int i = 0; i < restarts; i++) {
         Running service(address);
-        ASSERT_EQ(0, service.self.listen_rc) << "restart " << i << ": "
-                                             << coil_error_name(service.self.listen_rc);
+        ASSERT_EQ(0, service.self.listen_rc)
+                << "restart " << i << ": " << coil_error_name(service.self.listen_rc);
         const uint64_t before = visitors.answered;
         ASSERT_TRUE(soon([&] { return visitors.answered > before + 3; }));
         if (i % 2 == 0) {

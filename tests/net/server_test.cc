@@ -134,7 +134,8 @@ async(int, play, (Stage *) stage)
     stage->server.on_failure = note_failure;
     stage->configure(&stage->server);
     for (const std::string &address : stage->addresses)
-        EXPECT_EQ(0, coil_server_listen(&stage->server, address.c_str(), &stage->listen)) << address;
+        EXPECT_EQ(0, coil_server_listen(&stage->server, address.c_str(), &stage->listen))
+                << address;
     for (unsigned i = 0; coil_server_address(&stage->server, i) != nullptr; i++) {
         const coil_address *at = coil_server_address(&stage->server, i);
         char text[COIL_ADDRESS_TEXT_BYTES];
@@ -463,7 +464,7 @@ TEST_F(Server, HasNothingToServeWithoutAnAddress)
     EXPECT_EQ(-EINVAL, stage.rc);
 }
 
-/* ------------------------------------------------------------------------------ PROXY headers -- */
+/* ----------------------------------------------------------------------------- PROXY headers -- */
 
 TEST_F(ServerWithAdmission, BelievesTheProxy)
 {
@@ -483,7 +484,9 @@ TEST_F(ServerWithAdmission, BelievesTheProxy)
     Peer wrong = Peer::connected(port);
     EXPECT_TRUE(wrong.send("GET / HTTP/1.1\r\n"));
     EXPECT_EQ("", wrong.receive(1));
-    { Peer checks_only = Peer::connected(port); }
+    {
+        Peer checks_only = Peer::connected(port);
+    }
     EXPECT_TRUE(soon([&] { return statistics().accepted == 4 && statistics().active == 1; }));
     EXPECT_EQ(1u, statistics().refused_by_peer);
     EXPECT_EQ(1u, statistics().refused_by_header);

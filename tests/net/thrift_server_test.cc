@@ -702,7 +702,7 @@ TEST_F(ImpatientThriftServer, KeepsAConnectionThatIsBusy)
     }
 }
 
-/* ------------------------------------------------------------------------------------ the end -- */
+/* ----------------------------------------------------------------------------------- the end -- */
 
 struct Graceful {
     Echo echo = {{"Echo", echo_methods, std::size(echo_methods)}, 0};

@@ -10,7 +10,7 @@
  * A server (coil/server.h) closes at once whoever may not stay. Several may share one admission, on
  * as many loops as there are. A peer is an IP address, or a network: by default IPv4 addresses are
  * told apart by all their bits, IPv6 ones by the first 64, of which one machine has the rest to
- * itself. IPv4 that arrives at an IPv6 socket is IPv4 here. Peers at unix sockets count in all only.
+ * itself. IPv4 that arrives at an IPv6 socket is IPv4 here. Peers at unix sockets count in all.
  *
  * Memory is used for the peers that are there, not for those that ever were.
  *

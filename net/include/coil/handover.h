@@ -21,10 +21,10 @@
  *         return 0;
  *     }
  *
- *     predecessor:  serving ------------------------------- ready --> draining, its sessions end
+ *     predecessor:  serving ------------------------------ ready --> draining, its sessions end
  *                              | sockets                  ^ | "go"
- *     successor:             open() --> listen() ... --> ready() --> serving, for the next: requested()
- *                                                             if it fails: nothing has happened
+ *     successor:             open() --> listen() ... --> ready() --> serving, until requested()
+ *                                 if it fails up to here: nothing has happened
  *
  * Invariants
  *   - Both have the same sockets, not two of the same address: what the kernel has completed is in
@@ -35,8 +35,8 @@
  *   - A unix socket's path stays, and is removed by whoever serves last.
  *
  * What it needs: nobody but us may connect to the address, so its directory should be ours alone.
- * Both ends also ask the kernel who the other is (SO_PEERCRED, unix(7)): it has to be the same user,
- * or root.
+ * Both ends also ask the kernel who the other is (SO_PEERCRED, unix(7)): it has to be the same
+ * user, or root.
  *
  * Sockets of one loop only; a shared listener (coil/shared_listener.h) is not handed over.
  *
@@ -64,8 +64,7 @@ typedef struct coil_handover coil_handover;
  * -ECONNRESET it has changed its mind; -EBUSY it has not answered, as it has a successor already;
  * -EMFILE, -ENOMEM.
  */
-coil_declare(
-        int, coil_handover_open, (const char *) address, (coil_handover **) out_handover);
+coil_declare(int, coil_handover_open, (const char *) address, (coil_handover **) out_handover);
 
 /*
  * A listener of the name, and to be offered under it: the predecessor's, or if it has none, a new

@@ -84,8 +84,7 @@ COIL_API bool coil_proxy_next(const coil_proxy_header *header, coil_proxy_value 
  * another version, two families of addresses, values that are none, or of version 1; -EMSGSIZE: it
  * is longer than `size_bytes`, or than 65535 bytes behind its beginning.
  */
-COIL_API ssize_t coil_proxy_write(
-        const coil_proxy_header *header, void *bytes, size_t size_bytes);
+COIL_API ssize_t coil_proxy_write(const coil_proxy_header *header, void *bytes, size_t size_bytes);
 
 /*
  * Read the header from a stream, and not a byte more. Result: its bytes, to be released when

@@ -61,17 +61,17 @@ typedef struct coil_session coil_session;
 
 /* Since coil_server_init(). */
 struct coil_server_stats {
-    uint64_t accepted;            /* Connections that were taken from the kernel. Of these: */
-    uint64_t refused_by_total;    /* closed at once: the admission has as many as it may have; */
-    uint64_t refused_by_peer;     /* or has as many of this peer, or that has gone; */
-    uint64_t refused_by_memory;   /* or there is no memory for it; */
-    uint64_t refused_by_files;    /* or no descriptor is left (`turns_away`); */
-    uint64_t refused_by_header;   /* or its PROXY header is wrong, late or missing. */
-    uint64_t failed;              /* Handlers that have ended with an error. */
-    uint64_t cancelled;           /* Sessions that had not ended when the grace was over. */
-    uint64_t pauses;              /* How often accepting has waited for what the system lacks. */
-    uint64_t active;              /* Sessions that there are now. */
-    uint64_t most_active;         /* The most that there were at once. */
+    uint64_t accepted;          /* Connections that were taken from the kernel. Of these: */
+    uint64_t refused_by_total;  /* closed at once: the admission has as many as it may have; */
+    uint64_t refused_by_peer;   /* or has as many of this peer, or that has gone; */
+    uint64_t refused_by_memory; /* or there is no memory for it; */
+    uint64_t refused_by_files;  /* or no descriptor is left (`turns_away`); */
+    uint64_t refused_by_header; /* or its PROXY header is wrong, late or missing. */
+    uint64_t failed;            /* Handlers that have ended with an error. */
+    uint64_t cancelled;         /* Sessions that had not ended when the grace was over. */
+    uint64_t pauses;            /* How often accepting has waited for what the system lacks. */
+    uint64_t active;            /* Sessions that there are now. */
+    uint64_t most_active;       /* The most that there were at once. */
 };
 
 /* One connection. */
@@ -96,19 +96,20 @@ struct coil_session {
 struct coil_server {
     /* Yours to set before it serves. Zero means the default. */
 
-    coil_handler handler;        /* A coroutine int handler(coil_session *session). */
-    unsigned max_sessions;       /* At once. No limit. */
-    coil_admission *admission;   /* None. Not owned; must outlive the sessions. */
-    bool turns_away;             /* When descriptors run out, close instead of making wait. */
-    bool takes_proxy_headers;    /* Each connection must begin with one (coil/proxy_protocol.h). */
-    coil_duration proxy_limit;   /* For it to come: 5 s. */
+    coil_handler handler;      /* A coroutine int handler(coil_session *session). */
+    unsigned max_sessions;     /* At once. No limit. */
+    coil_admission *admission; /* None. Not owned; must outlive the sessions. */
+    bool turns_away;           /* When descriptors run out, close instead of making wait. */
+    bool takes_proxy_headers;  /* Each connection must begin with one (coil/proxy_protocol.h). */
+    coil_duration proxy_limit; /* For it to come: 5 s. */
     /* A handler has ended with an error, other than -ECANCELED. Must not wait. NULL: none. */
     void (*on_failure)(coil_server *server, const coil_session *session, int error);
 
     /* Read only. */
 
     coil_server_stats stats;
-    coil_list sessions; /* coil_session.link, oldest first. For a look; they come and go at awaits. */
+    coil_list
+            sessions; /* coil_session.link, oldest first. For a look; they come and go at awaits. */
     bool is_draining;
 
     /* Private. */
@@ -118,8 +119,8 @@ struct coil_server {
     coil_group accepting; /* A task for each listener. */
     unsigned accepting_count;
     bool is_serving;
-    coil_time deadline;    /* Of the drain. */
-    coil_timeout overdue;  /* Guards it. */
+    coil_time deadline;   /* Of the drain. */
+    coil_timeout overdue; /* Guards it. */
     coil_list drain_waiters;
     coil_list room_waiters; /* For a session to end. */
     int reserve_fd;         /* Of `turns_away`: kept for when there is no other. -1: none. */
@@ -137,7 +138,7 @@ COIL_API int coil_server_listen(
         coil_server *server, const char *address, const coil_listen_options *options);
 COIL_API void coil_server_add(coil_server *server, coil_listener *listener);
 
-/* Where it listens, in the order of adding: with the port that the kernel has chosen. NULL: no more. */
+/* Where it listens, in the order of adding, with the port that the kernel chose. NULL: no more. */
 COIL_API const coil_address *coil_server_address(const coil_server *server, unsigned index);
 
 /*

@@ -78,8 +78,8 @@ static void say_option(struct stage *stage, const char *what, int fd, int option
 {
     int value = -1;
     socklen_t size_bytes = sizeof(value);
-    stage_say_result(stage, what,
-            coil_kernel_getsockopt(fd, SOL_SOCKET, option, &value, &size_bytes));
+    stage_say_result(
+            stage, what, coil_kernel_getsockopt(fd, SOL_SOCKET, option, &value, &size_bytes));
     stage_say(stage, "%s is %d, of %u bytes", what, value, (unsigned)size_bytes);
 }
 
@@ -104,10 +104,9 @@ void play_accept_asked(struct stage *stage)
     int server = stage_accept(stage, listener);
     say_option(stage, "accepted listens", server, SO_ACCEPTCONN);
     (void)coil_kernel_getsockname(client, (void *)&ours, &our_bytes);
-    stage_say_result(
-            stage, "peer", coil_kernel_getpeername(server, (void *)&peer, &size_bytes));
-    stage_say(stage, "same port: %d, %u bytes", peer.sin_port == ours.sin_port,
-            (unsigned)size_bytes);
+    stage_say_result(stage, "peer", coil_kernel_getpeername(server, (void *)&peer, &size_bytes));
+    stage_say(
+            stage, "same port: %d, %u bytes", peer.sin_port == ours.sin_port, (unsigned)size_bytes);
     const struct linger now = {1, 0};
     stage_say_result(stage, "reset at close",
             coil_kernel_setsockopt(client, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));

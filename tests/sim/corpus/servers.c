@@ -180,8 +180,8 @@ async(int, serve_with, (coil_admission *) admission)
     if (my->rc < 0)
         return my->rc;
     check_stats(&my->server.stats);
-    corpus_expect(ledger.grace < COIL_FOREVER || !corpus_is_fair() ||
-                          ledger.begun == ledger.answered,
+    corpus_expect(
+            ledger.grace < COIL_FOREVER || !corpus_is_fair() || ledger.begun == ledger.answered,
             "%lu requests were begun, %lu answered", (unsigned long)ledger.begun,
             (unsigned long)ledger.answered);
     corpus_expect(ledger.grace < COIL_FOREVER || my->server.stats.cancelled == 0,
@@ -193,9 +193,8 @@ async(int, serve_and_drain)
 {
     vars(coil_admission *admission; int rc);
 
-    my->rc = coil_admission_create(
-            &(coil_admission_options){
-                    .max_total = ledger.max_total, .max_per_peer = ledger.max_per_peer},
+    my->rc = coil_admission_create(&(coil_admission_options){.max_total = ledger.max_total,
+                                           .max_per_peer = ledger.max_per_peer},
             &my->admission);
     if (my->rc < 0) {
         ledger.is_over = true;
