@@ -238,10 +238,11 @@ static void read_v2_addresses(int family, const uint8_t *bytes, coil_proxy_heade
 
 bool coil_proxy_next(const coil_proxy_header *header, coil_proxy_value *value)
 {
+    if (header->values_bytes == 0)
+        return false;
     const uint8_t *end = header->values + header->values_bytes;
     const uint8_t *next = value->bytes == NULL ? header->values : value->bytes + value->size_bytes;
-
-    if (header->values_bytes == 0 || end - next < VALUE_BYTES)
+    if (end - next < VALUE_BYTES)
         return false;
     unsigned size_bytes = get_u16(next + 1);
     if (end - next - VALUE_BYTES < (ptrdiff_t)size_bytes)
@@ -268,10 +269,10 @@ static bool values_are_right(
         const coil_proxy_header *header, const uint8_t *bytes, size_t size_bytes)
 {
     coil_proxy_value value = {0};
-    const uint8_t *end = header->values;
+    size_t seen_bytes = 0;
 
     while (coil_proxy_next(header, &value)) {
-        end = value.bytes + value.size_bytes;
+        seen_bytes += VALUE_BYTES + value.size_bytes;
         if (value.type != COIL_PROXY_CRC32C)
             continue;
         uint32_t crc;
@@ -281,7 +282,7 @@ static bool values_are_right(
         if (ntohl(crc) != crc32c(bytes, size_bytes, value.bytes))
             return false;
     }
-    return end == header->values + header->values_bytes;
+    return seen_bytes == header->values_bytes;
 }
 
 /* What the first 16 bytes say; then those of the whole header. */
@@ -366,7 +367,7 @@ static void put_checksum(const coil_proxy_header *header, uint8_t *bytes, size_t
     coil_proxy_header written = *header;
     coil_proxy_value value = {0};
 
-    written.values = bytes + size_bytes - header->values_bytes;
+    written.values = bytes + (size_bytes - header->values_bytes);
     while (coil_proxy_next(&written, &value)) {
         if (value.type == COIL_PROXY_CRC32C && value.size_bytes == CRC_BYTES) {
             uint32_t crc = htonl(crc32c(bytes, size_bytes, value.bytes));
