@@ -305,10 +305,10 @@ async(int, say, (coil_stream *) peer, (Talk *) talk)
 
 async(int, listen_to, (Talk *) talk)
 {
-    vars(coil_stream *one; coil_stream *other; coil_group group; coil_slice in);
-    int rc = coil_stream_pair(&my->one, &my->other);
-    if (rc < 0)
-        return rc;
+    vars(coil_stream *one; coil_stream *other; coil_group group; coil_slice in; int rc);
+    my->rc = coil_stream_pair(&my->one, &my->other);
+    if (my->rc < 0)
+        return my->rc;
     defer(coil_stream_close(my->one));
     open_group(&my->group);
     spawn(&my->group, say(my->other, talk));
