@@ -200,9 +200,19 @@ int coil_kernel_setsockopt(int fd, int level, int option, const void *value, soc
     return checked(setsockopt(fd, level, option, value, size_bytes));
 }
 
+int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
+{
+    return checked(getsockopt(fd, level, option, value, size_bytes));
+}
+
 int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes)
 {
     return checked(getsockname(fd, address, size_bytes));
+}
+
+int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
+{
+    return checked(getpeername(fd, address, size_bytes));
 }
 
 int coil_kernel_socketpair(int family, int type, int out_fds[2])
@@ -232,16 +242,6 @@ ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
 {
     ssize_t count = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
     return count < 0 ? -errno : count;
-}
-
-int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
-{
-    return checked(getpeername(fd, address, size_bytes));
-}
-
-int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
-{
-    return checked(getsockopt(fd, level, option, value, size_bytes));
 }
 
 int coil_kernel_is_tcp(int fd)
@@ -324,6 +324,11 @@ int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
 int coil_kernel_terminal_size(int fd, struct winsize *out_size)
 {
     return checked(ioctl(fd, TIOCGWINSZ, out_size));
+}
+
+int coil_kernel_close_on_exec(int fd)
+{
+    return checked(fcntl(fd, F_SETFD, FD_CLOEXEC));
 }
 
 int coil_kernel_dup_above(int fd, int lowest)
@@ -606,6 +611,11 @@ void *coil_kernel_library_symbol(void *library, const char *name)
 }
 
 /* ------------------------------------------------------------------------------ processes -- */
+
+uid_t coil_kernel_geteuid(void)
+{
+    return geteuid();
+}
 
 pid_t coil_kernel_getpid(void)
 {

@@ -135,6 +135,14 @@ int coil_kernel_dup_above(int fd, int lowest)
     return sim_descriptor_install(sim_process_current(), sim_file_hold(file), lowest);
 }
 
+int coil_kernel_close_on_exec(int fd)
+{
+    if (file_of(fd) == NULL)
+        return -EBADF;
+    sim_process_current()->descriptors[fd].close_on_exec = true;
+    return 0;
+}
+
 int coil_kernel_is_device(int fd)
 {
     struct stat status;
@@ -475,6 +483,12 @@ int coil_kernel_pin(int cpu)
 }
 
 /* --------------------------------------------------------------------------------- processes -- */
+
+/* As SO_PEERCRED says of everybody. */
+uid_t coil_kernel_geteuid(void)
+{
+    return 0;
+}
 
 pid_t coil_kernel_getpid(void)
 {

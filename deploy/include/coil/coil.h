@@ -4,7 +4,9 @@
 #define COIL_COIL_H
 
 #include <coil/acceptor.h>
+#include <coil/activation.h>
 #include <coil/address.h>
+#include <coil/admission.h>
 #include <coil/balancer.h>
 #include <coil/barrier.h>
 #include <coil/base.h>
@@ -32,6 +34,7 @@
 #include <coil/file_watch.h>
 #include <coil/future.h>
 #include <coil/group.h>
+#include <coil/handover.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/latch.h>
@@ -47,6 +50,7 @@
 #include <coil/once.h>
 #include <coil/pipe.h>
 #include <coil/probe.h>
+#include <coil/proxy_protocol.h>
 #include <coil/queue.h>
 #include <coil/random.h>
 #include <coil/rate_limiter.h>
@@ -62,6 +66,7 @@
 #include <coil/select.h>
 #include <coil/semaphore.h>
 #include <coil/sender.h>
+#include <coil/server.h>
 #include <coil/shared_listener.h>
 #include <coil/shutdown.h>
 #include <coil/signal.h>

@@ -42,14 +42,20 @@ COIL_API int64_t coil_kernel_time_s(void);
 /* getrandom(2): bytes that nobody can guess. Always all of them. */
 COIL_API void coil_kernel_random(void *bytes, size_t size_bytes);
 
-/* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockname(2) */
+/*
+ * socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockopt(2), getsockname(2),
+ * getpeername(2)
+ */
 COIL_API int coil_kernel_socket(int family, int type, int protocol);
 COIL_API int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_listen(int fd, int backlog);
 COIL_API int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_setsockopt(
         int fd, int level, int option, const void *value, socklen_t size_bytes);
+COIL_API int coil_kernel_getsockopt(
+        int fd, int level, int option, void *value, socklen_t *size_bytes);
 COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
+COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
 
 /* socketpair(2) */
 COIL_API int coil_kernel_socketpair(int family, int type, int out_fds[2]);
@@ -65,11 +71,6 @@ COIL_API int coil_kernel_recv_peek(int fd);
 
 /* sendmsg(2) with MSG_DONTWAIT and MSG_NOSIGNAL, as coil_kernel_send_now(). */
 COIL_API ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message);
-
-/* getpeername(2), getsockopt(2) */
-COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
-COIL_API int coil_kernel_getsockopt(
-        int fd, int level, int option, void *value, socklen_t *size_bytes);
 
 /* tcgetattr(3), tcsetattr(3) with TCSADRAIN or TCSAFLUSH, ioctl_tty(2) with TIOCGWINSZ */
 COIL_API int coil_kernel_terminal_get(int fd, struct termios *out_modes);
@@ -105,6 +106,9 @@ COIL_API int coil_kernel_is_device(int fd);
 
 /* fstat(2), fstatfs(2): 1 if it is a FIFO with a name, rather than a pipe of pipe(2). */
 COIL_API int coil_kernel_is_fifo(int fd);
+
+/* fcntl(2) with F_SETFD and FD_CLOEXEC, for a descriptor that we were given */
+COIL_API int coil_kernel_close_on_exec(int fd);
 
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
@@ -218,7 +222,11 @@ COIL_API void *coil_kernel_library_symbol(void *library, const char *name);
 COIL_API int coil_kernel_cpus(int *out_cpus, int limit);
 COIL_API int coil_kernel_pin(int cpu);
 
-/* getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
+/*
+ * geteuid(2); getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and
+ * PR_SET_DUMPABLE
+ */
+COIL_API uid_t coil_kernel_geteuid(void);
 COIL_API pid_t coil_kernel_getpid(void);
 COIL_API bool coil_kernel_is_main_thread(void);
 COIL_API int coil_kernel_dumpable(void);

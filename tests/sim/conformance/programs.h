@@ -161,6 +161,7 @@
     PROGRAM(connect_refused) \
     PROGRAM(connect_twice) \
     PROGRAM(accept_address) \
+    PROGRAM(accept_asked) \
     PROGRAM(accept_of_the_gone) \
     PROGRAM(listener_closes) \
     PROGRAM(listener_closed_while_accepting) \

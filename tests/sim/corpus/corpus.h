@@ -105,6 +105,8 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(write_buffer) \
     SCENARIO(idle) \
     SCENARIO(storm) \
+    SCENARIO(drain) \
+    SCENARIO(handover) \
     SCENARIO(log) \
     SCENARIO(replace) \
     SCENARIO(children) \
