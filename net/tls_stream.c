@@ -227,9 +227,9 @@ static int start(tls_connection *tls, coil_tls_context *context)
     return 0;
 }
 
-/* The stream above `below`, which it owns. If it fails, `below` is as it was. */
+/* What makes of `below` the stream `*out_above`, which owns it. Or `below` is as it was. */
 static int create(coil_stream *below, coil_tls_context *context, const char *server_name,
-        coil_stream **out_above, coil_tls_failure *out_failure)
+        tls_connection **out_tls, coil_stream **out_above)
 {
     if (server_name != NULL && strlen(server_name) >= TLS_NAME_BYTES)
         return -EINVAL;
@@ -244,10 +244,12 @@ static int create(coil_stream *below, coil_tls_context *context, const char *ser
     if (rc == 0)
         rc = coil_layer_attach(&tls->layer, below, out_above);
     if (rc < 0) {
-        (void)tls_failure_of_connection(tls, out_failure);
+        ERR_clear_error();
         destroy(&tls->layer);
+        return rc;
     }
-    return rc;
+    *out_tls = tls;
+    return 0;
 }
 
 static tls_connection *connection_of(const coil_stream *stream)
@@ -294,18 +296,21 @@ static void abandon(coil_stream **stream, coil_stream *above)
 coil_async(int, secure, (coil_stream **) stream, (coil_tls_context *) context,
         (const char *) server_name, (coil_tls_failure *) out_failure)
 {
-    coil_vars(coil_stream * above; int rc; bool is_done; coil_tls_failure ignored);
+    coil_vars(coil_stream * above; tls_connection * tls; int rc; bool is_done);
     coil_defer(if (!my->is_done) abandon(stream, my->above));
 
-    coil_tls_failure *failure = out_failure != NULL ? out_failure : &my->ignored;
-    *failure = (coil_tls_failure){.reason = COIL_TLS_NO_FAILURE};
-    my->rc = create(*stream, context, server_name, &my->above, failure);
-    if (my->rc < 0)
-        return my->rc;
-    coil_await(my->rc, shake_hands(connection_of(my->above)));
+    if (out_failure != NULL)
+        *out_failure = (coil_tls_failure){.reason = COIL_TLS_NO_FAILURE};
+    my->rc = create(*stream, context, server_name, &my->tls, &my->above);
     if (my->rc < 0) {
         if (out_failure != NULL)
-            *out_failure = connection_of(my->above)->failure;
+            (void)tls_fail(out_failure, COIL_TLS_OTHER);
+        return my->rc;
+    }
+    coil_await(my->rc, shake_hands(my->tls));
+    if (my->rc < 0) {
+        if (out_failure != NULL)
+            *out_failure = my->tls->failure;
         return my->rc;
     }
     my->is_done = true;
