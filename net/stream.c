@@ -278,7 +278,7 @@ coil_define_leaf(coil_write_all, coil_sender_step, coil_sender_cancel);
 
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {
-    coil_vars(int rc; coil_layer * layer);
+    coil_vars(int rc; coil_layer *layer);
     my->layer = coil_layer_of(stream);
     if (my->layer == NULL) {
         coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));

@@ -108,7 +108,7 @@ static int tls_look(coil_layer *layer, coil_task *task)
         return 1;
     tls->task = task;
     ERR_clear_error();
-    /* (Peeked at only: the memory for it is not there yet, so that no more is taken than needed.) */
+    /* (Only peeked at: the memory that it is to lie in is not there yet.) */
     int count = SSL_peek(tls->ssl, &first, 1);
     tls->task = NULL;
     if (coil_likely(count > 0 && !tls->is_refusing)) {
@@ -191,7 +191,7 @@ static bool is_ip(const char *name)
 }
 
 /* Tell the server whom we want, and have that checked. */
-static bool expects(SSL *ssl, const char *server_name)
+static bool expects(SSL *ssl, char *server_name)
 {
     X509_VERIFY_PARAM *wanted = SSL_get0_param(ssl);
 
@@ -296,7 +296,7 @@ static void abandon(coil_stream **stream, coil_stream *above)
 coil_async(int, secure, (coil_stream **) stream, (coil_tls_context *) context,
         (const char *) server_name, (coil_tls_failure *) out_failure)
 {
-    coil_vars(coil_stream * above; tls_connection * tls; int rc; bool is_done);
+    coil_vars(coil_stream *above; tls_connection *tls; int rc; bool is_done);
     coil_defer(if (!my->is_done) abandon(stream, my->above));
 
     if (out_failure != NULL)
@@ -418,14 +418,12 @@ ssize_t coil_tls_peer_subject(const coil_stream *stream, char *text, size_t text
     return copy_text(out, text, text_bytes);
 }
 
-ssize_t coil_tls_peer_name(
-        const coil_stream *stream, unsigned index, char *text, size_t text_bytes)
+ssize_t coil_tls_peer_name(const coil_stream *stream, unsigned index, char *text, size_t text_bytes)
 {
     const X509 *certificate = certificate_of_peer(stream);
-    GENERAL_NAMES *names =
-            certificate != NULL
-                    ? X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL)
-                    : NULL;
+    GENERAL_NAMES *names = certificate != NULL
+                                   ? X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL)
+                                   : NULL;
     ssize_t rc = -ENOENT;
     if (names != NULL && index < (unsigned)sk_GENERAL_NAME_num(names)) {
         BIO *out = BIO_new(BIO_s_mem());

@@ -12,9 +12,9 @@
 #include <coil/sender.h>
 
 typedef struct coil_extras {
-    struct coil_sending *sending; /* Writes that have to wait. */
-    slice_queue *queue;           /* What has arrived, behind the front. */
-    coil_buffer *own;             /* Of a single receive in flight. */
+    struct coil_sending *sending;   /* Writes that have to wait. */
+    slice_queue *queue;             /* What has arrived, behind the front. */
+    coil_buffer *own;               /* Of a single receive in flight. */
     struct coil_layering *layering; /* The layer that it is above of. */
 
     /* Of a receiver that receives by itself, while `is_kept`. */

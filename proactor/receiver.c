@@ -47,7 +47,8 @@ enum {
 };
 
 enum {
-    NOT_WAITING = WAY | ENDED | CLOSING | READABLE | QUEUED | LAYERED, /* for the ring, nothing here. */
+    NOT_WAITING =
+            WAY | ENDED | CLOSING | READABLE | QUEUED | LAYERED, /* for the ring, nothing here. */
     NOT_SIMPLE = NOT_WAITING | LARGE_ALL,
 };
 
@@ -647,8 +648,8 @@ static COIL_NOINLINE int look_into_layer(coil_receiver *receiver, coil_task *tas
         end_stream(receiver, -ENOMEM);
         return -ENOMEM;
     }
-    size_t count = layer->kind->take(layer, buffer->bytes + buffer->used_bytes,
-            buffer->size_bytes - buffer->used_bytes);
+    size_t count = layer->kind->take(
+            layer, buffer->bytes + buffer->used_bytes, buffer->size_bytes - buffer->used_bytes);
     enqueue(receiver, buffer_fill(buffer, (int64_t)count));
     return 1;
 }

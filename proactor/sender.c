@@ -377,8 +377,8 @@ static int flush_later(
         return -ENOMEM;
     COIL_CHECK(sending->flush == NULL);
     sending->flush = flush;
-    flush->plain = (writer){
-            .sending = sending, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
+    flush->plain =
+            (writer){.sending = sending, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
     coil_list_append(&sending->writers, &flush->plain.link);
     if (is_first)
         op_start(&sending->op);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * load - asks a TLS server, on OpenSSL's blocking streams in a few threads, and prints one JSON line.
+ * load - asks a TLS server, on OpenSSL's blocking streams in some threads, and prints JSON.
  *
  *   handshakes  connect, shake hands, GET /small, close; --resume: with what the last one has left
  *   bulk        GET /large, again and again on connections that stay
@@ -203,14 +203,29 @@ static void parse(int argc, char **argv)
             {"bulk", 0, NULL, 'b'}, {"resume", 0, NULL, 'r'}, {NULL, 0, NULL, 0}};
     for (int letter; (letter = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (letter) {
-        case 'p': options.port = (unsigned)atoi(optarg); break;
-        case 't': options.threads = (unsigned)atoi(optarg); break;
-        case 's': options.seconds = atof(optarg); break;
-        case 'w': options.warmup = atof(optarg); break;
-        case 'P': options.server_pid = atoi(optarg); break;
-        case 'b': options.bulk = true; break;
-        case 'r': options.resume = true; break;
-        default: exit(2);
+        case 'p':
+            options.port = (unsigned)atoi(optarg);
+            break;
+        case 't':
+            options.threads = (unsigned)atoi(optarg);
+            break;
+        case 's':
+            options.seconds = atof(optarg);
+            break;
+        case 'w':
+            options.warmup = atof(optarg);
+            break;
+        case 'P':
+            options.server_pid = atoi(optarg);
+            break;
+        case 'b':
+            options.bulk = true;
+            break;
+        case 'r':
+            options.resume = true;
+            break;
+        default:
+            exit(2);
         }
     }
     if (options.port == 0 || options.server_pid == 0 || options.threads > THREADS_MAX) {

@@ -77,10 +77,17 @@ int main(int argc, char **argv)
 
     for (int letter; (letter = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (letter) {
-        case 'p': snprintf(address, sizeof(address), "127.0.0.1:%s", optarg); break;
-        case 'c': certificate.chain_file = optarg; break;
-        case 'k': certificate.key_file = optarg; break;
-        default: return 2;
+        case 'p':
+            snprintf(address, sizeof(address), "127.0.0.1:%s", optarg);
+            break;
+        case 'c':
+            certificate.chain_file = optarg;
+            break;
+        case 'k':
+            certificate.key_file = optarg;
+            break;
+        default:
+            return 2;
         }
     }
     if (coil_tls_context_create(COIL_TLS_SERVER, &options, &context, &failure) < 0) {

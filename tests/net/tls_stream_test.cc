@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* TLS on a stream that was used before, on another TLS, beside other writers; and peers of no TLS. */
+/* TLS on a stream that was used, on another TLS, with many writers; peers that speak no TLS. */
 #include "tls_cast.h"
 
 #include <coil/io.h>

@@ -292,10 +292,9 @@ protected:
 
 TEST_F(Names, ChooseTheCertificate)
 {
-    for (const auto &[name, subject] : std::vector<std::pair<const char *, std::string>>{
-                 {"first.test", "CN = first"},
-                 {"second.test", "CN = second"},
-                 {"a.second.test", "CN = second"}}) {
+    for (const auto &[name, subject] :
+            std::vector<std::pair<const char *, std::string>>{{"first.test", "CN = first"},
+                    {"second.test", "CN = second"}, {"a.second.test", "CN = second"}}) {
         client.server_name = name;
         meet();
         expect_success();
