@@ -4,6 +4,7 @@
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -338,15 +339,25 @@ coil_define(int, coil_tls_accept, (coil_stream **) stream, (coil_tls_context *) 
 
 /* ---------------------------------------------------------------------------------- facts -- */
 
+typedef enum answer { NOT_ASKED, NO, YES } answer;
+
 /* A socket that is not connected refuses it with another number than an unknown name. */
-static bool kernel_offers_tls(void)
+static answer ask_kernel_for_tls(void)
 {
     int fd = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0)
-        return false;
+        return NOT_ASKED;
     int rc = coil_kernel_setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls"));
     (void)coil_kernel_close(fd);
-    return rc == 0 || rc == -ENOTCONN;
+    return rc == 0 || rc == -ENOTCONN ? YES : NO;
+}
+
+static bool kernel_offers_tls(void)
+{
+    static COIL_PROCESS_WIDE atomic_int known = NOT_ASKED; /* (Two who ask hear the same.) */
+    if (atomic_load(&known) == NOT_ASKED)
+        atomic_store(&known, (int)ask_kernel_for_tls());
+    return atomic_load(&known) == YES;
 }
 
 bool coil_tls_is_tls(const coil_stream *stream)

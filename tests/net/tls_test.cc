@@ -420,6 +420,18 @@ TEST_F(Tls, LoadsFiles)
     }
 }
 
+TEST_F(Tls, TrustsWhomTheSystemTrusts)
+{
+    const TemporaryFile ca(authority().pem);
+    const coil_tls_options options = {};
+    serve(authority().issue());
+    setenv("SSL_CERT_FILE", ca.path.c_str(), 1);
+    EXPECT_EQ(0, coil_tls_context_create(COIL_TLS_CLIENT, &options, &client.context, nullptr));
+    unsetenv("SSL_CERT_FILE");
+    meet();
+    expect_success();
+}
+
 TEST_F(Tls, SaysWhichFileIsNoGood)
 {
     const TemporaryFile nonsense("nonsense");
