@@ -355,8 +355,10 @@ static answer ask_kernel_for_tls(void)
 static bool kernel_offers_tls(void)
 {
     static COIL_PROCESS_WIDE atomic_int known = NOT_ASKED; /* (Two who ask hear the same.) */
-    if (atomic_load(&known) == NOT_ASKED)
-        atomic_store(&known, (int)ask_kernel_for_tls());
+    if (atomic_load(&known) == NOT_ASKED) {
+        answer heard = ask_kernel_for_tls();
+        atomic_store(&known, (int)heard);
+    }
     return atomic_load(&known) == YES;
 }
 
