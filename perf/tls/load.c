@@ -39,7 +39,6 @@ static struct {
 } options = {.threads = 8, .seconds = 2, .warmup = 0.5};
 
 static SSL_CTX *context;
-static atomic_bool is_over;
 static atomic_uint_fast64_t done_count;
 static atomic_uint_fast64_t read_bytes;
 static atomic_uint_fast64_t resumed_count;
@@ -110,7 +109,7 @@ static void *shake_many(void *unused)
     SSL_SESSION *session = NULL;
     char *bytes = malloc(READ_BYTES);
     (void)unused;
-    while (!is_over) {
+    for (;;) {
         int fd = connected();
         SSL *ssl = shake_hands(fd, session);
         ask(ssl, "/small", bytes);
@@ -122,8 +121,6 @@ static void *shake_many(void *unused)
         close(fd);
         atomic_fetch_add(&done_count, 1);
     }
-    SSL_SESSION_free(session);
-    free(bytes);
     return NULL;
 }
 
@@ -133,13 +130,10 @@ static void *read_much(void *unused)
     SSL *ssl = shake_hands(fd, NULL);
     char *bytes = malloc(READ_BYTES);
     (void)unused;
-    while (!is_over) {
+    for (;;) {
         ask(ssl, "/large", bytes);
         atomic_fetch_add(&done_count, 1);
     }
-    SSL_free(ssl);
-    close(fd);
-    free(bytes);
     return NULL;
 }
 
@@ -247,6 +241,6 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < options.threads; i++)
         pthread_create(&threads[i], NULL, options.bulk ? read_much : shake_many, NULL);
     measure();
-    is_over = true;
-    return 0; /* The threads end with the process. */
+    fflush(stdout);
+    _exit(0); /* The threads end with it: OpenSSL must not clean up under them. */
 }
