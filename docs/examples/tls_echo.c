@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tls_echo - an echo server with TLS, which takes a new certificate when it is told to by SIGHUP. */
+/* tls_echo - an echo server with TLS, which takes a new certificate when SIGHUP tells it to. */
 #include <coil/coil.h>
 #include <coil/tls.h>
 
