@@ -12,26 +12,46 @@
 const char *coil_tls_reason_text(coil_tls_reason reason)
 {
     switch (reason) {
-    case COIL_TLS_NO_FAILURE: return "no failure";
-    case COIL_TLS_EXPIRED: return "the certificate has expired";
-    case COIL_TLS_NOT_YET_VALID: return "the certificate is not valid yet";
-    case COIL_TLS_WRONG_NAME: return "the certificate is for another name";
-    case COIL_TLS_SELF_SIGNED: return "the certificate is self-signed";
-    case COIL_TLS_UNKNOWN_CA: return "the certificate is from an unknown authority";
-    case COIL_TLS_REVOKED: return "the certificate has been revoked";
-    case COIL_TLS_NO_CERTIFICATE: return "a certificate is required";
-    case COIL_TLS_BAD_CERTIFICATE: return "the certificate is not acceptable";
-    case COIL_TLS_VERSION: return "no version of TLS in common";
-    case COIL_TLS_CIPHER: return "no cipher in common";
-    case COIL_TLS_PROTOCOL: return "no application protocol in common";
-    case COIL_TLS_UNKNOWN_NAME: return "the server does not know the name";
-    case COIL_TLS_NOT_TLS: return "the peer does not speak TLS";
-    case COIL_TLS_RENEGOTIATION: return "the peer wants to renegotiate";
-    case COIL_TLS_MALFORMED: return "what has come is not valid TLS";
-    case COIL_TLS_TRUNCATED: return "the connection ended without a close_notify";
-    case COIL_TLS_TRANSPORT: return "the connection has failed";
-    case COIL_TLS_FILE: return "a file cannot be loaded";
-    case COIL_TLS_OTHER: break;
+    case COIL_TLS_NO_FAILURE:
+        return "no failure";
+    case COIL_TLS_EXPIRED:
+        return "the certificate has expired";
+    case COIL_TLS_NOT_YET_VALID:
+        return "the certificate is not valid yet";
+    case COIL_TLS_WRONG_NAME:
+        return "the certificate is for another name";
+    case COIL_TLS_SELF_SIGNED:
+        return "the certificate is self-signed";
+    case COIL_TLS_UNKNOWN_CA:
+        return "the certificate is from an unknown authority";
+    case COIL_TLS_REVOKED:
+        return "the certificate has been revoked";
+    case COIL_TLS_NO_CERTIFICATE:
+        return "a certificate is required";
+    case COIL_TLS_BAD_CERTIFICATE:
+        return "the certificate is not acceptable";
+    case COIL_TLS_VERSION:
+        return "no version of TLS in common";
+    case COIL_TLS_CIPHER:
+        return "no cipher in common";
+    case COIL_TLS_PROTOCOL:
+        return "no application protocol in common";
+    case COIL_TLS_UNKNOWN_NAME:
+        return "the server does not know the name";
+    case COIL_TLS_NOT_TLS:
+        return "the peer does not speak TLS";
+    case COIL_TLS_RENEGOTIATION:
+        return "the peer wants to renegotiate";
+    case COIL_TLS_MALFORMED:
+        return "what has come is not valid TLS";
+    case COIL_TLS_TRUNCATED:
+        return "the connection ended without a close_notify";
+    case COIL_TLS_TRANSPORT:
+        return "the connection has failed";
+    case COIL_TLS_FILE:
+        return "a file cannot be loaded";
+    case COIL_TLS_OTHER:
+        break;
     }
     return "TLS has failed";
 }
@@ -61,18 +81,25 @@ int tls_fail(coil_tls_failure *out_failure, coil_tls_reason reason)
 static coil_tls_reason reason_of_certificate(long error)
 {
     switch (error) {
-    case X509_V_ERR_CERT_HAS_EXPIRED: return COIL_TLS_EXPIRED;
-    case X509_V_ERR_CERT_NOT_YET_VALID: return COIL_TLS_NOT_YET_VALID;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return COIL_TLS_EXPIRED;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return COIL_TLS_NOT_YET_VALID;
     case X509_V_ERR_HOSTNAME_MISMATCH:
-    case X509_V_ERR_IP_ADDRESS_MISMATCH: return COIL_TLS_WRONG_NAME;
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: return COIL_TLS_SELF_SIGNED;
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        return COIL_TLS_WRONG_NAME;
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+        return COIL_TLS_SELF_SIGNED;
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_CERT_UNTRUSTED: return COIL_TLS_UNKNOWN_CA;
-    case X509_V_ERR_CERT_REVOKED: return COIL_TLS_REVOKED;
-    default: return COIL_TLS_BAD_CERTIFICATE;
+    case X509_V_ERR_CERT_UNTRUSTED:
+        return COIL_TLS_UNKNOWN_CA;
+    case X509_V_ERR_CERT_REVOKED:
+        return COIL_TLS_REVOKED;
+    default:
+        return COIL_TLS_BAD_CERTIFICATE;
     }
 }
 
@@ -80,27 +107,39 @@ static coil_tls_reason reason_of_certificate(long error)
 static coil_tls_reason reason_of_alert(int alert)
 {
     switch (alert) {
-    case SSL_AD_CERTIFICATE_EXPIRED: return COIL_TLS_EXPIRED;
-    case SSL_AD_CERTIFICATE_REVOKED: return COIL_TLS_REVOKED;
-    case SSL_AD_UNKNOWN_CA: return COIL_TLS_UNKNOWN_CA;
+    case SSL_AD_CERTIFICATE_EXPIRED:
+        return COIL_TLS_EXPIRED;
+    case SSL_AD_CERTIFICATE_REVOKED:
+        return COIL_TLS_REVOKED;
+    case SSL_AD_UNKNOWN_CA:
+        return COIL_TLS_UNKNOWN_CA;
     case SSL_AD_BAD_CERTIFICATE:
     case SSL_AD_UNSUPPORTED_CERTIFICATE:
     case SSL_AD_CERTIFICATE_UNKNOWN:
-    case SSL_AD_ACCESS_DENIED: return COIL_TLS_BAD_CERTIFICATE;
-    case SSL_AD_CERTIFICATE_REQUIRED: return COIL_TLS_NO_CERTIFICATE;
-    case SSL_AD_PROTOCOL_VERSION: return COIL_TLS_VERSION;
+    case SSL_AD_ACCESS_DENIED:
+        return COIL_TLS_BAD_CERTIFICATE;
+    case SSL_AD_CERTIFICATE_REQUIRED:
+        return COIL_TLS_NO_CERTIFICATE;
+    case SSL_AD_PROTOCOL_VERSION:
+        return COIL_TLS_VERSION;
     case SSL_AD_HANDSHAKE_FAILURE:
-    case SSL_AD_INSUFFICIENT_SECURITY: return COIL_TLS_CIPHER;
-    case SSL_AD_NO_APPLICATION_PROTOCOL: return COIL_TLS_PROTOCOL;
-    case SSL_AD_UNRECOGNIZED_NAME: return COIL_TLS_UNKNOWN_NAME;
-    case SSL_AD_NO_RENEGOTIATION: return COIL_TLS_RENEGOTIATION;
+    case SSL_AD_INSUFFICIENT_SECURITY:
+        return COIL_TLS_CIPHER;
+    case SSL_AD_NO_APPLICATION_PROTOCOL:
+        return COIL_TLS_PROTOCOL;
+    case SSL_AD_UNRECOGNIZED_NAME:
+        return COIL_TLS_UNKNOWN_NAME;
+    case SSL_AD_NO_RENEGOTIATION:
+        return COIL_TLS_RENEGOTIATION;
     case SSL_AD_BAD_RECORD_MAC:
     case SSL_AD_RECORD_OVERFLOW:
     case SSL_AD_DECODE_ERROR:
     case SSL_AD_DECRYPT_ERROR:
     case SSL_AD_ILLEGAL_PARAMETER:
-    case SSL_AD_UNEXPECTED_MESSAGE: return COIL_TLS_MALFORMED;
-    default: return COIL_TLS_OTHER;
+    case SSL_AD_UNEXPECTED_MESSAGE:
+        return COIL_TLS_MALFORMED;
+    default:
+        return COIL_TLS_OTHER;
     }
 }
 
@@ -108,31 +147,41 @@ static coil_tls_reason reason_of_alert(int alert)
 static coil_tls_reason reason_of_error(int error)
 {
     switch (error) {
-    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return COIL_TLS_NO_CERTIFICATE;
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+        return COIL_TLS_NO_CERTIFICATE;
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_VERSION_TOO_LOW:
     case SSL_R_VERSION_TOO_HIGH:
     case SSL_R_NO_PROTOCOLS_AVAILABLE:
     case SSL_R_INAPPROPRIATE_FALLBACK:
-    case SSL_R_WRONG_SSL_VERSION: return COIL_TLS_VERSION;
+    case SSL_R_WRONG_SSL_VERSION:
+        return COIL_TLS_VERSION;
     case SSL_R_NO_SHARED_CIPHER:
     case SSL_R_NO_SHARED_GROUPS:
     case SSL_R_NO_SUITABLE_GROUPS:
     case SSL_R_NO_SUITABLE_KEY_SHARE:
     case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
     case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
-    case SSL_R_WRONG_CIPHER_RETURNED: return COIL_TLS_CIPHER;
-    case SSL_R_NO_APPLICATION_PROTOCOL: return COIL_TLS_PROTOCOL;
-    case SSL_R_CALLBACK_FAILED: return COIL_TLS_UNKNOWN_NAME;
+    case SSL_R_WRONG_CIPHER_RETURNED:
+        return COIL_TLS_CIPHER;
+    case SSL_R_NO_APPLICATION_PROTOCOL:
+        return COIL_TLS_PROTOCOL;
+    case SSL_R_CALLBACK_FAILED:
+        return COIL_TLS_UNKNOWN_NAME;
     case SSL_R_HTTP_REQUEST:
     case SSL_R_HTTPS_PROXY_REQUEST:
     case SSL_R_UNKNOWN_PROTOCOL:
-    case SSL_R_WRONG_VERSION_NUMBER: return COIL_TLS_NOT_TLS;
-    case SSL_R_NO_RENEGOTIATION: return COIL_TLS_RENEGOTIATION;
-    case SSL_R_UNEXPECTED_EOF_WHILE_READING: return COIL_TLS_TRUNCATED;
+    case SSL_R_WRONG_VERSION_NUMBER:
+        return COIL_TLS_NOT_TLS;
+    case SSL_R_NO_RENEGOTIATION:
+        return COIL_TLS_RENEGOTIATION;
+    case SSL_R_UNEXPECTED_EOF_WHILE_READING:
+        return COIL_TLS_TRUNCATED;
     case ERR_R_MALLOC_FAILURE:
-    case ERR_R_INTERNAL_ERROR: return COIL_TLS_OTHER;
-    default: return COIL_TLS_MALFORMED;
+    case ERR_R_INTERNAL_ERROR:
+        return COIL_TLS_OTHER;
+    default:
+        return COIL_TLS_MALFORMED;
     }
 }
 

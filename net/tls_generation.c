@@ -69,8 +69,8 @@ static bool read_chain(BIO *pem, identity *out_identity)
     }
 }
 
-static int load_identity(const coil_tls_certificate *source, identity *out_identity,
-        coil_tls_failure *out_failure)
+static int load_identity(
+        const coil_tls_certificate *source, identity *out_identity, coil_tls_failure *out_failure)
 {
     const char *key_file = source->key_file != NULL ? source->key_file : source->chain_file;
     const char *key_pem = source->key_pem != NULL ? source->key_pem : source->chain_pem;
@@ -85,8 +85,7 @@ static int load_identity(const coil_tls_certificate *source, identity *out_ident
         return tls_failure_of_loading(what, out_failure);
     }
     pem = open_pem(key_file, source->key_file != NULL ? NULL : key_pem);
-    out_identity->key =
-            pem != NULL ? PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL) : NULL;
+    out_identity->key = pem != NULL ? PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL) : NULL;
     BIO_free(pem);
     if (out_identity->key == NULL)
         return tls_failure_of_loading(key_pem != NULL ? "key" : key_file, out_failure);
@@ -192,8 +191,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **out_chosen, unsigned 
     (void)ssl;
     const generation *now = user;
     unsigned char *chosen = NULL;
-    int rc = SSL_select_next_proto(&chosen, out_bytes, now->protocols, now->protocols_bytes,
-            offered, offered_bytes);
+    int rc = SSL_select_next_proto(
+            &chosen, out_bytes, now->protocols, now->protocols_bytes, offered, offered_bytes);
     *out_chosen = chosen;
     return rc == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -215,13 +214,16 @@ static bool names_ca(const coil_tls_options *options)
 static int verify_mode(coil_tls_side side, const coil_tls_options *options)
 {
     switch (options->verify) {
-    case COIL_TLS_VERIFY_NONE: return SSL_VERIFY_NONE;
-    case COIL_TLS_VERIFY_IF_GIVEN: return SSL_VERIFY_PEER;
+    case COIL_TLS_VERIFY_NONE:
+        return SSL_VERIFY_NONE;
+    case COIL_TLS_VERIFY_IF_GIVEN:
+        return SSL_VERIFY_PEER;
     case COIL_TLS_VERIFY_DEFAULT:
         if (side == COIL_TLS_SERVER && !names_ca(options))
             return SSL_VERIFY_NONE;
         break;
-    case COIL_TLS_VERIFY_REQUIRED: break;
+    case COIL_TLS_VERIFY_REQUIRED:
+        break;
     }
     return SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 }
@@ -281,8 +283,8 @@ static int set_up(SSL_CTX *ctx, coil_tls_side side, const coil_tls_options *opti
                                      SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, side == COIL_TLS_CLIENT && !options->refuses_resumption
-                    ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
-                    : SSL_SESS_CACHE_OFF);
+                                                ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
+                                                : SSL_SESS_CACHE_OFF);
     if (options->refuses_resumption) {
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
         is_good = is_good && SSL_CTX_set_num_tickets(ctx, 0);

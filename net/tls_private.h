@@ -17,10 +17,10 @@ typedef struct tls_connection {
     coil_layer layer;
     SSL *ssl;
     coil_tls_context *context;
-    coil_task *task; /* In whose name we look below, while we do. */
-    int below_rc;    /* What has ended that; -EAGAIN: nothing has. */
-    bool has_put;    /* Something is to be flushed. */
-    bool is_refusing; /* The peer wants to renegotiate. */
+    coil_task *task;                  /* In whose name we look below, while we do. */
+    int below_rc;                     /* What has ended that; -EAGAIN: nothing has. */
+    bool has_put;                     /* Something is to be flushed. */
+    bool is_refusing;                 /* The peer wants to renegotiate. */
     char server_name[TLS_NAME_BYTES]; /* A client's, or "". */
     char protocol[TLS_NAME_BYTES];    /* ALPN, once somebody has asked. */
     coil_tls_failure failure;

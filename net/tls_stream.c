@@ -4,6 +4,7 @@
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,7 +109,7 @@ static int tls_look(coil_layer *layer, coil_task *task)
         return 1;
     tls->task = task;
     ERR_clear_error();
-    /* (Peeked at only: the memory for it is not there yet, so that no more is taken than needed.) */
+    /* (Only peeked at: the memory that it is to lie in is not there yet.) */
     int count = SSL_peek(tls->ssl, &first, 1);
     tls->task = NULL;
     if (coil_likely(count > 0 && !tls->is_refusing)) {
@@ -191,7 +192,7 @@ static bool is_ip(const char *name)
 }
 
 /* Tell the server whom we want, and have that checked. */
-static bool expects(SSL *ssl, const char *server_name)
+static bool expects(SSL *ssl, char *server_name)
 {
     X509_VERIFY_PARAM *wanted = SSL_get0_param(ssl);
 
@@ -227,9 +228,9 @@ static int start(tls_connection *tls, coil_tls_context *context)
     return 0;
 }
 
-/* The stream above `below`, which it owns. If it fails, `below` is as it was. */
+/* What makes of `below` the stream `*out_above`, which owns it. Or `below` is as it was. */
 static int create(coil_stream *below, coil_tls_context *context, const char *server_name,
-        coil_stream **out_above, coil_tls_failure *out_failure)
+        tls_connection **out_tls, coil_stream **out_above)
 {
     if (server_name != NULL && strlen(server_name) >= TLS_NAME_BYTES)
         return -EINVAL;
@@ -244,10 +245,12 @@ static int create(coil_stream *below, coil_tls_context *context, const char *ser
     if (rc == 0)
         rc = coil_layer_attach(&tls->layer, below, out_above);
     if (rc < 0) {
-        (void)tls_failure_of_connection(tls, out_failure);
+        ERR_clear_error();
         destroy(&tls->layer);
+        return rc;
     }
-    return rc;
+    *out_tls = tls;
+    return 0;
 }
 
 static tls_connection *connection_of(const coil_stream *stream)
@@ -294,18 +297,21 @@ static void abandon(coil_stream **stream, coil_stream *above)
 coil_async(int, secure, (coil_stream **) stream, (coil_tls_context *) context,
         (const char *) server_name, (coil_tls_failure *) out_failure)
 {
-    coil_vars(coil_stream * above; int rc; bool is_done; coil_tls_failure ignored);
+    coil_vars(coil_stream *above; tls_connection *tls; int rc; bool is_done);
     coil_defer(if (!my->is_done) abandon(stream, my->above));
 
-    coil_tls_failure *failure = out_failure != NULL ? out_failure : &my->ignored;
-    *failure = (coil_tls_failure){.reason = COIL_TLS_NO_FAILURE};
-    my->rc = create(*stream, context, server_name, &my->above, failure);
-    if (my->rc < 0)
-        return my->rc;
-    coil_await(my->rc, shake_hands(connection_of(my->above)));
+    if (out_failure != NULL)
+        *out_failure = (coil_tls_failure){.reason = COIL_TLS_NO_FAILURE};
+    my->rc = create(*stream, context, server_name, &my->tls, &my->above);
     if (my->rc < 0) {
         if (out_failure != NULL)
-            *out_failure = connection_of(my->above)->failure;
+            (void)tls_fail(out_failure, COIL_TLS_OTHER);
+        return my->rc;
+    }
+    coil_await(my->rc, shake_hands(my->tls));
+    if (my->rc < 0) {
+        if (out_failure != NULL)
+            *out_failure = my->tls->failure;
         return my->rc;
     }
     my->is_done = true;
@@ -333,15 +339,27 @@ coil_define(int, coil_tls_accept, (coil_stream **) stream, (coil_tls_context *) 
 
 /* ---------------------------------------------------------------------------------- facts -- */
 
+typedef enum answer { NOT_ASKED, NO, YES } answer;
+
 /* A socket that is not connected refuses it with another number than an unknown name. */
-static bool kernel_offers_tls(void)
+static answer ask_kernel_for_tls(void)
 {
     int fd = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0)
-        return false;
+        return NOT_ASKED;
     int rc = coil_kernel_setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls"));
     (void)coil_kernel_close(fd);
-    return rc == 0 || rc == -ENOTCONN;
+    return rc == 0 || rc == -ENOTCONN ? YES : NO;
+}
+
+static bool kernel_offers_tls(void)
+{
+    static COIL_PROCESS_WIDE atomic_int known = NOT_ASKED; /* (Two who ask hear the same.) */
+    if (atomic_load(&known) == NOT_ASKED) {
+        answer heard = ask_kernel_for_tls();
+        atomic_store(&known, (int)heard);
+    }
+    return atomic_load(&known) == YES;
 }
 
 bool coil_tls_is_tls(const coil_stream *stream)
@@ -413,14 +431,12 @@ ssize_t coil_tls_peer_subject(const coil_stream *stream, char *text, size_t text
     return copy_text(out, text, text_bytes);
 }
 
-ssize_t coil_tls_peer_name(
-        const coil_stream *stream, unsigned index, char *text, size_t text_bytes)
+ssize_t coil_tls_peer_name(const coil_stream *stream, unsigned index, char *text, size_t text_bytes)
 {
     const X509 *certificate = certificate_of_peer(stream);
-    GENERAL_NAMES *names =
-            certificate != NULL
-                    ? X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL)
-                    : NULL;
+    GENERAL_NAMES *names = certificate != NULL
+                                   ? X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL)
+                                   : NULL;
     ssize_t rc = -ENOENT;
     if (names != NULL && index < (unsigned)sk_GENERAL_NAME_num(names)) {
         BIO *out = BIO_new(BIO_s_mem());

@@ -26,8 +26,8 @@ typedef struct heap_bytes {
 typedef struct coil_layering {
     coil_layer *layer;
     coil_loop *loop;
-    coil_sender *above; /* NULL: it has been closed. */
-    coil_list writes;   /* First come, first served. */
+    coil_sender *above;    /* NULL: it has been closed. */
+    coil_list writes;      /* First come, first served. */
     unsigned sealed_count; /* So many of them, from the first, have bytes in `leaving`, */
     uint64_t sealed_bytes; /* and this many together. */
     heap_bytes put;        /* Leaves next. */
@@ -196,7 +196,7 @@ static int start_leaving(coil_layering *layering)
     return rc;
 }
 
-/* The layer above has its own pump, which nothing here may call: it is told by whoever called us. */
+/* The layer above has its own pump, which is not to run in ours: it is told later. */
 static void keep(sender_flush **kept, sender_flush *flush)
 {
     if (flush != NULL)

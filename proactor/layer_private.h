@@ -16,15 +16,15 @@ static inline struct coil_layering *layering_of(const coil_sender *sender)
     return coil_unlikely(sender->is_layered) ? sender->extras->layering : NULL;
 }
 
-/* The layer of a receiver that is about to go. It closes `below` when that is not needed any more. */
+/* Its receiver is about to go. It closes `below` when that is not needed any more. */
 void layering_close(struct coil_layering *layering);
 
 /* Does somebody write? */
 bool layering_is_busy(const struct coil_layering *layering);
 
 /* The step and cancel functions of coil_sender_write(), where there is a layer. */
-coil_turn layering_write_step(coil_task *task, coil_frame *leaf, struct coil_layering *layering,
-        const coil_slice *bytes);
+coil_turn layering_write_step(
+        coil_task *task, coil_frame *leaf, struct coil_layering *layering, const coil_slice *bytes);
 void layering_write_cancel(coil_task *task, coil_frame *leaf, struct coil_layering *layering);
 
 /* As sender_flush_start() and sender_flush_cancel(). */

@@ -46,15 +46,14 @@ class Authority
 {
 public:
     explicit Authority(const char *name)
-        : key(EVP_EC_gen("P-256"), EVP_PKEY_free), certificate(make(name), X509_free)
+        : key(new_key(), EVP_PKEY_free), certificate(make(name), X509_free)
     {
         pem = text_of(certificate.get());
     }
 
     Issued issue(const Request &request = {}) const
     {
-        const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY *)> own(
-                EVP_EC_gen("P-256"), EVP_PKEY_free);
+        const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY *)> own(new_key(), EVP_PKEY_free);
         const std::unique_ptr<X509, void (*)(X509 *)> made(
                 blank(request.subject.c_str(), own.get(), request.from_days, request.to_days),
                 X509_free);
@@ -65,8 +64,7 @@ public:
 
     static Issued self_signed(const Request &request = {})
     {
-        const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY *)> own(
-                EVP_EC_gen("P-256"), EVP_PKEY_free);
+        const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY *)> own(new_key(), EVP_PKEY_free);
         const std::unique_ptr<X509, void (*)(X509 *)> made(
                 blank(request.subject.c_str(), own.get(), request.from_days, request.to_days),
                 X509_free);
@@ -78,6 +76,12 @@ public:
     std::string pem;
 
 private:
+    static EVP_PKEY *new_key()
+    {
+        char curve[] = "P-256"; /* The macro casts a const away. */
+        return EVP_EC_gen(curve);
+    }
+
     static X509 *blank(const char *subject, EVP_PKEY *own, int from_days, int to_days)
     {
         static long serial = 1;

@@ -35,7 +35,7 @@ struct Side {
     size_t hears = 0; /* So many bytes are read. */
     bool shuts_down = true;
     bool reads_end = true;
-    coil_duration limit = coil_s(50);            /* Of the handshake. */
+    coil_duration limit = coil_s(50);      /* Of the handshake. */
     coil_duration patience = COIL_FOREVER; /* Of each read, which is then done again. */
 
     int shaken = 1;
@@ -66,7 +66,8 @@ coil_async(int, say, (Side *) side, (coil_stream *) stream)
 {
     coil_vars();
     if (!side->says.empty())
-        coil_await(side->said_rc, coil_write_all(stream, coil_bytes(side->says.data(), side->says.size())));
+        coil_await(side->said_rc,
+                coil_write_all(stream, coil_bytes(side->says.data(), side->says.size())));
     if (side->shuts_down)
         coil_await(side->said_rc, coil_stream_shutdown(stream));
     return 0;
@@ -99,12 +100,12 @@ coil_async(int, play, (Side *) side, (coil_stream *) plain)
     my->stream = plain;
     coil_defer(coil_stream_close(my->stream));
     if (side->server_name == nullptr) {
-        coil_await(side->shaken, coil_within(side->limit,
-                                         coil_tls_accept(&my->stream, side->context, &side->failure)));
+        coil_await(side->shaken, coil_within(side->limit, coil_tls_accept(&my->stream,
+                                                                  side->context, &side->failure)));
     } else {
-        coil_await(side->shaken,
-                coil_within(side->limit, coil_tls_connect(&my->stream, side->context,
-                                                 side->server_name, &side->failure)));
+        coil_await(
+                side->shaken, coil_within(side->limit, coil_tls_connect(&my->stream, side->context,
+                                                               side->server_name, &side->failure)));
     }
     if (side->shaken < 0) {
         EXPECT_EQ(nullptr, my->stream);

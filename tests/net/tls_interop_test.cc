@@ -412,14 +412,15 @@ TEST_F(TlsInterop, AsksNginx)
         const PeerListener one;
         return static_cast<uint16_t>(std::stoi(one.address.substr(one.address.find(':') + 1)));
     }();
-    const TemporaryFile config("daemon off; master_process off; error_log stderr; pid /dev/null;\n"
-                               "events {} http { access_log off;\n"
-                               "client_body_temp_path /tmp; proxy_temp_path /tmp;\n"
-                               "fastcgi_temp_path /tmp; uwsgi_temp_path /tmp; scgi_temp_path /tmp;\n"
-                               "server { listen 127.0.0.1:" +
-                               std::to_string(free_port) + " ssl;\nssl_certificate " + chain.path +
-                               "; ssl_certificate_key " + key.path +
-                               ";\nlocation / { return 200 'from nginx'; } } }\n");
+    const TemporaryFile config(
+            "daemon off; master_process off; error_log stderr; pid /dev/null;\n"
+            "events {} http { access_log off;\n"
+            "client_body_temp_path /tmp; proxy_temp_path /tmp;\n"
+            "fastcgi_temp_path /tmp; uwsgi_temp_path /tmp; scgi_temp_path /tmp;\n"
+            "server { listen 127.0.0.1:" +
+            std::to_string(free_port) + " ssl;\nssl_certificate " + chain.path +
+            "; ssl_certificate_key " + key.path +
+            ";\nlocation / { return 200 'from nginx'; } } }\n");
     Child nginx("nginx -c " + config.path);
     Question question = {client_context, "127.0.0.1:" + std::to_string(free_port)};
     question.says = "GET / HTTP/1.0\r\n\r\n";

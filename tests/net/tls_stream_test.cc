@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* TLS on a stream that was used before, on another TLS, beside other writers; and peers of no TLS. */
+/* TLS on a stream that was used, on another TLS, with many writers; peers that speak no TLS. */
 #include "tls_cast.h"
 
 #include <coil/io.h>
@@ -162,13 +162,18 @@ void close_pair(Pair *pair)
     coil_stream_close(pair->other);
 }
 
+void expect_one_letter(const coil_slice &line)
+{
+    const std::string text(line.bytes, static_cast<size_t>(line.size_bytes));
+    EXPECT_EQ(text.size() - 1, text.find_first_not_of(text[0])) << "a line of one writer";
+}
+
 async(int, read_lines, (coil_stream *) stream, (int) count)
 {
     vars(coil_slice line; int i);
     for (my->i = 0; my->i < count; my->i++) {
         attempt(my->line, coil_read_until(stream, '\n', 1000000));
-        const std::string text(my->line.bytes, static_cast<size_t>(my->line.size_bytes));
-        EXPECT_EQ(text.size() - 1, text.find_first_not_of(text[0])) << "a line of one writer";
+        expect_one_letter(my->line);
         coil_slice_release(&my->line);
     }
     return 0;

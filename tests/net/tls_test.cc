@@ -292,10 +292,9 @@ protected:
 
 TEST_F(Names, ChooseTheCertificate)
 {
-    for (const auto &[name, subject] : std::vector<std::pair<const char *, std::string>>{
-                 {"first.test", "CN = first"},
-                 {"second.test", "CN = second"},
-                 {"a.second.test", "CN = second"}}) {
+    for (const auto &[name, subject] :
+            std::vector<std::pair<const char *, std::string>>{{"first.test", "CN = first"},
+                    {"second.test", "CN = second"}, {"a.second.test", "CN = second"}}) {
         client.server_name = name;
         meet();
         expect_success();
@@ -419,6 +418,18 @@ TEST_F(Tls, LoadsFiles)
         meet();
         expect_success();
     }
+}
+
+TEST_F(Tls, TrustsWhomTheSystemTrusts)
+{
+    const TemporaryFile ca(authority().pem);
+    const coil_tls_options options = {};
+    serve(authority().issue());
+    setenv("SSL_CERT_FILE", ca.path.c_str(), 1);
+    EXPECT_EQ(0, coil_tls_context_create(COIL_TLS_CLIENT, &options, &client.context, nullptr));
+    unsetenv("SSL_CERT_FILE");
+    meet();
+    expect_success();
 }
 
 TEST_F(Tls, SaysWhichFileIsNoGood)

@@ -38,6 +38,7 @@
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/latch.h>
+#include <coil/layer.h>
 #include <coil/list.h>
 #include <coil/listener.h>
 #include <coil/loader.h>

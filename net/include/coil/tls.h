@@ -57,9 +57,9 @@ typedef enum coil_tls_reason {
     /* The certificate is not accepted: -EKEYREJECTED. */
     COIL_TLS_EXPIRED,
     COIL_TLS_NOT_YET_VALID,
-    COIL_TLS_WRONG_NAME,      /* It is for somebody else. */
-    COIL_TLS_SELF_SIGNED,     /* Nobody but itself vouches for it. */
-    COIL_TLS_UNKNOWN_CA,      /* Somebody does whom we do not know. */
+    COIL_TLS_WRONG_NAME,  /* It is for somebody else. */
+    COIL_TLS_SELF_SIGNED, /* Nobody but itself vouches for it. */
+    COIL_TLS_UNKNOWN_CA,  /* Somebody does whom we do not know. */
     COIL_TLS_REVOKED,
     COIL_TLS_NO_CERTIFICATE,  /* One was required. */
     COIL_TLS_BAD_CERTIFICATE, /* Anything else: its purpose, its signature, its key ... */
@@ -86,8 +86,8 @@ enum { COIL_TLS_TEXT_BYTES = 160 };
 /* What went wrong. Zeroed: nothing. */
 typedef struct coil_tls_failure {
     coil_tls_reason reason;
-    bool is_peers;                   /* The peer has said so, of us: it was an alert. */
-    char text[COIL_TLS_TEXT_BYTES];  /* For people, in one line. */
+    bool is_peers;                  /* The peer has said so, of us: it was an alert. */
+    char text[COIL_TLS_TEXT_BYTES]; /* For people, in one line. */
 } coil_tls_failure;
 
 /* The reason in a few words. */
@@ -196,8 +196,8 @@ typedef struct coil_tls_facts {
     const char *protocol;    /* ALPN, or "". */
     const char *server_name; /* What the client asked for, or "". */
     bool is_resumed;
-    bool is_verified;        /* The peer has shown a certificate, and it has been accepted. */
-    bool kernel_offers_tls;  /* The kernel has TLS of its own (not used). */
+    bool is_verified;       /* The peer has shown a certificate, and it has been accepted. */
+    bool kernel_offers_tls; /* The kernel has TLS of its own (not used). */
 } coil_tls_facts;
 
 /* Is `stream` one of these? */

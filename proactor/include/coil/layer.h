@@ -73,8 +73,7 @@ struct coil_layer_kind {
  * not been taken goes through the layer. From here on `below` is the layer's, and the layer is the
  * new receiver's. -ENOMEM: everything is as it was.
  */
-COIL_API int coil_layer_attach(
-        coil_layer *layer, coil_receiver *below, coil_receiver **out_above);
+COIL_API int coil_layer_attach(coil_layer *layer, coil_receiver *below, coil_receiver **out_above);
 
 /* The layer that `above` has been made with. NULL: it has none. */
 COIL_API coil_layer *coil_layer_of(const coil_receiver *above);
@@ -90,8 +89,8 @@ COIL_API int coil_layer_put(coil_layer *layer, const void *bytes, size_t size_by
 COIL_API void coil_layer_flush(coil_layer *layer);
 
 /*
- * For leaves (coil/task.h) on a layer, such as a handshake: nothing to be had before something comes
- * from below, so wake `task` then, or when it is cancelled, as its leaf asks for.
+ * For leaves (coil/task.h) on a layer, such as a handshake: nothing is to be had before something
+ * comes from below, so wake `task` then, or when it is cancelled, as its leaf asks for.
  */
 static inline void coil_layer_wait(coil_layer *layer, coil_task *task)
 {
