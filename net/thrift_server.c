@@ -403,8 +403,7 @@ coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_ser
     return 0;
 }
 
-coil_define(int, coil_thrift_serve_session, (coil_session *) session,
-        (coil_thrift_server *) server)
+coil_define(int, coil_thrift_serve_session, (coil_session *) session, (coil_thrift_server *) server)
 {
     coil_vars(connection *peer);
 
@@ -434,8 +433,7 @@ coil_async(int, serve_session, (coil_session *) session)
 }
 
 coil_define(
-        int, coil_thrift_serve_gracefully, (coil_listener *) listener,
-        (coil_thrift_server *) server)
+        int, coil_thrift_serve_gracefully, (coil_listener *) listener, (coil_thrift_server *) server)
 {
     coil_vars(graceful_server self);
 

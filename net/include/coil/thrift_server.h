@@ -122,15 +122,13 @@ coil_declare(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_se
  * error of accept(2) that will not pass.
  */
 coil_declare(
-        int, coil_thrift_serve_gracefully, (coil_listener *) listener,
-        (coil_thrift_server *) server);
+        int, coil_thrift_serve_gracefully, (coil_listener *) listener, (coil_thrift_server *) server);
 
 /*
  * Serve the calls of one session, for a coil_server (coil/server.h) with several addresses, limits
  * of its own or a drain: to be awaited by its handler. 0: the peer has ended it, or been idle.
  */
-coil_declare(int, coil_thrift_serve_session, (coil_session *) session,
-        (coil_thrift_server *) server);
+coil_declare(int, coil_thrift_serve_session, (coil_session *) session, (coil_thrift_server *) server);
 
 COIL_END_DECLS
 
