@@ -20,13 +20,13 @@ int splice_pipe_open(splice_pipe *pipe);
 void splice_pipe_close(splice_pipe *pipe);
 
 /* At most so many bytes into the pipe, which is empty; `offset` -1: at the position. 0: the end. */
-coil_declare(ssize_t, splice_pipe_fill, (splice_pipe *) pipe, (int) from, (off_t) offset,
-        (size_t) size_bytes);
+coil_declare_private(ssize_t, splice_pipe_fill, (splice_pipe *)pipe, (int)from, (off_t)offset,
+        (size_t)size_bytes);
 
 /*
  * What is in the pipe to `to`, or a part of it. A thread of the kernel does it, and would wait
  * there for a slow peer: so it is asked for when there is room.
  */
-coil_declare(ssize_t, splice_pipe_empty, (splice_pipe *) pipe, (int) to);
+coil_declare_private(ssize_t, splice_pipe_empty, (splice_pipe *)pipe, (int)to);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* In a file of its own: it is linked only if the scenario has no such function (coil/sim_stdio.h). */
+/* In a file of its own: linked only if the scenario has no such function (coil/sim_stdio.h). */
 #include <coil/sim_stdio.h>
 
 #include "fiber.h"
