@@ -15,7 +15,7 @@
  *     coil_async (T, name, (type) parameter, ...)   define a coroutine that this file alone uses
  *     coil_declare (T, name, ...);                  declare one in a header,
  *     coil_define (T, name, ...)                    define it in one source file
- *     coil_declare_private (T, name, ...);          declare one that a shared library keeps to itself
+ *     coil_declare_private (T, name, ...);          declare one that is not exported
  *     coil_vars (declarations);                     first statement of every body; zeroed
  *     coil_await (call);  coil_await (to, call);    wait for the call; store its result in `to`
  *     coil_attempt (call);  coil_attempt (to, call);   and a negative result returns from here

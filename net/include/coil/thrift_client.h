@@ -40,7 +40,10 @@ COIL_API COIL_MUST_USE int coil_thrift_client_create(
 /* Whether another call may be made, and no reply to an abandoned one is still to come. */
 COIL_API bool coil_thrift_client_is_idle(const coil_thrift_client *client);
 
-/* Close the connection, unless it is the caller's. Does not wait. No call may be in progress. Takes NULL. */
+/*
+ * Close the connection, unless it is the caller's. Does not wait. No call may be in progress. Takes
+ * NULL.
+ */
 COIL_API void coil_thrift_client_close(coil_thrift_client *client);
 
 /* Begin a call; put its arguments into the writer that is returned, without a stop. */

@@ -9,8 +9,8 @@
  *     target_compile_options(server_simulated PRIVATE -include coil/sim_stdio.h)
  *
  * Only the calls below are replaced, and only in what is compiled so. They are not buffered. What a
- * pipe does not take at once is waited for, as by write(2); what nobody reads is lost without a word
- * (stdio has no place for errors of printf() that anybody looks at).
+ * pipe does not take at once is waited for, as by write(2); what nobody reads is lost without a
+ * word (stdio has no place for errors of printf() that anybody looks at).
  */
 #ifndef COIL_SIM_STDIO_H
 #define COIL_SIM_STDIO_H
