@@ -9,6 +9,7 @@
 #include "switch.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -429,12 +430,41 @@ static const char *state_of(const sim_fiber *fiber)
     return "?";
 }
 
+static size_t count_ended(const sim_world *world)
+{
+    size_t count = 0;
+    for (coil_list *at = world->processes.next; at != &world->processes; at = at->next)
+        count += coil_container_of(at, sim_process, link)->has_ended;
+    return count;
+}
+
+static void report_process(const sim_process *process)
+{
+    fprintf(stderr, "process %d (%s on %s)", (int)process->id, process->path, process->host->name);
+    if (process->has_ended) {
+        const bool has_exited = process->status.si_code == CLD_EXITED;
+        fprintf(stderr, " has ended: %s %d", has_exited ? "exit" : "signal",
+                process->status.si_status);
+    }
+    fprintf(stderr, "\n");
+}
+
+/* Of those that have ended, which may be thousands, only the youngest. */
 void sim_fibers_report(sim_world *world)
 {
+    enum { ENDED_COUNT = 10 };
+    const size_t ended_count = count_ended(world);
+    size_t left_out = ended_count > ENDED_COUNT ? ended_count - ENDED_COUNT : 0;
+
+    if (left_out > 0)
+        fprintf(stderr, "%zu that ended before those below\n", left_out);
     for (coil_list *at = world->processes.next; at != &world->processes; at = at->next) {
         const sim_process *process = coil_container_of(at, sim_process, link);
-        fprintf(stderr, "process %d (%s on %s)%s\n", (int)process->id, process->path,
-                process->host->name, process->has_ended ? " has ended" : "");
+        if (process->has_ended && left_out > 0) {
+            left_out--;
+            continue;
+        }
+        report_process(process);
         for (coil_list *of = process->fibers.next; of != &process->fibers; of = of->next) {
             const sim_fiber *fiber = coil_container_of(of, sim_fiber, link);
             fprintf(stderr, "    thread %d (%s): %s\n", (int)fiber->id, fiber->name,

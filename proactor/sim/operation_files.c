@@ -49,12 +49,16 @@ static files_extra *make_extra(sim_request *request)
 
 static int prepare_path(sim_request *request)
 {
-    return copy_path(make_extra(request)->first, request->sqe.addr);
+    files_extra *extra = make_extra(request);
+    extra->extra.path = extra->first;
+    return copy_path(extra->first, request->sqe.addr);
 }
 
 static int prepare_two_paths(sim_request *request)
 {
     files_extra *extra = make_extra(request);
+    extra->extra.path = extra->first;
+    extra->extra.other = extra->second;
     int rc = copy_path(extra->first, request->sqe.addr);
     return rc < 0 ? rc : copy_path(extra->second, request->sqe.addr2);
 }

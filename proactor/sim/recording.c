@@ -235,7 +235,7 @@ static int parse_entries(const char **line, sim_recording *recording)
 int sim_recording_parse(
         const char *text, unsigned loop, sim_recording *out_recording, unsigned *out_line)
 {
-    heading head;
+    heading head = {.loop = loop};
     const char *line = find_section(text, loop, &head);
     if (line == NULL)
         return -ENOENT;

@@ -380,7 +380,7 @@ static bool try_to_succeed(sim_replay *replay, sim_request *request, const sim_r
 static bool impose(sim_replay *replay, const sim_recorded *entry)
 {
     place *its = place_of(replay, entry->of);
-    sim_request *request = its->request;
+    sim_request *request = its == NULL ? NULL : its->request;
     const bool is_last = (entry->flags & IORING_CQE_F_MORE) == 0;
 
     if (request == NULL)

@@ -33,7 +33,9 @@ typedef struct sim_ring sim_ring;
 
 /* Embedded as the first member of what an operation keeps; freed by sim_delete() at the end. */
 typedef struct sim_extra {
-    const char *name; /* Of whom it is, to be checked. */
+    const char *name;  /* Of whom it is, to be checked. */
+    const char *path;  /* What the entry names, for the trace. NULL: nothing. */
+    const char *other; /* The second name of a rename or a link. NULL: there is none. */
 } sim_extra;
 
 typedef struct sim_operation {

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ENTRY_COUNT = 100, NOTE_COUNT = 50, NOTE_BYTES = 120 };
+enum { ENTRY_COUNT = 100, NOTE_COUNT = 50, NOTE_BYTES = 120, PATHS_BYTES = 80 };
 
 /* Both kinds of lines begin with this. */
 typedef struct trace_place {
@@ -33,6 +33,7 @@ typedef struct trace_entry {
     bool is_direct;
     int result;
     uint32_t flags;
+    char paths[PATHS_BYTES]; /* " /journal", of a submission. */
 } trace_entry;
 
 typedef struct trace_note {
@@ -104,6 +105,7 @@ static void print_entry(const sim_world *world, const trace_entry *entry, FILE *
             (unsigned long long)entry->request);
     if (entry->fd >= 0)
         fprintf(stream, " %s %d", entry->is_direct ? "direct" : "fd", entry->fd);
+    fprintf(stream, "%s", entry->paths);
     if (!is_submission)
         print_result(entry, stream);
     fprintf(stream, "\n");
@@ -136,6 +138,17 @@ static trace_place here(sim_world *world)
     return made;
 }
 
+/* To be read; not in the sum. */
+static void keep_paths(trace_entry *entry, const sim_extra *extra)
+{
+    entry->paths[0] = '\0';
+    if (entry->step != SIM_SUBMITTED || extra == NULL || extra->path == NULL)
+        return;
+    const bool has_other = extra->other != NULL && extra->other[0] != '\0';
+    (void)snprintf(entry->paths, sizeof(entry->paths), " %s%s%s", extra->path, has_other ? " " : "",
+            has_other ? extra->other : "");
+}
+
 void sim_trace_request(const sim_request *request, sim_step step, int result, uint32_t flags)
 {
     sim_world *world = request->ring->process->world;
@@ -150,6 +163,7 @@ void sim_trace_request(const sim_request *request, sim_step step, int result, ui
     entry->is_direct = (request->sqe.flags & IOSQE_FIXED_FILE) != 0;
     entry->result = result;
     entry->flags = flags;
+    keep_paths(entry, request->extra);
     mix(world, (uint64_t)step << 32 | request->sqe.opcode);
     mix(world, request->number);
     mix(world, (uint64_t)flags << 32 | (uint32_t)result);
