@@ -56,14 +56,10 @@ static void on_crash(int signo)
     tell(text, signo);
 }
 
-#if SWITCH_ADDRESS || SWITCH_THREAD
-#include <sanitizer/common_interface_defs.h>
-
 static void on_sanitizer(void)
 {
     tell("a sanitizer has found something", SIGABRT);
 }
-#endif
 
 /*
  * UndefinedBehaviorSanitizer calls this, if it is there, before it prints anything: its library has
@@ -73,6 +69,8 @@ __attribute__((visibility("default"))) void __ubsan_on_report(void);
 __attribute__((weak)) void __ubsan_get_current_report_data(const char **out_kind,
         const char **out_message, const char **out_file, unsigned *out_line, unsigned *out_column,
         char **out_address);
+__attribute__((weak)) void __sanitizer_set_death_callback(
+        void (*callback)(void)); /* If there is one. */
 /* NOLINTEND(readability-identifier-naming) */
 
 void __ubsan_on_report(void)
@@ -102,12 +100,12 @@ void report_crashes(void)
     (void)sigaltstack(&stack, NULL);
     (void)sigaction(SIGABRT, &action, NULL);
     (void)sigaction(SIGALRM, &action, NULL);
-#if SWITCH_ADDRESS || SWITCH_THREAD
-    __sanitizer_set_death_callback(on_sanitizer);
-#else
+    if (__sanitizer_set_death_callback != NULL) {
+        __sanitizer_set_death_callback(on_sanitizer);
+        return; /* Crashes are its own. */
+    }
     (void)sigaction(SIGSEGV, &action, NULL);
     (void)sigaction(SIGBUS, &action, NULL);
     (void)sigaction(SIGILL, &action, NULL);
     (void)sigaction(SIGFPE, &action, NULL);
-#endif
 }

@@ -3,8 +3,8 @@
  * coil/sim_disk.h - the disks of simulated hosts, seen from outside: files put there and read
  * back, and a power loss.
  *
- * Each host has one disk. Programs see it as their file system (coil_openat(), coil_pread() ...). At
- * first there are /tmp, /run, /etc, devices in /dev, and the programs of the world.
+ * Each host has one disk. Programs see it as their file system (coil_openat(), coil_pread() ...).
+ * At first there are /tmp, /run, /etc, devices in /dev, and the programs of the world.
  * What a program has written is what others see at once; what it has not synced may get lost, but
  * only when the power does, never because the program dies:
  *
