@@ -3,7 +3,6 @@
 
 #include "fiber.h"
 #include "process.h"
-#include "switch.h"
 #include "trace.h"
 
 #include <signal.h>
