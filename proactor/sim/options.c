@@ -244,6 +244,24 @@ static void set_defaults(sim_options *options)
             .shrinks = true};
 }
 
+/* In the words of coil/sim_scenario.h, and fewer. */
+static const char help[] =
+        "usage: %s [OPTIONS]\n\n"
+        "    --list                  names of the scenarios\n"
+        "    --scenario=NAME         only this one\n"
+        "    --seeds=N --first=N     so many seeds (100), from this one (1)\n"
+        "    --seed=N                this one, in this very process: to debug it\n"
+        "    --profile=NAME          kind, flaky, hostile or swarm\n"
+        "    --fault=NAME:PPM        one fault, whatever the profile says\n"
+        "    --jobs=N                so many at a time\n"
+        "    --budget=SECONDS        begin no further seed after that\n"
+        "    --timeout=SECONDS       of real time for one run (60)\n"
+        "    --torture=WHAT          allocation, submission or completion; --fail-WHAT=N: one\n"
+        "    --only=FAULTS           of the faults only these, or none\n"
+        "    --replay=FILE           impose a recording; on --replay-program=PATH\n"
+        "    --no-shrink --keep-going --trace --fingerprints\n\n"
+        "<coil/sim_scenario.h> has the details.\n";
+
 int sim_options_parse(int argc, char **argv, sim_options *out_options)
 {
     sim_options options;
@@ -251,12 +269,16 @@ int sim_options_parse(int argc, char **argv, sim_options *out_options)
     set_defaults(&options);
     options.program = argc > 0 ? argv[0] : "simulation";
     for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            options.helps = true;
+            printf(help, options.program);
+            continue;
+        }
         int rc = parse_which(argv[i], &options);
         if (rc > 0)
             rc = parse_how(argv[i], &options);
         if (rc < 0) {
-            fprintf(stderr, "%s: %s? <coil/sim_scenario.h> says what can be said.\n",
-                    options.program, argv[i]);
+            fprintf(stderr, "%s: %s? --help says what can be said.\n", options.program, argv[i]);
             sim_options_fini(&options);
             return rc;
         }

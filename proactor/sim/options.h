@@ -15,6 +15,7 @@ typedef struct sim_options {
     uint64_t first;
     uint64_t count;
     bool is_single; /* --seed: `first`, in this process. */
+    bool helps;     /* And has done so. */
     bool lists;
     unsigned jobs;
     coil_duration budget; /* COIL_FOREVER: none. */

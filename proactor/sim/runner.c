@@ -328,6 +328,10 @@ int coil_sim_main(int argc, char **argv, const coil_sim_scenario *scenarios, siz
             .seed = UINT64_MAX}; /* next_seed() comes to the first. */
     int status = 0;
     next_seed(&all);
+    if (options.helps) {
+        sim_options_fini(&options);
+        return 0;
+    }
     if (options.lists) {
         for (size_t i = 0; i < scenario_count; i++)
             printf("%s\n", scenarios[i].name);

@@ -96,6 +96,7 @@ struct coil_sim_scenario {
  * command line makes no sense. Their names differ. With --seed it does not return after a failure,
  * which is exit status 1, too.
  *
+ *     --help                  these, in short
  *     --list                  names, and nothing else
  *     --scenario=NAME         only this one; may be given more than once
  *     --seeds=N --first=N     so many seeds (100), from this one (1)
