@@ -186,17 +186,22 @@ TEST(SimRegression, AHandshakeThatIsCutOffIsToldToTheClient)
 
 /* -------------------------------------------------------------------------------- children -- */
 
-/* Each wait is cancelled just as the child ends, or before. */
-async(int, waits_impatiently)
+int spawn_quick(coil_child *child)
 {
-    vars(coil_child child; int rc);
     static const char *const arguments[] = {"quick", nullptr};
     coil_spawn_error error;
     coil_spawn_plan plan = {};
     plan.program = "/bin/quick";
     plan.argv = arguments;
+    return coil_child_spawn(&plan, child, &error);
+}
 
-    my->rc = coil_child_spawn(&plan, &my->child, &error);
+/* Each wait is cancelled just as the child ends, or before. */
+async(int, waits_impatiently)
+{
+    vars(coil_child child; int rc);
+
+    my->rc = spawn_quick(&my->child);
     if (my->rc < 0)
         return my->rc;
     defer(coil_child_fini(&my->child));

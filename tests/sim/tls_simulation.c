@@ -41,12 +41,11 @@ static void make_certificate(void)
 {
     EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     X509 *made = X509_new();
-    X509V3_CTX about;
+    X509V3_CTX about = {0};
     X509_gmtime_adj(X509_getm_notBefore(made), -86400);
     X509_gmtime_adj(X509_getm_notAfter(made), 86400);
     X509_set_version(made, 2);
     X509_set_pubkey(made, key);
-    X509V3_set_ctx_nodb(&about);
     X509V3_set_ctx(&about, made, made, NULL, NULL, 0);
     X509_EXTENSION *names =
             X509V3_EXT_conf_nid(NULL, &about, NID_subject_alt_name, "DNS:server.test");
