@@ -36,6 +36,11 @@ typedef struct coil_sending {
     struct iovec parts[PARTS_MAX];
 } coil_sending;
 
+static inline bool is_busy(const coil_sender *sender)
+{
+    return sender->extras != NULL && sender->extras->sending != NULL;
+}
+
 /* ------------------------------------------------------------------------------ operation -- */
 
 static coil_sending *owner_of(coil_op *op)
@@ -111,31 +116,45 @@ static void consume(coil_sending *sending, int64_t count)
     }
 }
 
-/* What `cancelled` has begun will not be continued, so nothing can follow. */
+/* A write has ended in its middle. What follows would be taken for the rest of it: nothing does. */
+static void cut(coil_sender *sender)
+{
+    sender->is_cut = true;
+    sender->sends_at_once = false;
+    if (!is_busy(sender))
+        return;
+    coil_list *writers = &sender->extras->sending->writers;
+    while (!coil_list_empty(writers))
+        end_write(writer_at(writers->next), -EPIPE);
+}
+
 static void end_cancelled(coil_sending *sending, writer *cancelled)
 {
     end_write(cancelled, -ECANCELED);
-    if (!cancelled->is_begun)
-        return;
-    sending->sender->is_cut = true;
-    sending->sender->sends_at_once = false;
-    while (!coil_list_empty(&sending->writers))
-        end_write(writer_at(sending->writers.next), -EPIPE);
+    if (cancelled->is_begun)
+        cut(sending->sender);
 }
 
-/* Those of the parts that were on their way which have failed, or want no more. */
-static void end_parts(coil_sending *sending, int32_t error)
+/* Nothing more of the parts that were on their way gets out. Only of the first may some have. */
+static void fail_parts(coil_sending *sending, int32_t error)
+{
+    bool is_begun = writer_at(sending->writers.next)->is_begun;
+    for (; sending->part_count > 0; sending->part_count--)
+        end_write(writer_at(sending->writers.next), error);
+    if (is_begun)
+        cut(sending->sender);
+}
+
+/* Those of the parts that were on their way which want no more. */
+static void end_unwanted(coil_sending *sending)
 {
     unsigned count = sending->part_count;
     sending->part_count = 0;
     for (coil_list *link = sending->writers.next; count > 0 && !sending->sender->is_cut; count--) {
         writer *part = writer_at(link);
         link = link->next;
-        if (error != 0) {
-            end_write(part, error);
-        } else if (part->is_cancelled) {
+        if (part->is_cancelled)
             end_cancelled(sending, part);
-        }
     }
 }
 
@@ -161,7 +180,11 @@ static void send_complete(coil_op *op, int32_t result, uint32_t flags)
         consume(sending, result);
     if (result == 0)
         error = -EIO; /* An odd device: it would be so for ever. */
-    end_parts(sending, error);
+    if (error != 0) {
+        fail_parts(sending, error);
+    } else {
+        end_unwanted(sending);
+    }
     go_on(sending);
 }
 
@@ -169,11 +192,6 @@ static const op_kind send_kind = {
         .name = "send", .prepare = send_prepare, .complete = send_complete};
 
 /* ---------------------------------------------------------------------------------- writes -- */
-
-static inline bool is_busy(const coil_sender *sender)
-{
-    return sender->extras != NULL && sender->extras->sending != NULL;
-}
 
 bool coil_sender_busy(const coil_sender *sender)
 {
@@ -202,6 +220,7 @@ static coil_sending *start_sending(coil_sender *sender, coil_loop *loop)
     }
     op_init(&sending->op, &send_kind, loop);
     sending->sender = sender;
+    sending->part_count = 0; /* Until there is room for the operation in the queue. */
     coil_list_init(&sending->writers);
     return extras->sending = sending;
 }
@@ -220,8 +239,11 @@ static coil_turn wait_to_send(coil_task *task, coil_frame *leaf, coil_sender *se
     coil_sending *sending =
             is_first ? start_sending(sender, coil_loop_of(task)) : sender->extras->sending;
 
-    if (sending == NULL)
+    if (sending == NULL) {
+        if (sent_bytes > 0)
+            cut(sender);
         return leave_with(task, leaf, -ENOMEM);
+    }
     writer *waiting = coil_push(task, sizeof(*waiting));
     *waiting = (writer){.task = task,
             .sending = sending,

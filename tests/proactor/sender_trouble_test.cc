@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* coil/sender.h: no memory, no room in the queue, an error in the middle of a write. */
+#include "stage.h"
+
+#include <coil/sender.h>
+
+#include <algorithm>
+#include <list>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+coil_slice all_of(const std::string &bytes)
+{
+    return {static_cast<int64_t>(bytes.size()), bytes.data(), nullptr};
+}
+
+struct Write {
+    coil_sender *sender;
+    std::string bytes;
+    coil_task *task = nullptr;
+    int rc = INT_MIN;
+};
+
+async(int, writes, (Write *) write)
+{
+    vars();
+    defer(write->task = nullptr);
+    write->rc = -ECANCELED;
+    await(write->rc, coil_sender_write(write->sender, all_of(write->bytes)));
+    return 0;
+}
+
+async(int, cancels, (Write *) write)
+{
+    vars();
+    if (write->task != nullptr)
+        coil_task_cancel(write->task);
+    return 0;
+}
+
+void *allocate_nothing(coil_allocator *allocator, size_t size_bytes)
+{
+    (void)allocator, (void)size_bytes;
+    return nullptr;
+}
+
+/* The kernel takes nothing unless somebody waits, as it does with too many completions waiting. */
+int enter_busy(struct io_uring *ring, unsigned to_submit, unsigned min_complete, unsigned flags,
+        void *argument, size_t argument_bytes)
+{
+    if (min_complete == 0 && !(flags & IORING_ENTER_GETEVENTS))
+        return -EBUSY;
+    return coil_kernel_ring_enter(ring, to_submit, min_complete, flags, argument, argument_bytes);
+}
+
+int failing_sends;
+
+/* So many sends fail before the kernel has looked at their bytes. */
+int enter_failing(struct io_uring *ring, unsigned to_submit, unsigned min_complete, unsigned flags,
+        void *argument, size_t argument_bytes)
+{
+    for (unsigned i = *ring->sq.khead; i != ring->sq.sqe_tail; i++) {
+        struct io_uring_sqe *sqe = &ring->sq.sqes[i & ring->sq.ring_mask];
+        bool is_send = sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG;
+        if (is_send && failing_sends > 0) {
+            failing_sends--;
+            sqe->fd = -1;
+        }
+    }
+    return coil_kernel_ring_enter(ring, to_submit, min_complete, flags, argument, argument_bytes);
+}
+
+class SenderInTrouble : public Proactor
+{
+protected:
+    SenderInTrouble() : Proactor(coil_test_loop_create) {}
+
+    void use(Ends ends, coil_transport transport = COIL_TRANSPORT_SOCKET)
+    {
+        in = std::move(ends.in);
+        out = std::move(ends.out);
+        EXPECT_EQ(0, fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK));
+        coil_sender_init(&sender, in, transport);
+    }
+
+    Write *start(const std::string &bytes)
+    {
+        all.push_back({&sender, bytes});
+        Write *write = &all.back();
+        write->task = coil_spawn(coil_loop_root(loop), writes(write));
+        return write;
+    }
+
+    /* All memory that tasks have used is full of what is no zero. */
+    void soil_memory()
+    {
+        for (size_t size_bytes = COIL_SLAB_STEP_BYTES; size_bytes <= 1024;
+                size_bytes += COIL_SLAB_STEP_BYTES) {
+            void *memory = coil_sched_allocate(&loop->sched, size_bytes);
+            memset(memory, 0x7f, size_bytes);
+            coil_sched_release(&loop->sched, memory, size_bytes);
+        }
+    }
+
+    /* From here on there is no memory, until the allocator is what it was. */
+    void use_up_memory()
+    {
+        std::fill(std::begin(loop->sched.free_blocks), std::end(loop->sched.free_blocks), nullptr);
+        loop->sched.allocator = &nothing;
+    }
+
+    void fill_queue()
+    {
+        loop->ring.enter = enter_busy;
+        while (struct io_uring_sqe *sqe = ring_next(&loop->ring)) {
+            io_uring_prep_nop(sqe);
+            sqe->user_data = OP_TAG_CANCEL; /* Nobody looks at what comes of it. */
+        }
+    }
+
+    /* All that arrives, while the loop runs. */
+    std::string arrived()
+    {
+        std::string got;
+        char bytes[64 * 1024];
+        ssize_t count;
+        do {
+            coil_test_settle(loop);
+            count = read(out, bytes, sizeof(bytes));
+            got.append(bytes, static_cast<size_t>(count > 0 ? count : 0));
+        } while (count > 0 || coil_sender_busy(&sender));
+        return got;
+    }
+
+    coil_allocator nothing = {allocate_nothing, nullptr};
+    Fd in;
+    Fd out;
+    coil_sender sender = {};
+    std::list<Write> all;
+};
+
+enum { MUCH_BYTES = 8 * 1024 * 1024 };
+
+TEST_F(SenderInTrouble, AWriteIsCancelledBeforeThereWasRoomForItInTheQueue)
+{
+    use(make_pipe(), COIL_TRANSPORT_FILE);
+    soil_memory();
+    Write *first = start("first");
+    coil_spawn(coil_loop_root(loop), cancels(first));
+    Write *second = start("second");
+    fill_queue();
+    coil_test_settle(loop);
+    loop->ring.enter = coil_kernel_ring_enter;
+    EXPECT_EQ(-ECANCELED, first->rc);
+    EXPECT_EQ("second", arrived());
+    EXPECT_EQ(0, second->rc);
+    EXPECT_EQ(0u, coil_loop_pending(loop) - 1) << "but for the loop's own";
+}
+
+TEST_F(SenderInTrouble, NothingFollowsAWriteWhoseRestHasNoMemoryToWaitIn)
+{
+    use(make_unix());
+    Write *first = start(std::string(MUCH_BYTES, 'f'));
+    coil_allocator *heap = loop->sched.allocator;
+    use_up_memory();
+    coil_test_settle(loop);
+    loop->sched.allocator = heap;
+    EXPECT_EQ(-ENOMEM, first->rc);
+    Write *second = start("second");
+    std::string got = arrived();
+    EXPECT_LT(0u, got.size());
+    EXPECT_EQ(std::string::npos, got.find_first_not_of('f'));
+    EXPECT_EQ(got.size(), sender.sent_bytes);
+    EXPECT_EQ(-EPIPE, second->rc);
+}
+
+TEST_F(SenderInTrouble, NothingFollowsAWriteThatFailsInItsMiddle)
+{
+    use(make_unix());
+    Write *first = start(std::string(MUCH_BYTES, 'f'));
+    for (int i = 0; i < 40; i++) /* More than the next operation would take along. */
+        start("more");
+    failing_sends = 1;
+    loop->ring.enter = enter_failing;
+    coil_test_settle(loop);
+    loop->ring.enter = coil_kernel_ring_enter;
+    EXPECT_EQ(0, failing_sends);
+    EXPECT_EQ(-EBADF, first->rc);
+    Write *late = start("late");
+    std::string got = arrived();
+    EXPECT_LT(0u, got.size());
+    EXPECT_EQ(std::string::npos, got.find_first_not_of('f'));
+    for (auto write = std::next(all.begin()); write != all.end(); ++write)
+        EXPECT_EQ(-EPIPE, write->rc);
+    EXPECT_EQ(-EPIPE, late->rc);
+}
+
+/* None of their bytes is out: the peer misses nothing that it knows of. */
+TEST_F(SenderInTrouble, WritesThatFailBeforeTheyHaveBegunDoNotHinderOthers)
+{
+    use(make_unix());
+    start("at once,");
+    Write *first = start("first");
+    Write *second = start("second");
+    failing_sends = 1;
+    loop->ring.enter = enter_failing;
+    coil_test_settle(loop);
+    loop->ring.enter = coil_kernel_ring_enter;
+    EXPECT_EQ(-EBADF, first->rc);
+    EXPECT_EQ(0, second->rc);
+    EXPECT_EQ("at once,second", arrived());
+}
+
+} // namespace
