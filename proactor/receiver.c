@@ -465,8 +465,8 @@ static void poll_complete(coil_op *op, int32_t result, uint32_t flags)
 
     if (result >= 0) {
         touch(receiver);
-        if (is(receiver, CAN_INLINE))
-            set(receiver, READABLE);
+        if (is(receiver, CAN_INLINE) && receiver->op.loop->buffers != NULL)
+            set(receiver, READABLE); /* There is a pool to receive into. */
         if (result & (POLLPRI | POLLRDHUP | POLLHUP | POLLERR))
             set(receiver, HAS_MORE);
     } else if (!is_interrupted(result)) {
