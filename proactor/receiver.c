@@ -437,6 +437,14 @@ static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_task_wake(waiter);
 }
 
+/* It does not block, and nothing has come: poll first. We may receive only if there is a pool. */
+static void poll_first(coil_receiver *receiver)
+{
+    (void)change_way(receiver, PARKED);
+    if (receiver->op.loop->buffers == NULL)
+        unset(receiver, CAN_INLINE);
+}
+
 static void single_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
@@ -450,7 +458,7 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
     } else {
         buffer_put(own);
         if (result == -EAGAIN) {
-            (void)change_way(receiver, PARKED);
+            poll_first(receiver);
         } else if (!is_interrupted(result)) {
             end_stream(receiver, result);
         }
@@ -465,8 +473,8 @@ static void poll_complete(coil_op *op, int32_t result, uint32_t flags)
 
     if (result >= 0) {
         touch(receiver);
-        if (is(receiver, CAN_INLINE) && receiver->op.loop->buffers != NULL)
-            set(receiver, READABLE); /* There is a pool to receive into. */
+        if (is(receiver, CAN_INLINE))
+            set(receiver, READABLE);
         if (result & (POLLPRI | POLLRDHUP | POLLHUP | POLLERR))
             set(receiver, HAS_MORE);
     } else if (!is_interrupted(result)) {

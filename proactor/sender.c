@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 
 #include <sys/uio.h>
 
@@ -170,11 +171,30 @@ static void go_on(coil_sending *sending)
     coil_sched_release(sched, sending, sizeof(*sending));
 }
 
+static bool is_error(int32_t result)
+{
+    return result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN;
+}
+
+static void room_prepare(coil_op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_poll_add(sqe, 0, POLLOUT);
+    op_set_fd(sqe, owner_of(op)->sender->fd);
+}
+
+static void send_complete(coil_op *op, int32_t result, uint32_t flags);
+static void room_complete(coil_op *op, int32_t result, uint32_t flags);
+
+static const op_kind send_kind = {
+        .name = "send", .prepare = send_prepare, .complete = send_complete};
+static const op_kind room_kind = {
+        .name = "await room", .prepare = room_prepare, .complete = room_complete};
+
 static void send_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     coil_sending *sending = owner_of(op);
-    int32_t error = result < 0 && result != -ECANCELED && result != -EINTR ? result : 0;
+    int32_t error = is_error(result) ? result : 0;
 
     if (result > 0)
         consume(sending, result);
@@ -185,11 +205,18 @@ static void send_complete(coil_op *op, int32_t result, uint32_t flags)
     } else {
         end_unwanted(sending);
     }
+    if (result == -EAGAIN)
+        op->kind = &room_kind; /* Kernels that take O_NONBLOCK at its word. */
     go_on(sending);
 }
 
-static const op_kind send_kind = {
-        .name = "send", .prepare = send_prepare, .complete = send_complete};
+/* Whether there is any, or what has happened instead, is for the next send to say. */
+static void room_complete(coil_op *op, int32_t result, uint32_t flags)
+{
+    (void)result, (void)flags;
+    op->kind = &send_kind;
+    go_on(owner_of(op));
+}
 
 /* ---------------------------------------------------------------------------------- writes -- */
 
