@@ -171,11 +171,6 @@ static void go_on(coil_sending *sending)
     coil_sched_release(sched, sending, sizeof(*sending));
 }
 
-static bool is_error(int32_t result)
-{
-    return result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN;
-}
-
 static void room_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     io_uring_prep_poll_add(sqe, 0, POLLOUT);
@@ -190,23 +185,28 @@ static const op_kind send_kind = {
 static const op_kind room_kind = {
         .name = "await room", .prepare = room_prepare, .complete = room_complete};
 
+static COIL_COLD void nothing_sent(coil_sending *sending, int32_t result)
+{
+    if (result == -EAGAIN) {
+        sending->op.kind = &room_kind; /* Kernels that take O_NONBLOCK at its word. */
+    } else if (result == 0) {
+        fail_parts(sending, -EIO); /* An odd device: it would be so for ever. */
+    } else if (result != -ECANCELED && result != -EINTR) {
+        fail_parts(sending, result);
+    }
+}
+
 static void send_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     coil_sending *sending = owner_of(op);
-    int32_t error = is_error(result) ? result : 0;
 
-    if (result > 0)
+    if (coil_likely(result > 0)) {
         consume(sending, result);
-    if (result == 0)
-        error = -EIO; /* An odd device: it would be so for ever. */
-    if (error != 0) {
-        fail_parts(sending, error);
     } else {
-        end_unwanted(sending);
+        nothing_sent(sending, result);
     }
-    if (result == -EAGAIN)
-        op->kind = &room_kind; /* Kernels that take O_NONBLOCK at its word. */
+    end_unwanted(sending);
     go_on(sending);
 }
 
@@ -384,7 +384,7 @@ void coil_sender_cancel(coil_task *task, coil_frame *leaf)
     }
     end_cancelled(sending, waiting);
     if (coil_list_empty(&sending->writers))
-        op_cancel(&sending->op); /* It waits for room in the queue, with nothing to do there. */
+        op_cancel(&sending->op); /* It waits for room somewhere, with nothing to do there. */
 }
 
 coil_define_leaf(coil_sender_write, coil_sender_step, coil_sender_cancel);
