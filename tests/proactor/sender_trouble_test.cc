@@ -64,7 +64,8 @@ int enter_failing(struct io_uring *ring, unsigned to_submit, unsigned min_comple
 {
     for (unsigned i = *ring->sq.khead; i != ring->sq.sqe_tail; i++) {
         struct io_uring_sqe *sqe = &ring->sq.sqes[i & ring->sq.ring_mask];
-        bool is_send = sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG;
+        bool is_send = sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG ||
+                       sqe->opcode == IORING_OP_WRITEV;
         if (is_send && failing_sends > 0) {
             failing_sends--;
             sqe->fd = -1;
@@ -254,5 +255,98 @@ TEST_F(SenderInTrouble, WhatDoesNotBlockIsWaitedForAndMayBeCancelledMeanwhile)
     EXPECT_EQ(-EPIPE, late->rc);
     loop->ring.enter = coil_kernel_ring_enter;
 }
+
+/* What arrives is whole writes in their order, and at most one that has ended in its middle. */
+void check_arrivals(const std::string &got, const std::list<Write> &all)
+{
+    size_t at = 0;
+    bool is_cut = false;
+    for (const Write &write : all) {
+        size_t end = std::min(got.find_first_not_of(write.bytes[0], at), got.size());
+        size_t arrived_bytes = end - at;
+        if (write.rc == 0) {
+            EXPECT_EQ(write.bytes.size(), arrived_bytes);
+        } else if (arrived_bytes > 0) {
+            EXPECT_GT(write.bytes.size(), arrived_bytes);
+            EXPECT_FALSE(is_cut);
+            is_cut = true;
+        }
+        at = end;
+        ASSERT_EQ(nullptr, write.task);
+        ASSERT_TRUE(!is_cut || at == got.size()) << "something follows";
+    }
+    EXPECT_EQ(got.size(), at);
+}
+
+class RandomTrouble : public SenderInTrouble, public testing::WithParamInterface<int>
+{
+protected:
+    void start_some()
+    {
+        for (uint64_t count = 1 + random.below(20); count > 0; count--) {
+            size_t most_bytes = random.below(4) == 0 ? 400 * 1024 : 100;
+            start(std::string(1 + random.below(most_bytes), static_cast<char>(letter++ % 128)));
+            if (random.below(8) == 0)
+                coil_spawn(coil_loop_root(loop), cancels(&all.back()));
+        }
+    }
+
+    void cancel_one()
+    {
+        for (Write &write : all) {
+            if (write.task != nullptr && random.below(6) == 0) {
+                coil_task_cancel(write.task);
+                return;
+            }
+        }
+    }
+
+    void settle_in_trouble()
+    {
+        ring_enter_call *enters[] = {
+                coil_kernel_ring_enter, enter_busy, enter_failing, enter_without_blocking};
+        coil_allocator *heap = loop->sched.allocator;
+        if (random.below(6) == 0)
+            use_up_memory();
+        failing_sends = static_cast<int>(random.below(8)) / 7;
+        loop->ring.enter = enters[random.below(4)];
+        if (loop->ring.enter == enter_busy)
+            fill_queue();
+        coil_test_settle(loop);
+        loop->ring.enter = coil_kernel_ring_enter;
+        loop->sched.allocator = heap;
+    }
+
+    Random random = {static_cast<uint64_t>(GetParam()) * 0x9e3779b97f4a7c15 + 1};
+    int letter = 0;
+};
+
+TEST_P(RandomTrouble, TearsNothingAndMixesNothing)
+{
+    use(GetParam() % 2 == 0 ? make_unix() : make_pipe(),
+            GetParam() % 2 == 0 ? COIL_TRANSPORT_SOCKET : COIL_TRANSPORT_FILE);
+    soil_memory();
+    std::string got;
+    char bytes[64 * 1024];
+    for (int step = 0; step < 12; step++) {
+        start_some();
+        settle_in_trouble();
+        cancel_one();
+        ssize_t count = read(out, bytes, 1 + random.below(sizeof(bytes)));
+        got.append(bytes, static_cast<size_t>(count > 0 ? count : 0));
+    }
+    got += arrived();
+    EXPECT_EQ(got.size(), sender.sent_bytes);
+    EXPECT_EQ(nullptr, sender.extras);
+    check_arrivals(got, all);
+}
+
+int seed_count()
+{
+    const char *given = getenv("COIL_TEST_SEEDS");
+    return given != nullptr ? atoi(given) : 40;
+}
+
+INSTANTIATE_TEST_SUITE_P(Sender, RandomTrouble, testing::Range(0, seed_count()));
 
 } // namespace
