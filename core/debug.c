@@ -20,12 +20,6 @@ typedef struct cold_call {
     const coil_task *caller; /* NULL: outside of all tasks. */
 } cold_call;
 
-/* Where a task was, as it was before or after a step. */
-typedef struct place {
-    const coil_fn *fn;
-    const coil_site *at; /* NULL: at its start. */
-} place;
-
 /* The scheduler in debug mode that runs, or has begun, on this thread. */
 static COIL_THREAD_LOCAL coil_debug *current;
 
@@ -57,7 +51,7 @@ static void end_report(coil_debug *debug, report *made)
     free(made->text);
 }
 
-static void print_place(const char *word, const place *where, FILE *out)
+void coil_place_print(const char *word, const coil_place *where, FILE *out)
 {
     if (where->fn == NULL) {
         (void)fprintf(out, "    %-5s the end\n", word);
@@ -69,15 +63,15 @@ static void print_place(const char *word, const place *where, FILE *out)
     }
 }
 
-/* The innermost coroutine with a body: leaves say nothing about a place. */
-static place place_of(const coil_task *task)
+/* (Leaves say nothing about a place.) */
+coil_place coil_place_of(const coil_task *task)
 {
     const coil_frame *frame = task->top;
     while (frame != NULL && frame->up != NULL && frame->at == &coil_leaf_site)
         frame = frame->up;
     if (frame == NULL)
-        return (place){NULL, NULL};
-    return (place){frame->fn, frame->at == &coil_leaf_site ? NULL : frame->at};
+        return (coil_place){NULL, NULL};
+    return (coil_place){frame->fn, frame->at == &coil_leaf_site ? NULL : frame->at};
 }
 
 /* ----------------------------------------------------------------- the tasks that there are -- */
@@ -250,21 +244,21 @@ static void report_locks(coil_debug *debug, const coil_task *task)
 }
 
 static void report_step(coil_debug *debug, const char *kind, const coil_task *task,
-        const place *from, coil_duration took)
+        const coil_place *from, coil_duration took)
 {
     report made;
     begin_report(&made);
-    place to = place_of(task);
+    coil_place to = coil_place_of(task);
     (void)fprintf(made.out, "coil: %s: task %s kept the loop for %lld.%03lld ms\n", kind,
             coil_task_name(task), (long long)(took / 1000000), (long long)(took / 1000 % 1000));
-    print_place("from", from, made.out);
-    print_place("to", &to, made.out);
+    coil_place_print("from", from, made.out);
+    coil_place_print("to", &to, made.out);
     end_report(debug, &made);
 }
 
 /* How long did the step take, and did it sleep? */
 static void judge_step(
-        coil_debug *debug, const coil_task *task, const place *from, coil_duration took)
+        coil_debug *debug, const coil_task *task, const coil_place *from, coil_duration took)
 {
     if (took < debug->blocking_step && took < debug->slow_step)
         return;
@@ -283,7 +277,7 @@ static void judge_step(
 /* As coil_task_resume(). Returns when it was over. */
 static coil_time step(coil_debug *debug, coil_task *task, coil_time began)
 {
-    const place from = place_of(task);
+    const coil_place from = coil_place_of(task);
     coil_frame *frame;
 
     if (COIL_PROBED())

@@ -77,6 +77,7 @@ static int connect_socket(
 }
 
 /* The sockets are connected, so nothing comes from anybody else. */
+/* NOLINTNEXTLINE(readability-function-size): its parameters are those that c-ares passes. */
 static ares_ssize_t receive(ares_socket_t fd, void *bytes, size_t size_bytes, int flags,
         struct sockaddr *from, ares_socklen_t *from_bytes, void *self)
 {

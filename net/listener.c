@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -34,7 +36,7 @@ static void set_options(int fd, const coil_address *address, const coil_listen_o
         set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     }
     if (family == AF_INET6)
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only);
     if (options->reuse_port)
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
@@ -52,18 +54,60 @@ static bool is_stale(const coil_address *address)
     return rc == -ECONNREFUSED;
 }
 
+void listener_path_claim(listener_path *path, const coil_address *address)
+{
+    struct stat status;
+    const char *name = coil_address_path(address);
+
+    if (name == NULL || coil_kernel_fstatat(AT_FDCWD, name, &status) < 0)
+        return;
+    *path = (listener_path){true, status.st_dev, status.st_ino};
+}
+
+void listener_path_remove(const listener_path *path, const coil_address *address)
+{
+    struct stat status;
+    const char *name = coil_address_path(address);
+
+    if (!path->is_ours || coil_kernel_fstatat(AT_FDCWD, name, &status) < 0)
+        return;
+    if (status.st_dev == path->device && status.st_ino == path->inode)
+        (void)coil_kernel_unlink(name);
+}
+
 static int bind_to(int fd, const coil_address *address)
 {
     const struct sockaddr *name = &address->socket;
     int rc = coil_kernel_bind(fd, name, address->size_bytes);
-    if (rc == -EADDRINUSE && coil_address_path(address) != NULL && is_stale(address)) {
-        (void)coil_kernel_unlink(coil_address_path(address));
-        rc = coil_kernel_bind(fd, name, address->size_bytes);
-    }
-    return rc;
+    if (rc != -EADDRINUSE || coil_address_path(address) == NULL)
+        return rc;
+    /* Another process may be about to do the same: what it has bound meanwhile is not the stale. */
+    listener_path found = {.is_ours = false};
+    listener_path_claim(&found, address);
+    if (!is_stale(address))
+        return rc;
+    listener_path_remove(&found, address);
+    return coil_kernel_bind(fd, name, address->size_bytes);
 }
 
-int listener_socket(coil_address *address, const coil_listen_options *options)
+/* "*" on a machine that has no IPv6. */
+static bool falls_back(coil_address *address, int error, const coil_listen_options *options)
+{
+    const void *storage = &address->storage;
+    const struct sockaddr_in6 *v6 = storage;
+    bool is_missing = error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
+
+    if (!is_missing || options->ipv6_only || address->storage.ss_family != AF_INET6 ||
+            memcmp(&v6->sin6_addr, &in6addr_any, sizeof(in6addr_any)) != 0)
+        return false;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6->sin6_port};
+    memset(&address->storage, 0, sizeof(address->storage));
+    memcpy(&address->storage, &v4, sizeof(v4));
+    address->size_bytes = sizeof(v4);
+    return true;
+}
+
+static int open_socket(coil_address *address, const coil_listen_options *options)
 {
     int fd = coil_kernel_socket(address->storage.ss_family, SOCK_STREAM, 0);
     if (fd < 0)
@@ -83,6 +127,12 @@ int listener_socket(coil_address *address, const coil_listen_options *options)
     return fd;
 }
 
+int listener_socket(coil_address *address, const coil_listen_options *options)
+{
+    int fd = open_socket(address, options);
+    return falls_back(address, fd, options) ? open_socket(address, options) : fd;
+}
+
 int listener_create(int fd, const coil_address *address, const coil_listen_options *options,
         coil_listener **out_listener)
 {
@@ -91,6 +141,7 @@ int listener_create(int fd, const coil_address *address, const coil_listen_optio
         (void)coil_kernel_close(fd);
         return -ENOMEM;
     }
+    listener->fd = fd;
     listener->address = *address;
     listener->max_connections = options->max_connections;
     int rc = coil_acceptor_create(coil_loop_current(), fd,
@@ -116,7 +167,50 @@ int coil_listen(
     int rc = coil_address_parse(address, &at);
     if (rc == 0)
         rc = listener_socket(&at, options);
-    return rc < 0 ? rc : listener_create(rc, &at, options, out_listener);
+    if (rc < 0)
+        return rc;
+    listener_path path = {0};
+    listener_path_claim(&path, &at);
+    rc = listener_create(rc, &at, options, out_listener);
+    if (rc < 0) {
+        listener_path_remove(&path, &at);
+        return rc;
+    }
+    (*out_listener)->path = path;
+    return 0;
+}
+
+int listener_examine(int fd, coil_address *out_address)
+{
+    int is_listening = 0;
+    int type = 0;
+    socklen_t size_bytes = sizeof(int);
+
+    int rc = coil_kernel_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size_bytes);
+    if (rc == 0)
+        rc = coil_kernel_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size_bytes);
+    if (rc < 0)
+        return rc;
+    if (!is_listening || type != SOCK_STREAM)
+        return -EINVAL;
+    memset(out_address, 0, sizeof(*out_address));
+    out_address->size_bytes = sizeof(out_address->storage);
+    return coil_kernel_getsockname(fd, &out_address->socket, &out_address->size_bytes);
+}
+
+int coil_listen_fd(int fd, const coil_listen_options *options, coil_listener **out_listener)
+{
+    static const coil_listen_options defaults;
+    coil_address at;
+
+    COIL_CHECK(coil_loop_current() != NULL);
+    int rc = listener_examine(fd, &at);
+    if (rc < 0) {
+        if (rc != -EBADF)
+            (void)coil_kernel_close(fd);
+        return rc;
+    }
+    return listener_create(fd, &at, options == NULL ? &defaults : options, out_listener);
 }
 
 const coil_address *coil_listener_address(const coil_listener *listener)
@@ -124,16 +218,22 @@ const coil_address *coil_listener_address(const coil_listener *listener)
     return &listener->address;
 }
 
-/* Whoever connects from now on is refused. */
-static void stop_listening(coil_listener *listener)
+void listener_end(coil_listener *listener)
 {
     if (listener->inbox != NULL && !listener->inbox->has_left)
         listener->inbox->leave(listener->inbox);
     if (listener->acceptor == NULL)
         return;
-    const char *path = coil_address_path(&listener->address);
-    if (path != NULL)
-        (void)coil_kernel_unlink(path);
+    listener_path_remove(&listener->path, &listener->address);
+    listener->path.is_ours = false;
+    listener->fd = -1;
+    coil_acceptor_end(listener->acceptor);
+}
+
+/* Whoever connects from now on is refused, and who has not been taken is hung up on. */
+static void stop_listening(coil_listener *listener)
+{
+    listener_end(listener);
     coil_acceptor_close(listener->acceptor);
     listener->acceptor = NULL;
 }
@@ -142,6 +242,8 @@ void coil_listener_close(coil_listener *listener)
 {
     if (listener == NULL)
         return;
+    if (listener->offered != NULL)
+        *listener->offered = NULL;
     stop_listening(listener);
     free(listener);
 }
@@ -273,8 +375,8 @@ coil_async(int, accept_into, (coil_group *) connections, (coil_listener *) liste
     coil_vars(coil_stream *peer);
 
     for (;;) {
-        while (listener_is_full(listener, connections))
-            coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
+        if (connections->limit > 0)
+            coil_attempt(coil_group_room(connections));
         my->peer = accept_now(listener);
         if (my->peer == NULL)
             coil_attempt(my->peer, coil_accept_patiently(listener));
@@ -299,6 +401,7 @@ coil_define(int, coil_serve, (coil_listener *) listener, (coil_handler) handler)
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
+    my->connections.limit = listener->max_connections;
     coil_attempt(accept_what_comes(&my->connections, listener, handler));
     /* Whoever accepted for all loops has left: the connections that there are go on. */
     coil_ignore(coil_group_join(&my->connections));
@@ -332,6 +435,8 @@ coil_async(int, accept_rest, (coil_group *) connections, (coil_listener *) liste
     coil_spawn(&my->accepting, accept_what_comes(connections, listener, handler));
     for (my->turn = 0; my->turn < DRAIN_TURNS; my->turn++)
         coil_await(coil_yield());
+    listener_end(listener);
+    coil_ignore(coil_within(coil_ms(DRAIN_MS), coil_group_join(&my->accepting)));
     return 0;
 }
 
@@ -342,6 +447,7 @@ coil_define(int, coil_serve_gracefully, (coil_listener *) listener, (coil_handle
     my->shutdown = coil_shutdown_of(coil_loop_of(coil_self));
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
+    my->connections.limit = listener->max_connections;
     coil_attempt(accept_until_requested(&my->connections, listener, handler));
     coil_ignore(accept_rest(&my->connections, listener, handler));
     stop_listening(listener);

@@ -33,26 +33,41 @@ struct listener_inbox {
     void (*leave)(listener_inbox *inbox); /* The listener closes. */
 };
 
+/* The name of a unix socket in the file system, as far as it is ours. */
+typedef struct listener_path {
+    bool is_ours; /* Else it is not to be removed. */
+    uint64_t device;
+    uint64_t inode;
+} listener_path;
+
 struct coil_listener {
     coil_acceptor *acceptor; /* NULL: there is an inbox, or it has stopped. */
     listener_inbox *inbox;
     uint64_t *accepted; /* Where connections are counted, or NULL. Any thread may look. */
+    int fd;             /* Of the acceptor, while it listens. -1: another's, or closed. */
     coil_address address;
+    listener_path path;
     unsigned max_connections;
+    coil_list link;          /* In a server (coil/server.h). */
+    coil_listener **offered; /* Where coil/handover.h knows us, or NULL. */
 };
 
 /* A listening socket, or an error. The address becomes the one that the kernel has chosen. */
 int listener_socket(coil_address *address, const coil_listen_options *options);
 
+/* Whether it is what accept(2) takes, and where it listens: as of coil_listen_fd(). */
+int listener_examine(int fd, coil_address *out_address);
+
 /* A listener on the loop of this thread for a listening socket, which it owns, also if it fails. */
 int listener_create(int fd, const coil_address *address, const coil_listen_options *options,
         coil_listener **out_listener);
 
-/* Is it time to wait a little, because it has as many connections as it may have? */
-static inline bool listener_is_full(const coil_listener *listener, const coil_group *connections)
-{
-    return listener->max_connections > 0 && connections->live_count >= listener->max_connections;
-}
+/* Stop listening. What has been accepted is still given; then accepting is -ESHUTDOWN. */
+void listener_end(coil_listener *listener);
+
+/* The path that we have just bound is ours; remove it if it still is what we have bound. */
+void listener_path_claim(listener_path *path, const coil_address *address);
+void listener_path_remove(const listener_path *path, const coil_address *address);
 
 /* Of a burst, all but the first are there already. Or NULL: wait for it, with patience. */
 coil_stream *listener_accept_now(coil_listener *listener);

@@ -371,9 +371,10 @@ static offer *make_offers(coil_resolver *resolver, const question *services)
     sort_services(services->services, count, random, order);
     for (unsigned i = 0; i < count; i++) {
         offers[i].index = order[i];
-        if (!came_along(services, order[i]))
+        if (!came_along(services, order[i])) {
             offers[i].status =
                     claim_target(resolver, &services->services[order[i]].target, &offers[i].one);
+        }
     }
     return offers;
 }

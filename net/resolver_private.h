@@ -109,7 +109,7 @@ void question_drop(question *one);
 void question_finish(question *one, int status, const dns_records *records, coil_duration ttl);
 
 /* Wait until it is answered. The status. */
-coil_declare(int, question_wait, (question *) one);
+coil_declare_private(int, question_wait, (question *)one);
 
 void cache_init(coil_resolver *resolver);
 
@@ -125,7 +125,7 @@ void cache_abandon(coil_resolver *resolver, int error);
 int asking_start(question *one);
 
 /* Ask no more. */
-void asking_stop(asking *one);
+void asking_stop(asking *self);
 
 /* ------------------------------------------------------------------------ resolver_files.c -- */
 

@@ -26,6 +26,7 @@ typedef struct member {
 struct coil_shared_listener {
     coil_share_options options;
     coil_address address;
+    listener_path path;
 
     /* Of the loop that accepts. */
     coil_acceptor *acceptor;
@@ -76,10 +77,10 @@ static bool has_room(const member *self)
     return is_there(self) && waiting_count(self) < COIL_SHARE_LIMIT_COUNT;
 }
 
-static bool somebody_has_room(const coil_shared_listener *shared)
+static bool somebody(const coil_shared_listener *shared, bool (*suits)(const member *candidate))
 {
     for (unsigned i = 0; i < shared->count; i++) {
-        if (has_room(&shared->members[i]))
+        if (suits(&shared->members[i]))
             return true;
     }
     return false;
@@ -192,9 +193,7 @@ static void end_sharing(coil_shared_listener *shared, int error)
     shared->distributor = NULL;
     coil_acceptor_close(shared->acceptor);
     shared->acceptor = NULL;
-    const char *path = coil_address_path(&shared->address);
-    if (path != NULL)
-        (void)coil_kernel_unlink(path);
+    listener_path_remove(&shared->path, &shared->address);
     for (unsigned i = 0; i < shared->count; i++) {
         member *each = &shared->members[i];
         each->end_error = error;
@@ -226,7 +225,7 @@ coil_async(int, distribute, (coil_shared_listener *) shared)
     my->error = -ESHUTDOWN;
     coil_defer(end_sharing(shared, my->error));
     for (;;) {
-        while (!somebody_has_room(shared))
+        while (somebody(shared, is_there) && !somebody(shared, has_room))
             coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
         coil_await(my->fd, coil_acceptor_next(shared->acceptor));
         if (my->fd >= 0) {
@@ -275,7 +274,7 @@ static void leave(listener_inbox *inbox)
     inbox->first = NULL;
     inbox->last = &inbox->first;
     if (index_of(member_of(inbox)) == ACCEPTING_INDEX && shared->distributor != NULL)
-        coil_task_cancel(shared->distributor);
+        coil_acceptor_end(shared->acceptor); /* What it has goes to others. */
 }
 
 static int open_inbox(member *self, const coil_worker *worker, coil_listener **out_listener)
@@ -291,6 +290,7 @@ static int open_inbox(member *self, const coil_worker *worker, coil_listener **o
         return rc;
     }
     listener->inbox = &self->inbox;
+    listener->fd = -1;
     listener->address = shared->address;
     listener->max_connections = shared->options.listen.max_connections;
     *out_listener = listener;
@@ -361,6 +361,7 @@ static int open_sockets(coil_shared_listener *shared)
             return fd;
         shared->members[i].fd = fd;
     }
+    listener_path_claim(&shared->path, &shared->address);
     return 0;
 }
 
@@ -371,19 +372,27 @@ static unsigned default_count(void)
     return cpu_count > 0 ? (unsigned)cpu_count : 1;
 }
 
-int coil_shared_listener_create(
-        const char *address, const coil_share_options *options, coil_shared_listener **out_shared)
+static coil_shared_listener *create(const coil_share_options *options)
 {
     unsigned count = options != NULL ? options->loop_count : 0;
     if (count == 0)
         count = default_count();
     coil_shared_listener *shared = calloc(1, sizeof(*shared) + count * sizeof(shared->members[0]));
     if (shared == NULL)
-        return -ENOMEM;
+        return NULL;
     if (options != NULL)
         shared->options = *options;
     shared->count = count;
     init_members(shared);
+    return shared;
+}
+
+int coil_shared_listener_create(
+        const char *address, const coil_share_options *options, coil_shared_listener **out_shared)
+{
+    coil_shared_listener *shared = create(options);
+    if (shared == NULL)
+        return -ENOMEM;
     int rc = coil_address_parse(address, &shared->address);
     if (rc == 0)
         rc = check_options(shared);
@@ -393,6 +402,28 @@ int coil_shared_listener_create(
         coil_shared_listener_destroy(shared);
         return rc;
     }
+    *out_shared = shared;
+    return 0;
+}
+
+int coil_shared_listener_create_fd(
+        int fd, const coil_share_options *options, coil_shared_listener **out_shared)
+{
+    coil_shared_listener *shared = create(options);
+    int rc = -ENOMEM;
+    if (shared != NULL)
+        rc = listener_examine(fd, &shared->address);
+    if (rc == 0)
+        rc = check_options(shared);
+    if (rc == 0 && shared->options.share == COIL_SHARE_BY_KERNEL)
+        rc = -EOPNOTSUPP;
+    if (rc < 0) {
+        coil_shared_listener_destroy(shared);
+        if (rc != -EBADF)
+            (void)coil_kernel_close(fd);
+        return rc;
+    }
+    shared->members[ACCEPTING_INDEX].fd = fd;
     *out_shared = shared;
     return 0;
 }
@@ -412,9 +443,8 @@ void coil_shared_listener_destroy(coil_shared_listener *shared)
         if (each->fd >= 0)
             (void)coil_kernel_close(each->fd);
     }
-    const char *path = coil_address_path(&shared->address);
-    if (path != NULL && !shared->has_ended && shared->members[ACCEPTING_INDEX].fd >= 0)
-        (void)coil_kernel_unlink(path);
+    if (!shared->has_ended)
+        listener_path_remove(&shared->path, &shared->address);
     free(shared);
 }
 

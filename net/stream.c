@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/stream.h>
 
+#include <coil/connector.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
+#include <coil/layer.h>
 #include <coil/sched.h>
 #include <coil/sender.h>
 
@@ -64,6 +66,18 @@ void coil_stream_close(coil_stream *stream)
     coil_receiver_close(stream);
 }
 
+void coil_stream_abort(coil_stream *stream)
+{
+    const struct linger reset = {.l_onoff = 1};
+
+    if (stream == NULL)
+        return;
+    if (sender_of(stream)->is_socket && !coil_fd_is_direct(coil_stream_fd(stream)))
+        (void)coil_kernel_setsockopt(
+                coil_stream_fd(stream), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    coil_stream_close(stream);
+}
+
 int coil_stream_fd(const coil_stream *stream)
 {
     return coil_receiver_fd(stream);
@@ -110,6 +124,10 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
     coil_vars(coil_address to; int fd; int rc; coil_stream *stream);
 
     my->rc = coil_address_parse(address, &my->to);
+    if (my->rc == -EINVAL) {
+        coil_await(my->stream, coil_connect_to(NULL, address, NULL));
+        return my->stream;
+    }
     if (my->rc < 0)
         return coil_error_pointer(my->rc);
     my->fd = coil_kernel_socket(my->to.storage.ss_family, SOCK_STREAM, 0);
@@ -227,6 +245,23 @@ static coil_turn read_exact_step(coil_task *task, coil_frame *leaf)
 
 coil_define_leaf(coil_read_exact, read_exact_step, coil_leaf_wake);
 
+static coil_turn peek_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_peek__args *arguments = coil_arguments(coil_peek, leaf);
+    coil_stream *stream = arguments->stream;
+
+    if (refuses(task, leaf))
+        return coil_leave(task, leaf);
+    int rc = look_for_block(stream, task, arguments->least_bytes);
+    if (rc == -EAGAIN)
+        return wait_for_more(task, leaf, stream);
+    coil_result(coil_peek, leaf) =
+            rc > 0 ? coil_slice_share(coil_receiver_front(stream)) : slice_error(rc);
+    return coil_leave(task, leaf);
+}
+
+coil_define_leaf(coil_peek, peek_step, coil_leaf_wake);
+
 /*
  * How much of what is unread ends with the delimiter: -EAGAIN if that has not come yet, and what
  * has come is at the end of the stream. `*scanned_bytes` of it have been looked at already.
@@ -290,9 +325,105 @@ static_assert(offsetof(struct coil_write_all__frame, co__ret) ==
 
 coil_define_leaf(coil_write_all, coil_sender_step, coil_sender_cancel);
 
-coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
+bool coil_stream_is_layered(const coil_stream *stream)
+{
+    return ((const coil_receiver_head *)(const void *)stream)->sender.is_layered;
+}
+
+/* A layer copies what is written anyhow, and takes one slice. */
+coil_async(int, write_in_one, (coil_stream *) stream, (const coil_slice *) parts, (unsigned) count)
+{
+    coil_vars(coil_slice whole; char *bytes);
+    int64_t size_bytes = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        size_bytes += parts[i].size_bytes > 0 ? parts[i].size_bytes : 0;
+    if (size_bytes == 0)
+        return 0;
+    const int rc = coil_slice_create((size_t)size_bytes, &my->bytes, &my->whole);
+    if (rc < 0)
+        return rc;
+    coil_defer(coil_slice_release(&my->whole));
+    for (unsigned i = 0; i < count; i++) {
+        if (parts[i].size_bytes > 0)
+            my->bytes = mempcpy(my->bytes, parts[i].bytes, (size_t)parts[i].size_bytes);
+    }
+    coil_attempt(coil_write_all(stream, my->whole));
+    return 0;
+}
+
+coil_define(
+        int, coil_write_parts, (coil_stream *) stream, (const coil_slice *) parts, (unsigned) count)
 {
     coil_vars(int rc);
-    coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
+
+    if (coil_stream_is_layered(stream)) {
+        coil_await(my->rc, write_in_one(stream, parts, count));
+    } else {
+        coil_await(my->rc, coil_sender_write_parts(sender_of(stream), parts, count));
+    }
     return my->rc;
+}
+
+enum { LAYERED_BYTES = 16 * 1024 /* A record of TLS: RFC 8446, 5.1. */ };
+
+coil_define(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) bytes)
+{
+    coil_vars(ssize_t count; coil_slice piece);
+
+    if (coil_stream_is_layered(stream)) {
+        my->piece = bytes;
+        if (my->piece.size_bytes > LAYERED_BYTES)
+            my->piece.size_bytes = LAYERED_BYTES;
+        coil_attempt(coil_write_all(stream, my->piece));
+        return my->piece.size_bytes;
+    }
+    coil_await(my->count, coil_sender_write_some(sender_of(stream), bytes));
+    return my->count;
+}
+
+coil_define(int, coil_stream_flush, (coil_stream *) stream)
+{
+    coil_vars();
+    coil_attempt(coil_sender_hold(sender_of(stream)));
+    coil_sender_release(sender_of(stream), false);
+    return 0;
+}
+
+coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
+{
+    coil_vars(int rc; coil_layer *layer);
+    my->layer = coil_layer_of(stream);
+    if (my->layer == NULL) {
+        coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
+        return my->rc;
+    }
+    coil_await(my->rc, coil_layer_finish(my->layer));
+    if (my->rc == 0)
+        coil_await(my->rc, coil_stream_shutdown(my->layer->below));
+    return my->rc;
+}
+
+/* ------------------------------------------------------------------------------------- idle -- */
+
+static uint64_t activity_of(const coil_stream *stream)
+{
+    return coil_stream_bytes_read(stream) + coil_stream_bytes_written(stream) +
+           (uint64_t)coil_receiver_queued(stream);
+}
+
+coil_define(int, coil_stream_watch_idle, (coil_stream *) stream, (coil_duration) limit)
+{
+    coil_vars(uint64_t activity; coil_time since);
+
+    my->activity = activity_of(stream);
+    my->since = coil_task_now(coil_self);
+    while (coil_task_now(coil_self) < coil_time_after(my->since, limit)) {
+        coil_await(coil_sleep(limit / 4 + 1));
+        if (my->activity != activity_of(stream)) {
+            my->activity = activity_of(stream);
+            my->since = coil_task_now(coil_self);
+        }
+    }
+    return -ETIME;
 }

@@ -12,22 +12,39 @@ struct coil_thrift_client {
     coil_thrift_exception exception;
     int32_t seqid;
     uint32_t unanswered_count; /* Calls whose replies have not come: ours, and abandoned ones. */
+    bool is_borrowed;          /* The stream is somebody else's. */
     bool broken;               /* The peer and we do not agree about what has been said. */
 };
 
+int coil_thrift_client_create(coil_stream *stream, coil_thrift_client **out_client)
+{
+    coil_thrift_client *client = calloc(1, sizeof(*client));
+    if (client == NULL)
+        return -ENOMEM;
+    client->stream = stream;
+    client->is_borrowed = true;
+    coil_thrift_writer_init(&client->writer, NULL);
+    *out_client = client;
+    return 0;
+}
+
 coil_define(coil_thrift_client *, coil_thrift_connect, (const char *) address)
 {
-    coil_vars(coil_stream *stream);
+    coil_vars(coil_stream *stream; coil_thrift_client *client);
 
     coil_attempt(my->stream, coil_connect(address));
-    coil_thrift_client *client = calloc(1, sizeof(*client));
-    if (client == NULL) {
+    int rc = coil_thrift_client_create(my->stream, &my->client);
+    if (rc < 0) {
         coil_stream_close(my->stream);
-        return coil_error_pointer(-ENOMEM);
+        return coil_error_pointer(rc);
     }
-    client->stream = my->stream;
-    coil_thrift_writer_init(&client->writer, NULL);
-    return client;
+    my->client->is_borrowed = false;
+    return my->client;
+}
+
+bool coil_thrift_client_is_idle(const coil_thrift_client *client)
+{
+    return !client->broken && client->unanswered_count == 0;
 }
 
 void coil_thrift_client_close(coil_thrift_client *client)
@@ -36,7 +53,8 @@ void coil_thrift_client_close(coil_thrift_client *client)
         return;
     coil_slice_release(&client->frame);
     coil_thrift_writer_fini(&client->writer);
-    coil_stream_close(client->stream);
+    if (!client->is_borrowed)
+        coil_stream_close(client->stream);
     free(client);
 }
 

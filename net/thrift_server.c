@@ -20,6 +20,7 @@ enum {
 
 typedef struct connection {
     coil_thrift_server *server;
+    coil_session *session; /* NULL: it is not of a coil_server. */
     coil_stream *stream;
     coil_thrift_writer writer;
     coil_thrift_call call;
@@ -184,11 +185,15 @@ coil_async(int, first_bytes, (connection *) peer)
 {
     coil_vars(coil_slice first);
 
+    if (peer->session != NULL)
+        coil_session_idle(peer->session);
     if (peer->server->idle_limit > 0) {
         coil_await(my->first, coil_within(peer->server->idle_limit, coil_read_some(peer->stream)));
     } else {
         coil_await(my->first, coil_read_some(peer->stream));
     }
+    if (peer->session != NULL)
+        coil_session_busy(peer->session);
     if (my->first.size_bytes == -ETIME)
         return 0;
     if (my->first.size_bytes <= 0)
@@ -311,7 +316,8 @@ static void close_connection(connection *peer)
     peer->server->stats.open_connections--;
     coil_slice_release(&peer->frame);
     coil_thrift_writer_fini(&peer->writer);
-    coil_stream_close(peer->stream);
+    if (peer->session == NULL)
+        coil_stream_close(peer->stream);
     free(peer);
 }
 
@@ -371,8 +377,8 @@ coil_async(int, accept_connections, (coil_group *) connections, (coil_listener *
     coil_vars(coil_stream *stream);
 
     for (;;) {
-        while (listener_is_full(listener, connections))
-            coil_await(coil_sleep(coil_ms(LISTENER_PAUSE_MS)));
+        if (connections->limit > 0)
+            coil_attempt(coil_group_room(connections));
         my->stream = listener_accept_now(listener);
         if (my->stream == NULL)
             coil_attempt(my->stream, coil_accept_patiently(listener));
@@ -388,10 +394,54 @@ coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_ser
 
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
+    my->connections.limit = listener->max_connections;
     coil_await(my->rc, accept_connections(&my->connections, listener, server));
     if (my->rc != -ESHUTDOWN)
         return my->rc;
     /* Whoever accepted for all loops has left: the connections that there are go on. */
     coil_ignore(coil_group_join(&my->connections));
+    return 0;
+}
+
+coil_define(int, coil_thrift_serve_session, (coil_session *) session, (coil_thrift_server *) server)
+{
+    coil_vars(connection *peer);
+
+    my->peer = open_connection(server, session->stream);
+    if (my->peer == NULL) {
+        session->stream = NULL; /* It has been closed. */
+        return -ENOMEM;
+    }
+    my->peer->session = session;
+    coil_attempt(serve_connection(my->peer));
+    return 0;
+}
+
+/* A server whose sessions are those of one Thrift server. */
+typedef struct graceful_server {
+    coil_server server;
+    coil_thrift_server *thrift;
+} graceful_server;
+
+coil_async(int, serve_session, (coil_session *) session)
+{
+    coil_vars();
+
+    const graceful_server *self = coil_container_of(session->server, graceful_server, server);
+    coil_attempt(coil_thrift_serve_session(session, self->thrift));
+    return 0;
+}
+
+coil_define(
+        int, coil_thrift_serve_gracefully, (coil_listener *) listener, (coil_thrift_server *) server)
+{
+    coil_vars(graceful_server self);
+
+    coil_server_init(&my->self.server, coil_handler(serve_session, coil_session *));
+    my->self.thrift = server;
+    my->self.server.max_sessions = listener->max_connections;
+    coil_server_add(&my->self.server, listener);
+    coil_defer(coil_list_remove(&listener->link)); /* The caller closes it. */
+    coil_attempt(coil_server_serve(&my->self.server));
     return 0;
 }

@@ -12,8 +12,9 @@ enum { FIRST_CAPACITY = 64 };
 
 struct coil_acceptor {
     coil_op op;
-    int fd;
+    int fd; /* -1: closed already. */
     bool direct;
+    bool ended;
     bool closing;
     int error; /* Of the last attempt; told once. */
     coil_task *waiter;
@@ -55,9 +56,16 @@ static int dequeue(coil_acceptor *acceptor)
     return fd;
 }
 
+static void close_socket(coil_acceptor *acceptor)
+{
+    if (acceptor->fd >= 0)
+        coil_close_later(acceptor->op.loop, acceptor->fd);
+    acceptor->fd = -1;
+}
+
 static void destroy(coil_acceptor *acceptor)
 {
-    coil_close_later(acceptor->op.loop, acceptor->fd);
+    close_socket(acceptor);
     free(acceptor->queue);
     free(acceptor);
 }
@@ -72,8 +80,11 @@ static void settle(coil_acceptor *acceptor)
             destroy(acceptor);
         return;
     }
+    bool is_over = acceptor->ended && !op_pending(&acceptor->op);
+    if (is_over)
+        close_socket(acceptor);
     if (acceptor->waiter != NULL) {
-        if (acceptor->count > 0 || acceptor->error != 0) {
+        if (is_over || acceptor->count > 0 || acceptor->error != 0) {
             coil_task_wake(acceptor->waiter);
         } else if (!op_pending(&acceptor->op)) {
             op_start(&acceptor->op);
@@ -140,6 +151,18 @@ void coil_acceptor_close(coil_acceptor *acceptor)
     }
 }
 
+void coil_acceptor_end(coil_acceptor *acceptor)
+{
+    if (acceptor->ended)
+        return;
+    acceptor->ended = true;
+    if (op_pending(&acceptor->op)) {
+        op_cancel(&acceptor->op);
+    } else {
+        settle(acceptor);
+    }
+}
+
 int coil_acceptor_take(coil_acceptor *acceptor)
 {
     return acceptor->count > 0 ? dequeue(acceptor) : -EAGAIN;
@@ -160,6 +183,10 @@ static coil_turn next_step(coil_task *task, coil_frame *leaf)
     if (acceptor->error != 0) {
         coil_result(coil_acceptor_next, leaf) = acceptor->error;
         acceptor->error = 0;
+        return coil_leave(task, leaf);
+    }
+    if (acceptor->ended && !op_pending(&acceptor->op)) {
+        coil_result(coil_acceptor_next, leaf) = -ESHUTDOWN;
         return coil_leave(task, leaf);
     }
     if (leaf->at != NULL && coil_task_unwind_here(task))

@@ -15,7 +15,7 @@ void extras_review(coil_sender *sender, coil_sched *sched)
 {
     coil_extras *extras = sender->extras;
     if (extras == NULL || extras->sending != NULL || extras->queue != NULL || extras->own != NULL ||
-            extras->is_kept)
+            extras->rights != NULL || extras->layering != NULL || extras->is_kept)
         return;
     sender->extras = NULL;
     coil_sched_release(sched, extras, sizeof(*extras));

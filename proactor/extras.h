@@ -12,9 +12,11 @@
 #include <coil/sender.h>
 
 typedef struct coil_extras {
-    struct coil_sending *sending; /* Writes that have to wait. */
-    slice_queue *queue;           /* What has arrived, behind the front. */
-    coil_buffer *own;             /* Of a single receive in flight. */
+    struct coil_sending *sending;   /* Writes that have to wait. */
+    slice_queue *queue;             /* What has arrived, behind the front. */
+    coil_buffer *own;               /* Of a single receive in flight. */
+    struct rights_inbox *rights;    /* Of a receiver that takes descriptors, too. */
+    struct coil_layering *layering; /* The layer that it is above of. */
 
     /* Of a receiver that receives by itself, while `is_kept`. */
     uint16_t turn;          /* In which it last has. */

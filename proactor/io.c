@@ -282,7 +282,7 @@ static void prepare_shutdown(coil_op *op, struct io_uring_sqe *sqe)
     io_uring_prep_shutdown(sqe, 0, a->how);
     op_set_fd(sqe, a->fd);
 }
-OP_LEAF(coil_shutdown, prepare_shutdown);
+OP_WORKER_LEAF(coil_shutdown, prepare_shutdown);
 
 /* ----------------------------------------------------------------------------- processes -- */
 

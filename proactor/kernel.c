@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <linux/futex.h>
+#include <linux/magic.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -28,6 +29,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 /* The result of a libc call as a negative errno. */
@@ -198,9 +200,19 @@ int coil_kernel_setsockopt(int fd, int level, int option, const void *value, soc
     return checked(setsockopt(fd, level, option, value, size_bytes));
 }
 
+int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
+{
+    return checked(getsockopt(fd, level, option, value, size_bytes));
+}
+
 int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes)
 {
     return checked(getsockname(fd, address, size_bytes));
+}
+
+int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
+{
+    return checked(getpeername(fd, address, size_bytes));
 }
 
 int coil_kernel_socketpair(int family, int type, int out_fds[2])
@@ -217,6 +229,18 @@ ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     ssize_t count = recv(fd, bytes, size_bytes, MSG_DONTWAIT);
+    return count < 0 ? -errno : count;
+}
+
+int coil_kernel_recv_peek(int fd)
+{
+    char byte;
+    return checked((int)recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
+}
+
+ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    ssize_t count = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
     return count < 0 ? -errno : count;
 }
 
@@ -274,6 +298,37 @@ int coil_kernel_is_device(int fd)
     struct stat status;
     int rc = checked(fstat(fd, &status));
     return rc < 0 ? rc : S_ISCHR(status.st_mode);
+}
+
+int coil_kernel_is_fifo(int fd)
+{
+    struct stat status;
+    struct statfs system;
+    int rc = checked(fstat(fd, &status));
+    if (rc < 0 || !S_ISFIFO(status.st_mode))
+        return rc;
+    rc = checked(fstatfs(fd, &system));
+    return rc < 0 ? rc : system.f_type != PIPEFS_MAGIC;
+}
+
+int coil_kernel_terminal_get(int fd, struct termios *out_modes)
+{
+    return checked(tcgetattr(fd, out_modes));
+}
+
+int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
+{
+    return checked(tcsetattr(fd, when, modes));
+}
+
+int coil_kernel_terminal_size(int fd, struct winsize *out_size)
+{
+    return checked(ioctl(fd, TIOCGWINSZ, out_size));
+}
+
+int coil_kernel_close_on_exec(int fd)
+{
+    return checked(fcntl(fd, F_SETFD, FD_CLOEXEC));
 }
 
 int coil_kernel_dup_above(int fd, int lowest)
@@ -556,6 +611,11 @@ void *coil_kernel_library_symbol(void *library, const char *name)
 }
 
 /* ------------------------------------------------------------------------------ processes -- */
+
+uid_t coil_kernel_geteuid(void)
+{
+    return geteuid();
+}
 
 pid_t coil_kernel_getpid(void)
 {

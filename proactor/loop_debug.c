@@ -4,6 +4,7 @@
 #include "environment.h"
 #include "loop_private.h"
 #include "report.h"
+#include "slice_watch.h"
 #include "symbols.h"
 
 #include <coil/kernel.h>
@@ -25,6 +26,7 @@ typedef struct loop_debug {
     uint64_t slept_count;
     uint64_t first_tick;
     double tick_ns;
+    slice_watches slices;
 } loop_debug;
 
 /*
@@ -146,6 +148,11 @@ static void name_place(coil_debug *debug, const void *code, FILE *out)
     }
 }
 
+slice_watches *loop_slice_watches(coil_loop *loop)
+{
+    return &loop->debug->slices;
+}
+
 int coil_loop_debug(coil_loop *loop, const coil_loop_debug_options *options)
 {
     if (loop->debug != NULL)
@@ -173,6 +180,8 @@ int coil_loop_debug(coil_loop *loop, const coil_loop_debug_options *options)
         free(debug);
         return rc;
     }
+    const bool has_limit = options != NULL && options->held_slice > 0;
+    slice_watches_init(&debug->slices, &debug->base, has_limit ? options->held_slice : coil_s(5));
     debug->slept_count = coil_kernel_sleep_count();
     loop->debug = debug;
     return 0;
@@ -183,7 +192,8 @@ int loop_debug_from_environment(coil_loop *loop)
     const char *wanted = environment_text("COIL_DEBUG");
     if (wanted == NULL || strcmp(wanted, "0") == 0)
         return 0;
-    const coil_loop_debug_options options = {.slow_step = environment_seconds("COIL_SLOW")};
+    const coil_loop_debug_options options = {.slow_step = environment_seconds("COIL_SLOW"),
+            .held_slice = environment_seconds("COIL_HELD")};
     return coil_loop_debug(loop, &options);
 }
 
@@ -191,6 +201,7 @@ void loop_debug_end(coil_loop *loop)
 {
     if (loop->debug == NULL)
         return;
+    slice_watches_fini(&loop->debug->slices);
     coil_debug_fini(&loop->debug->base);
     free(loop->debug);
     loop->debug = NULL;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool.h"
 
+#include "slice_watch.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -221,6 +223,8 @@ void buffer_put(coil_buffer *buffer)
     if (buffer->pool == NULL && buffer->sched != NULL) {
         coil_sched_release(buffer->sched, buffer, sizeof(*buffer) + buffer->size_bytes);
     } else if (buffer->pool == NULL) {
+        if (buffer->watch != NULL)
+            slice_watch_end(buffer->watch);
         free(buffer);
     } else if (buffer->is_ours) {
         put_ours(buffer);
@@ -253,6 +257,23 @@ coil_slice coil_slice_split(coil_slice *slice, int64_t size_bytes)
     if (first.buffer != NULL)
         first.buffer->slice_count++;
     return first;
+}
+
+coil_slice coil_slice_share(const coil_slice *slice)
+{
+    if (slice->buffer != NULL)
+        slice->buffer->slice_count++;
+    return *slice;
+}
+
+int coil_slice_create(size_t size_bytes, char **out_bytes, coil_slice *out_slice)
+{
+    coil_buffer *buffer = private_buffer_create(size_bytes);
+    if (buffer == NULL)
+        return -ENOMEM;
+    *out_slice = buffer_fill(buffer, (int64_t)size_bytes);
+    *out_bytes = buffer->bytes;
+    return 0;
 }
 
 /* Is there room behind the slice that nobody else has a claim to? */

@@ -36,6 +36,7 @@ struct coil_buffer {
     bool in_ring; /* The kernel may write behind used_bytes. */
     bool is_ours; /* Never in the ring: we fill it. */
     char *bytes;
+    struct slice_watch *watch; /* Debug mode: who has it (slice_watch.h). Of private ones. */
 };
 
 enum {

@@ -3,7 +3,10 @@
 
 #include "extras.h"
 #include "idle.h"
+#include "layer_private.h"
 #include "pool.h"
+#include "rights.h"
+#include "slice_watch.h"
 
 #include <coil/io.h>
 #include <coil/kernel.h>
@@ -40,13 +43,17 @@ enum {
     LACKS_MULTISHOT = 1 << 8,         /* Multishot does not work on this descriptor. */
     KNOWS_SHORT_READS = 1 << 9,       /* We have asked about the next. */
     DRAINED_BY_SHORT_READS = 1 << 10, /* A read that could have given more has emptied it. */
+    LAYERED = 1 << 11,                /* No descriptor of its own: coil/layer.h. */
+    PAUSING = 1 << 12,                /* Somebody waits for nothing to be under way. */
+    WATCHED = 1 << 13,                /* Debug mode: the front is a copy that somebody watches. */
     LARGE_ONE = 1 << 14,              /* Counts large receives of the ring, one after the other. */
     LARGE_ALL = 3 * LARGE_ONE,
 };
 
 enum {
-    NOT_WAITING = WAY | ENDED | CLOSING | READABLE | QUEUED, /* for the ring, with nothing here. */
-    NOT_SIMPLE = NOT_WAITING | LARGE_ALL,
+    NOT_WAITING =
+            WAY | ENDED | CLOSING | READABLE | QUEUED | LAYERED, /* for the ring, nothing here. */
+    NOT_SIMPLE = NOT_WAITING | LARGE_ALL | PAUSING | WATCHED,
 };
 
 /* Every connection has one, so it is kept small. */
@@ -211,10 +218,22 @@ static bool enqueued(coil_receiver *receiver, const coil_slice *slice)
     return true;
 }
 
+/* A task receives by itself, in debug mode: what has come is its own, and it looks at once. */
+static bool is_for_watching_task(const coil_receiver *receiver)
+{
+    return is(receiver, WATCHED) && !is(receiver, QUEUED) && receiver->front.buffer == NULL &&
+           sched_of(receiver)->running != NULL;
+}
+
 static void enqueue_behind(coil_receiver *receiver, coil_slice slice)
 {
     if (is(receiver, ENDED)) {
         coil_slice_release(&slice); /* It lies behind a gap. */
+        return;
+    }
+    if (is_for_watching_task(receiver)) {
+        receiver->front = slice;
+        slice_watch_begin(receiver->op.loop, &receiver->front);
         return;
     }
     if (joined(receiver, &slice) || enqueued(receiver, &slice))
@@ -228,7 +247,7 @@ static void enqueue_behind(coil_receiver *receiver, coil_slice slice)
 static void enqueue(coil_receiver *receiver, coil_slice slice)
 {
     touch(receiver);
-    if (receiver->front.buffer == NULL && !is(receiver, QUEUED | ENDED)) {
+    if (receiver->front.buffer == NULL && !is(receiver, QUEUED | ENDED | WATCHED)) {
         receiver->front = slice;
     } else {
         enqueue_behind(receiver, slice);
@@ -239,7 +258,11 @@ static void enqueue(coil_receiver *receiver, coil_slice slice)
 static void advance(coil_receiver *receiver)
 {
     coil_slice_release(&receiver->front); /* It may have been consumed in place. */
-    if (coil_likely(!is(receiver, QUEUED)))
+    if (coil_likely(!is(receiver, QUEUED | WATCHED)))
+        return;
+    if (is(receiver, WATCHED))
+        slice_watch_forget(receiver->op.loop, &receiver->front);
+    if (!is(receiver, QUEUED))
         return;
     coil_extras *extras = receiver->head.sender.extras;
     receiver->front = slice_queue_take(&extras->queue, sched_of(receiver));
@@ -247,6 +270,8 @@ static void advance(coil_receiver *receiver)
         unset(receiver, QUEUED);
         review_extras(receiver);
     }
+    if (is(receiver, WATCHED) && !is(receiver, CLOSING))
+        slice_watch_begin(receiver->op.loop, &receiver->front);
 }
 
 static void drop_all(coil_receiver *receiver)
@@ -279,8 +304,11 @@ static void multishot_prepare(coil_op *op, struct io_uring_sqe *sqe)
 static void single_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_receiver *receiver = owner_of(op);
-    coil_buffer *own = receiver->head.sender.extras->own;
-    if (is_socket(receiver)) {
+    const coil_extras *extras = receiver->head.sender.extras;
+    coil_buffer *own = extras->own;
+    if (extras->rights != NULL) {
+        rights_prepare(extras->rights, own->bytes, SINGLE_BYTES, sqe);
+    } else if (is_socket(receiver)) {
         io_uring_prep_recv(sqe, 0, own->bytes, SINGLE_BYTES, 0);
     } else {
         io_uring_prep_read(sqe, 0, own->bytes, SINGLE_BYTES, (uint64_t)-1);
@@ -319,14 +347,31 @@ static void release_extras(coil_receiver *receiver)
     if (coil_likely(extras == NULL))
         return;
     extras->is_kept = false;
+    if (is(receiver, CLOSING)) {
+        rights_destroy(extras->rights);
+        extras->rights = NULL;
+    }
     review_extras(receiver);
+}
+
+/* What it stands on is the layer's, which closes it when its last bytes have left. */
+static COIL_COLD void close_layering(coil_receiver *receiver)
+{
+    coil_extras *extras = receiver->head.sender.extras;
+    struct coil_layering *layering = extras->layering;
+    extras->layering = NULL;
+    layering_close(layering);
 }
 
 static void destroy(coil_receiver *receiver)
 {
     coil_loop *loop = receiver->op.loop;
     idle_delist(&loop->idle, &receiver->idle);
-    close_fd(receiver);
+    if (coil_unlikely(is(receiver, LAYERED))) {
+        close_layering(receiver);
+    } else {
+        close_fd(receiver);
+    }
     release_extras(receiver);
     COIL_CHECK(receiver->head.sender.extras == NULL); /* Else somebody is still writing. */
     coil_sched_release(&loop->sched, receiver, sizeof(*receiver));
@@ -336,7 +381,7 @@ static void arm(coil_receiver *receiver);
 
 static bool has_news(const coil_receiver *receiver)
 {
-    return receiver->front.size_bytes > 0 || is(receiver, ENDED | READABLE);
+    return receiver->front.size_bytes > 0 || is(receiver, ENDED | READABLE | QUEUED | PAUSING);
 }
 
 static bool is_full(const coil_receiver *receiver)
@@ -452,6 +497,8 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_buffer *own = receiver->head.sender.extras->own;
 
     receiver->head.sender.extras->own = NULL;
+    if (result >= 0 && receiver->head.sender.extras->rights != NULL)
+        result = rights_received(receiver->head.sender.extras->rights, result);
     review_extras(receiver);
     if (result > 0) {
         enqueue(receiver, buffer_fill(own, result));
@@ -521,6 +568,10 @@ static void arm_single(coil_receiver *receiver)
 
 static void arm(coil_receiver *receiver)
 {
+    if (coil_unlikely(is(receiver, LAYERED))) {
+        coil_layer_wait(coil_layer_of(receiver), receiver->op.task);
+        return;
+    }
     if (!change_way(receiver, choose_way(receiver)))
         (void)change_way(receiver, SINGLE);
     if (way_of(receiver) != BY_US)
@@ -618,13 +669,40 @@ static void receive_now(coil_receiver *receiver)
     }
 }
 
+/* Whatever the layer has is put into our own memory, as if we had received it. */
+static COIL_NOINLINE int look_into_layer(coil_receiver *receiver, coil_task *task)
+{
+    coil_layer *layer = coil_layer_of(receiver);
+    buffer_pool *pool = loop_buffers(receiver->op.loop);
+    int rc = is(receiver, ENDED) ? receiver->error : layer->kind->look(layer, task);
+
+    if (rc <= 0) {
+        if (rc != -EAGAIN)
+            end_stream(receiver, rc);
+        return rc;
+    }
+    /* (Not before: to look may have filled the hot one, or made it another.) */
+    coil_buffer *buffer = pool != NULL ? buffer_pool_hot(pool) : NULL;
+    if (buffer == NULL) {
+        end_stream(receiver, -ENOMEM);
+        return -ENOMEM;
+    }
+    size_t count = layer->kind->take(
+            layer, buffer->bytes + buffer->used_bytes, buffer->size_bytes - buffer->used_bytes);
+    enqueue(receiver, buffer_fill(buffer, (int64_t)count));
+    return 1;
+}
+
 /* ------------------------------------------------------------------------------------ API -- */
 
-/* Multishot read of the master of a terminal goes on waiting when the other side hangs up. */
+/*
+ * Multishot read of the master of a terminal, or of a FIFO that has a name, goes on waiting when
+ * the other side hangs up: it asks for POLLIN, and there is only POLLHUP.
+ */
 static bool misses_hangup(int fd, coil_transport transport)
 {
     return transport == COIL_TRANSPORT_FILE && !coil_fd_is_direct(fd) &&
-           coil_kernel_is_device(fd) == 1;
+           (coil_kernel_is_device(fd) == 1 || coil_kernel_is_fifo(fd) == 1);
 }
 
 int coil_receiver_create(
@@ -641,9 +719,36 @@ int coil_receiver_create(
         set(receiver, LACKS_MULTISHOT);
     if (receiver->head.sender.sends_at_once)
         set(receiver, CAN_INLINE);
+    if (loop->debug != NULL)
+        set(receiver, WATCHED);
     op_init(&receiver->op, &multishot_kind, loop);
     *out_receiver = receiver;
     return 0;
+}
+
+coil_receiver *receiver_create_layered(struct coil_layering *layering, coil_receiver *below)
+{
+    coil_sched *sched = sched_of(below);
+    coil_receiver *above = coil_sched_allocate(sched, sizeof(*above));
+    if (above == NULL)
+        return NULL;
+    *above = (coil_receiver){.state = BY_RING | LAYERED};
+    coil_sender_init(&above->head.sender, fd_of(below), coil_receiver_transport(below));
+    above->head.sender.sends_at_once = false;
+    op_init(&above->op, &multishot_kind, below->op.loop);
+    coil_extras *extras = extras_of(&above->head.sender, sched);
+    if (extras == NULL) {
+        coil_sched_release(sched, above, sizeof(*above));
+        return NULL;
+    }
+    extras->layering = layering;
+    above->head.sender.is_layered = true;
+    return above;
+}
+
+bool receiver_is_waited_for(const coil_receiver *receiver)
+{
+    return receiver->op.task != NULL;
 }
 
 int64_t coil_receiver_queued(const coil_receiver *receiver)
@@ -680,10 +785,10 @@ void coil_receiver_close(coil_receiver *receiver)
 }
 
 /* Bytes behind the front, if there are any, as coil_receiver_look() has it. */
-static int look_behind(coil_receiver *receiver)
+static int look_behind(coil_receiver *receiver, coil_task *task)
 {
-    if (is(receiver, QUEUED))
-        return 1;
+    if (coil_unlikely(is(receiver, QUEUED | LAYERED)))
+        return is(receiver, QUEUED) ? 1 : look_into_layer(receiver, task);
     if (may_receive(receiver) && has_turn(receiver)) {
         int64_t before_bytes = coil_receiver_queued(receiver);
         receive_now(receiver);
@@ -707,7 +812,7 @@ int coil_receiver_look(coil_receiver *receiver, coil_task *task)
     if (coil_likely(receiver->front.size_bytes > 0))
         return 1;
     advance(receiver);
-    return receiver->front.size_bytes > 0 ? 1 : look_behind(receiver);
+    return receiver->front.size_bytes > 0 ? 1 : look_behind(receiver, task);
 }
 
 coil_slice *coil_receiver_front(coil_receiver *receiver)
@@ -719,7 +824,7 @@ int coil_receiver_extend(coil_receiver *receiver, coil_task *task)
 {
     end_wait(receiver, task);
     int64_t before_bytes = receiver->front.size_bytes;
-    int rc = look_behind(receiver);
+    int rc = look_behind(receiver, task);
     if (rc <= 0 || receiver->front.size_bytes > before_bytes)
         return rc; /* (What was received now may have been joined.) */
     coil_slice front = coil_slice_take(&receiver->front);
@@ -759,6 +864,60 @@ void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
         op_cancel(&receiver->op);
     }
 }
+
+/* ---------------------------------------------------------------------------------- pauses -- */
+
+static coil_turn pause_step(coil_task *task, coil_frame *leaf)
+{
+    coil_receiver *receiver = coil_arguments(coil_receiver_pause, leaf)->receiver;
+
+    if (leaf->at == NULL && coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    end_wait(receiver, task);
+    unset(receiver, PAUSING);
+    if (!op_pending(&receiver->op)) {
+        coil_result(coil_receiver_pause, leaf) = 0;
+        return coil_leave(task, leaf);
+    }
+    if (leaf->at != NULL && coil_task_unwind_here(task))
+        return coil_leave(task, leaf);
+    set(receiver, PAUSING);
+    receiver->op.task = task;
+    op_cancel(&receiver->op);
+    return coil_leaf_suspend(leaf);
+}
+
+coil_define_leaf(coil_receiver_pause, pause_step, coil_leaf_wake);
+
+/* --------------------------------------------------------------------------- descriptors -- */
+
+int coil_receiver_carry_fds(coil_receiver *receiver)
+{
+    if (!is_socket(receiver) || is(receiver, LAYERED))
+        return -EOPNOTSUPP;
+    if (op_pending(&receiver->op) || way_of(receiver) != BY_RING)
+        return -EBUSY;
+    coil_extras *extras = extras_for(receiver);
+    if (extras == NULL)
+        return -ENOMEM;
+    if (extras->rights == NULL)
+        extras->rights = rights_create();
+    if (extras->rights == NULL) {
+        review_extras(receiver);
+        return -ENOMEM;
+    }
+    set(receiver, LACKS_MULTISHOT); /* And nobody receives but by recvmsg(2). */
+    unset(receiver, CAN_INLINE);
+    return 0;
+}
+
+int coil_receiver_take_fd(coil_receiver *receiver)
+{
+    const coil_extras *extras = receiver->head.sender.extras;
+    return extras == NULL || extras->rights == NULL ? -EAGAIN : rights_take(extras->rights);
+}
+
+/* ---------------------------------------------------------------------------- as an await -- */
 
 static inline coil_turn take_front(
         coil_task *task, coil_frame *leaf, coil_receiver *receiver, coil_slice *out_slice)

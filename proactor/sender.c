@@ -2,6 +2,7 @@
 #include <coil/sender.h>
 
 #include "extras.h"
+#include "layer_private.h"
 #include "loop_private.h"
 
 #include <coil/io.h>
@@ -15,32 +16,19 @@
 
 enum { PARTS_MAX = 16 };
 
-/* A write that has to wait. Lives on the frame stack of its task. */
-typedef struct writer {
-    coil_list link;
-    coil_task *task;
-    struct coil_sending *sending; /* NULL: it is over. */
-    const char *bytes;            /* What is left. */
-    int64_t size_bytes;
-    int32_t result;
-    bool is_begun; /* Some of its bytes are out. */
-    bool is_cancelled;
-} writer;
-
 /* The writes that wait, and what of them is on its way. Only while there are some. */
 typedef struct coil_sending {
     coil_op op;
     coil_sender *sender;
-    coil_list writers;   /* First come, first served. */
-    unsigned part_count; /* So many of them, from the first, are on their way. */
+    coil_list writers;     /* First come, first served. */
+    sender_flush *flush;   /* One of them, without a task. NULL: none is. */
+    unsigned writer_count; /* So many of them, from the first, are on their way, */
+    unsigned part_count;   /* in so many parts. */
+    bool is_held;          /* Somebody has the sender for itself; the writers wait. */
+    bool awaits_room;      /* It does not wait by itself (O_NONBLOCK): a poll does. */
     struct msghdr message;
     struct iovec parts[PARTS_MAX];
 } coil_sending;
-
-static inline bool is_busy(const coil_sender *sender)
-{
-    return sender->extras != NULL && sender->extras->sending != NULL;
-}
 
 /* ------------------------------------------------------------------------------ operation -- */
 
@@ -54,23 +42,49 @@ static writer *writer_at(coil_list *link)
     return coil_container_of(link, writer, link);
 }
 
-/* As many writes as fit into one operation; of the first, a part may have to do. */
+/* Is there room for more? At most so many bytes of it are sent. */
+static bool add_part(coil_sending *sending, const char *bytes, int64_t size_bytes, int64_t *room)
+{
+    int64_t part_bytes = size_bytes < *room ? size_bytes : *room;
+    if (part_bytes > 0) {
+        struct iovec *part = &sending->parts[sending->part_count++];
+        part->iov_base = (void *)(uintptr_t)bytes; /* NOLINT(performance-no-int-to-ptr) */
+        part->iov_len = (size_t)part_bytes;
+        *room -= part_bytes;
+    }
+    return sending->part_count<PARTS_MAX && * room> 0;
+}
+
+static bool add_parts(coil_sending *sending, const writer *waiting, int64_t *room)
+{
+    bool has_room = add_part(sending, waiting->bytes, waiting->size_bytes, room);
+    for (unsigned i = 0; i < waiting->part_count && has_room; i++)
+        has_room = add_part(sending, waiting->parts[i].bytes, waiting->parts[i].size_bytes, room);
+    return has_room;
+}
+
+/* As many writes as fit into one operation; of the last, a part may have to do. */
 static void gather(coil_sending *sending)
 {
     const coil_list *end = &sending->writers;
     int64_t room_bytes = INT_MAX; /* The kernel transfers at most this much at a time. */
+    bool has_room = true;
 
     sending->part_count = 0;
-    for (coil_list *link = end->next; link != end; link = link->next) {
+    sending->writer_count = 0;
+    for (coil_list *link = end->next; link != end && has_room; link = link->next) {
         const writer *waiting = writer_at(link);
-        if (sending->part_count == PARTS_MAX || room_bytes == 0)
+        if (waiting->holds || (sending->is_held && !waiting->is_holders))
             break;
-        int64_t part_bytes = waiting->size_bytes < room_bytes ? waiting->size_bytes : room_bytes;
-        room_bytes -= part_bytes;
-        struct iovec *part = &sending->parts[sending->part_count++];
-        part->iov_base = (void *)(uintptr_t)waiting->bytes; /* NOLINT(performance-no-int-to-ptr) */
-        part->iov_len = (size_t)part_bytes;
+        sending->writer_count++;
+        has_room = add_parts(sending, waiting, &room_bytes);
     }
+}
+
+/* One who is content with a part must not have to wait for the rest. */
+static int flags_of(const coil_sending *sending)
+{
+    return writer_at(sending->writers.next)->takes_some ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_WAITALL;
 }
 
 static void send_prepare(coil_op *op, struct io_uring_sqe *sqe)
@@ -79,14 +93,16 @@ static void send_prepare(coil_op *op, struct io_uring_sqe *sqe)
     const struct iovec *parts = sending->parts;
 
     gather(sending);
-    if (!sending->sender->is_socket) {
+    if (sending->awaits_room) {
+        io_uring_prep_poll_add(sqe, 0, POLLOUT);
+    } else if (!sending->sender->is_socket) {
         io_uring_prep_writev(sqe, 0, parts, sending->part_count, (uint64_t)-1);
     } else if (sending->part_count == 1) {
-        io_uring_prep_send(sqe, 0, parts[0].iov_base, parts[0].iov_len, MSG_WAITALL | MSG_NOSIGNAL);
+        io_uring_prep_send(sqe, 0, parts[0].iov_base, parts[0].iov_len, flags_of(sending));
     } else {
         sending->message =
                 (struct msghdr){.msg_iov = sending->parts, .msg_iovlen = sending->part_count};
-        io_uring_prep_sendmsg(sqe, 0, &sending->message, MSG_WAITALL | MSG_NOSIGNAL);
+        io_uring_prep_sendmsg(sqe, 0, &sending->message, (unsigned)flags_of(sending));
     }
     op_set_fd(sqe, sending->sender->fd);
 }
@@ -96,7 +112,20 @@ static void end_write(writer *done, int32_t result)
     coil_list_remove(&done->link);
     done->sending = NULL;
     done->result = result;
-    coil_task_wake(done->task);
+    if (coil_likely(done->task != NULL))
+        coil_task_wake(done->task);
+}
+
+/* The part that comes next is out: have the one behind it there. False: it was the last. */
+static bool next_part(writer *waiting)
+{
+    while (waiting->size_bytes == 0 && waiting->part_count > 0) {
+        waiting->bytes = waiting->parts->bytes;
+        waiting->size_bytes = waiting->parts->size_bytes > 0 ? waiting->parts->size_bytes : 0;
+        waiting->parts++;
+        waiting->part_count--;
+    }
+    return waiting->size_bytes > 0;
 }
 
 /* `count` bytes have gone out: those of the first, then those of the next ... */
@@ -110,118 +139,113 @@ static void consume(coil_sending *sending, int64_t count)
         first->size_bytes -= part_bytes;
         count -= part_bytes;
         first->is_begun = true;
-        if (first->size_bytes == 0) {
-            sending->part_count--;
-            end_write(first, 0);
+        if (first->takes_some || !next_part(first)) {
+            sending->writer_count--;
+            end_write(first, first->takes_some ? (int32_t)part_bytes : 0);
         }
     }
 }
 
-/* A write has ended in its middle. What follows would be taken for the rest of it: nothing does. */
-static void cut(coil_sender *sender)
+/* What somebody has begun will not be continued, so nothing can follow. */
+static void refuse_more(coil_sender *sender)
 {
     sender->is_cut = true;
     sender->sends_at_once = false;
-    if (!is_busy(sender))
-        return;
-    coil_list *writers = &sender->extras->sending->writers;
-    while (!coil_list_empty(writers))
-        end_write(writer_at(writers->next), -EPIPE);
+}
+
+static void cut(coil_sending *sending)
+{
+    refuse_more(sending->sender);
+    while (!coil_list_empty(&sending->writers))
+        end_write(writer_at(sending->writers.next), -EPIPE);
 }
 
 static void end_cancelled(coil_sending *sending, writer *cancelled)
 {
     end_write(cancelled, -ECANCELED);
     if (cancelled->is_begun)
-        cut(sending->sender);
+        cut(sending);
 }
 
-/* Nothing more of the parts that were on their way gets out. Only of the first may some have. */
-static void fail_parts(coil_sending *sending, int32_t error)
+/* Those of the writes that were on their way which have failed, or want no more. */
+static void end_parts(coil_sending *sending, int32_t error)
 {
-    bool is_begun = writer_at(sending->writers.next)->is_begun;
-    for (; sending->part_count > 0; sending->part_count--)
-        end_write(writer_at(sending->writers.next), error);
-    if (is_begun)
-        cut(sending->sender);
-}
-
-/* Those of the parts that were on their way which want no more. */
-static void end_unwanted(coil_sending *sending)
-{
-    unsigned count = sending->part_count;
-    sending->part_count = 0;
+    unsigned count = sending->writer_count;
+    bool is_torn = false;
+    sending->writer_count = 0;
     for (coil_list *link = sending->writers.next; count > 0 && !sending->sender->is_cut; count--) {
         writer *part = writer_at(link);
         link = link->next;
-        if (part->is_cancelled)
+        if (error != 0) {
+            is_torn |= part->is_begun;
+            end_write(part, error);
+        } else if (part->is_cancelled) {
             end_cancelled(sending, part);
+        }
     }
+    if (coil_unlikely(is_torn))
+        cut(sending);
 }
 
 static void go_on(coil_sending *sending)
 {
     if (!coil_list_empty(&sending->writers)) {
-        op_start(&sending->op);
+        writer *first = writer_at(sending->writers.next);
+        if (first->holds && !sending->is_held) {
+            sending->is_held = true;
+            end_write(first, 0);
+        } else if (!sending->is_held || first->is_holders) {
+            op_start(&sending->op);
+        }
         return;
     }
+    if (sending->is_held)
+        return;
     coil_sched *sched = &sending->op.loop->sched;
     sending->sender->extras->sending = NULL;
     extras_review(sending->sender, sched);
     coil_sched_release(sched, sending, sizeof(*sending));
 }
 
-static void room_prepare(coil_op *op, struct io_uring_sqe *sqe)
-{
-    io_uring_prep_poll_add(sqe, 0, POLLOUT);
-    op_set_fd(sqe, owner_of(op)->sender->fd);
-}
-
-static void send_complete(coil_op *op, int32_t result, uint32_t flags);
-static void room_complete(coil_op *op, int32_t result, uint32_t flags);
-
-static const op_kind send_kind = {
-        .name = "send", .prepare = send_prepare, .complete = send_complete};
-static const op_kind room_kind = {
-        .name = "await room", .prepare = room_prepare, .complete = room_complete};
-
-static COIL_COLD void nothing_sent(coil_sending *sending, int32_t result)
-{
-    if (result == -EAGAIN) {
-        sending->op.kind = &room_kind; /* Kernels that take O_NONBLOCK at its word. */
-    } else if (result == 0) {
-        fail_parts(sending, -EIO); /* An odd device: it would be so for ever. */
-    } else if (result != -ECANCELED && result != -EINTR) {
-        fail_parts(sending, result);
-    }
-}
-
 static void send_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     coil_sending *sending = owner_of(op);
+    int32_t error = result < 0 && result != -ECANCELED && result != -EINTR ? result : 0;
+    sender_flush *flush = sending->flush;
 
-    if (coil_likely(result > 0)) {
+    if (sending->awaits_room) {
+        sending->awaits_room = false;
+    } else if (result > 0) {
         consume(sending, result);
-    } else {
-        nothing_sent(sending, result);
+    } else if (result == 0) {
+        error = -EIO; /* An odd device: it would be so for ever. */
+    } else if (result == -EAGAIN) {
+        sending->awaits_room = true;
+        error = 0;
     }
-    end_unwanted(sending);
+    end_parts(sending, error);
+    if (coil_unlikely(flush != NULL && flush->plain.sending == NULL))
+        sending->flush = NULL;
     go_on(sending);
+    if (coil_unlikely(flush != NULL && flush->plain.sending == NULL))
+        flush->ended(flush, flush->plain.result); /* Who may close the descriptor. */
 }
 
-/* Whether there is any, or what has happened instead, is for the next send to say. */
-static void room_complete(coil_op *op, int32_t result, uint32_t flags)
-{
-    (void)result, (void)flags;
-    op->kind = &send_kind;
-    go_on(owner_of(op));
-}
+static const op_kind send_kind = {
+        .name = "send", .prepare = send_prepare, .complete = send_complete};
 
 /* ---------------------------------------------------------------------------------- writes -- */
 
+static inline bool is_busy(const coil_sender *sender)
+{
+    return sender->extras != NULL && sender->extras->sending != NULL;
+}
+
 bool coil_sender_busy(const coil_sender *sender)
 {
+    if (coil_unlikely(layering_of(sender) != NULL))
+        return layering_is_busy(layering_of(sender));
     return is_busy(sender);
 }
 
@@ -247,7 +271,10 @@ static coil_sending *start_sending(coil_sender *sender, coil_loop *loop)
     }
     op_init(&sending->op, &send_kind, loop);
     sending->sender = sender;
-    sending->part_count = 0; /* Until there is room for the operation in the queue. */
+    sending->writer_count = 0;
+    sending->is_held = false;
+    sending->awaits_room = false;
+    sending->flush = NULL;
     coil_list_init(&sending->writers);
     return extras->sending = sending;
 }
@@ -258,30 +285,41 @@ static coil_turn leave_with(coil_task *task, coil_frame *leaf, int64_t result)
     return coil_leave(task, leaf);
 }
 
-/* Wait for what is before us, and then for the rest of our bytes. */
-static coil_turn wait_to_send(coil_task *task, coil_frame *leaf, coil_sender *sender,
-        const coil_slice *bytes, int64_t sent_bytes)
+/* The writer of the leaf, which waits for what is before it. */
+static coil_turn wait_as(coil_task *task, coil_frame *leaf, coil_sender *sender, writer wanted)
 {
     bool is_first = !is_busy(sender);
     coil_sending *sending =
             is_first ? start_sending(sender, coil_loop_of(task)) : sender->extras->sending;
 
     if (sending == NULL) {
-        if (sent_bytes > 0)
-            cut(sender);
+        if (wanted.is_begun)
+            refuse_more(sender);
         return leave_with(task, leaf, -ENOMEM);
     }
     writer *waiting = coil_push(task, sizeof(*waiting));
-    *waiting = (writer){.task = task,
-            .sending = sending,
-            .is_begun = sent_bytes > 0,
-            .bytes = bytes->bytes + sent_bytes,
-            .size_bytes = bytes->size_bytes - sent_bytes};
-    coil_list_append(&sending->writers, &waiting->link);
+    *waiting = wanted;
+    waiting->task = task;
+    waiting->sending = sending;
+    if (waiting->is_holders) {
+        coil_list_append(sending->writers.next, &waiting->link); /* In front of all. */
+    } else {
+        coil_list_append(&sending->writers, &waiting->link);
+    }
     leaf->vars = waiting;
-    if (is_first)
+    if (is_first || waiting->is_holders)
         op_start(&sending->op);
     return coil_leaf_suspend(leaf);
+}
+
+/* Wait for what is before us, and then for the rest of our bytes. */
+static coil_turn wait_to_send(coil_task *task, coil_frame *leaf, coil_sender *sender,
+        const coil_slice *bytes, int64_t sent_bytes)
+{
+    return wait_as(task, leaf, sender,
+            (writer){.is_begun = sent_bytes > 0,
+                    .bytes = bytes->bytes + sent_bytes,
+                    .size_bytes = bytes->size_bytes - sent_bytes});
 }
 
 /* What the socket has not taken at once: `count` is what it said. */
@@ -296,18 +334,25 @@ static COIL_NOINLINE coil_turn send_rest(coil_task *task, coil_frame *leaf, coil
     return wait_to_send(task, leaf, sender, bytes, count);
 }
 
+/* The leaf has been suspended: is its write over? */
+static coil_turn step_again(coil_task *task, coil_frame *leaf)
+{
+    const writer *waiting = leaf->vars;
+    if (waiting->sending != NULL)
+        return COIL_WAIT; /* Its bytes are still on their way. */
+    if (waiting->result != -ECANCELED || !coil_task_unwind_here(task))
+        coil_frame_set_result(leaf, waiting->result);
+    return coil_leave(task, leaf);
+}
+
 /* Everything but a write that goes out at once. */
 static COIL_NOINLINE coil_turn step_slowly(
         coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
 {
-    if (leaf->at != NULL) {
-        const writer *waiting = leaf->vars;
-        if (waiting->sending != NULL)
-            return COIL_WAIT; /* Its bytes are still on their way. */
-        if (waiting->result != -ECANCELED || !coil_task_unwind_here(task))
-            coil_frame_set_result(leaf, waiting->result);
-        return coil_leave(task, leaf);
-    }
+    if (coil_unlikely(layering_of(sender) != NULL))
+        return layering_write_step(task, leaf, layering_of(sender), bytes);
+    if (leaf->at != NULL)
+        return step_again(task, leaf);
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
     if (sender->is_cut)
@@ -361,7 +406,7 @@ coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
 static bool is_on_its_way(const coil_sending *sending, const writer *waiting)
 {
     const coil_list *link = sending->writers.next;
-    for (unsigned i = 0; i < sending->part_count; i++) {
+    for (unsigned i = 0; i < sending->writer_count; i++) {
         if (link == &waiting->link)
             return true;
         link = link->next;
@@ -369,10 +414,8 @@ static bool is_on_its_way(const coil_sending *sending, const writer *waiting)
     return false;
 }
 
-void coil_sender_cancel(coil_task *task, coil_frame *leaf)
+static void cancel(writer *waiting)
 {
-    (void)task;
-    writer *waiting = leaf->vars;
     coil_sending *sending = waiting->sending;
 
     if (sending == NULL)
@@ -384,7 +427,259 @@ void coil_sender_cancel(coil_task *task, coil_frame *leaf)
     }
     end_cancelled(sending, waiting);
     if (coil_list_empty(&sending->writers))
-        op_cancel(&sending->op); /* It waits for room somewhere, with nothing to do there. */
+        op_cancel(&sending->op); /* It waits for room in the queue, with nothing to do there. */
+}
+
+void coil_sender_cancel(coil_task *task, coil_frame *leaf)
+{
+    const sender_leaf *self = (const sender_leaf *)(void *)leaf;
+    struct coil_layering *layering = layering_of(self->sender);
+
+    if (layering != NULL) {
+        layering_write_cancel(task, leaf, layering);
+    } else {
+        cancel(leaf->vars);
+    }
 }
 
 coil_define_leaf(coil_sender_write, coil_sender_step, coil_sender_cancel);
+
+/* ---------------------------------------------------------------------- other ways to write -- */
+
+/* They are of senders that are not layered, and wait as writers do. */
+static void cancel_writer(coil_task *task, coil_frame *leaf)
+{
+    (void)task;
+    cancel(leaf->vars);
+}
+
+/* What has to be seen to before any of them. 0: there is nothing to write. 1: there is. */
+static int may_begin(const coil_sender *sender, int64_t size_bytes)
+{
+    if (layering_of(sender) != NULL)
+        return -EOPNOTSUPP;
+    if (sender->is_cut)
+        return -EPIPE;
+    return size_bytes > 0;
+}
+
+static int64_t size_of(const coil_slice *parts, unsigned count)
+{
+    int64_t size_bytes = 0;
+    for (unsigned i = 0; i < count; i++)
+        size_bytes += parts[i].size_bytes > 0 ? parts[i].size_bytes : 0;
+    return size_bytes;
+}
+
+/* A writer of all parts without their first `sent_bytes`; some are left. */
+static writer writer_of(const coil_slice *parts, unsigned count, int64_t sent_bytes)
+{
+    writer wanted = {.parts = parts, .part_count = count, .is_begun = sent_bytes > 0};
+    (void)next_part(&wanted);
+    while (sent_bytes >= wanted.size_bytes) {
+        sent_bytes -= wanted.size_bytes;
+        wanted.size_bytes = 0;
+        (void)next_part(&wanted);
+    }
+    wanted.bytes += sent_bytes;
+    wanted.size_bytes -= sent_bytes;
+    return wanted;
+}
+
+/* The first of the parts, as many as one system call is given. */
+static ssize_t send_parts_now(coil_sender *sender, const coil_slice *parts, unsigned count)
+{
+    struct iovec vector[PARTS_MAX];
+    struct msghdr message = {.msg_iov = vector};
+
+    for (unsigned i = 0; i < count && message.msg_iovlen < PARTS_MAX; i++) {
+        if (parts[i].size_bytes > 0)
+            vector[message.msg_iovlen++] =
+                    (struct iovec){/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+                            (void *)(uintptr_t)parts[i].bytes, (size_t)parts[i].size_bytes};
+    }
+    ssize_t sent_bytes = coil_kernel_sendmsg_now(sender->fd, &message);
+    if (sent_bytes > 0)
+        sender->sent_bytes += (uint64_t)sent_bytes;
+    return sent_bytes;
+}
+
+static coil_turn step_parts(coil_task *task, coil_frame *leaf, coil_sender *sender,
+        const coil_slice *parts, unsigned part_count)
+{
+    uint16_t turn = (uint16_t)coil_loop_of(task)->stats.turns;
+    ssize_t count = 0;
+
+    if (leaf->at != NULL)
+        return step_again(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    int64_t size_bytes = size_of(parts, part_count);
+    int rc = may_begin(sender, size_bytes);
+    if (rc <= 0)
+        return leave_with(task, leaf, rc);
+    if (may_send_now(sender, turn)) {
+        sender->sent_turn = turn;
+        count = send_parts_now(sender, parts, part_count);
+        if (count == size_bytes)
+            return leave_with(task, leaf, 0);
+        if (count < 0 && count != -EAGAIN && count != -EINTR)
+            return leave_with(task, leaf, count);
+    }
+    return wait_as(task, leaf, sender, writer_of(parts, part_count, count > 0 ? count : 0));
+}
+
+static coil_turn write_parts_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_sender_write_parts__args *a = coil_arguments(coil_sender_write_parts, leaf);
+    return step_parts(task, leaf, a->sender, a->parts, a->count);
+}
+
+coil_define_leaf(coil_sender_write_parts, write_parts_step, cancel_writer);
+
+static coil_turn step_some(
+        coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
+{
+    uint16_t turn = (uint16_t)coil_loop_of(task)->stats.turns;
+
+    if (leaf->at != NULL)
+        return step_again(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    int rc = may_begin(sender, bytes->size_bytes);
+    if (rc <= 0)
+        return leave_with(task, leaf, rc);
+    if (may_send_now(sender, turn)) {
+        sender->sent_turn = turn;
+        ssize_t count = send_parts_now(sender, bytes, 1);
+        if (count > 0 || (count != -EAGAIN && count != -EINTR))
+            return leave_with(task, leaf, count);
+    }
+    writer wanted = {.takes_some = true, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
+    return wait_as(task, leaf, sender, wanted);
+}
+
+static coil_turn write_some_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_sender_write_some__args *a = coil_arguments(coil_sender_write_some, leaf);
+    return step_some(task, leaf, a->sender, &a->bytes);
+}
+
+coil_define_leaf(coil_sender_write_some, write_some_step, cancel_writer);
+
+/* -------------------------------------------------------------------------------- by oneself -- */
+
+static coil_turn hold_step(coil_task *task, coil_frame *leaf)
+{
+    coil_sender *sender = coil_arguments(coil_sender_hold, leaf)->sender;
+
+    if (leaf->at != NULL)
+        return step_again(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    const int rc = may_begin(sender, 0);
+    if (rc < 0)
+        return leave_with(task, leaf, rc);
+    if (is_busy(sender))
+        return wait_as(task, leaf, sender, (writer){.holds = true});
+    coil_sending *sending = start_sending(sender, coil_loop_of(task));
+    if (sending == NULL)
+        return leave_with(task, leaf, -ENOMEM);
+    sending->is_held = true;
+    return leave_with(task, leaf, 0);
+}
+
+coil_define_leaf(coil_sender_hold, hold_step, cancel_writer);
+
+static coil_turn write_held_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_sender_write_held__args *a = coil_arguments(coil_sender_write_held, leaf);
+
+    if (leaf->at != NULL)
+        return step_again(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    COIL_CHECK(is_busy(a->sender) && a->sender->extras->sending->is_held);
+    int rc = may_begin(a->sender, a->bytes.size_bytes);
+    if (rc <= 0)
+        return leave_with(task, leaf, rc);
+    writer wanted = {
+            .is_holders = true, .bytes = a->bytes.bytes, .size_bytes = a->bytes.size_bytes};
+    return wait_as(task, leaf, a->sender, wanted);
+}
+
+coil_define_leaf(coil_sender_write_held, write_held_step, cancel_writer);
+
+void coil_sender_release(coil_sender *sender, bool is_cut)
+{
+    coil_sending *sending = sender->extras->sending;
+
+    COIL_CHECK(sending->is_held && !op_pending(&sending->op));
+    sending->is_held = false;
+    if (is_cut)
+        cut(sending);
+    go_on(sending);
+}
+
+/* ---------------------------------------------------------------------- of the layer above -- */
+
+/* What can go at once: 0 if that is all of `bytes`, which then are the rest. */
+static int flush_now(coil_sender *sender, const coil_loop *loop, coil_slice *bytes)
+{
+    uint16_t turn = (uint16_t)loop->stats.turns;
+    if (!may_send_now(sender, turn))
+        return -EAGAIN;
+    sender->sent_turn = turn;
+    ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);
+    if (count < 0)
+        return count == -EINTR ? -EAGAIN : (int)count;
+    sender->sent_bytes += (uint64_t)count;
+    coil_slice_consume(bytes, count);
+    return bytes->size_bytes == 0 ? 0 : -EAGAIN;
+}
+
+static int flush_later(
+        coil_sender *sender, coil_loop *loop, sender_flush *flush, const coil_slice *bytes)
+{
+    bool is_first = !is_busy(sender);
+    coil_sending *sending = is_first ? start_sending(sender, loop) : sender->extras->sending;
+    if (sending == NULL)
+        return -ENOMEM;
+    COIL_CHECK(sending->flush == NULL);
+    sending->flush = flush;
+    flush->plain =
+            (writer){.sending = sending, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
+    coil_list_append(&sending->writers, &flush->plain.link);
+    if (is_first)
+        op_start(&sending->op);
+    return -EINPROGRESS;
+}
+
+int sender_flush_start(
+        coil_sender *sender, coil_loop *loop, sender_flush *flush, const coil_slice *bytes)
+{
+    coil_slice rest = *bytes;
+    if (layering_of(sender) != NULL) {
+        flush->layered = (layer_write){
+                .flush = flush, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
+        return layering_flush_start(layering_of(sender), flush);
+    }
+    if (sender->is_cut)
+        return -EPIPE;
+    int rc = flush_now(sender, loop, &rest);
+    if (rc != -EAGAIN)
+        return rc;
+    rc = flush_later(sender, loop, flush, &rest);
+    if (rc == -EINPROGRESS)
+        flush->plain.is_begun = rest.size_bytes < bytes->size_bytes;
+    return rc;
+}
+
+void sender_flush_cancel(coil_sender *sender, sender_flush *flush)
+{
+    if (layering_of(sender) != NULL) {
+        layering_flush_cancel(layering_of(sender), flush);
+    } else {
+        cancel(&flush->plain);
+    }
+}

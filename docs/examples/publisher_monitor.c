@@ -87,7 +87,7 @@ async(int, until_alive, (struct publisher *) publisher)
     for (;;) {
         await(my->status, get_status(publisher));
         if (my->status == COIL_FB303_ALIVE)
-            return 0;
+            return my->status;
         await(coil_sleep(coil_ms(20)));
     }
 }
@@ -98,13 +98,12 @@ async(int, watchdog, (struct publisher *) publisher)
     vars(int status);
 
     await(my->status, within(coil_s(5), until_alive(publisher)));
-    if (my->status == 0 && publisher->failed_at != 0)
+    if (my->status == COIL_FB303_ALIVE && publisher->failed_at != 0)
         say(publisher, "is well again, after %.3f s", seconds_since(publisher->failed_at));
-    while (my->status == 0) {
+    while (my->status == COIL_FB303_ALIVE) {
         publisher->failed_at = 0;
         await(coil_sleep(publisher->interval));
         await(my->status, within(coil_s(2), get_status(publisher)));
-        my->status = my->status == COIL_FB303_ALIVE ? 0 : my->status;
     }
     if (my->status < 0) {
         say(publisher, "does not answer: %s", coil_error_text(my->status));

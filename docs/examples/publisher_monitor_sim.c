@@ -6,7 +6,7 @@
  * What must hold: never do two publishers run; one that fails is replaced in time, and no other is;
  * whatever a publisher has written is printed; no zombie stays; memory does not grow.
  */
-#include "sim_stdio.h"
+#include "simulated.h"
 
 #include <coil/coil.h>
 #include <coil/sim_network.h>
@@ -80,7 +80,7 @@ static void hear(const char *line)
     known.line_count++;
 }
 
-void sim_vprint(FILE *stream, const char *format, va_list values)
+void coil_sim_vprint(FILE *stream, const char *format, va_list values)
 {
     char text[PIECE_BYTES + 256];
     int size = vsnprintf(text, sizeof(text), format, values);
@@ -148,7 +148,9 @@ static void do_harm(coil_fb303_service *fb303)
     default:
         break;
     }
-    fb303->status = COIL_FB303_WARNING;
+    static const int lies[] = {COIL_FB303_DEAD, COIL_FB303_STARTING, COIL_FB303_STOPPING,
+            COIL_FB303_STOPPED, COIL_FB303_WARNING};
+    fb303->status = lies[coil_sim_random(coil_sim_current(), 5)];
 }
 
 async(int, pretend, (const char *) port)

@@ -25,7 +25,8 @@ COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golan
            "tokio": "librust-tokio-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev",
            "node": "nodejs"}
 # The column `raw` is the best of those that answer.
-RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "posix_spawn")
+RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "posix_spawn",
+       "recv_send")
 JUDGED = ("coil", "libuv") + RAW
 QUICK = ("yield", "spawn_join", "post_round_trip", "file_read_4k", "spawn_child")
 
@@ -53,8 +54,16 @@ ROWS = {
     "rpc_encode": ("Thrift: the same struct encoded", None),
     "post_round_trip": ("thread to thread and back", ("raw", 1.05)),
     "thread_queue_round_trip": ("the same through queues", None),
+    "stream_write_64": ("64 B written to a stream", None),
+    "stream_read_64": ("64 B read from a stream", None),
+    "stream_read_64k": ("64 KiB read from a stream", None),
+    "stream_line": ("a line of 64 B read from a stream, of 64 that come together", None),
+    "stream_parts": ("two slices written as one", None),
     "file_read_4k": ("read 4 KiB of a file in memory", None),
     "file_read_4k_32": ("the same, 32 at a time; each", None),
+    "name_hosts": ("the addresses of localhost", None),
+    "name_cached": ("of a name in the cache", None),
+    "name_asked": ("of a name that a server is asked for, 32 at a time; each", None),
     "spawn_child": ("a child process: start it, await its end", None),
     "spawn_children_50": ("the same, 50 at a time; each", None),
     "debug_yield": ("debug mode: yield", ("raw", 2.0)),

@@ -135,6 +135,14 @@ int coil_kernel_dup_above(int fd, int lowest)
     return sim_descriptor_install(sim_process_current(), sim_file_hold(file), lowest);
 }
 
+int coil_kernel_close_on_exec(int fd)
+{
+    if (file_of(fd) == NULL)
+        return -EBADF;
+    sim_process_current()->descriptors[fd].close_on_exec = true;
+    return 0;
+}
+
 int coil_kernel_is_device(int fd)
 {
     struct stat status;
@@ -145,6 +153,31 @@ int coil_kernel_is_device(int fd)
         return 0;
     const int rc = file->type->stat(file, &status);
     return rc < 0 ? rc : S_ISCHR(status.st_mode);
+}
+
+/* There are none with a name. */
+int coil_kernel_is_fifo(int fd)
+{
+    return file_of(fd) == NULL ? -EBADF : 0;
+}
+
+/* Nor are there terminals whose modes can be changed. */
+int coil_kernel_terminal_get(int fd, struct termios *out_modes)
+{
+    (void)out_modes;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
+int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
+{
+    (void)when, (void)modes;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
+int coil_kernel_terminal_size(int fd, struct winsize *out_size)
+{
+    (void)out_size;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
 }
 
 /* ---------------------------------------------------------------------------------- transfer -- */
@@ -252,6 +285,24 @@ ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
     return sim_file_send(file, &io);
 }
 
+ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    struct msghdr copy = *message;
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    sim_io io = {.parts = message->msg_iov,
+            .part_count = (unsigned)message->msg_iovlen,
+            .flags = MSG_DONTWAIT | MSG_NOSIGNAL,
+            .offset = -1,
+            .message = &copy,
+            .process = sim_process_current()};
+    for (size_t i = 0; i < message->msg_iovlen; i++)
+        io.size_bytes += message->msg_iov[i].iov_len;
+    shorten(file, &io, SIM_FAULT_SHORT_WRITE);
+    return sim_file_send(file, &io);
+}
+
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     const struct iovec part = {bytes, size_bytes};
@@ -261,6 +312,17 @@ ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
     sim_io io = io_of(&part, -1, MSG_DONTWAIT);
     shorten(file, &io, SIM_FAULT_SHORT_READ);
     return sim_file_recv(file, &io);
+}
+
+int coil_kernel_recv_peek(int fd)
+{
+    char byte;
+    const struct iovec part = {&byte, 1};
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    sim_io io = io_of(&part, -1, MSG_PEEK | MSG_DONTWAIT);
+    return (int)sim_file_recv(file, &io);
 }
 
 /* ----------------------------------------------------------------------------------- sockets -- */
@@ -320,6 +382,22 @@ int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_by
         return -EBADF;
     return file->type->getsockname == NULL ? -ENOTSOCK
                                            : file->type->getsockname(file, address, size_bytes);
+}
+
+int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
+{
+    sim_file *file = file_of(fd);
+    return file == NULL ? -EBADF : sim_socket_getpeername(file, address, size_bytes);
+}
+
+int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
+{
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    return file->type->getsockopt == NULL
+                   ? -ENOTSOCK
+                   : file->type->getsockopt(file, level, option, value, size_bytes);
 }
 
 int coil_kernel_is_tcp(int fd)
@@ -405,6 +483,12 @@ int coil_kernel_pin(int cpu)
 }
 
 /* --------------------------------------------------------------------------------- processes -- */
+
+/* As SO_PEERCRED says of everybody. */
+uid_t coil_kernel_geteuid(void)
+{
+    return 0;
+}
 
 pid_t coil_kernel_getpid(void)
 {

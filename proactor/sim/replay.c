@@ -43,7 +43,7 @@ struct sim_replay {
     sim_pairing pairing; /* Of descriptors. */
 };
 
-/* ---------------------------------------------------------------------------------- lifecycle -- */
+/* ------------------------------------------------------------------------------- lifecycle -- */
 
 static void come_due(sim_event *event)
 {

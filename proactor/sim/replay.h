@@ -39,7 +39,7 @@ bool sim_replay_hold(sim_request *request);
 /* Let what is next happen, if it can. */
 void sim_replay_deliver(sim_ring *ring);
 
-/* Does the recorded enter bring something that has not happened yet? Then it is to be waited for. */
+/* Does the recorded enter bring something that has not happened yet? Then that is waited for. */
 bool sim_replay_goes_on(const sim_ring *ring);
 
 /* What a request that is tried results in: the result to be told. */

@@ -199,6 +199,19 @@ void sim_store_name(const void *name, socklen_t name_bytes, void *address, sockl
     *size_bytes = name_bytes;
 }
 
+int sim_socket_getpeername(sim_file *file, struct sockaddr *address, socklen_t *size_bytes)
+{
+    if (!sim_file_is_socket(file))
+        return -ENOTSOCK;
+    sim_socket *socket = sim_socket_of(file);
+    if (socket->family == AF_UNIX)
+        return sim_unix_stream_peer_name(socket, address, size_bytes);
+    if (!socket->has_remote)
+        return -ENOTCONN;
+    sim_address_store(socket, &socket->remote, address, size_bytes);
+    return 0;
+}
+
 /* --------------------------------------------------------------------------------- options -- */
 
 typedef enum audience { ALL_SOCKETS, TCP_SOCKETS, V6_SOCKETS } audience;

@@ -30,6 +30,9 @@ int sim_socket_pair(
 
 bool sim_file_is_socket(const sim_file *file);
 
+/* getpeername(2). -ENOTCONN, -ENOTSOCK */
+int sim_socket_getpeername(sim_file *file, struct sockaddr *address, socklen_t *size_bytes);
+
 /*
  * Does this connect(2) fail by chance? Only that to another address of the network: unix sockets
  * refuse nobody who is listened to, and a listener that finds its path in use relies on that.
@@ -156,6 +159,7 @@ sim_socket *sim_unix_datagram_new(sim_host *host, int type);
 void sim_unix_stream_pair(sim_socket *a, sim_socket *b);
 void sim_unix_datagram_pair(sim_socket *a, sim_socket *b);
 sim_socket *sim_unix_peer(sim_socket *socket); /* NULL: none. */
+int sim_unix_stream_peer_name(sim_socket *socket, struct sockaddr *address, socklen_t *size_bytes);
 
 /* Whatever is on its way is gone: the world ends. */
 void sim_udp_forget(sim_world *world);

@@ -232,3 +232,12 @@ sim_socket *sim_unix_peer(sim_socket *socket)
     unix_socket *peer = coil_container_of(socket, unix_socket, socket)->peer;
     return peer == NULL ? NULL : &peer->socket;
 }
+
+int sim_unix_stream_peer_name(sim_socket *socket, struct sockaddr *address, socklen_t *size_bytes)
+{
+    const unix_socket *own = coil_container_of(socket, unix_socket, socket);
+    if (!own->was_connected)
+        return -ENOTCONN;
+    unix_name_store(&own->remote, address, size_bytes);
+    return 0;
+}

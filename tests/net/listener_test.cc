@@ -248,6 +248,107 @@ TEST_F(ListenerAtAPath, DoesNotReplaceAFileThatIsNoSocket)
     EXPECT_EQ(5, status.st_size);
 }
 
+TEST_F(ListenerAtAPath, DoesNotRemoveWhatIsNotItsOwn)
+{
+    Stage stage(("unix:" + path).c_str());
+    stage.listens_only = true;
+    stage.check = [&] { /* Somebody else has taken the path. */
+        unlink(path.c_str());
+        leave_stale_socket();
+    };
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_TRUE(exists());
+}
+
+/* ---------------------------------------------------------------------------- passed sockets -- */
+
+struct Passed {
+    int fd;
+    int rc = 1;
+    std::string bound = "";
+    std::string echoed = "";
+    Stage stage = Stage("");
+};
+
+async(int, take_passed, (Passed *) passed)
+{
+    vars(coil_listener *listener; coil_group group);
+
+    passed->rc = coil_listen_fd(passed->fd, nullptr, &my->listener);
+    if (passed->rc < 0)
+        return 0;
+    defer(coil_listener_close(my->listener));
+    passed->bound = passed->stage.format(coil_listener_address(my->listener));
+    open_group(&my->group);
+    spawn(&my->group, serve_echo(my->listener));
+    attempt(within(coil_s(5), say_hello(passed->bound.c_str(), &passed->stage)));
+    return 0;
+}
+
+TEST(PassedSocket, IsServed)
+{
+    PeerListener made;
+    Passed passed = {dup(made.fd)};
+    EXPECT_EQ(0, coil_run(take_passed(&passed)));
+    EXPECT_EQ(0, passed.rc);
+    EXPECT_EQ(made.address, passed.bound);
+    EXPECT_EQ("hello", passed.stage.echoed);
+}
+
+TEST_F(ListenerAtAPath, KeepsThePathOfAPassedSocket)
+{
+    sockaddr_un at = {};
+    at.sun_family = AF_UNIX;
+    path.copy(at.sun_path, sizeof(at.sun_path) - 1);
+    Passed passed = {socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    ASSERT_EQ(0, bind(passed.fd, reinterpret_cast<sockaddr *>(&at), sizeof(at)));
+    ASSERT_EQ(0, listen(passed.fd, 5));
+    EXPECT_EQ(0, coil_run(take_passed(&passed)));
+    EXPECT_EQ("unix:" + path, passed.bound);
+    EXPECT_EQ("hello", passed.stage.echoed);
+    EXPECT_TRUE(exists());
+}
+
+TEST(PassedSocket, HasToListenForStreams)
+{
+    int pair[2];
+    ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+    close(pair[1]);
+    const std::pair<int, int> cases[] = {
+            {pair[0], -EINVAL},
+            {socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), -EINVAL},
+            {socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), -EINVAL},
+            {open("/dev/null", O_RDONLY | O_CLOEXEC), -ENOTSOCK},
+            {-1, -EBADF},
+    };
+    for (const auto &[fd, error] : cases) {
+        Passed passed = {fd};
+        EXPECT_EQ(0, coil_run(take_passed(&passed)));
+        EXPECT_EQ(error, passed.rc);
+    }
+}
+
+TEST(Listener, TakesIpv6OnlyIfItIsToldTo)
+{
+    Stage stage("*:0");
+    stage.options.ipv6_only = true;
+    stage.listens_only = true;
+    stage.check = [&] {
+        const uint16_t port =
+                static_cast<uint16_t>(std::stoi(stage.bound.substr(stage.bound.rfind(':') + 1)));
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_in to = {};
+        to.sin_family = AF_INET;
+        to.sin_port = htons(port);
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        EXPECT_EQ(-1, connect(fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)));
+        EXPECT_EQ(ECONNREFUSED, errno);
+        close(fd);
+    };
+    EXPECT_EQ(0, coil_run(act(&stage)));
+    EXPECT_EQ(0, stage.rc);
+}
+
 /* ---------------------------------------------------------------------------------- serving -- */
 
 struct Crowd {

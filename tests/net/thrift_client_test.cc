@@ -2,6 +2,7 @@
 /* The client against servers that do what they like, and against ours. */
 #include "served.h"
 
+#include <coil/connection_pool.h>
 #include <coil/fb303_service.h>
 
 #include <cerrno>
@@ -305,6 +306,81 @@ TEST(ThriftClientAndServer, AgreeAThousandTimes)
     coil_thrift_service service = {"Letters", letter_methods, 1};
     Served served({&service});
     EXPECT_EQ(0, coil_run(count_many(served.address.c_str(), 1000)));
+}
+
+/* ------------------------------------------------------------------------------- a pool -- */
+
+async(int, make_client, (coil_pooled *) pooled)
+{
+    vars();
+    coil_thrift_client *client = nullptr;
+    const int rc = coil_thrift_client_create(pooled->stream, &client);
+    pooled->session = client;
+    return rc;
+}
+
+void drop_client(coil_pool_hooks *, coil_pooled *pooled)
+{
+    coil_thrift_client_close(static_cast<coil_thrift_client *>(pooled->session));
+}
+
+/* Each call on a connection of the pool; one in `hasty` is not waited for. */
+async(int, count_on_pool, (coil_connection_pool *) pool, (int) count, (int) hasty)
+{
+    vars(int i; int rc; coil_pooled *pooled; coil_thrift_client *client);
+    static const char letters[1000] = {};
+
+    for (my->i = 0; my->i < count; my->i++) {
+        attempt(my->pooled, coil_connection_pool_checkout(pool));
+        my->client = static_cast<coil_thrift_client *>(my->pooled->session);
+        coil_thrift_put_string(coil_thrift_client_begin(my->client, "countLetters"), 1,
+                {letters, static_cast<uint32_t>(my->i)});
+        await(my->rc,
+                within(my->i % hasty == 1 ? 0 : COIL_FOREVER, coil_thrift_client_call(my->client)));
+        EXPECT_EQ(my->rc == 0, coil_thrift_client_is_idle(my->client));
+        my->pooled->reusable = coil_thrift_client_is_idle(my->client);
+        coil_pooled_give_back(my->pooled);
+    }
+    return 0;
+}
+
+int open_pool(const char *address, coil_pool_hooks *hooks, coil_connection_pool **out_pool)
+{
+    coil_connection_pool_options options = {};
+    hooks->prepare = coil_handler(make_client, coil_pooled *);
+    hooks->dispose = drop_client;
+    options.max = 3;
+    options.hooks = hooks;
+    return coil_connection_pool_create(coil_loop_current(), address, &options, out_pool);
+}
+
+void expect_no_loss(const coil_connection_pool *pool)
+{
+    const coil_connection_pool_stats stats = coil_connection_pool_statistics(pool);
+    EXPECT_EQ(500u, stats.checkouts);
+    EXPECT_EQ(stats.opened, stats.idle + stats.closed_broken);
+}
+
+async(int, count_on_pools, (const char *) address)
+{
+    vars(coil_pool_hooks hooks; coil_group group; coil_connection_pool *pool; int i);
+
+    EXPECT_EQ(0, open_pool(address, &my->hooks, &my->pool));
+    defer(coil_connection_pool_destroy(my->pool));
+    open_group(&my->group);
+    for (my->i = 0; my->i < 10; my->i++)
+        spawn(&my->group, count_on_pool(my->pool, 50, 7));
+    attempt(coil_group_join(&my->group));
+    expect_no_loss(my->pool);
+    attempt(coil_connection_pool_close(my->pool));
+    return 0;
+}
+
+TEST(ThriftClientAndServer, AgreeOverAPoolWhereCallsAreAbandoned)
+{
+    coil_thrift_service service = {"Letters", letter_methods, 1};
+    Served served({&service});
+    EXPECT_EQ(0, coil_run(count_on_pools(served.address.c_str())));
 }
 
 /* -------------------------------------------------------------------------------- fb303 -- */

@@ -2,6 +2,8 @@
 /* The server as good, bad and slow peers see it. */
 #include "served.h"
 
+#include <coil/shutdown.h>
+
 #include <cerrno>
 #include <fstream>
 #include <sstream>
@@ -698,6 +700,66 @@ TEST_F(ImpatientThriftServer, KeepsAConnectionThatIsBusy)
         std::this_thread::sleep_for(std::chrono::milliseconds(150));
         expect_echo(peer, "busy");
     }
+}
+
+/* ----------------------------------------------------------------------------------- the end -- */
+
+struct Graceful {
+    Echo echo = {{"Echo", echo_methods, std::size(echo_methods)}, 0};
+    coil_thrift_service *services[1] = {&echo.service};
+    coil_thrift_server server = {};
+    std::promise<uint16_t> port;
+    coil_loop *loop = nullptr;
+    std::atomic<int> rc{1};
+};
+
+async(int, serve_gracefully, (Graceful *) self)
+{
+    vars(coil_listener *listener; int rc);
+
+    my->rc = coil_listen("127.0.0.1:0", nullptr, &my->listener);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_listener_close(my->listener));
+    self->loop = coil_loop_of(coil_self);
+    self->port.set_value(coil_address_port(coil_listener_address(my->listener)));
+    await(my->rc, coil_thrift_serve_gracefully(my->listener, &self->server));
+    self->rc = my->rc;
+    return 0;
+}
+
+struct ShutdownMessage {
+    coil_post post;
+    coil_loop *loop;
+};
+
+TEST(ThriftServerAtItsEnd, AnswersTheCallsThatItHasAndClosesTheOthersAtOnce)
+{
+    Graceful graceful;
+    graceful.server.services = graceful.services;
+    graceful.server.service_count = 1;
+    LoopThread thread([&](coil_group *root) { coil_spawn(root, serve_gracefully(&graceful)); });
+    const uint16_t port = graceful.port.get_future().get();
+    Peer idle = Peer::connected(port);
+    Peer busy = Peer::connected(port);
+    expect_echo(idle, "idle");
+    expect_echo(busy, "busy");
+    const std::string later = packet::call("echoLater", field(11, 1) + text("later") + stop());
+    ASSERT_TRUE(busy.send(frame(later) + frame(later)));
+    ShutdownMessage message = {{}, graceful.loop};
+    message.post.run = [](coil_post *post) {
+        coil_loop *loop = coil_container_of(post, ShutdownMessage, post)->loop;
+        coil_shutdown_begin(coil_shutdown_of(loop), coil_s(100));
+    };
+    ASSERT_EQ(0, coil_loop_post(graceful.loop, &message.post));
+    EXPECT_TRUE(idle.at_end());
+    EXPECT_EQ("later", Answer(busy.receive_frame()).text);
+    EXPECT_EQ("later", Answer(busy.receive_frame()).text);
+    EXPECT_TRUE(busy.at_end());
+    EXPECT_TRUE(soon([&] { return graceful.rc == 0; }));
+    thread.stop();
+    EXPECT_EQ(0u, graceful.server.stats.open_connections);
+    EXPECT_EQ(4u, graceful.server.stats.calls);
 }
 
 } // namespace

@@ -4,14 +4,17 @@
 #include <coil/kernel.h>
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
+#include <coil/receiver.h>
 #include <coil/remote.h>
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <coil/sugar.h>
@@ -40,7 +43,7 @@ protected:
     LoopDebug()
     {
         EXPECT_EQ(0, coil_loop_create(&loop, nullptr));
-        const coil_loop_debug_options options = {coil_ms(20), &notes.hook};
+        const coil_loop_debug_options options = {coil_ms(20), &notes.hook, coil_ms(20)};
         EXPECT_EQ(0, coil_loop_debug(loop, &options));
     }
 
@@ -215,6 +218,53 @@ TEST(LoopDebugFromEnvironment, IsOnForEveryLoop)
     coil_loop_destroy(loop);
     ASSERT_EQ(0, unsetenv("COIL_DEBUG"));
     ASSERT_EQ(0, unsetenv("COIL_SLOW"));
+}
+
+/* ------------------------------------------------------------------------------- slices -- */
+
+/* Says something now and then, and hears it. */
+async(int, hold_a_slice, (coil_duration) duration)
+{
+    vars(int fds[2]; coil_receiver *receiver; coil_slice in; coil_slice part; ssize_t count);
+
+    COIL_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, my->fds) == 0);
+    COIL_CHECK(coil_receiver_create(coil_loop_of(coil_self), my->fds[0], COIL_TRANSPORT_SOCKET,
+                       &my->receiver) == 0);
+    defer({
+        coil_receiver_close(my->receiver);
+        close(my->fds[1]);
+    });
+    attempt(my->count, coil_write(my->fds[1], "hello", 5));
+    attempt(my->in, coil_receiver_next(my->receiver));
+    EXPECT_EQ(5, my->in.size_bytes);
+    EXPECT_EQ(0, memcmp(my->in.bytes, "hello", 5));
+    my->part = coil_slice_split(&my->in, 2);
+    coil_slice_release(&my->in);
+    await(coil_sleep(duration));
+    coil_slice_release(&my->part);
+
+    attempt(my->count, coil_write(my->fds[1], "again", 5));
+    await(coil_sleep(coil_ms(50))); /* Nobody has taken it. */
+    attempt(my->in, coil_receiver_next(my->receiver));
+    coil_slice_release(&my->in);
+    return 0;
+}
+
+TEST_F(LoopDebug, ReportsASliceThatIsKeptForTooLongOnce)
+{
+    EXPECT_EQ(0, coil_loop_run_until(loop, hold_a_slice(coil_ms(100))));
+    EXPECT_HAS(
+            notes.text, "coil: slice held: task hold_a_slice has kept 5 bytes of a receive buffer");
+    EXPECT_HAS(notes.text, "hold_a_slice (");
+    EXPECT_EQ(notes.text.find("slice held"), notes.text.rfind("slice held")) << notes.text;
+    notes.text.clear();
+}
+
+TEST_F(LoopDebug, SaysNothingAboutASliceThatIsReleased)
+{
+    EXPECT_EQ(0, coil_loop_run_until(loop, hold_a_slice(coil_us(10))));
+    EXPECT_EQ(std::string::npos, notes.text.find("slice held")) << notes.text;
+    notes.text.clear();
 }
 
 } // namespace

@@ -251,7 +251,7 @@ TEST_F(Recorder, SaysThatItCannotWrite)
     EXPECT_EQ(-EBADF, coil_recorder_write(loop, pipe.out));
 }
 
-/* ------------------------------------------------------------------------- as a program has it -- */
+/* ----------------------------------------------------------------------- as a program has it -- */
 
 struct Output {
     int status;

@@ -245,7 +245,7 @@ async(int, answer, (coil_stream *) peer)
 async(int, serve, (coil_worker *) worker)
 {
     vars(coil_listener *listener; char address[32]; int rc);
-    static const coil_listen_options options = {0, true, false, 0};
+    static const coil_listen_options options = {0, true, false, false, 0};
 
     (void)worker;
     snprintf(my->address, sizeof(my->address), "127.0.0.1:%d", shared_by_all->port.load());

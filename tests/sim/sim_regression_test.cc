@@ -157,8 +157,8 @@ async(int, listens_until, (coil_duration) moment)
 }
 
 /*
- * What becomes of a connection whose listener closes at any time of the handshake, in a network that
- * resets what it likes: it is one of these, and the client is told.
+ * What becomes of a connection whose listener closes at any time of the handshake, in a network
+ * that resets what it likes: it is one of these, and the client is told.
  */
 TEST(SimRegression, AHandshakeThatIsCutOffIsToldToTheClient)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* seeds.h - what a random test begins with: new seeds at every run, or the one in COIL_SEED. */
+/* seeds.h - what a random test begins with: new seeds at every run, COIL_TEST_SEEDS times as
+ * many; or the one in COIL_SEED. */
 #ifndef COIL_TESTS_SYNC_SEEDS_H
 #define COIL_TESTS_SYNC_SEEDS_H
 
@@ -15,6 +16,9 @@ inline std::vector<unsigned> seeds(unsigned count)
     const char *given = getenv("COIL_SEED");
     if (given != nullptr)
         return {static_cast<unsigned>(strtoul(given, nullptr, 10))};
+    const char *factor = getenv("COIL_TEST_SEEDS");
+    if (factor != nullptr)
+        count *= static_cast<unsigned>(strtoul(factor, nullptr, 10));
     std::vector<unsigned> row(count);
     std::iota(row.begin(), row.end(), std::random_device()());
     printf("COIL_SEED=%u to %u\n", row.front(), row.back());

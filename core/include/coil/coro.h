@@ -15,6 +15,7 @@
  *     coil_async (T, name, (type) parameter, ...)   define a coroutine that this file alone uses
  *     coil_declare (T, name, ...);                  declare one in a header,
  *     coil_define (T, name, ...)                    define it in one source file
+ *     coil_declare_private (T, name, ...);          declare one that is not exported
  *     coil_vars (declarations);                     first statement of every body; zeroed
  *     coil_await (call);  coil_await (to, call);    wait for the call; store its result in `to`
  *     coil_attempt (call);  coil_attempt (to, call);   and a negative result returns from here
@@ -363,6 +364,8 @@ template <> struct coil_result_is_nil<coil_nil> {
     COIL_DEFINE_(COIL_LOCAL_, T, name, ##__VA_ARGS__)
 #define coil_declare(T, name, ...) \
     COIL_DECLARE_(COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name##__cold
+#define coil_declare_private(T, name, ...) \
+    COIL_DECLARE_(COIL_EXTERN_, T, name, ##__VA_ARGS__) struct name##__cold
 #define coil_define(T, name, ...) COIL_DEFINE_(COIL_PUBLIC_, T, name, ##__VA_ARGS__)
 
 /*

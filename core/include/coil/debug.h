@@ -15,6 +15,8 @@
  *     blocked         a step slept in the kernel: a system call that waits, a page from the disk
  *     never awaited   a coroutine was called and neither awaited nor spawned. Only in code that was
  *                     compiled strictly (coil/coro.h); optimised code has the compiler's warning.
+ *     slice held      bytes that were received have not been given back for longer than 5 s
+ *                     (coil/buffer.h), once for each slice, with the task that took them, and where
  *     lock held       a task ended with a lock that nobody can unlock any more
  *     wrong thread    another thread woke or spawned a task: reported, then the program aborts,
  *                     because the scheduler's lists are broken by then
@@ -39,6 +41,8 @@ COIL_BEGIN_DECLS
 typedef struct coil_debug coil_debug;
 typedef struct coil_sched coil_sched;
 typedef struct coil_fn coil_fn;
+typedef struct coil_site coil_site;
+typedef struct coil_task coil_task;
 
 /* What the driver provides: core knows no clock and no kernel. */
 struct coil_debug {
@@ -73,6 +77,17 @@ COIL_API int coil_debug_init(coil_debug *debug, coil_sched *sched);
 
 /* The end: what is left is reported, and given back. The scheduler has no debug mode any more. */
 COIL_API void coil_debug_fini(coil_debug *debug);
+
+/* Where a task is, in its innermost coroutine with a body. */
+typedef struct coil_place {
+    const coil_fn *fn;   /* NULL: at its end. */
+    const coil_site *at; /* NULL: at its start. */
+} coil_place;
+
+COIL_API coil_place coil_place_of(const coil_task *task);
+
+/* As a line of a report, behind `word`. */
+COIL_API void coil_place_print(const char *word, const coil_place *where, FILE *out);
 
 /* For coil/coro.h: a coroutine has been called, which gets a number; it has become a frame. */
 COIL_API uint32_t coil_debug_created(const coil_fn *fn);

@@ -4,7 +4,10 @@
 #define COIL_COIL_H
 
 #include <coil/acceptor.h>
+#include <coil/activation.h>
 #include <coil/address.h>
+#include <coil/admission.h>
+#include <coil/balancer.h>
 #include <coil/barrier.h>
 #include <coil/base.h>
 #include <coil/blocking.h>
@@ -14,7 +17,10 @@
 #include <coil/channel.h>
 #include <coil/check.h>
 #include <coil/child.h>
+#include <coil/circuit_breaker.h>
 #include <coil/condition.h>
+#include <coil/connection_pool.h>
+#include <coil/connector.h>
 #include <coil/coro.h>
 #include <coil/debug.h>
 #include <coil/directory.h>
@@ -28,9 +34,11 @@
 #include <coil/file_watch.h>
 #include <coil/future.h>
 #include <coil/group.h>
+#include <coil/handover.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/latch.h>
+#include <coil/layer.h>
 #include <coil/list.h>
 #include <coil/listener.h>
 #include <coil/loader.h>
@@ -41,25 +49,33 @@
 #include <coil/loop_thread.h>
 #include <coil/mutex.h>
 #include <coil/once.h>
+#include <coil/pipe.h>
 #include <coil/probe.h>
+#include <coil/proxy_protocol.h>
 #include <coil/queue.h>
+#include <coil/random.h>
 #include <coil/rate_limiter.h>
 #include <coil/receiver.h>
 #include <coil/recorder.h>
+#include <coil/relay.h>
 #include <coil/remote.h>
 #include <coil/resolver.h>
+#include <coil/retry.h>
 #include <coil/runtime.h>
 #include <coil/rwlock.h>
 #include <coil/sched.h>
 #include <coil/select.h>
 #include <coil/semaphore.h>
 #include <coil/sender.h>
+#include <coil/server.h>
 #include <coil/shared_listener.h>
 #include <coil/shutdown.h>
 #include <coil/signal.h>
 #include <coil/spawn.h>
 #include <coil/stream.h>
+#include <coil/stream_options.h>
 #include <coil/task.h>
+#include <coil/terminal.h>
 #include <coil/test_loop.h>
 #include <coil/thread_event.h>
 #include <coil/thread_queue.h>
@@ -70,8 +86,10 @@
 #include <coil/timeout.h>
 #include <coil/timer.h>
 #include <coil/trace.h>
+#include <coil/unix_socket.h>
 #include <coil/waiter.h>
 #include <coil/watch.h>
 #include <coil/watchdog.h>
+#include <coil/write_buffer.h>
 
 #endif

@@ -5,7 +5,7 @@
  *     127.0.0.1:9090    [::1]:9090    *:9090    unix:/run/service.sock    unix:@abstract-name
  *
  * "*" is every address of the machine, IPv6 and IPv4. Port 0 lets the kernel choose one. Host names
- * are not looked up here. Pure functions; any thread.
+ * are not looked up here, but in coil/resolver.h. Pure functions; any thread.
  */
 #ifndef COIL_ADDRESS_H
 #define COIL_ADDRESS_H

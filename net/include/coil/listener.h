@@ -7,8 +7,11 @@
  *     coil_attempt(coil_serve(listener, coil_handler(session, coil_stream *)));  or a task for each
  *     coil_listener_close(listener)
  *
- * Sockets are set up as servers want them: SO_REUSEADDR, TCP_NODELAY, "*" takes IPv6 and IPv4. A
- * stale unix socket, one that nobody listens at, is replaced; ours is removed again at the close.
+ * Sockets are set up as servers want them: SO_REUSEADDR, TCP_NODELAY, "*" takes IPv6 and IPv4, or
+ * what there is of them. A stale unix socket, one that nobody listens at, is replaced; ours is
+ * removed again at the close, unless something else has taken its path meanwhile.
+ *
+ * coil/server.h is for what serves longer: several addresses, limits, counters, an orderly end.
  *
  * On the loop's thread only.
  */
@@ -25,6 +28,7 @@ typedef struct coil_listener coil_listener;
 typedef struct coil_listen_options {
     int backlog;              /* Connections that the kernel keeps for us: SOMAXCONN. */
     bool reuse_port;          /* SO_REUSEPORT: several processes share the address. */
+    bool ipv6_only;           /* At "*" and "[::]" as well: no IPv4. */
     bool direct_sockets;      /* Accept direct descriptors (coil/io.h), not those of the process. */
     unsigned max_connections; /* Whoever serves them accepts no more at once. 0: no limit. */
 } coil_listen_options;
@@ -36,6 +40,15 @@ typedef struct coil_listen_options {
  */
 COIL_API int coil_listen(
         const char *address, const coil_listen_options *options, coil_listener **out_listener);
+
+/*
+ * The same for a socket that listens already, such as one that was passed to us (coil/activation.h,
+ * coil/handover.h). Owns `fd` from here on, also if it fails. Of the options, `backlog` and
+ * `reuse_port` are its maker's. Its path, if it has one, is not removed. -EINVAL it does not listen
+ * for streams, -ENOTSOCK, -EBADF, -ENOMEM.
+ */
+COIL_API int coil_listen_fd(
+        int fd, const coil_listen_options *options, coil_listener **out_listener);
 
 /* Where it listens: with the port that the kernel has chosen. */
 COIL_API const coil_address *coil_listener_address(const coil_listener *listener);

@@ -97,6 +97,14 @@ typedef struct coil_share_options {
 COIL_API int coil_shared_listener_create(
         const char *address, const coil_share_options *options, coil_shared_listener **out_shared);
 
+/*
+ * The same for a socket that listens already, as one that was passed to us (coil/activation.h).
+ * Owns `fd` from here on, also if it fails. The errors of coil_listen_fd(); -EOPNOTSUPP also for
+ * COIL_SHARE_BY_KERNEL, which takes a socket for each loop. Any thread.
+ */
+COIL_API int coil_shared_listener_create_fd(
+        int fd, const coil_share_options *options, coil_shared_listener **out_shared);
+
 /* Where it listens: with the port that the kernel has chosen. Any thread. */
 COIL_API const coil_address *coil_shared_listener_address(const coil_shared_listener *shared);
 

@@ -48,8 +48,9 @@ static inline coil_slice coil_text(const char *text)
 }
 
 /*
- * Connect to an address (coil/address.h). A failure is an error pointer (coil_pointer_error()): the
- * errors of coil_address_parse(), socket(2) and connect(2), -ENOMEM.
+ * Connect to an address (coil/address.h), or to a name: "localhost:9090". A failure is an error
+ * pointer (coil_pointer_error()): the errors of coil_address_parse(), socket(2) and connect(2),
+ * -ENOMEM; for names those of coil_connect_to() (coil/connector.h), which can do more.
  */
 coil_declare(coil_stream *, coil_connect, (const char *) address);
 
@@ -87,11 +88,58 @@ coil_declare(ssize_t, coil_read_exact, (coil_stream *) stream, (void *) bytes, (
 coil_declare(
         coil_slice, coil_read_until, (coil_stream *) stream, (char) delimiter, (size_t) limit_bytes);
 
+/*
+ * What comes next, and at least `least_bytes` of it, without taking it: the next read gives it
+ * again. No copy if it lies in one buffer; released like any other slice. Empty: the stream ended.
+ * -ENODATA: it ended with fewer bytes, which are still there.
+ */
+coil_declare(coil_slice, coil_peek, (coil_stream *) stream, (size_t) least_bytes);
+
 /* Send all of `bytes`, which must stay until this returns. Result: 0, or an error. */
 coil_declare(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes);
 
+/*
+ * Send all of several slices in a row, as one write: nobody else's bytes get between them, and none
+ * is copied. The array and what it names must stay until this returns. Result: 0, or an error.
+ */
+coil_declare(
+        int, coil_write_parts, (coil_stream *) stream, (const coil_slice *) parts, (unsigned) count);
+
+/*
+ * Send a part of `bytes`, at least one: as many as the kernel takes. Result: how many, or an error.
+ * If it is cancelled, none is out, and the stream can still be written to: for proxies and whoever
+ * else has no messages that could be cut. (A layered stream takes 16 KiB at a time, and is cut if
+ * that is cancelled in its middle.)
+ */
+coil_declare(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) bytes);
+
+/*
+ * Wait until all writes that began before this one have ended. Result: 0; -EPIPE, one was cut;
+ * -EOPNOTSUPP, it is layered.
+ */
+coil_declare(int, coil_stream_flush, (coil_stream *) stream);
+
 /* shutdown(2) of our side: the peer reads the end of the stream. */
 coil_declare(int, coil_stream_shutdown, (coil_stream *) stream);
+
+/*
+ * Close the stream without telling the peer that this is the end: a TCP peer has its connection
+ * reset (SO_LINGER of 0, socket(7)), and what it has not read is lost. Does not wait. Direct
+ * descriptors and what is not TCP are closed as ever. Nobody may be using it. Takes NULL.
+ */
+COIL_API void coil_stream_abort(coil_stream *stream);
+
+/*
+ * Wait until no byte has been received or written for `limit`; then the result is -ETIME. (Bytes
+ * that nobody waits for may stay in the kernel: they do not count.) To be spawned into the group of
+ * those who use the stream, who are cancelled by that:
+ *
+ *     coil_spawn(&my->group, coil_stream_watch_idle(peer, coil_s(30)));
+ *
+ * It looks four times per `limit`, so it may be late by a quarter; reads and writes cost nothing
+ * more. The stream must outlive it.
+ */
+coil_declare(int, coil_stream_watch_idle, (coil_stream *) stream, (coil_duration) limit);
 
 /* Bytes that have arrived and that the next read gives without waiting, at least. */
 COIL_API size_t coil_stream_unread(const coil_stream *stream);
@@ -101,6 +149,12 @@ COIL_API size_t coil_stream_unread(const coil_stream *stream);
  * -ENOMEM: the slice is released, and its bytes are lost.
  */
 COIL_API int coil_stream_unread_again(coil_stream *stream, coil_slice *slice);
+
+/*
+ * Does what is read and written pass through a layer (coil/tls.h)? Then what needs the descriptor
+ * itself is -EOPNOTSUPP, or is done by copying, as each call says.
+ */
+COIL_API bool coil_stream_is_layered(const coil_stream *stream);
 
 /* The descriptor; a direct one has the bit COIL_DIRECT. Still the stream's. */
 COIL_API int coil_stream_fd(const coil_stream *stream);

@@ -29,7 +29,21 @@ typedef struct coil_thrift_client coil_thrift_client;
 /* Connect to an address (coil/address.h). A failure is an error pointer, as of coil_connect(). */
 coil_declare(coil_thrift_client *, coil_thrift_connect, (const char *) address);
 
-/* Close the connection. Does not wait. No call may be in progress. Takes NULL. */
+/*
+ * A client on a stream that is connected, and remains the caller's: he closes it after the client.
+ * For connections of a pool (coil/connection_pool.h): made in `prepare`, closed in `dispose`, and
+ * reusable as long as coil_thrift_client_is_idle(). 0, or -ENOMEM.
+ */
+COIL_API COIL_MUST_USE int coil_thrift_client_create(
+        coil_stream *stream, coil_thrift_client **out_client);
+
+/* Whether another call may be made, and no reply to an abandoned one is still to come. */
+COIL_API bool coil_thrift_client_is_idle(const coil_thrift_client *client);
+
+/*
+ * Close the connection, unless it is the caller's. Does not wait. No call may be in progress. Takes
+ * NULL.
+ */
 COIL_API void coil_thrift_client_close(coil_thrift_client *client);
 
 /* Begin a call; put its arguments into the writer that is returned, without a stop. */

@@ -35,6 +35,7 @@
 #define COIL_THRIFT_SERVER_H
 
 #include <coil/listener.h>
+#include <coil/server.h>
 #include <coil/thrift.h>
 
 COIL_BEGIN_DECLS
@@ -113,6 +114,21 @@ COIL_API void coil_thrift_no_reply(coil_thrift_call *call);
  * (coil/shared_listener.h) each has a coil_thrift_server of its own.
  */
 coil_declare(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_server *) server);
+
+/*
+ * The same, until a shutdown of this loop is requested (coil/shutdown.h): then it stops listening,
+ * for good; a connection that waits for its next call is closed, one that has a call is closed when
+ * that is answered. Those that have not ended when the grace period is over are cancelled. 0, or an
+ * error of accept(2) that will not pass.
+ */
+coil_declare(
+        int, coil_thrift_serve_gracefully, (coil_listener *) listener, (coil_thrift_server *) server);
+
+/*
+ * Serve the calls of one session, for a coil_server (coil/server.h) with several addresses, limits
+ * of its own or a drain: to be awaited by its handler. 0: the peer has ended it, or been idle.
+ */
+coil_declare(int, coil_thrift_serve_session, (coil_session *) session, (coil_thrift_server *) server);
 
 COIL_END_DECLS
 

@@ -4,6 +4,7 @@
  *
  *     coil_acceptor_create(loop, listening_fd, COIL_ACCEPT_DIRECT, &acceptor)
  *     coil_await(my->fd, coil_acceptor_next(acceptor))        a connected socket, or an error
+ *     coil_acceptor_end(acceptor)                             no more of them
  *     coil_acceptor_close(acceptor)                           closes the listening socket as well
  *
  * One multishot accept runs for as long as somebody takes connections; it pauses when many are
@@ -44,6 +45,13 @@ coil_declare(int, coil_acceptor_next, (coil_acceptor *) acceptor);
  * one this way finds it cheaper than to await each of a burst.
  */
 COIL_API int coil_acceptor_take(coil_acceptor *acceptor);
+
+/*
+ * Accept no more, and close the listening socket. What has been accepted by then is still given;
+ * after that, coil_acceptor_next() is -ESHUTDOWN. Does not wait. Where another process, or another
+ * descriptor, has the same socket, nothing that arrives is lost between us and that.
+ */
+COIL_API void coil_acceptor_end(coil_acceptor *acceptor);
 
 /*
  * Stop accepting, close the listening socket and what nobody has taken. Does not wait: the loop

@@ -74,6 +74,18 @@ static inline void coil_slice_consume(coil_slice *slice, int64_t size_bytes)
 /* The first `size_bytes`, as a slice of its own; `slice` keeps the rest. No copy. */
 COIL_API COIL_MUST_USE coil_slice coil_slice_split(coil_slice *slice, int64_t size_bytes);
 
+/*
+ * Another slice of the same bytes: both are to be released. No copy. Not for bytes of one's own
+ * that are no buffer's (coil_bytes()): they are named again, and not kept.
+ */
+COIL_API COIL_MUST_USE coil_slice coil_slice_share(const coil_slice *slice);
+
+/*
+ * Memory of `size_bytes`, at least 1, as a slice that owns it: to be filled at `out_bytes` by who
+ * made it, and then like any other. -ENOMEM.
+ */
+COIL_API int coil_slice_create(size_t size_bytes, char **out_bytes, coil_slice *out_slice);
+
 /* Does `more` lie directly behind `slice`, in the same buffer? */
 static inline bool coil_slice_continues(const coil_slice *slice, const coil_slice *more)
 {

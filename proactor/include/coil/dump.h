@@ -18,8 +18,8 @@
  * has not come to that within a second is blocked: then that is said, with what coil/watchdog.h
  * would say, and the tree follows when the loop goes on.
  *
- * Where a flight recorder is on (coil/recorder.h), its last lines follow; or the recording goes to its
- * file.
+ * Where a flight recorder is on (coil/recorder.h), its last lines follow; or the recording goes to
+ * its file.
  *
  * Costs nothing until a signal comes, but for a thread that sleeps.
  *

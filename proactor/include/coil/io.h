@@ -87,7 +87,10 @@ coil_declare(int, coil_install, (int) direct);
 
 /* ------------------------------------------------------------------------------- sockets -- */
 
-/* recv(2), send(2); send never raises SIGPIPE. */
+/*
+ * recv(2), send(2); send never raises SIGPIPE. A datagram that has to wait for room in the queue of
+ * a unix socket goes out empty, with the result 0 (Linux 6.18, when io_uring sends it): poll first.
+ */
 coil_declare(ssize_t, coil_recv, (int) fd, (void *) bytes, (size_t) size_bytes, (int) flags);
 coil_declare(ssize_t, coil_send, (int) fd, (const void *) bytes, (size_t) size_bytes, (int) flags);
 

@@ -22,10 +22,12 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/types.h>
+#include <termios.h>
 
 COIL_BEGIN_DECLS
 
@@ -40,14 +42,20 @@ COIL_API int64_t coil_kernel_time_s(void);
 /* getrandom(2): bytes that nobody can guess. Always all of them. */
 COIL_API void coil_kernel_random(void *bytes, size_t size_bytes);
 
-/* socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockname(2) */
+/*
+ * socket(2), bind(2), listen(2), connect(2), setsockopt(2), getsockopt(2), getsockname(2),
+ * getpeername(2)
+ */
 COIL_API int coil_kernel_socket(int family, int type, int protocol);
 COIL_API int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_listen(int fd, int backlog);
 COIL_API int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t size_bytes);
 COIL_API int coil_kernel_setsockopt(
         int fd, int level, int option, const void *value, socklen_t size_bytes);
+COIL_API int coil_kernel_getsockopt(
+        int fd, int level, int option, void *value, socklen_t *size_bytes);
 COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
+COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
 
 /* socketpair(2) */
 COIL_API int coil_kernel_socketpair(int family, int type, int out_fds[2]);
@@ -57,6 +65,17 @@ COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_byt
 
 /* recv(2) with MSG_DONTWAIT: as much as is there now. 0: the end. -EAGAIN: nothing is there. */
 COIL_API ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes);
+
+/* recv(2) with MSG_PEEK and MSG_DONTWAIT of one byte: 1 if one is there; else as above. */
+COIL_API int coil_kernel_recv_peek(int fd);
+
+/* sendmsg(2) with MSG_DONTWAIT and MSG_NOSIGNAL, as coil_kernel_send_now(). */
+COIL_API ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message);
+
+/* tcgetattr(3), tcsetattr(3) with TCSADRAIN or TCSAFLUSH, ioctl_tty(2) with TIOCGWINSZ */
+COIL_API int coil_kernel_terminal_get(int fd, struct termios *out_modes);
+COIL_API int coil_kernel_terminal_set(int fd, int when, const struct termios *modes);
+COIL_API int coil_kernel_terminal_size(int fd, struct winsize *out_size);
 
 /* getsockopt(2) with SO_PROTOCOL: 1 if it is a TCP socket. */
 COIL_API int coil_kernel_is_tcp(int fd);
@@ -84,6 +103,12 @@ COIL_API int coil_kernel_is_socket(const char *path);
 
 /* fstat(2): 1 if it is a character device, such as a terminal. */
 COIL_API int coil_kernel_is_device(int fd);
+
+/* fstat(2), fstatfs(2): 1 if it is a FIFO with a name, rather than a pipe of pipe(2). */
+COIL_API int coil_kernel_is_fifo(int fd);
+
+/* fcntl(2) with F_SETFD and FD_CLOEXEC, for a descriptor that we were given */
+COIL_API int coil_kernel_close_on_exec(int fd);
 
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
@@ -197,7 +222,11 @@ COIL_API void *coil_kernel_library_symbol(void *library, const char *name);
 COIL_API int coil_kernel_cpus(int *out_cpus, int limit);
 COIL_API int coil_kernel_pin(int cpu);
 
-/* getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and PR_SET_DUMPABLE */
+/*
+ * geteuid(2); getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and
+ * PR_SET_DUMPABLE
+ */
+COIL_API uid_t coil_kernel_geteuid(void);
 COIL_API pid_t coil_kernel_getpid(void);
 COIL_API bool coil_kernel_is_main_thread(void);
 COIL_API int coil_kernel_dumpable(void);

@@ -4,6 +4,7 @@
  *
  *     COIL_DEBUG=1 ./service                  every loop of the program
  *     COIL_DEBUG=1 COIL_SLOW=0.02 ./service   steps that take longer than 20 ms are slow ones
+ *     COIL_DEBUG=1 COIL_HELD=0.5 ./service    slices that are kept for half a second are held
  *
  * coil/debug.h has the list of what is reported, each as one block of text on stderr. No other
  * build is needed for that, and while debug mode is off it costs nothing.
@@ -28,8 +29,9 @@ struct coil_debug_hook {
 };
 
 typedef struct coil_loop_debug_options {
-    coil_duration slow_step; /* 0: 100 ms, as asyncio has it. */
-    coil_debug_hook *hook;   /* NULL: stderr. Must outlive the loop. */
+    coil_duration slow_step;  /* 0: 100 ms, as asyncio has it. */
+    coil_debug_hook *hook;    /* NULL: stderr. Must outlive the loop. */
+    coil_duration held_slice; /* 0: 5 s. A slice of a receive buffer that is kept for longer. */
 } coil_loop_debug_options;
 
 /*

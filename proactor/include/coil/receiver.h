@@ -62,6 +62,25 @@ COIL_API int coil_receiver_create(
  */
 coil_declare(coil_slice, coil_receiver_next, (coil_receiver *) receiver);
 
+/*
+ * Have nothing under way: what has arrived is there to be looked at, and what comes stays with the
+ * kernel until somebody waits again. For those who then read the descriptor by other means, such as
+ * splice(2). Result: 0.
+ */
+coil_declare(int, coil_receiver_pause, (coil_receiver *) receiver);
+
+/*
+ * From here on, take what descriptors come with the bytes of a unix socket (unix(7), SCM_RIGHTS);
+ * before the first wait, else -EBUSY. -EOPNOTSUPP, -ENOMEM. At most COIL_RECEIVER_FDS_MAX wait to
+ * be taken: more, and the stream ends with -ETOOMANYREFS; it ends with -EMFILE if the process has
+ * no room for those that come. What nobody has taken is closed with the receiver.
+ */
+enum { COIL_RECEIVER_FDS_MAX = 512 };
+COIL_API int coil_receiver_carry_fds(coil_receiver *receiver);
+
+/* The first descriptor that has come, close-on-exec, the caller's now. -EAGAIN: there is none. */
+COIL_API int coil_receiver_take_fd(coil_receiver *receiver);
+
 /* Bytes that have arrived and have not been taken. */
 COIL_API int64_t coil_receiver_queued(const coil_receiver *receiver);
 

@@ -18,8 +18,8 @@
  * there. On, an entry takes some nanoseconds, and each enter two readings of the clock; nothing is
  * allocated but for operations that are in flight for longer than the ring remembers.
  *
- * Not recorded: contents of buffers, paths, addresses; timers; and what a loop does by direct system
- * calls (a send(2) or recv(2) that is tried at once, getsockopt(2), clone(2)).
+ * Not recorded: contents of buffers, paths, addresses; timers; and what a loop does by direct
+ * system calls (a send(2) or recv(2) that is tried at once, getsockopt(2), clone(2)).
  *
  * What is written is lines of text, of version 1. Fields are separated by one space; a reader skips
  * lines that it does not know:
@@ -35,18 +35,18 @@
  *     end 6
  *
  * - `loop` counts the loops of the process. `started` is the time of coil/time.h at which recording
- *   began, in seconds. There are `count` entries, the first of which has the number `first`. So many
- *   submissions and completions the loop had had `before` that, whether they were overwritten or not
- *   recorded.
+ *   began, in seconds. There are `count` entries, the first of which has the number `first`. So
+ *   many submissions and completions the loop had had `before` that, whether they were overwritten
+ *   or not recorded.
  * - An entry has its number, the seconds since recording began, the turn (how often the loop had
  *   entered the kernel, modulo 2^24) and what it is.
  * - A submission: the opcode; `fd`, or `direct` for a direct descriptor; the length (sqe->len). For
  *   reads and writes of files the offset follows (`at`), for a cancellation the number of the entry
  *   that submitted what is to end (`of`; 0: all; `-`: not known), else the flags: those of the
  *   operation, and above them sqe->ioprio.
- * - A completion: the number of the entry that submitted it (`-`: not known, because that was before
- *   the recorder was started, or there was no memory to remember it), opcode and descriptor from
- *   there, the result as a number or the name of the errno, and cqe->flags.
+ * - A completion: the number of the entry that submitted it (`-`: not known, because that was
+ *   before the recorder was started, or there was no memory to remember it), opcode and descriptor
+ *   from there, the result as a number or the name of the errno, and cqe->flags.
  * - `end` has the number of the last entry. Without it the writer did not get that far.
  *
  * Corresponds to nothing in Python's asyncio.
@@ -67,8 +67,8 @@ enum {
 };
 
 /*
- * From now on the last `entries` entries are kept: a power of two, else the next one is taken; 0 for
- * COIL_RECORDER_ENTRIES. On the thread of the loop, also while it runs. Operations that are in
+ * From now on the last `entries` entries are kept: a power of two, else the next one is taken; 0
+ * for COIL_RECORDER_ENTRIES. On the thread of the loop, also while it runs. Operations that are in
  * flight by now are not known.
  *
  * With COIL_RECORDER in the environment, each new loop does so: the number of entries, or 1 for the

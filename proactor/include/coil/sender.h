@@ -46,7 +46,8 @@ struct coil_sender {
     uint16_t sent_turn; /* Of the loop, when we last sent without the ring. */
     bool sends_at_once; /* It can do without the ring. */
     bool is_socket : 1;
-    bool is_cut : 1; /* A write has ended in its middle. */
+    bool is_cut : 1;     /* A write has ended in its middle. */
+    bool is_layered : 1; /* What is written passes through a layer (coil/layer.h). */
 };
 
 /* `fd` stays the caller's. All who write are tasks of one loop. */
@@ -63,8 +64,41 @@ COIL_API bool coil_sender_busy(const coil_sender *sender);
 coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes);
 
 /*
- * The same, for leaves (coil/task.h) by other names: their step and cancel functions. Their result
- * is an int, and their arguments are a pointer to something that begins with a sender, and a slice.
+ * What follows, up to coil_sender_release(), is for senders without a layer (coil/layer.h): another
+ * one is -EOPNOTSUPP.
+ *
+ * Several slices in a row as one write: nobody else's bytes get between them. The array
+ * and what it names must stay until this returns. Empty ones are skipped.
+ */
+coil_declare(int, coil_sender_write_parts, (coil_sender *) sender, (const coil_slice *) parts,
+        (unsigned) count);
+
+/*
+ * At least one byte of `bytes`, and as many as go out without waiting for room a second time.
+ * Result: how many; an error as above. Cancellation is exact: either nothing has gone out, or this
+ * returns how much. So it never cuts the stream; for bytes without messages, such as a proxy has.
+ */
+coil_declare(ssize_t, coil_sender_write_some, (coil_sender *) sender, (coil_slice) bytes);
+
+/*
+ * Have the sender for oneself, in one's turn among the writers; the others wait until it is
+ * released. For what goes out by other means: splice(2), sendmsg(2) with descriptors, shutdown(2).
+ *
+ *     coil_attempt(coil_sender_hold(sender));
+ *     coil_defer(coil_sender_release(sender, my->is_cut));
+ *
+ * Result: 0, -EPIPE, -ENOMEM. Whoever holds it writes by coil_sender_write_held() only, one at a
+ * time, adds to sent_bytes what it has sent otherwise, and says at the end whether it has left
+ * something unfinished (`is_cut`): then all other writes are -EPIPE, as above.
+ */
+coil_declare(int, coil_sender_hold, (coil_sender *) sender);
+coil_declare(int, coil_sender_write_held, (coil_sender *) sender, (coil_slice) bytes);
+COIL_API void coil_sender_release(coil_sender *sender, bool is_cut);
+
+/*
+ * The same as coil_sender_write(), for leaves (coil/task.h) by other names: their step and cancel
+ * functions. Their result is an int, and their arguments are a pointer to something that begins
+ * with a sender, and a slice.
  */
 COIL_API coil_turn coil_sender_step(coil_task *task, coil_frame *leaf);
 COIL_API void coil_sender_cancel(coil_task *task, coil_frame *leaf);

@@ -74,6 +74,52 @@ void play_accept_address(struct stage *stage)
     stage_close(stage, listener);
 }
 
+static void say_option(struct stage *stage, const char *what, int fd, int option)
+{
+    int value = -1;
+    socklen_t size_bytes = sizeof(value);
+    stage_say_result(
+            stage, what, coil_kernel_getsockopt(fd, SOL_SOCKET, option, &value, &size_bytes));
+    stage_say(stage, "%s is %d, of %u bytes", what, value, (unsigned)size_bytes);
+}
+
+/* What a server asks of what it is given: a listening socket, a connection, one that has gone. */
+void play_accept_asked(struct stage *stage)
+{
+    struct sockaddr_in address;
+    struct sockaddr_in peer;
+    struct sockaddr_in ours;
+    socklen_t size_bytes = sizeof(peer);
+    socklen_t our_bytes = sizeof(ours);
+    int listener = stage_listen(stage, 4, &address);
+    say_option(stage, "listens", listener, SO_ACCEPTCONN);
+    say_option(stage, "type", listener, SO_TYPE);
+    stage_say_result(stage, "peer of a listener",
+            coil_kernel_getpeername(listener, (void *)&peer, &size_bytes));
+    stage_say_result(stage, "not inherited", coil_kernel_close_on_exec(listener));
+    stage_say_result(stage, "of nothing", coil_kernel_close_on_exec(-1));
+    stage_say_result(
+            stage, "peer of nothing", coil_kernel_getpeername(-1, (void *)&peer, &size_bytes));
+    int client = stage_connect(stage, &address);
+    int server = stage_accept(stage, listener);
+    say_option(stage, "accepted listens", server, SO_ACCEPTCONN);
+    (void)coil_kernel_getsockname(client, (void *)&ours, &our_bytes);
+    stage_say_result(stage, "peer", coil_kernel_getpeername(server, (void *)&peer, &size_bytes));
+    stage_say(
+            stage, "same port: %d, %u bytes", peer.sin_port == ours.sin_port, (unsigned)size_bytes);
+    const struct linger now = {1, 0};
+    stage_say_result(stage, "reset at close",
+            coil_kernel_setsockopt(client, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+    stage_close(stage, client);
+    io_uring_prep_recv(stage_ask(stage, "recv"), server, stage_memory(stage, 8), 8, 0);
+    stage_expect(stage, 1);
+    size_bytes = sizeof(peer);
+    stage_say_result(stage, "peer of the reset",
+            coil_kernel_getpeername(server, (void *)&peer, &size_bytes));
+    stage_close(stage, server);
+    stage_close(stage, listener);
+}
+
 /* Connected before anybody accepts; even closed before. Its bytes are there. */
 void play_accept_of_the_gone(struct stage *stage)
 {

@@ -221,3 +221,76 @@ void play_rights_without_room(struct stage *stage)
     send_letter(stage, ends.in, "xy", (const int[]){ends.in, 4000});
     stage_close_ends(stage, ends);
 }
+
+/* Who is at the other end, and what is known of it. */
+void play_names_of_ends(struct stage *stage)
+{
+    stage_ends ends = stage_unix(stage);
+    stage_ends pipe = stage_pipe(stage);
+    struct sockaddr_un name = {.sun_family = AF_INET};
+    struct ucred peer = {.pid = 0};
+    socklen_t size_bytes = sizeof(name);
+    int domain = 0;
+
+    stage_say_result(stage, "peer name",
+            coil_kernel_getpeername(ends.in, (struct sockaddr *)(void *)&name, &size_bytes));
+    stage_say(stage, "unix %d, of %u bytes", name.sun_family == AF_UNIX, (unsigned)size_bytes);
+    size_bytes = sizeof(domain);
+    stage_say_result(stage, "domain",
+            coil_kernel_getsockopt(ends.in, SOL_SOCKET, SO_DOMAIN, &domain, &size_bytes));
+    stage_say(stage, "unix %d, of %u bytes", domain == AF_UNIX, (unsigned)size_bytes);
+    size_bytes = sizeof(peer);
+    stage_say_result(stage, "credentials",
+            coil_kernel_getsockopt(ends.in, SOL_SOCKET, SO_PEERCRED, &peer, &size_bytes));
+    stage_say(
+            stage, "ours %d, of %u bytes", peer.pid == coil_kernel_getpid(), (unsigned)size_bytes);
+    stage_say_result(stage, "peer name of a pipe",
+            coil_kernel_getpeername(pipe.in, (struct sockaddr *)(void *)&name, &size_bytes));
+    stage_say_result(stage, "option of a pipe",
+            coil_kernel_getsockopt(pipe.in, SOL_SOCKET, SO_DOMAIN, &domain, &size_bytes));
+    stage_say_result(stage, "option of nothing",
+            coil_kernel_getsockopt(4000, SOL_SOCKET, SO_DOMAIN, &domain, &size_bytes));
+    stage_say_result(stage, "FIFO", coil_kernel_is_fifo(pipe.in));
+    stage_say_result(stage, "FIFO of nothing", coil_kernel_is_fifo(4000));
+    stage_close_ends(stage, pipe);
+    stage_close_ends(stage, ends);
+}
+
+/* What is sent in parts at once, until nothing fits. */
+void play_sendmsg_now(struct stage *stage)
+{
+    static char much[65536];
+    stage_ends ends = stage_unix(stage);
+    stage_ends pipe = stage_pipe(stage);
+    struct iovec parts[] = {{(char[]){"one "}, 4}, {much, 0}, {(char[]){"two"}, 3}};
+    const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
+    struct iovec large[] = {{much, sizeof(much)}, {much, sizeof(much)}};
+    const struct msghdr larger = {.msg_iov = large, .msg_iovlen = 2};
+
+    stage_say_result(stage, "sendmsg", coil_kernel_sendmsg_now(ends.in, &message));
+    recv_one(stage, "recv", ends.out, 16);
+    while (coil_kernel_sendmsg_now(ends.in, &larger) > 0) {
+    }
+    stage_say_result(stage, "sendmsg without room", coil_kernel_sendmsg_now(ends.in, &larger));
+    stage_say_result(stage, "sendmsg to a pipe", coil_kernel_sendmsg_now(pipe.in, &message));
+    stage_say_result(stage, "sendmsg to nothing", coil_kernel_sendmsg_now(4000, &message));
+    stage_close(stage, ends.out);
+    stage_say_result(stage, "sendmsg to nobody", coil_kernel_sendmsg_now(ends.in, &message));
+    stage_close(stage, ends.in);
+    stage_close_ends(stage, pipe);
+}
+
+/* What is no terminal. */
+void play_no_terminal(struct stage *stage)
+{
+    stage_ends pipe = stage_pipe(stage);
+    struct termios modes;
+    struct winsize size;
+
+    memset(&modes, 0, sizeof(modes));
+    stage_say_result(stage, "get", coil_kernel_terminal_get(pipe.in, &modes));
+    stage_say_result(stage, "set", coil_kernel_terminal_set(pipe.in, TCSADRAIN, &modes));
+    stage_say_result(stage, "size", coil_kernel_terminal_size(pipe.in, &size));
+    stage_say_result(stage, "get of nothing", coil_kernel_terminal_get(4000, &modes));
+    stage_close_ends(stage, pipe);
+}

@@ -154,10 +154,14 @@
     PROGRAM(rights) \
     PROGRAM(rights_lost) \
     PROGRAM(rights_without_room) \
+    PROGRAM(names_of_ends) \
+    PROGRAM(sendmsg_now) \
+    PROGRAM(no_terminal) \
     /* listeners.c */ \
     PROGRAM(connect_refused) \
     PROGRAM(connect_twice) \
     PROGRAM(accept_address) \
+    PROGRAM(accept_asked) \
     PROGRAM(accept_of_the_gone) \
     PROGRAM(listener_closes) \
     PROGRAM(listener_closed_while_accepting) \

@@ -153,7 +153,7 @@ static void read_all(struct stage *stage, int fd)
 void play_append_of_two(struct stage *stage)
 {
     enum { RECORDS = 16, RECORD_BYTES = 8 };
-    static char records[RECORDS][RECORD_BYTES + 1];
+    static char records[RECORDS][16];
     char *bytes = stage_memory(stage, 256);
     int one = open_flags(stage, "append_of_two", O_CREAT | O_TRUNC | O_RDWR | O_APPEND);
     int other = open_flags(stage, "append_of_two", O_WRONLY | O_APPEND);

@@ -185,13 +185,15 @@ async(int, serve_stream, (coil_stream *) peer)
 async(int, be_server)
 {
     vars(coil_listener *listener; coil_group group; int fd; int rc);
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(53)};
+    coil_address any;
 
     my->fd = coil_kernel_socket(AF_INET, SOCK_DGRAM, 0);
     if (my->fd < 0)
         return my->fd;
     defer(coil_kernel_close(my->fd));
-    my->rc = coil_kernel_bind(my->fd, (const struct sockaddr *)&any, sizeof(any));
+    my->rc = coil_address_parse("0.0.0.0:53", &any);
+    if (my->rc == 0)
+        my->rc = coil_kernel_bind(my->fd, &any.socket, any.size_bytes);
     if (my->rc < 0)
         return my->rc;
     my->rc = coil_listen("*:53", NULL, &my->listener);

@@ -131,21 +131,22 @@ COIL_API void coil_sim_fail_completion(coil_sim *sim, pid_t pid, uint64_t count,
 /*
  * Impose a recording (coil/recorder.h) on the process, which has not run yet: loop by loop, what it
  * submits is matched with what is recorded, each operation on each descriptor in its order, and is
- * completed in the recorded order, with the recorded results, not before the recorded time. The text
- * may have several recordings of a loop: the last one counts. It is copied.
+ * completed in the recorded order, with the recorded results, not before the recorded time. The
+ * text may have several recordings of a loop: the last one counts. It is copied.
  *
  * - Descriptors are the same in the order of their appearance, whatever their numbers are.
  * - Bytes come from whom they come from in this world; how many at a time, is recorded. They are
  *   waited for, as are connections and whatever else there has to be before something can succeed.
  * - A submission that is not recorded, a result that cannot be had here, an end before that of the
  *   recording: the run fails and says at which entry. Behind its last entry the kernel is free.
- * - If the beginning was overwritten, the kernel is free for as many submissions as are missing, and
- *   the first entry is imposed on the next one. What was in flight then completes when it likes.
+ * - If the beginning was overwritten, the kernel is free for as many submissions as are missing,
+ *   and the first entry is imposed on the next one. What was in flight then completes when it
+ *   likes.
  * - Calls past the ring, timers and other threads are as the simulation has them; no fault hits the
  *   process but those that are recorded.
  *
- * 0; -ESRCH; -ENOENT, no recording of a loop 1 is in there; -EINVAL, there is a line in it that makes
- * no sense.
+ * 0; -ESRCH; -ENOENT, no recording of a loop 1 is in there; -EINVAL, there is a line in it that
+ * makes no sense.
  */
 COIL_API int coil_sim_replay(coil_sim *sim, pid_t pid, const char *recording);
 

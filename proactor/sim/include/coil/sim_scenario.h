@@ -110,8 +110,8 @@ struct coil_sim_scenario {
  *                             counted together, but the director
  *     --fail-allocation=N     the same for one N; also --fail-submission=N, --fail-completion=N
  *     --only=FAULTS           of the faults only these occurrences: what a shrunk failure prints
- *     --replay=FILE           impose a recording (coil_sim_replay() in coil/sim.h) on the first process
- *                             that build() has started
+ *     --replay=FILE           impose a recording (coil_sim_replay() in coil/sim.h) on the first
+ *                             process that build() has started
  *     --replay-program=PATH   on the first one of this program
  *     --no-shrink             do not look for the smallest set of faults
  *     --keep-going            report all failures, not only the first five

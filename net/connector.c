@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/connector.h>
+
+#include <coil/io.h>
+#include <coil/kernel.h>
+#include <coil/waiter.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#define ATTEMPT_DELAY coil_ms(250)
+#define ATTEMPT_DELAY_MIN coil_ms(10)
+
+/* Several attempts, of which one is to win. In the vars of the call. */
+typedef struct connect_race {
+    const coil_connect_options *options;
+    const coil_address *addresses;
+    coil_connect_report *report; /* NULL: nobody wants it. */
+    unsigned order[COIL_CONNECT_ATTEMPTS];
+    unsigned count;
+    unsigned started_count;
+    unsigned ended_count;
+    unsigned noticed_count; /* How many of the ended ones the host knows of. */
+    coil_list host;         /* Of the race, while it waits for one to end. */
+    coil_time began;
+    bool won;
+    int fd; /* The winner's, until it is a stream. */
+    int error;
+} connect_race;
+
+/* ------------------------------------------------------------------------------- the errors -- */
+
+/* How much an error tells: see the header. */
+static int weight_of(int error)
+{
+    switch (-error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return 6;
+    case ECONNREFUSED:
+    case ECONNRESET:
+        return 5;
+    case ETIMEDOUT:
+    case ETIME:
+        return 4;
+    case EHOSTUNREACH:
+        return 3;
+    case ENETUNREACH:
+        return 2;
+    case ECANCELED:
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+/* Nothing is left to connect with, whatever the address. */
+static bool is_exhaustion(int error)
+{
+    return weight_of(error) == 6;
+}
+
+static coil_connect_attempt *report_of(const connect_race *race, unsigned number)
+{
+    return race->report == NULL ? NULL : &race->report->attempts[number];
+}
+
+static void print_attempt(const coil_connect_attempt *attempt, FILE *out)
+{
+    char address[COIL_ADDRESS_TEXT_BYTES];
+    const char *outcome = attempt->error == 0 ? "connected" : coil_error_text(attempt->error);
+
+    (void)fprintf(out, "%s after %" PRId64 " ms: %s (took %" PRId64 " ms)\n",
+            coil_address_format(&attempt->address, address), attempt->began / coil_ms(1), outcome,
+            attempt->took / coil_ms(1));
+}
+
+void coil_connect_report_print(const coil_connect_report *report, FILE *out)
+{
+    for (unsigned i = 0; i < report->attempt_count; i++)
+        print_attempt(&report->attempts[i], out);
+}
+
+/* -------------------------------------------------------------------------------- the order -- */
+
+/* The first address from `from` on that is, or is not, of this family. */
+static unsigned find_family(
+        const coil_address *addresses, unsigned count, unsigned from, sa_family_t family, bool same)
+{
+    while (from < count && (addresses[from].storage.ss_family == family) != same)
+        from++;
+    return from;
+}
+
+unsigned coil_connect_order(
+        const coil_address *addresses, unsigned count, unsigned out_order[COIL_CONNECT_ATTEMPTS])
+{
+    unsigned next[2] = {0, 0}; /* Of the first family, and of the others. */
+    unsigned ordered = 0;
+    unsigned limit = count < COIL_CONNECT_ATTEMPTS ? count : COIL_CONNECT_ATTEMPTS;
+
+    for (unsigned turn = 0; ordered < limit; turn ^= 1) {
+        unsigned at = find_family(
+                addresses, count, next[turn], addresses[0].storage.ss_family, turn == 0);
+        next[turn] = at < count ? at + 1 : count;
+        if (at < count)
+            out_order[ordered++] = at;
+    }
+    return ordered;
+}
+
+static unsigned order_as_is(unsigned count, unsigned out_order[COIL_CONNECT_ATTEMPTS])
+{
+    unsigned limit = count < COIL_CONNECT_ATTEMPTS ? count : COIL_CONNECT_ATTEMPTS;
+    for (unsigned i = 0; i < limit; i++)
+        out_order[i] = i;
+    return limit;
+}
+
+/* ------------------------------------------------------------------------------ one attempt -- */
+
+static void set_option(int fd, int level, int option)
+{
+    int one = 1;
+    (void)coil_kernel_setsockopt(fd, level, option, &one, sizeof(one));
+}
+
+/* Bound to no port yet: the kernel may then give the same one to several peers. */
+static int bind_local(int fd, const coil_address *local, const coil_address *to)
+{
+    if (local->storage.ss_family != to->storage.ss_family)
+        return -EAFNOSUPPORT;
+    if (local->storage.ss_family != AF_UNIX && coil_address_port(local) == 0)
+        set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
+    return coil_kernel_bind(fd, &local->socket, local->size_bytes);
+}
+
+static int set_up(int fd, const coil_connect_options *options, const coil_address *to)
+{
+    if (to->storage.ss_family != AF_UNIX && !options->delays_small_writes)
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+    int rc = options->local == NULL ? 0 : bind_local(fd, options->local, to);
+    if (rc == 0 && options->prepare != NULL)
+        rc = options->prepare->prepare(options->prepare, fd, to);
+    return rc;
+}
+
+static void begin_attempt(connect_race *race, unsigned number, const coil_address *to)
+{
+    coil_connect_attempt *report = report_of(race, number);
+    if (report == NULL)
+        return;
+    race->report->attempt_count = number + 1;
+    *report = (coil_connect_attempt){.address = *to, .error = -EINPROGRESS};
+    report->began = coil_now() - race->began;
+}
+
+/* It has ended, by itself or cancelled: `fd` is the race's, or closed. */
+static void end_attempt(connect_race *race, unsigned number, int fd, int rc)
+{
+    coil_connect_attempt *report = report_of(race, number);
+
+    if (report != NULL) {
+        report->took = coil_now() - race->began - report->began;
+        report->error = rc == 0 && race->won ? -ECANCELED : rc;
+    }
+    if (rc == 0 && !race->won) {
+        race->won = true;
+        race->fd = fd;
+    } else if (fd >= 0) {
+        coil_close_later(coil_loop_current(), fd);
+    }
+    if (rc < 0 && (race->error == 0 || weight_of(rc) > weight_of(race->error)))
+        race->error = rc;
+    race->ended_count++;
+    coil_waiter_grant_all(&race->host, 0);
+}
+
+coil_async(int, try_address, (connect_race *) race, (unsigned) number)
+{
+    coil_vars(int fd; int rc);
+    const coil_address *to = &race->addresses[race->order[number]];
+
+    my->fd = -1;
+    my->rc = -ECANCELED;
+    begin_attempt(race, number, to);
+    coil_defer(end_attempt(race, number, my->fd, my->rc));
+    my->fd = coil_kernel_socket(to->storage.ss_family, SOCK_STREAM, 0);
+    my->rc = my->fd < 0 ? my->fd : set_up(my->fd, race->options, to);
+    if (my->rc < 0)
+        return 0;
+    my->rc = -ECANCELED;
+    coil_duration limit = race->options->attempt_limit;
+    coil_await(my->rc, coil_within(limit <= 0 ? COIL_FOREVER : limit,
+                               coil_connect_fd(my->fd, &to->socket, to->size_bytes)));
+    return 0;
+}
+
+/* --------------------------------------------------------------------------------- the race -- */
+
+/* Wait until another attempt has ended. */
+coil_leaf(int, next_end, (connect_race *) race);
+
+static coil_turn next_end_step(coil_task *task, coil_frame *leaf)
+{
+    connect_race *race = coil_arguments(next_end, leaf)->race;
+
+    if (leaf->at != NULL)
+        return coil_waiter_step(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    if (race->noticed_count < race->ended_count) {
+        coil_result(next_end, leaf) = 0;
+        return coil_leave(task, leaf);
+    }
+    return coil_waiter_suspend(coil_push(task, sizeof(coil_waiter)), &race->host, task, leaf);
+}
+
+coil_leaf_fn(next_end, next_end_step, coil_waiter_cancel);
+
+/* Is there another address, and anything left to try it with? */
+static bool can_start(const connect_race *race)
+{
+    return race->started_count < race->count && !is_exhaustion(race->error);
+}
+
+static bool is_over(const connect_race *race)
+{
+    return race->won || (race->ended_count == race->started_count && !can_start(race));
+}
+
+/* At once, so that the first attempt costs no turn. Without memory nothing starts. */
+static void start_next(coil_group *attempts, connect_race *race)
+{
+    (void)coil_spawn_now(attempts, try_address(race, race->started_count));
+    race->started_count++;
+    if (attempts->failed_count == 0)
+        return;
+    race->error = -ENOMEM;
+    race->ended_count++;
+}
+
+/* How long to wait for the attempts that are under way before the next one. */
+static coil_duration delay_of(const connect_race *race)
+{
+    coil_duration delay = race->options->attempt_delay;
+    if (!can_start(race))
+        return COIL_FOREVER;
+    if (delay <= 0)
+        return ATTEMPT_DELAY;
+    return delay < ATTEMPT_DELAY_MIN ? ATTEMPT_DELAY_MIN : delay;
+}
+
+/* Side by side. When it returns, all have ended. */
+coil_async(int, run_race, (connect_race *) race)
+{
+    coil_vars(coil_group attempts; int rc);
+
+    coil_open_group(&my->attempts);
+    my->attempts.keep_going = true; /* What is counted there is a lack of memory. */
+    while (!is_over(race)) {
+        if (can_start(race))
+            start_next(&my->attempts, race);
+        if (is_over(race))
+            break;
+        coil_await(my->rc, coil_within(delay_of(race), next_end(race)));
+        race->noticed_count = race->ended_count;
+    }
+    return 0;
+}
+
+coil_define(coil_stream *, coil_connect_addresses, (const coil_connect_options *) options,
+        (const coil_address *) addresses, (unsigned) count, (coil_connect_report *) out_report)
+{
+    coil_vars(connect_race race; int rc; coil_stream *stream);
+    static const coil_connect_options defaults;
+
+    if (out_report != NULL)
+        out_report->attempt_count = 0;
+    if (count == 0)
+        return coil_error_pointer(-EINVAL);
+    my->race.options = options == NULL ? &defaults : options;
+    my->race.addresses = addresses;
+    my->race.report = out_report;
+    my->race.count = my->race.options->in_order
+                             ? order_as_is(count, my->race.order)
+                             : coil_connect_order(addresses, count, my->race.order);
+    my->race.began = coil_now();
+    my->race.fd = -1;
+    coil_list_init(&my->race.host);
+    coil_defer(if (my->race.fd >= 0) coil_close_later(coil_loop_current(), my->race.fd));
+
+    if (count == 1) {
+        coil_await(my->rc, try_address(&my->race, 0));
+    } else {
+        coil_await(my->rc, run_race(&my->race));
+    }
+    if (!my->race.won)
+        return coil_error_pointer(my->race.error);
+    int fd = my->race.fd;
+    my->race.fd = -1;
+    my->rc = coil_stream_create(fd, COIL_TRANSPORT_SOCKET, &my->stream);
+    return my->rc < 0 ? coil_error_pointer(my->rc) : my->stream;
+}
+
+/* ------------------------------------------------------------------------------------ names -- */
+
+coil_define(coil_stream *, coil_connect_to, (const coil_connect_options *) options,
+        (const char *) target, (coil_connect_report *) out_report)
+{
+    coil_vars(coil_connect_options options; coil_addresses addresses; coil_stream *stream);
+
+    if (options != NULL)
+        my->options = *options;
+    if (strncmp(target, "srv:", 4) == 0)
+        my->options.in_order = true; /* The order is that of their priorities. */
+    if (out_report != NULL)
+        out_report->attempt_count = 0;
+    coil_defer(coil_addresses_release(&my->addresses));
+    coil_attempt(coil_resolve(my->options.resolver, target, &my->addresses));
+    coil_await(my->stream, coil_connect_addresses(&my->options, my->addresses.items,
+                                   my->addresses.count, out_report));
+    return my->stream;
+}

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/proxy_protocol.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+/* doc/proxy-protocol.txt, 2.1 and 2.2. */
+static const char v1_prefix[] = "PROXY ";
+static const uint8_t v2_signature[] = "\r\n\r\n\0\r\nQUIT\n";
+
+enum {
+    PREFIX_BYTES = sizeof(v1_prefix) - 1,
+    SIGNATURE_BYTES = sizeof(v2_signature) - 1,
+    V2_BYTES = 16,         /* Signature, command, family, length. */
+    V2_REST_LIMIT = 65535, /* What that length can say. */
+    VALUE_BYTES = 3,       /* Type and length of a value. */
+    CRC_BYTES = 4,
+    PATH_BYTES = 108,
+    LOCAL = 0x20,
+    PROXY = 0x21,
+    STREAM = 1,
+    DATAGRAM = 2,
+};
+
+/* Families of version 2. */
+enum { UNSPECIFIED, INET, INET6, UNIX, FAMILIES };
+
+static unsigned get_u16(const uint8_t *bytes)
+{
+    return (unsigned)bytes[0] << 8 | bytes[1];
+}
+
+static void put_u16(uint8_t *bytes, unsigned number)
+{
+    bytes[0] = (uint8_t)(number >> 8);
+    bytes[1] = (uint8_t)number;
+}
+
+/* ------------------------------------------------------------------------------ addresses -- */
+
+static void set_v4(coil_address *address, const void *host, unsigned port)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    memcpy(&v4.sin_addr, host, sizeof(v4.sin_addr));
+    memcpy(&address->storage, &v4, sizeof(v4));
+    address->size_bytes = sizeof(v4);
+}
+
+static void set_v6(coil_address *address, const void *host, unsigned port)
+{
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    memcpy(&v6.sin6_addr, host, sizeof(v6.sin6_addr));
+    memcpy(&address->storage, &v6, sizeof(v6));
+    address->size_bytes = sizeof(v6);
+}
+
+/* A path, an abstract name (with the NULs behind it cut off), or none. */
+static void set_unix(coil_address *address, const uint8_t *path)
+{
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    size_t size_bytes = PATH_BYTES;
+
+    while (size_bytes > 0 && path[size_bytes - 1] == 0)
+        size_bytes--;
+    if (size_bytes > 0 && path[0] != 0)
+        size_bytes = strnlen((const char *)path, PATH_BYTES) + 1; /* With its NUL, if it has one. */
+    memcpy(local.sun_path, path, size_bytes < PATH_BYTES ? size_bytes : PATH_BYTES);
+    memcpy(&address->storage, &local, sizeof(local));
+    address->size_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size_bytes);
+}
+
+/* As version 2 numbers them. -1: neither of them can be sent. */
+static int family_of(const coil_proxy_header *header)
+{
+    if (header->source.size_bytes == 0 && header->destination.size_bytes == 0)
+        return UNSPECIFIED;
+    if (header->source.storage.ss_family != header->destination.storage.ss_family)
+        return -1;
+    switch (header->source.storage.ss_family) {
+    case AF_INET:
+        return INET;
+    case AF_INET6:
+        return INET6;
+    case AF_UNIX:
+        return UNIX;
+    default:
+        return -1;
+    }
+}
+
+/* ------------------------------------------------------------------------------ version 1 -- */
+
+/* The line without its end, word by word. */
+typedef struct words {
+    char *next; /* NULL: no more. */
+} words;
+
+static const char *take_word(words *line)
+{
+    char *word = line->next;
+    if (word == NULL)
+        return "";
+    char *space = strchr(word, ' ');
+    line->next = space == NULL ? NULL : space + 1;
+    if (space != NULL)
+        *space = '\0';
+    return word;
+}
+
+/* A decimal number as it is written, without leading zeros; -1: it is none. */
+static int read_port(const char *word)
+{
+    int port = 0;
+    if (word[0] == '\0' || (word[0] == '0' && word[1] != '\0'))
+        return -1;
+    for (; *word != '\0'; word++) {
+        if (*word < '0' || *word > '9')
+            return -1;
+        port = port * 10 + (*word - '0');
+        if (port > UINT16_MAX)
+            return -1;
+    }
+    return port;
+}
+
+static bool read_v1_addresses(int family, words *line, coil_proxy_header *header)
+{
+    struct in6_addr hosts[2];
+    if (inet_pton(family, take_word(line), &hosts[0]) != 1 ||
+            inet_pton(family, take_word(line), &hosts[1]) != 1)
+        return false;
+    int source_port = read_port(take_word(line));
+    int destination_port = read_port(take_word(line));
+    if (source_port < 0 || destination_port < 0 || line->next != NULL)
+        return false;
+    void (*set)(coil_address *, const void *, unsigned) = family == AF_INET ? set_v4 : set_v6;
+    set(&header->source, &hosts[0], (unsigned)source_port);
+    set(&header->destination, &hosts[1], (unsigned)destination_port);
+    return true;
+}
+
+static ssize_t parse_v1(const char *text, size_t size_bytes, coil_proxy_header *out_header)
+{
+    char copy[COIL_PROXY_V1_BYTES + 1];
+    size_t look_bytes = size_bytes < COIL_PROXY_V1_BYTES ? size_bytes : COIL_PROXY_V1_BYTES;
+    const char *end = memchr(text, '\n', look_bytes);
+
+    if (end == NULL)
+        return size_bytes < COIL_PROXY_V1_BYTES ? -EAGAIN : -EBADMSG;
+    size_t line_bytes = (size_t)(end - text) + 1;
+    if (text[line_bytes - 2] != '\r')
+        return -EBADMSG;
+    memcpy(copy, text, line_bytes - 2);
+    copy[line_bytes - 2] = '\0';
+    if (strlen(copy) != line_bytes - 2)
+        return -EBADMSG;
+
+    coil_proxy_header header = {.version = 1};
+    words line = {copy + PREFIX_BYTES};
+    const char *protocol = take_word(&line);
+    bool is_right = false;
+    if (strcmp(protocol, "TCP4") == 0) {
+        is_right = read_v1_addresses(AF_INET, &line, &header);
+    } else if (strcmp(protocol, "TCP6") == 0) {
+        is_right = read_v1_addresses(AF_INET6, &line, &header);
+    } else if (strcmp(protocol, "UNKNOWN") == 0) {
+        is_right = true; /* Whatever follows is to be ignored. */
+    }
+    if (!is_right)
+        return -EBADMSG;
+    *out_header = header;
+    return (ssize_t)line_bytes;
+}
+
+static ssize_t write_v1(const coil_proxy_header *header, char *bytes, size_t size_bytes)
+{
+    char line[COIL_PROXY_V1_BYTES + 1];
+    char hosts[2][INET6_ADDRSTRLEN] = {"", ""};
+    int family = family_of(header);
+    int line_bytes;
+
+    if (header->values_bytes > 0 || header->is_local || header->is_datagram)
+        return -EINVAL;
+    if (family == UNSPECIFIED) {
+        line_bytes = snprintf(line, sizeof(line), "PROXY UNKNOWN\r\n");
+    } else if (family == INET || family == INET6) {
+        const void *ends[2] = {&header->source.storage, &header->destination.storage};
+        for (int i = 0; i < 2; i++) {
+            const struct sockaddr_in *v4 = ends[i];
+            const struct sockaddr_in6 *v6 = ends[i];
+            const void *host = &v6->sin6_addr;
+            if (family == INET)
+                host = &v4->sin_addr;
+            (void)inet_ntop(family == INET ? AF_INET : AF_INET6, host, hosts[i], sizeof(hosts[i]));
+        }
+        line_bytes = snprintf(line, sizeof(line), "PROXY TCP%c %s %s %u %u\r\n",
+                family == INET ? '4' : '6', hosts[0], hosts[1],
+                (unsigned)coil_address_port(&header->source),
+                (unsigned)coil_address_port(&header->destination));
+    } else {
+        return -EINVAL;
+    }
+    if ((size_t)line_bytes > size_bytes)
+        return -EMSGSIZE;
+    memcpy(bytes, line, (size_t)line_bytes);
+    return line_bytes;
+}
+
+/* ------------------------------------------------------------------------------ version 2 -- */
+
+static const uint16_t family_bytes[FAMILIES] = {
+        [INET] = 2 * 4 + 2 * 2, [INET6] = 2 * 16 + 2 * 2, [UNIX] = 2 * PATH_BYTES};
+
+static void read_v2_addresses(int family, const uint8_t *bytes, coil_proxy_header *header)
+{
+    switch (family) {
+    case INET:
+        set_v4(&header->source, bytes, get_u16(bytes + 8));
+        set_v4(&header->destination, bytes + 4, get_u16(bytes + 10));
+        break;
+    case INET6:
+        set_v6(&header->source, bytes, get_u16(bytes + 32));
+        set_v6(&header->destination, bytes + 16, get_u16(bytes + 34));
+        break;
+    case UNIX:
+        set_unix(&header->source, bytes);
+        set_unix(&header->destination, bytes + PATH_BYTES);
+        break;
+    default:
+        break;
+    }
+}
+
+bool coil_proxy_next(const coil_proxy_header *header, coil_proxy_value *value)
+{
+    if (header->values_bytes == 0)
+        return false;
+    const uint8_t *end = header->values + header->values_bytes;
+    const uint8_t *next = value->bytes == NULL ? header->values : value->bytes + value->size_bytes;
+    if (end - next < VALUE_BYTES)
+        return false;
+    unsigned size_bytes = get_u16(next + 1);
+    if (end - next - VALUE_BYTES < (ptrdiff_t)size_bytes)
+        return false;
+    *value = (coil_proxy_value){next[0], (uint16_t)size_bytes, next + VALUE_BYTES};
+    return true;
+}
+
+/* RFC 3720, B.4: of the bytes, with four of them taken as zeros. */
+static uint32_t crc32c(const uint8_t *bytes, size_t size_bytes, const uint8_t *zeros)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < size_bytes; i++) {
+        bool is_zero = bytes + i >= zeros && bytes + i < zeros + CRC_BYTES;
+        crc ^= is_zero ? 0 : bytes[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+    }
+    return ~crc;
+}
+
+/* The values fill their place, and a checksum among them is right. */
+static bool values_are_right(
+        const coil_proxy_header *header, const uint8_t *bytes, size_t size_bytes)
+{
+    coil_proxy_value value = {0};
+    size_t seen_bytes = 0;
+
+    while (coil_proxy_next(header, &value)) {
+        seen_bytes += VALUE_BYTES + value.size_bytes;
+        if (value.type != COIL_PROXY_CRC32C)
+            continue;
+        uint32_t crc;
+        if (value.size_bytes != CRC_BYTES)
+            return false;
+        memcpy(&crc, value.bytes, CRC_BYTES);
+        if (ntohl(crc) != crc32c(bytes, size_bytes, value.bytes))
+            return false;
+    }
+    return seen_bytes == header->values_bytes;
+}
+
+/* What the first 16 bytes say; then those of the whole header. */
+static ssize_t v2_size(const uint8_t *bytes)
+{
+    bool is_right = (bytes[12] == LOCAL || bytes[12] == PROXY) && bytes[13] >> 4 < FAMILIES &&
+                    (bytes[13] & 15) <= DATAGRAM;
+    return is_right ? V2_BYTES + (ssize_t)get_u16(bytes + 14) : -EBADMSG;
+}
+
+static ssize_t parse_v2(const uint8_t *bytes, size_t size_bytes, coil_proxy_header *out_header)
+{
+    if (size_bytes < V2_BYTES)
+        return -EAGAIN;
+    ssize_t all_bytes = v2_size(bytes);
+    if (all_bytes < 0)
+        return all_bytes;
+    if (size_bytes < (size_t)all_bytes)
+        return -EAGAIN;
+
+    int family = bytes[13] >> 4;
+    coil_proxy_header header = {.version = 2,
+            .is_local = bytes[12] == LOCAL,
+            .is_datagram = (bytes[13] & 15) == DATAGRAM};
+    if (!header.is_local && family != UNSPECIFIED) {
+        size_t rest_bytes = (size_t)all_bytes - V2_BYTES;
+        if (rest_bytes < family_bytes[family])
+            return -EBADMSG;
+        read_v2_addresses(family, bytes + V2_BYTES, &header);
+        header.values = bytes + V2_BYTES + family_bytes[family];
+        header.values_bytes = rest_bytes - family_bytes[family];
+        if (!values_are_right(&header, bytes, (size_t)all_bytes))
+            return -EBADMSG;
+    }
+    *out_header = header;
+    return all_bytes;
+}
+
+static void put_unix(uint8_t *bytes, const coil_address *address)
+{
+    const void *storage = &address->storage;
+    const struct sockaddr_un *local = storage;
+    size_t size_bytes = address->size_bytes - offsetof(struct sockaddr_un, sun_path);
+    memset(bytes, 0, PATH_BYTES);
+    memcpy(bytes, local->sun_path, size_bytes < PATH_BYTES ? size_bytes : PATH_BYTES);
+}
+
+static void put_v2_addresses(int family, uint8_t *bytes, const coil_proxy_header *header)
+{
+    const void *source = &header->source.storage;
+    const void *destination = &header->destination.storage;
+    const struct sockaddr_in *from_v4 = source;
+    const struct sockaddr_in *to_v4 = destination;
+    const struct sockaddr_in6 *from_v6 = source;
+    const struct sockaddr_in6 *to_v6 = destination;
+
+    switch (family) {
+    case INET:
+        memcpy(bytes, &from_v4->sin_addr, 4);
+        memcpy(bytes + 4, &to_v4->sin_addr, 4);
+        put_u16(bytes + 8, coil_address_port(&header->source));
+        put_u16(bytes + 10, coil_address_port(&header->destination));
+        break;
+    case INET6:
+        memcpy(bytes, &from_v6->sin6_addr, 16);
+        memcpy(bytes + 16, &to_v6->sin6_addr, 16);
+        put_u16(bytes + 32, coil_address_port(&header->source));
+        put_u16(bytes + 34, coil_address_port(&header->destination));
+        break;
+    case UNIX:
+        put_unix(bytes, &header->source);
+        put_unix(bytes + PATH_BYTES, &header->destination);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Our checksum, where the header has a place for one. */
+static void put_checksum(const coil_proxy_header *header, uint8_t *bytes, size_t size_bytes)
+{
+    coil_proxy_header written = *header;
+    coil_proxy_value value = {0};
+
+    written.values = bytes + (size_bytes - header->values_bytes);
+    while (coil_proxy_next(&written, &value)) {
+        if (value.type == COIL_PROXY_CRC32C && value.size_bytes == CRC_BYTES) {
+            uint32_t crc = htonl(crc32c(bytes, size_bytes, value.bytes));
+            memcpy(bytes + (value.bytes - bytes), &crc, CRC_BYTES);
+        }
+    }
+}
+
+static bool values_are_values(const coil_proxy_header *header)
+{
+    coil_proxy_value value = {0};
+    size_t seen_bytes = 0;
+    while (coil_proxy_next(header, &value)) {
+        if (value.type == COIL_PROXY_CRC32C && value.size_bytes != CRC_BYTES)
+            return false;
+        seen_bytes += VALUE_BYTES + value.size_bytes;
+    }
+    return seen_bytes == header->values_bytes;
+}
+
+static ssize_t write_v2(const coil_proxy_header *header, uint8_t *bytes, size_t size_bytes)
+{
+    int family = header->is_local ? UNSPECIFIED : family_of(header);
+
+    if (family < 0 || !values_are_values(header) ||
+            (family == UNSPECIFIED && header->values_bytes > 0))
+        return -EINVAL;
+    size_t rest_bytes = family_bytes[family] + header->values_bytes;
+    if (rest_bytes > V2_REST_LIMIT || V2_BYTES + rest_bytes > size_bytes)
+        return -EMSGSIZE;
+    int transport = header->is_datagram ? DATAGRAM : STREAM;
+    memcpy(bytes, v2_signature, SIGNATURE_BYTES);
+    bytes[12] = header->is_local ? LOCAL : PROXY;
+    bytes[13] = (uint8_t)(family == UNSPECIFIED ? 0 : family << 4 | transport);
+    put_u16(bytes + 14, (unsigned)rest_bytes);
+    put_v2_addresses(family, bytes + V2_BYTES, header);
+    if (header->values_bytes > 0)
+        memcpy(bytes + V2_BYTES + family_bytes[family], header->values, header->values_bytes);
+    put_checksum(header, bytes, V2_BYTES + rest_bytes);
+    return (ssize_t)(V2_BYTES + rest_bytes);
+}
+
+/* --------------------------------------------------------------------------------- either -- */
+
+ssize_t coil_proxy_parse(const void *bytes, size_t size_bytes, coil_proxy_header *out_header)
+{
+    size_t prefix_bytes = size_bytes < PREFIX_BYTES ? size_bytes : PREFIX_BYTES;
+    size_t signature_bytes = size_bytes < SIGNATURE_BYTES ? size_bytes : SIGNATURE_BYTES;
+
+    if (size_bytes == 0)
+        return -EAGAIN;
+    if (memcmp(bytes, v1_prefix, prefix_bytes) == 0)
+        return size_bytes <= PREFIX_BYTES ? -EAGAIN : parse_v1(bytes, size_bytes, out_header);
+    if (memcmp(bytes, v2_signature, signature_bytes) == 0)
+        return parse_v2(bytes, size_bytes, out_header);
+    return -EBADMSG;
+}
+
+ssize_t coil_proxy_write(const coil_proxy_header *header, void *bytes, size_t size_bytes)
+{
+    switch (header->version) {
+    case 1:
+        return write_v1(header, bytes, size_bytes);
+    case 2:
+        return write_v2(header, bytes, size_bytes);
+    default:
+        return -EINVAL;
+    }
+}
+
+static coil_slice failure(int error)
+{
+    return (coil_slice){error, NULL, NULL};
+}
+
+/* What we have peeked at: a line has begun (1), a binary header has (2), or neither. */
+static int version_of(const char *start)
+{
+    if (memcmp(start, v2_signature, SIGNATURE_BYTES) == 0)
+        return 2;
+    return memcmp(start, v1_prefix, PREFIX_BYTES) == 0 ? 1 : -EBADMSG;
+}
+
+/* Which version the stream begins with. The shortest line is longer than what this waits for. */
+coil_async(int, peek_version, (coil_stream *) stream)
+{
+    coil_vars(coil_slice start);
+
+    coil_await(my->start, coil_read_block(stream, SIGNATURE_BYTES));
+    if (my->start.size_bytes <= 0)
+        return (int)my->start.size_bytes;
+    int version = version_of(my->start.bytes);
+    int rc = coil_stream_unread_again(stream, &my->start);
+    return rc < 0 ? rc : version;
+}
+
+/* How long the binary header is that the stream begins with. */
+coil_async(ssize_t, peek_size, (coil_stream *) stream, (size_t) limit_bytes)
+{
+    coil_vars(coil_slice start);
+
+    coil_await(my->start, coil_read_block(stream, V2_BYTES));
+    if (my->start.size_bytes <= 0)
+        return my->start.size_bytes < 0 ? (ssize_t)my->start.size_bytes : -ENODATA;
+    ssize_t size_bytes = v2_size((const uint8_t *)my->start.bytes);
+    int rc = coil_stream_unread_again(stream, &my->start);
+    if (rc < 0)
+        return rc;
+    return size_bytes > (ssize_t)limit_bytes ? -EMSGSIZE : size_bytes;
+}
+
+coil_async(coil_slice, read_line, (coil_stream *) stream, (size_t) limit_bytes)
+{
+    coil_vars(coil_slice line);
+
+    coil_await(my->line,
+            coil_read_until(stream, '\n',
+                    limit_bytes < COIL_PROXY_V1_BYTES ? limit_bytes : COIL_PROXY_V1_BYTES));
+    bool is_endless = my->line.size_bytes == -EMSGSIZE && limit_bytes >= COIL_PROXY_V1_BYTES;
+    return is_endless ? failure(-EBADMSG) : my->line;
+}
+
+/* All of it has been read: what it says. */
+static coil_slice take_header(coil_slice *raw, coil_proxy_header *out_header)
+{
+    ssize_t size_bytes = coil_proxy_parse(raw->bytes, (size_t)raw->size_bytes, out_header);
+    if (size_bytes == raw->size_bytes)
+        return *raw;
+    coil_slice_release(raw);
+    return failure(size_bytes == -EAGAIN ? -ENODATA : -EBADMSG);
+}
+
+coil_define(coil_slice, coil_read_proxy_header, (coil_stream *) stream, (size_t) limit_bytes,
+        (coil_proxy_header *) out_header)
+{
+    coil_vars(coil_slice raw; ssize_t size_bytes; int version);
+
+    coil_await(my->version, peek_version(stream));
+    if (my->version <= 0)
+        return failure(my->version);
+    if (my->version == 1) {
+        coil_attempt(my->raw, read_line(stream, limit_bytes));
+    } else {
+        coil_await(my->size_bytes, peek_size(stream, limit_bytes));
+        if (my->size_bytes < 0)
+            return failure((int)my->size_bytes);
+        coil_attempt(my->raw, coil_read_block(stream, (size_t)my->size_bytes));
+    }
+    return take_header(&my->raw, out_header);
+}

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/server.h>
+
+#include "listener_private.h"
+
+#include <coil/io.h>
+#include <coil/kernel.h>
+#include <coil/proxy_protocol.h>
+#include <coil/shutdown.h>
+#include <coil/waiter.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    REST_TURNS = 8, /* Of the loop, to take what the kernel has completed before we stop. */
+    REST_MS = 100,  /* For those that another loop has taken for us; it says when it is done. */
+    HEADER_S = 5,   /* The default of proxy_limit. */
+};
+
+/* ------------------------------------------------------------------------------- waiting -- */
+
+/* In a list of the server's, until somebody wakes all who are in it. */
+coil_leaf(void, notice, (coil_list *) waiters);
+
+static coil_turn notice_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL)
+        return coil_waiter_step(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
+    return coil_waiter_suspend(waiter, coil_arguments(notice, leaf)->waiters, task, leaf);
+}
+
+coil_leaf_fn(notice, notice_step, coil_waiter_cancel);
+
+coil_define(void, coil_session_ending, (coil_session *) session)
+{
+    coil_vars();
+
+    if (!session->server->is_draining)
+        coil_await(notice(&session->server->drain_waiters));
+}
+
+/* ------------------------------------------------------------------------------- draining -- */
+
+/* Is there nothing that would be lost with it? */
+static bool can_go(const coil_session *session)
+{
+    return session->is_idle && session->task != NULL && session->stream != NULL &&
+           coil_stream_bytes_read(session->stream) > 0 && coil_stream_unread(session->stream) == 0;
+}
+
+void coil_session_idle(coil_session *session)
+{
+    session->is_idle = true;
+    if (session->server->is_draining && can_go(session))
+        coil_task_cancel(session->task);
+}
+
+static void drain_until(coil_server *server, coil_time deadline)
+{
+    if (deadline < server->deadline) {
+        server->deadline = deadline;
+        (void)coil_timeout_move(&server->overdue, deadline);
+    }
+    if (server->is_draining)
+        return;
+    server->is_draining = true;
+    coil_waiter_grant_all(&server->drain_waiters, 0);
+}
+
+static void end_idle_sessions(coil_server *server)
+{
+    for (coil_list *link = server->sessions.next; link != &server->sessions; link = link->next) {
+        coil_session *session = coil_container_of(link, coil_session, link);
+        if (can_go(session))
+            coil_task_cancel(session->task);
+    }
+}
+
+void coil_server_drain(coil_server *server, coil_duration grace)
+{
+    drain_until(server, coil_time_after(coil_now(), grace));
+}
+
+/* The end of the loop is the end of the server. */
+coil_async(int, follow_shutdown, (coil_server *) server)
+{
+    coil_vars();
+
+    coil_await(coil_shutdown_requested());
+    drain_until(server, coil_shutdown_of(coil_loop_of(coil_self))->deadline);
+    coil_await(coil_shutdown_overdue());
+    drain_until(server, coil_now());
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------- sessions -- */
+
+const coil_address *coil_session_peer(coil_session *session)
+{
+    coil_address *peer = &session->peer;
+    if (session->has_peer)
+        return peer;
+    session->has_peer = true;
+    int fd = session->stream == NULL ? -1 : coil_stream_fd(session->stream);
+    if (fd < 0 || coil_fd_is_direct(fd))
+        return peer;
+    peer->size_bytes = sizeof(peer->storage);
+    if (coil_kernel_getpeername(fd, &peer->socket, &peer->size_bytes) < 0)
+        *peer = (coil_address){.size_bytes = 0};
+    return peer;
+}
+
+/* Owns the stream, also if it fails. */
+static coil_session *open_session(coil_server *server, coil_stream *stream)
+{
+    coil_session *session = calloc(1, sizeof(*session));
+
+    if (session == NULL) {
+        server->stats.refused_by_memory++;
+        coil_stream_close(stream);
+        return NULL;
+    }
+    session->server = server;
+    session->stream = stream;
+    session->number = server->stats.accepted;
+    coil_list_append(&server->sessions, &session->link);
+    if (++server->stats.active > server->stats.most_active)
+        server->stats.most_active = server->stats.active;
+    return session;
+}
+
+static void close_session(coil_session *session)
+{
+    coil_server *server = session->server;
+
+    server->stats.active--;
+    coil_list_remove(&session->link);
+    if (session->has_entered)
+        coil_admission_leave(server->admission, &session->peer);
+    coil_stream_close(session->stream);
+    free(session);
+    coil_waiter_grant_all(&server->room_waiters, 0);
+}
+
+/* The connection has ended before we could ask who it is. */
+static bool has_gone(coil_session *session)
+{
+    return coil_session_peer(session)->size_bytes == 0 &&
+           !coil_fd_is_direct(coil_stream_fd(session->stream));
+}
+
+/* May it stay? */
+static bool enter(coil_session *session)
+{
+    coil_server *server = session->server;
+
+    if (server->admission == NULL)
+        return true;
+    if (has_gone(session)) {
+        server->stats.refused_by_peer++;
+        return false;
+    }
+    switch (coil_admission_enter(server->admission, &session->peer)) {
+    case 0:
+        session->has_entered = true;
+        return true;
+    case -EUSERS:
+        server->stats.refused_by_total++;
+        return false;
+    case -EDQUOT:
+        server->stats.refused_by_peer++;
+        return false;
+    default:
+        server->stats.refused_by_memory++;
+        return false;
+    }
+}
+
+/* The PROXY header, and then what it says who it is. 0: it may stay. */
+coil_async(int, learn_peer, (coil_session *) session)
+{
+    coil_vars(coil_proxy_header header; coil_slice raw);
+
+    const coil_duration limit = session->server->proxy_limit;
+    coil_await(my->raw,
+            coil_within(limit > 0 ? limit : coil_s(HEADER_S),
+                    coil_read_proxy_header(session->stream, COIL_PROXY_LIMIT_BYTES, &my->header)));
+    if (my->raw.size_bytes == 0)
+        return -ESHUTDOWN; /* It only wanted to see whether somebody listens. */
+    if (my->raw.size_bytes < 0) {
+        session->server->stats.refused_by_header++;
+        return (int)my->raw.size_bytes;
+    }
+    coil_slice_release(&my->raw);
+    if (my->header.source.size_bytes > 0) {
+        session->peer = my->header.source;
+        session->has_peer = true;
+    }
+    return enter(session) ? 0 : -EDQUOT;
+}
+
+/* What becomes of it is nobody else's failure. */
+coil_async(int, run_session, (coil_session *) session)
+{
+    coil_vars(int rc);
+
+    coil_defer(close_session(session));
+    session->task = coil_self;
+    if (session->server->takes_proxy_headers) {
+        coil_await(my->rc, learn_peer(session));
+        if (my->rc < 0)
+            return 0;
+    }
+    coil_await(my->rc, coil_handler_call(session->server->handler, session));
+    session->is_idle = false;
+    if (my->rc < 0 && my->rc != -ECANCELED) {
+        session->server->stats.failed++;
+        if (session->server->on_failure != NULL)
+            session->server->on_failure(session->server, session, my->rc);
+    }
+    return 0;
+}
+
+static void begin_session(coil_server *server, coil_stream *stream)
+{
+    server->stats.accepted++;
+    coil_session *session = open_session(server, stream);
+    if (session == NULL)
+        return;
+    if (!server->takes_proxy_headers && !enter(session)) {
+        close_session(session);
+    } else if (coil_spawn(&server->tasks, run_session(session)) == NULL) {
+        server->stats.refused_by_memory++;
+        close_session(session);
+    }
+}
+
+/* ------------------------------------------------------------------------------ accepting -- */
+
+static bool is_out_of_descriptors(int error)
+{
+    return error == -EMFILE || error == -ENFILE;
+}
+
+static void take_reserve(coil_server *server)
+{
+    if (!server->turns_away || server->reserve_fd >= 0)
+        return;
+    int fd = coil_kernel_eventfd();
+    server->reserve_fd = fd < 0 ? -1 : fd;
+}
+
+static void give_up_reserve(coil_server *server)
+{
+    if (server->reserve_fd >= 0)
+        (void)coil_kernel_close(server->reserve_fd);
+    server->reserve_fd = -1;
+}
+
+/* What the system lacks may come back with a session that ends; or it comes from elsewhere. */
+coil_async(int, pause_accepting, (coil_server *) server)
+{
+    coil_vars();
+
+    server->stats.pauses++;
+    coil_ignore(coil_within(coil_ms(LISTENER_PAUSE_MS), notice(&server->room_waiters)));
+    take_reserve(server);
+    return 0;
+}
+
+/* Take the next connection on the descriptor that was kept for this, and close it. */
+coil_async(int, turn_away, (coil_server *) server, (coil_listener *) listener)
+{
+    coil_vars(coil_stream *stream);
+
+    give_up_reserve(server);
+    coil_await(my->stream, coil_within(coil_ms(LISTENER_PAUSE_MS), coil_accept(listener)));
+    if (coil_pointer_error(my->stream) == 0) {
+        server->stats.accepted++;
+        server->stats.refused_by_files++;
+        coil_stream_close(my->stream);
+        coil_await(coil_yield()); /* The loop closes it. */
+    }
+    take_reserve(server);
+    return 0;
+}
+
+coil_async(coil_stream *, next_connection, (coil_server *) server, (coil_listener *) listener)
+{
+    coil_vars(coil_stream *stream);
+
+    for (;;) {
+        my->stream = listener_accept_now(listener);
+        if (my->stream == NULL)
+            coil_await(my->stream, coil_accept(listener));
+        const int error = coil_pointer_error(my->stream);
+        if (error == 0 || !listener_error_passes(error))
+            return my->stream;
+        if (is_out_of_descriptors(error) && server->reserve_fd >= 0) {
+            coil_ignore(turn_away(server, listener));
+        } else {
+            coil_ignore(pause_accepting(server));
+        }
+    }
+}
+
+/* Until the listener has ended. The last one of them ends the server. */
+coil_async(int, accept_all, (coil_server *) server, (coil_listener *) listener)
+{
+    coil_vars(coil_stream *stream);
+
+    for (;;) {
+        if (server->tasks.limit > 0)
+            coil_attempt(coil_group_room(&server->tasks));
+        coil_await(my->stream, next_connection(server, listener));
+        const int error = coil_pointer_error(my->stream);
+        if (error == -ESHUTDOWN)
+            break;
+        if (error < 0)
+            return error;
+        begin_session(server, my->stream);
+    }
+    if (--server->accepting_count == 0)
+        drain_until(server, COIL_NEVER);
+    return 0;
+}
+
+static void start_accepting(coil_server *server, coil_listener *listener)
+{
+    server->accepting_count++;
+    coil_spawn(&server->accepting, accept_all(server, listener));
+}
+
+static coil_listener *listener_at(coil_list *link)
+{
+    return coil_container_of(link, coil_listener, link);
+}
+
+/* Are some of them handed their connections by another loop? */
+static bool waits_for_others(const coil_server *server)
+{
+    const coil_list *all = &server->listeners;
+    for (coil_list *link = all->next; link != all; link = link->next) {
+        const listener_inbox *inbox = listener_at(link)->inbox;
+        if (inbox != NULL && inbox->is_remote)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Those that have connected, or have sent a request, do not know that we are about to stop: give
+ * the kernel, and loops that accept for us, the time to bring them; then listen no more. What has
+ * come by then is ours.
+ */
+coil_async(int, stop_listening, (coil_server *) server)
+{
+    coil_vars(int turn);
+
+    for (my->turn = 0; my->turn < REST_TURNS; my->turn++)
+        coil_await(coil_yield());
+    end_idle_sessions(server);
+    if (waits_for_others(server))
+        coil_ignore(coil_within(coil_ms(REST_MS), coil_group_join(&server->accepting)));
+    for (coil_list *link = server->listeners.next; link != &server->listeners; link = link->next)
+        listener_end(listener_at(link));
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------- serving -- */
+
+/* -ETIME: they have not all ended in time. */
+coil_async(int, finish, (coil_server *) server)
+{
+    coil_vars();
+
+    coil_open_timeout_at(&server->overdue, server->deadline);
+    coil_attempt(stop_listening(server));
+    coil_attempt(coil_group_join(&server->accepting));
+    while (server->stats.active > 0) /* A join that is late would cancel them before we count. */
+        coil_await(notice(&server->room_waiters));
+    return 0;
+}
+
+static void begin_serving(coil_server *server)
+{
+    COIL_CHECK(!server->is_serving && server->handler.fn != NULL);
+    server->is_serving = true;
+    take_reserve(server);
+}
+
+static void end_serving(coil_server *server)
+{
+    server->is_serving = false;
+    server->is_draining = true;
+    for (coil_list *link = server->listeners.next; link != &server->listeners; link = link->next)
+        listener_end(listener_at(link));
+    give_up_reserve(server);
+}
+
+static void open_tasks(coil_server *server)
+{
+    server->tasks.keep_going = true;
+    server->tasks.limit = server->max_sessions;
+    for (coil_list *link = server->listeners.next; link != &server->listeners; link = link->next)
+        start_accepting(server, listener_at(link));
+}
+
+coil_define(int, coil_server_serve, (coil_server *) server)
+{
+    coil_vars(coil_group watching; int rc);
+
+    if (coil_list_empty(&server->listeners))
+        return -EINVAL;
+    begin_serving(server);
+    coil_defer(end_serving(server));
+    coil_open_group(&server->tasks);
+    coil_open_group(&server->accepting);
+    open_tasks(server);
+    coil_open_group(&my->watching);
+    coil_spawn(&my->watching, follow_shutdown(server));
+    if (!server->is_draining)
+        coil_await(notice(&server->drain_waiters));
+    coil_await(my->rc, finish(server));
+    if (my->rc != -ETIME)
+        return my->rc;
+    server->stats.cancelled += server->stats.active;
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------- lifecycle -- */
+
+void coil_server_init(coil_server *server, coil_handler handler)
+{
+    *server = (coil_server){.handler = handler, .deadline = COIL_NEVER, .reserve_fd = -1};
+    coil_list_init(&server->sessions);
+    coil_list_init(&server->listeners);
+    coil_list_init(&server->drain_waiters);
+    coil_list_init(&server->room_waiters);
+}
+
+void coil_server_add(coil_server *server, coil_listener *listener)
+{
+    COIL_CHECK(!server->is_draining);
+    coil_list_init(&listener->link);
+    coil_list_append(&server->listeners, &listener->link);
+    if (server->is_serving)
+        start_accepting(server, listener);
+}
+
+int coil_server_listen(coil_server *server, const char *address, const coil_listen_options *options)
+{
+    coil_listener *listener;
+    int rc = coil_listen(address, options, &listener);
+    if (rc == 0)
+        coil_server_add(server, listener);
+    return rc;
+}
+
+const coil_address *coil_server_address(const coil_server *server, unsigned index)
+{
+    coil_list *link = server->listeners.next;
+    for (; link != &server->listeners; link = link->next) {
+        if (index-- == 0)
+            return &listener_at(link)->address;
+    }
+    return NULL;
+}
+
+void coil_server_fini(coil_server *server)
+{
+    if (server->listeners.next == NULL)
+        return;
+    COIL_CHECK(!server->is_serving);
+    while (!coil_list_empty(&server->listeners)) {
+        coil_listener *listener = listener_at(server->listeners.next);
+        coil_list_remove(&listener->link);
+        coil_listener_close(listener);
+    }
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+#include "peer.h"
+
+#include <coil/handover.h>
+#include <coil/server.h>
+
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+struct Generation;
+
+struct NumberedServer {
+    coil_server server;
+    Generation *generation;
+};
+
+/* One process of the service; here, a thread with its loop. */
+struct Generation {
+    explicit Generation(const std::string &at) : address(at) {}
+
+    std::string address; /* Where sockets are handed over. */
+    std::string number = "0";
+    std::vector<std::pair<std::string, std::string>> sockets = {{"echo", "127.0.0.1:0"}};
+    bool becomes_ready = true;
+
+    NumberedServer numbered = {{}, this};
+    std::promise<void> is_up;
+    std::vector<uint16_t> ports;
+    int inherited = 1000;
+    std::atomic<int> rc{1};
+    coil_server_stats stats = {};
+};
+
+/* Echo one word, with our number before it. */
+async(int, answer, (coil_session *) session)
+{
+    vars(coil_slice in; Generation *generation);
+    attempt(my->in, coil_read_some(session->stream));
+    defer(coil_slice_release(&my->in));
+    if (coil_slice_empty(&my->in))
+        return 0;
+    my->generation = coil_container_of(session->server, NumberedServer, server)->generation;
+    attempt(coil_write_all(session->stream, coil_text(my->generation->number.c_str())));
+    attempt(coil_write_all(session->stream, my->in));
+    return 0;
+}
+
+async(int, step_down, (coil_handover *) handover, (Generation *) self)
+{
+    vars();
+    attempt(coil_handover_ready(handover));
+    self->is_up.set_value();
+    attempt(coil_handover_requested(handover));
+    coil_server_drain(&self->numbered.server, coil_s(10));
+    return 0;
+}
+
+int listen_all(coil_handover *handover, Generation *self)
+{
+    for (const auto &[name, address] : self->sockets) {
+        coil_listener *listener = nullptr;
+        int rc = coil_handover_listen(handover, name.c_str(), address.c_str(), nullptr, &listener);
+        if (rc < 0)
+            return rc;
+        coil_server_add(&self->numbered.server, listener);
+        self->ports.push_back(coil_address_port(coil_listener_address(listener)));
+    }
+    return 0;
+}
+
+async(int, live, (Generation *) self)
+{
+    vars(coil_handover *handover; coil_group group; int rc);
+
+    coil_server_init(&self->numbered.server, coil_handler(answer, coil_session *));
+    await(self->inherited, coil_handover_open(self->address.c_str(), &my->handover));
+    if (self->inherited < 0)
+        return self->inherited;
+    defer(coil_handover_close(my->handover));
+    defer({
+        self->stats = self->numbered.server.stats;
+        coil_server_fini(&self->numbered.server);
+    });
+    my->rc = listen_all(my->handover, self);
+    if (my->rc < 0)
+        return my->rc;
+    open_group(&my->group);
+    if (self->becomes_ready)
+        spawn(&my->group, step_down(my->handover, self));
+    else
+        self->is_up.set_value();
+    attempt(coil_server_serve(&self->numbered.server));
+    return 0;
+}
+
+async(int, live_and_tell, (Generation *) self)
+{
+    vars(int rc);
+    defer(self->rc = self->rc == 1 ? -ECANCELED : self->rc.load());
+    await(my->rc, live(self));
+    self->rc = my->rc;
+    if (self->inherited < 0)
+        self->is_up.set_value();
+    return 0;
+}
+
+/* A generation that runs. */
+class Running
+{
+public:
+    explicit Running(std::unique_ptr<Generation> generation)
+        : self(std::move(generation)),
+          thread([this](coil_group *root) { coil_spawn(root, live_and_tell(self.get())); })
+    {
+        self->is_up.get_future().wait();
+    }
+
+    bool ends()
+    {
+        return soon([&] { return self->rc != 1; });
+    }
+
+    void stop()
+    {
+        thread.stop();
+    }
+
+    std::unique_ptr<Generation> self;
+
+private:
+    LoopThread thread;
+};
+
+class Handover : public testing::Test
+{
+protected:
+    Handover()
+    {
+        char name[] = "/tmp/coil-handover-XXXXXX";
+        directory = mkdtemp(name);
+        path = directory + "/handover";
+    }
+
+    ~Handover() override
+    {
+        EXPECT_EQ(0, rmdir(directory.c_str())) << "a path is left";
+    }
+
+    std::unique_ptr<Generation> generation(const std::string &number)
+    {
+        auto made = std::make_unique<Generation>("unix:" + path);
+        made->number = number;
+        return made;
+    }
+
+    static std::string asked(uint16_t port)
+    {
+        Peer peer = Peer::connected(port);
+        EXPECT_TRUE(peer.send("x"));
+        return peer.receive(2);
+    }
+
+    std::string asked(const std::string &at)
+    {
+        Peer peer(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un to = {};
+        to.sun_family = AF_UNIX;
+        at.copy(to.sun_path, sizeof(to.sun_path) - 1);
+        if (connect(peer.fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)) != 0)
+            return strerror(errno);
+        EXPECT_TRUE(peer.send("x"));
+        return peer.receive(2);
+    }
+
+    std::string directory;
+    std::string path;
+};
+
+TEST_F(Handover, BeginsWithNothing)
+{
+    Running first(generation("1"));
+    EXPECT_EQ(0, first.self->inherited);
+    EXPECT_EQ("1x", asked(first.self->ports[0]));
+}
+
+TEST_F(Handover, GivesTheSocketToTheSuccessor)
+{
+    Running first(generation("1"));
+    const uint16_t port = first.self->ports[0];
+    Running second(generation("2"));
+    EXPECT_EQ(1, second.self->inherited);
+    EXPECT_EQ(port, second.self->ports[0]);
+    EXPECT_TRUE(first.ends());
+    EXPECT_EQ(0, first.self->rc);
+    EXPECT_EQ("2x", asked(port));
+    first.stop();
+    EXPECT_EQ("2x", asked(port));
+}
+
+TEST_F(Handover, KeepsThePathOfAUnixSocket)
+{
+    const std::string at = directory + "/service";
+    auto one = generation("1");
+    one->sockets = {{"local", "unix:" + at}};
+    auto other = generation("2");
+    other->sockets = one->sockets;
+    {
+        Running first(std::move(one));
+        EXPECT_EQ("1x", asked(at));
+        Running second(std::move(other));
+        EXPECT_TRUE(first.ends());
+        first.stop();
+        EXPECT_EQ("2x", asked(at));
+    }
+    EXPECT_FALSE(std::filesystem::exists(at)) << "the last one removes it";
+}
+
+TEST_F(Handover, OpensWhatIsNewAndClosesWhatIsNotWanted)
+{
+    const std::string old_path = directory + "/old";
+    auto one = generation("1");
+    one->sockets = {{"old", "unix:" + old_path}, {"kept", "127.0.0.1:0"}};
+    auto other = generation("2");
+    other->sockets = {{"kept", "127.0.0.1:0"}, {"new", "127.0.0.1:0"}};
+    Running first(std::move(one));
+    Running second(std::move(other));
+    EXPECT_EQ(2, second.self->inherited);
+    EXPECT_EQ(first.self->ports[1], second.self->ports[0]);
+    EXPECT_TRUE(first.ends());
+    first.stop();
+    EXPECT_EQ("2x", asked(second.self->ports[0]));
+    EXPECT_EQ("2x", asked(second.self->ports[1]));
+    EXPECT_FALSE(std::filesystem::exists(old_path));
+}
+
+TEST_F(Handover, ChangesNothingIfTheSuccessorFails)
+{
+    Running first(generation("1"));
+    for (int i = 0; i < 3; i++) {
+        auto failing = generation("2");
+        failing->becomes_ready = false;
+        Running second(std::move(failing));
+        EXPECT_EQ(1, second.self->inherited);
+        second.stop();
+    }
+    EXPECT_EQ(1, first.self->rc) << "it serves";
+    EXPECT_EQ("1x", asked(first.self->ports[0]));
+    EXPECT_TRUE(std::filesystem::exists(path));
+    Running third(generation("3"));
+    EXPECT_TRUE(first.ends());
+    EXPECT_EQ("3x", asked(third.self->ports[0]));
+}
+
+TEST_F(Handover, RefusesWhatIsNoPredecessor)
+{
+    sockaddr_un at = {};
+    at.sun_family = AF_UNIX;
+    path.copy(at.sun_path, sizeof(at.sun_path) - 1);
+    const int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(0, bind(listening, reinterpret_cast<sockaddr *>(&at), sizeof(at)));
+    ASSERT_EQ(0, listen(listening, 1));
+    for (const std::string &answer : {std::string(), std::string("short"), std::string(500, 'x')}) {
+        Thread server([&] {
+            Peer peer(accept4(listening, nullptr, nullptr, SOCK_CLOEXEC));
+            peer.send(answer);
+        });
+        Running wrong(generation("1"));
+        EXPECT_EQ(answer.empty() ? -ECONNRESET : -EBADMSG, wrong.self->inherited);
+    }
+    close(listening);
+    unlink(path.c_str());
+}
+
+/* ------------------------------------------------------------------------------- under load -- */
+
+/* Connects, asks, reads, again and again, as any client does; one that fails is counted. */
+class Clients
+{
+public:
+    Clients(uint16_t to, unsigned count) : port(to)
+    {
+        for (unsigned i = 0; i < count; i++)
+            threads.emplace_back([this] { ask(); });
+    }
+
+    ~Clients()
+    {
+        stop();
+    }
+
+    void stop()
+    {
+        done = true;
+        for (std::thread &thread : threads)
+            thread.join();
+        threads.clear();
+    }
+
+    std::atomic<uint64_t> answered{0};
+    std::atomic<uint64_t> failed{0};
+    std::atomic<int> last_error{0};
+
+private:
+    void ask()
+    {
+        sockaddr_in to = {};
+        to.sin_family = AF_INET;
+        to.sin_port = htons(port);
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        while (!done) {
+            Peer peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            bool is_answered =
+                    connect(peer.fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)) == 0 &&
+                    peer.send("x") && peer.receive(2).size() == 2;
+            if (is_answered) {
+                answered++;
+            } else {
+                last_error = errno;
+                failed++;
+            }
+            const linger now = {1, 0}; /* No TIME_WAIT: ports are for the next ones. */
+            setsockopt(peer.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+        }
+    }
+
+    uint16_t port;
+    std::atomic<bool> done{false};
+    std::vector<std::thread> threads;
+};
+
+TEST_F(Handover, FailsNoConnectionUnderLoad)
+{
+    const int restarts = getenv("COIL_LONG") != nullptr ? 1000 : 50;
+    auto now = std::make_unique<Running>(generation("0"));
+    uint64_t served = 0;
+    {
+        Clients clients(now->self->ports[0], 4);
+        for (int i = 0; i < restarts; i++) {
+            const uint64_t before = clients.answered;
+            auto next = std::make_unique<Running>(generation(std::to_string(i % 10)));
+            ASSERT_EQ(1, next->self->inherited);
+            ASSERT_TRUE(now->ends());
+            EXPECT_EQ(0, now->self->rc);
+            now->stop();
+            served += now->self->stats.accepted;
+            now = std::move(next);
+            ASSERT_TRUE(soon([&] { return clients.answered > before + 4; }));
+        }
+        clients.stop();
+        EXPECT_EQ(0u, clients.failed) << strerror(clients.last_error);
+        now->stop();
+        served += now->self->stats.accepted;
+        EXPECT_GE(served, clients.answered);
+        printf("%d hand-overs, %lu connections, %lu failed\n", restarts,
+                static_cast<unsigned long>(clients.answered),
+                static_cast<unsigned long>(clients.failed));
+    }
+}
+
+} // namespace

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/* Files to streams, and streams to each other: which bytes arrive, and which are left. */
+#include "peer.h"
+#include "wire.h"
+
+#include <coil/relay.h>
+
+#include <sys/mman.h>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+/* Byte `at` of stream `which`. */
+char byte_of(int which, size_t at)
+{
+    return static_cast<char>((at * 2654435761U >> 7) + static_cast<size_t>(which));
+}
+
+/* Two wires, and a proxy between `left.other` and `right.one`. */
+struct Proxy {
+    explicit Proxy(unsigned seed) : left(seed), right(seed + 1000) {}
+    Wire left;
+    Wire right;
+    coil_relay_options options = {};
+    coil_relay_counts counts = {};
+    size_t forth_bytes = 100000;
+    size_t back_bytes = 100000;
+    int64_t result = 0;
+    bool is_slow = false;
+};
+
+async(int, write_bytes, (coil_stream *) to, (int) which, (size_t) size, (std::mt19937 *) random)
+{
+    vars(char bytes[3000]; size_t at; size_t piece);
+
+    for (my->at = 0; my->at < size; my->at += my->piece) {
+        my->piece = std::min<size_t>(1 + (*random)() % sizeof(my->bytes), size - my->at);
+        for (size_t i = 0; i < my->piece; i++)
+            my->bytes[i] = byte_of(which, my->at + i);
+        attempt(coil_write_all(to, coil_bytes(my->bytes, my->piece)));
+        if ((*random)() % 8 == 0)
+            await(coil_sleep(coil_us((*random)() % 100)));
+    }
+    attempt(coil_stream_shutdown(to));
+    return 0;
+}
+
+async(int64_t, read_bytes, (coil_stream *) from, (int) which, (std::mt19937 *) random, (bool) slow)
+{
+    vars(coil_slice in; int64_t at);
+
+    for (;;) {
+        attempt(my->in, coil_read_some(from));
+        if (my->in.size_bytes == 0)
+            return my->at;
+        for (int64_t i = 0; i < my->in.size_bytes; i++, my->at++) {
+            if (my->in.bytes[i] != byte_of(which, static_cast<size_t>(my->at)))
+                return -EBADMSG;
+        }
+        coil_slice_release(&my->in);
+        if (slow || (*random)() % 4 == 0)
+            await(coil_sleep(coil_us((*random)() % 500)));
+    }
+}
+
+async(int, both_ways, (Proxy *) proxy)
+{
+    vars(coil_group group; int64_t forth; int64_t back; coil_group relays);
+
+    open_group(&my->relays);
+    coil_spawn_result(&my->relays, &proxy->result,
+            coil_relay(proxy->left.other, proxy->right.one, &proxy->options, &proxy->counts));
+    open_group(&my->group);
+    spawn(&my->group, write_bytes(proxy->left.one, 1, proxy->forth_bytes, &proxy->left.random));
+    coil_spawn_result(&my->group, &my->forth,
+            read_bytes(proxy->right.other, 1, &proxy->left.random, proxy->is_slow));
+    spawn(&my->group, write_bytes(proxy->right.other, 2, proxy->back_bytes, &proxy->left.random));
+    coil_spawn_result(&my->group, &my->back,
+            read_bytes(proxy->left.one, 2, &proxy->left.random, proxy->is_slow));
+    attempt(coil_group_join(&my->group));
+    EXPECT_EQ(static_cast<int64_t>(proxy->forth_bytes), my->forth);
+    EXPECT_EQ(static_cast<int64_t>(proxy->back_bytes), my->back);
+    attempt(coil_group_join(&my->relays));
+    EXPECT_EQ(0, proxy->result);
+    EXPECT_EQ(proxy->forth_bytes, proxy->counts.forth_bytes);
+    EXPECT_EQ(proxy->back_bytes, proxy->counts.back_bytes);
+    return 0;
+}
+
+async(int, on_proxy, (coil_handler) body, (Proxy *) proxy)
+{
+    vars(int rc);
+
+    EXPECT_EQ(0, proxy->left.open(SOCKETS));
+    EXPECT_EQ(0, proxy->right.open(SOCKETS));
+    defer({
+        coil_stream_close(proxy->left.one);
+        coil_stream_close(proxy->left.other);
+        coil_stream_close(proxy->right.one);
+        coil_stream_close(proxy->right.other);
+    });
+    await(my->rc, coil_handler_call(body, proxy));
+    return my->rc;
+}
+
+/* A thread of the kernel splices, for which a virtual clock does not wait: so that is real. */
+#define RUN_PROXY(body, proxy) \
+    ((proxy)->options.splices ? RUN_REALLY(body, proxy) : RUN_VIRTUALLY(body, proxy))
+
+#define RUN_REALLY(body, proxy) \
+    coil_run(coil_within(coil_s(20), on_proxy(coil_handler(body, Proxy *), (proxy))))
+
+#define RUN_VIRTUALLY(body, proxy)                                                          \
+    __extension__({                                                                         \
+        coil_loop *loop_ = nullptr;                                                         \
+        EXPECT_EQ(0, coil_test_loop_create(&loop_, nullptr));                               \
+        const int64_t result_ =                                                             \
+                coil_loop_run_until(loop_, on_proxy(coil_handler(body, Proxy *), (proxy))); \
+        EXPECT_EQ(0, coil_loop_close(&loop_));                                              \
+        result_;                                                                            \
+    })
+
+/* Whether it splices. */
+class Relay : public testing::TestWithParam<bool>
+{
+protected:
+    Relay() : proxy(4711)
+    {
+        proxy.options.splices = GetParam();
+    }
+
+    Proxy proxy;
+};
+
+TEST_P(Relay, BringsBothDirectionsToTheirEnds)
+{
+    EXPECT_EQ(0, RUN_PROXY(both_ways, &proxy));
+}
+
+TEST_P(Relay, BringsMuchToASlowReader)
+{
+    proxy.forth_bytes = 3000000;
+    proxy.back_bytes = 0;
+    proxy.is_slow = true;
+    EXPECT_EQ(0, RUN_PROXY(both_ways, &proxy));
+}
+
+TEST_P(Relay, EndsOnlyWhenBothSidesHave)
+{
+    proxy.forth_bytes = 0; /* Its end comes first; the other one is under way. */
+    EXPECT_EQ(0, RUN_PROXY(both_ways, &proxy));
+}
+
+async(int, be_idle, (Proxy *) proxy)
+{
+    vars(int rc; coil_time began; coil_group group);
+
+    my->began = coil_task_now(coil_self);
+    open_group(&my->group);
+    coil_spawn_result(&my->group, &proxy->result,
+            coil_relay(proxy->left.other, proxy->right.one, &proxy->options, &proxy->counts));
+    await(coil_sleep(proxy->options.idle_limit / 3 * 2));
+    attempt(coil_write_all(proxy->left.one, coil_text("a")));
+    await(coil_sleep(proxy->options.idle_limit / 3 * 2));
+    attempt(coil_write_all(proxy->right.other, coil_text("bc")));
+    await(my->rc, coil_group_join(&my->group));
+    EXPECT_EQ(-ETIME, my->rc);
+    EXPECT_LE(proxy->options.idle_limit / 3 * 7, coil_task_now(coil_self) - my->began);
+    EXPECT_EQ(1u, proxy->counts.forth_bytes);
+    EXPECT_EQ(2u, proxy->counts.back_bytes);
+    return 0;
+}
+
+TEST_P(Relay, GivesUpWhenNothingGoesInEitherDirection)
+{
+    proxy.options.idle_limit = GetParam() ? coil_ms(600) : coil_s(30);
+    EXPECT_EQ(0, RUN_PROXY(be_idle, &proxy));
+}
+
+async(int, lose_one_side, (Proxy *) proxy)
+{
+    vars(int rc);
+
+    coil_stream_close(proxy->right.other);
+    proxy->right.other = NULL;
+    attempt(coil_write_all(proxy->left.one, coil_text("for nobody")));
+    await(my->rc, coil_relay(proxy->left.other, proxy->right.one, &proxy->options, &proxy->counts));
+    EXPECT_EQ(-EPIPE, my->rc);
+    EXPECT_EQ(0u, proxy->counts.forth_bytes);
+    return 0;
+}
+
+TEST_P(Relay, FailsWithASideThatIsGone)
+{
+    EXPECT_EQ(0, RUN_PROXY(lose_one_side, &proxy));
+}
+
+/* --------------------------------------------------------------------------- cancellation -- */
+
+/* A relay in pieces: each ends at any time, and the next goes on from there. */
+async(int, relay_in_pieces, (Proxy *) proxy)
+{
+    vars(int rc; uint64_t bytes; uint64_t all; int pieces);
+
+    do {
+        my->bytes = 0;
+        await(my->rc, within(coil_us(proxy->right.random() % 600),
+                              coil_relay_one_way(proxy->left.other, proxy->right.one,
+                                      &proxy->options, &my->bytes)));
+        my->all += my->bytes;
+        my->pieces++;
+        EXPECT_EQ(my->all, coil_stream_bytes_written(proxy->right.one));
+        EXPECT_EQ(my->all, coil_stream_bytes_read(proxy->left.other)) << "the rest is unread again";
+    } while (my->rc == -ETIME);
+    EXPECT_EQ(proxy->forth_bytes, my->all);
+    EXPECT_GT(my->pieces, 1);
+    return my->rc;
+}
+
+async(int, go_in_pieces, (Proxy *) proxy)
+{
+    vars(coil_group group; int64_t came);
+
+    proxy->left.shrink();
+    proxy->right.shrink();
+    open_group(&my->group);
+    spawn(&my->group, relay_in_pieces(proxy));
+    spawn(&my->group, write_bytes(proxy->left.one, 1, proxy->forth_bytes, &proxy->left.random));
+    coil_spawn_result(
+            &my->group, &my->came, read_bytes(proxy->right.other, 1, &proxy->left.random, true));
+    attempt(coil_group_join(&my->group));
+    EXPECT_EQ(static_cast<int64_t>(proxy->forth_bytes), my->came);
+    return 0;
+}
+
+TEST_P(Relay, LosesNotAByteHoweverOftenItIsCancelled)
+{
+    for (unsigned seed = 1; seed <= wire_seeds(5); seed++) {
+        SCOPED_TRACE(seed);
+        Proxy one(seed);
+        one.options.splices = GetParam();
+        EXPECT_EQ(0, RUN_PROXY(go_in_pieces, &one));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, Relay, testing::Bool());
+
+/* ----------------------------------------------------------------------------------- files -- */
+
+struct Sent {
+    explicit Sent(size_t file_bytes)
+    {
+        fd = memfd_create("relay_test", MFD_CLOEXEC);
+        for (size_t i = 0; i < file_bytes; i++)
+            content.push_back(byte_of(3, i));
+        EXPECT_EQ(static_cast<ssize_t>(file_bytes), pwrite(fd, content.data(), file_bytes, 0));
+    }
+
+    ~Sent()
+    {
+        close(fd);
+    }
+
+    int fd;
+    std::string content;
+    off_t offset = 0;
+    int64_t size = 0;
+    std::string got = "";
+    int64_t result = 0;
+};
+
+async(int, read_to_end, (Wire *) wire, (std::string *) got)
+{
+    vars(coil_slice in);
+    for (;;) {
+        attempt(my->in, coil_read_some(wire->other));
+        if (my->in.size_bytes == 0)
+            return 0;
+        *got += text_of(my->in);
+        coil_slice_release(&my->in);
+        if (wire->random() % 4 == 0)
+            await(coil_sleep(coil_us(100)));
+    }
+}
+
+async(int, send_one_file, (Wire *) wire, (Sent *) sent)
+{
+    vars(coil_group group);
+
+    open_group(&my->group);
+    spawn(&my->group, read_to_end(wire, &sent->got));
+    attempt(coil_write_all(wire->one, coil_text("<")));
+    await(sent->result, coil_send_file(wire->one, sent->fd, sent->offset, sent->size));
+    attempt(coil_write_all(wire->one, coil_text(">")));
+    coil_stream_close(wire->one);
+    wire->one = NULL;
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+async(int, send_file_on, (Medium) medium, (Sent *) sent)
+{
+    vars(Wire *wire; int rc);
+    my->wire = new Wire();
+    EXPECT_EQ(0, my->wire->open(medium));
+    defer({
+        coil_stream_close(my->wire->one);
+        coil_stream_close(my->wire->other);
+        delete my->wire;
+    });
+    await(my->rc, send_one_file(my->wire, sent));
+    return my->rc;
+}
+
+void expect_sent(Medium medium, size_t file_bytes, off_t offset, int64_t size)
+{
+    Sent sent(file_bytes);
+    sent.offset = offset;
+    sent.size = size;
+    EXPECT_EQ(0, coil_run(coil_within(coil_s(20), send_file_on(medium, &sent))));
+    const size_t from = std::min<size_t>(static_cast<size_t>(offset), file_bytes);
+    const std::string expected = sent.content.substr(from, static_cast<size_t>(size));
+    EXPECT_EQ(static_cast<int64_t>(expected.size()), sent.result);
+    EXPECT_TRUE("<" + expected + ">" == sent.got) << sent.got.size();
+    EXPECT_EQ(0, lseek(sent.fd, 0, SEEK_CUR)) << "its position has not moved";
+}
+
+TEST(SendFile, SendsSmallAndLargePieces)
+{
+    for (const Medium medium : {SOCKETS, PIPE}) {
+        expect_sent(medium, 1000, 0, 1000);
+        expect_sent(medium, 1000, 10, 20);
+        expect_sent(medium, 3000000, 0, 3000000);
+        expect_sent(medium, 3000000, 12345, 2000000);
+    }
+}
+
+TEST(SendFile, EndsWithTheFile)
+{
+    expect_sent(SOCKETS, 1000, 0, 5000);
+    expect_sent(SOCKETS, 200000, 100, 500000);
+    expect_sent(SOCKETS, 1000, 2000, 10);
+    expect_sent(SOCKETS, 0, 0, 1000000);
+}
+
+async(int, send_to_nobody, (Wire *) wire)
+{
+    vars(int64_t rc; Sent *sent; int other);
+
+    my->sent = new Sent(1000000);
+    defer(delete my->sent);
+    await(my->rc, coil_send_file(wire->one, my->sent->fd, -1, 10));
+    EXPECT_EQ(-EINVAL, my->rc);
+    await(my->rc, coil_send_file(wire->one, -1, 0, 10));
+    EXPECT_EQ(-EBADF, my->rc);
+    await(my->rc, coil_send_file(wire->one, my->sent->fd, 0, 0));
+    EXPECT_EQ(0, my->rc);
+    await(my->rc, within(coil_ms(300), coil_send_file(wire->one, my->sent->fd, 0, 1000000)));
+    EXPECT_EQ(-ETIME, my->rc) << "nobody reads";
+    await(my->other, coil_write_all(wire->one, coil_text("x")));
+    EXPECT_EQ(-EPIPE, my->other) << "it was cut";
+    return 0;
+}
+
+TEST(SendFile, CutsTheStreamWhenItIsCancelledInItsMiddle)
+{
+    Wire wire;
+    EXPECT_EQ(0, coil_run(on_open_wire(coil_handler(send_to_nobody, Wire *), SOCKETS, &wire)));
+}
+
+} // namespace

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Servers under load from outside: restarts, and ten thousand who come and go. Fewer of them in the
+ * fast tier; all with COIL_LONG in the environment.
+ */
+#include "peer.h"
+
+#include <coil/server.h>
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+bool is_long()
+{
+    return getenv("COIL_LONG") != nullptr;
+}
+
+struct Service {
+    std::string address = "127.0.0.1:0";
+    std::promise<void> listening;
+    uint16_t port = 0;
+    int listen_rc = 1;
+    std::atomic<int> rc{1};
+    coil_server_stats stats = {};
+    coil_loop *loop = nullptr;
+    coil_server server = {};
+};
+
+async(int, echo, (coil_session *) session)
+{
+    vars(coil_slice in);
+    defer(coil_slice_release(&my->in));
+    for (;;) {
+        coil_session_idle(session);
+        attempt(my->in, coil_read_some(session->stream));
+        coil_session_busy(session);
+        if (coil_slice_empty(&my->in))
+            return 0;
+        attempt(coil_write_all(session->stream, my->in));
+        coil_slice_release(&my->in);
+    }
+}
+
+async(int, serve, (Service *) self)
+{
+    vars(int rc);
+
+    coil_server_init(&self->server, coil_handler(echo, coil_session *));
+    defer({
+        self->stats = self->server.stats;
+        coil_server_fini(&self->server);
+    });
+    self->listen_rc = coil_server_listen(&self->server, self->address.c_str(), nullptr);
+    if (self->listen_rc == 0)
+        self->port = coil_address_port(coil_server_address(&self->server, 0));
+    self->loop = coil_loop_of(coil_self);
+    self->listening.set_value();
+    await(my->rc, coil_server_serve(&self->server));
+    self->rc = my->rc;
+    return 0;
+}
+
+struct Drain {
+    coil_post post;
+    coil_server *server;
+};
+
+/* A service on a thread of its own, which may also drain. */
+class Running
+{
+public:
+    explicit Running(const std::string &address)
+        : thread([this, address](coil_group *root) {
+              self.address = address;
+              coil_spawn(root, serve(&self));
+          })
+    {
+        self.listening.get_future().wait();
+    }
+
+    bool drains()
+    {
+        drain.server = &self.server;
+        drain.post.run = [](coil_post *post) {
+            coil_server_drain(coil_container_of(post, Drain, post)->server, coil_s(10));
+        };
+        return coil_loop_post(self.loop, &drain.post) == 0 && soon([&] { return self.rc != 1; });
+    }
+
+    void stop()
+    {
+        thread.stop();
+    }
+
+    Service self;
+
+private:
+    Drain drain = {};
+    LoopThread thread;
+};
+
+sockaddr_in loopback(uint16_t port)
+{
+    sockaddr_in at = {};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(port);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return at;
+}
+
+bool connects(const Peer &peer, uint16_t port)
+{
+    const sockaddr_in to = loopback(port);
+    return connect(peer.fd, reinterpret_cast<const sockaddr *>(&to), sizeof(to)) == 0;
+}
+
+void reset_at_close(const Peer &peer)
+{
+    const linger now = {1, 0};
+    setsockopt(peer.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+/* ---------------------------------------------------------------------------------- restarts -- */
+
+/* Connect without end, whoever listens or not. What is answered is answered rightly. */
+class Visitors
+{
+public:
+    Visitors(uint16_t to, unsigned count) : port(to)
+    {
+        for (unsigned i = 0; i < count; i++)
+            threads.emplace_back([this] { visit(); });
+    }
+
+    ~Visitors()
+    {
+        done = true;
+        for (std::thread &thread : threads)
+            thread.join();
+    }
+
+    std::atomic<uint64_t> answered{0};
+    std::atomic<uint64_t> refused{0};
+    std::atomic<uint64_t> wrong{0};
+
+private:
+    void visit()
+    {
+        while (!done) {
+            Peer peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            if (!connects(peer, port) || !peer.send("x")) {
+                refused++;
+                std::this_thread::yield();
+                continue;
+            }
+            const std::string answer = peer.receive(1);
+            if (answer.empty())
+                refused++; /* Reset: nobody had accepted it when the listener closed. */
+            else if (answer == "x")
+                answered++;
+            else
+                wrong++;
+            reset_at_close(peer);
+        }
+    }
+
+    uint16_t port;
+    std::atomic<bool> done{false};
+    std::vector<std::thread> threads;
+};
+
+TEST(ServerRestarts, FindTheAddressFreeAndLeaveNoGhost)
+{
+    const int restarts = is_long() ? 1000 : 50;
+    auto first = std::make_unique<Running>("127.0.0.1:0");
+    const uint16_t port = first->self.port;
+    const std::string address = "127.0.0.1:" + std::to_string(port);
+    first->stop();
+    first.reset();
+    Visitors visitors(port, 3);
+    for (int i = 0; i < restarts; i++) {
+        Running service(address);
+        ASSERT_EQ(0, service.self.listen_rc)
+                << "restart " << i << ": " << coil_error_name(service.self.listen_rc);
+        const uint64_t before = visitors.answered;
+        ASSERT_TRUE(soon([&] { return visitors.answered > before + 3; }));
+        if (i % 2 == 0) {
+            ASSERT_TRUE(service.drains());
+            EXPECT_EQ(0, service.self.rc);
+        }
+        service.stop();
+        Peer peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        ASSERT_FALSE(connects(peer, port)) << "a ghost listens after restart " << i;
+        ASSERT_EQ(ECONNREFUSED, errno);
+    }
+    EXPECT_EQ(0u, visitors.wrong);
+    printf("%d restarts, %lu answers, %lu refusals\n", restarts,
+            static_cast<unsigned long>(visitors.answered),
+            static_cast<unsigned long>(visitors.refused));
+}
+
+/* -------------------------------------------------------------------------- coming and going -- */
+
+long open_descriptors()
+{
+    auto open = std::filesystem::directory_iterator("/proc/self/fd");
+    return std::distance(std::filesystem::begin(open), std::filesystem::end(open));
+}
+
+/* One who is served all the while. */
+bool is_answered(Peer &peer)
+{
+    return peer.send("s") && peer.receive(1) == "s";
+}
+
+TEST(ServerCrowd, OfTenThousandWhoComeAndGoLeavesNothing)
+{
+    enum { AT_ONCE = 100 };
+    const int count = is_long() ? 10000 : 1000;
+    Running service("127.0.0.1:0");
+    Peer stays = Peer::connected(service.self.port);
+    ASSERT_TRUE(is_answered(stays));
+    const long before = open_descriptors();
+    for (int come = 0; come < count; come += AT_ONCE) {
+        std::vector<Peer> crowd;
+        for (int i = 0; i < AT_ONCE; i++) {
+            crowd.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            ASSERT_TRUE(connects(crowd.back(), service.self.port)) << strerror(errno);
+            switch (i % 4) {
+            case 0: /* Dropped at once, unread bytes and all. */
+                crowd.back().send("dropped");
+                reset_at_close(crowd.back());
+                crowd.back().close();
+                break;
+            case 1: /* Ends properly, without a word. */
+                crowd.back().close();
+                break;
+            case 2: /* Says something and does not listen. */
+                crowd.back().send("unheard");
+                break;
+            default:
+                break;
+            }
+        }
+        ASSERT_TRUE(is_answered(stays)) << "others keep their service";
+        for (const Peer &peer : crowd)
+            reset_at_close(peer);
+    }
+    EXPECT_TRUE(soon([&] { return open_descriptors() == before; }));
+    stays.end();
+    EXPECT_TRUE(stays.at_end());
+    ASSERT_TRUE(service.drains());
+    service.stop();
+    EXPECT_EQ(static_cast<uint64_t>(count) + 1, service.self.stats.accepted);
+    EXPECT_EQ(0u, service.self.stats.active);
+    EXPECT_EQ(0u, service.self.stats.cancelled);
+}
+
+} // namespace

@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: MIT */
+#include "peer.h"
+
+#include <coil/admission.h>
+#include <coil/kernel.h>
+#include <coil/server.h>
+#include <coil/shutdown.h>
+
+#include <sys/resource.h>
+#include <sys/un.h>
+
+#include <filesystem>
+#include <vector>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+struct Stage;
+
+/* Where handlers find the state that is around their server. */
+struct StagedServer {
+    coil_server server;
+    Stage *stage;
+};
+
+/* A server on a loop of its own thread, and what a test says to it from outside. */
+struct Stage {
+    StagedServer staged = {{}, this};
+    coil_server &server = staged.server;
+    std::vector<std::string> addresses = {"127.0.0.1:0"};
+    std::function<void(coil_server *)> configure = [](coil_server *) {};
+    coil_listen_options listen = {};
+    coil_handler handler = {};
+    coil_duration work = 0; /* What an answer takes. */
+
+    std::promise<void> listening;
+    std::vector<uint16_t> ports;
+    std::vector<std::string> bound;
+    std::atomic<uint64_t> active{0};
+    std::atomic<uint64_t> served{0};
+    std::atomic<int> last_failure{0};
+    std::atomic<int> endings{0};
+    int rc = 1;
+    coil_server_stats stats = {}; /* At its end. */
+    coil_loop *loop = nullptr;
+};
+
+Stage *stage_of(coil_session *session)
+{
+    return coil_container_of(session->server, StagedServer, server)->stage;
+}
+
+/* Answer each byte by its like, after a while; idle in between. */
+async(int, answer, (coil_session *) session)
+{
+    vars(coil_slice in; Stage *stage);
+
+    my->stage = stage_of(session);
+    my->stage->active++;
+    defer(my->stage->active--);
+    defer(coil_slice_release(&my->in));
+    for (;;) {
+        coil_session_idle(session);
+        attempt(my->in, coil_read_some(session->stream));
+        coil_session_busy(session);
+        if (coil_slice_empty(&my->in))
+            return 0;
+        await(coil_sleep(my->stage->work));
+        attempt(coil_write_all(session->stream, my->in));
+        my->stage->served++;
+        coil_slice_release(&my->in);
+    }
+}
+
+/* One answer, and then a failure. */
+async(int, fail, (coil_session *) session)
+{
+    vars(coil_slice in);
+    attempt(my->in, coil_read_some(session->stream));
+    coil_slice_release(&my->in);
+    attempt(coil_write_all(session->stream, coil_text("!")));
+    return -EPROTO;
+}
+
+/* Say who it is. */
+async(int, name_peer, (coil_session *) session)
+{
+    vars(char text[COIL_ADDRESS_TEXT_BYTES]);
+    coil_address_format(coil_session_peer(session), my->text);
+    attempt(coil_write_all(session->stream, coil_text(my->text)));
+    return 0;
+}
+
+/* Wait for the end of the server, and say good-bye. */
+async(int, say_good_bye, (coil_session *) session)
+{
+    vars();
+    attempt(coil_write_all(session->stream, coil_text("hello")));
+    stage_of(session)->active++;
+    await(coil_session_ending(session));
+    stage_of(session)->endings++;
+    attempt(coil_write_all(session->stream, coil_text("bye")));
+    return 0;
+}
+
+/* Never end by itself. */
+async(int, hang, (coil_session *) session)
+{
+    vars();
+    stage_of(session)->active++;
+    defer(stage_of(session)->active--);
+    for (;;)
+        await(coil_sleep(coil_s(1000)));
+    return 0;
+}
+
+void note_failure(coil_server *server, const coil_session *session, int error)
+{
+    (void)session;
+    coil_container_of(server, StagedServer, server)->stage->last_failure = error;
+}
+
+async(int, play, (Stage *) stage)
+{
+    vars(int rc);
+
+    coil_server_init(&stage->server, stage->handler);
+    defer({
+        stage->stats = stage->server.stats;
+        coil_server_fini(&stage->server);
+    });
+    stage->server.on_failure = note_failure;
+    stage->configure(&stage->server);
+    for (const std::string &address : stage->addresses)
+        EXPECT_EQ(0, coil_server_listen(&stage->server, address.c_str(), &stage->listen))
+                << address;
+    for (unsigned i = 0; coil_server_address(&stage->server, i) != nullptr; i++) {
+        const coil_address *at = coil_server_address(&stage->server, i);
+        char text[COIL_ADDRESS_TEXT_BYTES];
+        stage->ports.push_back(coil_address_port(at));
+        stage->bound.emplace_back(coil_address_format(at, text));
+    }
+    stage->loop = coil_loop_of(coil_self);
+    stage->listening.set_value();
+    await(stage->rc, coil_server_serve(&stage->server));
+    return 0;
+}
+
+/* A function for the loop's thread. */
+struct Message {
+    coil_post post;
+    const std::function<void()> *act;
+    std::promise<void> *done;
+};
+
+class Server : public testing::Test
+{
+protected:
+    ~Server() override
+    {
+        stop();
+        EXPECT_EQ(stage.stats.active, 0u);
+    }
+
+    void start(coil_handler handler)
+    {
+        stage.handler = handler;
+        thread = std::make_unique<LoopThread>(
+                [this](coil_group *root) { coil_spawn(root, play(&stage)); });
+        stage.listening.get_future().wait();
+        port = stage.ports.empty() ? 0 : stage.ports[0];
+    }
+
+    void start()
+    {
+        start(coil_handler(answer, coil_session *));
+    }
+
+    void stop()
+    {
+        if (thread)
+            thread->stop();
+        thread.reset();
+    }
+
+    /* It ends by itself. */
+    bool ends()
+    {
+        return soon([&] { return stage.rc != 1; });
+    }
+
+    void on_loop(const std::function<void()> &act)
+    {
+        std::promise<void> done;
+        Message message = {{}, &act, &done};
+        message.post.run = [](coil_post *post) {
+            Message *self = coil_container_of(post, Message, post);
+            (*self->act)();
+            self->done->set_value();
+        };
+        ASSERT_EQ(0, coil_loop_post(stage.loop, &message.post));
+        done.get_future().wait();
+    }
+
+    void drain(coil_duration grace)
+    {
+        on_loop([&] { coil_server_drain(&stage.server, grace); });
+    }
+
+    coil_server_stats statistics()
+    {
+        coil_server_stats stats;
+        on_loop([&] { stats = stage.server.stats; });
+        return stats;
+    }
+
+    Peer talking()
+    {
+        Peer peer = Peer::connected(port);
+        EXPECT_TRUE(peer.send("a"));
+        EXPECT_EQ("a", peer.receive(1));
+        return peer;
+    }
+
+    Stage stage;
+    std::unique_ptr<LoopThread> thread;
+    uint16_t port = 0;
+};
+
+TEST_F(Server, ListensAtSeveralAddresses)
+{
+    const std::string name = "unix:@coil-server-test-" + std::to_string(getpid());
+    stage.addresses = {"127.0.0.1:0", "*:0", name};
+    start();
+    ASSERT_EQ(3u, stage.ports.size());
+    EXPECT_EQ(name, stage.bound[2]);
+    for (const uint16_t each : {stage.ports[0], stage.ports[1]}) {
+        port = each;
+        (void)talking();
+    }
+    EXPECT_EQ(2u, statistics().accepted);
+}
+
+TEST_F(Server, ClosesTheStreamWhenTheHandlerHasEnded)
+{
+    start(coil_handler(name_peer, coil_session *));
+    Peer peer = Peer::connected(port);
+    EXPECT_EQ("127.0.0.1:", peer.receive(10));
+    EXPECT_FALSE(peer.receive(10).empty());
+    EXPECT_TRUE(peer.at_end());
+    EXPECT_TRUE(soon([&] { return statistics().active == 0; }));
+}
+
+TEST_F(Server, CountsAndReportsAFailureThatEndsNobodyElse)
+{
+    start(coil_handler(fail, coil_session *));
+    Peer stays = Peer::connected(port);
+    Peer fails = Peer::connected(port);
+    EXPECT_TRUE(fails.send("x"));
+    EXPECT_EQ("!", fails.receive(1));
+    EXPECT_TRUE(fails.at_end());
+    EXPECT_TRUE(soon([&] { return stage.last_failure == -EPROTO; }));
+    EXPECT_TRUE(stays.send("x"));
+    EXPECT_EQ("!", stays.receive(1));
+    EXPECT_TRUE(soon([&] { return statistics().failed == 2; }));
+}
+
+TEST_F(Server, HoldsBackThoseThatAreOverItsLimit)
+{
+    stage.configure = [](coil_server *server) { server->max_sessions = 2; };
+    start();
+    Peer one = talking();
+    Peer other = talking();
+    std::vector<Peer> waiting;
+    for (int i = 0; i < 5; i++) {
+        waiting.push_back(Peer::connected(port));
+        EXPECT_TRUE(waiting.back().send("b"));
+    }
+    EXPECT_FALSE(waiting[0].readable_within(50));
+    one.close();
+    other.close();
+    for (Peer &peer : waiting) {
+        EXPECT_EQ("b", peer.receive(1));
+        peer.close();
+    }
+    EXPECT_TRUE(soon([&] { return stage.active == 0; }));
+    EXPECT_EQ(7u, statistics().accepted);
+}
+
+class ServerWithAdmission : public Server
+{
+protected:
+    ~ServerWithAdmission() override
+    {
+        stop();
+        coil_admission_destroy(admission);
+    }
+
+    void admit(const coil_admission_options &options)
+    {
+        ASSERT_EQ(0, coil_admission_create(&options, &admission));
+        stage.configure = [this](coil_server *server) { server->admission = admission; };
+    }
+
+    coil_admission *admission = nullptr;
+};
+
+TEST_F(ServerWithAdmission, ClosesAtOnceWhoeverIsOverTheTotal)
+{
+    admit({.max_total = 2, .max_per_peer = 0, .ipv4_prefix_bits = 0, .ipv6_prefix_bits = 0});
+    start();
+    Peer one = talking();
+    {
+        Peer other = talking();
+        Peer refused = Peer::connected(port);
+        EXPECT_TRUE(refused.at_end());
+    }
+    EXPECT_TRUE(soon([&] { return coil_admission_total(admission) == 1; }));
+    (void)talking();
+    EXPECT_EQ(1u, statistics().refused_by_total);
+}
+
+TEST_F(ServerWithAdmission, ClosesAtOnceWhoeverIsOneTooManyOfItsPeer)
+{
+    admit({.max_total = 0, .max_per_peer = 1, .ipv4_prefix_bits = 0, .ipv6_prefix_bits = 0});
+    stage.addresses = {"*:0"};
+    start();
+    Peer one = talking();
+    Peer refused = Peer::connected(port);
+    EXPECT_TRUE(refused.at_end());
+    EXPECT_EQ(1u, statistics().refused_by_peer);
+
+    Peer another(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in at = {};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    ASSERT_EQ(0, bind(another.fd, reinterpret_cast<sockaddr *>(&at), sizeof(at)));
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    at.sin_port = htons(port);
+    ASSERT_EQ(0, connect(another.fd, reinterpret_cast<sockaddr *>(&at), sizeof(at)));
+    EXPECT_TRUE(another.send("c"));
+    EXPECT_EQ("c", another.receive(1)) << "the limit is of each peer";
+}
+
+/* ---------------------------------------------------------------------------------- draining -- */
+
+TEST_F(Server, RefusesWhoeverComesWhenItDrains)
+{
+    start(coil_handler(say_good_bye, coil_session *));
+    Peer peer = Peer::connected(port);
+    EXPECT_EQ("hello", peer.receive(5));
+    drain(coil_s(100));
+    EXPECT_EQ("bye", peer.receive(3));
+    EXPECT_TRUE(peer.at_end());
+    EXPECT_TRUE(ends());
+    EXPECT_EQ(0, stage.rc);
+    EXPECT_EQ(1, stage.endings);
+    EXPECT_EQ(0u, stage.stats.cancelled);
+    Peer late(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons(port);
+    EXPECT_EQ(-1, connect(late.fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)));
+    EXPECT_EQ(ECONNREFUSED, errno);
+}
+
+TEST_F(Server, CancelsThoseThatHaveNotEndedInTime)
+{
+    start(coil_handler(hang, coil_session *));
+    Peer one = Peer::connected(port);
+    Peer other = Peer::connected(port);
+    ASSERT_TRUE(soon([&] { return stage.active == 2; }));
+    drain(coil_ms(20));
+    EXPECT_TRUE(one.at_end());
+    EXPECT_TRUE(other.at_end());
+    EXPECT_TRUE(ends());
+    EXPECT_EQ(0, stage.rc);
+    EXPECT_EQ(2u, stage.stats.cancelled);
+}
+
+TEST_F(Server, DrainsSoonerIfItIsToldTo)
+{
+    start(coil_handler(hang, coil_session *));
+    Peer one = Peer::connected(port);
+    ASSERT_TRUE(soon([&] { return stage.active == 1; }));
+    drain(coil_s(1000));
+    EXPECT_FALSE(one.readable_within(20));
+    drain(0);
+    EXPECT_TRUE(one.at_end());
+    EXPECT_TRUE(ends());
+}
+
+TEST_F(Server, EndsIdleSessionsAtOnceAndLetsOthersFinish)
+{
+    stage.work = coil_ms(100);
+    start();
+    Peer idle = talking();
+    Peer busy = talking();
+    EXPECT_TRUE(busy.send("z"));
+    on_loop([] {});
+    ASSERT_TRUE(soon([&] {
+        bool is_busy = false;
+        on_loop([&] {
+            coil_list *youngest = stage.server.sessions.prev;
+            is_busy = !coil_container_of(youngest, coil_session, link)->is_idle;
+        });
+        return is_busy;
+    }));
+    drain(coil_s(100));
+    EXPECT_TRUE(idle.at_end());
+    EXPECT_EQ("z", busy.receive(1));
+    EXPECT_TRUE(busy.at_end());
+    EXPECT_TRUE(ends());
+    EXPECT_EQ(0u, stage.stats.cancelled);
+}
+
+TEST_F(Server, ServesWhatHasConnectedBeforeItDrains)
+{
+    start();
+    std::vector<Peer> peers;
+    on_loop([&] { /* It cannot accept meanwhile. */
+        for (int i = 0; i < 50; i++) {
+            peers.push_back(Peer::connected(port));
+            EXPECT_TRUE(peers.back().send("q"));
+        }
+        coil_server_drain(&stage.server, coil_s(100));
+    });
+    for (Peer &peer : peers) {
+        EXPECT_EQ("q", peer.receive(1));
+        EXPECT_TRUE(peer.at_end());
+    }
+    EXPECT_TRUE(ends());
+    EXPECT_EQ(50u, stage.stats.accepted);
+}
+
+TEST_F(Server, FollowsTheShutdownOfItsLoop)
+{
+    start();
+    Peer idle = talking();
+    on_loop([&] { coil_shutdown_begin(coil_shutdown_of(stage.loop), coil_s(100)); });
+    EXPECT_TRUE(idle.at_end());
+    EXPECT_TRUE(ends());
+    EXPECT_EQ(0, stage.rc);
+}
+
+TEST_F(Server, IsCancelledWithItsSessions)
+{
+    start(coil_handler(hang, coil_session *));
+    Peer one = Peer::connected(port);
+    ASSERT_TRUE(soon([&] { return stage.active == 1; }));
+    stop();
+    EXPECT_TRUE(one.at_end());
+    EXPECT_EQ(0u, stage.active);
+}
+
+TEST_F(Server, HasNothingToServeWithoutAnAddress)
+{
+    stage.addresses.clear();
+    start();
+    EXPECT_TRUE(ends());
+    EXPECT_EQ(-EINVAL, stage.rc);
+}
+
+/* ----------------------------------------------------------------------------- PROXY headers -- */
+
+TEST_F(ServerWithAdmission, BelievesTheProxy)
+{
+    admit({.max_total = 0, .max_per_peer = 1, .ipv4_prefix_bits = 0, .ipv6_prefix_bits = 0});
+    stage.configure = [this](coil_server *server) {
+        server->admission = admission;
+        server->takes_proxy_headers = true;
+    };
+    start(coil_handler(say_good_bye, coil_session *));
+    const std::string header = "PROXY TCP4 192.0.2.7 192.0.2.1 40000 443\r\n";
+    Peer one = Peer::connected(port);
+    EXPECT_TRUE(one.send(header));
+    EXPECT_EQ("hello", one.receive(5));
+    Peer refused = Peer::connected(port);
+    EXPECT_TRUE(refused.send(header));
+    EXPECT_TRUE(refused.at_end());
+    Peer wrong = Peer::connected(port);
+    EXPECT_TRUE(wrong.send("GET / HTTP/1.1\r\n"));
+    EXPECT_EQ("", wrong.receive(1));
+    {
+        Peer checks_only = Peer::connected(port);
+    }
+    EXPECT_TRUE(soon([&] { return statistics().accepted == 4 && statistics().active == 1; }));
+    EXPECT_EQ(1u, statistics().refused_by_peer);
+    EXPECT_EQ(1u, statistics().refused_by_header);
+}
+
+/* -------------------------------------------------------------------------------- exhaustion -- */
+
+class ServerWithoutDescriptors : public Server
+{
+protected:
+    ServerWithoutDescriptors()
+    {
+        EXPECT_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+        const rlimit few = {80, before.rlim_max};
+        EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &few)); /* Before the start: rings remember it. */
+    }
+
+    ~ServerWithoutDescriptors() override
+    {
+        give_back();
+        stop();
+        EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+    }
+
+    /* Sockets first, for there will be none. */
+    void use_up(unsigned socket_count)
+    {
+        for (unsigned i = 0; i < socket_count; i++)
+            sockets.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        for (int fd = dup(0); fd >= 0; fd = dup(0))
+            fillers.push_back(fd);
+    }
+
+    void give_back()
+    {
+        for (const int fd : fillers)
+            close(fd);
+        fillers.clear();
+    }
+
+    void connect_all()
+    {
+        sockaddr_in to = {};
+        to.sin_family = AF_INET;
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        to.sin_port = htons(port);
+        for (const Peer &peer : sockets)
+            EXPECT_EQ(0, connect(peer.fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)));
+    }
+
+    rlimit before;
+    std::vector<Peer> sockets;
+    std::vector<int> fillers;
+};
+
+TEST_F(ServerWithoutDescriptors, LetsThemWaitAndServesTheOthers)
+{
+    start();
+    Peer stays = talking();
+    Peer leaves = talking();
+    use_up(4);
+    connect_all();
+    for (Peer &peer : sockets)
+        EXPECT_TRUE(peer.send("w"));
+    EXPECT_FALSE(sockets[0].readable_within(60));
+    EXPECT_TRUE(stays.send("s"));
+    EXPECT_EQ("s", stays.receive(1)) << "others keep their service";
+    leaves.end(); /* Its descriptor, at the server, is for the next. */
+    for (size_t i = 0; i < sockets.size(); i++) {
+        EXPECT_EQ("w", sockets[i].receive(1)) << i;
+        sockets[i].end();
+        EXPECT_TRUE(sockets[i].at_end());
+    }
+    give_back();
+    EXPECT_GE(statistics().pauses, 1u);
+    EXPECT_EQ(6u, statistics().accepted);
+}
+
+TEST_F(ServerWithoutDescriptors, TurnsThemAwayIfItIsToldTo)
+{
+    stage.configure = [](coil_server *server) { server->turns_away = true; };
+    start();
+    Peer stays = talking();
+    use_up(10);
+    connect_all();
+    for (Peer &peer : sockets)
+        EXPECT_TRUE(peer.at_end());
+    EXPECT_TRUE(stays.send("s"));
+    EXPECT_EQ("s", stays.receive(1));
+    give_back();
+    sockets.clear();
+    (void)talking();
+    EXPECT_EQ(10u, statistics().refused_by_files);
+}
+
+} // namespace

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "peer.h"
+#include "wire.h"
+
+#include <coil/io.h>
+
+#include <netinet/tcp.h>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+int option(const coil_stream *stream, int level, int name)
+{
+    int value = -1;
+    socklen_t size = sizeof(value);
+    EXPECT_EQ(0, getsockopt(coil_stream_fd(stream), level, name, &value, &size));
+    return value;
+}
+
+async(int, configure_tcp, (PeerListener *) listener)
+{
+    vars(coil_stream *stream; coil_address address; char text[COIL_ADDRESS_TEXT_BYTES]);
+
+    attempt(my->stream, coil_connect(listener->address.c_str()));
+    defer(coil_stream_close(my->stream));
+    coil_stream_options options = {};
+    options.keep_alive_idle = coil_ms(59500);
+    options.keep_alive_interval = coil_s(10);
+    options.keep_alive_probes = 3;
+    options.user_timeout = coil_s(90);
+    options.send_buffer_bytes = 20000;
+    EXPECT_EQ(0, coil_stream_configure(my->stream, &options));
+    EXPECT_EQ(1, option(my->stream, SOL_SOCKET, SO_KEEPALIVE));
+    EXPECT_EQ(60, option(my->stream, IPPROTO_TCP, TCP_KEEPIDLE)) << "rounded up";
+    EXPECT_EQ(10, option(my->stream, IPPROTO_TCP, TCP_KEEPINTVL));
+    EXPECT_EQ(3, option(my->stream, IPPROTO_TCP, TCP_KEEPCNT));
+    EXPECT_EQ(90000, option(my->stream, IPPROTO_TCP, TCP_USER_TIMEOUT));
+    EXPECT_EQ(40000, option(my->stream, SOL_SOCKET, SO_SNDBUF)) << "socket(7): doubled";
+    EXPECT_EQ(1, option(my->stream, IPPROTO_TCP, TCP_NODELAY));
+    options = {};
+    options.delays_small_writes = true;
+    EXPECT_EQ(0, coil_stream_configure(my->stream, &options));
+    EXPECT_EQ(0, option(my->stream, IPPROTO_TCP, TCP_NODELAY));
+    EXPECT_EQ(90000, option(my->stream, IPPROTO_TCP, TCP_USER_TIMEOUT)) << "stays";
+    options.user_timeout = -1;
+    EXPECT_EQ(-EINVAL, coil_stream_configure(my->stream, &options));
+    options.user_timeout = coil_s(10000000);
+    EXPECT_EQ(-EINVAL, coil_stream_configure(my->stream, &options));
+
+    EXPECT_EQ(0, coil_stream_peer_address(my->stream, &my->address));
+    EXPECT_EQ(listener->address, coil_address_format(&my->address, my->text));
+    EXPECT_EQ(0, coil_stream_address(my->stream, &my->address));
+    EXPECT_NE(0, coil_address_port(&my->address));
+    return 0;
+}
+
+TEST(StreamOptions, AreThoseOfTheSocket)
+{
+    PeerListener listener;
+    EXPECT_EQ(0, coil_run(configure_tcp(&listener)));
+}
+
+async(int, configure_others, (Wire *) wire)
+{
+    vars();
+    coil_stream_options options = {};
+    coil_address address;
+    options.keep_alive_idle = coil_s(1);
+    EXPECT_EQ(0, coil_stream_configure(wire->one, &options)) << "not TCP: nothing to do";
+    coil_stream *reader = nullptr;
+    coil_stream *writer = nullptr;
+    EXPECT_EQ(0, coil_pipe_create(&reader, &writer));
+    EXPECT_EQ(-EOPNOTSUPP, coil_stream_configure(reader, &options));
+    EXPECT_EQ(-EOPNOTSUPP, coil_stream_address(reader, &address));
+    EXPECT_EQ(-EOPNOTSUPP, coil_stream_options_apply(COIL_DIRECT | 3, &options));
+    coil_stream_close(reader);
+    coil_stream_close(writer);
+    return 0;
+}
+
+TEST(StreamOptions, KnowWhatIsNotTcp)
+{
+    EXPECT_EQ(0, RUN_ON_WIRE(configure_others));
+}
+
+async(int, abort_it, (PeerListener *) listener)
+{
+    vars(coil_stream *stream);
+    attempt(my->stream, coil_connect(listener->address.c_str()));
+    attempt(coil_write_all(my->stream, coil_text("never read")));
+    coil_stream_abort(my->stream);
+    coil_stream_abort(NULL);
+    return 0;
+}
+
+TEST(StreamAbort, ResetsTheConnection)
+{
+    PeerListener listener;
+    EXPECT_EQ(0, coil_run(abort_it(&listener)));
+    Peer peer = listener.accepted();
+    peer.receive(100);
+    EXPECT_EQ(ECONNRESET, peer.broken);
+}
+
+/* ------------------------------------------------------------------------------------ idle -- */
+
+async(int, chatter, (Wire *) wire)
+{
+    vars(int i; coil_slice in);
+    for (my->i = 0; my->i < 10; my->i++) {
+        await(coil_sleep(coil_s(20)));
+        attempt(coil_write_all(wire->other, coil_text("x")));
+    }
+    for (my->i = 0; my->i < 10; my->i++) {
+        await(coil_sleep(coil_s(20)));
+        attempt(coil_write_all(wire->one, coil_text("y")));
+    }
+    await(coil_sleep(coil_s(3000)));
+    return 0;
+}
+
+async(int, swallow, (coil_stream *) stream)
+{
+    vars(coil_slice in);
+    for (;;) {
+        attempt(my->in, coil_read_some(stream));
+        coil_slice_release(&my->in);
+    }
+}
+
+async(int, wait_until_idle, (Wire *) wire)
+{
+    vars(coil_group group; coil_slice in; coil_time began; int rc);
+
+    my->began = coil_task_now(coil_self);
+    open_group(&my->group);
+    spawn(&my->group, coil_stream_watch_idle(wire->one, coil_s(30)));
+    spawn(&my->group, chatter(wire));
+    spawn(&my->group, swallow(wire->one));
+    await(my->rc, coil_group_join(&my->group));
+    EXPECT_EQ(-ETIME, my->rc);
+    const coil_duration took = coil_task_now(coil_self) - my->began;
+    EXPECT_GE(took, coil_s(430)) << "20 bytes, the last after 400 s";
+    EXPECT_LE(took, coil_s(440)) << "not more than a quarter late";
+    return 0;
+}
+
+TEST(StreamIdle, IsWhenNoByteGoesInEitherDirection)
+{
+    EXPECT_EQ(0, RUN_ON_WIRE(wait_until_idle));
+}
+
+} // namespace
