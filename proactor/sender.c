@@ -76,6 +76,8 @@ static void gather(coil_sending *sending)
         const writer *waiting = writer_at(link);
         if (waiting->holds || (sending->is_held && !waiting->is_holders))
             break;
+        if (waiting->takes_some && sending->writer_count > 0)
+            break; /* It goes alone: see flags_of(). */
         sending->writer_count++;
         has_room = add_parts(sending, waiting, &room_bytes);
     }
@@ -669,9 +671,13 @@ int sender_flush_start(
     int rc = flush_now(sender, loop, &rest);
     if (rc != -EAGAIN)
         return rc;
+    const bool is_begun = rest.size_bytes < bytes->size_bytes;
     rc = flush_later(sender, loop, flush, &rest);
-    if (rc == -EINPROGRESS)
-        flush->plain.is_begun = rest.size_bytes < bytes->size_bytes;
+    if (rc == -EINPROGRESS) {
+        flush->plain.is_begun = is_begun;
+    } else if (is_begun) {
+        refuse_more(sender);
+    }
     return rc;
 }
 

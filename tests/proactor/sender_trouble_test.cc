@@ -7,6 +7,10 @@
 #include <algorithm>
 #include <list>
 
+extern "C" {
+#include "sender_private.h"
+}
+
 #include <coil/sugar.h>
 
 namespace
@@ -190,6 +194,24 @@ TEST_F(SenderInTrouble, NothingFollowsAWriteWhoseRestHasNoMemoryToWaitIn)
     EXPECT_EQ(-EPIPE, second->rc);
 }
 
+TEST_F(SenderInTrouble, NothingFollowsWhatALayerHadNoMemoryToWaitWith)
+{
+    use(make_unix());
+    std::string much(MUCH_BYTES, 'f');
+    coil_slice bytes = all_of(much);
+    sender_flush flush = {};
+    coil_allocator *heap = loop->sched.allocator;
+    use_up_memory();
+    sender.sent_turn = UINT16_MAX; /* Not in this one. */
+    EXPECT_EQ(-ENOMEM, sender_flush_start(&sender, loop, &flush, &bytes));
+    loop->sched.allocator = heap;
+    Write *second = start("second");
+    std::string got = arrived();
+    EXPECT_LT(0u, got.size());
+    EXPECT_EQ(std::string::npos, got.find_first_not_of('f'));
+    EXPECT_EQ(-EPIPE, second->rc);
+}
+
 TEST_F(SenderInTrouble, NothingFollowsAWriteThatFailsInItsMiddle)
 {
     use(make_unix());
@@ -254,6 +276,40 @@ TEST_F(SenderInTrouble, WhatDoesNotBlockIsWaitedForAndMayBeCancelledMeanwhile)
     EXPECT_EQ("", arrived()) << "a part of the last one is out";
     EXPECT_EQ(-EPIPE, late->rc);
     loop->ring.enter = coil_kernel_ring_enter;
+}
+
+async(int, writes_some, (Write *) write)
+{
+    vars(ssize_t count);
+    await(my->count, coil_sender_write_some(write->sender, all_of(write->bytes)));
+    write->rc = static_cast<int>(my->count);
+    return 0;
+}
+
+TEST_F(SenderInTrouble, WhoIsContentWithAPartDoesNotWaitForTheRestBehindOthers)
+{
+    use(make_unix());
+    std::string much(MUCH_BYTES, 'f');
+    Write *first = start(much);
+    Write *second = start("second");
+    all.push_back({&sender, much});
+    Write *some = &all.back();
+    coil_spawn(coil_loop_root(loop), writes_some(some));
+    coil_test_settle(loop);
+    std::string got;
+    char bytes[64 * 1024];
+    while (second->task != nullptr && got.size() < MUCH_BYTES + 6) {
+        ssize_t count = read(out, bytes, std::min(sizeof(bytes), MUCH_BYTES + 6 - got.size()));
+        got.append(bytes, static_cast<size_t>(count > 0 ? count : 0));
+        coil_test_settle(loop);
+    }
+    coil_test_settle(loop);
+    EXPECT_EQ(0, first->rc);
+    EXPECT_EQ(0, second->rc);
+    got += arrived();
+    EXPECT_LT(0, some->rc);
+    EXPECT_GT(MUCH_BYTES, some->rc);
+    EXPECT_EQ(MUCH_BYTES + 6 + static_cast<size_t>(some->rc), got.size());
 }
 
 /* What arrives is whole writes in their order, and at most one that has ended in its middle. */
