@@ -148,7 +148,7 @@ static void consume(coil_sending *sending, int64_t count)
     }
 }
 
-/* What somebody has begun will not be continued, so nothing can follow. */
+/* A write has ended in its middle, so nothing can follow: it would be taken for the rest. */
 static void refuse_more(coil_sender *sender)
 {
     sender->is_cut = true;
@@ -169,24 +169,30 @@ static void end_cancelled(coil_sending *sending, writer *cancelled)
         cut(sending);
 }
 
-/* Those of the writes that were on their way which have failed, or want no more. */
-static void end_parts(coil_sending *sending, int32_t error)
+/* Nothing more gets out of the writes that were on their way. */
+static COIL_COLD void fail_parts(coil_sending *sending, int32_t error)
+{
+    bool is_torn = false;
+    for (; sending->writer_count > 0; sending->writer_count--) {
+        writer *first = writer_at(sending->writers.next);
+        is_torn |= first->is_begun;
+        end_write(first, error);
+    }
+    if (is_torn)
+        cut(sending);
+}
+
+/* Those of the writes that were on their way which want no more. */
+static void end_unwanted(coil_sending *sending)
 {
     unsigned count = sending->writer_count;
-    bool is_torn = false;
     sending->writer_count = 0;
     for (coil_list *link = sending->writers.next; count > 0 && !sending->sender->is_cut; count--) {
         writer *part = writer_at(link);
         link = link->next;
-        if (error != 0) {
-            is_torn |= part->is_begun;
-            end_write(part, error);
-        } else if (part->is_cancelled) {
+        if (part->is_cancelled)
             end_cancelled(sending, part);
-        }
     }
-    if (coil_unlikely(is_torn))
-        cut(sending);
 }
 
 static void go_on(coil_sending *sending)
@@ -226,7 +232,11 @@ static void send_complete(coil_op *op, int32_t result, uint32_t flags)
         sending->awaits_room = true;
         error = 0;
     }
-    end_parts(sending, error);
+    if (coil_unlikely(error != 0)) {
+        fail_parts(sending, error);
+    } else {
+        end_unwanted(sending);
+    }
     if (coil_unlikely(flush != NULL && flush->plain.sending == NULL))
         sending->flush = NULL;
     go_on(sending);
