@@ -39,10 +39,10 @@ static bool full(const coil_group *group, size_t count)
     return group->limit != 0 && count >= group->limit && !group->cancelled;
 }
 
-/* `task` is the newest of the group: does it have to wait for its start? */
+/* `task` is the newest of the group: does it have to wait for its start? (The limit may change.) */
 static bool hold(coil_group *group, coil_task *task)
 {
-    if (!full(group, group->live_count - 1 - group->held_count))
+    if (group->held_count == 0 && !full(group, group->live_count - 1))
         return false;
     if (group->held_count++ == 0)
         group->held = &task->link;

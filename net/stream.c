@@ -9,6 +9,7 @@
 #include <coil/sender.h>
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <netinet/in.h>
@@ -181,6 +182,12 @@ static coil_slice slice_error(int error)
 }
 
 /* A stream is a receiver: it is coil_receiver_next() by another name. */
+static_assert(offsetof(struct coil_read_some__frame, co__ret) ==
+                              offsetof(struct coil_receiver_next__frame, co__ret) &&
+                      offsetof(struct coil_read_some__frame, co__a.stream) ==
+                              offsetof(struct coil_receiver_next__frame, co__a.receiver),
+        "coil_receiver_step() finds what it looks for");
+
 coil_define_leaf(coil_read_some, coil_receiver_step, coil_leaf_wake);
 
 /*
@@ -308,6 +315,14 @@ coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
 /* --------------------------------------------------------------------------------- writing -- */
 
 /* It begins with a sender: coil_sender_write() by another name. */
+static_assert(offsetof(struct coil_write_all__frame, co__ret) ==
+                              offsetof(struct coil_sender_write__frame, co__ret) &&
+                      offsetof(struct coil_write_all__frame, co__a.stream) ==
+                              offsetof(struct coil_sender_write__frame, co__a.sender) &&
+                      offsetof(struct coil_write_all__frame, co__a.bytes) ==
+                              offsetof(struct coil_sender_write__frame, co__a.bytes),
+        "coil_sender_step() finds what it looks for");
+
 coil_define_leaf(coil_write_all, coil_sender_step, coil_sender_cancel);
 
 bool coil_stream_is_layered(const coil_stream *stream)

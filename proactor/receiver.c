@@ -482,6 +482,14 @@ static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_task_wake(waiter);
 }
 
+/* It does not block, and nothing has come: poll first. We may receive only if there is a pool. */
+static void poll_first(coil_receiver *receiver)
+{
+    (void)change_way(receiver, PARKED);
+    if (receiver->op.loop->buffers == NULL)
+        unset(receiver, CAN_INLINE);
+}
+
 static void single_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
@@ -497,7 +505,7 @@ static void single_complete(coil_op *op, int32_t result, uint32_t flags)
     } else {
         buffer_put(own);
         if (result == -EAGAIN) {
-            (void)change_way(receiver, PARKED);
+            poll_first(receiver);
         } else if (!is_interrupted(result)) {
             end_stream(receiver, result);
         }

@@ -76,6 +76,8 @@ static void gather(coil_sending *sending)
         const writer *waiting = writer_at(link);
         if (waiting->holds || (sending->is_held && !waiting->is_holders))
             break;
+        if (waiting->takes_some && sending->writer_count > 0)
+            break; /* It goes alone: see flags_of(). */
         sending->writer_count++;
         has_room = add_parts(sending, waiting, &room_bytes);
     }
@@ -146,11 +148,16 @@ static void consume(coil_sending *sending, int64_t count)
     }
 }
 
-/* What somebody has begun will not be continued, so nothing can follow. */
+/* A write has ended in its middle, so nothing can follow: it would be taken for the rest. */
+static void refuse_more(coil_sender *sender)
+{
+    sender->is_cut = true;
+    sender->sends_at_once = false;
+}
+
 static void cut(coil_sending *sending)
 {
-    sending->sender->is_cut = true;
-    sending->sender->sends_at_once = false;
+    refuse_more(sending->sender);
     while (!coil_list_empty(&sending->writers))
         end_write(writer_at(sending->writers.next), -EPIPE);
 }
@@ -162,19 +169,29 @@ static void end_cancelled(coil_sending *sending, writer *cancelled)
         cut(sending);
 }
 
-/* Those of the writes that were on their way which have failed, or want no more. */
-static void end_parts(coil_sending *sending, int32_t error)
+/* Nothing more gets out of the writes that were on their way. */
+static COIL_COLD void fail_parts(coil_sending *sending, int32_t error)
+{
+    bool is_torn = false;
+    for (; sending->writer_count > 0; sending->writer_count--) {
+        writer *first = writer_at(sending->writers.next);
+        is_torn |= first->is_begun;
+        end_write(first, error);
+    }
+    if (is_torn)
+        cut(sending);
+}
+
+/* Those of the writes that were on their way which want no more. */
+static void end_unwanted(coil_sending *sending)
 {
     unsigned count = sending->writer_count;
     sending->writer_count = 0;
     for (coil_list *link = sending->writers.next; count > 0 && !sending->sender->is_cut; count--) {
         writer *part = writer_at(link);
         link = link->next;
-        if (error != 0) {
-            end_write(part, error);
-        } else if (part->is_cancelled) {
+        if (part->is_cancelled)
             end_cancelled(sending, part);
-        }
     }
 }
 
@@ -215,7 +232,11 @@ static void send_complete(coil_op *op, int32_t result, uint32_t flags)
         sending->awaits_room = true;
         error = 0;
     }
-    end_parts(sending, error);
+    if (coil_unlikely(error != 0)) {
+        fail_parts(sending, error);
+    } else {
+        end_unwanted(sending);
+    }
     if (coil_unlikely(flush != NULL && flush->plain.sending == NULL))
         sending->flush = NULL;
     go_on(sending);
@@ -283,8 +304,11 @@ static coil_turn wait_as(coil_task *task, coil_frame *leaf, coil_sender *sender,
     coil_sending *sending =
             is_first ? start_sending(sender, coil_loop_of(task)) : sender->extras->sending;
 
-    if (sending == NULL)
+    if (sending == NULL) {
+        if (wanted.is_begun)
+            refuse_more(sender);
         return leave_with(task, leaf, -ENOMEM);
+    }
     writer *waiting = coil_push(task, sizeof(*waiting));
     *waiting = wanted;
     waiting->task = task;
@@ -657,9 +681,13 @@ int sender_flush_start(
     int rc = flush_now(sender, loop, &rest);
     if (rc != -EAGAIN)
         return rc;
+    const bool is_begun = rest.size_bytes < bytes->size_bytes;
     rc = flush_later(sender, loop, flush, &rest);
-    if (rc == -EINPROGRESS)
-        flush->plain.is_begun = rest.size_bytes < bytes->size_bytes;
+    if (rc == -EINPROGRESS) {
+        flush->plain.is_begun = is_begun;
+    } else if (is_begun) {
+        refuse_more(sender);
+    }
     return rc;
 }
 

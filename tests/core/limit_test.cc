@@ -71,6 +71,29 @@ TEST_F(Limit, RoomDoesNotWaitWithoutALimit)
     COIL_CHECK(RUN(runs_many(0, 1, false)) == 0);
 }
 
+async(int, raises_its_limit)
+{
+    vars(coil_group group);
+    open_group(&my->group);
+    my->group.limit = 1;
+    spawn(&my->group, counts_in(coil_ms(30), 'a'));
+    spawn(&my->group, counts_in(coil_ms(10), 'b'));
+    spawn(&my->group, counts_in(coil_ms(10), 'c'));
+    my->group.limit = 2;
+    spawn(&my->group, counts_in(coil_ms(50), 'd'));
+    spawn(&my->group, counts_in(coil_ms(10), 'e'));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Limit, NobodyOvertakesThoseThatWaitWhenItIsRaised)
+{
+    running = most_running = 0;
+    EXPECT_EQ(0, RUN(raises_its_limit()));
+    EXPECT_EQ(2, most_running);
+    EXPECT_EQ("abced", notebook);
+}
+
 async(int, takes_over, (int *) owned)
 {
     vars();

@@ -188,6 +188,40 @@ TEST_F(Paths, ADescriptorThatDoesNotBlockIsWaitedFor)
     }
 }
 
+/* A kernel that takes O_NONBLOCK at its word, also where a receive has a buffer of its own. */
+int enter_without_blocking(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
+        unsigned flags, void *argument, size_t argument_bytes)
+{
+    for (unsigned i = *ring->sq.khead; i != ring->sq.sqe_tail; i++) {
+        struct io_uring_sqe *sqe = &ring->sq.sqes[i & ring->sq.ring_mask];
+        if (sqe->opcode == IORING_OP_RECV)
+            sqe->msg_flags |= MSG_DONTWAIT;
+    }
+    return coil_kernel_ring_enter(ring, to_submit, min_complete, flags, argument, argument_bytes);
+}
+
+TEST_F(Paths, OneThatDoesNotBlockIsWaitedForWhereThereIsNoMemoryForThePool)
+{
+    loop->buffers_retry_at = COIL_NEVER;
+    loop->ring.enter = enter_without_blocking;
+    for (auto make : {make_unix, make_tcp}) {
+        Ends ends = make();
+        make_nonblocking(ends.out);
+        coil_receiver *receiver = create(ends.out.release());
+        for (int i = 0; i < 3; i++) {
+            coil_slice slice = take_after(receiver, [&] { put(ends.in, "late"); });
+            EXPECT_EQ("late", text(slice));
+            coil_slice_release(&slice);
+        }
+        ends.in.reset();
+        EXPECT_EQ("", next_in_time(receiver));
+        coil_receiver_close(receiver);
+        coil_test_settle(loop);
+    }
+    EXPECT_EQ(nullptr, loop->buffers);
+    loop->ring.enter = coil_kernel_ring_enter;
+}
+
 /* A receive stops at urgent data, and the kernel says nothing of what lies behind. */
 TEST_F(Paths, WhatComesBehindUrgentDataIsNotMissed)
 {

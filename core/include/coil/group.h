@@ -38,7 +38,11 @@ COIL_BEGIN_DECLS
 struct coil_group {
     bool keep_going; /* Set after opening: the failure of one task is not the group's. */
     int error;       /* The first failure, or 0. */
-    size_t limit;    /* Set after opening: tasks that may run at the same time. 0: any number. */
+    /*
+     * Set after opening: tasks that may run at the same time. 0: any number. Another limit, but not
+     * 0, may be set later, and counts from when the next task ends.
+     */
+    size_t limit;
     size_t failed_count;
     size_t live_count; /* Tasks that have not ended. */
     coil_sched *sched; /* Read only. */

@@ -13,9 +13,9 @@
  *   - the rest, and all that is written while something is on its way, is gathered: the writes of
  *     many tasks leave as one operation, without being copied.
  *
- * A write that is cancelled before it has begun leaves no trace. If a part of its bytes is out,
- * what follows would be taken for the rest of them: so all other writes, also those to come, are
- * -EPIPE.
+ * A write that is cancelled before it has begun leaves no trace. If a part of its bytes is out when
+ * it is cancelled or fails, what follows would be taken for the rest of them: so all other writes,
+ * also those to come, are -EPIPE.
  *
  * On the loop's thread only.
  */
@@ -46,7 +46,7 @@ struct coil_sender {
     uint16_t sent_turn; /* Of the loop, when we last sent without the ring. */
     bool sends_at_once; /* It can do without the ring. */
     bool is_socket : 1;
-    bool is_cut : 1;     /* A write has been cancelled in its middle. */
+    bool is_cut : 1;     /* A write has ended in its middle. */
     bool is_layered : 1; /* What is written passes through a layer (coil/layer.h). */
 };
 
@@ -59,7 +59,7 @@ COIL_API bool coil_sender_busy(const coil_sender *sender);
 /*
  * Send all of `bytes`, which must stay until this returns. Result: 0, -ENOMEM, or an error of
  * send(2) or write(2). -EPIPE, which raises no signal: nobody reads any more, or an earlier write
- * was cancelled in its middle.
+ * has ended in its middle.
  */
 coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes);
 
