@@ -214,6 +214,12 @@ ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
     return count < 0 ? -errno : count;
 }
 
+ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    ssize_t count = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return count < 0 ? -errno : count;
+}
+
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     ssize_t count = recv(fd, bytes, size_bytes, MSG_DONTWAIT);

@@ -252,6 +252,22 @@ ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
     return sim_file_send(file, &io);
 }
 
+ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    struct msghdr copy = *message;
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    sim_io io = io_of(message->msg_iov, -1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    io.part_count = (unsigned)message->msg_iovlen;
+    io.size_bytes = 0;
+    for (unsigned i = 0; i < io.part_count; i++)
+        io.size_bytes += message->msg_iov[i].iov_len;
+    io.message = &copy;
+    shorten(file, &io, SIM_FAULT_SHORT_WRITE);
+    return sim_file_send(file, &io);
+}
+
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     const struct iovec part = {bytes, size_bytes};

@@ -16,6 +16,8 @@
 #include <coil/child.h>
 #include <coil/condition.h>
 #include <coil/coro.h>
+#include <coil/datagram.h>
+#include <coil/datagram_receiver.h>
 #include <coil/debug.h>
 #include <coil/directory.h>
 #include <coil/dump.h>

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "datagram_private.h"
+
+#include <coil/io.h>
+#include <coil/kernel.h>
+#include <coil/sched.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
+/* Since Linux 4.18; older headers lack it. */
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+enum {
+    AT_ONCE_COUNT = 64,       /* System calls, and the others have their turn. */
+    PAYLOAD_MOST_BYTES = 65487, /* Of what is cut by the kernel: less the longest headers. */
+};
+
+/* What one system call sends. */
+typedef struct parcel {
+    coil_address to;
+    struct msghdr message;
+    struct iovec part;
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(uint16_t))];
+    } control;
+} parcel;
+
+static void address_parcel(
+        parcel *out, const coil_datagram_socket *socket, const coil_address *address)
+{
+    out->message = (struct msghdr){.msg_iov = &out->part, .msg_iovlen = 1};
+    if (address == NULL)
+        return;
+    out->to = datagram_mapped(socket->family, address);
+    out->message.msg_name = &out->to.storage;
+    out->message.msg_namelen = out->to.size_bytes;
+}
+
+/* `segment_bytes` 0: it is one datagram. */
+static void fill_parcel(parcel *out, const char *bytes, size_t size_bytes, size_t segment_bytes)
+{
+    uint16_t segment = (uint16_t)segment_bytes;
+
+    out->part = (struct iovec){(void *)(uintptr_t)bytes, size_bytes}; /* NOLINT(*-int-to-ptr) */
+    out->message.msg_control = NULL;
+    out->message.msg_controllen = 0;
+    if (segment_bytes == 0)
+        return;
+    memset(&out->control, 0, sizeof(out->control));
+    out->message.msg_control = &out->control;
+    out->message.msg_controllen = sizeof(out->control);
+    out->control.head.cmsg_level = SOL_UDP;
+    out->control.head.cmsg_type = UDP_SEGMENT;
+    out->control.head.cmsg_len = CMSG_LEN(sizeof(segment));
+    memcpy(CMSG_DATA(&out->control.head), &segment, sizeof(segment));
+}
+
+/* At once, if the kernel takes it; else when it does. */
+coil_async(int, send_parcel, (coil_datagram_socket *) socket, (parcel *) out)
+{
+    coil_vars(ssize_t count);
+
+    if (++socket->sent_at_once > AT_ONCE_COUNT) {
+        socket->sent_at_once = 1;
+        coil_await(coil_yield());
+    }
+    my->count = coil_kernel_sendmsg_now(socket->fd, &out->message);
+    if (my->count == -EAGAIN || my->count == -EINTR) {
+        socket->sent_at_once = 0;
+        coil_await(my->count, coil_sendmsg(socket->fd, &out->message, MSG_NOSIGNAL));
+    }
+    return my->count < 0 ? (int)my->count : 0;
+}
+
+coil_define(int, coil_datagram_send, (coil_datagram_socket *) socket, (const coil_address *) to,
+        (coil_slice) bytes)
+{
+    coil_vars(parcel out; int rc);
+
+    address_parcel(&my->out, socket, to);
+    fill_parcel(&my->out, bytes.bytes, (size_t)bytes.size_bytes, 0);
+    coil_await(my->rc, send_parcel(socket, &my->out));
+    socket->counts.sent += my->rc == 0;
+    return my->rc;
+}
+
+/* -------------------------------------------------------------------------------- segments -- */
+
+/* How much of what is left goes out next; more than a segment only if the kernel cuts it. */
+static size_t portion(const coil_datagram_socket *socket, size_t left_bytes, size_t segment_bytes)
+{
+    size_t count = PAYLOAD_MOST_BYTES / segment_bytes;
+    if (count > COIL_DATAGRAM_SEGMENTS_MAX)
+        count = COIL_DATAGRAM_SEGMENTS_MAX;
+    if (!socket->can_segment || count == 0)
+        count = 1;
+    size_t most_bytes = count * segment_bytes;
+    return left_bytes < most_bytes ? left_bytes : most_bytes;
+}
+
+/*
+ * The device cannot do it (-EIO), or the segments do not fit into its packets (-EINVAL, -EMSGSIZE):
+ * one by one they may. From now on, as it would be so again.
+ */
+static bool does_without(coil_datagram_socket *socket, int rc)
+{
+    if (rc != -EIO && rc != -EINVAL && rc != -EMSGSIZE)
+        return false;
+    socket->can_segment = false;
+    return true;
+}
+
+coil_define(int, coil_datagram_send_segments, (coil_datagram_socket *) socket,
+        (const coil_address *) to, (coil_slice) bytes, (size_t) segment_bytes)
+{
+    coil_vars(parcel out; size_t done_bytes; size_t portion_bytes; int rc);
+
+    COIL_CHECK(segment_bytes > 0 && segment_bytes <= COIL_DATAGRAM_MOST_BYTES);
+    address_parcel(&my->out, socket, to);
+    for (my->done_bytes = 0; my->done_bytes < (size_t)bytes.size_bytes;) {
+        my->portion_bytes =
+                portion(socket, (size_t)bytes.size_bytes - my->done_bytes, segment_bytes);
+        fill_parcel(&my->out, bytes.bytes + my->done_bytes, my->portion_bytes,
+                my->portion_bytes > segment_bytes ? segment_bytes : 0);
+        coil_await(my->rc, send_parcel(socket, &my->out));
+        if (my->rc < 0 && my->portion_bytes > segment_bytes && does_without(socket, my->rc))
+            continue;
+        if (my->rc < 0)
+            return my->rc;
+        my->done_bytes += my->portion_bytes;
+        socket->counts.sent += (my->portion_bytes + segment_bytes - 1) / segment_bytes;
+    }
+    return 0;
+}
