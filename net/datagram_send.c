@@ -94,44 +94,47 @@ coil_define(int, coil_datagram_send, (coil_datagram_socket *) socket, (const coi
 /* -------------------------------------------------------------------------------- segments -- */
 
 /* How much of what is left goes out next; more than a segment only if the kernel cuts it. */
-static size_t portion(const coil_datagram_socket *socket, size_t left_bytes, size_t segment_bytes)
+static size_t portion(size_t left_bytes, size_t segment_bytes, bool can_segment)
 {
     size_t count = PAYLOAD_MOST_BYTES / segment_bytes;
     if (count > COIL_DATAGRAM_SEGMENTS_MAX)
         count = COIL_DATAGRAM_SEGMENTS_MAX;
-    if (!socket->can_segment || count == 0)
+    if (!can_segment || count == 0)
         count = 1;
     size_t most_bytes = count * segment_bytes;
     return left_bytes < most_bytes ? left_bytes : most_bytes;
 }
 
 /*
- * The device cannot do it (-EIO), or the segments do not fit into its packets (-EINVAL, -EMSGSIZE):
- * one by one they may. From now on, as it would be so again.
+ * Could they be sent one by one? The device does not know how to cut (-EIO), which it never will; or
+ * these segments do not fit into its packets (-EINVAL, -EMSGSIZE).
  */
 static bool does_without(coil_datagram_socket *socket, int rc)
 {
-    if (rc != -EIO && rc != -EINVAL && rc != -EMSGSIZE)
-        return false;
-    socket->can_segment = false;
-    return true;
+    if (rc == -EIO)
+        socket->can_segment = false;
+    return rc == -EIO || rc == -EINVAL || rc == -EMSGSIZE;
 }
 
 coil_define(int, coil_datagram_send_segments, (coil_datagram_socket *) socket,
         (const coil_address *) to, (coil_slice) bytes, (size_t) segment_bytes)
 {
-    coil_vars(parcel out; size_t done_bytes; size_t portion_bytes; int rc);
+    coil_vars(parcel out; size_t done_bytes; size_t portion_bytes; bool can_segment;
+            int rc);
 
     COIL_CHECK(segment_bytes > 0 && segment_bytes <= COIL_DATAGRAM_MOST_BYTES);
     address_parcel(&my->out, socket, to);
+    my->can_segment = socket->can_segment;
     for (my->done_bytes = 0; my->done_bytes < (size_t)bytes.size_bytes;) {
         my->portion_bytes =
-                portion(socket, (size_t)bytes.size_bytes - my->done_bytes, segment_bytes);
+                portion((size_t)bytes.size_bytes - my->done_bytes, segment_bytes, my->can_segment);
         fill_parcel(&my->out, bytes.bytes + my->done_bytes, my->portion_bytes,
                 my->portion_bytes > segment_bytes ? segment_bytes : 0);
         coil_await(my->rc, send_parcel(socket, &my->out));
-        if (my->rc < 0 && my->portion_bytes > segment_bytes && does_without(socket, my->rc))
+        if (my->portion_bytes > segment_bytes && does_without(socket, my->rc)) {
+            my->can_segment = false;
             continue;
+        }
         if (my->rc < 0)
             return my->rc;
         my->done_bytes += my->portion_bytes;
