@@ -4,6 +4,7 @@
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/sched.h>
+#include <coil/timer.h>
 
 #include <errno.h>
 #include <string.h>
@@ -17,7 +18,8 @@
 #endif
 
 enum {
-    AT_ONCE_COUNT = 64,       /* System calls, and the others have their turn. */
+    AT_ONCE_COUNT = 64,         /* System calls, and the others have their turn. */
+    PAUSE_MS = 1,
     PAYLOAD_MOST_BYTES = 65487, /* Of what is cut by the kernel: less the longest headers. */
 };
 
@@ -62,21 +64,29 @@ static void fill_parcel(parcel *out, const char *bytes, size_t size_bytes, size_
     memcpy(CMSG_DATA(&out->control.head), &segment, sizeof(segment));
 }
 
-/* At once, if the kernel takes it; else when it does. */
+/*
+ * At once, if the kernel takes it; else when it may. A sendmsg by io_uring that has to wait will not
+ * do: the kernel takes the bytes before it finds a unix socket's queue full, and once there is room
+ * it sends an empty datagram (seen on Linux 6.18). When a socket is not connected, there is no event
+ * for the room in the queue of another: then it is tried again every now and then.
+ */
 coil_async(int, send_parcel, (coil_datagram_socket *) socket, (parcel *) out)
 {
-    coil_vars(ssize_t count);
+    coil_vars(ssize_t count; unsigned attempts);
 
     if (++socket->sent_at_once > AT_ONCE_COUNT) {
         socket->sent_at_once = 1;
         coil_await(coil_yield());
     }
-    my->count = coil_kernel_sendmsg_now(socket->fd, &out->message);
-    if (my->count == -EAGAIN || my->count == -EINTR) {
+    for (my->attempts = 0;; my->attempts++) {
+        my->count = coil_kernel_sendmsg_now(socket->fd, &out->message);
+        if (my->count != -EAGAIN && my->count != -EINTR)
+            return my->count < 0 ? (int)my->count : 0;
         socket->sent_at_once = 0;
-        coil_await(my->count, coil_sendmsg(socket->fd, &out->message, MSG_NOSIGNAL));
+        if (my->attempts > 0)
+            coil_await(coil_sleep(coil_ms(PAUSE_MS)));
+        coil_attempt(coil_poll(socket->fd, POLLOUT));
     }
-    return my->count < 0 ? (int)my->count : 0;
 }
 
 coil_define(int, coil_datagram_send, (coil_datagram_socket *) socket, (const coil_address *) to,

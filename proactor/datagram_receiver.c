@@ -23,7 +23,7 @@ struct coil_datagram_receiver {
     uint32_t head_bytes;   /* Before the payload. */
     uint32_t buffer_bytes; /* With it. */
     bool closing;
-    bool is_starved; /* There was no buffer for the last receive. */
+    bool is_starved; /* The kernel found no buffer, though there are some. */
     bool has_no_multishot;
     struct msghdr message; /* Of the operation. */
     struct iovec part;
@@ -120,7 +120,7 @@ static void stream_complete(coil_op *op, int32_t result, uint32_t flags)
     if (flags & IORING_CQE_F_BUFFER) {
         enqueue(receiver, buffer_pool_take(receiver->pool, result, flags));
     } else if (result == -ENOBUFS) {
-        receiver->is_starved = true;
+        receiver->is_starved = buffer_pool_ready(receiver->pool); /* It was none of ours. */
     } else if (result == -EINVAL) {
         receiver->has_no_multishot = true; /* A receive on its own says whether it is that. */
     } else {

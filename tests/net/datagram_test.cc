@@ -145,7 +145,8 @@ TEST(Datagram, TakesOverAPathThatNobodyHasOpen)
     }
     Scene scene;
     scene.address = "unix:" + path;
-    EXPECT_EQ(0, coil_run(echo(&scene, ("unix:" + path + "-b").c_str())));
+    const std::string own = "unix:" + path + "-b";
+    EXPECT_EQ(0, coil_run(echo(&scene, own.c_str())));
 }
 
 /* Of a dual-stack socket, IPv4 looks like IPv4. */
@@ -694,6 +695,7 @@ async(int, send_sequence, (Model *) model)
 void check(Model *model, const coil_datagram *in)
 {
     uint32_t number;
+    EXPECT_LE(static_cast<int64_t>(sizeof(number)), in->bytes.size_bytes);
     if (in->bytes.size_bytes < static_cast<int64_t>(sizeof(number))) {
         model->failed = true;
         return;
