@@ -120,6 +120,7 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(loop) \
     SCENARIO(crowd) \
     SCENARIO(mail) \
+    SCENARIO(datagrams) \
     SCENARIO(shares) \
     SCENARIO(poor) \
     SCENARIO(rush)
