@@ -25,7 +25,8 @@ COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golan
            "tokio": "librust-tokio-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev",
            "node": "nodejs"}
 # The column `raw` is the best of those that answer.
-RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "posix_spawn")
+RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "mmsg",
+       "posix_spawn")
 JUDGED = ("coil", "libuv") + RAW
 QUICK = ("yield", "spawn_join", "post_round_trip", "file_read_4k", "spawn_child")
 
@@ -55,6 +56,9 @@ ROWS = {
     "thread_queue_round_trip": ("the same through queues", None),
     "file_read_4k": ("read 4 KiB of a file in memory", None),
     "file_read_4k_32": ("the same, 32 at a time; each", None),
+    "datagram_64": ("a datagram of 64 B by UDP, sent and received", None),
+    "datagram_1400": ("the same, 1400 B", None),
+    "datagram_1400_cut": ("the same, cut and joined by the kernel", None),
     "spawn_child": ("a child process: start it, await its end", None),
     "spawn_children_50": ("the same, 50 at a time; each", None),
     "debug_yield": ("debug mode: yield", ("raw", 2.0)),
