@@ -243,7 +243,7 @@ static int change_group(coil_datagram_socket *socket, const coil_address *group,
         return -EINVAL;
     memset(&request, 0, sizeof(request));
     request.gr_interface = interface_index;
-    memcpy(&request.gr_group, &group->storage, sizeof(request.gr_group));
+    request.gr_group = group->storage;
     return coil_kernel_setsockopt(socket->fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
             joins ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &request, sizeof(request));
 }
