@@ -145,8 +145,8 @@ static coil_datagram_shape shape_of(const coil_datagram_options *options, sa_fam
     unsigned most_bytes = options->max_bytes;
 
     if (options->tells_local)
-        control_bytes += CMSG_SPACE(sizeof(struct in_pktinfo)) +
-                         CMSG_SPACE(sizeof(struct in6_pktinfo));
+        control_bytes +=
+                CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo));
     if (options->joins_segments)
         control_bytes += CMSG_SPACE(sizeof(int));
     if (most_bytes == 0 || most_bytes > COIL_DATAGRAM_MOST_BYTES || options->joins_segments)
@@ -155,8 +155,8 @@ static coil_datagram_shape shape_of(const coil_datagram_options *options, sa_fam
             .name_bytes = name_bytes[family],
             .control_bytes = (uint32_t)control_bytes,
             .payload_bytes = most_bytes,
-            .buffer_count = power_of_two(options->buffer_count > 0 ? options->buffer_count
-                                                                   : COIL_DATAGRAM_BUFFER_COUNT),
+            .buffer_count = power_of_two(
+                    options->buffer_count > 0 ? options->buffer_count : COIL_DATAGRAM_BUFFER_COUNT),
     };
 }
 
@@ -185,8 +185,7 @@ static int create(int fd, const ends *of, const coil_datagram_options *options,
     socket->fd = fd;
     socket->family = of->family;
     socket->takes_ipv4 = of->family == AF_INET || (of->family == AF_INET6 && !options->ipv6_only);
-    socket->can_segment =
-            of->family != AF_UNIX && set_option(fd, SOL_UDP, UDP_SEGMENT, 0) == 0;
+    socket->can_segment = of->family != AF_UNIX && set_option(fd, SOL_UDP, UDP_SEGMENT, 0) == 0;
     socket->local = of->local;
     socket->has_path = coil_address_path(&of->local) != NULL;
     *out_socket = socket;
@@ -267,8 +266,7 @@ static int set_multicast_of_ipv4(int fd, const coil_multicast *multicast)
     if (rc == 0)
         rc = set_option(fd, IPPROTO_IP, IP_MULTICAST_LOOP, multicast->loops);
     if (rc == 0)
-        rc = coil_kernel_setsockopt(
-                fd, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof(interface));
+        rc = coil_kernel_setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &interface, sizeof(interface));
     return rc == -EADDRNOTAVAIL ? -ENODEV : rc; /* Of IPv6 it is the other one. */
 }
 

@@ -112,8 +112,8 @@ static void take(coil_datagram_socket *socket, coil_datagram *datagram)
 }
 
 /* Up to `count`: how many, -EAGAIN, or an error. */
-static int take_some(coil_datagram_socket *socket, coil_task *task, coil_datagram *datagrams,
-        unsigned count)
+static int take_some(
+        coil_datagram_socket *socket, coil_task *task, coil_datagram *datagrams, unsigned count)
 {
     unsigned taken = 0;
     int rc = 1;
@@ -162,8 +162,7 @@ static coil_turn receive_some_step(coil_task *task, coil_frame *leaf)
     const struct coil_datagram_receive_some__args *arguments =
             coil_arguments(coil_datagram_receive_some, leaf);
     COIL_CHECK(arguments->count > 0);
-    return receive(
-            task, leaf, arguments->socket, arguments->out_datagrams, arguments->count, true);
+    return receive(task, leaf, arguments->socket, arguments->out_datagrams, arguments->count, true);
 }
 
 coil_define_leaf(coil_datagram_receive_some, receive_some_step, coil_leaf_wake);

@@ -18,7 +18,7 @@
 #endif
 
 enum {
-    AT_ONCE_COUNT = 64,         /* System calls, and the others have their turn. */
+    AT_ONCE_COUNT = 64, /* System calls, and the others have their turn. */
     PAUSE_MS = 1,
     PAYLOAD_MOST_BYTES = 65487, /* Of what is cut by the kernel: less the longest headers. */
 };
@@ -67,7 +67,7 @@ static void fill_parcel(parcel *out, const char *bytes, size_t size_bytes, size_
 /*
  * At once, if the kernel takes it; else when it may. A sendmsg by io_uring that has to wait will not
  * do: the kernel takes the bytes before it finds a unix socket's queue full, and once there is room
- * it sends an empty datagram (seen on Linux 6.18). When a socket is not connected, there is no event
+ * it sends an empty datagram (seen on Linux 6.18; the simulated kernel does so, too). When a socket is not connected, there is no event
  * for the room in the queue of another: then it is tried again every now and then.
  */
 coil_async(int, send_parcel, (coil_datagram_socket *) socket, (parcel *) out)
@@ -129,8 +129,7 @@ static bool does_without(coil_datagram_socket *socket, int rc)
 coil_define(int, coil_datagram_send_segments, (coil_datagram_socket *) socket,
         (const coil_address *) to, (coil_slice) bytes, (size_t) segment_bytes)
 {
-    coil_vars(parcel out; size_t done_bytes; size_t portion_bytes; bool can_segment;
-            int rc);
+    coil_vars(parcel out; size_t done_bytes; size_t portion_bytes; bool can_segment; int rc);
 
     COIL_CHECK(segment_bytes > 0 && segment_bytes <= COIL_DATAGRAM_MOST_BYTES);
     address_parcel(&my->out, socket, to);

@@ -74,7 +74,10 @@ static void destroy(coil_datagram_receiver *receiver)
 
 static void start(coil_datagram_receiver *receiver);
 
-/* After each completion: tell the waiter, go on, or leave. */
+/*
+ * After each completion: tell the waiter, go on, or leave. (To the kernel, an empty message is the
+ * last of a multishot: it begins anew when somebody waits.)
+ */
 static void settle(coil_datagram_receiver *receiver)
 {
     bool is_pending = op_pending(&receiver->op);

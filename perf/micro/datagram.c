@@ -25,8 +25,7 @@ async(int, send_one_by_one, (coil_datagram_socket *) from, (coil_datagram_socket
 {
     vars(int i);
     for (my->i = 0; my->i < BATCH; my->i++)
-        attempt(coil_datagram_send(
-                from, coil_datagram_local(to), coil_bytes(payload, size_bytes)));
+        attempt(coil_datagram_send(from, coil_datagram_local(to), coil_bytes(payload, size_bytes)));
     return 0;
 }
 
@@ -49,8 +48,8 @@ async(int, exchange, (size_t) size_bytes, (bool) is_cut, (int64_t) count)
             attempt(send_one_by_one(my->client, my->server, size_bytes));
         }
         for (my->got = 0; my->got < BATCH; my->got += my->rc) {
-            attempt(my->rc, within(coil_s(10), coil_datagram_receive_some(
-                                                       my->server, my->in, BATCH)));
+            attempt(my->rc,
+                    within(coil_s(10), coil_datagram_receive_some(my->server, my->in, BATCH)));
             for (int k = 0; k < my->rc; k++) {
                 COIL_CHECK((size_t)my->in[k].bytes.size_bytes == size_bytes);
                 coil_datagram_release(&my->in[k]);

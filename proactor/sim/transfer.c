@@ -321,6 +321,14 @@ static bool goes_on(const sim_request *request, transfer_call *call)
     return (sim_file_poll(request->file) & (POLLIN | POLLERR | POLLHUP)) != 0;
 }
 
+/* An empty message is the last, as if it were the end of a stream (observed: udp_multishot). */
+static bool is_empty_message(const sim_io *io, int count)
+{
+    return io->message != NULL &&
+           (size_t)count == sizeof(struct io_uring_recvmsg_out) + io->message->msg_namelen +
+                                    io->message->msg_controllen;
+}
+
 /* May stop at any time, with a result like any other (pitfall 9). */
 static int attempt_multishot(
         sim_request *request, const sim_io *io, transfer_call *call, size_t most)
@@ -331,7 +339,8 @@ static int attempt_multishot(
         const int count = attempt_selected(request, io, call, most);
         if (call == sim_file_recv)
             (void)tell_rest(request, count);
-        if (count == SIM_AGAIN || count <= 0 || sim_request_stops(request))
+        if (count == SIM_AGAIN || count <= 0 || is_empty_message(io, count) ||
+                sim_request_stops(request))
             return count;
         if (!sim_request_post(request, count, request->flags))
             return count;

@@ -38,9 +38,9 @@ COIL_BEGIN_DECLS
 typedef struct coil_datagram_socket coil_datagram_socket;
 
 enum {
-    COIL_DATAGRAM_MOST_BYTES = 65535,    /* Of a datagram: what IP can carry. */
-    COIL_DATAGRAM_BUFFER_COUNT = 64,     /* What 0 means in the options. */
-    COIL_DATAGRAM_SEGMENTS_MAX = 64,     /* Datagrams that the kernel takes as one. */
+    COIL_DATAGRAM_MOST_BYTES = 65535, /* Of a datagram: what IP can carry. */
+    COIL_DATAGRAM_BUFFER_COUNT = 64,  /* What 0 means in the options. */
+    COIL_DATAGRAM_SEGMENTS_MAX = 64,  /* Datagrams that the kernel takes as one. */
     COIL_DATAGRAM_BUFFER_COUNT_MAX = 4096
 };
 
@@ -60,19 +60,19 @@ typedef struct coil_datagram_options {
     int receive_buffer_bytes; /* SO_RCVBUF and SO_SNDBUF, see socket(7). 0: the system's. */
     int send_buffer_bytes;
 
-    bool reuse_port;       /* SO_REUSEPORT: several sockets share the port, and the senders. */
-    bool reuse_address;    /* SO_REUSEADDR: several sockets receive the same multicast. */
-    bool broadcast;        /* SO_BROADCAST: may send to broadcast addresses. */
-    bool ipv6_only;        /* "*" and "[::]" take IPv6 alone. */
-    bool tells_local;      /* Fill in coil_datagram.to and .interface_index. */
-    bool joins_segments;   /* Have the kernel join what came from one sender (UDP_GRO), see below. */
+    bool reuse_port;     /* SO_REUSEPORT: several sockets share the port, and the senders. */
+    bool reuse_address;  /* SO_REUSEADDR: several sockets receive the same multicast. */
+    bool broadcast;      /* SO_BROADCAST: may send to broadcast addresses. */
+    bool ipv6_only;      /* "*" and "[::]" take IPv6 alone. */
+    bool tells_local;    /* Fill in coil_datagram.to and .interface_index. */
+    bool joins_segments; /* Have the kernel join what came from one sender (UDP_GRO), see below. */
 } coil_datagram_options;
 
 /* One datagram. Zeroed, it owns nothing. */
 typedef struct coil_datagram {
-    coil_slice bytes;         /* Maybe empty: an empty datagram is one, too. */
-    coil_address from;        /* To be answered. Of a unix socket without a name: size_bytes is 0. */
-    coil_address to;          /* If asked for: our address that it was sent to, without a port. */
+    coil_slice bytes;  /* Maybe empty: an empty datagram is one, too. */
+    coil_address from; /* To be answered. Of a unix socket without a name: size_bytes is 0. */
+    coil_address to;   /* If asked for: our address that it was sent to, without a port. */
     unsigned interface_index; /* If asked for: where it came in. 0: not known. */
     uint32_t whole_bytes;     /* As it was sent: more than what is in `bytes` if it was cut. */
 } coil_datagram;
