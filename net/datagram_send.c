@@ -28,10 +28,7 @@ typedef struct parcel {
     coil_address to;
     struct msghdr message;
     struct iovec part;
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(uint16_t))];
-    } control;
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint16_t))];
 } parcel;
 
 static void address_parcel(
@@ -55,13 +52,14 @@ static void fill_parcel(parcel *out, const char *bytes, size_t size_bytes, size_
     out->message.msg_controllen = 0;
     if (segment_bytes == 0)
         return;
-    memset(&out->control, 0, sizeof(out->control));
-    out->message.msg_control = &out->control;
+    memset(out->control, 0, sizeof(out->control));
+    out->message.msg_control = out->control;
     out->message.msg_controllen = sizeof(out->control);
-    out->control.head.cmsg_level = SOL_UDP;
-    out->control.head.cmsg_type = UDP_SEGMENT;
-    out->control.head.cmsg_len = CMSG_LEN(sizeof(segment));
-    memcpy(CMSG_DATA(&out->control.head), &segment, sizeof(segment));
+    struct cmsghdr *control = CMSG_FIRSTHDR(&out->message);
+    control->cmsg_level = SOL_UDP;
+    control->cmsg_type = UDP_SEGMENT;
+    control->cmsg_len = CMSG_LEN(sizeof(segment));
+    memcpy(CMSG_DATA(control), &segment, sizeof(segment));
 }
 
 /*
