@@ -25,7 +25,7 @@ coil_address datagram_mapped(sa_family_t family, const coil_address *address)
     return mapped;
 }
 
-void datagram_unmap(const struct sockaddr *name, socklen_t size_bytes, coil_address *out_address)
+void datagram_unmap(const void *name, socklen_t size_bytes, coil_address *out_address)
 {
     struct sockaddr_in6 from;
     struct sockaddr_in to = {.sin_family = AF_INET};
@@ -36,7 +36,7 @@ void datagram_unmap(const struct sockaddr *name, socklen_t size_bytes, coil_addr
         out_address->storage.ss_family = AF_UNSPEC;
     memcpy(&out_address->storage, name, size_bytes);
     out_address->size_bytes = size_bytes;
-    if (size_bytes < sizeof(from) || name->sa_family != AF_INET6)
+    if (size_bytes < sizeof(from) || out_address->storage.ss_family != AF_INET6)
         return;
     memcpy(&from, name, sizeof(from));
     if (memcmp(from.sin6_addr.s6_addr, mapped_prefix, sizeof(mapped_prefix)) != 0)

@@ -29,6 +29,6 @@ struct coil_datagram_socket {
 coil_address datagram_mapped(sa_family_t family, const coil_address *address);
 
 /* The address that `name` is: IPv4 that came by IPv6 is IPv4. */
-void datagram_unmap(const struct sockaddr *name, socklen_t size_bytes, coil_address *out_address);
+void datagram_unmap(const void *name, socklen_t size_bytes, coil_address *out_address);
 
 #endif

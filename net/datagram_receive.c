@@ -26,7 +26,7 @@ static void note_ipv4(remarks *noted, const struct cmsghdr *control)
     memcpy(&info, CMSG_DATA(control), sizeof(info));
     to.sin_addr = info.ipi_addr;
     noted->interface_index = (unsigned)info.ipi_ifindex;
-    datagram_unmap((const struct sockaddr *)(const void *)&to, sizeof(to), &noted->to);
+    datagram_unmap(&to, sizeof(to), &noted->to);
 }
 
 static void note_ipv6(remarks *noted, const struct cmsghdr *control)
@@ -38,7 +38,7 @@ static void note_ipv6(remarks *noted, const struct cmsghdr *control)
     if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
         to.sin6_scope_id = info.ipi6_ifindex;
     noted->interface_index = info.ipi6_ifindex;
-    datagram_unmap((const struct sockaddr *)(const void *)&to, sizeof(to), &noted->to);
+    datagram_unmap(&to, sizeof(to), &noted->to);
 }
 
 static void note(coil_datagram_socket *socket, remarks *noted, const struct cmsghdr *control)

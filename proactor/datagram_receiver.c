@@ -281,8 +281,7 @@ coil_arrival coil_datagram_receiver_take(coil_datagram_receiver *receiver)
     coil_slice whole = dequeue(receiver);
     char *bytes = whole.buffer->bytes;
     const arrival_head *head = (const arrival_head *)(const void *)bytes;
-    coil_arrival arrival = {
-            .payload = whole,
+    coil_arrival arrival = {.payload = whole,
             .whole_bytes = head->payloadlen,
             .about = {
                     .msg_name = bytes + sizeof(*head),

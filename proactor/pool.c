@@ -94,8 +94,7 @@ static buffer_pool *create(
     pool->memory_bytes = (size_t)count * size_bytes;
     pool->ring = coil_kernel_pages(pool->ring_bytes);
     pool->memory = coil_kernel_pages(pool->memory_bytes);
-    if (pool->ring == NULL || pool->memory == NULL ||
-            register_as_one_of(pool, flags) < 0) {
+    if (pool->ring == NULL || pool->memory == NULL || register_as_one_of(pool, flags) < 0) {
         buffer_pool_destroy(pool);
         return NULL;
     }
@@ -117,7 +116,8 @@ buffer_pool *loop_buffers(coil_loop *loop)
         return loop->buffers;
     if (loop->sched.now < loop->buffers_retry_at)
         return NULL;
-    loop->buffers = create(loop, POOL_GROUP, INCREMENTAL_COUNT, INCREMENTAL_BYTES, IOU_PBUF_RING_INC);
+    loop->buffers =
+            create(loop, POOL_GROUP, INCREMENTAL_COUNT, INCREMENTAL_BYTES, IOU_PBUF_RING_INC);
     if (loop->buffers == NULL)
         loop->buffers = create(loop, POOL_GROUP, PLAIN_COUNT, PLAIN_BYTES, 0);
     if (loop->buffers == NULL)

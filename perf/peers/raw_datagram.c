@@ -30,10 +30,9 @@ static int open_socket(struct sockaddr_in *own)
 {
     socklen_t size_bytes = sizeof(*own);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    *own = (struct sockaddr_in){
-            .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    must(bind(fd, (struct sockaddr *)own, sizeof(*own)) == 0);
-    must(getsockname(fd, (struct sockaddr *)own, &size_bytes) == 0);
+    *own = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    must(bind(fd, own, sizeof(*own)) == 0);
+    must(getsockname(fd, own, &size_bytes) == 0);
     return fd;
 }
 
@@ -109,8 +108,7 @@ static double run_1400_cut(int64_t count)
     double start_ns = measure_now_ns();
     for (int64_t i = 0; i < count; i += BATCH) {
         ssize_t size_bytes = (ssize_t)BATCH * LARGE_BYTES;
-        must(sendto(client, bytes, (size_t)size_bytes, 0, (struct sockaddr *)&to, sizeof(to)) ==
-                size_bytes);
+        must(sendto(client, bytes, (size_t)size_bytes, 0, &to, sizeof(to)) == size_bytes);
         while (size_bytes > 0) {
             ssize_t more = recv(server, bytes, sizeof(bytes), 0);
             must(more > 0);

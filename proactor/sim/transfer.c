@@ -324,9 +324,9 @@ static bool goes_on(const sim_request *request, transfer_call *call)
 /* An empty message is the last, as if it were the end of a stream (observed: udp_multishot). */
 static bool is_empty_message(const sim_io *io, int count)
 {
-    return io->message != NULL &&
-           (size_t)count == sizeof(struct io_uring_recvmsg_out) + io->message->msg_namelen +
-                                    io->message->msg_controllen;
+    return io->message != NULL && (size_t)count == sizeof(struct io_uring_recvmsg_out) +
+                                                           io->message->msg_namelen +
+                                                           io->message->msg_controllen;
 }
 
 /* May stop at any time, with a result like any other (pitfall 9). */

@@ -67,8 +67,7 @@ int open_to(const std::string &remote, coil_datagram_socket **out)
 
 void note(Scene *scene, coil_datagram *datagram)
 {
-    scene->got.emplace_back(
-            datagram->bytes.bytes == nullptr ? "" : datagram->bytes.bytes,
+    scene->got.emplace_back(datagram->bytes.bytes == nullptr ? "" : datagram->bytes.bytes,
             static_cast<size_t>(datagram->bytes.size_bytes));
     scene->whole.push_back(datagram->whole_bytes);
     if (datagram->from.size_bytes > 0)
@@ -95,7 +94,7 @@ async(int, receive_all, (coil_datagram_socket *) socket, (Scene *) scene, (size_
 
 async(int, echo, (Scene *) scene, (const char *) own)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; coil_datagram in; int rc);
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in; int rc);
 
     my->rc = open_at(scene->address, scene->options, &my->server);
     if (my->rc < 0)
@@ -152,7 +151,7 @@ TEST(Datagram, TakesOverAPathThatNobodyHasOpen)
 /* Of a dual-stack socket, IPv4 looks like IPv4. */
 async(int, dual, (Scene *) scene)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; coil_address to;
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_address to;
             coil_datagram in; char text[64]; int rc);
 
     my->rc = open_at("*:0", scene->options, &my->server);
@@ -200,8 +199,8 @@ struct RawSender {
 
     void send(const std::string &bytes) const
     {
-        EXPECT_EQ(static_cast<ssize_t>(bytes.size()),
-                ::send(peer.fd, bytes.data(), bytes.size(), 0))
+        EXPECT_EQ(
+                static_cast<ssize_t>(bytes.size()), ::send(peer.fd, bytes.data(), bytes.size(), 0))
                 << strerror(errno);
     }
 
@@ -210,7 +209,7 @@ struct RawSender {
 
 async(int, receive_odd, (Scene *) scene, (const std::vector<std::string> *) sent)
 {
-    vars(coil_datagram_socket * server; int rc);
+    vars(coil_datagram_socket *server; int rc);
 
     my->rc = open_at(scene->address, scene->options, &my->server);
     if (my->rc < 0)
@@ -273,7 +272,7 @@ TEST(Datagram, ComesInOrderWhenMoreArriveThanThereAreBuffers)
 /* Who holds all the buffers still gets more, in memory of its own; and some at a time. */
 async(int, hold_all, (Scene *) scene)
 {
-    vars(coil_datagram_socket * server; coil_datagram * held; unsigned count; int rc);
+    vars(coil_datagram_socket *server; coil_datagram *held; unsigned count; int rc);
     enum { COUNT = 60 };
 
     my->rc = open_at(scene->address, scene->options, &my->server);
@@ -312,7 +311,7 @@ TEST(Datagram, ComesWhileAllBuffersAreHeldAndOutlivesItsSocket)
 
 async(int, overflow, (Scene *) scene)
 {
-    vars(coil_datagram_socket * server; coil_datagram in; int rc);
+    vars(coil_datagram_socket *server; coil_datagram in; int rc);
     enum { COUNT = 2000 };
 
     my->rc = open_at(scene->address, scene->options, &my->server);
@@ -350,7 +349,7 @@ TEST(Datagram, IsCountedWhenTheKernelDropsIt)
 
 async(int, be_refused, (Scene *) scene)
 {
-    vars(coil_datagram_socket * gone; coil_datagram_socket * client; coil_datagram in;
+    vars(coil_datagram_socket *gone; coil_datagram_socket *client; coil_datagram in;
             char text[COIL_ADDRESS_TEXT_BYTES]; int rc);
 
     my->rc = open_at("127.0.0.1:0", {}, &my->gone);
@@ -382,7 +381,7 @@ TEST(Datagram, IsRefusedOnceForEachThatWasSentToNobody)
 
 async(int, send_wrongly, (Scene *) scene)
 {
-    vars(coil_datagram_socket * socket; coil_address to; std::string * large; int rc);
+    vars(coil_datagram_socket *socket; coil_address to; std::string * large; int rc);
 
     my->rc = open_at("127.0.0.1:0", {}, &my->socket);
     if (my->rc < 0)
@@ -447,7 +446,7 @@ TEST(Datagram, NeedsASocketThatCanBeOpened)
 
 async(int, segment, (Scene *) scene, (size_t) segment_bytes, (const std::string *) all)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; size_t count; int rc);
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; size_t count; int rc);
 
     my->rc = open_at(scene->address, scene->options, &my->server);
     if (my->rc < 0)
@@ -495,7 +494,7 @@ TEST(Datagram, IsCutIntoSegmentsAndMayBeJoinedOnTheWay)
 
 async(int, use_multicast, (Scene *) scene, (const char *) group)
 {
-    vars(coil_datagram_socket * member; coil_datagram_socket * sender; coil_address to;
+    vars(coil_datagram_socket *member; coil_datagram_socket *sender; coil_address to;
             coil_datagram in; char text[64]; unsigned loopback; int rc);
 
     my->rc = open_at(scene->address, scene->options, &my->member);
@@ -558,7 +557,7 @@ TEST(Datagram, ReachesThoseWhoHaveJoinedByIPv6)
 
 async(int, misuse_multicast)
 {
-    vars(coil_datagram_socket * socket; int rc);
+    vars(coil_datagram_socket *socket; int rc);
     const coil_multicast none = {};
     const coil_multicast far = {0, 256, false};
     coil_address group;
@@ -586,7 +585,7 @@ TEST(Datagram, HasNoGroupsWhereThereIsNoMulticast)
 /* A unix socket has room for a few: then its senders wait, until somebody reads. */
 async(int, fill_up, (Scene *) scene)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; coil_datagram in;
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in;
             char number[16]; int rc; unsigned i);
 
     my->rc = open_at(abstract_name(), {}, &my->server);
@@ -599,8 +598,8 @@ async(int, fill_up, (Scene *) scene)
     defer(coil_datagram_close(my->client));
     for (my->i = 0; my->i < 100000; my->i++) {
         snprintf(my->number, sizeof(my->number), "%u", my->i);
-        await(my->rc, within(coil_ms(20),
-                              coil_datagram_send(my->client, nullptr, slice_of(my->number))));
+        await(my->rc,
+                within(coil_ms(20), coil_datagram_send(my->client, nullptr, slice_of(my->number))));
         if (my->rc < 0)
             break;
     }
@@ -633,7 +632,7 @@ async(int, receive_for_ever, (coil_datagram_socket *) socket)
 
 async(int, close_early, (Scene *) scene)
 {
-    vars(coil_datagram_socket * socket; coil_group group; int rc);
+    vars(coil_datagram_socket *socket; coil_group group; int rc);
     my->rc = open_at(scene->address, {}, &my->socket);
     if (my->rc < 0)
         return my->rc;
@@ -711,9 +710,8 @@ async(int, receive_sequence, (Model *) model)
 {
     vars(coil_datagram in[3]; int rc);
     while (model->received < MODEL_COUNT && !model->failed) {
-        await(my->rc, within(coil_us(model->below(200)),
-                              coil_datagram_receive_some(model->server, my->in,
-                                      1 + model->below(3))));
+        await(my->rc, within(coil_us(model->below(200)), coil_datagram_receive_some(model->server,
+                                                                 my->in, 1 + model->below(3))));
         for (int i = 0; i < my->rc; i++) {
             check(model, &my->in[i]);
             model->held.push_back(my->in[i]);

@@ -98,31 +98,31 @@ int corpus_end(const corpus_start_state *start, int rc);
 
 /* clang-format off: CMakeLists.txt reads this list, too. */
 #define CORPUS_SCENARIOS(SCENARIO) \
-    SCENARIO(echo) \
-    SCENARIO(streams) \
-    SCENARIO(lines) \
-    SCENARIO(idle) \
-    SCENARIO(storm) \
-    SCENARIO(log) \
-    SCENARIO(replace) \
-    SCENARIO(children) \
-    SCENARIO(orphans) \
-    SCENARIO(signals) \
-    SCENARIO(threads) \
-    SCENARIO(remote) \
-    SCENARIO(sync) \
-    SCENARIO(exchange) \
-    SCENARIO(names) \
-    SCENARIO(rpc) \
-    SCENARIO(timers) \
-    SCENARIO(groups) \
-    SCENARIO(futures) \
-    SCENARIO(loop) \
-    SCENARIO(crowd) \
-    SCENARIO(mail) \
-    SCENARIO(datagrams) \
-    SCENARIO(shares) \
-    SCENARIO(poor) \
+    SCENARIO(echo)                 \
+    SCENARIO(streams)              \
+    SCENARIO(lines)                \
+    SCENARIO(idle)                 \
+    SCENARIO(storm)                \
+    SCENARIO(log)                  \
+    SCENARIO(replace)              \
+    SCENARIO(children)             \
+    SCENARIO(orphans)              \
+    SCENARIO(signals)              \
+    SCENARIO(threads)              \
+    SCENARIO(remote)               \
+    SCENARIO(sync)                 \
+    SCENARIO(exchange)             \
+    SCENARIO(names)                \
+    SCENARIO(rpc)                  \
+    SCENARIO(timers)               \
+    SCENARIO(groups)               \
+    SCENARIO(futures)              \
+    SCENARIO(loop)                 \
+    SCENARIO(crowd)                \
+    SCENARIO(mail)                 \
+    SCENARIO(datagrams)            \
+    SCENARIO(shares)               \
+    SCENARIO(poor)                 \
     SCENARIO(rush)
 /* clang-format on */
 

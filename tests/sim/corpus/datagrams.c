@@ -48,8 +48,7 @@ static void look_at(const coil_datagram *in)
     const unsigned number = ledger.received++;
     corpus_expect(number < LOCAL_COUNT, "more than was sent");
     corpus_expect(in->bytes.size_bytes == ledger.size_bytes[number], "%u has other bytes", number);
-    corpus_expect(
-            corpus_matches(in->bytes.bytes, (size_t)in->bytes.size_bytes, STREAM, number));
+    corpus_expect(corpus_matches(in->bytes.bytes, (size_t)in->bytes.size_bytes, STREAM, number));
 }
 
 async(int, receive_all, (coil_datagram_socket *) in)
@@ -102,8 +101,10 @@ CORPUS_MAIN(local_main, talk_to_ourselves())
 async(int, answer_all)
 {
     vars(coil_datagram_socket *socket; coil_datagram in; int rc);
-    const coil_datagram_options options = {.local = "0.0.0.0:7500", .tells_local = true,
-            .joins_segments = corpus_chance(50), .buffer_count = 4};
+    const coil_datagram_options options = {.local = "0.0.0.0:7500",
+            .tells_local = true,
+            .joins_segments = corpus_chance(50),
+            .buffer_count = 4};
 
     my->rc = coil_datagram_open(&options, &my->socket);
     if (my->rc < 0)
@@ -160,8 +161,8 @@ async(int, ask, (coil_datagram_socket *) socket, (char) number)
         await(my->rc, coil_datagram_send_segments(socket, NULL,
                               coil_bytes(my->bytes, 1 + (size_t)corpus_draw(300)), 100));
         if (my->rc == 0)
-            await(my->rc, within(coil_ms(1) + corpus_moment(coil_ms(50)),
-                                  await_number(socket, number)));
+            await(my->rc,
+                    within(coil_ms(1) + corpus_moment(coil_ms(50)), await_number(socket, number)));
         if (my->rc == -ECONNREFUSED)
             await(coil_sleep(coil_ms(5)));
         if (my->rc != -ETIME && my->rc != -ECONNREFUSED)
