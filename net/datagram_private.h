@@ -25,7 +25,7 @@ struct coil_datagram_socket {
     unsigned rest_segment_bytes; /* 0: there is none. */
 };
 
-/* What a socket of that family takes for the address: IPv4 by IPv6 is mapped (RFC 4291, 2.5.5.2). */
+/* What a socket of that family takes for it: IPv4 by IPv6 is mapped (RFC 4291, 2.5.5.2). */
 coil_address datagram_mapped(sa_family_t family, const coil_address *address);
 
 /* The address that `name` is: IPv4 that came by IPv6 is IPv4. */

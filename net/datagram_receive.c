@@ -77,19 +77,34 @@ static void fill(coil_datagram_socket *socket, coil_datagram *datagram, coil_arr
             noted.segment_bytes < arrival->payload.size_bytes ? noted.segment_bytes : 0;
 }
 
+static void copy_address(coil_address *to, const coil_address *from)
+{
+    memcpy(&to->storage, &from->storage, from->size_bytes);
+    to->size_bytes = from->size_bytes;
+}
+
+/* All but the bytes. */
+static void copy_remarks(coil_datagram *to, const coil_datagram *from)
+{
+    copy_address(&to->from, &from->from);
+    copy_address(&to->to, &from->to);
+    to->interface_index = from->interface_index;
+    to->whole_bytes = from->whole_bytes;
+}
+
 /* The first of those that were joined; the others are the rest. What was cut is the last. */
 static void take_segment(coil_datagram_socket *socket, coil_datagram *datagram)
 {
     coil_datagram *rest = &socket->rest;
     uint32_t segment_bytes = socket->rest_segment_bytes;
 
-    *datagram = *rest;
+    copy_remarks(datagram, rest);
     if (rest->bytes.size_bytes > segment_bytes) {
         datagram->bytes = coil_slice_split(&rest->bytes, segment_bytes);
         datagram->whole_bytes = segment_bytes;
         rest->whole_bytes -= segment_bytes;
     } else {
-        rest->bytes = (coil_slice){0, NULL, NULL};
+        datagram->bytes = coil_slice_take(&rest->bytes);
         socket->rest_segment_bytes = 0;
         if (datagram->whole_bytes > segment_bytes)
             datagram->whole_bytes = segment_bytes; /* More of them are missing altogether. */
@@ -102,8 +117,10 @@ static void take(coil_datagram_socket *socket, coil_datagram *datagram)
     if (socket->rest_segment_bytes == 0) {
         coil_arrival arrival = coil_datagram_receiver_take(socket->receiver);
         fill(socket, datagram, &arrival);
-        if (socket->rest_segment_bytes > 0)
-            socket->rest = *datagram;
+        if (socket->rest_segment_bytes > 0) {
+            socket->rest.bytes = datagram->bytes;
+            copy_remarks(&socket->rest, datagram);
+        }
     }
     if (socket->rest_segment_bytes > 0)
         take_segment(socket, datagram);

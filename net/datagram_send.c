@@ -25,7 +25,7 @@ enum {
 
 /* What one system call sends. */
 typedef struct parcel {
-    coil_address to;
+    coil_address to; /* If it had to be mapped. */
     struct msghdr message;
     struct iovec part;
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint16_t))];
@@ -37,9 +37,12 @@ static void address_parcel(
     out->message = (struct msghdr){.msg_iov = &out->part, .msg_iovlen = 1};
     if (address == NULL)
         return;
-    out->to = datagram_mapped(socket->family, address);
-    out->message.msg_name = &out->to.storage;
-    out->message.msg_namelen = out->to.size_bytes;
+    if (socket->family != address->storage.ss_family) {
+        out->to = datagram_mapped(socket->family, address);
+        address = &out->to;
+    }
+    out->message.msg_name = (void *)(uintptr_t)&address->storage; /* NOLINT(*-int-to-ptr) */
+    out->message.msg_namelen = address->size_bytes;
 }
 
 /* `segment_bytes` 0: it is one datagram. */
@@ -63,10 +66,11 @@ static void fill_parcel(parcel *out, const char *bytes, size_t size_bytes, size_
 }
 
 /*
- * At once, if the kernel takes it; else when it may. A sendmsg by io_uring that has to wait will not
- * do: the kernel takes the bytes before it finds a unix socket's queue full, and once there is room
- * it sends an empty datagram (seen on Linux 6.18; the simulated kernel does so, too). When a socket is not connected, there is no event
- * for the room in the queue of another: then it is tried again every now and then.
+ * At once, if the kernel takes it; else when it may. A sendmsg by io_uring that has to wait will
+ * not do: the kernel takes the bytes before it finds a unix socket's queue full, and once there is
+ * room it sends an empty datagram (seen on Linux 6.18; the simulated kernel does so, too). When a
+ * socket is not connected, there is no event for the room in the queue of another: then it is tried
+ * again every now and then.
  */
 coil_async(int, send_parcel, (coil_datagram_socket *) socket, (parcel *) out)
 {
@@ -114,8 +118,8 @@ static size_t portion(size_t left_bytes, size_t segment_bytes, bool can_segment)
 }
 
 /*
- * Could they be sent one by one? The device does not know how to cut (-EIO), which it never will; or
- * these segments do not fit into its packets (-EINVAL, -EMSGSIZE).
+ * Could they be sent one by one? The device does not know how to cut (-EIO), which it never will,
+ * or these segments do not fit into its packets (-EINVAL, -EMSGSIZE).
  */
 static bool does_without(coil_datagram_socket *socket, int rc)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Datagrams by UDP over loopback, with nothing but the kernel's own means, for perf/micro/datagram.c:
+ * Datagrams by UDP over loopback, with nothing but the kernel's own means, as perf/micro/datagram.c:
  *
  *     mmsg    a sendmmsg(2) and a recvmmsg(2) for each batch of 32; of those that the kernel cuts
  *             (GSO, GRO), one sendmsg(2) and one recvmsg(2)

@@ -9,11 +9,11 @@
  *     coil_defer(coil_datagram_release(&my->in));
  *     coil_attempt(coil_datagram_send(my->socket, &my->in.from, my->in.bytes));
  *
- * A datagram arrives whole or not at all, maybe twice, in any order (udp(7)); by a unix socket once,
- * and in order (unix(7)).
+ * A datagram arrives whole or not at all, maybe twice, in any order (udp(7)); by a unix socket,
+ * once and in order (unix(7)).
  *
- * Receiving borrows: the bytes are a slice (coil/buffer.h) of one of the socket's own buffers, whose
- * number bounds its memory. Nothing that has arrived is dropped here, also when a receive is
+ * Receiving borrows: the bytes are a slice (coil/buffer.h) of one of the socket's own buffers,
+ * whose number bounds its memory. Nothing that has arrived is dropped here, also when a receive is
  * cancelled. When all buffers are queued or held, the kernel's queue of the socket fills
  * (`receive_buffer_bytes`), and then the kernel drops what comes, and counts it.
  *
@@ -94,8 +94,8 @@ COIL_API COIL_MUST_USE int coil_datagram_open(
         const coil_datagram_options *options, coil_datagram_socket **out_socket);
 
 /*
- * Close it; what has not been received is lost. Does not wait, the loop does the work. What has been
- * received stays valid. Nobody may be using the socket. Takes NULL.
+ * Close it; what has not been received is lost. Does not wait, the loop does the work. What has
+ * been received stays valid. Nobody may be using the socket. Takes NULL.
  */
 COIL_API void coil_datagram_close(coil_datagram_socket *socket);
 
@@ -107,8 +107,8 @@ coil_declare(
         int, coil_datagram_receive, (coil_datagram_socket *) socket, (coil_datagram *) out_datagram);
 
 /*
- * As many as there are, at most `count` (at least 1), waiting for the first alone. Result: how many,
- * or an error as above; those that came before it are given first.
+ * As many as there are, at most `count` (at least 1), waiting for the first alone. Result: how
+ * many, or an error as above; those that came before it are given first.
  */
 coil_declare(int, coil_datagram_receive_some, (coil_datagram_socket *) socket,
         (coil_datagram *) out_datagrams, (unsigned) count);
@@ -121,8 +121,8 @@ static inline void coil_datagram_release(coil_datagram *datagram)
 
 /*
  * Send one datagram `to` an address; NULL: to whom the socket is connected. Both must stay until
- * this returns. Result: 0, or an error of sendmsg(2): -EDESTADDRREQ, -ENOTCONN nobody to send it to;
- * -EMSGSIZE too long; -EACCES a broadcast address, and no option `broadcast`; -ECONNREFUSED see
+ * this returns. Result: 0, or an error of sendmsg(2): -EDESTADDRREQ, -ENOTCONN nobody to send it
+ * to; -EMSGSIZE too long; -EACCES a broadcast address, and no option `broadcast`; -ECONNREFUSED see
  * above, or nobody has the path; -ENOENT no such path.
  */
 coil_declare(int, coil_datagram_send, (coil_datagram_socket *) socket, (const coil_address *) to,
@@ -147,8 +147,8 @@ typedef struct coil_multicast {
 } coil_multicast;
 
 /*
- * Receive what is sent to a group, on an interface, 0: that of the route to it; and no more. Whoever
- * joins binds to "*:port", or to the group. Errors of setsockopt(2): -EINVAL `group` is none;
+ * Receive what is sent to a group, on an interface, 0: that of the route to it; and no more.
+ * Whoever joins binds to "*:port", or to the group. Errors of setsockopt(2): -EINVAL `group` is none;
  * -EADDRINUSE joined already; -EADDRNOTAVAIL not joined; -ENODEV no such interface; -ENOBUFS too
  * many. -EOPNOTSUPP a unix socket.
  */
