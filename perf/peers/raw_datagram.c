@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Datagrams by UDP over loopback, with nothing but the kernel's own means, as perf/micro/datagram.c:
+ * Datagrams by UDP over loopback, with nothing but the kernel's own means, as in
+ * perf/micro/datagram.c:
  *
  *     mmsg    a sendmmsg(2) and a recvmmsg(2) for each batch of 32; of those that the kernel cuts
  *             (GSO, GRO), one sendmsg(2) and one recvmsg(2)

@@ -148,9 +148,9 @@ typedef struct coil_multicast {
 
 /*
  * Receive what is sent to a group, on an interface, 0: that of the route to it; and no more.
- * Whoever joins binds to "*:port", or to the group. Errors of setsockopt(2): -EINVAL `group` is none;
- * -EADDRINUSE joined already; -EADDRNOTAVAIL not joined; -ENODEV no such interface; -ENOBUFS too
- * many. -EOPNOTSUPP a unix socket.
+ * Whoever joins binds to "*:port", or to the group. Errors of setsockopt(2): -EINVAL `group` is
+ * none; -EADDRINUSE joined already; -EADDRNOTAVAIL not joined; -ENODEV no such interface; -ENOBUFS
+ * too many. -EOPNOTSUPP a unix socket.
  */
 COIL_API int coil_datagram_join(
         coil_datagram_socket *socket, const coil_address *group, unsigned interface_index);
