@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Datagrams by coil/datagram.h. On one host, by a unix socket, nothing is lost and nothing
- * overtakes, however often the receiver is interrupted, and however much it holds. Between hosts, by
- * UDP, what arrives has been sent, whole; and who asks until there is an answer gets one.
+ * overtakes, however often the receiver is interrupted, and however much it holds. Between hosts,
+ * by UDP, what arrives has been sent, whole; and who asks until there is an answer gets one.
  */
 #include "corpus.h"
 
