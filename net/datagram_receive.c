@@ -60,12 +60,29 @@ static void note(coil_datagram_socket *socket, remarks *noted, const struct cmsg
     }
 }
 
+/* CMSG_NXTHDR() is a call of libc. */
+static void note_all(coil_datagram_socket *socket, remarks *noted, const struct msghdr *about)
+{
+    const char *at = about->msg_control;
+    size_t left_bytes = about->msg_controllen;
+
+    while (left_bytes >= sizeof(struct cmsghdr)) {
+        const struct cmsghdr *control = (const struct cmsghdr *)(const void *)at;
+        if (control->cmsg_len < sizeof(*control) || control->cmsg_len > left_bytes)
+            return;
+        note(socket, noted, control);
+        size_t step_bytes = CMSG_ALIGN(control->cmsg_len);
+        if (step_bytes >= left_bytes)
+            return;
+        at += step_bytes;
+        left_bytes -= step_bytes;
+    }
+}
+
 static void fill(coil_datagram_socket *socket, coil_datagram *datagram, coil_arrival *arrival)
 {
     remarks noted = {0};
-    for (struct cmsghdr *control = CMSG_FIRSTHDR(&arrival->about); control != NULL;
-            control = CMSG_NXTHDR(&arrival->about, control))
-        note(socket, &noted, control);
+    note_all(socket, &noted, &arrival->about);
     datagram->bytes = arrival->payload;
     datagram_unmap(arrival->about.msg_name, arrival->about.msg_namelen, &datagram->from);
     datagram->to.size_bytes = 0;
