@@ -226,6 +226,12 @@ ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
     return count < 0 ? -errno : count;
 }
 
+ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    ssize_t count = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return count < 0 ? -errno : count;
+}
+
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     ssize_t count = recv(fd, bytes, size_bytes, MSG_DONTWAIT);
@@ -236,12 +242,6 @@ int coil_kernel_recv_peek(int fd)
 {
     char byte;
     return checked((int)recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
-}
-
-ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
-{
-    ssize_t count = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    return count < 0 ? -errno : count;
 }
 
 int coil_kernel_is_tcp(int fd)

@@ -371,6 +371,7 @@ void coil_loop_destroy(coil_loop *loop)
     quiesce(loop);
     loop_drop_calls(loop);
     buffer_pool_destroy(loop->buffers);
+    buffer_pool_destroy_spare(loop);
     idle_list_fini(&loop->idle);
     coil_recorder_stop(loop);
     ring_fini(&loop->ring);

@@ -71,6 +71,7 @@ struct coil_loop {
     coil_shutdown_state shutdown;
     struct remote_fn *remote_fns[LOOP_REMOTE_FNS]; /* By hash. Pushed by any thread, never freed. */
     coil_blocking_pool *blocking; /* The default one, if the loop is among its users. */
+    buffer_pool *spare_pools;     /* Borrowed once, see buffer_pool_borrow(). */
     coil_list extras;             /* Of other modules (coil/loop_extra.h), oldest first. */
 
     coil_loop_stats stats;

@@ -14,6 +14,7 @@ enum {
     HOT_BYTES = 256 * 1024,
     HOT_LEAST_BYTES = 64 * 1024, /* With less room, another buffer takes its place. */
     SMALL_BYTES = 2048,          /* A slice of this size that stays for long is copied. */
+    POOLS_KEPT_COUNT = 2,        /* Of those that have been given back. */
     COPY_LEAST_BYTES = 256, /* A copy and its head; and each power of two up to the slabs' end. */
     COPY_MOST_BYTES = COIL_SLAB_CLASSES * COIL_SLAB_STEP_BYTES,
 };
@@ -61,26 +62,41 @@ static int register_pool(buffer_pool *pool, unsigned flags)
     struct io_uring_buf_reg registration = {
             .ring_addr = (uint64_t)(uintptr_t)pool->ring,
             .ring_entries = pool->count,
-            .bgid = POOL_GROUP,
+            .bgid = pool->group,
             .flags = (uint16_t)flags,
     };
-    return coil_kernel_ring_register(
+    int rc = coil_kernel_ring_register(
             &pool->loop->ring.uring, IORING_REGISTER_PBUF_RING, &registration, 1);
+    pool->is_registered = rc == 0;
+    return rc;
 }
 
-static buffer_pool *create(coil_loop *loop, unsigned count, uint32_t size_bytes, unsigned flags)
+/* The kernel knows which groups there are: the first from `group` on that is free. */
+static int register_as_one_of(buffer_pool *pool, unsigned flags)
+{
+    int rc;
+
+    do
+        rc = register_pool(pool, flags);
+    while (rc == -EEXIST && pool->group++ < UINT16_MAX);
+    return rc;
+}
+
+static buffer_pool *create(
+        coil_loop *loop, uint16_t group, unsigned count, uint32_t size_bytes, unsigned flags)
 {
     buffer_pool *pool = calloc(1, sizeof(*pool) + count * sizeof(coil_buffer));
     if (pool == NULL)
         return NULL;
     pool->loop = loop;
+    pool->group = group;
     pool->count = count;
     pool->incremental = (flags & IOU_PBUF_RING_INC) != 0;
     pool->ring_bytes = count * sizeof(struct io_uring_buf);
     pool->memory_bytes = (size_t)count * size_bytes;
     pool->ring = coil_kernel_pages(pool->ring_bytes);
     pool->memory = coil_kernel_pages(pool->memory_bytes);
-    if (pool->ring == NULL || pool->memory == NULL || register_pool(pool, flags) < 0) {
+    if (pool->ring == NULL || pool->memory == NULL || register_as_one_of(pool, flags) < 0) {
         buffer_pool_destroy(pool);
         return NULL;
     }
@@ -102,9 +118,10 @@ buffer_pool *loop_buffers(coil_loop *loop)
         return loop->buffers;
     if (loop->sched.now < loop->buffers_retry_at)
         return NULL;
-    loop->buffers = create(loop, INCREMENTAL_COUNT, INCREMENTAL_BYTES, IOU_PBUF_RING_INC);
+    loop->buffers =
+            create(loop, POOL_GROUP, INCREMENTAL_COUNT, INCREMENTAL_BYTES, IOU_PBUF_RING_INC);
     if (loop->buffers == NULL)
-        loop->buffers = create(loop, PLAIN_COUNT, PLAIN_BYTES, 0);
+        loop->buffers = create(loop, POOL_GROUP, PLAIN_COUNT, PLAIN_BYTES, 0);
     if (loop->buffers == NULL)
         loop->buffers_retry_at = coil_time_after(loop->sched.now, coil_s(1));
     return loop->buffers;
@@ -120,9 +137,10 @@ void buffer_pool_destroy(buffer_pool *pool)
     free(pool->hot);
     while (pool->spare_count > 0)
         free(pool->spare[--pool->spare_count]);
-    struct io_uring_buf_reg registration = {.bgid = POOL_GROUP};
-    (void)coil_kernel_ring_register(
-            &pool->loop->ring.uring, IORING_UNREGISTER_PBUF_RING, &registration, 1);
+    struct io_uring_buf_reg registration = {.bgid = pool->group};
+    if (pool->is_registered)
+        (void)coil_kernel_ring_register(
+                &pool->loop->ring.uring, IORING_UNREGISTER_PBUF_RING, &registration, 1);
     if (pool->ring != NULL)
         coil_kernel_pages_release(pool->ring, pool->ring_bytes);
     if (pool->memory != NULL)
@@ -169,6 +187,57 @@ void buffer_pool_review(buffer_pool *pool)
         pool->offer--;
     pool->least_in_ring_count = pool->in_ring_count;
     pool->turnover_count = 0;
+}
+
+/* ------------------------------------------------------------------------------- borrowed -- */
+
+/* Is any of it known to a slice? */
+static bool is_in_use(const buffer_pool *pool)
+{
+    for (unsigned i = 0; i < pool->count; i++) {
+        if (pool->buffers[i].slice_count > 0)
+            return true;
+    }
+    return false;
+}
+
+buffer_pool *buffer_pool_borrow(coil_loop *loop, unsigned count, uint32_t size_bytes)
+{
+    for (buffer_pool **at = &loop->spare_pools; *at != NULL; at = &(*at)->next) {
+        buffer_pool *pool = *at;
+        if (pool->count != count || pool->buffers[0].size_bytes != size_bytes)
+            continue;
+        *at = pool->next;
+        return pool;
+    }
+    return create(loop, POOL_GROUP + 1, count, size_bytes, 0);
+}
+
+void buffer_pool_give_back(buffer_pool *pool)
+{
+    coil_loop *loop = pool->loop;
+    unsigned idle_count = 0;
+
+    pool->next = loop->spare_pools;
+    loop->spare_pools = pool;
+    for (buffer_pool **at = &loop->spare_pools; *at != NULL;) {
+        buffer_pool *spare = *at;
+        if (!is_in_use(spare) && ++idle_count > POOLS_KEPT_COUNT) {
+            *at = spare->next;
+            buffer_pool_destroy(spare);
+        } else {
+            at = &spare->next;
+        }
+    }
+}
+
+void buffer_pool_destroy_spare(coil_loop *loop)
+{
+    while (loop->spare_pools != NULL) {
+        buffer_pool *pool = loop->spare_pools;
+        loop->spare_pools = pool->next;
+        buffer_pool_destroy(pool);
+    }
 }
 
 /* ------------------------------------------------------------------------------- our own -- */

@@ -56,6 +56,9 @@ struct buffer_pool {
     unsigned least_in_ring_count; /* Both since the last review. */
     unsigned turnover_count;
     bool incremental;
+    bool is_registered;
+    uint16_t group;    /* As the kernel knows it. */
+    buffer_pool *next; /* In loop->spare_pools. */
     coil_buffer *hot;
     coil_buffer *spare[POOL_SPARE_MAX];
     unsigned spare_count;
@@ -68,6 +71,17 @@ buffer_pool *loop_buffers(coil_loop *loop);
 
 /* The loop is going, and so are its buffers. Takes NULL. */
 void buffer_pool_destroy(buffer_pool *pool);
+
+/*
+ * A pool for one descriptor alone, of `count` buffers (a power of two) that each take one receive:
+ * for what may be neither joined nor cut. Given back it is kept until its slices have been
+ * released, and for the next that wants such a one. NULL without memory.
+ */
+buffer_pool *buffer_pool_borrow(coil_loop *loop, unsigned count, uint32_t size_bytes);
+void buffer_pool_give_back(buffer_pool *pool);
+
+/* The loop is going, and nobody has borrowed a pool. */
+void buffer_pool_destroy_spare(coil_loop *loop);
 
 /* True if the kernel would find a buffer now. */
 bool buffer_pool_ready(const buffer_pool *pool);

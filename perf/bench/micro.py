@@ -25,7 +25,7 @@ COLUMNS = {"coil": "", "asyncio": "python3", "asio": "libasio-dev", "go": "golan
            "tokio": "librust-tokio-dev", "libuv": "libuv1-dev", "libevent": "libevent-dev",
            "node": "nodejs"}
 # The column `raw` is the best of those that answer.
-RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "posix_spawn",
+RAW = ("eventfd", "msg_ring", "heap", "off", "pread", "io_uring", "mmsg", "posix_spawn",
        "recv_send")
 JUDGED = ("coil", "libuv") + RAW
 QUICK = ("yield", "spawn_join", "post_round_trip", "file_read_4k", "spawn_child")
@@ -64,6 +64,9 @@ ROWS = {
     "name_hosts": ("the addresses of localhost", None),
     "name_cached": ("of a name in the cache", None),
     "name_asked": ("of a name that a server is asked for, 32 at a time; each", None),
+    "datagram_64": ("a datagram of 64 B by UDP, sent and received", None),
+    "datagram_1400": ("the same, 1400 B", None),
+    "datagram_1400_cut": ("the same, cut and joined by the kernel", None),
     "spawn_child": ("a child process: start it, await its end", None),
     "spawn_children_50": ("the same, 50 at a time; each", None),
     "debug_yield": ("debug mode: yield", ("raw", 2.0)),

@@ -101,6 +101,16 @@ static int prepare_message(sim_request *request)
     return rc;
 }
 
+/* With buffers that are provided if it is a multishot, which is the only way that is known here. */
+static int prepare_recvmsg(sim_request *request)
+{
+    const bool is_multishot = (request->sqe.ioprio & IORING_RECV_MULTISHOT) != 0;
+    if (is_multishot != selects_buffer(request) ||
+            (is_multishot && (request->sqe.msg_flags & MSG_WAITALL) != 0))
+        return -EINVAL;
+    return prepare_message(request);
+}
+
 /* A stream of bytes without a position. */
 static int prepare_multishot(sim_request *request)
 {
@@ -210,6 +220,44 @@ static bool is_to_come(const sim_request *request)
 }
 
 /*
+ * recvmsg(2) into the buffer that is next: what the call tells beside its bytes comes first, as
+ * io_uring_prep_recvmsg_multishot(3) has it. With MSG_TRUNC, how long the message was.
+ */
+static int receive_message(
+        sim_request *request, const sim_io *whole, sim_buffers *buffers, const struct iovec *buffer)
+{
+    const struct msghdr *wanted = whole->message;
+    struct io_uring_recvmsg_out head = {0};
+    char *name = (char *)buffer->iov_base + sizeof(head);
+    const size_t head_bytes = sizeof(head) + wanted->msg_namelen + wanted->msg_controllen;
+    struct msghdr message = {.msg_name = name,
+            .msg_namelen = wanted->msg_namelen,
+            .msg_control = name + wanted->msg_namelen,
+            .msg_controllen = wanted->msg_controllen};
+
+    if (buffer->iov_len < head_bytes)
+        return -EFAULT;
+    const struct iovec payload = {
+            (char *)buffer->iov_base + head_bytes, buffer->iov_len - head_bytes};
+    sim_io io = *whole;
+    io.parts = &payload;
+    io.part_count = 1;
+    io.size_bytes = payload.iov_len;
+    io.message = &message;
+    const ssize_t count = transfer(request, &io, sim_file_recv, SIM_FAULT_SHORT_READ);
+    if (count < 0)
+        return (int)count;
+    head.namelen = message.msg_namelen;
+    head.controllen = (uint32_t)message.msg_controllen;
+    head.payloadlen = (uint32_t)count;
+    head.flags = (uint32_t)message.msg_flags;
+    memcpy(buffer->iov_base, &head, sizeof(head));
+    const size_t got_bytes = (size_t)count < payload.iov_len ? (size_t)count : payload.iov_len;
+    request->flags = sim_buffers_consume(buffers, head_bytes + got_bytes);
+    return (int)(head_bytes + got_bytes);
+}
+
+/*
  * Into a provided buffer. It is chosen before anything else, so that without one the request ends
  * even if nothing is there (pitfall 10).
  */
@@ -225,6 +273,8 @@ static int receive_selected(
     const int rc = sim_buffers_peek(buffers, most, &part);
     if (rc < 0)
         return rc;
+    if (whole->message != NULL)
+        return receive_message(request, whole, buffers, &part);
     sim_io io = *whole;
     io.parts = &part;
     io.part_count = 1;
@@ -271,6 +321,14 @@ static bool goes_on(const sim_request *request, transfer_call *call)
     return (sim_file_poll(request->file) & (POLLIN | POLLERR | POLLHUP)) != 0;
 }
 
+/* An empty message is the last, as if it were the end of a stream (observed: udp_multishot). */
+static bool is_empty_message(const sim_io *io, int count)
+{
+    return io->message != NULL && (size_t)count == sizeof(struct io_uring_recvmsg_out) +
+                                                           io->message->msg_namelen +
+                                                           io->message->msg_controllen;
+}
+
 /* May stop at any time, with a result like any other (pitfall 9). */
 static int attempt_multishot(
         sim_request *request, const sim_io *io, transfer_call *call, size_t most)
@@ -281,7 +339,8 @@ static int attempt_multishot(
         const int count = attempt_selected(request, io, call, most);
         if (call == sim_file_recv)
             (void)tell_rest(request, count);
-        if (count == SIM_AGAIN || count <= 0 || sim_request_stops(request))
+        if (count == SIM_AGAIN || count <= 0 || is_empty_message(io, count) ||
+                sim_request_stops(request))
             return count;
         if (!sim_request_post(request, count, request->flags))
             return count;
@@ -371,6 +430,8 @@ static int attempt_recvmsg(sim_request *request)
     io.flags = (int)request->sqe.msg_flags;
     io.message = &copy->message;
     request->flags = 0;
+    if ((request->sqe.ioprio & IORING_RECV_MULTISHOT) != 0)
+        return attempt_multishot(request, &io, sim_file_recv, 0);
     const int count = tell_rest(request, attempt_io(request, &io, sim_file_recv, POLLIN));
     if (count >= 0) {
         message->msg_namelen = copy->message.msg_namelen;
@@ -415,7 +476,7 @@ const sim_operation transfer_send = {.name = "send",
         .needs_file = true,
         .writes = true};
 const sim_operation transfer_recvmsg = {.name = "recvmsg",
-        .prepare = prepare_message,
+        .prepare = prepare_recvmsg,
         .attempt = attempt_recvmsg,
         .needs_file = true,
         .reads = true};

@@ -22,6 +22,8 @@
 #include <coil/connection_pool.h>
 #include <coil/connector.h>
 #include <coil/coro.h>
+#include <coil/datagram.h>
+#include <coil/datagram_receiver.h>
 #include <coil/debug.h>
 #include <coil/directory.h>
 #include <coil/dump.h>

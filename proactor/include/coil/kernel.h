@@ -63,14 +63,14 @@ COIL_API int coil_kernel_socketpair(int family, int type, int out_fds[2]);
 /* send(2) with MSG_DONTWAIT and MSG_NOSIGNAL: as much as fits now. -EAGAIN: nothing does. */
 COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes);
 
+/* sendmsg(2) with MSG_DONTWAIT and MSG_NOSIGNAL, the same. */
+COIL_API ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message);
+
 /* recv(2) with MSG_DONTWAIT: as much as is there now. 0: the end. -EAGAIN: nothing is there. */
 COIL_API ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes);
 
 /* recv(2) with MSG_PEEK and MSG_DONTWAIT of one byte: 1 if one is there; else as above. */
 COIL_API int coil_kernel_recv_peek(int fd);
-
-/* sendmsg(2) with MSG_DONTWAIT and MSG_NOSIGNAL, as coil_kernel_send_now(). */
-COIL_API ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message);
 
 /* tcgetattr(3), tcsetattr(3) with TCSADRAIN or TCSAFLUSH, ioctl_tty(2) with TIOCGWINSZ */
 COIL_API int coil_kernel_terminal_get(int fd, struct termios *out_modes);

@@ -7,7 +7,11 @@
 typedef struct letter {
     struct msghdr message;
     struct iovec part;
-    struct sockaddr_storage name;
+    union {
+        struct sockaddr_storage name;
+        struct sockaddr_in inet;
+        struct sockaddr_un local;
+    };
     char bytes[16];
 } letter;
 
@@ -91,8 +95,7 @@ void play_udp_of_peers(struct stage *stage)
     send_to(stage, "send of a stranger", fds[2], "late", &addresses[0], sizeof(addresses[0]));
     send_to(stage, "send of the peer", fds[1], "good", &addresses[0], sizeof(addresses[0]));
     const letter *got = recv_from(stage, "recv", fds[0], 15, 0);
-    stage_say(stage, "of the peer: %d",
-            ((const struct sockaddr_in *)&got->name)->sin_port == peer->sin_port);
+    stage_say(stage, "of the peer: %d", got->inet.sin_port == peer->sin_port);
     send_to(stage, "send to another", fds[0], "x", &addresses[2], sizeof(addresses[2]));
     recv_one(stage, "recv of the other", fds[2]);
     *peer = addresses[2];
@@ -104,6 +107,105 @@ void play_udp_of_peers(struct stage *stage)
     send_one(stage, "send to nobody", fds[0], "z");
     for (int i = 0; i < 3; i++)
         stage_close(stage, fds[i]);
+}
+
+/* ------------------------------------------------------------------------------- multishot -- */
+
+enum { ROOM_BYTES = 64 }; /* Of a buffer. */
+
+static struct io_uring_sqe *ask_letters(
+        struct stage *stage, const char *name, int fd, size_t name_bytes, int flags)
+{
+    struct msghdr *message = stage_memory(stage, sizeof(*message));
+    struct io_uring_sqe *sqe = stage_ask(stage, name);
+    message->msg_namelen = (socklen_t)name_bytes;
+    message->msg_controllen = 8;
+    io_uring_prep_recvmsg_multishot(sqe, fd, message, (unsigned)flags);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 0;
+    return sqe;
+}
+
+/* What lies in a buffer: the head, the name, room for control messages, the bytes. */
+static void say_letter(struct stage *stage, const stage_buffers *buffers, unsigned id)
+{
+    struct io_uring_recvmsg_out head;
+    const char *at = buffers->memory + id * buffers->size_bytes;
+    memcpy(&head, at, sizeof(head));
+    stage_say(stage, "buffer %u: name of %u, control of %u, %u bytes, %s", id, head.namelen,
+            head.controllen, head.payloadlen, head.flags & MSG_TRUNC ? "cut" : "whole");
+    stage_say(stage, "begins with %.*s", head.payloadlen > 0 ? 3 : 0,
+            at + sizeof(head) + sizeof(struct sockaddr_in) + 8);
+}
+
+static void send_now(struct stage *stage, int fd, const char *text)
+{
+    stage_say_result(stage, "send now", coil_kernel_send_now(fd, text, strlen(text)));
+}
+
+/* Each into a buffer of its own; what does not fit is cut; an empty one is the last. */
+void play_udp_multishot(struct stage *stage)
+{
+    struct sockaddr_in addresses[2];
+    int fds[2] = {udp(&addresses[0]), udp(&addresses[1])};
+    stage_buffers buffers = stage_provide(stage, 4, ROOM_BYTES, 0);
+    (void)coil_kernel_connect_now(fds[1], (void *)&addresses[0], sizeof(addresses[0]));
+    ask_letters(stage, "recvmsg", fds[0], sizeof(addresses[0]), MSG_TRUNC);
+    stage_expect_nothing(stage);
+    send_now(stage, fds[1], "one");
+    stage_expect(stage, 1);
+    send_now(stage, fds[1], "");
+    stage_expect(stage, 1);
+    send_now(stage, fds[1], "0123456789012345678901234567890123456789");
+    stage_expect_nothing(stage);
+    ask_letters(stage, "again", fds[0], sizeof(addresses[0]), MSG_TRUNC);
+    stage_expect(stage, 1);
+    for (unsigned i = 0; i < 3; i++)
+        say_letter(stage, &buffers, i);
+    send_now(stage, fds[1], "four");
+    stage_expect_in_order(stage, 2);
+    send_now(stage, fds[1], "five");
+    stage_expect_nothing(stage);
+    recv_one(stage, "recv of the rest", fds[0]);
+    stage_close(stage, fds[0]);
+    stage_close(stage, fds[1]);
+}
+
+void play_udp_multishot_misused(struct stage *stage)
+{
+    struct sockaddr_in address;
+    int fd = udp(&address);
+    (void)stage_provide(stage, 1, ROOM_BYTES, 0);
+    ask_letters(stage, "waitall", fd, sizeof(address), MSG_WAITALL);
+    stage_expect(stage, 1);
+    ask_letters(stage, "without buffers", fd, sizeof(address), 0)->flags = 0;
+    stage_expect(stage, 1);
+    (void)coil_kernel_connect_now(fd, (void *)&address, sizeof(address));
+    send_one(stage, "send", fd, "x");
+    ask_letters(stage, "without room", fd, ROOM_BYTES, 0);
+    stage_expect(stage, 1);
+    stage_close(stage, fd);
+}
+
+/* coil_kernel_sendmsg_now() */
+void play_udp_send_now(struct stage *stage)
+{
+    struct sockaddr_in address;
+    int fd = udp(&address);
+    struct iovec parts[] = {{(char[]){"two "}, 4}, {(char[]){"parts"}, 5}};
+    struct msghdr message = {.msg_name = &address,
+            .msg_namelen = sizeof(address),
+            .msg_iov = parts,
+            .msg_iovlen = 2};
+    stage_say_result(stage, "send now", coil_kernel_sendmsg_now(fd, &message));
+    recv_one(stage, "recv", fd);
+    message.msg_iovlen = 0;
+    stage_say_result(stage, "send of nothing", coil_kernel_sendmsg_now(fd, &message));
+    recv_one(stage, "recv", fd);
+    message.msg_namelen = 0;
+    stage_say_result(stage, "send to nobody", coil_kernel_sendmsg_now(fd, &message));
+    stage_say_result(stage, "send to no descriptor", coil_kernel_sendmsg_now(-1, &message));
+    stage_close(stage, fd);
 }
 
 void play_udp_misused(struct stage *stage)
@@ -254,7 +356,7 @@ void play_unix_letters(struct stage *stage)
     send_to(stage, "send", named, "named", address, size_bytes);
     (void)recv_from(stage, "recv", fd, 15, 0);
     const letter *got = recv_from(stage, "recv", fd, 3, 0);
-    stage_say(stage, "from: %s", ((const struct sockaddr_un *)&got->name)->sun_path);
+    stage_say(stage, "from: %s", got->local.sun_path);
     io_uring_prep_connect(stage_ask(stage, "connect"), named, (void *)address, size_bytes);
     stage_expect(stage, 1);
     send_one(stage, "send", named, "by connection");

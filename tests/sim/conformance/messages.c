@@ -227,14 +227,17 @@ void play_names_of_ends(struct stage *stage)
 {
     stage_ends ends = stage_unix(stage);
     stage_ends pipe = stage_pipe(stage);
-    struct sockaddr_un name = {.sun_family = AF_INET};
+    union {
+        struct sockaddr any;
+        struct sockaddr_un local;
+    } name = {.local = {.sun_family = AF_INET}};
     struct ucred peer = {.pid = 0};
     socklen_t size_bytes = sizeof(name);
     int domain = 0;
 
-    stage_say_result(stage, "peer name",
-            coil_kernel_getpeername(ends.in, (struct sockaddr *)(void *)&name, &size_bytes));
-    stage_say(stage, "unix %d, of %u bytes", name.sun_family == AF_UNIX, (unsigned)size_bytes);
+    stage_say_result(stage, "peer name", coil_kernel_getpeername(ends.in, &name.any, &size_bytes));
+    stage_say(
+            stage, "unix %d, of %u bytes", name.local.sun_family == AF_UNIX, (unsigned)size_bytes);
     size_bytes = sizeof(domain);
     stage_say_result(stage, "domain",
             coil_kernel_getsockopt(ends.in, SOL_SOCKET, SO_DOMAIN, &domain, &size_bytes));
@@ -244,8 +247,8 @@ void play_names_of_ends(struct stage *stage)
             coil_kernel_getsockopt(ends.in, SOL_SOCKET, SO_PEERCRED, &peer, &size_bytes));
     stage_say(
             stage, "ours %d, of %u bytes", peer.pid == coil_kernel_getpid(), (unsigned)size_bytes);
-    stage_say_result(stage, "peer name of a pipe",
-            coil_kernel_getpeername(pipe.in, (struct sockaddr *)(void *)&name, &size_bytes));
+    stage_say_result(
+            stage, "peer name of a pipe", coil_kernel_getpeername(pipe.in, &name.any, &size_bytes));
     stage_say_result(stage, "option of a pipe",
             coil_kernel_getsockopt(pipe.in, SOL_SOCKET, SO_DOMAIN, &domain, &size_bytes));
     stage_say_result(stage, "option of nothing",

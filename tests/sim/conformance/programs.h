@@ -262,6 +262,9 @@
     PROGRAM(udp_of_peers) \
     PROGRAM(udp_misused) \
     PROGRAM(udp_flags) \
+    PROGRAM(udp_multishot) \
+    PROGRAM(udp_multishot_misused) \
+    PROGRAM(udp_send_now) \
     PROGRAM(udp_refused_while_waiting) \
     PROGRAM(udp_shut_down) \
     PROGRAM(unix_letters) \

@@ -128,7 +128,8 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(mail)                 \
     SCENARIO(shares)               \
     SCENARIO(poor)                 \
-    SCENARIO(rush)
+    SCENARIO(rush)                 \
+    SCENARIO(datagrams)
 /* clang-format on */
 
 #define CORPUS_DECLARE(name) extern const coil_sim_scenario scenario_##name;

@@ -1,0 +1,759 @@
+/* SPDX-License-Identifier: MIT */
+#include "peer.h"
+
+#include <coil/datagram.h>
+#include <coil/test_loop.h>
+
+#include <net/if.h>
+
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+std::string abstract_name()
+{
+    return "unix:@coil-datagram-" + std::to_string(getpid());
+}
+
+/* What a test says and learns; everything runs in one loop. */
+struct Scene {
+    std::string address = "127.0.0.1:0";
+    coil_datagram_options options = {};
+    std::vector<std::string> got = {};
+    std::vector<int64_t> results = {};
+    std::vector<uint32_t> whole = {};
+    std::string from = "";
+    std::string to = "";
+    unsigned interface_index = 0;
+    coil_datagram_counts counts = {};
+    size_t count = 0;
+    unsigned seed = 0;
+};
+
+std::string text_of(const coil_address &address)
+{
+    char text[COIL_ADDRESS_TEXT_BYTES];
+    return coil_address_format(&address, text);
+}
+
+coil_slice slice_of(const std::string &text)
+{
+    return {static_cast<int64_t>(text.size()), text.data(), nullptr};
+}
+
+/* A literal stays. */
+coil_slice slice_of(const char *text)
+{
+    return {static_cast<int64_t>(strlen(text)), text, nullptr};
+}
+
+int open_at(const std::string &local, coil_datagram_options options, coil_datagram_socket **out)
+{
+    options.local = local.empty() ? nullptr : local.c_str();
+    return coil_datagram_open(&options, out);
+}
+
+int open_to(const std::string &remote, coil_datagram_socket **out)
+{
+    coil_datagram_options options = {};
+    options.remote = remote.c_str();
+    return coil_datagram_open(&options, out);
+}
+
+void note(Scene *scene, coil_datagram *datagram)
+{
+    scene->got.emplace_back(datagram->bytes.bytes == nullptr ? "" : datagram->bytes.bytes,
+            static_cast<size_t>(datagram->bytes.size_bytes));
+    scene->whole.push_back(datagram->whole_bytes);
+    if (datagram->from.size_bytes > 0)
+        scene->from = text_of(datagram->from);
+    if (datagram->to.size_bytes > 0)
+        scene->to = text_of(datagram->to);
+    scene->interface_index = datagram->interface_index;
+    coil_datagram_release(datagram);
+}
+
+/* So many, within ten seconds each. */
+async(int, receive_all, (coil_datagram_socket *) socket, (Scene *) scene, (size_t) count)
+{
+    vars(coil_datagram in; size_t i);
+    for (my->i = 0; my->i < count; my->i++) {
+        attempt(within(coil_s(10), coil_datagram_receive(socket, &my->in)));
+        note(scene, &my->in);
+    }
+    scene->counts = coil_datagram_count(socket);
+    return 0;
+}
+
+/* ----------------------------------------------------------------------------------- echo -- */
+
+async(int, echo, (Scene *) scene, (const char *) own)
+{
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in; int rc);
+
+    my->rc = open_at(scene->address, scene->options, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    my->rc = open_at(own, {}, &my->client);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->client));
+    attempt(coil_datagram_send(my->client, coil_datagram_local(my->server), slice_of("hello")));
+    attempt(within(coil_s(10), coil_datagram_receive(my->server, &my->in)));
+    attempt(coil_datagram_send(my->server, &my->in.from, my->in.bytes));
+    note(scene, &my->in);
+    EXPECT_EQ(text_of(*coil_datagram_local(my->client)), scene->from);
+    attempt(receive_all(my->client, scene, 1));
+    EXPECT_EQ(text_of(*coil_datagram_local(my->server)), scene->from);
+    return 0;
+}
+
+TEST(Datagram, GoesThereAndBackByEachFamily)
+{
+    const std::string path = testing::TempDir() + "coil-dg-" + std::to_string(getpid());
+    const std::string name = "unix:@coil-dg-" + std::to_string(getpid());
+    const std::pair<std::string, std::string> cases[] = {{"127.0.0.1:0", "127.0.0.1:0"},
+            {"[::1]:0", "[::1]:0"}, {"unix:" + path + "-a", "unix:" + path + "-b"},
+            {name + "-a", name + "-b"}};
+    for (const auto &one : cases) {
+        Scene scene;
+        scene.address = one.first;
+        const int rc = coil_run(echo(&scene, one.second.c_str()));
+        if (rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT)
+            continue; /* No IPv6 here. */
+        EXPECT_EQ(0, rc) << one.first;
+        EXPECT_EQ((std::vector<std::string>{"hello", "hello"}), scene.got) << one.first;
+    }
+    EXPECT_NE(0, access((path + "-a").c_str(), F_OK)) << "the path is removed";
+}
+
+TEST(Datagram, TakesOverAPathThatNobodyHasOpen)
+{
+    const std::string path = testing::TempDir() + "coil-dgs-" + std::to_string(getpid());
+    {
+        coil_address at;
+        ASSERT_EQ(0, coil_address_parse(("unix:" + path).c_str(), &at));
+        Peer gone(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        ASSERT_EQ(0, bind(gone.fd, &at.socket, at.size_bytes));
+    }
+    Scene scene;
+    scene.address = "unix:" + path;
+    const std::string own = "unix:" + path + "-b";
+    EXPECT_EQ(0, coil_run(echo(&scene, own.c_str())));
+}
+
+/* Of a dual-stack socket, IPv4 looks like IPv4. */
+async(int, dual, (Scene *) scene)
+{
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_address to;
+            coil_datagram in; char text[64]; int rc);
+
+    my->rc = open_at("*:0", scene->options, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    snprintf(my->text, sizeof(my->text), "127.0.0.1:%u",
+            coil_address_port(coil_datagram_local(my->server)));
+    my->rc = open_to(my->text, &my->client);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->client));
+    attempt(coil_datagram_send(my->client, nullptr, slice_of("four")));
+    attempt(within(coil_s(10), coil_datagram_receive(my->server, &my->in)));
+    my->to = my->in.from;
+    EXPECT_EQ(AF_INET, my->to.storage.ss_family);
+    note(scene, &my->in);
+    attempt(coil_datagram_send(my->server, &my->to, slice_of("back")));
+    attempt(receive_all(my->client, scene, 1));
+    return 0;
+}
+
+TEST(Datagram, TakesIPv4OnADualStackSocket)
+{
+    Scene scene;
+    scene.options.tells_local = true;
+    const int rc = coil_run(dual(&scene));
+    if (rc == -EAFNOSUPPORT)
+        GTEST_SKIP() << "no IPv6 here";
+    EXPECT_EQ(0, rc);
+    EXPECT_EQ((std::vector<std::string>{"four", "back"}), scene.got);
+    EXPECT_EQ("127.0.0.1:0", scene.to);
+    EXPECT_EQ(0U, scene.interface_index) << "the client has not asked";
+}
+
+/* -------------------------------------------------------------------------- odd datagrams -- */
+
+/* A server with the options, and raw bytes from outside of Coil. */
+struct RawSender {
+    explicit RawSender(const coil_address *to)
+        : peer(socket(to->storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0))
+    {
+        EXPECT_EQ(0, connect(peer.fd, &to->socket, to->size_bytes)) << strerror(errno);
+    }
+
+    void send(const std::string &bytes) const
+    {
+        EXPECT_EQ(
+                static_cast<ssize_t>(bytes.size()), ::send(peer.fd, bytes.data(), bytes.size(), 0))
+                << strerror(errno);
+    }
+
+    Peer peer;
+};
+
+async(int, receive_odd, (Scene *) scene, (const std::vector<std::string> *) sent)
+{
+    vars(coil_datagram_socket *server; int rc);
+
+    my->rc = open_at(scene->address, scene->options, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    {
+        const RawSender sender(coil_datagram_local(my->server));
+        for (const std::string &bytes : *sent)
+            sender.send(bytes);
+    }
+    attempt(receive_all(my->server, scene, sent->size()));
+    return 0;
+}
+
+TEST(Datagram, IsReceivedEvenIfItIsEmpty)
+{
+    const std::vector<std::string> sent = {"", "a", "", ""};
+    Scene scene;
+    EXPECT_EQ(0, coil_run(receive_odd(&scene, &sent)));
+    EXPECT_EQ(sent, scene.got);
+    EXPECT_EQ(4U, scene.counts.received);
+}
+
+TEST(Datagram, SaysWhatHasBeenCutOff)
+{
+    const std::string large(60000, 'x');
+    const std::vector<std::string> sent = {large, "whole"};
+    Scene scene;
+    scene.options.max_bytes = 1000;
+    EXPECT_EQ(0, coil_run(receive_odd(&scene, &sent)));
+    ASSERT_EQ(2U, scene.got.size());
+    EXPECT_LE(1000U, scene.got[0].size());
+    EXPECT_GT(1200U, scene.got[0].size());
+    EXPECT_EQ(0U, large.compare(0, scene.got[0].size(), scene.got[0]));
+    EXPECT_EQ((std::vector<uint32_t>{60000, 5}), scene.whole);
+    EXPECT_EQ("whole", scene.got[1]);
+    EXPECT_EQ(1U, scene.counts.cut);
+}
+
+TEST(Datagram, CanBeAsLongAsIPCarries)
+{
+    const std::vector<std::string> sent = {std::string(65507, 'l')};
+    Scene scene;
+    EXPECT_EQ(0, coil_run(receive_odd(&scene, &sent)));
+    EXPECT_EQ(sent, scene.got);
+    EXPECT_EQ(0U, scene.counts.cut);
+}
+
+TEST(Datagram, ComesInOrderWhenMoreArriveThanThereAreBuffers)
+{
+    std::vector<std::string> sent;
+    for (int i = 0; i < 100; i++)
+        sent.push_back("number " + std::to_string(i));
+    Scene scene;
+    scene.options.buffer_count = 3;
+    EXPECT_EQ(0, coil_run(receive_odd(&scene, &sent)));
+    EXPECT_EQ(sent, scene.got);
+}
+
+/* Who holds all the buffers still gets more, in memory of its own; and some at a time. */
+async(int, hold_all, (Scene *) scene)
+{
+    vars(coil_datagram_socket *server; coil_datagram *held; unsigned count; int rc);
+    enum { COUNT = 60 };
+
+    my->rc = open_at(scene->address, scene->options, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    my->held = static_cast<coil_datagram *>(calloc(COUNT, sizeof(coil_datagram)));
+    defer(free(my->held));
+    {
+        const RawSender sender(coil_datagram_local(my->server));
+        for (int i = 0; i < COUNT; i++)
+            sender.send(std::to_string(i));
+    }
+    while (my->count < COUNT) {
+        await(my->rc, within(coil_s(10), coil_datagram_receive_some(my->server,
+                                                 my->held + my->count, COUNT - my->count)));
+        if (my->rc <= 0)
+            break;
+        my->count += static_cast<unsigned>(my->rc);
+    }
+    coil_datagram_close(my->server); /* What has been received stays. */
+    await(coil_sleep(coil_ms(1)));
+    for (unsigned i = 0; i < my->count; i++)
+        note(scene, &my->held[i]);
+    return my->rc < 0 ? my->rc : 0;
+}
+
+TEST(Datagram, ComesWhileAllBuffersAreHeldAndOutlivesItsSocket)
+{
+    Scene scene;
+    scene.options.buffer_count = 4;
+    EXPECT_EQ(0, coil_run(hold_all(&scene)));
+    ASSERT_EQ(60U, scene.got.size());
+    for (int i = 0; i < 60; i++)
+        EXPECT_EQ(std::to_string(i), scene.got[i]);
+}
+
+async(int, overflow, (Scene *) scene)
+{
+    vars(coil_datagram_socket *server; int rc);
+    enum { COUNT = 2000 };
+
+    my->rc = open_at(scene->address, scene->options, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    {
+        const RawSender sender(coil_datagram_local(my->server));
+        for (int i = 0; i < COUNT; i++)
+            sender.send(std::string(500, 'o'));
+    }
+    scene->count = COUNT;
+    attempt(receive_all(my->server, scene, 1)); /* With it, all that was there: there is room. */
+    RawSender(coil_datagram_local(my->server)).send("after");
+    scene->count++;
+    while (scene->got.back() != "after")
+        attempt(receive_all(my->server, scene, 1));
+    return 0;
+}
+
+TEST(Datagram, IsCountedWhenTheKernelDropsIt)
+{
+    Scene scene;
+    scene.options.receive_buffer_bytes = 4096;
+    EXPECT_EQ(0, coil_run(overflow(&scene)));
+    EXPECT_LT(0U, scene.counts.dropped);
+    EXPECT_EQ(scene.count, scene.counts.received + scene.counts.dropped);
+    EXPECT_EQ("after", scene.got.back());
+}
+
+/* -------------------------------------------------------------------------------- errors -- */
+
+async(int, be_refused, (Scene *) scene)
+{
+    vars(coil_datagram_socket *gone; coil_datagram_socket *client; coil_datagram in;
+            char text[COIL_ADDRESS_TEXT_BYTES]; int rc);
+
+    my->rc = open_at("127.0.0.1:0", {}, &my->gone);
+    if (my->rc < 0)
+        return my->rc;
+    coil_address_format(coil_datagram_local(my->gone), my->text);
+    coil_datagram_close(my->gone);
+    await(coil_sleep(coil_ms(1)));
+    my->rc = open_to(my->text, &my->client);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->client));
+    while (scene->count++ < 2) {
+        attempt(coil_datagram_send(my->client, nullptr, slice_of("anybody?")));
+        await(my->rc, within(coil_s(10), coil_datagram_receive(my->client, &my->in)));
+        scene->results.push_back(my->rc);
+        await(my->rc, within(coil_ms(20), coil_datagram_receive(my->client, &my->in)));
+        scene->results.push_back(my->rc);
+    }
+    return 0;
+}
+
+TEST(Datagram, IsRefusedOnceForEachThatWasSentToNobody)
+{
+    Scene scene;
+    EXPECT_EQ(0, coil_run(be_refused(&scene)));
+    EXPECT_EQ((std::vector<int64_t>{-ECONNREFUSED, -ETIME, -ECONNREFUSED, -ETIME}), scene.results);
+}
+
+async(int, send_wrongly, (Scene *) scene)
+{
+    vars(coil_datagram_socket *socket; coil_address to; std::string * large; int rc);
+
+    my->rc = open_at("127.0.0.1:0", {}, &my->socket);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->socket));
+    my->large = new std::string(65508, 'x');
+    defer(delete my->large);
+    EXPECT_EQ(0, coil_address_parse("127.0.0.1:9", &my->to));
+    await(my->rc, coil_datagram_send(my->socket, nullptr, slice_of("to whom?")));
+    scene->results.push_back(my->rc);
+    await(my->rc, coil_datagram_send(my->socket, &my->to, slice_of(*my->large)));
+    scene->results.push_back(my->rc);
+    EXPECT_EQ(0, coil_address_parse("255.255.255.255:9", &my->to));
+    await(my->rc, coil_datagram_send(my->socket, &my->to, slice_of("all!")));
+    scene->results.push_back(my->rc);
+    EXPECT_EQ(0, coil_address_parse("unix:/nonexistent/nowhere", &my->to));
+    await(my->rc, coil_datagram_send(my->socket, &my->to, slice_of("all!")));
+    scene->results.push_back(my->rc < 0);
+    return 0;
+}
+
+TEST(Datagram, CannotBeSentToNobodyNorToAllNorTooLong)
+{
+    Scene scene;
+    EXPECT_EQ(0, coil_run(send_wrongly(&scene)));
+    ASSERT_EQ(4U, scene.results.size());
+    EXPECT_EQ(-EDESTADDRREQ, scene.results[0]);
+    EXPECT_EQ(-EMSGSIZE, scene.results[1]);
+    EXPECT_TRUE(scene.results[2] == -EACCES || scene.results[2] == -ENETUNREACH)
+            << scene.results[2];
+    EXPECT_EQ(1, scene.results[3]);
+}
+
+async(int, open_wrongly)
+{
+    vars();
+    coil_datagram_socket *socket = nullptr;
+    coil_datagram_options options = {};
+    EXPECT_EQ(-EINVAL, coil_datagram_open(&options, &socket));
+    options.local = "127.0.0.1:0";
+    options.remote = "[::1]:1";
+    EXPECT_EQ(-EINVAL, coil_datagram_open(&options, &socket));
+    options.remote = "127.0.0.1:99999";
+    EXPECT_EQ(-ERANGE, coil_datagram_open(&options, &socket));
+    options.remote = nullptr;
+    options.local = "192.0.2.1:0";
+    EXPECT_EQ(-EADDRNOTAVAIL, coil_datagram_open(&options, &socket));
+    options.local = nullptr;
+    options.remote = "unix:/nonexistent/nowhere";
+    EXPECT_EQ(-ENOENT, coil_datagram_open(&options, &socket));
+    EXPECT_EQ(nullptr, socket);
+    coil_datagram_close(nullptr);
+    return 0;
+}
+
+TEST(Datagram, NeedsASocketThatCanBeOpened)
+{
+    EXPECT_EQ(0, coil_run(open_wrongly()));
+}
+
+/* ------------------------------------------------------------------------------- segments -- */
+
+async(int, segment, (Scene *) scene, (size_t) segment_bytes, (const std::string *) all)
+{
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; size_t count; int rc);
+
+    my->rc = open_at(scene->address, scene->options, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    my->rc = open_at(scene->address, {}, &my->client);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->client));
+    attempt(coil_datagram_send_segments(
+            my->client, coil_datagram_local(my->server), slice_of(*all), segment_bytes));
+    my->count = (all->size() + segment_bytes - 1) / segment_bytes;
+    EXPECT_EQ(my->count, coil_datagram_count(my->client).sent);
+    attempt(receive_all(my->server, scene, my->count));
+    EXPECT_EQ(0U, coil_datagram_unread(my->server));
+    return 0;
+}
+
+TEST(Datagram, IsCutIntoSegmentsAndMayBeJoinedOnTheWay)
+{
+    std::string all(100030, '\0');
+    for (size_t i = 0; i < all.size(); i++)
+        all[i] = static_cast<char>(i * 31 >> 4);
+    for (const bool joins : {false, true}) {
+        for (const size_t segment_bytes : {1000, 1400, 30000, 60000}) {
+            Scene scene;
+            scene.options.joins_segments = joins;
+            scene.options.receive_buffer_bytes = 4 << 20;
+            EXPECT_EQ(0, coil_run(segment(&scene, segment_bytes, &all)));
+            std::string together;
+            for (size_t i = 0; i < scene.got.size(); i++) {
+                const bool is_last = i + 1 == scene.got.size();
+                EXPECT_EQ(is_last ? all.size() - i * segment_bytes : segment_bytes,
+                        scene.got[i].size());
+                EXPECT_EQ(scene.got[i].size(), scene.whole[i]);
+                together += scene.got[i];
+            }
+            EXPECT_TRUE(all == together) << segment_bytes << (joins ? " joined" : "");
+            EXPECT_EQ(0U, scene.counts.cut);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------ multicast -- */
+
+async(int, use_multicast, (Scene *) scene, (const char *) group)
+{
+    vars(coil_datagram_socket *member; coil_datagram_socket *sender; coil_address to;
+            coil_datagram in; char text[64]; unsigned loopback; int rc);
+
+    my->rc = open_at(scene->address, scene->options, &my->member);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->member));
+    snprintf(my->text, sizeof(my->text), "%s:%u", group,
+            coil_address_port(coil_datagram_local(my->member)));
+    EXPECT_EQ(0, coil_address_parse(my->text, &my->to));
+    my->loopback = if_nametoindex("lo");
+    my->rc = coil_datagram_join(my->member, &my->to, my->loopback);
+    if (my->rc < 0)
+        return my->rc;
+    EXPECT_EQ(-EADDRINUSE, coil_datagram_join(my->member, &my->to, my->loopback));
+    my->rc = open_at(scene->address, {}, &my->sender);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->sender));
+    {
+        const coil_multicast multicast = {my->loopback, 1, true};
+        my->rc = coil_datagram_set_multicast(my->sender, &multicast);
+    }
+    if (my->rc < 0)
+        return my->rc;
+    attempt(coil_datagram_send(my->sender, &my->to, slice_of("all of you")));
+    attempt(receive_all(my->member, scene, 1));
+    EXPECT_EQ(0, coil_datagram_leave(my->member, &my->to, my->loopback));
+    EXPECT_EQ(-EADDRNOTAVAIL, coil_datagram_leave(my->member, &my->to, my->loopback));
+    attempt(coil_datagram_send(my->sender, &my->to, slice_of("and now?")));
+    await(my->rc, within(coil_ms(20), coil_datagram_receive(my->member, &my->in)));
+    scene->results.push_back(my->rc);
+    return 0;
+}
+
+TEST(Datagram, ReachesThoseWhoHaveJoinedAndNotThoseWhoHaveLeft)
+{
+    Scene scene;
+    scene.address = "0.0.0.0:0";
+    scene.options.tells_local = true;
+    const int rc = coil_run(use_multicast(&scene, "239.255.71.3"));
+    if (rc == -ENODEV || rc == -ENETUNREACH || rc == -EPERM)
+        GTEST_SKIP() << "no multicast here: " << rc;
+    EXPECT_EQ(0, rc);
+    EXPECT_EQ((std::vector<std::string>{"all of you"}), scene.got);
+    EXPECT_EQ("239.255.71.3:0", scene.to);
+    EXPECT_EQ(if_nametoindex("lo"), scene.interface_index);
+    EXPECT_EQ((std::vector<int64_t>{-ETIME}), scene.results);
+}
+
+TEST(Datagram, ReachesThoseWhoHaveJoinedByIPv6)
+{
+    Scene scene;
+    scene.address = "[::]:0";
+    const int rc = coil_run(use_multicast(&scene, "[ff02::7103]"));
+    if (rc == -ENODEV || rc == -ENETUNREACH || rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL)
+        GTEST_SKIP() << "no multicast here: " << rc;
+    EXPECT_EQ(0, rc);
+    EXPECT_EQ((std::vector<std::string>{"all of you"}), scene.got);
+}
+
+async(int, misuse_multicast)
+{
+    vars(coil_datagram_socket *socket; int rc);
+    const coil_multicast none = {};
+    const coil_multicast far = {0, 256, false};
+    coil_address group;
+    EXPECT_EQ(0, coil_address_parse("239.1.1.1:1", &group));
+    my->rc = open_at(abstract_name(), {}, &my->socket);
+    EXPECT_EQ(0, my->rc);
+    EXPECT_EQ(-EOPNOTSUPP, coil_datagram_join(my->socket, &group, 0));
+    EXPECT_EQ(-EOPNOTSUPP, coil_datagram_set_multicast(my->socket, &none));
+    coil_datagram_close(my->socket);
+    my->rc = open_at("127.0.0.1:0", {}, &my->socket);
+    EXPECT_EQ(0, my->rc);
+    EXPECT_EQ(-EINVAL, coil_datagram_set_multicast(my->socket, &far));
+    EXPECT_EQ(-EINVAL, coil_datagram_join(my->socket, coil_datagram_local(my->socket), 0));
+    coil_datagram_close(my->socket);
+    return 0;
+}
+
+TEST(Datagram, HasNoGroupsWhereThereIsNoMulticast)
+{
+    EXPECT_EQ(0, coil_run(misuse_multicast()));
+}
+
+/* ----------------------------------------------------------------- waiting, cancellation -- */
+
+/* A unix socket has room for a few: then its senders wait, until somebody reads. */
+async(int, fill_up, (Scene *) scene)
+{
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in;
+            char number[16]; int rc; unsigned i);
+
+    my->rc = open_at(abstract_name(), {}, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    my->rc = open_to(abstract_name(), &my->client);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->client));
+    for (my->i = 0; my->i < 100000; my->i++) {
+        snprintf(my->number, sizeof(my->number), "%u", my->i);
+        await(my->rc,
+                within(coil_ms(20), coil_datagram_send(my->client, nullptr, slice_of(my->number))));
+        if (my->rc < 0)
+            break;
+    }
+    scene->results.push_back(my->rc);
+    scene->count = my->i;
+    attempt(receive_all(my->server, scene, my->i));
+    await(my->rc, within(coil_ms(20), coil_datagram_receive(my->server, &my->in)));
+    scene->results.push_back(my->rc); /* What was not sent in time is not sent at all. */
+    return 0;
+}
+
+TEST(Datagram, WaitsForRoomAtAUnixSocketAndIsNotSentIfThatIsTooLate)
+{
+    Scene scene;
+    EXPECT_EQ(0, coil_run(fill_up(&scene)));
+    EXPECT_EQ((std::vector<int64_t>{-ETIME, -ETIME}), scene.results);
+    ASSERT_EQ(scene.count, scene.got.size());
+    for (size_t i = 0; i < scene.count; i++)
+        EXPECT_EQ(std::to_string(i), scene.got[i]);
+}
+
+async(int, receive_for_ever, (coil_datagram_socket *) socket)
+{
+    vars(coil_datagram in);
+    for (;;) {
+        attempt(coil_datagram_receive(socket, &my->in));
+        coil_datagram_release(&my->in);
+    }
+}
+
+async(int, close_early, (Scene *) scene)
+{
+    vars(coil_datagram_socket *socket; coil_group group; int rc);
+    my->rc = open_at(scene->address, {}, &my->socket);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->socket));
+    open_group(&my->group);
+    spawn(&my->group, receive_for_ever(my->socket));
+    await(coil_sleep(coil_ms(1)));
+    return 0;
+}
+
+TEST(Datagram, SocketsCloseWhileTheKernelReceives)
+{
+    Scene scene;
+    EXPECT_EQ(0, coil_run(close_early(&scene)));
+}
+
+/*
+ * The model: a sequence, sent over a socket that loses nothing, is received whole and in order, by
+ * somebody who is interrupted all the time, and holds what it gets for a while.
+ */
+struct Model {
+    explicit Model(unsigned seed) : random(seed)
+    {
+        options.buffer_count = 1U << below(5);
+        options.max_bytes = 3000;
+    }
+
+    unsigned below(unsigned limit)
+    {
+        return std::uniform_int_distribution<unsigned>(0, limit - 1)(random);
+    }
+
+    std::mt19937 random;
+    coil_datagram_options options = {};
+    coil_datagram_socket *server = nullptr;
+    coil_datagram_socket *client = nullptr;
+    std::vector<coil_datagram> held;
+    uint32_t received = 0;
+    bool failed = false;
+};
+
+enum { MODEL_COUNT = 400 };
+
+async(int, send_sequence, (Model *) model)
+{
+    vars(uint32_t i; size_t size_bytes; char bytes[3000]);
+    for (my->i = 0; my->i < MODEL_COUNT; my->i++) {
+        my->size_bytes = sizeof(my->i) + model->below(2900);
+        memset(my->bytes, static_cast<int>(my->i), my->size_bytes);
+        memcpy(my->bytes, &my->i, sizeof(my->i));
+        attempt(coil_datagram_send(model->client, nullptr,
+                coil_slice{static_cast<int64_t>(my->size_bytes), my->bytes, nullptr}));
+        if (model->below(4) == 0)
+            await(coil_sleep(coil_us(model->below(300))));
+    }
+    return 0;
+}
+
+void check(Model *model, const coil_datagram *in)
+{
+    uint32_t number;
+    EXPECT_LE(static_cast<int64_t>(sizeof(number)), in->bytes.size_bytes);
+    if (in->bytes.size_bytes < static_cast<int64_t>(sizeof(number))) {
+        model->failed = true;
+        return;
+    }
+    memcpy(&number, in->bytes.bytes, sizeof(number));
+    model->failed |= number != model->received;
+    for (int64_t i = sizeof(number); i < in->bytes.size_bytes; i++)
+        model->failed |= in->bytes.bytes[i] != static_cast<char>(number);
+    model->received++;
+}
+
+async(int, receive_sequence, (Model *) model)
+{
+    vars(coil_datagram in[3]; int rc);
+    while (model->received < MODEL_COUNT && !model->failed) {
+        await(my->rc, within(coil_us(model->below(200)), coil_datagram_receive_some(model->server,
+                                                                 my->in, 1 + model->below(3))));
+        for (int i = 0; i < my->rc; i++) {
+            check(model, &my->in[i]);
+            model->held.push_back(my->in[i]);
+        }
+        if (my->rc < 0 && my->rc != -ETIME)
+            return my->rc;
+        while (!model->held.empty() && (model->held.size() > 12 || model->below(2) == 0)) {
+            const size_t which = model->below(static_cast<unsigned>(model->held.size()));
+            coil_datagram_release(&model->held[which]);
+            model->held.erase(model->held.begin() + static_cast<ptrdiff_t>(which));
+        }
+    }
+    for (coil_datagram &rest : model->held)
+        coil_datagram_release(&rest);
+    return 0;
+}
+
+async(int, play, (Model *) model)
+{
+    vars(coil_group group; int rc);
+    my->rc = open_at(abstract_name(), model->options, &model->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(model->server));
+    my->rc = open_to(abstract_name(), &model->client);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(model->client));
+    open_group(&my->group);
+    spawn(&my->group, send_sequence(model));
+    spawn(&my->group, receive_sequence(model));
+    attempt(within(coil_s(60), coil_group_join(&my->group)));
+    return 0;
+}
+
+TEST(Datagram, IsNotLostHoweverOftenItsReceiverIsInterrupted)
+{
+    const char *times = getenv("COIL_TEST_SEEDS");
+    const unsigned seeds = 5 * (times == nullptr ? 1U : static_cast<unsigned>(atoi(times)));
+    for (unsigned seed = 1; seed <= seeds; seed++) {
+        Model model(seed);
+        EXPECT_EQ(0, coil_run(play(&model))) << "seed " << seed;
+        EXPECT_FALSE(model.failed) << "seed " << seed;
+        EXPECT_EQ(static_cast<uint32_t>(MODEL_COUNT), model.received) << "seed " << seed;
+    }
+}
+
+} // namespace
