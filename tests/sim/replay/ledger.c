@@ -18,7 +18,10 @@
 enum { RECORD_BYTES = 4, EXPECTED = 3000 };
 
 typedef struct ledger {
-    struct sockaddr_in address;
+    union {
+        struct sockaddr_in address;
+        struct sockaddr any;
+    };
     int total;
 } ledger;
 
@@ -44,7 +47,7 @@ async(int, open_account, (ledger *) to, (const char *) name)
     my->fd = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
     if (my->fd < 0)
         return my->fd;
-    await(my->rc, coil_connect_fd(my->fd, (struct sockaddr *)&to->address, sizeof(to->address)));
+    await(my->rc, coil_connect_fd(my->fd, &to->any, sizeof(to->address)));
     if (my->rc == 0)
         await(my->rc, coil_send(my->fd, name, 1, 0));
     if (my->rc > 0)
