@@ -246,9 +246,14 @@ static bool is_out_of_descriptors(int error)
     return error == -EMFILE || error == -ENFILE;
 }
 
+static bool has_reserve(const coil_server *server)
+{
+    return server->reserve_fd >= 0 || server->turned_away != NULL;
+}
+
 static void take_reserve(coil_server *server)
 {
-    if (!server->turns_away || server->reserve_fd >= 0)
+    if (!server->turns_away || has_reserve(server))
         return;
     int fd = coil_kernel_eventfd();
     server->reserve_fd = fd < 0 ? -1 : fd;
@@ -259,6 +264,8 @@ static void give_up_reserve(coil_server *server)
     if (server->reserve_fd >= 0)
         (void)coil_kernel_close(server->reserve_fd);
     server->reserve_fd = -1;
+    coil_stream_close(server->turned_away);
+    server->turned_away = NULL;
 }
 
 /* What the system lacks may come back with a session that ends; or it comes from elsewhere. */
@@ -272,7 +279,11 @@ coil_async(int, pause_accepting, (coil_server *) server)
     return 0;
 }
 
-/* Take the next connection on the descriptor that was kept for this, and close it. */
+/*
+ * Take the next connection on the descriptor that was kept for this, and shut it down. It keeps the
+ * descriptor until the next one comes: closed now, that would be anybody's, and above all the
+ * multishot accept's, which goes on.
+ */
 coil_async(int, turn_away, (coil_server *) server, (coil_listener *) listener)
 {
     coil_vars(coil_stream *stream);
@@ -282,8 +293,8 @@ coil_async(int, turn_away, (coil_server *) server, (coil_listener *) listener)
     if (coil_pointer_error(my->stream) == 0) {
         server->stats.accepted++;
         server->stats.refused_by_files++;
-        coil_stream_close(my->stream);
-        coil_await(coil_yield()); /* The loop closes it. */
+        server->turned_away = my->stream;
+        coil_ignore(coil_shutdown(coil_stream_fd(my->stream), SHUT_RDWR));
     }
     take_reserve(server);
     return 0;
@@ -300,7 +311,7 @@ coil_async(coil_stream *, next_connection, (coil_server *) server, (coil_listene
         const int error = coil_pointer_error(my->stream);
         if (error == 0 || !listener_error_passes(error))
             return my->stream;
-        if (is_out_of_descriptors(error) && server->reserve_fd >= 0) {
+        if (is_out_of_descriptors(error) && has_reserve(server)) {
             coil_ignore(turn_away(server, listener));
         } else {
             coil_ignore(pause_accepting(server));

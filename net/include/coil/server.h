@@ -122,8 +122,9 @@ struct coil_server {
     coil_time deadline;   /* Of the drain. */
     coil_timeout overdue; /* Guards it. */
     coil_list drain_waiters;
-    coil_list room_waiters; /* For a session to end. */
-    int reserve_fd;         /* Of `turns_away`: kept for when there is no other. -1: none. */
+    coil_list room_waiters;   /* For a session to end. */
+    int reserve_fd;           /* Of `turns_away`: kept for when there is no other. -1: none, */
+    coil_stream *turned_away; /* or the last that was turned away, whose descriptor it is then. */
 };
 
 /* Make a server that does nothing yet. */
