@@ -33,7 +33,8 @@ async(int, ask, (const char *) address)
     attempt(my->peer, coil_connect(address));
     defer(coil_stream_close(my->peer));
     attempt(my->count, coil_read_exact(my->peer, my->text, 2));
-    coil_sim_expect(coil_sim_current(), memcmp(my->text, "42", 2) == 0);
+    if (my->count > 0) /* Else the server had no memory for us. */
+        coil_sim_expect(coil_sim_current(), memcmp(my->text, "42", 2) == 0);
     return 0;
 }
 
