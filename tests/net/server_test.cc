@@ -42,7 +42,7 @@ struct Stage {
     std::atomic<uint64_t> served{0};
     std::atomic<int> last_failure{0};
     std::atomic<int> endings{0};
-    int rc = 1;
+    std::atomic<int> rc{1};
     coil_server_stats stats = {}; /* At its end. */
     coil_loop *loop = nullptr;
 };
