@@ -185,10 +185,13 @@ protected:
         thread.reset();
     }
 
-    /* It ends by itself. */
+    /* It ends by itself. What it has counted may be looked at then. */
     bool ends()
     {
-        return soon([&] { return stage.rc != 1; });
+        const bool has_ended = soon([&] { return stage.rc != 1; });
+        if (has_ended)
+            stop();
+        return has_ended;
     }
 
     void on_loop(const std::function<void()> &act)
