@@ -46,9 +46,10 @@ static void advance(coil_circuit_breaker *breaker, coil_time now)
         return;
     breaker->now = now;
     int64_t number = now / (breaker->options.window / COIL_CIRCUIT_SLOTS);
-    for (int i = 0; i < COIL_CIRCUIT_SLOTS && breaker->slot_number < number - i; i++)
+    for (int i = 0; i < COIL_CIRCUIT_SLOTS && breaker->slot_number < number - i; i++) {
         memset(&breaker->slots[(uint64_t)(number - i) % COIL_CIRCUIT_SLOTS], 0,
                 sizeof(breaker->slots[0]));
+    }
     breaker->slot_number = number;
 }
 

@@ -337,9 +337,10 @@ void coil_connection_pool_shutdown(coil_connection_pool *pool)
     pool->is_shut = true;
     coil_call_cancel(&pool->pump);
     refuse_all(pool);
-    while (!coil_list_empty(&pool->idle))
+    while (!coil_list_empty(&pool->idle)) {
         pool_drop(pool, pool_unlink_idle(pool, pool_connection_of(pool->idle.next)),
                 &pool->stats.closed_shutdown);
+    }
     pool_cancel_openings(pool);
     pool_settle(pool);
 }

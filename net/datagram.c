@@ -144,9 +144,10 @@ static coil_datagram_shape shape_of(const coil_datagram_options *options, sa_fam
     size_t control_bytes = CMSG_SPACE(sizeof(uint32_t)); /* What the kernel has dropped. */
     unsigned most_bytes = options->max_bytes;
 
-    if (options->tells_local)
+    if (options->tells_local) {
         control_bytes +=
                 CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo));
+    }
     if (options->joins_segments)
         control_bytes += CMSG_SPACE(sizeof(int));
     if (most_bytes == 0 || most_bytes > COIL_DATAGRAM_MOST_BYTES || options->joins_segments)

@@ -204,8 +204,9 @@ coil_define_leaf(coil_datagram_receive_some, receive_some_step, coil_leaf_wake);
 unsigned coil_datagram_unread(const coil_datagram_socket *socket)
 {
     unsigned unread = coil_datagram_receiver_queued(socket->receiver);
-    if (socket->rest_segment_bytes > 0)
+    if (socket->rest_segment_bytes > 0) {
         unread += ((unsigned)socket->rest.bytes.size_bytes + socket->rest_segment_bytes - 1) /
                   socket->rest_segment_bytes;
+    }
     return unread;
 }

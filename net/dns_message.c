@@ -62,7 +62,7 @@ static bool add_label(dns_name *name, const uint8_t *label, unsigned count)
         if (c >= 'A' && c <= 'Z')
             c = (uint8_t)(c - 'A' + 'a');
         bool is_known = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-        name->text[name->length++] = is_known ? (char)c : '?';
+        name->text[name->length++] = (char)(is_known ? c : '?');
     }
     name->text[name->length] = '\0';
     return true;

@@ -19,7 +19,9 @@ static bool is_of_a_name(char c)
 
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c | 0x20);
+    return c;
 }
 
 /* RFC 3696: what ends with a number is an address, or nearly one. */

@@ -169,6 +169,7 @@ coil_async(int, run_way, (direction *) way, (bool) splices)
 
 static const coil_relay_options none;
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): its way counts there. */
 coil_define(int, coil_relay_one_way, (coil_stream *) from, (coil_stream *) to,
         (const coil_relay_options *) options, (uint64_t *) bytes)
 {

@@ -198,6 +198,7 @@ question *question_create_answered(const dns_address *addresses, unsigned count)
 /* A list that cannot be copied has no answer, rather than a part of one. */
 static int set_answer(question *one, const dns_records *records)
 {
+    COIL_CHECK(records != NULL);
     int rc = set_services(one, records->services, records->service_count);
     if (rc == 0)
         rc = set_addresses(one, records->addresses, records->address_count);
@@ -230,6 +231,7 @@ static coil_duration limited(const coil_resolver *resolver, int status, coil_dur
 void question_finish(question *one, int status, const dns_records *records, coil_duration ttl)
 {
     coil_resolver *resolver = one->resolver;
+    COIL_CHECK(resolver != NULL);
     one->status = status;
     if (status == 0)
         one->status = set_answer(one, records);

@@ -72,9 +72,10 @@ void coil_stream_abort(coil_stream *stream)
 
     if (stream == NULL)
         return;
-    if (sender_of(stream)->is_socket && !coil_fd_is_direct(coil_stream_fd(stream)))
+    if (sender_of(stream)->is_socket && !coil_fd_is_direct(coil_stream_fd(stream))) {
         (void)coil_kernel_setsockopt(
                 coil_stream_fd(stream), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
     coil_stream_close(stream);
 }
 

@@ -39,9 +39,10 @@ static int set_keep_alive(int fd, const coil_stream_options *options)
     int rc = set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     if (rc == 0)
         rc = set_if(fd, IPPROTO_TCP, TCP_KEEPIDLE, in_units(options->keep_alive_idle, coil_s(1)));
-    if (rc == 0)
+    if (rc == 0) {
         rc = set_if(
                 fd, IPPROTO_TCP, TCP_KEEPINTVL, in_units(options->keep_alive_interval, coil_s(1)));
+    }
     return rc < 0 ? rc : set_if(fd, IPPROTO_TCP, TCP_KEEPCNT, options->keep_alive_probes);
 }
 

@@ -30,6 +30,7 @@ typedef struct generation {
 /* -------------------------------------------------------------------------------- loading -- */
 
 /* Nobody is asked for the password of a key: it would be by the terminal, and block. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL has it so. */
 static int no_password(char *buffer, int size_bytes, int is_writing, void *user)
 {
     (void)buffer, (void)size_bytes, (void)is_writing, (void)user;

@@ -59,9 +59,9 @@ void tls_sessions_destroy(tls_sessions *sessions);
 void tls_sessions_clear(tls_sessions *sessions);
 
 /* Takes over `session`, of which the newest few of a name are kept. */
-void tls_sessions_add(tls_sessions *sessions, const char *name, SSL_SESSION *session);
+void tls_sessions_add(tls_sessions *sessions, const char *text, SSL_SESSION *session);
 
 /* One to resume, the caller's from here on, or NULL. One of TLS 1.3 is given once. */
-SSL_SESSION *tls_sessions_take(tls_sessions *sessions, const char *name);
+SSL_SESSION *tls_sessions_take(tls_sessions *sessions, const char *text);
 
 #endif

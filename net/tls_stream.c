@@ -240,7 +240,7 @@ static int create(coil_stream *below, coil_tls_context *context, const char *ser
     tls->layer.kind = &tls_kind;
     tls->below_rc = -EAGAIN;
     if (server_name != NULL)
-        memcpy(tls->server_name, server_name, strlen(server_name));
+        memcpy(tls->server_name, server_name, strlen(server_name) + 1);
     int rc = start(tls, context);
     if (rc == 0)
         rc = coil_layer_attach(&tls->layer, below, out_above);

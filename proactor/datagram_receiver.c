@@ -182,9 +182,10 @@ static const op_kind single_kind = {
 static void start(coil_datagram_receiver *receiver)
 {
     coil_loop *loop = receiver->op.loop;
-    if (receiver->pool == NULL && !receiver->has_no_multishot)
+    if (receiver->pool == NULL && !receiver->has_no_multishot) {
         receiver->pool =
                 buffer_pool_borrow(loop, receiver->shape.buffer_count, receiver->buffer_bytes);
+    }
     bool by_pool = receiver->pool != NULL && buffer_pool_ready(receiver->pool) &&
                    !receiver->has_no_multishot && !receiver->is_starved;
     receiver->is_starved = false;

@@ -76,9 +76,9 @@ static int register_as_one_of(buffer_pool *pool, unsigned flags)
 {
     int rc;
 
-    do
+    do {
         rc = register_pool(pool, flags);
-    while (rc == -EEXIST && pool->group++ < UINT16_MAX);
+    } while (rc == -EEXIST && pool->group++ < UINT16_MAX);
     return rc;
 }
 
@@ -138,9 +138,10 @@ void buffer_pool_destroy(buffer_pool *pool)
     while (pool->spare_count > 0)
         free(pool->spare[--pool->spare_count]);
     struct io_uring_buf_reg registration = {.bgid = pool->group};
-    if (pool->is_registered)
+    if (pool->is_registered) {
         (void)coil_kernel_ring_register(
                 &pool->loop->ring.uring, IORING_UNREGISTER_PBUF_RING, &registration, 1);
+    }
     if (pool->ring != NULL)
         coil_kernel_pages_release(pool->ring, pool->ring_bytes);
     if (pool->memory != NULL)

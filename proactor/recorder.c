@@ -15,12 +15,13 @@ enum { CARRIED_LEAST = 64, KEY_SHIFT = OP_TAG_BITS };
 
 static size_t home_of(const coil_recorder *recorder, uint32_t number)
 {
-    return number * 0x9e3779b1U & recorder->carried_mask;
+    return (size_t)(number * 0x9e3779b1U) & recorder->carried_mask;
 }
 
 static void put_carried(coil_recorder *recorder, const recorder_carried *carried)
 {
     size_t at = home_of(recorder, carried->number);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): whoever puts has made room. */
     while (recorder->carried[at].number != 0)
         at = (at + 1) & recorder->carried_mask;
     recorder->carried[at] = *carried;

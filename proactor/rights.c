@@ -36,6 +36,7 @@ void rights_destroy(rights_inbox *inbox)
     free(inbox);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes there. */
 void rights_prepare(rights_inbox *inbox, char *bytes, size_t size_bytes, struct io_uring_sqe *sqe)
 {
     inbox->part = (struct iovec){bytes, size_bytes};

@@ -505,10 +505,11 @@ static ssize_t send_parts_now(coil_sender *sender, const coil_slice *parts, unsi
     struct msghdr message = {.msg_iov = vector};
 
     for (unsigned i = 0; i < count && message.msg_iovlen < PARTS_MAX; i++) {
-        if (parts[i].size_bytes > 0)
+        if (parts[i].size_bytes > 0) {
             vector[message.msg_iovlen++] =
                     (struct iovec){/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
                             (void *)(uintptr_t)parts[i].bytes, (size_t)parts[i].size_bytes};
+        }
     }
     ssize_t sent_bytes = coil_kernel_sendmsg_now(sender->fd, &message);
     if (sent_bytes > 0)

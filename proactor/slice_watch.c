@@ -114,9 +114,10 @@ void slice_watch_begin(coil_loop *loop, coil_slice *front)
     watch->size_bytes = copy.size_bytes;
     (void)snprintf(watch->task, sizeof(watch->task), "%s", coil_task_name(task));
     coil_list_append(&watches->held, &watch->link);
-    if (!coil_timer_armed(&watches->timer))
+    if (!coil_timer_armed(&watches->timer)) {
         coil_timer_arm(&loop->sched.wheel, &watches->timer,
                 coil_time_after(loop->sched.now, watches->limit));
+    }
 }
 
 void slice_watch_forget(coil_loop *loop, const coil_slice *front)

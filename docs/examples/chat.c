@@ -12,7 +12,7 @@
 
 #include "options.h"
 
-enum { LINE_BYTES = 1024, NAME_BYTES = 32, LINES_MAX = 64, IDLE_MIN = 30 };
+enum { LINE_BYTES = 1024, NAME_BYTES = 32, LINES_MAX = 64, IDLE_S = 30 * 60 };
 
 /* What somebody has said, on its way to all who are in the room. */
 typedef struct line {
@@ -51,7 +51,7 @@ typedef struct chat {
 
 static void release_line(line *said)
 {
-    if (--said->reader_count == 0)
+    if (said != NULL && --said->reader_count == 0)
         free(said);
 }
 
@@ -64,9 +64,9 @@ static void say(room *to, unsigned long from, const char *text, int size_bytes)
     line *said = malloc(sizeof(*said) + NAME_BYTES + (size_t)size_bytes);
     if (said == NULL)
         return;
-    int head_bytes = snprintf(said->text, NAME_BYTES, "%lu: ", from);
+    size_t head_bytes = (size_t)snprintf(said->text, NAME_BYTES, "%lu: ", from);
     memcpy(said->text + head_bytes, text, (size_t)size_bytes);
-    said->size_bytes = (size_t)(head_bytes + size_bytes);
+    said->size_bytes = head_bytes + (size_t)size_bytes;
     said->reader_count = 1;
     for (coil_list *link = to->members.next; link != &to->members; link = link->next) {
         member *reader = coil_container_of(link, member, link);
@@ -93,9 +93,11 @@ async(int, write_lines, (member *) self)
 {
     vars(line *said; int rc);
 
-    defer(if (my->said != NULL) release_line(my->said));
+    defer(release_line(my->said));
     for (;;) {
         attempt(coil_queue_get(&self->lines, &my->said));
+        if (my->said == NULL)
+            continue;
         self->is_writing = true;
         await(my->rc, coil_write_all(self->session->stream,
                               coil_bytes(my->said->text, my->said->size_bytes)));
@@ -193,7 +195,7 @@ async(int, talk, (coil_session *) session)
         my->self.is_reading = true;
         rest_if_quiet(&my->self);
         attempt(my->heard,
-                within(coil_s(60 * IDLE_MIN), coil_read_until(session->stream, '\n', LINE_BYTES)));
+                within(coil_s(IDLE_S), coil_read_until(session->stream, '\n', LINE_BYTES)));
         coil_session_busy(session);
         my->self.is_reading = false;
         if (coil_slice_empty(&my->heard))

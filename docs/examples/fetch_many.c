@@ -95,7 +95,7 @@ async(int, fetch_patiently, (client_state *) client, (unsigned) number)
 {
     vars(char question[32]; coil_retry retry; int rc);
     static const coil_retry_policy policy = {
-            .base = 20 * 1000 * 1000, .cap = 200 * 1000 * 1000, .attempts = 200};
+            .base = 20000000, .cap = 200000000, /* ns */ .attempts = 200};
 
     snprintf(my->question, sizeof(my->question), "question %u\n", number);
     coil_retry_init(&my->retry, &policy, &client->budget);
@@ -130,7 +130,7 @@ async(int, run, (unsigned) count)
     vars(char address[COIL_ADDRESS_TEXT_BYTES]; coil_group background; coil_group askers;
             coil_circuit_breaker breaker; client_state client; unsigned i);
     static const coil_circuit_breaker_options quick = {
-            .window = 100 * 1000 * 1000, .calls_min = 3, .open_duration = 20 * 1000 * 1000};
+            .window = 100000000, .calls_min = 3, .open_duration = 20000000};
 
     coil_random_init(&luck, 1);
     strcpy(my->address, "127.0.0.1:0");

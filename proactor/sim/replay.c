@@ -136,9 +136,10 @@ void sim_replays_check(sim_world *world)
 {
     for (coil_list *at = world->processes.next; at != &world->processes; at = at->next) {
         const sim_process *process = coil_container_of(at, sim_process, link);
-        for (coil_list *link = process->rings.next; link != &process->rings; link = link->next)
+        for (coil_list *link = process->rings.next; link != &process->rings; link = link->next) {
             check_end(coil_container_of(link, sim_ring, link)->replay,
                     "the simulation has come to its end without it");
+        }
     }
 }
 

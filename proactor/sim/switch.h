@@ -25,14 +25,14 @@
 #endif
 
 /* As <sanitizer/...> has them. NULL: nobody has to be told. */
-/* NOLINTBEGIN(bugprone-reserved-identifier, cert-dcl37-c, cert-dcl51-cpp) */
+/* NOLINTBEGIN: the names are theirs. */
 __attribute__((weak)) void __sanitizer_start_switch_fiber(
         void **out_shadow, const void *stack, size_t stack_bytes);
 __attribute__((weak)) void __sanitizer_finish_switch_fiber(
         void *shadow, const void **out_stack, size_t *out_stack_bytes);
 __attribute__((weak)) void __asan_unpoison_memory_region(
         const volatile void *memory, size_t size_bytes);
-/* NOLINTEND(bugprone-reserved-identifier, cert-dcl37-c, cert-dcl51-cpp) */
+/* NOLINTEND */
 
 /* About to go to `stack`. NULL for `out_shadow`: never to come back. */
 static inline void switch_begin(void **out_shadow, const void *stack, size_t stack_bytes)

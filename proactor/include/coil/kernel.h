@@ -80,9 +80,6 @@ COIL_API int coil_kernel_terminal_size(int fd, struct winsize *out_size);
 /* getsockopt(2) with SO_PROTOCOL: 1 if it is a TCP socket. */
 COIL_API int coil_kernel_is_tcp(int fd);
 
-/* getrandom(2): bytes that nobody can guess. Always all of them. */
-COIL_API void coil_kernel_random(void *bytes, size_t size_bytes);
-
 /*
  * getaddrinfo(3), which blocks, and freeaddrinfo(3). -ENOENT EAI_NONAME, -ENODATA EAI_NODATA,
  * -EAGAIN, -ENOMEM, -EIO whatever else it says.

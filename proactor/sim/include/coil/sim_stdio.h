@@ -43,6 +43,7 @@ static inline __attribute__((format(printf, 2, 3), unused)) void coil_sim_print(
 COIL_END_DECLS
 
 #undef putchar
+/* NOLINTBEGIN(readability-identifier-naming): they are called so. */
 #define printf(...) coil_sim_print(stdout, __VA_ARGS__)
 #define vprintf(format, values) coil_sim_vprint(stdout, format, values)
 #define fprintf(...) coil_sim_print(__VA_ARGS__)
@@ -50,5 +51,6 @@ COIL_END_DECLS
 #define fputs(text, stream) coil_sim_print(stream, "%s", text)
 #define putchar(letter) coil_sim_print(stdout, "%c", letter)
 #define fflush(stream) ((void)(stream))
+/* NOLINTEND(readability-identifier-naming) */
 
 #endif
