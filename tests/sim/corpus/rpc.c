@@ -82,8 +82,8 @@ static int server_main(int argc, char **argv)
     /* Half a call is an error; a client without memory may end in its middle, too. */
     const bool has_ended_early = coil_sim_fault_count(coil_sim_current(), "no-memory") > 0 ||
                                  coil_sim_fault_count(coil_sim_current(), "nth-allocation") > 0;
-    corpus_expect(s.server.stats.protocol_errors <= ledger.cut_count || has_ended_early, "%lu errors of the protocol",
-            (unsigned long)s.server.stats.protocol_errors);
+    corpus_expect(s.server.stats.protocol_errors <= ledger.cut_count || has_ended_early,
+            "%lu errors of the protocol", (unsigned long)s.server.stats.protocol_errors);
     return corpus_end(&start, rc);
 }
 
