@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/address.h>
 
+#include "address_private.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +34,7 @@ static int parse_unix(const char *path, coil_address *out_address)
     return 0;
 }
 
-static int parse_port(const char *text, uint16_t *out_port)
+int address_parse_port(const char *text, uint16_t *out_port)
 {
     unsigned port = 0;
     if (*text == '\0')
@@ -80,7 +82,7 @@ int coil_address_parse(const char *text, coil_address *out_address)
     uint16_t port;
     struct in_addr v4;
     struct in6_addr v6;
-    int rc = parse_port(colon + 1, &port);
+    int rc = address_parse_port(colon + 1, &port);
     if (rc < 0)
         return rc;
     if (strcmp(host, "*") == 0) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "resolver_config.h"
 
+#include "address_private.h"
+
 #include <coil/check.h>
 
 #include <errno.h>
@@ -400,22 +402,6 @@ static bool begins_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static int read_port(const char *text, uint16_t *out_port)
-{
-    unsigned port = 0;
-    if (*text == '\0')
-        return -EINVAL;
-    for (; *text != '\0'; text++) {
-        if (*text < '0' || *text > '9')
-            return -EINVAL;
-        port = port * 10 + (unsigned)(*text - '0');
-        if (port > UINT16_MAX)
-            return -ERANGE;
-    }
-    *out_port = (uint16_t)port;
-    return 0;
-}
-
 static int read_name(const char *text, size_t length, resolver_target *target)
 {
     return dns_name_read(text, length, &target->name, &target->is_absolute);
@@ -436,6 +422,6 @@ int resolver_target_read(const char *text, resolver_target *out_target)
     if (colon == NULL)
         return -EINVAL;
     out_target->kind = RESOLVER_TARGET_HOST;
-    rc = read_port(colon + 1, &out_target->port);
+    rc = address_parse_port(colon + 1, &out_target->port);
     return rc < 0 ? rc : read_name(text, (size_t)(colon - text), out_target);
 }
