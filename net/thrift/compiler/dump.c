@@ -27,10 +27,11 @@ static void put_string(json *out, const char *text, size_t size)
     fputc('"', out->file);
     for (size_t i = 0; i < size; i++) {
         const unsigned char c = (unsigned char)text[i];
-        if (c < ' ' || c == 0x7f || c == '"' || c == '\\')
+        if (c < ' ' || c == 0x7f || c == '"' || c == '\\') {
             fprintf(out->file, "\\u%04x", c);
-        else
+        } else {
             fputc(c, out->file);
+        }
     }
     fputc('"', out->file);
     out->needs_comma = true;

@@ -22,7 +22,9 @@ static char character(const idl_lexer *lexer, uint32_t ahead)
 {
     const uint32_t offset = lexer->offset + ahead;
 
-    return offset < lexer->source->size ? lexer->source->text[offset] : '\0';
+    if (offset >= lexer->source->size)
+        return '\0';
+    return lexer->source->text[offset];
 }
 
 static idl_place place_from(const idl_lexer *lexer, uint32_t offset)
@@ -199,7 +201,7 @@ static void scan_number(idl_lexer *lexer, idl_token *token)
 
     if (character(lexer, 0) == '+' || character(lexer, 0) == '-')
         lexer->offset++;
-    if (character(lexer, 0) == '0' && (character(lexer, 1) | 0x20) == 'x' &&
+    if (character(lexer, 0) == '0' && (character(lexer, 1) == 'x' || character(lexer, 1) == 'X') &&
             is_hex_digit(character(lexer, 2))) {
         is_hex = true;
         lexer->offset += 2;
@@ -243,10 +245,10 @@ static char take_escape(idl_lexer *lexer)
     const char meaning = escaped(character(lexer, 1));
 
     lexer->offset += 2;
-    if (meaning == '\0')
-        idl_error(place_from(lexer, lexer->offset - 2),
-                "no such escape; there are \\n \\r \\t \\\" "
-                "\\' \\\\");
+    if (meaning == '\0') {
+        const idl_place place = place_from(lexer, lexer->offset - 2);
+        idl_error(place, "no such escape; there are \\n \\r \\t \\\" \\' \\\\");
+    }
     return meaning;
 }
 

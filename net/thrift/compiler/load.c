@@ -39,27 +39,28 @@ static idl_document *find_document(const loader *self, const char *real_path)
     return NULL;
 }
 
-static int read_document(loader *self, const char *path, idl_document **out_document)
+/* NULL with an error: negative errno. */
+static idl_document *read_document(loader *self, const char *path, int *out_error)
 {
     char real_path[PATH_MAX];
 
-    if (realpath(path, real_path) == NULL)
-        return -errno;
-    *out_document = find_document(self, real_path);
-    if (*out_document != NULL)
-        return 0;
-
-    idl_document *document = IDL_NEW(idl_document);
-    const int rc = idl_source_read(path, &document->source);
-    if (rc < 0)
-        return rc;
+    if (realpath(path, real_path) == NULL) {
+        *out_error = -errno;
+        return NULL;
+    }
+    idl_document *document = find_document(self, real_path);
+    if (document != NULL)
+        return document;
+    document = IDL_NEW(idl_document);
+    *out_error = idl_source_read(path, &document->source);
+    if (*out_error < 0)
+        return NULL;
     document->real_path = idl_copy(real_path, strlen(real_path));
     document->name = document_name(path);
     document->next = self->documents;
     self->documents = document;
     idl_parse(document);
-    *out_document = document;
-    return 0;
+    return document;
 }
 
 /* The path of the include: beside the including file, or in the search path; NULL. */
@@ -93,9 +94,10 @@ static void load_include(loader *self, const idl_document *document, idl_include
                 include->path);
         return;
     }
-    const int rc = read_document(self, path, &include->document);
-    if (rc < 0) {
-        idl_error(include->place, "cannot read '%s': %s", path, strerror(-rc));
+    int error = 0;
+    include->document = read_document(self, path, &error);
+    if (include->document == NULL) {
+        idl_error(include->place, "cannot read '%s': %s", path, strerror(-error));
         return;
     }
     if (include->document->progress == IDL_UNDER_WAY) {
@@ -132,11 +134,11 @@ static void finish(loader *self, idl_document *document)
 idl_document *idl_load(const char *path, const idl_search_path *search)
 {
     loader self = {.search = search};
-    idl_document *root;
+    int error = 0;
 
-    const int rc = read_document(&self, path, &root);
-    if (rc < 0) {
-        fprintf(stderr, "coil-thrift: cannot read '%s': %s\n", path, strerror(-rc));
+    idl_document *root = read_document(&self, path, &error);
+    if (root == NULL) {
+        fprintf(stderr, "coil-thrift: cannot read '%s': %s\n", path, strerror(-error));
         return NULL;
     }
     load_includes(&self, root);

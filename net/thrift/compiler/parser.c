@@ -549,8 +549,8 @@ static const char *old_word(const parser *self)
 }
 
 /*
- * To the next word that begins a definition, at the beginning of a line: elsewhere it may be the name
- * of something.
+ * To the next word that begins a definition, at the beginning of a line: elsewhere it may be a
+ * name.
  */
 static void find_the_way(parser *self)
 {

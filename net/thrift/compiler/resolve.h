@@ -7,8 +7,8 @@
  * compiler, stricter where its output would not compile or not work:
  *
  *   - a name may be used before it is defined, in the whole file;
- *   - the names of an included file are `file.name`, and one may name the own file; two files of the same name may be included, as
- *     long as no name is in both;
+ *   - the names of an included file are `file.name`, and so may be those of the own file; two files
+ *     of the same name may be included, as long as no name is in both;
  *   - no type contains itself by typedef, no constant depends on itself, no service extends itself.
  */
 #ifndef IDL_RESOLVE_H

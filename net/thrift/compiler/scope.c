@@ -123,12 +123,13 @@ static void report_missing(
     const char *dot = strchr(name, '.');
     const idl_definition *similar = find_similar(document, space, name);
 
-    if (dot != NULL && space != IDL_CONSTANTS && !has_include(document, name))
+    if (dot != NULL && space != IDL_CONSTANTS && !has_include(document, name)) {
         idl_error(place, "no file of the name '%.*s' is included", (int)(dot - name), name);
-    else if (similar != NULL)
+    } else if (similar != NULL) {
         idl_error(place, "no %s of the name '%s'; is it '%s'?", nouns[space], name, similar->name);
-    else
+    } else {
         idl_error(place, "no %s of the name '%s'", nouns[space], name);
+    }
 }
 
 idl_definition *idl_find(

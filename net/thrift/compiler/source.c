@@ -83,8 +83,8 @@ static unsigned underlined_size(idl_place place, const char *line_end)
 }
 
 /*
- * The line, or what of it is near, and under it the place. Tabs stay tabs, and what cannot be printed
- * is a question mark.
+ * The line, or what of it is near, and under it the place. Tabs stay tabs, and what cannot be
+ * printed is a question mark.
  */
 static void show_line(idl_place place)
 {
@@ -107,6 +107,9 @@ static void show_line(idl_place place)
         fputc('~', stderr);
     fputc('\n', stderr);
 }
+
+static void say(idl_place place, const char *kind, const char *format, va_list values)
+        COIL_PRINTF(3, 0);
 
 static void say(idl_place place, const char *kind, const char *format, va_list values)
 {

@@ -18,8 +18,9 @@ static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 bool idl_parse_uuid(const char *text, size_t size, uint8_t out_bytes[16])
@@ -73,8 +74,8 @@ static void report_mismatch(idl_place place, const idl_type *type, const idl_val
 }
 
 /*
- * A value of the enum without the enum's name, "RED" or "include.RED", or after another one's, which
- * others accept; NULL.
+ * A value of the enum without the enum's name, "RED" or "include.RED", or after another one's,
+ * which others accept; NULL.
  */
 static idl_enumerator *find_loose_enumerator(const idl_type *type, const char *name)
 {
@@ -285,10 +286,11 @@ static void check_known(
         check_container(document, type, behind, value, place);
         break;
     case IDL_NAMED:
-        if (behind->definition->kind == IDL_ENUM)
+        if (behind->definition->kind == IDL_ENUM) {
             check_enum(type, value, place);
-        else
+        } else {
             check_struct(document, type, value, place);
+        }
         break;
     case IDL_VOID:
         report_mismatch(place, type, value);
