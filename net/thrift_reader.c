@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/thrift.h>
 
+#include "thrift_private.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -15,6 +17,10 @@ enum fault {
     FAULT_MESSAGE_TYPE,
     FAULT_DEPTH,
     FAULT_LEFT_OVER,
+    FAULT_MISSING,
+    FAULT_UNION,
+    FAULT_ARENA_LIMIT,
+    FAULT_NO_MEMORY,
 };
 
 static const int fault_errors[] = {
@@ -27,6 +33,10 @@ static const int fault_errors[] = {
         [FAULT_MESSAGE_TYPE] = -EBADMSG,
         [FAULT_DEPTH] = -ELOOP,
         [FAULT_LEFT_OVER] = -EBADMSG,
+        [FAULT_MISSING] = -EBADMSG,
+        [FAULT_UNION] = -EBADMSG,
+        [FAULT_ARENA_LIMIT] = -ENOBUFS,
+        [FAULT_NO_MEMORY] = -ENOMEM,
 };
 
 /*
@@ -81,6 +91,25 @@ const uint8_t *coil_thrift_reader_cut(coil_thrift_reader *reader, uint32_t size,
 {
     fail(reader, FAULT_CUT, type, size, reader->position);
     return NULL;
+}
+
+void coil_thrift_reader_miss(coil_thrift_reader *reader, int16_t id)
+{
+    fail(reader, FAULT_MISSING, COIL_THRIFT_STRUCT, (uint32_t)id, reader->position);
+}
+
+void coil_thrift_reader_refuse_union(coil_thrift_reader *reader, uint32_t field_count)
+{
+    fail(reader, FAULT_UNION, COIL_THRIFT_STRUCT, field_count, reader->position);
+}
+
+void coil_thrift_reader_run_out(
+        coil_thrift_reader *reader, bool is_limit, uint8_t type, uint64_t size_bytes)
+{
+    const uint32_t shown_bytes = size_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)size_bytes;
+
+    fail(reader, is_limit ? FAULT_ARENA_LIMIT : FAULT_NO_MEMORY, type, shown_bytes,
+            reader->position);
 }
 
 void coil_thrift_reader_init(coil_thrift_reader *reader, const void *bytes, uint32_t size,
@@ -162,6 +191,21 @@ const char *coil_thrift_reader_what(const coil_thrift_reader *reader, char *text
         break;
     case FAULT_LEFT_OVER:
         snprintf(text, text_size, "%u bytes left over at offset %u", value, offset);
+        break;
+    case FAULT_MISSING:
+        snprintf(text, text_size, "a struct at offset %u ends without its required field %d",
+                offset, (int32_t)value);
+        break;
+    case FAULT_UNION:
+        snprintf(text, text_size, "a union that ends at offset %u has %u known fields, not one",
+                offset, value);
+        break;
+    case FAULT_ARENA_LIMIT:
+        snprintf(text, text_size, "%u bytes for a %s at offset %u are more than a message may take",
+                value, type, offset);
+        break;
+    case FAULT_NO_MEMORY:
+        snprintf(text, text_size, "no memory for a %s at offset %u", type, offset);
         break;
     }
     return text;

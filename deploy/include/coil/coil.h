@@ -7,6 +7,7 @@
 #include <coil/activation.h>
 #include <coil/address.h>
 #include <coil/admission.h>
+#include <coil/arena.h>
 #include <coil/balancer.h>
 #include <coil/barrier.h>
 #include <coil/base.h>
@@ -83,6 +84,7 @@
 #include <coil/thread_queue.h>
 #include <coil/thrift.h>
 #include <coil/thrift_client.h>
+#include <coil/thrift_schema.h>
 #include <coil/thrift_server.h>
 #include <coil/time.h>
 #include <coil/timeout.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * coil-thrift - check files of Thrift's interface definition language, and say what is in them.
+ * coil-thrift - Thrift's interface definition language to C.
  */
 #include "dump.h"
+#include "emit.h"
 #include "load.h"
 #include "memory.h"
 #include "resolve.h"
@@ -17,18 +18,23 @@ enum { DIRECTORIES_MAX = 64 };
 typedef struct arguments {
     const char *directories[DIRECTORIES_MAX];
     size_t directory_count;
+    const char *out; /* Where to write; NULL: nowhere. */
+    const char *depfile;
     bool dump;
     const char *path;
 } arguments;
 
 static const char usage[] =
-        "usage: coil-thrift [-I DIRECTORY]... [--dump] [--quiet] FILE\n"
+        "usage: coil-thrift [-I DIRECTORY]... [-o DIRECTORY] [--dump] [--quiet] FILE\n"
         "\n"
         "Check FILE, which is in Thrift's interface definition language, and all that it\n"
-        "includes.\n"
+        "includes; and turn it into C.\n"
         "\n"
         "  -I, --include DIRECTORY   search included files there, after the directory of the\n"
         "                            file that includes them; may be repeated\n"
+        "  -o, --out DIRECTORY       write FILE_thrift.h and FILE_thrift.c there; those of\n"
+        "                            included files are made of these\n"
+        "      --depfile FILE        write there, for make and ninja, what was read\n"
         "      --dump                print what was understood, as JSON\n"
         "  -q, --quiet               no warnings\n"
         "  -h, --help                this\n"
@@ -40,6 +46,8 @@ static int read_arguments(int argc, char **argv, arguments *out_arguments)
 {
     static const struct option names[] = {
             {"include", required_argument, NULL, 'I'},
+            {"out", required_argument, NULL, 'o'},
+            {"depfile", required_argument, NULL, 'M'},
             {"dump", no_argument, NULL, 'd'},
             {"quiet", no_argument, NULL, 'q'},
             {"help", no_argument, NULL, 'h'},
@@ -47,7 +55,7 @@ static int read_arguments(int argc, char **argv, arguments *out_arguments)
     };
     int name;
 
-    while ((name = getopt_long(argc, argv, "I:qh", names, NULL)) != -1) {
+    while ((name = getopt_long(argc, argv, "I:o:qh", names, NULL)) != -1) {
         switch (name) {
         case 'I':
             if (out_arguments->directory_count == DIRECTORIES_MAX) {
@@ -55,6 +63,12 @@ static int read_arguments(int argc, char **argv, arguments *out_arguments)
                 return 3;
             }
             out_arguments->directories[out_arguments->directory_count++] = optarg;
+            break;
+        case 'o':
+            out_arguments->out = optarg;
+            break;
+        case 'M':
+            out_arguments->depfile = optarg;
             break;
         case 'd':
             out_arguments->dump = true;
@@ -78,6 +92,84 @@ static int read_arguments(int argc, char **argv, arguments *out_arguments)
     return 0;
 }
 
+/* "shop_thrift.c: shop.thrift prices.thrift", with spaces escaped. */
+static void emit_dependencies(const char *target, const idl_document *documents, FILE *file)
+{
+    fprintf(file, "%s:", target);
+    for (; documents != NULL; documents = documents->next) {
+        fputc(' ', file);
+        for (const char *at = documents->real_path; *at != '\0'; at++)
+            fprintf(file, "%s%c", *at == ' ' ? "\\" : "", *at);
+    }
+    fputc('\n', file);
+}
+
+typedef void emitter(const idl_document *document, FILE *file);
+
+/* 0, or negative errno, which has been said. */
+static int finish_file(FILE *file, const char *path)
+{
+    const bool is_bad = ferror(file) != 0;
+    const int rc = fclose(file) != 0 || is_bad ? -EIO : 0;
+
+    if (rc < 0)
+        fprintf(stderr, "coil-thrift: cannot write '%s'\n", path);
+    return rc;
+}
+
+/* NULL with an error, which has been said. */
+static FILE *open_file(const char *path)
+{
+    FILE *file = fopen(path, "we");
+
+    if (file == NULL)
+        fprintf(stderr, "coil-thrift: cannot write '%s': %s\n", path, strerror(errno));
+    return file;
+}
+
+static int write_file(const char *path, emitter *emit, const idl_document *document)
+{
+    FILE *file = open_file(path);
+
+    if (file == NULL)
+        return -EIO;
+    emit(document, file);
+    return finish_file(file, path);
+}
+
+static int write_depfile(const char *path, const char *target, const idl_document *documents)
+{
+    FILE *file = open_file(path);
+
+    if (file == NULL)
+        return -EIO;
+    emit_dependencies(target, documents, file);
+    return finish_file(file, path);
+}
+
+/* What is wanted of the files. 0, or negative errno, which has been said. */
+static int put_out(const arguments *given, const idl_document *documents)
+{
+    const idl_document *root = documents;
+    int rc = 0;
+
+    while (root->next != NULL)
+        root = root->next;
+    if (given->dump && (idl_dump(documents, stdout) < 0 || fflush(stdout) != 0)) {
+        fputs("coil-thrift: cannot write to the standard output\n", stderr);
+        rc = -EIO;
+    }
+    if (rc < 0 || given->out == NULL)
+        return rc;
+    const char *source_path = idl_format("%s/%s", given->out, idl_source_name(root));
+    rc = write_file(idl_format("%s/%s", given->out, idl_header_name(root)), idl_emit_header, root);
+    if (rc == 0)
+        rc = write_file(source_path, idl_emit_source, root);
+    if (rc == 0 && given->depfile != NULL)
+        rc = write_depfile(given->depfile, source_path, documents);
+    return rc;
+}
+
 /* The exit status. */
 static int compile(const arguments *given)
 {
@@ -90,14 +182,7 @@ static int compile(const arguments *given)
         idl_resolve(it);
     if (idl_error_count() > 0)
         return 1;
-    if (!given->dump)
-        return 0;
-    const int rc = idl_dump(documents, stdout);
-    if (rc < 0 || fflush(stdout) != 0) {
-        fprintf(stderr, "coil-thrift: cannot write: %s\n", strerror(rc < 0 ? -rc : errno));
-        return 1;
-    }
-    return 0;
+    return put_out(given, documents) < 0;
 }
 
 int main(int argc, char **argv)
