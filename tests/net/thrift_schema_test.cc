@@ -102,7 +102,7 @@ TEST_F(ThriftSchema, KeepsEveryValue)
     leaf.odd = -5;
     expect_same(everything_of_it_Leaf_type, &leaf);
 
-    std::vector<double> numbers = {0.1, -1e300, INFINITY, NAN, -0.0};
+    std::vector<double> numbers = {0.1, -1e300, HUGE_VAL, std::nan(""), -0.0};
     coil_thrift_double_set set = {numbers.data(), 5};
     coil_thrift_i32_to_coil_thrift_double_set_map_item item = {7, set};
     coil_thrift_i32_to_coil_thrift_double_set_map map = {&item, 1};

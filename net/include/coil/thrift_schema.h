@@ -45,11 +45,11 @@ struct coil_thrift_uuid {
     uint8_t bytes[16]; /* In the order in which it is written. */
 };
 
-/* What every list, set and map begins with. */
+/* Every list, set and map, whatever its items are. */
 struct coil_thrift_items {
     void *items;
     uint32_t count;
-};
+} __attribute__((may_alias));
 
 struct coil_thrift_enum_value {
     const char *name;
