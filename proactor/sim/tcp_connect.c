@@ -144,7 +144,7 @@ static void fail(tcp_socket *tcp, int error)
     tcp_end *end = tcp->offered;
     tcp->offered = NULL;
     if (end != NULL) {
-        end->socket = NULL;
+        tcp_end_detach(end);
         tcp_end_abort(end);
         tcp_end_leave(end);
     }
