@@ -242,12 +242,12 @@ static void run_handshake(sim_event *event)
     case TCP_SYN_ACK_ARRIVES:
         if (tcp->offered == NULL) {
             try_again(tcp, TCP_SYN_AGAIN); /* The other host has lost its power. */
-        } else if (tcp->offered->peer->socket == NULL) {
-            fail(tcp, ECONNREFUSED); /* The half of the server was reset meanwhile: RST comes. */
-        } else if (sim_network_passes(host, own)) {
-            opened(tcp);
-        } else {
+        } else if (!sim_network_passes(host, own)) {
             try_again(tcp, TCP_SYN_ACK_ARRIVES);
+        } else if (tcp->offered->peer->socket == NULL) {
+            fail(tcp, ECONNREFUSED); /* The half of the server has gone meanwhile: RST comes. */
+        } else {
+            opened(tcp);
         }
         break;
     case TCP_RST_ARRIVES:
