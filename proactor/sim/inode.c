@@ -18,6 +18,7 @@ sim_inode *sim_inode_create(sim_disk *disk, mode_t mode)
     inode->number = ++disk->last_number;
     inode->reference_count = 1;
     coil_list_init(&inode->entries);
+    coil_list_init(&inode->watches);
     coil_list_init(&inode->link);
     coil_list_append(&disk->inodes, &inode->link);
     if (S_ISDIR(mode))

@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,18 +90,30 @@ void coil_kernel_random(void *bytes, size_t size_bytes)
         each[i] = (unsigned char)sim_random_below(sim_here(), 256);
 }
 
-/* Who answers is a name server of the world, which libc knows nothing of. */
+/*
+ * libc reads addresses; of names it knows nothing, because who answers is a name server of the
+ * world: -EAGAIN, unless there was to be no question.
+ */
 int coil_kernel_getaddrinfo(
         const char *name, const struct addrinfo *hints, struct addrinfo **out_list)
 {
-    (void)name, (void)hints, (void)out_list;
+    struct addrinfo numeric = *hints;
+
     sim_fiber_pass();
-    return -EAGAIN;
+    numeric.ai_flags = (numeric.ai_flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST;
+    switch (getaddrinfo(name, NULL, &numeric, out_list)) {
+    case 0:
+        return 0;
+    case EAI_NONAME:
+        return (hints->ai_flags & AI_NUMERICHOST) != 0 ? -ENOENT : -EAGAIN;
+    default:
+        return -EIO;
+    }
 }
 
 void coil_kernel_freeaddrinfo(struct addrinfo *list)
 {
-    (void)list;
+    freeaddrinfo(list);
 }
 
 /* ------------------------------------------------------------------------------ descriptors -- */

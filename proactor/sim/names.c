@@ -52,6 +52,16 @@ sim_entry *sim_directory_entry(const sim_inode *directory, const char *name)
     return NULL;
 }
 
+sim_entry *sim_directory_entry_of(const sim_inode *directory, const sim_inode *inode)
+{
+    for (coil_list *at = directory->entries.next; at != &directory->entries; at = at->next) {
+        sim_entry *entry = coil_container_of(at, sim_entry, link);
+        if (entry->inode == inode)
+            return entry;
+    }
+    return NULL;
+}
+
 static void entry_take_inode(sim_inode *directory, sim_entry *entry, sim_inode *inode)
 {
     entry->inode = inode;

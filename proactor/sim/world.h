@@ -133,6 +133,7 @@ typedef enum sim_fault_kind {
     SIM_FAULT_DISK_ERROR,       /* EIO */
     SIM_FAULT_NOT_CACHED,       /* RWF_NOWAIT: EAGAIN. */
     SIM_FAULT_NO_PROCESS,       /* clone(2): EAGAIN. */
+    SIM_FAULT_EVENTS_LOST,      /* inotify(7): IN_Q_OVERFLOW. */
     SIM_FAULT_COUNT,
 } sim_fault_kind;
 
