@@ -178,6 +178,8 @@ int sim_inode_access(const sim_inode *inode, int wanted);
 sim_inode *sim_inode_create(sim_disk *disk, mode_t mode);
 sim_inode *sim_inode_hold(sim_inode *inode);
 void sim_inode_drop(sim_inode *inode); /* Takes NULL. */
+/* A path that leads to it now, "?" if there is none: for reports. Valid until the next call. */
+const char *sim_inode_path(const sim_inode *inode);
 void sim_inode_stat(const sim_inode *inode, struct stat *out_status);
 void sim_inode_touch(sim_inode *inode);
 
