@@ -130,7 +130,7 @@ static void print_failure(const runner *all, const sim_job *job, const sim_selec
     sim_options_print_command(all->options, &job->what, selection);
     fprintf(stderr, "after ");
     print_time(result->duration);
-    fprintf(stderr, " and %zu faults", count);
+    fprintf(stderr, " and %zu fault%s", count, count == 1 ? "" : "s");
     if (order_count > 0)
         fprintf(stderr, ", in an order of %zu choices", order_count);
     fprintf(stderr, "%s\n", count > 0 ? ":" : "");
@@ -157,8 +157,9 @@ static bool print_shrunk(const runner *all, const sim_job *failed)
     const int rc = sim_job_start(&again, &what, &all->options->settings, all->options->timeout);
     if (rc == 0) {
         sim_job_wait(&again);
-        fprintf(stderr, "shrunk from %zu faults by %u runs\n",
-                count_faults(&failed->result->occurrences), run_count);
+        const size_t before = count_faults(&failed->result->occurrences);
+        fprintf(stderr, "shrunk from %zu fault%s by %u runs\n", before, before == 1 ? "" : "s",
+                run_count);
         print_failure(all, &again, &selection);
     }
     sim_job_fini(&again);
