@@ -23,7 +23,8 @@ enum { DAY_COUNT = 30, LOG_BYTES = 8 << 20, PIECE_BYTES = 4096 };
  * From a failure to the start of the next one: it is asked, has 2 s to answer (5 s at first), 1 s
  * to end, its log 0.1 s; the pause between starts is at most 12.8 s and half of that. And a moment.
  */
-#define PROMISE (coil_s(known.interval_s) + coil_s(5 + 1) + coil_ms(100) + coil_ms(19200) + coil_s(1))
+#define PROMISE \
+    (coil_s(known.interval_s) + coil_s(5 + 1) + coil_ms(100) + coil_ms(19200) + coil_s(1))
 
 /* What the scenario knows. */
 static struct {

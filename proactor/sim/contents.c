@@ -332,8 +332,8 @@ typedef struct losses {
     unsigned torn;
 } losses;
 
-static void count_loss(losses *all, const sim_page *survivor, const sim_page *stable,
-        const sim_page *live)
+static void count_loss(
+        losses *all, const sim_page *survivor, const sim_page *stable, const sim_page *live)
 {
     all->kept += survivor == live && live != stable;
     all->lost += survivor == stable && live != stable;

@@ -79,9 +79,11 @@ void sim_ledger_discarded(sim_ledger *ledger, size_t size_bytes)
 
 _Noreturn static void fail(const sim_ledger *ledger, size_t on_the_way, const char *what)
 {
-    sim_fail(ledger->world, "%s: %s: %llu bytes sent, %llu received, %llu discarded, %zu on their way",
+    sim_fail(ledger->world,
+            "%s: %s: %llu bytes sent, %llu received, %llu discarded, %zu on their way",
             ledger->kind, what, (unsigned long long)ledger->sent,
-            (unsigned long long)ledger->received, (unsigned long long)ledger->discarded, on_the_way);
+            (unsigned long long)ledger->received, (unsigned long long)ledger->discarded,
+            on_the_way);
 }
 
 void sim_ledger_check(const sim_ledger *ledger)

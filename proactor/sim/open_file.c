@@ -293,8 +293,7 @@ int sim_file_allocate(sim_file *file, int mode, int64_t offset, int64_t size_byt
         return -EBADF;
     if (file->type != &sim_regular_type)
         return -ENODEV;
-    return modified(
-            open_file, sim_inode_allocate(open_file->inode, mode, offset, size_bytes));
+    return modified(open_file, sim_inode_allocate(open_file->inode, mode, offset, size_bytes));
 }
 
 int sim_stat_file(sim_file *file, struct stat *out_status)

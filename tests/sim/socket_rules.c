@@ -7,7 +7,8 @@
 
 static int broken;
 
-void rules_check(const char *place, const char *what, long result, const char *wanted_text, long wanted)
+void rules_check(
+        const char *place, const char *what, long result, const char *wanted_text, long wanted)
 {
     if (result == wanted)
         return;

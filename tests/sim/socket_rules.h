@@ -20,7 +20,8 @@
 #include <string.h>
 
 /* Says which one is broken, and counts it. */
-void rules_check(const char *place, const char *what, long result, const char *wanted_text, long wanted);
+void rules_check(
+        const char *place, const char *what, long result, const char *wanted_text, long wanted);
 
 #define RULE_TEXT(number) #number
 #define RULE_PLACE(number) __FILE__ ":" RULE_TEXT(number)

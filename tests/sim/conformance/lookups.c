@@ -12,11 +12,11 @@ static void say_address(struct stage *stage, const struct addrinfo *each)
     char text[INET6_ADDRSTRLEN];
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)each->ai_addr;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)each->ai_addr;
-    const void *address = each->ai_family == AF_INET ? (const void *)&v4->sin_addr
-                                                     : (const void *)&v6->sin6_addr;
-    stage_say(stage, "  %s, type %d, protocol %d", inet_ntop(each->ai_family, address, text,
-                                                           sizeof(text)),
-            each->ai_socktype, each->ai_protocol);
+    const void *address =
+            each->ai_family == AF_INET ? (const void *)&v4->sin_addr : (const void *)&v6->sin6_addr;
+    stage_say(stage, "  %s, type %d, protocol %d",
+            inet_ntop(each->ai_family, address, text, sizeof(text)), each->ai_socktype,
+            each->ai_protocol);
 }
 
 static void look_up(struct stage *stage, const char *name, int family, int type, int flags)

@@ -74,8 +74,7 @@ async(int, take_file, (const char *) name)
         return (int)my->body.size_bytes;
     defer(coil_slice_release(&my->body));
     corpus_expect(my->number < ledger.tried, "nobody has put a file %u", my->number);
-    corpus_expect(
-            corpus_matches(my->body.bytes, (size_t)my->body.size_bytes, my->number, 0),
+    corpus_expect(corpus_matches(my->body.bytes, (size_t)my->body.size_bytes, my->number, 0),
             "file %u has other bytes than were put into it", my->number);
     attempt(coil_unlinkat(AT_FDCWD, my->path, 0));
     corpus_expect(ledger.taken[my->number]++ == 0, "file %u is there again", my->number);
@@ -164,7 +163,8 @@ static void check(coil_sim *sim)
     for (unsigned i = 0; i < FILES; i++)
         missing += ledger.taken[i] == 0;
     coil_sim_expect(sim, ledger.put == FILES || !corpus_is_fair(), "%u files were put", ledger.put);
-    coil_sim_expect(sim, missing <= ledger.was_killed || !corpus_is_fair(), "%u files are missing", missing);
+    coil_sim_expect(sim, missing <= ledger.was_killed || !corpus_is_fair(), "%u files are missing",
+            missing);
 }
 
 const coil_sim_scenario scenario_spool = {.name = "spool",
