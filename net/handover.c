@@ -324,7 +324,8 @@ int coil_handover_listen(coil_handover *handover, const char *name, const char *
         at->fd = -1;
         rc = coil_listen_fd(fd, options, out_listener);
     } else {
-        at = add_entry(handover, name);
+        if (at == NULL) /* Else it has failed before. */
+            at = add_entry(handover, name);
         if (at == NULL)
             return -ENOSPC;
         rc = coil_listen(address, options, out_listener);
