@@ -324,8 +324,7 @@ int coil_handover_listen(coil_handover *handover, const char *name, const char *
         at->fd = -1;
         rc = coil_listen_fd(fd, options, out_listener);
     } else {
-        if (at == NULL) /* Else it has failed before. */
-            at = add_entry(handover, name);
+        at = add_entry(handover, name);
         if (at == NULL)
             return -ENOSPC;
         rc = coil_listen(address, options, out_listener);
