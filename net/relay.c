@@ -80,13 +80,10 @@ static coil_sender *sender_of(coil_stream *stream)
     return &coil_receiver_head_of(stream)->sender;
 }
 
-/* What is in the pipe comes next again. */
-coil_async(int, put_back_pipe, (direction *) way, (splice_pipe *) pipe)
+coil_async(int, unread_pipe, (direction *) way, (splice_pipe *) pipe)
 {
     coil_vars(coil_slice rest; char *bytes; size_t have_bytes; ssize_t count);
 
-    if (pipe->filled_bytes == 0)
-        return 0;
     coil_defer(coil_slice_release(&my->rest));
     const int rc = coil_slice_create(pipe->filled_bytes, &my->bytes, &my->rest);
     if (rc < 0)
@@ -98,6 +95,19 @@ coil_async(int, put_back_pipe, (direction *) way, (splice_pipe *) pipe)
     }
     pipe->filled_bytes = 0;
     return coil_stream_unread_again(way->from, &my->rest);
+}
+
+/* What is in the pipe comes next again; if it cannot, nothing does that is behind it. */
+coil_async(int, put_back_pipe, (direction *) way, (splice_pipe *) pipe)
+{
+    coil_vars(int rc);
+
+    if (pipe->filled_bytes == 0)
+        return 0;
+    coil_await(my->rc, unread_pipe(way, pipe));
+    if (my->rc < 0)
+        coil_receiver_fail(way->from, my->rc);
+    return my->rc;
 }
 
 /* Empty the pipe. Others may write between two calls, not between the bytes of one. */

@@ -39,6 +39,12 @@ endfunction()
 #
 # The library once more, for programs on a simulated kernel (coil/sim.h): the sources of all modules
 # without the real kernel, and those given. A program links it in place of libcoil.
+#
+# What processes allocate is accounted for, fibers wait for mutexes without blocking the thread, and a
+# process that ends does not end the simulation:
+set(COIL_WRAPPED malloc calloc realloc aligned_alloc free pthread_mutex_lock pthread_mutex_unlock
+  exit _exit _Exit quick_exit abort __assert_fail coil_check_failed)
+list(TRANSFORM COIL_WRAPPED PREPEND -Wl,--wrap=)
 function(coil_simulated target)
   cmake_parse_arguments(arg "" "" "SOURCES" ${ARGN})
   foreach(module ${COIL_MODULES})
@@ -61,10 +67,5 @@ function(coil_simulated target)
   target_link_libraries(${target}
     PRIVATE $<BUILD_INTERFACE:coil_flags> $<BUILD_INTERFACE:coil_uring> INTERFACE uring
     ${COIL_CARES_LIBRARY})
-  # What processes allocate is accounted for, fibers wait for mutexes without blocking the thread, and
-  # a process that ends does not end the simulation.
-  foreach(symbol malloc calloc realloc aligned_alloc free pthread_mutex_lock pthread_mutex_unlock
-      exit _exit _Exit quick_exit abort __assert_fail coil_check_failed)
-    target_link_options(${target} INTERFACE -Wl,--wrap=${symbol})
-  endforeach()
+  target_link_options(${target} INTERFACE ${COIL_WRAPPED})
 endfunction()

@@ -17,16 +17,18 @@
 
 #include <coil/sugar.h>
 
-enum { DAY_COUNT = 30, INTERVAL_S = 10, LOG_BYTES = 8 << 20, PIECE_BYTES = 4096 };
+enum { DAY_COUNT = 30, LOG_BYTES = 8 << 20, PIECE_BYTES = 4096 };
 
 /*
  * From a failure to the start of the next one: it is asked, has 2 s to answer (5 s at first), 1 s
  * to end, its log 0.1 s; the pause between starts is at most 12.8 s and half of that. And a moment.
  */
-#define PROMISE (coil_s(INTERVAL_S) + coil_s(5 + 1) + coil_ms(100) + coil_ms(19200) + coil_s(1))
+#define PROMISE \
+    (coil_s(known.interval_s) + coil_s(5 + 1) + coil_ms(100) + coil_ms(19200) + coil_s(1))
 
 /* What the scenario knows. */
 static struct {
+    int interval_s; /* Between the questions of the monitor. */
     pid_t monitor;
     pid_t publisher;
     bool is_real;        /* It is publisher.c, and does nothing wrong by itself. */
@@ -267,17 +269,28 @@ async(int, direct, (coil_sim *) sim)
     return 0;
 }
 
-static void build(coil_sim *sim)
+static void build_with(coil_sim *sim, int interval_s)
 {
     char interval[16];
     char *const arguments[] = {(char[]){"/usr/bin/publisher_monitor"}, (char[]){"--count"},
             (char[]){"1"}, (char[]){"--interval"}, interval, NULL};
 
     memset(&known, 0, sizeof(known));
-    snprintf(interval, sizeof(interval), "%d", INTERVAL_S);
+    known.interval_s = interval_s;
+    snprintf(interval, sizeof(interval), "%d", interval_s);
     coil_sim_program(sim, "/usr/bin/publisher", some_publisher_main);
     coil_sim_program(sim, "/usr/bin/publisher_monitor", publisher_monitor_main);
     known.monitor = coil_sim_start(sim, "alpha", "/usr/bin/publisher_monitor", arguments);
+}
+
+static void build(coil_sim *sim)
+{
+    build_with(sim, 10);
+}
+
+static void build_busy(coil_sim *sim)
+{
+    build_with(sim, 1);
 }
 
 static void check(coil_sim *sim)
@@ -290,10 +303,17 @@ static void check(coil_sim *sim)
 
 int main(int argc, char **argv)
 {
-    const coil_sim_scenario scenario = {.name = "monitor",
-            .build = build,
-            .direct = coil_handler(direct, coil_sim *),
-            .check = check,
-            .limit = (DAY_COUNT + 2) * coil_s(86400)};
-    return coil_sim_main(argc, argv, &scenario, 1);
+    const coil_sim_scenario scenarios[] = {
+            {.name = "monitor",
+                    .build = build,
+                    .direct = coil_handler(direct, coil_sim *),
+                    .check = check,
+                    .limit = (DAY_COUNT + 2) * coil_s(86400)},
+            {.name = "every-second",
+                    .build = build_busy,
+                    .direct = coil_handler(direct, coil_sim *),
+                    .check = check,
+                    .limit = (DAY_COUNT + 2) * coil_s(86400)},
+    };
+    return coil_sim_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(scenarios[0]));
 }

@@ -326,16 +326,45 @@ static int64_t surviving_size(sim_world *world, int64_t stable, int64_t live)
                          : stable + (int64_t)sim_random_below(world, (uint64_t)(live - stable));
 }
 
+typedef struct losses {
+    unsigned kept;
+    unsigned lost;
+    unsigned torn;
+} losses;
+
+static void count_loss(
+        losses *all, const sim_page *survivor, const sim_page *stable, const sim_page *live)
+{
+    all->kept += survivor == live && live != stable;
+    all->lost += survivor == stable && live != stable;
+    all->torn += survivor != stable && survivor != live;
+}
+
+static void say_losses(const sim_inode *inode, const losses *all, int64_t size_bytes)
+{
+    const int64_t before_bytes = inode->live.size_bytes;
+    if (all->lost + all->torn == 0 && size_bytes == before_bytes)
+        return;
+    if (inode->link_count == 0)
+        return; /* Nobody will see it again. */
+    sim_trace(inode->disk->world,
+            "  %s: of the pages not synced %u are lost, %u torn, %u kept; %lld bytes, not %lld",
+            sim_inode_path(inode), all->lost, all->torn, all->kept, (long long)size_bytes,
+            (long long)before_bytes);
+}
+
 void sim_inode_crash(sim_inode *inode)
 {
     sim_world *world = inode->disk->world;
     const int64_t size_bytes =
             surviving_size(world, inode->stable.size_bytes, inode->live.size_bytes);
+    losses all = {0};
 
     for (size_t i = inode->dirty_first; i < inode->dirty_end; i++) {
         sim_page *stable = page_of(&inode->stable, i);
         sim_page *live = page_of(&inode->live, i);
         sim_page *page = surviving_page(world, stable, live);
+        count_loss(&all, page, stable, live);
         if (live == NULL && page != NULL)
             inode->disk->used_bytes += SIM_PAGE_BYTES;
         if (live != NULL && page == NULL)
@@ -344,6 +373,7 @@ void sim_inode_crash(sim_inode *inode)
         set_page(&inode->live, i, page);
     }
     inode->dirty_first = inode->dirty_end = 0;
+    say_losses(inode, &all, size_bytes);
     /* A page beyond the end is not readable, nor is the rest of the last one. */
     inode->live.size_bytes = (int64_t)inode->live.page_count * SIM_PAGE_BYTES;
     if (inode->live.size_bytes < size_bytes)

@@ -4,10 +4,13 @@
  * so whoever comes later is told later, and nobody is told twice.
  */
 #include "disk.h"
+#include "inotify.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+
+#include <sys/inotify.h>
 
 enum { ORDER_OF_SELF = 0, ORDER_OF_PARENT = 1, ORDER_OF_FIRST = 2 }; /* "." ".." */
 
@@ -83,5 +86,6 @@ ssize_t sim_directory_read(sim_file *file, void *entries, size_t size_bytes)
     if (directory->inode->link_count == 0)
         return -ENOENT; /* It has been removed. */
     const bool is_all = put_itself(&list, directory) && put_names(&list, directory);
+    sim_inotify_file(directory, IN_ACCESS);
     return list.used_bytes == 0 && !is_all ? -EINVAL : (ssize_t)list.used_bytes;
 }

@@ -77,6 +77,8 @@ struct sim_inode {
     mode_t mode;              /* Type and permissions. */
     unsigned link_count;      /* Names, now. */
     unsigned reference_count; /* Files, working directories, changes. With neither it is freed. */
+    unsigned open_count;      /* Open files. */
+    coil_list watches;        /* Those of inotify.c. */
     struct timespec modified;
 
     sim_contents live; /* S_IFREG; of the others only live.size_bytes. */
@@ -102,6 +104,8 @@ struct sim_disk {
     size_t change_count;
     uint64_t last_number;
     uint64_t last_order;
+    uint32_t last_cookie; /* Of a rename that is watched. */
+    uint64_t watch_count; /* So many have been set. */
     uint64_t capacity_bytes;
     uint64_t used_bytes;
     coil_list *last_program; /* Those up to here have a file. */
@@ -174,6 +178,8 @@ int sim_inode_access(const sim_inode *inode, int wanted);
 sim_inode *sim_inode_create(sim_disk *disk, mode_t mode);
 sim_inode *sim_inode_hold(sim_inode *inode);
 void sim_inode_drop(sim_inode *inode); /* Takes NULL. */
+/* A path that leads to it now, "?" if there is none: for reports. Valid until the next call. */
+const char *sim_inode_path(const sim_inode *inode);
 void sim_inode_stat(const sim_inode *inode, struct stat *out_status);
 void sim_inode_touch(sim_inode *inode);
 
@@ -196,6 +202,7 @@ void sim_inode_crash(sim_inode *inode);
 
 /* NULL: there is none. */
 sim_entry *sim_directory_entry(const sim_inode *directory, const char *name);
+sim_entry *sim_directory_entry_of(const sim_inode *directory, const sim_inode *inode);
 
 /* A name that a change gives to an inode, or takes away (`inode` NULL). */
 typedef struct sim_naming {
@@ -236,7 +243,9 @@ int sim_hard_link(sim_process *process, const sim_path_pair *paths, int flags);
 typedef struct sim_open_file {
     sim_file file;
     sim_inode *inode;
-    int flags; /* Of open(2). */
+    sim_inode *directory; /* Where it was opened, held; NULL: without a name. */
+    char *name;           /* In there. */
+    int flags;            /* Of open(2). */
     int64_t position;
 } sim_open_file;
 

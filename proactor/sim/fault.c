@@ -39,6 +39,7 @@ static const char *const names[SIM_FAULT_COUNT] = {
         [SIM_FAULT_DISK_ERROR] = "disk-error",
         [SIM_FAULT_NOT_CACHED] = "not-cached",
         [SIM_FAULT_NO_PROCESS] = "no-process",
+        [SIM_FAULT_EVENTS_LOST] = "events-lost",
 };
 
 const char *sim_fault_name(size_t kind)
@@ -89,25 +90,31 @@ static const sim_probability rare[SIM_FAULT_COUNT] = {
         [SIM_FAULT_DISK_FULL] = 5000,
         [SIM_FAULT_DISK_ERROR] = 2000,
         [SIM_FAULT_NO_PROCESS] = 10000,
+        [SIM_FAULT_EVENTS_LOST] = 20000,
 };
 
 /* Each kind or not, each of them rarely or often: what hides a bug in one mixture is not in all. */
+static void mix(sim_world *world, sim_random *random, int kind)
+{
+    static const unsigned percents[] = {10, 30, 100, 300};
+    const bool has_it = sim_random_number(random, 2) == 0;
+    const uint64_t percent = percents[sim_random_number(random, 4)];
+    const uint64_t usual = 3 * flaky[kind] + rare[kind];
+    world->faults[kind] = has_it ? (sim_probability)(usual * percent / 100) : 0;
+}
+
 static void set_swarm(sim_world *world)
 {
     static const sim_probability preemptions[] = {0, 10000, 50000, 200000, 500000};
     static const sim_probability cancels[] = {0, SIM_ALWAYS / 2, SIM_ALWAYS};
-    static const unsigned percents[] = {10, 30, 100, 300};
     sim_random random;
 
     sim_random_init(&random, world->seed ^ 0x73776172); /* "swar": not that of the world. */
-    for (int i = 0; i < SIM_FAULT_COUNT; i++) {
-        const bool has_it = sim_random_number(&random, 2) == 0;
-        const uint64_t percent = percents[sim_random_number(&random, 4)];
-        const uint64_t usual = 3 * flaky[i] + rare[i];
-        world->faults[i] = has_it ? (sim_probability)(usual * percent / 100) : 0;
-    }
+    for (int i = 0; i < SIM_FAULT_EVENTS_LOST; i++)
+        mix(world, &random, i);
     world->faults[SIM_FAULT_PREEMPT] = preemptions[sim_random_number(&random, 5)];
     world->faults[SIM_FAULT_CANCEL_ENDS_LAST] = cancels[sim_random_number(&random, 3)];
+    mix(world, &random, SIM_FAULT_EVENTS_LOST); /* The last: so a seed is what it was before. */
 }
 
 void coil_sim_set_profile(coil_sim *sim, coil_sim_profile profile)

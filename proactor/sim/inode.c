@@ -18,6 +18,7 @@ sim_inode *sim_inode_create(sim_disk *disk, mode_t mode)
     inode->number = ++disk->last_number;
     inode->reference_count = 1;
     coil_list_init(&inode->entries);
+    coil_list_init(&inode->watches);
     coil_list_init(&inode->link);
     coil_list_append(&disk->inodes, &inode->link);
     if (S_ISDIR(mode))
@@ -60,6 +61,41 @@ void sim_inode_drop(sim_inode *inode)
     coil_list_remove(&inode->link);
     sim_delete(inode->target);
     sim_delete(inode);
+}
+
+/* NULL: none. */
+static const sim_entry *entry_of(const sim_inode *inode, const sim_inode **out_directory)
+{
+    for (coil_list *at = inode->disk->inodes.next; at != &inode->disk->inodes; at = at->next) {
+        const sim_inode *directory = coil_container_of(at, sim_inode, link);
+        const sim_entry *entry = sim_directory_entry_of(directory, inode);
+        if (entry != NULL) {
+            *out_directory = directory;
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/* From its end to its beginning. */
+const char *sim_inode_path(const sim_inode *inode)
+{
+    static char path[PATH_MAX];
+    size_t first = sizeof(path) - 1;
+    const sim_inode *directory = NULL;
+
+    path[first] = '\0';
+    while (inode != inode->disk->root) {
+        const sim_entry *entry = entry_of(inode, &directory);
+        const size_t length = entry == NULL ? 0 : strlen(entry->name);
+        if (entry == NULL || length + 1 > first)
+            return "?";
+        first -= length + 1;
+        path[first] = '/';
+        memcpy(path + first + 1, entry->name, length);
+        inode = directory;
+    }
+    return path[first] == '\0' ? "/" : path + first;
 }
 
 /* The wall clock of a simulation begins with its monotonic one. */

@@ -5,18 +5,17 @@
 #include "kernel_ring.h"
 
 #include "fiber.h"
+#include "kernel_calls.h"
 #include "process.h"
-#include "socket.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
-#include <poll.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 
@@ -89,24 +88,35 @@ void coil_kernel_random(void *bytes, size_t size_bytes)
         each[i] = (unsigned char)sim_random_below(sim_here(), 256);
 }
 
-/* Who answers is a name server of the world, which libc knows nothing of. */
+/*
+ * libc reads addresses; of names it knows nothing, because who answers is a name server of the
+ * world: -EAGAIN, unless there was to be no question.
+ */
 int coil_kernel_getaddrinfo(
         const char *name, const struct addrinfo *hints, struct addrinfo **out_list)
 {
-    (void)name, (void)hints, (void)out_list;
+    struct addrinfo numeric = *hints;
+
     sim_fiber_pass();
-    return -EAGAIN;
+    numeric.ai_flags = (numeric.ai_flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST;
+    switch (getaddrinfo(name, NULL, &numeric, out_list)) {
+    case 0:
+        return 0;
+    case EAI_NONAME:
+        return (hints->ai_flags & AI_NUMERICHOST) != 0 ? -ENOENT : -EAGAIN;
+    default:
+        return -EIO;
+    }
 }
 
 void coil_kernel_freeaddrinfo(struct addrinfo *list)
 {
-    (void)list;
+    freeaddrinfo(list);
 }
 
 /* ------------------------------------------------------------------------------ descriptors -- */
 
-/* NULL: -EBADF. Each call takes its time. */
-static sim_file *file_of(int fd)
+sim_file *sim_call_file(int fd)
 {
     sim_here()->operation_count++;
     sim_fiber_pass();
@@ -127,7 +137,7 @@ int coil_kernel_eventfd(void)
 
 int coil_kernel_dup_above(int fd, int lowest)
 {
-    sim_file *file = file_of(fd);
+    sim_file *file = sim_call_file(fd);
     if (file == NULL)
         return -EBADF;
     if (lowest < 0 || (unsigned)lowest >= sim_process_current()->descriptor_limit)
@@ -137,7 +147,7 @@ int coil_kernel_dup_above(int fd, int lowest)
 
 int coil_kernel_close_on_exec(int fd)
 {
-    if (file_of(fd) == NULL)
+    if (sim_call_file(fd) == NULL)
         return -EBADF;
     sim_process_current()->descriptors[fd].close_on_exec = true;
     return 0;
@@ -146,7 +156,7 @@ int coil_kernel_close_on_exec(int fd)
 int coil_kernel_is_device(int fd)
 {
     struct stat status;
-    sim_file *file = file_of(fd);
+    sim_file *file = sim_call_file(fd);
     if (file == NULL)
         return -EBADF;
     if (file->type->stat == NULL)
@@ -158,259 +168,26 @@ int coil_kernel_is_device(int fd)
 /* There are none with a name. */
 int coil_kernel_is_fifo(int fd)
 {
-    return file_of(fd) == NULL ? -EBADF : 0;
+    return sim_call_file(fd) == NULL ? -EBADF : 0;
 }
 
 /* Nor are there terminals whose modes can be changed. */
 int coil_kernel_terminal_get(int fd, struct termios *out_modes)
 {
     (void)out_modes;
-    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+    return sim_call_file(fd) == NULL ? -EBADF : -ENOTTY;
 }
 
 int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
 {
     (void)when, (void)modes;
-    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+    return sim_call_file(fd) == NULL ? -EBADF : -ENOTTY;
 }
 
 int coil_kernel_terminal_size(int fd, struct winsize *out_size)
 {
     (void)out_size;
-    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
-}
-
-/* ---------------------------------------------------------------------------------- transfer -- */
-
-static sim_io io_of(const struct iovec *part, int64_t offset, int flags)
-{
-    return (sim_io){.parts = part,
-            .part_count = 1,
-            .size_bytes = part->iov_len,
-            .offset = offset,
-            .flags = flags,
-            .process = sim_process_current()};
-}
-
-/*
- * Fewer bytes, if chance says so. Not of what lies on a disk, where the end of the file, or of the
- * disk, is the only reason for that; unless only what is cached is wanted.
- */
-static void shorten(sim_file *file, sim_io *io, sim_fault_kind fault)
-{
-    const bool is_whole = file->type->has_offset && (io->flags & RWF_NOWAIT) == 0;
-    if (io->size_bytes > 1 && !file->type->has_messages && !is_whole &&
-            sim_fault(file->world, fault))
-        io->size_bytes = 1 + (size_t)sim_random_below(file->world, io->size_bytes - 1);
-}
-
-/*
- * All of it, if the file is one that waits: pipe(7), and sockets do the same. A signal whose
- * handler has run ends it if some bytes have gone, else it goes on, as with SA_RESTART.
- */
-static ssize_t write_all(sim_file *file, sim_io *io)
-{
-    const bool waits = !file->is_nonblocking;
-    const bool is_stream = waits && !file->type->has_messages && !file->type->has_offset;
-    bool is_done = false;
-    ssize_t count = 0;
-
-    (void)sim_file_hold(file);
-    while (!is_done) {
-        count = sim_file_write(file, io);
-        if (count == -EAGAIN && waits) {
-            (void)sim_file_wait(file, POLLOUT, COIL_NEVER);
-            is_done = sim_fiber_was_interrupted() && io->done_bytes > 0;
-        } else {
-            is_done = count <= 0 || !is_stream || sim_io_left(io) == 0;
-        }
-    }
-    sim_file_drop(file);
-    return io->done_bytes > 0 ? (ssize_t)io->done_bytes : count;
-}
-
-ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
-{
-    const struct iovec part = sim_part_of(bytes, size_bytes);
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    sim_io io = io_of(&part, -1, 0);
-    shorten(file, &io, SIM_FAULT_SHORT_WRITE);
-    return write_all(file, &io);
-}
-
-int coil_kernel_eventfd_add(int fd, uint64_t count)
-{
-    const int before = errno;
-    const ssize_t written = coil_kernel_write(fd, &count, sizeof(count));
-    errno = before;
-    return written < 0 ? (int)written : (int)sizeof(count);
-}
-
-static ssize_t read_at(int fd, const struct iovec *part, off_t offset, int flags)
-{
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    if (offset < 0)
-        return -EINVAL;
-    sim_io io = io_of(part, offset, flags);
-    shorten(file, &io, SIM_FAULT_SHORT_READ);
-    return sim_file_read(file, &io);
-}
-
-ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset)
-{
-    const struct iovec part = {bytes, size_bytes};
-    return read_at(fd, &part, offset, 0);
-}
-
-ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offset)
-{
-    const struct iovec part = {bytes, size_bytes};
-    if (sim_fault(sim_here(), SIM_FAULT_NOT_CACHED))
-        return -EAGAIN;
-    return read_at(fd, &part, offset, RWF_NOWAIT);
-}
-
-ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
-{
-    const struct iovec part = sim_part_of(bytes, size_bytes);
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    sim_io io = io_of(&part, -1, MSG_DONTWAIT | MSG_NOSIGNAL);
-    shorten(file, &io, SIM_FAULT_SHORT_WRITE);
-    return sim_file_send(file, &io);
-}
-
-ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
-{
-    struct msghdr copy = *message;
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    sim_io io = {.parts = message->msg_iov,
-            .part_count = (unsigned)message->msg_iovlen,
-            .flags = MSG_DONTWAIT | MSG_NOSIGNAL,
-            .offset = -1,
-            .message = &copy,
-            .process = sim_process_current()};
-    for (size_t i = 0; i < message->msg_iovlen; i++)
-        io.size_bytes += message->msg_iov[i].iov_len;
-    shorten(file, &io, SIM_FAULT_SHORT_WRITE);
-    return sim_file_send(file, &io);
-}
-
-ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
-{
-    const struct iovec part = {bytes, size_bytes};
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    sim_io io = io_of(&part, -1, MSG_DONTWAIT);
-    shorten(file, &io, SIM_FAULT_SHORT_READ);
-    return sim_file_recv(file, &io);
-}
-
-int coil_kernel_recv_peek(int fd)
-{
-    char byte;
-    const struct iovec part = {&byte, 1};
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    sim_io io = io_of(&part, -1, MSG_PEEK | MSG_DONTWAIT);
-    return (int)sim_file_recv(file, &io);
-}
-
-/* ----------------------------------------------------------------------------------- sockets -- */
-
-int coil_kernel_bind(int fd, const struct sockaddr *address, socklen_t size_bytes)
-{
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    return file->type->bind == NULL ? -ENOTSOCK : file->type->bind(file, address, size_bytes);
-}
-
-int coil_kernel_listen(int fd, int backlog)
-{
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    return file->type->listen == NULL ? -ENOTSOCK : file->type->listen(file, backlog);
-}
-
-int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t size_bytes)
-{
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    if (file->type->connect == NULL)
-        return -ENOTSOCK;
-    int rc;
-    bool waits;
-    if (sim_socket_refuses(file))
-        return -ECONNREFUSED;
-    (void)sim_file_hold(file);
-    do {
-        rc = file->type->connect(file, address, size_bytes);
-        waits = (rc == -EINPROGRESS || rc == -EAGAIN) && !file->is_nonblocking;
-        if (waits)
-            (void)sim_file_wait(file, POLLOUT, COIL_NEVER);
-    } while (waits);
-    sim_file_drop(file);
-    return rc;
-}
-
-int coil_kernel_setsockopt(int fd, int level, int option, const void *value, socklen_t size_bytes)
-{
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    return file->type->setsockopt == NULL
-                   ? -ENOTSOCK
-                   : file->type->setsockopt(file, level, option, value, size_bytes);
-}
-
-int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes)
-{
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    return file->type->getsockname == NULL ? -ENOTSOCK
-                                           : file->type->getsockname(file, address, size_bytes);
-}
-
-int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
-{
-    sim_file *file = file_of(fd);
-    return file == NULL ? -EBADF : sim_socket_getpeername(file, address, size_bytes);
-}
-
-int coil_kernel_getsockopt(int fd, int level, int option, void *value, socklen_t *size_bytes)
-{
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    return file->type->getsockopt == NULL
-                   ? -ENOTSOCK
-                   : file->type->getsockopt(file, level, option, value, size_bytes);
-}
-
-int coil_kernel_is_tcp(int fd)
-{
-    int protocol = 0;
-    socklen_t size_bytes = sizeof(protocol);
-    sim_file *file = file_of(fd);
-    if (file == NULL)
-        return -EBADF;
-    if (file->type->getsockopt == NULL)
-        return -ENOTSOCK;
-    const int rc = file->type->getsockopt(file, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_bytes);
-    return rc < 0 ? rc : protocol == IPPROTO_TCP;
+    return sim_call_file(fd) == NULL ? -EBADF : -ENOTTY;
 }
 
 /* ----------------------------------------------------------------------------------- threads -- */

@@ -4,6 +4,7 @@
 
 #include "disk.h"
 #include "fiber.h"
+#include "inotify.h"
 #include "pipe.h"
 
 #include <errno.h>
@@ -87,26 +88,24 @@ ssize_t coil_kernel_copy_file_range(int from, int to, size_t size_bytes)
     return file_of(from) == NULL || file_of(to) == NULL ? -EBADF : -EXDEV;
 }
 
-/* Not simulated: there are no events of files. */
 int coil_kernel_inotify(void)
 {
     sim_fiber_pass();
-    return -ENOSYS;
+    return sim_descriptor_install(sim_process_current(), sim_inotify_create(sim_here()), 0);
 }
 
 int coil_kernel_inotify_add(int fd, const char *path, uint32_t mask)
 {
-    (void)path;
-    (void)mask;
     sim_fiber_pass();
-    return file_of(fd) == NULL ? -EBADF : -EINVAL;
+    sim_file *file = file_of(fd);
+    return file == NULL ? -EBADF : sim_inotify_add(sim_process_current(), file, path, mask);
 }
 
 int coil_kernel_inotify_remove(int fd, int watch)
 {
-    (void)watch;
     sim_fiber_pass();
-    return file_of(fd) == NULL ? -EBADF : -EINVAL;
+    sim_file *file = file_of(fd);
+    return file == NULL ? -EBADF : sim_inotify_remove(file, watch);
 }
 
 int coil_kernel_pipe(int out_fds[2])

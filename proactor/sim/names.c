@@ -52,6 +52,16 @@ sim_entry *sim_directory_entry(const sim_inode *directory, const char *name)
     return NULL;
 }
 
+sim_entry *sim_directory_entry_of(const sim_inode *directory, const sim_inode *inode)
+{
+    for (coil_list *at = directory->entries.next; at != &directory->entries; at = at->next) {
+        sim_entry *entry = coil_container_of(at, sim_entry, link);
+        if (entry->inode == inode)
+            return entry;
+    }
+    return NULL;
+}
+
 static void entry_take_inode(sim_inode *directory, sim_entry *entry, sim_inode *inode)
 {
     entry->inode = inode;
@@ -221,13 +231,26 @@ static void choose_victims(sim_disk *disk)
     }
 }
 
+/* What is undone, as the trace has it. */
+static void say_undone(const naming *one)
+{
+    const char *what = one->after == NULL ? "is there again" : "means another file again";
+    if (one->before == NULL)
+        what = "is not there any more";
+    const char *directory = sim_inode_path(one->directory);
+    sim_trace(one->directory->disk->world, "  the name %s/%s %s",
+            strcmp(directory, "/") == 0 ? "" : directory, one->name, what);
+}
+
 void sim_names_crash(sim_disk *disk)
 {
     choose_victims(disk);
     for (coil_list *at = disk->changes.prev; at != &disk->changes; at = at->prev) {
         change *one = change_at(at);
-        for (unsigned i = one->count; one->is_marked && i-- > 0;)
+        for (unsigned i = one->count; one->is_marked && i-- > 0;) {
+            say_undone(&one->namings[i]);
             set_name(one->namings[i].directory, one->namings[i].name, one->namings[i].before);
+        }
     }
     sim_names_sync_all(disk);
 }

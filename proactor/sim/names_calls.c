@@ -4,6 +4,7 @@
  * and their order are those of Linux 6.18 on ext4, observed case by case.
  */
 #include "disk.h"
+#include "inotify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <linux/fs.h>
+#include <sys/inotify.h>
 
 /* A directory that may be changed: not one that has been removed, and writable. */
 static int may_change(const sim_inode *directory)
@@ -46,8 +48,10 @@ static int enter(const sim_place *place, sim_inode *inode)
     sim_disk *disk = place->directory->disk;
     const sim_naming naming = {place->directory, place->name, inode};
     const bool is_full = sim_fault(disk->world, SIM_FAULT_DISK_FULL);
-    if (!is_full)
+    if (!is_full) {
         sim_names_change(disk, &naming, 1);
+        sim_inotify_name(place->directory, place->name, inode, IN_CREATE);
+    }
     sim_inode_drop(inode);
     return is_full ? -ENOSPC : 0;
 }
@@ -124,7 +128,13 @@ int sim_unlink(sim_process *process, int directory, const char *path, int flags)
     if (rc < 0)
         return rc;
     const sim_naming naming = {place.directory, place.name, NULL};
+    sim_inode *inode = sim_inode_hold(place.inode);
     sim_names_change(place.directory->disk, &naming, 1);
+    if (flags != AT_REMOVEDIR)
+        sim_inotify_inode(inode, IN_ATTRIB); /* Of the number of its names. */
+    sim_inotify_left(inode);
+    sim_inotify_name(place.directory, place.name, inode, IN_DELETE);
+    sim_inode_drop(inode);
     return 0;
 }
 
@@ -154,6 +164,8 @@ int sim_hard_link(sim_process *process, const sim_path_pair *paths, int flags)
         return -ENOENT;
     const sim_naming naming = {to.directory, to.name, from.inode};
     sim_names_change(to.directory->disk, &naming, 1);
+    sim_inotify_inode(from.inode, IN_ATTRIB);
+    sim_inotify_name(to.directory, to.name, from.inode, IN_CREATE);
     return 0;
 }
 
@@ -231,6 +243,14 @@ int sim_rename(sim_process *process, const sim_path_pair *paths, unsigned flags)
             {from.directory, from.name, (flags & RENAME_EXCHANGE) != 0 ? to.inode : NULL},
             {to.directory, to.name, from.inode},
     };
+    sim_inode *replaced = to.inode == NULL ? NULL : sim_inode_hold(to.inode);
     sim_names_change(from.directory->disk, namings, 2);
+    if ((flags & RENAME_EXCHANGE) != 0) {
+        sim_inotify_moved(&from, &to, from.inode, NULL);
+        sim_inotify_moved(&to, &from, replaced, NULL);
+    } else {
+        sim_inotify_moved(&from, &to, from.inode, replaced);
+    }
+    sim_inode_drop(replaced);
     return 0;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* open(2), stat(2), access(2), chdir(2), and what others ask a path for. */
 #include "disk.h"
+#include "inotify.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/inotify.h>
 #include <sys/sysmacros.h>
 
 /* --------------------------------------------------------------------------------- opening -- */
@@ -17,6 +19,7 @@ static sim_file *new_open_file(const sim_file_type *type, sim_inode *inode, int 
     sim_file_init(&open_file->file, type, inode->disk->world);
     open_file->file.is_nonblocking = (flags & O_NONBLOCK) != 0;
     open_file->inode = sim_inode_hold(inode);
+    inode->open_count++;
     open_file->flags = flags;
     return &open_file->file;
 }
@@ -45,9 +48,6 @@ static int open_directory(sim_inode *inode, int flags, sim_file **out_file)
 
 static int open_regular(sim_inode *inode, int flags, sim_file **out_file)
 {
-    /* Also when it is opened for reading alone, where POSIX leaves it open (observed). */
-    if ((flags & O_TRUNC) != 0)
-        (void)sim_inode_truncate(inode, 0);
     *out_file = new_open_file(&sim_regular_type, inode, flags);
     return 0;
 }
@@ -97,6 +97,7 @@ static int create(sim_process *process, const sim_place *place, const sim_openin
     const sim_naming naming = {directory, place->name, inode};
     sim_names_change(directory->disk, &naming, 1);
     *out_file = new_open_file(&sim_regular_type, inode, opening->flags);
+    sim_inotify_name(directory, place->name, inode, IN_CREATE);
     sim_inode_drop(inode);
     return 0;
 }
@@ -126,6 +127,27 @@ static int check_flags(int flags)
     return 0;
 }
 
+/*
+ * It is open: told to those who watch, and cut, if that is wanted, which is so also if it is opened
+ * for reading alone, where POSIX leaves it open (observed).
+ */
+static void opened(const sim_place *place, int flags, sim_file *file)
+{
+    sim_open_file *open_file = sim_open_file_of(file);
+
+    if (place->directory != NULL) {
+        open_file->directory = sim_inode_hold(place->directory);
+        open_file->name = sim_copy_text(place->name);
+    }
+    if ((flags & O_PATH) != 0)
+        return;
+    sim_inotify_file(open_file, IN_OPEN);
+    if ((flags & O_TRUNC) != 0 && place->inode != NULL && S_ISREG(place->inode->mode)) {
+        (void)sim_inode_truncate(place->inode, 0);
+        sim_inotify_file(open_file, IN_MODIFY);
+    }
+}
+
 int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_file)
 {
     const bool is_nameless = (opening->flags & O_TMPFILE) == O_TMPFILE;
@@ -149,9 +171,14 @@ int sim_open(sim_process *process, const sim_opening *opening, sim_file **out_fi
         return -ENOENT;
     if (place.inode == NULL && place.is_directory)
         return -EISDIR; /* open("new/", O_CREAT) */
-    if (place.inode == NULL)
-        return create(process, &place, &wanted, out_file);
-    return is_new ? -EEXIST : open_inode(place.inode, flags, out_file);
+    if (place.inode == NULL) {
+        rc = create(process, &place, &wanted, out_file);
+    } else {
+        rc = is_new ? -EEXIST : open_inode(place.inode, flags, out_file);
+    }
+    if (rc == 0)
+        opened(&place, flags, *out_file);
+    return rc;
 }
 
 /* ---------------------------------------------------------------------------- looking at it -- */
@@ -235,6 +262,7 @@ int sim_disk_bind(sim_process *process, const char *path, sim_file *socket, sim_
     node->socket = socket;
     const sim_naming naming = {place.directory, place.name, node};
     sim_names_change(node->disk, &naming, 1);
+    sim_inotify_name(place.directory, place.name, node, IN_CREATE);
     *out_node = node;
     return 0;
 }

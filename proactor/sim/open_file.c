@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Open regular files, directories, devices, and what O_PATH gives: the file types of a disk. */
 #include "disk.h"
+#include "inotify.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
+#include <sys/inotify.h>
 #include <sys/sysmacros.h>
 
 sim_open_file *sim_open_file_of(sim_file *file)
@@ -35,7 +37,15 @@ static bool may_write(const sim_open_file *open_file)
 static void open_file_release(sim_file *file)
 {
     sim_open_file *open_file = own(file);
-    sim_inode_drop(open_file->inode);
+    sim_inode *inode = open_file->inode;
+
+    if ((open_file->flags & O_PATH) == 0)
+        sim_inotify_file(open_file, may_write(open_file) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
+    inode->open_count--;
+    sim_inotify_left(inode);
+    sim_inode_drop(inode);
+    sim_inode_drop(open_file->directory);
+    sim_delete(open_file->name);
     sim_delete(open_file);
 }
 
@@ -70,6 +80,8 @@ static ssize_t regular_read(sim_file *file, sim_io *io)
     const ssize_t count = sim_inode_read(open_file->inode, io, offset);
     if (count > 0 && io->offset == -1)
         open_file->position = offset + count;
+    if (count > 0)
+        sim_inotify_file(open_file, IN_ACCESS);
     return count;
 }
 
@@ -93,6 +105,8 @@ static ssize_t regular_write(sim_file *file, sim_io *io)
     const ssize_t count = sim_inode_write(inode, io, offset);
     if (count > 0 && io->offset == -1)
         open_file->position = offset + count;
+    if (count > 0)
+        sim_inotify_file(open_file, IN_MODIFY);
     const bool is_synced = (open_file->flags & O_DSYNC) != 0 || (io->flags & RWF_DSYNC) != 0;
     if (count > 0 && is_synced && sim_inode_sync(inode) < 0)
         return -EIO;
@@ -245,10 +259,17 @@ const sim_file_type sim_path_type = {
 
 /* --------------------------------------------------------------- of descriptors, not paths -- */
 
+static int modified(sim_open_file *open_file, int rc)
+{
+    if (rc == 0)
+        sim_inotify_file(open_file, IN_MODIFY);
+    return rc;
+}
+
 /* ftruncate(2): EINVAL is also for what is not open for writing (observed). */
 int sim_file_truncate(sim_file *file, int64_t size_bytes)
 {
-    const sim_open_file *open_file = sim_open_file_of(file);
+    sim_open_file *open_file = sim_open_file_of(file);
 
     if (size_bytes < 0)
         return -EINVAL;
@@ -256,13 +277,13 @@ int sim_file_truncate(sim_file *file, int64_t size_bytes)
         return -EBADF;
     if (file->type != &sim_regular_type || !may_write(open_file))
         return -EINVAL;
-    return sim_inode_truncate(open_file->inode, size_bytes);
+    return modified(open_file, sim_inode_truncate(open_file->inode, size_bytes));
 }
 
 /* fallocate(2): ESPIPE for a pipe, ENODEV for what is neither file nor directory. */
 int sim_file_allocate(sim_file *file, int mode, int64_t offset, int64_t size_bytes)
 {
-    const sim_open_file *open_file = sim_open_file_of(file);
+    sim_open_file *open_file = sim_open_file_of(file);
 
     if (offset < 0 || size_bytes <= 0)
         return -EINVAL;
@@ -272,7 +293,7 @@ int sim_file_allocate(sim_file *file, int mode, int64_t offset, int64_t size_byt
         return -EBADF;
     if (file->type != &sim_regular_type)
         return -ENODEV;
-    return sim_inode_allocate(open_file->inode, mode, offset, size_bytes);
+    return modified(open_file, sim_inode_allocate(open_file->inode, mode, offset, size_bytes));
 }
 
 int sim_stat_file(sim_file *file, struct stat *out_status)

@@ -83,6 +83,7 @@ static ssize_t pipe_read(sim_file *file, sim_io *io)
     while (pipe->count > 0 && sim_io_left(io) > 0) {
         sim_pipe_slot *slot = slot_at(pipe, 0);
         const size_t count = sim_io_put(io, slot->bytes + slot->start, slot->size);
+        sim_ledger_received(&pipe->ledger, slot->bytes + slot->start, count);
         slot->start += (unsigned)count;
         slot->size -= (unsigned)count;
         done_bytes += count;
@@ -93,9 +94,19 @@ static ssize_t pipe_read(sim_file *file, sim_io *io)
     }
     if (was_full && pipe->count < SIM_PIPE_SLOT_COUNT)
         announce(pipe, POLLOUT | POLLWRNORM);
+    sim_ledger_check(&pipe->ledger);
     if (done_bytes == 0 && pipe->writer_count > 0)
         return -EAGAIN;
+    if (done_bytes == 0)
+        sim_ledger_check_end(&pipe->ledger);
     return (ssize_t)done_bytes;
+}
+
+static size_t take(sim_pipe *pipe, sim_io *io, char *place, size_t size_bytes)
+{
+    const size_t count = sim_io_take(io, place, size_bytes);
+    sim_ledger_sent(&pipe->ledger, place, count);
+    return count;
 }
 
 /* What is over whole pages may fit behind what is there. */
@@ -109,7 +120,7 @@ static size_t append_to_last(sim_pipe *pipe, sim_io *io)
     if (end + odd_bytes > SIM_PIPE_SLOT_BYTES)
         return 0;
     last->size += (unsigned)odd_bytes;
-    return sim_io_take(io, last->bytes + end, odd_bytes);
+    return take(pipe, io, last->bytes + end, odd_bytes);
 }
 
 static size_t append(sim_pipe *pipe, sim_io *io)
@@ -122,7 +133,7 @@ static size_t append(sim_pipe *pipe, sim_io *io)
             size_bytes = SIM_PIPE_SLOT_BYTES;
         slot->start = 0;
         slot->size = (unsigned)size_bytes;
-        done_bytes += sim_io_take(io, slot->bytes, size_bytes);
+        done_bytes += take(pipe, io, slot->bytes, size_bytes);
     }
     return done_bytes;
 }
@@ -154,6 +165,7 @@ static ssize_t pipe_write(sim_file *file, sim_io *io)
     const size_t count = append(end->pipe, io);
     if (count == 0)
         return -EAGAIN;
+    sim_ledger_check(&end->pipe->ledger);
     announce(end->pipe, POLLIN | POLLRDNORM);
     return (ssize_t)count;
 }
@@ -187,8 +199,12 @@ static void pipe_release(sim_file *file)
     pipe->reader_count -= end->reads;
     pipe->writer_count -= end->writes;
     tell(pipe, pipe->writer_count == 0, pipe->reader_count == 0);
-    if (coil_list_empty(&pipe->ends))
+    if (coil_list_empty(&pipe->ends)) {
+        sim_ledger_discarded(&pipe->ledger, sim_pipe_filled_bytes(pipe));
+        pipe->count = 0;
+        sim_ledger_close(&pipe->ledger);
         sim_delete(pipe);
+    }
     sim_delete(end);
 }
 
@@ -227,10 +243,17 @@ static sim_file *new_end(sim_pipe *pipe, sim_world *world, bool reads)
     return &end->file;
 }
 
+static size_t on_the_way(const sim_ledger *ledger)
+{
+    return sim_pipe_filled_bytes(
+            coil_container_of((sim_ledger *)(uintptr_t)ledger, sim_pipe, ledger));
+}
+
 void sim_pipe_create(sim_world *world, bool is_nonblocking, sim_file *out_files[2])
 {
     sim_pipe *pipe = sim_new(sizeof(*pipe));
 
+    sim_ledger_open(&pipe->ledger, world, "pipe", on_the_way);
     coil_list_init(&pipe->ends);
     for (int i = 0; i < 2; i++) {
         out_files[i] = new_end(pipe, world, i == 0);

@@ -12,6 +12,7 @@
 #define SIM_PIPE_H
 
 #include "file.h"
+#include "ledger.h"
 #include "process.h"
 
 enum { SIM_PIPE_SLOT_COUNT = 16, SIM_PIPE_SLOT_BYTES = 4096 };
@@ -22,6 +23,7 @@ typedef struct sim_pipe_slot {
 } sim_pipe_slot;
 
 typedef struct sim_pipe {
+    sim_ledger ledger;
     coil_list ends; /* sim_pipe_end, by time of opening. */
     unsigned reader_count, writer_count;
     unsigned first, count; /* Slots in use. */

@@ -127,6 +127,18 @@ void sim_power_end_processes(sim_world *world, const sim_host *host)
         sim_process_end(process, CLD_KILLED, SIGKILL);
 }
 
+/* For the trace. */
+static void say_what_ends(sim_host *host)
+{
+    sim_world *world = host->world;
+    sim_trace(world, "%s loses power", host->name);
+    for (coil_list *at = world->processes.next; at != &world->processes; at = at->next) {
+        const sim_process *process = coil_container_of(at, sim_process, link);
+        if (!process->has_ended && is_on(process, host))
+            sim_trace(world, "  process %d (%s) ends", (int)process->id, process->path);
+    }
+}
+
 void sim_host_cut_power(sim_host *host)
 {
     sim_world *world = host->world;
@@ -136,7 +148,7 @@ void sim_host_cut_power(sim_host *host)
     SIM_CHECK(world, current == NULL || current->host != host, "a process cuts its own power");
     if (host->is_off)
         return;
-    sim_trace(world, "%s loses power", host->name);
+    say_what_ends(host);
     host->is_off = true;
     sim_network_power_off(host);
     sim_power_end_processes(world, host);

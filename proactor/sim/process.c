@@ -223,6 +223,12 @@ static size_t print_tasks(const coil_loop *loop)
     return 1;
 }
 
+static size_t count_one(const coil_loop *loop)
+{
+    (void)loop;
+    return 1;
+}
+
 void processes_print_tasks(sim_world *world)
 {
     for (coil_list *link = world->processes.next; link != &world->processes; link = link->next) {
@@ -230,6 +236,10 @@ void processes_print_tasks(sim_world *world)
         if (process->has_ended)
             continue;
         fiber_visit(process);
+        if (loop_sum(count_one) == 0)
+            continue; /* It has none, or not yet. */
+        fprintf(stderr, "process %d (%s on %s)\n", (int)process->id, process->path,
+                process->host->name);
         (void)loop_sum(print_tasks);
     }
 }

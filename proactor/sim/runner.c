@@ -16,7 +16,7 @@
 
 #include <sys/resource.h>
 
-enum { REPORTS_MAX = 5 };
+enum { REPORTS_MAX = 5, FAULTS_PRINTED_MAX = 100, ORDER_PRINTED_MAX = 20 };
 
 typedef struct runner {
     const sim_options *options;
@@ -93,14 +93,14 @@ static void print_time(coil_time time)
     fprintf(stderr, "%lld.%09lld s", (long long)(time / coil_s(1)), (long long)(time % coil_s(1)));
 }
 
-static void print_faults(const sim_occurrences *occurrences)
+/* Faults, or the choices of order; not more than `most` of them. */
+static void print_occurrences(const sim_occurrences *occurrences, bool is_order, size_t most)
 {
-    enum { PRINTED_MAX = 100 };
     size_t printed = 0;
 
-    for (size_t i = 0; i < occurrences->count && printed < PRINTED_MAX; i++) {
+    for (size_t i = 0; i < occurrences->count && printed < most; i++) {
         const sim_occurrence *one = &occurrences->list[i];
-        if (sim_fault_is_order(one->kind))
+        if (sim_fault_is_order(one->kind) != is_order)
             continue;
         printed++;
         fprintf(stderr, "  %s:%llu at ", sim_fault_name(one->kind),
@@ -110,7 +110,6 @@ static void print_faults(const sim_occurrences *occurrences)
             fprintf(stderr, ", process %d", (int)one->process);
         fprintf(stderr, "\n");
     }
-    fprintf(stderr, "\n");
 }
 
 static size_t count_faults(const sim_occurrences *occurrences)
@@ -125,13 +124,20 @@ static void print_failure(const runner *all, const sim_job *job, const sim_selec
 {
     const sim_result *result = job->result;
     const size_t count = count_faults(&result->occurrences);
+    const size_t order_count = result->occurrences.count - count;
 
     fprintf(stderr, "again: ");
     sim_options_print_command(all->options, &job->what, selection);
     fprintf(stderr, "after ");
     print_time(result->duration);
-    fprintf(stderr, " and %zu faults%s\n", count, count > 0 ? ":" : "");
-    print_faults(&result->occurrences);
+    fprintf(stderr, " and %zu fault%s", count, count == 1 ? "" : "s");
+    if (order_count > 0)
+        fprintf(stderr, ", in an order of %zu choices", order_count);
+    fprintf(stderr, "%s\n", count > 0 ? ":" : "");
+    print_occurrences(&result->occurrences, false, FAULTS_PRINTED_MAX);
+    if (order_count <= ORDER_PRINTED_MAX)
+        print_occurrences(&result->occurrences, true, ORDER_PRINTED_MAX);
+    fprintf(stderr, "\n");
     sim_job_print(job, stderr);
     fprintf(stderr, "\n");
 }
@@ -151,8 +157,9 @@ static bool print_shrunk(const runner *all, const sim_job *failed)
     const int rc = sim_job_start(&again, &what, &all->options->settings, all->options->timeout);
     if (rc == 0) {
         sim_job_wait(&again);
-        fprintf(stderr, "shrunk from %zu faults by %u runs\n",
-                count_faults(&failed->result->occurrences), run_count);
+        const size_t before = count_faults(&failed->result->occurrences);
+        fprintf(stderr, "shrunk from %zu fault%s by %u runs\n", before, before == 1 ? "" : "s",
+                run_count);
         print_failure(all, &again, &selection);
     }
     sim_job_fini(&again);

@@ -3,6 +3,7 @@
 #include "run.h"
 
 #include "fiber.h"
+#include "ledger.h"
 #include "process.h"
 #include "replay.h"
 #include "report.h"
@@ -218,6 +219,7 @@ void sim_run(const sim_case *what, const sim_settings *settings, sim_result *res
     set_up(&this_run, settings);
     let_run(&this_run);
     check_zombies(this_run.sim);
+    sim_ledgers_check(this_run.sim);
     if (what->scenario->check != NULL)
         what->scenario->check(this_run.sim);
     take_down(&this_run);

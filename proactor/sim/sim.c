@@ -3,6 +3,7 @@
 
 #include "family.h"
 #include "fiber.h"
+#include "ledger.h"
 #include "output.h"
 #include "power.h"
 #include "process.h"
@@ -75,6 +76,7 @@ coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit)
     while (world_step(sim, end)) {
     }
     fibers_rest();
+    sim_ledgers_check(sim);
     if (sim->fiber_count == 0)
         return COIL_SIM_ENDED;
     if (sim->now >= end)

@@ -101,6 +101,8 @@ static ssize_t recv_urgent(tcp_socket *tcp, sim_io *io)
 
 static void consume(tcp_socket *tcp, size_t size_bytes)
 {
+    if (tcp->end != NULL)
+        sim_ledger_received(&tcp->end->peer->ledger, sim_bytes_at(&tcp->received, 0), size_bytes);
     sim_bytes_drop(&tcp->received, size_bytes);
     tcp->read_position += size_bytes;
     if (tcp->has_urgent && tcp->urgent_position < tcp->read_position)
@@ -124,8 +126,11 @@ static size_t readable(tcp_socket *tcp)
 /* Nothing is there. In this order: observed, and tcp_recvmsg_locked() in Linux. */
 static ssize_t recv_nothing(tcp_socket *tcp)
 {
-    if (tcp->has_end)
+    if (tcp->has_end) {
+        if (tcp->end != NULL)
+            sim_ledger_check_end(&tcp->end->peer->ledger);
         return 0;
+    }
     if (tcp->socket.error != 0 && tcp->state != TCP_IS_FAILED)
         return sim_socket_take_error(&tcp->socket);
     if (tcp->socket.shut & SIM_SHUT_RECV)
@@ -157,8 +162,10 @@ static ssize_t tcp_recv(sim_file *file, sim_io *io)
     }
     if (!(io->flags & MSG_PEEK)) {
         consume(tcp, count);
-        if (tcp->end != NULL)
+        if (tcp->end != NULL) {
             tcp_end_has_room(tcp->end);
+            sim_ledger_check(&tcp->end->peer->ledger);
+        }
     }
     return (ssize_t)count;
 }
@@ -191,7 +198,9 @@ static ssize_t tcp_send(sim_file *file, sim_io *io)
     if (size_bytes > sim_io_left(io))
         size_bytes = sim_io_left(io);
     tcp_end *end = tcp->end;
-    size_t count = sim_io_take(io, sim_bytes_room(&end->unacknowledged, size_bytes), size_bytes);
+    char *room = sim_bytes_room(&end->unacknowledged, size_bytes);
+    size_t count = sim_io_take(io, room, size_bytes);
+    sim_ledger_sent(&end->ledger, room, count);
     sim_bytes_added(&end->unacknowledged, count);
     end->written += count;
     if ((io->flags & MSG_OOB) && sim_io_left(io) == 0) {
@@ -199,6 +208,7 @@ static ssize_t tcp_send(sim_file *file, sim_io *io)
         end->urgent_position = end->written - 1;
     }
     tcp_end_push(end);
+    sim_ledger_check(&end->ledger);
     return (ssize_t)count;
 }
 
@@ -257,7 +267,7 @@ static void leave_connection(tcp_socket *tcp)
         bool is_abort = tcp->received.count > 0 || tcp->state == TCP_IS_HALF_OPEN ||
                         tcp->listener != NULL ||
                         (tcp->socket.linger.l_onoff && tcp->socket.linger.l_linger == 0);
-        end->socket = NULL; /* What is answered now is answered to nobody. */
+        tcp_end_detach(end); /* What is answered now is answered to nobody. */
         if (is_abort) {
             tcp_end_abort(end);
         } else {
@@ -279,7 +289,7 @@ static void tcp_release(sim_file *file)
     if (tcp->offered != NULL) {
         tcp_end *end = tcp->offered;
         tcp->offered = NULL;
-        end->socket = NULL;
+        tcp_end_detach(end);
         tcp_end_abort(end);
         tcp_end_leave(end);
     }

@@ -16,6 +16,7 @@
 #define SIM_TCP_H
 
 #include "bytes.h"
+#include "ledger.h"
 #include "socket.h"
 
 typedef struct tcp_socket tcp_socket;
@@ -88,6 +89,7 @@ struct tcp_end {
     sim_host *host;
 
     /* What we send. Positions count from the beginning of the stream. */
+    sim_ledger ledger;
     sim_bytes unacknowledged; /* From `acknowledged` to `written`. */
     uint64_t written;
     uint64_t sent;
@@ -136,7 +138,10 @@ tcp_socket *tcp_socket_new(sim_host *host, int family);
 /* Of two ends without sockets. Belongs to the network, and goes when both sockets have gone. */
 tcp_connection *tcp_connection_new(sim_host *client, sim_host *server);
 
-/* The socket has gone. */
+/* The socket has gone, and what it has not read; the end has still to leave. Nothing if it has none. */
+void tcp_end_detach(tcp_end *end);
+
+/* That, and the connection goes if the peer's socket has gone, too. */
 void tcp_end_leave(tcp_end *end);
 
 /* RST has come, or would have. */

@@ -144,7 +144,7 @@ static void fail(tcp_socket *tcp, int error)
     tcp_end *end = tcp->offered;
     tcp->offered = NULL;
     if (end != NULL) {
-        end->socket = NULL;
+        tcp_end_detach(end);
         tcp_end_abort(end);
         tcp_end_leave(end);
     }
@@ -242,12 +242,12 @@ static void run_handshake(sim_event *event)
     case TCP_SYN_ACK_ARRIVES:
         if (tcp->offered == NULL) {
             try_again(tcp, TCP_SYN_AGAIN); /* The other host has lost its power. */
-        } else if (tcp->offered->peer->socket == NULL) {
-            fail(tcp, ECONNREFUSED); /* The half of the server was reset meanwhile: RST comes. */
-        } else if (sim_network_passes(host, own)) {
-            opened(tcp);
-        } else {
+        } else if (!sim_network_passes(host, own)) {
             try_again(tcp, TCP_SYN_ACK_ARRIVES);
+        } else if (tcp->offered->peer->socket == NULL) {
+            fail(tcp, ECONNREFUSED); /* The half of the server has gone meanwhile: RST comes. */
+        } else {
+            opened(tcp);
         }
         break;
     case TCP_RST_ARRIVES:

@@ -18,9 +18,33 @@ static void stop(tcp_end *end)
     sim_withdraw(world, &end->probe);
 }
 
+/* What was written and has not come to the peer. */
+static size_t undelivered(const tcp_end *end)
+{
+    const size_t count = end->unacknowledged.count;
+    return count == 0 ? 0 : count - (size_t)(end->delivered - end->acknowledged);
+}
+
+static size_t on_the_way(const sim_ledger *ledger)
+{
+    const tcp_end *end = coil_container_of((sim_ledger *)(uintptr_t)ledger, tcp_end, ledger);
+    const tcp_socket *receiver = end->peer->socket;
+    return undelivered(end) + (receiver == NULL ? 0 : receiver->received.count);
+}
+
+/* What has not come to the peer never will. */
+static void discard(tcp_end *end)
+{
+    sim_ledger_discarded(&end->ledger, undelivered(end));
+    sim_bytes_drop(&end->unacknowledged, end->unacknowledged.count);
+    sim_ledger_check(&end->ledger);
+}
+
 static void end_fini(tcp_end *end)
 {
     stop(end);
+    discard(end);
+    sim_ledger_close(&end->ledger);
     sim_bytes_fini(&end->unacknowledged);
 }
 
@@ -50,6 +74,7 @@ static void end_init(tcp_end *end, tcp_connection *connection, tcp_end *peer, si
     end->connection = connection;
     end->peer = peer;
     end->host = host;
+    sim_ledger_open(&end->ledger, connection->world, "TCP", on_the_way);
     tcp_flow_init(end);
 }
 
@@ -67,10 +92,19 @@ tcp_connection *tcp_connection_new(sim_host *client, sim_host *server)
     return connection;
 }
 
+void tcp_end_detach(tcp_end *end)
+{
+    if (end->socket == NULL)
+        return;
+    sim_ledger_discarded(&end->peer->ledger, end->socket->received.count);
+    end->socket = NULL;
+    sim_ledger_check(&end->peer->ledger);
+}
+
 void tcp_end_leave(tcp_end *end)
 {
     tcp_connection *connection = end->connection;
-    end->socket = NULL;
+    tcp_end_detach(end);
     sim_withdraw(connection->world, &end->probe);
     if (end->peer->socket == NULL && !sim_scheduled(&connection->end))
         sim_after(connection->world, 0, &connection->end);
@@ -81,7 +115,7 @@ static void kill_end(tcp_end *end)
 {
     end->is_dead = true;
     stop(end);
-    sim_bytes_drop(&end->unacknowledged, end->unacknowledged.count);
+    discard(end);
 }
 
 void tcp_end_forget_half_open(tcp_end *end)

@@ -203,6 +203,7 @@ static void forget_urgent(tcp_socket *tcp, uint64_t next_position)
     if (!is_apart || tcp->urgent_position != tcp->read_position ||
             tcp->read_position == next_position)
         return;
+    sim_ledger_received(&tcp->end->peer->ledger, sim_bytes_at(&tcp->received, 0), 1);
     sim_bytes_drop(&tcp->received, 1);
     tcp->read_position++;
 }
@@ -223,6 +224,7 @@ static void take_bytes(tcp_end *from, tcp_socket *tcp, size_t size_bytes)
         from->has_urgent = false;
     }
     from->delivered += size_bytes;
+    sim_ledger_check(&from->ledger);
     /* sock_def_readable(), which says PRI of everything; urgent bytes are announced before, too. */
     const short came = POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND;
     if (tcp->has_urgent && !tcp->urgent_is_read &&
@@ -346,6 +348,7 @@ static void take_news(tcp_end *end)
     end->heard_at = sim_now(end->connection->world);
     sim_bytes_drop(&end->unacknowledged, (size_t)(end->delivered - end->acknowledged));
     end->acknowledged = end->delivered;
+    sim_ledger_check(&end->ledger);
     end->fin_acknowledged = end->fin_delivered;
     if (receiver != NULL && end->delivered + room_of(receiver) > end->window_end)
         end->window_end = end->delivered + room_of(receiver);

@@ -209,11 +209,18 @@ unix_socket *unix_socket_new(sim_host *host, const sim_file_type *type, int kind
     return socket;
 }
 
+static void discard_chunk(unix_socket *socket, unix_chunk *chunk)
+{
+    sim_ledger_discarded(&socket->ledger, chunk->bytes.count);
+    unix_chunk_free(chunk);
+}
+
 void unix_socket_fini(unix_socket *socket)
 {
     coil_list *link;
     while ((link = coil_list_take_first(&socket->received)) != NULL)
-        unix_chunk_free(coil_container_of(link, unix_chunk, link));
+        discard_chunk(socket, coil_container_of(link, unix_chunk, link));
+    sim_ledger_close(&socket->ledger);
     socket->account->owner = NULL;
     if (socket->account->chunk_count == 0)
         sim_delete(socket->account);

@@ -8,6 +8,7 @@
 #define SIM_UNIX_SOCKET_H
 
 #include "bytes.h"
+#include "ledger.h"
 #include "socket.h"
 
 #include <sys/un.h>
@@ -61,6 +62,7 @@ struct unix_socket {
     bool lost_peer; /* A datagram socket will say so once. */
     unix_account *account;
     coil_list received;
+    sim_ledger ledger;   /* Of what it receives, if it is a stream. */
     coil_list followers; /* Datagram sockets of which we are the peer. */
     coil_list follower_link;
 

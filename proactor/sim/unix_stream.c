@@ -10,14 +10,23 @@ enum {
 };
 
 static const sim_file_type unix_stream_type;
+static size_t stream_queued(sim_file *file);
 
 sim_socket *sim_unix_stream_new(sim_host *host)
 {
     return &unix_socket_new(host, &unix_stream_type, SOCK_STREAM)->socket;
 }
 
+static size_t on_the_way(const sim_ledger *ledger)
+{
+    return stream_queued(
+            &coil_container_of((sim_ledger *)(uintptr_t)ledger, unix_socket, ledger)->socket.file);
+}
+
 static void join(unix_socket *a, unix_socket *b)
 {
+    sim_ledger_open(&a->ledger, a->socket.file.world, "unix stream", on_the_way);
+    sim_ledger_open(&b->ledger, b->socket.file.world, "unix stream", on_the_way);
     a->peer = b;
     b->peer = a;
     a->was_connected = b->was_connected = true;
@@ -129,6 +138,8 @@ static ssize_t stream_send(sim_file *file, sim_io *io)
         if (rc < 0)
             return rc;
         coil_list_append(&socket->peer->received, &chunk->link);
+        sim_ledger_sent(&socket->peer->ledger, sim_bytes_at(&chunk->bytes, 0), chunk->bytes.count);
+        sim_ledger_check(&socket->peer->ledger);
         sim_file_announce(&socket->peer->socket.file, UNIX_BYTES_CAME);
     }
     if (io->done_bytes == before_bytes && sim_io_left(io) > 0)
@@ -146,7 +157,7 @@ static ssize_t receive_nothing(unix_socket *socket)
 }
 
 /* True: it has ended this receive, because descriptors came with it. Observed. */
-static bool take_chunk(unix_chunk *chunk, sim_io *io)
+static bool take_chunk(unix_socket *socket, unix_chunk *chunk, sim_io *io)
 {
     bool has_rights = chunk->file_count > 0;
     size_t count = sim_io_put(io, sim_bytes_at(&chunk->bytes, 0), chunk->bytes.count);
@@ -155,6 +166,7 @@ static bool take_chunk(unix_chunk *chunk, sim_io *io)
         unix_chunk_give_rights(chunk, io);
     if (io->flags & MSG_PEEK)
         return has_rights;
+    sim_ledger_received(&socket->ledger, sim_bytes_at(&chunk->bytes, 0), count);
     sim_bytes_drop(&chunk->bytes, count);
     if (chunk->bytes.count == 0) {
         coil_list_remove(&chunk->link);
@@ -180,11 +192,12 @@ static ssize_t stream_recv(sim_file *file, sim_io *io)
             link != &socket->received && sim_io_left(io) > 0;) {
         unix_chunk *chunk = coil_container_of(link, unix_chunk, link);
         link = link->next;
-        if (take_chunk(chunk, io)) {
+        if (take_chunk(socket, chunk, io)) {
             control_bytes = 0;
             break;
         }
     }
+    sim_ledger_check(&socket->ledger);
     if (message != NULL && message->msg_controllen == control_bytes)
         message->msg_controllen = 0; /* No control message was there. */
     if (io->done_bytes > before_bytes)

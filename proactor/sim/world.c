@@ -60,6 +60,7 @@ sim_world *world_create(uint64_t seed)
     coil_list_init(&world->word_waiters);
     coil_list_init(&world->lingering);
     coil_list_init(&world->outputs);
+    coil_list_init(&world->ledgers);
     world->last_id = 1; /* That of init. */
     set_defaults(world);
     SIM_CHECK(here, here == NULL, "there is a world already");

@@ -133,6 +133,7 @@ typedef enum sim_fault_kind {
     SIM_FAULT_DISK_ERROR,       /* EIO */
     SIM_FAULT_NOT_CACHED,       /* RWF_NOWAIT: EAGAIN. */
     SIM_FAULT_NO_PROCESS,       /* clone(2): EAGAIN. */
+    SIM_FAULT_EVENTS_LOST,      /* inotify(7): IN_Q_OVERFLOW. */
     SIM_FAULT_COUNT,
 } sim_fault_kind;
 
@@ -221,6 +222,15 @@ struct sim_program {
 /* NULL: there is none at that path. */
 sim_program *sim_program_at(sim_world *world, const char *path);
 
+/* -------------------------------------------------------------------------- bytes of streams -- */
+
+/* Of ledgers that are closed (ledger.h), together. */
+typedef struct sim_traffic {
+    uint64_t sent_bytes;
+    uint64_t received_bytes;
+    uint64_t discarded_bytes;
+} sim_traffic;
+
 /* --------------------------------------------------------------------------------- the end -- */
 
 /*
@@ -297,6 +307,8 @@ struct coil_sim {
     coil_list word_waiters;   /* Fibers that wait for a word in memory, a condition, a mutex. */
     coil_list lingering;      /* sim_lingering (power.c). */
     coil_list outputs;        /* sim_output (output.c). */
+    coil_list ledgers;        /* sim_ledger, those that are open. */
+    sim_traffic past_traffic;
 };
 
 #endif

@@ -9,10 +9,12 @@
 #include <coil/coil.h>
 #include <coil/sugar.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* -------------------------------------------------------------------------------- programs -- */
 
@@ -162,6 +164,65 @@ static int hasty(int argc, char **argv)
     return coil_run(talks_to_itself()) < 0;
 }
 
+/* ----------------------------------------------------------------------------- the other bug -- */
+
+static int balance;
+
+/* It takes for granted that nobody runs in its middle: a turn of the other thread is all it takes. */
+static void deposit(coil_kernel_thread *thread)
+{
+    (void)thread;
+    for (int i = 0; i < 10; i++) {
+        const int before = balance;
+        (void)coil_kernel_now();
+        balance = before + 1;
+    }
+}
+
+static int bank(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    coil_kernel_thread threads[2] = {{.run = deposit}, {.run = deposit}};
+    balance = 0;
+    for (int i = 0; i < 2; i++)
+        COIL_CHECK(coil_kernel_thread_start(&threads[i]) == 0);
+    for (int i = 0; i < 2; i++)
+        coil_kernel_thread_join(&threads[i]);
+    coil_sim_expect(coil_sim_current(), balance == 20, "%d", balance);
+    return 0;
+}
+
+/* ----------------------------------------------------------------------------------- power -- */
+
+/* Nothing of it is synced. */
+async(int, writes_and_waits)
+{
+    vars(char page[4096]; int fd; int i);
+    attempt(my->fd, coil_openat(AT_FDCWD, "/tmp/journal", O_RDWR | O_CREAT, 0600));
+    for (my->i = 0; my->i < 8; my->i++) {
+        memset(my->page, 'a' + my->i, sizeof(my->page));
+        attempt(coil_pwrite_all(
+                my->fd, my->page, sizeof(my->page), my->i * (off_t)sizeof(my->page)));
+    }
+    await(coil_sleep(COIL_FOREVER));
+    return 0;
+}
+
+static int writer(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    return coil_run(writes_and_waits()) < 0;
+}
+
+async(int, cuts_power, (coil_sim *) sim)
+{
+    vars();
+    await(coil_sleep(coil_s(1)));
+    coil_sim_cut_power(sim, "one");
+    coil_sim_fail(sim, "as it is meant to");
+    return 0;
+}
+
 /* ------------------------------------------------------------------------------- scenarios -- */
 
 static void start(coil_sim *sim, const char *path, int (*main)(int, char **))
@@ -212,6 +273,8 @@ BUILD(late_read, "/bin/late-reader", late_reader)
 BUILD(hang, "/bin/hanger", hanger)
 BUILD(stuck, "/bin/stuck", stuck)
 BUILD(leak, "/bin/leaker", leaker)
+BUILD(bank, "/bin/bank", bank)
+BUILD(power, "/bin/writer", writer)
 
 /* Which faults a seed has: the tests look that they differ. */
 static void build_weather(coil_sim *sim)
@@ -250,6 +313,11 @@ int main(int argc, char **argv)
             {.name = "stuck", .build = build_stuck},
             {.name = "late", .build = build_sound, .limit = coil_ms(20)},
             {.name = "leak", .build = build_leak},
+            {.name = "bank", .build = build_bank},
+            {.name = "power",
+                    .build = build_power,
+                    .direct = coil_handler(cuts_power, coil_sim *),
+                    .may_be_late = true},
             {.name = "leak-allowed", .build = build_leak, .may_leak = true},
     };
     return coil_sim_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(scenarios[0]));

@@ -138,7 +138,8 @@ TEST(SimRunner, FindsABugAndSaysHowToSeeItAgain)
     ASSERT_EQ(1, found.status) << found.output;
     EXPECT_TRUE(has(found, "not so: my->count == 5: ")) << found.output;
     EXPECT_TRUE(has(found, "complete recv")) << found.output;
-    EXPECT_TRUE(has(found, "talks_to_itself")) << found.output;
+    EXPECT_TRUE(has(found, "\nTasks:\nprocess 2 (/bin/hasty on one)\ntask talks_to_itself"))
+            << found.output;
 
     const std::string command = command_in(found.output);
     const Outcome again = shell(command);
@@ -156,6 +157,31 @@ TEST(SimRunner, ShrinksAFailureToTheFaultThatItTakes)
     const std::string only = between(command + "\n", "--only=short-", "\n");
     EXPECT_NE("", only) << command;
     EXPECT_EQ(std::string::npos, only.find(',')) << command;
+}
+
+/* What it takes is that another thread runs at one moment: which, is a number, too. */
+TEST(SimRunner, ShrinksAnOrderToTheTurnThatItTakes)
+{
+    const Outcome found = run("--scenario=bank --seeds=200 --fault=preempt:20000");
+    ASSERT_EQ(1, found.status) << found.output;
+    EXPECT_TRUE(has(found, " and 0 faults, in an order of ")) << found.output;
+    const std::string only = between(command_in(found.output) + "\n", "--only=preempt:", "\n");
+    ASSERT_NE("", only) << found.output;
+    EXPECT_TRUE(has(found, "\n  preempt:" + only.substr(0, only.find(',')) + " at "))
+            << found.output;
+    const Outcome again = shell(command_in(found.output));
+    EXPECT_EQ(1, again.status) << again.output;
+    EXPECT_TRUE(has(again, "not so: balance == 20")) << again.output;
+}
+
+TEST(SimRunner, SaysWhatALossOfPowerHasTaken)
+{
+    const Outcome found = run("--scenario=power --seeds=10 --no-shrink --keep-going");
+    ASSERT_EQ(1, found.status);
+    for (const char *text : {"one loses power", "  process 2 (/bin/writer) ends",
+                 "  the name /tmp/journal is not there any more",
+                 "  /tmp/journal: of the pages not synced "})
+        EXPECT_TRUE(has(found, text)) << text << " is not in:\n" << found.output;
 }
 
 TEST(SimRunner, AFailureThatTakesNoFaultIsShrunkToNone)

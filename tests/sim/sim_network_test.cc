@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Servers and clients made of Coil on two simulated hosts, and the network between them. */
 #include <coil/sim.h>
+#include <coil/sim_network.h>
 
 #include "network_control.h"
 
@@ -131,6 +132,43 @@ TEST_F(Net, EchoesBetweenTwoHosts)
 {
     begin();
     EXPECT_EQ(0, result());
+}
+
+coil_sim_traffic traffic_of(const coil_sim *sim)
+{
+    coil_sim_traffic traffic;
+    coil_sim_get_traffic(sim, &traffic);
+    return traffic;
+}
+
+TEST_F(Net, CountsEachByteThatIsSentAndReceived)
+{
+    begin();
+    EXPECT_EQ(0, result());
+    const coil_sim_traffic traffic = traffic_of(sim);
+    EXPECT_EQ(2 * 4000U * exchange_count, traffic.sent_bytes);
+    EXPECT_EQ(traffic.sent_bytes, traffic.received_bytes);
+    EXPECT_EQ(0U, traffic.discarded_bytes);
+}
+
+/* Whatever was on its way when it was reset is discarded, and nothing else. */
+TEST_F(Net, CountsWhatAResetDiscards)
+{
+    uint64_t discarded_bytes = 0;
+    for (int i = 0; i < 20; i++) {
+        begin(static_cast<uint64_t>(i));
+        const network_link link = {coil_ms(1), coil_ms(5), 0, 1, 1448, 0};
+        network_set_link(sim, "server", "client", &link);
+        (void)coil_sim_run(sim, coil_ms(60) + coil_ms(1) * i);
+        (void)network_reset(sim, "server", "client");
+        (void)result();
+        const coil_sim_traffic traffic = traffic_of(sim);
+        EXPECT_EQ(traffic.sent_bytes, traffic.received_bytes + traffic.discarded_bytes);
+        discarded_bytes += traffic.discarded_bytes;
+        coil_sim_destroy(sim);
+        sim = nullptr;
+    }
+    EXPECT_GT(discarded_bytes, 0U);
 }
 
 TEST_F(Net, EchoesByteByByte)

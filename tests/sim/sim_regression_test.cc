@@ -144,6 +144,43 @@ TEST(SimRegression, AnOpenConnectionThatIsResetSaysSo)
     EXPECT_EQ(ECONNRESET, reset_after(coil_ms(25)));
 }
 
+/*
+ * How the client ends if the server's host loses its power while its half of the connection is half
+ * open, 15 ms after the SYN that takes 10 ms, and has power again after `darkness`.
+ */
+int dark_for(coil_duration darkness)
+{
+    World world;
+    const coil_sim_link link = {coil_ms(10), coil_ms(10), 0, 0, 0, 0, 0, 0};
+    coil_sim_program(
+            world.sim, "/bin/server", [](int, char **) { return -(int)coil_run(greets()); });
+    coil_sim_program(
+            world.sim, "/bin/client", [](int, char **) { return -(int)coil_run(connects()); });
+    coil_sim_program(world.sim, "/bin/other", sleeps);
+    (void)coil_sim_start(world.sim, "server", "/bin/server", nullptr);
+    const pid_t client = coil_sim_start(world.sim, "client", "/bin/client", nullptr);
+    coil_sim_set_link(world.sim, "server", "client", &link);
+    (void)coil_sim_run(world.sim, coil_ms(65));
+    coil_sim_cut_power(world.sim, "server");
+    (void)coil_sim_run(world.sim, darkness);
+    (void)coil_sim_start(world.sim, "server", "/bin/other", nullptr);
+    (void)coil_sim_run(world.sim, coil_s(20));
+    return coil_sim_status(world.sim, client);
+}
+
+/* It has asked for a connection that the server knows nothing of any more, and must not open it. */
+TEST(SimRegression, AConnectionWhoseServerGoesWhileItIsHalfOpenIsRefused)
+{
+    EXPECT_EQ(ECONNREFUSED, dark_for(coil_ms(1)));
+    EXPECT_EQ(ECONNREFUSED, dark_for(coil_s(10)));
+}
+
+/* Nobody is there who could refuse it. */
+TEST(SimRegression, AConnectionToAHostThatStaysDarkTimesOut)
+{
+    EXPECT_EQ(ETIMEDOUT, dark_for(coil_s(200)));
+}
+
 async(int, listens_until, (coil_duration) moment)
 {
     vars(coil_listener *listener; int rc);

@@ -49,7 +49,8 @@ typedef struct coil_relay_counts {
  * `from`. Others may write to `to`, but between which bytes is chance.
  *
  * Cancellation loses nothing: what was read and not written is there for the next read of `from`,
- * and `to` has not been cut.
+ * and `to` has not been cut. Where there is no memory for that, the next read of `from` says so:
+ * -ENOMEM, and never what comes behind the gap.
  */
 coil_declare(int, coil_relay_one_way, (coil_stream *) from, (coil_stream *) to,
         (const coil_relay_options *) options, (uint64_t *) bytes);

@@ -214,6 +214,17 @@
     /* directories.c */ \
     PROGRAM(directory_read) \
     PROGRAM(directory_misused) \
+    /* watches.c */ \
+    PROGRAM(watch_directory) \
+    PROGRAM(watch_file) \
+    PROGRAM(watch_rename) \
+    PROGRAM(watch_misused) \
+    PROGRAM(watch_ends) \
+    PROGRAM(watch_overflow) \
+    /* lookups.c */ \
+    PROGRAM(getaddrinfo) \
+    PROGRAM(random) \
+    PROGRAM(recv_peek_now) \
     /* pipes.c */ \
     PROGRAM(pipe_capacity) \
     PROGRAM(pipe_write_of_a_part) \

@@ -187,6 +187,25 @@ coil_define(int, corpus_await_end, (coil_sim *) sim, (pid_t) pid)
     return coil_sim_status(sim, pid);
 }
 
+coil_define(int, corpus_live, (coil_sim *) sim, (corpus_lives *) lives, (unsigned) count)
+{
+    vars(unsigned i);
+
+    for (my->i = 1; my->i < count; my->i++) {
+        await(coil_sleep(corpus_moment(lives->most)));
+        lives->was_hurt = true;
+        if (corpus_chance(60)) {
+            coil_sim_cut_power(sim, lives->host);
+        } else {
+            (void)coil_sim_kill(sim, lives->pid, SIGKILL);
+            ignore(corpus_await_end(sim, lives->pid));
+        }
+        lives->pid = coil_sim_start(sim, lives->host, lives->path, NULL);
+    }
+    ignore(corpus_await_end(sim, lives->pid));
+    return 0;
+}
+
 /* ------------------------------------------------------------------------------------ main -- */
 
 #define ENTRY(name) scenario_##name,

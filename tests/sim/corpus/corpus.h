@@ -63,6 +63,21 @@ coil_declare(int, corpus_drain, (int) fd);
 /* For directors: until the process has ended; then its status. */
 coil_declare(int, corpus_await_end, (coil_sim *) sim, (pid_t) pid);
 
+/* A process that is ended, and started again: where and what it is, and so far. */
+typedef struct corpus_lives {
+    const char *host;
+    const char *path;
+    pid_t pid;          /* Of its present life. */
+    coil_duration most; /* A life that is ended lasts so long at most. */
+    bool was_hurt;      /* One has been ended. */
+} corpus_lives;
+
+/*
+ * For directors: so many lives, each of which but the last is ended by SIGKILL or by a loss of
+ * power; until the last one is over.
+ */
+coil_declare(int, corpus_live, (coil_sim *) sim, (corpus_lives *) lives, (unsigned) count);
+
 /* "10.0.0.1:7000" of a host, in static memory that the next eight calls leave alone. */
 const char *corpus_address(coil_sim *sim, const char *host, unsigned port);
 
@@ -129,7 +144,8 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(shares)               \
     SCENARIO(poor)                 \
     SCENARIO(rush)                 \
-    SCENARIO(datagrams)
+    SCENARIO(datagrams)            \
+    SCENARIO(spool)
 /* clang-format on */
 
 #define CORPUS_DECLARE(name) extern const coil_sim_scenario scenario_##name;

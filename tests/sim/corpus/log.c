@@ -15,11 +15,9 @@ typedef struct record {
 } record;
 
 static struct {
-    pid_t pid;
+    corpus_lives lives;
     uint64_t acknowledged; /* Records that were synced. */
     uint64_t written;      /* Records that may be there. */
-    unsigned life_count;
-    unsigned power_losses;
 } ledger;
 
 /* -------------------------------------------------------------------------------- recovery -- */
@@ -147,19 +145,7 @@ CORPUS_MAIN(log_main, keep_log())
 async(int, direct, (coil_sim *) sim)
 {
     vars();
-
-    for (ledger.life_count = 1; ledger.life_count < LIVES; ledger.life_count++) {
-        await(coil_sleep(corpus_moment(coil_ms(40))));
-        if (corpus_chance(60)) {
-            coil_sim_cut_power(sim, "disk");
-            ledger.power_losses++;
-        } else {
-            (void)coil_sim_kill(sim, ledger.pid, SIGKILL);
-            ignore(corpus_await_end(sim, ledger.pid));
-        }
-        ledger.pid = coil_sim_start(sim, "disk", "/bin/log", NULL);
-    }
-    ignore(corpus_await_end(sim, ledger.pid));
+    attempt(corpus_live(sim, &ledger.lives, LIVES));
     return 0;
 }
 
@@ -167,12 +153,13 @@ static void build(coil_sim *sim)
 {
     memset(&ledger, 0, sizeof(ledger));
     (void)coil_sim_put_file(sim, "disk", "/var/keep", "", 0, 0644);
-    ledger.pid = corpus_start(sim, "disk", "/bin/log", log_main);
+    ledger.lives = (corpus_lives){.host = "disk", .path = "/bin/log", .most = coil_ms(40)};
+    ledger.lives.pid = corpus_start(sim, "disk", "/bin/log", log_main);
 }
 
 static void check(coil_sim *sim)
 {
-    corpus_expect_end(sim, ledger.pid, "the log");
+    corpus_expect_end(sim, ledger.lives.pid, "the log");
     coil_sim_expect(sim, ledger.acknowledged <= RECORDS_MAX, "too many");
     coil_sim_expect(sim, !corpus_is_fair() || ledger.written == RECORDS_MAX, "%lu records",
             (unsigned long)ledger.written);

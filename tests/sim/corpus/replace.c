@@ -11,11 +11,9 @@
 enum { VERSIONS_MAX = 40, BODY_MAX_BYTES = 20000, LIVES = 4 };
 
 static struct {
-    pid_t pid;
+    corpus_lives lives;
     uint64_t acknowledged; /* The last version that was replaced without an error. */
     uint64_t written;      /* The last that was tried. */
-    unsigned life_count;
-    bool was_hurt; /* Killed, or without power: what it had begun may lie around. */
 } ledger;
 
 typedef struct version {
@@ -101,8 +99,8 @@ async(int, count_names)
             break;
         my->state_count += strcmp(my->entry.name, "state") == 0;
         corpus_expect(strcmp(my->entry.name, "state") == 0 || strcmp(my->entry.name, "keep") == 0 ||
-                              ledger.was_hurt || !corpus_is_fair(),
-                "there is a %s", my->entry.name);
+                              ledger.lives.was_hurt || !corpus_is_fair(),
+                "there is a %s, which nobody can have left behind", my->entry.name);
     }
     corpus_expect(my->state_count == (ledger.acknowledged > 0) || ledger.written > 0,
             "%d states are told of", my->state_count);
@@ -133,19 +131,7 @@ CORPUS_MAIN(replace_main, keep_state())
 async(int, direct, (coil_sim *) sim)
 {
     vars();
-
-    for (ledger.life_count = 1; ledger.life_count < LIVES; ledger.life_count++) {
-        await(coil_sleep(corpus_moment(coil_ms(60))));
-        ledger.was_hurt = true;
-        if (corpus_chance(60)) {
-            coil_sim_cut_power(sim, "disk");
-        } else {
-            (void)coil_sim_kill(sim, ledger.pid, SIGKILL);
-            ignore(corpus_await_end(sim, ledger.pid));
-        }
-        ledger.pid = coil_sim_start(sim, "disk", "/bin/state", NULL);
-    }
-    ignore(corpus_await_end(sim, ledger.pid));
+    attempt(corpus_live(sim, &ledger.lives, LIVES));
     return 0;
 }
 
@@ -153,12 +139,13 @@ static void build(coil_sim *sim)
 {
     memset(&ledger, 0, sizeof(ledger));
     (void)coil_sim_put_file(sim, "disk", "/var/keep", "", 0, 0644);
-    ledger.pid = corpus_start(sim, "disk", "/bin/state", replace_main);
+    ledger.lives = (corpus_lives){.host = "disk", .path = "/bin/state", .most = coil_ms(60)};
+    ledger.lives.pid = corpus_start(sim, "disk", "/bin/state", replace_main);
 }
 
 static void check(coil_sim *sim)
 {
-    corpus_expect_end(sim, ledger.pid, "the state");
+    corpus_expect_end(sim, ledger.lives.pid, "the state");
     coil_sim_expect(sim, !corpus_is_fair() || ledger.written == VERSIONS_MAX, "%lu versions",
             (unsigned long)ledger.written);
 }

@@ -4,7 +4,7 @@
  * sharing it, and a server with fewer descriptors than callers. Each call is answered once, by
  * somebody, and nobody waits for ever.
  */
-#include "corpus.h"
+#include "greetings.h"
 
 #include <coil/sugar.h>
 
@@ -15,23 +15,15 @@ static struct {
     const char *address;
     coil_share share;
     bool is_calm; /* Nobody gives up, and the server ends last. */
-    uint32_t next_number;
-    unsigned received[10 * CALLERS];
+    greetings greetings;
 } ledger;
 
 /* ---------------------------------------------------------------------------------- server -- */
 
 async(int, answer, (coil_stream *) peer)
 {
-    vars(uint32_t number; coil_slice in; int rc);
-
-    defer(coil_stream_close(peer));
-    defer(coil_slice_release(&my->in));
-    my->number = ledger.next_number++;
-    if (corpus_chance(30))
-        await(coil_sleep(corpus_moment(coil_ms(3))));
-    attempt(coil_write_all(peer, coil_bytes(&my->number, sizeof(my->number))));
-    await(my->in, coil_read_some(peer)); /* Until the client goes. */
+    vars();
+    attempt(greetings_give(&ledger.greetings, peer));
     return 0;
 }
 
@@ -63,17 +55,13 @@ CORPUS_MAIN(poor_main, serve())
 
 async(int, call)
 {
-    vars(coil_stream *peer; uint32_t number; ssize_t count);
+    vars(coil_stream *peer);
 
     attempt(my->peer, corpus_connect(ledger.address));
     defer(coil_stream_close(my->peer));
     if (!ledger.is_calm && corpus_chance(10))
         return 0;
-    attempt(my->count, coil_read_exact(my->peer, &my->number, sizeof(my->number)));
-    if (my->count == 0)
-        return -ENODATA;
-    corpus_expect(my->number < ledger.next_number, "nobody is answered by %u", my->number);
-    corpus_expect(ledger.received[my->number]++ == 0, "two are answered by %u", my->number);
+    attempt(greetings_take(&ledger.greetings, my->peer));
     await(coil_sleep(corpus_moment(coil_ms(10))));
     return 0;
 }
@@ -139,11 +127,9 @@ static void build_poor(coil_sim *sim)
 
 static void check(coil_sim *sim)
 {
-    unsigned count = 0;
+    const unsigned count = greetings_count(&ledger.greetings);
     corpus_expect_end(sim, ledger.server, "the server");
     corpus_expect_end(sim, ledger.client, "the client");
-    for (unsigned i = 0; i < ledger.next_number; i++)
-        count += ledger.received[i];
     coil_sim_expect(sim, count == CALLERS || !ledger.is_calm || !corpus_is_fair(),
             "%u of %d were answered", count, CALLERS);
 }

@@ -259,11 +259,28 @@ async(int, leave_at_the_end, (coil_server *) server)
     return 0;
 }
 
+/* Somebody who had the address has been killed: its ring keeps that for a moment. */
+static bool has_died(void)
+{
+    coil_sim *sim = coil_sim_current();
+    const int first = coil_sim_status(sim, ledger.server);
+    bool has = first < 0 && first != -EBUSY;
+    for (unsigned i = 0; i < ledger.generations && ledger.successors[i] != 0; i++) {
+        const int status = coil_sim_status(sim, ledger.successors[i]);
+        has |= status < 0 && status != -EBUSY;
+    }
+    return has;
+}
+
 async(int, serve_inherited, (coil_handover *) handover, (coil_server *) server)
 {
     vars(coil_group group; coil_group guard; coil_listener *listener; int rc);
 
-    my->rc = coil_handover_listen(handover, "calls", "*:7300", NULL, &my->listener);
+    while ((my->rc = coil_handover_listen(
+                    handover, "calls", "*:7300", NULL, &my->listener)) == -EADDRINUSE) {
+        corpus_expect(has_died(), "the address of one who has left is still in use");
+        await(coil_sleep(coil_ms(5)));
+    }
     if (my->rc < 0)
         return my->rc;
     coil_server_add(server, my->listener);

@@ -4,23 +4,21 @@
  * at the same address, in the same process or in another one. Each connection that is accepted is
  * greeted once, with a number of its own; none stays open when the server has gone.
  */
-#include "corpus.h"
+#include "greetings.h"
 
 #include <coil/sugar.h>
 
-enum { CALLERS = 30, LIVES_MAX = 10, GREETINGS_MAX = 1000 };
+enum { CALLERS = 30, LIVES_MAX = 10 };
 
 static struct {
     pid_t server, client;
     const char *address;
     unsigned lives;
-    uint32_t next_number;
-    unsigned sent[GREETINGS_MAX];     /* By the server, completely. */
-    unsigned received[GREETINGS_MAX]; /* By a client. */
-    uint32_t last_number;             /* A life is over when so many have been greeted. */
-    coil_duration spread;             /* Within this, all callers call. */
-    bool may_linger;                  /* The server was killed: its socket may stay for a moment. */
-    bool is_calm;                     /* It lives once, and accepts all. */
+    greetings greetings;
+    uint32_t last_number; /* A life is over when so many have been greeted. */
+    coil_duration spread; /* Within this, all callers call. */
+    bool may_linger;      /* The server was killed: its socket may stay for a moment. */
+    bool is_calm;         /* It lives once, and accepts all. */
 } ledger;
 
 static coil_event enough;
@@ -29,20 +27,11 @@ static coil_event enough;
 
 async(int, greet, (coil_stream *) peer)
 {
-    vars(uint32_t number; coil_slice in; int rc);
-
-    defer(coil_stream_close(peer));
-    defer(coil_slice_release(&my->in));
-    my->number = ledger.next_number++;
-    if (my->number == ledger.last_number)
+    vars();
+    if (ledger.greetings.next_number == ledger.last_number)
         coil_event_set(&enough);
-    if (corpus_chance(30))
-        await(coil_sleep(corpus_moment(coil_ms(3))));
-    await(my->rc, coil_write_all(peer, coil_bytes(&my->number, sizeof(my->number))));
-    if (my->rc == 0)
-        ledger.sent[my->number]++;
-    await(my->in, coil_read_some(peer)); /* Until the client goes. */
-    return my->rc;
+    attempt(greetings_give(&ledger.greetings, peer));
+    return 0;
 }
 
 /* Accept one by one, with deadlines that are over now and then. */
@@ -71,7 +60,7 @@ async(int, await_end, (bool) is_last)
         await(my->rc, within(coil_s(300), coil_signal_wait(COIL_SIGNALS(SIGTERM))));
         return my->rc == -ETIME ? 0 : my->rc;
     }
-    ledger.last_number = ledger.next_number + (uint32_t)corpus_draw(4);
+    ledger.last_number = ledger.greetings.next_number + (uint32_t)corpus_draw(4);
     await(within(corpus_moment(coil_ms(20)), coil_event_wait(&enough)));
     return 0;
 }
@@ -119,17 +108,13 @@ static int server_main(int argc, char **argv)
 
 async(int, call)
 {
-    vars(coil_stream *peer; uint32_t number; ssize_t count);
+    vars(coil_stream *peer);
 
     attempt(my->peer, corpus_connect(ledger.address));
     defer(coil_stream_close(my->peer));
     if (corpus_chance(10))
         return 0; /* Gone before it is greeted. */
-    attempt(my->count, coil_read_exact(my->peer, &my->number, sizeof(my->number)));
-    if (my->count == 0)
-        return -ENODATA; /* The server has closed what it had not accepted, or not greeted. */
-    corpus_expect(my->number < ledger.next_number, "nobody is greeted by %u", my->number);
-    corpus_expect(ledger.received[my->number]++ == 0, "two are greeted by %u", my->number);
+    attempt(greetings_take(&ledger.greetings, my->peer));
     if (corpus_chance(30))
         await(coil_sleep(corpus_moment(coil_ms(5))));
     return 0;

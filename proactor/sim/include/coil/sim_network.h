@@ -84,6 +84,21 @@ COIL_API void coil_sim_stall(
 /* Every TCP connection between the two is reset, at once and at both ends. How many that were. */
 COIL_API unsigned coil_sim_reset_connections(coil_sim *sim, const char *a, const char *b);
 
+/*
+ * What has gone through streams so far: TCP connections, connected unix sockets and pipes, of all
+ * processes together. Discarded is what was sent and will never be received: by a reset, by a close
+ * before all was read, by a power loss. What is in none of the two is on its way. That nothing else
+ * gets lost, comes twice or comes changed is seen to, stream by stream and byte by byte, at each
+ * step: a run in which it does fails.
+ */
+typedef struct coil_sim_traffic {
+    uint64_t sent_bytes;
+    uint64_t received_bytes;
+    uint64_t discarded_bytes;
+} coil_sim_traffic;
+
+COIL_API void coil_sim_get_traffic(const coil_sim *sim, coil_sim_traffic *out_traffic);
+
 COIL_END_DECLS
 
 #endif
