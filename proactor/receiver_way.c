@@ -35,7 +35,8 @@ void receiver_touch(coil_receiver *receiver)
 bool receiver_may_return_to_ring(coil_receiver *receiver, const buffer_pool *pool)
 {
     coil_extras *extras = receiver->head.sender.extras;
-    extras->arms += extras->arms < INLINE_ARMS_MAX;
+    if (extras->arms < INLINE_ARMS_MAX)
+        extras->arms++;
     return (extras->typical_bytes < SMALL_BYTES || extras->arms == INLINE_ARMS_MAX) &&
            buffer_pool_relaxed(pool);
 }
