@@ -286,6 +286,20 @@ int coil_receiver_extend(coil_receiver *receiver, coil_task *task)
     return rc < 0 ? rc : 1;
 }
 
+/* Who waits for a layer waits for everything below it. */
+static COIL_COLD void end_wait_for_layers(coil_receiver *receiver)
+{
+    coil_task *waiter = receiver->op.task;
+    if (waiter == NULL)
+        return;
+    receiver->op.task = NULL;
+    while (receiver_is(receiver, LAYERED)) {
+        receiver = coil_layer_of(receiver)->below;
+        end_wait(receiver, waiter);
+    }
+    coil_task_wake(waiter);
+}
+
 void coil_receiver_fail(coil_receiver *receiver, int error)
 {
     receiver_unset(receiver, ENDED); /* Whatever has ended it: this comes before. */
@@ -295,7 +309,21 @@ void coil_receiver_fail(coil_receiver *receiver, int error)
         receiver_drop_all(receiver);
         receiver->front = front;
     }
-    op_cancel(&receiver->op);
+    if (coil_unlikely(receiver_is(receiver, LAYERED))) {
+        end_wait_for_layers(receiver);
+    } else {
+        op_cancel(&receiver->op);
+    }
+}
+
+void coil_receiver_refresh(coil_receiver *receiver)
+{
+    while (receiver_is(receiver, LAYERED))
+        receiver = coil_layer_of(receiver)->below;
+    const bool is_under_way = op_pending(&receiver->op) && receiver->op.kind != &receiver_poll_kind;
+    if (receiver_is(receiver, CAN_INLINE) && !is_under_way &&
+            loop_buffers(receiver->op.loop) != NULL)
+        receiver_set(receiver, READABLE);
 }
 
 void coil_receiver_wait(coil_receiver *receiver, coil_task *task)
