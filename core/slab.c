@@ -216,7 +216,7 @@ static void drop_blocks(coil_sched *sched, size_t size_class, const slab_table *
 }
 
 /* Lay empty slabs to rest. Returns the bytes. */
-static size_t rest_slabs(coil_sched *sched, size_t size_class, coil_forgetter *forgetter)
+static size_t rest_slabs(coil_sched *sched, size_t size_class, coil_purge_hook *hook)
 {
     size_t whole = block_count_of(size_class);
     size_t size_bytes = blocks_bytes_of(size_class);
@@ -235,13 +235,13 @@ static size_t rest_slabs(coil_sched *sched, size_t size_class, coil_forgetter *f
         slab->next = sched->resting_slabs[size_class];
         sched->resting_slabs[size_class] = slab;
         sched->slab_count--;
-        forgetter->forget(forgetter, slab->bytes, size_bytes);
+        hook->purge(hook, slab->bytes, size_bytes);
         rested_bytes += size_bytes;
     }
     return rested_bytes;
 }
 
-static size_t trim_class(coil_sched *sched, size_t size_class, coil_forgetter *forgetter)
+static size_t trim_class(coil_sched *sched, size_t size_class, coil_purge_hook *hook)
 {
     slab_table table;
 
@@ -252,15 +252,15 @@ static size_t trim_class(coil_sched *sched, size_t size_class, coil_forgetter *f
         slab_of(&table, block)->free_count++;
     drop_blocks(sched, size_class, &table);
     table_free(sched, &table);
-    return rest_slabs(sched, size_class, forgetter);
+    return rest_slabs(sched, size_class, hook);
 }
 
-size_t coil_sched_trim(coil_sched *sched, coil_forgetter *forgetter)
+size_t coil_sched_trim(coil_sched *sched, coil_purge_hook *hook)
 {
     size_t rested_bytes = 0;
 
     for (size_t size_class = 0; size_class < COIL_SLAB_CLASSES; size_class++)
-        rested_bytes += trim_class(sched, size_class, forgetter);
+        rested_bytes += trim_class(sched, size_class, hook);
     watch_for_excess(sched);
     return rested_bytes;
 }

@@ -537,19 +537,36 @@ static COIL_COLD coil_task *make_first_task(coil_sched *sched, size_t guess_byte
     return task;
 }
 
-coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
+/* A task of `fn` that is certain to have room for the frame and `adapt_bytes`. */
+static inline coil_task *create(coil_sched *sched, const coil_fn *fn, size_t adapt_bytes)
 {
     COIL_CHECK(sched != NULL); /* Else the task's group has not been opened. */
     if (fn->stack_bytes == NULL)
-        return make_task(sched, fn->frame_bytes + LEAF_ROOM_BYTES);
+        return make_task(sched, fn->frame_bytes + LEAF_ROOM_BYTES + adapt_bytes);
 
-    size_t stack_bytes = fn->frame_bytes + BODY_ROOM_BYTES;
+    size_t room_bytes = adapt_bytes > BODY_ROOM_BYTES ? adapt_bytes : BODY_ROOM_BYTES;
+    size_t stack_bytes = fn->frame_bytes + room_bytes;
     uint32_t learned = __atomic_load_n(fn->stack_bytes, __ATOMIC_RELAXED);
     if (coil_unlikely(learned < FIRST_TASKS)) {
         __atomic_store_n(fn->stack_bytes, learned + 1, __ATOMIC_RELAXED);
         return make_first_task(sched, stack_bytes);
     }
     return make_task(sched, learned > stack_bytes ? learned : stack_bytes);
+}
+
+coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn)
+{
+    return create(sched, fn, 0);
+}
+
+coil_task *coil_task_create_adapted(coil_sched *sched, const coil_cold *cold)
+{
+    size_t adapt_bytes = 8; /* Where a frame that is aligned to 16 may begin. */
+    if (cold->adapt & COIL_ADAPT_SHIELD)
+        adapt_bytes += sizeof(masking);
+    if (cold->adapt & (COIL_ADAPT_WITHIN | COIL_ADAPT_UNTIL))
+        adapt_bytes += COIL_TIMEOUT_BYTES;
+    return create(sched, cold->fn, adapt_bytes);
 }
 
 static COIL_COLD void release_all_chunks(coil_task *task)

@@ -7,6 +7,7 @@
 #include <coil/group.h>
 #include <coil/local.h>
 #include <coil/task.h>
+#include <coil/timeout.h>
 
 /* What few tasks have, on demand. */
 typedef struct coil_task_extras {
@@ -45,7 +46,8 @@ void coil_debug_run(coil_debug *debug, unsigned budget);
 /* Somebody `did` what only the scheduler's thread may do: if it is another, say so and abort. */
 void coil_debug_touched(coil_debug *debug, const char *did);
 
-/* A deadline for `frame`, as long as it is there. */
+/* A deadline for `frame`, as long as it is there. So much is pushed for it. */
+enum { COIL_TIMEOUT_BYTES = sizeof(coil_deferred) + sizeof(void *) + sizeof(coil_timeout) };
 void coil_timeout_push(coil_task *task, coil_frame *frame, coil_time deadline);
 
 /* What ends a deadline that an adaptor has set. */

@@ -19,6 +19,8 @@ typedef struct hidden_scope {
     coil_timeout timeout;
 } hidden_scope;
 
+static_assert(sizeof(hidden_scope) == COIL_TIMEOUT_BYTES, "tasks are made with room for it");
+
 static coil_timeout *timeout_of(coil_deferred *end)
 {
     return coil_container_of(end, timeout_scope, end)->timeout;

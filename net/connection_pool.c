@@ -55,10 +55,20 @@ static bool has_nothing(const coil_pooled *pooled)
     return coil_receiver_look(pooled->stream, NULL) == -EAGAIN;
 }
 
-/* And nothing is on its way from the kernel to us. */
+/*
+ * And nothing is on its way from the kernel to us. Bytes for a layer need not be anything for its
+ * reader: TLS has tickets. So it looks into what can be had now; what the ring is about to bring
+ * is seen in the next turn.
+ */
 static bool is_quiet(const coil_pooled *pooled)
 {
-    return has_nothing(pooled) && coil_kernel_recv_peek(coil_stream_fd(pooled->stream)) == -EAGAIN;
+    const bool is_layered = coil_stream_is_layered(pooled->stream);
+    if (is_layered)
+        coil_receiver_refresh(pooled->stream);
+    if (!has_nothing(pooled))
+        return false;
+    const int rc = coil_kernel_recv_peek(coil_stream_fd(pooled->stream));
+    return rc == -EAGAIN || (rc > 0 && is_layered);
 }
 
 coil_pooled *pool_unlink_idle(coil_connection_pool *pool, coil_pooled *pooled)

@@ -89,9 +89,28 @@ size_t coil_stream_unread(const coil_stream *stream)
     return (size_t)coil_receiver_in_front(stream);
 }
 
+/* A slice of the caller's own bytes (coil_bytes()) becomes one that owns them. */
+static int make_own(coil_slice *slice)
+{
+    char *bytes;
+    coil_slice own;
+    if (slice->buffer != NULL)
+        return 0;
+    int rc = coil_slice_create((size_t)slice->size_bytes, &bytes, &own);
+    if (rc < 0)
+        return rc;
+    memcpy(bytes, slice->bytes, (size_t)slice->size_bytes);
+    *slice = own;
+    return 0;
+}
+
 int coil_stream_unread_again(coil_stream *stream, coil_slice *slice)
 {
     coil_slice *front = coil_receiver_front(stream);
+    if (slice->size_bytes <= 0) {
+        coil_slice_release(slice);
+        return 0;
+    }
     *bytes_read_of(stream) -= (uint64_t)slice->size_bytes;
     if (coil_slice_continues(slice, front)) {
         int64_t size_bytes = front->size_bytes;
@@ -100,7 +119,9 @@ int coil_stream_unread_again(coil_stream *stream, coil_slice *slice)
         front->size_bytes += size_bytes;
         return 0;
     }
-    int rc = coil_slice_append(slice, front);
+    int rc = make_own(slice);
+    if (rc == 0)
+        rc = coil_slice_append(slice, front);
     if (rc < 0) {
         coil_slice_release(slice);
         coil_receiver_fail(stream, rc);

@@ -22,7 +22,7 @@ static coil_fd_watch *owner_of(coil_op *op)
 
 static void watch_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
-    io_uring_prep_poll_add(sqe, 0, owner_of(op)->events);
+    io_uring_prep_poll_add(sqe, 0, op_poll_events(owner_of(op)->events));
     op_set_fd(sqe, owner_of(op)->fd);
 }
 
@@ -32,7 +32,9 @@ static void watch_complete(coil_op *op, int32_t result, uint32_t flags)
     (void)flags;
     if (watch->closing) {
         free(watch);
-    } else if (result != -ECANCELED) { /* Else the loop ends. */
+    } else if (result == -EINTR && !op->cancelled) {
+        op_start(op); /* Nothing has happened to the descriptor. */
+    } else if (result != -ECANCELED && result != -EINTR) { /* Else the loop ends. */
         coil_call_soon(op->loop, &watch->call);
     }
 }
@@ -44,10 +46,11 @@ static const op_kind watch_kind = {
 static void tell(coil_call *call)
 {
     coil_fd_watch *watch = coil_container_of(call, coil_fd_watch, call);
-    int32_t result = watch->op.result;
+    int32_t result = op_polled(watch->op.result, watch->events);
     if (result >= 0)
         op_start(&watch->op);
-    watch->hook->ready(watch->hook, result);
+    if (result != 0)
+        watch->hook->ready(watch->hook, result);
 }
 
 int coil_fd_watch_create(coil_loop *loop, int fd, unsigned events, coil_fd_watch_hook *hook,

@@ -145,10 +145,30 @@ OP_LEAF(coil_writev, prepare_writev);
 static void prepare_poll(coil_op *op, struct io_uring_sqe *sqe)
 {
     struct coil_poll__args *a = OP_ARGUMENTS(coil_poll, op);
-    io_uring_prep_poll_add(sqe, 0, (unsigned short)a->events);
+    io_uring_prep_poll_add(sqe, 0, op_poll_events((unsigned short)a->events));
     op_set_fd(sqe, a->fd);
 }
-OP_LEAF(coil_poll, prepare_poll);
+
+static void poll_complete(coil_op *op, int32_t result, uint32_t flags)
+{
+    (void)flags;
+    op->result = op_polled(result, (unsigned short)OP_ARGUMENTS(coil_poll, op)->events);
+    if (op->result != 0) {
+        coil_task_wake(op->task);
+    } else {
+        op_start(op); /* Nothing that was asked for: only what op_poll_events() has added. */
+    }
+}
+
+static const op_kind coil_poll_kind = {
+        .name = "coil_poll", .prepare = prepare_poll, .complete = poll_complete};
+
+static coil_turn poll_step(coil_task *task, coil_frame *leaf)
+{
+    return op_leaf_step(task, leaf, &coil_poll_kind);
+}
+
+coil_define_leaf(coil_poll, poll_step, op_leaf_cancel);
 
 static void prepare_splice(coil_op *op, struct io_uring_sqe *sqe)
 {

@@ -448,7 +448,7 @@ static void wait_for_events(coil_loop *loop)
     }
     coil_time deadline = coil_sched_next(&loop->sched);
     if (coil_unlikely(coil_sched_has_excess(&loop->sched)))
-        deadline = loop_give_back(loop, deadline);
+        deadline = loop_scavenge(loop, deadline);
     loop_exchange(loop, deadline);
 }
 

@@ -48,7 +48,7 @@ struct coil_loop {
         uint32_t turn_count;
         uint32_t skip_count;
     } cached_reads;
-    coil_time excess_since; /* That few tasks are left of many, see loop_give_back(). */
+    coil_time excess_since; /* That few tasks are left of many, see loop_scavenge(). */
 
     /*
      * What others write when they post, in a cache line of its own: they do not take away what the
@@ -118,7 +118,7 @@ bool loop_drive(coil_loop *loop, loop_goal goal);
  * There are far more slabs than tasks, and the loop is about to wait until `deadline`: give memory
  * back, or wait less to do it later. Returns until when to wait.
  */
-coil_time loop_give_back(coil_loop *loop, coil_time deadline);
+coil_time loop_scavenge(coil_loop *loop, coil_time deadline);
 
 /* Submit, wait for completions until `deadline` unless it has passed, and take them. */
 void loop_exchange(coil_loop *loop, coil_time deadline);

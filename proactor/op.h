@@ -18,6 +18,7 @@
 #include <coil/task.h>
 
 #include <liburing.h>
+#include <poll.h>
 
 typedef struct coil_op coil_op;
 typedef struct coil_loop coil_loop;
@@ -104,6 +105,21 @@ void op_leaf_complete(coil_op *op, int32_t result, uint32_t flags);
 
 /* The arguments of the leaf that an op belongs to. */
 #define OP_ARGUMENTS(name, op) coil_arguments(name, (op)->task->top)
+
+/*
+ * What a poll asks for in order to be told of `events`. POLLPRI wakes nobody in io_uring (it is one
+ * of IO_ASYNC_POLL_COMMON); sockets announce POLLRDBAND with it, and that does.
+ */
+static inline unsigned op_poll_events(unsigned events)
+{
+    return events & POLLPRI ? events | POLLRDBAND : events;
+}
+
+/* What of the result of such a poll was asked for. */
+static inline int32_t op_polled(int32_t result, unsigned events)
+{
+    return result < 0 ? result : result & (int32_t)(events | POLLERR | POLLHUP | POLLNVAL);
+}
 
 /* Aim a prepared request at `fd`, which may be a direct descriptor (coil/io.h). */
 void op_set_fd(struct io_uring_sqe *sqe, int fd);

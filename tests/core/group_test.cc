@@ -645,6 +645,51 @@ TEST(GroupWithoutMemory, FailsWithENOMEMAndEndsTheTasksThatItHas)
     }
 }
 
+/* Its task is an allocation of its own, and so would be a further block of its stack. */
+struct bulk {
+    char bytes[COIL_SLAB_CLASSES * COIL_SLAB_STEP_BYTES];
+};
+
+async(int, takes_much, (bulk) what, (int *) out_seen)
+{
+    vars();
+    *out_seen = what.bytes[7];
+    await(coil_sleep(coil_ms(10)));
+    return 0;
+}
+
+TEST(GroupWithoutMemory, MakesATaskWithRoomForItsAdaptorsOrNone)
+{
+    static bulk much;
+    much.bytes[7] = 7;
+    for (uint32_t spawned_before : {0u, 100u}) {
+        takes_much__stack = spawned_before;
+        scarce memory = {{scarce_allocate, scarce_release}, 0, 3, 0};
+        coil_sched sched;
+        int seen = 0;
+        coil_sched_init(&sched, 0, &memory.allocator);
+        sched.root.keep_going = true;
+        if (spawned_before == 0) /* What the first of its kind have is an allocation, too. */
+            coil_sched_release(&sched, coil_sched_allocate(&sched, 64), 64);
+        int64_t result = 99;
+        ASSERT_NE(nullptr,
+                coil_spawn_result(&sched.root, &result,
+                        shield(within(coil_ms(1), until(coil_ms(2), takes_much(much, &seen))))));
+        memory.fail_from = 1; /* From here on there is none. */
+        EXPECT_EQ(nullptr, spawn(&sched.root, within(coil_ms(1), takes_much(much, &seen))));
+        EXPECT_EQ(1u, sched.root.failed_count);
+        memory.fail_from = 100; /* What it awaits may need more. */
+        EXPECT_FALSE(coil_sched_run(&sched, 10));
+        EXPECT_EQ(7, seen);
+        coil_sched_advance(&sched, coil_ms(1));
+        EXPECT_FALSE(coil_sched_run(&sched, 10));
+        EXPECT_EQ(-ETIME, result);
+        EXPECT_EQ(0u, sched.live_count);
+        coil_sched_fini(&sched);
+        EXPECT_EQ(0, memory.out_bytes);
+    }
+}
+
 TEST(GroupWithoutMemory, OfTheSchedulerCountsTheFailure)
 {
     scarce memory = {{scarce_allocate, scarce_release}, 0, 1, 0};

@@ -49,21 +49,21 @@ void release(coil_allocator *allocator, void *block, size_t size_bytes)
 }
 
 /* Overwrites what is forgotten, as the system may. */
-struct Forgetter {
-    coil_forgetter hook;
-    size_t forgotten_bytes;
+struct Purged {
+    coil_purge_hook hook;
+    size_t size_bytes;
 };
 
-void forget(coil_forgetter *hook, void *place, size_t size_bytes)
+void purge(coil_purge_hook *hook, void *place, size_t size_bytes)
 {
-    auto *self = coil_container_of(hook, Forgetter, hook);
+    auto *self = coil_container_of(hook, Purged, hook);
     auto *bytes = static_cast<char *>(place);
     auto block = std::prev(blocks.upper_bound(bytes));
 
     EXPECT_GE(bytes, block->first);
     EXPECT_LE(bytes + size_bytes, block->first + block->second) << "inside of what we have";
     memset(bytes, 0xee, size_bytes);
-    self->forgotten_bytes += size_bytes;
+    self->size_bytes += size_bytes;
 }
 
 /* Sleeps, with a number in its frame that has to be there still. */
@@ -102,9 +102,9 @@ protected:
 
     size_t trim()
     {
-        forgetter = {{forget}, 0};
-        const size_t rested_bytes = coil_sched_trim(&sched, &forgetter.hook);
-        EXPECT_EQ(rested_bytes, forgetter.forgotten_bytes);
+        purged = {{purge}, 0};
+        const size_t rested_bytes = coil_sched_trim(&sched, &purged.hook);
+        EXPECT_EQ(rested_bytes, purged.size_bytes);
         return rested_bytes;
     }
 
@@ -117,7 +117,7 @@ protected:
     }
 
     static inline Memory memory = {{allocate, release}, 0, false};
-    Forgetter forgetter = {};
+    Purged purged = {};
 };
 
 TEST_F(Slab, GivesBackWhatACrowdHasUsed)
@@ -213,8 +213,8 @@ TEST_F(Slab, GivesBackAtTheEndWhatHasBeenForgotten)
         coil_sched_advance(&other, coil_s(1));
         while (coil_sched_run(&other, CROWD)) {
         }
-        forgetter = {{forget}, 0};
-        EXPECT_GT(coil_sched_trim(&other, &forgetter.hook), 0u);
+        purged = {{purge}, 0};
+        EXPECT_GT(coil_sched_trim(&other, &purged.hook), 0u);
         coil_sched_fini(&other);
     }
     EXPECT_EQ(before_bytes, held_bytes());

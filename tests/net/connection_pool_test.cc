@@ -3,6 +3,7 @@
 #include "ports.h"
 
 #include <coil/connection_pool.h>
+#include <coil/layer.h>
 #include <coil/sched.h>
 
 #include <algorithm>
@@ -736,6 +737,125 @@ TEST_F(PoolOptions, AreChecked)
     EXPECT_EQ(nullptr, pool);
     coil_connection_pool_destroy(nullptr);
     coil_pooled_give_back(nullptr);
+}
+
+/* ----------------------------------------------------------------------------- layers -- */
+
+/* A layer whose peer says 't' to it alone, and '!' at the end, as TLS has tickets and alerts. */
+struct Sieve {
+    coil_layer layer;
+    bool has_ended;
+    std::string *taken;
+};
+
+Sieve *sieve_of(coil_layer *layer)
+{
+    return coil_container_of(layer, Sieve, layer);
+}
+
+int sieve_look(coil_layer *layer, coil_task *task)
+{
+    Sieve *sieve = sieve_of(layer);
+    int rc = 1;
+    while (sieve->taken->empty() && !sieve->has_ended &&
+            (rc = coil_receiver_look(layer->below, task)) > 0) {
+        coil_slice *front = coil_receiver_front(layer->below);
+        for (int64_t i = 0; i < front->size_bytes; i++) {
+            sieve->has_ended |= front->bytes[i] == '!';
+            if (front->bytes[i] != 't' && front->bytes[i] != '!')
+                sieve->taken->push_back(front->bytes[i]);
+        }
+        coil_slice_release(front);
+    }
+    if (!sieve->taken->empty())
+        return 1;
+    return sieve->has_ended ? 0 : rc;
+}
+
+size_t sieve_take(coil_layer *layer, char *bytes, size_t size_bytes)
+{
+    Sieve *sieve = sieve_of(layer);
+    const size_t count = sieve->taken->copy(bytes, size_bytes);
+    sieve->taken->erase(0, count);
+    return count;
+}
+
+int sieve_seal(coil_layer *layer, const char *bytes, size_t size_bytes)
+{
+    return coil_layer_put(layer, bytes, size_bytes);
+}
+
+int sieve_finish(coil_layer *layer)
+{
+    return coil_layer_put(layer, "!", 1);
+}
+
+void sieve_destroy(coil_layer *layer)
+{
+    delete sieve_of(layer)->taken;
+    delete sieve_of(layer);
+}
+
+const coil_layer_kind sieve_kind = {
+        "sieve", sieve_look, sieve_take, sieve_seal, sieve_finish, sieve_destroy};
+
+async(int, put_sieve, (coil_pooled *) pooled)
+{
+    vars();
+    auto *sieve = new Sieve{{&sieve_kind, nullptr, nullptr}, false, new std::string};
+    return coil_layer_attach(&sieve->layer, pooled->stream, &pooled->stream);
+}
+
+class PoolOfLayers : public PoolUsers
+{
+protected:
+    void SetUp() override
+    {
+        PoolUsers::SetUp();
+        hooks.prepare = coil_handler(put_sieve, coil_pooled *);
+        coil_connection_pool_options options = {};
+        options.hooks = &hooks;
+        open(options);
+    }
+
+    coil_pool_hooks hooks = {};
+};
+
+TEST_F(PoolOfLayers, KeepsAConnectionWhosePeerHasSpokenToTheLayer)
+{
+    EXPECT_EQ(1u, run(user())->use_count);
+    const int peer = accepted();
+    ASSERT_EQ(2, write(peer, "tt", 2));
+    EXPECT_EQ(2u, run(user())->use_count);
+    ASSERT_EQ(1, write(peer, "t", 1));
+    EXPECT_EQ(3u, run(user())->use_count);
+    EXPECT_EQ(0u, stats().closed_unfit);
+}
+
+TEST_F(PoolOfLayers, ClosesOneWhosePeerHasSpokenToItsReaderOrEnded)
+{
+    run(user());
+    ASSERT_EQ(2, write(accepted(), "tx", 2));
+    EXPECT_EQ(1u, run(user())->use_count);
+    EXPECT_EQ(1u, stats().closed_unfit);
+    ASSERT_EQ(2, write(accepted(), "t!", 2));
+    EXPECT_EQ(1u, run(user())->use_count);
+    EXPECT_EQ(2u, stats().closed_unfit);
+    close_peer(accepted());
+    EXPECT_EQ(1u, run(user())->use_count);
+    EXPECT_EQ(3u, stats().closed_unfit);
+}
+
+TEST_F(PoolOfLayers, TerminateEndsTheReadsOfThoseInUse)
+{
+    User *reader = user();
+    reader->reads = true;
+    start(reader);
+    coil_test_settle(loop);
+    coil_connection_pool_terminate(pool);
+    coil_test_settle(loop);
+    EXPECT_EQ(-ESHUTDOWN, reader->read_rc);
+    EXPECT_EQ(0u, stats().busy);
 }
 
 } // namespace

@@ -36,7 +36,7 @@ namespace
 
 /* ------------------------------------------------------------------------------- the cast -- */
 
-enum Verb { SOME, BLOCK, EXACT, UNTIL, UNREAD_AGAIN, COUNT_UNREAD };
+enum Verb { SOME, BLOCK, EXACT, UNTIL, UNREAD_AGAIN, REWRITE, COUNT_UNREAD };
 
 /* One read, and what came of it. */
 struct Read {
@@ -87,6 +87,14 @@ async(int, perform, (coil_stream *) stream, (Read *) read)
         await(my->again, coil_read_block(stream, read->size));
         read->rc = coil_stream_unread_again(stream, &my->again);
         EXPECT_EQ(0, my->again.size_bytes);
+        break;
+    case REWRITE: /* Put back as bytes of one's own, which then change. */
+        await(read->rc, coil_read_exact(stream, my->bytes, read->size));
+        my->again = coil_bytes(my->bytes, read->size);
+        read->rc = coil_stream_unread_again(stream, &my->again);
+        EXPECT_EQ(0, my->again.size_bytes);
+        memset(my->bytes, '?', sizeof(my->bytes));
+        EXPECT_EQ(0, coil_stream_unread_again(stream, &my->again)) << "nothing is put back";
         break;
     case COUNT_UNREAD:
         read->rc = static_cast<int64_t>(coil_stream_unread(stream));
@@ -218,6 +226,16 @@ TEST_P(StreamInPieces, PutsBackWhatWasRead)
     EXPECT_READ(reads[2], "01");
     EXPECT_READ(reads[4], "23456789");
     EXPECT_READ(reads[5], "");
+    EXPECT_EQ(10u, stage.bytes_read);
+}
+
+TEST_P(StreamInPieces, PutsBackBytesOfTheReadersOwn)
+{
+    const std::vector<Read> reads =
+            read("0123456789", {{REWRITE, 4}, {BLOCK, 10}, {SOME}}, GetParam());
+    EXPECT_EQ(0, reads[0].rc);
+    EXPECT_READ(reads[1], "0123456789");
+    EXPECT_READ(reads[2], "");
     EXPECT_EQ(10u, stage.bytes_read);
 }
 

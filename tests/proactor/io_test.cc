@@ -130,6 +130,27 @@ TEST_P(Stream, Polls)
     EXPECT_EQ(POLLOUT, RUN(coil_poll(in, POLLOUT)) & POLLOUT);
 }
 
+TEST(Poll, IsWokenByUrgentDataAlone)
+{
+    coil_loop *loop = nullptr;
+    ASSERT_EQ(0, coil_loop_create(&loop, nullptr));
+    Ends ends = make_tcp();
+    for (const bool has_come : {false, true}) {
+        int64_t events = 0;
+        coil_spawn_result(
+                coil_loop_root(loop), &events, within(coil_s(10), coil_poll(ends.out, POLLPRI)));
+        if (!has_come) {
+            std::function<void()> send_it = [&] { EXPECT_EQ(1, send(ends.in, "!", 1, MSG_OOB)); };
+            coil_spawn(coil_loop_root(loop), act_after(coil_ms(1), &send_it));
+        }
+        EXPECT_EQ(0, coil_loop_run(loop));
+        EXPECT_EQ(POLLPRI, events) << "and nothing that was not asked for";
+    }
+    char byte;
+    EXPECT_EQ(1, recv(ends.out, &byte, 1, MSG_OOB));
+    EXPECT_EQ(0, coil_loop_close(&loop));
+}
+
 TEST_P(Stream, PollSeesTheOtherEndGo)
 {
     if (coil_fd_is_direct(in)) {

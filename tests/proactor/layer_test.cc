@@ -217,6 +217,57 @@ TEST(Layer, CannotBeMadeToSpeakWithoutEnd)
     RUN_AT_ONCE(speak_too_much(&stage));
 }
 
+async(int, wait_in_vain, (Stage *) stage)
+{
+    vars(coil_slice slice);
+    await(my->slice, coil_receiver_next(stage->above[0]));
+    EXPECT_EQ(-ESHUTDOWN, my->slice.size_bytes);
+    await(my->slice, coil_receiver_next(stage->above[0]));
+    EXPECT_EQ(-ESHUTDOWN, my->slice.size_bytes) << "for good";
+    return 0;
+}
+
+async(int, fail_receiver, (Stage *) stage)
+{
+    vars(coil_group group);
+    stage->set();
+    defer(stage->clear());
+    open_group(&my->group);
+    spawn(&my->group, wait_in_vain(stage));
+    await(coil_yield());
+    coil_receiver_fail(stage->above[0], -ESHUTDOWN);
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST(Layer, WakesItsReaderWhenItsReceiverFails)
+{
+    Stage stage;
+    RUN_AT_ONCE(fail_receiver(&stage));
+}
+
+/* Nothing is under way below: nobody has ever waited. */
+async(int, look_without_waiting, (Stage *) stage)
+{
+    vars();
+    stage->set();
+    defer(stage->clear());
+    attempt(coil_sender_write(stage->sender(0), text("seen")));
+    EXPECT_EQ(-EAGAIN, coil_receiver_look(stage->above[1], nullptr));
+    coil_receiver_refresh(stage->above[1]);
+    EXPECT_EQ(1, coil_receiver_look(stage->above[1], nullptr));
+    attempt(expect_text(stage->above[1], "seen|"));
+    coil_receiver_refresh(stage->above[1]);
+    EXPECT_EQ(-EAGAIN, coil_receiver_look(stage->above[1], nullptr));
+    return 0;
+}
+
+TEST(Layer, SeesWithoutWaitingWhatTheKernelHas)
+{
+    Stage stage;
+    RUN_AT_ONCE(look_without_waiting(&stage));
+}
+
 async(int, fail_to_seal, (Stage *) stage)
 {
     vars(int rc);

@@ -4,6 +4,7 @@
 #include "stage.h"
 
 #include <coil/acceptor.h>
+#include <coil/fd_watch.h>
 
 #include <atomic>
 #include <thread>
@@ -320,6 +321,38 @@ TEST_F(Ring, AnInterruptionThatNobodyAskedForIsNotReported)
     EXPECT_EQ(0, edits);
     EXPECT_EQ(1, result);
     EXPECT_EQ('b', byte) << "started again";
+}
+
+TEST_F(Ring, AnInterruptedWatchOfADescriptorGoesOn)
+{
+    struct Seen {
+        coil_fd_watch_hook hook;
+        int count;
+        int events;
+    } seen = {};
+    seen.hook.ready = [](coil_fd_watch_hook *hook, int events) {
+        auto *self = coil_container_of(hook, Seen, hook);
+        self->count++;
+        self->events = events;
+    };
+    ASSERT_EQ(0, create());
+    Ends ends = make_pipe();
+    put(ends.in, "a");
+    int edits = 2;
+    kernel_double.edit = [&](struct io_uring_cqe *cqe) {
+        if (cqe->res == POLLIN && edits > 0) {
+            edits--;
+            cqe->res = -EINTR;
+        }
+    };
+    coil_fd_watch *watch = nullptr;
+    ASSERT_EQ(0, coil_fd_watch_create(loop, ends.out, POLLIN, &seen.hook, &watch));
+    std::function<void()> stop = [&] { coil_fd_watch_close(watch); };
+    coil_spawn(coil_loop_root(loop), act_after(coil_ms(20), &stop));
+    EXPECT_EQ(0, coil_loop_run(loop));
+    EXPECT_EQ(0, edits);
+    EXPECT_LE(1, seen.count);
+    EXPECT_EQ(POLLIN, seen.events);
 }
 
 TEST_F(Ring, AnInterruptedTaskThatIsCancelledBeforeItRunsDoesNotStartAgain)

@@ -594,6 +594,29 @@ TEST_F(Loader, EndsWithTheCoroutineThatOpenedIt)
     EXPECT_EQ(-EPIPE, prime(3, 3));
 }
 
+TEST_F(Loader, ReportsTheCancellationOfAFetch)
+{
+    open();
+    for (const bool is_collecting : {false, true}) {
+        reader &first = load(1);
+        reader &second = load(2);
+        if (is_collecting) {
+            coil_sched_run(&sched, 2); /* The fetch has not begun. */
+        } else {
+            settle();
+        }
+        coil_task_cancel(coil_container_of(core().group.tasks.next, coil_task, link));
+        settle();
+        EXPECT_EQ(-ECANCELED, first.rc);
+        EXPECT_EQ(-ECANCELED, second.rc);
+        EXPECT_EQ(0u, core().key_count);
+    }
+    reader &third = load(1);
+    run_out();
+    EXPECT_EQ(0, third.rc) << "the loader goes on";
+    EXPECT_EQ(1, third.got.number);
+}
+
 TEST_F(Loader, CanBeUsedByItsOwner)
 {
     desk mine = {};

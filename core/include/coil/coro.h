@@ -562,16 +562,17 @@ template <class T> struct coil_status<T, true> {
 #define coil_self co__t
 
 /* A task made of a cold coroutine, on `sched`. NULL if there is no memory. */
-#define COIL_TASK_OF_(sched, ...)                                   \
-    __extension__({                                                 \
-        __typeof__(__VA_ARGS__) co__w = (__VA_ARGS__);              \
-        coil_task *co__n = coil_task_create(sched, co__w.co__c.fn); \
-        if (coil_likely(co__n != NULL)) {                           \
-            COIL_FRAME_(co__n, co__w, NULL);                        \
-        } else {                                                    \
-            COIL_AWAITED_(co__w.co__c)                              \
-        }                                                           \
-        co__n;                                                      \
+#define COIL_TASK_OF_(sched, ...)                                                                  \
+    __extension__({                                                                                \
+        __typeof__(__VA_ARGS__) co__w = (__VA_ARGS__);                                             \
+        coil_task *co__n = co__w.co__c.adapt == 0 ? coil_task_create(sched, co__w.co__c.fn)        \
+                                                  : coil_task_create_adapted(sched, &co__w.co__c); \
+        if (coil_likely(co__n != NULL)) {                                                          \
+            COIL_FRAME_(co__n, co__w, NULL);                                                       \
+        } else {                                                                                   \
+            COIL_AWAITED_(co__w.co__c)                                                             \
+        }                                                                                          \
+        co__n;                                                                                     \
     })
 
 /* ------------------------------------------------------------------------------- handlers -- */

@@ -22,7 +22,7 @@
 COIL_BEGIN_DECLS
 
 typedef struct coil_allocator coil_allocator;
-typedef struct coil_forgetter coil_forgetter;
+typedef struct coil_purge_hook coil_purge_hook;
 
 /* Where the scheduler gets memory. `allocate` returns NULL when there is none. */
 struct coil_allocator {
@@ -104,16 +104,16 @@ static inline bool coil_sched_has_excess(const coil_sched *sched)
  * for instance by madvise(2) with MADV_DONTNEED. It stays ours: it can be read, as whatever, and
  * written to, and is then there again.
  */
-struct coil_forgetter {
-    void (*forget)(coil_forgetter *forgetter, void *memory, size_t size_bytes);
+struct coil_purge_hook {
+    void (*purge)(coil_purge_hook *hook, void *memory, size_t size_bytes);
 };
 
 /*
- * Forget what is in slabs that hold nothing; they are the first to be used again. Looks at every
- * free block: about 0.1 us for each task that has ended. Not from inside a task. Returns how many
- * bytes were forgotten; 0 also if there is no memory to do it with.
+ * Purge the slabs that hold nothing; they are the first to be used again. Looks at every free
+ * block: about 0.1 us for each task that has ended. Not from inside a task. Returns how many bytes
+ * were purged; 0 also if there is no memory to do it with.
  */
-COIL_API size_t coil_sched_trim(coil_sched *sched, coil_forgetter *forgetter);
+COIL_API size_t coil_sched_trim(coil_sched *sched, coil_purge_hook *hook);
 
 /* Wait for `duration`, or until `deadline`. Never early. */
 coil_declare(void, coil_sleep, (coil_duration) duration);

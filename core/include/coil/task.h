@@ -447,6 +447,9 @@ COIL_API bool coil_task_absorb(coil_task *task, coil_frame *frame, bool *out_unw
  */
 COIL_API coil_task *coil_task_create(coil_sched *sched, const coil_fn *fn);
 
+/* The same for a call with adaptors: there is room for what coil_adapt() pushes, too. */
+COIL_API coil_task *coil_task_create_adapted(coil_sched *sched, const coil_cold *cold);
+
 /* Give back an ended or never started task. */
 COIL_API void coil_task_destroy(coil_task *task);
 

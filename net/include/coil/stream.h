@@ -146,7 +146,8 @@ COIL_API size_t coil_stream_unread(const coil_stream *stream);
 
 /*
  * Put back what was read last, as if it had not been: `slice` becomes empty. For parsers that peek.
- * -ENOMEM: the slice is released, and its bytes are lost.
+ * Bytes that are no buffer's (coil_bytes()) are copied. -ENOMEM: the slice is released, and its
+ * bytes are lost.
  */
 COIL_API int coil_stream_unread_again(coil_stream *stream, coil_slice *slice);
 

@@ -69,7 +69,11 @@ coil_declare(
 coil_declare(
         ssize_t, coil_writev, (int) fd, (const struct iovec *) parts, (unsigned) count, (off_t) offset);
 
-/* poll(2) for one descriptor. Result: the events that have happened. */
+/*
+ * poll(2) for one descriptor. Result: the events that have happened. That a socket may have urgent
+ * data (POLLPRI) is also said when bytes come that are not: io_uring tells what the socket has
+ * announced, and announced are both together. recv(2) with MSG_OOB then says that there is none.
+ */
 coil_declare(int, coil_poll, (int) fd, (short) events);
 
 /* splice(2): offsets -1 are file positions; one of the two is a pipe. */

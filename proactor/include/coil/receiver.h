@@ -135,7 +135,17 @@ COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf);
 /* Wake `task` when there is something new to see; or when it is cancelled, as its leaf asks for. */
 COIL_API void coil_receiver_wait(coil_receiver *receiver, coil_task *task);
 
-/* Bytes are lost, and nothing comes from behind the gap: the stream ends here with `error`. */
+/*
+ * For those who look without ever waiting: what has come may still be with the kernel, because
+ * nothing is under way that brings it; then the next look asks for it. (Else it is there by itself,
+ * in the next turn of the loop at the latest.)
+ */
+COIL_API void coil_receiver_refresh(coil_receiver *receiver);
+
+/*
+ * The stream ends here with `error`, before whatever else would come: bytes are lost, or nobody
+ * shall have them. What is in front stays there; who waits is woken.
+ */
 COIL_API void coil_receiver_fail(coil_receiver *receiver, int error);
 
 COIL_END_DECLS

@@ -155,10 +155,10 @@ struct coil_loader {
  * else wait for the fetch. `*out_value` must stay until the call is done, and is set on success
  * only; `*key` is copied.
  *
- * Result: 0; the status that the fetch gave the key, -ENOENT if none; the error of the whole fetch;
- * -EPIPE, the loader is closed or was closed while waiting; -ENOBUFS, too many keys are in flight;
- * -ENOMEM; -ETIME under within() or until(). A fetch that loads a key of its own batch would wait
- * for itself: a programming error.
+ * Result: 0; the status that the fetch gave the key, -ENOENT if none; the error of the whole fetch,
+ * -ECANCELED if its task was cancelled; -EPIPE, the loader is closed or was closed while waiting;
+ * -ENOBUFS, too many keys are in flight; -ENOMEM; -ETIME under within() or until(). A fetch that
+ * loads a key of its own batch would wait for itself: a programming error.
  *
  *     coroutine int coil_loader_load(coil_loader_of(K, V) *loader, const K *key, V *out_value);
  */

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
+/* Memory of tasks that have gone is given back to the system. */
 #include "loop_private.h"
 
 #include "kernel_ring.h"
 
 #define CALM coil_s(1) /* So long there must be few tasks: the next crowd may be on its way. */
 
-static void forget(coil_forgetter *forgetter, void *memory, size_t size_bytes)
+static void purge(coil_purge_hook *hook, void *memory, size_t size_bytes)
 {
-    (void)forgetter;
+    (void)hook;
     coil_kernel_pages_forget(memory, size_bytes);
 }
 
-coil_time loop_give_back(coil_loop *loop, coil_time deadline)
+coil_time loop_scavenge(coil_loop *loop, coil_time deadline)
 {
-    coil_forgetter forgetter = {forget};
+    coil_purge_hook hook = {purge};
     coil_duration calm = loop->sched.now - loop->excess_since;
 
     if (calm > 2 * CALM) { /* An excess of long ago. */
@@ -25,6 +26,6 @@ coil_time loop_give_back(coil_loop *loop, coil_time deadline)
         return deadline < later ? deadline : later;
     }
     loop->excess_since = 0;
-    (void)coil_sched_trim(&loop->sched, &forgetter);
+    (void)coil_sched_trim(&loop->sched, &hook);
     return deadline;
 }
