@@ -111,6 +111,8 @@ static int attempt_accept(sim_request *request)
 {
     const bool is_multishot = (request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
 
+    request->waiter.is_exclusive = true;
+    request->stays = is_multishot;
     for (;;) {
         request->flags = 0;
         const int result = accept_one(request);

@@ -165,6 +165,9 @@
     PROGRAM(accept_of_the_gone) \
     PROGRAM(listener_closes) \
     PROGRAM(listener_closed_while_accepting) \
+    PROGRAM(accept_of_two) \
+    PROGRAM(accept_of_two_and_cancelled) \
+    PROGRAM(accept_without_waiting) \
     PROGRAM(backlog) \
     PROGRAM(port_in_use) \
     PROGRAM(port_in_time_wait) \
