@@ -396,7 +396,10 @@ coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
     coil_vars(int rc; coil_layer *layer);
     my->layer = coil_layer_of(stream);
     if (my->layer == NULL) {
-        coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
+        const int fd = coil_stream_fd(stream);
+        if (!coil_fd_is_direct(fd))
+            return coil_kernel_shutdown(fd, SHUT_WR); /* The operation takes a thread to do this. */
+        coil_await(my->rc, coil_shutdown(fd, SHUT_WR));
         return my->rc;
     }
     coil_await(my->rc, coil_layer_finish(my->layer));

@@ -215,6 +215,11 @@ int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_by
     return checked(getpeername(fd, address, size_bytes));
 }
 
+int coil_kernel_shutdown(int fd, int how)
+{
+    return checked(shutdown(fd, how));
+}
+
 int coil_kernel_socketpair(int family, int type, int out_fds[2])
 {
     return checked(socketpair(family, type | SOCK_CLOEXEC, 0, out_fds));

@@ -365,6 +365,14 @@ int coil_kernel_connect_now(int fd, const struct sockaddr *address, socklen_t si
     return rc;
 }
 
+int coil_kernel_shutdown(int fd, int how)
+{
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    return file->type->shutdown == NULL ? -ENOTSOCK : file->type->shutdown(file, how);
+}
+
 int coil_kernel_setsockopt(int fd, int level, int option, const void *value, socklen_t size_bytes)
 {
     sim_file *file = file_of(fd);

@@ -57,6 +57,9 @@ COIL_API int coil_kernel_getsockopt(
 COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
 COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
 
+/* shutdown(2), which does not wait. */
+COIL_API int coil_kernel_shutdown(int fd, int how);
+
 /* socketpair(2) */
 COIL_API int coil_kernel_socketpair(int family, int type, int out_fds[2]);
 

@@ -156,6 +156,7 @@
     PROGRAM(rights_without_room) \
     PROGRAM(names_of_ends) \
     PROGRAM(sendmsg_now) \
+    PROGRAM(shutdown_now) \
     PROGRAM(no_terminal) \
     /* listeners.c */ \
     PROGRAM(connect_refused) \
