@@ -141,11 +141,17 @@ static int bind_local(int fd, const coil_address *local, const coil_address *to)
     return coil_kernel_bind(fd, &local->socket, local->size_bytes);
 }
 
-static int set_up(int fd, const coil_connect_options *options, const coil_address *to)
+static int set_up(int fd, const connect_race *race, const coil_address *to)
 {
+    const coil_connect_options *options = race->options;
+
+    if (to->storage.ss_family != AF_UNIX && options->fast_open && race->count == 1)
+        set_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT);
     if (to->storage.ss_family != AF_UNIX && !options->delays_small_writes)
         set_option(fd, IPPROTO_TCP, TCP_NODELAY);
-    int rc = options->local == NULL ? 0 : bind_local(fd, options->local, to);
+    int rc = options->stream == NULL ? 0 : coil_stream_options_apply(fd, options->stream);
+    if (rc == 0 && options->local != NULL)
+        rc = bind_local(fd, options->local, to);
     if (rc == 0 && options->prepare != NULL)
         rc = options->prepare->prepare(options->prepare, fd, to);
     return rc;
@@ -192,7 +198,7 @@ coil_async(int, try_address, (connect_race *) race, (unsigned) number)
     begin_attempt(race, number, to);
     coil_defer(end_attempt(race, number, my->fd, my->rc));
     my->fd = coil_kernel_socket(to->storage.ss_family, SOCK_STREAM, 0);
-    my->rc = my->fd < 0 ? my->fd : set_up(my->fd, race->options, to);
+    my->rc = my->fd < 0 ? my->fd : set_up(my->fd, race, to);
     if (my->rc < 0)
         return 0;
     my->rc = -ECANCELED;

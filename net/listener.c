@@ -28,6 +28,11 @@ static void set_option(int fd, int level, int option, int value)
 }
 
 /* Accepted sockets inherit what is set here. */
+static int set_stream_options(int fd, const coil_listen_options *options)
+{
+    return options->stream == NULL ? 0 : coil_stream_options_apply(fd, options->stream);
+}
+
 static void set_options(int fd, const coil_address *address, const coil_listen_options *options)
 {
     int family = address->storage.ss_family;
@@ -39,6 +44,8 @@ static void set_options(int fd, const coil_address *address, const coil_listen_o
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only);
     if (options->reuse_port)
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (family != AF_UNIX && options->fast_open > 0)
+        set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)options->fast_open);
 }
 
 /* Is there a socket at the path that nobody listens at? (A file refuses connections, too.) */
@@ -113,7 +120,9 @@ static int open_socket(coil_address *address, const coil_listen_options *options
     if (fd < 0)
         return fd;
     set_options(fd, address, options);
-    int rc = bind_to(fd, address);
+    int rc = set_stream_options(fd, options);
+    if (rc == 0)
+        rc = bind_to(fd, address);
     if (rc == 0)
         rc = coil_kernel_listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN);
     if (rc == 0 && coil_address_path(address) == NULL) {
@@ -204,13 +213,17 @@ int coil_listen_fd(int fd, const coil_listen_options *options, coil_listener **o
     coil_address at;
 
     COIL_CHECK(coil_loop_current() != NULL);
+    if (options == NULL)
+        options = &defaults;
     int rc = listener_examine(fd, &at);
+    if (rc == 0)
+        rc = set_stream_options(fd, options);
     if (rc < 0) {
         if (rc != -EBADF)
             (void)coil_kernel_close(fd);
         return rc;
     }
-    return listener_create(fd, &at, options == NULL ? &defaults : options, out_listener);
+    return listener_create(fd, &at, options, out_listener);
 }
 
 const coil_address *coil_listener_address(const coil_listener *listener)

@@ -35,7 +35,7 @@
 #define COIL_CONNECTOR_H
 
 #include <coil/resolver.h>
-#include <coil/stream.h>
+#include <coil/stream_options.h>
 
 #include <stdio.h>
 
@@ -58,6 +58,13 @@ typedef struct coil_connect_options {
     coil_duration attempt_limit; /* How long each may take: as long as the kernel tries. -ETIME. */
     bool in_order; /* Keep the order of the addresses, as for SRV: families do not alternate. */
     bool delays_small_writes;  /* Without TCP_NODELAY. */
+    /*
+     * TCP_FASTOPEN_CONNECT (tcp(7)): the first write goes out with the SYN, if the server is known
+     * to take it. The connection then counts as made before there is one, so that the error comes
+     * with the first write or read. Only where there is a single address: a race cannot be won so.
+     */
+    bool fast_open;
+    const coil_stream_options *stream; /* Set before it connects. NULL: TCP_NODELAY as above. */
     coil_socket_hook *prepare; /* May be NULL. */
 } coil_connect_options;
 

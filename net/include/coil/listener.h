@@ -18,7 +18,7 @@
 #ifndef COIL_LISTENER_H
 #define COIL_LISTENER_H
 
-#include <coil/stream.h>
+#include <coil/stream_options.h>
 
 COIL_BEGIN_DECLS
 
@@ -30,21 +30,24 @@ typedef struct coil_listen_options {
     bool reuse_port;          /* SO_REUSEPORT: several processes share the address. */
     bool ipv6_only;           /* At "*" and "[::]" as well: no IPv4. */
     bool direct_sockets;      /* Accept direct descriptors (coil/io.h), not those of the process. */
+    unsigned fast_open;       /* TCP_FASTOPEN: so many may ask in their SYN (tcp(7)). 0: none. */
+    /* Of all that is accepted, at no cost for each. NULL: TCP_NODELAY. Only looked at in the call. */
+    const coil_stream_options *stream;
     unsigned max_connections; /* Whoever serves them accepts no more at once. 0: no limit. */
 } coil_listen_options;
 
 /*
  * Listen at an address (coil/address.h), on the loop of this thread. `options` may be NULL. The
  * errors of coil_address_parse(), socket(2), bind(2), listen(2): above all -EADDRINUSE, -EACCES,
- * -EADDRNOTAVAIL. -ENOMEM.
+ * -EADDRNOTAVAIL; of coil_stream_options_apply(). -ENOMEM.
  */
 COIL_API int coil_listen(
         const char *address, const coil_listen_options *options, coil_listener **out_listener);
 
 /*
  * The same for a socket that listens already, such as one that was passed to us (coil/activation.h,
- * coil/handover.h). Owns `fd` from here on, also if it fails. Of the options, `backlog` and
- * `reuse_port` are its maker's. Its path, if it has one, is not removed. -EINVAL it does not listen
+ * coil/handover.h). Owns `fd` from here on, also if it fails. Of the options, `backlog`,
+ * `reuse_port` and `fast_open` are its maker's. Its path, if it has one, is not removed. -EINVAL it does not listen
  * for streams, -ENOTSOCK, -EBADF, -ENOMEM.
  */
 COIL_API int coil_listen_fd(
