@@ -237,6 +237,11 @@ ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
     return count < 0 ? -errno : count;
 }
 
+int coil_kernel_sendmmsg_now(int fd, struct mmsghdr *messages, unsigned count)
+{
+    return checked(sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     ssize_t count = recv(fd, bytes, size_bytes, MSG_DONTWAIT);

@@ -32,6 +32,7 @@
 COIL_BEGIN_DECLS
 
 struct addrinfo; /* <netdb.h> */
+struct mmsghdr;  /* <sys/socket.h> */
 
 /* CLOCK_MONOTONIC. */
 COIL_API coil_time coil_kernel_now(void);
@@ -68,6 +69,9 @@ COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_byt
 
 /* sendmsg(2) with MSG_DONTWAIT and MSG_NOSIGNAL, the same. */
 COIL_API ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message);
+
+/* sendmmsg(2), the same: how many of the messages have been sent; -EAGAIN: none can be. */
+COIL_API int coil_kernel_sendmmsg_now(int fd, struct mmsghdr *messages, unsigned count);
 
 /* recv(2) with MSG_DONTWAIT: as much as is there now. 0: the end. -EAGAIN: nothing is there. */
 COIL_API ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes);
