@@ -19,7 +19,7 @@
 /* For connections that the kernel has completed before we stop. */
 enum {
     DRAIN_TURNS = 8, /* Of the loop: to take them from the kernel. */
-    DRAIN_MS = 100,  /* To be handed those that another loop has taken; it says when it is done. */
+    DRAIN_S = 1,     /* To be handed those that another loop has taken; it says when it is done. */
 };
 
 static void set_option(int fd, int level, int option, int value)
@@ -233,8 +233,8 @@ const coil_address *coil_listener_address(const coil_listener *listener)
 
 void listener_end(coil_listener *listener)
 {
-    if (listener->inbox != NULL && !listener->inbox->has_left)
-        listener->inbox->leave(listener->inbox);
+    if (listener->inbox != NULL && !listener->inbox->is_ending)
+        listener->inbox->end(listener->inbox);
     if (listener->acceptor == NULL)
         return;
     listener_path_remove(&listener->path, &listener->address);
@@ -247,6 +247,8 @@ void listener_end(coil_listener *listener)
 static void stop_listening(coil_listener *listener)
 {
     listener_end(listener);
+    if (listener->inbox != NULL && !listener->inbox->has_left)
+        listener->inbox->leave(listener->inbox);
     coil_acceptor_close(listener->acceptor);
     listener->acceptor = NULL;
 }
@@ -439,17 +441,12 @@ coil_async(int, accept_rest, (coil_group *) connections, (coil_listener *) liste
 {
     coil_vars(coil_group accepting; int turn);
 
-    if (listener->inbox != NULL && listener->inbox->is_remote) {
-        coil_ignore(
-                coil_within(coil_ms(DRAIN_MS), accept_what_comes(connections, listener, handler)));
-        return 0;
-    }
     coil_open_group(&my->accepting);
     coil_spawn(&my->accepting, accept_what_comes(connections, listener, handler));
     for (my->turn = 0; my->turn < DRAIN_TURNS; my->turn++)
         coil_await(coil_yield());
     listener_end(listener);
-    coil_ignore(coil_within(coil_ms(DRAIN_MS), coil_group_join(&my->accepting)));
+    coil_ignore(coil_within(coil_s(DRAIN_S), coil_group_join(&my->accepting)));
     return 0;
 }
 

@@ -14,7 +14,6 @@
 
 enum {
     REST_TURNS = 8, /* Of the loop, to take what the kernel has completed before we stop. */
-    REST_MS = 100,  /* For those that another loop has taken for us; it says when it is done. */
 };
 
 /* ------------------------------------------------------------------------------- waiting -- */
@@ -185,18 +184,6 @@ static coil_listener *listener_at(coil_list *link)
     return coil_container_of(link, coil_listener, link);
 }
 
-/* Are some of them handed their connections by another loop? */
-static bool waits_for_others(const coil_server *server)
-{
-    const coil_list *all = &server->listeners;
-    for (coil_list *link = all->next; link != all; link = link->next) {
-        const listener_inbox *inbox = listener_at(link)->inbox;
-        if (inbox != NULL && inbox->is_remote)
-            return true;
-    }
-    return false;
-}
-
 /*
  * Those that have connected, or have sent a request, do not know that we are about to stop: give
  * the kernel, and loops that accept for us, the time to bring them; then listen no more. What has
@@ -209,8 +196,6 @@ coil_async(int, stop_listening, (coil_server *) server)
     for (my->turn = 0; my->turn < REST_TURNS; my->turn++)
         coil_await(coil_yield());
     server_end_idle(server);
-    if (waits_for_others(server))
-        coil_ignore(coil_within(coil_ms(REST_MS), coil_group_join(&server->accepting)));
     for (coil_list *link = server->listeners.next; link != &server->listeners; link = link->next)
         listener_end(listener_at(link));
     return 0;

@@ -18,7 +18,9 @@ typedef struct member {
     coil_shared_listener *shared;
     coil_runtime *runtime; /* Once it is opened. */
     int fd;                /* Its listening socket, until it is opened. -1: none. */
-    coil_post ending;      /* From the loop that accepts: nothing comes any more. */
+    coil_post leaving;     /* To the loop that accepts: we want no more. */
+    coil_post ending;      /* From there: nothing comes any more. Behind all parcels. */
+    bool is_told;          /* That. Of the loop that accepts. */
     int end_error;
     uint64_t given; /* Connections. Written by the loop that accepts, or its own. */
 } member;
@@ -64,7 +66,13 @@ static void drop(listener_parcel *parcel)
 
 static bool is_there(const member *self)
 {
-    return !__atomic_load_n(&self->inbox.has_left, __ATOMIC_RELAXED);
+    return !__atomic_load_n(&self->inbox.is_ending, __ATOMIC_RELAXED);
+}
+
+/* It would rather not, but still takes what comes. */
+static bool still_takes(const member *self)
+{
+    return !self->is_told && !__atomic_load_n(&self->inbox.has_left, __ATOMIC_RELAXED);
 }
 
 static uint64_t waiting_count(const member *self)
@@ -107,7 +115,7 @@ static member *least_busy(coil_shared_listener *shared)
     return NULL;
 }
 
-/* Who gets the next connection. NULL: all have left. */
+/* Who gets the next connection: of those who are ending, nobody but in need. NULL: all have left. */
 static member *choose(coil_shared_listener *shared)
 {
     member *to = NULL;
@@ -115,7 +123,9 @@ static member *choose(coil_shared_listener *shared)
         to = least_busy(shared);
     if (to == NULL)
         to = by_turns(shared, has_room);
-    return to != NULL ? to : by_turns(shared, is_there);
+    if (to == NULL)
+        to = by_turns(shared, is_there);
+    return to != NULL ? to : by_turns(shared, still_takes);
 }
 
 /* ------------------------------------------------------------------------- from loop to loop -- */
@@ -184,6 +194,25 @@ static void run_ending(coil_post *post)
     end_inbox(&self->inbox, self->end_error);
 }
 
+/* On the loop that accepts. Once for each. */
+static void tell_end(member *self, int error)
+{
+    if (self->is_told)
+        return;
+    self->is_told = true;
+    self->end_error = error;
+    if (index_of(self) == ACCEPTING_INDEX) {
+        end_inbox(&self->inbox, error);
+    } else {
+        (void)coil_loop_post(loop_of(self->shared, index_of(self)), &self->ending);
+    }
+}
+
+static void run_leaving(coil_post *post)
+{
+    tell_end(coil_container_of(post, member, leaving), -ESHUTDOWN);
+}
+
 /* -------------------------------------------------------------------------------- accepting -- */
 
 /* On the loop that accepts. */
@@ -194,15 +223,8 @@ static void end_sharing(coil_shared_listener *shared, int error)
     coil_acceptor_close(shared->acceptor);
     shared->acceptor = NULL;
     listener_path_remove(&shared->path, &shared->address);
-    for (unsigned i = 0; i < shared->count; i++) {
-        member *each = &shared->members[i];
-        each->end_error = error;
-        if (i == ACCEPTING_INDEX) {
-            end_inbox(&each->inbox, error);
-        } else {
-            (void)coil_loop_post(loop_of(shared, i), &each->ending);
-        }
-    }
+    for (unsigned i = 0; i < shared->count; i++)
+        tell_end(&shared->members[i], error);
 }
 
 static void distribute_one(coil_shared_listener *shared, int fd)
@@ -258,11 +280,28 @@ static int start_distributing(coil_shared_listener *shared, coil_loop *loop)
 
 /* ------------------------------------------------------------------------------------ shares -- */
 
+/*
+ * A member wants no more. What the loop that accepts has given it until it learns of this is on its
+ * way, and comes before the answer. If it is that loop itself, nobody gets more than has connected.
+ */
+static void end(listener_inbox *inbox)
+{
+    member *self = member_of(inbox);
+    coil_shared_listener *shared = self->shared;
+
+    __atomic_store_n(&inbox->is_ending, true, __ATOMIC_RELAXED);
+    if (index_of(self) != ACCEPTING_INDEX) {
+        coil_loop *accepting = coil_runtime_loop(self->runtime, ACCEPTING_INDEX);
+        if (coil_loop_post(accepting, &self->leaving) < 0)
+            end_inbox(inbox, -ESHUTDOWN);
+    } else if (shared->distributor != NULL) {
+        coil_acceptor_end(shared->acceptor);
+    }
+}
+
 /* The listener of a member closes: what nobody has taken goes to others. */
 static void leave(listener_inbox *inbox)
 {
-    coil_shared_listener *shared = member_of(inbox)->shared;
-
     __atomic_store_n(&inbox->has_left, true, __ATOMIC_RELAXED);
     if (inbox->error == 0)
         inbox->error = -ESHUTDOWN;
@@ -273,8 +312,6 @@ static void leave(listener_inbox *inbox)
     }
     inbox->first = NULL;
     inbox->last = &inbox->first;
-    if (index_of(member_of(inbox)) == ACCEPTING_INDEX && shared->distributor != NULL)
-        coil_acceptor_end(shared->acceptor); /* What it has goes to others. */
 }
 
 static int open_inbox(member *self, const coil_worker *worker, coil_listener **out_listener)
@@ -330,10 +367,11 @@ static void init_members(coil_shared_listener *shared)
         member *each = &shared->members[i];
         each->shared = shared;
         each->fd = -1;
+        each->leaving.run = run_leaving;
         each->ending.run = run_ending;
         each->inbox.last = &each->inbox.first;
+        each->inbox.end = end;
         each->inbox.leave = leave;
-        each->inbox.is_remote = i != ACCEPTING_INDEX;
         coil_list_init(&each->inbox.waiters);
     }
 }
