@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/handover.h>
 
-#include "listener_private.h"
+#include "shared_private.h"
 
 #include <coil/io.h>
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,14 @@
  *
  * The first socket of an offer is the one at which successors ask.
  */
-enum { READY = 'R', GO = 'G', ANSWER_S = 10, TRIES = 20, TRY_MS = 10 };
+enum {
+    READY = 'R',
+    GO = 'G',
+    ANSWER_S = 10,
+    TRIES = 20,
+    TRY_MS = 10,
+    NUMBER_BYTES = 12, /* Of a name: what tells the sockets of a shared listener apart. */
+};
 
 static const char magic[8] = "coil-ho1";
 
@@ -41,13 +49,15 @@ enum { HEAD_BYTES = offsetof(offer, sockets) };
 /* A socket that we have, or are to have. */
 typedef struct entry {
     offered as;
-    int fd;                  /* The predecessor's that nobody has asked for; -1: none. */
-    coil_listener *listener; /* NULL: not asked for, or closed. */
+    int fd;                       /* Nobody has asked for it; or a shared one's, for us. -1: none. */
+    coil_listener *listener;      /* NULL: not asked for, or closed. */
+    coil_shared_listener *shared; /* Whose loops have the socket as well, and we. */
 } entry;
 
 struct coil_handover {
     coil_address address;
     int predecessor_fd; /* -1: none, or it has let go. */
+    bool owns_paths;    /* We serve: they are ours to remove. */
     unsigned count;
     entry entries[COIL_HANDOVER_SOCKETS]; /* The first: where successors ask. */
 
@@ -192,25 +202,20 @@ coil_async(int, find_predecessor, (coil_handover *) handover)
     return my->rc == -ECONNREFUSED || my->rc == -ENOENT ? 0 : my->rc;
 }
 
-/* The listener at which successors ask is the first of all. */
+/* The socket at which successors ask is the first of all. They wait until we can be asked. */
 static int listen_for_successors(coil_handover *handover)
 {
     static const coil_listen_options defaults;
     entry *first = &handover->entries[0];
 
-    if (handover->count > 0) {
-        int fd = first->fd;
-        first->fd = -1;
-        return coil_listen_fd(fd, &defaults, &first->listener);
-    }
+    if (handover->count > 0)
+        return 0;
     int fd = listener_socket(&handover->address, &defaults);
     if (fd < 0)
         return fd;
     listener_path_claim(&first->as.path, &handover->address);
-    int rc = listener_create(fd, &handover->address, &defaults, &first->listener);
-    if (rc < 0)
-        return rc;
-    first->listener->path = first->as.path;
+    first->fd = fd;
+    handover->owns_paths = true;
     handover->count = 1;
     return 0;
 }
@@ -310,13 +315,19 @@ static void offer_listener(entry *at, coil_listener *listener)
     listener->offered = &at->listener;
 }
 
+/* Has it been asked for, and is it there? */
+static bool is_taken(const entry *at)
+{
+    return at != NULL && (at->listener != NULL || at->shared != NULL);
+}
+
 int coil_handover_listen(coil_handover *handover, const char *name, const char *address,
         const coil_listen_options *options, coil_listener **out_listener)
 {
     if (name[0] == '\0' || strlen(name) >= COIL_HANDOVER_NAME_BYTES)
         return -EINVAL;
     entry *at = find_entry(handover, name);
-    if (at != NULL && at->listener != NULL)
+    if (is_taken(at))
         return -EEXIST;
     int rc;
     if (at != NULL && at->fd >= 0) {
@@ -336,16 +347,107 @@ int coil_handover_listen(coil_handover *handover, const char *name, const char *
     return rc;
 }
 
+/* The name of one of several sockets: "http", "http#1", "http#2". */
+static void set_name(char text[COIL_HANDOVER_NAME_BYTES], const char *name, unsigned index)
+{
+    if (index == 0) {
+        (void)snprintf(text, COIL_HANDOVER_NAME_BYTES, "%s", name);
+    } else {
+        (void)snprintf(text, COIL_HANDOVER_NAME_BYTES, "%.*s#%u",
+                COIL_HANDOVER_NAME_BYTES - NUMBER_BYTES, name, index);
+    }
+}
+
+/* Those of the predecessor: how many there are, of `count`. The others are -1. */
+static unsigned take_shared(coil_handover *handover, const char *name, unsigned count, int *fds)
+{
+    char text[COIL_HANDOVER_NAME_BYTES];
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        set_name(text, name, i);
+        entry *at = find_entry(handover, text);
+        fds[i] = at != NULL ? at->fd : -1;
+        taken += fds[i] >= 0;
+        if (at != NULL)
+            at->fd = -1;
+    }
+    return taken;
+}
+
+/* Descriptors of our own, since the others are those of other threads. */
+static int offer_shared(
+        coil_handover *handover, const char *name, unsigned count, coil_shared_listener *shared)
+{
+    char text[COIL_HANDOVER_NAME_BYTES];
+
+    for (unsigned i = 0; i < count; i++) {
+        int fd = coil_kernel_dup_above(shared_listener_fd(shared, i), 0);
+        if (fd < 0)
+            return fd;
+        set_name(text, name, i);
+        entry *at = find_entry(handover, text);
+        const listener_path path = at == NULL ? *shared_listener_path(shared) : at->as.path;
+        at = add_entry(handover, text);
+        at->as.path = path;
+        at->fd = fd;
+        at->shared = shared;
+    }
+    return 0;
+}
+
+static void withdraw_shared(coil_handover *handover, const coil_shared_listener *shared)
+{
+    for (unsigned i = 1; i < handover->count; i++) {
+        entry *each = &handover->entries[i];
+        if (each->shared == NULL || (shared != NULL && each->shared != shared))
+            continue;
+        (void)coil_kernel_close(each->fd);
+        each->fd = -1;
+        each->shared = NULL;
+    }
+}
+
+int coil_handover_share(coil_handover *handover, const char *name, const char *address,
+        const coil_share_options *options, coil_shared_listener **out_shared)
+{
+    int fds[COIL_HANDOVER_SOCKETS];
+    coil_shared_listener *shared = NULL;
+    const unsigned count = shared_socket_count(options);
+
+    if (name[0] == '\0' || strlen(name) + NUMBER_BYTES > COIL_HANDOVER_NAME_BYTES)
+        return -EINVAL;
+    if (is_taken(find_entry(handover, name)))
+        return -EEXIST;
+    if (handover->count + count > COIL_HANDOVER_SOCKETS)
+        return -ENOSPC;
+    int rc = take_shared(handover, name, count, fds) > 0
+                     ? shared_listener_adopt(fds, count, options, &shared)
+                     : coil_shared_listener_create(address, options, &shared);
+    if (rc == 0)
+        rc = offer_shared(handover, name, count, shared);
+    if (rc < 0) {
+        withdraw_shared(handover, shared);
+        coil_shared_listener_destroy(shared);
+        return rc;
+    }
+    *out_shared = shared;
+    return 0;
+}
+
 /* ------------------------------------------------------------------------------------ ready -- */
 
 /* The paths are ours now. What we have not asked for is nobody's, with its path. */
 static void own_all(coil_handover *handover)
 {
-    for (unsigned i = 0; i < handover->count; i++) {
+    handover->owns_paths = true;
+    for (unsigned i = 1; i < handover->count; i++) {
         entry *each = &handover->entries[i];
         if (each->listener != NULL)
             each->listener->path = each->as.path;
-        if (each->fd < 0)
+        if (each->shared != NULL)
+            *shared_listener_path(each->shared) = each->as.path;
+        if (each->fd < 0 || each->shared != NULL)
             continue;
         coil_address at = {.size_bytes = sizeof(at.storage)};
         if (coil_kernel_getsockname(each->fd, &at.socket, &at.size_bytes) == 0)
@@ -391,10 +493,11 @@ static void make_offer(coil_handover *handover)
     memset(made, 0, sizeof(*made));
     for (unsigned i = 0; i < handover->count; i++) {
         const entry *each = &handover->entries[i];
-        if (each->listener == NULL || each->listener->fd < 0)
+        const int fd = each->listener != NULL ? each->listener->fd : each->fd;
+        if (fd < 0)
             continue;
         made->sockets[count] = each->as;
-        fds[count++] = each->listener->fd;
+        fds[count++] = fd;
     }
     memcpy(made->magic, magic, sizeof(magic));
     made->count = count;
@@ -412,9 +515,14 @@ static void make_offer(coil_handover *handover)
 static void disown_all(coil_handover *handover)
 {
     for (unsigned i = 0; i < handover->count; i++) {
-        if (handover->entries[i].listener != NULL)
-            handover->entries[i].listener->path.is_ours = false;
+        const entry *each = &handover->entries[i];
+        if (i > 0 && each->listener != NULL)
+            each->listener->path.is_ours = false;
+        if (each->shared != NULL)
+            shared_listener_path(each->shared)->is_ours = false;
     }
+    handover->owns_paths = false;
+    withdraw_shared(handover, NULL); /* They listen as long as their loops do. */
 }
 
 /* 0: the successor is ready, and knows that we are. */
@@ -451,10 +559,53 @@ coil_async(int, try_successor, (coil_handover *) handover, (coil_stream *) succe
     return 0;
 }
 
+/* On the loop on which we are asked from here on. */
+static int open_first(coil_handover *handover)
+{
+    entry *first = &handover->entries[0];
+    if (first->listener != NULL)
+        return 0;
+    const int fd = first->fd;
+    first->fd = -1;
+    return fd < 0 ? -ESHUTDOWN : coil_listen_fd(fd, NULL, &first->listener);
+}
+
+/* Others who ask now learn at once that they should ask the successor. */
+coil_async(int, turn_away_others, (coil_listener *) listener)
+{
+    coil_vars(coil_stream *other);
+
+    listener_end(listener);
+    for (;;) {
+        coil_await(my->other, coil_accept(listener));
+        if (coil_pointer_error(my->other) < 0)
+            return 0;
+        coil_stream_close(my->other);
+    }
+}
+
+/* The listener is this loop's, the socket is not: we may be asked again, on whatever loop. */
+static void close_first(coil_handover *handover)
+{
+    entry *first = &handover->entries[0];
+    if (first->listener == NULL)
+        return;
+    if (first->listener->fd >= 0) {
+        const int fd = coil_kernel_dup_above(first->listener->fd, 0);
+        first->fd = fd < 0 ? -1 : fd;
+    }
+    coil_listener_close(first->listener);
+    first->listener = NULL;
+}
+
 coil_define(int, coil_handover_requested, (coil_handover *) handover)
 {
     coil_vars(coil_stream *successor; int rc);
 
+    my->rc = open_first(handover);
+    if (my->rc < 0)
+        return my->rc;
+    coil_defer(close_first(handover));
     for (;;) {
         coil_attempt(my->successor, coil_accept_patiently(handover->entries[0].listener));
         coil_await(my->rc, try_successor(handover, my->successor));
@@ -462,8 +613,7 @@ coil_define(int, coil_handover_requested, (coil_handover *) handover)
             break;
     }
     disown_all(handover);
-    coil_listener_close(handover->entries[0].listener);
-    handover->entries[0].listener = NULL;
+    coil_await(my->rc, turn_away_others(handover->entries[0].listener));
     return 0;
 }
 
@@ -471,7 +621,8 @@ void coil_handover_close(coil_handover *handover)
 {
     if (handover == NULL)
         return;
-    coil_listener_close(handover->entries[0].listener);
+    if (handover->owns_paths)
+        listener_path_remove(&handover->entries[0].as.path, &handover->address);
     for (unsigned i = 0; i < handover->count; i++) {
         entry *each = &handover->entries[i];
         if (each->fd >= 0)

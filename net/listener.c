@@ -231,7 +231,8 @@ const coil_address *coil_listener_address(const coil_listener *listener)
     return &listener->address;
 }
 
-void listener_end(coil_listener *listener)
+/* Our name, and that to which others hand over. */
+static void withdraw(coil_listener *listener)
 {
     if (listener->inbox != NULL && !listener->inbox->is_ending)
         listener->inbox->end(listener->inbox);
@@ -240,13 +241,19 @@ void listener_end(coil_listener *listener)
     listener_path_remove(&listener->path, &listener->address);
     listener->path.is_ours = false;
     listener->fd = -1;
-    coil_acceptor_end(listener->acceptor);
+}
+
+void listener_end(coil_listener *listener)
+{
+    withdraw(listener);
+    if (listener->acceptor != NULL)
+        coil_acceptor_end(listener->acceptor);
 }
 
 /* Whoever connects from now on is refused, and who has not been taken is hung up on. */
 static void stop_listening(coil_listener *listener)
 {
-    listener_end(listener);
+    withdraw(listener);
     if (listener->inbox != NULL && !listener->inbox->has_left)
         listener->inbox->leave(listener->inbox);
     coil_acceptor_close(listener->acceptor);

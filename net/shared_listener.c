@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/shared_listener.h>
 
-#include "listener_private.h"
+#include "shared_private.h"
 
 #include <coil/kernel.h>
 #include <coil/waiter.h>
@@ -444,26 +444,87 @@ int coil_shared_listener_create(
     return 0;
 }
 
-int coil_shared_listener_create_fd(
-        int fd, const coil_share_options *options, coil_shared_listener **out_shared)
+static bool is_by_kernel(const coil_share_options *options)
+{
+    return options != NULL && options->share == COIL_SHARE_BY_KERNEL;
+}
+
+unsigned shared_socket_count(const coil_share_options *options)
+{
+    if (!is_by_kernel(options))
+        return 1;
+    return options->loop_count > 0 ? options->loop_count : default_count();
+}
+
+static void close_fds(const int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (fds[i] >= 0)
+            (void)coil_kernel_close(fds[i]);
+    }
+}
+
+/* Those that are there, and new ones beside them. */
+static int adopt_fds(coil_shared_listener *shared, const int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        shared->members[i].fd = fds[i];
+    for (unsigned i = 0; i < count; i++) {
+        int fd = fds[i] >= 0 ? fds[i] : listener_socket(&shared->address, &shared->options.listen);
+        if (fd < 0)
+            return fd;
+        shared->members[i].fd = fd;
+    }
+    return 0;
+}
+
+int shared_listener_adopt(const int *fds, unsigned count, const coil_share_options *options,
+        coil_shared_listener **out_shared)
 {
     coil_shared_listener *shared = create(options);
     int rc = -ENOMEM;
+    unsigned first = 0;
+
+    while (first + 1 < count && fds[first] < 0)
+        first++;
     if (shared != NULL)
-        rc = listener_examine(fd, &shared->address);
+        rc = listener_examine(fds[first], &shared->address);
     if (rc == 0)
         rc = check_options(shared);
-    if (rc == 0 && shared->options.share == COIL_SHARE_BY_KERNEL)
-        rc = -EOPNOTSUPP;
+    if (rc < 0) {
+        if (rc != -EBADF)
+            close_fds(fds, count);
+    } else {
+        rc = adopt_fds(shared, fds, count);
+    }
     if (rc < 0) {
         coil_shared_listener_destroy(shared);
-        if (rc != -EBADF)
-            (void)coil_kernel_close(fd);
         return rc;
     }
-    shared->members[ACCEPTING_INDEX].fd = fd;
     *out_shared = shared;
     return 0;
+}
+
+int shared_listener_fd(const coil_shared_listener *shared, unsigned index)
+{
+    return shared->members[index].fd;
+}
+
+listener_path *shared_listener_path(coil_shared_listener *shared)
+{
+    return &shared->path;
+}
+
+int coil_shared_listener_create_fd(
+        int fd, const coil_share_options *options, coil_shared_listener **out_shared)
+{
+    if (is_by_kernel(options)) {
+        int rc = listener_examine(fd, &(coil_address){.size_bytes = 0});
+        if (rc != -EBADF)
+            (void)coil_kernel_close(fd);
+        return rc < 0 ? rc : -EOPNOTSUPP;
+    }
+    return shared_listener_adopt(&fd, 1, options, out_shared);
 }
 
 void coil_shared_listener_destroy(coil_shared_listener *shared)

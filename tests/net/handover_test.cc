@@ -2,6 +2,7 @@
 #include "peer.h"
 
 #include <coil/handover.h>
+#include <coil/runtime.h>
 #include <coil/server.h>
 
 #include <sys/stat.h>
@@ -397,6 +398,182 @@ TEST_F(HandoverUnderLoad, FailsNoConnection)
 TEST_F(HandoverUnderLoad, FailsNoConnectionOfASingleClient)
 {
     hand_over(1);
+}
+
+/* -------------------------------------------------------------------------------- all loops -- */
+
+enum { LOOPS = 2 };
+
+/* One process of a service on all loops; here, a runtime. */
+struct Everywhere {
+    coil_handover *handover = nullptr;
+    coil_shared_listener *shared = nullptr;
+    coil_runtime *runtime = nullptr;
+    std::promise<void> is_up;
+    std::string number = "0";
+    std::atomic<uint64_t> accepted{0};
+};
+
+struct ShareServer {
+    coil_server server;
+    Everywhere *all;
+};
+
+async(int, answer_word, (coil_session *) session)
+{
+    vars(coil_slice in; Everywhere *all);
+    attempt(my->in, coil_read_some(session->stream));
+    defer(coil_slice_release(&my->in));
+    if (coil_slice_empty(&my->in))
+        return 0;
+    my->all = coil_container_of(session->server, ShareServer, server)->all;
+    attempt(coil_write_all(session->stream, coil_text(my->all->number.c_str())));
+    attempt(coil_write_all(session->stream, my->in));
+    return 0;
+}
+
+async(int, step_down_everywhere, (Everywhere *) self)
+{
+    vars();
+    attempt(coil_handover_ready(self->handover));
+    self->is_up.set_value();
+    attempt(coil_handover_requested(self->handover));
+    coil_runtime_stop(self->runtime, coil_s(10));
+    return 0;
+}
+
+async(int, serve_on_loop, (coil_worker *) worker)
+{
+    vars(ShareServer share; coil_listener *listener; coil_group group; int rc);
+
+    my->share.all = static_cast<Everywhere *>(worker->argument);
+    my->share.all->runtime = worker->runtime;
+    my->rc = coil_shared_listener_open(my->share.all->shared, worker, &my->listener);
+    if (my->rc < 0)
+        return my->rc;
+    coil_server_init(&my->share.server, coil_handler(answer_word, coil_session *));
+    defer({
+        my->share.all->accepted += my->share.server.stats.accepted;
+        coil_server_fini(&my->share.server);
+    });
+    coil_server_add(&my->share.server, my->listener);
+    open_group(&my->group);
+    if (worker->index == 0)
+        spawn(&my->group, step_down_everywhere(my->share.all));
+    attempt(coil_server_serve(&my->share.server));
+    return 0;
+}
+
+async(int, open_handover, (const char *) at, (coil_handover **) out_handover)
+{
+    vars(int rc);
+    await(my->rc, coil_handover_open(at, out_handover));
+    return my->rc;
+}
+
+/* It runs until it has handed over, or is stopped. */
+class RunningEverywhere
+{
+public:
+    RunningEverywhere(const std::string &at, coil_share share, const std::string &number,
+            const char *address = "127.0.0.1:0")
+    {
+        coil_share_options options = {};
+        options.share = share;
+        options.loop_count = LOOPS;
+        self.number = number;
+        inherited = coil_run(open_handover(at.c_str(), &self.handover));
+        EXPECT_LE(0, inherited);
+        EXPECT_EQ(0, coil_handover_share(self.handover, "echo", address, &options, &self.shared));
+        EXPECT_EQ(-EEXIST,
+                coil_handover_share(self.handover, "echo", address, &options, &self.shared));
+        port = coil_address_port(coil_shared_listener_address(self.shared));
+        coil_runtime_options all = {};
+        all.loop_count = LOOPS;
+        all.main = coil_handler(serve_on_loop, coil_worker *);
+        all.argument = &self;
+        EXPECT_EQ(0, coil_runtime_create(&all, &runtime, nullptr));
+        self.is_up.get_future().wait();
+    }
+
+    ~RunningEverywhere()
+    {
+        end();
+    }
+
+    /* Wait for the hand-over; or stop. */
+    void end(bool stops = true)
+    {
+        if (runtime == nullptr)
+            return;
+        if (stops)
+            coil_runtime_stop(runtime, coil_s(10));
+        EXPECT_EQ(0, coil_runtime_join(runtime));
+        coil_runtime_destroy(std::exchange(runtime, nullptr));
+        coil_handover_close(self.handover);
+        coil_shared_listener_destroy(self.shared);
+    }
+
+    Everywhere self;
+    int inherited = -1;
+    uint16_t port = 0;
+
+private:
+    coil_runtime *runtime = nullptr;
+};
+
+class HandoverEverywhere : public Handover, public testing::WithParamInterface<coil_share>
+{
+};
+
+TEST_P(HandoverEverywhere, FailsNoConnectionUnderLoad)
+{
+    const int restarts = getenv("COIL_LONG") != nullptr ? 300 : 15;
+    auto now = std::make_unique<RunningEverywhere>("unix:" + path, GetParam(), "0");
+    const uint16_t port = now->port;
+    uint64_t served = 0;
+    Clients clients(port, 3);
+    for (int i = 0; i < restarts; i++) {
+        const uint64_t before = clients.answered;
+        auto next = std::make_unique<RunningEverywhere>(
+                "unix:" + path, GetParam(), std::to_string(i % 10));
+        EXPECT_EQ(GetParam() == COIL_SHARE_BY_KERNEL ? LOOPS : 1, next->inherited);
+        EXPECT_EQ(port, next->port);
+        now->end(false);
+        served += now->self.accepted;
+        now = std::move(next);
+        ASSERT_TRUE(soon([&] { return clients.answered > before + 4; }));
+    }
+    clients.stop();
+    EXPECT_EQ(0u, clients.failed) << clients.failures();
+    now->end();
+    served += now->self.accepted;
+    EXPECT_GE(served, clients.answered);
+}
+
+std::string name_of(coil_share share)
+{
+    if (share == COIL_SHARE_BY_TURNS)
+        return "by_turns";
+    return share == COIL_SHARE_BY_KERNEL ? "by_kernel" : "least_busy";
+}
+
+INSTANTIATE_TEST_SUITE_P(As, HandoverEverywhere,
+        testing::Values(COIL_SHARE_BY_TURNS, COIL_SHARE_LEAST_BUSY, COIL_SHARE_BY_KERNEL),
+        [](const auto &one) { return name_of(one.param); });
+
+TEST_F(Handover, KeepsThePathOfASharedUnixSocket)
+{
+    const std::string at = directory + "/service";
+    const std::string address = "unix:" + at;
+    {
+        RunningEverywhere first("unix:" + path, COIL_SHARE_BY_TURNS, "1", address.c_str());
+        EXPECT_EQ("1x", asked(at));
+        RunningEverywhere second("unix:" + path, COIL_SHARE_BY_TURNS, "2", address.c_str());
+        first.end(false);
+        EXPECT_EQ("2x", asked(at));
+    }
+    EXPECT_FALSE(std::filesystem::exists(at)) << "the last one removes it";
 }
 
 } // namespace
