@@ -7,38 +7,7 @@
 #include <coil/waiter.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-enum { CPUS_MAX = 1024, ACCEPTING_INDEX = 0 /* The worker that accepts for the others. */ };
-
-/* What there is for each loop. */
-typedef struct member {
-    listener_inbox inbox; /* Of its loop. */
-    coil_shared_listener *shared;
-    coil_runtime *runtime; /* Once it is opened. */
-    int fd;                /* Its listening socket, until it is opened. -1: none. */
-    coil_post leaving;     /* To the loop that accepts: we want no more. */
-    coil_post ending;      /* From there: nothing comes any more. Behind all parcels. */
-    bool is_told;          /* That. Of the loop that accepts. */
-    int end_error;
-    uint64_t given; /* Connections. Written by the loop that accepts, or its own. */
-} member;
-
-struct coil_shared_listener {
-    coil_share_options options;
-    coil_address address;
-    listener_path path;
-
-    /* Of the loop that accepts. */
-    coil_acceptor *acceptor;
-    coil_task *distributor; /* While it runs. */
-    bool has_ended;
-    unsigned next;
-
-    unsigned count;
-    member members[];
-};
 
 static member *member_of(listener_inbox *inbox)
 {
@@ -56,7 +25,7 @@ static coil_loop *loop_of(const coil_shared_listener *shared, unsigned index)
     return coil_runtime_loop(shared->members[ACCEPTING_INDEX].runtime, index);
 }
 
-static void drop(listener_parcel *parcel)
+void shared_drop(listener_parcel *parcel)
 {
     (void)coil_kernel_close(parcel->fd);
     free(parcel);
@@ -146,7 +115,7 @@ static void give_back(listener_parcel *parcel)
     coil_runtime *runtime = member_of(parcel->inbox)->runtime;
     parcel->is_returning = true;
     if (coil_loop_post(coil_runtime_loop(runtime, ACCEPTING_INDEX), &parcel->post) < 0)
-        drop(parcel);
+        shared_drop(parcel);
 }
 
 /* On the loop that accepts. When it has ended, whoever is there may still take what has come. */
@@ -154,7 +123,7 @@ static void hand_over(coil_shared_listener *shared, listener_parcel *parcel)
 {
     member *to = choose(shared);
     if (to == NULL) {
-        drop(parcel);
+        shared_drop(parcel);
         return;
     }
     __atomic_store_n(&to->given, to->given + 1, __ATOMIC_RELAXED);
@@ -163,7 +132,7 @@ static void hand_over(coil_shared_listener *shared, listener_parcel *parcel)
     if (index_of(to) == ACCEPTING_INDEX) {
         deliver(parcel);
     } else if (coil_loop_post(loop_of(shared, index_of(to)), &parcel->post) < 0) {
-        drop(parcel);
+        shared_drop(parcel);
     }
 }
 
@@ -204,7 +173,10 @@ static void tell_end(member *self, int error)
     if (index_of(self) == ACCEPTING_INDEX) {
         end_inbox(&self->inbox, error);
     } else {
-        (void)coil_loop_post(loop_of(self->shared, index_of(self)), &self->ending);
+        coil_runtime *runtime = self->shared->members[ACCEPTING_INDEX].runtime;
+        if (runtime == NULL)
+            runtime = self->runtime; /* It has left before we have opened our share. */
+        (void)coil_loop_post(coil_runtime_loop(runtime, index_of(self)), &self->ending);
     }
 }
 
@@ -359,243 +331,14 @@ int coil_shared_listener_open(
                                                          : open_inbox(self, worker, out_listener);
 }
 
-/* --------------------------------------------------------------------------------- lifecycle -- */
-
-static void init_members(coil_shared_listener *shared)
+void shared_member_init(member *self, coil_shared_listener *shared)
 {
-    for (unsigned i = 0; i < shared->count; i++) {
-        member *each = &shared->members[i];
-        each->shared = shared;
-        each->fd = -1;
-        each->leaving.run = run_leaving;
-        each->ending.run = run_ending;
-        each->inbox.last = &each->inbox.first;
-        each->inbox.end = end;
-        each->inbox.leave = leave;
-        coil_list_init(&each->inbox.waiters);
-    }
-}
-
-static int check_options(coil_shared_listener *shared)
-{
-    coil_share_options *options = &shared->options;
-    bool by_kernel = options->share == COIL_SHARE_BY_KERNEL;
-
-    if ((unsigned)options->share > COIL_SHARE_BY_KERNEL)
-        return -EINVAL;
-    if (by_kernel ? shared->address.storage.ss_family == AF_UNIX : options->listen.direct_sockets)
-        return -EOPNOTSUPP;
-    options->listen.reuse_port |= by_kernel;
-    return 0;
-}
-
-/* All of them listen before the first loop accepts, so that the first connections are shared. */
-static int open_sockets(coil_shared_listener *shared)
-{
-    unsigned socket_count = shared->options.share == COIL_SHARE_BY_KERNEL ? shared->count : 1;
-    for (unsigned i = 0; i < socket_count; i++) {
-        int fd = listener_socket(&shared->address, &shared->options.listen);
-        if (fd < 0)
-            return fd;
-        shared->members[i].fd = fd;
-    }
-    listener_path_claim(&shared->path, &shared->address);
-    return 0;
-}
-
-static unsigned default_count(void)
-{
-    int cpus[CPUS_MAX];
-    int cpu_count = coil_kernel_cpus(cpus, CPUS_MAX);
-    return cpu_count > 0 ? (unsigned)cpu_count : 1;
-}
-
-static coil_shared_listener *create(const coil_share_options *options)
-{
-    unsigned count = options != NULL ? options->loop_count : 0;
-    if (count == 0)
-        count = default_count();
-    coil_shared_listener *shared = calloc(1, sizeof(*shared) + count * sizeof(shared->members[0]));
-    if (shared == NULL)
-        return NULL;
-    if (options != NULL)
-        shared->options = *options;
-    shared->count = count;
-    init_members(shared);
-    return shared;
-}
-
-int coil_shared_listener_create(
-        const char *address, const coil_share_options *options, coil_shared_listener **out_shared)
-{
-    coil_shared_listener *shared = create(options);
-    if (shared == NULL)
-        return -ENOMEM;
-    int rc = coil_address_parse(address, &shared->address);
-    if (rc == 0)
-        rc = check_options(shared);
-    if (rc == 0)
-        rc = open_sockets(shared);
-    if (rc < 0) {
-        coil_shared_listener_destroy(shared);
-        return rc;
-    }
-    *out_shared = shared;
-    return 0;
-}
-
-static bool is_by_kernel(const coil_share_options *options)
-{
-    return options != NULL && options->share == COIL_SHARE_BY_KERNEL;
-}
-
-unsigned shared_socket_count(const coil_share_options *options)
-{
-    if (!is_by_kernel(options))
-        return 1;
-    return options->loop_count > 0 ? options->loop_count : default_count();
-}
-
-static void close_fds(const int *fds, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        if (fds[i] >= 0)
-            (void)coil_kernel_close(fds[i]);
-    }
-}
-
-/* Those that are there, and new ones beside them. */
-static int adopt_fds(coil_shared_listener *shared, const int *fds, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        shared->members[i].fd = fds[i];
-    for (unsigned i = 0; i < count; i++) {
-        int fd = fds[i] >= 0 ? fds[i] : listener_socket(&shared->address, &shared->options.listen);
-        if (fd < 0)
-            return fd;
-        shared->members[i].fd = fd;
-    }
-    return 0;
-}
-
-int shared_listener_adopt(const int *fds, unsigned count, const coil_share_options *options,
-        coil_shared_listener **out_shared)
-{
-    coil_shared_listener *shared = create(options);
-    int rc = -ENOMEM;
-    unsigned first = 0;
-
-    while (first + 1 < count && fds[first] < 0)
-        first++;
-    if (shared != NULL)
-        rc = listener_examine(fds[first], &shared->address);
-    if (rc == 0)
-        rc = check_options(shared);
-    if (rc < 0) {
-        if (rc != -EBADF)
-            close_fds(fds, count);
-    } else {
-        rc = adopt_fds(shared, fds, count);
-    }
-    if (rc < 0) {
-        coil_shared_listener_destroy(shared);
-        return rc;
-    }
-    *out_shared = shared;
-    return 0;
-}
-
-int shared_listener_fd(const coil_shared_listener *shared, unsigned index)
-{
-    return shared->members[index].fd;
-}
-
-listener_path *shared_listener_path(coil_shared_listener *shared)
-{
-    return &shared->path;
-}
-
-int coil_shared_listener_create_fd(
-        int fd, const coil_share_options *options, coil_shared_listener **out_shared)
-{
-    if (is_by_kernel(options)) {
-        int rc = listener_examine(fd, &(coil_address){.size_bytes = 0});
-        if (rc != -EBADF)
-            (void)coil_kernel_close(fd);
-        return rc < 0 ? rc : -EOPNOTSUPP;
-    }
-    return shared_listener_adopt(&fd, 1, options, out_shared);
-}
-
-void coil_shared_listener_destroy(coil_shared_listener *shared)
-{
-    if (shared == NULL)
-        return;
-    COIL_CHECK(shared->distributor == NULL);
-    for (unsigned i = 0; i < shared->count; i++) {
-        member *each = &shared->members[i];
-        listener_parcel *next;
-        for (listener_parcel *parcel = each->inbox.first; parcel != NULL; parcel = next) {
-            next = parcel->next;
-            drop(parcel); /* Its main has not opened its share. */
-        }
-        if (each->fd >= 0)
-            (void)coil_kernel_close(each->fd);
-    }
-    if (!shared->has_ended)
-        listener_path_remove(&shared->path, &shared->address);
-    free(shared);
-}
-
-const coil_address *coil_shared_listener_address(const coil_shared_listener *shared)
-{
-    return &shared->address;
-}
-
-unsigned coil_shared_listener_count(const coil_shared_listener *shared)
-{
-    return shared->count;
-}
-
-uint64_t coil_shared_listener_given(const coil_shared_listener *shared, unsigned index)
-{
-    COIL_CHECK(index < shared->count);
-    return __atomic_load_n(&shared->members[index].given, __ATOMIC_RELAXED);
-}
-
-/* -------------------------------------------------------------------------------- everywhere -- */
-
-typedef struct service {
-    coil_shared_listener *shared;
-    coil_handler handler;
-} service;
-
-coil_async(int, serve_share, (coil_worker *) worker)
-{
-    coil_vars(coil_listener *listener; int rc);
-
-    const service *self = worker->argument;
-    my->rc = coil_shared_listener_open(self->shared, worker, &my->listener);
-    if (my->rc < 0)
-        return my->rc;
-    coil_defer(coil_listener_close(my->listener));
-    coil_attempt(coil_serve_gracefully(my->listener, ((const service *)worker->argument)->handler));
-    return 0;
-}
-
-int coil_serve_everywhere(
-        const char *address, const coil_share_options *options, coil_handler handler)
-{
-    service self = {.handler = handler};
-    int rc = coil_shared_listener_create(address, options, &self.shared);
-    if (rc < 0) {
-        fprintf(stderr, "coil: cannot listen at %s: %s\n", address, coil_error_text(rc));
-        return rc;
-    }
-    const coil_runtime_options all = {.loop_count = self.shared->count,
-            .main = coil_handler(serve_share, coil_worker *),
-            .argument = &self};
-    rc = coil_runtime_run_with(&all);
-    coil_shared_listener_destroy(self.shared);
-    return rc;
+    self->shared = shared;
+    self->fd = -1;
+    self->leaving.run = run_leaving;
+    self->ending.run = run_ending;
+    self->inbox.last = &self->inbox.first;
+    self->inbox.end = end;
+    self->inbox.leave = leave;
+    coil_list_init(&self->inbox.waiters);
 }
