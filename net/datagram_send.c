@@ -84,17 +84,19 @@ static int set_source(parcel *out, const coil_datagram_socket *socket, const coi
             from == NULL ? (coil_address){0} : datagram_mapped(socket->family, from);
     if (from != NULL && own.storage.ss_family != socket->family)
         return -EAFNOSUPPORT;
+    const void *storage = &own.storage;
+    const struct sockaddr_in *v4 = storage;
+    const struct sockaddr_in6 *v6 = storage;
     if (socket->family == AF_INET6) {
         struct in6_pktinfo info = {.ipi6_ifindex = interface_index};
         if (from != NULL)
-            memcpy(&info.ipi6_addr, &((const struct sockaddr_in6 *)(const void *)&own.socket)->sin6_addr,
-                    sizeof(info.ipi6_addr));
+            info.ipi6_addr = v6->sin6_addr;
         add_control(out, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
         return 0;
     }
     struct in_pktinfo info = {.ipi_ifindex = (int)interface_index};
     if (from != NULL)
-        info.ipi_spec_dst = ((const struct sockaddr_in *)(const void *)&own.socket)->sin_addr;
+        info.ipi_spec_dst = v4->sin_addr;
     add_control(out, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
     return 0;
 }
@@ -172,8 +174,9 @@ coil_define(int, coil_datagram_send_from, (coil_datagram_socket *) socket,
 /* Is it one of ours, rather than a group or everybody's? */
 static bool is_own(const coil_address *address)
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&address->socket;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&address->socket;
+    const void *storage = &address->storage;
+    const struct sockaddr_in *v4 = storage;
+    const struct sockaddr_in6 *v6 = storage;
 
     if (address->size_bytes == 0)
         return false;
@@ -186,9 +189,10 @@ static bool is_own(const coil_address *address)
 /* Such addresses mean something on one interface only; for others the routes know better. */
 static unsigned interface_of(const coil_datagram *question)
 {
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&question->to.socket;
-    const bool is_link_local = question->to.storage.ss_family == AF_INET6 &&
-                               IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr);
+    const void *storage = &question->to.storage;
+    const struct sockaddr_in6 *v6 = storage;
+    const bool is_link_local =
+            question->to.storage.ss_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr);
     return is_link_local ? question->interface_index : 0;
 }
 
@@ -198,8 +202,8 @@ coil_define(int, coil_datagram_answer, (coil_datagram_socket *) socket,
     coil_vars(int rc);
 
     if (is_own(&question->to)) {
-        coil_await(my->rc, coil_datagram_send_from(socket, &question->to,
-                                   interface_of(question), &question->from, bytes));
+        coil_await(my->rc, coil_datagram_send_from(socket, &question->to, interface_of(question),
+                                   &question->from, bytes));
         return my->rc;
     }
     coil_await(my->rc, coil_datagram_send(socket, &question->from, bytes));

@@ -26,8 +26,8 @@ typedef struct offer {
 /* A socket that we have, or are to have. */
 typedef struct entry {
     offered as;
-    int fd;                       /* Nobody has asked for it; or a shared one's, for us. -1: none. */
-    coil_listener *listener;      /* NULL: not asked for, or closed. */
+    int fd;                  /* Nobody has asked for it; or a shared one's, for us. -1: none. */
+    coil_listener *listener; /* NULL: not asked for, or closed. */
     coil_shared_listener *shared; /* Whose loops have the socket as well, and we. */
 } entry;
 

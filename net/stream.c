@@ -351,14 +351,13 @@ static coil_turn read_until_bytes_step(coil_task *task, coil_frame *leaf)
         leaf->vars = memset(coil_push(task, sizeof(size_t)), 0, sizeof(size_t));
     int64_t found_bytes = -EINVAL;
     if (arguments->delimiter.size_bytes > 0) {
-        found_bytes = look_for_bytes(arguments->stream, task, &arguments->delimiter,
-                arguments->limit_bytes, leaf->vars);
+        found_bytes = look_for_bytes(
+                arguments->stream, task, &arguments->delimiter, arguments->limit_bytes, leaf->vars);
     }
     if (found_bytes == -EAGAIN)
         return wait_for_more(task, leaf, arguments->stream);
-    coil_result(coil_read_until_bytes, leaf) = found_bytes >= 0
-                                                       ? take(arguments->stream, found_bytes)
-                                                       : slice_error((int)found_bytes);
+    coil_result(coil_read_until_bytes, leaf) =
+            found_bytes >= 0 ? take(arguments->stream, found_bytes) : slice_error((int)found_bytes);
     return coil_leave(task, leaf);
 }
 

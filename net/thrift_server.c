@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 enum {
-    FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
-    PART_BYTES = 64 * 1024,     /* What a peer has to take within reply_limit. */
-    KEEP_BYTES = 256 * 1024,    /* Memory for replies that a connection keeps for later ones. */
-    FRAME_LIMIT_S = 30,         /* The defaults. */
+    FLUSH_BYTES = 64 * 1024, /* Replies are sent at the latest when there are so many. */
+    PART_BYTES = 64 * 1024,  /* What a peer has to take within reply_limit. */
+    KEEP_BYTES = 256 * 1024, /* Memory for replies that a connection keeps for later ones. */
+    FRAME_LIMIT_S = 30,      /* The defaults. */
     REPLY_LIMIT_S = 60,
     WHAT_BYTES = 160,
 };

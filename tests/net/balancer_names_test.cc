@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A balancer over what a name server says of a service, and whom a connector finds by a name. */
+/* A balancer over what a name server says of a service. */
 #include "named_stage.h"
 #include "ports.h"
 
@@ -58,8 +58,8 @@ async(int, use_service, (Client *) client)
     defer(coil_resolver_destroy(my->resolver));
     client->balancing.seed = 1;
     client->balancing.pool.connect.resolver = my->resolver;
-    my->rc = coil_balancer_create(coil_loop_of(coil_self), "srv:_api._tcp.test",
-            &client->balancing, &my->balancer);
+    my->rc = coil_balancer_create(
+            coil_loop_of(coil_self), "srv:_api._tcp.test", &client->balancing, &my->balancer);
     if (my->rc < 0)
         return my->rc;
     defer(coil_balancer_destroy(my->balancer));

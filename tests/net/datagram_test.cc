@@ -590,8 +590,7 @@ async(int, listen_to_one, (Scene *) scene, (const char *) group)
     my->rc = coil_datagram_join_source(my->member, &my->to, source, my->loopback);
     if (my->rc < 0)
         return my->rc;
-    EXPECT_EQ(-EADDRNOTAVAIL,
-            coil_datagram_join_source(my->member, &my->to, source, my->loopback));
+    EXPECT_EQ(-EADDRNOTAVAIL, coil_datagram_join_source(my->member, &my->to, source, my->loopback));
     const coil_multicast multicast = {my->loopback, 1, true};
     my->rc = coil_datagram_set_multicast(my->heard, &multicast);
     if (my->rc == 0)
@@ -601,10 +600,10 @@ async(int, listen_to_one, (Scene *) scene, (const char *) group)
     attempt(coil_datagram_send(my->other, &my->to, slice_of("not heard")));
     attempt(coil_datagram_send(my->heard, &my->to, slice_of("heard")));
     attempt(receive_all(my->member, scene, 1));
-    EXPECT_EQ(0, coil_datagram_leave_source(my->member, &my->to,
-                         coil_datagram_local(my->heard), my->loopback));
-    EXPECT_EQ(-EINVAL, coil_datagram_leave_source(my->member, &my->to,
-                               coil_datagram_local(my->heard), my->loopback));
+    EXPECT_EQ(0, coil_datagram_leave_source(
+                         my->member, &my->to, coil_datagram_local(my->heard), my->loopback));
+    EXPECT_EQ(-EINVAL, coil_datagram_leave_source(
+                               my->member, &my->to, coil_datagram_local(my->heard), my->loopback));
     return 0;
 }
 
@@ -629,8 +628,8 @@ async(int, join_many)
     defer(coil_datagram_close(my->socket));
     for (int i = 0; my->rc == 0 && i < 2000; i++) {
         coil_address group;
-        const std::string at = "239.71." + std::to_string(i / 200) + "." +
-                               std::to_string(i % 200 + 1) + ":1";
+        const std::string at =
+                "239.71." + std::to_string(i / 200) + "." + std::to_string(i % 200 + 1) + ":1";
         EXPECT_EQ(0, coil_address_parse(at.c_str(), &group));
         my->rc = coil_datagram_join(my->socket, &group, if_nametoindex("lo"));
     }
@@ -687,8 +686,8 @@ async(int, send_without_room, (Scene *) scene)
     defer(coil_datagram_close(my->client));
     no_room = 2;
     for (my->i = 0; my->i < 3; my->i++) {
-        await(my->rc, coil_datagram_send(
-                              my->client, coil_datagram_local(my->server), slice_of("again")));
+        await(my->rc,
+                coil_datagram_send(my->client, coil_datagram_local(my->server), slice_of("again")));
         scene->results.push_back(my->rc);
     }
     scene->count = coil_datagram_count(my->client).sent;
@@ -725,8 +724,7 @@ async(int, answer_from, (Scene *) scene, (const char *) asked, (bool) by_hand)
     attempt(within(coil_s(10), coil_datagram_receive(my->server, &my->in)));
     defer(coil_datagram_release(&my->in));
     if (by_hand)
-        attempt(coil_datagram_send_from(
-                my->server, &my->in.to, 0, &my->in.from, slice_of("I")));
+        attempt(coil_datagram_send_from(my->server, &my->in.to, 0, &my->in.from, slice_of("I")));
     else
         attempt(coil_datagram_answer(my->server, &my->in, slice_of("I")));
     attempt(receive_all(my->client, scene, 1));

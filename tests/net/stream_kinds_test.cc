@@ -342,8 +342,8 @@ TEST_P(EveryStream, IsSeenToBeIdleAndAborted)
     play(coil_handler(be_idle, Ends *));
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, EveryStream, testing::Values(PLAIN, TLS_1_3, TLS_1_2),
-        [](const auto &one) {
+INSTANTIATE_TEST_SUITE_P(
+        Kinds, EveryStream, testing::Values(PLAIN, TLS_1_3, TLS_1_2), [](const auto &one) {
             return one.param == PLAIN ? "plain" : one.param == TLS_1_3 ? "tls13" : "tls12";
         });
 

@@ -67,7 +67,7 @@ TEST(StreamOptions, AreThoseOfTheSocket)
 async(int, be_made_with, (const coil_stream_options *) wanted, (const char *) address)
 {
     vars(coil_listener *listener; coil_stream *client; coil_stream *server; char at[64];
-         coil_connect_options connecting);
+            coil_connect_options connecting);
 
     coil_listen_options listening = {};
     listening.stream = wanted;

@@ -26,11 +26,11 @@ typedef struct coil_listener coil_listener;
 
 /* Zero means the default. */
 typedef struct coil_listen_options {
-    int backlog;              /* Connections that the kernel keeps for us: SOMAXCONN. */
-    bool reuse_port;          /* SO_REUSEPORT: several processes share the address. */
-    bool ipv6_only;           /* At "*" and "[::]" as well: no IPv4. */
-    bool direct_sockets;      /* Accept direct descriptors (coil/io.h), not those of the process. */
-    unsigned fast_open;       /* TCP_FASTOPEN: so many may ask in their SYN (tcp(7)). 0: none. */
+    int backlog;         /* Connections that the kernel keeps for us: SOMAXCONN. */
+    bool reuse_port;     /* SO_REUSEPORT: several processes share the address. */
+    bool ipv6_only;      /* At "*" and "[::]" as well: no IPv4. */
+    bool direct_sockets; /* Accept direct descriptors (coil/io.h), not those of the process. */
+    unsigned fast_open;  /* TCP_FASTOPEN: so many may ask in their SYN (tcp(7)). 0: none. */
     /* Of all that is accepted, at no cost for each. NULL: TCP_NODELAY. Only looked at in the call. */
     const coil_stream_options *stream;
     unsigned max_connections; /* Whoever serves them accepts no more at once. 0: no limit. */

@@ -95,7 +95,7 @@ struct coil_session {
     bool has_peer;
     bool has_entered; /* The admission. */
     bool is_idle;
-    bool is_let_go; /* By a drain, when it was idle. */
+    bool is_let_go;  /* By a drain, when it was idle. */
     coil_task *task; /* Once it runs. */
 };
 
