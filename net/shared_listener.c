@@ -84,7 +84,7 @@ static member *least_busy(coil_shared_listener *shared)
     return NULL;
 }
 
-/* Who gets the next connection: of those who are ending, nobody but in need. NULL: all have left. */
+/* Who gets the next connection; those who are ending, only in need. NULL: all have left. */
 static member *choose(coil_shared_listener *shared)
 {
     member *to = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of shared listeners share: shared_listener.c hands connections from loop to loop,
- * shared_sockets.c has their sockets. And what a hand-over (handover_sockets.c) has to know of them.
+ * shared_sockets.c has their sockets. And what hand-overs (handover_sockets.c) need of them.
  */
 #ifndef SHARED_PRIVATE_H
 #define SHARED_PRIVATE_H

@@ -47,8 +47,8 @@ COIL_API int coil_listen(
 /*
  * The same for a socket that listens already, such as one that was passed to us (coil/activation.h,
  * coil/handover.h). Owns `fd` from here on, also if it fails. Of the options, `backlog`,
- * `reuse_port` and `fast_open` are its maker's. Its path, if it has one, is not removed. -EINVAL it does not listen
- * for streams, -ENOTSOCK, -EBADF, -ENOMEM.
+ * `reuse_port` and `fast_open` are its maker's. Its path, if it has one, is not removed. -EINVAL it
+ * does not listen for streams, -ENOTSOCK, -EBADF, -ENOMEM.
  */
 COIL_API int coil_listen_fd(
         int fd, const coil_listen_options *options, coil_listener **out_listener);
