@@ -231,6 +231,11 @@ const coil_address *coil_listener_address(const coil_listener *listener)
     return &listener->address;
 }
 
+int coil_listener_keep(const coil_listener *listener)
+{
+    return listener->fd < 0 ? -EBADF : coil_kernel_dup_above(listener->fd, 0);
+}
+
 /* Our name, and that to which others hand over. */
 static void withdraw(coil_listener *listener)
 {

@@ -346,6 +346,16 @@ int coil_kernel_dup_above(int fd, int lowest)
     return checked(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
 }
 
+int coil_kernel_dup_to_pass(int fd, int number)
+{
+    return checked(dup2(fd, number));
+}
+
+int coil_kernel_exec(const char *path, char *const arguments[])
+{
+    return checked(execv(path, arguments));
+}
+
 /* ---------------------------------------------------------------------------------- files -- */
 
 int coil_kernel_openat(int directory, const char *path, int flags)

@@ -193,9 +193,9 @@ COIL_API int coil_datagram_leave(
 
 /*
  * The same for what one sender sends to a group (source-specific multicast, RFC 4607), as often as
- * there are senders. Errors also: -EINVAL everything for the group is received already, `source` is
- * not of its family, or no sender of the group was joined; -EADDRNOTAVAIL this sender joined already,
- * or it was not; -ENOBUFS too many senders.
+ * there are senders. Errors also: -EINVAL everything for the group is received already, `source`
+ * is not of its family, or no sender of the group was joined; -EADDRNOTAVAIL this sender joined
+ * already, or it was not; -ENOBUFS too many senders.
  */
 COIL_API int coil_datagram_join_source(coil_datagram_socket *socket, const coil_address *group,
         const coil_address *source, unsigned interface_index);

@@ -31,7 +31,7 @@ typedef struct coil_listen_options {
     bool ipv6_only;      /* At "*" and "[::]" as well: no IPv4. */
     bool direct_sockets; /* Accept direct descriptors (coil/io.h), not those of the process. */
     unsigned fast_open;  /* TCP_FASTOPEN: so many may ask in their SYN (tcp(7)). 0: none. */
-    /* Of all that is accepted, at no cost for each. NULL: TCP_NODELAY. Only looked at in the call. */
+    /* Of all that is accepted; looked at in the call only. NULL: TCP_NODELAY. */
     const coil_stream_options *stream;
     unsigned max_connections; /* Whoever serves them accepts no more at once. 0: no limit. */
 } coil_listen_options;
@@ -55,6 +55,13 @@ COIL_API int coil_listen_fd(
 
 /* Where it listens: with the port that the kernel has chosen. */
 COIL_API const coil_address *coil_listener_address(const coil_listener *listener);
+
+/*
+ * Another descriptor of the socket, close-on-exec, the caller's: with it, the socket goes on
+ * listening when the listener is closed, such as for a program that becomes its successor
+ * (coil_activation_exec()). -EBADF: it is closed, or one of several loops'; -EMFILE.
+ */
+COIL_API int coil_listener_keep(const coil_listener *listener);
 
 /*
  * The next connection, or an error pointer: an error of accept(2), or -ESHUTDOWN: nobody listens

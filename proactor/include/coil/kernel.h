@@ -117,6 +117,13 @@ COIL_API int coil_kernel_close_on_exec(int fd);
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
 
+/*
+ * For a program that becomes another: dup2(2), of which the copy is not close-on-exec; and
+ * execve(2) with the environment as it is, which returns an error only.
+ */
+COIL_API int coil_kernel_dup_to_pass(int fd, int number);
+COIL_API int coil_kernel_exec(const char *path, char *const arguments[]);
+
 /* write(2) */
 COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);
 
