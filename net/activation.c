@@ -4,9 +4,12 @@
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FIRST_FD = 3 /* SD_LISTEN_FDS_START */ };
 
@@ -143,4 +146,99 @@ void coil_activation_release(coil_activation *activation)
             (void)coil_kernel_close(activation->items[i].fd);
     }
     forget(activation);
+}
+
+/* ---------------------------------------------------------------------------------- passing -- */
+
+static bool is_name(const char *name)
+{
+    for (const char *at = name; *at != '\0'; at++) {
+        if (*at == ':' || (unsigned char)*at < ' ' || *at == '\x7f')
+            return false;
+    }
+    return name[0] != '\0';
+}
+
+static int set_number(const char *variable, int number)
+{
+    char text[16];
+    (void)snprintf(text, sizeof(text), "%d", number);
+    return setenv(variable, text, 1) < 0 ? -ENOMEM : 0;
+}
+
+static int set_name_list(const coil_passed_fd *items, unsigned count)
+{
+    size_t size_bytes = 1;
+    for (unsigned i = 0; i < count; i++)
+        size_bytes += strlen(items[i].name) + 1;
+    char *names = calloc(1, size_bytes);
+    if (names == NULL)
+        return -ENOMEM;
+    char *end = names;
+    for (unsigned i = 0; i < count; i++) {
+        if (i > 0)
+            *end++ = ':';
+        end = stpcpy(end, items[i].name);
+    }
+    int rc = setenv("LISTEN_FDNAMES", names, 1) < 0 ? -ENOMEM : 0;
+    free(names);
+    return rc;
+}
+
+static int tell_successor(const coil_passed_fd *items, unsigned count)
+{
+    int rc = set_number("LISTEN_PID", coil_kernel_getpid());
+    if (rc == 0)
+        rc = set_number("LISTEN_FDS", (int)count);
+    return rc < 0 ? rc : set_name_list(items, count);
+}
+
+static void close_copies(const int *copies, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        (void)coil_kernel_close(copies[i]);
+}
+
+/* Above all numbers that they are to have, so that none takes the place of another. */
+static int copy_all(const coil_passed_fd *items, unsigned count, int *out_copies)
+{
+    for (unsigned i = 0; i < count; i++) {
+        out_copies[i] = coil_kernel_dup_above(items[i].fd, FIRST_FD + (int)count);
+        if (out_copies[i] < 0) {
+            close_copies(out_copies, i);
+            return out_copies[i];
+        }
+    }
+    return 0;
+}
+
+static int check(const coil_passed_fd *items, unsigned count, const char *path)
+{
+    if (count == 0 || count > COIL_ACTIVATION_EXEC_MAX)
+        return -EINVAL;
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_name(items[i].name))
+            return -EINVAL;
+    }
+    return coil_kernel_faccessat(AT_FDCWD, path, X_OK);
+}
+
+int coil_activation_exec(
+        const coil_passed_fd *items, unsigned count, const char *path, char *const arguments[])
+{
+    int copies[COIL_ACTIVATION_EXEC_MAX];
+
+    int rc = check(items, count, path);
+    if (rc == 0)
+        rc = copy_all(items, count, copies);
+    if (rc < 0)
+        return rc;
+    rc = tell_successor(items, count);
+    if (rc < 0) {
+        close_copies(copies, count);
+        return rc;
+    }
+    for (unsigned i = 0; i < count && rc >= 0; i++)
+        rc = coil_kernel_dup_to_pass(copies[i], FIRST_FD + (int)i);
+    return rc < 0 ? rc : coil_kernel_exec(path, arguments);
 }

@@ -18,10 +18,11 @@
 /* Several attempts, of which one is to win. In the vars of the call. */
 typedef struct connect_race {
     const coil_connect_options *options;
-    const coil_address *addresses;
-    coil_connect_report *report; /* NULL: nobody wants it. */
-    unsigned order[COIL_CONNECT_ATTEMPTS];
+    coil_connect_report *report;                        /* NULL: nobody wants it. */
+    const coil_address *targets[COIL_CONNECT_ATTEMPTS]; /* In the order of trying. */
     unsigned count;
+    bool is_learning; /* More of them may come. */
+    coil_time last_start;
     unsigned started_count;
     unsigned ended_count;
     unsigned noticed_count; /* How many of the ended ones the host knows of. */
@@ -115,12 +116,49 @@ unsigned coil_connect_order(
     return ordered;
 }
 
-static unsigned order_as_is(unsigned count, unsigned out_order[COIL_CONNECT_ATTEMPTS])
+static void set_targets(connect_race *race, const coil_address *addresses, unsigned count)
 {
+    unsigned order[COIL_CONNECT_ATTEMPTS];
     unsigned limit = count < COIL_CONNECT_ATTEMPTS ? count : COIL_CONNECT_ATTEMPTS;
+
+    if (!race->options->in_order)
+        limit = coil_connect_order(addresses, count, order);
     for (unsigned i = 0; i < limit; i++)
-        out_order[i] = i;
-    return limit;
+        race->targets[i] = &addresses[race->options->in_order ? i : order[i]];
+    race->count = limit;
+}
+
+static bool is_target(const connect_race *race, const coil_address *address)
+{
+    for (unsigned i = 0; i < race->count; i++) {
+        const coil_address *each = race->targets[i];
+        if (each->size_bytes == address->size_bytes &&
+                memcmp(&each->storage, &address->storage, each->size_bytes) == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Those that have become known meanwhile, and are not among the targets yet: of the other family,
+ * so they take turns with what is still to be tried, and are next.
+ */
+static void add_targets(connect_race *race, const coil_address *addresses, unsigned count)
+{
+    unsigned at = race->started_count;
+
+    for (unsigned i = 0; i < count && at <= race->count; i++) {
+        if (is_target(race, &addresses[i]))
+            continue;
+        if (race->count < COIL_CONNECT_ATTEMPTS)
+            race->count++;
+        if (at >= race->count)
+            return;
+        for (unsigned j = race->count - 1; j > at; j--)
+            race->targets[j] = race->targets[j - 1];
+        race->targets[at] = &addresses[i];
+        at += at + 1 < race->count ? 2 : 1;
+    }
 }
 
 /* ------------------------------------------------------------------------------ one attempt -- */
@@ -141,11 +179,18 @@ static int bind_local(int fd, const coil_address *local, const coil_address *to)
     return coil_kernel_bind(fd, &local->socket, local->size_bytes);
 }
 
-static int set_up(int fd, const coil_connect_options *options, const coil_address *to)
+static int set_up(int fd, const connect_race *race, const coil_address *to)
 {
+    const coil_connect_options *options = race->options;
+
+    if (to->storage.ss_family != AF_UNIX && options->fast_open && race->count == 1 &&
+            !race->is_learning)
+        set_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT);
     if (to->storage.ss_family != AF_UNIX && !options->delays_small_writes)
         set_option(fd, IPPROTO_TCP, TCP_NODELAY);
-    int rc = options->local == NULL ? 0 : bind_local(fd, options->local, to);
+    int rc = options->stream == NULL ? 0 : coil_stream_options_apply(fd, options->stream);
+    if (rc == 0 && options->local != NULL)
+        rc = bind_local(fd, options->local, to);
     if (rc == 0 && options->prepare != NULL)
         rc = options->prepare->prepare(options->prepare, fd, to);
     return rc;
@@ -185,14 +230,14 @@ static void end_attempt(connect_race *race, unsigned number, int fd, int rc)
 coil_async(int, try_address, (connect_race *) race, (unsigned) number)
 {
     coil_vars(int fd; int rc);
-    const coil_address *to = &race->addresses[race->order[number]];
+    const coil_address *to = race->targets[number];
 
     my->fd = -1;
     my->rc = -ECANCELED;
     begin_attempt(race, number, to);
     coil_defer(end_attempt(race, number, my->fd, my->rc));
     my->fd = coil_kernel_socket(to->storage.ss_family, SOCK_STREAM, 0);
-    my->rc = my->fd < 0 ? my->fd : set_up(my->fd, race->options, to);
+    my->rc = my->fd < 0 ? my->fd : set_up(my->fd, race, to);
     if (my->rc < 0)
         return 0;
     my->rc = -ECANCELED;
@@ -204,25 +249,25 @@ coil_async(int, try_address, (connect_race *) race, (unsigned) number)
 
 /* --------------------------------------------------------------------------------- the race -- */
 
-/* Wait until another attempt has ended. */
-coil_leaf(int, next_end, (connect_race *) race);
+/* Wait until another attempt has ended, or there are more addresses. */
+coil_leaf(int, news, (connect_race *) race);
 
-static coil_turn next_end_step(coil_task *task, coil_frame *leaf)
+static coil_turn news_step(coil_task *task, coil_frame *leaf)
 {
-    connect_race *race = coil_arguments(next_end, leaf)->race;
+    connect_race *race = coil_arguments(news, leaf)->race;
 
     if (leaf->at != NULL)
         return coil_waiter_step(task, leaf);
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
     if (race->noticed_count < race->ended_count) {
-        coil_result(next_end, leaf) = 0;
+        coil_result(news, leaf) = 0;
         return coil_leave(task, leaf);
     }
     return coil_waiter_suspend(coil_push(task, sizeof(coil_waiter)), &race->host, task, leaf);
 }
 
-coil_leaf_fn(next_end, next_end_step, coil_waiter_cancel);
+coil_leaf_fn(news, news_step, coil_waiter_cancel);
 
 /* Is there another address, and anything left to try it with? */
 static bool can_start(const connect_race *race)
@@ -232,15 +277,19 @@ static bool can_start(const connect_race *race)
 
 static bool is_over(const connect_race *race)
 {
-    return race->won || (race->ended_count == race->started_count && !can_start(race));
+    const bool may_start = can_start(race) || (race->is_learning && !is_exhaustion(race->error));
+    return race->won || (race->ended_count == race->started_count && !may_start);
 }
 
 /* At once, so that the first attempt costs no turn. Without memory nothing starts. */
 static void start_next(coil_group *attempts, connect_race *race)
 {
+    const size_t failed_count = attempts->failed_count;
+
+    race->last_start = coil_now();
     (void)coil_spawn_now(attempts, try_address(race, race->started_count));
     race->started_count++;
-    if (attempts->failed_count == 0)
+    if (attempts->failed_count == failed_count)
         return;
     race->error = -ENOMEM;
     race->ended_count++;
@@ -252,61 +301,102 @@ static coil_duration delay_of(const connect_race *race)
     coil_duration delay = race->options->attempt_delay;
     if (!can_start(race))
         return COIL_FOREVER;
+    if (race->started_count == race->noticed_count)
+        return 0; /* None is. */
     if (delay <= 0)
-        return ATTEMPT_DELAY;
-    return delay < ATTEMPT_DELAY_MIN ? ATTEMPT_DELAY_MIN : delay;
+        delay = ATTEMPT_DELAY;
+    if (delay < ATTEMPT_DELAY_MIN)
+        delay = ATTEMPT_DELAY_MIN;
+    const coil_duration since = coil_now() - race->last_start;
+    return since < delay ? delay - since : 0;
 }
 
-/* Side by side. When it returns, all have ended. */
-coil_async(int, run_race, (connect_race *) race)
+/* Side by side. When it returns, all have ended. The next one is tried when one fails, or late. */
+coil_async(int, run_race, (connect_race *) race, (coil_group *) attempts)
 {
-    coil_vars(coil_group attempts; int rc);
+    coil_vars();
 
-    coil_open_group(&my->attempts);
-    my->attempts.keep_going = true; /* What is counted there is a lack of memory. */
     while (!is_over(race)) {
-        if (can_start(race))
-            start_next(&my->attempts, race);
-        if (is_over(race))
-            break;
-        coil_await(my->rc, coil_within(delay_of(race), next_end(race)));
+        if (can_start(race) && (race->noticed_count < race->ended_count || delay_of(race) == 0)) {
+            race->noticed_count = race->ended_count;
+            start_next(attempts, race);
+            continue;
+        }
         race->noticed_count = race->ended_count;
+        coil_ignore(coil_within(delay_of(race), news(race)));
     }
     return 0;
+}
+
+/* The other family's addresses, when they are known. */
+coil_async(int, learn_rest, (connect_race *) race, (const char *) target,
+        (coil_addresses *) out_addresses)
+{
+    coil_vars(int rc);
+
+    coil_await(my->rc, coil_resolve(race->options->resolver, target, out_addresses));
+    if (my->rc == 0)
+        add_targets(race, out_addresses->items, out_addresses->count);
+    race->is_learning = false;
+    coil_waiter_grant_all(&race->host, 0);
+    return 0;
+}
+
+/* `target` NULL: these are all. Else `out_rest` is set to what it is when more is known. */
+coil_async(int, race_to, (connect_race *) race, (const char *) target, (coil_addresses *) out_rest)
+{
+    coil_vars(coil_group attempts);
+
+    if (race->count == 1 && target == NULL) {
+        coil_attempt(try_address(race, 0));
+        return 0;
+    }
+    coil_open_group(&my->attempts);
+    my->attempts.keep_going = true; /* What is counted there is a lack of memory. */
+    race->is_learning =
+            target != NULL && coil_spawn(&my->attempts, learn_rest(race, target, out_rest)) != NULL;
+    coil_attempt(run_race(race, &my->attempts));
+    return 0;
+}
+
+static void init_race(
+        connect_race *race, const coil_connect_options *options, coil_connect_report *report)
+{
+    static const coil_connect_options defaults;
+
+    *race = (connect_race){
+            .options = options == NULL ? &defaults : options, .report = report, .fd = -1};
+    race->began = coil_now();
+    coil_list_init(&race->host);
+    if (report != NULL)
+        report->attempt_count = 0;
+}
+
+/* The winner as a stream; or an error pointer. */
+static coil_stream *stream_of(connect_race *race)
+{
+    coil_stream *stream;
+
+    if (!race->won)
+        return coil_error_pointer(race->error);
+    const int fd = race->fd;
+    race->fd = -1;
+    int rc = coil_stream_create(fd, COIL_TRANSPORT_SOCKET, &stream);
+    return rc < 0 ? coil_error_pointer(rc) : stream;
 }
 
 coil_define(coil_stream *, coil_connect_addresses, (const coil_connect_options *) options,
         (const coil_address *) addresses, (unsigned) count, (coil_connect_report *) out_report)
 {
-    coil_vars(connect_race race; int rc; coil_stream *stream);
-    static const coil_connect_options defaults;
+    coil_vars(connect_race race);
 
-    if (out_report != NULL)
-        out_report->attempt_count = 0;
+    init_race(&my->race, options, out_report);
     if (count == 0)
         return coil_error_pointer(-EINVAL);
-    my->race.options = options == NULL ? &defaults : options;
-    my->race.addresses = addresses;
-    my->race.report = out_report;
-    my->race.count = my->race.options->in_order
-                             ? order_as_is(count, my->race.order)
-                             : coil_connect_order(addresses, count, my->race.order);
-    my->race.began = coil_now();
-    my->race.fd = -1;
-    coil_list_init(&my->race.host);
+    set_targets(&my->race, addresses, count);
     coil_defer(if (my->race.fd >= 0) coil_close_later(coil_loop_current(), my->race.fd));
-
-    if (count == 1) {
-        coil_await(my->rc, try_address(&my->race, 0));
-    } else {
-        coil_await(my->rc, run_race(&my->race));
-    }
-    if (!my->race.won)
-        return coil_error_pointer(my->race.error);
-    int fd = my->race.fd;
-    my->race.fd = -1;
-    my->rc = coil_stream_create(fd, COIL_TRANSPORT_SOCKET, &my->stream);
-    return my->rc < 0 ? coil_error_pointer(my->rc) : my->stream;
+    coil_attempt(race_to(&my->race, NULL, NULL));
+    return stream_of(&my->race);
 }
 
 /* ------------------------------------------------------------------------------------ names -- */
@@ -314,17 +404,23 @@ coil_define(coil_stream *, coil_connect_addresses, (const coil_connect_options *
 coil_define(coil_stream *, coil_connect_to, (const coil_connect_options *) options,
         (const char *) target, (coil_connect_report *) out_report)
 {
-    coil_vars(coil_connect_options options; coil_addresses addresses; coil_stream *stream);
+    coil_vars(connect_race race; coil_connect_options options; coil_addresses addresses;
+              coil_addresses rest; bool is_all);
 
     if (options != NULL)
         my->options = *options;
     if (strncmp(target, "srv:", 4) == 0)
         my->options.in_order = true; /* The order is that of their priorities. */
-    if (out_report != NULL)
-        out_report->attempt_count = 0;
-    coil_defer(coil_addresses_release(&my->addresses));
-    coil_attempt(coil_resolve(my->options.resolver, target, &my->addresses));
-    coil_await(my->stream, coil_connect_addresses(&my->options, my->addresses.items,
-                                   my->addresses.count, out_report));
-    return my->stream;
+    init_race(&my->race, &my->options, out_report);
+    coil_defer({
+        coil_addresses_release(&my->addresses);
+        coil_addresses_release(&my->rest);
+        if (my->race.fd >= 0)
+            coil_close_later(coil_loop_current(), my->race.fd);
+    });
+    coil_attempt(coil_resolve_early(my->options.resolver, target, &my->addresses, &my->is_all));
+    my->race.began = coil_now();
+    set_targets(&my->race, my->addresses.items, my->addresses.count);
+    coil_attempt(race_to(&my->race, my->is_all ? NULL : target, &my->rest));
+    return stream_of(&my->race);
 }

@@ -260,6 +260,36 @@ int coil_datagram_leave(
     return change_group(socket, group, interface_index, false);
 }
 
+static int change_source(coil_datagram_socket *socket, const coil_address *group,
+        const coil_address *source, unsigned interface_index, bool joins)
+{
+    sa_family_t family = group->storage.ss_family;
+    struct group_source_req request;
+
+    if (socket->family == AF_UNIX)
+        return -EOPNOTSUPP;
+    if ((family != AF_INET && family != AF_INET6) || source->storage.ss_family != family)
+        return -EINVAL;
+    memset(&request, 0, sizeof(request));
+    request.gsr_interface = interface_index;
+    request.gsr_group = group->storage;
+    request.gsr_source = source->storage;
+    return coil_kernel_setsockopt(socket->fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+            joins ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &request, sizeof(request));
+}
+
+int coil_datagram_join_source(coil_datagram_socket *socket, const coil_address *group,
+        const coil_address *source, unsigned interface_index)
+{
+    return change_source(socket, group, source, interface_index, true);
+}
+
+int coil_datagram_leave_source(coil_datagram_socket *socket, const coil_address *group,
+        const coil_address *source, unsigned interface_index)
+{
+    return change_source(socket, group, source, interface_index, false);
+}
+
 static int set_multicast_of_ipv4(int fd, const coil_multicast *multicast)
 {
     struct ip_mreqn interface = {.imr_ifindex = (int)multicast->interface_index};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/handover.h>
 
-#include "listener_private.h"
+#include "handover_private.h"
 
 #include <coil/io.h>
 #include <coil/kernel.h>
@@ -19,45 +19,17 @@
  *
  * The first socket of an offer is the one at which successors ask.
  */
-enum { READY = 'R', GO = 'G', ANSWER_S = 10, TRIES = 20, TRY_MS = 10 };
+enum {
+    READY = 'R',
+    GO = 'G',
+    ANSWER_S = 10,
+    TRIES = 20,
+    TRY_MS = 10,
+};
 
 static const char magic[8] = "coil-ho1";
 
-/* One socket of an offer. */
-typedef struct offered {
-    char name[COIL_HANDOVER_NAME_BYTES];
-    listener_path path;
-} offered;
-
-typedef struct offer {
-    char magic[sizeof(magic)];
-    uint32_t count;
-    uint32_t reserved;
-    offered sockets[COIL_HANDOVER_SOCKETS];
-} offer;
-
 enum { HEAD_BYTES = offsetof(offer, sockets) };
-
-/* A socket that we have, or are to have. */
-typedef struct entry {
-    offered as;
-    int fd;                  /* The predecessor's that nobody has asked for; -1: none. */
-    coil_listener *listener; /* NULL: not asked for, or closed. */
-} entry;
-
-struct coil_handover {
-    coil_address address;
-    int predecessor_fd; /* -1: none, or it has let go. */
-    unsigned count;
-    entry entries[COIL_HANDOVER_SOCKETS]; /* The first: where successors ask. */
-
-    /* Of one exchange at a time. */
-    offer offer;
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(COIL_HANDOVER_SOCKETS * sizeof(int))];
-    struct msghdr message;
-    struct iovec part;
-    char word;
-};
 
 /* The same user, or root? */
 static int check_peer(int fd)
@@ -192,25 +164,20 @@ coil_async(int, find_predecessor, (coil_handover *) handover)
     return my->rc == -ECONNREFUSED || my->rc == -ENOENT ? 0 : my->rc;
 }
 
-/* The listener at which successors ask is the first of all. */
+/* The socket at which successors ask is the first of all. They wait until we can be asked. */
 static int listen_for_successors(coil_handover *handover)
 {
     static const coil_listen_options defaults;
     entry *first = &handover->entries[0];
 
-    if (handover->count > 0) {
-        int fd = first->fd;
-        first->fd = -1;
-        return coil_listen_fd(fd, &defaults, &first->listener);
-    }
+    if (handover->count > 0)
+        return 0;
     int fd = listener_socket(&handover->address, &defaults);
     if (fd < 0)
         return fd;
     listener_path_claim(&first->as.path, &handover->address);
-    int rc = listener_create(fd, &handover->address, &defaults, &first->listener);
-    if (rc < 0)
-        return rc;
-    first->listener->path = first->as.path;
+    first->fd = fd;
+    handover->owns_paths = true;
     handover->count = 1;
     return 0;
 }
@@ -279,73 +246,19 @@ coil_define(int, coil_handover_open, (const char *) address, (coil_handover **) 
     return my->rc;
 }
 
-/* --------------------------------------------------------------------------------- listening -- */
-
-static entry *find_entry(coil_handover *handover, const char *name)
-{
-    for (unsigned i = 1; i < handover->count; i++) {
-        if (strcmp(handover->entries[i].as.name, name) == 0)
-            return &handover->entries[i];
-    }
-    return NULL;
-}
-
-/* It has gone, and can be asked for again. */
-static entry *add_entry(coil_handover *handover, const char *name)
-{
-    entry *added = find_entry(handover, name);
-    if (added == NULL) {
-        if (handover->count == COIL_HANDOVER_SOCKETS)
-            return NULL;
-        added = &handover->entries[handover->count++];
-    }
-    *added = (entry){.fd = -1};
-    memcpy(added->as.name, name, strlen(name));
-    return added;
-}
-
-static void offer_listener(entry *at, coil_listener *listener)
-{
-    at->listener = listener;
-    listener->offered = &at->listener;
-}
-
-int coil_handover_listen(coil_handover *handover, const char *name, const char *address,
-        const coil_listen_options *options, coil_listener **out_listener)
-{
-    if (name[0] == '\0' || strlen(name) >= COIL_HANDOVER_NAME_BYTES)
-        return -EINVAL;
-    entry *at = find_entry(handover, name);
-    if (at != NULL && at->listener != NULL)
-        return -EEXIST;
-    int rc;
-    if (at != NULL && at->fd >= 0) {
-        int fd = at->fd;
-        at->fd = -1;
-        rc = coil_listen_fd(fd, options, out_listener);
-    } else {
-        at = add_entry(handover, name);
-        if (at == NULL)
-            return -ENOSPC;
-        rc = coil_listen(address, options, out_listener);
-        if (rc == 0)
-            at->as.path = (*out_listener)->path;
-    }
-    if (rc == 0)
-        offer_listener(at, *out_listener);
-    return rc;
-}
-
 /* ------------------------------------------------------------------------------------ ready -- */
 
 /* The paths are ours now. What we have not asked for is nobody's, with its path. */
 static void own_all(coil_handover *handover)
 {
-    for (unsigned i = 0; i < handover->count; i++) {
+    handover->owns_paths = true;
+    for (unsigned i = 1; i < handover->count; i++) {
         entry *each = &handover->entries[i];
         if (each->listener != NULL)
             each->listener->path = each->as.path;
-        if (each->fd < 0)
+        if (each->shared != NULL)
+            *shared_listener_path(each->shared) = each->as.path;
+        if (each->fd < 0 || each->shared != NULL)
             continue;
         coil_address at = {.size_bytes = sizeof(at.storage)};
         if (coil_kernel_getsockname(each->fd, &at.socket, &at.size_bytes) == 0)
@@ -391,10 +304,11 @@ static void make_offer(coil_handover *handover)
     memset(made, 0, sizeof(*made));
     for (unsigned i = 0; i < handover->count; i++) {
         const entry *each = &handover->entries[i];
-        if (each->listener == NULL || each->listener->fd < 0)
+        const int fd = each->listener != NULL ? each->listener->fd : each->fd;
+        if (fd < 0)
             continue;
         made->sockets[count] = each->as;
-        fds[count++] = each->listener->fd;
+        fds[count++] = fd;
     }
     memcpy(made->magic, magic, sizeof(magic));
     made->count = count;
@@ -412,9 +326,14 @@ static void make_offer(coil_handover *handover)
 static void disown_all(coil_handover *handover)
 {
     for (unsigned i = 0; i < handover->count; i++) {
-        if (handover->entries[i].listener != NULL)
-            handover->entries[i].listener->path.is_ours = false;
+        const entry *each = &handover->entries[i];
+        if (i > 0 && each->listener != NULL)
+            each->listener->path.is_ours = false;
+        if (each->shared != NULL)
+            shared_listener_path(each->shared)->is_ours = false;
     }
+    handover->owns_paths = false;
+    handover_withdraw_shared(handover, NULL); /* They listen as long as their loops do. */
 }
 
 /* 0: the successor is ready, and knows that we are. */
@@ -451,10 +370,53 @@ coil_async(int, try_successor, (coil_handover *) handover, (coil_stream *) succe
     return 0;
 }
 
+/* On the loop on which we are asked from here on. */
+static int open_first(coil_handover *handover)
+{
+    entry *first = &handover->entries[0];
+    if (first->listener != NULL)
+        return 0;
+    const int fd = first->fd;
+    first->fd = -1;
+    return fd < 0 ? -ESHUTDOWN : coil_listen_fd(fd, NULL, &first->listener);
+}
+
+/* Others who ask now learn at once that they should ask the successor. */
+coil_async(int, turn_away_others, (coil_listener *) listener)
+{
+    coil_vars(coil_stream *other);
+
+    listener_end(listener);
+    for (;;) {
+        coil_await(my->other, coil_accept(listener));
+        if (coil_pointer_error(my->other) < 0)
+            return 0;
+        coil_stream_close(my->other);
+    }
+}
+
+/* The listener is this loop's, the socket is not: we may be asked again, on whatever loop. */
+static void close_first(coil_handover *handover)
+{
+    entry *first = &handover->entries[0];
+    if (first->listener == NULL)
+        return;
+    if (first->listener->fd >= 0) {
+        const int fd = coil_kernel_dup_above(first->listener->fd, 0);
+        first->fd = fd < 0 ? -1 : fd;
+    }
+    coil_listener_close(first->listener);
+    first->listener = NULL;
+}
+
 coil_define(int, coil_handover_requested, (coil_handover *) handover)
 {
     coil_vars(coil_stream *successor; int rc);
 
+    my->rc = open_first(handover);
+    if (my->rc < 0)
+        return my->rc;
+    coil_defer(close_first(handover));
     for (;;) {
         coil_attempt(my->successor, coil_accept_patiently(handover->entries[0].listener));
         coil_await(my->rc, try_successor(handover, my->successor));
@@ -462,8 +424,7 @@ coil_define(int, coil_handover_requested, (coil_handover *) handover)
             break;
     }
     disown_all(handover);
-    coil_listener_close(handover->entries[0].listener);
-    handover->entries[0].listener = NULL;
+    coil_await(my->rc, turn_away_others(handover->entries[0].listener));
     return 0;
 }
 
@@ -471,7 +432,8 @@ void coil_handover_close(coil_handover *handover)
 {
     if (handover == NULL)
         return;
-    coil_listener_close(handover->entries[0].listener);
+    if (handover->owns_paths)
+        listener_path_remove(&handover->entries[0].as.path, &handover->address);
     for (unsigned i = 0; i < handover->count; i++) {
         entry *each = &handover->entries[i];
         if (each->fd >= 0)

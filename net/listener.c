@@ -19,7 +19,7 @@
 /* For connections that the kernel has completed before we stop. */
 enum {
     DRAIN_TURNS = 8, /* Of the loop: to take them from the kernel. */
-    DRAIN_MS = 100,  /* To be handed those that another loop has taken; it says when it is done. */
+    DRAIN_S = 1,     /* To be handed those that another loop has taken; it says when it is done. */
 };
 
 static void set_option(int fd, int level, int option, int value)
@@ -28,6 +28,11 @@ static void set_option(int fd, int level, int option, int value)
 }
 
 /* Accepted sockets inherit what is set here. */
+static int set_stream_options(int fd, const coil_listen_options *options)
+{
+    return options->stream == NULL ? 0 : coil_stream_options_apply(fd, options->stream);
+}
+
 static void set_options(int fd, const coil_address *address, const coil_listen_options *options)
 {
     int family = address->storage.ss_family;
@@ -39,6 +44,8 @@ static void set_options(int fd, const coil_address *address, const coil_listen_o
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only);
     if (options->reuse_port)
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (family != AF_UNIX && options->fast_open > 0)
+        set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)options->fast_open);
 }
 
 /* Is there a socket at the path that nobody listens at? (A file refuses connections, too.) */
@@ -113,7 +120,9 @@ static int open_socket(coil_address *address, const coil_listen_options *options
     if (fd < 0)
         return fd;
     set_options(fd, address, options);
-    int rc = bind_to(fd, address);
+    int rc = set_stream_options(fd, options);
+    if (rc == 0)
+        rc = bind_to(fd, address);
     if (rc == 0)
         rc = coil_kernel_listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN);
     if (rc == 0 && coil_address_path(address) == NULL) {
@@ -204,13 +213,17 @@ int coil_listen_fd(int fd, const coil_listen_options *options, coil_listener **o
     coil_address at;
 
     COIL_CHECK(coil_loop_current() != NULL);
+    if (options == NULL)
+        options = &defaults;
     int rc = listener_examine(fd, &at);
+    if (rc == 0)
+        rc = set_stream_options(fd, options);
     if (rc < 0) {
         if (rc != -EBADF)
             (void)coil_kernel_close(fd);
         return rc;
     }
-    return listener_create(fd, &at, options == NULL ? &defaults : options, out_listener);
+    return listener_create(fd, &at, options, out_listener);
 }
 
 const coil_address *coil_listener_address(const coil_listener *listener)
@@ -218,22 +231,36 @@ const coil_address *coil_listener_address(const coil_listener *listener)
     return &listener->address;
 }
 
-void listener_end(coil_listener *listener)
+int coil_listener_keep(const coil_listener *listener)
 {
-    if (listener->inbox != NULL && !listener->inbox->has_left)
-        listener->inbox->leave(listener->inbox);
+    return listener->fd < 0 ? -EBADF : coil_kernel_dup_above(listener->fd, 0);
+}
+
+/* Our name, and that to which others hand over. */
+static void withdraw(coil_listener *listener)
+{
+    if (listener->inbox != NULL && !listener->inbox->is_ending)
+        listener->inbox->end(listener->inbox);
     if (listener->acceptor == NULL)
         return;
     listener_path_remove(&listener->path, &listener->address);
     listener->path.is_ours = false;
     listener->fd = -1;
-    coil_acceptor_end(listener->acceptor);
+}
+
+void listener_end(coil_listener *listener)
+{
+    withdraw(listener);
+    if (listener->acceptor != NULL)
+        coil_acceptor_end(listener->acceptor);
 }
 
 /* Whoever connects from now on is refused, and who has not been taken is hung up on. */
 static void stop_listening(coil_listener *listener)
 {
-    listener_end(listener);
+    withdraw(listener);
+    if (listener->inbox != NULL && !listener->inbox->has_left)
+        listener->inbox->leave(listener->inbox);
     coil_acceptor_close(listener->acceptor);
     listener->acceptor = NULL;
 }
@@ -426,17 +453,12 @@ coil_async(int, accept_rest, (coil_group *) connections, (coil_listener *) liste
 {
     coil_vars(coil_group accepting; int turn);
 
-    if (listener->inbox != NULL && listener->inbox->is_remote) {
-        coil_ignore(
-                coil_within(coil_ms(DRAIN_MS), accept_what_comes(connections, listener, handler)));
-        return 0;
-    }
     coil_open_group(&my->accepting);
     coil_spawn(&my->accepting, accept_what_comes(connections, listener, handler));
     for (my->turn = 0; my->turn < DRAIN_TURNS; my->turn++)
         coil_await(coil_yield());
     listener_end(listener);
-    coil_ignore(coil_within(coil_ms(DRAIN_MS), coil_group_join(&my->accepting)));
+    coil_ignore(coil_within(coil_s(DRAIN_S), coil_group_join(&my->accepting)));
     return 0;
 }
 

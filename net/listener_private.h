@@ -21,16 +21,22 @@ struct listener_parcel {
     int fd;
 };
 
-/* Where they arrive. Of the thread of its loop, but for the two that say otherwise. */
+/*
+ * Where they arrive. Of the thread of its loop, but for those that say otherwise.
+ *
+ *     open --end()--> ending: what is on the way still comes --> an error: nothing does
+ *                        '--leave(): the listener is closed, what comes goes to others
+ */
 struct listener_inbox {
     listener_parcel *first;
     listener_parcel **last;
     int error;                            /* Nothing comes any more: what coil_accept() says. */
     coil_list waiters;                    /* For the first parcel, or the error. */
-    bool is_remote;                       /* Another loop accepts. */
+    bool is_ending;                       /* It wants no more. Any thread may look. */
     bool has_left;                        /* The listener is closed. Any thread may look. */
     uint64_t taken;                       /* Parcels. Any thread may look. */
-    void (*leave)(listener_inbox *inbox); /* The listener closes. */
+    void (*end)(listener_inbox *inbox);   /* The listener wants no more, */
+    void (*leave)(listener_inbox *inbox); /* and closes. */
 };
 
 /* The name of a unix socket in the file system, as far as it is ours. */

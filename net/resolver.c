@@ -277,8 +277,11 @@ static bool candidate(const resolver_config *config, const resolver_target *targ
     return true;
 }
 
-/* Search for the target; with 0, `*out_question` is answered, and claimed. */
-coil_async(int, search, (coil_resolver *) resolver, (question_kind) kind,
+/*
+ * Search for the target; with 0, `*out_question` is answered, and claimed. With 1, if a part will
+ * do (`is_early`), that part is.
+ */
+coil_async(int, search, (coil_resolver *) resolver, (question_kind) kind, (bool) is_early,
         (const resolver_target *) target, (question **) out_question)
 {
     coil_vars(question *one; dns_name name; unsigned index; int rc; int status);
@@ -293,11 +296,15 @@ coil_async(int, search, (coil_resolver *) resolver, (question_kind) kind,
         my->rc = question_claim(resolver, kind, &my->name, &my->one);
         if (my->rc < 0)
             return my->rc;
-        coil_await(my->rc, question_wait(my->one));
-        if (my->rc == 0) {
+        if (is_early) {
+            coil_await(my->rc, question_wait_early(my->one));
+        } else {
+            coil_await(my->rc, question_wait(my->one));
+        }
+        if (my->rc >= 0) {
             *out_question = my->one;
             my->one = NULL;
-            return 0;
+            return my->rc;
         }
         question_drop(my->one);
         my->one = NULL;
@@ -309,8 +316,21 @@ coil_async(int, search, (coil_resolver *) resolver, (question_kind) kind,
     return my->status;
 }
 
+/* Of a question that is still on its way. */
+static int add_part(coil_addresses *addresses, const question *one, uint16_t port)
+{
+    question *part = question_create_answered(one->early->addresses, one->early->address_count);
+    if (part == NULL)
+        return -ENOMEM;
+    int rc = add_addresses(addresses, part, 0, port);
+    question_drop(part);
+    addresses->ttl = 0;
+    return rc;
+}
+
+/* `out_is_all` NULL: all of them, nothing else will do. */
 coil_async(int, resolve_host, (coil_resolver *) resolver, (const resolver_target *) target,
-        (coil_addresses *) out_addresses)
+        (coil_addresses *) out_addresses, (bool *) out_is_all)
 {
     coil_vars(question *one; coil_addresses found; int rc);
 
@@ -318,13 +338,21 @@ coil_async(int, resolve_host, (coil_resolver *) resolver, (const resolver_target
     my->rc = claim_local(resolver, &target->name, &my->one);
     if (my->rc < 0)
         return my->rc;
-    if (my->rc == 0)
-        coil_attempt(search(resolver, QUESTION_ADDRESSES, target, &my->one));
+    if (my->rc == 0) {
+        coil_attempt(
+                my->rc, search(resolver, QUESTION_ADDRESSES, out_is_all != NULL, target, &my->one));
+    } else {
+        my->rc = 0;
+    }
+    const bool is_part = my->rc == 1;
     my->found.ttl = COIL_FOREVER;
-    my->rc = add_addresses(&my->found, my->one, 0, target->port);
+    my->rc = is_part ? add_part(&my->found, my->one, target->port)
+                     : add_addresses(&my->found, my->one, 0, target->port);
     if (my->rc < 0)
         return my->rc;
     *out_addresses = my->found;
+    if (out_is_all != NULL)
+        *out_is_all = !is_part;
     return 0;
 }
 
@@ -415,7 +443,7 @@ coil_async(int, resolve_services, (coil_resolver *) resolver, (const resolver_ta
     coil_vars(question *services; offer *offers; unsigned i; coil_addresses found; int rc);
 
     coil_defer(question_drop(my->services));
-    coil_attempt(search(resolver, QUESTION_SERVICES, target, &my->services));
+    coil_attempt(search(resolver, QUESTION_SERVICES, false, target, &my->services));
     if (resolver->is_ended)
         return -ESHUTDOWN;
     coil_defer(drop_offers(my->offers, my->services));
@@ -448,14 +476,16 @@ static void leave(coil_resolver *resolver)
         destroy(resolver);
 }
 
-coil_define(int, coil_resolve, (coil_resolver *) resolver, (const char *) target,
-        (coil_addresses *) out_addresses)
+coil_async(int, resolve, (coil_resolver *) resolver, (const char *) target,
+        (coil_addresses *) out_addresses, (bool *) out_is_all)
 {
     coil_vars(coil_resolver *used; resolver_target target; int rc);
 
     my->rc = resolver_target_read(target, &my->target);
     if (my->rc < 0)
         return my->rc;
+    if (out_is_all != NULL)
+        *out_is_all = true;
     if (my->target.kind == RESOLVER_TARGET_LITERAL)
         return answer_literal(&my->target.literal, out_addresses);
     coil_defer(leave(my->used));
@@ -467,7 +497,25 @@ coil_define(int, coil_resolve, (coil_resolver *) resolver, (const char *) target
     if (my->target.kind == RESOLVER_TARGET_SERVICE) {
         coil_attempt(resolve_services(my->used, &my->target, out_addresses));
     } else {
-        coil_attempt(resolve_host(my->used, &my->target, out_addresses));
+        coil_attempt(resolve_host(my->used, &my->target, out_addresses, out_is_all));
     }
     return 0;
+}
+
+coil_define(int, coil_resolve, (coil_resolver *) resolver, (const char *) target,
+        (coil_addresses *) out_addresses)
+{
+    coil_vars(int rc);
+
+    coil_await(my->rc, resolve(resolver, target, out_addresses, NULL));
+    return my->rc;
+}
+
+coil_define(int, coil_resolve_early, (coil_resolver *) resolver, (const char *) target,
+        (coil_addresses *) out_addresses, (bool *) out_is_all)
+{
+    coil_vars(int rc);
+
+    coil_await(my->rc, resolve(resolver, target, out_addresses, out_is_all));
+    return my->rc;
 }

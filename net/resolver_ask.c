@@ -163,6 +163,8 @@ static void take_answer(
 static void progressed(dns_exchange_hook *hook)
 {
     asking *self = asking_of(hook);
+    if (has_open_parts(self))
+        question_progress(self->question, &self->records);
     if (self->silent_count > 0)
         return;
     coil_call_cancel(&self->next);

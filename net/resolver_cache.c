@@ -92,6 +92,7 @@ static question *create(question_kind kind, const dns_name *name)
         one->name = *name;
     coil_list_init(&one->link);
     coil_list_init(&one->waiters);
+    coil_list_init(&one->early_waiters);
     return one;
 }
 
@@ -237,6 +238,7 @@ void question_finish(question *one, int status, const dns_records *records, coil
         one->status = set_answer(one, records);
     asking_stop(one->asking); /* To whom the records may belong. */
     one->asking = NULL;
+    one->early = NULL;
     ttl = limited(resolver, status, one->status == status ? ttl : 0);
     one->expires = coil_loop_now(resolver->loop);
     one->claim_count++; /* Until we have done with it. */
@@ -246,7 +248,18 @@ void question_finish(question *one, int status, const dns_records *records, coil
         take_out(one);
     }
     coil_waiter_grant_all(&one->waiters, one->status);
+    coil_waiter_grant_all(&one->early_waiters, 0);
     question_drop(one);
+}
+
+void question_progress(question *one, const dns_records *records)
+{
+    if (one->early != NULL || records->address_count == 0)
+        return;
+    one->early = records;
+    one->early_since = coil_loop_now(one->resolver->loop);
+    one->is_early_v6 = records->addresses[0].is_v6;
+    coil_waiter_grant_all(&one->early_waiters, 0);
 }
 
 /* ----------------------------------------------------------------------------------- waiting -- */
@@ -267,6 +280,39 @@ static coil_turn wait_step(coil_task *task, coil_frame *leaf)
 }
 
 coil_define_leaf(question_wait, wait_step, coil_waiter_cancel);
+
+/* Until something is there, or all. */
+coil_leaf(int, news, (question *) one);
+
+static coil_turn news_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL)
+        return coil_waiter_step(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
+    return coil_waiter_suspend(waiter, &coil_arguments(news, leaf)->one->early_waiters, task, leaf);
+}
+
+coil_leaf_fn(news, news_step, coil_waiter_cancel);
+
+/* RFC 8305, section 3: what has come about IPv4 waits a little for what is said about IPv6. */
+coil_define(int, question_wait_early, (question *) one)
+{
+    coil_vars(coil_time until);
+
+    while (one->place == QUESTION_ASKING) {
+        if (one->early == NULL) {
+            coil_attempt(news(one));
+            continue;
+        }
+        my->until = coil_time_after(one->early_since, coil_ms(COIL_RESOLVER_DELAY_MS));
+        if (one->is_early_v6 || coil_now() >= my->until)
+            return 1;
+        coil_ignore(coil_until(my->until, news(one)));
+    }
+    return one->status;
+}
 
 /* ------------------------------------------------------------------------------ all of them -- */
 

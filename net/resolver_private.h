@@ -50,6 +50,12 @@ struct question {
     asking *asking;
     coil_list waiters; /* For the end of ASKING. */
 
+    /* ASKING: a half of the answer is there, and what it says. NULL: not yet. */
+    const dns_records *early; /* Of the asking. */
+    coil_time early_since;
+    bool is_early_v6;
+    coil_list early_waiters; /* For that, or the end. */
+
     /* The answer. */
     int status;        /* 0, or as coil_resolve() says. */
     coil_time expires; /* COIL_NEVER: does not. */
@@ -105,11 +111,17 @@ question *question_create_answered(const dns_address *addresses, unsigned count)
 /* The end of a claim. Takes NULL. */
 void question_drop(question *one);
 
+/* A half of the answer is there; `records` stay until question_finish(). */
+void question_progress(question *one, const dns_records *records);
+
 /* It is answered: status and records, to be kept for that long. `records` may be NULL. */
 void question_finish(question *one, int status, const dns_records *records, coil_duration ttl);
 
 /* Wait until it is answered. The status. */
 coil_declare_private(int, question_wait, (question *)one);
+
+/* Wait until there is enough to begin with: 1; or it is answered: the status. */
+coil_declare_private(int, question_wait_early, (question *)one);
 
 void cache_init(coil_resolver *resolver);
 

@@ -2,10 +2,10 @@
 #include <coil/server.h>
 
 #include "listener_private.h"
+#include "server_private.h"
 
 #include <coil/io.h>
 #include <coil/kernel.h>
-#include <coil/proxy_protocol.h>
 #include <coil/shutdown.h>
 #include <coil/waiter.h>
 
@@ -14,8 +14,6 @@
 
 enum {
     REST_TURNS = 8, /* Of the loop, to take what the kernel has completed before we stop. */
-    REST_MS = 100,  /* For those that another loop has taken for us; it says when it is done. */
-    HEADER_S = 5,   /* The default of proxy_limit. */
 };
 
 /* ------------------------------------------------------------------------------- waiting -- */
@@ -45,20 +43,6 @@ coil_define(void, coil_session_ending, (coil_session *) session)
 
 /* ------------------------------------------------------------------------------- draining -- */
 
-/* Is there nothing that would be lost with it? */
-static bool can_go(const coil_session *session)
-{
-    return session->is_idle && session->task != NULL && session->stream != NULL &&
-           coil_stream_bytes_read(session->stream) > 0 && coil_stream_unread(session->stream) == 0;
-}
-
-void coil_session_idle(coil_session *session)
-{
-    session->is_idle = true;
-    if (session->server->is_draining && can_go(session))
-        coil_task_cancel(session->task);
-}
-
 static void drain_until(coil_server *server, coil_time deadline)
 {
     if (deadline < server->deadline) {
@@ -69,15 +53,6 @@ static void drain_until(coil_server *server, coil_time deadline)
         return;
     server->is_draining = true;
     coil_waiter_grant_all(&server->drain_waiters, 0);
-}
-
-static void end_idle_sessions(coil_server *server)
-{
-    for (coil_list *link = server->sessions.next; link != &server->sessions; link = link->next) {
-        coil_session *session = coil_container_of(link, coil_session, link);
-        if (can_go(session))
-            coil_task_cancel(session->task);
-    }
 }
 
 void coil_server_drain(coil_server *server, coil_duration grace)
@@ -95,148 +70,6 @@ coil_async(int, follow_shutdown, (coil_server *) server)
     coil_await(coil_shutdown_overdue());
     drain_until(server, coil_now());
     return 0;
-}
-
-/* ------------------------------------------------------------------------------- sessions -- */
-
-const coil_address *coil_session_peer(coil_session *session)
-{
-    coil_address *peer = &session->peer;
-    if (session->has_peer)
-        return peer;
-    session->has_peer = true;
-    int fd = session->stream == NULL ? -1 : coil_stream_fd(session->stream);
-    if (fd < 0 || coil_fd_is_direct(fd))
-        return peer;
-    peer->size_bytes = sizeof(peer->storage);
-    if (coil_kernel_getpeername(fd, &peer->socket, &peer->size_bytes) < 0)
-        *peer = (coil_address){.size_bytes = 0};
-    return peer;
-}
-
-/* Owns the stream, also if it fails. */
-static coil_session *open_session(coil_server *server, coil_stream *stream)
-{
-    coil_session *session = calloc(1, sizeof(*session));
-
-    if (session == NULL) {
-        server->stats.refused_by_memory++;
-        coil_stream_close(stream);
-        return NULL;
-    }
-    session->server = server;
-    session->stream = stream;
-    session->number = server->stats.accepted;
-    coil_list_append(&server->sessions, &session->link);
-    if (++server->stats.active > server->stats.most_active)
-        server->stats.most_active = server->stats.active;
-    return session;
-}
-
-static void close_session(coil_session *session)
-{
-    coil_server *server = session->server;
-
-    server->stats.active--;
-    coil_list_remove(&session->link);
-    if (session->has_entered)
-        coil_admission_leave(server->admission, &session->peer);
-    coil_stream_close(session->stream);
-    free(session);
-    coil_waiter_grant_all(&server->room_waiters, 0);
-}
-
-/* The connection has ended before we could ask who it is. */
-static bool has_gone(coil_session *session)
-{
-    return coil_session_peer(session)->size_bytes == 0 &&
-           !coil_fd_is_direct(coil_stream_fd(session->stream));
-}
-
-/* May it stay? */
-static bool enter(coil_session *session)
-{
-    coil_server *server = session->server;
-
-    if (server->admission == NULL)
-        return true;
-    if (has_gone(session)) {
-        server->stats.refused_by_peer++;
-        return false;
-    }
-    switch (coil_admission_enter(server->admission, &session->peer)) {
-    case 0:
-        session->has_entered = true;
-        return true;
-    case -EUSERS:
-        server->stats.refused_by_total++;
-        return false;
-    case -EDQUOT:
-        server->stats.refused_by_peer++;
-        return false;
-    default:
-        server->stats.refused_by_memory++;
-        return false;
-    }
-}
-
-/* The PROXY header, and then what it says who it is. 0: it may stay. */
-coil_async(int, learn_peer, (coil_session *) session)
-{
-    coil_vars(coil_proxy_header header; coil_slice raw);
-
-    const coil_duration limit = session->server->proxy_limit;
-    coil_await(my->raw,
-            coil_within(limit > 0 ? limit : coil_s(HEADER_S),
-                    coil_read_proxy_header(session->stream, COIL_PROXY_LIMIT_BYTES, &my->header)));
-    if (my->raw.size_bytes == 0)
-        return -ESHUTDOWN; /* It only wanted to see whether somebody listens. */
-    if (my->raw.size_bytes < 0) {
-        session->server->stats.refused_by_header++;
-        return (int)my->raw.size_bytes;
-    }
-    coil_slice_release(&my->raw);
-    if (my->header.source.size_bytes > 0) {
-        session->peer = my->header.source;
-        session->has_peer = true;
-    }
-    return enter(session) ? 0 : -EDQUOT;
-}
-
-/* What becomes of it is nobody else's failure. */
-coil_async(int, run_session, (coil_session *) session)
-{
-    coil_vars(int rc);
-
-    coil_defer(close_session(session));
-    session->task = coil_self;
-    if (session->server->takes_proxy_headers) {
-        coil_await(my->rc, learn_peer(session));
-        if (my->rc < 0)
-            return 0;
-    }
-    coil_await(my->rc, coil_handler_call(session->server->handler, session));
-    session->is_idle = false;
-    if (my->rc < 0 && my->rc != -ECANCELED) {
-        session->server->stats.failed++;
-        if (session->server->on_failure != NULL)
-            session->server->on_failure(session->server, session, my->rc);
-    }
-    return 0;
-}
-
-static void begin_session(coil_server *server, coil_stream *stream)
-{
-    server->stats.accepted++;
-    coil_session *session = open_session(server, stream);
-    if (session == NULL)
-        return;
-    if (!server->takes_proxy_headers && !enter(session)) {
-        close_session(session);
-    } else if (coil_spawn(&server->tasks, run_session(session)) == NULL) {
-        server->stats.refused_by_memory++;
-        close_session(session);
-    }
 }
 
 /* ------------------------------------------------------------------------------ accepting -- */
@@ -333,7 +166,7 @@ coil_async(int, accept_all, (coil_server *) server, (coil_listener *) listener)
             break;
         if (error < 0)
             return error;
-        begin_session(server, my->stream);
+        server_take(server, my->stream);
     }
     if (--server->accepting_count == 0)
         drain_until(server, COIL_NEVER);
@@ -351,18 +184,6 @@ static coil_listener *listener_at(coil_list *link)
     return coil_container_of(link, coil_listener, link);
 }
 
-/* Are some of them handed their connections by another loop? */
-static bool waits_for_others(const coil_server *server)
-{
-    const coil_list *all = &server->listeners;
-    for (coil_list *link = all->next; link != all; link = link->next) {
-        const listener_inbox *inbox = listener_at(link)->inbox;
-        if (inbox != NULL && inbox->is_remote)
-            return true;
-    }
-    return false;
-}
-
 /*
  * Those that have connected, or have sent a request, do not know that we are about to stop: give
  * the kernel, and loops that accept for us, the time to bring them; then listen no more. What has
@@ -374,9 +195,7 @@ coil_async(int, stop_listening, (coil_server *) server)
 
     for (my->turn = 0; my->turn < REST_TURNS; my->turn++)
         coil_await(coil_yield());
-    end_idle_sessions(server);
-    if (waits_for_others(server))
-        coil_ignore(coil_within(coil_ms(REST_MS), coil_group_join(&server->accepting)));
+    server_end_idle(server);
     for (coil_list *link = server->listeners.next; link != &server->listeners; link = link->next)
         listener_end(listener_at(link));
     return 0;
@@ -394,6 +213,7 @@ coil_async(int, finish, (coil_server *) server)
     coil_attempt(coil_group_join(&server->accepting));
     while (server->stats.active > 0) /* A join that is late would cancel them before we count. */
         coil_await(notice(&server->room_waiters));
+    coil_attempt(coil_group_join(&server->lingering));
     return 0;
 }
 
@@ -415,6 +235,7 @@ static void end_serving(coil_server *server)
 
 static void open_tasks(coil_server *server)
 {
+    server->lingering.keep_going = true;
     server->tasks.keep_going = true;
     server->tasks.limit = server->max_sessions;
     for (coil_list *link = server->listeners.next; link != &server->listeners; link = link->next)
@@ -429,6 +250,7 @@ coil_define(int, coil_server_serve, (coil_server *) server)
         return -EINVAL;
     begin_serving(server);
     coil_defer(end_serving(server));
+    coil_open_group(&server->lingering);
     coil_open_group(&server->tasks);
     coil_open_group(&server->accepting);
     open_tasks(server);

@@ -1,42 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/shared_listener.h>
 
-#include "listener_private.h"
+#include "shared_private.h"
 
 #include <coil/kernel.h>
 #include <coil/waiter.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-enum { CPUS_MAX = 1024, ACCEPTING_INDEX = 0 /* The worker that accepts for the others. */ };
-
-/* What there is for each loop. */
-typedef struct member {
-    listener_inbox inbox; /* Of its loop. */
-    coil_shared_listener *shared;
-    coil_runtime *runtime; /* Once it is opened. */
-    int fd;                /* Its listening socket, until it is opened. -1: none. */
-    coil_post ending;      /* From the loop that accepts: nothing comes any more. */
-    int end_error;
-    uint64_t given; /* Connections. Written by the loop that accepts, or its own. */
-} member;
-
-struct coil_shared_listener {
-    coil_share_options options;
-    coil_address address;
-    listener_path path;
-
-    /* Of the loop that accepts. */
-    coil_acceptor *acceptor;
-    coil_task *distributor; /* While it runs. */
-    bool has_ended;
-    unsigned next;
-
-    unsigned count;
-    member members[];
-};
 
 static member *member_of(listener_inbox *inbox)
 {
@@ -54,7 +25,7 @@ static coil_loop *loop_of(const coil_shared_listener *shared, unsigned index)
     return coil_runtime_loop(shared->members[ACCEPTING_INDEX].runtime, index);
 }
 
-static void drop(listener_parcel *parcel)
+void shared_drop(listener_parcel *parcel)
 {
     (void)coil_kernel_close(parcel->fd);
     free(parcel);
@@ -64,7 +35,13 @@ static void drop(listener_parcel *parcel)
 
 static bool is_there(const member *self)
 {
-    return !__atomic_load_n(&self->inbox.has_left, __ATOMIC_RELAXED);
+    return !__atomic_load_n(&self->inbox.is_ending, __ATOMIC_RELAXED);
+}
+
+/* It would rather not, but still takes what comes. */
+static bool still_takes(const member *self)
+{
+    return !self->is_told && !__atomic_load_n(&self->inbox.has_left, __ATOMIC_RELAXED);
 }
 
 static uint64_t waiting_count(const member *self)
@@ -107,7 +84,7 @@ static member *least_busy(coil_shared_listener *shared)
     return NULL;
 }
 
-/* Who gets the next connection. NULL: all have left. */
+/* Who gets the next connection; those who are ending, only in need. NULL: all have left. */
 static member *choose(coil_shared_listener *shared)
 {
     member *to = NULL;
@@ -115,7 +92,9 @@ static member *choose(coil_shared_listener *shared)
         to = least_busy(shared);
     if (to == NULL)
         to = by_turns(shared, has_room);
-    return to != NULL ? to : by_turns(shared, is_there);
+    if (to == NULL)
+        to = by_turns(shared, is_there);
+    return to != NULL ? to : by_turns(shared, still_takes);
 }
 
 /* ------------------------------------------------------------------------- from loop to loop -- */
@@ -136,7 +115,7 @@ static void give_back(listener_parcel *parcel)
     coil_runtime *runtime = member_of(parcel->inbox)->runtime;
     parcel->is_returning = true;
     if (coil_loop_post(coil_runtime_loop(runtime, ACCEPTING_INDEX), &parcel->post) < 0)
-        drop(parcel);
+        shared_drop(parcel);
 }
 
 /* On the loop that accepts. When it has ended, whoever is there may still take what has come. */
@@ -144,7 +123,7 @@ static void hand_over(coil_shared_listener *shared, listener_parcel *parcel)
 {
     member *to = choose(shared);
     if (to == NULL) {
-        drop(parcel);
+        shared_drop(parcel);
         return;
     }
     __atomic_store_n(&to->given, to->given + 1, __ATOMIC_RELAXED);
@@ -153,7 +132,7 @@ static void hand_over(coil_shared_listener *shared, listener_parcel *parcel)
     if (index_of(to) == ACCEPTING_INDEX) {
         deliver(parcel);
     } else if (coil_loop_post(loop_of(shared, index_of(to)), &parcel->post) < 0) {
-        drop(parcel);
+        shared_drop(parcel);
     }
 }
 
@@ -184,6 +163,28 @@ static void run_ending(coil_post *post)
     end_inbox(&self->inbox, self->end_error);
 }
 
+/* On the loop that accepts. Once for each. */
+static void tell_end(member *self, int error)
+{
+    if (self->is_told)
+        return;
+    self->is_told = true;
+    self->end_error = error;
+    if (index_of(self) == ACCEPTING_INDEX) {
+        end_inbox(&self->inbox, error);
+    } else {
+        coil_runtime *runtime = self->shared->members[ACCEPTING_INDEX].runtime;
+        if (runtime == NULL)
+            runtime = self->runtime; /* It has left before we have opened our share. */
+        (void)coil_loop_post(coil_runtime_loop(runtime, index_of(self)), &self->ending);
+    }
+}
+
+static void run_leaving(coil_post *post)
+{
+    tell_end(coil_container_of(post, member, leaving), -ESHUTDOWN);
+}
+
 /* -------------------------------------------------------------------------------- accepting -- */
 
 /* On the loop that accepts. */
@@ -194,15 +195,8 @@ static void end_sharing(coil_shared_listener *shared, int error)
     coil_acceptor_close(shared->acceptor);
     shared->acceptor = NULL;
     listener_path_remove(&shared->path, &shared->address);
-    for (unsigned i = 0; i < shared->count; i++) {
-        member *each = &shared->members[i];
-        each->end_error = error;
-        if (i == ACCEPTING_INDEX) {
-            end_inbox(&each->inbox, error);
-        } else {
-            (void)coil_loop_post(loop_of(shared, i), &each->ending);
-        }
-    }
+    for (unsigned i = 0; i < shared->count; i++)
+        tell_end(&shared->members[i], error);
 }
 
 static void distribute_one(coil_shared_listener *shared, int fd)
@@ -258,11 +252,28 @@ static int start_distributing(coil_shared_listener *shared, coil_loop *loop)
 
 /* ------------------------------------------------------------------------------------ shares -- */
 
+/*
+ * A member wants no more. What the loop that accepts has given it until it learns of this is on its
+ * way, and comes before the answer. If it is that loop itself, nobody gets more than has connected.
+ */
+static void end(listener_inbox *inbox)
+{
+    member *self = member_of(inbox);
+    coil_shared_listener *shared = self->shared;
+
+    __atomic_store_n(&inbox->is_ending, true, __ATOMIC_RELAXED);
+    if (index_of(self) != ACCEPTING_INDEX) {
+        coil_loop *accepting = coil_runtime_loop(self->runtime, ACCEPTING_INDEX);
+        if (coil_loop_post(accepting, &self->leaving) < 0)
+            end_inbox(inbox, -ESHUTDOWN);
+    } else if (shared->distributor != NULL) {
+        coil_acceptor_end(shared->acceptor);
+    }
+}
+
 /* The listener of a member closes: what nobody has taken goes to others. */
 static void leave(listener_inbox *inbox)
 {
-    coil_shared_listener *shared = member_of(inbox)->shared;
-
     __atomic_store_n(&inbox->has_left, true, __ATOMIC_RELAXED);
     if (inbox->error == 0)
         inbox->error = -ESHUTDOWN;
@@ -273,8 +284,6 @@ static void leave(listener_inbox *inbox)
     }
     inbox->first = NULL;
     inbox->last = &inbox->first;
-    if (index_of(member_of(inbox)) == ACCEPTING_INDEX && shared->distributor != NULL)
-        coil_acceptor_end(shared->acceptor); /* What it has goes to others. */
 }
 
 static int open_inbox(member *self, const coil_worker *worker, coil_listener **out_listener)
@@ -322,181 +331,14 @@ int coil_shared_listener_open(
                                                          : open_inbox(self, worker, out_listener);
 }
 
-/* --------------------------------------------------------------------------------- lifecycle -- */
-
-static void init_members(coil_shared_listener *shared)
+void shared_member_init(member *self, coil_shared_listener *shared)
 {
-    for (unsigned i = 0; i < shared->count; i++) {
-        member *each = &shared->members[i];
-        each->shared = shared;
-        each->fd = -1;
-        each->ending.run = run_ending;
-        each->inbox.last = &each->inbox.first;
-        each->inbox.leave = leave;
-        each->inbox.is_remote = i != ACCEPTING_INDEX;
-        coil_list_init(&each->inbox.waiters);
-    }
-}
-
-static int check_options(coil_shared_listener *shared)
-{
-    coil_share_options *options = &shared->options;
-    bool by_kernel = options->share == COIL_SHARE_BY_KERNEL;
-
-    if ((unsigned)options->share > COIL_SHARE_BY_KERNEL)
-        return -EINVAL;
-    if (by_kernel ? shared->address.storage.ss_family == AF_UNIX : options->listen.direct_sockets)
-        return -EOPNOTSUPP;
-    options->listen.reuse_port |= by_kernel;
-    return 0;
-}
-
-/* All of them listen before the first loop accepts, so that the first connections are shared. */
-static int open_sockets(coil_shared_listener *shared)
-{
-    unsigned socket_count = shared->options.share == COIL_SHARE_BY_KERNEL ? shared->count : 1;
-    for (unsigned i = 0; i < socket_count; i++) {
-        int fd = listener_socket(&shared->address, &shared->options.listen);
-        if (fd < 0)
-            return fd;
-        shared->members[i].fd = fd;
-    }
-    listener_path_claim(&shared->path, &shared->address);
-    return 0;
-}
-
-static unsigned default_count(void)
-{
-    int cpus[CPUS_MAX];
-    int cpu_count = coil_kernel_cpus(cpus, CPUS_MAX);
-    return cpu_count > 0 ? (unsigned)cpu_count : 1;
-}
-
-static coil_shared_listener *create(const coil_share_options *options)
-{
-    unsigned count = options != NULL ? options->loop_count : 0;
-    if (count == 0)
-        count = default_count();
-    coil_shared_listener *shared = calloc(1, sizeof(*shared) + count * sizeof(shared->members[0]));
-    if (shared == NULL)
-        return NULL;
-    if (options != NULL)
-        shared->options = *options;
-    shared->count = count;
-    init_members(shared);
-    return shared;
-}
-
-int coil_shared_listener_create(
-        const char *address, const coil_share_options *options, coil_shared_listener **out_shared)
-{
-    coil_shared_listener *shared = create(options);
-    if (shared == NULL)
-        return -ENOMEM;
-    int rc = coil_address_parse(address, &shared->address);
-    if (rc == 0)
-        rc = check_options(shared);
-    if (rc == 0)
-        rc = open_sockets(shared);
-    if (rc < 0) {
-        coil_shared_listener_destroy(shared);
-        return rc;
-    }
-    *out_shared = shared;
-    return 0;
-}
-
-int coil_shared_listener_create_fd(
-        int fd, const coil_share_options *options, coil_shared_listener **out_shared)
-{
-    coil_shared_listener *shared = create(options);
-    int rc = -ENOMEM;
-    if (shared != NULL)
-        rc = listener_examine(fd, &shared->address);
-    if (rc == 0)
-        rc = check_options(shared);
-    if (rc == 0 && shared->options.share == COIL_SHARE_BY_KERNEL)
-        rc = -EOPNOTSUPP;
-    if (rc < 0) {
-        coil_shared_listener_destroy(shared);
-        if (rc != -EBADF)
-            (void)coil_kernel_close(fd);
-        return rc;
-    }
-    shared->members[ACCEPTING_INDEX].fd = fd;
-    *out_shared = shared;
-    return 0;
-}
-
-void coil_shared_listener_destroy(coil_shared_listener *shared)
-{
-    if (shared == NULL)
-        return;
-    COIL_CHECK(shared->distributor == NULL);
-    for (unsigned i = 0; i < shared->count; i++) {
-        member *each = &shared->members[i];
-        listener_parcel *next;
-        for (listener_parcel *parcel = each->inbox.first; parcel != NULL; parcel = next) {
-            next = parcel->next;
-            drop(parcel); /* Its main has not opened its share. */
-        }
-        if (each->fd >= 0)
-            (void)coil_kernel_close(each->fd);
-    }
-    if (!shared->has_ended)
-        listener_path_remove(&shared->path, &shared->address);
-    free(shared);
-}
-
-const coil_address *coil_shared_listener_address(const coil_shared_listener *shared)
-{
-    return &shared->address;
-}
-
-unsigned coil_shared_listener_count(const coil_shared_listener *shared)
-{
-    return shared->count;
-}
-
-uint64_t coil_shared_listener_given(const coil_shared_listener *shared, unsigned index)
-{
-    COIL_CHECK(index < shared->count);
-    return __atomic_load_n(&shared->members[index].given, __ATOMIC_RELAXED);
-}
-
-/* -------------------------------------------------------------------------------- everywhere -- */
-
-typedef struct service {
-    coil_shared_listener *shared;
-    coil_handler handler;
-} service;
-
-coil_async(int, serve_share, (coil_worker *) worker)
-{
-    coil_vars(coil_listener *listener; int rc);
-
-    const service *self = worker->argument;
-    my->rc = coil_shared_listener_open(self->shared, worker, &my->listener);
-    if (my->rc < 0)
-        return my->rc;
-    coil_defer(coil_listener_close(my->listener));
-    coil_attempt(coil_serve_gracefully(my->listener, ((const service *)worker->argument)->handler));
-    return 0;
-}
-
-int coil_serve_everywhere(
-        const char *address, const coil_share_options *options, coil_handler handler)
-{
-    service self = {.handler = handler};
-    int rc = coil_shared_listener_create(address, options, &self.shared);
-    if (rc < 0) {
-        fprintf(stderr, "coil: cannot listen at %s: %s\n", address, coil_error_text(rc));
-        return rc;
-    }
-    const coil_runtime_options all = {.loop_count = self.shared->count,
-            .main = coil_handler(serve_share, coil_worker *),
-            .argument = &self};
-    rc = coil_runtime_run_with(&all);
-    coil_shared_listener_destroy(self.shared);
-    return rc;
+    self->shared = shared;
+    self->fd = -1;
+    self->leaving.run = run_leaving;
+    self->ending.run = run_ending;
+    self->inbox.last = &self->inbox.first;
+    self->inbox.end = end;
+    self->inbox.leave = leave;
+    coil_list_init(&self->inbox.waiters);
 }

@@ -334,6 +334,56 @@ static coil_turn read_until_step(coil_task *task, coil_frame *leaf)
 
 coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
 
+/* The same for several bytes. Of what was looked at, the end may be the beginning of them. */
+static int64_t look_for_bytes(coil_stream *stream, coil_task *task, const coil_slice *delimiter,
+        size_t limit_bytes, size_t *scanned_bytes)
+{
+    const coil_slice *unread = coil_receiver_front(stream);
+    const size_t size_bytes = (size_t)delimiter->size_bytes;
+    int rc = coil_receiver_look(stream, task);
+
+    for (;;) {
+        const size_t have_bytes = (size_t)unread->size_bytes;
+        const size_t look_bytes = have_bytes < limit_bytes ? have_bytes : limit_bytes;
+        if (look_bytes >= *scanned_bytes + size_bytes) {
+            const char *found = memmem(unread->bytes + *scanned_bytes, look_bytes - *scanned_bytes,
+                    delimiter->bytes, size_bytes);
+            if (found != NULL)
+                return found - unread->bytes + delimiter->size_bytes;
+            *scanned_bytes = look_bytes - (size_bytes - 1);
+        }
+        if (look_bytes == limit_bytes)
+            return -EMSGSIZE;
+        if (rc > 0)
+            rc = coil_receiver_extend(stream, task);
+        if (rc <= 0)
+            return rc == 0 ? unread->size_bytes : rc;
+    }
+}
+
+static coil_turn read_until_bytes_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_read_until_bytes__args *arguments =
+            coil_arguments(coil_read_until_bytes, leaf);
+
+    if (refuses(task, leaf))
+        return coil_leave(task, leaf);
+    if (leaf->at == NULL)
+        leaf->vars = memset(coil_push(task, sizeof(size_t)), 0, sizeof(size_t));
+    int64_t found_bytes = -EINVAL;
+    if (arguments->delimiter.size_bytes > 0) {
+        found_bytes = look_for_bytes(
+                arguments->stream, task, &arguments->delimiter, arguments->limit_bytes, leaf->vars);
+    }
+    if (found_bytes == -EAGAIN)
+        return wait_for_more(task, leaf, arguments->stream);
+    coil_result(coil_read_until_bytes, leaf) =
+            found_bytes >= 0 ? take(arguments->stream, found_bytes) : slice_error((int)found_bytes);
+    return coil_leave(task, leaf);
+}
+
+coil_define_leaf(coil_read_until_bytes, read_until_bytes_step, coil_leaf_wake);
+
 /* --------------------------------------------------------------------------------- writing -- */
 
 /* It begins with a sender: coil_sender_write() by another name. */
@@ -417,7 +467,10 @@ coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
     coil_vars(int rc; coil_layer *layer);
     my->layer = coil_layer_of(stream);
     if (my->layer == NULL) {
-        coil_await(my->rc, coil_shutdown(coil_stream_fd(stream), SHUT_WR));
+        const int fd = coil_stream_fd(stream);
+        if (!coil_fd_is_direct(fd))
+            return coil_kernel_shutdown(fd, SHUT_WR); /* The operation takes a thread to do this. */
+        coil_await(my->rc, coil_shutdown(fd, SHUT_WR));
         return my->rc;
     }
     coil_await(my->rc, coil_layer_finish(my->layer));

@@ -46,11 +46,26 @@ static int set_keep_alive(int fd, const coil_stream_options *options)
     return rc < 0 ? rc : set_if(fd, IPPROTO_TCP, TCP_KEEPCNT, options->keep_alive_probes);
 }
 
+static int set_type_of_service(int fd, int value)
+{
+    int family = 0;
+    socklen_t size_bytes = sizeof(family);
+
+    if (value == 0)
+        return 0;
+    int rc = coil_kernel_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size_bytes);
+    if (rc == 0 && family == AF_INET6)
+        rc = set(fd, IPPROTO_IPV6, IPV6_TCLASS, value);
+    return rc < 0 ? rc : set(fd, IPPROTO_IP, IP_TOS, value); /* IPv4 by IPv6 sockets, too. */
+}
+
 static int set_tcp(int fd, const coil_stream_options *options)
 {
     int rc = set(fd, IPPROTO_TCP, TCP_NODELAY, !options->delays_small_writes);
     if (rc == 0)
         rc = set_keep_alive(fd, options);
+    if (rc == 0)
+        rc = set_type_of_service(fd, (int)options->type_of_service);
     if (rc == 0)
         rc = set_if(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, in_units(options->user_timeout, coil_ms(1)));
     return rc;
@@ -61,7 +76,7 @@ static bool is_valid(const coil_stream_options *options)
     return fits(options->keep_alive_idle, coil_s(1)) &&
            fits(options->keep_alive_interval, coil_s(1)) && options->keep_alive_probes <= INT_MAX &&
            fits(options->user_timeout, coil_ms(1)) && options->send_buffer_bytes <= INT_MAX &&
-           options->receive_buffer_bytes <= INT_MAX;
+           options->receive_buffer_bytes <= INT_MAX && options->type_of_service <= UINT8_MAX;
 }
 
 int coil_stream_options_apply(int fd, const coil_stream_options *options)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/thrift_server.h>
 
+#include "linger.h"
 #include "listener_private.h"
 
 #include <errno.h>
@@ -8,12 +9,10 @@
 #include <stdlib.h>
 
 enum {
-    FLUSH_BYTES = 64 * 1024,    /* Replies are sent at the latest when there are so many. */
-    PART_BYTES = 64 * 1024,     /* What a peer has to take within reply_limit. */
-    KEEP_BYTES = 256 * 1024,    /* Memory for replies that a connection keeps for later ones. */
-    LINGER_BYTES = 1024 * 1024, /* What a peer may still send that is being turned away, */
-    LINGER_S = 1,               /* and for how long. */
-    FRAME_LIMIT_S = 30,         /* The defaults. */
+    FLUSH_BYTES = 64 * 1024, /* Replies are sent at the latest when there are so many. */
+    PART_BYTES = 64 * 1024,  /* What a peer has to take within reply_limit. */
+    KEEP_BYTES = 256 * 1024, /* Memory for replies that a connection keeps for later ones. */
+    FRAME_LIMIT_S = 30,      /* The defaults. */
     REPLY_LIMIT_S = 60,
     WHAT_BYTES = 160,
 };
@@ -295,17 +294,10 @@ static int begin_call(connection *peer)
  */
 coil_async(int, turn_away, (connection *) peer)
 {
-    coil_vars(coil_slice dropped; int64_t total_bytes);
+    coil_vars();
 
     coil_attempt(flush(peer));
-    coil_attempt(coil_stream_shutdown(peer->stream));
-    while (my->total_bytes < LINGER_BYTES) {
-        coil_attempt(my->dropped, coil_read_some(peer->stream));
-        if (my->dropped.size_bytes == 0)
-            break;
-        my->total_bytes += my->dropped.size_bytes;
-        coil_slice_release(&my->dropped);
-    }
+    coil_attempt(linger(peer->stream));
     return 0;
 }
 

@@ -10,12 +10,27 @@
 
 enum { FIRST_CAPACITY = 64 };
 
+/*
+ * The end of a socket that others have, too. Of those who wait there for connections the kernel
+ * wakes one for each (EPOLLEXCLUSIVE). One that was woken, and then cancelled before it has looked,
+ * leaves the connection to nobody, until the next one wakes somebody else. So when the multishot
+ * has ended we look again, until there is none: without waiting (Linux 6.10), as only who does not
+ * wait is not woken; before that, by an accept that is cancelled as soon as it is submitted.
+ *
+ *     GOING --end()--> (multishot cancelled) --> SWEEPING -- -EAGAIN --> OVER
+ *                                                   |  ^                  ^
+ *                                           -EINVAL v  | a connection     |
+ *                                                 TAPPING -- -ECANCELED --'
+ */
+typedef enum stage { GOING, SWEEPING, TAPPING, OVER } stage;
+
 struct coil_acceptor {
     coil_op op;
     int fd; /* -1: closed already. */
     bool direct;
     bool ended;
     bool closing;
+    stage stage;
     int error; /* Of the last attempt; told once. */
     coil_task *waiter;
     int *queue; /* A ring of `capacity`, a power of two. */
@@ -70,6 +85,45 @@ static void destroy(coil_acceptor *acceptor)
     free(acceptor);
 }
 
+static bool is_over(const coil_acceptor *acceptor)
+{
+    return acceptor->stage == OVER;
+}
+
+/* The next look. Not with more waiting than we take otherwise, nor before an error was told. */
+static void sweep(coil_acceptor *acceptor)
+{
+    if (op_pending(&acceptor->op) || is_over(acceptor) || acceptor->error != 0)
+        return;
+    if (acceptor->stage == GOING)
+        acceptor->stage = SWEEPING;
+    if (acceptor->count > COIL_ACCEPTOR_LIMIT_COUNT) {
+        acceptor->stage = OVER;
+        return;
+    }
+    op_start(&acceptor->op);
+    if (acceptor->stage == TAPPING)
+        op_cancel(&acceptor->op);
+}
+
+/* What a look has brought that is no connection. Of one connection, or of a shortage: go on. */
+static void sweep_failed(coil_acceptor *acceptor, int error)
+{
+    switch (-error) {
+    case EINVAL:
+        acceptor->stage = acceptor->stage == SWEEPING ? TAPPING : OVER;
+        break;
+    case EAGAIN:
+    case ECANCELED:
+    case EINTR:
+    case ENOTSOCK:
+        acceptor->stage = OVER;
+        break;
+    default:
+        acceptor->error = error;
+    }
+}
+
 /* After each completion: tell the waiter, go on, pause, or leave. */
 static void settle(coil_acceptor *acceptor)
 {
@@ -80,28 +134,36 @@ static void settle(coil_acceptor *acceptor)
             destroy(acceptor);
         return;
     }
-    bool is_over = acceptor->ended && !op_pending(&acceptor->op);
-    if (is_over)
+    if (acceptor->ended)
+        sweep(acceptor);
+    if (is_over(acceptor))
         close_socket(acceptor);
     if (acceptor->waiter != NULL) {
-        if (is_over || acceptor->count > 0 || acceptor->error != 0) {
+        if (is_over(acceptor) || acceptor->count > 0 || acceptor->error != 0) {
             coil_task_wake(acceptor->waiter);
-        } else if (!op_pending(&acceptor->op)) {
+        } else if (!op_pending(&acceptor->op) && !acceptor->ended) {
             op_start(&acceptor->op);
         }
-    } else if (acceptor->count > COIL_ACCEPTOR_LIMIT_COUNT) {
+    } else if (acceptor->count > COIL_ACCEPTOR_LIMIT_COUNT && !acceptor->ended) {
         op_cancel(&acceptor->op);
     }
 }
 
 static void accept_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
-    coil_acceptor *acceptor = coil_container_of(op, coil_acceptor, op);
-    if (acceptor->direct) {
+    const coil_acceptor *acceptor = coil_container_of(op, coil_acceptor, op);
+    const bool once = acceptor->stage != GOING;
+    if (acceptor->direct && once) {
+        io_uring_prep_accept_direct(sqe, 0, NULL, NULL, 0, IORING_FILE_INDEX_ALLOC);
+    } else if (once) {
+        io_uring_prep_accept(sqe, 0, NULL, NULL, SOCK_CLOEXEC);
+    } else if (acceptor->direct) {
         io_uring_prep_multishot_accept_direct(sqe, 0, NULL, NULL, 0);
     } else {
         io_uring_prep_multishot_accept(sqe, 0, NULL, NULL, SOCK_CLOEXEC);
     }
+    if (acceptor->stage == SWEEPING)
+        sqe->ioprio |= IORING_ACCEPT_DONTWAIT;
     op_set_fd(sqe, acceptor->fd);
 }
 
@@ -111,6 +173,8 @@ static void accept_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_acceptor *acceptor = coil_container_of(op, coil_acceptor, op);
     if (result >= 0) {
         enqueue(acceptor, acceptor->direct ? result | COIL_DIRECT : result);
+    } else if (acceptor->stage != GOING) {
+        sweep_failed(acceptor, result);
     } else if (result != -ECANCELED && result != -EINTR) {
         acceptor->error = result;
     }
@@ -185,7 +249,9 @@ static coil_turn next_step(coil_task *task, coil_frame *leaf)
         acceptor->error = 0;
         return coil_leave(task, leaf);
     }
-    if (acceptor->ended && !op_pending(&acceptor->op)) {
+    if (acceptor->ended)
+        sweep(acceptor);
+    if (is_over(acceptor)) {
         coil_result(coil_acceptor_next, leaf) = -ESHUTDOWN;
         return coil_leave(task, leaf);
     }

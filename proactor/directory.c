@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,20 @@ coil_define(coil_directory *, coil_directory_open, (int) at, (const char *) path
     coil_directory *directory;
     int rc = coil_directory_create(coil_loop_of(coil_self), my->fd, &directory);
     return rc < 0 ? coil_error_pointer(rc) : directory;
+}
+
+coil_define(int, coil_directory_sync, (int) at, (const char *) path)
+{
+    coil_vars(int fd; int rc);
+
+    if (path[0] == '\0') {
+        coil_await(my->rc, coil_fsync(at, false));
+        return my->rc;
+    }
+    coil_attempt(my->fd, coil_openat(at, path, O_RDONLY | O_DIRECTORY, 0));
+    coil_defer(coil_ignore(coil_close(my->fd)));
+    coil_await(my->rc, coil_fsync(my->fd, false));
+    return my->rc;
 }
 
 /* A disk may have to be waited for. */

@@ -4,6 +4,7 @@
 #include "pool.h"
 
 #include <coil/blocking.h>
+#include <coil/directory.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 
@@ -239,7 +240,7 @@ coil_async(int, publish, (int) directory, (const char *) temporary, (const char 
     coil_vars();
 
     coil_attempt(coil_renameat(directory, temporary, directory, name, 0));
-    coil_attempt(coil_fsync(directory, false));
+    coil_attempt(coil_directory_sync(directory, ""));
     return 0;
 }
 

@@ -215,6 +215,11 @@ int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_by
     return checked(getpeername(fd, address, size_bytes));
 }
 
+int coil_kernel_shutdown(int fd, int how)
+{
+    return checked(shutdown(fd, how));
+}
+
 int coil_kernel_socketpair(int family, int type, int out_fds[2])
 {
     return checked(socketpair(family, type | SOCK_CLOEXEC, 0, out_fds));
@@ -230,6 +235,11 @@ ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
 {
     ssize_t count = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
     return count < 0 ? -errno : count;
+}
+
+int coil_kernel_sendmmsg_now(int fd, struct mmsghdr *messages, unsigned count)
+{
+    return checked(sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
@@ -334,6 +344,16 @@ int coil_kernel_close_on_exec(int fd)
 int coil_kernel_dup_above(int fd, int lowest)
 {
     return checked(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
+}
+
+int coil_kernel_dup_to_pass(int fd, int number)
+{
+    return checked(dup2(fd, number));
+}
+
+int coil_kernel_exec(const char *path, char *const arguments[])
+{
+    return checked(execv(path, arguments));
 }
 
 /* ---------------------------------------------------------------------------------- files -- */

@@ -131,7 +131,7 @@ async(int, read_log, (replica *) self, (counter_table *) table)
 /* The name of a new file is not on the disk before its directory is. */
 async(int, sync_directory, (const char *) path)
 {
-    vars(char directory[256]; int fd);
+    vars(char directory[256]);
 
     const char *slash = strrchr(path, '/');
     if (slash == NULL) {
@@ -141,9 +141,7 @@ async(int, sync_directory, (const char *) path)
     } else {
         snprintf(my->directory, sizeof(my->directory), "%.*s", (int)(slash - path), path);
     }
-    attempt(my->fd, coil_openat(AT_FDCWD, my->directory, O_RDONLY | O_DIRECTORY, 0));
-    defer(ignore(coil_close(my->fd)));
-    attempt(coil_fsync(my->fd, false));
+    attempt(coil_directory_sync(AT_FDCWD, my->directory));
     return 0;
 }
 

@@ -98,6 +98,11 @@ void sim_file_changed(sim_file *file)
     sim_waiters_notify(&file->waiters);
 }
 
+void sim_file_connected(sim_file *file)
+{
+    sim_waiters_notify_one(&file->waiters);
+}
+
 void sim_file_announce(sim_file *file, short events)
 {
     file->announced = events;

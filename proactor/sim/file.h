@@ -137,6 +137,12 @@ void sim_file_drop(sim_file *file);
 void sim_file_changed(sim_file *file);
 
 /*
+ * Somebody has connected to a listening socket: of those who accept there, the first is told alone,
+ * until it waits no more (observed: accept_of_two).
+ */
+void sim_file_connected(sim_file *file);
+
+/*
  * The same, and say what has happened, as the kernel does where it wakes with a mask: a poll that
  * is woken so tells these events without looking whether they are still so (observed:
  * poll_is_woken, poll_of_urgent_data).

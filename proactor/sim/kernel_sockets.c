@@ -96,3 +96,11 @@ int coil_kernel_is_tcp(int fd)
     const int rc = file->type->getsockopt(file, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_bytes);
     return rc < 0 ? rc : protocol == IPPROTO_TCP;
 }
+
+int coil_kernel_shutdown(int fd, int how)
+{
+    sim_file *file = sim_call_file(fd);
+    if (file == NULL)
+        return -EBADF;
+    return file->type->shutdown == NULL ? -ENOTSOCK : file->type->shutdown(file, how);
+}

@@ -130,6 +130,17 @@ ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
     return sim_file_send(file, &io);
 }
 
+int coil_kernel_sendmmsg_now(int fd, struct mmsghdr *messages, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const ssize_t sent = coil_kernel_sendmsg_now(fd, &messages[i].msg_hdr);
+        if (sent < 0)
+            return i > 0 ? (int)i : (int)sent;
+        messages[i].msg_len = (unsigned)sent;
+    }
+    return (int)count;
+}
+
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     const struct iovec part = {bytes, size_bytes};

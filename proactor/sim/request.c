@@ -78,7 +78,7 @@ static void changed(sim_waiter *waiter)
     }
     if (request->events != 0)
         request->woken = (short)(request->file->announced & request->events);
-    if (!request->is_persistent)
+    if (!request->is_persistent && !request->stays)
         sim_waiter_leave(waiter);
     if (sim_fiber_current() != NULL && sim_fiber_current() == request->ring->owner) {
         make_work(request);

@@ -94,6 +94,7 @@ struct sim_request {
     uint64_t checksum;     /* Of the bytes that must not change. */
     char *lent;            /* What was where junk is now: lending.c. */
     short woken;           /* With which events; 0: look. */
+    bool stays;            /* It keeps its place among those who wait: a multishot accept. */
     bool is_persistent;    /* Wakes while it is to be tried are seen, too: a multishot poll. */
     bool in_worker;        /* It WAITS in a thread of the kernel, which a cancel interrupts. */
     int32_t result;        /* That is to be told: of a cancellation, of a refusal. */

@@ -89,7 +89,7 @@ bool tcp_child_open(tcp_socket *child)
     coil_list_append(&listener->backlog, &child->backlog_link);
     if (child->socket.options[SIM_OPTION_KEEPALIVE])
         tcp_end_keep_alive(child->end);
-    sim_file_changed(&listener->socket.file);
+    sim_file_connected(&listener->socket.file);
     return true;
 }
 

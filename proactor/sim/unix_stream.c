@@ -91,7 +91,7 @@ static int stream_connect(sim_file *file, const struct sockaddr *address, sockle
     join(socket, child);
     coil_list_append(&listener->backlog, &child->backlog_link);
     listener->backlog_count++;
-    sim_file_changed(&listener->socket.file);
+    sim_file_connected(&listener->socket.file);
     sim_file_changed(file);
     return 0;
 }

@@ -19,8 +19,9 @@ void sim_waiter_leave(sim_waiter *waiter)
 }
 
 /* Each is told once, also if it leaves and joins again meanwhile. */
-void sim_waiters_notify(sim_waiters *waiters)
+static void notify(sim_waiters *waiters, bool tells_one)
 {
+    bool was_told = false;
     coil_list told;
     coil_list *link;
 
@@ -34,6 +35,19 @@ void sim_waiters_notify(sim_waiters *waiters)
     while ((link = coil_list_take_first(&told)) != NULL) {
         sim_waiter *waiter = coil_container_of(link, sim_waiter, link);
         coil_list_append(&waiters->list, link);
+        if (waiter->is_exclusive && was_told && tells_one)
+            continue;
+        was_told |= waiter->is_exclusive;
         waiter->changed(waiter);
     }
+}
+
+void sim_waiters_notify(sim_waiters *waiters)
+{
+    notify(waiters, false);
+}
+
+void sim_waiters_notify_one(sim_waiters *waiters)
+{
+    notify(waiters, true);
 }

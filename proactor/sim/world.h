@@ -178,6 +178,7 @@ typedef struct sim_waiter sim_waiter;
 struct sim_waiter {
     coil_list link; /* Zeroed or empty: waits for nothing. */
     void (*changed)(sim_waiter *waiter);
+    bool is_exclusive; /* Of these, one is told what one can take (EPOLLEXCLUSIVE). */
 };
 
 typedef struct sim_waiters {
@@ -188,6 +189,7 @@ void sim_waiters_init(sim_waiters *waiters);
 void sim_waiters_add(sim_waiters *waiters, sim_waiter *waiter);
 void sim_waiter_leave(sim_waiter *waiter); /* Nothing if it does not wait. */
 void sim_waiters_notify(sim_waiters *waiters);
+void sim_waiters_notify_one(sim_waiters *waiters); /* Of the exclusive ones, the first. */
 
 /* ------------------------------------------------------------------------- hosts, programs -- */
 

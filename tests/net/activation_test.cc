@@ -174,4 +174,23 @@ TEST(Activation, MakesListeners)
     }));
 }
 
+TEST(Activation, PassesOnlyWhatMakesSense)
+{
+    char program[] = "/bin/true";
+    char *const arguments[] = {program, nullptr};
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    for (const char *name : {"", "a:b", "a\n"}) {
+        const coil_passed_fd wrong = {fd, name};
+        EXPECT_EQ(-EINVAL, coil_activation_exec(&wrong, 1, program, arguments)) << name;
+    }
+    const coil_passed_fd right = {fd, "http"};
+    EXPECT_EQ(-EINVAL, coil_activation_exec(&right, 0, program, arguments));
+    EXPECT_EQ(-ENOENT, coil_activation_exec(&right, 1, "/nowhere/service", arguments));
+    EXPECT_EQ(-EACCES, coil_activation_exec(&right, 1, "/etc/passwd", arguments));
+    const coil_passed_fd closed = {-1, "http"};
+    EXPECT_EQ(-EBADF, coil_activation_exec(&closed, 1, program, arguments));
+    EXPECT_TRUE(is_forgotten()) << "nothing has happened";
+    close(fd);
+}
+
 } // namespace

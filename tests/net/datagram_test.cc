@@ -6,11 +6,23 @@
 
 #include <net/if.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <random>
 #include <vector>
 
 #include <coil/sugar.h>
+
+/* The test plays a device without room: so many times. */
+extern "C" {
+std::atomic<int> no_room{0};
+ssize_t __real_coil_kernel_sendmsg_now(int fd, const struct msghdr *message);
+ssize_t __wrap_coil_kernel_sendmsg_now(int fd, const struct msghdr *message);
+ssize_t __wrap_coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
+{
+    return no_room > 0 && no_room-- > 0 ? -ENOBUFS : __real_coil_kernel_sendmsg_now(fd, message);
+}
+}
 
 namespace
 {
@@ -552,6 +564,86 @@ TEST(Datagram, ReachesThoseWhoHaveJoinedByIPv6)
     EXPECT_EQ((std::vector<std::string>{"all of you"}), scene.got);
 }
 
+/* Of a group, what one sender says; the other is not heard. */
+async(int, listen_to_one, (Scene *) scene, (const char *) group)
+{
+    vars(coil_datagram_socket *member; coil_datagram_socket *heard; coil_datagram_socket *other;
+            coil_address to; char text[64]; unsigned loopback; int rc);
+
+    my->rc = open_at("0.0.0.0:0", {}, &my->member);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->member));
+    my->rc = open_at("127.0.0.1:0", {}, &my->heard);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->heard));
+    my->rc = open_at("127.0.0.2:0", {}, &my->other);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->other));
+    snprintf(my->text, sizeof(my->text), "%s:%u", group,
+            coil_address_port(coil_datagram_local(my->member)));
+    EXPECT_EQ(0, coil_address_parse(my->text, &my->to));
+    my->loopback = if_nametoindex("lo");
+    const coil_address *source = coil_datagram_local(my->heard);
+    my->rc = coil_datagram_join_source(my->member, &my->to, source, my->loopback);
+    if (my->rc < 0)
+        return my->rc;
+    EXPECT_EQ(-EADDRNOTAVAIL, coil_datagram_join_source(my->member, &my->to, source, my->loopback));
+    const coil_multicast multicast = {my->loopback, 1, true};
+    my->rc = coil_datagram_set_multicast(my->heard, &multicast);
+    if (my->rc == 0)
+        my->rc = coil_datagram_set_multicast(my->other, &multicast);
+    if (my->rc < 0)
+        return my->rc;
+    attempt(coil_datagram_send(my->other, &my->to, slice_of("not heard")));
+    attempt(coil_datagram_send(my->heard, &my->to, slice_of("heard")));
+    attempt(receive_all(my->member, scene, 1));
+    EXPECT_EQ(0, coil_datagram_leave_source(
+                         my->member, &my->to, coil_datagram_local(my->heard), my->loopback));
+    EXPECT_EQ(-EINVAL, coil_datagram_leave_source(
+                               my->member, &my->to, coil_datagram_local(my->heard), my->loopback));
+    return 0;
+}
+
+TEST(Datagram, ReachesThoseWhoHaveJoinedItsSender)
+{
+    Scene scene;
+    const int rc = coil_run(listen_to_one(&scene, "232.71.3.1"));
+    if (rc == -ENODEV || rc == -ENETUNREACH || rc == -EPERM)
+        GTEST_SKIP() << "no multicast here: " << rc;
+    EXPECT_EQ(0, rc);
+    EXPECT_EQ((std::vector<std::string>{"heard"}), scene.got);
+}
+
+/* One group after the other, until the kernel has enough. */
+async(int, join_many)
+{
+    vars(coil_datagram_socket *socket; int rc);
+
+    my->rc = open_at("0.0.0.0:0", {}, &my->socket);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->socket));
+    for (int i = 0; my->rc == 0 && i < 2000; i++) {
+        coil_address group;
+        const std::string at =
+                "239.71." + std::to_string(i / 200) + "." + std::to_string(i % 200 + 1) + ":1";
+        EXPECT_EQ(0, coil_address_parse(at.c_str(), &group));
+        my->rc = coil_datagram_join(my->socket, &group, if_nametoindex("lo"));
+    }
+    return my->rc;
+}
+
+TEST(Datagram, JoinsAsManyGroupsAsTheKernelAllows)
+{
+    const int rc = coil_run(join_many());
+    if (rc == -ENODEV || rc == -EPERM || rc == 0)
+        GTEST_SKIP() << "no multicast here, or no limit (net.ipv4.igmp_max_memberships): " << rc;
+    EXPECT_EQ(-ENOBUFS, rc);
+}
+
 async(int, misuse_multicast)
 {
     vars(coil_datagram_socket *socket; int rc);
@@ -580,6 +672,167 @@ TEST(Datagram, HasNoGroupsWhereThereIsNoMulticast)
 /* ----------------------------------------------------------------- waiting, cancellation -- */
 
 /* A unix socket has room for a few: then its senders wait, until somebody reads. */
+async(int, send_without_room, (Scene *) scene)
+{
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; int rc; int i);
+
+    my->rc = open_at(scene->address, {}, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    my->rc = open_at(scene->address, {}, &my->client);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->client));
+    no_room = 2;
+    for (my->i = 0; my->i < 3; my->i++) {
+        await(my->rc,
+                coil_datagram_send(my->client, coil_datagram_local(my->server), slice_of("again")));
+        scene->results.push_back(my->rc);
+    }
+    scene->count = coil_datagram_count(my->client).sent;
+    attempt(receive_all(my->server, scene, 1));
+    return 0;
+}
+
+TEST(Datagram, IsNotSentIfTheDeviceHasNoRoomAndTheSocketGoesOn)
+{
+    Scene scene;
+    EXPECT_EQ(0, coil_run(send_without_room(&scene)));
+    EXPECT_EQ((std::vector<int64_t>{-ENOBUFS, -ENOBUFS, 0}), scene.results);
+    EXPECT_EQ(1u, scene.count);
+    EXPECT_EQ((std::vector<std::string>{"again"}), scene.got);
+}
+
+/* Asked at one of several addresses: the answer comes from that. */
+async(int, answer_from, (Scene *) scene, (const char *) asked, (bool) by_hand)
+{
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in;
+            char text[64]; int rc);
+
+    my->rc = open_at(scene->address, scene->options, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    snprintf(my->text, sizeof(my->text), "%s:%u", asked,
+            coil_address_port(coil_datagram_local(my->server)));
+    my->rc = open_to(my->text, &my->client); /* Hears nobody else. */
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->client));
+    attempt(coil_datagram_send(my->client, nullptr, slice_of("who?")));
+    attempt(within(coil_s(10), coil_datagram_receive(my->server, &my->in)));
+    defer(coil_datagram_release(&my->in));
+    if (by_hand)
+        attempt(coil_datagram_send_from(my->server, &my->in.to, 0, &my->in.from, slice_of("I")));
+    else
+        attempt(coil_datagram_answer(my->server, &my->in, slice_of("I")));
+    attempt(receive_all(my->client, scene, 1));
+    EXPECT_EQ(1u, coil_datagram_count(my->server).sent);
+    return 0;
+}
+
+TEST(Datagram, AnswersFromTheAddressThatWasAsked)
+{
+    for (const std::string &at : {std::string("0.0.0.0:0"), std::string("*:0")}) {
+        for (const bool by_hand : {false, true}) {
+            Scene scene;
+            scene.address = at;
+            scene.options.tells_local = true;
+            EXPECT_EQ(0, coil_run(answer_from(&scene, "127.0.0.2", by_hand)));
+            EXPECT_EQ((std::vector<std::string>{"I"}), scene.got);
+        }
+    }
+}
+
+TEST(Datagram, AnswersByIPv6FromTheAddressThatWasAsked)
+{
+    Scene scene;
+    scene.address = "[::]:0";
+    scene.options.tells_local = true;
+    const int rc = coil_run(answer_from(&scene, "[::1]", true));
+    if (rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL)
+        GTEST_SKIP() << "no IPv6 here";
+    EXPECT_EQ(0, rc);
+    EXPECT_EQ((std::vector<std::string>{"I"}), scene.got);
+}
+
+async(int, send_from_elsewhere, (const char *) local, (const char *) from)
+{
+    vars(coil_datagram_socket *socket; coil_address from; coil_address to; int rc);
+
+    my->rc = open_at(local, {}, &my->socket);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->socket));
+    EXPECT_EQ(0, coil_address_parse(from, &my->from));
+    EXPECT_EQ(0, coil_address_parse("127.0.0.1:9", &my->to));
+    await(my->rc, coil_datagram_send_from(my->socket, &my->from, 0, &my->to, slice_of("x")));
+    return my->rc;
+}
+
+TEST(Datagram, CannotBeSentFromWhatIsNotOurs)
+{
+    const int rc = coil_run(send_from_elsewhere("0.0.0.0:0", "192.0.2.1:0"));
+    EXPECT_TRUE(rc == -EINVAL || rc == -EADDRNOTAVAIL || rc == -ENETUNREACH) << rc;
+    EXPECT_EQ(-EAFNOSUPPORT, coil_run(send_from_elsewhere("0.0.0.0:0", "[::1]:0")));
+    const std::string name = abstract_name();
+    EXPECT_EQ(-EOPNOTSUPP, coil_run(send_from_elsewhere(name.c_str(), "127.0.0.1:0")));
+}
+
+/* -------------------------------------------------------------------------------- several -- */
+
+struct Several {
+    std::vector<std::string> texts;
+    std::vector<coil_datagram_outgoing> items;
+    Scene scene;
+};
+
+async(int, send_several, (Several *) self)
+{
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; int rc; size_t i);
+
+    my->rc = open_at(self->scene.address, {}, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    my->rc = open_at(self->scene.address, {}, &my->client);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->client));
+    for (const std::string &text : self->texts)
+        self->items.push_back({coil_datagram_local(my->server), nullptr, slice_of(text)});
+    await(my->rc, coil_datagram_send_several(my->client, self->items.data(),
+                          static_cast<unsigned>(self->items.size())));
+    self->scene.results.push_back(my->rc);
+    self->scene.count = coil_datagram_count(my->client).sent;
+    attempt(receive_all(my->server, &self->scene, self->scene.count));
+    return 0;
+}
+
+TEST(Datagram, IsOneOfSeveralThatAreSentTogether)
+{
+    for (const unsigned count : {0U, 1U, 16U, 17U, 100U}) {
+        Several self;
+        for (unsigned i = 0; i < count; i++)
+            self.texts.push_back(std::to_string(i));
+        EXPECT_EQ(0, coil_run(send_several(&self)));
+        EXPECT_EQ(self.texts, self.scene.got);
+        EXPECT_EQ((std::vector<int64_t>{0}), self.scene.results);
+    }
+}
+
+TEST(Datagram, IsSentIfOneBehindItCannotBe)
+{
+    Several self;
+    for (unsigned i = 0; i < 40; i++)
+        self.texts.push_back(std::to_string(i));
+    self.texts[20] = std::string(70000, 'x');
+    EXPECT_EQ(0, coil_run(send_several(&self)));
+    EXPECT_EQ((std::vector<int64_t>{-EMSGSIZE}), self.scene.results);
+    EXPECT_EQ(20u, self.scene.got.size());
+}
+
 async(int, fill_up, (Scene *) scene)
 {
     vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in;

@@ -2,6 +2,7 @@
 #include "peer.h"
 
 #include <coil/handover.h>
+#include <coil/runtime.h>
 #include <coil/server.h>
 
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include <coil/sugar.h>
@@ -307,9 +309,26 @@ public:
 
     std::atomic<uint64_t> answered{0};
     std::atomic<uint64_t> failed{0};
-    std::atomic<int> last_error{0};
+
+    /* Which steps have failed, and why. */
+    std::string failures()
+    {
+        const std::lock_guard<std::mutex> guard(lock);
+        return what;
+    }
 
 private:
+    /* Empty: it was answered. */
+    static std::string failing_step(Peer &peer, const sockaddr_in &to)
+    {
+        errno = 0;
+        if (connect(peer.fd, reinterpret_cast<const sockaddr *>(&to), sizeof(to)) != 0)
+            return "connect";
+        if (!peer.send("x"))
+            return "send";
+        return peer.receive(2).size() == 2 ? "" : "receive";
+    }
+
     void ask()
     {
         sockaddr_in to = {};
@@ -318,13 +337,12 @@ private:
         to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         while (!done) {
             Peer peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-            bool is_answered =
-                    connect(peer.fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)) == 0 &&
-                    peer.send("x") && peer.receive(2).size() == 2;
-            if (is_answered) {
+            const std::string step = failing_step(peer, to);
+            if (step.empty()) {
                 answered++;
             } else {
-                last_error = errno;
+                const std::lock_guard<std::mutex> guard(lock);
+                what += step + ": " + strerror(errno) + "; ";
                 failed++;
             }
             const linger now = {1, 0}; /* No TIME_WAIT: ports are for the next ones. */
@@ -333,17 +351,22 @@ private:
     }
 
     uint16_t port;
+    std::mutex lock;
+    std::string what;
     std::atomic<bool> done{false};
     std::vector<std::thread> threads;
 };
 
-TEST_F(Handover, FailsNoConnectionUnderLoad)
+class HandoverUnderLoad : public Handover
 {
-    const int restarts = getenv("COIL_LONG") != nullptr ? 1000 : 50;
-    auto now = std::make_unique<Running>(generation("0"));
-    uint64_t served = 0;
+protected:
+    /* While so many clients connect, hand over again and again. */
+    void hand_over(unsigned client_count)
     {
-        Clients clients(now->self->ports[0], 4);
+        const int restarts = getenv("COIL_LONG") != nullptr ? 1000 : 25;
+        auto now = std::make_unique<Running>(generation("0"));
+        uint64_t served = 0;
+        Clients clients(now->self->ports[0], client_count);
         for (int i = 0; i < restarts; i++) {
             const uint64_t before = clients.answered;
             auto next = std::make_unique<Running>(generation(std::to_string(i % 10)));
@@ -356,7 +379,7 @@ TEST_F(Handover, FailsNoConnectionUnderLoad)
             ASSERT_TRUE(soon([&] { return clients.answered > before + 4; }));
         }
         clients.stop();
-        EXPECT_EQ(0u, clients.failed) << strerror(clients.last_error);
+        EXPECT_EQ(0u, clients.failed) << clients.failures();
         now->stop();
         served += now->self->stats.accepted;
         EXPECT_GE(served, clients.answered);
@@ -364,6 +387,193 @@ TEST_F(Handover, FailsNoConnectionUnderLoad)
                 static_cast<unsigned long>(clients.answered),
                 static_cast<unsigned long>(clients.failed));
     }
+};
+
+TEST_F(HandoverUnderLoad, FailsNoConnection)
+{
+    hand_over(4);
+}
+
+/* Nobody else comes who would wake the one that is to accept this. */
+TEST_F(HandoverUnderLoad, FailsNoConnectionOfASingleClient)
+{
+    hand_over(1);
+}
+
+/* -------------------------------------------------------------------------------- all loops -- */
+
+enum { LOOPS = 2 };
+
+/* One process of a service on all loops; here, a runtime. */
+struct Everywhere {
+    coil_handover *handover = nullptr;
+    coil_shared_listener *shared = nullptr;
+    coil_runtime *runtime = nullptr;
+    std::promise<void> is_up;
+    std::string number = "0";
+    std::atomic<uint64_t> accepted{0};
+};
+
+struct ShareServer {
+    coil_server server;
+    Everywhere *all;
+};
+
+async(int, answer_word, (coil_session *) session)
+{
+    vars(coil_slice in; Everywhere *all);
+    attempt(my->in, coil_read_some(session->stream));
+    defer(coil_slice_release(&my->in));
+    if (coil_slice_empty(&my->in))
+        return 0;
+    my->all = coil_container_of(session->server, ShareServer, server)->all;
+    attempt(coil_write_all(session->stream, coil_text(my->all->number.c_str())));
+    attempt(coil_write_all(session->stream, my->in));
+    return 0;
+}
+
+async(int, step_down_everywhere, (Everywhere *) self)
+{
+    vars();
+    attempt(coil_handover_ready(self->handover));
+    self->is_up.set_value();
+    attempt(coil_handover_requested(self->handover));
+    coil_runtime_stop(self->runtime, coil_s(10));
+    return 0;
+}
+
+async(int, serve_on_loop, (coil_worker *) worker)
+{
+    vars(ShareServer share; coil_listener *listener; coil_group group; int rc);
+
+    my->share.all = static_cast<Everywhere *>(worker->argument);
+    my->share.all->runtime = worker->runtime;
+    my->rc = coil_shared_listener_open(my->share.all->shared, worker, &my->listener);
+    if (my->rc < 0)
+        return my->rc;
+    coil_server_init(&my->share.server, coil_handler(answer_word, coil_session *));
+    defer({
+        my->share.all->accepted += my->share.server.stats.accepted;
+        coil_server_fini(&my->share.server);
+    });
+    coil_server_add(&my->share.server, my->listener);
+    open_group(&my->group);
+    if (worker->index == 0)
+        spawn(&my->group, step_down_everywhere(my->share.all));
+    attempt(coil_server_serve(&my->share.server));
+    return 0;
+}
+
+async(int, open_handover, (const char *) at, (coil_handover **) out_handover)
+{
+    vars(int rc);
+    await(my->rc, coil_handover_open(at, out_handover));
+    return my->rc;
+}
+
+/* It runs until it has handed over, or is stopped. */
+class RunningEverywhere
+{
+public:
+    RunningEverywhere(const std::string &at, coil_share share, const std::string &number,
+            const char *address = "127.0.0.1:0")
+    {
+        coil_share_options options = {};
+        options.share = share;
+        options.loop_count = LOOPS;
+        self.number = number;
+        inherited = coil_run(open_handover(at.c_str(), &self.handover));
+        EXPECT_LE(0, inherited);
+        EXPECT_EQ(0, coil_handover_share(self.handover, "echo", address, &options, &self.shared));
+        EXPECT_EQ(-EEXIST,
+                coil_handover_share(self.handover, "echo", address, &options, &self.shared));
+        port = coil_address_port(coil_shared_listener_address(self.shared));
+        coil_runtime_options all = {};
+        all.loop_count = LOOPS;
+        all.main = coil_handler(serve_on_loop, coil_worker *);
+        all.argument = &self;
+        EXPECT_EQ(0, coil_runtime_create(&all, &runtime, nullptr));
+        self.is_up.get_future().wait();
+    }
+
+    ~RunningEverywhere()
+    {
+        end();
+    }
+
+    /* Wait for the hand-over; or stop. */
+    void end(bool stops = true)
+    {
+        if (runtime == nullptr)
+            return;
+        if (stops)
+            coil_runtime_stop(runtime, coil_s(10));
+        EXPECT_EQ(0, coil_runtime_join(runtime));
+        coil_runtime_destroy(std::exchange(runtime, nullptr));
+        coil_handover_close(self.handover);
+        coil_shared_listener_destroy(self.shared);
+    }
+
+    Everywhere self;
+    int inherited = -1;
+    uint16_t port = 0;
+
+private:
+    coil_runtime *runtime = nullptr;
+};
+
+class HandoverEverywhere : public Handover, public testing::WithParamInterface<coil_share>
+{
+};
+
+TEST_P(HandoverEverywhere, FailsNoConnectionUnderLoad)
+{
+    const int restarts = getenv("COIL_LONG") != nullptr ? 300 : 15;
+    auto now = std::make_unique<RunningEverywhere>("unix:" + path, GetParam(), "0");
+    const uint16_t port = now->port;
+    uint64_t served = 0;
+    Clients clients(port, 3);
+    for (int i = 0; i < restarts; i++) {
+        const uint64_t before = clients.answered;
+        auto next = std::make_unique<RunningEverywhere>(
+                "unix:" + path, GetParam(), std::to_string(i % 10));
+        EXPECT_EQ(GetParam() == COIL_SHARE_BY_KERNEL ? LOOPS : 1, next->inherited);
+        EXPECT_EQ(port, next->port);
+        now->end(false);
+        served += now->self.accepted;
+        now = std::move(next);
+        ASSERT_TRUE(soon([&] { return clients.answered > before + 4; }));
+    }
+    clients.stop();
+    EXPECT_EQ(0u, clients.failed) << clients.failures();
+    now->end();
+    served += now->self.accepted;
+    EXPECT_GE(served, clients.answered);
+}
+
+std::string name_of(coil_share share)
+{
+    if (share == COIL_SHARE_BY_TURNS)
+        return "by_turns";
+    return share == COIL_SHARE_BY_KERNEL ? "by_kernel" : "least_busy";
+}
+
+INSTANTIATE_TEST_SUITE_P(As, HandoverEverywhere,
+        testing::Values(COIL_SHARE_BY_TURNS, COIL_SHARE_LEAST_BUSY, COIL_SHARE_BY_KERNEL),
+        [](const auto &one) { return name_of(one.param); });
+
+TEST_F(Handover, KeepsThePathOfASharedUnixSocket)
+{
+    const std::string at = directory + "/service";
+    const std::string address = "unix:" + at;
+    {
+        RunningEverywhere first("unix:" + path, COIL_SHARE_BY_TURNS, "1", address.c_str());
+        EXPECT_EQ("1x", asked(at));
+        RunningEverywhere second("unix:" + path, COIL_SHARE_BY_TURNS, "2", address.c_str());
+        first.end(false);
+        EXPECT_EQ("2x", asked(at));
+    }
+    EXPECT_FALSE(std::filesystem::exists(at)) << "the last one removes it";
 }
 
 } // namespace

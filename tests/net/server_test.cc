@@ -34,6 +34,8 @@ struct Stage {
     coil_listen_options listen = {};
     coil_handler handler = {};
     coil_duration work = 0; /* What an answer takes. */
+    std::function<void()> before_idle = [] {};
+    std::function<void()> after_idle = [] {};
 
     std::promise<void> listening;
     std::vector<uint16_t> ports;
@@ -71,6 +73,25 @@ async(int, answer, (coil_session *) session)
         attempt(coil_write_all(session->stream, my->in));
         my->stage->served++;
         coil_slice_release(&my->in);
+    }
+}
+
+/* Answer each byte. The thread stops for the test just before the session is idle, and after. */
+async(int, answer_in_steps, (coil_session *) session)
+{
+    vars(coil_slice in);
+
+    defer(coil_slice_release(&my->in));
+    for (;;) {
+        attempt(my->in, coil_read_some(session->stream));
+        coil_session_busy(session);
+        if (coil_slice_empty(&my->in))
+            return 0;
+        attempt(coil_write_all(session->stream, my->in));
+        coil_slice_release(&my->in);
+        stage_of(session)->before_idle();
+        coil_session_idle(session);
+        stage_of(session)->after_idle();
     }
 }
 
@@ -437,6 +458,53 @@ TEST_F(Server, ServesWhatHasConnectedBeforeItDrains)
     }
     EXPECT_TRUE(ends());
     EXPECT_EQ(50u, stage.stats.accepted);
+}
+
+TEST_F(Server, AnswersARequestThatTheKernelHasWhenItDrains)
+{
+    std::unique_ptr<Peer> peer;
+    unsigned requests = 0;
+    stage.before_idle = [&] {
+        if (++requests > 1)
+            return;
+        coil_server_drain(&stage.server, coil_s(100));
+        EXPECT_TRUE(peer->send("b"));
+    };
+    start(coil_handler(answer_in_steps, coil_session *));
+    peer = std::make_unique<Peer>(Peer::connected(port));
+    EXPECT_TRUE(peer->send("a"));
+    EXPECT_EQ("ab", peer->receive(2));
+    EXPECT_TRUE(peer->at_end());
+    peer->close();
+    EXPECT_TRUE(ends());
+    EXPECT_EQ(0u, stage.stats.cancelled);
+}
+
+TEST_F(Server, EndsTheStreamOfARequestThatComesTooLate)
+{
+    std::unique_ptr<Peer> peer;
+    stage.before_idle = [&] { coil_server_drain(&stage.server, coil_s(100)); };
+    stage.after_idle = [&] { EXPECT_TRUE(peer->send("b")); };
+    start(coil_handler(answer_in_steps, coil_session *));
+    peer = std::make_unique<Peer>(Peer::connected(port));
+    EXPECT_TRUE(peer->send("a"));
+    EXPECT_EQ("a", peer->receive(1));
+    EXPECT_TRUE(peer->at_end()) << "a reset would be an answer, too";
+    peer->close();
+    EXPECT_TRUE(ends());
+    EXPECT_EQ(0u, stage.stats.cancelled);
+}
+
+TEST_F(Server, WaitsALittleForThePeersOfIdleSessions)
+{
+    start();
+    Peer idle = talking();
+    drain(coil_s(100));
+    EXPECT_TRUE(idle.at_end());
+    EXPECT_TRUE(idle.send("a request that was on its way"));
+    EXPECT_TRUE(idle.at_end()) << "and not reset";
+    idle.close();
+    EXPECT_TRUE(ends());
 }
 
 TEST_F(Server, FollowsTheShutdownOfItsLoop)

@@ -2,6 +2,7 @@
 #include "peer.h"
 #include "wire.h"
 
+#include <coil/connector.h>
 #include <coil/io.h>
 
 #include <netinet/tcp.h>
@@ -60,6 +61,65 @@ TEST(StreamOptions, AreThoseOfTheSocket)
 {
     PeerListener listener;
     EXPECT_EQ(0, coil_run(configure_tcp(&listener)));
+}
+
+/* What both ends of a connection are like that was made with options. */
+async(int, be_made_with, (const coil_stream_options *) wanted, (const char *) address)
+{
+    vars(coil_listener *listener; coil_stream *client; coil_stream *server; char at[64];
+            coil_connect_options connecting);
+
+    coil_listen_options listening = {};
+    listening.stream = wanted;
+    listening.fast_open = 16;
+    const int rc = coil_listen(address, &listening, &my->listener);
+    if (rc < 0)
+        return rc;
+    defer(coil_listener_close(my->listener));
+    coil_address_format(coil_listener_address(my->listener), my->at);
+
+    my->connecting.stream = wanted;
+    my->connecting.fast_open = true;
+    attempt(my->client, coil_connect_to(&my->connecting, my->at, nullptr));
+    defer(coil_stream_close(my->client));
+    attempt(coil_write_all(my->client, coil_text("x")));
+    attempt(my->server, coil_accept(my->listener));
+    defer(coil_stream_close(my->server));
+    for (const coil_stream *each : {my->client, my->server}) {
+        EXPECT_EQ(0, option(each, IPPROTO_TCP, TCP_NODELAY));
+        EXPECT_EQ(1, option(each, SOL_SOCKET, SO_KEEPALIVE));
+        EXPECT_EQ(30, option(each, IPPROTO_TCP, TCP_KEEPIDLE));
+        EXPECT_EQ(5000, option(each, IPPROTO_TCP, TCP_USER_TIMEOUT));
+        EXPECT_EQ(40000, option(each, SOL_SOCKET, SO_SNDBUF));
+        EXPECT_EQ(60000, option(each, SOL_SOCKET, SO_RCVBUF));
+        EXPECT_EQ(0x10, option(each, IPPROTO_IP, IP_TOS));
+    }
+    return 0;
+}
+
+coil_stream_options some_options()
+{
+    coil_stream_options options = {};
+    options.keep_alive_idle = coil_s(30);
+    options.user_timeout = coil_s(5);
+    options.send_buffer_bytes = 20000;
+    options.receive_buffer_bytes = 30000;
+    options.type_of_service = 0x10; /* IPTOS_LOWDELAY */
+    options.delays_small_writes = true;
+    return options;
+}
+
+TEST(StreamOptions, AreThoseOfWhatIsAcceptedAndConnected)
+{
+    const coil_stream_options options = some_options();
+    EXPECT_EQ(0, coil_run(be_made_with(&options, "127.0.0.1:0")));
+}
+
+TEST(StreamOptions, FailTheListenerIfTheyMakeNoSense)
+{
+    coil_stream_options options = some_options();
+    options.type_of_service = 256;
+    EXPECT_EQ(-EINVAL, coil_run(be_made_with(&options, "127.0.0.1:0")));
 }
 
 async(int, configure_others, (Wire *) wire)

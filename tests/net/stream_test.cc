@@ -36,7 +36,7 @@ namespace
 
 /* ------------------------------------------------------------------------------- the cast -- */
 
-enum Verb { SOME, BLOCK, EXACT, UNTIL, UNREAD_AGAIN, REWRITE, COUNT_UNREAD };
+enum Verb { SOME, BLOCK, EXACT, UNTIL, UNTIL_BYTES, UNREAD_AGAIN, REWRITE, COUNT_UNREAD };
 
 /* One read, and what came of it. */
 struct Read {
@@ -44,6 +44,7 @@ struct Read {
     size_t size = 0;
     std::string got = "";
     int64_t rc = 0;
+    const char *delimiter = "\r\n\r\n"; /* Of UNTIL_BYTES. */
 };
 
 struct Stage {
@@ -81,6 +82,10 @@ async(int, perform, (coil_stream *) stream, (Read *) read)
         break;
     case UNTIL:
         await(my->slice, coil_read_until(stream, '\n', read->size));
+        keep(read, &my->slice);
+        break;
+    case UNTIL_BYTES:
+        await(my->slice, coil_read_until_bytes(stream, coil_text(read->delimiter), read->size));
         keep(read, &my->slice);
         break;
     case UNREAD_AGAIN:
@@ -202,6 +207,30 @@ TEST_P(StreamInPieces, ReadsLines)
     EXPECT_READ(reads[2], "three\n");
     EXPECT_READ(reads[3], "end");
     EXPECT_READ(reads[4], "");
+}
+
+TEST_P(StreamInPieces, ReadsUpToADelimiterOfSeveralBytes)
+{
+    const std::vector<Read> reads = read("a: b\r\n\r\r\n\r\n\r\n\r\nbody\r\n\r",
+            {{UNTIL_BYTES, 100}, {UNTIL_BYTES, 4}, {UNTIL_BYTES, 100}, {UNTIL_BYTES, 100}},
+            GetParam());
+    EXPECT_READ(reads[0], "a: b\r\n\r\r\n\r\n");
+    EXPECT_READ(reads[1], "\r\n\r\n");
+    EXPECT_READ(reads[2], "body\r\n\r"); /* At the end, what is left. */
+    EXPECT_READ(reads[3], "");
+}
+
+TEST_P(StreamInPieces, KeepsWhatIsTooLongForADelimiterOfSeveralBytes)
+{
+    const std::vector<Read> reads = read("0123\r\n\r\nend",
+            {{UNTIL_BYTES, 7}, {UNTIL_BYTES, 0}, {UNTIL_BYTES, 8}, {UNTIL_BYTES, 100, "", 0, ""},
+                    {SOME}},
+            GetParam());
+    EXPECT_EQ(-EMSGSIZE, reads[0].rc);
+    EXPECT_EQ(-EMSGSIZE, reads[1].rc);
+    EXPECT_READ(reads[2], "0123\r\n\r\n");
+    EXPECT_EQ(-EINVAL, reads[3].rc);
+    EXPECT_EQ('e', reads[4].got[0]);
 }
 
 TEST_P(StreamInPieces, KeepsALineThatIsTooLong)

@@ -32,9 +32,9 @@ class Acceptor : public Proactor, public testing::WithParamInterface<coil_accept
 protected:
     Acceptor() : Proactor(coil_test_loop_create)
     {
-        int fd = listen_on(0, 4000);
-        port = port_of(fd);
-        EXPECT_EQ(0, coil_acceptor_create(loop, fd, GetParam(), &acceptor));
+        listening = listen_on(0, 4000);
+        port = port_of(listening);
+        EXPECT_EQ(0, coil_acceptor_create(loop, listening, GetParam(), &acceptor));
     }
 
     ~Acceptor() override
@@ -79,6 +79,7 @@ protected:
         return count;
     }
 
+    int listening; /* The acceptor's. */
     int port;
     coil_acceptor *acceptor = nullptr;
     std::vector<Fd> clients;
@@ -186,6 +187,32 @@ TEST_P(Acceptor, EndOfTheLoopClosesWhatNobodyHasTaken)
     EXPECT_EQ(51, count_hung_up());
     Fd again(listen_on(port, 1));
     EXPECT_TRUE(again >= 0 || errno == EADDRINUSE) << "connections in TIME_WAIT may hold it";
+}
+
+/*
+ * Of those who accept at one socket the kernel wakes one, the first (EPOLLEXCLUSIVE). What that was
+ * woken for and leaves behind would stay there until the next connection wakes another one.
+ */
+TEST_P(Acceptor, TakesWhatItWasWokenForBeforeItEnds)
+{
+    connect_many(1);
+    std::vector<int> fds = {next()};
+    coil_acceptor *other = nullptr;
+    const int same = fcntl(listening, F_DUPFD_CLOEXEC, 0);
+    ASSERT_EQ(0, coil_acceptor_create(loop, same, GetParam(), &other));
+    int64_t result = -1;
+    START(result, within(coil_ms(20), takes_all(other, 4, &fds)));
+    later(coil_ms(3), [this] {
+        connect_many(3);
+        coil_acceptor_end(acceptor);
+    });
+    run();
+    for (int fd; (fd = next()) >= 0;)
+        fds.push_back(fd);
+    EXPECT_EQ(4u, fds.size());
+    EXPECT_EQ(-ESHUTDOWN, next());
+    coil_acceptor_close(other);
+    close_all(fds);
 }
 
 TEST_P(Acceptor, AWaitThatIsCutLosesNoConnection)

@@ -106,6 +106,19 @@ TEST_F(Directory, CancelledWaitLosesNoName)
     RecordProperty("cancelled", cancelled);
 }
 
+TEST_F(Directory, IsSyncedByItsPathOrByADescriptor)
+{
+    make("file");
+    EXPECT_EQ(0, RUN(coil_directory_sync(AT_FDCWD, root.c_str())));
+    Fd at(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    std::filesystem::create_directory(path("below"));
+    EXPECT_EQ(0, RUN(coil_directory_sync(at, "below")));
+    EXPECT_EQ(0, RUN(coil_directory_sync(at, "")));
+    EXPECT_EQ(-ENOENT, RUN(coil_directory_sync(at, "nothing")));
+    EXPECT_EQ(-ENOTDIR, RUN(coil_directory_sync(at, "file")));
+    EXPECT_EQ(-EBADF, RUN(coil_directory_sync(-1, "")));
+}
+
 TEST_F(Directory, TakesNullAtTheClose)
 {
     coil_directory_close(nullptr);

@@ -61,6 +61,25 @@ COIL_API int coil_activation_fd(coil_activation *activation, const char *name);
 COIL_API int coil_activation_listen(coil_activation *activation, const char *name,
         const coil_listen_options *options, coil_listener **out_listener);
 
+/*
+ * Become another program (execve(2)), such as a new version of this one, that is passed `count` (1
+ * to COIL_ACTIVATION_EXEC_MAX) listening sockets (coil_listener_keep()) as systemd passes them. The
+ * process stays, with its pid; whoever connects meanwhile waits in the backlog.
+ *
+ *     fd = coil_listener_keep(listener);           ... then drain, and end all loops and threads
+ *     const coil_passed_fd sockets[] = {{fd, "http"}};
+ *     rc = coil_activation_exec(sockets, 1, "/usr/bin/service", argv);
+ *
+ * Does not return but with an error: -EINVAL `count`, or a name that is empty or has a colon or a
+ * control character in it; -EACCES, -ENOENT the program cannot be run; -EBADF, -EMFILE, -ENOMEM;
+ * up to here nothing has happened. Any other error of execve(2): then the descriptors from 3 on
+ * have been replaced, and it is best to end. (A listener that has made the path of its unix socket
+ * removes it when it closes; one of coil_listen_fd() does not.)
+ */
+enum { COIL_ACTIVATION_EXEC_MAX = 100 };
+COIL_API int coil_activation_exec(
+        const coil_passed_fd *items, unsigned count, const char *path, char *const arguments[]);
+
 /* Close what nobody has taken, and free the names. Takes one that is zeroed. */
 COIL_API void coil_activation_release(coil_activation *activation);
 

@@ -21,6 +21,10 @@
  *                                                    |
  *                                                    v  the result
  *
+ * A name has two answers, A and AAAA, and the second need not be waited for: with IPv6 addresses it
+ * begins at once, with IPv4 ones 50 ms later (coil_resolve_early()). What comes then takes its turn
+ * behind the attempt that is under way.
+ *
  * Invariants
  *   - No descriptor outlives the call but that of its result, however it ends.
  *   - At most COIL_CONNECT_ATTEMPTS addresses are tried; those behind them are not looked at.
@@ -35,7 +39,7 @@
 #define COIL_CONNECTOR_H
 
 #include <coil/resolver.h>
-#include <coil/stream.h>
+#include <coil/stream_options.h>
 
 #include <stdio.h>
 
@@ -57,8 +61,15 @@ typedef struct coil_connect_options {
     coil_duration attempt_delay; /* 250 ms (RFC 8305, section 8). Less than 10 ms counts as that. */
     coil_duration attempt_limit; /* How long each may take: as long as the kernel tries. -ETIME. */
     bool in_order; /* Keep the order of the addresses, as for SRV: families do not alternate. */
-    bool delays_small_writes;  /* Without TCP_NODELAY. */
-    coil_socket_hook *prepare; /* May be NULL. */
+    bool delays_small_writes; /* Without TCP_NODELAY. */
+    /*
+     * TCP_FASTOPEN_CONNECT (tcp(7)): the first write goes out with the SYN, if the server is known
+     * to take it. The connection then counts as made before there is one, so that the error comes
+     * with the first write or read. Only where there is a single address: a race cannot be won so.
+     */
+    bool fast_open;
+    const coil_stream_options *stream; /* Set before it connects. NULL: TCP_NODELAY as above. */
+    coil_socket_hook *prepare;         /* May be NULL. */
 } coil_connect_options;
 
 /* What became of one address. */

@@ -77,6 +77,13 @@ typedef struct coil_datagram {
     uint32_t whole_bytes;     /* As it was sent: more than what is in `bytes` if it was cut. */
 } coil_datagram;
 
+/* One of several to be sent. */
+typedef struct coil_datagram_outgoing {
+    const coil_address *to;   /* NULL: to whom the socket is connected. */
+    const coil_address *from; /* NULL: as the routes say; else see coil_datagram_send_from(). */
+    coil_slice bytes;
+} coil_datagram_outgoing;
+
 /* What has happened so far. */
 typedef struct coil_datagram_counts {
     uint64_t received; /* Datagrams given to receivers, */
@@ -123,10 +130,37 @@ static inline void coil_datagram_release(coil_datagram *datagram)
  * Send one datagram `to` an address; NULL: to whom the socket is connected. Both must stay until
  * this returns. Result: 0, or an error of sendmsg(2): -EDESTADDRREQ, -ENOTCONN nobody to send it
  * to; -EMSGSIZE too long; -EACCES a broadcast address, and no option `broadcast`; -ECONNREFUSED see
- * above, or nobody has the path; -ENOENT no such path.
+ * above, or nobody has the path; -ENOENT no such path; -ENOBUFS, -ENOMEM the kernel or the device
+ * has no room that one could wait for: it has not been sent, so send it later, or do without it.
  */
 coil_declare(int, coil_datagram_send, (coil_datagram_socket *) socket, (const coil_address *) to,
         (coil_slice) bytes);
+
+/*
+ * The same from one of our addresses, whose port means nothing, and through an interface, 0: as the
+ * routes say (ip(7) IP_PKTINFO, ipv6(7)). For sockets that are bound to all addresses, where the
+ * answer has to come from the one that was asked. Errors also: -EADDRNOTAVAIL, -EINVAL it is not
+ * ours; -ENODEV no such interface; -EOPNOTSUPP a unix socket; -EAFNOSUPPORT not of the same family.
+ */
+coil_declare(int, coil_datagram_send_from, (coil_datagram_socket *) socket,
+        (const coil_address *) from, (unsigned) interface_index, (const coil_address *) to,
+        (coil_slice) bytes);
+
+/*
+ * Answer `question` from the address that it was sent to, as far as that is known (`tells_local`);
+ * a link-local one, through the interface where it came in. What was sent to a group or to all is
+ * answered as the routes say.
+ */
+coil_declare(int, coil_datagram_answer, (coil_datagram_socket *) socket,
+        (const coil_datagram *) question, (coil_slice) bytes);
+
+/*
+ * Send several, in this order, with few system calls (sendmmsg(2)). `items` and what they name must
+ * stay until this returns. Result: 0, or the error of the first that could not be sent; then, and
+ * if this is cancelled, those before it have been (coil_datagram_counts).
+ */
+coil_declare(int, coil_datagram_send_several, (coil_datagram_socket *) socket,
+        (const coil_datagram_outgoing *) items, (unsigned) count);
 
 /*
  * Send `bytes` as datagrams of `segment_bytes` (1 to COIL_DATAGRAM_MOST_BYTES) each, the last of
@@ -156,6 +190,17 @@ COIL_API int coil_datagram_join(
         coil_datagram_socket *socket, const coil_address *group, unsigned interface_index);
 COIL_API int coil_datagram_leave(
         coil_datagram_socket *socket, const coil_address *group, unsigned interface_index);
+
+/*
+ * The same for what one sender sends to a group (source-specific multicast, RFC 4607), as often as
+ * there are senders. Errors also: -EINVAL everything for the group is received already, `source`
+ * is not of its family, or no sender of the group was joined; -EADDRNOTAVAIL this sender joined
+ * already, or it was not; -ENOBUFS too many senders.
+ */
+COIL_API int coil_datagram_join_source(coil_datagram_socket *socket, const coil_address *group,
+        const coil_address *source, unsigned interface_index);
+COIL_API int coil_datagram_leave_source(coil_datagram_socket *socket, const coil_address *group,
+        const coil_address *source, unsigned interface_index);
 
 /* How to send to groups. Unless this is called: 1 hop, and loops. -EINVAL, -ENODEV, -EOPNOTSUPP */
 COIL_API int coil_datagram_set_multicast(

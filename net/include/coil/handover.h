@@ -38,14 +38,24 @@
  * Both ends also ask the kernel who the other is (SO_PEERCRED, unix(7)): it has to be the same
  * user, or root.
  *
- * Sockets of one loop only; a shared listener (coil/shared_listener.h) is not handed over.
+ * A listener of all loops (coil/shared_listener.h) is made before the runtime is. So:
  *
- * nginx: upgrading an executable on the fly; envoy: hot restart. On the loop's thread only.
+ *     coil_run(open_all(service))              coil_handover_open(), on a loop of its own that ends
+ *     coil_handover_share(service->handover, "http", "*:8080", NULL, &service->shared);
+ *     coil_runtime_run_with(...)               loop 0 runs step_down(), which calls
+ *                                              coil_runtime_stop(worker->runtime, coil_s(30))
+ *     coil_handover_close(service->handover);
+ *     coil_shared_listener_destroy(service->shared);
+ *
+ * nginx: upgrading an executable on the fly; envoy: hot restart. coil_handover_open(),
+ * coil_handover_listen(), coil_handover_share() and coil_handover_close() on any loop's thread, one
+ * at a time; the others on the loop that waits in coil_handover_requested(), which for shared
+ * listeners has to be loop 0.
  */
 #ifndef COIL_HANDOVER_H
 #define COIL_HANDOVER_H
 
-#include <coil/listener.h>
+#include <coil/shared_listener.h>
 
 COIL_BEGIN_DECLS
 
@@ -74,6 +84,16 @@ coil_declare(int, coil_handover_open, (const char *) address, (coil_handover **)
  */
 COIL_API int coil_handover_listen(coil_handover *handover, const char *name, const char *address,
         const coil_listen_options *options, coil_listener **out_listener);
+
+/*
+ * The same for a listener of all loops; without a loop. With COIL_SHARE_BY_KERNEL it has a socket
+ * for each loop, all of which are handed over: more loops than the predecessor's get new ones
+ * beside them, fewer leave sockets to be closed by coil_handover_ready(), with those who wait
+ * there. So have as many loops. Until coil_handover_close() or the hand-over, the sockets are ours
+ * as well: a service that drains by itself closes the handover when it begins to.
+ */
+COIL_API int coil_handover_share(coil_handover *handover, const char *name, const char *address,
+        const coil_share_options *options, coil_shared_listener **out_shared);
 
 /*
  * All that we want to serve is served: tell the predecessor, and wait until it lets go. What it had

@@ -18,7 +18,7 @@
 #ifndef COIL_LISTENER_H
 #define COIL_LISTENER_H
 
-#include <coil/stream.h>
+#include <coil/stream_options.h>
 
 COIL_BEGIN_DECLS
 
@@ -26,32 +26,42 @@ typedef struct coil_listener coil_listener;
 
 /* Zero means the default. */
 typedef struct coil_listen_options {
-    int backlog;              /* Connections that the kernel keeps for us: SOMAXCONN. */
-    bool reuse_port;          /* SO_REUSEPORT: several processes share the address. */
-    bool ipv6_only;           /* At "*" and "[::]" as well: no IPv4. */
-    bool direct_sockets;      /* Accept direct descriptors (coil/io.h), not those of the process. */
+    int backlog;         /* Connections that the kernel keeps for us: SOMAXCONN. */
+    bool reuse_port;     /* SO_REUSEPORT: several processes share the address. */
+    bool ipv6_only;      /* At "*" and "[::]" as well: no IPv4. */
+    bool direct_sockets; /* Accept direct descriptors (coil/io.h), not those of the process. */
+    unsigned fast_open;  /* TCP_FASTOPEN: so many may ask in their SYN (tcp(7)). 0: none. */
+    /* Of all that is accepted; looked at in the call only. NULL: TCP_NODELAY. */
+    const coil_stream_options *stream;
     unsigned max_connections; /* Whoever serves them accepts no more at once. 0: no limit. */
 } coil_listen_options;
 
 /*
  * Listen at an address (coil/address.h), on the loop of this thread. `options` may be NULL. The
  * errors of coil_address_parse(), socket(2), bind(2), listen(2): above all -EADDRINUSE, -EACCES,
- * -EADDRNOTAVAIL. -ENOMEM.
+ * -EADDRNOTAVAIL; of coil_stream_options_apply(). -ENOMEM.
  */
 COIL_API int coil_listen(
         const char *address, const coil_listen_options *options, coil_listener **out_listener);
 
 /*
  * The same for a socket that listens already, such as one that was passed to us (coil/activation.h,
- * coil/handover.h). Owns `fd` from here on, also if it fails. Of the options, `backlog` and
- * `reuse_port` are its maker's. Its path, if it has one, is not removed. -EINVAL it does not listen
- * for streams, -ENOTSOCK, -EBADF, -ENOMEM.
+ * coil/handover.h). Owns `fd` from here on, also if it fails. Of the options, `backlog`,
+ * `reuse_port` and `fast_open` are its maker's. Its path, if it has one, is not removed. -EINVAL it
+ * does not listen for streams, -ENOTSOCK, -EBADF, -ENOMEM.
  */
 COIL_API int coil_listen_fd(
         int fd, const coil_listen_options *options, coil_listener **out_listener);
 
 /* Where it listens: with the port that the kernel has chosen. */
 COIL_API const coil_address *coil_listener_address(const coil_listener *listener);
+
+/*
+ * Another descriptor of the socket, close-on-exec, the caller's: with it, the socket goes on
+ * listening when the listener is closed, such as for a program that becomes its successor
+ * (coil_activation_exec()). -EBADF: it is closed, or one of several loops'; -EMFILE.
+ */
+COIL_API int coil_listener_keep(const coil_listener *listener);
 
 /*
  * The next connection, or an error pointer: an error of accept(2), or -ESHUTDOWN: nobody listens

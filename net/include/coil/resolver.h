@@ -146,6 +146,16 @@ coil_declare(int, coil_resolve, (coil_resolver *) resolver, (const char *) targe
         (coil_addresses *) out_addresses);
 
 /*
+ * The same for those who can begin with a part (RFC 8305, section 3): it is done as soon as there
+ * are IPv6 addresses; or IPv4 ones, and in the next COIL_RESOLVER_DELAY_MS no answer has come about
+ * IPv6; or all is known, as it always is of literals, hosts, services and without c-ares. Where
+ * `*out_is_all` is false, `ttl` is 0, and coil_resolve() waits for the rest without asking again.
+ */
+enum { COIL_RESOLVER_DELAY_MS = 50 };
+coil_declare(int, coil_resolve_early, (coil_resolver *) resolver, (const char *) target,
+        (coil_addresses *) out_addresses, (bool *) out_is_all);
+
+/*
  * Create a resolver of this loop. `options` may be NULL. -EINVAL a server, a domain or a number is
  * none, -ENAMETOOLONG, -ENOMEM. That a file cannot be read is no error: it is as if empty.
  */

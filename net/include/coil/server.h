@@ -26,9 +26,14 @@
  *                          |                            are cancelled, and awaited ---+
  *                          +--accept(2) fails for good, serve() is cancelled----------+
  *
- * Draining: whoever connects is refused from here on, what has connected by then is served. Those
- * who wait for the next request of their peer (coil_session_idle()) are cancelled, when what the
- * kernel has for them has been looked at; the others may finish: coil_session_ending() tells them.
+ * Draining: whoever connects is refused from here on, what has connected by then is served, and so
+ * is every request of which a byte has arrived. Sessions that wait for the next one
+ * (coil_session_idle()) are cancelled; the others may finish: coil_session_ending() tells them.
+ *
+ * A request that crosses this end on its way is answered by the end of the stream, before any byte
+ * of an answer, and never by a reset: a client that keeps connections asks again on another one
+ * (RFC 9110, 9.2.2; RFC 9112, 9.3.1). For this the server ends its side, and waits for a second at
+ * most for the peer to end the other.
  *
  * What each limit does
  *
@@ -90,6 +95,7 @@ struct coil_session {
     bool has_peer;
     bool has_entered; /* The admission. */
     bool is_idle;
+    bool is_let_go;  /* By a drain, when it was idle. */
     coil_task *task; /* Once it runs. */
 };
 
@@ -115,6 +121,7 @@ struct coil_server {
     /* Private. */
 
     coil_list listeners;
+    coil_group lingering; /* Those that a drain has ended, until their peers have noticed. */
     coil_group tasks;     /* Of the sessions. */
     coil_group accepting; /* A task for each listener. */
     unsigned accepting_count;
@@ -169,8 +176,8 @@ COIL_API const coil_address *coil_session_peer(coil_session *session);
 
 /*
  * Between two requests: from here to coil_session_busy() a drain cancels the session at once, as
- * nothing is lost with it. Not if it has bytes that nobody has read; nor if nothing has ever come,
- * because then the first request may be on its way.
+ * nothing is lost with it. Not if bytes have arrived that nobody has read, be they still with the
+ * kernel; nor if nothing has ever come, because then the first request may be on its way.
  */
 COIL_API void coil_session_idle(coil_session *session);
 static inline void coil_session_busy(coil_session *session)

@@ -89,6 +89,13 @@ coil_declare(
         coil_slice, coil_read_until, (coil_stream *) stream, (char) delimiter, (size_t) limit_bytes);
 
 /*
+ * The same for a delimiter of several bytes, such as coil_text("\r\n\r\n"), which must stay until
+ * this returns. It counts in `limit_bytes`. -EINVAL: it is empty.
+ */
+coil_declare(coil_slice, coil_read_until_bytes, (coil_stream *) stream, (coil_slice) delimiter,
+        (size_t) limit_bytes);
+
+/*
  * What comes next, and at least `least_bytes` of it, without taking it: the next read gives it
  * again. No copy if it lies in one buffer; released like any other slice. Empty: the stream ended.
  * -ENODATA: it ended with fewer bytes, which are still there.

@@ -33,18 +33,21 @@ typedef struct coil_stream_options {
     coil_duration user_timeout;        /* TCP_USER_TIMEOUT. 0: the kernel's, some 15 minutes. */
     unsigned send_buffer_bytes;        /* SO_SNDBUF. 0: the kernel adapts it. */
     unsigned receive_buffer_bytes;     /* SO_RCVBUF. 0: the kernel adapts it. */
-    bool delays_small_writes;          /* Nagle's algorithm: no TCP_NODELAY. */
+    unsigned type_of_service; /* IP_TOS or IPV6_TCLASS, 1 to 255: ip(7), RFC 2474. 0: as it is. */
+    bool delays_small_writes; /* Nagle's algorithm: no TCP_NODELAY. */
 } coil_stream_options;
 
 /*
  * Set them; what is 0 stays as it is. Sockets that are not TCP have buffers only. 0; -EINVAL a
- * duration is negative or too long; -EOPNOTSUPP no socket, or a direct one; those of setsockopt(2).
+ * duration is negative or too long, or a type of service above 255; -EOPNOTSUPP no socket, or a
+ * direct one; those of setsockopt(2).
  */
 COIL_API int coil_stream_configure(coil_stream *stream, const coil_stream_options *options);
 
 /*
  * The same for a socket that is no stream yet. A receive buffer that shall count for the window of
- * TCP has to be set before the connection is made: on the listener, or before connect(2).
+ * TCP has to be set before the connection is made: coil_listen_options and coil_connect_options
+ * have a member `stream` for that. What is set on a listening socket is what it accepts.
  */
 COIL_API int coil_stream_options_apply(int fd, const coil_stream_options *options);
 

@@ -47,9 +47,11 @@ coil_declare(int, coil_acceptor_next, (coil_acceptor *) acceptor);
 COIL_API int coil_acceptor_take(coil_acceptor *acceptor);
 
 /*
- * Accept no more, and close the listening socket. What has been accepted by then is still given;
- * after that, coil_acceptor_next() is -ESHUTDOWN. Does not wait. Where another process, or another
- * descriptor, has the same socket, nothing that arrives is lost between us and that.
+ * Accept no more, and close the listening socket. Who has connected by then is still given (with
+ * more than COIL_ACCEPTOR_LIMIT_COUNT waiting to be taken, who has been accepted); after that,
+ * coil_acceptor_next() is -ESHUTDOWN. Does not wait. Where another process, or another descriptor,
+ * has the same socket, nothing that arrives is lost between us and that: the kernel may have woken
+ * us for a connection, and then wakes nobody else for it, so it is ours.
  */
 COIL_API void coil_acceptor_end(coil_acceptor *acceptor);
 

@@ -55,6 +55,15 @@ coil_declare(
 /* For the calls with a descriptor in coil/io.h: coil_unlinkat(fd, entry.name, 0). Still its. */
 COIL_API int coil_directory_fd(const coil_directory *directory);
 
+/*
+ * Have the disk know the names in a directory: what was made, renamed or removed there before this
+ * stays so after a power loss, which fsync(2) of the files themselves does not promise. `path` as
+ * in coil_directory_open(); or "", for the open directory `at` itself. 0, or the errors of
+ * openat(2) and fsync(2): after -EIO the names may be lost, also if it succeeds the next time;
+ * -EINVAL the file system cannot.
+ */
+coil_declare(int, coil_directory_sync, (int) at, (const char *) path);
+
 /* Does not wait: the loop closes the descriptor. Nobody may be using it. Takes NULL. */
 COIL_API void coil_directory_close(coil_directory *directory);
 

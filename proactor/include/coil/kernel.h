@@ -32,6 +32,7 @@
 COIL_BEGIN_DECLS
 
 struct addrinfo; /* <netdb.h> */
+struct mmsghdr;  /* <sys/socket.h> */
 
 /* CLOCK_MONOTONIC. */
 COIL_API coil_time coil_kernel_now(void);
@@ -57,6 +58,9 @@ COIL_API int coil_kernel_getsockopt(
 COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
 COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
 
+/* shutdown(2), which does not wait. */
+COIL_API int coil_kernel_shutdown(int fd, int how);
+
 /* socketpair(2) */
 COIL_API int coil_kernel_socketpair(int family, int type, int out_fds[2]);
 
@@ -65,6 +69,9 @@ COIL_API ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_byt
 
 /* sendmsg(2) with MSG_DONTWAIT and MSG_NOSIGNAL, the same. */
 COIL_API ssize_t coil_kernel_sendmsg_now(int fd, const struct msghdr *message);
+
+/* sendmmsg(2), the same: how many of the messages have been sent; -EAGAIN: none can be. */
+COIL_API int coil_kernel_sendmmsg_now(int fd, struct mmsghdr *messages, unsigned count);
 
 /* recv(2) with MSG_DONTWAIT: as much as is there now. 0: the end. -EAGAIN: nothing is there. */
 COIL_API ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes);
@@ -109,6 +116,13 @@ COIL_API int coil_kernel_close_on_exec(int fd);
 
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
+
+/*
+ * For a program that becomes another: dup2(2), of which the copy is not close-on-exec; and
+ * execve(2) with the environment as it is, which returns an error only.
+ */
+COIL_API int coil_kernel_dup_to_pass(int fd, int number);
+COIL_API int coil_kernel_exec(const char *path, char *const arguments[]);
 
 /* write(2) */
 COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);

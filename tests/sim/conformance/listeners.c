@@ -250,6 +250,79 @@ void play_listener_closed_while_accepting(struct stage *stage)
     stage_close(stage, fd);
 }
 
+/* Two multishot accepts at one socket. */
+static int accept_twice(struct stage *stage, struct sockaddr_in *address)
+{
+    int listener = stage_listen(stage, 4, address);
+    io_uring_prep_multishot_accept(stage_ask(stage, "first"), listener, NULL, NULL, SOCK_CLOEXEC);
+    stage_expect_nothing(stage);
+    io_uring_prep_multishot_accept(stage_ask(stage, "second"), listener, NULL, NULL, SOCK_CLOEXEC);
+    stage_expect_nothing(stage);
+    return listener;
+}
+
+/* As long as the first is there, everything is told to that. */
+void play_accept_of_two(struct stage *stage)
+{
+    struct sockaddr_in address;
+    int clients[3];
+    int listener = accept_twice(stage, &address);
+    for (int i = 0; i < 2; i++) {
+        clients[i] = stage_connect(stage, &address);
+        stage_expect(stage, 1);
+        stage_close(stage, stage_result(stage, "first"));
+    }
+    stage_ask_cancel(stage, "cancel", "first", 0);
+    stage_expect(stage, 2);
+    clients[2] = stage_connect(stage, &address);
+    stage_expect(stage, 1);
+    stage_close(stage, stage_result(stage, "second"));
+    stage_close(stage, listener);
+    for (int i = 0; i < 3; i++)
+        stage_close(stage, clients[i]);
+}
+
+/* What the first was told of, and has not looked at, waits for the next to be told. */
+void play_accept_of_two_and_cancelled(struct stage *stage)
+{
+    struct sockaddr_in address;
+    int listener = accept_twice(stage, &address);
+    int lost = stream(AF_INET);
+    stage_say_result(stage, "connect",
+            coil_kernel_connect_now(lost, (const struct sockaddr *)&address, sizeof(address)));
+    stage_ask_cancel(stage, "cancel", "first", 0);
+    stage_expect(stage, 2);
+    stage_expect_nothing(stage);
+    int next = stage_connect(stage, &address);
+    stage_expect(stage, 2);
+    stage_close(stage, lost);
+    stage_close(stage, next);
+    stage_close(stage, listener);
+}
+
+static void ask_without_waiting(struct stage *stage, int listener)
+{
+    struct io_uring_sqe *sqe = stage_ask(stage, "accept");
+    io_uring_prep_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    sqe->ioprio |= IORING_ACCEPT_DONTWAIT;
+}
+
+void play_accept_without_waiting(struct stage *stage)
+{
+    struct sockaddr_in address;
+    int listener = stage_listen(stage, 4, &address);
+    ask_without_waiting(stage, listener);
+    stage_expect(stage, 1);
+    int client = stage_connect(stage, &address);
+    ask_without_waiting(stage, listener);
+    stage_expect(stage, 1);
+    stage_close(stage, stage_result(stage, "accept"));
+    ask_without_waiting(stage, listener);
+    stage_expect(stage, 1);
+    stage_close(stage, client);
+    stage_close(stage, listener);
+}
+
 /* Two listeners of one port, which both want that; whoever closes leaves it to the other. */
 void play_reuseport(struct stage *stage)
 {

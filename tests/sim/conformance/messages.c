@@ -283,6 +283,23 @@ void play_sendmsg_now(struct stage *stage)
     stage_close_ends(stage, pipe);
 }
 
+/* Outside of the ring. */
+void play_shutdown_now(struct stage *stage)
+{
+    stage_ends ends = stage_tcp(stage);
+    stage_ends pipe = stage_pipe(stage);
+
+    stage_say_result(stage, "shutdown", coil_kernel_shutdown(ends.in, SHUT_WR));
+    recv_one(stage, "recv at the end", ends.out, 16);
+    stage_put(stage, ends.out, "back");
+    recv_one(stage, "recv of the other way", ends.in, 16);
+    stage_say_result(stage, "once more", coil_kernel_shutdown(ends.in, SHUT_WR));
+    stage_say_result(stage, "of a pipe", coil_kernel_shutdown(pipe.in, SHUT_WR));
+    stage_say_result(stage, "of nothing", coil_kernel_shutdown(4000, SHUT_WR));
+    stage_close_ends(stage, ends);
+    stage_close_ends(stage, pipe);
+}
+
 /* What is no terminal. */
 void play_no_terminal(struct stage *stage)
 {

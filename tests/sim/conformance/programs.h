@@ -156,6 +156,7 @@
     PROGRAM(rights_without_room) \
     PROGRAM(names_of_ends) \
     PROGRAM(sendmsg_now) \
+    PROGRAM(shutdown_now) \
     PROGRAM(no_terminal) \
     /* listeners.c */ \
     PROGRAM(connect_refused) \
@@ -165,6 +166,9 @@
     PROGRAM(accept_of_the_gone) \
     PROGRAM(listener_closes) \
     PROGRAM(listener_closed_while_accepting) \
+    PROGRAM(accept_of_two) \
+    PROGRAM(accept_of_two_and_cancelled) \
+    PROGRAM(accept_without_waiting) \
     PROGRAM(backlog) \
     PROGRAM(port_in_use) \
     PROGRAM(port_in_time_wait) \
