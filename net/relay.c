@@ -80,13 +80,11 @@ static coil_sender *sender_of(coil_stream *stream)
     return &coil_receiver_head_of(stream)->sender;
 }
 
-/* What is in the pipe comes next again. */
-coil_async(int, put_back_pipe, (direction *) way, (splice_pipe *) pipe)
+/* What is in the pipe, to the front of where it has come from. */
+coil_async(int, read_back, (direction *) way, (splice_pipe *) pipe)
 {
     coil_vars(coil_slice rest; char *bytes; size_t have_bytes; ssize_t count);
 
-    if (pipe->filled_bytes == 0)
-        return 0;
     coil_defer(coil_slice_release(&my->rest));
     const int rc = coil_slice_create(pipe->filled_bytes, &my->bytes, &my->rest);
     if (rc < 0)
@@ -98,6 +96,19 @@ coil_async(int, put_back_pipe, (direction *) way, (splice_pipe *) pipe)
     }
     pipe->filled_bytes = 0;
     return coil_stream_unread_again(way->from, &my->rest);
+}
+
+/* What is in the pipe comes next again. If that fails, nothing does: there would be a gap. */
+coil_async(int, put_back_pipe, (direction *) way, (splice_pipe *) pipe)
+{
+    coil_vars(int rc);
+
+    if (pipe->filled_bytes == 0)
+        return 0;
+    coil_await(my->rc, read_back(way, pipe));
+    if (my->rc < 0)
+        coil_receiver_fail(way->from, my->rc);
+    return my->rc;
 }
 
 /* Empty the pipe. Others may write between two calls, not between the bytes of one. */

@@ -22,8 +22,8 @@ namespace
 /* A service on the far host, and what is done on the near one, by one loop. */
 struct Stage {
     LossyNetwork *network;
-    coil_handler act = {};           /* On the near host: (Stage *). */
-    coil_handler serve = {};         /* A connection, on the far one. */
+    coil_handler act = {};   /* On the near host: (Stage *). */
+    coil_handler serve = {}; /* A connection, on the far one. */
     uint16_t port = 0;
     std::string address = ""; /* Of the service. */
     std::string says = "";
@@ -282,7 +282,7 @@ async(int, call_many, (const char *) address, (uint64_t *) answered)
 async(int, call_over, (Stage *) stage, (uint64_t *) answered)
 {
     vars(coil_listener *listener; coil_thrift_server server; coil_thrift_service service;
-            coil_thrift_service * services[1]; coil_group group; coil_group clients; int i);
+            coil_thrift_service *services[1]; coil_group group; coil_group clients; int i);
     EXPECT_EQ(0, listen_far(stage, &my->listener));
     defer(coil_listener_close(my->listener));
     my->service = {};
@@ -335,8 +335,8 @@ struct Arrivals {
     {
         int number;
         memcpy(&number, datagram.bytes.bytes, sizeof(number));
-        const std::string rest(datagram.bytes.bytes + 4,
-                static_cast<size_t>(datagram.bytes.size_bytes) - 4);
+        const std::string rest(
+                datagram.bytes.bytes + 4, static_cast<size_t>(datagram.bytes.size_bytes) - 4);
         wrong += rest != std::string(static_cast<size_t>(number), 'd');
         twice += !seen.insert(number).second;
         overtaken += number < last;

@@ -76,8 +76,8 @@ TEST_F(TlsOnABadLine, SaysEverything)
     server.hears = client.says.size();
     network.weather.delay_ms = 25;
     network.weather.lost_per_1000 = 10;
-    Encounter encounter = {&network, std::vector<Side>(PAIRS, client),
-            std::vector<Side>(PAIRS, server)};
+    Encounter encounter = {
+            &network, std::vector<Side>(PAIRS, client), std::vector<Side>(PAIRS, server)};
     const LossyNetwork::Visit visit(network, LossyNetwork::NEAR);
     EXPECT_EQ(0, coil_run(coil_within(coil_s(40), meet_all(&encounter))));
     for (size_t i = 0; i < PAIRS; i++) {

@@ -55,8 +55,8 @@ async(int, answer, (coil_stream *) plain)
     vars(coil_stream *peer; coil_tls_failure failure; coil_slice line; int rc);
     my->peer = plain;
     defer(coil_stream_close(my->peer));
-    await(my->rc, within(service->limit,
-                          coil_tls_accept(&my->peer, service->context, &my->failure)));
+    await(my->rc,
+            within(service->limit, coil_tls_accept(&my->peer, service->context, &my->failure)));
     if (my->rc < 0) {
         service->end(my->rc, my->failure);
         return 0;
@@ -149,8 +149,8 @@ protected:
     {
         ASSERT_TRUE(soon([&] { return self.ended_count() > 0; }));
         EXPECT_EQ(rc, self.endings[0].rc) << coil_error_name(self.endings[0].rc);
-        EXPECT_STREQ(coil_tls_reason_text(reason),
-                coil_tls_reason_text(self.endings[0].failure.reason))
+        EXPECT_STREQ(
+                coil_tls_reason_text(reason), coil_tls_reason_text(self.endings[0].failure.reason))
                 << self.endings[0].failure.text;
         self.endings.clear();
     }
@@ -197,11 +197,11 @@ TEST_F(TlsAttack, ByBytesBetweenTheRecordsIsNamed)
     const TlsPeer honest(port);
     const std::string record("\x17\x03\x03\x00\x20", 5);
     for (const std::string &junk : {
-                 record + std::string(32, 'x'),                       /* Nobody has sealed it. */
-                 std::string("\x17\x03\x03\x00\x00", 5),              /* Not even a seal. */
-                 std::string("\x17\x03\x03\xff\xff", 5),              /* Longer than any. */
-                 std::string("\x15\x03\x03\x00\x02\x01\x00", 7),      /* The end, says whoever. */
-                 std::string("\x15\x03\x03\x00\x02\x02\x28", 7),      /* An error, says whoever. */
+                 record + std::string(32, 'x'),                  /* Nobody has sealed it. */
+                 std::string("\x17\x03\x03\x00\x00", 5),         /* Not even a seal. */
+                 std::string("\x17\x03\x03\xff\xff", 5),         /* Longer than any. */
+                 std::string("\x15\x03\x03\x00\x02\x01\x00", 7), /* The end, says whoever. */
+                 std::string("\x15\x03\x03\x00\x02\x02\x28", 7), /* An error, says whoever. */
                  std::string("\x16\x03\x03\x00\x04\x00\x00\x00\x00", 9), /* Renegotiate! */
                  std::string("\x99\x03\x03\x00\x01\x00", 6),
          }) {
@@ -233,8 +233,8 @@ TEST_F(TlsAttack, ByAHelloOfManyMegabytesIsNamed)
     std::vector<Peer> hostile;
     for (int i = 0; i < 50; i++) {
         hostile.push_back(Peer::connected(port));
-        hostile.back().send(std::string("\x16\x03\x01\x40\x00\x01\xff\xff\xff", 9) +
-                            std::string(16380, 'x'));
+        hostile.back().send(
+                std::string("\x16\x03\x01\x40\x00\x01\xff\xff\xff", 9) + std::string(16380, 'x'));
     }
     ASSERT_TRUE(soon([&] { return self.ended_count() == 50; }));
     for (const Ending &ending : self.endings) {
@@ -325,7 +325,8 @@ async(int, ask, (Question *) question)
 }
 
 /* OpenSSL as a server of one connection, which then does `harm`. */
-Question ask_hostile(const Authority &authority, int version, const std::function<void(SSL *)> &harm)
+Question ask_hostile(
+        const Authority &authority, int version, const std::function<void(SSL *)> &harm)
 {
     const Issued issued = authority.issue();
     const TemporaryFile chain(issued.chain), key(issued.key);
