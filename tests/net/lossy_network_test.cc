@@ -330,6 +330,7 @@ struct Arrivals {
     std::set<int> seen = {};
     unsigned overtaken = 0, wrong = 0, twice = 0;
     int last = -1;
+    uint64_t dropped = 0; /* By the kernel, if we are too slow. */
 
     void note(const coil_datagram &datagram)
     {
@@ -377,7 +378,7 @@ async(int, exchange, (Arrivals *) arrivals)
         coil_datagram_release(&my->got);
     }
     EXPECT_EQ(-ETIME, my->rc);
-    EXPECT_EQ(0u, coil_datagram_count(my->far).dropped);
+    arrivals->dropped = coil_datagram_count(my->far).dropped;
     attempt(coil_group_join(&my->group));
     return 0;
 }
@@ -393,7 +394,8 @@ TEST_F(OnABadLine, DatagramsOvertakeEachOtherAndAreWhole)
     EXPECT_EQ(0u, arrivals.wrong);
     EXPECT_EQ(0u, arrivals.twice);
     EXPECT_GT(arrivals.overtaken, 0u);
-    EXPECT_EQ(DATAGRAMS, arrivals.seen.size() + network.lost) << "and nobody else loses any";
+    EXPECT_EQ(DATAGRAMS, arrivals.seen.size() + network.lost + arrivals.dropped)
+            << "and nobody else loses any";
     printf("%zu of %d, %u overtaken\n", arrivals.seen.size(), int{DATAGRAMS}, arrivals.overtaken);
 }
 
