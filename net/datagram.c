@@ -75,11 +75,15 @@ static bool is_stale(const coil_address *address)
 static int bind_to(int fd, const coil_address *local)
 {
     int rc = coil_kernel_bind(fd, &local->socket, local->size_bytes);
-    if (rc == -EADDRINUSE && coil_address_path(local) != NULL && is_stale(local)) {
-        (void)coil_kernel_unlink(coil_address_path(local));
-        rc = coil_kernel_bind(fd, &local->socket, local->size_bytes);
-    }
-    return rc;
+    if (rc != -EADDRINUSE || coil_address_path(local) == NULL)
+        return rc;
+    /* Another process may be about to do the same: what it has bound meanwhile is not the stale. */
+    listener_path found = {.is_ours = false};
+    listener_path_claim(&found, local);
+    if (!is_stale(local))
+        return rc;
+    listener_path_remove(&found, local);
+    return coil_kernel_bind(fd, &local->socket, local->size_bytes);
 }
 
 /* What the options say, as addresses; size_bytes 0: there is none. */
@@ -110,14 +114,14 @@ static int parse_ends(const coil_datagram_options *options, ends *out_ends)
     return out_ends->remote.storage.ss_family == local ? 0 : -EINVAL;
 }
 
-/* The path is a file from here on. */
-static int attach(int fd, ends *of, bool *out_bound)
+/* A path is a file from here on: ours. */
+static int attach(int fd, ends *of, listener_path *path)
 {
     int rc = 0;
-    *out_bound = false;
     if (of->local.size_bytes > 0) {
         rc = bind_to(fd, &of->local);
-        *out_bound = rc == 0;
+        if (rc == 0)
+            listener_path_claim(path, &of->local);
     }
     if (rc == 0 && of->remote.size_bytes > 0)
         rc = coil_kernel_connect_now(fd, &of->remote.socket, of->remote.size_bytes);
@@ -161,13 +165,6 @@ static coil_datagram_shape shape_of(const coil_datagram_options *options, sa_fam
     };
 }
 
-static void unlink_path(const coil_address *local)
-{
-    const char *path = coil_address_path(local);
-    if (path != NULL)
-        (void)coil_kernel_unlink(path);
-}
-
 /* Owns `fd`. */
 static int create(int fd, const ends *of, const coil_datagram_options *options,
         coil_datagram_socket **out_socket)
@@ -188,7 +185,6 @@ static int create(int fd, const ends *of, const coil_datagram_options *options,
     socket->takes_ipv4 = of->family == AF_INET || (of->family == AF_INET6 && !options->ipv6_only);
     socket->can_segment = of->family != AF_UNIX && set_option(fd, SOL_UDP, UDP_SEGMENT, 0) == 0;
     socket->local = of->local;
-    socket->has_path = coil_address_path(&of->local) != NULL;
     *out_socket = socket;
     return 0;
 }
@@ -196,7 +192,7 @@ static int create(int fd, const ends *of, const coil_datagram_options *options,
 int coil_datagram_open(const coil_datagram_options *options, coil_datagram_socket **out_socket)
 {
     ends of;
-    bool is_bound = false;
+    listener_path path = {.is_ours = false};
 
     COIL_CHECK(coil_loop_current() != NULL);
     int rc = parse_ends(options, &of);
@@ -206,14 +202,17 @@ int coil_datagram_open(const coil_datagram_options *options, coil_datagram_socke
     if (fd < 0)
         return fd;
     set_options(fd, of.family, options);
-    rc = attach(fd, &of, &is_bound);
+    rc = attach(fd, &of, &path);
     if (rc < 0) {
         (void)coil_kernel_close(fd);
     } else {
         rc = create(fd, &of, options, out_socket);
     }
-    if (rc < 0 && is_bound)
-        unlink_path(&of.local);
+    if (rc < 0) {
+        listener_path_remove(&path, &of.local);
+    } else {
+        (*out_socket)->path = path;
+    }
     return rc;
 }
 
@@ -221,8 +220,7 @@ void coil_datagram_close(coil_datagram_socket *socket)
 {
     if (socket == NULL)
         return;
-    if (socket->has_path)
-        unlink_path(&socket->local);
+    listener_path_remove(&socket->path, &socket->local);
     if (socket->rest_segment_bytes > 0)
         coil_slice_release(&socket->rest.bytes);
     coil_datagram_receiver_close(socket->receiver);

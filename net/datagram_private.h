@@ -6,6 +6,8 @@
 #ifndef DATAGRAM_PRIVATE_H
 #define DATAGRAM_PRIVATE_H
 
+#include "listener_private.h"
+
 #include <coil/datagram.h>
 #include <coil/datagram_receiver.h>
 
@@ -15,8 +17,8 @@ struct coil_datagram_socket {
     sa_family_t family;
     bool can_segment; /* UDP_SEGMENT */
     bool takes_ipv4;  /* Of IPv6: both. */
-    bool has_path;    /* Which is removed in the end. */
     coil_address local;
+    listener_path path; /* Which is removed in the end. */
     coil_datagram_counts counts;
     unsigned sent_at_once; /* Since the last yield. */
 

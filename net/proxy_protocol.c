@@ -264,25 +264,40 @@ static uint32_t crc32c(const uint8_t *bytes, size_t size_bytes, const uint8_t *z
     return ~crc;
 }
 
-/* The values fill their place, and a checksum among them is right. */
-static bool values_are_right(
-        const coil_proxy_header *header, const uint8_t *bytes, size_t size_bytes)
+/*
+ * The values fill their place, and at most one of them is a checksum: each costs a walk over the
+ * whole header, so that thousands would cost seconds. `*out_checksum` is it, or NULL.
+ */
+static bool values_are_values(const coil_proxy_header *header, const uint8_t **out_checksum)
 {
     coil_proxy_value value = {0};
     size_t seen_bytes = 0;
 
+    *out_checksum = NULL;
     while (coil_proxy_next(header, &value)) {
         seen_bytes += VALUE_BYTES + value.size_bytes;
         if (value.type != COIL_PROXY_CRC32C)
             continue;
-        uint32_t crc;
-        if (value.size_bytes != CRC_BYTES)
+        if (value.size_bytes != CRC_BYTES || *out_checksum != NULL)
             return false;
-        memcpy(&crc, value.bytes, CRC_BYTES);
-        if (ntohl(crc) != crc32c(bytes, size_bytes, value.bytes))
-            return false;
+        *out_checksum = value.bytes;
     }
     return seen_bytes == header->values_bytes;
+}
+
+/* And a checksum among them is right. */
+static bool values_are_right(
+        const coil_proxy_header *header, const uint8_t *bytes, size_t size_bytes)
+{
+    const uint8_t *checksum;
+    uint32_t crc;
+
+    if (!values_are_values(header, &checksum))
+        return false;
+    if (checksum == NULL)
+        return true;
+    memcpy(&crc, checksum, CRC_BYTES);
+    return ntohl(crc) == crc32c(bytes, size_bytes, checksum);
 }
 
 /* What the first 16 bytes say; then those of the whole header. */
@@ -361,38 +376,23 @@ static void put_v2_addresses(int family, uint8_t *bytes, const coil_proxy_header
     }
 }
 
-/* Our checksum, where the header has a place for one. */
-static void put_checksum(const coil_proxy_header *header, uint8_t *bytes, size_t size_bytes)
+/* Our checksum, at its place among the values; `place` is NULL if there is none. */
+static void put_checksum(
+        const coil_proxy_header *header, const uint8_t *place, uint8_t *bytes, size_t size_bytes)
 {
-    coil_proxy_header written = *header;
-    coil_proxy_value value = {0};
-
-    written.values = bytes + (size_bytes - header->values_bytes);
-    while (coil_proxy_next(&written, &value)) {
-        if (value.type == COIL_PROXY_CRC32C && value.size_bytes == CRC_BYTES) {
-            uint32_t crc = htonl(crc32c(bytes, size_bytes, value.bytes));
-            memcpy(bytes + (value.bytes - bytes), &crc, CRC_BYTES);
-        }
-    }
-}
-
-static bool values_are_values(const coil_proxy_header *header)
-{
-    coil_proxy_value value = {0};
-    size_t seen_bytes = 0;
-    while (coil_proxy_next(header, &value)) {
-        if (value.type == COIL_PROXY_CRC32C && value.size_bytes != CRC_BYTES)
-            return false;
-        seen_bytes += VALUE_BYTES + value.size_bytes;
-    }
-    return seen_bytes == header->values_bytes;
+    if (place == NULL)
+        return;
+    uint8_t *written = bytes + (size_bytes - header->values_bytes) + (place - header->values);
+    uint32_t crc = htonl(crc32c(bytes, size_bytes, written));
+    memcpy(written, &crc, CRC_BYTES);
 }
 
 static ssize_t write_v2(const coil_proxy_header *header, uint8_t *bytes, size_t size_bytes)
 {
     int family = header->is_local ? UNSPECIFIED : family_of(header);
+    const uint8_t *checksum;
 
-    if (family < 0 || !values_are_values(header) ||
+    if (family < 0 || !values_are_values(header, &checksum) ||
             (family == UNSPECIFIED && header->values_bytes > 0))
         return -EINVAL;
     size_t rest_bytes = family_bytes[family] + header->values_bytes;
@@ -406,7 +406,7 @@ static ssize_t write_v2(const coil_proxy_header *header, uint8_t *bytes, size_t 
     put_v2_addresses(family, bytes + V2_BYTES, header);
     if (header->values_bytes > 0)
         memcpy(bytes + V2_BYTES + family_bytes[family], header->values, header->values_bytes);
-    put_checksum(header, bytes, V2_BYTES + rest_bytes);
+    put_checksum(header, checksum, bytes, V2_BYTES + rest_bytes);
     return (ssize_t)(V2_BYTES + rest_bytes);
 }
 

@@ -80,7 +80,8 @@ static coil_sender *sender_of(coil_stream *stream)
     return &coil_receiver_head_of(stream)->sender;
 }
 
-coil_async(int, unread_pipe, (direction *) way, (splice_pipe *) pipe)
+/* What is in the pipe, to the front of where it has come from. */
+coil_async(int, read_back, (direction *) way, (splice_pipe *) pipe)
 {
     coil_vars(coil_slice rest; char *bytes; size_t have_bytes; ssize_t count);
 
@@ -97,14 +98,14 @@ coil_async(int, unread_pipe, (direction *) way, (splice_pipe *) pipe)
     return coil_stream_unread_again(way->from, &my->rest);
 }
 
-/* What is in the pipe comes next again; if it cannot, nothing does that is behind it. */
+/* What is in the pipe comes next again. If that fails, nothing does: there would be a gap. */
 coil_async(int, put_back_pipe, (direction *) way, (splice_pipe *) pipe)
 {
     coil_vars(int rc);
 
     if (pipe->filled_bytes == 0)
         return 0;
-    coil_await(my->rc, unread_pipe(way, pipe));
+    coil_await(my->rc, read_back(way, pipe));
     if (my->rc < 0)
         coil_receiver_fail(way->from, my->rc);
     return my->rc;

@@ -228,6 +228,15 @@ static int start(tls_connection *tls, coil_tls_context *context)
     return 0;
 }
 
+/* The dot of an absolute name is in no certificate, and must not be said (RFC 6066, 3). */
+static void set_server_name(tls_connection *tls, const char *name)
+{
+    size_t length = strlen(name);
+    if (length > 1 && name[length - 1] == '.')
+        length--;
+    memcpy(tls->server_name, name, length); /* There is room; the rest is zeros. */
+}
+
 /* What makes of `below` the stream `*out_above`, which owns it. Or `below` is as it was. */
 static int create(coil_stream *below, coil_tls_context *context, const char *server_name,
         tls_connection **out_tls, coil_stream **out_above)
@@ -240,7 +249,7 @@ static int create(coil_stream *below, coil_tls_context *context, const char *ser
     tls->layer.kind = &tls_kind;
     tls->below_rc = -EAGAIN;
     if (server_name != NULL)
-        memcpy(tls->server_name, server_name, strlen(server_name) + 1);
+        set_server_name(tls, server_name);
     int rc = start(tls, context);
     if (rc == 0)
         rc = coil_layer_attach(&tls->layer, below, out_above);

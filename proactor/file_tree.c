@@ -3,10 +3,15 @@
 #include <coil/directory.h>
 #include <coil/file.h>
 #include <coil/io.h>
+#include <coil/kernel.h>
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { DEPTH_MAX = 32 /* Directories that are open at a time, of a tree that is removed. */ };
 
 /* --------------------------------------------------------------------------------- making -- */
 
@@ -67,23 +72,52 @@ static void note(int *first, int rc)
         *first = rc;
 }
 
-coil_async(int, remove_name, (int) directory, (const char *) name)
+/*
+ * How deep a tree is, its maker decides: a descriptor for each level might be all that we have. So
+ * what lies too deep is first moved to the top, and is removed when the rest is gone.
+ */
+typedef struct removal {
+    int top; /* The directory that is removed, while it is open. */
+    uint64_t raised_count;
+} removal;
+
+coil_async(int, raise_directory, (removal *) all, (int) directory, (const char *) name)
+{
+    coil_vars(int rc; uint64_t number; char at_top[24]);
+
+    coil_await(my->rc, coil_unlinkat(directory, name, AT_REMOVEDIR));
+    if (my->rc != -ENOTEMPTY)
+        return my->rc;
+    coil_kernel_random(&my->number, sizeof(my->number));
+    (void)snprintf(my->at_top, sizeof(my->at_top), ".%016" PRIx64, my->number);
+    coil_attempt(coil_renameat(directory, name, all->top, my->at_top, 0));
+    all->raised_count++;
+    return 0;
+}
+
+coil_async(int, remove_name, (removal *) all, (int) directory, (const char *) name, (int) depth)
 {
     coil_vars(int fd; int rc; int first; coil_directory *inside; coil_directory_entry entry);
 
     coil_await(my->rc, coil_unlinkat(directory, name, 0));
     if (my->rc != -EISDIR)
         return my->rc;
+    if (depth == DEPTH_MAX) {
+        coil_await(my->rc, raise_directory(all, directory, name));
+        return my->rc;
+    }
     coil_attempt(my->fd, coil_openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0));
     my->rc = coil_directory_create(coil_loop_of(coil_self), my->fd, &my->inside);
     if (my->rc < 0)
         return my->rc;
     coil_defer(coil_directory_close(my->inside));
+    if (depth == 0)
+        all->top = my->fd;
     for (;;) {
         coil_await(my->rc, coil_directory_next(my->inside, &my->entry));
         if (my->rc <= 0)
             break;
-        coil_await(my->rc, remove_name(my->fd, my->entry.name));
+        coil_await(my->rc, remove_name(all, my->fd, my->entry.name, depth + 1));
         note(&my->first, my->rc);
     }
     note(&my->first, my->rc);
@@ -93,8 +127,13 @@ coil_async(int, remove_name, (int) directory, (const char *) name)
 
 coil_define(int, coil_remove_tree, (const char *) path)
 {
-    coil_vars(int rc);
+    coil_vars(removal all; int rc; int first);
 
-    coil_await(my->rc, remove_name(AT_FDCWD, path));
-    return my->rc;
+    do {
+        my->all.raised_count = 0;
+        coil_await(my->rc, remove_name(&my->all, AT_FDCWD, path, 0));
+        if (my->first == 0 && (my->rc != -ENOTEMPTY || my->all.raised_count == 0))
+            my->first = my->rc;
+    } while (my->rc < 0 && my->all.raised_count > 0);
+    return my->first;
 }

@@ -26,12 +26,13 @@ static void check_same(const coil_address *one, const coil_address *other)
             strcmp(coil_address_format(one, texts[0]), coil_address_format(other, texts[1])) == 0);
 }
 
+/* (A checksum is that of the bytes, which may be others: of what is behind a path's end.) */
 static size_t walk(const coil_proxy_header *header)
 {
     coil_proxy_value value = {0};
     size_t sum = 0;
     while (coil_proxy_next(header, &value)) {
-        for (size_t i = 0; i < value.size_bytes; i++)
+        for (size_t i = 0; i < value.size_bytes && value.type != COIL_PROXY_CRC32C; i++)
             sum += value.bytes[i];
         sum += value.size_bytes + 3;
     }

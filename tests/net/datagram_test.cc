@@ -160,6 +160,28 @@ TEST(Datagram, TakesOverAPathThatNobodyHasOpen)
     EXPECT_EQ(0, coil_run(echo(&scene, own.c_str())));
 }
 
+async(int, lose_path, (const char *) path)
+{
+    vars(coil_datagram_socket *first; coil_datagram_socket *second; std::string * address);
+    my->address = new std::string(std::string("unix:") + path);
+    defer(delete my->address);
+    EXPECT_EQ(0, open_at(my->address->c_str(), {}, &my->first));
+    EXPECT_EQ(0, unlink(path));
+    EXPECT_EQ(0, open_at(my->address->c_str(), {}, &my->second));
+    coil_datagram_close(my->first);
+    EXPECT_EQ(0, access(path, F_OK)) << "it is the second one's";
+    coil_datagram_close(my->second);
+    EXPECT_NE(0, access(path, F_OK));
+    return 0;
+}
+
+TEST(Datagram, DoesNotRemoveAPathThatIsNotItsOwnAnyMore)
+{
+    const std::string path = testing::TempDir() + "coil-dgo-" + std::to_string(getpid());
+    EXPECT_EQ(0, coil_run(lose_path(path.c_str())));
+    unlink(path.c_str());
+}
+
 /* Of a dual-stack socket, IPv4 looks like IPv4. */
 async(int, dual, (Scene *) scene)
 {

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 
 #include <cerrno>
+#include <functional>
 #include <string>
 
 #include <coil/sugar.h>
@@ -200,6 +201,85 @@ TEST(ProxyHeader, IsChecked)
     }
 }
 
+/* RFC 3720, B.4: with four zeros at `at`. */
+uint32_t crc32c(std::string bytes, size_t at)
+{
+    bytes.replace(at, 4, 4, '\0');
+    uint32_t crc = UINT32_MAX;
+    for (const char byte : bytes) {
+        crc ^= static_cast<uint8_t>(byte);
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78U : 0);
+    }
+    return ~crc;
+}
+
+std::string big_endian(uint32_t number)
+{
+    return u16(number >> 16) + u16(number & 0xffff);
+}
+
+/* x, for which g(x) is 0; g is affine over the field of two elements. False: there is none. */
+bool solve(const std::function<uint32_t(uint32_t)> &g, uint32_t *out_x)
+{
+    const uint32_t offset = g(0);
+    uint64_t rows[32] = {}; /* Bit i: x's bit i; bit 32: the right side. */
+    for (unsigned i = 0; i < 32; i++) {
+        const uint32_t column = g(uint32_t{1} << i) ^ offset;
+        for (unsigned row = 0; row < 32; row++)
+            rows[row] |= static_cast<uint64_t>(column >> row & 1) << i;
+    }
+    for (unsigned row = 0; row < 32; row++)
+        rows[row] |= static_cast<uint64_t>(offset >> row & 1) << 32;
+    uint32_t x = 0;
+    unsigned used = 0;
+    for (unsigned i = 0; i < 32; i++) {
+        unsigned pivot = used;
+        while (pivot < 32 && (rows[pivot] >> i & 1) == 0)
+            pivot++;
+        if (pivot == 32)
+            continue;
+        std::swap(rows[pivot], rows[used]);
+        for (unsigned row = 0; row < 32; row++) {
+            if (row != used && (rows[row] >> i & 1) != 0)
+                rows[row] ^= rows[used];
+        }
+        used++;
+    }
+    for (unsigned row = 0; row < 32; row++) {
+        if (rows[row] == uint64_t{1} << 32)
+            return false;
+        if (rows[row] != 0 && (rows[row] >> 32) != 0)
+            x |= static_cast<uint32_t>(rows[row]) & -static_cast<uint32_t>(rows[row]);
+    }
+    *out_x = x;
+    return g(x) == 0;
+}
+
+/* Each is right, and so is each of ten thousand: that would keep a server busy for seconds. */
+TEST(ProxyHeader, HasOneChecksumAtMost)
+{
+    const std::string zeros = value(COIL_PROXY_CRC32C, std::string(4, '\0'));
+    uint32_t second = 0;
+    for (uint32_t salt = 0; salt < 100; salt++) {
+        std::string header = v2(0x21, 0x11, ends_v4 + zeros + zeros + value(2, big_endian(salt)));
+        const size_t one = 16 + ends_v4.size() + 3, other = one + 7;
+        const auto first_of = [&](uint32_t x) {
+            return crc32c(header.replace(other, 4, big_endian(x)), one);
+        };
+        const auto gap = [&](uint32_t x) {
+            header.replace(one, 4, big_endian(first_of(x)));
+            return crc32c(header, other) ^ x;
+        };
+        if (!solve(gap, &second))
+            continue;
+        EXPECT_EQ(0u, gap(second)) << "both are right";
+        EXPECT_EQ(-EBADMSG, Parsed(header).rc);
+        return;
+    }
+    FAIL() << "no header of two checksums";
+}
+
 TEST(ProxyHeader, IsRefusedWhereItIsWrong)
 {
     const std::string headers[] = {
@@ -259,6 +339,16 @@ TEST(ProxyWriter, ChecksumsWhatHasAPlaceForIt)
     expect_header(bytes);
     bytes.back() ^= 1;
     EXPECT_EQ(-EBADMSG, Parsed(bytes).rc);
+}
+
+TEST(ProxyWriter, HasAPlaceForOneChecksum)
+{
+    Parsed parsed(v2(0x21, 0x11, ends_v4));
+    const std::string zeros = value(COIL_PROXY_CRC32C, std::string(4, '\0'));
+    const std::string values = zeros + zeros;
+    parsed.header.values = reinterpret_cast<const uint8_t *>(values.data());
+    parsed.header.values_bytes = values.size();
+    EXPECT_EQ("EINVAL", written(parsed.header)) << "not what no reader takes";
 }
 
 TEST(ProxyWriter, RefusesWhatThereIsNoHeaderFor)

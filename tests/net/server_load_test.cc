@@ -8,6 +8,7 @@
 #include <coil/server.h>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <vector>
 
@@ -213,6 +214,17 @@ long open_descriptors()
     return std::distance(std::filesystem::begin(open), std::filesystem::end(open));
 }
 
+/* What is in memory of us: statm of proc(5). (Sanitizers keep what was freed.) */
+long resident_bytes()
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return 0;
+#endif
+    long all_pages = 0, resident_pages = 0;
+    std::ifstream("/proc/self/statm") >> all_pages >> resident_pages;
+    return resident_pages * sysconf(_SC_PAGESIZE);
+}
+
 /* One who is served all the while. */
 bool is_answered(Peer &peer)
 {
@@ -227,7 +239,10 @@ TEST(ServerCrowd, OfTenThousandWhoComeAndGoLeavesNothing)
     Peer stays = Peer::connected(service.self.port);
     ASSERT_TRUE(is_answered(stays));
     const long before = open_descriptors();
+    long bytes_before = resident_bytes();
     for (int come = 0; come < count; come += AT_ONCE) {
+        if (come == 2 * AT_ONCE)
+            bytes_before = resident_bytes(); /* By then there is what one crowd needs. */
         std::vector<Peer> crowd;
         for (int i = 0; i < AT_ONCE; i++) {
             crowd.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -253,6 +268,9 @@ TEST(ServerCrowd, OfTenThousandWhoComeAndGoLeavesNothing)
             reset_at_close(peer);
     }
     EXPECT_TRUE(soon([&] { return open_descriptors() == before; }));
+    const long grown_bytes = resident_bytes() - bytes_before;
+    EXPECT_LT(grown_bytes, 4L << 20) << "by those who have gone";
+    printf("%d connections, %ld KiB more\n", count, grown_bytes / 1024);
     stays.end();
     EXPECT_TRUE(stays.at_end());
     ASSERT_TRUE(service.drains());
@@ -260,6 +278,79 @@ TEST(ServerCrowd, OfTenThousandWhoComeAndGoLeavesNothing)
     EXPECT_EQ(static_cast<uint64_t>(count) + 1, service.self.stats.accepted);
     EXPECT_EQ(0u, service.self.stats.active);
     EXPECT_EQ(0u, service.self.stats.cancelled);
+}
+
+/* ----------------------------------------------------------------------------- slow peers -- */
+
+/* Those who say a word now and then, and those who ask for much and read nothing. */
+TEST(ServerCrowd, OfSlowPeersHoldsNobodyUp)
+{
+    enum { WRITERS = 200, READERS = 100, ROUNDS = 5 };
+    Running service("127.0.0.1:0");
+    Peer stays = Peer::connected(service.self.port);
+    ASSERT_TRUE(is_answered(stays));
+    const long before = open_descriptors();
+    const long bytes_before = resident_bytes();
+    std::vector<Peer> crowd;
+    const std::string much(16 << 10, 'm');
+    for (int i = 0; i < WRITERS + READERS; i++) {
+        crowd.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        const int few_bytes = 4096;
+        setsockopt(crowd.back().fd, SOL_SOCKET, SO_RCVBUF, &few_bytes, sizeof(few_bytes));
+        ASSERT_TRUE(connects(crowd.back(), service.self.port)) << strerror(errno);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < WRITERS; i++)
+            ASSERT_TRUE(crowd[static_cast<size_t>(i)].send("s"));
+        for (int i = WRITERS; i < WRITERS + READERS; i++) {
+            for (int part = 0; part < 64; part++) /* A megabyte, or until it is held back. */
+                (void)!(::send(crowd[static_cast<size_t>(i)].fd, much.data(), much.size(),
+                        MSG_DONTWAIT | MSG_NOSIGNAL));
+        }
+        ASSERT_TRUE(is_answered(stays)) << round;
+    }
+    const long grown_bytes = resident_bytes() - bytes_before;
+    EXPECT_LT(grown_bytes, 64L << 20);
+    printf("%d slow peers, %ld KiB\n", WRITERS + READERS, grown_bytes / 1024);
+    for (const Peer &peer : crowd)
+        reset_at_close(peer);
+    crowd.clear();
+    EXPECT_TRUE(soon([&] { return open_descriptors() == before; }));
+    EXPECT_TRUE(is_answered(stays));
+}
+
+/* ---------------------------------------------------------------------------------- resets -- */
+
+/* In each state that a connection has, and the server in each of its own. */
+TEST(ServerCrowd, ThatResetsInEveryStateLeavesNothing)
+{
+    Running service("127.0.0.1:0");
+    Peer stays = Peer::connected(service.self.port);
+    ASSERT_TRUE(is_answered(stays));
+    const long before = open_descriptors();
+    const std::string much(3 << 20, 'm');
+    const std::function<void(Peer &)> states[] = {
+            [](Peer &) {},                                       /* Maybe not accepted. */
+            [](Peer &peer) { EXPECT_TRUE(is_answered(peer)); },  /* It reads. */
+            [](Peer &peer) { peer.send("unread"); },             /* It answers. */
+            [](Peer &peer) { peer.end(); },                      /* It has seen an end. */
+            [](Peer &peer) { peer.send("x"), peer.end(); },      /* It sees one. */
+            [](Peer &peer) { peer.end(), (void)peer.at_end(); }, /* It has ended, too. */
+            [&](Peer &peer) { /* It is held back in its writes. */
+                while (::send(peer.fd, much.data(), much.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+                    ;
+            },
+    };
+    for (int round = 0; round < 20; round++) {
+        for (const auto &state : states) {
+            Peer peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            ASSERT_TRUE(connects(peer, service.self.port));
+            state(peer);
+            reset_at_close(peer);
+        }
+        ASSERT_TRUE(is_answered(stays));
+    }
+    EXPECT_TRUE(soon([&] { return open_descriptors() == before; }));
 }
 
 } // namespace

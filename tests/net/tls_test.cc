@@ -70,6 +70,16 @@ TEST_F(Tls, VerifiesAnAddressAsAnAddress)
     EXPECT_EQ("", server.name) << "SNI is for names";
 }
 
+TEST_F(Tls, VerifiesAnAbsoluteNameWithoutItsDot)
+{
+    serve(authority().issue());
+    trust(authority());
+    client.server_name = "localhost.";
+    meet();
+    expect_success();
+    EXPECT_EQ("localhost", server.name) << "RFC 6066, 3";
+}
+
 TEST_F(Tls, MovesMegabytesBothWaysAtOnce)
 {
     std::mt19937 random(1);

@@ -315,6 +315,29 @@ TEST_F(File, DeepTreesAreRemoved)
     EXPECT_EQ(Names{}, names());
 }
 
+/* Deeper than any path is long, by whoever wants to have all our descriptors. */
+TEST_F(File, TreesAreRemovedWithFewDescriptorsHoweverDeepTheyAre)
+{
+    std::filesystem::create_directory(path("tree"));
+    for (const char *side : {"left", "right"}) {
+        Fd at(open(path("tree").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        ASSERT_EQ(0, mkdirat(at, side, 0755));
+        Fd below(openat(at, side, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        for (int i = 0; i < 1000; i++) {
+            ASSERT_EQ(0, mkdirat(below, "d", 0755));
+            below = Fd(openat(below, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        }
+        Fd file(openat(below, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    }
+    rlimit before;
+    ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+    const rlimit few = {100, before.rlim_max};
+    ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &few));
+    EXPECT_EQ(0, RUN(coil_remove_tree(path("tree").c_str())));
+    EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+    EXPECT_EQ(Names{}, names());
+}
+
 TEST_F(File, RemovalThatIsCancelledClosesWhatItHasOpened)
 {
     for (int i = 0; i < 40; i++) {

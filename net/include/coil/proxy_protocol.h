@@ -34,7 +34,7 @@ enum {
 typedef enum coil_proxy_type {
     COIL_PROXY_ALPN = 0x01,      /* The protocol that TLS has negotiated. */
     COIL_PROXY_AUTHORITY = 0x02, /* The host name that the client wants (SNI). */
-    COIL_PROXY_CRC32C = 0x03,    /* Has been verified. */
+    COIL_PROXY_CRC32C = 0x03,    /* Has been verified. One at most. */
     COIL_PROXY_NOOP = 0x04,
     COIL_PROXY_UNIQUE_ID = 0x05,
     COIL_PROXY_SSL = 0x20,

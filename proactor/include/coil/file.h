@@ -82,7 +82,8 @@ coil_declare(int, coil_make_directories, (const char *) path, (mode_t) mode);
 /*
  * Remove what is at `path`: rm -r. Symbolic links are removed, never followed, also if somebody
  * puts them there meanwhile. Goes on after a failure; the first error is the result. -ENOENT:
- * there was nothing. Cancelled: what has been removed is gone.
+ * there was nothing. Cancelled: what has been removed is gone. It needs some thirty descriptors,
+ * however deep the tree is: what lies deeper is moved to the top before it is removed.
  */
 coil_declare(int, coil_remove_tree, (const char *) path);
 
