@@ -61,8 +61,8 @@ TEST_F(Cgroup, ChildStartsInItWithAllThatItStarts)
 TEST_F(Cgroup, StubbornDaemonsAreKilledAtOnce)
 {
     std::vector<pid_t> relatives;
-    coil_child child = start_family({"stubborn-daemon", "stubborn-daemon", "stubborn-orphan"},
-            &relatives);
+    coil_child child =
+            start_family({"stubborn-daemon", "stubborn-daemon", "stubborn-orphan"}, &relatives);
     EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
     for (pid_t pid : relatives)
         EXPECT_TRUE(is_gone(pid));

@@ -44,7 +44,8 @@ TEST_F(Plan, TerminalIsTheChildsOwnAndHasASize)
     plan.in = plan.out = plan.err = {COIL_STDIO_PTY, 0};
     plan.window.ws_row = 40;
     plan.window.ws_col = 132;
-    const std::string all = said("stty size; test -t 0 -a -t 1 -a -t 2 && echo all; echo hi >/dev/tty");
+    const std::string all =
+            said("stty size; test -t 0 -a -t 1 -a -t 2 && echo all; echo hi >/dev/tty");
     EXPECT_EQ("40 132\r\nall\r\nhi", all);
 }
 
@@ -191,7 +192,8 @@ TEST_F(Plan, RootWithoutCapabilitiesIsBound)
         GTEST_SKIP() << "needs root";
     const coil_spawn_capabilities none = {0, 0, 0};
     plan.capabilities = &none;
-    EXPECT_EQ("0000000000000000 0", said("echo $(sed -n 's/^CapEff:.//p' /proc/self/status) $(id -u)"));
+    EXPECT_EQ("0000000000000000 0",
+            said("echo $(sed -n 's/^CapEff:.//p' /proc/self/status) $(id -u)"));
     EXPECT_EQ(1, coil_kernel_dumpable()) << "of the parent";
 }
 
@@ -231,7 +233,8 @@ TEST_F(Plan, RootIsWhereThePathsAre)
     coil_child child = {};
     coil_spawn_error error = {};
     EXPECT_EQ(-EINVAL, coil_child_spawn(&plan, &child, &error));
-    EXPECT_STREQ("cannot run 'sh': with a root of its own it has to be an absolute path", error.text);
+    EXPECT_STREQ(
+            "cannot run 'sh': with a root of its own it has to be an absolute path", error.text);
     EXPECT_EQ(0, rmdir(place));
 }
 
