@@ -15,6 +15,7 @@
 #include <coil/broadcast.h>
 #include <coil/buffer.h>
 #include <coil/call.h>
+#include <coil/cgroup.h>
 #include <coil/channel.h>
 #include <coil/check.h>
 #include <coil/child.h>
@@ -75,8 +76,10 @@
 #include <coil/shutdown.h>
 #include <coil/signal.h>
 #include <coil/spawn.h>
+#include <coil/spawner.h>
 #include <coil/stream.h>
 #include <coil/stream_options.h>
+#include <coil/subreaper.h>
 #include <coil/task.h>
 #include <coil/terminal.h>
 #include <coil/test_loop.h>
