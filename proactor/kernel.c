@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <limits.h>
 #include <netdb.h>
 #include <sched.h>
@@ -130,6 +131,13 @@ coil_time coil_kernel_now(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (coil_time)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t coil_kernel_time_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 int64_t coil_kernel_time_s(void)
@@ -381,6 +389,25 @@ ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offs
         return -EINVAL; /* -1 would be the position of the file. */
     ssize_t count = preadv2(fd, &part, 1, offset, RWF_NOWAIT);
     return count < 0 ? -errno : count;
+}
+
+/* Some files do not know RWF_NOWAIT, pipes before Linux 6.4 among them. */
+ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes)
+{
+    const struct iovec part = {bytes, size_bytes};
+    ssize_t count = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
+    if (count < 0 && errno == EOPNOTSUPP) {
+        struct pollfd one = {.fd = fd, .events = POLLIN};
+        if (poll(&one, 1, 0) <= 0)
+            return -EAGAIN;
+        count = read(fd, bytes, size_bytes);
+    }
+    return count < 0 ? -errno : count;
+}
+
+int coil_kernel_pipe_resize(int fd, int size_bytes)
+{
+    return checked(fcntl(fd, F_SETPIPE_SZ, size_bytes));
 }
 
 ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)

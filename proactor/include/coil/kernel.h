@@ -39,6 +39,9 @@ COIL_API coil_time coil_kernel_now(void);
 /* CLOCK_REALTIME, in seconds since 1970: a date, to be shown. It may jump. */
 COIL_API int64_t coil_kernel_time_s(void);
 
+/* The same clock, in microseconds. */
+COIL_API int64_t coil_kernel_time_us(void);
+
 /* getrandom(2): bytes that nobody can guess. Always all of them. */
 COIL_API void coil_kernel_random(void *bytes, size_t size_bytes);
 
@@ -112,6 +115,15 @@ COIL_API int coil_kernel_dup_above(int fd, int lowest);
 
 /* write(2) */
 COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);
+
+/*
+ * preadv2(2) with RWF_NOWAIT, at the position of the file: what a pipe, a terminal or the like has
+ * now, for its only reader. 0: the end. -EAGAIN: nothing is there.
+ */
+COIL_API ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes);
+
+/* fcntl(2) with F_SETPIPE_SZ: how many bytes the pipe can hold now. -EPERM: too many, or -EBUSY. */
+COIL_API int coil_kernel_pipe_resize(int fd, int size_bytes);
 
 /* preadv2(2) with RWF_NOWAIT: what is cached. -EAGAIN: nothing is. -EOPNOTSUPP: nobody knows. */
 COIL_API ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offset);
