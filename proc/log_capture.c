@@ -17,6 +17,7 @@ enum {
     USUAL_MODE = 0640,
     LINE_LIMIT_LEAST = 16,
     SAID_BYTES_MAX = 64 * 1024,
+    DRAIN_READS = 2,
 };
 
 /* --------------------------------------------------------------------------------- opening -- */
@@ -180,8 +181,8 @@ static void mark(coil_log *log)
 {
     for (coil_list *at = log->ready.next; at != &log->ready; at = at->next) {
         log_pipe *pipe = coil_container_of(at, log_pipe, link);
-        log->draining_count += !pipe->is_draining;
-        pipe->is_draining = true;
+        log->draining_count += pipe->draining == 0;
+        pipe->draining = DRAIN_READS;
     }
 }
 

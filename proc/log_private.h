@@ -38,7 +38,7 @@ typedef struct log_pipe {
     log_rest rest;
     int fd;
     uint32_t room_bytes; /* How much it can hold, as far as we know. */
-    bool is_draining;    /* A drain waits for what it holds. */
+    uint8_t draining;    /* A drain waits until it has been read so often, or is empty. */
     char prefix[];
 } log_pipe;
 

@@ -118,8 +118,8 @@ void log_pipe_unwatch(log_pipe *pipe)
 /* Nobody waits for it any more. */
 static void drained(log_pipe *pipe)
 {
-    pipe->log->draining_count -= pipe->is_draining;
-    pipe->is_draining = false;
+    pipe->log->draining_count -= pipe->draining > 0;
+    pipe->draining = 0;
 }
 
 void log_pipe_destroy(log_pipe *pipe)
@@ -238,10 +238,16 @@ static void read_pipe(coil_log *log)
     log->read_at = coil_now();
     make_lines(log, pipe);
     note_use(log->block, (size_t)count, log->job.out_bytes);
-    if (is_all) {
-        drained(pipe);
+    if (is_all)
         adapt(log, pipe, (size_t)count);
+    /* Who drains wants to see the end of the pipe, if it is there. */
+    if (pipe->draining > 1 && is_all) {
+        pipe->draining--;
+        coil_list_append(&log->ready, &pipe->link);
+        return;
     }
+    if (is_all)
+        drained(pipe);
     coil_list_append(is_all ? &log->resting : &log->ready, &pipe->link);
 }
 
