@@ -256,10 +256,7 @@ coil_async(int, end, (coil_log *) log)
     log_give_up(log);
     log->is_abandoned = true;
     coil_await(my->rc, store_last(log));
-    while (log->pipe_count > 0) { /* No memory for their last lines. */
-        log_wake_all(log);
-        log_pipe_destroy(coil_container_of(coil_list_take_first(&log->ready), log_pipe, link));
-    }
+    log_drop_pipes(log); /* If there was no memory for their last lines. */
     log_block_release(log);
     coil_await(log_file_close(&log->file));
     return my->rc;

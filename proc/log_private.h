@@ -120,6 +120,9 @@ void log_wake_all(coil_log *log);
 /* End the pipes, as if they had ended by themselves, as many as the job has room for. */
 void log_end_all(coil_log *log);
 
+/* Close all pipes; what they have is lost. */
+void log_drop_pipes(coil_log *log);
+
 /* Blocks are kept as long as a log of this thread is open. */
 void log_blocks_open(void);
 void log_blocks_close(void);

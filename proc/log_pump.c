@@ -2,6 +2,7 @@
 /* The pump of a log: see log_private.h. */
 #include "log_private.h"
 
+#include <coil/check.h>
 #include <coil/kernel.h>
 #include <coil/sched.h>
 #include <coil/waiter.h>
@@ -152,6 +153,14 @@ void log_wake_all(coil_log *log)
 
 /* --------------------------------------------------------------------------------- reading -- */
 
+/* The first one; there is one. */
+static log_pipe *take_ready(coil_log *log)
+{
+    coil_list *first = coil_list_take_first(&log->ready);
+    COIL_CHECK(first != NULL);
+    return coil_container_of(first, log_pipe, link);
+}
+
 /* Before lines of this pipe are made: what is put before each of them. */
 static void begin_job(coil_log *log, const log_pipe *pipe)
 {
@@ -219,7 +228,7 @@ static void end_pipe(coil_log *log, log_pipe *pipe)
 /* One read of the first ready pipe. */
 static void read_pipe(coil_log *log)
 {
-    log_pipe *pipe = coil_container_of(coil_list_take_first(&log->ready), log_pipe, link);
+    log_pipe *pipe = take_ready(log);
     const ssize_t count = coil_kernel_read_now(pipe->fd, log->block->in, LOG_IN_BYTES);
     if (count == -EAGAIN) {
         drained(pipe);
@@ -282,7 +291,14 @@ void log_end_all(coil_log *log)
 {
     log_wake_all(log);
     while (!coil_list_empty(&log->ready) && log->job.out_bytes < LOG_OUT_ENOUGH_BYTES)
-        end_pipe(log, coil_container_of(coil_list_take_first(&log->ready), log_pipe, link));
+        end_pipe(log, take_ready(log));
+}
+
+void log_drop_pipes(coil_log *log)
+{
+    log_wake_all(log);
+    while (!coil_list_empty(&log->ready))
+        log_pipe_destroy(take_ready(log));
 }
 
 /* --------------------------------------------------------------------------------- storing -- */
