@@ -180,6 +180,19 @@ int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
     return file_of(fd) == NULL ? -EBADF : -ENOTTY;
 }
 
+int coil_kernel_terminal_resize(int fd, const struct winsize *size)
+{
+    (void)size;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
+/* There are no terminals here. */
+int coil_kernel_terminal_open(int lowest, const struct winsize *size, int out_sides[2])
+{
+    (void)lowest, (void)size, (void)out_sides;
+    return -ENODEV;
+}
+
 int coil_kernel_terminal_size(int fd, struct winsize *out_size)
 {
     (void)out_size;
@@ -507,6 +520,11 @@ int coil_kernel_pin(int cpu)
 }
 
 /* --------------------------------------------------------------------------------- processes -- */
+
+gid_t coil_kernel_getegid(void)
+{
+    return 0;
+}
 
 /* As SO_PEERCRED says of everybody. */
 uid_t coil_kernel_geteuid(void)
