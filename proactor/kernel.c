@@ -25,6 +25,7 @@
 #include <linux/magic.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -518,6 +519,11 @@ int coil_kernel_inode(int fd, uint64_t *out_inode)
 int coil_kernel_pipe_resize(int fd, int size_bytes)
 {
     return checked(fcntl(fd, F_SETPIPE_SZ, size_bytes));
+}
+
+int coil_kernel_lock(int fd)
+{
+    return checked(flock(fd, LOCK_EX | LOCK_NB));
 }
 
 ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)

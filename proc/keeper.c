@@ -4,9 +4,9 @@
 #include "keeper_image.h"
 #include "keeper_message.h"
 
+#include <coil/child.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
-#include <coil/spawn.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -39,6 +39,8 @@ typedef struct packet {
 
 struct coil_keeper {
     int fd;
+    coil_child child; /* If it is one of ours: pid 0 otherwise. */
+    char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
     packet out;
     packet in;
 };
@@ -144,7 +146,8 @@ static int open_image(void)
     return fd;
 }
 
-static int spawn_image(int image, int listener, const coil_keeper_options *options)
+static int spawn_image(
+        int image, int listener, const coil_keeper_options *options, coil_child *out_child)
 {
     char program[PATH_TEXT_BYTES];
     char patience[PATH_TEXT_BYTES];
@@ -169,15 +172,12 @@ static int spawn_image(int image, int listener, const coil_keeper_options *optio
             .group = COIL_SPAWN_SESSION_NEW,
             .death_signal = COIL_SPAWN_OUTLIVE,
     };
-    coil_child child;
-    const int rc = coil_child_spawn(&plan, &child, NULL);
-    if (rc == 0)
-        coil_child_fini(&child);
-    return rc;
+    return coil_child_spawn(&plan, out_child, NULL);
 }
 
 /* Nobody listens at the path: have a keeper do so. */
-static int start(const coil_keeper_options *options, const struct sockaddr_un *address)
+static int start(const coil_keeper_options *options, const struct sockaddr_un *address,
+        coil_child *out_child)
 {
     const int image = open_image();
     if (image < 0)
@@ -189,7 +189,7 @@ static int start(const coil_keeper_options *options, const struct sockaddr_un *a
     if (rc == 0)
         rc = coil_kernel_listen(listener, 4);
     if (rc == 0)
-        rc = spawn_image(image, listener, options);
+        rc = spawn_image(image, listener, options, out_child);
     if (listener >= 0)
         (void)coil_kernel_close(listener);
     (void)coil_kernel_close(image);
@@ -210,7 +210,7 @@ static int connect_to(const struct sockaddr_un *address)
 }
 
 /* A connection to the keeper that is there, or to a new one. */
-static int reach(const coil_keeper_options *options)
+static int reach(const coil_keeper_options *options, coil_child *out_child)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(options->path) >= sizeof(address.sun_path))
@@ -223,11 +223,20 @@ static int reach(const coil_keeper_options *options)
             return rc;
         if (rc == -ECONNREFUSED && coil_kernel_is_socket(options->path) == 1)
             (void)coil_kernel_unlink(options->path); /* Of one that has ended. */
-        rc = start(options, &address);
+        rc = start(options, &address, out_child);
         if (rc < 0 && rc != -EADDRINUSE)
             return rc;
     }
     return rc < 0 ? rc : connect_to(&address);
+}
+
+static void leave(coil_keeper *keeper)
+{
+    if (keeper->fd >= 0)
+        (void)coil_kernel_close(keeper->fd);
+    if (keeper->child.pid > 0)
+        coil_child_fini(&keeper->child);
+    free(keeper);
 }
 
 coil_define(int, coil_keeper_open, (const coil_keeper_options *) options,
@@ -238,13 +247,10 @@ coil_define(int, coil_keeper_open, (const coil_keeper_options *) options,
     my->keeper = calloc(1, sizeof(*my->keeper));
     if (my->keeper == NULL)
         return -ENOMEM;
-    my->keeper->fd = reach(options);
+    my->keeper->fd = reach(options, &my->keeper->child);
     my->rc = my->keeper->fd;
-    coil_defer(if (my->keeper != NULL) {
-        if (my->keeper->fd >= 0)
-            (void)coil_kernel_close(my->keeper->fd);
-        free(my->keeper);
-    });
+    (void)snprintf(my->keeper->path, sizeof(my->keeper->path), "%s", options->path);
+    coil_defer(if (my->keeper != NULL) leave(my->keeper));
     if (my->rc < 0)
         return my->rc;
     coil_await(my->rc, coil_within(coil_s(HELLO_S), receive_in(my->keeper)));
@@ -317,13 +323,13 @@ coil_define(void, coil_keeper_close, (coil_keeper *) keeper, (coil_keeper_end) e
 
     if (keeper == NULL)
         return;
-    coil_defer({
-        (void)coil_kernel_close(keeper->fd);
-        free(keeper);
-    });
+    coil_defer(leave(keeper));
     if (end == COIL_KEEPER_STAYS)
         return;
+    (void)coil_kernel_unlink(keeper->path);
     prepare(&keeper->out);
     keeper->out.message.verb = KEEPER_END;
     coil_await(my->rc, send_out(keeper));
+    if (my->rc == 0 && keeper->child.pid > 0)
+        coil_await(my->rc, coil_within(coil_s(HELLO_S), coil_child_wait(&keeper->child)));
 }

@@ -345,6 +345,12 @@ int coil_kernel_inode(int fd, uint64_t *out_inode)
     return -ENOSYS;
 }
 
+int coil_kernel_lock(int fd)
+{
+    (void)fd;
+    return -ENOSYS;
+}
+
 /* As if the user had enough of them. */
 int coil_kernel_pipe_resize(int fd, int size_bytes)
 {

@@ -122,6 +122,9 @@ COIL_API int coil_kernel_close_on_exec(int fd);
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
 
+/* flock(2) with LOCK_EX and LOCK_NB. -EWOULDBLOCK: somebody else has it. */
+COIL_API int coil_kernel_lock(int fd);
+
 /* write(2) */
 COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);
 
