@@ -24,7 +24,7 @@ enum {
 };
 
 static const int64_t LOCK_TRY_MS = 10;
-static const int64_t LOCK_TRIES = 100;
+static const int64_t LOCK_TRIES = 300;
 static const int64_t START_TRIES = 1000; /* Of 10 ms: an exec may be slow. */
 static const int64_t SAVE_AFTER_MS = 20; /* Many changes are one. */
 
@@ -452,13 +452,17 @@ coil_async(int, lock, (coil_adoption *) adoption, (const char *) directory)
 
 coil_async(int, reach_keeper, (coil_adoption *) adoption, (const coil_adoption_options *) options)
 {
-    coil_vars(char path[PATH_MAX]; coil_keeper_options keeper; int rc);
+    coil_vars(char path[PATH_MAX]; coil_keeper_options keeper; int tries; int rc);
 
     (void)snprintf(my->path, sizeof(my->path), "%s/keeper", options->directory);
     my->keeper = (coil_keeper_options){
             .path = my->path, .patience = options->patience, .kills = options->kills};
-    coil_await(my->rc, coil_keeper_open(&my->keeper, &adoption->keeper));
-    return my->rc;
+    for (;;) { /* It may not know yet that the predecessor is gone. */
+        coil_await(my->rc, coil_keeper_open(&my->keeper, &adoption->keeper));
+        if (my->rc != -EBUSY || my->tries++ == LOCK_TRIES)
+            return my->rc;
+        coil_await(coil_sleep(coil_ms(LOCK_TRY_MS)));
+    }
 }
 
 coil_async(int, begin, (coil_adoption *) adoption, (const coil_adoption_options *) options,

@@ -338,7 +338,9 @@ static void begin_share(log_file *file)
     share->inode = file->inode;
     share->device = file->device;
     share->offset = file->size_bytes;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&share->progress, share->progress | 1, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static void end_share(log_file *file, size_t size_bytes)

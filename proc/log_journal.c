@@ -47,9 +47,12 @@ struct coil_log_journal {
 
 enum { MEMORY, STAGE_OUT, STAGE_IN };
 
+/* Who reads it is not another processor, but another life: what matters is the compiler's order. */
 static void set_state(log_slot *slot, log_slot_state state)
 {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&slot->state, (uint32_t)state, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static size_t number_of(const coil_log_journal *journal, const log_slot *slot)
@@ -341,6 +344,8 @@ ssize_t log_journal_read(coil_log *log, const log_pipe *pipe)
 
     slot->inode = pipe->inode;
     slot->ends = 0;
+    slot->in_bytes = slot->in_used = slot->next_used = 0;
+    slot->out_bytes = slot->share.progress = 0;
     set_state(slot, LOG_SLOT_STAGING);
     const ssize_t count =
             coil_kernel_splice_now(pipe->fd, journal->fds[STAGE_IN], LOG_IN_BYTES);

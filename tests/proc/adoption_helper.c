@@ -146,6 +146,11 @@ coil_async(int, stop_all, (FILE *) ends)
 {
     coil_vars(int i; int rc);
 
+    /* Who has said something knows what to do at a SIGTERM. */
+    for (my->i = 0; my->i < here.count; my->i++) {
+        while (coil_log_statistics(here.services[my->i].log).lines == 0)
+            coil_await(coil_sleep(coil_ms(1)));
+    }
     for (my->i = 0; my->i < here.count; my->i++)
         (void)coil_child_signal(&here.services[my->i].child, SIGTERM);
     for (my->i = 0; my->i < here.count; my->i++) {

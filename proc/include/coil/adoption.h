@@ -63,7 +63,7 @@ struct coil_adopted {
 
 /*
  * Find what a predecessor has left. Result: how many children; or -EBUSY, there is another
- * supervisor, which was given a second to go; errors of coil_keeper_open(), openat(2). `out_reason`,
+ * supervisor, which was given three seconds to go; errors of coil_keeper_open(), openat(2). `out_reason`,
  * unless NULL: one line if something is odd, such as a state file that is damaged, even if this
  * succeeds; else "".
  */
