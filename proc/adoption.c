@@ -531,7 +531,8 @@ typedef struct birth {
     coil_spawn_plan plan;
 } birth;
 
-static int make_pipe(const coil_stdio *wanted, coil_stdio *out_stdio, int *out_ours, int *out_theirs)
+static int make_pipe(
+        const coil_stdio *wanted, coil_stdio *out_stdio, int *out_ours, int *out_theirs)
 {
     int ends[2];
     if (wanted->mode != COIL_STDIO_PIPE)

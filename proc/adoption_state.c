@@ -103,8 +103,8 @@ static int check_end(const char *bytes, size_t size_bytes, char *reason)
     char expected[END_BYTES + 1];
     if (size_bytes < END_BYTES)
         return refuse(&in, "the file is too short");
-    (void)snprintf(expected, sizeof(expected), "end %08x\n",
-            crc32_of(bytes, size_bytes - END_BYTES));
+    (void)snprintf(
+            expected, sizeof(expected), "end %08x\n", crc32_of(bytes, size_bytes - END_BYTES));
     if (memcmp(bytes + size_bytes - END_BYTES, expected, END_BYTES) != 0)
         return refuse(&in, "the checksum is wrong, or the file is not complete");
     return 0;
@@ -126,8 +126,7 @@ static int append(coil_child_records *records, size_t *room, const coil_child_re
 
 static int by_name(const void *one, const void *other)
 {
-    return strcmp(
-            ((const coil_child_record *)one)->name, ((const coil_child_record *)other)->name);
+    return strcmp(((const coil_child_record *)one)->name, ((const coil_child_record *)other)->name);
 }
 
 static int take_records(parser *in, coil_child_records *records)

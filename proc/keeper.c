@@ -16,8 +16,8 @@
 #include <sys/un.h>
 
 enum {
-    LISTENER_FD = 3,   /* In the keeper. */
-    HIGH_FD = 64,      /* Out of its way. */
+    LISTENER_FD = 3, /* In the keeper. */
+    HIGH_FD = 64,    /* Out of its way. */
     PATH_TEXT_BYTES = 32,
     TRIES = 3,
 };
@@ -155,8 +155,7 @@ static int spawn_image(
             options->patience == 0 ? coil_s(PATIENCE_USUAL_S) : options->patience;
     (void)snprintf(program, sizeof(program), "/proc/self/fd/%d", image);
     (void)snprintf(patience, sizeof(patience), "%lld", (long long)(limit / coil_ms(1)));
-    const char *const argv[] = {
-            "coil-keeper", patience, options->kills ? "kill" : "leave", NULL};
+    const char *const argv[] = {"coil-keeper", patience, options->kills ? "kill" : "leave", NULL};
     const char *const no_environment[] = {NULL};
     const coil_spawn_fd fds[] = {{LISTENER_FD, listener}};
     const coil_spawn_plan plan = {
@@ -201,8 +200,7 @@ static int connect_to(const struct sockaddr_un *address)
     const int fd = coil_kernel_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fd;
-    const int rc =
-            coil_kernel_connect_now(fd, (const struct sockaddr *)address, sizeof(*address));
+    const int rc = coil_kernel_connect_now(fd, (const struct sockaddr *)address, sizeof(*address));
     if (rc == 0)
         return fd;
     (void)coil_kernel_close(fd);
@@ -239,8 +237,7 @@ static void leave(coil_keeper *keeper)
     free(keeper);
 }
 
-coil_define(int, coil_keeper_open, (const coil_keeper_options *) options,
-        (coil_keeper **) out_keeper)
+coil_define(int, coil_keeper_open, (const coil_keeper_options *) options, (coil_keeper **) out_keeper)
 {
     coil_vars(coil_keeper *keeper; int rc);
 

@@ -34,12 +34,13 @@ static long call(long number, long a, long b, long c, long d, long e)
     register long r9 __asm__("r9") = 0;
     long result;
     __asm__ volatile("syscall"
-            : "=a"(result)
-            : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-            : "rcx", "r11", "memory");
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
     return result;
 }
-__asm__(".globl _start\n_start:\n xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call keeper\n");
+__asm__(".globl _start\n_start:\n xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call "
+        "keeper\n");
 #elif defined __aarch64__
 static long call(long number, long a, long b, long c, long d, long e)
 {
@@ -51,9 +52,9 @@ static long call(long number, long a, long b, long c, long d, long e)
     register long x4 __asm__("x4") = e;
     register long x5 __asm__("x5") = 0;
     __asm__ volatile("svc #0"
-            : "+r"(x0)
-            : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-            : "memory");
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "memory");
     return x0;
 }
 __asm__(".globl _start\n_start:\n mov x29, #0\n mov x30, #0\n mov x0, sp\n bl keeper\n");
@@ -193,8 +194,7 @@ static void take_fds(packet *one)
 {
     one->message.fd_count = 0;
     if (one->header.msg_controllen < CMSG_LEN(sizeof(int)) ||
-            one->control.head.cmsg_level != SOL_SOCKET ||
-            one->control.head.cmsg_type != SCM_RIGHTS)
+            one->control.head.cmsg_level != SOL_SOCKET || one->control.head.cmsg_type != SCM_RIGHTS)
         return;
     const size_t bytes = one->control.head.cmsg_len - CMSG_LEN(0);
     one->message.fd_count = (uint32_t)(bytes / sizeof(int));

@@ -347,8 +347,7 @@ ssize_t log_journal_read(coil_log *log, const log_pipe *pipe)
     slot->in_bytes = slot->in_used = slot->next_used = 0;
     slot->out_bytes = slot->share.progress = 0;
     set_state(slot, LOG_SLOT_STAGING);
-    const ssize_t count =
-            coil_kernel_splice_now(pipe->fd, journal->fds[STAGE_IN], LOG_IN_BYTES);
+    const ssize_t count = coil_kernel_splice_now(pipe->fd, journal->fds[STAGE_IN], LOG_IN_BYTES);
     if (count <= 0) {
         set_state(slot, LOG_SLOT_FREE);
         return count;

@@ -35,7 +35,7 @@ typedef enum log_slot_state {
 /* In shared memory. */
 struct log_slot {
     uint32_t state;
-    uint32_t ends; /* The pipe has ended: the commit forgets it. */
+    uint32_t ends;  /* The pipe has ended: the commit forgets it. */
     uint64_t inode; /* The pipe's. 0: lines of our own alone. */
     uint64_t staged_bytes;
     uint64_t in_bytes;

@@ -53,7 +53,8 @@ TEST(StateFile, SaysWhatWasWritten)
 {
     const std::string text =
             formatted({record("db/1", 17, UINT64_MAX), record("web/1", 4711, 88231)});
-    EXPECT_EQ(0u, text.find("coil-children 1\n17 18446744073709551615 db/1\n4711 88231 web/1\nend "));
+    EXPECT_EQ(
+            0u, text.find("coil-children 1\n17 18446744073709551615 db/1\n4711 88231 web/1\nend "));
     coil_child_records records = {};
     ASSERT_EQ(0, coil_child_records_parse(text.data(), text.size(), &records, nullptr));
     ASSERT_EQ(2u, records.count);
@@ -161,7 +162,8 @@ protected:
         const std::string number = std::to_string(count);
         const pid_t pid = fork();
         if (pid == 0) {
-            execl(ADOPTION_HELPER, ADOPTION_HELPER, mode, directory.c_str(), number.c_str(), nullptr);
+            execl(ADOPTION_HELPER, ADOPTION_HELPER, mode, directory.c_str(), number.c_str(),
+                    nullptr);
             _exit(127);
         }
         return pid;

@@ -62,7 +62,8 @@ struct coil_kept {
  * a supervisor. -ENAMETOOLONG, -ENOSYS; the errors of socket(2), bind(2), memfd_create(2) and
  * coil_child_spawn(). -EPROTO: somebody else listens there.
  */
-coil_declare(int, coil_keeper_open, (const coil_keeper_options *) options, (coil_keeper **) out_keeper);
+coil_declare(
+        int, coil_keeper_open, (const coil_keeper_options *) options, (coil_keeper **) out_keeper);
 
 /* Have these kept under this key, in place of what was. They stay ours, too. -EPIPE: it has gone. */
 coil_declare(int, coil_keeper_put, (coil_keeper *) keeper, (const coil_kept *) thing);
