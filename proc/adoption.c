@@ -363,7 +363,7 @@ coil_async(int, resolve_all, (coil_adoption *) adoption)
     return 0;
 }
 
-/* ----------------------------------------------------------------------------- the state file -- */
+/* -------------------------------------------------------------------------- the state file -- */
 
 static void accept_record(coil_adoption *adoption, const coil_child_record *record)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The state file of coil/adoption.h. Whoever wrote it: it is believed only if all of it is right. */
+/* The state file of coil/adoption.h: it is believed only if all of it is right. */
 #include "adoption_private.h"
 
 #include <errno.h>

@@ -232,8 +232,8 @@ coil_define(void, log_file_close, (log_file *) file)
 }
 
 /*
- * Somebody else may have moved or removed the file, and expects a new one; or have cut it (logrotate
- * with copytruncate), and a write where it ended would leave a hole.
+ * Somebody else may have moved or removed the file, and expects a new one; or have cut it
+ * (logrotate with copytruncate), and a write where it ended would leave a hole.
  */
 coil_async(int, look, (log_file *) file)
 {

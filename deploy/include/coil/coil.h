@@ -7,6 +7,7 @@
 #include <coil/activation.h>
 #include <coil/address.h>
 #include <coil/admission.h>
+#include <coil/adoption.h>
 #include <coil/balancer.h>
 #include <coil/barrier.h>
 #include <coil/base.h>
@@ -38,6 +39,7 @@
 #include <coil/group.h>
 #include <coil/handover.h>
 #include <coil/io.h>
+#include <coil/keeper.h>
 #include <coil/kernel.h>
 #include <coil/latch.h>
 #include <coil/layer.h>
@@ -45,6 +47,8 @@
 #include <coil/listener.h>
 #include <coil/loader.h>
 #include <coil/local.h>
+#include <coil/log_capture.h>
+#include <coil/log_journal.h>
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
 #include <coil/loop_extra.h>

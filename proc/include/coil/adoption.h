@@ -5,11 +5,11 @@
  *     coil_adoption_open(&options, &adoption)                how many a predecessor has left
  *     while (coil_adoption_take(adoption, &adopted))         each: a coil_child, with its pipes
  *         ...
- *     coil_adoption_spawn(adoption, "web/1", &plan, &child, &error)   in place of coil_child_spawn()
- *     coil_adoption_forget(adoption, "web/1")                         its exit has been dealt with
+ *     coil_adoption_spawn(adoption, "web/1", &plan, &child, &error)  instead of coil_child_spawn()
+ *     coil_adoption_forget(adoption, "web/1")                        its exit has been dealt with
  *     coil_adoption_close(adoption, COIL_KEEPER_STAYS)
  *
- *     spawned --kill -9 of the supervisor--> kept --next supervisor--> taken --its exit--> forgotten
+ *     spawned --kill -9 of the supervisor--> kept --the next one--> taken --its exit--> forgotten
  *
  * Invariants
  *   - Never a second copy: whatever was spawned and not forgotten is offered to the next
@@ -63,9 +63,9 @@ struct coil_adopted {
 
 /*
  * Find what a predecessor has left. Result: how many children; or -EBUSY, there is another
- * supervisor, which was given three seconds to go; errors of coil_keeper_open(), openat(2). `out_reason`,
- * unless NULL: one line if something is odd, such as a state file that is damaged, even if this
- * succeeds; else "".
+ * supervisor, which was given three seconds to go; errors of coil_keeper_open(), openat(2).
+ * `out_reason` (COIL_ADOPTION_TEXT_BYTES), unless NULL: one line if the state file is damaged and
+ * was not used, even if this succeeds; else "".
  */
 coil_declare(int, coil_adoption_open, (const coil_adoption_options *) options,
         (coil_adoption **) out_adoption, (char *) out_reason);
@@ -109,8 +109,8 @@ typedef struct coil_child_records {
 } coil_child_records;
 
 /*
- * Read a state file. -EBADMSG, and `out_reason` (COIL_ADOPTION_TEXT_BYTES; may be NULL) says what is
- * wrong where; -ENOMEM. Pure; any thread.
+ * Read a state file. -EBADMSG, and `out_reason` (COIL_ADOPTION_TEXT_BYTES; may be NULL) says what
+ * is wrong where; -ENOMEM. Pure; any thread.
  */
 COIL_API int coil_child_records_parse(
         const char *bytes, size_t size_bytes, coil_child_records *out_records, char *out_reason);

@@ -65,7 +65,7 @@ struct coil_kept {
 coil_declare(
         int, coil_keeper_open, (const coil_keeper_options *) options, (coil_keeper **) out_keeper);
 
-/* Have these kept under this key, in place of what was. They stay ours, too. -EPIPE: it has gone. */
+/* Keep these under this key, in place of what was. They stay ours, too. -EPIPE: it has gone. */
 coil_declare(int, coil_keeper_put, (coil_keeper *) keeper, (const coil_kept *) thing);
 
 /* Not any more. Nothing if it does not know the key. -EPIPE */
