@@ -61,23 +61,27 @@ static void put_fds(packet *one, const int *fds, unsigned count)
     const size_t bytes = count * sizeof(int);
     if (count == 0)
         return;
-    struct cmsghdr *head = (struct cmsghdr *)(void *)one->control;
-    head->cmsg_len = CMSG_LEN(bytes);
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    memcpy(CMSG_DATA(head), fds, bytes);
+    const struct cmsghdr head = {
+            .cmsg_len = CMSG_LEN(bytes), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(one->control, &head, sizeof(head));
+    memcpy(one->control + CMSG_LEN(0), fds, bytes);
     one->header.msg_control = one->control;
     one->header.msg_controllen = CMSG_SPACE(bytes);
     one->message.fd_count = count;
 }
 
-static unsigned take_fds(packet *one, int out_fds[KEEPER_FDS_MAX])
+/* At most as many as there is room for: else the message is cut, and refused. */
+static unsigned take_fds(const packet *one, int out_fds[KEEPER_FDS_MAX])
 {
-    const struct cmsghdr *head = CMSG_FIRSTHDR(&one->header);
-    if (head == NULL || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+    struct cmsghdr head;
+    memcpy(&head, one->control, sizeof(head));
+    if (one->header.msg_controllen < CMSG_LEN(sizeof(int)) || head.cmsg_level != SOL_SOCKET ||
+            head.cmsg_type != SCM_RIGHTS)
         return 0;
-    const size_t bytes = head->cmsg_len - CMSG_LEN(0);
-    memcpy(out_fds, CMSG_DATA(head), bytes);
+    size_t bytes = head.cmsg_len - CMSG_LEN(0);
+    if (bytes > KEEPER_FDS_MAX * sizeof(int))
+        bytes = KEEPER_FDS_MAX * sizeof(int);
+    memcpy(out_fds, one->control + CMSG_LEN(0), bytes);
     return (unsigned)(bytes / sizeof(int));
 }
 
