@@ -84,7 +84,7 @@ int64_t coil_kernel_time_s(void)
 int64_t coil_kernel_time_us(void)
 {
     sim_fiber_pass();
-    return YEAR_2030_S * 1000000 + sim_now(sim_here()) / coil_us(1);
+    return (int64_t)YEAR_2030_S * 1000000 + sim_now(sim_here()) / coil_us(1);
 }
 
 void coil_kernel_random(void *bytes, size_t size_bytes)

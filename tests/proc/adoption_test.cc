@@ -284,8 +284,10 @@ TEST_F(Keeper, HasManyThingsAndForgetsThemOneByOne)
             EXPECT_EQ(0, RUN(coil_keeper_put(keeper, &kept)));
         }
     }
-    for (int i = 0; i < 100; i += 2)
-        EXPECT_EQ(0, RUN(coil_keeper_remove(keeper, std::to_string(i).c_str())));
+    for (int i = 0; i < 100; i += 2) {
+        const std::string key = std::to_string(i);
+        EXPECT_EQ(0, RUN(coil_keeper_remove(keeper, key.c_str())));
+    }
     EXPECT_EQ(0, RUN(coil_keeper_remove(keeper, "never heard of")));
     auto found = list(keeper);
     EXPECT_EQ(50u, found.size());

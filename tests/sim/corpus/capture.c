@@ -62,13 +62,13 @@ static void look_at(const char *line, size_t size_bytes)
     const int who = size_bytes > 1 ? line[0] - 'a' : -1;
     char expected[64];
 
-    corpus_expect(who >= 0 && who < WRITERS && line[1] == ' ', "who says '%.*s'?", (int)size_bytes,
-            line);
+    corpus_expect(
+            who >= 0 && who < WRITERS && line[1] == ' ', "who says '%.*s'?", (int)size_bytes, line);
     line += 2;
     size_bytes -= 2;
     char *piece = ledger.piece[who];
-    const bool continues =
-            size_bytes >= mark_bytes && memcmp(line + size_bytes - mark_bytes, mark, mark_bytes) == 0;
+    const bool continues = size_bytes >= mark_bytes &&
+                           memcmp(line + size_bytes - mark_bytes, mark, mark_bytes) == 0;
     const size_t had_bytes = strlen(piece);
     if (continues)
         size_bytes -= mark_bytes;
