@@ -867,7 +867,11 @@ static_assert(sizeof(pidfd_info_64) == 64, "PIDFD_INFO_SIZE_VER0");
 int coil_kernel_pidfd_exit(int pidfd, int *out_wait_status)
 {
     pidfd_info_64 info = {.mask = PIDFD_INFO_EXIT_BIT};
-    const int rc = checked(ioctl(pidfd, PIDFD_GET_INFO_64, &info));
+    int rc = checked(ioctl(pidfd, PIDFD_GET_INFO_64, &info));
+    if (rc == -ESRCH) { /* It was being reaped while the kernel looked: now it is known. */
+        info = (pidfd_info_64){.mask = PIDFD_INFO_EXIT_BIT};
+        rc = checked(ioctl(pidfd, PIDFD_GET_INFO_64, &info));
+    }
     if (rc == -ENOTTY || rc == -EINVAL)
         return -EOPNOTSUPP;
     if (rc < 0)

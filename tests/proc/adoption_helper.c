@@ -5,7 +5,8 @@
  *     adoption_helper run DIRECTORY COUNT     a supervisor: `COUNT` children, each with a log; it
  *                                             takes those that are there, and starts the others
  *     adoption_helper stop DIRECTORY COUNT    the same, but ends them and says how they ended, in
- *                                             DIRECTORY/ends: "NUMBER STATUS"
+ *                                             DIRECTORY/ends: "NUMBER STATUS"; 1000 and an errno, 2000 and a
+ *                                         signal
  *     adoption_helper child NUMBER            says "start PID", then counts, a line at a time, in
  *                                             pieces; at SIGTERM it says "bye COUNT" and exits with
  *                                             1 + NUMBER modulo 100
@@ -125,19 +126,26 @@ coil_async(int, start, (service *) one, (int) number)
     return my->rc;
 }
 
-static int take_all(void)
+/* One that has never begun is not there. */
+coil_async(int, take_all)
 {
-    coil_adopted adopted;
-    while (coil_adoption_take(here.adoption, &adopted)) {
-        const int number = atoi(adopted.name + 1); /* NOLINT(cert-err34-c) */
-        service *one = &here.services[number];
-        if (number < 0 || number >= here.count || one->runs)
+    coil_vars(coil_adopted adopted; int rc);
+
+    while (coil_adoption_take(here.adoption, &my->adopted)) {
+        const int number = atoi(my->adopted.name + 1); /* NOLINT(cert-err34-c) */
+        if (number < 0 || number >= here.count || here.services[number].runs)
             return -EINVAL;
-        one->child = adopted.child;
+        if (my->adopted.child.exit.ended) {
+            coil_child_fini(&my->adopted.child);
+            coil_attempt(coil_adoption_forget(here.adoption, my->adopted.name));
+            continue;
+        }
+        service *one = &here.services[number];
+        one->child = my->adopted.child;
         one->runs = true;
-        const int rc = attach(one);
-        if (rc < 0)
-            return rc;
+        my->rc = attach(one);
+        if (my->rc < 0)
+            return my->rc;
     }
     return 0;
 }
@@ -156,7 +164,8 @@ coil_async(int, stop_all, (FILE *) ends)
     for (my->i = 0; my->i < here.count; my->i++) {
         coil_await(my->rc, coil_child_wait(&here.services[my->i].child));
         const coil_exit *end = &here.services[my->i].child.exit;
-        (void)fprintf(ends, "%d %d\n", my->i, my->rc < 0 || end->signaled ? -1 : end->code);
+        (void)fprintf(ends, "%d %d\n", my->i,
+                my->rc < 0 ? 1000 - my->rc : end->signaled ? 2000 + end->code : end->code);
         while (coil_log_attached_count(here.services[my->i].log) > 0)
             coil_await(coil_sleep(coil_ms(1)));
         coil_attempt(coil_adoption_forget(here.adoption, here.services[my->i].name));
@@ -168,16 +177,14 @@ coil_async(int, stop_all, (FILE *) ends)
 
 coil_async(int, supervise, (const coil_adoption_options *) options)
 {
-    coil_vars(char reason[COIL_ADOPTION_TEXT_BYTES]; int i; int rc; char path[256]; FILE *ends);
+    coil_vars(char reason[COIL_ADOPTION_TEXT_BYTES]; int i; char path[256]; FILE *ends);
 
     coil_attempt(coil_adoption_open(options, &here.adoption, my->reason));
     for (my->i = 0; my->i < here.count; my->i++) {
         (void)snprintf(here.services[my->i].name, 16, "s%d", my->i);
         coil_attempt(open_log(&here.services[my->i], my->i));
     }
-    int rc = take_all();
-    if (rc < 0)
-        return rc;
+    coil_attempt(take_all());
     for (my->i = 0; my->i < here.count; my->i++) {
         if (!here.services[my->i].runs)
             coil_attempt(start(&here.services[my->i], my->i));
