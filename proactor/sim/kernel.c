@@ -80,6 +80,12 @@ int64_t coil_kernel_time_s(void)
     return YEAR_2030_S + sim_now(sim_here()) / coil_s(1);
 }
 
+int64_t coil_kernel_time_us(void)
+{
+    sim_fiber_pass();
+    return (int64_t)YEAR_2030_S * 1000000 + sim_now(sim_here()) / coil_us(1);
+}
+
 void coil_kernel_random(void *bytes, size_t size_bytes)
 {
     unsigned char *each = bytes;

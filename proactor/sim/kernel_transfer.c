@@ -101,6 +101,17 @@ ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offs
     return read_at(fd, &part, offset, RWF_NOWAIT);
 }
 
+ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes)
+{
+    const struct iovec part = {bytes, size_bytes};
+    sim_file *file = sim_call_file(fd);
+    if (file == NULL)
+        return -EBADF;
+    sim_io io = io_of(&part, -1, RWF_NOWAIT);
+    shorten(file, &io, SIM_FAULT_SHORT_READ);
+    return sim_file_read(file, &io);
+}
+
 ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
 {
     const struct iovec part = sim_part_of(bytes, size_bytes);

@@ -8,6 +8,7 @@
 #include <coil/address.h>
 #include <coil/admission.h>
 #include <coil/arena.h>
+#include <coil/adoption.h>
 #include <coil/balancer.h>
 #include <coil/barrier.h>
 #include <coil/base.h>
@@ -40,6 +41,7 @@
 #include <coil/group.h>
 #include <coil/handover.h>
 #include <coil/io.h>
+#include <coil/keeper.h>
 #include <coil/kernel.h>
 #include <coil/latch.h>
 #include <coil/layer.h>
@@ -47,6 +49,8 @@
 #include <coil/listener.h>
 #include <coil/loader.h>
 #include <coil/local.h>
+#include <coil/log_capture.h>
+#include <coil/log_journal.h>
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
 #include <coil/loop_extra.h>
