@@ -250,7 +250,8 @@ static int spawn(spawn_job *job, char path[PATH_MAX], coil_child *out_child)
             .pidfd = pidfd,
             .stdin_fd = pipes.ours[0],
             .stdout_fd = pipes.ours[1],
-            .stderr_fd = pipes.ours[2]};
+            .stderr_fd = pipes.ours[2],
+            .group = job->plan->group};
     return 0;
 }
 

@@ -10,6 +10,8 @@
 #include "stage.h"
 
 #include <csignal>
+#include <sstream>
+#include <string>
 #include <vector>
 
 class Children : public Proactor
@@ -43,6 +45,31 @@ protected:
         return child;
     }
 
+    /*
+     * A family of `relations` (spawn_helper.c). The numbers of the relatives; all signal handlers
+     * stand when this returns.
+     */
+    coil_child start_family(
+            const std::vector<std::string> &relations, std::vector<pid_t> *relatives)
+    {
+        std::vector<std::string> arguments = {"family"};
+        arguments.insert(arguments.end(), relations.begin(), relations.end());
+        plan.out = {COIL_STDIO_PIPE, 0};
+        coil_child child = start(arguments);
+        std::string said;
+        while (said.find("ready") == std::string::npos) {
+            const std::string more = take(child.stdout_fd);
+            if (more.empty())
+                break;
+            said += more;
+        }
+        std::istringstream lines(said);
+        for (pid_t pid; lines >> pid;)
+            relatives->push_back(pid);
+        EXPECT_LE(relations.size(), relatives->size()) << said;
+        return child;
+    }
+
     /* Ends, too, if a test has failed and the child would stay. */
     void finish(coil_child *child)
     {
@@ -59,6 +86,23 @@ protected:
         return coil_exit_format(&child.exit, bytes);
     }
 };
+
+/* PIDFD_GET_INFO tells the status of those that others have reaped. */
+inline bool kernel_remembers()
+{
+    const int self = coil_kernel_pidfd_open(getpid());
+    int status = 0;
+    const int rc = coil_kernel_pidfd_exit(self, &status);
+    (void)coil_kernel_close(self);
+    return rc == -EAGAIN;
+}
+
+/* Nobody runs there any more. A zombie may be left, for its parent to reap. */
+inline bool is_gone(pid_t pid)
+{
+    coil_kernel_process process;
+    return coil_kernel_process_look(pid, &process) < 0 || process.state == 'Z';
+}
 
 /* A child that has ended and is not reaped yet. */
 inline void await_zombie(const coil_child &child)

@@ -112,37 +112,63 @@ TEST_F(Child, OneOfManyWaitsMayBeCancelled)
     finish(&child);
 }
 
-TEST_F(Child, StatusThatSomebodyElseHasTakenIsAnError)
+TEST_F(Child, StatusThatSomebodyElseHasTakenIsKnownToTheKernel)
 {
+    if (!kernel_remembers())
+        GTEST_SKIP() << "PIDFD_INFO_EXIT is of Linux 6.15";
     coil_child child = start({"exit", "3"});
     await_zombie(child);
     ASSERT_EQ(child.pid, waitpid(child.pid, nullptr, 0));
-    EXPECT_EQ(-ECHILD, RUN(coil_child_wait(&child)));
-    EXPECT_FALSE(child.exit.ended);
     EXPECT_EQ(0, coil_child_signal(&child, SIGTERM));
-    EXPECT_EQ(-ECHILD, RUN(coil_child_stop(&child, LONG)));
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    EXPECT_EQ(0, RUN(coil_child_stop(&child, LONG)));
+    EXPECT_EQ("exited with status 3", text(child));
+    EXPECT_FALSE(child.exit.has_usage);
     coil_child_fini(&child);
 }
 
-TEST_F(Child, StatusThatIsTakenUnderAWaitIsAnError)
+TEST_F(Child, StatusThatIsTakenUnderAWaitIsKnownToTheKernel)
 {
+    if (!kernel_remembers())
+        GTEST_SKIP() << "PIDFD_INFO_EXIT is of Linux 6.15";
     signal(SIGCHLD, SIG_IGN); /* The kernel reaps. */
     coil_child child = start({"pause"});
     later(A_MOMENT, [&] { kill(child.pid, SIGTERM); });
-    EXPECT_EQ(-ECHILD, RUN(coil_child_wait(&child)));
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    EXPECT_EQ("was killed by SIGTERM", text(child));
     coil_child_fini(&child);
     signal(SIGCHLD, SIG_DFL);
 }
 
-TEST_F(Child, ProcessOfSomebodyElseIsNoChild)
+TEST_F(Child, UsageIsThatOfTheChild)
 {
-    coil_child stranger = {};
-    stranger.stdin_fd = stranger.stdout_fd = stranger.stderr_fd = -1;
-    stranger.pid = getppid();
-    stranger.pidfd = coil_kernel_pidfd_open(stranger.pid);
-    ASSERT_LE(0, stranger.pidfd);
-    EXPECT_EQ(-ECHILD, RUN(coil_child_wait(&stranger)));
-    coil_child_fini(&stranger);
+    coil_child child = start({"burn", "20"});
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    EXPECT_TRUE(child.exit.has_usage);
+    const struct rusage &usage = child.exit.usage;
+    const int64_t cpu_us = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64_C(1000000) +
+                           usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+    EXPECT_LE(20000, cpu_us);
+    EXPECT_LT(0, usage.ru_maxrss);
+    finish(&child);
+}
+
+TEST_F(Child, CoreDumpIsTold)
+{
+    coil_spawn_limit cores = {RLIMIT_CORE, {RLIM_INFINITY, RLIM_INFINITY}};
+    plan.limits = &cores;
+    plan.limit_count = 1;
+    plan.cwd = "/tmp";
+    for (int signo : {SIGABRT, SIGKILL}) {
+        coil_child child = start({"pause"});
+        kill(child.pid, signo);
+        EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+        EXPECT_TRUE(child.exit.signaled);
+        EXPECT_TRUE(signo == SIGABRT || !child.exit.dumped_core); /* The system may want none. */
+        (void)unlink("/tmp/core");
+        (void)unlink(("/tmp/core." + std::to_string(child.pid)).c_str());
+        finish(&child);
+    }
 }
 
 TEST_F(Child, HundredsAtOnce)
@@ -305,20 +331,29 @@ TEST_F(Child, HundredsAreStoppedAtOnce)
 TEST(Exit, IsFormatted)
 {
     const struct {
-        coil_exit exit;
+        bool ended, signaled;
+        int code;
+        bool dumped_core, lost;
         const char *text;
     } table[] = {
-            {{false, false, 0}, "is running"},
-            {{true, false, 0}, "exited with status 0"},
-            {{true, false, 9}, "exited with status 9"},
-            {{true, true, SIGKILL}, "was killed by SIGKILL"},
-            {{true, true, SIGSEGV}, "was killed by SIGSEGV"},
-            {{true, true, 40}, "was killed by signal 40"},
-            {{true, true, INT_MIN}, "was killed by signal -2147483648"},
+            {false, false, 0, false, false, "is running"},
+            {true, false, 0, false, false, "exited with status 0"},
+            {true, false, 9, false, false, "exited with status 9"},
+            {true, true, SIGKILL, false, false, "was killed by SIGKILL"},
+            {true, true, SIGSEGV, true, false, "was killed by SIGSEGV (core dumped)"},
+            {true, true, 40, false, false, "was killed by signal 40"},
+            {true, true, INT_MIN, true, false, "was killed by signal -2147483648 (core dumped)"},
+            {true, false, 0, false, true, "has ended, nobody knows how"},
     };
     for (const auto &row : table) {
         char bytes[COIL_EXIT_TEXT_BYTES];
-        EXPECT_EQ(bytes, coil_exit_format(&row.exit, bytes));
+        coil_exit exit = {};
+        exit.ended = row.ended;
+        exit.signaled = row.signaled;
+        exit.code = row.code;
+        exit.dumped_core = row.dumped_core;
+        exit.lost = row.lost;
+        EXPECT_EQ(bytes, coil_exit_format(&exit, bytes));
         EXPECT_STREQ(row.text, bytes);
     }
 }

@@ -12,6 +12,13 @@
  *     spawn_helper spew BYTES       as many to stdout, each its offset modulo 251
  *     spawn_helper heir             ends at once, but leaves a child that holds stdout, and says
  *                                   "end" there when stdin ends
+ *     spawn_helper burn MS          computes for so long
+ *     spawn_helper family RELATION...
+ *                                   starts one process for each, says its number, then "ready", and
+ *                                   pauses. `child`; `orphan`, whose parent has ended; `leader` of a
+ *                                   session; `daemon`, an orphan and leader; `stubborn-` before it:
+ *                                   ignores SIGTERM; `mother`: has a stubborn child, whose number
+ *                                   comes after hers
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,11 +27,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static void report_fds(void)
 {
@@ -159,6 +168,77 @@ static int leave_an_heir(void)
     return write(STDOUT_FILENO, "end\n", 4) != 4;
 }
 
+static int burn(long milliseconds)
+{
+    volatile unsigned long long sum = 0;
+    while (clock() < milliseconds * (CLOCKS_PER_SEC / 1000))
+        sum = sum + 1;
+    return 0;
+}
+
+static void announce(int to, pid_t daughter)
+{
+    char lines[64];
+    int size = snprintf(lines, sizeof(lines), "%d\n", (int)getpid());
+    if (daughter > 0)
+        size += snprintf(lines + size, sizeof(lines) - (size_t)size, "%d\n", (int)daughter);
+    if (write(to, lines, (size_t)size) != size)
+        _exit(3);
+}
+
+/* Has a stubborn child. */
+static pid_t become_mother(void)
+{
+    (void)signal(SIGTERM, SIG_IGN);
+    const pid_t daughter = fork();
+    while (daughter == 0)
+        (void)pause();
+    (void)signal(SIGTERM, SIG_DFL);
+    return daughter;
+}
+
+/* The relative says its number and stands; whoever is between is waited for. */
+static void start_relative(const char *relation)
+{
+    static const char prefix[] = "stubborn-";
+    const int is_stubborn = strncmp(relation, prefix, sizeof(prefix) - 1) == 0;
+    const char *kind = is_stubborn ? relation + sizeof(prefix) - 1 : relation;
+    const int is_daemon = strcmp(kind, "daemon") == 0;
+    const int is_orphan = is_daemon || strcmp(kind, "orphan") == 0;
+    int said[2];
+
+    if (pipe(said) != 0)
+        _exit(3);
+    const pid_t child = fork();
+    if (child == 0) {
+        if (is_orphan && fork() != 0)
+            _exit(0);
+        if (is_stubborn)
+            (void)signal(SIGTERM, SIG_IGN);
+        if (is_daemon || strcmp(kind, "leader") == 0)
+            (void)setsid();
+        announce(said[1], strcmp(kind, "mother") == 0 ? become_mother() : 0);
+        (void)close(said[1]);
+        for (;;)
+            (void)pause();
+    }
+    (void)close(said[1]);
+    char text[64];
+    const ssize_t size = read(said[0], text, sizeof(text));
+    if (size > 0 && write(STDOUT_FILENO, text, (size_t)size) != size)
+        _exit(3);
+    (void)close(said[0]);
+    if (is_orphan)
+        (void)waitpid(child, NULL, 0);
+}
+
+static int start_family(int count, char **relations)
+{
+    for (int i = 0; i < count; i++)
+        start_relative(relations[i]);
+    return wait_for_signals(SIG_DFL);
+}
+
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "report";
@@ -179,6 +259,10 @@ int main(int count, char **arguments)
     }
     if (strcmp(what, "spew") == 0 && count > 2)
         return spew(strtoul(arguments[2], NULL, 10));
+    if (strcmp(what, "burn") == 0 && count > 2)
+        return burn(strtol(arguments[2], NULL, 10));
+    if (strcmp(what, "family") == 0)
+        return start_family(count - 2, arguments + 2);
     if (strcmp(what, "heir") == 0)
         return leave_an_heir();
     return report(count, arguments);

@@ -32,6 +32,14 @@
 namespace
 {
 
+coil_child no_child(pid_t pid)
+{
+    coil_child none = {};
+    none.pid = pid;
+    none.pidfd = none.stdin_fd = none.stdout_fd = none.stderr_fd = -1;
+    return none;
+}
+
 const int PATIENCE_MS = 10000; /* For what must happen at once. */
 const uid_t NOBODY = 65534;
 
@@ -938,7 +946,7 @@ int orphan_by_kill(int death_signal, pid_t *out_pid)
 TEST_F(Spawn, AChildDiesWithItsKilledParent)
 {
     ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
-    coil_child orphan = {-1, -1, -1, -1, -1, {}};
+    coil_child orphan = no_child(-1);
     orphan.pidfd = orphan_by_kill(0, &orphan.pid);
     EXPECT_EQ("signal 9", reap_soon(&orphan));
 
@@ -950,7 +958,7 @@ TEST_F(Spawn, AChildDiesWithItsKilledParent)
 TEST_F(Spawn, AChildOutlivesItsKilledParentIfTold)
 {
     ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
-    coil_child orphan = {-1, -1, -1, -1, -1, {}};
+    coil_child orphan = no_child(-1);
     orphan.pidfd = orphan_by_kill(COIL_SPAWN_OUTLIVE, &orphan.pid);
     EXPECT_FALSE(ended_within(orphan.pidfd, 100));
     kill(orphan.pid, SIGINT);
@@ -1002,7 +1010,7 @@ std::string lose_the_parent_before_prctl(int death_signal)
     close(tell[0]);
     close(tell[1]);
     waitpid(middle, nullptr, 0);
-    coil_child late = {late_pid, -1, -1, -1, -1, {}};
+    coil_child late = no_child(late_pid);
     return reap(&late);
 }
 

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -257,6 +258,46 @@ COIL_API int coil_kernel_pidfd_signal(int pidfd, int signo);
 COIL_API int coil_kernel_pidfd_open(pid_t pid);
 COIL_API int coil_kernel_reap(int pidfd, siginfo_t *out_status);
 COIL_API int coil_kernel_reap_soon(int pidfd, siginfo_t *out_status);
+
+/* The same as coil_kernel_reap(), with what the child and those it has waited for have used. */
+COIL_API int coil_kernel_reap_usage(int pidfd, siginfo_t *out_status, struct rusage *out_usage);
+
+/*
+ * Of any process, not only a child. ioctl_pidfd(2) with PIDFD_GET_INFO and PIDFD_INFO_EXIT: 0 and
+ * the status as wait(2) has it, once it has been reaped; -EAGAIN: it has not; -ESRCH: nobody had it
+ * open when it was; -EOPNOTSUPP before Linux 6.15. fstat(2): the number that no other process has
+ * or will have until the next boot; -EOPNOTSUPP before Linux 6.9.
+ */
+COIL_API int coil_kernel_pidfd_exit(int pidfd, int *out_wait_status);
+COIL_API int coil_kernel_pidfd_identity(int pidfd, uint64_t *out_identity);
+
+/*
+ * pidfd_send_signal(2) with PIDFD_SIGNAL_PROCESS_GROUP: to all of the group that this process leads
+ * or has led. -ESRCH: the group is empty. -EINVAL before Linux 6.9.
+ */
+COIL_API int coil_kernel_pidfd_signal_group(int pidfd, int signo);
+
+/* Of a process, from /proc/<pid>/stat; see proc_pid_stat(5). */
+typedef struct coil_kernel_process {
+    pid_t pid;
+    pid_t parent;
+    pid_t group;
+    pid_t session;
+    char state;          /* 'R', 'S', ...; 'Z': it has ended, and has not been reaped. */
+    uint64_t start_time; /* Together with the pid: which process it is. */
+} coil_kernel_process;
+
+/*
+ * The processes of this pid namespace, and the children of one of them (/proc/<pid>/task/<tid>/
+ * children): at most `limit` of their numbers, and how many. What is known of one: 0; -ESRCH.
+ * -ENOENT without /proc, or without such files in it.
+ */
+COIL_API int coil_kernel_processes(pid_t *out_pids, int limit);
+COIL_API int coil_kernel_process_children(pid_t pid, pid_t *out_pids, int limit);
+COIL_API int coil_kernel_process_look(pid_t pid, coil_kernel_process *out_process);
+
+/* prctl(2) with PR_SET_CHILD_SUBREAPER */
+COIL_API int coil_kernel_set_subreaper(bool subreaper);
 
 COIL_END_DECLS
 

@@ -10,9 +10,19 @@
  *     puts(coil_exit_format(&my->child.exit, text));
  *
  * The exit status is never lost: a wait that is cancelled leaves it to the next one, and once it is
- * known it stays in child->exit, and every further wait returns at once.
+ * known it stays in child->exit, and every further wait returns at once. If somebody else has taken
+ * it (waitpid(-1) of a library, SIGCHLD ignored), the kernel still knows it, since Linux 6.15.
  *
- * On the loop's thread only. The child must not be reaped by others (waitpid(-1), SIGCHLD ignored).
+ * What is awaited need not be our child. A process that outlives its supervisor is found again by
+ * the next one, by two numbers that can be kept in a file:
+ *
+ *     coil_child_identity(&child, &identity)          unique until the next boot, unlike the pid
+ *     ...
+ *     coil_child_adopt(pid, identity, &child)         -ESRCH: it has ended; others have its pid
+ *
+ * On the loop's thread only.
+ *
+ * Sources: waitid(2), pidfd_open(2), pidfd_send_signal(2), ioctl_pidfd(2), kill(2).
  */
 #ifndef COIL_CHILD_H
 #define COIL_CHILD_H
@@ -20,13 +30,16 @@
 #include <coil/loop.h>
 #include <coil/spawn.h>
 
+#include <stdint.h>
+
 COIL_BEGIN_DECLS
 
 enum { COIL_EXIT_TEXT_BYTES = 64 };
 
 /*
- * Await the end of the child and reap it. Result: 0, with child->exit filled in; -ECHILD somebody
- * else has reaped it, or it is not our child. Several tasks may wait.
+ * Await the end of the child and reap it. Result: 0, with child->exit filled in; -ECHILD: it has
+ * ended, but is not ours to reap, and whoever did left no trace (Linux before 6.15, or a parent
+ * that does not reap for seconds): child->exit.lost. Several tasks may wait.
  */
 coil_declare(int, coil_child_wait, (coil_child *) child);
 
@@ -38,6 +51,38 @@ COIL_API int coil_child_signal(coil_child *child, int signo);
  * of coil_child_wait(). If this is cancelled, the child gets SIGKILL and is awaited all the same.
  */
 coil_declare(int, coil_child_stop, (coil_child *) child, (coil_duration) grace);
+
+/*
+ * The same for the child and all that it has started:
+ *
+ *   - what is in the group or session that it leads (.group of the plan), also without it;
+ *   - its descendants, wherever they have moved, as long as they have a living ancestor below it,
+ *     or had one when this was called;
+ *   - all that is in its cgroup, if the plan has one: the only way that nobody escapes.
+ *
+ * Each gets SIGTERM and SIGCONT; after `grace` all that is left is stopped, so that it cannot fork
+ * any more, and gets SIGKILL. Result: 0 when nothing of it runs any more and the child is reaped;
+ * -ECHILD as of coil_child_wait(); -EBUSY, SIGKILL has not ended it within ten seconds: something
+ * hangs in the kernel; -EPERM, something of it belongs to another user; -ENOMEM. The child may have
+ * ended before: its group is looked after all the same. If this is cancelled, what is left gets
+ * SIGKILL and is awaited all the same.
+ *
+ * A daemon that has left the group by forking twice before this is called is found only by its
+ * cgroup, or as an orphan by a subreaper (coil/subreaper.h).
+ */
+coil_declare(int, coil_child_stop_tree, (coil_child *) child, (coil_duration) grace);
+
+/* The number of this process that no other has. -EOPNOTSUPP before Linux 6.9. */
+COIL_API int coil_child_identity(const coil_child *child, uint64_t *out_identity);
+
+/*
+ * Take a process that runs as a child; `identity` is what coil_child_identity() told, 0: whoever has
+ * the number `pid` now. It is closed by coil_child_fini() as others, and has no pipes. If it is not
+ * a child of this process, its parent or init reaps it, and coil_child_wait() asks the kernel for
+ * its status. -ESRCH: it has ended and was reaped (numbers may be another's by now); -EOPNOTSUPP:
+ * an identity before Linux 6.9; -EMFILE, -ENFILE.
+ */
+COIL_API COIL_MUST_USE int coil_child_adopt(pid_t pid, uint64_t identity, coil_child *out_child);
 
 /* "exited with status 3", "was killed by SIGKILL", "is running". Returns `text`. */
 COIL_API const char *coil_exit_format(const coil_exit *exit, char text[COIL_EXIT_TEXT_BYTES]);

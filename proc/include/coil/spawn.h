@@ -143,8 +143,12 @@ struct coil_spawn_plan {
 /* How a child has ended: see coil/child.h. */
 typedef struct coil_exit {
     bool ended;
-    bool signaled; /* Killed by a signal, */
-    int code;      /* which is this; else the exit status. */
+    bool signaled;       /* Killed by a signal, */
+    int code;            /* which is this; else the exit status. */
+    bool dumped_core;    /* Only with `signaled`. */
+    bool lost;           /* It has ended, but nobody knows how: there is no code. */
+    bool has_usage;      /* We have reaped it ourselves, so this is known: getrusage(2). */
+    struct rusage usage; /* Its own, and of those of its children that it has waited for. */
 } coil_exit;
 
 /*
@@ -158,6 +162,7 @@ struct coil_child {
     int stdout_fd; /* Reads its stdout; -1 unless .out is COIL_STDIO_PIPE. */
     int stderr_fd; /* Reads its stderr; -1 unless .err is COIL_STDIO_PIPE. */
     coil_exit exit;
+    coil_spawn_group group; /* What it leads: for coil_child_stop_tree(). */
 };
 
 /* Where a spawn failed. The child's stages are passed in this order. */
