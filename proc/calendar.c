@@ -101,7 +101,8 @@ static const char *skip_blanks(const char *text)
     return text + strspn(text, " \t");
 }
 
-static int parse_field(const calendar_field *field, const char **text, uint64_t *out_bits, bool *out_any)
+static int parse_field(
+        const calendar_field *field, const char **text, uint64_t *out_bits, bool *out_any)
 {
     uint64_t bits = 0;
     const char *at = skip_blanks(*text);

@@ -31,6 +31,7 @@ int coil_supervision_create(
     }
     coil_list_init(&supervision->services);
     coil_list_init(&supervision->dirty);
+    coil_list_init(&supervision->judged);
     coil_list_init(&supervision->timed);
     coil_list_init(&supervision->acting);
     supervision->random = supervision->options.seed;
@@ -46,6 +47,7 @@ static void unlink_service(coil_supervised *service)
     coil_supervised_cut(service);
     coil_list_remove(&service->link);
     coil_list_remove(&service->dirty);
+    coil_list_remove(&service->judged);
     coil_list_remove(&service->timed);
     coil_list_remove(&service->acting);
     service->supervision = NULL;
@@ -70,8 +72,8 @@ static int close_gap(const coil_supervision *supervision, const coil_supervised 
     if (supervision->options.strategy != COIL_REST_FOR_ONE || before == &supervision->services ||
             after == &supervision->services)
         return 0;
-    return coil_supervision_depend(coil_container_of(after, coil_supervised, link),
-            COIL_AFTER, coil_container_of(before, coil_supervised, link), NULL);
+    return coil_supervision_depend(coil_container_of(after, coil_supervised, link), COIL_AFTER,
+            coil_container_of(before, coil_supervised, link), NULL);
 }
 
 int coil_supervision_add(coil_supervision *supervision, coil_supervised *service, const char *name,
@@ -97,6 +99,7 @@ int coil_supervision_add(coil_supervision *supervision, coil_supervised *service
             .up_at = COIL_NEVER};
     coil_list_init(&service->link);
     coil_list_init(&service->dirty);
+    coil_list_init(&service->judged);
     coil_list_init(&service->timed);
     coil_list_init(&service->acting);
     coil_list_init(&service->earlier);
@@ -153,9 +156,7 @@ coil_supervised *coil_supervision_each(
 {
     coil_list *next = previous == NULL ? supervision->services.next : previous->link.next;
 
-    return next == &supervision->services
-                   ? NULL
-                   : coil_container_of(next, coil_supervised, link);
+    return next == &supervision->services ? NULL : coil_container_of(next, coil_supervised, link);
 }
 
 /* ------------------------------------------------------------------------------------ chance -- */
@@ -382,6 +383,27 @@ static void take(coil_supervision *supervision, const coil_supervision_event *ev
 }
 
 /*
+ * First everybody learns who is wanted now, and only then somebody acts on it; and again, because
+ * that may have changed what is wanted.
+ */
+static void settle(coil_supervision *supervision)
+{
+    coil_list *first;
+
+    do {
+        while ((first = coil_list_take_first(&supervision->dirty)) != NULL) {
+            coil_supervised *service = coil_container_of(first, coil_supervised, dirty);
+            coil_supervised_judge_want(service);
+            if (!coil_list_linked(&service->judged))
+                coil_list_append(&supervision->judged, &service->judged);
+        }
+        first = coil_list_take_first(&supervision->judged);
+        if (first != NULL)
+            coil_supervised_consider(coil_container_of(first, coil_supervised, judged));
+    } while (first != NULL);
+}
+
+/*
  * The event comes before the deadlines: what has come in time must not be judged as late because we
  * look at it late.
  */
@@ -403,7 +425,5 @@ void coil_supervision_step(
         coil_supervised_look(service);
         coil_supervised_retime(service);
     }
-    coil_list *dirty;
-    while ((dirty = coil_list_take_first(&supervision->dirty)) != NULL)
-        coil_supervised_consider(coil_container_of(dirty, coil_supervised, dirty));
+    settle(supervision);
 }

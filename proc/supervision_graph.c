@@ -6,7 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------ edges -- */
+/* A walk over services, each once, breadth first; without recursion or memory. */
+typedef struct graph_walk {
+    uint64_t mark;
+    coil_supervised *last;
+} graph_walk;
+
+static graph_walk begin_walk(coil_supervised *start)
+{
+    const graph_walk walk = {.mark = ++start->supervision->mark, .last = start};
+
+    start->mark = walk.mark;
+    start->walk_next = NULL;
+    return walk;
+}
+
+static void walk_to(graph_walk *walk, coil_supervised *service)
+{
+    if (service->mark == walk->mark)
+        return;
+    service->mark = walk->mark;
+    service->walk_next = NULL;
+    walk->last->walk_next = service;
+    walk->last = service;
+}
+
+/* -------------------------------------------------------------------------------- edges -- */
 
 static coil_supervised_edge *find_edge(const coil_supervised *later, const coil_supervised *earlier)
 {
@@ -26,25 +51,18 @@ static coil_supervised_edge *find_edge(const coil_supervised *later, const coil_
  */
 static bool comes_after(coil_supervised *goal, coil_supervised *start)
 {
-    const uint64_t mark = ++start->supervision->mark;
-    coil_supervised *last = start;
+    graph_walk walk = begin_walk(start);
     coil_supervised_edge *edge;
 
-    start->mark = mark;
     start->via = NULL;
-    start->walk_next = NULL;
     for (coil_supervised *at = start; at != NULL; at = at->walk_next) {
         if (at == goal)
             return true;
         COIL_EACH_LATER(edge, at)
         {
-            if (edge->later->mark == mark)
-                continue;
-            edge->later->mark = mark;
-            edge->later->via = at;
-            edge->later->walk_next = NULL;
-            last->walk_next = edge->later;
-            last = edge->later;
+            if (edge->later->mark != walk.mark)
+                edge->later->via = at;
+            walk_to(&walk, edge->later);
         }
     }
     return false;
@@ -111,14 +129,46 @@ void coil_supervised_cut(coil_supervised *service)
         remove_edge(coil_container_of(service->later.next, coil_supervised_edge, of_earlier));
 }
 
-void coil_supervised_touch_neighbours(coil_supervised *service)
+static void touch_behind(coil_supervised *service, uint64_t mark, coil_supervised **last)
 {
+    if (service->touch_mark == mark)
+        return;
+    service->touch_mark = mark;
+    service->touch_next = NULL;
+    coil_supervised_touch(service);
+    (*last)->touch_next = service;
+    *last = service;
+}
+
+/*
+ * What does not run hides nobody (see coil_supervised_before_start()), so those behind it are
+ * concerned as well. A walk with fields of its own: it may be made inside of another one.
+ */
+static void touch_on_one_side(coil_supervised *service, bool before)
+{
+    const uint64_t mark = ++service->supervision->touch_mark;
+    coil_supervised *last = service;
     coil_supervised_edge *edge;
 
-    COIL_EACH_EARLIER(edge, service)
-    coil_supervised_touch(edge->earlier);
-    COIL_EACH_LATER(edge, service)
-    coil_supervised_touch(edge->later);
+    service->touch_mark = mark;
+    service->touch_next = NULL;
+    for (coil_supervised *at = service; at != NULL; at = at->touch_next) {
+        if (at != service && at->alive)
+            continue;
+        if (before) {
+            COIL_EACH_EARLIER(edge, at)
+            touch_behind(edge->earlier, mark, &last);
+        } else {
+            COIL_EACH_LATER(edge, at)
+            touch_behind(edge->later, mark, &last);
+        }
+    }
+}
+
+void coil_supervised_touch_neighbours(coil_supervised *service)
+{
+    touch_on_one_side(service, true);
+    touch_on_one_side(service, false);
 }
 
 /* ------------------------------------------------------------------------- who is wanted -- */
@@ -178,12 +228,9 @@ void coil_supervised_judge_want(coil_supervised *service)
 
 void coil_supervised_free_needs(coil_supervised *service)
 {
-    const uint64_t mark = ++service->supervision->mark;
-    coil_supervised *last = service;
+    graph_walk walk = begin_walk(service);
     coil_supervised_edge *edge;
 
-    service->mark = mark;
-    service->walk_next = NULL;
     for (coil_supervised *at = service; at != NULL; at = at->walk_next) {
         at->blocked = false;
         if (at->state == COIL_SERVICE_FAILED || (ended_for_good(at) && !at->policy.oneshot))
@@ -191,12 +238,8 @@ void coil_supervised_free_needs(coil_supervised *service)
         coil_supervised_touch(at);
         COIL_EACH_EARLIER(edge, at)
         {
-            if ((edge->kinds & (COIL_WANTS | COIL_NEEDS)) == 0 || edge->earlier->mark == mark)
-                continue;
-            edge->earlier->mark = mark;
-            edge->earlier->walk_next = NULL;
-            last->walk_next = edge->earlier;
-            last = edge->earlier;
+            if ((edge->kinds & (COIL_WANTS | COIL_NEEDS)) != 0)
+                walk_to(&walk, edge->earlier);
         }
     }
 }
@@ -225,7 +268,8 @@ static bool is_moving(const coil_supervised *service)
         return service->wanted;
     case COIL_SERVICE_UP:
         return service->again;
-    case COIL_SERVICE_BACKOFF: /* It has had its chance. */
+    case COIL_SERVICE_BACKOFF: /* It has had its chance, unless it has another one now. */
+        return service->wanted && service->next_start <= service->supervision->now;
     case COIL_SERVICE_FAILED:
     case COIL_SERVICE_DONE:
         return false;
@@ -233,36 +277,45 @@ static bool is_moving(const coil_supervised *service)
     return false;
 }
 
-coil_supervised *coil_supervised_before_start(const coil_supervised *service)
+/* What does not run does not hide who is before it. */
+coil_supervised *coil_supervised_before_start(coil_supervised *service)
 {
+    graph_walk walk = begin_walk(service);
     coil_supervised_edge *edge;
 
-    COIL_EACH_EARLIER(edge, service)
-    {
-        const coil_supervised *earlier = edge->earlier;
-        if (edge->kinds & COIL_NEEDS) {
-            if (!is_settled_up(earlier) && !job_is_done(earlier))
-                return edge->earlier;
-        } else if (is_moving(earlier)) {
-            return edge->earlier;
+    for (coil_supervised *at = service; at != NULL; at = at->walk_next) {
+        COIL_EACH_EARLIER(edge, at)
+        {
+            coil_supervised *earlier = edge->earlier;
+            const bool needed = at == service && (edge->kinds & COIL_NEEDS) != 0;
+            if (needed ? !is_settled_up(earlier) && !job_is_done(earlier) : is_moving(earlier))
+                return earlier;
+            if (!earlier->alive)
+                walk_to(&walk, earlier);
         }
     }
     return NULL;
 }
 
-coil_supervised *coil_supervised_before_stop(const coil_supervised *service)
+coil_supervised *coil_supervised_before_stop(coil_supervised *service)
 {
+    graph_walk walk = begin_walk(service);
     coil_supervised_edge *edge;
 
-    COIL_EACH_LATER(edge, service)
-    {
-        if (edge->later->alive && is_leaving(edge->later))
-            return edge->later;
+    for (coil_supervised *at = service; at != NULL; at = at->walk_next) {
+        COIL_EACH_LATER(edge, at)
+        {
+            coil_supervised *later = edge->later;
+            if (later->alive && is_leaving(later))
+                return later;
+            if (!later->alive)
+                walk_to(&walk, later);
+        }
     }
     return NULL;
 }
 
-const coil_supervised *coil_supervised_waits_for(const coil_supervised *service)
+const coil_supervised *coil_supervised_waits_for(coil_supervised *service)
 {
     switch (service->state) {
     case COIL_SERVICE_DOWN:

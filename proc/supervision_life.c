@@ -205,7 +205,6 @@ static void try_to_stop(coil_supervised *service)
 
 void coil_supervised_consider(coil_supervised *service)
 {
-    coil_supervised_judge_want(service);
     switch (service->state) {
     case COIL_SERVICE_DOWN:
         if (service->wanted)

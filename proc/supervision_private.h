@@ -30,11 +30,13 @@ struct coil_supervision {
     coil_supervision_options options;
     coil_time now;
     coil_list services; /* In the order of adding. */
-    coil_list dirty;    /* To be considered. */
+    coil_list dirty;    /* Whose want may have changed. */
+    coil_list judged;   /* To be considered then. */
     coil_list timed;    /* With a deadline, earliest first. */
     coil_list acting;   /* With actions that were not taken. */
     uint64_t random;
     uint64_t mark;
+    uint64_t touch_mark;
     coil_time *restarts; /* The last `intensity` automatic ones, a ring. */
     unsigned restart_at;
     size_t alive_count;
@@ -87,8 +89,8 @@ void coil_supervised_touch_neighbours(coil_supervised *service);
 void coil_supervised_judge_want(coil_supervised *service);
 
 /* Whom it has to wait for before it starts, or stops; NULL: nobody. */
-coil_supervised *coil_supervised_before_start(const coil_supervised *service);
-coil_supervised *coil_supervised_before_stop(const coil_supervised *service);
+coil_supervised *coil_supervised_before_start(coil_supervised *service);
+coil_supervised *coil_supervised_before_stop(coil_supervised *service);
 
 /* It was started by command: what it needs is not blocked, nor failed, any more. */
 void coil_supervised_free_needs(coil_supervised *service);

@@ -232,7 +232,8 @@ struct coil_supervised {
     /* Private. */
     coil_supervision *supervision;
     coil_list link;  /* Of all, in the order of adding. */
-    coil_list dirty; /* To be looked at. */
+    coil_list dirty;
+    coil_list judged;
     coil_list timed; /* By deadline. */
     coil_list acting;
     coil_list earlier; /* coil_supervised_edge.of_later: what comes before. */
@@ -256,6 +257,8 @@ struct coil_supervised {
     uint64_t mark;         /* For walks over the graph, with the next two. */
     coil_supervised *via;
     coil_supervised *walk_next;
+    uint64_t touch_mark;
+    coil_supervised *touch_next;
     bool asked;   /* By command or schedule, for itself. */
     bool blocked; /* Stopped by command, whoever needs it. */
     bool demanded;
@@ -413,7 +416,7 @@ COIL_API int coil_supervision_result(
         const coil_supervision *supervision, coil_service_reason *out_reason);
 
 /* What `service` waits for, to start or to stop: "db". NULL: for nothing. */
-COIL_API const coil_supervised *coil_supervised_waits_for(const coil_supervised *service);
+COIL_API const coil_supervised *coil_supervised_waits_for(coil_supervised *service);
 
 COIL_END_DECLS
 
