@@ -267,7 +267,7 @@ static bool is_moving(const coil_supervised *service)
     case COIL_SERVICE_DOWN:
         return service->wanted;
     case COIL_SERVICE_UP:
-        return service->again;
+        return service->again || !service->wanted;
     case COIL_SERVICE_BACKOFF: /* It has had its chance, unless it has another one now. */
         return service->wanted && service->next_start <= service->supervision->now;
     case COIL_SERVICE_FAILED:

@@ -283,13 +283,13 @@ static void regroup(coil_supervised *service, const coil_supervised *culprit)
 {
     if (service->next_start < culprit->next_start)
         service->next_start = culprit->next_start;
+    coil_supervised_touch(service);
     if (!service->alive || service->state == COIL_SERVICE_STOPPING || service->regroup)
         return;
     service->again = true;
     service->regroup = true;
     service->culprit = culprit;
     service->supervision->regroup_count++;
-    coil_supervised_touch(service);
 }
 
 static void apply_strategy(coil_supervised *service)
