@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <netdb.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +135,13 @@ coil_time coil_kernel_now(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (coil_time)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t coil_kernel_time_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 int64_t coil_kernel_time_s(void)
@@ -325,6 +333,43 @@ int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
     return checked(tcsetattr(fd, when, modes));
 }
 
+int coil_kernel_terminal_resize(int fd, const struct winsize *size)
+{
+    return checked(ioctl(fd, TIOCSWINSZ, size));
+}
+
+/* Move it, if it is in the way; the old number is closed in any case. */
+static int lift(int fd, int lowest)
+{
+    if (fd < 0 || fd >= lowest)
+        return fd;
+    const int lifted = checked(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
+    (void)close(fd);
+    return lifted;
+}
+
+/* The other side by ioctl_tty(2), as its name in /dev/pts may be that of another mount. */
+int coil_kernel_terminal_open(int lowest, const struct winsize *size, int out_sides[2])
+{
+    const int flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+    const int locked = 0;
+    const int ours = lift(checked(open("/dev/ptmx", flags)), lowest);
+    if (ours < 0)
+        return ours;
+    int theirs = checked(ioctl(ours, TIOCSPTLCK, &locked));
+    if (theirs == 0 && (size->ws_row != 0 || size->ws_col != 0))
+        theirs = checked(ioctl(ours, TIOCSWINSZ, size));
+    if (theirs == 0)
+        theirs = lift(checked(ioctl(ours, TIOCGPTPEER, flags)), lowest);
+    if (theirs < 0) {
+        (void)close(ours);
+        return theirs;
+    }
+    out_sides[0] = ours;
+    out_sides[1] = theirs;
+    return 0;
+}
+
 int coil_kernel_terminal_size(int fd, struct winsize *out_size)
 {
     return checked(ioctl(fd, TIOCGWINSZ, out_size));
@@ -341,6 +386,16 @@ int coil_kernel_dup_above(int fd, int lowest)
 }
 
 /* ---------------------------------------------------------------------------------- files -- */
+
+int coil_kernel_mkdir(const char *path)
+{
+    return checked(mkdir(path, 0755));
+}
+
+int coil_kernel_rmdir(const char *path)
+{
+    return checked(rmdir(path));
+}
 
 int coil_kernel_openat(int directory, const char *path, int flags)
 {
@@ -385,6 +440,25 @@ ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offs
         return -EINVAL; /* -1 would be the position of the file. */
     ssize_t count = preadv2(fd, &part, 1, offset, RWF_NOWAIT);
     return count < 0 ? -errno : count;
+}
+
+/* Some files do not know RWF_NOWAIT, pipes before Linux 6.4 among them. */
+ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes)
+{
+    const struct iovec part = {bytes, size_bytes};
+    ssize_t count = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
+    if (count < 0 && errno == EOPNOTSUPP) {
+        struct pollfd one = {.fd = fd, .events = POLLIN};
+        if (poll(&one, 1, 0) <= 0)
+            return -EAGAIN;
+        count = read(fd, bytes, size_bytes);
+    }
+    return count < 0 ? -errno : count;
+}
+
+int coil_kernel_pipe_resize(int fd, int size_bytes)
+{
+    return checked(fcntl(fd, F_SETPIPE_SZ, size_bytes));
 }
 
 ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
@@ -616,6 +690,11 @@ void *coil_kernel_library_symbol(void *library, const char *name)
 
 /* ------------------------------------------------------------------------------ processes -- */
 
+gid_t coil_kernel_getegid(void)
+{
+    return getegid();
+}
+
 uid_t coil_kernel_geteuid(void)
 {
     return geteuid();
@@ -672,7 +751,7 @@ COIL_UNINSTRUMENTED static int run_child(void *argument)
 pid_t coil_kernel_clone(coil_kernel_child *child, int *out_pidfd)
 {
     _Alignas(16) char stack[CHILD_STACK_BYTES];
-    const int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
+    const int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | (int)child->namespaces;
 
     return checked(CLONE(run_child, stack + sizeof(stack), flags, child, out_pidfd));
 }

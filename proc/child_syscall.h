@@ -4,6 +4,8 @@
  *
  * CHILD_SYSCALL() is syscall(2), so that the child calls nothing else; or, in a simulation, what
  * the simulated kernel has in its place: -1 and errno as well.
+ *
+ * CHILD_SIDE stands before every function that runs there: not even a sanitizer's hooks may.
  */
 #ifndef CHILD_SYSCALL_H
 #define CHILD_SYSCALL_H
@@ -11,6 +13,8 @@
 #include <coil/kernel.h>
 
 #include <unistd.h>
+
+#define CHILD_SIDE COIL_UNINSTRUMENTED
 
 #ifdef COIL_SIMULATION
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "process_tree.h"
 
+#include <coil/cgroup.h>
 #include <coil/kernel.h>
 
 #include <errno.h>
@@ -195,12 +196,35 @@ static int look_around(process_tree *tree, pid_list *list)
     return rc == -ENOENT ? 0 : rc;
 }
 
+/* Who is in the cgroup belongs, wherever it comes from. */
+static int look_into_cgroup(process_tree *tree, pid_list *list)
+{
+    do {
+        if (!grow(list))
+            return -ENOMEM;
+        list->count = coil_cgroup_processes(tree->child->cgroup, list->pids, list->capacity);
+    } while (list->count == list->capacity);
+    for (int i = 0; i < list->count; i++) {
+        coil_kernel_process process;
+        const pid_t pid = list->pids[i];
+        if (pid == tree->child->pid || find_member(tree, pid) != NULL ||
+                coil_kernel_process_look(pid, &process) < 0)
+            continue;
+        const int rc = add_member(tree, &process);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 int process_tree_look(process_tree *tree)
 {
     pid_list list = {0};
 
     forget_the_ended(tree);
-    int rc = look_down(tree, &list);
+    int rc = tree->child->cgroup == NULL ? 0 : look_into_cgroup(tree, &list);
+    if (rc >= 0)
+        rc = look_down(tree, &list);
     if (tree->child->group == COIL_SPAWN_SESSION_NEW && tree->count > 0)
         tree->is_wide = true;
     if (tree->child->exit.ended && has_group(tree))
@@ -244,6 +268,9 @@ void process_tree_tell(process_tree *tree, int signo)
     coil_child *child = tree->child;
     const bool leads = child->group != COIL_SPAWN_GROUP_INHERIT && child->pidfd >= 0;
     const bool group_told = leads && coil_kernel_pidfd_signal_group(child->pidfd, signo) == 0;
+
+    if (signo == SIGKILL && child->cgroup != NULL)
+        (void)coil_cgroup_kill(child->cgroup); /* At once; else one after the other, below. */
 
     if (!group_told)
         (void)coil_child_signal(child, signo);

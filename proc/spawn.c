@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/spawn.h>
 
+#include "cgroup_private.h"
 #include "spawn_private.h"
 
 #include <coil/check.h>
@@ -110,6 +111,8 @@ static int find_program(spawn_job *job, char buffer[PATH_MAX])
     const char *program = job->plan->program;
 
     job->path = program;
+    if (job->plan->root != NULL)
+        return program[0] == '/' ? 0 : -EINVAL;
     if (strchr(program, '/') != NULL)
         return 0;
     buffer[0] = '\0';
@@ -123,6 +126,7 @@ static int find_program(spawn_job *job, char buffer[PATH_MAX])
 typedef struct spawn_pipes {
     int ours[3];
     int childs[3];
+    int terminal; /* The child's side of it. */
 } spawn_pipes;
 
 static void close_all(int fds[3])
@@ -133,25 +137,65 @@ static void close_all(int fds[3])
     }
 }
 
-static int open_pipes(const coil_spawn_plan *plan, spawn_pipes *pipes)
+static bool wants_terminal(const coil_spawn_plan *plan)
+{
+    return plan->in.mode == COIL_STDIO_PTY || plan->out.mode == COIL_STDIO_PTY ||
+           plan->err.mode == COIL_STDIO_PTY;
+}
+
+/* Our side is one file, with a descriptor for each direction. */
+static int open_terminal(const coil_spawn_plan *plan, spawn_pipes *pipes)
+{
+    const bool writes = plan->in.mode == COIL_STDIO_PTY;
+    int ends[2];
+    int rc = coil_kernel_terminal_open(STDERR_FILENO + 1, &plan->window, ends);
+    if (rc < 0)
+        return rc;
+    pipes->terminal = ends[1];
+    pipes->ours[STDOUT_FILENO] = ends[0];
+    if (!writes)
+        return 0;
+    pipes->ours[STDIN_FILENO] = coil_kernel_dup_above(ends[0], STDERR_FILENO + 1);
+    return pipes->ours[STDIN_FILENO] < 0 ? pipes->ours[STDIN_FILENO] : 0;
+}
+
+static int open_stream(const coil_spawn_plan *plan, spawn_pipes *pipes, int fd)
 {
     const coil_stdio *stdio[] = {&plan->in, &plan->out, &plan->err};
+    if (stdio[fd]->mode == COIL_STDIO_PTY)
+        pipes->childs[fd] = pipes->terminal;
+    if (stdio[fd]->mode != COIL_STDIO_PIPE)
+        return 0;
+    int ends[2] = {-1, -1};
+    int rc = open_pipe(ends);
+    pipes->childs[fd] = ends[fd == STDIN_FILENO ? 0 : 1];
+    pipes->ours[fd] = ends[fd == STDIN_FILENO ? 1 : 0];
+    return rc;
+}
 
-    *pipes = (spawn_pipes){.ours = {-1, -1, -1}, .childs = {-1, -1, -1}};
+/* The terminal stands for several. */
+static void close_childs(spawn_pipes *pipes)
+{
     for (int fd = 0; fd < 3; fd++) {
-        if (stdio[fd]->mode != COIL_STDIO_PIPE)
-            continue;
-        int ends[2] = {-1, -1};
-        int rc = open_pipe(ends);
-        if (rc < 0) {
-            close_all(pipes->ours);
-            close_all(pipes->childs);
-            return rc;
-        }
-        pipes->childs[fd] = ends[fd == STDIN_FILENO ? 0 : 1];
-        pipes->ours[fd] = ends[fd == STDIN_FILENO ? 1 : 0];
+        if (pipes->childs[fd] == pipes->terminal)
+            pipes->childs[fd] = -1;
     }
-    return 0;
+    close_all(pipes->childs);
+    close_fd(pipes->terminal);
+    pipes->terminal = -1;
+}
+
+static int open_pipes(const coil_spawn_plan *plan, spawn_pipes *pipes)
+{
+    *pipes = (spawn_pipes){.ours = {-1, -1, -1}, .childs = {-1, -1, -1}, .terminal = -1};
+    int rc = wants_terminal(plan) ? open_terminal(plan, pipes) : 0;
+    for (int fd = 0; fd < 3 && rc >= 0; fd++)
+        rc = open_stream(plan, pipes, fd);
+    if (rc >= 0)
+        return 0;
+    close_all(pipes->ours);
+    close_childs(pipes);
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------ the spawn -- */
@@ -171,6 +215,8 @@ static void check_plan(const coil_spawn_plan *plan)
         for (size_t earlier = 0; earlier < i; earlier++)
             COIL_CHECK(plan->fds[i].child_fd != plan->fds[earlier].child_fd);
     }
+    for (int fd = 0; fd < 3 && wants_terminal(plan); fd++) /* Our side of it has two numbers. */
+        COIL_CHECK(stdio[fd]->mode != COIL_STDIO_PIPE || fd == STDERR_FILENO);
     COIL_CHECK(plan->limit_count == 0 || plan->limits != NULL);
     COIL_CHECK(plan->death_signal >= COIL_SPAWN_OUTLIVE);
 }
@@ -186,6 +232,38 @@ static int death_signal(const coil_spawn_plan *plan)
     return plan->death_signal;
 }
 
+/* What the child needs as text and as sets of bits. -EINVAL: a CPU that cannot be. */
+static int prepare(spawn_job *job)
+{
+    const coil_spawn_plan *plan = job->plan;
+    const coil_spawn_identity *who = plan->run_as;
+    spawn_texts *texts = &job->texts;
+
+    (void)snprintf(texts->nice, sizeof(texts->nice), "%d", plan->nice);
+    (void)snprintf(
+            texts->oom_score_adjust, sizeof(texts->oom_score_adjust), "%d", plan->oom_score_adjust);
+    (void)snprintf(texts->uid_map, sizeof(texts->uid_map), "%u %u 1", who == NULL ? 0 : who->uid,
+            coil_kernel_geteuid());
+    (void)snprintf(texts->gid_map, sizeof(texts->gid_map), "%u %u 1", who == NULL ? 0 : who->gid,
+            coil_kernel_getegid());
+    for (size_t i = 0; plan->cpus != NULL && i < plan->cpu_count; i++) {
+        const int cpu = plan->cpus[i];
+        if (cpu < 0 || cpu >= SPAWN_CPUS_MAX) {
+            job->report = (spawn_report){COIL_SPAWN_STAGE_PRIORITY, -EINVAL, PRIORITY_CPUS};
+            return -EINVAL;
+        }
+        job->cpus[cpu / 64] |= UINT64_C(1) << (cpu % 64);
+    }
+    job->cgroup_procs = plan->cgroup == NULL ? -1 : coil_cgroup_procs_fd(plan->cgroup);
+    return 0;
+}
+
+/* The child's identity and capabilities become known to our memory. */
+static bool changes_dumpable(const coil_spawn_plan *plan)
+{
+    return plan->run_as != NULL || plan->capabilities != NULL || plan->namespaces != 0;
+}
+
 /* Clone, and judge what came of it: the pid of a running child, or an error and no process. */
 static pid_t run_job(spawn_job *job, const spawn_pipes *pipes, int *out_pidfd)
 {
@@ -195,15 +273,18 @@ static pid_t run_job(spawn_job *job, const spawn_pipes *pipes, int *out_pidfd)
         const bool given = stdio[fd]->mode == COIL_STDIO_FD;
         job->stdio_source[fd] = given ? stdio[fd]->fd : pipes->childs[fd];
     }
+    job->has_terminal = pipes->terminal >= 0;
+    job->terminal = pipes->terminal;
     job->child.run = coil_spawn_child_main;
+    job->child.namespaces = plan->namespaces;
     job->parent_pid = coil_kernel_getpid();
     job->death_signal = death_signal(plan);
 
     int pidfd = -1;
-    const int dumpable = plan->run_as == NULL ? -1 : coil_kernel_dumpable();
+    const int dumpable = changes_dumpable(plan) ? coil_kernel_dumpable() : -1;
     job->caller_mask = coil_kernel_block_signals();
     pid_t pid = coil_kernel_clone(&job->child, &pidfd);
-    if (plan->run_as != NULL)
+    if (dumpable >= 0)
         restore_dumpable(dumpable);
     coil_kernel_restore_signals(job->caller_mask);
 
@@ -233,6 +314,9 @@ static int spawn(spawn_job *job, char path[PATH_MAX], coil_child *out_child)
         job->report = (spawn_report){COIL_SPAWN_STAGE_STDIO, -EINVAL, -1};
         return -EINVAL;
     }
+    rc = prepare(job);
+    if (rc < 0)
+        return rc;
     spawn_pipes pipes;
     rc = open_pipes(job->plan, &pipes);
     if (rc < 0) {
@@ -241,7 +325,7 @@ static int spawn(spawn_job *job, char path[PATH_MAX], coil_child *out_child)
     }
     int pidfd = -1;
     pid_t pid = run_job(job, &pipes, &pidfd);
-    close_all(pipes.childs);
+    close_childs(&pipes);
     if (pid < 0) {
         close_all(pipes.ours);
         return pid;
@@ -251,13 +335,22 @@ static int spawn(spawn_job *job, char path[PATH_MAX], coil_child *out_child)
             .stdin_fd = pipes.ours[0],
             .stdout_fd = pipes.ours[1],
             .stderr_fd = pipes.ours[2],
-            .group = job->plan->group};
+            .group = job->has_terminal ? COIL_SPAWN_SESSION_NEW : job->plan->group,
+            .cgroup = job->plan->cgroup};
     return 0;
 }
 
 int coil_child_spawn(
         const coil_spawn_plan *plan, coil_child *out_child, coil_spawn_error *out_error)
 {
+    const char *const shell[] = {"sh", "-c", plan->shell, NULL};
+    coil_spawn_plan copy = *plan;
+    if (plan->shell != NULL) {
+        COIL_CHECK(plan->program == NULL && plan->argv == NULL);
+        copy.program = "/bin/sh";
+        copy.argv = shell;
+        plan = &copy;
+    }
     check_plan(plan);
 
     const int caller_errno = errno;
@@ -314,6 +407,18 @@ const char *coil_spawn_stage_name(coil_spawn_stage stage)
         return "no_new_privs";
     case COIL_SPAWN_STAGE_SIGNALS:
         return "signals";
+    case COIL_SPAWN_STAGE_USER_NAMESPACE:
+        return "user namespace";
+    case COIL_SPAWN_STAGE_TERMINAL:
+        return "terminal";
+    case COIL_SPAWN_STAGE_CGROUP:
+        return "cgroup";
+    case COIL_SPAWN_STAGE_PRIORITY:
+        return "priority";
+    case COIL_SPAWN_STAGE_ROOT:
+        return "root";
+    case COIL_SPAWN_STAGE_CAPABILITIES:
+        return "capabilities";
     case COIL_SPAWN_STAGE_EXEC:
         return "exec";
     }

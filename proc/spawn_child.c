@@ -20,21 +20,9 @@
 #include <unistd.h>
 
 #include <linux/close_range.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-
-#define CHILD_SIDE COIL_UNINSTRUMENTED
-
-/* 16-bit ids hide behind the plain names on old 32-bit machines. */
-#ifdef SYS_setresuid32
-#define CALL_SETRESUID SYS_setresuid32
-#define CALL_SETRESGID SYS_setresgid32
-#define CALL_SETGROUPS SYS_setgroups32
-#else
-#define CALL_SETRESUID SYS_setresuid
-#define CALL_SETRESGID SYS_setresgid
-#define CALL_SETGROUPS SYS_setgroups
-#endif
 
 /* The kernel's own `struct sigaction`; its size is not that of libc's. */
 struct kernel_sigaction {
@@ -51,6 +39,8 @@ CHILD_SIDE static int outcome(long result)
 
 CHILD_SIDE static int join_group(spawn_job *job)
 {
+    if (job->has_terminal)
+        return outcome(CHILD_SYSCALL(SYS_setsid));
     switch (job->plan->group) {
     case COIL_SPAWN_GROUP_INHERIT:
         return 0;
@@ -60,6 +50,11 @@ CHILD_SIDE static int join_group(spawn_job *job)
         return outcome(CHILD_SYSCALL(SYS_setsid));
     }
     return -EINVAL;
+}
+
+CHILD_SIDE static int take_terminal(spawn_job *job)
+{
+    return job->has_terminal ? outcome(CHILD_SYSCALL(SYS_ioctl, job->terminal, TIOCSCTTY, 0)) : 0;
 }
 
 CHILD_SIDE static int highest_target(const coil_spawn_plan *plan)
@@ -80,7 +75,8 @@ CHILD_SIDE static int move_above(int fd, int highest)
 
 CHILD_SIDE static int stdio_needs_source(const coil_stdio *stdio)
 {
-    return stdio->mode == COIL_STDIO_PIPE || stdio->mode == COIL_STDIO_FD;
+    return stdio->mode == COIL_STDIO_PIPE || stdio->mode == COIL_STDIO_FD ||
+           stdio->mode == COIL_STDIO_PTY;
 }
 
 CHILD_SIDE static int move_sources(spawn_job *job)
@@ -128,6 +124,7 @@ CHILD_SIDE static int set_stdio(const coil_stdio *stdio, int source, int target)
         return set_null(target);
     case COIL_STDIO_PIPE:
     case COIL_STDIO_FD:
+    case COIL_STDIO_PTY:
         return outcome(CHILD_SYSCALL(SYS_dup3, source, target, 0));
     case COIL_STDIO_MERGE:
         return outcome(CHILD_SYSCALL(SYS_dup3, STDOUT_FILENO, target, 0));
@@ -176,25 +173,19 @@ CHILD_SIDE static int set_limits(spawn_job *job)
     return 0;
 }
 
+CHILD_SIDE static int set_root(spawn_job *job)
+{
+    if (job->plan->root == NULL)
+        return 0;
+    int rc = outcome(CHILD_SYSCALL(SYS_chroot, job->plan->root));
+    return rc < 0 ? rc : outcome(CHILD_SYSCALL(SYS_chdir, "/"));
+}
+
 CHILD_SIDE static int set_directory(spawn_job *job)
 {
     if (job->plan->set_umask)
         (void)CHILD_SYSCALL(SYS_umask, job->plan->umask);
     return job->plan->cwd == NULL ? 0 : outcome(CHILD_SYSCALL(SYS_chdir, job->plan->cwd));
-}
-
-CHILD_SIDE static int set_identity(spawn_job *job)
-{
-    const coil_spawn_identity *who = job->plan->run_as;
-    if (who == NULL)
-        return 0;
-
-    int rc = outcome(CHILD_SYSCALL(CALL_SETGROUPS, who->group_count, who->groups));
-    if (rc >= 0)
-        rc = outcome(CHILD_SYSCALL(CALL_SETRESGID, who->gid, who->gid, who->gid));
-    if (rc >= 0)
-        rc = outcome(CHILD_SYSCALL(CALL_SETRESUID, who->uid, who->uid, who->uid));
-    return rc;
 }
 
 /*
@@ -261,11 +252,17 @@ CHILD_SIDE void coil_spawn_child_main(coil_kernel_child *child)
         coil_spawn_stage stage;
         int (*take)(spawn_job *job);
     } steps[] = {
+            {COIL_SPAWN_STAGE_USER_NAMESPACE, coil_spawn_child_user_namespace},
             {COIL_SPAWN_STAGE_GROUP, join_group},
+            {COIL_SPAWN_STAGE_TERMINAL, take_terminal},
+            {COIL_SPAWN_STAGE_CGROUP, coil_spawn_child_cgroup},
             {COIL_SPAWN_STAGE_STDIO, set_fds},
             {COIL_SPAWN_STAGE_LIMITS, set_limits},
+            {COIL_SPAWN_STAGE_PRIORITY, coil_spawn_child_priority},
+            {COIL_SPAWN_STAGE_ROOT, set_root},
             {COIL_SPAWN_STAGE_CHDIR, set_directory},
-            {COIL_SPAWN_STAGE_IDENTITY, set_identity},
+            {COIL_SPAWN_STAGE_IDENTITY, coil_spawn_child_identity},
+            {COIL_SPAWN_STAGE_CAPABILITIES, coil_spawn_child_capabilities},
             {COIL_SPAWN_STAGE_DEATH_SIGNAL, die_with_parent},
             {COIL_SPAWN_STAGE_PRIVILEGES, give_up_privileges},
             {COIL_SPAWN_STAGE_SIGNALS, reset_signals},

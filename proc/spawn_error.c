@@ -303,6 +303,41 @@ static cause_text explain_stdio(const spawn_report *report)
     return cause;
 }
 
+static cause_text explain_priority(const coil_spawn_plan *plan, const spawn_report *report)
+{
+    const cause_text reason = plain(report->error);
+    cause_text cause;
+
+    switch (report->subject) {
+    case PRIORITY_NICE:
+        say(&cause, "its nice value %d: %s", plan->nice, reason.text);
+        break;
+    case PRIORITY_IO:
+        say(&cause, "its I/O priority 0x%x: %s", (unsigned)plan->io_priority, reason.text);
+        break;
+    case PRIORITY_CPUS:
+        say(&cause, "its CPUs: %s%s", reason.text,
+                report->error == -EINVAL ? " (none of them is there, or allowed)" : "");
+        break;
+    default:
+        say(&cause, "its oom_score_adj %d: %s", plan->oom_score_adjust, reason.text);
+    }
+    return cause;
+}
+
+static cause_text explain_clone(const coil_spawn_plan *plan, const spawn_report *report)
+{
+    const cause_text reason = plain(report->error);
+    cause_text cause;
+    if (plan->namespaces != 0 && report->error != -EAGAIN && report->error != -ENOMEM) {
+        say(&cause, "its namespaces: %s", reason.text);
+    } else {
+        say(&cause, "no new process: %s%s", reason.text,
+                report->error == -EAGAIN ? " (a limit on processes is reached)" : "");
+    }
+    return cause;
+}
+
 static cause_text explain_stage(
         const coil_spawn_plan *plan, const char *path, const spawn_report *report)
 {
@@ -311,14 +346,17 @@ static cause_text explain_stage(
 
     switch (report->stage) {
     case COIL_SPAWN_STAGE_SEARCH:
-        if (report->error == -EACCES) {
+        if (report->error == -EINVAL) {
+            say(&cause, "with a root of its own it has to be an absolute path");
+        } else if (report->error == -EACCES) {
             say(&cause, "permission denied (%s may not be executed)", quote(path).text);
         } else {
             say(&cause, "%s (not found in PATH)", reason.text);
         }
         break;
     case COIL_SPAWN_STAGE_EXEC:
-        return explain_exec(plan, path, report->error);
+        /* With a root of its own, the path is not ours to look at. */
+        return plan->root != NULL ? reason : explain_exec(plan, path, report->error);
     case COIL_SPAWN_STAGE_STDIO:
         return explain_stdio(report);
     case COIL_SPAWN_STAGE_CHDIR:
@@ -332,10 +370,17 @@ static cause_text explain_stage(
         say(&cause, "its resource limit %d: %s", report->subject, reason.text);
         break;
     case COIL_SPAWN_STAGE_CLONE:
-        say(&cause, "no new process: %s%s", reason.text,
-                report->error == -EAGAIN ? " (a limit on processes is reached)" : "");
+        return explain_clone(plan, report);
+    case COIL_SPAWN_STAGE_PRIORITY:
+        return explain_priority(plan, report);
+    case COIL_SPAWN_STAGE_ROOT:
+        say(&cause, "its root %s: %s", quote(plan->root).text, reason.text);
         break;
     case COIL_SPAWN_STAGE_NONE:
+    case COIL_SPAWN_STAGE_USER_NAMESPACE:
+    case COIL_SPAWN_STAGE_TERMINAL:
+    case COIL_SPAWN_STAGE_CGROUP:
+    case COIL_SPAWN_STAGE_CAPABILITIES:
     case COIL_SPAWN_STAGE_PIPE:
     case COIL_SPAWN_STAGE_GROUP:
     case COIL_SPAWN_STAGE_DEATH_SIGNAL:

@@ -81,6 +81,12 @@ int64_t coil_kernel_time_s(void)
     return YEAR_2030_S + sim_now(sim_here()) / coil_s(1);
 }
 
+int64_t coil_kernel_time_us(void)
+{
+    sim_fiber_pass();
+    return YEAR_2030_S * 1000000 + sim_now(sim_here()) / coil_us(1);
+}
+
 void coil_kernel_random(void *bytes, size_t size_bytes)
 {
     unsigned char *each = bytes;
@@ -172,6 +178,19 @@ int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
 {
     (void)when, (void)modes;
     return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
+int coil_kernel_terminal_resize(int fd, const struct winsize *size)
+{
+    (void)size;
+    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+}
+
+/* There are no terminals here. */
+int coil_kernel_terminal_open(int lowest, const struct winsize *size, int out_sides[2])
+{
+    (void)lowest, (void)size, (void)out_sides;
+    return -ENODEV;
 }
 
 int coil_kernel_terminal_size(int fd, struct winsize *out_size)
@@ -272,6 +291,24 @@ ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offs
     if (sim_fault(sim_here(), SIM_FAULT_NOT_CACHED))
         return -EAGAIN;
     return read_at(fd, &part, offset, RWF_NOWAIT);
+}
+
+ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes)
+{
+    const struct iovec part = {bytes, size_bytes};
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    sim_io io = io_of(&part, -1, RWF_NOWAIT);
+    shorten(file, &io, SIM_FAULT_SHORT_READ);
+    return sim_file_read(file, &io);
+}
+
+/* As if the user had enough of them. */
+int coil_kernel_pipe_resize(int fd, int size_bytes)
+{
+    (void)size_bytes;
+    return file_of(fd) == NULL ? -EBADF : -EPERM;
 }
 
 ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
@@ -483,6 +520,11 @@ int coil_kernel_pin(int cpu)
 }
 
 /* --------------------------------------------------------------------------------- processes -- */
+
+gid_t coil_kernel_getegid(void)
+{
+    return 0;
+}
 
 /* As SO_PEERCRED says of everybody. */
 uid_t coil_kernel_geteuid(void)

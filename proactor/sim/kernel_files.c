@@ -39,6 +39,18 @@ int coil_kernel_faccessat(int directory, const char *path, int mode)
     return sim_access(sim_process_current(), directory, path, mode, AT_EACCESS);
 }
 
+int coil_kernel_mkdir(const char *path)
+{
+    sim_fiber_pass();
+    return sim_mkdir(sim_process_current(), AT_FDCWD, path, 0755);
+}
+
+int coil_kernel_rmdir(const char *path)
+{
+    sim_fiber_pass();
+    return sim_unlink(sim_process_current(), AT_FDCWD, path, AT_REMOVEDIR);
+}
+
 int coil_kernel_unlink(const char *path)
 {
     sim_fiber_pass();

@@ -36,6 +36,17 @@ protected:
         return child;
     }
 
+    coil_child start_shell(const std::string &script)
+    {
+        const char *const argv[] = {"sh", "-c", script.c_str(), nullptr};
+        plan.program = "/bin/sh";
+        plan.argv = argv;
+        coil_child child = {};
+        coil_spawn_error error = {};
+        EXPECT_EQ(0, coil_child_spawn(&plan, &child, &error)) << error.text;
+        return child;
+    }
+
     /* One that says "ready" first: the signal handlers stand when this returns. */
     coil_child start_ready(const std::vector<std::string> &arguments)
     {

@@ -40,6 +40,9 @@ COIL_API coil_time coil_kernel_now(void);
 /* CLOCK_REALTIME, in seconds since 1970: a date, to be shown. It may jump. */
 COIL_API int64_t coil_kernel_time_s(void);
 
+/* The same clock, in microseconds. */
+COIL_API int64_t coil_kernel_time_us(void);
+
 /* getrandom(2): bytes that nobody can guess. Always all of them. */
 COIL_API void coil_kernel_random(void *bytes, size_t size_bytes);
 
@@ -77,6 +80,10 @@ COIL_API int coil_kernel_recv_peek(int fd);
 COIL_API int coil_kernel_terminal_get(int fd, struct termios *out_modes);
 COIL_API int coil_kernel_terminal_set(int fd, int when, const struct termios *modes);
 COIL_API int coil_kernel_terminal_size(int fd, struct winsize *out_size);
+COIL_API int coil_kernel_terminal_resize(int fd, const struct winsize *size); /* TIOCSWINSZ */
+
+/* A pseudo terminal, pty(7): our side and the other; neither is below `lowest`. */
+COIL_API int coil_kernel_terminal_open(int lowest, const struct winsize *size, int out_sides[2]);
 
 /* getsockopt(2) with SO_PROTOCOL: 1 if it is a TCP socket. */
 COIL_API int coil_kernel_is_tcp(int fd);
@@ -96,6 +103,10 @@ COIL_API int coil_kernel_unlink(const char *path);
 COIL_API int coil_kernel_eventfd(void);
 COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 
+/* mkdir(2) with mode 0755, rmdir(2) */
+COIL_API int coil_kernel_mkdir(const char *path);
+COIL_API int coil_kernel_rmdir(const char *path);
+
 /* lstat(2): 1 if there is a socket at the path, 0 if something else is. */
 COIL_API int coil_kernel_is_socket(const char *path);
 
@@ -113,6 +124,15 @@ COIL_API int coil_kernel_dup_above(int fd, int lowest);
 
 /* write(2) */
 COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);
+
+/*
+ * preadv2(2) with RWF_NOWAIT, at the position of the file: what a pipe, a terminal or the like has
+ * now, for its only reader. 0: the end. -EAGAIN: nothing is there.
+ */
+COIL_API ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes);
+
+/* fcntl(2) with F_SETPIPE_SZ: how many bytes the pipe can hold now. -EPERM: too many, or -EBUSY. */
+COIL_API int coil_kernel_pipe_resize(int fd, int size_bytes);
 
 /* preadv2(2) with RWF_NOWAIT: what is cached. -EAGAIN: nothing is. -EOPNOTSUPP: nobody knows. */
 COIL_API ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offset);
@@ -221,10 +241,11 @@ COIL_API int coil_kernel_cpus(int *out_cpus, int limit);
 COIL_API int coil_kernel_pin(int cpu);
 
 /*
- * geteuid(2); getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and
+ * geteuid(2), getegid(2); getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and
  * PR_SET_DUMPABLE
  */
 COIL_API uid_t coil_kernel_geteuid(void);
+COIL_API gid_t coil_kernel_getegid(void);
 COIL_API pid_t coil_kernel_getpid(void);
 COIL_API bool coil_kernel_is_main_thread(void);
 COIL_API int coil_kernel_dumpable(void);
@@ -237,6 +258,7 @@ COIL_API int coil_kernel_set_dumpable(int dumpable);
 typedef struct coil_kernel_child coil_kernel_child;
 struct coil_kernel_child {
     void (*run)(coil_kernel_child *child);
+    unsigned namespaces; /* CLONE_NEWPID, ...; 0: those of the caller. */
 };
 
 /*

@@ -70,7 +70,7 @@ typedef struct coil_log_journal coil_log_journal; /* coil/log_journal.h */
 enum {
     COIL_LOG_TIME_BYTES = 28,         /* "2026-11-21T18:30:56.123456Z " */
     COIL_LOG_PREFIX_BYTES_MAX = 64,   /* More of it is cut off. */
-    COIL_LOG_HELD_BYTES = 512 * 1024, /* What a log has in memory at most, but for `tail_bytes`. */
+    COIL_LOG_HELD_BYTES = 768 * 1024, /* What a log has in memory at most, but for `tail_bytes`. */
 };
 
 /* What happens to lines for which there is no room: the disk is full, or fails. */

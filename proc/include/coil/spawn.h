@@ -35,7 +35,9 @@
 #include <coil/base.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -47,7 +49,9 @@ typedef struct coil_spawn_limit coil_spawn_limit;
 typedef struct coil_spawn_identity coil_spawn_identity;
 typedef struct coil_spawn_plan coil_spawn_plan;
 typedef struct coil_spawn_error coil_spawn_error;
+typedef struct coil_spawn_capabilities coil_spawn_capabilities;
 typedef struct coil_child coil_child;
+typedef struct coil_cgroup coil_cgroup; /* coil/cgroup.h */
 
 /* What one of the child's descriptors 0, 1 and 2 is. */
 typedef enum coil_stdio_mode {
@@ -56,6 +60,13 @@ typedef enum coil_stdio_mode {
     COIL_STDIO_PIPE,    /* A new pipe; the parent's end is in coil_child. */
     COIL_STDIO_FD,      /* `fd`, borrowed for the call. */
     COIL_STDIO_MERGE,   /* Only for `err`: the same as the child's stdout. */
+    /*
+     * A new pseudo terminal, pty(7), one for all three. It is the controlling terminal of the
+     * child, which leads a session then, whatever .group says. Our side of it is in coil_child as
+     * those of pipes are; what the child writes to stderr comes from stdout_fd. When the last
+     * process that has it has ended, reading it is -EIO.
+     */
+    COIL_STDIO_PTY,
 } coil_stdio_mode;
 
 struct coil_stdio {
@@ -92,6 +103,18 @@ struct coil_spawn_identity {
     size_t group_count;
 };
 
+/*
+ * What the program may do of what root may: see capabilities(7). Bit n is capability n, CAP_CHOWN
+ * is 0. Afterwards it has those of `keep` and no other: permitted, effective, inheritable and
+ * ambient, so that the programs that it starts have them, too. If it is root, it has those of
+ * `bounding` as well, as root always has all that is not out of bounds.
+ */
+struct coil_spawn_capabilities {
+    uint64_t keep;
+    uint64_t bounding;   /* What exec may give beside `keep`. UINT64_MAX: as it is here. */
+    unsigned securebits; /* SECBIT_NOROOT, ...; 0: as they are. */
+};
+
 /* As plan.death_signal: the child lives on when its parent dies. */
 #define COIL_SPAWN_OUTLIVE (-1)
 
@@ -108,8 +131,13 @@ struct coil_spawn_plan {
      */
     const char *program;
     const char *const *argv; /* Ends in NULL. NULL: just the program's name. */
-    const char *const *env;  /* "NAME=value", ends in NULL. NULL: the parent's environment. */
-    const char *cwd;         /* NULL: the parent's. */
+    /*
+     * In the place of `program` and `argv`: a command for /bin/sh -c. Never put together from what
+     * others say: a file name may be `; rm -rf .`.
+     */
+    const char *shell;
+    const char *const *env; /* "NAME=value", ends in NULL. NULL: the parent's environment. */
+    const char *cwd;        /* NULL: the parent's. */
 
     coil_stdio in;
     coil_stdio out;
@@ -137,7 +165,36 @@ struct coil_spawn_plan {
 
     const coil_spawn_limit *limits; /* NULL if there are none. */
     size_t limit_count;
-    const coil_spawn_identity *run_as; /* NULL: as the parent. */
+    const coil_spawn_identity *run_as;           /* NULL: as the parent. */
+    const coil_spawn_capabilities *capabilities; /* NULL: as the parent, or as `run_as` has it. */
+
+    struct winsize window; /* Of a COIL_STDIO_PTY: ws_row, ws_col. 0: unknown. */
+
+    bool set_nice; /* `nice` counts only with this: nice(2), from -20 to 19. */
+    int nice;
+    int io_priority; /* ioprio_set(2): class << 13 | level. 0: the parent's. */
+    const int *cpus; /* sched_setaffinity(2), numbers below 1024. NULL: the parent's. */
+    size_t cpu_count;
+    bool set_oom_score_adjust; /* The next counts only with this: proc_pid_oom_score_adj(5). */
+    int oom_score_adjust;      /* From -1000, never, to 1000, first. */
+
+    /*
+     * The cgroup that it starts in, with all that it will start. It must stay until the child and
+     * coil_child_stop_tree() are over. NULL: the parent's.
+     */
+    coil_cgroup *cgroup;
+
+    /*
+     * chroot(2): `program`, which has to be an absolute path, and `cwd` are in there; without a
+     * `cwd` it is "/".
+     */
+    const char *root;
+    /*
+     * CLONE_NEWNET, CLONE_NEWPID, ...: namespaces(7) of its own. With CLONE_NEWUSER it needs no
+     * privilege: in there the child is root, or who `run_as` says (without groups), and outside who
+     * we are.
+     */
+    unsigned namespaces;
 };
 
 /* How a child has ended: see coil/child.h. */
@@ -158,11 +215,12 @@ typedef struct coil_exit {
 struct coil_child {
     pid_t pid;
     int pidfd;     /* Readable when the child has ended. */
-    int stdin_fd;  /* Writes to the child's stdin; -1 unless .in is COIL_STDIO_PIPE. */
-    int stdout_fd; /* Reads its stdout; -1 unless .out is COIL_STDIO_PIPE. */
+    int stdin_fd;  /* Writes to the child's stdin; -1 unless .in is COIL_STDIO_PIPE or _PTY. */
+    int stdout_fd; /* Reads its stdout; -1 unless .out is COIL_STDIO_PIPE or _PTY. */
     int stderr_fd; /* Reads its stderr; -1 unless .err is COIL_STDIO_PIPE. */
     coil_exit exit;
     coil_spawn_group group; /* What it leads: for coil_child_stop_tree(). */
+    coil_cgroup *cgroup;    /* That of the plan. */
 };
 
 /* Where a spawn failed. The child's stages are passed in this order. */
@@ -170,14 +228,20 @@ typedef enum coil_spawn_stage {
     COIL_SPAWN_STAGE_NONE,
 
     COIL_SPAWN_STAGE_SEARCH, /* No program of that name in PATH. */
-    COIL_SPAWN_STAGE_PIPE,
-    COIL_SPAWN_STAGE_CLONE,
+    COIL_SPAWN_STAGE_PIPE,   /* Or a pseudo terminal. */
+    COIL_SPAWN_STAGE_CLONE,  /* Also the namespaces. */
 
+    COIL_SPAWN_STAGE_USER_NAMESPACE,
     COIL_SPAWN_STAGE_GROUP,
+    COIL_SPAWN_STAGE_TERMINAL,
+    COIL_SPAWN_STAGE_CGROUP,
     COIL_SPAWN_STAGE_STDIO, /* Also the further fds. */
     COIL_SPAWN_STAGE_LIMITS,
+    COIL_SPAWN_STAGE_PRIORITY, /* nice, io_priority, cpus, oom_score_adjust */
+    COIL_SPAWN_STAGE_ROOT,
     COIL_SPAWN_STAGE_CHDIR,
     COIL_SPAWN_STAGE_IDENTITY,
+    COIL_SPAWN_STAGE_CAPABILITIES,
     COIL_SPAWN_STAGE_DEATH_SIGNAL,
     COIL_SPAWN_STAGE_PRIVILEGES,
     COIL_SPAWN_STAGE_SIGNALS,
@@ -213,8 +277,10 @@ struct coil_spawn_error {
  *     -EMFILE, -ENFILE    no fd left
  *     -EAGAIN, -ENOMEM    no process left: clone(2)
  *     -EBADF              an fd of the plan is not open
- *     -EPERM              identity or limits: setresuid(2), setrlimit(2)
- *     -EINVAL             more than COIL_SPAWN_FDS_MAX fds, a bad limit, a bad death signal
+ *     -EPERM              identity, limits, priorities, capabilities, namespaces, root: not allowed
+ *     -EINVAL             more than COIL_SPAWN_FDS_MAX fds, a bad limit, a bad death signal, a
+ *                         `program` with a `root` that is not an absolute path, a bad priority
+ *     -ENODEV             no cgroup there any more
  *
  * A child that is killed by a signal before its exec has been started: it is reported by its exit.
  *

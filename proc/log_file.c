@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+#include "log_file.h"
+
+#include <coil/directory.h>
+#include <coil/file.h>
+#include <coil/io.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    NUMBER_DIGITS = 6, /* At least. */
+    NUMBER_TRIES = 100,
+    PATH_ROOM_BYTES = PATH_MAX + 16,
+};
+
+/* How often we look whether somebody has moved the file, and try again what has failed. */
+static const int64_t LOOK_S = 1;
+
+static int64_t us_of(struct statx_timestamp time)
+{
+    return time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+static uint64_t device_of(const struct statx *status)
+{
+    return (uint64_t)status->stx_dev_major << 32 | status->stx_dev_minor;
+}
+
+static void full_path(const log_file *file, uint32_t number, char out[PATH_ROOM_BYTES])
+{
+    (void)snprintf(out, PATH_ROOM_BYTES, "%s.%0*u", file->path, NUMBER_DIGITS, number);
+}
+
+/* ---------------------------------------------------------------------------- the full ones -- */
+
+static int remember(log_file *file, uint32_t number, uint64_t size_bytes)
+{
+    if (file->full_count == file->full_room) {
+        const unsigned room = file->full_room * 2 + 4;
+        log_full *larger = realloc(file->full, room * sizeof(*larger));
+        if (larger == NULL)
+            return -ENOMEM;
+        file->full = larger;
+        file->full_room = room;
+    }
+    file->full[file->full_count++] = (log_full){size_bytes, number};
+    if (number >= file->next_number)
+        file->next_number = number + 1;
+    return 0;
+}
+
+static bool too_many(const log_file *file)
+{
+    uint64_t sum_bytes = 0;
+    if (file->full_count > file->keep_files)
+        return true;
+    if (file->keep_bytes == 0 || file->full_count <= 1)
+        return false;
+    for (unsigned i = 0; i < file->full_count; i++)
+        sum_bytes += file->full[i].size_bytes;
+    return sum_bytes > file->keep_bytes;
+}
+
+/* Remove the oldest ones. What cannot be removed is forgotten: it is somebody else's business. */
+coil_async(void, prune, (log_file *) file)
+{
+    coil_vars(char path[PATH_ROOM_BYTES]; int rc);
+
+    while (too_many(file)) {
+        full_path(file, file->full[0].number, my->path);
+        file->full_count--;
+        memmove(file->full, file->full + 1, file->full_count * sizeof(*file->full));
+        coil_await(my->rc, coil_unlinkat(AT_FDCWD, my->path, 0));
+    }
+}
+
+/* The number of "name.000017", or 0. */
+static uint32_t number_of(const char *entry, const char *name)
+{
+    const size_t name_bytes = strlen(name);
+    uint64_t number = 0;
+
+    if (strncmp(entry, name, name_bytes) != 0 || entry[name_bytes] != '.')
+        return 0;
+    const char *digit = entry + name_bytes + 1;
+    if (strlen(digit) < NUMBER_DIGITS)
+        return 0;
+    for (; *digit != '\0'; digit++) {
+        if (*digit < '0' || *digit > '9')
+            return 0;
+        number = number * 10 + (uint64_t)(*digit - '0');
+        if (number >= UINT32_MAX)
+            return 0;
+    }
+    return (uint32_t)number;
+}
+
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static int by_number(const void *one, const void *other)
+{
+    const uint32_t a = ((const log_full *)one)->number;
+    const uint32_t b = ((const log_full *)other)->number;
+    return a < b ? -1 : a > b;
+}
+
+coil_async(int, find_full_in, (log_file *) file, (coil_directory *) directory)
+{
+    coil_vars(coil_directory_entry entry; struct statx status; uint32_t number; int rc);
+
+    for (;;) {
+        coil_attempt(my->rc, coil_directory_next(directory, &my->entry));
+        if (my->rc == 0)
+            return 0;
+        my->number = number_of(my->entry.name, name_of(file->path));
+        if (my->number == 0)
+            continue;
+        coil_await(my->rc, coil_statx(coil_directory_fd(directory), my->entry.name,
+                                   AT_SYMLINK_NOFOLLOW, STATX_SIZE, &my->status));
+        int rc = remember(file, my->number, my->rc == 0 ? my->status.stx_size : 0);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+coil_async(int, find_full, (log_file *) file)
+{
+    coil_vars(char path[PATH_ROOM_BYTES]; coil_directory *directory; int rc);
+
+    const size_t directory_bytes = (size_t)(name_of(file->path) - file->path);
+    (void)snprintf(my->path, sizeof(my->path), "%.*s", (int)directory_bytes, file->path);
+    if (directory_bytes == 0)
+        (void)snprintf(my->path, sizeof(my->path), ".");
+    coil_await(my->directory, coil_directory_open(AT_FDCWD, my->path));
+    my->rc = coil_pointer_error(my->directory);
+    if (my->rc < 0)
+        return my->rc;
+    coil_defer(coil_directory_close(my->directory));
+    coil_attempt(find_full_in(file, my->directory));
+    if (file->full_count > 1)
+        qsort(file->full, file->full_count, sizeof(*file->full), by_number);
+    return 0;
+}
+
+/* --------------------------------------------------------------------------------- the file -- */
+
+/* The one at the path, which may be new. The one that is open stays so if this fails. */
+coil_async(int, open_current, (log_file *) file)
+{
+    coil_vars(struct statx status; char last; int fd; int rc; ssize_t count);
+
+    coil_attempt(my->fd, coil_openat(AT_FDCWD, file->path, O_RDWR | O_CREAT, file->mode));
+    coil_await(my->rc, coil_statx(my->fd, "", AT_EMPTY_PATH,
+                               STATX_SIZE | STATX_INO | STATX_BTIME | STATX_CTIME, &my->status));
+    if (my->rc == 0 && my->status.stx_size > 0) {
+        my->last = '\n';
+        coil_await(my->count,
+                coil_pread_all(my->fd, &my->last, 1, (off_t)my->status.stx_size - 1));
+        if (my->count == 1 && my->last != '\n') {
+            coil_await(my->rc, coil_pwrite_all(my->fd, "\n", 1, (off_t)my->status.stx_size));
+            my->status.stx_size += my->rc == 0;
+        }
+    }
+    if (my->rc < 0) {
+        coil_ignore(coil_close(my->fd));
+        return my->rc;
+    }
+    if (file->fd >= 0)
+        coil_close_later(coil_loop_of(coil_self), file->fd);
+    const bool knows_birth = (my->status.stx_mask & STATX_BTIME) != 0;
+    file->fd = my->fd;
+    file->size_bytes = my->status.stx_size;
+    file->inode = my->status.stx_ino;
+    file->device = device_of(&my->status);
+    file->born_us = us_of(knows_birth ? my->status.stx_btime : my->status.stx_ctime);
+    file->looked_at = coil_task_now(coil_self);
+    return 0;
+}
+
+coil_define(int, log_file_open, (log_file *) file)
+{
+    coil_vars(int rc);
+
+    file->fd = -1;
+    file->next_number = 1;
+    if (strlen(file->path) + 16 > PATH_MAX)
+        return -ENAMETOOLONG;
+    coil_attempt(find_full(file));
+    coil_await(my->rc, open_current(file));
+    return my->rc;
+}
+
+coil_define(void, log_file_close, (log_file *) file)
+{
+    coil_vars(int rc);
+
+    if (file->fd >= 0 && file->sync)
+        coil_await(my->rc, coil_fsync(file->fd, true));
+    if (file->fd >= 0)
+        coil_await(my->rc, coil_close(file->fd));
+    file->fd = -1;
+    free(file->full);
+    file->full = NULL;
+}
+
+/*
+ * Somebody else may have moved or removed the file, and expects a new one; or have cut it (logrotate
+ * with copytruncate), and a write where it ended would leave a hole.
+ */
+coil_async(int, look, (log_file *) file)
+{
+    coil_vars(struct statx status; int rc);
+
+    coil_await(my->rc,
+            coil_statx(AT_FDCWD, file->path, 0, STATX_INO | STATX_SIZE | STATX_TYPE, &my->status));
+    const bool is_ours = my->rc == 0 && my->status.stx_ino == file->inode &&
+                         device_of(&my->status) == file->device;
+    if (is_ours || (my->rc < 0 && my->rc != -ENOENT)) {
+        if (is_ours && my->status.stx_size < file->size_bytes)
+            file->size_bytes = my->status.stx_size;
+        file->looked_at = coil_task_now(coil_self);
+        return 0;
+    }
+    coil_attempt(open_current(file));
+    file->reopening_count++;
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------- rotation -- */
+
+/* Give the current file its number. File systems that cannot refuse to replace are trusted. */
+coil_async(int, number_current, (log_file *) file, (char *) path)
+{
+    coil_vars(int rc; int tries);
+
+    for (my->tries = 0; my->tries < NUMBER_TRIES; my->tries++) {
+        full_path(file, file->next_number, path);
+        coil_await(my->rc, coil_renameat(AT_FDCWD, file->path, AT_FDCWD, path, RENAME_NOREPLACE));
+        if (my->rc == -EINVAL)
+            coil_await(my->rc, coil_renameat(AT_FDCWD, file->path, AT_FDCWD, path, 0));
+        if (my->rc != -EEXIST)
+            return my->rc;
+        file->next_number++;
+    }
+    return -EEXIST;
+}
+
+/* The new one is open before the old one is closed; without it, the old one gets its name back. */
+coil_async(int, replace_current, (log_file *) file)
+{
+    coil_vars(char path[PATH_ROOM_BYTES]; int old; int rc; int back_rc; uint64_t size_bytes);
+
+    coil_attempt(number_current(file, my->path));
+    my->old = file->fd;
+    my->size_bytes = file->size_bytes;
+    file->fd = -1; /* Not for open_current() to close. */
+    coil_await(my->rc, open_current(file));
+    if (my->rc < 0) {
+        file->fd = my->old;
+        coil_await(my->back_rc,
+                coil_renameat(AT_FDCWD, my->path, AT_FDCWD, file->path, RENAME_NOREPLACE));
+        return my->rc;
+    }
+    if (file->sync)
+        coil_await(my->rc, coil_fsync(my->old, true));
+    coil_await(my->rc, coil_close(my->old));
+    file->rotation_count++;
+    return remember(file, file->next_number, my->size_bytes);
+}
+
+coil_define(int, log_file_rotate, (log_file *) file)
+{
+    coil_vars(int rc);
+
+    if (file->size_bytes == 0)
+        return 0;
+    coil_await(my->rc, replace_current(file));
+    if (my->rc < 0) {
+        file->rotate_at = coil_time_after(coil_task_now(coil_self), coil_s(LOOK_S));
+        return my->rc;
+    }
+    coil_await(prune(file));
+    return 0;
+}
+
+/* --------------------------------------------------------------------------------- storing -- */
+
+/* Of these lines, how much is still for this file; 0: it is full. Whole lines, and one at least. */
+static size_t share_of(const log_file *file, const char *lines, size_t size_bytes)
+{
+    const uint64_t room_bytes =
+            file->size_bytes < file->rotate_bytes ? file->rotate_bytes - file->size_bytes : 0;
+    if (size_bytes <= room_bytes)
+        return size_bytes;
+    const char *last = room_bytes == 0 ? NULL : memrchr(lines, '\n', (size_t)room_bytes);
+    if (last != NULL)
+        return (size_t)(last - lines) + 1;
+    if (file->size_bytes > 0)
+        return 0;
+    last = memchr(lines, '\n', size_bytes);
+    return last == NULL ? size_bytes : (size_t)(last - lines) + 1;
+}
+
+static bool is_old(const log_file *file, int64_t time_us)
+{
+    return file->rotate_age > 0 && file->size_bytes > 0 &&
+           time_us - file->born_us >= file->rotate_age / 1000;
+}
+
+coil_define(int, log_file_put, (log_file *) file, (const char *) lines, (size_t) size_bytes,
+        (int64_t) time_us, (size_t *) out_put_bytes)
+{
+    coil_vars(size_t share_bytes; int rc; int cut_rc);
+
+    *out_put_bytes = 0;
+    if (coil_task_now(coil_self) >= coil_time_after(file->looked_at, coil_s(LOOK_S)))
+        coil_attempt(look(file));
+    while (*out_put_bytes < size_bytes) {
+        my->share_bytes =
+                share_of(file, lines + *out_put_bytes, size_bytes - *out_put_bytes);
+        const bool due = my->share_bytes == 0 || is_old(file, time_us);
+        if (due && coil_task_now(coil_self) >= file->rotate_at) {
+            coil_await(my->rc, log_file_rotate(file));
+            continue;
+        }
+        if (my->share_bytes == 0) /* A rotation has failed: the file grows beyond its size. */
+            my->share_bytes = size_bytes - *out_put_bytes;
+        coil_await(my->rc, coil_pwrite_all(file->fd, lines + *out_put_bytes, my->share_bytes,
+                                   (off_t)file->size_bytes));
+        if (my->rc < 0) { /* No part of a line is to stay. */
+            coil_await(my->cut_rc, coil_ftruncate(file->fd, (off_t)file->size_bytes));
+            return my->rc;
+        }
+        file->size_bytes += my->share_bytes;
+        *out_put_bytes += my->share_bytes;
+    }
+    return 0;
+}

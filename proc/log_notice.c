@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* What a log does with its lines besides storing them, and what it says about those it has lost. */
+#include "log_private.h"
+
+#include <coil/error.h>
+#include <coil/kernel.h>
+
+#include <stdio.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------ tail -- */
+
+void log_remember(coil_log *log, const char *bytes, size_t size_bytes)
+{
+    if (log->tail == NULL)
+        return;
+    if (size_bytes > log->tail_bytes) {
+        bytes += size_bytes - log->tail_bytes;
+        size_bytes = log->tail_bytes;
+    }
+    const size_t at = (size_t)(log->tail_end % log->tail_bytes);
+    const size_t first_bytes =
+            size_bytes < log->tail_bytes - at ? size_bytes : log->tail_bytes - at;
+    memcpy(log->tail + at, bytes, first_bytes);
+    memcpy(log->tail, bytes + first_bytes, size_bytes - first_bytes);
+    log->tail_end += size_bytes;
+}
+
+size_t coil_log_tail(const coil_log *log, char *out_bytes, size_t size_bytes)
+{
+    size_t have_bytes = log->tail_bytes;
+    if (log->tail_end < have_bytes)
+        have_bytes = (size_t)log->tail_end;
+    const bool is_whole = have_bytes == log->tail_end && have_bytes <= size_bytes;
+    if (have_bytes > size_bytes)
+        have_bytes = size_bytes;
+    for (size_t i = 0; i < have_bytes; i++)
+        out_bytes[i] = log->tail[(log->tail_end - have_bytes + i) % log->tail_bytes];
+    if (is_whole)
+        return have_bytes;
+    /* It begins in the middle of a line. */
+    const char *newline = have_bytes == 0 ? NULL : memchr(out_bytes, '\n', have_bytes);
+    if (newline == NULL)
+        return 0;
+    const size_t skipped_bytes = (size_t)(newline - out_bytes) + 1;
+    memmove(out_bytes, newline + 1, have_bytes - skipped_bytes);
+    return have_bytes - skipped_bytes;
+}
+
+/* ------------------------------------------------------------------------------- the limit -- */
+
+enum { ONE_LINE = 1000000 };
+
+void log_allow(coil_log *log, int64_t time_us)
+{
+    if (log->lines_per_second == 0)
+        return;
+    const int64_t most = (int64_t)log->lines_per_second * 2 * ONE_LINE;
+    const int64_t passed_us = time_us - log->allowed_us;
+    log->allowed_us = time_us;
+    if (passed_us >= 2 * ONE_LINE) {
+        log->allowance = most;
+    } else if (passed_us > 0) { /* Else somebody has set the clock back. */
+        log->allowance += passed_us * log->lines_per_second;
+        if (log->allowance > most)
+            log->allowance = most;
+    }
+}
+
+static bool is_allowed(coil_log *log)
+{
+    if (log->lines_per_second == 0)
+        return true;
+    if (log->allowance < ONE_LINE)
+        return false;
+    log->allowance -= ONE_LINE;
+    return true;
+}
+
+bool log_sink_line(log_sink *sink, log_job *job, const coil_log_line *line)
+{
+    coil_log *log = coil_container_of(sink, coil_log, sink);
+    (void)job;
+    if (!is_allowed(log)) {
+        log->rated.count++;
+        log->stats.dropped_lines++;
+        return false;
+    }
+    if (log->on_line != NULL)
+        log->on_line->line(log->on_line, line);
+    log_remember(log, line->bytes, line->size_bytes);
+    log_remember(log, "\n", 1);
+    return true;
+}
+
+/* -------------------------------------------------------------------------------- notices -- */
+
+static void put_notice(coil_log *log, log_drops *drops, const char *why)
+{
+    char text[160];
+    const int size = snprintf(text, sizeof(text), "[%llu line%s dropped: %s]",
+            (unsigned long long)drops->count, drops->count == 1 ? "" : "s", why);
+    if (log->timestamps)
+        log_time_format(coil_kernel_time_us(), log->block->head);
+    drops->told_count = drops->count;
+    log_lines_say(&log->job, text, (size_t)size);
+}
+
+/* In the place of what is missing: before whatever else is put into the job. */
+void log_put_notices(coil_log *log, bool is_last)
+{
+    const size_t head_bytes = log->job.head_bytes;
+    if (!log->rules.stores)
+        return;
+    log->job.head_bytes = log->timestamps ? COIL_LOG_TIME_BYTES : 0;
+    if (log->rated.count > log->rated.told_count && (is_last || log->allowance >= ONE_LINE))
+        put_notice(log, &log->rated, "too many");
+    if (log->refused.count > log->refused.told_count)
+        put_notice(log, &log->refused, coil_error_text(log->refused_error));
+    log->job.head_bytes = head_bytes;
+}
