@@ -887,7 +887,7 @@ int coil_kernel_process_children(pid_t pid, pid_t *out_pids, int limit)
     return count;
 }
 
-/* "PID (name) state ppid pgrp session ... start time, the 22nd": the name may have anything in it. */
+/* "PID (name) state ppid pgrp session ... start time": the name may have anything in it. */
 int coil_kernel_process_look(pid_t pid, coil_kernel_process *out_process)
 {
     char text[1024];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/child.h>
 
+#include "owned.h"
+
 #include <coil/io.h>
 #include <coil/kernel.h>
 
@@ -23,6 +25,7 @@ static int reap(coil_child *child)
         return rc;
     if (status.si_pid == 0)
         return -EAGAIN;
+    owned_remove(child->pid);
     exit.signaled = status.si_code != CLD_EXITED;
     exit.dumped_core = status.si_code == CLD_DUMPED;
     exit.code = status.si_status;

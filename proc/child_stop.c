@@ -30,7 +30,7 @@ coil_define(int, coil_child_stop, (coil_child *) child, (coil_duration) grace)
     return my->rc;
 }
 
-/* ------------------------------------------------------------------------------- the whole tree -- */
+/* -------------------------------------------------------------------------- the whole tree -- */
 
 /* SIGKILL ends what runs; but not what the kernel does not give back. */
 #define KILL_LIMIT coil_s(10)

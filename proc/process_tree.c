@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "process_tree.h"
 
+#include "owned.h"
+
 #include <coil/cgroup.h>
 #include <coil/kernel.h>
 
@@ -80,7 +82,7 @@ static int add_member(process_tree *tree, const coil_kernel_process *process)
 static void reap_orphan(const coil_kernel_process *process)
 {
     siginfo_t status;
-    if (process->parent != coil_kernel_getpid())
+    if (process->parent != coil_kernel_getpid() || owned_has(process->pid))
         return;
     const int pidfd = coil_kernel_pidfd_open(process->pid);
     if (pidfd < 0)

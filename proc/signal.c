@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/signal.h>
 
+#include <coil/group.h>
 #include <coil/kernel.h>
 #include <coil/receiver.h>
 
@@ -134,6 +135,36 @@ coil_define(int, coil_signal_wait, (coil_signal_set) set)
     coil_defer(coil_signals_close(my->signals));
     coil_await(my->signo, coil_signals_next(my->signals));
     return my->signo;
+}
+
+void coil_signals_block(coil_signal_set set)
+{
+    const sigset_t wanted = members(set);
+    (void)coil_kernel_sigmask(SIG_BLOCK, &wanted, NULL);
+}
+
+coil_async(int, handle, (coil_handler) handler, (int) signo, (void *) owner)
+{
+    coil_vars(coil_signal_arrival arrival; int rc);
+
+    my->arrival = (coil_signal_arrival){.signo = signo, .owner = owner};
+    coil_await(my->rc, coil_handler_call(handler, &my->arrival));
+    return my->rc;
+}
+
+coil_define(int, coil_signals_serve, (coil_signal_set) set, (coil_handler) handler, (void *) owner)
+{
+    coil_vars(coil_signals *signals; int signo; coil_group tasks);
+
+    const int rc = coil_signals_open(set, &my->signals);
+    if (rc < 0)
+        return rc;
+    coil_defer(coil_signals_close(my->signals));
+    coil_open_group(&my->tasks);
+    for (;;) {
+        coil_attempt(my->signo, coil_signals_next(my->signals));
+        coil_spawn(&my->tasks, handle(handler, my->signo, owner));
+    }
 }
 
 /* ------------------------------------------------------------------------------- handlers -- */

@@ -2,6 +2,7 @@
 #include <coil/spawn.h>
 
 #include "cgroup_private.h"
+#include "owned.h"
 #include "spawn_private.h"
 
 #include <coil/check.h>
@@ -283,7 +284,9 @@ static pid_t run_job(spawn_job *job, const spawn_pipes *pipes, int *out_pidfd)
     int pidfd = -1;
     const int dumpable = changes_dumpable(plan) ? coil_kernel_dumpable() : -1;
     job->caller_mask = coil_kernel_block_signals();
+    owned_clone_begins();
     pid_t pid = coil_kernel_clone(&job->child, &pidfd);
+    owned_clone_ends(pid);
     if (dumpable >= 0)
         restore_dumpable(dumpable);
     coil_kernel_restore_signals(job->caller_mask);
@@ -295,6 +298,7 @@ static pid_t run_job(spawn_job *job, const spawn_pipes *pipes, int *out_pidfd)
     if (job->report.stage != COIL_SPAWN_STAGE_NONE) {
         siginfo_t unused; /* Somebody else may be faster. */
         (void)coil_kernel_reap_soon(pidfd, &unused);
+        owned_remove(pid);
         close_fd(pidfd);
         return job->report.error;
     }

@@ -14,11 +14,11 @@
  *                                   "end" there when stdin ends
  *     spawn_helper burn MS          computes for so long
  *     spawn_helper family RELATION...
- *                                   starts one process for each, says its number, then "ready", and
- *                                   pauses. `child`; `orphan`, whose parent has ended; `leader` of a
- *                                   session; `daemon`, an orphan and leader; `stubborn-` before it:
- *                                   ignores SIGTERM; `mother`: has a stubborn child, whose number
- *                                   comes after hers
+ *                                   starts one process for each, says its number, then "ready",
+ *                                   and pauses. `child`; `orphan`, whose parent has ended; `leader`
+ *                                   of a session; `daemon`, an orphan and leader; `stubborn-`
+ *                                   before it: ignores SIGTERM; `mother`: has a stubborn child,
+ *                                   whose number comes after hers
  */
 #include <dirent.h>
 #include <fcntl.h>

@@ -241,8 +241,8 @@ COIL_API int coil_kernel_cpus(int *out_cpus, int limit);
 COIL_API int coil_kernel_pin(int cpu);
 
 /*
- * geteuid(2), getegid(2); getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE and
- * PR_SET_DUMPABLE
+ * geteuid(2), getegid(2); getpid(2); whether gettid(2) is the same; prctl(2) with PR_GET_DUMPABLE
+ * and PR_SET_DUMPABLE
  */
 COIL_API uid_t coil_kernel_geteuid(void);
 COIL_API gid_t coil_kernel_getegid(void);

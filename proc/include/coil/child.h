@@ -76,13 +76,52 @@ coil_declare(int, coil_child_stop_tree, (coil_child *) child, (coil_duration) gr
 COIL_API int coil_child_identity(const coil_child *child, uint64_t *out_identity);
 
 /*
- * Take a process that runs as a child; `identity` is what coil_child_identity() told, 0: whoever has
- * the number `pid` now. It is closed by coil_child_fini() as others, and has no pipes. If it is not
+ * Take a process that runs as a child; `identity` is what coil_child_identity() told, 0: whoever
+ * has the number `pid` now. It is closed by coil_child_fini() as others, and has no pipes. If it is not
  * a child of this process, its parent or init reaps it, and coil_child_wait() asks the kernel for
  * its status. -ESRCH: it has ended and was reaped (numbers may be another's by now); -EOPNOTSUPP:
  * an identity before Linux 6.9; -EMFILE, -ENFILE.
  */
 COIL_API COIL_MUST_USE int coil_child_adopt(pid_t pid, uint64_t identity, coil_child *out_child);
+
+/* ---------------------------------------------------------------------------- communication -- */
+
+/*
+ * What a child is told and what it says: the first three members are to be set, all may be 0. Then
+ * it has to be freed by coil_communication_fini(), whatever came of it.
+ */
+typedef struct coil_communication {
+    const void *input; /* Borrowed. */
+    size_t input_bytes;
+    size_t limit_bytes; /* Of each output; what comes after it is dropped. 0: no limit. */
+
+    char *output; /* Of stdout, and a '\0'. NULL: nothing came. */
+    size_t output_bytes;
+    char *errors; /* Of stderr. */
+    size_t errors_bytes;
+    bool was_cut; /* Something was dropped. */
+} coil_communication;
+
+/*
+ * Write the input to the child's stdin and close it, read stdout and stderr (as far as they are
+ * pipes or a terminal) and await its end: without the deadlock of one after the other. Result: that
+ * of coil_child_wait(); -ENOMEM; -EIO and the like of a stream. A child that does not read its
+ * input is no error. The three descriptors are closed in any case.
+ *
+ * The end of the child is the end, also if somebody else still holds its stdout (a daemon that it
+ * has started): then what is in the pipe is taken, and when nothing comes for a tenth of a second,
+ * that was all.
+ *
+ * Under coil_within(), or cancelled: what has been read until then is in `talk`. The child runs on:
+ * stop it.
+ */
+coil_declare(int, coil_child_communicate, (coil_child *) child, (coil_communication *) talk);
+
+/* Free the outputs. Takes NULL. */
+COIL_API void coil_communication_fini(coil_communication *talk);
+
+/* The window of the child's terminal (COIL_STDIO_PTY); it gets SIGWINCH. -ENOTTY: it has none. */
+COIL_API int coil_child_resize(coil_child *child, unsigned short rows, unsigned short columns);
 
 /* "exited with status 3", "was killed by SIGKILL", "is running". Returns `text`. */
 COIL_API const char *coil_exit_format(const coil_exit *exit, char text[COIL_EXIT_TEXT_BYTES]);

@@ -12,9 +12,16 @@
  *     coil_signal_handler_add(loop, SIGHUP, &reloader->handler)
  *     coil_signal_handler_remove(&reloader->handler)
  *
+ * or have a coroutine run for each of them, as a task:
+ *
+ *     coil_async (int, reload, (coil_signal_arrival *) arrival) {...it may await...}
+ *     coil_spawn(&my->background,
+ *             coil_signals_serve(COIL_SIGNALS(SIGHUP), coil_handler(reload, coil_signal_arrival *), NULL));
+ *
  * From opening to closing, the signals of the set are blocked in the calling thread and arrive here
- * instead (signalfd(2)); nothing runs in a signal handler. Threads that exist already must have
- * them blocked as well, or may get them. Standard signals that arrive twice before they are taken
+ * instead (signalfd(2)); nothing runs in a signal handler. The threads that this library starts
+ * have all signals blocked but those of faults. Other threads that exist already must have them
+ * blocked as well, or may get them: coil_signals_block() first of all in main() sees to that. Standard signals that arrive twice before they are taken
  * arrive once: see signal(7). Children do not inherit the blocking (coil/spawn.h). What was blocked
  * already stays blocked afterwards.
  *
@@ -78,6 +85,26 @@ COIL_API void coil_signals_close(coil_signals *signals);
 
 /* Open, await one, close: for programs that wait for nothing but their end. */
 coil_declare(int, coil_signal_wait, (coil_signal_set) set);
+
+/* What has arrived, for the coroutine of coil_signals_serve(). */
+typedef struct coil_signal_arrival {
+    int signo;
+    void *owner; /* As given to coil_signals_serve(). */
+} coil_signal_arrival;
+
+/*
+ * Receive the signals of `set` from now on, and start a task for each arrival, which runs `handler`;
+ * they may run at the same time. Until this is cancelled, or one of them fails: then the others are
+ * cancelled, too, and its error is the result. Else the errors of coil_signals_open().
+ */
+coil_declare(int, coil_signals_serve, (coil_signal_set) set, (coil_handler) handler, (void *) owner);
+
+/*
+ * Block the signals of `set` in the calling thread, and so in all threads that it starts later; for
+ * the first line of a program with threads of its own. They are still received by the calls here,
+ * and children do not inherit it. They stay blocked.
+ */
+COIL_API void coil_signals_block(coil_signal_set set);
 
 /*
  * What to do when a signal arrives. The caller's memory, while it is added; zeroed before, except
