@@ -66,8 +66,9 @@ coil_async(int, collect, (collected *) into, (coil_duration) patience)
         my->rc = make_room(into);
         if (my->rc < 0)
             return my->rc;
-        coil_await(my->count, coil_within(patience, coil_read(into->fd,
-                                      into->bytes + into->size_bytes, READ_BYTES)));
+        coil_await(my->count,
+                coil_within(
+                        patience, coil_read(into->fd, into->bytes + into->size_bytes, READ_BYTES)));
         if (my->count == -ETIME)
             return 0;
         if (my->count < 0 && my->count != -EIO)

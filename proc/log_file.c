@@ -162,8 +162,7 @@ coil_async(int, open_current, (log_file *) file)
                                STATX_SIZE | STATX_INO | STATX_BTIME | STATX_CTIME, &my->status));
     if (my->rc == 0 && my->status.stx_size > 0) {
         my->last = '\n';
-        coil_await(my->count,
-                coil_pread_all(my->fd, &my->last, 1, (off_t)my->status.stx_size - 1));
+        coil_await(my->count, coil_pread_all(my->fd, &my->last, 1, (off_t)my->status.stx_size - 1));
         if (my->count == 1 && my->last != '\n') {
             coil_await(my->rc, coil_pwrite_all(my->fd, "\n", 1, (off_t)my->status.stx_size));
             my->status.stx_size += my->rc == 0;
@@ -324,8 +323,7 @@ coil_define(int, log_file_put, (log_file *) file, (const char *) lines, (size_t)
     if (coil_task_now(coil_self) >= coil_time_after(file->looked_at, coil_s(LOOK_S)))
         coil_attempt(look(file));
     while (*out_put_bytes < size_bytes) {
-        my->share_bytes =
-                share_of(file, lines + *out_put_bytes, size_bytes - *out_put_bytes);
+        my->share_bytes = share_of(file, lines + *out_put_bytes, size_bytes - *out_put_bytes);
         const bool due = my->share_bytes == 0 || is_old(file, time_us);
         if (due && coil_task_now(coil_self) >= file->rotate_at) {
             coil_await(my->rc, log_file_rotate(file));

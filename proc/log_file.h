@@ -48,20 +48,20 @@ typedef struct log_file {
 } log_file;
 
 /* `file` has what the options say, and zeroes. Errors as coil_log_open(). */
-coil_declare_private(int, log_file_open, (log_file *) file);
+coil_declare_private(int, log_file_open, (log_file *)file);
 
 /*
  * Store whole lines, all of the same time; out_put_bytes says how many bytes have been, also after
  * an error.
  */
-coil_declare_private(int, log_file_put, (log_file *) file, (const char *) lines, (size_t) size_bytes,
-        (int64_t) time_us, (size_t *) out_put_bytes);
+coil_declare_private(int, log_file_put, (log_file *)file, (const char *)lines, (size_t)size_bytes,
+        (int64_t)time_us, (size_t *)out_put_bytes);
 
 /* Begin a new file. An error: the old one is used on. */
-coil_declare_private(int, log_file_rotate, (log_file *) file);
+coil_declare_private(int, log_file_rotate, (log_file *)file);
 
 /* Also of one that has never been opened. */
-coil_declare_private(void, log_file_close, (log_file *) file);
+coil_declare_private(void, log_file_close, (log_file *)file);
 
 COIL_END_DECLS
 

@@ -41,7 +41,7 @@ struct log_sink {
 
 typedef struct log_rules {
     size_t line_limit_bytes;
-    bool stores; /* Into job.out. */
+    bool stores;    /* Into job.out. */
     log_sink *sink; /* NULL: lines are only stored. */
 } log_rules;
 
@@ -49,9 +49,9 @@ struct log_job {
     const char *in; /* Moves on. */
     size_t in_bytes;
     char *out;
-    size_t out_bytes; /* Filled. */
+    size_t out_bytes;      /* Filled. */
     size_t out_room_bytes; /* Of all of `out`; at least LOG_LINE_BYTES_MAX. */
-    const char *head; /* What each line begins with: time and prefix. */
+    const char *head;      /* What each line begins with: time and prefix. */
     size_t head_bytes;
     const char *prefix;
     int64_t time_us;

@@ -69,8 +69,8 @@ struct coil_log {
     log_sink sink;
     log_file file;
     log_block *block;
-    log_job job;       /* What is in the block. */
-    size_t done_bytes; /* Of its output: they are in the file. */
+    log_job job;        /* What is in the block. */
+    size_t done_bytes;  /* Of its output: they are in the file. */
     log_pipe *job_pipe; /* Where the rest of its input came from. */
 
     coil_log_line_hook *on_line;
@@ -88,10 +88,10 @@ struct coil_log {
     int refused_error;
     coil_time refused_until;
 
-    coil_list drains;    /* Those who wait for what they have asked for. */
+    coil_list drains; /* Those who wait for what they have asked for. */
     coil_list rotations;
-    coil_list nudges;    /* The pump, for its next try. */
-    coil_list endings;   /* For the end of the pump. */
+    coil_list nudges;  /* The pump, for its next try. */
+    coil_list endings; /* For the end of the pump. */
     coil_duration pause;
     coil_time read_at;
     coil_log_stats stats;
@@ -132,7 +132,7 @@ int log_block_take(coil_log *log);
 void log_block_release(coil_log *log);
 
 /* Store what is in the job. 0, or why some of it is lost. */
-coil_declare_private(int, log_store, (coil_log *) log);
+coil_declare_private(int, log_store, (coil_log *)log);
 
 /* What is in the job will not be stored. */
 void log_give_up(coil_log *log);
@@ -146,7 +146,7 @@ void log_remember(coil_log *log, const char *bytes, size_t size_bytes);
 void log_allow(coil_log *log, int64_t time_us);
 
 /* Wait until somebody grants the list. Result: what was granted. */
-coil_declare_private(int, log_wait, (coil_list *) waiters);
+coil_declare_private(int, log_wait, (coil_list *)waiters);
 
 COIL_END_DECLS
 

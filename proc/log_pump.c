@@ -105,8 +105,7 @@ void log_pipe_watch(log_pipe *pipe)
 {
     coil_log *log = pipe->log;
     pipe->readable.ready = now_readable;
-    const int rc =
-            coil_fd_watch_create(log->loop, pipe->fd, POLLIN, &pipe->readable, &pipe->watch);
+    const int rc = coil_fd_watch_create(log->loop, pipe->fd, POLLIN, &pipe->readable, &pipe->watch);
     coil_list_append(rc == 0 ? &log->silent : &log->resting, &pipe->link);
 }
 
@@ -358,9 +357,9 @@ coil_async(int, put_in_file, (coil_log *) log)
             drop(log, log->done_bytes, log->refused_error);
             return log->refused_error;
         }
-        coil_await(my->rc, log_file_put(&log->file, log->job.out + log->done_bytes,
-                                   log->job.out_bytes - log->done_bytes, log->job.time_us,
-                                   &my->put_bytes));
+        coil_await(my->rc,
+                log_file_put(&log->file, log->job.out + log->done_bytes,
+                        log->job.out_bytes - log->done_bytes, log->job.time_us, &my->put_bytes));
         log->done_bytes += my->put_bytes;
         stored(log, my->put_bytes);
         log->stats.error = my->rc;

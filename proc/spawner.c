@@ -12,8 +12,9 @@ struct coil_spawner {
 
 int coil_spawner_create(coil_spawner **out_spawner)
 {
-    const coil_blocking_options options = {
-            .name = "spawner", .threads_min_count = 1, .threads_max_count = 1,
+    const coil_blocking_options options = {.name = "spawner",
+            .threads_min_count = 1,
+            .threads_max_count = 1,
             .grace = COIL_FOREVER};
     coil_spawner *spawner = calloc(1, sizeof(*spawner));
     if (spawner == NULL)

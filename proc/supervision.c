@@ -326,10 +326,32 @@ void coil_supervision_set_wall(coil_supervision *supervision, coil_time now, int
     }
 }
 
+/* It has ended, and begins again: as if nothing had happened. */
+static void begin_again(coil_supervision *supervision)
+{
+    supervision->ending = false;
+    supervision->gave_up = false;
+    supervision->result = -EBUSY;
+    supervision->end_reason = COIL_REASON_NONE;
+    for (unsigned i = 0; i < supervision->options.intensity; i++)
+        supervision->restarts[i] = INT64_MIN;
+    for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next) {
+        coil_supervised *service = coil_container_of(at, coil_supervised, link);
+        service->failure_count = 0;
+        service->scarce_count = 0;
+        service->next_start = INT64_MIN;
+        service->start_reason = COIL_REASON_NONE;
+        if (service->state != COIL_SERVICE_DOWN)
+            coil_supervised_set_state(service, COIL_SERVICE_DOWN, COIL_REASON_COMMAND);
+    }
+}
+
 static void begin(coil_supervision *supervision)
 {
-    if (supervision->begun)
+    if (supervision->begun && !supervision->gave_up)
         return;
+    if (supervision->gave_up)
+        begin_again(supervision);
     supervision->begun = true;
     for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next)
         coil_supervised_schedule(coil_container_of(at, coil_supervised, link));

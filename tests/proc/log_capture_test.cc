@@ -341,9 +341,10 @@ TEST_F(LogCapture, LosesNoLineInAThousandRotations)
     open_log();
     plan.out = {COIL_STDIO_PIPE, 0};
     plan.program = "/bin/sh";
-    coil_child child = start_shell("i=0; while [ $i -lt 60 ]; do seq -f 'line number %08g of many that "
-                                   "are written here for a test of the rotation' $((i * 1000)) "
-                                   "$((i * 1000 + 999)); i=$((i + 1)); done");
+    coil_child child =
+            start_shell("i=0; while [ $i -lt 60 ]; do seq -f 'line number %08g of many that "
+                        "are written here for a test of the rotation' $((i * 1000)) "
+                        "$((i * 1000 + 999)); i=$((i + 1)); done");
     ASSERT_EQ(0, coil_log_attach(log, child.stdout_fd, ""));
     child.stdout_fd = -1;
     EXPECT_EQ(0, RUN(coil_child_wait(&child)));

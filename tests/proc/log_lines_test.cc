@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-
 namespace
 {
 
@@ -27,8 +26,8 @@ public:
     {
         const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
         size = (bytes.size() + page - 1) / page * page + page;
-        base = static_cast<char *>(mmap(
-                nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        base = static_cast<char *>(
+                mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
         EXPECT_EQ(0, mprotect(base + size - page, page, PROT_NONE));
         start = base + size - page - bytes.size();
         memcpy(start, bytes.data(), bytes.size());
@@ -224,7 +223,8 @@ TEST(LogTime, IsIso8601InUtc)
 TEST(LogTime, AgreesWithTheCLibraryOnEveryDay)
 {
     for (int64_t day = -30000; day < 60000; day++) {
-        const time_t second = static_cast<time_t>(day) * 86400 + (day * 7919 % 86400 + 86400) % 86400;
+        const time_t second =
+                static_cast<time_t>(day) * 86400 + (day * 7919 % 86400 + 86400) % 86400;
         struct tm parts = {};
         gmtime_r(&second, &parts);
         char text[64];

@@ -176,7 +176,8 @@ void run_schedules(uint64_t first, uint64_t count)
 
 /* Sixteen times, so that more than a hundred thousand are shared among processors. */
 class SupervisionProperties : public ::testing::TestWithParam<int>
-{};
+{
+};
 
 TEST_P(SupervisionProperties, HoldForRandomSchedules)
 {

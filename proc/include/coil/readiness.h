@@ -25,14 +25,14 @@ enum { COIL_NOTICE_STATUS_BYTES = 128 };
 /* ------------------------------------------------------------------------------- sd_notify -- */
 
 typedef enum coil_notice_word {
-    COIL_NOTICE_READY = 1,         /* READY=1 */
-    COIL_NOTICE_RELOADING = 2,     /* RELOADING=1 */
-    COIL_NOTICE_STOPPING = 4,      /* STOPPING=1 */
-    COIL_NOTICE_WATCHDOG = 8,      /* WATCHDOG=1 */
-    COIL_NOTICE_TRIGGER = 16,      /* WATCHDOG=trigger */
+    COIL_NOTICE_READY = 1,          /* READY=1 */
+    COIL_NOTICE_RELOADING = 2,      /* RELOADING=1 */
+    COIL_NOTICE_STOPPING = 4,       /* STOPPING=1 */
+    COIL_NOTICE_WATCHDOG = 8,       /* WATCHDOG=1 */
+    COIL_NOTICE_TRIGGER = 16,       /* WATCHDOG=trigger */
     COIL_NOTICE_WATCHDOG_USEC = 32, /* WATCHDOG_USEC=..., in `watchdog` */
-    COIL_NOTICE_EXTEND_USEC = 64,  /* EXTEND_TIMEOUT_USEC=..., in `extend` */
-    COIL_NOTICE_STATUS = 128,      /* STATUS=..., in `status` */
+    COIL_NOTICE_EXTEND_USEC = 64,   /* EXTEND_TIMEOUT_USEC=..., in `extend` */
+    COIL_NOTICE_STATUS = 128,       /* STATUS=..., in `status` */
 } coil_notice_word;
 
 /* One message. */

@@ -231,7 +231,7 @@ struct coil_supervised {
 
     /* Private. */
     coil_supervision *supervision;
-    coil_list link;  /* Of all, in the order of adding. */
+    coil_list link; /* Of all, in the order of adding. */
     coil_list dirty;
     coil_list judged;
     coil_list timed; /* By deadline. */
@@ -315,7 +315,7 @@ typedef enum coil_supervision_event_kind {
     COIL_EVENT_TICK, /* Time has passed. */
 
     /* Commands. */
-    COIL_EVENT_BEGIN,   /* Start all that is to start. */
+    COIL_EVENT_BEGIN,   /* Start all that is to start; after GIVE_UP, as if for the first time. */
     COIL_EVENT_END,     /* Stop all; GIVE_UP when that is done. */
     COIL_EVENT_START,   /* A service, and what it needs; forget what has failed. */
     COIL_EVENT_STOP,    /* It, and what needs it. */
