@@ -185,8 +185,8 @@ static void changed(
         hook->changed(hook, service, before);
 }
 
-/* The next change of state: 0, or -ESRCH. */
-coil_leaf(int, next_change, (coil_service *) service);
+/* The next change of state. */
+coil_leaf(void, next_change, (coil_service *) service);
 
 static coil_turn change_step(coil_task *task, coil_frame *leaf)
 {
@@ -205,8 +205,13 @@ coil_define(int, coil_service_await, (coil_service *) service, (unsigned) states
 {
     coil_vars();
 
-    while ((COIL_STATE_BIT(service->supervised.state) & states) == 0)
-        coil_attempt(next_change(service));
+    service_hold(service);
+    coil_defer(service_release(service));
+    while ((COIL_STATE_BIT(service->supervised.state) & states) == 0) {
+        if (coil_list_linked(&service->removal) && !service->supervised.alive)
+            return -ESRCH;
+        coil_await(next_change(service));
+    }
     return (int)service->supervised.state;
 }
 
@@ -253,8 +258,10 @@ void coil_supervisor_destroy(coil_supervisor *supervisor)
     if (supervisor == NULL)
         return;
     COIL_CHECK(supervisor->group == NULL);
-    while ((service = coil_supervisor_each(supervisor, NULL)) != NULL)
+    while ((service = coil_supervisor_each(supervisor, NULL)) != NULL) {
+        COIL_CHECK(service->users == 0); /* Somebody still awaits it. */
         coil_service_remove(service);
+    }
     while (!coil_list_empty(&supervisor->templates)) {
         service_template *template =
                 coil_container_of(supervisor->templates.next, service_template, link);

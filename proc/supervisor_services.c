@@ -156,7 +156,6 @@ static int free_service(coil_service *service)
     }
     coil_list_remove(&service->removal);
     coil_list_remove(&service->queue);
-    coil_waiter_grant_all(&service->waiters, -ESRCH);
     plan_free(&service->owned);
     free(service->last_lines);
     free(service->says);
@@ -339,6 +338,7 @@ void coil_service_remove(coil_service *service)
 
     if (!coil_list_linked(&service->removal))
         coil_list_append(&supervisor->removals, &service->removal);
+    coil_waiter_grant_all(&service->waiters, 0);
     coil_service_stop(service);
 }
 
