@@ -90,6 +90,7 @@ int coil_supervision_add(coil_supervision *supervision, coil_supervised *service
             .supervision = supervision,
             .since = supervision->now,
             .next_start = INT64_MIN,
+            .failed_at = COIL_NEVER,
             .deadline = COIL_NEVER,
             .limit_at = COIL_NEVER,
             .ready_at = COIL_NEVER,

@@ -166,8 +166,17 @@ void coil_supervised_next_step(coil_supervised *service)
     send(service, &step);
 }
 
+static void note_failure(coil_supervised *service)
+{
+    if (service->failed_at == COIL_NEVER)
+        service->failed_at = service->supervision->now;
+}
+
 void coil_supervised_stop(coil_supervised *service, coil_service_reason reason)
 {
+    if (reason == COIL_REASON_SILENT || reason == COIL_REASON_DEAD ||
+            reason == COIL_REASON_WATCHDOG || reason == COIL_REASON_START_LIMIT)
+        note_failure(service);
     service->stop_reason = reason;
     service->step = 0;
     service->signo = 0;
@@ -314,6 +323,7 @@ static void fail(coil_supervised *service, coil_service_reason reason)
     coil_supervision *supervision = service->supervision;
     const unsigned failures_max = service->policy.failures_max;
 
+    note_failure(service);
     service->failure_count++;
     service->counters.failures++;
     if (failures_max > 0 && service->failure_count > failures_max) {

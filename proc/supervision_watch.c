@@ -68,6 +68,7 @@ void coil_supervised_ready(coil_supervised *service)
     service->probe_at = once_after(service, service->policy.liveness.interval);
     service->watchdog_at = once_after(service, service->watchdog);
     coil_supervised_set_state(service, COIL_SERVICE_UP, COIL_REASON_READY);
+    service->failed_at = COIL_NEVER;
 }
 
 /* -------------------------------------------------------------------------------- liveness -- */
@@ -137,6 +138,7 @@ void coil_supervised_answered(coil_supervised *service, int health)
     if (!service->asking)
         return;
     service->asking = false;
+    service->health = health;
     if (service->state == COIL_SERVICE_STARTING) {
         judge_start(service, health);
     } else if (service->state == COIL_SERVICE_UP) {

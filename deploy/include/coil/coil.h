@@ -13,6 +13,7 @@
 #include <coil/blocking.h>
 #include <coil/broadcast.h>
 #include <coil/buffer.h>
+#include <coil/calendar.h>
 #include <coil/call.h>
 #include <coil/channel.h>
 #include <coil/check.h>
@@ -37,6 +38,8 @@
 #include <coil/future.h>
 #include <coil/group.h>
 #include <coil/handover.h>
+#include <coil/health.h>
+#include <coil/health_probe.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/latch.h>
@@ -45,6 +48,7 @@
 #include <coil/listener.h>
 #include <coil/loader.h>
 #include <coil/local.h>
+#include <coil/log_capture.h>
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
 #include <coil/loop_extra.h>
@@ -57,6 +61,7 @@
 #include <coil/queue.h>
 #include <coil/random.h>
 #include <coil/rate_limiter.h>
+#include <coil/readiness.h>
 #include <coil/receiver.h>
 #include <coil/recorder.h>
 #include <coil/relay.h>
@@ -76,6 +81,9 @@
 #include <coil/spawn.h>
 #include <coil/stream.h>
 #include <coil/stream_options.h>
+#include <coil/supervision.h>
+#include <coil/supervisor.h>
+#include <coil/supervisor_report.h>
 #include <coil/task.h>
 #include <coil/terminal.h>
 #include <coil/test_loop.h>

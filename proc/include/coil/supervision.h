@@ -225,6 +225,8 @@ struct coil_supervised {
     bool alive;                     /* There is an instance. */
     bool reloading;                 /* It has said so. */
     bool stuck;                     /* SIGKILL did not end it. */
+    coil_time failed_at;            /* The first failure since it was UP. COIL_NEVER: none. */
+    int health;                     /* The last answer to a probe: a coil_health, or an error. */
     unsigned failure_count;         /* In a row. */
     unsigned miss_count;            /* In a row. */
     coil_service_counters counters;
