@@ -25,6 +25,7 @@
 #include <linux/magic.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -456,9 +457,73 @@ ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes)
     return count < 0 ? -errno : count;
 }
 
+ssize_t coil_kernel_splice_now(int from, int to, size_t size_bytes)
+{
+    ssize_t count = splice(from, NULL, to, NULL, size_bytes, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    return count < 0 ? -errno : count;
+}
+
+int coil_kernel_pipe_held(int fd)
+{
+    int size_bytes = 0;
+    int rc = checked(ioctl(fd, FIONREAD, &size_bytes));
+    return rc < 0 ? rc : size_bytes;
+}
+
+int coil_kernel_memfd(const char *name, size_t size_bytes)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (ftruncate(fd, (off_t)size_bytes) == 0)
+        return fd;
+    int rc = -errno;
+    (void)close(fd);
+    return rc;
+}
+
+int coil_kernel_map_shared(int fd, size_t size_bytes, void **out_memory)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if ((uint64_t)status.st_size < size_bytes)
+        return -EINVAL; /* What is not there would be a SIGBUS. */
+    void *memory =
+            mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    *out_memory = memory;
+    return 0;
+}
+
+void coil_kernel_unmap(void *memory, size_t size_bytes)
+{
+    (void)munmap(memory, size_bytes);
+}
+
+void coil_kernel_forget_pages(void *memory, size_t size_bytes)
+{
+    (void)madvise(memory, size_bytes, MADV_REMOVE);
+}
+
+int coil_kernel_inode(int fd, uint64_t *out_inode)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    *out_inode = status.st_ino;
+    return 0;
+}
+
 int coil_kernel_pipe_resize(int fd, int size_bytes)
 {
     return checked(fcntl(fd, F_SETPIPE_SZ, size_bytes));
+}
+
+int coil_kernel_lock(int fd)
+{
+    return checked(flock(fd, LOCK_EX | LOCK_NB));
 }
 
 ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
@@ -802,7 +867,11 @@ static_assert(sizeof(pidfd_info_64) == 64, "PIDFD_INFO_SIZE_VER0");
 int coil_kernel_pidfd_exit(int pidfd, int *out_wait_status)
 {
     pidfd_info_64 info = {.mask = PIDFD_INFO_EXIT_BIT};
-    const int rc = checked(ioctl(pidfd, PIDFD_GET_INFO_64, &info));
+    int rc = checked(ioctl(pidfd, PIDFD_GET_INFO_64, &info));
+    if (rc == -ESRCH) { /* It was being reaped while the kernel looked: now it is known. */
+        info = (pidfd_info_64){.mask = PIDFD_INFO_EXIT_BIT};
+        rc = checked(ioctl(pidfd, PIDFD_GET_INFO_64, &info));
+    }
     if (rc == -ENOTTY || rc == -EINVAL)
         return -EOPNOTSUPP;
     if (rc < 0)

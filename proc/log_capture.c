@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/log_capture.h>
 
-#include "log_private.h"
+#include "log_journal.h"
 
 #include <coil/check.h>
 #include <coil/kernel.h>
@@ -73,6 +73,7 @@ static coil_log *make(coil_loop *loop, const coil_log_options *options)
         coil_list_init(lists[i]);
     set_rules(log, options);
     set_file(&log->file, options);
+    log->journal = log->file.journal = options->journal;
     if (options->path != NULL)
         log->file.path = strdup(options->path);
     if (options->tail_bytes > 0)
@@ -111,6 +112,25 @@ coil_define(int, coil_log_open, (const coil_log_options *) options, (coil_log **
 
 enum { PIPE_USUAL_BYTES = 64 * 1024 };
 
+static int begin_pipe(log_pipe *pipe)
+{
+    coil_log *log = pipe->log;
+    int rc = 0;
+
+    if (log->journal != NULL)
+        rc = coil_kernel_inode(pipe->fd, &pipe->inode);
+    if (rc == 0 && log->journal != NULL)
+        rc = log_journal_attach(log->journal, pipe);
+    if (rc == 1) { /* A killed process has left something to do. */
+        coil_list_append(&log->ready, &pipe->link);
+        return log_pump_start(log);
+    }
+    if (rc < 0)
+        return rc;
+    log_pipe_watch(pipe);
+    return pipe->watch == NULL ? -ENOMEM : 0;
+}
+
 int coil_log_attach(coil_log *log, int pipe_fd, const char *prefix)
 {
     const size_t prefix_bytes = prefix == NULL ? 0 : strnlen(prefix, COIL_LOG_PREFIX_BYTES_MAX);
@@ -126,12 +146,10 @@ int coil_log_attach(coil_log *log, int pipe_fd, const char *prefix)
     pipe->room_bytes = PIPE_USUAL_BYTES;
     coil_list_init(&pipe->link);
     log->pipe_count++;
-    log_pipe_watch(pipe);
-    if (pipe->watch == NULL) {
+    const int rc = begin_pipe(pipe);
+    if (rc < 0)
         log_pipe_destroy(pipe);
-        return -ENOMEM;
-    }
-    return 0;
+    return rc;
 }
 
 size_t coil_log_attached_count(const coil_log *log)
@@ -253,9 +271,11 @@ coil_async(int, end, (coil_log *) log)
 
     if (log->is_pumping)
         coil_await(stop_pump(log));
-    log_give_up(log);
     log->is_abandoned = true;
-    coil_await(my->rc, store_last(log));
+    if (log->journal == NULL) {
+        log_give_up(log);
+        coil_await(my->rc, store_last(log));
+    }
     log_drop_pipes(log); /* If there was no memory for their last lines. */
     log_block_release(log);
     coil_await(log_file_close(&log->file));

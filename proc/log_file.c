@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "log_file.h"
 
+#include "log_journal.h"
+
 #include <coil/directory.h>
 #include <coil/file.h>
 #include <coil/io.h>
@@ -152,6 +154,23 @@ coil_async(int, find_full, (log_file *) file)
 
 /* --------------------------------------------------------------------------------- the file -- */
 
+/* Cut off what a process was writing when it was killed: it will be written again. */
+coil_async(int, mend, (log_file *) file, (int) fd, (struct statx *) status)
+{
+    coil_vars(uint64_t offset; int rc);
+
+    if (file->journal == NULL)
+        return 0;
+    if (!log_journal_is_torn(file->journal, status->stx_ino, device_of(status), &my->offset))
+        return 0;
+    if (my->offset < status->stx_size) {
+        coil_attempt(coil_ftruncate(fd, (off_t)my->offset));
+        status->stx_size = my->offset;
+    }
+    log_journal_mended(file->journal, status->stx_ino, device_of(status));
+    return 0;
+}
+
 /* The one at the path, which may be new. The one that is open stays so if this fails. */
 coil_async(int, open_current, (log_file *) file)
 {
@@ -160,6 +179,8 @@ coil_async(int, open_current, (log_file *) file)
     coil_attempt(my->fd, coil_openat(AT_FDCWD, file->path, O_RDWR | O_CREAT, file->mode));
     coil_await(my->rc, coil_statx(my->fd, "", AT_EMPTY_PATH,
                                STATX_SIZE | STATX_INO | STATX_BTIME | STATX_CTIME, &my->status));
+    if (my->rc == 0)
+        coil_await(my->rc, mend(file, my->fd, &my->status));
     if (my->rc == 0 && my->status.stx_size > 0) {
         my->last = '\n';
         coil_await(my->count, coil_pread_all(my->fd, &my->last, 1, (off_t)my->status.stx_size - 1));
@@ -211,8 +232,8 @@ coil_define(void, log_file_close, (log_file *) file)
 }
 
 /*
- * Somebody else may have moved or removed the file, and expects a new one; or have cut it (logrotate
- * with copytruncate), and a write where it ended would leave a hole.
+ * Somebody else may have moved or removed the file, and expects a new one; or have cut it
+ * (logrotate with copytruncate), and a write where it ended would leave a hole.
  */
 coil_async(int, look, (log_file *) file)
 {
@@ -308,6 +329,27 @@ static size_t share_of(const log_file *file, const char *lines, size_t size_byte
     return last == NULL ? size_bytes : (size_t)(last - lines) + 1;
 }
 
+static void begin_share(log_file *file)
+{
+    log_share *share = file->share;
+    if (share == NULL)
+        return;
+    share->inode = file->inode;
+    share->device = file->device;
+    share->offset = file->size_bytes;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(&share->progress, share->progress | 1, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static void end_share(log_file *file, size_t size_bytes)
+{
+    log_share *share = file->share;
+    if (share != NULL)
+        __atomic_store_n(&share->progress, (share->progress & ~UINT64_C(1)) + 2 * size_bytes,
+                __ATOMIC_RELEASE);
+}
+
 static bool is_old(const log_file *file, int64_t time_us)
 {
     return file->rotate_age > 0 && file->size_bytes > 0 &&
@@ -331,6 +373,7 @@ coil_define(int, log_file_put, (log_file *) file, (const char *) lines, (size_t)
         }
         if (my->share_bytes == 0) /* A rotation has failed: the file grows beyond its size. */
             my->share_bytes = size_bytes - *out_put_bytes;
+        begin_share(file);
         coil_await(my->rc, coil_pwrite_all(file->fd, lines + *out_put_bytes, my->share_bytes,
                                    (off_t)file->size_bytes));
         if (my->rc < 0) { /* No part of a line is to stay. */
@@ -339,6 +382,7 @@ coil_define(int, log_file_put, (log_file *) file, (const char *) lines, (size_t)
         }
         file->size_bytes += my->share_bytes;
         *out_put_bytes += my->share_bytes;
+        end_share(file, my->share_bytes);
     }
     return 0;
 }

@@ -23,7 +23,20 @@ typedef struct log_full {
     uint32_t number;
 } log_full;
 
+/*
+ * Lines that are being written, where they can be read after we have been killed: `done_bytes` of
+ * all are in files; if `is_active`, the next may be in this file, from this offset on.
+ */
+typedef struct log_share {
+    uint64_t inode;
+    uint64_t device;
+    uint64_t offset;
+    uint64_t progress; /* done_bytes * 2 + is_active: they change together. */
+} log_share;
+
 typedef struct log_file {
+    log_share *share; /* NULL: nobody wants to know. */
+    coil_log_journal *journal;
     char *path; /* NULL: there is no file. */
     int fd;     /* -1: not open. */
     mode_t mode;

@@ -6,9 +6,9 @@
  *        ^                          |  \
  *        +------nothing is there----+   +--the end--> gone
  *
- * A silent pipe is watched by the loop. As long as a pipe of the log is not silent, the pump runs, a
- * task: it reads those that are ready into a block, makes lines of it there, stores them, and lets
- * the pipes rest. Blocks are shared by all logs of a thread: one that waits for nothing has none.
+ * A silent pipe is watched by the loop. As long as a pipe of the log is not silent, the pump runs,
+ * a task: it reads those that are ready into a block, makes lines of it there, stores them, and
+ * lets the pipes rest. Blocks are shared by all logs of a thread: one that waits for nothing has none.
  */
 #ifndef LOG_PRIVATE_H
 #define LOG_PRIVATE_H
@@ -30,6 +30,8 @@ enum {
 static_assert(LOG_IN_BYTES + LOG_OUT_BYTES == COIL_LOG_HELD_BYTES, "as the contract says");
 static_assert(LOG_OUT_BYTES - LOG_OUT_ENOUGH_BYTES > 2 * LOG_LINE_BYTES_MAX, "room for a line");
 
+typedef struct log_slot log_slot; /* log_journal.h */
+
 typedef struct log_pipe {
     coil_list link;
     coil_log *log;
@@ -38,6 +40,8 @@ typedef struct log_pipe {
     log_rest rest;
     int fd;
     uint32_t room_bytes; /* How much it can hold, as far as we know. */
+    uint64_t inode;      /* For the journal. */
+    log_slot *slot;      /* What a predecessor has left of it, for the pump to take. */
     uint8_t draining;    /* A drain waits until it has been read so often, or is empty. */
     char prefix[];
 } log_pipe;
@@ -45,9 +49,11 @@ typedef struct log_pipe {
 /* What is between a pipe and the file. */
 typedef struct log_block {
     size_t used_bytes; /* As much of its memory as has been touched, about. */
+    char *in;          /* LOG_IN_BYTES */
+    char *out;         /* LOG_OUT_BYTES */
+    char *next_rest;   /* LOG_LINE_LIMIT_MAX. The journal's. */
+    log_slot *slot;    /* NULL: no journal. */
     char head[LOG_HEAD_BYTES_MAX];
-    char in[LOG_IN_BYTES];
-    char out[LOG_OUT_BYTES];
 } log_block;
 
 /* Lines that were not stored, and nobody has been told yet. */
@@ -72,6 +78,12 @@ struct coil_log {
     log_job job;        /* What is in the block. */
     size_t done_bytes;  /* Of its output: they are in the file. */
     log_pipe *job_pipe; /* Where the rest of its input came from. */
+    log_job job;         /* What is in the block. */
+    size_t done_bytes;   /* Of its output: they are in the file. */
+    log_pipe *job_pipe;  /* Where the rest of its input came from. */
+    log_pipe *last_pipe; /* Of whose bytes it is, if it has not ended. */
+    uint64_t last_inode;
+    coil_log_journal *journal;
 
     coil_log_line_hook *on_line;
     char *tail; /* A ring of bytes. */

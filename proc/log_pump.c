@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The pump of a log: see log_private.h. */
-#include "log_private.h"
+#include "log_journal.h"
 
 #include <coil/check.h>
 #include <coil/kernel.h>
@@ -32,20 +32,38 @@ static const int64_t PAUSE_MOST_US = 2400;
 static COIL_THREAD_LOCAL log_block *spare;
 static COIL_THREAD_LOCAL unsigned log_count;
 
+/* NULL: no memory. What has not been touched takes none. */
+static log_block *take_spare(void)
+{
+    log_block *block = spare;
+    spare = NULL;
+    if (block == NULL)
+        block = malloc(sizeof(*block) + LOG_IN_BYTES + LOG_OUT_BYTES);
+    if (block == NULL)
+        return NULL;
+    block->used_bytes = 0;
+    block->slot = NULL;
+    block->in = (char *)(block + 1);
+    block->out = block->in + LOG_IN_BYTES;
+    return block;
+}
+
 int log_block_take(coil_log *log)
 {
     if (log->block != NULL)
         return 0;
-    log_block *block = spare;
-    spare = NULL;
-    if (block == NULL)
-        block = malloc(sizeof(*block));
+    log_block *block = log->journal == NULL ? take_spare() : calloc(1, sizeof(*block));
     if (block == NULL)
         return -ENOMEM;
-    block->used_bytes = 0;
+    const int rc = log->journal == NULL ? 0 : log_journal_take(log->journal, block);
+    if (rc < 0) {
+        free(block);
+        return rc;
+    }
     log->block = block;
     log->job = (log_job){
             .out = block->out, .out_room_bytes = LOG_OUT_BYTES, .head = block->head, .prefix = ""};
+    log->file.share = block->slot == NULL ? NULL : &block->slot->share;
     return 0;
 }
 
@@ -54,7 +72,12 @@ void log_block_release(coil_log *log)
     log_block *block = log->block;
     log->block = NULL;
     log->job = (log_job){.in = NULL};
-    if (block != NULL && spare == NULL && block->used_bytes <= BLOCK_SMALL_BYTES) {
+    log->file.share = NULL;
+    if (block == NULL)
+        return;
+    if (log->journal != NULL)
+        log_journal_release(log->journal, block);
+    if (log->journal == NULL && spare == NULL && block->used_bytes <= BLOCK_SMALL_BYTES) {
         spare = block;
     } else {
         free(block);
@@ -160,14 +183,13 @@ static log_pipe *take_ready(coil_log *log)
     return coil_container_of(first, log_pipe, link);
 }
 
-/* Before lines of this pipe are made: what is put before each of them. */
-static void begin_job(coil_log *log, const log_pipe *pipe)
+/* What is put before each line of this pipe, at the time of the job. */
+static void set_head(coil_log *log, const log_pipe *pipe)
 {
     log_block *block = log->block;
     log_job *job = &log->job;
     const size_t prefix_bytes = strlen(pipe->prefix);
 
-    job->time_us = coil_kernel_time_us();
     job->head_bytes = 0;
     if (log->timestamps) {
         log_time_format(job->time_us, block->head);
@@ -176,7 +198,17 @@ static void begin_job(coil_log *log, const log_pipe *pipe)
     memcpy(block->head + job->head_bytes, pipe->prefix, prefix_bytes);
     job->head_bytes += prefix_bytes;
     job->prefix = pipe->prefix;
+}
+
+/* Before lines of this pipe are made. */
+static void begin_job(coil_log *log, const log_pipe *pipe)
+{
+    log_job *job = &log->job;
+
+    job->time_us = coil_kernel_time_us();
+    set_head(log, pipe);
     log->job_pipe = NULL;
+    log->last_inode = pipe->inode;
     log_allow(log, job->time_us);
     log_put_notices(log, false);
 }
@@ -221,14 +253,37 @@ static void end_pipe(coil_log *log, log_pipe *pipe)
 {
     begin_job(log, pipe);
     log_lines_end(&log->rules, &pipe->rest, &log->job);
+    log->last_pipe = NULL;
     log_pipe_destroy(pipe);
+}
+
+static ssize_t read_some(coil_log *log, const log_pipe *pipe)
+{
+    return log->journal != NULL ? log_journal_read(log, pipe)
+                                : coil_kernel_read_now(pipe->fd, log->block->in, LOG_IN_BYTES);
+}
+
+/* A killed process was at it: go on where it was. */
+static void resume(coil_log *log, log_pipe *pipe)
+{
+    log_journal_release(log->journal, log->block);
+    log_journal_resume(log, pipe);
+    log->file.share = &log->block->slot->share;
+    set_head(log, pipe);
+    coil_list_append(&log->ready, &pipe->link);
+    if (log->job.out_bytes == 0 && log->job_pipe != NULL)
+        make_lines(log, pipe);
 }
 
 /* One read of the first ready pipe. */
 static void read_pipe(coil_log *log)
 {
     log_pipe *pipe = take_ready(log);
-    const ssize_t count = coil_kernel_read_now(pipe->fd, log->block->in, LOG_IN_BYTES);
+    if (pipe->slot != NULL) {
+        resume(log, pipe);
+        return;
+    }
+    const ssize_t count = read_some(log, pipe);
     if (count == -EAGAIN) {
         drained(pipe);
         log_pipe_watch(pipe);
@@ -238,12 +293,14 @@ static void read_pipe(coil_log *log)
         end_pipe(log, pipe);
         return;
     }
-    const bool is_all = count < LOG_IN_BYTES;
+    /* By way of the stage, who knows. */
+    const bool is_all = count < (log->journal == NULL ? LOG_IN_BYTES : PIPE_USUAL_BYTES / 2);
     begin_job(log, pipe);
     log->job.in = log->block->in;
     log->job.in_bytes = (size_t)count;
     log->stats.read_bytes += (uint64_t)count;
     log->read_at = coil_now();
+    log->last_pipe = pipe;
     make_lines(log, pipe);
     note_use(log->block, (size_t)count, log->job.out_bytes);
     if (is_all)
@@ -270,16 +327,32 @@ static void put_said(coil_log *log)
     log->said = NULL;
 }
 
+static bool is_resumed_next(const coil_log *log)
+{
+    return !coil_list_empty(&log->ready) &&
+           coil_container_of(log->ready.next, log_pipe, link)->slot != NULL;
+}
+
 /* Fill the block: whoever is ready is read in turn, once each, until there is enough. */
 static void collect(coil_log *log)
 {
     size_t turns = 0;
 
-    if (log->job_pipe != NULL)
+    if (log->job_pipe != NULL) {
+        log->last_pipe = log->job_pipe;
         make_lines(log, log->job_pipe);
-    if (log->job_pipe != NULL)
+        if (log->job_pipe != NULL || log->journal != NULL)
+            return;
+    }
+    log->last_pipe = NULL;
+    log->last_inode = 0;
+    if (!is_resumed_next(log))
+        put_said(log);
+    if (log->journal != NULL) { /* Each read is stored by itself. */
+        if (!coil_list_empty(&log->ready))
+            read_pipe(log);
         return;
-    put_said(log);
+    }
     for (coil_list *at = log->ready.next; at != &log->ready; at = at->next)
         turns++;
     while (turns-- > 0 && log->job_pipe == NULL && log->job.out_bytes < LOG_OUT_ENOUGH_BYTES)
@@ -414,6 +487,22 @@ static bool has_more(const coil_log *log)
            log->wants_rotation;
 }
 
+static void begin_storing(coil_log *log)
+{
+    const log_slot *slot = log->block->slot;
+    if (slot == NULL || slot->state == LOG_SLOT_STORE)
+        return;
+    if (slot->state == LOG_SLOT_FORMAT || log->job.out_bytes > 0)
+        log_journal_store(log, log->last_pipe, log->last_inode);
+}
+
+static void end_storing(coil_log *log)
+{
+    const log_slot *slot = log->block->slot;
+    if (slot != NULL && slot->state == LOG_SLOT_STORE)
+        log_journal_commit(log);
+}
+
 /* Read and store until nobody is ready. */
 coil_async(int, empty_pipes, (coil_log *) log)
 {
@@ -425,7 +514,9 @@ coil_async(int, empty_pipes, (coil_log *) log)
         collect(log);
         if (log->job.out_bytes == 0)
             coil_await(coil_yield()); /* Lines for the hook alone: others want to run, too. */
+        begin_storing(log);
         coil_ignore(log_store(log));
+        end_storing(log);
         coil_await(rotate_if_wanted(log));
     }
     log_block_release(log);

@@ -84,7 +84,7 @@ int64_t coil_kernel_time_s(void)
 int64_t coil_kernel_time_us(void)
 {
     sim_fiber_pass();
-    return YEAR_2030_S * 1000000 + sim_now(sim_here()) / coil_us(1);
+    return (int64_t)YEAR_2030_S * 1000000 + sim_now(sim_here()) / coil_us(1);
 }
 
 void coil_kernel_random(void *bytes, size_t size_bytes)
@@ -302,6 +302,53 @@ ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes)
     sim_io io = io_of(&part, -1, RWF_NOWAIT);
     shorten(file, &io, SIM_FAULT_SHORT_READ);
     return sim_file_read(file, &io);
+}
+
+/* What one process leaves to the next in memory is not simulated. */
+ssize_t coil_kernel_splice_now(int from, int to, size_t size_bytes)
+{
+    (void)from, (void)to, (void)size_bytes;
+    return -ENOSYS;
+}
+
+int coil_kernel_pipe_held(int fd)
+{
+    (void)fd;
+    return -ENOSYS;
+}
+
+int coil_kernel_memfd(const char *name, size_t size_bytes)
+{
+    (void)name, (void)size_bytes;
+    return -ENOSYS;
+}
+
+int coil_kernel_map_shared(int fd, size_t size_bytes, void **out_memory)
+{
+    (void)fd, (void)size_bytes, (void)out_memory;
+    return -ENOSYS;
+}
+
+void coil_kernel_unmap(void *memory, size_t size_bytes)
+{
+    (void)memory, (void)size_bytes;
+}
+
+void coil_kernel_forget_pages(void *memory, size_t size_bytes)
+{
+    (void)memory, (void)size_bytes;
+}
+
+int coil_kernel_inode(int fd, uint64_t *out_inode)
+{
+    (void)fd, (void)out_inode;
+    return -ENOSYS;
+}
+
+int coil_kernel_lock(int fd)
+{
+    (void)fd;
+    return -ENOSYS;
 }
 
 /* As if the user had enough of them. */

@@ -7,6 +7,7 @@
 #include <coil/activation.h>
 #include <coil/address.h>
 #include <coil/admission.h>
+#include <coil/adoption.h>
 #include <coil/balancer.h>
 #include <coil/barrier.h>
 #include <coil/base.h>
@@ -41,6 +42,7 @@
 #include <coil/health.h>
 #include <coil/health_probe.h>
 #include <coil/io.h>
+#include <coil/keeper.h>
 #include <coil/kernel.h>
 #include <coil/latch.h>
 #include <coil/layer.h>
@@ -49,6 +51,7 @@
 #include <coil/loader.h>
 #include <coil/local.h>
 #include <coil/log_capture.h>
+#include <coil/log_journal.h>
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
 #include <coil/loop_extra.h>

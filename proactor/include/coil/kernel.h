@@ -122,6 +122,9 @@ COIL_API int coil_kernel_close_on_exec(int fd);
 /* fcntl(2) with F_DUPFD_CLOEXEC */
 COIL_API int coil_kernel_dup_above(int fd, int lowest);
 
+/* flock(2) with LOCK_EX and LOCK_NB. -EWOULDBLOCK: somebody else has it. */
+COIL_API int coil_kernel_lock(int fd);
+
 /* write(2) */
 COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);
 
@@ -130,6 +133,21 @@ COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
  * now, for its only reader. 0: the end. -EAGAIN: nothing is there.
  */
 COIL_API ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes);
+
+/* splice(2) from pipe to pipe with SPLICE_F_NONBLOCK; ioctl(2) with FIONREAD: what a pipe holds. */
+COIL_API ssize_t coil_kernel_splice_now(int from, int to, size_t size_bytes);
+COIL_API int coil_kernel_pipe_held(int fd);
+
+/*
+ * memfd_create(2) of `size_bytes` zeroes; mmap(2) of so much with MAP_SHARED, and munmap(2);
+ * madvise(2) with MADV_REMOVE: zeroes again. -EINVAL: the file is shorter. fstat(2): the number of
+ * the inode.
+ */
+COIL_API int coil_kernel_memfd(const char *name, size_t size_bytes);
+COIL_API int coil_kernel_map_shared(int fd, size_t size_bytes, void **out_memory);
+COIL_API void coil_kernel_unmap(void *memory, size_t size_bytes);
+COIL_API void coil_kernel_forget_pages(void *memory, size_t size_bytes);
+COIL_API int coil_kernel_inode(int fd, uint64_t *out_inode);
 
 /* fcntl(2) with F_SETPIPE_SZ: how many bytes the pipe can hold now. -EPERM: too many, or -EBUSY. */
 COIL_API int coil_kernel_pipe_resize(int fd, int size_bytes);

@@ -109,6 +109,7 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(handover)             \
     SCENARIO(log)                  \
     SCENARIO(replace)              \
+    SCENARIO(capture)              \
     SCENARIO(children)             \
     SCENARIO(orphans)              \
     SCENARIO(signals)              \

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/keeper.h>
+
+#include "keeper_image.h"
+#include "keeper_message.h"
+
+#include <coil/child.h>
+#include <coil/io.h>
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/un.h>
+
+enum {
+    LISTENER_FD = 3, /* In the keeper. */
+    HIGH_FD = 64,    /* Out of its way. */
+    PATH_TEXT_BYTES = 32,
+    TRIES = 3,
+};
+
+static const int64_t PATIENCE_USUAL_S = 60;
+static const int64_t HELLO_S = 10; /* For a machine that is busy; it answers at once. */
+
+static_assert((int)COIL_KEEPER_FDS_MAX == (int)KEEPER_FDS_MAX, "one for one");
+static_assert((int)COIL_KEEPER_KEY_BYTES == (int)KEEPER_KEY_BYTES, "one for one");
+static_assert((int)COIL_KEEPER_NOTE_BYTES == (int)KEEPER_NOTE_BYTES, "one for one");
+
+/* One message, with room for the descriptors. */
+typedef struct packet {
+    struct msghdr header;
+    struct iovec part;
+    keeper_message message;
+    char control[CMSG_SPACE(KEEPER_FDS_MAX * sizeof(int))] __attribute__((aligned(8)));
+} packet;
+
+struct coil_keeper {
+    int fd;
+    coil_child child; /* If it is one of ours: pid 0 otherwise. */
+    char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    packet out;
+    packet in;
+};
+
+/* --------------------------------------------------------------------------------- packets -- */
+
+static void prepare(packet *one)
+{
+    memset(one, 0, sizeof(*one));
+    one->part = (struct iovec){&one->message, sizeof(one->message)};
+    one->header.msg_iov = &one->part;
+    one->header.msg_iovlen = 1;
+    one->message.version = KEEPER_VERSION;
+}
+
+static void put_fds(packet *one, const int *fds, unsigned count)
+{
+    const size_t bytes = count * sizeof(int);
+    if (count == 0)
+        return;
+    const struct cmsghdr head = {
+            .cmsg_len = CMSG_LEN(bytes), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(one->control, &head, sizeof(head));
+    memcpy(one->control + CMSG_LEN(0), fds, bytes);
+    one->header.msg_control = one->control;
+    one->header.msg_controllen = CMSG_SPACE(bytes);
+    one->message.fd_count = count;
+}
+
+/* At most as many as there is room for: else the message is cut, and refused. */
+static unsigned take_fds(const packet *one, int out_fds[KEEPER_FDS_MAX])
+{
+    struct cmsghdr head;
+    memcpy(&head, one->control, sizeof(head));
+    if (one->header.msg_controllen < CMSG_LEN(sizeof(int)) || head.cmsg_level != SOL_SOCKET ||
+            head.cmsg_type != SCM_RIGHTS)
+        return 0;
+    size_t bytes = head.cmsg_len - CMSG_LEN(0);
+    if (bytes > KEEPER_FDS_MAX * sizeof(int))
+        bytes = KEEPER_FDS_MAX * sizeof(int);
+    memcpy(out_fds, one->control + CMSG_LEN(0), bytes);
+    return (unsigned)(bytes / sizeof(int));
+}
+
+/* What is in the socket arrives; io_uring would send an empty packet if that were full (io.h). */
+coil_async(int, send_out, (coil_keeper *) keeper)
+{
+    coil_vars(int rc);
+
+    for (;;) {
+        const ssize_t count = coil_kernel_sendmsg_now(keeper->fd, &keeper->out.header);
+        if (count >= 0)
+            return 0;
+        if (count == -ECONNRESET || count == -ENOTCONN)
+            return -EPIPE;
+        if (count != -EAGAIN)
+            return (int)count;
+        coil_attempt(my->rc, coil_poll(keeper->fd, POLLOUT));
+    }
+}
+
+/* The verb of the next packet, which is in keeper->in. */
+coil_async(int, receive_in, (coil_keeper *) keeper)
+{
+    coil_vars(ssize_t count);
+
+    prepare(&keeper->in);
+    keeper->in.header.msg_control = keeper->in.control;
+    keeper->in.header.msg_controllen = sizeof(keeper->in.control);
+    coil_await(my->count, coil_recvmsg(keeper->fd, &keeper->in.header, MSG_CMSG_CLOEXEC));
+    if (my->count == 0 || my->count == -ECONNRESET)
+        return -EPIPE;
+    if (my->count < 0)
+        return (int)my->count;
+    if (my->count != sizeof(keeper_message) || keeper->in.message.version != KEEPER_VERSION ||
+            (keeper->in.header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+        return -EPROTO;
+    return keeper->in.message.verb;
+}
+
+/* -------------------------------------------------------------------------------- starting -- */
+
+static int write_image(int fd)
+{
+    for (size_t done_bytes = 0; done_bytes < coil_keeper_image_bytes;) {
+        const ssize_t count = coil_kernel_write(
+                fd, coil_keeper_image + done_bytes, coil_keeper_image_bytes - done_bytes);
+        if (count <= 0)
+            return count < 0 ? (int)count : -EIO;
+        done_bytes += (size_t)count;
+    }
+    return 0;
+}
+
+/* The program as a file without a name, with a number that is not needed by the child. */
+static int open_image(void)
+{
+    if (coil_keeper_image_bytes == 0)
+        return -ENOSYS;
+    const int low = coil_kernel_memfd("coil-keeper", 0);
+    if (low < 0)
+        return low;
+    int fd = write_image(low);
+    if (fd == 0)
+        fd = coil_kernel_dup_above(low, HIGH_FD);
+    (void)coil_kernel_close(low);
+    return fd;
+}
+
+static int spawn_image(
+        int image, int listener, const coil_keeper_options *options, coil_child *out_child)
+{
+    char program[PATH_TEXT_BYTES];
+    char patience[PATH_TEXT_BYTES];
+    const coil_duration limit =
+            options->patience == 0 ? coil_s(PATIENCE_USUAL_S) : options->patience;
+    (void)snprintf(program, sizeof(program), "/proc/self/fd/%d", image);
+    (void)snprintf(patience, sizeof(patience), "%lld", (long long)(limit / coil_ms(1)));
+    const char *const argv[] = {"coil-keeper", patience, options->kills ? "kill" : "leave", NULL};
+    const char *const no_environment[] = {NULL};
+    const coil_spawn_fd fds[] = {{LISTENER_FD, listener}};
+    const coil_spawn_plan plan = {
+            .program = program,
+            .argv = argv,
+            .env = no_environment,
+            .cwd = "/",
+            .in = {COIL_STDIO_NULL, 0},
+            .out = {COIL_STDIO_NULL, 0},
+            .err = {COIL_STDIO_NULL, 0},
+            .fds = fds,
+            .fd_count = 1,
+            .group = COIL_SPAWN_SESSION_NEW,
+            .death_signal = COIL_SPAWN_OUTLIVE,
+    };
+    return coil_child_spawn(&plan, out_child, NULL);
+}
+
+/* Nobody listens at the path: have a keeper do so. */
+static int start(const coil_keeper_options *options, const struct sockaddr_un *address,
+        coil_child *out_child)
+{
+    const int image = open_image();
+    if (image < 0)
+        return image;
+    int listener = coil_kernel_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int rc = listener < 0 ? listener : 0;
+    if (rc == 0)
+        rc = coil_kernel_bind(listener, (const struct sockaddr *)address, sizeof(*address));
+    if (rc == 0)
+        rc = coil_kernel_listen(listener, 4);
+    if (rc == 0)
+        rc = spawn_image(image, listener, options, out_child);
+    if (listener >= 0)
+        (void)coil_kernel_close(listener);
+    (void)coil_kernel_close(image);
+    return rc;
+}
+
+static int connect_to(const struct sockaddr_un *address)
+{
+    const int fd = coil_kernel_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fd;
+    const int rc = coil_kernel_connect_now(fd, (const struct sockaddr *)address, sizeof(*address));
+    if (rc == 0)
+        return fd;
+    (void)coil_kernel_close(fd);
+    return rc;
+}
+
+/* A connection to the keeper that is there, or to a new one. */
+static int reach(const coil_keeper_options *options, coil_child *out_child)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(options->path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, options->path, strlen(options->path));
+    int rc = -EIO;
+    for (int i = 0; i < TRIES; i++) {
+        rc = connect_to(&address);
+        if (rc != -ENOENT && rc != -ECONNREFUSED)
+            return rc;
+        if (rc == -ECONNREFUSED && coil_kernel_is_socket(options->path) == 1)
+            (void)coil_kernel_unlink(options->path); /* Of one that has ended. */
+        rc = start(options, &address, out_child);
+        if (rc < 0 && rc != -EADDRINUSE)
+            return rc;
+    }
+    return rc < 0 ? rc : connect_to(&address);
+}
+
+static void leave(coil_keeper *keeper)
+{
+    if (keeper->fd >= 0)
+        (void)coil_kernel_close(keeper->fd);
+    if (keeper->child.pid > 0)
+        coil_child_fini(&keeper->child);
+    free(keeper);
+}
+
+coil_define(int, coil_keeper_open, (const coil_keeper_options *) options, (coil_keeper **) out_keeper)
+{
+    coil_vars(coil_keeper *keeper; int rc);
+
+    my->keeper = calloc(1, sizeof(*my->keeper));
+    if (my->keeper == NULL)
+        return -ENOMEM;
+    my->keeper->fd = reach(options, &my->keeper->child);
+    my->rc = my->keeper->fd;
+    (void)snprintf(my->keeper->path, sizeof(my->keeper->path), "%s", options->path);
+    coil_defer(if (my->keeper != NULL) leave(my->keeper));
+    if (my->rc < 0)
+        return my->rc;
+    coil_await(my->rc, coil_within(coil_s(HELLO_S), receive_in(my->keeper)));
+    if (my->rc == KEEPER_BUSY)
+        return -EBUSY;
+    if (my->rc != KEEPER_HELLO)
+        return my->rc < 0 && my->rc != -EPIPE ? my->rc : -EPROTO;
+    *out_keeper = my->keeper;
+    my->keeper = NULL;
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------- keeping -- */
+
+coil_define(int, coil_keeper_put, (coil_keeper *) keeper, (const coil_kept *) thing)
+{
+    coil_vars(int rc);
+
+    if (thing->fd_count > KEEPER_FDS_MAX)
+        return -EINVAL;
+    prepare(&keeper->out);
+    keeper->out.message.verb = KEEPER_PUT;
+    memcpy(keeper->out.message.key, thing->key, sizeof(thing->key));
+    memcpy(keeper->out.message.note, thing->note, sizeof(thing->note));
+    put_fds(&keeper->out, thing->fds, thing->fd_count);
+    coil_await(my->rc, send_out(keeper));
+    return my->rc;
+}
+
+coil_define(int, coil_keeper_remove, (coil_keeper *) keeper, (const char *) key)
+{
+    coil_vars(int rc);
+
+    prepare(&keeper->out);
+    keeper->out.message.verb = KEEPER_REMOVE;
+    (void)snprintf(keeper->out.message.key, KEEPER_KEY_BYTES, "%s", key);
+    coil_await(my->rc, send_out(keeper));
+    return my->rc;
+}
+
+coil_define(int, coil_keeper_list, (coil_keeper *) keeper)
+{
+    coil_vars(int rc);
+
+    prepare(&keeper->out);
+    keeper->out.message.verb = KEEPER_LIST;
+    coil_await(my->rc, send_out(keeper));
+    return my->rc;
+}
+
+coil_define(int, coil_keeper_next, (coil_keeper *) keeper, (coil_kept *) out_thing)
+{
+    coil_vars(int rc);
+
+    coil_await(my->rc, receive_in(keeper));
+    if (my->rc == KEEPER_LIST)
+        return 0;
+    if (my->rc != KEEPER_PUT)
+        return my->rc < 0 ? my->rc : -EPROTO;
+    memset(out_thing, 0, sizeof(*out_thing));
+    memcpy(out_thing->key, keeper->in.message.key, sizeof(out_thing->key) - 1);
+    memcpy(out_thing->note, keeper->in.message.note, sizeof(out_thing->note));
+    out_thing->fd_count = take_fds(&keeper->in, out_thing->fds);
+    return 1;
+}
+
+coil_define(void, coil_keeper_close, (coil_keeper *) keeper, (coil_keeper_end) end)
+{
+    coil_vars(int rc);
+
+    if (keeper == NULL)
+        return;
+    coil_defer(leave(keeper));
+    if (end == COIL_KEEPER_STAYS)
+        return;
+    (void)coil_kernel_unlink(keeper->path);
+    prepare(&keeper->out);
+    keeper->out.message.verb = KEEPER_END;
+    coil_await(my->rc, send_out(keeper));
+    if (my->rc == 0 && keeper->child.pid > 0)
+        coil_await(my->rc, coil_within(coil_s(HELLO_S), coil_child_wait(&keeper->child)));
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/* coil/adoption.h, keeper.h, log_journal.h: supervisors that are killed, over and over. */
+#include "cast.h"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include <coil/adoption.h>
+
+#include <dirent.h>
+#include <sys/prctl.h>
+
+#include <coil/sugar.h>
+
+namespace
+{
+
+/* ------------------------------------------------------------------------ the state file -- */
+
+std::string reason_of(const std::string &text)
+{
+    coil_child_records records = {};
+    char reason[COIL_ADOPTION_TEXT_BYTES] = "";
+    int rc = coil_child_records_parse(text.data(), text.size(), &records, reason);
+    free(records.records);
+    return rc == 0 ? "" : reason;
+}
+
+std::string formatted(const std::vector<coil_child_record> &all)
+{
+    std::vector<coil_child_record> copy = all;
+    const coil_child_records records = {copy.data(), copy.size()};
+    char *bytes = nullptr;
+    size_t size_bytes = 0;
+    EXPECT_EQ(0, coil_child_records_format(&records, &bytes, &size_bytes));
+    std::string text(bytes, size_bytes);
+    free(bytes);
+    return text;
+}
+
+coil_child_record record(const char *name, pid_t pid, uint64_t identity)
+{
+    coil_child_record made = {};
+    snprintf(made.name, sizeof(made.name), "%s", name);
+    made.pid = pid;
+    made.identity = identity;
+    return made;
+}
+
+TEST(StateFile, SaysWhatWasWritten)
+{
+    const std::string text =
+            formatted({record("db/1", 17, UINT64_MAX), record("web/1", 4711, 88231)});
+    EXPECT_EQ(
+            0u, text.find("coil-children 1\n17 18446744073709551615 db/1\n4711 88231 web/1\nend "));
+    coil_child_records records = {};
+    ASSERT_EQ(0, coil_child_records_parse(text.data(), text.size(), &records, nullptr));
+    ASSERT_EQ(2u, records.count);
+    EXPECT_STREQ("web/1", records.records[1].name);
+    EXPECT_EQ(4711, records.records[1].pid);
+    EXPECT_EQ(88231u, records.records[1].identity);
+    free(records.records);
+    EXPECT_EQ("", reason_of(formatted({})));
+}
+
+TEST(StateFile, IsRefusedIfAnyByteOfItIsWrong)
+{
+    const std::string text = formatted({record("db/1", 17, 5), record("web/1", 4711, 88231)});
+    for (size_t i = 0; i < text.size(); i++) {
+        for (int change : {1, 0x20, 0x80}) {
+            std::string damaged = text;
+            damaged[i] = static_cast<char>(damaged[i] ^ change);
+            EXPECT_NE("", reason_of(damaged)) << i;
+        }
+        EXPECT_NE("", reason_of(text.substr(0, i)));
+    }
+    EXPECT_NE("", reason_of(text + "\n"));
+}
+
+/* With a right checksum, as somebody who means harm would make it. */
+std::string sealed(const std::string &body)
+{
+    uint32_t sum = ~0U;
+    for (char byte : body) {
+        sum ^= static_cast<unsigned char>(byte);
+        for (int bit = 0; bit < 8; bit++)
+            sum = sum >> 1 ^ (0xedb88320U & -(sum & 1));
+    }
+    char end[32];
+    snprintf(end, sizeof(end), "end %08x\n", ~sum);
+    return body + end;
+}
+
+TEST(StateFile, IsRefusedWithAReasonThatNamesTheLine)
+{
+    const std::string head = "coil-children 1\n";
+    EXPECT_EQ("line 1: this is no state file", reason_of("elf"));
+    EXPECT_EQ("line 1: another version", reason_of(sealed("coil-children 2\n")));
+    EXPECT_EQ("line 2: no pid", reason_of(sealed(head + "0 1 a\n")));
+    EXPECT_EQ("line 2: no pid", reason_of(sealed(head + "-1 1 a\n")));
+    EXPECT_EQ("line 2: no pid", reason_of(sealed(head + "99999999 1 a\n")));
+    EXPECT_EQ("line 3: no pid", reason_of(sealed(head + "1 1 a\n007 1 b\n")));
+    EXPECT_EQ("line 2: no identity", reason_of(sealed(head + "1 18446744073709551616 a\n")));
+    EXPECT_EQ("line 2: no name", reason_of(sealed(head + "1 1 \n")));
+    EXPECT_EQ("line 2: no name", reason_of(sealed(head + "1 1 a b\n")));
+    EXPECT_EQ("line 2: no name", reason_of(sealed(head + "1 1 " + std::string(60, 'a') + "\n")));
+    EXPECT_EQ("line 2: no name", reason_of(sealed(head + "1 1 a")));
+    EXPECT_EQ("line 4: a name is there twice", reason_of(sealed(head + "1 1 a\n2 2 a\n")));
+}
+
+/* ------------------------------------------------------------------------------ the keeper -- */
+
+class Adoption : public Children
+{
+protected:
+    Adoption()
+    {
+        char name[] = "/tmp/coil-adoption-XXXXXX";
+        directory = mkdtemp(name);
+        socket_path = directory + "/keeper";
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+    }
+
+    ~Adoption() override
+    {
+        prctl(PR_SET_CHILD_SUBREAPER, 0);
+        while (waitpid(-1, nullptr, WNOHANG) > 0)
+            continue;
+        for (const std::string &name : names())
+            unlink((directory + "/" + name).c_str());
+        rmdir(directory.c_str());
+    }
+
+    std::vector<std::string> names() const
+    {
+        std::vector<std::string> found;
+        DIR *entries = opendir(directory.c_str());
+        while (struct dirent *entry = readdir(entries)) {
+            if (entry->d_name[0] != '.')
+                found.emplace_back(entry->d_name);
+        }
+        closedir(entries);
+        std::sort(found.begin(), found.end());
+        return found;
+    }
+
+    /* Everything that has ended, and only that, until `pid` has: its status. */
+    static int reap_until(pid_t pid)
+    {
+        int status = -1;
+        pid_t ended;
+        do
+            ended = waitpid(-1, &status, 0);
+        while (ended != pid && ended > 0);
+        return status;
+    }
+
+    pid_t supervise(const char *mode, int count) const
+    {
+        const std::string number = std::to_string(count);
+        const pid_t pid = fork();
+        if (pid == 0) {
+            execl(ADOPTION_HELPER, ADOPTION_HELPER, mode, directory.c_str(), number.c_str(),
+                    nullptr);
+            _exit(127);
+        }
+        return pid;
+    }
+
+    /* All that child `number` has said, of all files of its log. */
+    std::string said(int number) const
+    {
+        const std::string current = std::to_string(number) + ".log";
+        std::string text;
+        std::vector<std::string> files;
+        for (const std::string &name : names()) {
+            if (name.compare(0, current.size() + 1, current + ".") == 0)
+                files.push_back(name);
+        }
+        files.push_back(current);
+        for (const std::string &name : files) {
+            std::ifstream file(directory + "/" + name);
+            std::stringstream bytes;
+            bytes << file.rdbuf();
+            text += bytes.str();
+        }
+        return text;
+    }
+
+    /* "" if it is one start, numbers without a gap, and the end. */
+    std::string fault_of(int number) const
+    {
+        std::istringstream lines(said(number));
+        std::string line;
+        std::getline(lines, line);
+        if (line.compare(0, 6, "start ") != 0)
+            return "begins with '" + line + "'";
+        long expected = 0;
+        while (std::getline(lines, line) && line == std::to_string(expected))
+            expected++;
+        if (line != "bye " + std::to_string(expected))
+            return "after " + std::to_string(expected - 1) + " there is '" + line + "'";
+        if (std::getline(lines, line))
+            return "goes on after its end with '" + line + "'";
+        return "";
+    }
+
+    std::string directory;
+    std::string socket_path;
+};
+
+coil_kept thing(const char *key, std::vector<int> fds)
+{
+    coil_kept made = {};
+    snprintf(made.key, sizeof(made.key), "%s", key);
+    made.fd_count = static_cast<unsigned>(fds.size());
+    std::copy(fds.begin(), fds.end(), made.fds);
+    return made;
+}
+
+class Keeper : public Adoption
+{
+protected:
+    Keeper()
+    {
+        options.path = socket_path.c_str();
+        options.patience = coil_s(20);
+    }
+
+    coil_keeper *open_keeper()
+    {
+        coil_keeper *keeper = nullptr;
+        EXPECT_EQ(0, RUN(coil_keeper_open(&options, &keeper)));
+        return keeper;
+    }
+
+    std::map<std::string, coil_kept> list(coil_keeper *keeper)
+    {
+        std::map<std::string, coil_kept> found;
+        EXPECT_EQ(0, RUN(coil_keeper_list(keeper)));
+        coil_kept next = {};
+        while (RUN(coil_keeper_next(keeper, &next)) == 1)
+            found[next.key] = next;
+        return found;
+    }
+
+    coil_keeper_options options = {};
+};
+
+TEST_F(Keeper, GivesTheNextSupervisorWhatTheLastOneHasLeft)
+{
+    Ends ends = make_pipe();
+    coil_keeper *first = open_keeper();
+    coil_kept kept = thing("pipe", {ends.out, ends.in});
+    snprintf(kept.note, sizeof(kept.note), "what it is");
+    EXPECT_EQ(0, RUN(coil_keeper_put(first, &kept)));
+    RUN(coil_keeper_close(first, COIL_KEEPER_STAYS));
+    ends.out.reset();
+    put(ends.in, "still here");
+    ends.in.reset();
+
+    coil_keeper *second = open_keeper();
+    auto found = list(second);
+    ASSERT_EQ(1u, found.size());
+    EXPECT_STREQ("what it is", found["pipe"].note);
+    ASSERT_EQ(2u, found["pipe"].fd_count);
+    EXPECT_EQ("still here", take(Fd(found["pipe"].fds[0])));
+    close(found["pipe"].fds[1]);
+    RUN(coil_keeper_close(second, COIL_KEEPER_ENDS));
+    int status = 0;
+    waitpid(-1, &status, 0);
+    EXPECT_EQ(0, status);
+}
+
+TEST_F(Keeper, HasManyThingsAndForgetsThemOneByOne)
+{
+    coil_keeper *keeper = open_keeper();
+    Ends ends = make_pipe();
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 100; i++) {
+            coil_kept kept = thing(std::to_string(i).c_str(), {ends.out});
+            EXPECT_EQ(0, RUN(coil_keeper_put(keeper, &kept)));
+        }
+    }
+    for (int i = 0; i < 100; i += 2) {
+        const std::string key = std::to_string(i);
+        EXPECT_EQ(0, RUN(coil_keeper_remove(keeper, key.c_str())));
+    }
+    EXPECT_EQ(0, RUN(coil_keeper_remove(keeper, "never heard of")));
+    auto found = list(keeper);
+    EXPECT_EQ(50u, found.size());
+    EXPECT_EQ(1u, found.count("99"));
+    for (auto &each : found)
+        close(each.second.fds[0]);
+    RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
+}
+
+TEST_F(Keeper, HasOneSupervisorAtATime)
+{
+    coil_keeper *keeper = open_keeper();
+    coil_keeper *other = nullptr;
+    EXPECT_EQ(-EBUSY, RUN(coil_keeper_open(&options, &other)));
+    RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
+}
+
+TEST_F(Keeper, EndsWhenNobodyComesAndKillsWhatItHas)
+{
+    options.patience = coil_ms(50);
+    options.kills = true;
+    coil_child child = start({"pause"});
+    coil_keeper *keeper = open_keeper();
+    coil_kept kept = thing("child", {child.pidfd});
+    EXPECT_EQ(0, RUN(coil_keeper_put(keeper, &kept)));
+    RUN(coil_keeper_close(keeper, COIL_KEEPER_STAYS));
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    EXPECT_EQ("was killed by SIGKILL", text(child));
+    int status = -1;
+    waitpid(-1, &status, 0);
+    EXPECT_EQ(0, status);
+    finish(&child);
+}
+
+TEST_F(Keeper, StartsWhereAnotherHasDied)
+{
+    coil_keeper *first = open_keeper();
+    RUN(coil_keeper_close(first, COIL_KEEPER_STAYS));
+    std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
+    pid_t pid = 0;
+    children >> pid;
+    ASSERT_LT(0, pid);
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    coil_keeper *second = open_keeper();
+    EXPECT_TRUE(list(second).empty());
+    RUN(coil_keeper_close(second, COIL_KEEPER_ENDS));
+}
+
+TEST_F(Keeper, TakesAFewPages)
+{
+    coil_keeper *keeper = open_keeper();
+    std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
+    pid_t pid = 0;
+    children >> pid;
+    std::ifstream rollup("/proc/" + std::to_string(pid) + "/smaps_rollup");
+    std::string word;
+    long pss_kib = -1;
+    while (rollup >> word) {
+        if (word == "Pss:")
+            rollup >> pss_kib;
+    }
+    if (pss_kib < 0)
+        GTEST_SKIP() << "no smaps_rollup";
+    RecordProperty("pss_kib", static_cast<int>(pss_kib));
+    EXPECT_GE(32, pss_kib);
+    RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
+}
+
+/* ---------------------------------------------------------------------------- kill -9, again -- */
+
+TEST_F(Adoption, SurvivesTwentySupervisors)
+{
+    const int count = 50;
+    alarm(120);
+    Random random = {static_cast<uint64_t>(getpid()) * 0x9e3779b97f4a7c15u | 1};
+    for (int round = 0; round < 20; round++) {
+        const pid_t pid = supervise("run", count);
+        usleep(static_cast<useconds_t>(random.below(round % 4 == 0 ? 30000 : 120000)));
+        kill(pid, SIGKILL);
+        const int status = reap_until(pid);
+        ASSERT_TRUE(WIFSIGNALED(status)) << "it ended with " << WEXITSTATUS(status);
+    }
+    EXPECT_EQ(0, reap_until(supervise("stop", count)));
+
+    std::ifstream ends(directory + "/ends");
+    std::map<int, int> statuses;
+    for (int number = 0, status = 0; ends >> number >> status;)
+        statuses[number] = status;
+    EXPECT_EQ(static_cast<size_t>(count), statuses.size());
+    for (int i = 0; i < count; i++) {
+        EXPECT_EQ(1 + i % 100, statuses[i]) << i;
+        EXPECT_EQ("", fault_of(i)) << i;
+    }
+    while (waitpid(-1, nullptr, 0) > 0)
+        continue; /* The keeper ends; nobody else is there, or this would hang. */
+}
+
+} // namespace
