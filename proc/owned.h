@@ -2,8 +2,8 @@
 /*
  * owned.h - which children of this process are somebody's: not orphans, for the subreaper to reap.
  *
- * Known only while there is a subreaper: all that there are when it begins, and all that are spawned
- * from then on. Any thread.
+ * Known only while there is a subreaper: all that there are when it begins, and all that are
+ * spawned from then on. Any thread.
  */
 #ifndef OWNED_H
 #define OWNED_H
@@ -20,7 +20,7 @@ COIL_BEGIN_DECLS
 int owned_begin(void);
 void owned_end(void);
 
-/* Around a clone, since the child may have ended before its number is known. `pid` < 0: no child. */
+/* Around a clone: the child may have ended before its number is known. `pid` < 0: no child. */
 void owned_clone_begins(void);
 void owned_clone_ends(pid_t pid);
 

@@ -41,14 +41,15 @@ static bool grow(pid_list *list)
 /* Those of `parent`, or all if it is 0. */
 static int list_processes(pid_t parent, pid_list *list)
 {
-    do {
-        if (!grow(list))
+    for (;;) {
+        if (list->count == list->capacity && !grow(list))
             return -ENOMEM;
         list->count = parent == 0
                               ? coil_kernel_processes(list->pids, list->capacity)
                               : coil_kernel_process_children(parent, list->pids, list->capacity);
-    } while (list->count == list->capacity);
-    return list->count;
+        if (list->count < list->capacity)
+            return list->count;
+    }
 }
 
 /* --------------------------------------------------------------------------------- members -- */
@@ -202,7 +203,7 @@ static int look_around(process_tree *tree, pid_list *list)
 static int look_into_cgroup(process_tree *tree, pid_list *list)
 {
     do {
-        if (!grow(list))
+        if (list->count == list->capacity && !grow(list))
             return -ENOMEM;
         list->count = coil_cgroup_processes(tree->child->cgroup, list->pids, list->capacity);
     } while (list->count == list->capacity);

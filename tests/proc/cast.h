@@ -81,6 +81,33 @@ protected:
         return child;
     }
 
+    /* What the command says, without the last newline; or why it did not run. */
+    std::string said(const char *command)
+    {
+        plan.shell = command;
+        plan.program = nullptr;
+        plan.argv = nullptr;
+        if (plan.out.mode == COIL_STDIO_INHERIT)
+            plan.out = {COIL_STDIO_PIPE, 0};
+        coil_child child = {};
+        coil_spawn_error error = {};
+        const int rc = coil_child_spawn(&plan, &child, &error);
+        stage = error.stage;
+        plan.shell = nullptr;
+        if (rc < 0)
+            return error.text;
+        coil_communication talk = {};
+        EXPECT_EQ(0, RUN(coil_child_communicate(&child, &talk)));
+        std::string output(talk.output == nullptr ? "" : talk.output, talk.output_bytes);
+        coil_communication_fini(&talk);
+        coil_child_fini(&child);
+        while (!output.empty() && (output.back() == '\n' || output.back() == '\r'))
+            output.pop_back();
+        return output;
+    }
+
+    coil_spawn_stage stage = COIL_SPAWN_STAGE_NONE; /* Where it failed. */
+
     /* Ends, too, if a test has failed and the child would stay. */
     void finish(coil_child *child)
     {

@@ -5,7 +5,10 @@
 #include <atomic>
 #include <thread>
 
+#include <coil/blocking.h>
+
 #include <sys/resource.h>
+#include <sys/time.h>
 
 #include <coil/sugar.h>
 
@@ -472,6 +475,157 @@ async(int, takes_interrupts, (int) count)
         await(coil_sleep(A_MOMENT));
     }
     return my->i;
+}
+
+/* ------------------------------------------------------------------------------ coroutines -- */
+
+struct Heard {
+    std::vector<int> *all;
+    size_t wanted;
+    int error;
+};
+
+/* May await, unlike a signal handler. */
+async(int, hear, (coil_signal_arrival *) arrival)
+{
+    vars(Heard *heard);
+    my->heard = static_cast<Heard *>(arrival->owner);
+    await(coil_sleep(coil_us(1)));
+    my->heard->all->push_back(arrival->signo);
+    if (my->heard->error != 0)
+        return my->heard->error;
+    return my->heard->all->size() < my->heard->wanted ? 0 : -ECONNABORTED; /* Enough. */
+}
+
+/* Serve `set` while something is done. */
+async(int, serve_while, (coil_signal_set) set, (Heard *) heard, (std::function<void()> *) act)
+{
+    vars(coil_group tasks);
+    coil_open_group(&my->tasks);
+    coil_spawn(
+            &my->tasks, coil_signals_serve(set, coil_handler(hear, coil_signal_arrival *), heard));
+    await(coil_sleep(0));
+    (*act)();
+    attempt(coil_group_join(&my->tasks));
+    return 0;
+}
+
+class Served : public SignalsOnTheClock
+{
+protected:
+    std::vector<int> serve(coil_signal_set set, size_t wanted, std::function<void()> act)
+    {
+        std::vector<int> all;
+        Heard heard = {&all, wanted, 0};
+        EXPECT_EQ(-ECONNABORTED, RUN(within(coil_s(20), serve_while(set, &heard, &act))));
+        return all;
+    }
+};
+
+TEST_F(Served, EachOfThoseThatDaemonsKnowRunsACoroutine)
+{
+    for (int signo : {SIGALRM, SIGVTALRM, SIGPROF, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2})
+        EXPECT_EQ(std::vector<int>{signo}, serve(COIL_SIGNALS(signo), 1, [=] { send(signo); }));
+}
+
+void start_timer(int which)
+{
+    itimerval timer = {};
+    timer.it_value.tv_usec = 1000;
+    ASSERT_EQ(0, setitimer(static_cast<__itimer_which>(which), &timer, nullptr));
+}
+
+TEST_F(Served, TimersOfTheKernelSendTheirSignals)
+{
+    EXPECT_EQ(std::vector<int>{SIGALRM},
+            serve(COIL_SIGNALS(SIGALRM), 1, [] { start_timer(ITIMER_REAL); }));
+    for (int which : {ITIMER_VIRTUAL, ITIMER_PROF}) {
+        const int signo = which == ITIMER_VIRTUAL ? SIGVTALRM : SIGPROF;
+        EXPECT_EQ(std::vector<int>{signo}, serve(COIL_SIGNALS(signo), 1, [=] {
+            start_timer(which);
+            sigset_t pending;
+            do /* They count our own time. */
+                sigpending(&pending);
+            while (sigismember(&pending, signo) == 0);
+        }));
+    }
+}
+
+TEST_F(Served, SeveralRunAtTheSameTime)
+{
+    std::vector<int> all = serve(USER, 2, [] {
+        send(SIGUSR1);
+        send(SIGUSR2);
+    });
+    EXPECT_EQ((std::vector<int>{SIGUSR1, SIGUSR2}), all);
+}
+
+TEST_F(Served, FailureOfOneEndsTheServing)
+{
+    std::vector<int> all;
+    Heard heard = {&all, 5, -EBADMSG};
+    std::function<void()> act = [] { send(SIGUSR1); };
+    EXPECT_EQ(-EBADMSG, RUN(serve_while(USER, &heard, &act)));
+}
+
+/* -------------------------------------------------------------------------------- the masks -- */
+
+coil_blocking(int, mask_of_pool, (uint64_t *) out_mask)
+{
+    sigset_t mask;
+    (void)pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+    *out_mask = 0;
+    for (int signo = 1; signo <= SIGRTMAX; signo++) {
+        if (sigismember(&mask, signo) == 1)
+            *out_mask |= coil_signal_bit(signo);
+    }
+    return 0;
+}
+
+TEST_F(Served, ThreadsOfTheLibraryBlockAllButFaults)
+{
+    static uint64_t mask;
+    EXPECT_EQ(0, RUN(mask_of_pool(&mask)));
+    for (int signo = 1; signo < 32; signo++) {
+        const bool is_fault = signo == SIGSEGV || signo == SIGBUS || signo == SIGILL ||
+                              signo == SIGFPE || signo == SIGTRAP || signo == SIGSYS;
+        const bool is_never = signo == SIGKILL || signo == SIGSTOP || signo == SIGABRT;
+        if (!is_never) {
+            EXPECT_EQ(!is_fault, (mask & coil_signal_bit(signo)) != 0) << signo;
+        }
+    }
+}
+
+TEST_F(Served, BlockingIsForTheThreadsToCome)
+{
+    coil_signals_block(COIL_SIGNALS(SIGUSR1));
+    bool is_blocked = false;
+    std::thread([&] { is_blocked = blocked(SIGUSR1); }).join();
+    EXPECT_TRUE(is_blocked);
+    EXPECT_EQ(std::vector<int>{SIGUSR1}, serve(COIL_SIGNALS(SIGUSR1), 1, [] { send(SIGUSR1); }));
+    EXPECT_TRUE(blocked(SIGUSR1)) << "it stays so";
+    change_mask(SIG_UNBLOCK, SIGUSR1);
+}
+
+TEST_F(Served, SigpipeIsAnErrorWhileTheLoopRuns)
+{
+    Ends ends = make_pipe();
+    ends.out.reset();
+    EXPECT_EQ(-EPIPE, RUN(coil_write(ends.in, "x", 1)));
+    struct sigaction action = {};
+    ASSERT_EQ(0, sigaction(SIGPIPE, nullptr, &action));
+    EXPECT_EQ(SIG_DFL, action.sa_handler) << "nobody else is concerned";
+}
+
+TEST_F(Served, ChildrenEndWithoutSigchld)
+{
+    coil_child child = start({"exit", "3"});
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    struct sigaction action = {};
+    ASSERT_EQ(0, sigaction(SIGCHLD, nullptr, &action));
+    EXPECT_EQ(SIG_DFL, action.sa_handler);
+    EXPECT_FALSE(blocked(SIGCHLD));
+    finish(&child);
 }
 
 TEST(SignalsOfAProgram, ThatOpensSigintAreItsOwn)

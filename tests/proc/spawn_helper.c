@@ -13,6 +13,7 @@
  *     spawn_helper heir             ends at once, but leaves a child that holds stdout, and says
  *                                   "end" there when stdin ends
  *     spawn_helper burn MS          computes for so long
+ *     spawn_helper bomb             says "ready", and forks for ever, as do those that it forks
  *     spawn_helper family RELATION...
  *                                   starts one process for each, says its number, then "ready",
  *                                   and pauses. `child`; `orphan`, whose parent has ended; `leader`
@@ -176,6 +177,22 @@ static int burn(long milliseconds)
     return 0;
 }
 
+/* None of them hears SIGTERM; and none lives for more than 20 seconds, whatever the test does. */
+static int bomb(void)
+{
+    (void)signal(SIGTERM, SIG_IGN);
+    if (write(STDOUT_FILENO, "ready\n", 6) != 6)
+        return 1;
+    (void)alarm(20);
+    for (;;) {
+        const pid_t child = fork();
+        if (child == 0)
+            (void)alarm(20);
+        if (child < 0)
+            (void)usleep(1000);
+    }
+}
+
 static void announce(int to, pid_t daughter)
 {
     char lines[64];
@@ -261,6 +278,8 @@ int main(int count, char **arguments)
         return spew(strtoul(arguments[2], NULL, 10));
     if (strcmp(what, "burn") == 0 && count > 2)
         return burn(strtol(arguments[2], NULL, 10));
+    if (strcmp(what, "bomb") == 0)
+        return bomb();
     if (strcmp(what, "family") == 0)
         return start_family(count - 2, arguments + 2);
     if (strcmp(what, "heir") == 0)

@@ -16,6 +16,7 @@
 #include <coil/buffer.h>
 #include <coil/calendar.h>
 #include <coil/call.h>
+#include <coil/cgroup.h>
 #include <coil/channel.h>
 #include <coil/check.h>
 #include <coil/child.h>
@@ -82,11 +83,13 @@
 #include <coil/shutdown.h>
 #include <coil/signal.h>
 #include <coil/spawn.h>
+#include <coil/spawner.h>
 #include <coil/stream.h>
 #include <coil/stream_options.h>
 #include <coil/supervision.h>
 #include <coil/supervisor.h>
 #include <coil/supervisor_report.h>
+#include <coil/subreaper.h>
 #include <coil/task.h>
 #include <coil/terminal.h>
 #include <coil/test_loop.h>

@@ -12,18 +12,18 @@
  *     coil_signal_handler_add(loop, SIGHUP, &reloader->handler)
  *     coil_signal_handler_remove(&reloader->handler)
  *
- * or have a coroutine run for each of them, as a task:
+ * or have a coroutine run for each of them, as a task, which may await:
  *
- *     coil_async (int, reload, (coil_signal_arrival *) arrival) {...it may await...}
- *     coil_spawn(&my->background,
- *             coil_signals_serve(COIL_SIGNALS(SIGHUP), coil_handler(reload, coil_signal_arrival *), NULL));
+ *     coil_async (int, reload, (coil_signal_arrival *) arrival) {...}
+ *     coil_handler on_hangup = coil_handler(reload, coil_signal_arrival *);
+ *     coil_spawn(&my->background, coil_signals_serve(COIL_SIGNALS(SIGHUP), on_hangup, NULL));
  *
  * From opening to closing, the signals of the set are blocked in the calling thread and arrive here
- * instead (signalfd(2)); nothing runs in a signal handler. The threads that this library starts
- * have all signals blocked but those of faults. Other threads that exist already must have them
- * blocked as well, or may get them: coil_signals_block() first of all in main() sees to that. Standard signals that arrive twice before they are taken
- * arrive once: see signal(7). Children do not inherit the blocking (coil/spawn.h). What was blocked
- * already stays blocked afterwards.
+ * instead (signalfd(2)); nothing runs in a signal handler. The threads that this library starts have
+ * all signals blocked but those of faults. Other threads that exist already must have them blocked
+ * as well, or may get them: coil_signals_block() first of all in main() sees to that. Standard
+ * signals that arrive twice before they are taken arrive once: see signal(7). Children do not
+ * inherit the blocking (coil/spawn.h). What was blocked already stays blocked afterwards.
  *
  * On the loop's thread only.
  */
@@ -93,9 +93,9 @@ typedef struct coil_signal_arrival {
 } coil_signal_arrival;
 
 /*
- * Receive the signals of `set` from now on, and start a task for each arrival, which runs `handler`;
- * they may run at the same time. Until this is cancelled, or one of them fails: then the others are
- * cancelled, too, and its error is the result. Else the errors of coil_signals_open().
+ * Receive the signals of `set` from now on, and start a task for each arrival, which runs
+ * `handler`; they may run at the same time. Until this is cancelled, or one of them fails: then the
+ * others are cancelled, too, and its error is the result. Else the errors of coil_signals_open().
  */
 coil_declare(int, coil_signals_serve, (coil_signal_set) set, (coil_handler) handler, (void *) owner);
 

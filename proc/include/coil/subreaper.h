@@ -44,7 +44,8 @@ coil_declare(int, coil_subreaper_run, (coil_orphan_hook *) hook);
 
 /*
  * End all orphans that are ours now, each with all that it has started, by the ladder of
- * coil_child_stop_tree(). While coil_subreaper_run() runs. How many were ended, or the first error.
+ * coil_child_stop_tree(), and reap them; the hook need not hear of it. While coil_subreaper_run()
+ * runs. Result: how many, or the first error.
  */
 coil_declare(int, coil_subreaper_stop_orphans, (coil_duration) grace);
 

@@ -20,12 +20,15 @@ typedef struct plan {
     int status;
     const char *path; /* Exec this first. */
     char *const *arguments;
+    bool leads; /* A group of its own. */
 } plan;
 
 COIL_UNINSTRUMENTED static void run(coil_kernel_child *child)
 {
     plan *self = coil_container_of(child, plan, child);
     static char *const no_environment[] = {NULL};
+    if (self->leads)
+        (void)CHILD_SYSCALL(SYS_setpgid, 0, 0);
     if (self->path != NULL)
         (void)CHILD_SYSCALL(SYS_execve, self->path, self->arguments, no_environment);
     for (;;)
@@ -249,5 +252,121 @@ void play_child_exec_fails(struct stage *stage)
     ask_waitid(stage, "wait", pidfd, status, WEXITED);
     stage_expect(stage, 1);
     say_status(stage, status);
+    stage_close(stage, pidfd);
+}
+
+static pid_t start_leader(struct stage *stage, bool leads, int *out_pidfd)
+{
+    static char name[] = "sleep";
+    static char seconds[] = "1000";
+    static char *const arguments[] = {name, seconds, NULL};
+    plan sleeps = {.child = {.run = run},
+            .status = 127,
+            .path = "/bin/sleep",
+            .arguments = arguments,
+            .leads = leads};
+    const pid_t pid = coil_kernel_clone(&sleeps.child, out_pidfd);
+    stage_say(stage, "clone: %s", pid > 0 ? "pid" : "error");
+    return pid;
+}
+
+static void end_and_see(struct stage *stage, int pidfd)
+{
+    stage_say_result(stage, "SIGKILL", coil_kernel_pidfd_signal(pidfd, SIGKILL));
+    io_uring_prep_poll_add(stage_ask(stage, "poll"), pidfd, POLLIN);
+    stage_expect(stage, 1);
+}
+
+static bool has(const pid_t *pids, int count, pid_t pid)
+{
+    for (int i = 0; i < count; i++) {
+        if (pids[i] == pid)
+            return true;
+    }
+    return false;
+}
+
+/* What the kernel knows of a process, and still knows when it has been reaped. */
+void play_child_is_remembered(struct stage *stage)
+{
+    siginfo_t *status = stage_memory(stage, sizeof(*status));
+    struct rusage *usage = stage_memory(stage, sizeof(*usage));
+    int ended = -1;
+    int pidfd = -1;
+    uint64_t identity[2] = {0, 1};
+    pid_t pid = start_leader(stage, false, &pidfd);
+    int other = coil_kernel_pidfd_open(pid);
+
+    stage_say_result(stage, "identity", coil_kernel_pidfd_identity(pidfd, &identity[0]));
+    stage_say_result(stage, "identity", coil_kernel_pidfd_identity(other, &identity[1]));
+    stage_say(stage, "%s", identity[0] == identity[1] ? "the same" : "different");
+    stage_close(stage, other);
+    stage_say_result(stage, "status, running", coil_kernel_pidfd_exit(pidfd, &ended));
+    stage_say_result(stage, "reap", coil_kernel_reap_usage(pidfd, status, usage));
+    say_status(stage, status);
+    end_and_see(stage, pidfd);
+    stage_say_result(stage, "status, a zombie", coil_kernel_pidfd_exit(pidfd, &ended));
+    stage_say_result(stage, "reap", coil_kernel_reap_usage(pidfd, status, usage));
+    say_status(stage, status);
+    stage_say_result(stage, "status, reaped", coil_kernel_pidfd_exit(pidfd, &ended));
+    stage_say(stage, "signal %d", WTERMSIG(ended));
+    stage_say_result(stage, "identity", coil_kernel_pidfd_identity(pidfd, &identity[1]));
+    stage_say(stage, "%s", identity[0] == identity[1] ? "the same" : "different");
+    stage_say_result(stage, "reap", coil_kernel_reap_usage(pidfd, status, usage));
+    stage_close(stage, pidfd);
+    stage_say_result(stage, "identity, closed", coil_kernel_pidfd_identity(pidfd, &identity[1]));
+    stage_say_result(stage, "status, closed", coil_kernel_pidfd_exit(pidfd, &ended));
+    other = coil_kernel_eventfd();
+    stage_say_result(stage, "status of no pidfd", coil_kernel_pidfd_exit(other, &ended));
+    stage_say_result(stage, "identity of none", coil_kernel_pidfd_identity(other, &identity[1]));
+    stage_close(stage, other);
+}
+
+/* A group is told through the pidfd of its leader, also when that has ended. */
+void play_child_leads_a_group(struct stage *stage)
+{
+    siginfo_t *status = stage_memory(stage, sizeof(*status));
+    int pidfd = -1;
+    int leader = -1;
+    (void)start_leader(stage, false, &pidfd);
+    stage_say_result(stage, "no leader", coil_kernel_pidfd_signal_group(pidfd, 0));
+    (void)start_leader(stage, true, &leader);
+    stage_say_result(stage, "leader", coil_kernel_pidfd_signal_group(leader, 0));
+    stage_say_result(stage, "SIGSTOP", coil_kernel_pidfd_signal_group(leader, SIGSTOP));
+    end_and_see(stage, leader);
+    stage_say_result(stage, "zombie", coil_kernel_pidfd_signal_group(leader, 0));
+    stage_say_result(stage, "reap", coil_kernel_reap_soon(leader, status));
+    stage_say_result(stage, "empty", coil_kernel_pidfd_signal_group(leader, 0));
+    stage_close(stage, leader);
+    end_and_see(stage, pidfd);
+    stage_say_result(stage, "reap", coil_kernel_reap_soon(pidfd, status));
+    stage_close(stage, pidfd);
+}
+
+/* What /proc says. */
+void play_child_is_listed(struct stage *stage)
+{
+    siginfo_t *status = stage_memory(stage, sizeof(*status));
+    pid_t *pids = stage_memory(stage, 65536 * sizeof(*pids));
+    coil_kernel_process process = {.pid = 0};
+    const pid_t self = coil_kernel_getpid();
+    int pidfd = -1;
+    const pid_t pid = start_leader(stage, true, &pidfd);
+
+    int count = coil_kernel_processes(pids, 65536);
+    stage_say(stage, "all: %d %d", has(pids, count, self), has(pids, count, pid));
+    stage_say(stage, "one: %d", coil_kernel_processes(pids, 1));
+    count = coil_kernel_process_children(self, pids, 65536);
+    stage_say(stage, "children: %d %d", has(pids, count, self), has(pids, count, pid));
+    stage_say_result(stage, "of it", coil_kernel_process_children(pid, pids, 65536));
+    stage_say_result(stage, "look", coil_kernel_process_look(pid, &process));
+    stage_say(stage, "parent %d group %d", process.parent == self, process.group == pid);
+    const uint64_t start_time = process.start_time;
+    end_and_see(stage, pidfd);
+    stage_say_result(stage, "look at a zombie", coil_kernel_process_look(pid, &process));
+    stage_say(stage, "%c, the same: %d", process.state, process.start_time == start_time);
+    stage_say_result(stage, "reap", coil_kernel_reap_soon(pidfd, status));
+    stage_say_result(stage, "look at nobody", coil_kernel_process_look(pid, &process));
+    stage_say_result(stage, "children of nobody", coil_kernel_process_children(pid, pids, 10));
     stage_close(stage, pidfd);
 }

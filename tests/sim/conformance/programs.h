@@ -242,6 +242,9 @@
     PROGRAM(child_of_many_waits) \
     PROGRAM(child_misused) \
     PROGRAM(child_exec_fails) \
+    PROGRAM(child_is_remembered) \
+    PROGRAM(child_leads_a_group) \
+    PROGRAM(child_is_listed) \
     /* endings.c */ \
     PROGRAM(ends_cross) \
     PROGRAM(ends_cross_tcp) \
