@@ -75,9 +75,6 @@ struct coil_log {
     log_sink sink;
     log_file file;
     log_block *block;
-    log_job job;        /* What is in the block. */
-    size_t done_bytes;  /* Of its output: they are in the file. */
-    log_pipe *job_pipe; /* Where the rest of its input came from. */
     log_job job;         /* What is in the block. */
     size_t done_bytes;   /* Of its output: they are in the file. */
     log_pipe *job_pipe;  /* Where the rest of its input came from. */
