@@ -89,8 +89,8 @@ class PublisherMonitor(Test):
         self.watch(1)
         self.await_alive(1)
         os.kill(self.pids()[-1], signal.SIGSTOP)
-        self.await_said("does not answer")
         self.await_said("is well again")
+        self.assertTrue(self.said("does not answer") or self.said("is not ready in time"))
         self.assertEqual(2, len(self.pids()))
         self.assertFalse(is_running(self.pids()[0]))
         self.assert_stops(signal.SIGTERM)
@@ -109,9 +109,9 @@ class PublisherMonitor(Test):
         self.watch(1, FAKE, BEHAVIOUR="exiting")
         pauses = [float(re.search(r"again in ([\d.]+) s", line)[1])
                   for line in self.await_said("is started again in", 5)]
-        for attempt, pause in enumerate(pauses[:5]):
-            self.assertGreaterEqual(pause, 0.05 * 2**attempt)
-            self.assertLessEqual(pause, 0.15 * 2**attempt)
+        self.assertEqual(0, pauses[0])  # It may have been a mishap.
+        for attempt, pause in enumerate(pauses[1:5]):  # Any time up to a limit, which doubles.
+            self.assertLessEqual(pause, 0.1 * 2**attempt)
         self.await_said("exited with status 3", 5)
         self.assert_stops(signal.SIGTERM)
 

@@ -15,6 +15,7 @@
 #include <coil/blocking.h>
 #include <coil/broadcast.h>
 #include <coil/buffer.h>
+#include <coil/calendar.h>
 #include <coil/call.h>
 #include <coil/cgroup.h>
 #include <coil/channel.h>
@@ -40,6 +41,8 @@
 #include <coil/future.h>
 #include <coil/group.h>
 #include <coil/handover.h>
+#include <coil/health.h>
+#include <coil/health_probe.h>
 #include <coil/io.h>
 #include <coil/keeper.h>
 #include <coil/kernel.h>
@@ -63,6 +66,7 @@
 #include <coil/queue.h>
 #include <coil/random.h>
 #include <coil/rate_limiter.h>
+#include <coil/readiness.h>
 #include <coil/receiver.h>
 #include <coil/recorder.h>
 #include <coil/relay.h>
@@ -83,6 +87,9 @@
 #include <coil/spawner.h>
 #include <coil/stream.h>
 #include <coil/stream_options.h>
+#include <coil/supervision.h>
+#include <coil/supervisor.h>
+#include <coil/supervisor_report.h>
 #include <coil/subreaper.h>
 #include <coil/task.h>
 #include <coil/terminal.h>

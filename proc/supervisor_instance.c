@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor_private.h"
+
+#include <coil/io.h>
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LAST_LINES_BYTES = 2048 };
+
+/* --------------------------------------------------------------------------------- the end -- */
+
+static void forget_tasks(coil_service *service)
+{
+    if (service->ready_task != NULL)
+        coil_task_cancel(service->ready_task);
+    if (service->probe_task != NULL)
+        coil_task_cancel(service->probe_task);
+    service->ready_task = NULL;
+    service->probe_task = NULL;
+}
+
+static void record_death(coil_service *service)
+{
+    const coil_supervised *supervised = &service->supervised;
+    coil_death *death = &service->death;
+    const bool stopping = supervised->state == COIL_SERVICE_STOPPING;
+
+    free(service->last_lines);
+    service->last_lines = NULL;
+    *death = (coil_death){.instance = service->instance,
+            .pid = service->owned.plan.spawn == NULL ? 0 : service->child.pid,
+            .exit = service->child.exit,
+            .result = service->result,
+            .started_at = supervised->started_at,
+            .ended_at = coil_now(),
+            .was_up = supervised->up_at != COIL_NEVER,
+            .reason = stopping ? supervised->reason : COIL_REASON_EXIT,
+            .last_lines = ""};
+    if (service->owned.plan.spawn != NULL) {
+        (void)coil_exit_format(&death->exit, death->text);
+    } else if (service->result < 0) {
+        (void)snprintf(death->text, sizeof(death->text), "ended with %s",
+                coil_error_name(service->result));
+    } else {
+        (void)snprintf(death->text, sizeof(death->text), "ended with %d", service->result);
+    }
+}
+
+/* Those that are stopped, or would be, because of the death that was just reported. */
+static size_t count_regrouped(const coil_service *service)
+{
+    const coil_supervised *other = NULL;
+    size_t count = 0;
+
+    while ((other = coil_supervision_each(service->supervisor->policy, other)) != NULL)
+        count += other->culprit == &service->supervised && other->regroup;
+    return count;
+}
+
+/* The instance is gone. When this returns, its successor may be there. */
+static void instance_ended(coil_service *service, int code, bool signaled)
+{
+    coil_supervisor *supervisor = service->supervisor;
+    coil_supervisor_hook *hook = supervisor->hook;
+    const coil_supervision_event event = {.kind = COIL_EVENT_EXITED,
+            .service = &service->supervised,
+            .code = code,
+            .signaled = signaled};
+
+    forget_tasks(service);
+    record_death(service);
+    coil_child_fini(&service->child);
+    if (hook != NULL && hook->died != NULL)
+        hook->died(hook, service, &service->death);
+    const uint64_t instance = service->instance;
+    supervisor_take(supervisor, &event);
+    if (service->death.instance == instance && supervisor->group != NULL)
+        service->death.also_stopped = count_regrouped(service);
+}
+
+/* What it wrote last may still be on its way to the log. */
+coil_async(int, keep_last_lines, (coil_service *) service, (uint64_t) instance)
+{
+    coil_vars(int rc);
+
+    coil_await(my->rc, coil_within(coil_ms(100), coil_log_drain(service->owned.plan.log)));
+    char lines[LAST_LINES_BYTES];
+    const size_t size = coil_log_tail(service->owned.plan.log, lines, sizeof(lines));
+    if (size == 0 || service->death.instance != instance || service->last_lines != NULL)
+        return 0;
+    service->last_lines = strndup(lines, size);
+    if (service->last_lines != NULL)
+        service->death.last_lines = service->last_lines;
+    return 0;
+}
+
+coil_async(int, mind_process, (coil_service *) service)
+{
+    coil_vars(int rc; uint64_t instance);
+
+    service_hold(service);
+    coil_defer(service_release(service));
+    my->instance = service->instance;
+    for (;;) {
+        coil_await(my->rc, coil_shield(coil_child_wait(&service->child)));
+        if (service->child.exit.ended)
+            break;
+        coil_await(coil_shield(coil_sleep(coil_ms(10)))); /* -ENOMEM: it will pass. */
+    }
+    if (service->owned.plan.whole_tree)
+        coil_await(my->rc, coil_shield(coil_child_stop_tree(&service->child, coil_s(2))));
+    instance_ended(service, service->child.exit.lost ? 255 : service->child.exit.code,
+            service->child.exit.signaled);
+    if (service->owned.plan.log != NULL)
+        coil_ignore(keep_last_lines(service, my->instance));
+    return 0;
+}
+
+static void runner_ended(coil_service *service)
+{
+    service->runner = NULL;
+    instance_ended(service, service->result < 0 ? 255 : 0, false);
+    service_release(service);
+}
+
+/* In a defer, because being stopped is being cancelled. */
+coil_async(int, mind_task, (coil_service *) service)
+{
+    coil_vars(int rc);
+
+    service->result = -ECANCELED;
+    service_hold(service);
+    coil_defer(runner_ended(service));
+    coil_await(my->rc, coil_handler_call(service->owned.plan.task->run, service->owned.plan.task));
+    service->result = my->rc;
+    return 0;
+}
+
+coil_async(int, mind_supervisor, (coil_service *) service)
+{
+    coil_vars(int rc);
+
+    service->result = -ECANCELED;
+    service_hold(service);
+    coil_defer(runner_ended(service));
+    coil_await(my->rc, coil_supervisor_run(service->owned.plan.supervisor));
+    service->result = my->rc;
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------- the start -- */
+
+/* It has a newline for us when it is ready (s6: notification-fd). */
+coil_async(int, mind_ready_fd, (coil_service *) service, (uint64_t) instance, (int) fd)
+{
+    coil_vars(char bytes[64]; ssize_t count; coil_loop *loop);
+
+    my->loop = coil_loop_current();
+    service_hold(service);
+    coil_defer(service_release(service));
+    coil_defer(coil_close_later(my->loop, fd));
+    do {
+        coil_await(my->count, coil_read(fd, my->bytes, sizeof(my->bytes)));
+    } while (my->count > 0 && memchr(my->bytes, '\n', (size_t)my->count) == NULL);
+    if (service->instance != instance || !service->supervised.alive)
+        return 0;
+    service->ready_task = NULL;
+    if (my->count > 0)
+        supervisor_tell(service, COIL_EVENT_READY, 0, 0);
+    return 0;
+}
+
+static void attach_logs(coil_service *service)
+{
+    coil_log *log = service->owned.plan.log;
+    const char *prefix = service->owned.plan.log_prefix;
+    int *const ends[] = {&service->child.stdout_fd, &service->child.stderr_fd};
+
+    for (size_t i = 0; i < 2 && log != NULL; i++) {
+        if (*ends[i] >= 0)
+            (void)coil_log_attach(log, *ends[i], prefix);
+        *ends[i] = -1;
+    }
+}
+
+/* A child that nobody could mind: there was no memory for the task. */
+static void take_back(coil_child *child)
+{
+    siginfo_t unused;
+
+    (void)coil_child_signal(child, SIGKILL);
+    (void)coil_kernel_reap_soon(child->pidfd, &unused);
+    coil_child_fini(child);
+}
+
+/* The one place where a process comes from: one that is adopted would come from here, too. */
+static int spawn_process(
+        coil_service *service, const coil_spawn_plan *plan, coil_spawn_error *out_error)
+{
+    int rc = coil_child_spawn(plan, &service->child, out_error);
+    if (rc < 0)
+        return rc;
+    attach_logs(service);
+    if (coil_spawn(service->supervisor->group, mind_process(service)) != NULL)
+        return 0;
+    take_back(&service->child);
+    out_error->error = -ENOMEM;
+    (void)snprintf(out_error->text, sizeof(out_error->text), "no memory to look after it");
+    return -ENOMEM;
+}
+
+/* `plan` with the descriptor by which it says that it is ready. */
+static int spawn_with_ready_fd(
+        coil_service *service, coil_spawn_plan *plan, coil_spawn_error *out_error)
+{
+    coil_spawn_fd fds[COIL_SPAWN_FDS_MAX];
+    int ends[2];
+
+    if (service->owned.plan.notify_fd <= 0)
+        return spawn_process(service, plan, out_error);
+    int rc = plan->fd_count < COIL_SPAWN_FDS_MAX ? coil_kernel_pipe(ends) : -EINVAL;
+    if (rc < 0) {
+        *out_error = (coil_spawn_error){.error = rc, .stage = COIL_SPAWN_STAGE_PIPE};
+        (void)snprintf(out_error->text, sizeof(out_error->text), "no pipe to be notified by: %s",
+                coil_error_text(rc));
+        return rc;
+    }
+    if (plan->fd_count > 0)
+        memcpy(fds, plan->fds, plan->fd_count * sizeof(fds[0]));
+    fds[plan->fd_count++] = (coil_spawn_fd){service->owned.plan.notify_fd, ends[1]};
+    plan->fds = fds;
+    rc = spawn_process(service, plan, out_error);
+    (void)coil_kernel_close(ends[1]);
+    if (rc == 0) {
+        service->ready_task = coil_spawn(
+                service->supervisor->group, mind_ready_fd(service, service->instance, ends[0]));
+    }
+    if (rc < 0 || service->ready_task == NULL)
+        (void)coil_kernel_close(ends[0]);
+    return rc;
+}
+
+static int start_process(coil_service *service, coil_spawn_error *out_error)
+{
+    coil_spawn_plan plan = service->owned.spawn;
+    const char **environment = NULL;
+
+    if (service->owned.plan.log != NULL) {
+        plan.out = (coil_stdio){COIL_STDIO_PIPE, 0};
+        if (plan.err.mode != COIL_STDIO_MERGE)
+            plan.err = (coil_stdio){COIL_STDIO_PIPE, 0};
+    }
+    if (service->owned.plan.notify) {
+        environment = plan_environment(service);
+        if (environment == NULL) {
+            out_error->error = -ENOMEM;
+            (void)snprintf(out_error->text, sizeof(out_error->text), "no memory");
+            return -ENOMEM;
+        }
+        plan.env = environment;
+    }
+    int rc = spawn_with_ready_fd(service, &plan, out_error);
+    free(environment);
+    return rc;
+}
+
+static int start_runner(coil_service *service)
+{
+    coil_group *group = service->supervisor->group;
+
+    if (service->owned.plan.task != NULL) {
+        service->owned.plan.task->service = service;
+        service->runner = coil_spawn(group, mind_task(service));
+    } else {
+        service->runner = coil_spawn(group, mind_supervisor(service));
+    }
+    return service->runner == NULL ? -ENOMEM : 0;
+}
+
+void service_start_instance(coil_service *service)
+{
+    coil_supervisor_hook *hook = service->supervisor->hook;
+    coil_spawn_error error = {.error = -ENOMEM, .text = "no memory"};
+    int rc;
+
+    service->instance++;
+    free(service->says);
+    service->says = NULL;
+    if (service->owned.plan.spawn != NULL) {
+        rc = start_process(service, &error);
+    } else {
+        rc = start_runner(service);
+    }
+    if (rc < 0) {
+        if (hook != NULL && hook->failed != NULL)
+            hook->failed(hook, service, &error);
+        supervisor_tell(service, COIL_EVENT_SPAWN_FAILED, rc, 0);
+        return;
+    }
+    if (hook != NULL && hook->started != NULL)
+        hook->started(hook, service);
+    supervisor_tell(service, COIL_EVENT_STARTED, 0, 0);
+}
+
+/* --------------------------------------------------------------------------- while it lives -- */
+
+void service_send(coil_service *service, int signo)
+{
+    if (service->owned.plan.spawn != NULL) {
+        (void)coil_child_signal(&service->child, signo);
+        if (signo != SIGKILL) /* One that is stopped would not hear it. */
+            (void)coil_child_signal(&service->child, SIGCONT);
+    } else if (service->owned.plan.supervisor != NULL) {
+        coil_supervisor_stop(service->owned.plan.supervisor);
+    } else if (service->runner != NULL) {
+        coil_task_cancel(service->runner);
+    }
+}
+
+coil_async(int, ask_probe, (coil_service *) service, (uint64_t) instance)
+{
+    coil_vars(int health; coil_duration limit);
+
+    my->limit = service->supervised.policy.liveness.limit;
+    if (my->limit == 0)
+        my->limit = coil_s(2);
+    service_hold(service);
+    coil_defer(service_release(service));
+    coil_await(my->health, coil_within(my->limit, coil_handler_call(service->owned.plan.probe->ask,
+                                                          service->owned.plan.probe)));
+    if (service->instance != instance || !service->supervised.alive)
+        return 0;
+    service->probe_task = NULL;
+    supervisor_tell(service, COIL_EVENT_ANSWERED, my->health, 0);
+    return 0;
+}
+
+void service_ask(coil_service *service)
+{
+    if (service->owned.plan.probe == NULL || service->probe_task != NULL) {
+        supervisor_tell(service, COIL_EVENT_ANSWERED, -EALREADY, 0);
+        return;
+    }
+    service->probe_task =
+            coil_spawn(service->supervisor->group, ask_probe(service, service->instance));
+    if (service->probe_task == NULL)
+        supervisor_tell(service, COIL_EVENT_ANSWERED, -ENOMEM, 0);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One datagram socket for all services. Its name is abstract, so there is nothing to clean up and
+ * anybody may write to it: what counts is the process that the kernel says has sent it (unix(7),
+ * SCM_CREDENTIALS). Only the process of a service itself is believed (NotifyAccess=main).
+ */
+#include "supervisor_private.h"
+
+#include <coil/io.h>
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/un.h>
+
+enum { MESSAGE_BYTES = 4096 };
+
+int notify_open(coil_supervisor *supervisor)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    uint64_t token;
+
+    coil_kernel_random(&token, sizeof(token));
+    const int size = snprintf(supervisor->notify_name, sizeof(supervisor->notify_name),
+            "@coil-%d-%016llx", (int)coil_kernel_getpid(), (unsigned long long)token);
+    memcpy(address.sun_path, supervisor->notify_name, (size_t)size);
+    address.sun_path[0] = '\0';
+    const int fd = coil_kernel_socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (fd < 0)
+        return fd;
+    const int yes = 1;
+    int rc = coil_kernel_setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
+    if (rc == 0) {
+        rc = coil_kernel_bind(fd, (const struct sockaddr *)&address,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)size));
+    }
+    if (rc < 0) {
+        (void)coil_kernel_close(fd);
+        return rc;
+    }
+    supervisor->notify_socket = fd;
+    return 0;
+}
+
+void notify_close(coil_supervisor *supervisor)
+{
+    if (supervisor->notify_socket >= 0)
+        (void)coil_kernel_close(supervisor->notify_socket);
+    supervisor->notify_socket = -1;
+}
+
+/* The service whose process it is. */
+static coil_service *find_process(const coil_supervisor *supervisor, pid_t pid)
+{
+    coil_service *service = NULL;
+
+    while ((service = coil_supervisor_each(supervisor, service)) != NULL) {
+        if (service->owned.plan.notify && service->child.pid == pid && service->supervised.alive)
+            return service;
+    }
+    return NULL;
+}
+
+/* In this order: what is said of a reload that is over comes with READY. */
+static void hear(coil_service *service, const coil_notice *notice)
+{
+    if (notice->words & COIL_NOTICE_STATUS) {
+        free(service->says);
+        service->says = strdup(notice->status);
+    }
+    if (notice->words & COIL_NOTICE_WATCHDOG_USEC)
+        supervisor_tell(service, COIL_EVENT_WATCHDOG_LIMIT, 0, notice->watchdog);
+    if (notice->words & COIL_NOTICE_EXTEND_USEC)
+        supervisor_tell(service, COIL_EVENT_START_LIMIT, 0, notice->extend);
+    if (notice->words & COIL_NOTICE_RELOADING)
+        supervisor_tell(service, COIL_EVENT_RELOADING, 0, 0);
+    if (notice->words & COIL_NOTICE_READY)
+        supervisor_tell(service, COIL_EVENT_READY, 0, 0);
+    if (notice->words & COIL_NOTICE_WATCHDOG)
+        supervisor_tell(service, COIL_EVENT_FED, 0, 0);
+    if (notice->words & COIL_NOTICE_TRIGGER)
+        supervisor_tell(service, COIL_EVENT_TRIGGERED, 0, 0);
+    if (notice->words & COIL_NOTICE_STOPPING)
+        supervisor_tell(service, COIL_EVENT_STOPPING, 0, 0);
+}
+
+/* Close what came along (FDSTORE=1 and the like): it would stay open here. */
+static pid_t read_control(struct msghdr *message)
+{
+    pid_t sender = 0;
+
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+            header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level != SOL_SOCKET)
+            continue;
+        if (header->cmsg_type == SCM_CREDENTIALS) {
+            struct ucred credentials;
+            memcpy(&credentials, CMSG_DATA(header), sizeof(credentials));
+            sender = credentials.pid;
+        } else if (header->cmsg_type == SCM_RIGHTS) {
+            const size_t size_bytes = header->cmsg_len - CMSG_LEN(0);
+            for (size_t at = 0; at + sizeof(int) <= size_bytes; at += sizeof(int)) {
+                int fd;
+                memcpy(&fd, CMSG_DATA(header) + at, sizeof(fd));
+                (void)coil_kernel_close(fd);
+            }
+        }
+    }
+    return sender;
+}
+
+coil_define(int, notify_listen, (coil_supervisor *) supervisor)
+{
+    coil_vars(struct msghdr message; struct iovec part; ssize_t count; coil_notice notice;
+              char control[512] __attribute__((aligned(16))); char bytes[MESSAGE_BYTES]);
+
+    for (;;) {
+        my->part = (struct iovec){my->bytes, sizeof(my->bytes)};
+        my->message = (struct msghdr){.msg_iov = &my->part,
+                .msg_iovlen = 1,
+                .msg_control = my->control,
+                .msg_controllen = sizeof(my->control)};
+        coil_await(
+                my->count, coil_recvmsg(supervisor->notify_socket, &my->message, MSG_CMSG_CLOEXEC));
+        if (my->count < 0) {
+            coil_await(coil_sleep(coil_ms(100))); /* -ENOMEM: it will pass. */
+            continue;
+        }
+        coil_service *service = find_process(supervisor, read_control(&my->message));
+        if (service == NULL || (my->message.msg_flags & MSG_TRUNC) != 0)
+            continue;
+        coil_notice_parse(my->bytes, (size_t)my->count, &my->notice);
+        hear(service, &my->notice);
+    }
+}
