@@ -87,6 +87,40 @@ ssize_t coil_kernel_copy_file_range(int from, int to, size_t size_bytes)
     return file_of(from) == NULL || file_of(to) == NULL ? -EBADF : -EXDEV;
 }
 
+/* Not simulated: processes share nothing but files, and what they send to each other. */
+int coil_kernel_memory(size_t size_bytes)
+{
+    (void)size_bytes;
+    sim_fiber_pass();
+    return -ENOSYS;
+}
+
+int coil_kernel_memory_seal(int fd)
+{
+    sim_fiber_pass();
+    return file_of(fd) == NULL ? -EBADF : -EINVAL;
+}
+
+ssize_t coil_kernel_memory_size(int fd, bool is_sealed)
+{
+    (void)is_sealed;
+    sim_fiber_pass();
+    return file_of(fd) == NULL ? -EBADF : -EINVAL;
+}
+
+int coil_kernel_memory_map(int fd, size_t size_bytes, bool writable, void **out_memory)
+{
+    (void)size_bytes, (void)writable, (void)out_memory;
+    sim_fiber_pass();
+    return file_of(fd) == NULL ? -EBADF : -ENODEV;
+}
+
+void coil_kernel_memory_unmap(void *memory, size_t size_bytes)
+{
+    (void)memory, (void)size_bytes;
+    sim_fiber_pass();
+}
+
 /* Not simulated: there are no events of files. */
 int coil_kernel_inotify(void)
 {
