@@ -79,7 +79,7 @@ void *coil_work_room(coil_work *work, size_t size_bytes)
     return memory;
 }
 
-/* ------------------------------------------------------------------------------ one job's way -- */
+/* ----------------------------------------------------------------------------- one job's way -- */
 
 /* What has been written to is read only from here on. */
 static int seal_reply(coil_work *work)
@@ -206,7 +206,7 @@ coil_async(int, serve, (worker_bench *) bench)
     return my->rc;
 }
 
-coil_define(int, coil_worker_serve, (int) fd, (const coil_worker_function *) functions, (size_t) count)
+coil_define(int, coil_worker_serve, (int) fd, (const coil_worker_function *) table, (size_t) count)
 {
     coil_vars(worker_bench *bench; int rc);
 
@@ -220,7 +220,7 @@ coil_define(int, coil_worker_serve, (int) fd, (const coil_worker_function *) fun
         free(my->bench);
     });
     my->bench->fd = fd;
-    my->bench->functions = functions;
+    my->bench->functions = table;
     my->bench->function_count = count;
     my->bench->work.reply_fd = -1;
     coil_await(my->rc, serve(my->bench));

@@ -46,7 +46,7 @@ static coil_turn wait_in_step(coil_task *task, coil_frame *leaf)
 
 coil_leaf_fn(wait_in, wait_in_step, coil_waiter_cancel);
 
-/* ------------------------------------------------------------------------------ jobs that end -- */
+/* ----------------------------------------------------------------------------- jobs that end -- */
 
 static bool has_jobs(const coil_worker_pool *pool)
 {
@@ -318,7 +318,7 @@ static coil_turn submit_step(coil_task *task, coil_frame *leaf)
 
 coil_define_leaf(coil_worker_pool_submit, submit_step, coil_waiter_cancel);
 
-/* ------------------------------------------------------------------------------ for its users -- */
+/* ----------------------------------------------------------------------------- for its users -- */
 
 coil_define(int, coil_job_wait, (coil_job *) job)
 {
@@ -437,7 +437,7 @@ void pool_keeper_ended(coil_worker_pool *pool)
     coil_waiter_grant_all(&pool->quiet, 0);
 }
 
-/* ------------------------------------------------------------------------ opening and closing -- */
+/* ----------------------------------------------------------------------- opening and closing -- */
 
 static void set_options(coil_worker_pool *pool, const coil_worker_pool_options *options)
 {

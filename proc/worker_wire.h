@@ -54,7 +54,7 @@ typedef struct worker_inbox {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 } worker_inbox;
 
-/* Prepare to receive `head_bytes` at `head`, and what follows at `bytes` (COIL_WORKER_INLINE_BYTES). */
+/* For a message: `head_bytes` at `head`, what follows (COIL_WORKER_INLINE_BYTES) at `bytes`. */
 void worker_inbox_prepare(worker_inbox *inbox, void *head, size_t head_bytes, void *bytes);
 
 /* The descriptor that has come with the message, whose owner is the caller; -1: none has. */

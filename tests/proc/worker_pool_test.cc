@@ -7,7 +7,7 @@ namespace
 
 typedef Pools WorkerPool;
 
-/* ------------------------------------------------------------------------------ jobs are done -- */
+/* ----------------------------------------------------------------------------- jobs are done -- */
 
 TEST_F(WorkerPool, DoesJobsAndTellsWhatTheyReturn)
 {
@@ -118,7 +118,7 @@ TEST_F(WorkerPool, RefusesWhatItsWorkersCannotDo)
     EXPECT_EQ(0u, play.stats.died);
 }
 
-/* ----------------------------------------------------------------------- workers that are lost -- */
+/* --------------------------------------------------------------------- workers that are lost -- */
 
 struct Loss {
     const char *function;
@@ -381,7 +381,7 @@ TEST_F(WorkerPool, SparesTakeOverAtOnce)
     EXPECT_EQ(5, last.value);
 }
 
-/* ------------------------------------------------------------------- workers that do not start -- */
+/* ----------------------------------------------------------------- workers that do not start -- */
 
 TEST_F(WorkerPool, TellsThatItsProgramCannotBeRun)
 {
@@ -468,7 +468,7 @@ TEST_F(WorkerPool, ClosingWithoutEndsEveryJob)
         EXPECT_EQ(-ESHUTDOWN, job.error);
 }
 
-/* ------------------------------------------------------------------------------------ at random -- */
+/* --------------------------------------------------------------------------------- at random -- */
 
 coil_async(int, one_of_many, (Play *) play, (coil_job *) job, (unsigned *) returned)
 {

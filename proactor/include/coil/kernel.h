@@ -96,11 +96,11 @@ COIL_API int coil_kernel_eventfd(void);
 COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 
 /*
- * Memory with a descriptor, to be shared with other processes: memfd_create(2), of a size that never
- * changes (F_SEAL_SHRINK, F_SEAL_GROW), to be filled by coil_kernel_write() or by a mapping. Seal:
- * from here on nobody writes to it (F_SEAL_WRITE); -EBUSY while a writable mapping is left. Size: of
- * memory that somebody else has made; -EPERM: its size may change, or, if `is_sealed` is asked for,
- * its contents.
+ * Memory with a descriptor, to be shared with other processes: memfd_create(2), of a size that
+ * never changes (F_SEAL_SHRINK, F_SEAL_GROW), to be filled by coil_kernel_write() or by a mapping.
+ * Seal: from here on nobody writes to it (F_SEAL_WRITE); -EBUSY while a writable mapping is left.
+ * Size: of memory that somebody else has made; -EPERM: its size may change, or, if `is_sealed` is
+ * asked for, its contents.
  */
 COIL_API int coil_kernel_memory(size_t size_bytes);
 COIL_API int coil_kernel_memory_seal(int fd);

@@ -23,9 +23,9 @@
  *         return coil_run(program()) < 0;                       coil/worker_pool.h
  *     }
  *
- * A worker is a new process that runs a program from its main(): no memory, no descriptor, no thread
- * and no lock of its parent is in it. It does one job at a time, and ends when its pool lets go of
- * it, or has died.
+ * A worker is a new process that runs a program from its main(): no memory, no descriptor, no
+ * thread and no lock of its parent is in it. It does one job at a time, and ends when its pool lets
+ * go of it, or has died.
  */
 #ifndef COIL_WORKER_H
 #define COIL_WORKER_H
@@ -80,7 +80,7 @@ COIL_API int coil_work_reply(coil_work *work, const void *bytes, size_t size_byt
  */
 COIL_API void *coil_work_room(coil_work *work, size_t size_bytes);
 
-/* ----------------------------------------------------------------------------- for the main() -- */
+/* ---------------------------------------------------------------------------- for the main() -- */
 
 /*
  * Was this process started by a pool? Then it must call coil_worker_main(). Early, before there are
@@ -92,8 +92,7 @@ COIL_API bool coil_worker_wanted(void);
 COIL_API int coil_worker_main(const coil_worker_function *functions, size_t count);
 
 /* The same on a loop that runs. 0; an error of recvmsg(2), sendmsg(2); -EBADMSG; -ENOMEM. */
-coil_declare(
-        int, coil_worker_serve, (int) fd, (const coil_worker_function *) functions, (size_t) count);
+coil_declare(int, coil_worker_serve, (int) fd, (const coil_worker_function *) table, (size_t) count);
 
 COIL_END_DECLS
 

@@ -148,7 +148,7 @@ struct coil_job {
     bool is_mapped;
 };
 
-/* ----------------------------------------------------------------------------------- the pool -- */
+/* ---------------------------------------------------------------------------------- the pool -- */
 
 /*
  * Start a pool, whose workers tasks of `group` look after. Does not wait for any to be ready.
