@@ -33,7 +33,7 @@
  *
  *     coil_async (int, step_down, (coil_seat *) seat, (coil_server *) server)
  *     {
- *         coil_attempt (coil_seat_ready(seat));              from here on we are counted on
+ *         my->rc = coil_seat_ready(seat);                    from here on we are counted on
  *         coil_attempt (coil_seat_leaving(seat));            our successor serves, or the end
  *         coil_server_drain(server, coil_s(30));
  *     }
