@@ -15,6 +15,7 @@ struct coil_acceptor {
     int fd; /* -1: closed already. */
     bool direct;
     bool ended;
+    bool sweeping; /* Ended: it takes what has come meanwhile, and does not wait. */
     bool closing;
     int error; /* Of the last attempt; told once. */
     coil_task *waiter;
@@ -94,10 +95,38 @@ static void settle(coil_acceptor *acceptor)
     }
 }
 
+/* One accept that does not wait (Linux 6.10). */
+static void prepare_sweep(const coil_acceptor *acceptor, struct io_uring_sqe *sqe)
+{
+    if (acceptor->direct) {
+        io_uring_prep_accept_direct(sqe, 0, NULL, NULL, 0, IORING_FILE_INDEX_ALLOC);
+    } else {
+        io_uring_prep_accept(sqe, 0, NULL, NULL, SOCK_CLOEXEC);
+    }
+    sqe->ioprio |= IORING_ACCEPT_DONTWAIT;
+}
+
+/*
+ * Of those who wait at one socket, the kernel wakes one for each connection. If that was us, and our
+ * cancellation came before we could take it, then nobody else knows of it. So after a cancellation
+ * we look once more; but do not go on with that for ever, if it is a busy socket.
+ */
+static bool goes_on_sweeping(coil_acceptor *acceptor, int32_t result)
+{
+    if (!acceptor->ended || acceptor->closing || op_pending(&acceptor->op))
+        return false;
+    if (acceptor->sweeping && (result < 0 || acceptor->count > COIL_ACCEPTOR_LIMIT_COUNT))
+        return false;
+    acceptor->sweeping = true;
+    return true;
+}
+
 static void accept_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
     coil_acceptor *acceptor = coil_container_of(op, coil_acceptor, op);
-    if (acceptor->direct) {
+    if (acceptor->sweeping) {
+        prepare_sweep(acceptor, sqe);
+    } else if (acceptor->direct) {
         io_uring_prep_multishot_accept_direct(sqe, 0, NULL, NULL, 0);
     } else {
         io_uring_prep_multishot_accept(sqe, 0, NULL, NULL, SOCK_CLOEXEC);
@@ -111,9 +140,11 @@ static void accept_complete(coil_op *op, int32_t result, uint32_t flags)
     coil_acceptor *acceptor = coil_container_of(op, coil_acceptor, op);
     if (result >= 0) {
         enqueue(acceptor, acceptor->direct ? result | COIL_DIRECT : result);
-    } else if (result != -ECANCELED && result != -EINTR) {
+    } else if (result != -ECANCELED && result != -EINTR && !acceptor->sweeping) {
         acceptor->error = result;
     }
+    if (goes_on_sweeping(acceptor, result))
+        op_start(&acceptor->op);
     settle(acceptor);
 }
 

@@ -110,11 +110,12 @@ static int accept_one(sim_request *request)
 static int attempt_accept(sim_request *request)
 {
     const bool is_multishot = (request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
+    const bool waits = (request->sqe.ioprio & IORING_ACCEPT_DONTWAIT) == 0;
 
     for (;;) {
         request->flags = 0;
         const int result = accept_one(request);
-        if (result == -EAGAIN)
+        if (result == -EAGAIN && waits)
             return sim_request_wait_file(request, POLLIN);
         if (result < 0 || !is_multishot || sim_request_stops(request))
             return result;

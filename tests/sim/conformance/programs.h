@@ -119,6 +119,7 @@
     PROGRAM(gather_and_scatter) \
     PROGRAM(nonblocking_socket) \
     PROGRAM(nonblocking_accept) \
+    PROGRAM(accept_without_waiting) \
     /* closes.c */ \
     PROGRAM(end_of_stream) \
     PROGRAM(end_of_stream_tcp) \

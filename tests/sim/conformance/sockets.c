@@ -194,3 +194,28 @@ void play_nonblocking_accept(struct stage *stage)
     stage_expect_nothing(stage);
     stage_close(stage, listener);
 }
+
+/* An accept that takes what is there. */
+void play_accept_without_waiting(struct stage *stage)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size_bytes = sizeof(address);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
+    (void)coil_kernel_bind(listener, (void *)&address, sizeof(address));
+    (void)coil_kernel_listen(listener, 4);
+    (void)coil_kernel_getsockname(listener, (void *)&address, &size_bytes);
+    for (int i = 0; i < 2; i++) {
+        struct io_uring_sqe *sqe = stage_ask(stage, "accept");
+        io_uring_prep_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+        sqe->ioprio |= IORING_ACCEPT_DONTWAIT;
+        stage_expect(stage, 1);
+        if (stage_result(stage, "accept") >= 0)
+            stage_close(stage, stage_result(stage, "accept"));
+        int client = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
+        stage_say_result(
+                stage, "connect", coil_kernel_connect_now(client, (void *)&address, size_bytes));
+        stage_close(stage, client);
+    }
+    stage_close(stage, listener);
+}
