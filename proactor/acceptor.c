@@ -107,9 +107,9 @@ static void prepare_sweep(const coil_acceptor *acceptor, struct io_uring_sqe *sq
 }
 
 /*
- * Of those who wait at one socket, the kernel wakes one for each connection. If that was us, and our
- * cancellation came before we could take it, then nobody else knows of it. So after a cancellation
- * we look once more; but do not go on with that for ever, if it is a busy socket.
+ * Of those who wait at one socket, the kernel wakes one for each connection. If that was us, and
+ * our cancellation came before we could take it, then nobody else knows of it. So after a
+ * cancellation we look once more; but do not go on with that for ever, if it is a busy socket.
  */
 static bool goes_on_sweeping(coil_acceptor *acceptor, int32_t result)
 {

@@ -92,6 +92,8 @@ int main(int argc, char **argv)
         coil_seat_release(seat);
         return rc < 0;
     }
-    const struct options options = read_options(argc, argv, "usage: prefork_echo [--port PORT]\n");
+    const struct options options = read_options(argc, argv,
+            "prefork_echo --port N\n\nSend back whatever arrives at port N, by several "
+            "processes.\n");
     return coil_run(master(argv, options.port)) < 0;
 }
