@@ -189,6 +189,20 @@ int coil_listen(
     return 0;
 }
 
+int coil_listen_socket(
+        const char *address, const coil_listen_options *options, coil_address *out_address)
+{
+    static const coil_listen_options defaults;
+    coil_address at;
+
+    int rc = coil_address_parse(address, &at);
+    if (rc == 0)
+        rc = listener_socket(&at, options == NULL ? &defaults : options);
+    if (rc >= 0 && out_address != NULL)
+        *out_address = at;
+    return rc;
+}
+
 int listener_examine(int fd, coil_address *out_address)
 {
     int is_listening = 0;

@@ -433,6 +433,57 @@ ssize_t coil_kernel_copy_file_range(int from, int to, size_t size_bytes)
     return checked(copy_file_range(from, NULL, to, NULL, size_bytes, 0));
 }
 
+int coil_kernel_memory(size_t size_bytes)
+{
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW;
+    int fd = checked(memfd_create("coil", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (fd < 0)
+        return fd;
+    int rc = checked(ftruncate(fd, (off_t)size_bytes));
+    if (rc == 0)
+        rc = checked(fcntl(fd, F_ADD_SEALS, seals));
+    if (rc < 0) {
+        (void)close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+int coil_kernel_memory_seal(int fd)
+{
+    return checked(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL));
+}
+
+ssize_t coil_kernel_memory_size(int fd, bool is_sealed)
+{
+    const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | (is_sealed ? F_SEAL_WRITE : 0);
+    struct stat status;
+    int seals = checked(fcntl(fd, F_GET_SEALS));
+    if (seals < 0)
+        return seals;
+    if ((seals & wanted) != wanted)
+        return -EPERM;
+    int rc = checked(fstat(fd, &status));
+    return rc < 0 ? rc : (ssize_t)status.st_size;
+}
+
+/* A shared mapping of what is sealed could become writable, says Linux before 6.7. */
+int coil_kernel_memory_map(int fd, size_t size_bytes, bool writable, void **out_memory)
+{
+    const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    const int flags = (writable ? MAP_SHARED : MAP_PRIVATE) | MAP_POPULATE;
+    void *memory = mmap(NULL, size_bytes, protection, flags, fd, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    *out_memory = memory;
+    return 0;
+}
+
+void coil_kernel_memory_unmap(void *memory, size_t size_bytes)
+{
+    (void)munmap(memory, size_bytes);
+}
+
 int coil_kernel_inotify(void)
 {
     return checked(inotify_init1(IN_CLOEXEC));

@@ -60,3 +60,36 @@ int coil_kernel_lock(int fd)
     (void)fd;
     return -ENOSYS;
 }
+
+int coil_kernel_memory(size_t size_bytes)
+{
+    (void)size_bytes;
+    sim_fiber_pass();
+    return -ENOSYS;
+}
+
+int coil_kernel_memory_seal(int fd)
+{
+    sim_fiber_pass();
+    return sim_call_file(fd) == NULL ? -EBADF : -EINVAL;
+}
+
+ssize_t coil_kernel_memory_size(int fd, bool is_sealed)
+{
+    (void)is_sealed;
+    sim_fiber_pass();
+    return sim_call_file(fd) == NULL ? -EBADF : -EINVAL;
+}
+
+int coil_kernel_memory_map(int fd, size_t size_bytes, bool writable, void **out_memory)
+{
+    (void)size_bytes, (void)writable, (void)out_memory;
+    sim_fiber_pass();
+    return sim_call_file(fd) == NULL ? -EBADF : -ENODEV;
+}
+
+void coil_kernel_memory_unmap(void *memory, size_t size_bytes)
+{
+    (void)memory, (void)size_bytes;
+    sim_fiber_pass();
+}

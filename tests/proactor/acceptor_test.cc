@@ -176,6 +176,41 @@ TEST_P(Acceptor, CloseClosesWhatNobodyHasTakenAndTheListener)
     close_all({first});
 }
 
+/*
+ * Of two who wait at one socket the kernel wakes one, here us, who end in that moment. Whoever has
+ * connected is ours, then: the other one will not be told.
+ */
+TEST_P(Acceptor, EndLosesNoConnectionThatItWasWokenFor)
+{
+    Fd ours(listen_on(0));
+    Fd theirs(dup(ours));
+    port = port_of(ours);
+    coil_acceptor *acceptors[2] = {};
+    std::vector<int> taken;
+    std::vector<int64_t> results(2, 1);
+    int fds[] = {ours.release(), theirs.release()};
+    for (int i = 0; i < 2; i++)
+        ASSERT_EQ(0, coil_acceptor_create(loop, fds[i], GetParam(), &acceptors[i]));
+    coil_task *tasks[2];
+    for (int i = 0; i < 2; i++)
+        tasks[i] = START(results[static_cast<size_t>(i)], takes_all(acceptors[i], 1, &taken));
+    later(coil_ms(1), [&] {
+        connect_many(1);
+        coil_acceptor_end(acceptors[0]);
+        coil_acceptor_end(acceptors[1]);
+    });
+    (void)tasks;
+    run();
+    EXPECT_EQ(1u, taken.size());
+    std::sort(results.begin(), results.end());
+    EXPECT_EQ(-ESHUTDOWN, results[0]);
+    EXPECT_EQ(0, results[1]);
+    for (coil_acceptor *one : acceptors)
+        coil_acceptor_close(one);
+    idle();
+    close_all(taken);
+}
+
 TEST_P(Acceptor, EndOfTheLoopClosesWhatNobodyHasTaken)
 {
     connect_many(1);

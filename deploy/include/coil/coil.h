@@ -61,6 +61,7 @@
 #include <coil/mutex.h>
 #include <coil/once.h>
 #include <coil/pipe.h>
+#include <coil/prefork.h>
 #include <coil/probe.h>
 #include <coil/proxy_protocol.h>
 #include <coil/queue.h>
@@ -108,6 +109,8 @@
 #include <coil/waiter.h>
 #include <coil/watch.h>
 #include <coil/watchdog.h>
+#include <coil/worker.h>
+#include <coil/worker_pool.h>
 #include <coil/write_buffer.h>
 
 #endif

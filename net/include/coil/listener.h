@@ -53,6 +53,14 @@ COIL_API int coil_listen(
 COIL_API int coil_listen_fd(
         int fd, const coil_listen_options *options, coil_listener **out_listener);
 
+/*
+ * A socket that listens at the address, without a loop, for whoever hands it on (coil/prefork.h):
+ * its descriptor, which is the caller's, or the errors of coil_listen(). Where it listens, unless
+ * `out_address` is NULL. A path of it stays. Any thread.
+ */
+COIL_API int coil_listen_socket(
+        const char *address, const coil_listen_options *options, coil_address *out_address);
+
 /* Where it listens: with the port that the kernel has chosen. */
 COIL_API const coil_address *coil_listener_address(const coil_listener *listener);
 

@@ -114,6 +114,21 @@ COIL_API int coil_kernel_eventfd_add(int fd, uint64_t count);
 COIL_API int coil_kernel_mkdir(const char *path);
 COIL_API int coil_kernel_rmdir(const char *path);
 
+/*
+ * Memory with a descriptor, to be shared with other processes: memfd_create(2), of a size that
+ * never changes (F_SEAL_SHRINK, F_SEAL_GROW), to be filled by coil_kernel_write() or by a mapping.
+ * Seal: from here on nobody writes to it (F_SEAL_WRITE); -EBUSY while a writable mapping is left.
+ * Size: of memory that somebody else has made; -EPERM: its size may change, or, if `is_sealed` is
+ * asked for, its contents.
+ */
+COIL_API int coil_kernel_memory(size_t size_bytes);
+COIL_API int coil_kernel_memory_seal(int fd);
+COIL_API ssize_t coil_kernel_memory_size(int fd, bool is_sealed);
+
+/* mmap(2) of such memory from its beginning, shared if it is writable; munmap(2). */
+COIL_API int coil_kernel_memory_map(int fd, size_t size_bytes, bool writable, void **out_memory);
+COIL_API void coil_kernel_memory_unmap(void *memory, size_t size_bytes);
+
 /* lstat(2): 1 if there is a socket at the path, 0 if something else is. */
 COIL_API int coil_kernel_is_socket(const char *path);
 

@@ -119,6 +119,7 @@
     PROGRAM(gather_and_scatter) \
     PROGRAM(nonblocking_socket) \
     PROGRAM(nonblocking_accept) \
+    PROGRAM(accept_without_waiting) \
     /* closes.c */ \
     PROGRAM(end_of_stream) \
     PROGRAM(end_of_stream_tcp) \
@@ -168,7 +169,6 @@
     PROGRAM(listener_closed_while_accepting) \
     PROGRAM(accept_of_two) \
     PROGRAM(accept_of_two_and_cancelled) \
-    PROGRAM(accept_without_waiting) \
     PROGRAM(backlog) \
     PROGRAM(port_in_use) \
     PROGRAM(port_in_time_wait) \

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* One worker: its start, its life, its drain; and the next one in its place. */
+#include "prefork_private.h"
+#include "worker_wire.h"
+
+#include <coil/io.h>
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A worker that has lived as long was of use: if it dies, another follows at once. */
+enum { USEFUL_S = 2 };
+
+/* As place->received_bytes: nothing has come. */
+enum { NOTHING = -EAGAIN };
+
+void place_hurry(prefork_place *place)
+{
+    (void)coil_timeout_move(&place->timeout, coil_loop_now(place->prefork->loop));
+}
+
+void place_leave(prefork_place *place)
+{
+    place->is_unwanted = true;
+    place_hurry(place);
+}
+
+static void died(coil_fd_watch_hook *hook, int events)
+{
+    prefork_place *self = coil_container_of(hook, prefork_place, death);
+
+    (void)events;
+    coil_fd_watch_close(self->watch);
+    self->watch = NULL;
+    self->has_died = true;
+    place_hurry(self);
+}
+
+/* ---------------------------------------------------------------------------------- starting -- */
+
+/* Those sockets that this worker is to have. */
+static void choose_sockets(const prefork_place *place, prefork_heritage *heritage)
+{
+    const coil_prefork *prefork = place->prefork;
+    unsigned dealt_count = 0;
+
+    for (unsigned i = 0; i < prefork->socket_count; i++) {
+        const prefork_socket *one = &prefork->sockets[i];
+        if (one->is_dealt && dealt_count++ % place->dealt_among != place->number)
+            continue;
+        heritage->sockets[heritage->socket_count++] = *one;
+    }
+}
+
+static int spawn(prefork_place *place, int theirs)
+{
+    static const char *const just_the_name[] = {"worker", NULL};
+    const coil_prefork_options *options = &place->prefork->options;
+    coil_spawn_plan plan = {.program = NULL};
+    prefork_heritage heritage = {.number = place->number, .generation = place->generation};
+    prefork_parcel parcel = {.fd_count = 0};
+
+    if (options->plan != NULL)
+        plan = *options->plan;
+    if (plan.program == NULL)
+        plan.program = "/proc/self/exe";
+    if (plan.argv == NULL)
+        plan.argv = just_the_name;
+    if (plan.group == COIL_SPAWN_GROUP_INHERIT)
+        plan.group = COIL_SPAWN_GROUP_NEW; /* ^C is for the master. */
+    heritage.beat_ms = (unsigned)(options->heartbeat_limit / PREFORK_BEATS / coil_ms(1));
+    choose_sockets(place, &heritage);
+    int rc = prefork_pack(PREFORK_WORKER_VARIABLE, &heritage, theirs, &plan, &parcel);
+    if (rc == 0)
+        rc = coil_child_spawn(&plan, &place->child, NULL);
+    free(parcel.env);
+    if (rc < 0)
+        return rc;
+    place->death.ready = died;
+    if (coil_fd_watch_create(
+                place->prefork->loop, place->child.pidfd, POLLIN, &place->death, &place->watch) < 0)
+        place->is_unwanted = true; /* No memory for a watch. */
+    return 0;
+}
+
+static int start(prefork_place *place)
+{
+    int ends[2] = {-1, -1};
+
+    place->state = PLACE_STARTING;
+    place->has_died = false;
+    place->aborted_at = 0;
+    place->ready_at = 0;
+    int rc = coil_kernel_socketpair(AF_UNIX, SOCK_SEQPACKET, ends);
+    if (rc < 0)
+        return rc;
+    rc = spawn(place, ends[1]);
+    (void)coil_kernel_close(ends[1]);
+    if (rc < 0) {
+        (void)coil_kernel_close(ends[0]);
+        return rc;
+    }
+    place->control = ends[0];
+    return 0;
+}
+
+/* --------------------------------------------------------------------------------- listening -- */
+
+/* A word of the worker; or the end of it; or until `deadline`, or hurried: NOTHING. */
+coil_async(int, receive, (prefork_place *) place, (coil_time) deadline)
+{
+    coil_vars();
+
+    coil_open_timeout_at(&place->timeout, deadline);
+    place->received_bytes = NOTHING;
+    place->part = (struct iovec){&place->word, sizeof(place->word)};
+    place->message = (struct msghdr){.msg_iov = &place->part,
+            .msg_iovlen = 1,
+            .msg_control = place->control_bytes,
+            .msg_controllen = sizeof(place->control_bytes)};
+    coil_await(
+            place->received_bytes, coil_recvmsg(place->control, &place->message, MSG_CMSG_CLOEXEC));
+    return 0;
+}
+
+static void take_page(prefork_place *place)
+{
+    const struct cmsghdr *part = CMSG_FIRSTHDR(&place->message);
+    void *memory = NULL;
+    int fd = -1;
+
+    if (part == NULL || part->cmsg_type != SCM_RIGHTS || part->cmsg_len != CMSG_LEN(sizeof(fd)))
+        return;
+    memcpy(&fd, CMSG_DATA(part), sizeof(fd));
+    if (place->page == NULL && coil_kernel_memory_size(fd, false) == PREFORK_PAGE_BYTES &&
+            coil_kernel_memory_map(fd, PREFORK_PAGE_BYTES, true, &memory) == 0)
+        place->page = memory;
+    (void)coil_kernel_close(fd);
+}
+
+/* Until it is ready. 0; -ECHILD, -ETIME; -ESHUTDOWN: it is not wanted any more. */
+coil_async(int, greet, (prefork_place *) place)
+{
+    coil_vars(coil_time deadline);
+
+    my->deadline = coil_time_after(
+            coil_loop_now(place->prefork->loop), place->prefork->options.ready_limit);
+    coil_ignore(receive(place, my->deadline));
+    if (place->received_bytes > 0) {
+        take_page(place);
+        return place->word == PREFORK_READY ? 0 : -EPROTO;
+    }
+    if (place->received_bytes == NOTHING && !place->has_died)
+        return place->is_unwanted ? -ESHUTDOWN : -ETIME;
+    return -ECHILD;
+}
+
+/* ------------------------------------------------------------------------------------ ending -- */
+
+static void give_back(prefork_place *place)
+{
+    coil_fd_watch_close(place->watch);
+    place->watch = NULL;
+    if (place->page != NULL)
+        coil_kernel_memory_unmap(place->page, PREFORK_PAGE_BYTES);
+    place->page = NULL;
+    if (place->control >= 0)
+        (void)coil_kernel_close(place->control);
+    place->control = -1;
+    coil_child_fini(&place->child);
+}
+
+/* The process, however far it has come. */
+coil_async(int, finish, (prefork_place *) place)
+{
+    coil_vars(int rc);
+
+    if (!place->child.exit.ended) {
+        (void)coil_child_signal(&place->child, SIGKILL);
+        coil_await(my->rc, coil_child_wait(&place->child));
+    }
+    if (place->state == PLACE_DRAINING) {
+        prefork_tell_of(place, COIL_PREFORK_LEFT, 0, &place->child.exit);
+    } else if (place->state == PLACE_READY && !place->is_unwanted) {
+        place->prefork->died++;
+        prefork_tell_of(place, COIL_PREFORK_DIED, 0, &place->child.exit);
+    } else if (!place->is_unwanted) {
+        prefork_tell_of(place, COIL_PREFORK_UNREADY, place->error, &place->child.exit);
+    }
+    place->state = PLACE_STARTING;
+    give_back(place);
+    prefork_change(place->prefork);
+    return 0;
+}
+
+/* Another is in its place, or nobody is to be. */
+coil_async(int, drain, (prefork_place *) place)
+{
+    coil_vars(int rc);
+
+    static const char word = PREFORK_DRAIN;
+    place->state = PLACE_DRAINING;
+    prefork_change(place->prefork);
+    (void)coil_kernel_send_now(place->control, &word, sizeof(word));
+    coil_await(my->rc, coil_within(place->prefork->drain_limit, coil_child_wait(&place->child)));
+    return 0;
+}
+
+/* One process, from its start to its end. 0: it was of use. */
+coil_async(int, occupy, (prefork_place *) place)
+{
+    coil_vars(coil_time useful_at);
+
+    coil_defer(coil_ignore(finish(place)));
+    coil_await(place->error, greet(place));
+    if (place->error < 0)
+        return place->error;
+    place->ready_at = coil_loop_now(place->prefork->loop);
+    my->useful_at = coil_time_after(place->ready_at, coil_s(USEFUL_S));
+    place->state = PLACE_READY;
+    place->prefork->started++;
+    prefork_tell_of(place, COIL_PREFORK_READY, 0, NULL);
+    prefork_change(place->prefork);
+    do
+        coil_ignore(receive(place, COIL_NEVER));
+    while (place->received_bytes != 0 && !place->is_unwanted && !place->has_died);
+    if (place->is_unwanted && !place->has_died)
+        coil_ignore(drain(place));
+    return coil_loop_now(place->prefork->loop) < my->useful_at ? -ECHILD : 0;
+}
+
+/* -------------------------------------------------------------------------------- its keeper -- */
+
+coil_async(int, rest, (prefork_place *) place)
+{
+    coil_vars();
+
+    coil_open_timeout(&place->timeout, prefork_pause(place->prefork, place->failures));
+    coil_ignore(coil_sleep(COIL_FOREVER));
+    return 0;
+}
+
+static void destroy(prefork_place *place)
+{
+    coil_prefork *prefork = place->prefork;
+
+    coil_list_remove(&place->link);
+    free(place);
+    prefork_change(prefork);
+}
+
+coil_async(int, keep, (prefork_place *) place)
+{
+    coil_vars(int rc);
+
+    coil_defer(destroy(place));
+    while (!place->is_unwanted) {
+        my->rc = start(place);
+        if (my->rc == 0) {
+            coil_await(my->rc, occupy(place));
+        } else {
+            place->error = my->rc;
+            prefork_tell_of(place, COIL_PREFORK_UNREADY, my->rc, NULL);
+        }
+        place->failures = my->rc == 0 ? 0 : place->failures + 1;
+        if (my->rc == 0 || place->is_unwanted)
+            continue;
+        place->error = my->rc;
+        prefork_change(place->prefork);
+        coil_ignore(rest(place));
+    }
+    return 0;
+}
+
+int place_create(coil_prefork *prefork, unsigned number, unsigned generation)
+{
+    prefork_place *made = calloc(1, sizeof(*made));
+
+    if (made == NULL)
+        return -ENOMEM;
+    *made = (prefork_place){
+            .prefork = prefork, .number = number, .generation = generation, .control = -1};
+    made->dealt_among = prefork->target;
+    made->child.pidfd = -1;
+    coil_list_append(&prefork->places, &made->link);
+    if (coil_spawn(&prefork->group, keep(made)) == NULL) {
+        coil_list_remove(&made->link);
+        free(made);
+        return -ENOMEM;
+    }
+    return 0;
+}
