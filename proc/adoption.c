@@ -21,12 +21,12 @@ enum {
     STATE_MODE = 0600,
     STATE_BYTES_MAX = 16 * 1024 * 1024,
     MORE_PATH_BYTES = 16,
+    LOCK_TRIES = 300,
+    START_TRIES = 1000, /* An exec may be slow. */
 };
 
-static const int64_t LOCK_TRY_MS = 10;
-static const int64_t LOCK_TRIES = 300;
-static const int64_t START_TRIES = 1000; /* Of 10 ms: an exec may be slow. */
-static const int64_t SAVE_AFTER_MS = 20; /* Many changes are one. */
+#define TRY_AGAIN coil_ms(10)
+#define SAVE_AFTER coil_ms(20) /* Many changes are one. */
 
 typedef enum note_kind { NOTE_STARTING = 1, NOTE_RUNNING, NOTE_JOURNAL } note_kind;
 
@@ -157,7 +157,7 @@ coil_async(void, save, (coil_adoption *) adoption)
 
     coil_defer(adoption->is_saving = false);
     while (adoption->is_dirty) {
-        coil_await(coil_sleep(coil_ms(SAVE_AFTER_MS)));
+        coil_await(coil_sleep(SAVE_AFTER));
         coil_await(my->rc, save_once(adoption));
     }
 }
@@ -317,7 +317,7 @@ coil_async(bool, has_no_writer, (int) fd)
 {
     coil_vars(int events);
 
-    coil_await(my->events, coil_within(coil_ms(LOCK_TRY_MS), coil_poll(fd, POLLHUP)));
+    coil_await(my->events, coil_within(TRY_AGAIN, coil_poll(fd, POLLHUP)));
     return my->events > 0 && (my->events & POLLHUP) != 0;
 }
 
@@ -342,7 +342,7 @@ coil_async(int, resolve, (coil_adoption *) adoption, (entry *) each)
         coil_await(my->is_gone, has_no_writer(my->pipe));
         if (my->is_gone)
             break;
-        coil_await(coil_sleep(coil_ms(LOCK_TRY_MS)));
+        coil_await(coil_sleep(TRY_AGAIN));
     }
     each->child.exit = (coil_exit){.ended = true, .lost = true};
     return 0;
@@ -446,7 +446,7 @@ coil_async(int, lock, (coil_adoption *) adoption, (const char *) directory)
             return my->rc;
         if (my->tries++ == LOCK_TRIES)
             return -EBUSY;
-        coil_await(coil_sleep(coil_ms(LOCK_TRY_MS)));
+        coil_await(coil_sleep(TRY_AGAIN));
     }
 }
 
@@ -461,7 +461,7 @@ coil_async(int, reach_keeper, (coil_adoption *) adoption, (const coil_adoption_o
         coil_await(my->rc, coil_keeper_open(&my->keeper, &adoption->keeper));
         if (my->rc != -EBUSY || my->tries++ == LOCK_TRIES)
             return my->rc;
-        coil_await(coil_sleep(coil_ms(LOCK_TRY_MS)));
+        coil_await(coil_sleep(TRY_AGAIN));
     }
 }
 
@@ -581,10 +581,26 @@ static int bear(birth *one, coil_spawn_error *out_error)
     return 0;
 }
 
+/* The keeper knows of its pipes before it is there. */
+coil_async(int, announce, (coil_adoption *) adoption, (const char *) name,
+        (const coil_spawn_plan *) plan, (birth *) one, (coil_spawn_error *) out_error)
+{
+    coil_vars(int rc; int keep_rc);
+
+    my->rc = conceive(one, plan);
+    if (my->rc < 0)
+        return my->rc;
+    coil_attempt(keep(adoption, name, &one->child, 0));
+    my->rc = bear(one, out_error);
+    if (my->rc < 0)
+        coil_await(my->keep_rc, unkeep(adoption, name));
+    return my->rc;
+}
+
 coil_define(int, coil_adoption_spawn, (coil_adoption *) adoption, (const char *) name,
         (const coil_spawn_plan *) plan, (coil_child *) out_child, (coil_spawn_error *) out_error)
 {
-    coil_vars(birth birth; uint64_t identity; entry *entry; int rc; int keep_rc; bool is_done);
+    coil_vars(birth birth; entry *entry; int rc; bool is_done);
 
     if (plan->out.mode != COIL_STDIO_PIPE && plan->err.mode != COIL_STDIO_PIPE)
         return -EINVAL;
@@ -600,23 +616,14 @@ coil_define(int, coil_adoption_spawn, (coil_adoption *) adoption, (const char *)
         coil_child_fini(&my->birth.child);
         drop(my->entry);
     });
-    my->rc = conceive(&my->birth, plan);
-    if (my->rc < 0)
-        return my->rc;
-    coil_attempt(keep(adoption, name, &my->birth.child, 0));
-    my->rc = bear(&my->birth, out_error);
-    if (my->rc < 0) {
-        coil_await(my->keep_rc, unkeep(adoption, name));
-        return my->rc;
-    }
+    coil_attempt(announce(adoption, name, plan, &my->birth, out_error));
     my->is_done = true;
-    (void)coil_child_identity(&my->birth.child, &my->identity);
+    (void)coil_child_identity(&my->birth.child, &my->entry->identity);
     my->entry->pid = my->birth.child.pid;
-    my->entry->identity = my->identity;
     *out_child = my->birth.child;
     changed(adoption);
     /* Without a keeper it is in the state file all the same. */
-    coil_await(my->rc, coil_shield(keep(adoption, name, &my->birth.child, my->identity)));
+    coil_await(my->rc, coil_shield(keep(adoption, name, &my->birth.child, my->entry->identity)));
     return 0;
 }
 

@@ -14,7 +14,7 @@ enum {
     END_BYTES = sizeof("end 00000000\n") - 1,
 };
 
-static const uint64_t PID_MOST = 1 << 22; /* proc(5), pid_max */
+#define PID_MOST (UINT64_C(1) << 22) /* proc(5), pid_max */
 
 static uint32_t crc32_of(const char *bytes, size_t size_bytes)
 {
@@ -97,16 +97,15 @@ static int take_record(parser *in, coil_child_record *record)
 }
 
 /* The last line: its checksum is that of what is before. */
-static int check_end(const char *bytes, size_t size_bytes, char *reason)
+static int check_end(const parser *in, const char *bytes, size_t size_bytes)
 {
-    parser in = {.line = 0, .reason = reason};
     char expected[END_BYTES + 1];
     if (size_bytes < END_BYTES)
-        return refuse(&in, "the file is too short");
+        return refuse(in, "the file is too short");
     (void)snprintf(
             expected, sizeof(expected), "end %08x\n", crc32_of(bytes, size_bytes - END_BYTES));
     if (memcmp(bytes + size_bytes - END_BYTES, expected, END_BYTES) != 0)
-        return refuse(&in, "the checksum is wrong, or the file is not complete");
+        return refuse(in, "the checksum is wrong, or the file is not complete");
     return 0;
 }
 
@@ -160,7 +159,7 @@ int coil_child_records_parse(
         return refuse(&in, "this is no state file");
     if (!starts_with(&in, HEAD))
         return refuse(&in, "another version");
-    int rc = check_end(bytes, size_bytes, out_reason);
+    int rc = check_end(&in, bytes, size_bytes);
     if (rc < 0)
         return rc;
     in.at += sizeof(HEAD) - 1;

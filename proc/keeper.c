@@ -22,8 +22,8 @@ enum {
     TRIES = 3,
 };
 
-static const int64_t PATIENCE_USUAL_S = 60;
-static const int64_t HELLO_S = 10; /* For a machine that is busy; it answers at once. */
+#define PATIENCE_USUAL coil_s(60)
+#define HELLO_LIMIT coil_s(10) /* For a machine that is busy; it answers at once. */
 
 static_assert((int)COIL_KEEPER_FDS_MAX == (int)KEEPER_FDS_MAX, "one for one");
 static_assert((int)COIL_KEEPER_KEY_BYTES == (int)KEEPER_KEY_BYTES, "one for one");
@@ -155,8 +155,7 @@ static int spawn_image(
 {
     char program[PATH_TEXT_BYTES];
     char patience[PATH_TEXT_BYTES];
-    const coil_duration limit =
-            options->patience == 0 ? coil_s(PATIENCE_USUAL_S) : options->patience;
+    const coil_duration limit = options->patience == 0 ? PATIENCE_USUAL : options->patience;
     (void)snprintf(program, sizeof(program), "/proc/self/fd/%d", image);
     (void)snprintf(patience, sizeof(patience), "%lld", (long long)(limit / coil_ms(1)));
     const char *const argv[] = {"coil-keeper", patience, options->kills ? "kill" : "leave", NULL};
@@ -254,7 +253,7 @@ coil_define(int, coil_keeper_open, (const coil_keeper_options *) options, (coil_
     coil_defer(if (my->keeper != NULL) leave(my->keeper));
     if (my->rc < 0)
         return my->rc;
-    coil_await(my->rc, coil_within(coil_s(HELLO_S), receive_in(my->keeper)));
+    coil_await(my->rc, coil_within(HELLO_LIMIT, receive_in(my->keeper)));
     if (my->rc == KEEPER_BUSY)
         return -EBUSY;
     if (my->rc != KEEPER_HELLO)
@@ -332,5 +331,5 @@ coil_define(void, coil_keeper_close, (coil_keeper *) keeper, (coil_keeper_end) e
     keeper->out.message.verb = KEEPER_END;
     coil_await(my->rc, send_out(keeper));
     if (my->rc == 0 && keeper->child.pid > 0)
-        coil_await(my->rc, coil_within(coil_s(HELLO_S), coil_child_wait(&keeper->child)));
+        coil_await(my->rc, coil_within(HELLO_LIMIT, coil_child_wait(&keeper->child)));
 }

@@ -208,9 +208,9 @@ static int receive(int connection, packet *one)
     prepare(one);
     one->header.msg_control = one->control.bytes;
     one->header.msg_controllen = sizeof(one->control.bytes);
-    do
+    do {
         count = call(__NR_recvmsg, connection, (long)&one->header, MSG_CMSG_CLOEXEC, 0, 0);
-    while (count == ERROR_INTERRUPTED);
+    } while (count == ERROR_INTERRUPTED);
     if (count <= 0)
         return 0;
     take_fds(one);
@@ -233,9 +233,9 @@ static int send_entry(int connection, const keeper_message *message, const int *
         memcpy(CMSG_DATA(&one.control.head), fds, bytes);
     }
     long rc;
-    do
+    do {
         rc = call(__NR_sendmsg, connection, (long)&one.header, MSG_NOSIGNAL, 0, 0);
-    while (rc == ERROR_INTERRUPTED);
+    } while (rc == ERROR_INTERRUPTED);
     return rc > 0;
 }
 
@@ -350,7 +350,7 @@ static int serve_all(int connection, table *kept)
 
 static void raise_limit(void)
 {
-    struct rlimit limit;
+    struct rlimit limit = {0, 0};
     if (call(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0) < 0)
         return;
     limit.rlim_cur = limit.rlim_max;

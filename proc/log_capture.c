@@ -24,6 +24,8 @@ enum {
 
 static void forget(coil_log *log)
 {
+    if (log == NULL)
+        return;
     log_blocks_close();
     free(log->file.path);
     free(log->tail);

@@ -20,7 +20,7 @@ enum {
 };
 
 /* How often we look whether somebody has moved the file, and try again what has failed. */
-static const int64_t LOOK_S = 1;
+#define LOOK_EVERY coil_s(1)
 
 static int64_t us_of(struct statx_timestamp time)
 {
@@ -304,7 +304,7 @@ coil_define(int, log_file_rotate, (log_file *) file)
         return 0;
     coil_await(my->rc, replace_current(file));
     if (my->rc < 0) {
-        file->rotate_at = coil_time_after(coil_task_now(coil_self), coil_s(LOOK_S));
+        file->rotate_at = coil_time_after(coil_task_now(coil_self), LOOK_EVERY);
         return my->rc;
     }
     coil_await(prune(file));
@@ -345,9 +345,26 @@ static void begin_share(log_file *file)
 static void end_share(log_file *file, size_t size_bytes)
 {
     log_share *share = file->share;
-    if (share != NULL)
-        __atomic_store_n(&share->progress, (share->progress & ~UINT64_C(1)) + 2 * size_bytes,
-                __ATOMIC_RELEASE);
+    if (share == NULL)
+        return;
+    const uint64_t before = share->progress & ~UINT64_C(1);
+    __atomic_store_n(&share->progress, before + 2 * size_bytes, __ATOMIC_RELEASE);
+}
+
+/* All of it, or nothing: no part of a line is to stay. */
+coil_async(int, write_share, (log_file *) file, (const char *) lines, (size_t) size_bytes)
+{
+    coil_vars(int rc; int cut_rc);
+
+    begin_share(file);
+    coil_await(my->rc, coil_pwrite_all(file->fd, lines, size_bytes, (off_t)file->size_bytes));
+    if (my->rc < 0) {
+        coil_await(my->cut_rc, coil_ftruncate(file->fd, (off_t)file->size_bytes));
+        return my->rc;
+    }
+    file->size_bytes += size_bytes;
+    end_share(file, size_bytes);
+    return 0;
 }
 
 static bool is_old(const log_file *file, int64_t time_us)
@@ -359,10 +376,10 @@ static bool is_old(const log_file *file, int64_t time_us)
 coil_define(int, log_file_put, (log_file *) file, (const char *) lines, (size_t) size_bytes,
         (int64_t) time_us, (size_t *) out_put_bytes)
 {
-    coil_vars(size_t share_bytes; int rc; int cut_rc);
+    coil_vars(size_t share_bytes; int rc);
 
     *out_put_bytes = 0;
-    if (coil_task_now(coil_self) >= coil_time_after(file->looked_at, coil_s(LOOK_S)))
+    if (coil_task_now(coil_self) >= coil_time_after(file->looked_at, LOOK_EVERY))
         coil_attempt(look(file));
     while (*out_put_bytes < size_bytes) {
         my->share_bytes = share_of(file, lines + *out_put_bytes, size_bytes - *out_put_bytes);
@@ -373,16 +390,8 @@ coil_define(int, log_file_put, (log_file *) file, (const char *) lines, (size_t)
         }
         if (my->share_bytes == 0) /* A rotation has failed: the file grows beyond its size. */
             my->share_bytes = size_bytes - *out_put_bytes;
-        begin_share(file);
-        coil_await(my->rc, coil_pwrite_all(file->fd, lines + *out_put_bytes, my->share_bytes,
-                                   (off_t)file->size_bytes));
-        if (my->rc < 0) { /* No part of a line is to stay. */
-            coil_await(my->cut_rc, coil_ftruncate(file->fd, (off_t)file->size_bytes));
-            return my->rc;
-        }
-        file->size_bytes += my->share_bytes;
+        coil_attempt(write_share(file, lines + *out_put_bytes, my->share_bytes));
         *out_put_bytes += my->share_bytes;
-        end_share(file, my->share_bytes);
     }
     return 0;
 }

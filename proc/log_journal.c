@@ -16,7 +16,7 @@ enum {
     KEPT_BYTES = 64 * 1024, /* A slot that has used no more keeps its pages. */
 };
 
-static const uint64_t MAGIC = 0x31676f4c6c696f43; /* "CoilLog1" */
+#define MAGIC UINT64_C(0x31676f4c6c696f43) /* "CoilLog1" */
 
 /* What a pipe had behind its last newline; the bytes are in `rests`. */
 typedef struct journal_pipe {
@@ -84,8 +84,8 @@ static int map(coil_log_journal *journal)
 {
     void *memory = NULL;
     const int rc = coil_kernel_map_shared(journal->fds[MEMORY], sizeof(*journal->memory), &memory);
-    if (rc == 0)
-        journal->memory = memory;
+    COIL_CHECK(rc < 0 || memory != NULL);
+    journal->memory = memory;
     return rc;
 }
 
@@ -437,7 +437,8 @@ bool log_journal_is_torn(
 void log_journal_mended(coil_log_journal *journal, uint64_t inode, uint64_t device)
 {
     log_slot *slot = find_torn(journal, inode, device);
-    if (slot != NULL)
-        __atomic_store_n(
-                &slot->share.progress, slot->share.progress & ~UINT64_C(1), __ATOMIC_RELEASE);
+    if (slot == NULL)
+        return;
+    const uint64_t progress = slot->share.progress & ~UINT64_C(1);
+    __atomic_store_n(&slot->share.progress, progress, __ATOMIC_RELEASE);
 }

@@ -55,10 +55,10 @@ void log_allow(coil_log *log, int64_t time_us)
 {
     if (log->lines_per_second == 0)
         return;
-    const int64_t most = (int64_t)log->lines_per_second * 2 * ONE_LINE;
+    const int64_t most = (int64_t)log->lines_per_second * 2 * (int64_t)ONE_LINE;
     const int64_t passed_us = time_us - log->allowed_us;
     log->allowed_us = time_us;
-    if (passed_us >= 2 * ONE_LINE) {
+    if (passed_us >= (int64_t)2 * ONE_LINE) {
         log->allowance = most;
     } else if (passed_us > 0) { /* Else somebody has set the clock back. */
         log->allowance += passed_us * log->lines_per_second;

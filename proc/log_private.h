@@ -8,7 +8,8 @@
  *
  * A silent pipe is watched by the loop. As long as a pipe of the log is not silent, the pump runs,
  * a task: it reads those that are ready into a block, makes lines of it there, stores them, and
- * lets the pipes rest. Blocks are shared by all logs of a thread: one that waits for nothing has none.
+ * lets the pipes rest. Blocks are shared by all logs of a thread: one that waits for nothing has
+ * none.
  */
 #ifndef LOG_PRIVATE_H
 #define LOG_PRIVATE_H

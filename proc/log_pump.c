@@ -22,9 +22,9 @@ enum {
  * How long a pipe rests. Long enough that a busy writer is not woken, nor interrupted, for each
  * line; too short for the pipe to fill.
  */
-static const int64_t PAUSE_LEAST_US = 100;
-static const int64_t PAUSE_USUAL_US = 300;
-static const int64_t PAUSE_MOST_US = 2400;
+#define PAUSE_LEAST coil_us(100)
+#define PAUSE_USUAL coil_us(300)
+#define PAUSE_MOST coil_us(2400)
 
 /* ---------------------------------------------------------------------------------- blocks -- */
 
@@ -242,10 +242,10 @@ static void adapt(coil_log *log, log_pipe *pipe, size_t count)
     } else if (count < pipe->room_bytes / 64) {
         log->pause *= 2;
     }
-    if (log->pause < coil_us(PAUSE_LEAST_US))
-        log->pause = coil_us(PAUSE_LEAST_US);
-    if (log->pause > coil_us(PAUSE_MOST_US))
-        log->pause = coil_us(PAUSE_MOST_US);
+    if (log->pause < PAUSE_LEAST)
+        log->pause = PAUSE_LEAST;
+    if (log->pause > PAUSE_MOST)
+        log->pause = PAUSE_MOST;
 }
 
 /* The end of the pipe, or of our patience with it: an error that will not go away. */
@@ -536,7 +536,7 @@ coil_async(int, pump, (coil_log *) log)
     coil_vars(int rc);
 
     coil_defer(pump_ended(log));
-    log->pause = coil_us(PAUSE_USUAL_US);
+    log->pause = PAUSE_USUAL;
     for (;;) {
         coil_await(my->rc, empty_pipes(log));
         if (my->rc == 0 && coil_list_empty(&log->resting))

@@ -5,8 +5,8 @@
  *     adoption_helper run DIRECTORY COUNT     a supervisor: `COUNT` children, each with a log; it
  *                                             takes those that are there, and starts the others
  *     adoption_helper stop DIRECTORY COUNT    the same, but ends them and says how they ended, in
- *                                             DIRECTORY/ends: "NUMBER STATUS"; 1000 and an errno, 2000 and a
- *                                         signal
+ *                                             DIRECTORY/ends: "NUMBER STATUS"; 1000 and an errno,
+ *                                             2000 and a signal
  *     adoption_helper child NUMBER            says "start PID", then counts, a line at a time, in
  *                                             pieces; at SIGTERM it says "bye COUNT" and exits with
  *                                             1 + NUMBER modulo 100
@@ -165,7 +165,9 @@ coil_async(int, stop_all, (FILE *) ends)
         coil_await(my->rc, coil_child_wait(&here.services[my->i].child));
         const coil_exit *end = &here.services[my->i].child.exit;
         (void)fprintf(ends, "%d %d\n", my->i,
-                my->rc < 0 ? 1000 - my->rc : end->signaled ? 2000 + end->code : end->code);
+                my->rc < 0      ? 1000 - my->rc
+                : end->signaled ? 2000 + end->code
+                                : end->code);
         while (coil_log_attached_count(here.services[my->i].log) > 0)
             coil_await(coil_sleep(coil_ms(1)));
         coil_attempt(coil_adoption_forget(here.adoption, here.services[my->i].name));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines of several pipes, written in pieces and with pauses, into files that are rotated often, on a
- * disk that fails now and then: in the end each line is there once, whole, and those of a pipe are
- * in order. Only lines that a log without memory had to cut may be in pieces.
+ * Lines of several pipes, written in pieces and with pauses, into files that are rotated often, on
+ * a disk that fails now and then: in the end each line is there once, whole, and those of a pipe
+ * are in order. Only lines that a log without memory had to cut may be in pieces.
  */
 #include "corpus.h"
 
