@@ -168,7 +168,7 @@ static int hasty(int argc, char **argv)
 
 static int balance;
 
-/* It takes for granted that nobody runs in its middle: a turn of the other thread is all it takes. */
+/* It takes for granted that nobody runs in its middle: one turn of the other thread is enough. */
 static void deposit(coil_kernel_thread *thread)
 {
     (void)thread;

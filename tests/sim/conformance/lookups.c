@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls of the seam that ask without a ring: getaddrinfo(3), getrandom(2), recv(2) of a byte. */
+/* Calls of the seam that ask without a ring: getaddrinfo(3), getrandom(2), recv(2) of a byte. */
 #include "programs.h"
 
 #include <netdb.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A spool directory: one process puts files into it, another one watches it, and takes them out;
- * now and then it is killed, and started again. Each file is taken once, whole. Events may get lost,
- * but then it is told so, and looks at all names.
+ * now and then it is killed, and started again. Each file is taken once, whole. Events may get
+ * lost, but then it is told so, and looks at all names.
  */
 #include "corpus.h"
 
