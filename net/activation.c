@@ -178,7 +178,7 @@ static int set_name_list(const coil_passed_fd *items, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         if (i > 0)
             *end++ = ':';
-        end = stpcpy(end, items[i].name);
+        end = mempcpy(end, items[i].name, strlen(items[i].name));
     }
     int rc = setenv("LISTEN_FDNAMES", names, 1) < 0 ? -ENOMEM : 0;
     free(names);
