@@ -11,7 +11,8 @@ enum {
     CODE_MASK = 0x000f,
     CODE_NO_NAME = 3, /* NXDOMAIN */
 
-    POINTER = 0xc0, /* The two upper bits of a label's length. */
+    POINTER = 0xc0,     /* The two upper bits of a label's length. */
+    POINTERS_MAX = 127, /* In a name, which has no more labels than that. */
     ALIASES_MAX = 16,
     RECORDS_MAX = 1024, /* In each section. What is behind them is not looked at. */
     TTL_MAX_S = 0x7fffffff,
@@ -85,7 +86,7 @@ static void read_name(reader *from, dns_name *out_name)
 {
     size_t at = from->at;
     size_t start = at;
-    bool has_jumped = false;
+    unsigned pointer_count = 0;
 
     out_name->length = 0;
     out_name->text[0] = '\0';
@@ -94,15 +95,16 @@ static void read_name(reader *from, dns_name *out_name)
             break;
         unsigned count = from->bytes[at];
         if ((count & POINTER) == POINTER) {
-            if (!has_jumped)
+            if (pointer_count == 0)
                 from->at = at + 2;
-            has_jumped = true;
+            if (pointer_count++ == POINTERS_MAX)
+                break; /* Thousands of them, for each of a thousand names, would keep us busy. */
             start = at = follow(from, at, start);
             continue;
         }
         at++;
         if (count == 0) {
-            if (!has_jumped)
+            if (pointer_count == 0)
                 from->at = at;
             return;
         }

@@ -121,6 +121,30 @@ TEST(DnsMessage, MayEndNowhereButAtItsEnd)
     EXPECT_EQ(0, Reading(whole, dns::A).rc);
 }
 
+/* A record whose contents are pointers, each to the one before it, and one whose name is the last. */
+std::string chain_of(unsigned count)
+{
+    const std::string head = answer_of(Answer());
+    const std::string first = dns::record("other.test", 16, 60, "");
+    const auto begins = static_cast<unsigned>(head.size() + first.size());
+    std::string pointers = dns::u16(0xc00c); /* The name that was asked for. */
+    for (unsigned i = 0; i + 1 < count; i++)
+        pointers += dns::u16(0xc000 | (begins + 2 * i));
+    Answer answer;
+    answer.add(dns::record("other.test", 16, 60, pointers));
+    answer.add(pointers.substr(pointers.size() - 2) + dns::u16(dns::A) + dns::u16(1) +
+               dns::u32(60) + dns::u16(4) + std::string("\x7f\0\0\1", 4));
+    return answer_of(answer);
+}
+
+TEST(DnsMessage, WithMorePointersThanANameHasLabelsIsBroken)
+{
+    EXPECT_EQ(1U, Reading(chain_of(100), dns::A).records->address_count);
+    EXPECT_EQ(1U, Reading(chain_of(127), dns::A).records->address_count);
+    EXPECT_EQ(-EBADMSG, Reading(chain_of(128), dns::A).rc);
+    EXPECT_EQ(-EBADMSG, Reading(chain_of(5000), dns::A).rc);
+}
+
 TEST(DnsMessage, WithPointersThatLeadAroundIsBroken)
 {
     const std::string head = answer_of(Answer());
