@@ -208,7 +208,7 @@ int coil_kernel_terminal_set(int fd, int when, const struct termios *modes)
 int coil_kernel_terminal_resize(int fd, const struct winsize *size)
 {
     (void)size;
-    return file_of(fd) == NULL ? -EBADF : -ENOTTY;
+    return sim_call_file(fd) == NULL ? -EBADF : -ENOTTY;
 }
 
 /* There are no terminals here. */
