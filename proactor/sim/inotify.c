@@ -262,9 +262,10 @@ static int find(sim_process *process, const char *path, uint32_t mask, sim_inode
     if ((mask & IN_ONLYDIR) != 0 && !S_ISDIR(place.inode->mode))
         return -ENOTDIR;
     rc = sim_inode_access(place.inode, R_OK);
-    if (rc == 0)
-        *out_inode = place.inode;
-    return rc;
+    if (rc < 0)
+        return rc;
+    *out_inode = place.inode;
+    return 0;
 }
 
 int sim_inotify_add(sim_process *process, sim_file *file, const char *path, uint32_t mask)

@@ -27,7 +27,7 @@ static uint64_t sum_with(uint64_t sum, const unsigned char *bytes, size_t size_b
 /* ------------------------------------------------------------------------------- open, close -- */
 
 void sim_ledger_open(sim_ledger *ledger, sim_world *world, const char *kind,
-        size_t (*on_the_way)(const sim_ledger *ledger))
+        size_t (*on_the_way)(sim_ledger *ledger))
 {
     *ledger = (sim_ledger){.kind = kind, .on_the_way = on_the_way, .world = world};
     coil_list_init(&ledger->link);
@@ -86,7 +86,7 @@ _Noreturn static void fail(const sim_ledger *ledger, size_t on_the_way, const ch
             on_the_way);
 }
 
-void sim_ledger_check(const sim_ledger *ledger)
+void sim_ledger_check(sim_ledger *ledger)
 {
     if (ledger->kind == NULL)
         return;
@@ -100,7 +100,7 @@ void sim_ledger_check(const sim_ledger *ledger)
         fail(ledger, on_the_way, "other bytes are received than were sent");
 }
 
-void sim_ledger_check_end(const sim_ledger *ledger)
+void sim_ledger_check_end(sim_ledger *ledger)
 {
     if (ledger->kind == NULL)
         return;

@@ -243,10 +243,9 @@ static sim_file *new_end(sim_pipe *pipe, sim_world *world, bool reads)
     return &end->file;
 }
 
-static size_t on_the_way(const sim_ledger *ledger)
+static size_t on_the_way(sim_ledger *ledger)
 {
-    return sim_pipe_filled_bytes(
-            coil_container_of((sim_ledger *)(uintptr_t)ledger, sim_pipe, ledger));
+    return sim_pipe_filled_bytes(coil_container_of(ledger, sim_pipe, ledger));
 }
 
 void sim_pipe_create(sim_world *world, bool is_nonblocking, sim_file *out_files[2])

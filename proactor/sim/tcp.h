@@ -138,7 +138,7 @@ tcp_socket *tcp_socket_new(sim_host *host, int family);
 /* Of two ends without sockets. Belongs to the network, and goes when both sockets have gone. */
 tcp_connection *tcp_connection_new(sim_host *client, sim_host *server);
 
-/* The socket has gone, and what it has not read; the end has still to leave. Nothing if it has none. */
+/* The socket has gone, and what it has not read; the end has still to leave. */
 void tcp_end_detach(tcp_end *end);
 
 /* That, and the connection goes if the peer's socket has gone, too. */

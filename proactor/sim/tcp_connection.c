@@ -25,9 +25,9 @@ static size_t undelivered(const tcp_end *end)
     return count == 0 ? 0 : count - (size_t)(end->delivered - end->acknowledged);
 }
 
-static size_t on_the_way(const sim_ledger *ledger)
+static size_t on_the_way(sim_ledger *ledger)
 {
-    const tcp_end *end = coil_container_of((sim_ledger *)(uintptr_t)ledger, tcp_end, ledger);
+    const tcp_end *end = coil_container_of(ledger, tcp_end, ledger);
     const tcp_socket *receiver = end->peer->socket;
     return undelivered(end) + (receiver == NULL ? 0 : receiver->received.count);
 }

@@ -17,10 +17,9 @@ sim_socket *sim_unix_stream_new(sim_host *host)
     return &unix_socket_new(host, &unix_stream_type, SOCK_STREAM)->socket;
 }
 
-static size_t on_the_way(const sim_ledger *ledger)
+static size_t on_the_way(sim_ledger *ledger)
 {
-    return stream_queued(
-            &coil_container_of((sim_ledger *)(uintptr_t)ledger, unix_socket, ledger)->socket.file);
+    return stream_queued(&coil_container_of(ledger, unix_socket, ledger)->socket.file);
 }
 
 static void join(unix_socket *a, unix_socket *b)

@@ -276,8 +276,8 @@ async(int, serve_inherited, (coil_handover *) handover, (coil_server *) server)
 {
     vars(coil_group group; coil_group guard; coil_listener *listener; int rc);
 
-    while ((my->rc = coil_handover_listen(
-                    handover, "calls", "*:7300", NULL, &my->listener)) == -EADDRINUSE) {
+    while ((my->rc = coil_handover_listen(handover, "calls", "*:7300", NULL, &my->listener)) ==
+            -EADDRINUSE) {
         corpus_expect(has_died(), "the address of one who has left is still in use");
         await(coil_sleep(coil_ms(5)));
     }

@@ -122,6 +122,8 @@ async(int, take_all)
         }
         (void)snprintf(my->name, sizeof(my->name), "%.40s", my->event.name);
         attempt(take_file(my->name));
+        if (corpus_chance(20)) /* So that one read has several events. */
+            await(coil_sleep(corpus_moment(coil_ms(30))));
     }
 }
 
