@@ -149,6 +149,7 @@ static int take_records(parser *in, coil_child_records *records)
     return 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is written to by way of the parser. */
 int coil_child_records_parse(
         const char *bytes, size_t size_bytes, coil_child_records *out_records, char *out_reason)
 {
