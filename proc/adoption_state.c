@@ -149,8 +149,8 @@ static int take_records(parser *in, coil_child_records *records)
     return 0;
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): it is written to by way of the parser. */
 int coil_child_records_parse(
+        /* NOLINTNEXTLINE(readability-non-const-parameter): written by way of the parser. */
         const char *bytes, size_t size_bytes, coil_child_records *out_records, char *out_reason)
 {
     parser in = {.at = bytes, .end = bytes + size_bytes, .line = 1, .reason = out_reason};
