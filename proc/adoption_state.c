@@ -150,6 +150,7 @@ static int take_records(parser *in, coil_child_records *records)
 }
 
 int coil_child_records_parse(
+        /* NOLINTNEXTLINE(readability-non-const-parameter): written by way of the parser. */
         const char *bytes, size_t size_bytes, coil_child_records *out_records, char *out_reason)
 {
     parser in = {.at = bytes, .end = bytes + size_bytes, .line = 1, .reason = out_reason};
