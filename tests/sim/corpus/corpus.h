@@ -130,7 +130,8 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(shares)               \
     SCENARIO(poor)                 \
     SCENARIO(rush)                 \
-    SCENARIO(datagrams)
+    SCENARIO(datagrams)            \
+    SCENARIO(supervise)
 /* clang-format on */
 
 #define CORPUS_DECLARE(name) extern const coil_sim_scenario scenario_##name;
