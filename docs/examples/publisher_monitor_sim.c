@@ -98,7 +98,7 @@ static void hear(const char *line)
 
 void coil_sim_vprint(FILE *stream, const char *format, va_list values)
 {
-    static char text[16384];
+    char text[2 * PIECE_BYTES + 256]; /* Not static: a write lets others run. */
     int size = vsnprintf(text, sizeof(text), format, values);
 
     if (size >= (int)sizeof(text))

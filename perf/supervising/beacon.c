@@ -21,7 +21,7 @@ int main(int argc, char **argv)
     const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     const int size = snprintf(text, sizeof(text), "%d %lld", (int)getpid(),
             (long long)now.tv_sec * 1000000000 + now.tv_nsec);
-    (void)sendto(fd, text, (size_t)size, 0, (const struct sockaddr *)&address, sizeof(address));
+    (void)sendto(fd, text, (size_t)size, 0, (const struct sockaddr *)(const void *)&address, sizeof(address));
     (void)close(fd);
     for (;;)
         (void)pause();
