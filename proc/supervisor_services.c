@@ -247,7 +247,7 @@ int coil_supervisor_add(
         coil_supervisor *supervisor, const coil_service_plan *plan, coil_service **out_service)
 {
     service_template *template;
-    coil_service *service;
+    coil_service *service = NULL;
 
     int rc = check_plan(supervisor, plan);
     if (rc == 0 && plan->notify && supervisor->notify_socket < 0) {

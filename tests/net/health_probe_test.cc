@@ -66,6 +66,7 @@ async(int, close_listener, (coil_listener *) listener)
 {
     vars();
     coil_listener_close(listener);
+    await(coil_sleep(coil_ms(5))); /* The loop does the work. */
     return 0;
 }
 

@@ -59,7 +59,7 @@ static void notify(const char *text)
     if (name[0] == '@')
         address.sun_path[0] = '\0';
     const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (sendto(fd, message, size, 0, (const struct sockaddr *)&address,
+    if (sendto(fd, message, size, 0, (const struct sockaddr *)(const void *)&address,
                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
         exit(98);
     (void)close(fd);

@@ -146,7 +146,8 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(poor)                 \
     SCENARIO(rush)                 \
     SCENARIO(datagrams)            \
-    SCENARIO(spool)
+    SCENARIO(spool)                \
+    SCENARIO(supervise)
 /* clang-format on */
 
 #define CORPUS_DECLARE(name) extern const coil_sim_scenario scenario_##name;
