@@ -18,7 +18,7 @@ const coil_duration LONG = coil_s(30);
 
 typedef Children Faults;
 
-/* ------------------------------------------------------------------------- numbers used again -- */
+/* --------------------------------------------------------------------- numbers used again -- */
 
 /* In a pid namespace with few numbers: what is checked there is the exit status here. */
 class SmallNamespace
@@ -214,7 +214,7 @@ TEST_F(Faults, ForkBombWithinALimitIsStoppedToTheLast)
     }
 }
 
-/* ------------------------------------------------------------------------------ pipes, limits -- */
+/* -------------------------------------------------------------------------- pipes, limits -- */
 
 TEST_F(Faults, ChildThatIsStuckInAPipeThatNobodyReadsIsStopped)
 {
