@@ -19,9 +19,9 @@
  *     coil_spawn(&my->background, coil_signals_serve(COIL_SIGNALS(SIGHUP), on_hangup, NULL));
  *
  * From opening to closing, the signals of the set are blocked in the calling thread and arrive
- * here instead (signalfd(2)); nothing runs in a signal handler. The threads that this library starts
- * have all signals blocked but those of faults. Other threads that exist already must have them
- * blocked as well, or may get them: coil_signals_block() first of all in main() sees to that.
+ * here instead (signalfd(2)); nothing runs in a signal handler. The threads that this library
+ * starts have all signals blocked but those of faults. Other threads that exist already must have
+ * them blocked as well, or may get them: coil_signals_block() first of all in main() sees to that.
  * Standard signals that arrive twice before they are taken arrive once: see signal(7). Children do
  * not inherit the blocking (coil/spawn.h). What was blocked already stays blocked afterwards.
  *
