@@ -272,6 +272,7 @@ TEST_F(SignalsOnTheClock, EndOfAChildIsOneAndDoesNotTakeItsStatus)
     coil_child child = {};
     EXPECT_EQ((std::vector<int>{SIGCHLD}), arriving(COIL_SIGNALS(SIGCHLD), [&] {
         child = start({"exit", "4"});
+        await_zombie(child);
     }));
     EXPECT_EQ(0, RUN(coil_child_wait(&child)));
     EXPECT_EQ("exited with status 4", text(child));

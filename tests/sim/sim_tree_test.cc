@@ -35,12 +35,17 @@ int mother(int argc, char **argv)
     return hang(argc, argv);
 }
 
+int begin_mother(coil_child *child)
+{
+    coil_spawn_plan plan = plan_of("/bin/mother");
+    plan.group = group_of_mother;
+    return coil_child_spawn(&plan, child, nullptr);
+}
+
 async(int, stops_a_tree)
 {
     vars(coil_child child; int rc);
-    coil_spawn_plan plan = plan_of("/bin/mother");
-    plan.group = group_of_mother;
-    my->rc = coil_child_spawn(&plan, &my->child, nullptr);
+    my->rc = begin_mother(&my->child);
     if (my->rc < 0)
         return my->rc;
     defer(coil_child_fini(&my->child));

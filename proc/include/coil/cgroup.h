@@ -64,7 +64,8 @@ COIL_API int coil_cgroup_limit(coil_cgroup *cgroup, const coil_cgroup_limits *li
 
 /*
  * Read or write one of its files: "memory.peak", "cpu.stat", "cgroup.freeze". Reading results in
- * the size without the final newline, and a text that ends in '\0', of `size_bytes` at most. -ENOENT
+ * the size without the final newline, and a text that ends in '\0', of `size_bytes` at most.
+ * -ENOENT: there is no such file.
  */
 COIL_API int coil_cgroup_write(coil_cgroup *cgroup, const char *file, const char *text);
 COIL_API ssize_t coil_cgroup_read(

@@ -77,10 +77,10 @@ COIL_API int coil_child_identity(const coil_child *child, uint64_t *out_identity
 
 /*
  * Take a process that runs as a child; `identity` is what coil_child_identity() told, 0: whoever
- * has the number `pid` now. It is closed by coil_child_fini() as others, and has no pipes. If it is not
- * a child of this process, its parent or init reaps it, and coil_child_wait() asks the kernel for
- * its status. -ESRCH: it has ended and was reaped (numbers may be another's by now); -EOPNOTSUPP:
- * an identity before Linux 6.9; -EMFILE, -ENFILE.
+ * has the number `pid` now. It is closed by coil_child_fini() as others, and has no pipes. If it is
+ * not a child of this process, its parent or init reaps it, and coil_child_wait() asks the kernel
+ * for its status. -ESRCH: it has ended and was reaped (its number may be another's by now);
+ * -EOPNOTSUPP: an identity before Linux 6.9; -EMFILE, -ENFILE.
  */
 COIL_API COIL_MUST_USE int coil_child_adopt(pid_t pid, uint64_t identity, coil_child *out_child);
 

@@ -18,12 +18,12 @@
  *     coil_handler on_hangup = coil_handler(reload, coil_signal_arrival *);
  *     coil_spawn(&my->background, coil_signals_serve(COIL_SIGNALS(SIGHUP), on_hangup, NULL));
  *
- * From opening to closing, the signals of the set are blocked in the calling thread and arrive here
- * instead (signalfd(2)); nothing runs in a signal handler. The threads that this library starts have
- * all signals blocked but those of faults. Other threads that exist already must have them blocked
- * as well, or may get them: coil_signals_block() first of all in main() sees to that. Standard
- * signals that arrive twice before they are taken arrive once: see signal(7). Children do not
- * inherit the blocking (coil/spawn.h). What was blocked already stays blocked afterwards.
+ * From opening to closing, the signals of the set are blocked in the calling thread and arrive
+ * here instead (signalfd(2)); nothing runs in a signal handler. The threads that this library
+ * starts have all signals blocked but those of faults. Other threads that exist already must have
+ * them blocked as well, or may get them: coil_signals_block() first of all in main() sees to that.
+ * Standard signals that arrive twice before they are taken arrive once: see signal(7). Children do
+ * not inherit the blocking (coil/spawn.h). What was blocked already stays blocked afterwards.
  *
  * On the loop's thread only.
  */
@@ -97,7 +97,8 @@ typedef struct coil_signal_arrival {
  * `handler`; they may run at the same time. Until this is cancelled, or one of them fails: then the
  * others are cancelled, too, and its error is the result. Else the errors of coil_signals_open().
  */
-coil_declare(int, coil_signals_serve, (coil_signal_set) set, (coil_handler) handler, (void *) owner);
+coil_declare(
+        int, coil_signals_serve, (coil_signal_set) set, (coil_handler) handler, (void *) owner);
 
 /*
  * Block the signals of `set` in the calling thread, and so in all threads that it starts later; for
