@@ -118,8 +118,7 @@ static void touch(int64_t mib)
     const size_t size = (size_t)mib << 20;
     if (size == 0)
         return;
-    char *memory = mmap(
-            NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         die("no memory");
     (void)madvise(memory, size, MADV_NOHUGEPAGE); /* As a program of many years has it. */
@@ -170,8 +169,7 @@ async(int, hold, (coil_child *) children, (int64_t) count)
     await(coil_sleep(0));
     const coil_duration started = coil_kernel_now() - my->begin;
     printf("{\"bench\":\"hold\",\"count\":%" PRId64 ",\"start_ms\":%.1f,\"bytes_per_child\":%.0f",
-            count, (double)started / 1e6,
-            (double)(anonymous_bytes() - my->before) / (double)count);
+            count, (double)started / 1e6, (double)(anonymous_bytes() - my->before) / (double)count);
 
     my->sleeps = coil_kernel_sleep_count();
     await(coil_sleep(coil_s(IDLE_S)));

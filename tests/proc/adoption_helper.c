@@ -165,7 +165,9 @@ coil_async(int, stop_all, (FILE *) ends)
         coil_await(my->rc, coil_child_wait(&here.services[my->i].child));
         const coil_exit *end = &here.services[my->i].child.exit;
         (void)fprintf(ends, "%d %d\n", my->i,
-                my->rc < 0 ? 1000 - my->rc : end->signaled ? 2000 + end->code : end->code);
+                my->rc < 0      ? 1000 - my->rc
+                : end->signaled ? 2000 + end->code
+                                : end->code);
         while (coil_log_attached_count(here.services[my->i].log) > 0)
             coil_await(coil_sleep(coil_ms(1)));
         coil_attempt(coil_adoption_forget(here.adoption, here.services[my->i].name));
