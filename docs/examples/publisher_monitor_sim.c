@@ -165,8 +165,8 @@ static void do_harm(coil_fb303_service *fb303)
     default:
         break;
     }
-    static const int lies[] = {COIL_FB303_DEAD, COIL_FB303_STARTING, COIL_FB303_STOPPING,
-            COIL_FB303_STOPPED};
+    static const int lies[] = {
+            COIL_FB303_DEAD, COIL_FB303_STARTING, COIL_FB303_STOPPING, COIL_FB303_STOPPED};
     fb303->status = lies[coil_sim_random(coil_sim_current(), 4)];
 }
 

@@ -18,9 +18,8 @@ async(int, supervise, (unsigned) count, (const char *) path, (char **) argv)
     for (unsigned i = 0; rc == 0 && i < count; i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "beacon %u", i);
-        const coil_spawn_plan spawn = {.program = argv[0],
-                .argv = (const char *const *)argv,
-                .in = {COIL_STDIO_NULL, 0}};
+        const coil_spawn_plan spawn = {
+                .program = argv[0], .argv = (const char *const *)argv, .in = {COIL_STDIO_NULL, 0}};
         const coil_service_plan plan = {.name = name,
                 .spawn = &spawn,
                 .log = my->log,

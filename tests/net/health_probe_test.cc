@@ -28,8 +28,7 @@ async(int, say_once, (coil_listener *) listener, (const char *) text)
     return 0;
 }
 
-async(int, ask_one, (coil_listener *) listener, (const char *) answer,
-        (coil_health_probe *) probe)
+async(int, ask_one, (coil_listener *) listener, (const char *) answer, (coil_health_probe *) probe)
 {
     vars(coil_group peers; int health);
 
@@ -44,7 +43,8 @@ async(int, ask_one, (coil_listener *) listener, (const char *) answer,
 async(int, ask_fb303, (coil_fb303_service *) fb303, (coil_listener *) listener,
         (coil_health_probe *) probe)
 {
-    vars(coil_thrift_service *services[1]; coil_thrift_server server; coil_group peers; int health);
+    vars(coil_thrift_service *services[1]; coil_thrift_server server; coil_group peers;
+            int health);
 
     my->services[0] = &fb303->thrift;
     my->server.services = my->services;

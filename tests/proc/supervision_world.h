@@ -149,7 +149,11 @@ public:
 
     Actor &actor_of(const coil_supervised *service)
     {
-        return *coil_container_of(const_cast<coil_supervised *>(service), Actor, service);
+        for (const auto &actor : actors) {
+            if (&actor->service == service)
+                return *actor;
+        }
+        abort();
     }
 
     coil_supervision_options options;

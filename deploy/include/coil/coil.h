@@ -88,10 +88,10 @@
 #include <coil/spawner.h>
 #include <coil/stream.h>
 #include <coil/stream_options.h>
+#include <coil/subreaper.h>
 #include <coil/supervision.h>
 #include <coil/supervisor.h>
 #include <coil/supervisor_report.h>
-#include <coil/subreaper.h>
 #include <coil/task.h>
 #include <coil/terminal.h>
 #include <coil/test_loop.h>

@@ -39,8 +39,7 @@ static int service_main(int argc, char **argv)
     }
     if (corpus_chance(20))
         (void)coil_kernel_write(1, "a line\nand a half", 17);
-    const coil_duration life =
-            corpus_chance(50) ? corpus_moment(coil_ms(300)) : coil_s(3600 * 24);
+    const coil_duration life = corpus_chance(50) ? corpus_moment(coil_ms(300)) : coil_s(3600 * 24);
     const coil_time end = coil_kernel_now() + life;
     while (coil_kernel_now() < end)
         coil_kernel_word_wait(&(const uint32_t){0}, 0, end - coil_kernel_now());
@@ -92,7 +91,11 @@ static void plan_service(coil_service_plan *plan, coil_spawn_plan *spawn, int nu
             .in = {COIL_STDIO_NULL, 0},
             .out = {COIL_STDIO_NULL, 0},
             .err = {COIL_STDIO_NULL, 0}};
-    *plan = (coil_service_plan){.name = names[number], .spawn = spawn, .needs = number == 1 ? needs_a : number == 3 ? needs_b : NULL};
+    *plan = (coil_service_plan){.name = names[number],
+            .spawn = spawn,
+            .needs = number == 1   ? needs_a
+                     : number == 3 ? needs_b
+                                   : NULL};
     plan->policy.backoff.shortest = coil_ms(5);
     plan->policy.backoff.longest = coil_ms(100);
     plan->policy.stop[0] = (coil_stop_step){SIGTERM, coil_ms(50)};
@@ -148,8 +151,9 @@ async(int, command, (coil_supervisor *) supervisor)
 
 async(int, supervise)
 {
-    vars(coil_supervisor *supervisor; coil_log *log; coil_log_options logs; coil_log_line_hook hook;
-            coil_service_task task; coil_group commands; coil_supervisor_hook told; int rc);
+    vars(coil_supervisor *supervisor; coil_log *log; coil_log_options logs;
+            coil_log_line_hook hook; coil_service_task task; coil_group commands;
+            coil_supervisor_hook told; int rc);
 
     my->hook.line = ignore_line;
     my->logs.on_line = &my->hook;
@@ -158,9 +162,8 @@ async(int, supervise)
     attempt(coil_log_open(&my->logs, &my->log));
     defer(ignore(coil_log_close(my->log)));
     const unsigned strategy = (unsigned)corpus_draw(3);
-    const coil_supervisor_options options = {.strategy = (coil_strategy)strategy,
-            .hook = &my->told,
-            .seed = 1 + corpus_draw(1000)};
+    const coil_supervisor_options options = {
+            .strategy = (coil_strategy)strategy, .hook = &my->told, .seed = 1 + corpus_draw(1000)};
     int rc = coil_supervisor_create(&options, &my->supervisor);
     if (rc < 0)
         return rc;
@@ -170,8 +173,8 @@ async(int, supervise)
         return rc;
     open_group(&my->commands);
     spawn(&my->commands, command(my->supervisor));
-    await(my->rc, within(coil_s(2) + corpus_moment(coil_s(4)),
-                          coil_supervisor_run(my->supervisor)));
+    await(my->rc,
+            within(coil_s(2) + corpus_moment(coil_s(4)), coil_supervisor_run(my->supervisor)));
     corpus_expect(my->rc == -ETIME || my->rc == 0 || corpus_is_weather(my->rc), "it ends with %d",
             my->rc);
     corpus_expect(ledger.start_count == ledger.death_count, "%u starts, %u deaths",
