@@ -55,7 +55,7 @@ void prefork_tell_of(
 coil_duration prefork_pause(coil_prefork *prefork, unsigned failures)
 {
     const unsigned doublings = failures < PAUSE_DOUBLINGS ? failures : PAUSE_DOUBLINGS;
-    const coil_duration pause = coil_ms(PAUSE_MS) << doublings;
+    const coil_duration pause = coil_ms(PAUSE_MS << doublings);
 
     prefork->random ^= prefork->random << 13;
     prefork->random ^= prefork->random >> 7;

@@ -224,9 +224,9 @@ coil_async(int, occupy, (prefork_place *) place)
     place->prefork->started++;
     prefork_tell_of(place, COIL_PREFORK_READY, 0, NULL);
     prefork_change(place->prefork);
-    do
+    do {
         coil_ignore(receive(place, COIL_NEVER));
-    while (place->received_bytes != 0 && !place->is_unwanted && !place->has_died);
+    } while (place->received_bytes != 0 && !place->is_unwanted && !place->has_died);
     if (place->is_unwanted && !place->has_died)
         coil_ignore(drain(place));
     return coil_loop_now(place->prefork->loop) < my->useful_at ? -ECHILD : 0;

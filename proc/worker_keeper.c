@@ -447,7 +447,7 @@ coil_async(int, rest, (worker_process *) worker)
 
     const unsigned doublings =
             worker->failures < PAUSE_DOUBLINGS ? worker->failures : PAUSE_DOUBLINGS;
-    const coil_duration pause = coil_ms(PAUSE_MS) << doublings;
+    const coil_duration pause = coil_ms(PAUSE_MS << doublings);
     coil_open_timeout(&worker->timeout,
             pause / 2 + (coil_duration)pool_random(worker->pool, (uint64_t)pause / 2));
     coil_ignore(coil_sleep(COIL_FOREVER));

@@ -29,8 +29,6 @@ async(int, echo, (coil_session *) session)
     }
 }
 
-/* ---------------------------------------------------------------------------------- a worker -- */
-
 async(int, step_down, (coil_seat *) seat, (coil_server *) server)
 {
     vars();
@@ -59,8 +57,6 @@ async(int, serve, (coil_seat *) seat)
     return 0;
 }
 
-/* -------------------------------------------------------------------------------- the master -- */
-
 async(int, master, (char **) argv, (unsigned) port)
 {
     vars(coil_prefork *prefork; coil_spawn_plan next; char address[32]);
@@ -83,15 +79,19 @@ async(int, master, (char **) argv, (unsigned) port)
     return 0;
 }
 
+static int work(coil_seat *seat)
+{
+    const int rc = coil_run(serve(seat));
+    coil_seat_release(seat);
+    return rc < 0;
+}
+
 int main(int argc, char **argv)
 {
     coil_seat *seat;
 
-    if (coil_seat_take(&seat) > 0) {
-        const int rc = coil_run(serve(seat));
-        coil_seat_release(seat);
-        return rc < 0;
-    }
+    if (coil_seat_take(&seat) > 0)
+        return work(seat);
     const struct options options = read_options(argc, argv,
             "prefork_echo --port N\n\nSend back whatever arrives at port N, by several "
             "processes.\n");

@@ -108,8 +108,10 @@ async(int, serve, (coil_seat *) seat)
 
 static int work(coil_seat *seat)
 {
-    if (access(arguments[4], F_OK) == 0)
+    if (access(arguments[4], F_OK) == 0) {
+        coil_seat_release(seat);
         return 3;
+    }
     const int rc = coil_run(serve(seat));
     coil_seat_release(seat);
     return rc < 0;
