@@ -186,9 +186,10 @@ CHILD_SIDE int coil_spawn_child_capabilities(spawn_job *job)
     int rc = wake_capabilities(&sets);
     if (rc >= 0)
         rc = set_bounds(wanted->keep | wanted->bounding);
-    if (rc >= 0 && wanted->securebits != 0)
-        rc = outcome(
-                CHILD_SYSCALL(SYS_prctl, PR_SET_SECUREBITS, (long)wanted->securebits, 0L, 0L, 0L));
+    if (rc >= 0 && wanted->securebits != 0) {
+        const long bits = (long)wanted->securebits;
+        rc = outcome(CHILD_SYSCALL(SYS_prctl, PR_SET_SECUREBITS, bits, 0L, 0L, 0L));
+    }
     for (int i = 0; i < 2; i++) {
         const uint32_t half = (uint32_t)(wanted->keep >> (32 * i));
         sets.halves[i].effective = half;
