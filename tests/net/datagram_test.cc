@@ -91,7 +91,7 @@ void note(Scene *scene, coil_datagram *datagram)
 }
 
 /* So many, within ten seconds each. */
-async(int, receive_all, (coil_datagram_socket *)socket, (Scene *)scene, (size_t)count)
+async(int, receive_all, (coil_datagram_socket *) socket, (Scene *) scene, (size_t) count)
 {
     vars(coil_datagram in; size_t i);
     for (my->i = 0; my->i < count; my->i++) {
@@ -104,9 +104,9 @@ async(int, receive_all, (coil_datagram_socket *)socket, (Scene *)scene, (size_t)
 
 /* ----------------------------------------------------------------------------------- echo -- */
 
-async(int, echo, (Scene *)scene, (const char *)own)
+async(int, echo, (Scene *) scene, (const char *) own)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; coil_datagram in; int rc);
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in; int rc);
 
     my->rc = open_at(scene->address, scene->options, &my->server);
     if (my->rc < 0)
@@ -183,9 +183,9 @@ TEST(Datagram, DoesNotRemoveAPathThatIsNotItsOwnAnyMore)
 }
 
 /* Of a dual-stack socket, IPv4 looks like IPv4. */
-async(int, dual, (Scene *)scene)
+async(int, dual, (Scene *) scene)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; coil_address to;
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_address to;
             coil_datagram in; char text[64]; int rc);
 
     my->rc = open_at("*:0", scene->options, &my->server);
@@ -241,9 +241,9 @@ struct RawSender {
     Peer peer;
 };
 
-async(int, receive_odd, (Scene *)scene, (const std::vector<std::string> *)sent)
+async(int, receive_odd, (Scene *) scene, (const std::vector<std::string> *) sent)
 {
-    vars(coil_datagram_socket * server; int rc);
+    vars(coil_datagram_socket *server; int rc);
 
     my->rc = open_at(scene->address, scene->options, &my->server);
     if (my->rc < 0)
@@ -304,9 +304,9 @@ TEST(Datagram, ComesInOrderWhenMoreArriveThanThereAreBuffers)
 }
 
 /* Who holds all the buffers still gets more, in memory of its own; and some at a time. */
-async(int, hold_all, (Scene *)scene)
+async(int, hold_all, (Scene *) scene)
 {
-    vars(coil_datagram_socket * server; coil_datagram * held; unsigned count; int rc);
+    vars(coil_datagram_socket *server; coil_datagram *held; unsigned count; int rc);
     enum { COUNT = 60 };
 
     my->rc = open_at(scene->address, scene->options, &my->server);
@@ -343,9 +343,9 @@ TEST(Datagram, ComesWhileAllBuffersAreHeldAndOutlivesItsSocket)
         EXPECT_EQ(std::to_string(i), scene.got[i]);
 }
 
-async(int, overflow, (Scene *)scene)
+async(int, overflow, (Scene *) scene)
 {
-    vars(coil_datagram_socket * server; int rc);
+    vars(coil_datagram_socket *server; int rc);
     enum { COUNT = 2000 };
 
     my->rc = open_at(scene->address, scene->options, &my->server);
@@ -378,9 +378,9 @@ TEST(Datagram, IsCountedWhenTheKernelDropsIt)
 
 /* -------------------------------------------------------------------------------- errors -- */
 
-async(int, be_refused, (Scene *)scene)
+async(int, be_refused, (Scene *) scene)
 {
-    vars(coil_datagram_socket * gone; coil_datagram_socket * client; coil_datagram in;
+    vars(coil_datagram_socket *gone; coil_datagram_socket *client; coil_datagram in;
             char text[COIL_ADDRESS_TEXT_BYTES]; int rc);
 
     my->rc = open_at("127.0.0.1:0", {}, &my->gone);
@@ -410,9 +410,9 @@ TEST(Datagram, IsRefusedOnceForEachThatWasSentToNobody)
     EXPECT_EQ((std::vector<int64_t>{-ECONNREFUSED, -ETIME, -ECONNREFUSED, -ETIME}), scene.results);
 }
 
-async(int, send_wrongly, (Scene *)scene)
+async(int, send_wrongly, (Scene *) scene)
 {
-    vars(coil_datagram_socket * socket; coil_address to; std::string * large; int rc);
+    vars(coil_datagram_socket *socket; coil_address to; std::string * large; int rc);
 
     my->rc = open_at("127.0.0.1:0", {}, &my->socket);
     if (my->rc < 0)
@@ -475,9 +475,9 @@ TEST(Datagram, NeedsASocketThatCanBeOpened)
 
 /* ------------------------------------------------------------------------------- segments -- */
 
-async(int, segment, (Scene *)scene, (size_t)segment_bytes, (const std::string *)all)
+async(int, segment, (Scene *) scene, (size_t) segment_bytes, (const std::string *) all)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; size_t count; int rc);
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; size_t count; int rc);
 
     my->rc = open_at(scene->address, scene->options, &my->server);
     if (my->rc < 0)
@@ -523,9 +523,9 @@ TEST(Datagram, IsCutIntoSegmentsAndMayBeJoinedOnTheWay)
 
 /* ------------------------------------------------------------------------------ multicast -- */
 
-async(int, use_multicast, (Scene *)scene, (const char *)group)
+async(int, use_multicast, (Scene *) scene, (const char *) group)
 {
-    vars(coil_datagram_socket * member; coil_datagram_socket * sender; coil_address to;
+    vars(coil_datagram_socket *member; coil_datagram_socket *sender; coil_address to;
             coil_datagram in; char text[64]; unsigned loopback; int rc);
 
     my->rc = open_at(scene->address, scene->options, &my->member);
@@ -587,9 +587,9 @@ TEST(Datagram, ReachesThoseWhoHaveJoinedByIPv6)
 }
 
 /* Of a group, what one sender says; the other is not heard. */
-async(int, listen_to_one, (Scene *)scene, (const char *)group)
+async(int, listen_to_one, (Scene *) scene, (const char *) group)
 {
-    vars(coil_datagram_socket * member; coil_datagram_socket * heard; coil_datagram_socket * other;
+    vars(coil_datagram_socket *member; coil_datagram_socket *heard; coil_datagram_socket *other;
             coil_address to; char text[64]; unsigned loopback; int rc);
 
     my->rc = open_at("0.0.0.0:0", {}, &my->member);
@@ -645,7 +645,7 @@ TEST(Datagram, ReachesThoseWhoHaveJoinedItsSender)
 /* One group after the other, until the kernel has enough. */
 async(int, join_many)
 {
-    vars(coil_datagram_socket * socket; int rc);
+    vars(coil_datagram_socket *socket; int rc);
 
     my->rc = open_at("0.0.0.0:0", {}, &my->socket);
     if (my->rc < 0)
@@ -671,7 +671,7 @@ TEST(Datagram, JoinsAsManyGroupsAsTheKernelAllows)
 
 async(int, misuse_multicast)
 {
-    vars(coil_datagram_socket * socket; int rc);
+    vars(coil_datagram_socket *socket; int rc);
     const coil_multicast none = {};
     const coil_multicast far = {0, 256, false};
     coil_address group;
@@ -697,9 +697,9 @@ TEST(Datagram, HasNoGroupsWhereThereIsNoMulticast)
 /* ----------------------------------------------------------------- waiting, cancellation -- */
 
 /* A unix socket has room for a few: then its senders wait, until somebody reads. */
-async(int, send_without_room, (Scene *)scene)
+async(int, send_without_room, (Scene *) scene)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; int rc; int i);
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; int rc; int i);
 
     my->rc = open_at(scene->address, {}, &my->server);
     if (my->rc < 0)
@@ -730,9 +730,9 @@ TEST(Datagram, IsNotSentIfTheDeviceHasNoRoomAndTheSocketGoesOn)
 }
 
 /* Asked at one of several addresses: the answer comes from that. */
-async(int, answer_from, (Scene *)scene, (const char *)asked, (bool)by_hand)
+async(int, answer_from, (Scene *) scene, (const char *) asked, (bool) by_hand)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; coil_datagram in;
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in;
             char text[64]; int rc);
 
     my->rc = open_at(scene->address, scene->options, &my->server);
@@ -782,9 +782,9 @@ TEST(Datagram, AnswersByIPv6FromTheAddressThatWasAsked)
     EXPECT_EQ((std::vector<std::string>{"I"}), scene.got);
 }
 
-async(int, send_from_elsewhere, (const char *)local, (const char *)from)
+async(int, send_from_elsewhere, (const char *) local, (const char *) from)
 {
-    vars(coil_datagram_socket * socket; coil_address from; coil_address to; int rc);
+    vars(coil_datagram_socket *socket; coil_address from; coil_address to; int rc);
 
     my->rc = open_at(local, {}, &my->socket);
     if (my->rc < 0)
@@ -813,9 +813,9 @@ struct Several {
     Scene scene;
 };
 
-async(int, send_several, (Several *)self)
+async(int, send_several, (Several *) self)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; int rc; size_t i);
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; int rc; size_t i);
 
     my->rc = open_at(self->scene.address, {}, &my->server);
     if (my->rc < 0)
@@ -858,9 +858,9 @@ TEST(Datagram, IsSentIfOneBehindItCannotBe)
     EXPECT_EQ(20u, self.scene.got.size());
 }
 
-async(int, fill_up, (Scene *)scene)
+async(int, fill_up, (Scene *) scene)
 {
-    vars(coil_datagram_socket * server; coil_datagram_socket * client; coil_datagram in;
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in;
             char number[16]; int rc; unsigned i);
 
     my->rc = open_at(abstract_name(), {}, &my->server);
@@ -896,7 +896,7 @@ TEST(Datagram, WaitsForRoomAtAUnixSocketAndIsNotSentIfThatIsTooLate)
         EXPECT_EQ(std::to_string(i), scene.got[i]);
 }
 
-async(int, receive_for_ever, (coil_datagram_socket *)socket)
+async(int, receive_for_ever, (coil_datagram_socket *) socket)
 {
     vars(coil_datagram in);
     for (;;) {
@@ -905,9 +905,9 @@ async(int, receive_for_ever, (coil_datagram_socket *)socket)
     }
 }
 
-async(int, close_early, (Scene *)scene)
+async(int, close_early, (Scene *) scene)
 {
-    vars(coil_datagram_socket * socket; coil_group group; int rc);
+    vars(coil_datagram_socket *socket; coil_group group; int rc);
     my->rc = open_at(scene->address, {}, &my->socket);
     if (my->rc < 0)
         return my->rc;
@@ -951,7 +951,7 @@ struct Model {
 
 enum { MODEL_COUNT = 400 };
 
-async(int, send_sequence, (Model *)model)
+async(int, send_sequence, (Model *) model)
 {
     vars(uint32_t i; size_t size_bytes; char bytes[3000]);
     for (my->i = 0; my->i < MODEL_COUNT; my->i++) {
@@ -981,7 +981,7 @@ void check(Model *model, const coil_datagram *in)
     model->received++;
 }
 
-async(int, receive_sequence, (Model *)model)
+async(int, receive_sequence, (Model *) model)
 {
     vars(coil_datagram in[3]; int rc);
     while (model->received < MODEL_COUNT && !model->failed) {
@@ -1004,7 +1004,7 @@ async(int, receive_sequence, (Model *)model)
     return 0;
 }
 
-async(int, play, (Model *)model)
+async(int, play, (Model *) model)
 {
     vars(coil_group group; int rc);
     my->rc = open_at(abstract_name(), model->options, &model->server);

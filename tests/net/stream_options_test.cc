@@ -20,9 +20,9 @@ int option(const coil_stream *stream, int level, int name)
     return value;
 }
 
-async(int, configure_tcp, (PeerListener *)listener)
+async(int, configure_tcp, (PeerListener *) listener)
 {
-    vars(coil_stream * stream; coil_address address; char text[COIL_ADDRESS_TEXT_BYTES]);
+    vars(coil_stream *stream; coil_address address; char text[COIL_ADDRESS_TEXT_BYTES]);
 
     attempt(my->stream, coil_connect(listener->address.c_str()));
     defer(coil_stream_close(my->stream));
@@ -64,9 +64,9 @@ TEST(StreamOptions, AreThoseOfTheSocket)
 }
 
 /* What both ends of a connection are like that was made with options. */
-async(int, be_made_with, (const coil_stream_options *)wanted, (const char *)address)
+async(int, be_made_with, (const coil_stream_options *) wanted, (const char *) address)
 {
-    vars(coil_listener * listener; coil_stream * client; coil_stream * server; char at[64];
+    vars(coil_listener *listener; coil_stream *client; coil_stream *server; char at[64];
             coil_connect_options connecting);
 
     {
@@ -124,7 +124,7 @@ TEST(StreamOptions, FailTheListenerIfTheyMakeNoSense)
     EXPECT_EQ(-EINVAL, coil_run(be_made_with(&options, "127.0.0.1:0")));
 }
 
-async(int, configure_others, (Wire *)wire)
+async(int, configure_others, (Wire *) wire)
 {
     vars();
     coil_stream_options options = {};
@@ -147,9 +147,9 @@ TEST(StreamOptions, KnowWhatIsNotTcp)
     EXPECT_EQ(0, RUN_ON_WIRE(configure_others));
 }
 
-async(int, abort_it, (PeerListener *)listener)
+async(int, abort_it, (PeerListener *) listener)
 {
-    vars(coil_stream * stream);
+    vars(coil_stream *stream);
     attempt(my->stream, coil_connect(listener->address.c_str()));
     attempt(coil_write_all(my->stream, coil_text("never read")));
     coil_stream_abort(my->stream);
@@ -168,7 +168,7 @@ TEST(StreamAbort, ResetsTheConnection)
 
 /* ------------------------------------------------------------------------------------ idle -- */
 
-async(int, chatter, (Wire *)wire)
+async(int, chatter, (Wire *) wire)
 {
     vars(int i; coil_slice in);
     for (my->i = 0; my->i < 10; my->i++) {
@@ -183,7 +183,7 @@ async(int, chatter, (Wire *)wire)
     return 0;
 }
 
-async(int, swallow, (coil_stream *)stream)
+async(int, swallow, (coil_stream *) stream)
 {
     vars(coil_slice in);
     for (;;) {
@@ -192,7 +192,7 @@ async(int, swallow, (coil_stream *)stream)
     }
 }
 
-async(int, wait_until_idle, (Wire *)wire)
+async(int, wait_until_idle, (Wire *) wire)
 {
     vars(coil_group group; coil_slice in; coil_time began; int rc);
 

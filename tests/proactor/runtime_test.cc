@@ -245,10 +245,11 @@ async(int, answer, (coil_stream *) peer)
 async(int, serve, (coil_worker *) worker)
 {
     vars(coil_listener *listener; char address[32]; int rc);
-    static const coil_listen_options options = {0, true, false, false, 0};
+    coil_listen_options options = {};
 
     (void)worker;
     snprintf(my->address, sizeof(my->address), "127.0.0.1:%d", shared_by_all->port.load());
+    options.reuse_port = true;
     my->rc = coil_listen(my->address, &options, &my->listener);
     if (my->rc < 0)
         return my->rc;

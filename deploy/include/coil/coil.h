@@ -7,8 +7,8 @@
 #include <coil/activation.h>
 #include <coil/address.h>
 #include <coil/admission.h>
-#include <coil/arena.h>
 #include <coil/adoption.h>
+#include <coil/arena.h>
 #include <coil/balancer.h>
 #include <coil/barrier.h>
 #include <coil/base.h>

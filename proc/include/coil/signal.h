@@ -97,8 +97,7 @@ typedef struct coil_signal_arrival {
  * `handler`; they may run at the same time. Until this is cancelled, or one of them fails: then the
  * others are cancelled, too, and its error is the result. Else the errors of coil_signals_open().
  */
-coil_declare(
-        int, coil_signals_serve, (coil_signal_set) set, (coil_handler) handler, (void *) owner);
+coil_declare(int, coil_signals_serve, (coil_signal_set) set, (coil_handler) handler, (void *) owner);
 
 /*
  * Block the signals of `set` in the calling thread, and so in all threads that it starts later; for
