@@ -46,8 +46,8 @@ static coil_supervised_edge *find_edge(const coil_supervised *later, const coil_
 }
 
 /*
- * Does `goal` come after `start`? Then, from it along `via`, each waits for the next, up to `start`.
- * Without recursion: a chain may be as long as there are services.
+ * Does `goal` come after `start`? Then, from it along `via`, each waits for the next, up to
+ * `start`. Without recursion: a chain may be as long as there are services.
  */
 static bool comes_after(coil_supervised *goal, coil_supervised *start)
 {

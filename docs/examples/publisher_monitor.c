@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* publisher_monitor - keep publishers alive: print what they say, ask how they are, replace them. */
+/*
+ * publisher_monitor - keep publishers alive: print what they say, ask how they are, replace them.
+ */
 #include <coil/coil.h>
 #include <coil/sugar.h>
 

@@ -20,8 +20,8 @@
 enum { DAY_COUNT = 30, LOG_BYTES = 2 << 20, LOGS = 64, PIECE_BYTES = 4096 };
 
 /*
- * From a failure to the start of the next one: it is asked, has 2 s to answer (5 s at first), 1 s to
- * end; the pause between starts is at most 30 s. And a moment.
+ * From a failure to the start of the next one: it is asked, has 2 s to answer (5 s at first), 1 s
+ * to end; the pause between starts is at most 30 s. And a moment.
  */
 #define PROMISE (coil_s(known.interval_s) + coil_s(5 + 1) + coil_s(30) + coil_s(1))
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* bare COUNT PROGRAM ARGUMENT: the least that a supervisor can be: clone, epoll of pidfds, clone. */
+/*
+ * bare COUNT PROGRAM ARGUMENT: the least that a supervisor can be: clone, epoll of pidfds, clone.
+ */
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>

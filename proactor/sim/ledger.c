@@ -4,8 +4,8 @@
 #include <coil/sim_network.h>
 
 /*
- * The sum of a text is that of its beginning times FACTOR, plus the next byte; so it does not matter
- * in which pieces it comes. Four bytes at a time: the products do not wait for each other.
+ * The sum of a text is that of its beginning times FACTOR, plus the next byte; so it does not
+ * matter in which pieces it comes. Four bytes at a time: the products do not wait for each other.
  */
 #define FACTOR UINT64_C(0x9e3779b97f4a7c15)
 #define FACTOR_2 (FACTOR * FACTOR)

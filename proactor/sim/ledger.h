@@ -3,7 +3,7 @@
  * ledger.h - every byte of a stream, counted: one ledger for each direction of each connection, and
  * for each pipe.
  *
- *     sent by a process == received by one + discarded (a reset, a close, a power loss) + on its way
+ *     sent by a process == received by one + discarded (reset, close, power loss) + on its way
  *
  * The three counts are taken where bytes cross between a process and the kernel, and where the
  * kernel throws them away; what is on its way is what lies in the buffers now. So the two sides

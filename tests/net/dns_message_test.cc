@@ -121,7 +121,9 @@ TEST(DnsMessage, MayEndNowhereButAtItsEnd)
     EXPECT_EQ(0, Reading(whole, dns::A).rc);
 }
 
-/* A record whose contents are pointers, each to the one before it, and one whose name is the last. */
+/*
+ * A record whose contents are pointers, each to the one before it, and one whose name is the last.
+ */
 std::string chain_of(unsigned count)
 {
     const std::string head = answer_of(Answer());

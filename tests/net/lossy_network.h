@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two hosts with a bad line between them: two network namespaces (network_namespaces(7)), each with
- * a tun device whose packets a thread of the test carries to the other, late, out of order, or not
- * at all. So it is the kernel's TCP and UDP that meet the loss, without tc-netem(8), which not every
- * kernel has. Nothing is left behind: the namespaces have no names, and go with their descriptors.
+ * Two hosts with a bad line between them: two network namespaces (network_namespaces(7)), each
+ * with a tun device whose packets a thread of the test carries to the other, late, out of order,
+ * or not at all. So it is the kernel's TCP and UDP that meet the loss, without tc-netem(8), which
+ * not every kernel has. Nothing is left behind: the namespaces have no names, and go with their
+ * descriptors.
  *
  *     near  10.9.0.2  fd09::2 ----tun== thread ==tun---- 10.9.0.1  fd09::1  far
  */

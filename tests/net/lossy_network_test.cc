@@ -115,7 +115,7 @@ protected:
 
 #define RUN(act) run(coil_handler(act, Stage *))
 
-/* --------------------------------------------------------------------------------- connecting -- */
+/* -------------------------------------------------------------------------------- connecting -- */
 
 async(int, connect_by_both, (Stage *) stage)
 {
@@ -165,7 +165,7 @@ TEST_F(OnABadLine, ADeadlineEndsAConnectThatNobodyAnswers)
     EXPECT_EQ(-ETIME, stage.rc);
 }
 
-/* ------------------------------------------------------------------------------------ streams -- */
+/* ----------------------------------------------------------------------------------- streams -- */
 
 async(int, write_it, (Stage *) stage, (coil_stream *) stream)
 {

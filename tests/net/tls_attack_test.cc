@@ -296,7 +296,7 @@ TEST_F(TlsAttack, ByCuttingTheConnectionIsNotTakenForItsEnd)
     expect_ending(-ECONNABORTED, COIL_TLS_TRUNCATED);
 }
 
-/* ----------------------------------------------------------------------------- hostile servers -- */
+/* --------------------------------------------------------------------------- hostile servers -- */
 
 struct Question {
     coil_tls_context *context;

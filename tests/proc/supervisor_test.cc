@@ -398,7 +398,7 @@ TEST_F(Supervisor, AProbeThatIsAProgramTells)
     stop();
 }
 
-/* --------------------------------------------------------------------- tasks, and supervisors -- */
+/* -------------------------------------------------------------------- tasks, and supervisors -- */
 
 struct Counter {
     coil_service_task task = {};
@@ -678,7 +678,7 @@ TEST_F(Supervisor, WhatAServiceLeavesBehindIsStoppedBeforeTheNext)
     stop();
 }
 
-/* ------------------------------------------------- what went wrong in the monitor of the talk -- */
+/* ------------------------------------------------ what went wrong in the monitor of the talk -- */
 
 /* 1. Only stderr was read, and stdout a pipe: once that is full, the child hangs for ever. */
 TEST_F(Supervisor, AServiceThatFillsBothPipesDoesNotHang)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * coil/calendar.h - points in time as crontab(5) writes them: "every quarter of an hour on workdays".
+ * coil/calendar.h - points in time as crontab(5) writes them: "every quarter of an hour on
+ * workdays".
  *
  *     coil_calendar calendar;
  *     int rc = coil_calendar_parse("0,15,30,45 8-18 * * mon-fri", 3600, &calendar);
@@ -38,9 +39,9 @@ struct coil_calendar {
 
 /*
  * Five fields: minute, hour, day of the month, month, day of the week. Each is "*" or a list of
- * numbers and ranges, with steps: "1,2,10-20/5", "*" "/15" without the gap. Months and weekdays have
- * names of three letters, too; Sunday is 0 and 7. And "@hourly", "@daily", "@weekly", "@monthly",
- * "@yearly". -EINVAL: it is none of these, or never comes (30 February).
+ * numbers and ranges, with steps: "1,2,10-20/5", "*" "/15" without the gap. Months and weekdays
+ * have names of three letters, too; Sunday is 0 and 7. And "@hourly", "@daily", "@weekly",
+ * "@monthly", "@yearly". -EINVAL: it is none of these, or never comes (30 February).
  */
 COIL_API COIL_MUST_USE int coil_calendar_parse(
         const char *text, int32_t ahead_s, coil_calendar *out_calendar);

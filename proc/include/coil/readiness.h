@@ -44,8 +44,8 @@ struct coil_notice {
 };
 
 /*
- * Parse the lines of a message; what is not known, or no number where one has to be, is passed over.
- * Never fails: it comes from others. Any thread.
+ * Parse the lines of a message; what is not known, or no number where one has to be, is passed
+ * over. Never fails: it comes from others. Any thread.
  */
 COIL_API void coil_notice_parse(const char *bytes, size_t size_bytes, coil_notice *out_notice);
 

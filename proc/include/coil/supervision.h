@@ -281,9 +281,9 @@ typedef enum coil_strategy {
 } coil_strategy;
 
 /*
- * A budget of automatic restarts for all services of any number of supervisions of a thread: at most
- * `burst` at once, and one more per `interval`. Who finds it used up waits its turn, and up to
- * another `interval` of chance. Of zeroes: no limit. (A generic cell rate algorithm.)
+ * A budget of automatic restarts for all services of any number of supervisions of a thread: at
+ * most `burst` at once, and one more per `interval`. Who finds it used up waits its turn, and up
+ * to another `interval` of chance. Of zeroes: no limit. (A generic cell rate algorithm.)
  */
 struct coil_governor {
     coil_duration interval;
@@ -395,7 +395,9 @@ COIL_API coil_supervised *coil_supervision_find(
 COIL_API coil_supervised *coil_supervision_each(
         const coil_supervision *supervision, const coil_supervised *previous);
 
-/* The wall clock is `wall_s` seconds after 1970 at `now`. For calendars; again when it has jumped. */
+/*
+ * The wall clock is `wall_s` seconds after 1970 at `now`. For calendars; again when it has jumped.
+ */
 COIL_API void coil_supervision_set_wall(
         coil_supervision *supervision, coil_time now, int64_t wall_s);
 

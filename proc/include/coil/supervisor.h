@@ -13,10 +13,11 @@
  * (coil/health.h).
  *
  * Invariants
- *   - When coil_supervisor_run() returns, however it does, no service runs any more: those that come
- *     later in the order are stopped first.
- *   - A death is noticed by the kernel's completion, and the replacement is started in the same turn
- *     of the loop, if there is no pause: nothing polls. Without deadlines there is no wake-up.
+ *   - When coil_supervisor_run() returns, however it does, no service runs any more: those that
+ *     come later in the order are stopped first.
+ *   - A death is noticed by the kernel's completion, and the replacement is started in the same
+ *     turn of the loop, if there is no pause: nothing polls. Without deadlines there is no
+ *     wake-up.
  *   - Commands are never refused and never wait; each is what is wanted from now on. They may be
  *     given at any time on the loop's thread, also in hooks, before the run, and by services.
  *   - A service that cannot be started for want of processes, memory or descriptors is tried again.
@@ -148,8 +149,8 @@ COIL_API void coil_supervisor_destroy(coil_supervisor *supervisor);
 
 /*
  * Add a service; while the supervisor runs, it is also started, unless it is to stay down or has a
- * schedule. `out_service` (NULL if not wanted) is valid until it is removed; of a template it is the
- * first. -EEXIST, the name is taken; -ELOOP, -EINVAL: see coil_supervisor_reason(); -ENOMEM.
+ * schedule. `out_service` (NULL if not wanted) is valid until it is removed; of a template it is
+ * the first. -EEXIST, the name is taken; -ELOOP, -EINVAL: see coil_supervisor_reason(); -ENOMEM.
  */
 COIL_API int coil_supervisor_add(
         coil_supervisor *supervisor, const coil_service_plan *plan, coil_service **out_service);
