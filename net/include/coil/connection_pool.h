@@ -66,7 +66,14 @@ struct coil_pooled {
     coil_time expires_at;
 };
 
-/* What a protocol adds. Members may be left out; embed it in a struct of your own. */
+/*
+ * What a protocol adds. Members may be left out. dispose() finds the struct of yours around it;
+ * `prepare` and `check` are given the connection only, so what they need (a TLS context, a password)
+ * has to be static.
+ *
+ * A connection is closed by coil_stream_close(), without a good-bye. To a TLS peer that is an end
+ * without close_notify: -ECONNABORTED (coil/tls.h).
+ */
 struct coil_pool_hooks {
     /*
      * coil_handler(name, coil_pooled *): make a connection ready that has just been opened: greet,
@@ -130,7 +137,8 @@ typedef struct coil_connection_pool_stats {
 /*
  * A pool of connections to `target` (coil/resolver.h), used on this loop. `options` may be NULL.
  * Opens `min` of them in the background. -EINVAL: `min` is above `max`, or the percentage
- * above 100; -ENAMETOOLONG: more than 300 bytes of target; -ENOMEM.
+ * above 100; -ENAMETOOLONG: more than 300 bytes of target; -ENOMEM. What the target says is looked
+ * at when a connection is opened: one that is none ("localhost") is the -EINVAL of each checkout.
  */
 COIL_API COIL_MUST_USE int coil_connection_pool_create(coil_loop *loop, const char *target,
         const coil_connection_pool_options *options, coil_connection_pool **out_pool);

@@ -4,7 +4,7 @@
  *
  *     coil_attempt(my->peer, coil_connect("db.internal:5432"));          the simple form
  *
- *     static const coil_connect_options options = {.attempt_limit = coil_s(3)};
+ *     static const coil_connect_options options = {.attempt_limit = 3000000000};       3 s
  *     coil_await(my->peer, coil_within(coil_s(10),
  *             coil_connect_to(&options, "srv:_db._tcp.internal", &my->report)));
  *     if (coil_pointer_error(my->peer) < 0)

@@ -47,7 +47,8 @@ enum {
 /* Zeroed: the defaults; but one of the two addresses there must be. */
 typedef struct coil_datagram_options {
     const char *local;  /* Bind to it (coil/address.h). NULL: a free port. Unix: no name at all. */
-    const char *remote; /* Connect to it: what others send is not received. NULL: to nobody. */
+    const char *remote; /* Connect to it: what others send is not received. NULL: to nobody. Not a
+                           name: coil_resolve() makes addresses of those. */
 
     /*
      * The longest datagram that is expected, in bytes; what is longer may be cut. 0: no limit. A

@@ -37,9 +37,9 @@ typedef struct coil_listen_options {
 } coil_listen_options;
 
 /*
- * Listen at an address (coil/address.h), on the loop of this thread. `options` may be NULL. The
- * errors of coil_address_parse(), socket(2), bind(2), listen(2): above all -EADDRINUSE, -EACCES,
- * -EADDRNOTAVAIL; of coil_stream_options_apply(). -ENOMEM.
+ * Listen at an address (coil/address.h; no names: "localhost:80" is -EINVAL), on the loop of this
+ * thread. `options` may be NULL. The errors of coil_address_parse(), socket(2), bind(2), listen(2):
+ * above all -EADDRINUSE, -EACCES, -EADDRNOTAVAIL; of coil_stream_options_apply(). -ENOMEM.
  */
 COIL_API int coil_listen(
         const char *address, const coil_listen_options *options, coil_listener **out_listener);
@@ -93,9 +93,10 @@ coil_declare(coil_stream *, coil_accept_patiently, (coil_listener *) listener);
 coil_declare(int, coil_serve, (coil_listener *) listener, (coil_handler) handler);
 
 /*
- * The same, until a shutdown of this loop is requested (coil/shutdown.h): then it takes what has
- * come, stops listening, for good, and waits for the connections. Those that have not ended when
- * the grace period is over are cancelled. Handlers that wait for their peer learn of it by
+ * The same, until a shutdown of this loop is requested (coil/shutdown.h; no signal does so by
+ * itself but under coil_serve_everywhere() and runtimes): then it takes what has come, stops
+ * listening, for good, and waits for the connections. Those that have not ended when the grace
+ * period is over are cancelled. Handlers that wait for their peer learn of it by
  * coil_shutdown_requested(). 0, or an error of accept(2) that will not pass. asyncio:
  * Server.close(), with a deadline.
  */

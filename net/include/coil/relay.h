@@ -10,7 +10,7 @@
  * How: what the kernel can move by itself it does (splice(2), by a thread of the ring); what it
  * cannot goes through the receive buffers, with the copies that recv(2) and send(2) make anyhow.
  * For what is small, copying is the quicker way, so a relay splices only if it is asked to (see
- * docs/guide/streams.md for figures).
+ * docs/decisions/0019-no-zero-copy-send.md).
  *
  * On the loop's thread only.
  */

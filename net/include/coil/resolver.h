@@ -12,7 +12,8 @@
  *
  *     127.0.0.1:80  [::1]:80  *:80  unix:/path     all that coil_address_parse() takes: the answer
  *     name:port                                    A and AAAA; a port is a number
- *     srv:_service._proto.name                     SRV (RFC 2782), then A and AAAA of its targets
+ *     srv:_service._proto.name                     SRV (RFC 2782), then A and AAAA of its targets;
+ *                                                  the ports are theirs, and none is written here
  *
  * Where a name is looked for, in this order
  *   1. "localhost" and all below it are the loopback addresses, "invalid" and all below it do not

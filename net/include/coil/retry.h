@@ -2,7 +2,7 @@
 /*
  * coil/retry.h - do it again, later, and not for ever.
  *
- *     static const coil_retry_policy patient = {.attempts = 5, .base = coil_ms(50)};
+ *     static const coil_retry_policy patient = {.attempts = 5, .base = 50000000};      50 ms
  *
  *     coil_async (int, fetch_patiently, (const char *) name)
  *     {
@@ -109,8 +109,9 @@ COIL_API coil_duration coil_retry_pause(
 
 /*
  * Errors that say "not now" rather than "not so": the peer or the way to it is down, the connection
- * was lost, time or resources ran out. False for -ECANCELED and for what would fail again. 0 or
- * positive: false.
+ * was lost, time or resources ran out. True for -EHOSTDOWN, by which a circuit breaker refuses, too:
+ * a retry around a breaker goes on asking it. False for -ECANCELED and for what would fail again. 0
+ * or positive: false.
  */
 COIL_API bool coil_error_may_pass(int error);
 

@@ -83,7 +83,8 @@ struct coil_server_stats {
 struct coil_session {
     /*
      * Closed when the handler has ended. A handler may put another in its place, such as one with
-     * TLS that owns this one; or NULL, if it has given the stream away.
+     * TLS that owns this one; or NULL, if it has given the stream away. One with TLS is closed
+     * without close_notify, unless a drain ends it: coil_stream_shutdown() is the handler's to say.
      */
     coil_stream *stream;
     coil_server *server; /* Embed that in a struct to find your state. */
@@ -169,8 +170,8 @@ COIL_API void coil_server_fini(coil_server *server);
 /* ------------------------------------------------------------------------------ for handlers -- */
 
 /*
- * Who it is: as the proxy says, or getpeername(2). `size_bytes` 0: nobody knows, as of direct
- * sockets. Good until the handler has ended.
+ * Who it is: as the proxy says, or getpeername(2), so IPv4 at "*" is "[::ffff:192.0.2.1]:40000".
+ * `size_bytes` 0: nobody knows, as of direct sockets. Good until the handler has ended.
  */
 COIL_API const coil_address *coil_session_peer(coil_session *session);
 
