@@ -68,7 +68,7 @@ struct coil_pooled {
 
 /*
  * What a protocol adds. Members may be left out. dispose() finds the struct of yours around it;
- * `prepare` and `check` are given the connection only, so what they need (a TLS context, a password)
+ * `prepare` and `check` are given the connection only, so what they need, such as a TLS context,
  * has to be static.
  *
  * A connection is closed by coil_stream_close(), without a good-bye. To a TLS peer that is an end

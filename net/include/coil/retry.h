@@ -109,9 +109,9 @@ COIL_API coil_duration coil_retry_pause(
 
 /*
  * Errors that say "not now" rather than "not so": the peer or the way to it is down, the connection
- * was lost, time or resources ran out. True for -EHOSTDOWN, by which a circuit breaker refuses, too:
- * a retry around a breaker goes on asking it. False for -ECANCELED and for what would fail again. 0
- * or positive: false.
+ * was lost, time or resources ran out. True for -EHOSTDOWN, by which a circuit breaker refuses,
+ * too: a retry around a breaker goes on asking it. False for -ECANCELED and for what would fail
+ * again. 0 or positive: false.
  */
 COIL_API bool coil_error_may_pass(int error);
 
