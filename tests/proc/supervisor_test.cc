@@ -410,12 +410,12 @@ struct Counter {
 
 async(int, count_starts, (coil_service_task *) task)
 {
-    vars();
-    Counter *counter = reinterpret_cast<Counter *>(task);
+    vars(Counter *counter);
 
-    counter->starts++;
-    await(coil_sleep(counter->life));
-    return reinterpret_cast<Counter *>(task)->result;
+    my->counter = reinterpret_cast<Counter *>(task);
+    my->counter->starts++;
+    await(coil_sleep(my->counter->life));
+    return my->counter->result;
 }
 
 coil_service_plan task_plan(const char *name, Counter &counter)
