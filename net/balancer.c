@@ -16,8 +16,9 @@ typedef struct endpoint {
     coil_circuit_breaker breaker;
     coil_connection_pool *pool;
     coil_address address;
-    uint64_t number; /* In the order of appearance, from 1. */
-    bool wanted;     /* While addresses are set: it remains. */
+    uint64_t number;   /* In the order of appearance, from 1. */
+    uint16_t priority; /* Of SRV: lower ones come first. Else 0. */
+    bool wanted;       /* While addresses are set: it remains. */
 } endpoint;
 
 struct coil_balancer {
@@ -72,7 +73,7 @@ static void endpoint_gone(coil_pool_observer *observer)
     free(coil_container_of(observer, endpoint, observer));
 }
 
-static int add(coil_balancer *balancer, const coil_address *address)
+static int add(coil_balancer *balancer, const coil_address *address, uint16_t priority)
 {
     char text[COIL_ADDRESS_TEXT_BYTES];
     coil_connection_pool_options options = balancer->options.pool;
@@ -82,6 +83,7 @@ static int add(coil_balancer *balancer, const coil_address *address)
         return -ENOMEM;
     added->address = *address;
     added->number = ++balancer->last_number;
+    added->priority = priority;
     added->wanted = true;
     coil_circuit_breaker_init(&added->breaker, &balancer->options.ejection);
     options.breaker = &added->breaker;
@@ -114,8 +116,19 @@ static void remove_unwanted(coil_balancer *balancer)
     balancer->count = kept;
 }
 
-int coil_balancer_set_addresses(
-        coil_balancer *balancer, const coil_address *addresses, unsigned count)
+/* An address that is offered twice is wanted as what it is offered as first: best comes first. */
+static void keep(coil_balancer *balancer, const coil_address *address, uint16_t priority)
+{
+    endpoint *known = find(balancer, address);
+    if (known == NULL || known->wanted)
+        return;
+    known->wanted = true;
+    known->priority = priority;
+}
+
+/* `priorities` NULL: all are equal. */
+static int set_addresses(coil_balancer *balancer, const coil_address *addresses,
+        const uint16_t *priorities, unsigned count)
 {
     int rc = 0;
 
@@ -123,17 +136,20 @@ int coil_balancer_set_addresses(
         count = COIL_BALANCER_ADDRESSES;
     for (unsigned i = 0; i < balancer->count; i++)
         balancer->endpoints[i]->wanted = false;
-    for (unsigned i = 0; i < count; i++) {
-        endpoint *known = find(balancer, &addresses[i]);
-        if (known != NULL)
-            known->wanted = true;
-    }
+    for (unsigned i = 0; i < count; i++)
+        keep(balancer, &addresses[i], priorities == NULL ? 0 : priorities[i]);
     remove_unwanted(balancer); /* First, so that there is room. */
     for (unsigned i = 0; i < count && rc == 0; i++) {
         if (find(balancer, &addresses[i]) == NULL)
-            rc = add(balancer, &addresses[i]);
+            rc = add(balancer, &addresses[i], priorities == NULL ? 0 : priorities[i]);
     }
     return rc;
+}
+
+int coil_balancer_set_addresses(
+        coil_balancer *balancer, const coil_address *addresses, unsigned count)
+{
+    return set_addresses(balancer, addresses, NULL, count);
 }
 
 /* ------------------------------------------------------------------------------ the resolver -- */
@@ -152,8 +168,10 @@ static void end_refresh(coil_balancer *balancer, const coil_addresses *addresses
     balancer->refresher = NULL;
     balancer->is_refreshing = false;
     if (!balancer->is_destroyed) {
-        if (rc == 0)
-            rc = coil_balancer_set_addresses(balancer, addresses->items, addresses->count);
+        if (rc == 0) {
+            rc = set_addresses(
+                    balancer, addresses->items, addresses->priorities, addresses->count);
+        }
         balancer->stats.refreshes += rc == 0;
         balancer->stats.refresh_failures += rc < 0;
         coil_duration ttl = ttl_of(balancer, rc == 0 ? addresses->ttl : 0);
@@ -255,7 +273,10 @@ static unsigned load_of(const endpoint *one)
     return stats.busy + stats.waiting;
 }
 
-/* Those that can be chosen: neither ejected nor tried before. */
+/*
+ * Those that can be chosen: neither ejected nor tried before. Of these the lowest priority alone:
+ * others are for when it cannot be reached (RFC 2782).
+ */
 static unsigned candidates_of(const coil_balancer *balancer, const tried *before,
         endpoint *out_candidates[COIL_BALANCER_ADDRESSES])
 {
@@ -264,8 +285,13 @@ static unsigned candidates_of(const coil_balancer *balancer, const tried *before
 
     for (unsigned i = 0; i < balancer->count; i++) {
         endpoint *one = balancer->endpoints[i];
-        if (!is_ejected(one, now) && !is_in(before, one))
-            out_candidates[count++] = one;
+        if (is_ejected(one, now) || is_in(before, one))
+            continue;
+        if (count > 0 && one->priority > out_candidates[0]->priority)
+            continue;
+        if (count > 0 && one->priority < out_candidates[0]->priority)
+            count = 0;
+        out_candidates[count++] = one;
     }
     return count;
 }

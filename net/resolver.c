@@ -145,6 +145,7 @@ coil_resolver_stats coil_resolver_statistics(const coil_resolver *resolver)
 void coil_addresses_release(coil_addresses *addresses)
 {
     free(addresses->items);
+    free(addresses->priorities);
     *addresses = (coil_addresses){.items = NULL};
 }
 
@@ -414,13 +415,30 @@ static void drop_offers(offer *offers, const question *services)
     free(offers);
 }
 
+/* Of the items from `first` on. */
+static int set_priorities(coil_addresses *addresses, unsigned first, uint16_t priority)
+{
+    if (first == addresses->count)
+        return 0;
+    uint16_t *priorities =
+            realloc(addresses->priorities, addresses->count * sizeof(*addresses->priorities));
+    if (priorities == NULL)
+        return -ENOMEM;
+    addresses->priorities = priorities;
+    for (unsigned i = first; i < addresses->count; i++)
+        priorities[i] = priority;
+    return 0;
+}
+
 static int add_offer(coil_addresses *addresses, const offer *from, const question *services)
 {
-    const uint16_t port = services->services[from->index].port;
+    const dns_service *service = &services->services[from->index];
+    const unsigned first = addresses->count;
     if (from->status < 0)
         return 0;
-    return from->one != NULL ? add_addresses(addresses, from->one, 0, port)
-                             : add_addresses(addresses, services, from->index, port);
+    int rc = from->one != NULL ? add_addresses(addresses, from->one, 0, service->port)
+                               : add_addresses(addresses, services, from->index, service->port);
+    return rc < 0 ? rc : set_priorities(addresses, first, service->priority);
 }
 
 /* A service without addresses does not matter as long as another has some. */

@@ -98,7 +98,8 @@ typedef struct coil_resolver_options {
 
 /* Zeroed: none. */
 typedef struct coil_addresses {
-    coil_address *items; /* Best first. */
+    coil_address *items;  /* Best first. */
+    uint16_t *priorities; /* Of "srv:": that of each item, lower ones first. NULL: all are equal. */
     unsigned count;
     coil_duration ttl; /* How long they count from now; COIL_FOREVER for literals and hosts. */
 } coil_addresses;
