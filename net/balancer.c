@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/balancer.h>
 
+#include "address_private.h"
+
 #include <coil/random.h>
 #include <coil/waiter.h>
 
@@ -53,16 +55,10 @@ static void leave(coil_balancer *balancer)
 
 /* -------------------------------------------------------------------------------- addresses -- */
 
-static bool is_same(const coil_address *one, const coil_address *other)
-{
-    return one->size_bytes == other->size_bytes &&
-           memcmp(&one->storage, &other->storage, one->size_bytes) == 0;
-}
-
 static endpoint *find(const coil_balancer *balancer, const coil_address *address)
 {
     for (unsigned i = 0; i < balancer->count; i++) {
-        if (is_same(&balancer->endpoints[i]->address, address))
+        if (address_equal(&balancer->endpoints[i]->address, address))
             return balancer->endpoints[i];
     }
     return NULL;
@@ -169,8 +165,7 @@ static void end_refresh(coil_balancer *balancer, const coil_addresses *addresses
     balancer->is_refreshing = false;
     if (!balancer->is_destroyed) {
         if (rc == 0) {
-            rc = set_addresses(
-                    balancer, addresses->items, addresses->priorities, addresses->count);
+            rc = set_addresses(balancer, addresses->items, addresses->priorities, addresses->count);
         }
         balancer->stats.refreshes += rc == 0;
         balancer->stats.refresh_failures += rc < 0;

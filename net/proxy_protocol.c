@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/proxy_protocol.h>
 
+#include "address_private.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,9 +32,9 @@ enum {
 /* Families of version 2. */
 enum { UNSPECIFIED, INET, INET6, UNIX, FAMILIES };
 
-static unsigned get_u16(const uint8_t *bytes)
+static uint16_t get_u16(const uint8_t *bytes)
 {
-    return (unsigned)bytes[0] << 8 | bytes[1];
+    return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
 static void put_u16(uint8_t *bytes, unsigned number)
@@ -42,22 +44,6 @@ static void put_u16(uint8_t *bytes, unsigned number)
 }
 
 /* ------------------------------------------------------------------------------ addresses -- */
-
-static void set_v4(coil_address *address, const void *host, unsigned port)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    memcpy(&v4.sin_addr, host, sizeof(v4.sin_addr));
-    memcpy(&address->storage, &v4, sizeof(v4));
-    address->size_bytes = sizeof(v4);
-}
-
-static void set_v6(coil_address *address, const void *host, unsigned port)
-{
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-    memcpy(&v6.sin6_addr, host, sizeof(v6.sin6_addr));
-    memcpy(&address->storage, &v6, sizeof(v6));
-    address->size_bytes = sizeof(v6);
-}
 
 /* A path, an abstract name (with the NULs behind it cut off), or none. */
 static void set_unix(coil_address *address, const uint8_t *path)
@@ -128,7 +114,7 @@ static int read_port(const char *word)
     return port;
 }
 
-static bool read_v1_addresses(int family, words *line, coil_proxy_header *header)
+static bool read_v1_addresses(sa_family_t family, words *line, coil_proxy_header *header)
 {
     struct in6_addr hosts[2];
     if (inet_pton(family, take_word(line), &hosts[0]) != 1 ||
@@ -138,9 +124,8 @@ static bool read_v1_addresses(int family, words *line, coil_proxy_header *header
     int destination_port = read_port(take_word(line));
     if (source_port < 0 || destination_port < 0 || line->next != NULL)
         return false;
-    void (*set)(coil_address *, const void *, unsigned) = family == AF_INET ? set_v4 : set_v6;
-    set(&header->source, &hosts[0], (unsigned)source_port);
-    set(&header->destination, &hosts[1], (unsigned)destination_port);
+    address_set(&header->source, family, &hosts[0], (uint16_t)source_port);
+    address_set(&header->destination, family, &hosts[1], (uint16_t)destination_port);
     return true;
 }
 
@@ -220,12 +205,12 @@ static void read_v2_addresses(int family, const uint8_t *bytes, coil_proxy_heade
 {
     switch (family) {
     case INET:
-        set_v4(&header->source, bytes, get_u16(bytes + 8));
-        set_v4(&header->destination, bytes + 4, get_u16(bytes + 10));
+        address_set(&header->source, AF_INET, bytes, get_u16(bytes + 8));
+        address_set(&header->destination, AF_INET, bytes + 4, get_u16(bytes + 10));
         break;
     case INET6:
-        set_v6(&header->source, bytes, get_u16(bytes + 32));
-        set_v6(&header->destination, bytes + 16, get_u16(bytes + 34));
+        address_set(&header->source, AF_INET6, bytes, get_u16(bytes + 32));
+        address_set(&header->destination, AF_INET6, bytes + 16, get_u16(bytes + 34));
         break;
     case UNIX:
         set_unix(&header->source, bytes);
@@ -244,10 +229,10 @@ bool coil_proxy_next(const coil_proxy_header *header, coil_proxy_value *value)
     const uint8_t *next = value->bytes == NULL ? header->values : value->bytes + value->size_bytes;
     if (end - next < VALUE_BYTES)
         return false;
-    unsigned size_bytes = get_u16(next + 1);
-    if (end - next - VALUE_BYTES < (ptrdiff_t)size_bytes)
+    uint16_t size_bytes = get_u16(next + 1);
+    if (end - next - VALUE_BYTES < size_bytes)
         return false;
-    *value = (coil_proxy_value){next[0], (uint16_t)size_bytes, next + VALUE_BYTES};
+    *value = (coil_proxy_value){next[0], size_bytes, next + VALUE_BYTES};
     return true;
 }
 
@@ -305,7 +290,7 @@ static ssize_t v2_size(const uint8_t *bytes)
 {
     bool is_right = (bytes[12] == LOCAL || bytes[12] == PROXY) && bytes[13] >> 4 < FAMILIES &&
                     (bytes[13] & 15) <= DATAGRAM;
-    return is_right ? V2_BYTES + (ssize_t)get_u16(bytes + 14) : -EBADMSG;
+    return is_right ? V2_BYTES + get_u16(bytes + 14) : -EBADMSG;
 }
 
 static ssize_t parse_v2(const uint8_t *bytes, size_t size_bytes, coil_proxy_header *out_header)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/resolver.h>
 
+#include "address_private.h"
 #include "resolver_private.h"
 #include "resolver_sort.h"
 
@@ -9,8 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <netinet/in.h>
 
 enum { NDOTS_MAX = 15, ATTEMPTS_MAX = 100 };
 
@@ -151,23 +150,6 @@ void coil_addresses_release(coil_addresses *addresses)
 
 /* ----------------------------------------------------------------------------------- results -- */
 
-static void set_address(coil_address *to, const dns_address *from, uint16_t port)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-
-    memset(to, 0, sizeof(*to));
-    if (from->is_v6) {
-        memcpy(&v6.sin6_addr, from->bytes, sizeof(v6.sin6_addr));
-        memcpy(&to->storage, &v6, sizeof(v6));
-        to->size_bytes = sizeof(v6);
-    } else {
-        memcpy(&v4.sin_addr, from->bytes, sizeof(v4.sin_addr));
-        memcpy(&to->storage, &v4, sizeof(v4));
-        to->size_bytes = sizeof(v4);
-    }
-}
-
 static int add_room(coil_addresses *addresses, unsigned count)
 {
     coil_address *items =
@@ -199,8 +181,11 @@ static int add_addresses(
     if (rc < 0)
         return rc;
     for (unsigned i = 0; i < one->address_count; i++) {
-        if (one->addresses[i].service_index == service_index)
-            set_address(&addresses->items[addresses->count++], &one->addresses[i], port);
+        const dns_address *each = &one->addresses[i];
+        if (each->service_index != service_index)
+            continue;
+        address_set(&addresses->items[addresses->count++], each->is_v6 ? AF_INET6 : AF_INET,
+                each->bytes, port);
     }
     limit_ttl(addresses, one);
     return 0;
