@@ -2,6 +2,7 @@
 #include <coil/balancer.h>
 
 #include "address_private.h"
+#include "wait_in.h"
 
 #include <coil/random.h>
 #include <coil/waiter.h>
@@ -206,23 +207,6 @@ static void begin_refresh(coil_balancer *balancer)
     }
 }
 
-/* Wait for the answer that is under way. */
-coil_leaf(int, refreshed, (coil_balancer *) balancer);
-
-static coil_turn refreshed_step(coil_task *task, coil_frame *leaf)
-{
-    coil_balancer *balancer = coil_arguments(refreshed, leaf)->balancer;
-
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(waiter, &balancer->waiters, task, leaf);
-}
-
-coil_leaf_fn(refreshed, refreshed_step, coil_waiter_cancel);
-
 /* Have addresses: old ones will do, while new ones are asked for. */
 coil_async(int, have_addresses, (coil_balancer *) balancer)
 {
@@ -236,7 +220,7 @@ coil_async(int, have_addresses, (coil_balancer *) balancer)
         return 0;
     if (!balancer->is_refreshing)
         return -EAGAIN; /* It has failed a moment ago. */
-    coil_await(my->rc, refreshed(balancer));
+    coil_await(my->rc, wait_in(&balancer->waiters));
     return balancer->is_destroyed ? -ESHUTDOWN : my->rc;
 }
 
