@@ -2,6 +2,7 @@
 #include <coil/balancer.h>
 
 #include "address_private.h"
+#include "defaults.h"
 #include "wait_in.h"
 
 #include <coil/random.h>
@@ -336,21 +337,16 @@ coil_define(coil_pooled *, coil_balancer_checkout, (coil_balancer *) balancer)
 
 /* -------------------------------------------------------------------------------- lifecycle -- */
 
-static void set_default(coil_duration *option, coil_duration value)
-{
-    *option = *option <= 0 ? value : *option;
-}
-
 static int set_options(coil_balancer *balancer, const coil_balancer_options *options)
 {
     coil_balancer_options *own = &balancer->options;
     if (options != NULL)
         *own = *options;
-    set_default(&own->ttl_min, coil_s(1));
-    set_default(&own->ttl_max, coil_s(300));
-    set_default(&own->ejection.open_duration, coil_s(1));
-    own->ejection.calls_min = own->ejection.calls_min == 0 ? 1 : own->ejection.calls_min;
-    own->tries = own->tries == 0 ? 3 : own->tries;
+    set_default_duration(&own->ttl_min, coil_s(1));
+    set_default_duration(&own->ttl_max, coil_s(300));
+    set_default_duration(&own->ejection.open_duration, coil_s(1));
+    set_default(&own->ejection.calls_min, 1);
+    set_default(&own->tries, 3);
     coil_random_init(&balancer->random, own->seed == 0 ? coil_random_seed() : own->seed);
     bool is_valid = own->tries <= COIL_BALANCER_TRIES_MAX &&
                     own->pool.min <= (own->pool.max == 0 ? 10 : own->pool.max) &&

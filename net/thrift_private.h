@@ -25,6 +25,12 @@ enum thrift_fault {
     THRIFT_FAULT_NO_MEMORY,
 };
 
+static inline bool thrift_texts_equal(const coil_thrift_text *one, const coil_thrift_text *other)
+{
+    return one->size == other->size &&
+           (one->size == 0 || memcmp(one->bytes, other->bytes, one->size) == 0);
+}
+
 /* The struct that has just ended lacks this required field. */
 void coil_thrift_reader_miss(coil_thrift_reader *reader, int16_t id);
 
