@@ -84,8 +84,9 @@ COIL_API COIL_MUST_USE int coil_balancer_create(coil_loop *loop, const char *tar
 
 /*
  * A connection to one of the addresses; give it back with coil_pooled_give_back(). Else an error
- * pointer: an error of coil_resolve(), of coil_connection_pool_checkout() at the last address that
- * was tried; -EDESTADDRREQ: no addresses have been set; -ESHUTDOWN: the balancer was destroyed.
+ * pointer: an error of coil_resolve(), and for `ttl_min` after one -EAGAIN, if there are no older
+ * addresses; of coil_connection_pool_checkout() at the last address that was tried; -EHOSTDOWN: all
+ * are ejected; -EDESTADDRREQ: no addresses have been set; -ESHUTDOWN: the balancer was destroyed.
  */
 coil_declare(coil_pooled *, coil_balancer_checkout, (coil_balancer *) balancer);
 
