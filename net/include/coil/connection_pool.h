@@ -130,7 +130,7 @@ typedef struct coil_connection_pool_stats {
 /*
  * A pool of connections to `target` (coil/resolver.h), used on this loop. `options` may be NULL.
  * Opens `min` of them in the background. -EINVAL: `min` is above `max`, or the percentage
- * above 100; -ENAMETOOLONG: more than 300 bytes of target; -ENOMEM.
+ * above 100; -ENAMETOOLONG: `target` has 300 bytes or more; -ENOMEM.
  */
 COIL_API COIL_MUST_USE int coil_connection_pool_create(coil_loop *loop, const char *target,
         const coil_connection_pool_options *options, coil_connection_pool **out_pool);
