@@ -50,20 +50,27 @@ int address_parse_port(const char *text, uint16_t *out_port)
     return 0;
 }
 
-static void set_v4(coil_address *address, struct in_addr host, uint16_t port)
+void address_set(coil_address *address, sa_family_t family, const void *host, uint16_t port)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = host};
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+
     memset(address, 0, sizeof(*address));
-    memcpy(&address->storage, &v4, sizeof(v4));
-    address->size_bytes = sizeof(v4);
+    if (family == AF_INET6) {
+        memcpy(&v6.sin6_addr, host, sizeof(v6.sin6_addr));
+        memcpy(&address->storage, &v6, sizeof(v6));
+        address->size_bytes = sizeof(v6);
+    } else {
+        memcpy(&v4.sin_addr, host, sizeof(v4.sin_addr));
+        memcpy(&address->storage, &v4, sizeof(v4));
+        address->size_bytes = sizeof(v4);
+    }
 }
 
-static void set_v6(coil_address *address, struct in6_addr host, uint16_t port)
+bool address_equal(const coil_address *one, const coil_address *other)
 {
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = host};
-    memset(address, 0, sizeof(*address));
-    memcpy(&address->storage, &v6, sizeof(v6));
-    address->size_bytes = sizeof(v6);
+    return one->size_bytes == other->size_bytes &&
+           memcmp(&one->storage, &other->storage, one->size_bytes) == 0;
 }
 
 int coil_address_parse(const char *text, coil_address *out_address)
@@ -86,14 +93,14 @@ int coil_address_parse(const char *text, coil_address *out_address)
     if (rc < 0)
         return rc;
     if (strcmp(host, "*") == 0) {
-        set_v6(out_address, in6addr_any, port);
+        address_set(out_address, AF_INET6, &in6addr_any, port);
     } else if (host[0] == '[' && host_bytes > 2 && host[host_bytes - 1] == ']') {
         host[host_bytes - 1] = '\0';
         if (inet_pton(AF_INET6, host + 1, &v6) != 1)
             return -EINVAL;
-        set_v6(out_address, v6, port);
+        address_set(out_address, AF_INET6, &v6, port);
     } else if (inet_pton(AF_INET, host, &v4) == 1) {
-        set_v4(out_address, v4, port);
+        address_set(out_address, AF_INET, &v4, port);
     } else {
         return -EINVAL;
     }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/balancer.h>
 
+#include "address_private.h"
+#include "defaults.h"
+#include "wait_in.h"
+
 #include <coil/random.h>
 #include <coil/waiter.h>
 
@@ -16,8 +20,9 @@ typedef struct endpoint {
     coil_circuit_breaker breaker;
     coil_connection_pool *pool;
     coil_address address;
-    uint64_t number; /* In the order of appearance, from 1. */
-    bool wanted;     /* While addresses are set: it remains. */
+    uint64_t number;   /* In the order of appearance, from 1. */
+    uint16_t priority; /* Of SRV: lower ones come first. Else 0. */
+    bool wanted;       /* While addresses are set: it remains. */
 } endpoint;
 
 struct coil_balancer {
@@ -52,16 +57,10 @@ static void leave(coil_balancer *balancer)
 
 /* -------------------------------------------------------------------------------- addresses -- */
 
-static bool is_same(const coil_address *one, const coil_address *other)
-{
-    return one->size_bytes == other->size_bytes &&
-           memcmp(&one->storage, &other->storage, one->size_bytes) == 0;
-}
-
 static endpoint *find(const coil_balancer *balancer, const coil_address *address)
 {
     for (unsigned i = 0; i < balancer->count; i++) {
-        if (is_same(&balancer->endpoints[i]->address, address))
+        if (address_equal(&balancer->endpoints[i]->address, address))
             return balancer->endpoints[i];
     }
     return NULL;
@@ -72,7 +71,7 @@ static void endpoint_gone(coil_pool_observer *observer)
     free(coil_container_of(observer, endpoint, observer));
 }
 
-static int add(coil_balancer *balancer, const coil_address *address)
+static int add(coil_balancer *balancer, const coil_address *address, uint16_t priority)
 {
     char text[COIL_ADDRESS_TEXT_BYTES];
     coil_connection_pool_options options = balancer->options.pool;
@@ -82,6 +81,7 @@ static int add(coil_balancer *balancer, const coil_address *address)
         return -ENOMEM;
     added->address = *address;
     added->number = ++balancer->last_number;
+    added->priority = priority;
     added->wanted = true;
     coil_circuit_breaker_init(&added->breaker, &balancer->options.ejection);
     options.breaker = &added->breaker;
@@ -114,8 +114,19 @@ static void remove_unwanted(coil_balancer *balancer)
     balancer->count = kept;
 }
 
-int coil_balancer_set_addresses(
-        coil_balancer *balancer, const coil_address *addresses, unsigned count)
+/* An address that is offered twice is wanted as what it is offered as first: best comes first. */
+static void keep(coil_balancer *balancer, const coil_address *address, uint16_t priority)
+{
+    endpoint *known = find(balancer, address);
+    if (known == NULL || known->wanted)
+        return;
+    known->wanted = true;
+    known->priority = priority;
+}
+
+/* `priorities` NULL: all are equal. */
+static int set_addresses(coil_balancer *balancer, const coil_address *addresses,
+        const uint16_t *priorities, unsigned count)
 {
     int rc = 0;
 
@@ -123,17 +134,20 @@ int coil_balancer_set_addresses(
         count = COIL_BALANCER_ADDRESSES;
     for (unsigned i = 0; i < balancer->count; i++)
         balancer->endpoints[i]->wanted = false;
-    for (unsigned i = 0; i < count; i++) {
-        endpoint *known = find(balancer, &addresses[i]);
-        if (known != NULL)
-            known->wanted = true;
-    }
+    for (unsigned i = 0; i < count; i++)
+        keep(balancer, &addresses[i], priorities == NULL ? 0 : priorities[i]);
     remove_unwanted(balancer); /* First, so that there is room. */
     for (unsigned i = 0; i < count && rc == 0; i++) {
         if (find(balancer, &addresses[i]) == NULL)
-            rc = add(balancer, &addresses[i]);
+            rc = add(balancer, &addresses[i], priorities == NULL ? 0 : priorities[i]);
     }
     return rc;
+}
+
+int coil_balancer_set_addresses(
+        coil_balancer *balancer, const coil_address *addresses, unsigned count)
+{
+    return set_addresses(balancer, addresses, NULL, count);
 }
 
 /* ------------------------------------------------------------------------------ the resolver -- */
@@ -152,8 +166,9 @@ static void end_refresh(coil_balancer *balancer, const coil_addresses *addresses
     balancer->refresher = NULL;
     balancer->is_refreshing = false;
     if (!balancer->is_destroyed) {
-        if (rc == 0)
-            rc = coil_balancer_set_addresses(balancer, addresses->items, addresses->count);
+        if (rc == 0) {
+            rc = set_addresses(balancer, addresses->items, addresses->priorities, addresses->count);
+        }
         balancer->stats.refreshes += rc == 0;
         balancer->stats.refresh_failures += rc < 0;
         coil_duration ttl = ttl_of(balancer, rc == 0 ? addresses->ttl : 0);
@@ -193,23 +208,6 @@ static void begin_refresh(coil_balancer *balancer)
     }
 }
 
-/* Wait for the answer that is under way. */
-coil_leaf(int, refreshed, (coil_balancer *) balancer);
-
-static coil_turn refreshed_step(coil_task *task, coil_frame *leaf)
-{
-    coil_balancer *balancer = coil_arguments(refreshed, leaf)->balancer;
-
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(waiter, &balancer->waiters, task, leaf);
-}
-
-coil_leaf_fn(refreshed, refreshed_step, coil_waiter_cancel);
-
 /* Have addresses: old ones will do, while new ones are asked for. */
 coil_async(int, have_addresses, (coil_balancer *) balancer)
 {
@@ -223,7 +221,7 @@ coil_async(int, have_addresses, (coil_balancer *) balancer)
         return 0;
     if (!balancer->is_refreshing)
         return -EAGAIN; /* It has failed a moment ago. */
-    coil_await(my->rc, refreshed(balancer));
+    coil_await(my->rc, wait_in(&balancer->waiters));
     return balancer->is_destroyed ? -ESHUTDOWN : my->rc;
 }
 
@@ -255,7 +253,10 @@ static unsigned load_of(const endpoint *one)
     return stats.busy + stats.waiting;
 }
 
-/* Those that can be chosen: neither ejected nor tried before. */
+/*
+ * Those that can be chosen: neither ejected nor tried before. Of these the lowest priority alone:
+ * others are for when it cannot be reached (RFC 2782).
+ */
 static unsigned candidates_of(const coil_balancer *balancer, const tried *before,
         endpoint *out_candidates[COIL_BALANCER_ADDRESSES])
 {
@@ -264,8 +265,13 @@ static unsigned candidates_of(const coil_balancer *balancer, const tried *before
 
     for (unsigned i = 0; i < balancer->count; i++) {
         endpoint *one = balancer->endpoints[i];
-        if (!is_ejected(one, now) && !is_in(before, one))
-            out_candidates[count++] = one;
+        if (is_ejected(one, now) || is_in(before, one))
+            continue;
+        if (count > 0 && one->priority > out_candidates[0]->priority)
+            continue;
+        if (count > 0 && one->priority < out_candidates[0]->priority)
+            count = 0;
+        out_candidates[count++] = one;
     }
     return count;
 }
@@ -331,21 +337,16 @@ coil_define(coil_pooled *, coil_balancer_checkout, (coil_balancer *) balancer)
 
 /* -------------------------------------------------------------------------------- lifecycle -- */
 
-static void set_default(coil_duration *option, coil_duration value)
-{
-    *option = *option <= 0 ? value : *option;
-}
-
 static int set_options(coil_balancer *balancer, const coil_balancer_options *options)
 {
     coil_balancer_options *own = &balancer->options;
     if (options != NULL)
         *own = *options;
-    set_default(&own->ttl_min, coil_s(1));
-    set_default(&own->ttl_max, coil_s(300));
-    set_default(&own->ejection.open_duration, coil_s(1));
-    own->ejection.calls_min = own->ejection.calls_min == 0 ? 1 : own->ejection.calls_min;
-    own->tries = own->tries == 0 ? 3 : own->tries;
+    set_default_duration(&own->ttl_min, coil_s(1));
+    set_default_duration(&own->ttl_max, coil_s(300));
+    set_default_duration(&own->ejection.open_duration, coil_s(1));
+    set_default(&own->ejection.calls_min, 1);
+    set_default(&own->tries, 3);
     coil_random_init(&balancer->random, own->seed == 0 ? coil_random_seed() : own->seed);
     bool is_valid = own->tries <= COIL_BALANCER_TRIES_MAX &&
                     own->pool.min <= (own->pool.max == 0 ? 10 : own->pool.max) &&

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/circuit_breaker.h>
 
+#include "defaults.h"
+
 #include <coil/check.h>
 
 #include <errno.h>
 #include <string.h>
-
-static void set_default(unsigned *option, unsigned value)
-{
-    *option = *option == 0 ? value : *option;
-}
-
-static void set_default_duration(coil_duration *option, coil_duration value)
-{
-    *option = *option <= 0 ? value : *option;
-}
 
 void coil_circuit_breaker_init(
         coil_circuit_breaker *breaker, const coil_circuit_breaker_options *options)

@@ -2,6 +2,7 @@
 #include <coil/connection_pool.h>
 
 #include "connection_pool_private.h"
+#include "defaults.h"
 
 #include <coil/kernel.h>
 
@@ -274,16 +275,6 @@ coil_define(coil_pooled *, coil_connection_pool_checkout, (coil_connection_pool 
 }
 
 /* -------------------------------------------------------------------------------- lifecycle -- */
-
-static void set_default(unsigned *option, unsigned value)
-{
-    *option = *option == 0 ? value : *option;
-}
-
-static void set_default_duration(coil_duration *option, coil_duration value)
-{
-    *option = *option <= 0 ? value : *option;
-}
 
 static int set_options(coil_connection_pool *pool, const coil_connection_pool_options *options)
 {

@@ -154,7 +154,7 @@ static void begin_opening(coil_connection_pool *pool, attempt_start start)
     }
 }
 
-/* How many more are to be opened, as far as there is room. */
+/* Is another one to be opened, and is there room for it? */
 static bool wants_more(const coil_connection_pool *pool)
 {
     unsigned total = pool_total(pool);

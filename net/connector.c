@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/connector.h>
 
+#include "address_private.h"
+
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/waiter.h>
@@ -131,9 +133,7 @@ static void set_targets(connect_race *race, const coil_address *addresses, unsig
 static bool is_target(const connect_race *race, const coil_address *address)
 {
     for (unsigned i = 0; i < race->count; i++) {
-        const coil_address *each = race->targets[i];
-        if (each->size_bytes == address->size_bytes &&
-                memcmp(&each->storage, &address->storage, each->size_bytes) == 0)
+        if (address_equal(race->targets[i], address))
             return true;
     }
     return false;

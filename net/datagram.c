@@ -59,33 +59,6 @@ static void set_options(int fd, sa_family_t family, const coil_datagram_options 
 
 /* ---------------------------------------------------------------------------------- opening -- */
 
-/* Is there a socket at the path that nobody has open any more? */
-static bool is_stale(const coil_address *address)
-{
-    if (coil_kernel_is_socket(coil_address_path(address)) <= 0)
-        return false;
-    int fd = coil_kernel_socket(AF_UNIX, SOCK_DGRAM, 0);
-    if (fd < 0)
-        return false;
-    int rc = coil_kernel_connect_now(fd, &address->socket, address->size_bytes);
-    (void)coil_kernel_close(fd);
-    return rc == -ECONNREFUSED;
-}
-
-static int bind_to(int fd, const coil_address *local)
-{
-    int rc = coil_kernel_bind(fd, &local->socket, local->size_bytes);
-    if (rc != -EADDRINUSE || coil_address_path(local) == NULL)
-        return rc;
-    /* Another process may be about to do the same: what it has bound meanwhile is not the stale. */
-    listener_path found = {.is_ours = false};
-    listener_path_claim(&found, local);
-    if (!is_stale(local))
-        return rc;
-    listener_path_remove(&found, local);
-    return coil_kernel_bind(fd, &local->socket, local->size_bytes);
-}
-
 /* What the options say, as addresses; size_bytes 0: there is none. */
 typedef struct ends {
     sa_family_t family;
@@ -119,7 +92,7 @@ static int attach(int fd, ends *of, listener_path *path)
 {
     int rc = 0;
     if (of->local.size_bytes > 0) {
-        rc = bind_to(fd, &of->local);
+        rc = listener_bind(fd, SOCK_DGRAM, &of->local);
         if (rc == 0)
             listener_path_claim(path, &of->local);
     }

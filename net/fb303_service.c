@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/fb303_service.h>
 
+#include "thrift_private.h"
+
 #include <coil/kernel.h>
 
 #include <errno.h>
@@ -8,16 +10,10 @@
 
 /* ---------------------------------------------------------------------------------- tables -- */
 
-static bool same_text(coil_thrift_text left, coil_thrift_text right)
-{
-    return left.size == right.size &&
-           (left.size == 0 || memcmp(left.bytes, right.bytes, left.size) == 0);
-}
-
 static coil_fb303_pair *find(const coil_fb303_table *table, coil_thrift_text name)
 {
     for (uint32_t i = 0; i < table->count; i++) {
-        if (same_text(table->pairs[i].name, name))
+        if (thrift_texts_equal(&table->pairs[i].name, &name))
             return &table->pairs[i];
     }
     return NULL;
@@ -52,7 +48,7 @@ static int put(coil_fb303_table *table, coil_thrift_text name, coil_thrift_text 
     int rc = pair == NULL ? reserve(table) : 0;
     if (rc < 0)
         return rc;
-    if (pair != NULL && same_text(pair->text, text)) {
+    if (pair != NULL && thrift_texts_equal(&pair->text, &text)) {
         *out_pair = pair;
         return 0;
     }

@@ -99,6 +99,19 @@ static unsigned take_shared(coil_handover *handover, const char *name, unsigned 
     return taken;
 }
 
+/* Those of the predecessor have their entries already. */
+static unsigned missing_count(coil_handover *handover, const char *name, unsigned count)
+{
+    char text[COIL_HANDOVER_NAME_BYTES];
+    unsigned missing = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        set_name(text, name, i);
+        missing += find_entry(handover, text) == NULL;
+    }
+    return missing;
+}
+
 /* Descriptors of our own, since the others are those of other threads. */
 static int offer_shared(
         coil_handover *handover, const char *name, unsigned count, coil_shared_listener *shared)
@@ -143,7 +156,8 @@ int coil_handover_share(coil_handover *handover, const char *name, const char *a
         return -EINVAL;
     if (is_taken(find_entry(handover, name)))
         return -EEXIST;
-    if (handover->count + count > COIL_HANDOVER_SOCKETS)
+    if (count > COIL_HANDOVER_SOCKETS ||
+            handover->count + missing_count(handover, name, count) > COIL_HANDOVER_SOCKETS)
         return -ENOSPC;
     int rc = take_shared(handover, name, count, fds) > 0
                      ? shared_listener_adopt(fds, count, options, &shared)

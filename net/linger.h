@@ -17,6 +17,6 @@ enum { LINGER_S = 1 /* For as long as a peer is waited for: some round trips. */
  * End our side, and drop what still comes, until the peer has ended its side or has sent too much.
  * 0, or an error of the stream. The caller limits it by LINGER_S, and closes the stream.
  */
-coil_declare_private(int, linger, (coil_stream *) stream);
+coil_declare_private(int, linger, (coil_stream *)stream);
 
 #endif

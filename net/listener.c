@@ -48,12 +48,12 @@ static void set_options(int fd, const coil_address *address, const coil_listen_o
         set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)options->fast_open);
 }
 
-/* Is there a socket at the path that nobody listens at? (A file refuses connections, too.) */
-static bool is_stale(const coil_address *address)
+/* Is there a socket at the path that nobody has open? (A file refuses connections, too.) */
+static bool is_stale(int type, const coil_address *address)
 {
     if (coil_kernel_is_socket(coil_address_path(address)) <= 0)
         return false;
-    int fd = coil_kernel_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int fd = coil_kernel_socket(AF_UNIX, type | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
     int rc = coil_kernel_connect_now(fd, &address->socket, address->size_bytes);
@@ -82,7 +82,7 @@ void listener_path_remove(const listener_path *path, const coil_address *address
         (void)coil_kernel_unlink(name);
 }
 
-static int bind_to(int fd, const coil_address *address)
+int listener_bind(int fd, int type, const coil_address *address)
 {
     const struct sockaddr *name = &address->socket;
     int rc = coil_kernel_bind(fd, name, address->size_bytes);
@@ -91,7 +91,7 @@ static int bind_to(int fd, const coil_address *address)
     /* Another process may be about to do the same: what it has bound meanwhile is not the stale. */
     listener_path found = {.is_ours = false};
     listener_path_claim(&found, address);
-    if (!is_stale(address))
+    if (!is_stale(type, address))
         return rc;
     listener_path_remove(&found, address);
     return coil_kernel_bind(fd, name, address->size_bytes);
@@ -122,7 +122,7 @@ static int open_socket(coil_address *address, const coil_listen_options *options
     set_options(fd, address, options);
     int rc = set_stream_options(fd, options);
     if (rc == 0)
-        rc = bind_to(fd, address);
+        rc = listener_bind(fd, SOCK_STREAM, address);
     if (rc == 0)
         rc = coil_kernel_listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN);
     if (rc == 0 && coil_address_path(address) == NULL) {

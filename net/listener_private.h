@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What listeners of one loop and shared ones have in common. */
+/* What listeners of one loop, shared ones and sockets of datagrams have in common. */
 #ifndef LISTENER_PRIVATE_H
 #define LISTENER_PRIVATE_H
 
@@ -70,6 +70,9 @@ int listener_create(int fd, const coil_address *address, const coil_listen_optio
 
 /* Stop listening. What has been accepted is still given; then accepting is -ESHUTDOWN. */
 void listener_end(coil_listener *listener);
+
+/* bind(2) of a socket of this type. A path at which nobody is any more is taken over. */
+int listener_bind(int fd, int type, const coil_address *address);
 
 /* The path that we have just bound is ours; remove it if it still is what we have bound. */
 void listener_path_claim(listener_path *path, const coil_address *address);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/proxy_protocol.h>
 
+#include "address_private.h"
+#include "proxy_protocol_private.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +18,6 @@ static const uint8_t v2_signature[] = "\r\n\r\n\0\r\nQUIT\n";
 
 enum {
     PREFIX_BYTES = sizeof(v1_prefix) - 1,
-    SIGNATURE_BYTES = sizeof(v2_signature) - 1,
-    V2_BYTES = 16,         /* Signature, command, family, length. */
     V2_REST_LIMIT = 65535, /* What that length can say. */
     VALUE_BYTES = 3,       /* Type and length of a value. */
     CRC_BYTES = 4,
@@ -27,12 +28,14 @@ enum {
     DATAGRAM = 2,
 };
 
+static_assert(PROXY_SIGNATURE_BYTES == sizeof(v2_signature) - 1, "all of it");
+
 /* Families of version 2. */
 enum { UNSPECIFIED, INET, INET6, UNIX, FAMILIES };
 
-static unsigned get_u16(const uint8_t *bytes)
+static uint16_t get_u16(const uint8_t *bytes)
 {
-    return (unsigned)bytes[0] << 8 | bytes[1];
+    return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
 static void put_u16(uint8_t *bytes, unsigned number)
@@ -42,22 +45,6 @@ static void put_u16(uint8_t *bytes, unsigned number)
 }
 
 /* ------------------------------------------------------------------------------ addresses -- */
-
-static void set_v4(coil_address *address, const void *host, unsigned port)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    memcpy(&v4.sin_addr, host, sizeof(v4.sin_addr));
-    memcpy(&address->storage, &v4, sizeof(v4));
-    address->size_bytes = sizeof(v4);
-}
-
-static void set_v6(coil_address *address, const void *host, unsigned port)
-{
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-    memcpy(&v6.sin6_addr, host, sizeof(v6.sin6_addr));
-    memcpy(&address->storage, &v6, sizeof(v6));
-    address->size_bytes = sizeof(v6);
-}
 
 /* A path, an abstract name (with the NULs behind it cut off), or none. */
 static void set_unix(coil_address *address, const uint8_t *path)
@@ -128,7 +115,7 @@ static int read_port(const char *word)
     return port;
 }
 
-static bool read_v1_addresses(int family, words *line, coil_proxy_header *header)
+static bool read_v1_addresses(sa_family_t family, words *line, coil_proxy_header *header)
 {
     struct in6_addr hosts[2];
     if (inet_pton(family, take_word(line), &hosts[0]) != 1 ||
@@ -138,9 +125,8 @@ static bool read_v1_addresses(int family, words *line, coil_proxy_header *header
     int destination_port = read_port(take_word(line));
     if (source_port < 0 || destination_port < 0 || line->next != NULL)
         return false;
-    void (*set)(coil_address *, const void *, unsigned) = family == AF_INET ? set_v4 : set_v6;
-    set(&header->source, &hosts[0], (unsigned)source_port);
-    set(&header->destination, &hosts[1], (unsigned)destination_port);
+    address_set(&header->source, family, &hosts[0], (uint16_t)source_port);
+    address_set(&header->destination, family, &hosts[1], (uint16_t)destination_port);
     return true;
 }
 
@@ -177,34 +163,45 @@ static ssize_t parse_v1(const char *text, size_t size_bytes, coil_proxy_header *
     return (ssize_t)line_bytes;
 }
 
+static void print_host(const coil_address *address, char text[INET6_ADDRSTRLEN])
+{
+    const void *storage = &address->storage;
+    const sa_family_t family = address->storage.ss_family;
+    const void *host = &((const struct sockaddr_in6 *)storage)->sin6_addr;
+
+    if (family == AF_INET)
+        host = &((const struct sockaddr_in *)storage)->sin_addr;
+    (void)inet_ntop(family, host, text, INET6_ADDRSTRLEN);
+}
+
+/* Its size, or -EINVAL. */
+static int print_v1(const coil_proxy_header *header, char line[COIL_PROXY_V1_BYTES + 1])
+{
+    char source[INET6_ADDRSTRLEN];
+    char destination[INET6_ADDRSTRLEN];
+    const int family = family_of(header);
+
+    if (family == UNSPECIFIED)
+        return snprintf(line, COIL_PROXY_V1_BYTES + 1, "PROXY UNKNOWN\r\n");
+    if (family != INET && family != INET6)
+        return -EINVAL;
+    print_host(&header->source, source);
+    print_host(&header->destination, destination);
+    return snprintf(line, COIL_PROXY_V1_BYTES + 1, "PROXY TCP%c %s %s %u %u\r\n",
+            family == INET ? '4' : '6', source, destination,
+            (unsigned)coil_address_port(&header->source),
+            (unsigned)coil_address_port(&header->destination));
+}
+
 static ssize_t write_v1(const coil_proxy_header *header, char *bytes, size_t size_bytes)
 {
     char line[COIL_PROXY_V1_BYTES + 1];
-    char hosts[2][INET6_ADDRSTRLEN] = {"", ""};
-    int family = family_of(header);
-    int line_bytes;
 
     if (header->values_bytes > 0 || header->is_local || header->is_datagram)
         return -EINVAL;
-    if (family == UNSPECIFIED) {
-        line_bytes = snprintf(line, sizeof(line), "PROXY UNKNOWN\r\n");
-    } else if (family == INET || family == INET6) {
-        const void *ends[2] = {&header->source.storage, &header->destination.storage};
-        for (int i = 0; i < 2; i++) {
-            const struct sockaddr_in *v4 = ends[i];
-            const struct sockaddr_in6 *v6 = ends[i];
-            const void *host = &v6->sin6_addr;
-            if (family == INET)
-                host = &v4->sin_addr;
-            (void)inet_ntop(family == INET ? AF_INET : AF_INET6, host, hosts[i], sizeof(hosts[i]));
-        }
-        line_bytes = snprintf(line, sizeof(line), "PROXY TCP%c %s %s %u %u\r\n",
-                family == INET ? '4' : '6', hosts[0], hosts[1],
-                (unsigned)coil_address_port(&header->source),
-                (unsigned)coil_address_port(&header->destination));
-    } else {
-        return -EINVAL;
-    }
+    int line_bytes = print_v1(header, line);
+    if (line_bytes < 0)
+        return line_bytes;
     if ((size_t)line_bytes > size_bytes)
         return -EMSGSIZE;
     memcpy(bytes, line, (size_t)line_bytes);
@@ -220,12 +217,12 @@ static void read_v2_addresses(int family, const uint8_t *bytes, coil_proxy_heade
 {
     switch (family) {
     case INET:
-        set_v4(&header->source, bytes, get_u16(bytes + 8));
-        set_v4(&header->destination, bytes + 4, get_u16(bytes + 10));
+        address_set(&header->source, AF_INET, bytes, get_u16(bytes + 8));
+        address_set(&header->destination, AF_INET, bytes + 4, get_u16(bytes + 10));
         break;
     case INET6:
-        set_v6(&header->source, bytes, get_u16(bytes + 32));
-        set_v6(&header->destination, bytes + 16, get_u16(bytes + 34));
+        address_set(&header->source, AF_INET6, bytes, get_u16(bytes + 32));
+        address_set(&header->destination, AF_INET6, bytes + 16, get_u16(bytes + 34));
         break;
     case UNIX:
         set_unix(&header->source, bytes);
@@ -244,10 +241,10 @@ bool coil_proxy_next(const coil_proxy_header *header, coil_proxy_value *value)
     const uint8_t *next = value->bytes == NULL ? header->values : value->bytes + value->size_bytes;
     if (end - next < VALUE_BYTES)
         return false;
-    unsigned size_bytes = get_u16(next + 1);
-    if (end - next - VALUE_BYTES < (ptrdiff_t)size_bytes)
+    uint16_t size_bytes = get_u16(next + 1);
+    if (end - next - VALUE_BYTES < size_bytes)
         return false;
-    *value = (coil_proxy_value){next[0], (uint16_t)size_bytes, next + VALUE_BYTES};
+    *value = (coil_proxy_value){next[0], size_bytes, next + VALUE_BYTES};
     return true;
 }
 
@@ -300,19 +297,18 @@ static bool values_are_right(
     return ntohl(crc) == crc32c(bytes, size_bytes, checksum);
 }
 
-/* What the first 16 bytes say; then those of the whole header. */
-static ssize_t v2_size(const uint8_t *bytes)
+ssize_t proxy_v2_size(const uint8_t *bytes)
 {
     bool is_right = (bytes[12] == LOCAL || bytes[12] == PROXY) && bytes[13] >> 4 < FAMILIES &&
                     (bytes[13] & 15) <= DATAGRAM;
-    return is_right ? V2_BYTES + (ssize_t)get_u16(bytes + 14) : -EBADMSG;
+    return is_right ? PROXY_V2_BYTES + get_u16(bytes + 14) : -EBADMSG;
 }
 
 static ssize_t parse_v2(const uint8_t *bytes, size_t size_bytes, coil_proxy_header *out_header)
 {
-    if (size_bytes < V2_BYTES)
+    if (size_bytes < PROXY_V2_BYTES)
         return -EAGAIN;
-    ssize_t all_bytes = v2_size(bytes);
+    ssize_t all_bytes = proxy_v2_size(bytes);
     if (all_bytes < 0)
         return all_bytes;
     if (size_bytes < (size_t)all_bytes)
@@ -323,11 +319,11 @@ static ssize_t parse_v2(const uint8_t *bytes, size_t size_bytes, coil_proxy_head
             .is_local = bytes[12] == LOCAL,
             .is_datagram = (bytes[13] & 15) == DATAGRAM};
     if (!header.is_local && family != UNSPECIFIED) {
-        size_t rest_bytes = (size_t)all_bytes - V2_BYTES;
+        size_t rest_bytes = (size_t)all_bytes - PROXY_V2_BYTES;
         if (rest_bytes < family_bytes[family])
             return -EBADMSG;
-        read_v2_addresses(family, bytes + V2_BYTES, &header);
-        header.values = bytes + V2_BYTES + family_bytes[family];
+        read_v2_addresses(family, bytes + PROXY_V2_BYTES, &header);
+        header.values = bytes + PROXY_V2_BYTES + family_bytes[family];
         header.values_bytes = rest_bytes - family_bytes[family];
         if (!values_are_right(&header, bytes, (size_t)all_bytes))
             return -EBADMSG;
@@ -396,26 +392,34 @@ static ssize_t write_v2(const coil_proxy_header *header, uint8_t *bytes, size_t 
             (family == UNSPECIFIED && header->values_bytes > 0))
         return -EINVAL;
     size_t rest_bytes = family_bytes[family] + header->values_bytes;
-    if (rest_bytes > V2_REST_LIMIT || V2_BYTES + rest_bytes > size_bytes)
+    if (rest_bytes > V2_REST_LIMIT || PROXY_V2_BYTES + rest_bytes > size_bytes)
         return -EMSGSIZE;
     int transport = header->is_datagram ? DATAGRAM : STREAM;
-    memcpy(bytes, v2_signature, SIGNATURE_BYTES);
+    memcpy(bytes, v2_signature, PROXY_SIGNATURE_BYTES);
     bytes[12] = header->is_local ? LOCAL : PROXY;
     bytes[13] = (uint8_t)(family == UNSPECIFIED ? 0 : family << 4 | transport);
     put_u16(bytes + 14, (unsigned)rest_bytes);
-    put_v2_addresses(family, bytes + V2_BYTES, header);
+    put_v2_addresses(family, bytes + PROXY_V2_BYTES, header);
     if (header->values_bytes > 0)
-        memcpy(bytes + V2_BYTES + family_bytes[family], header->values, header->values_bytes);
-    put_checksum(header, checksum, bytes, V2_BYTES + rest_bytes);
-    return (ssize_t)(V2_BYTES + rest_bytes);
+        memcpy(bytes + PROXY_V2_BYTES + family_bytes[family], header->values, header->values_bytes);
+    put_checksum(header, checksum, bytes, PROXY_V2_BYTES + rest_bytes);
+    return (ssize_t)(PROXY_V2_BYTES + rest_bytes);
 }
 
 /* --------------------------------------------------------------------------------- either -- */
 
+int proxy_version_of(const char *start)
+{
+    if (memcmp(start, v2_signature, PROXY_SIGNATURE_BYTES) == 0)
+        return 2;
+    return memcmp(start, v1_prefix, PREFIX_BYTES) == 0 ? 1 : -EBADMSG;
+}
+
 ssize_t coil_proxy_parse(const void *bytes, size_t size_bytes, coil_proxy_header *out_header)
 {
     size_t prefix_bytes = size_bytes < PREFIX_BYTES ? size_bytes : PREFIX_BYTES;
-    size_t signature_bytes = size_bytes < SIGNATURE_BYTES ? size_bytes : SIGNATURE_BYTES;
+    size_t signature_bytes =
+            size_bytes < PROXY_SIGNATURE_BYTES ? size_bytes : PROXY_SIGNATURE_BYTES;
 
     if (size_bytes == 0)
         return -EAGAIN;
@@ -436,85 +440,4 @@ ssize_t coil_proxy_write(const coil_proxy_header *header, void *bytes, size_t si
     default:
         return -EINVAL;
     }
-}
-
-static coil_slice failure(int error)
-{
-    return (coil_slice){error, NULL, NULL};
-}
-
-/* What we have peeked at: a line has begun (1), a binary header has (2), or neither. */
-static int version_of(const char *start)
-{
-    if (memcmp(start, v2_signature, SIGNATURE_BYTES) == 0)
-        return 2;
-    return memcmp(start, v1_prefix, PREFIX_BYTES) == 0 ? 1 : -EBADMSG;
-}
-
-/* Which version the stream begins with. The shortest line is longer than what this waits for. */
-coil_async(int, peek_version, (coil_stream *) stream)
-{
-    coil_vars(coil_slice start);
-
-    coil_await(my->start, coil_read_block(stream, SIGNATURE_BYTES));
-    if (my->start.size_bytes <= 0)
-        return (int)my->start.size_bytes;
-    int version = version_of(my->start.bytes);
-    int rc = coil_stream_unread_again(stream, &my->start);
-    return rc < 0 ? rc : version;
-}
-
-/* How long the binary header is that the stream begins with. */
-coil_async(ssize_t, peek_size, (coil_stream *) stream, (size_t) limit_bytes)
-{
-    coil_vars(coil_slice start);
-
-    coil_await(my->start, coil_read_block(stream, V2_BYTES));
-    if (my->start.size_bytes <= 0)
-        return my->start.size_bytes < 0 ? (ssize_t)my->start.size_bytes : -ENODATA;
-    ssize_t size_bytes = v2_size((const uint8_t *)my->start.bytes);
-    int rc = coil_stream_unread_again(stream, &my->start);
-    if (rc < 0)
-        return rc;
-    return size_bytes > (ssize_t)limit_bytes ? -EMSGSIZE : size_bytes;
-}
-
-coil_async(coil_slice, read_line, (coil_stream *) stream, (size_t) limit_bytes)
-{
-    coil_vars(coil_slice line);
-
-    coil_await(my->line,
-            coil_read_until(stream, '\n',
-                    limit_bytes < COIL_PROXY_V1_BYTES ? limit_bytes : COIL_PROXY_V1_BYTES));
-    bool is_endless = my->line.size_bytes == -EMSGSIZE && limit_bytes >= COIL_PROXY_V1_BYTES;
-    return is_endless ? failure(-EBADMSG) : my->line;
-}
-
-/* All of it has been read: what it says. */
-static coil_slice take_header(coil_slice *raw, coil_proxy_header *out_header)
-{
-    ssize_t size_bytes = coil_proxy_parse(raw->bytes, (size_t)raw->size_bytes, out_header);
-    if (size_bytes == raw->size_bytes)
-        return *raw;
-    coil_slice_release(raw);
-    return failure(size_bytes == -EAGAIN ? -ENODATA : -EBADMSG);
-}
-
-coil_define(coil_slice, coil_read_proxy_header, (coil_stream *) stream, (size_t) limit_bytes,
-        (coil_proxy_header *) out_header)
-{
-    coil_vars(coil_slice raw; ssize_t size_bytes; int version);
-
-    coil_await(my->version, peek_version(stream));
-    if (my->version <= 0)
-        return failure(my->version);
-    if (my->version == 1) {
-        coil_attempt(my->raw, read_line(stream, limit_bytes));
-    } else {
-        coil_await(my->size_bytes, peek_size(stream, limit_bytes));
-        if (my->size_bytes < 0)
-            return failure((int)my->size_bytes);
-        coil_attempt(my->raw, coil_read_block(stream, (size_t)my->size_bytes));
-    }
-    return take_header(&my->raw, out_header);
 }

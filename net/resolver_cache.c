@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "resolver_private.h"
 #include "resolver_sort.h"
+#include "wait_in.h"
 
 #include <coil/coro.h>
 
@@ -281,21 +282,6 @@ static coil_turn wait_step(coil_task *task, coil_frame *leaf)
 
 coil_define_leaf(question_wait, wait_step, coil_waiter_cancel);
 
-/* Until something is there, or all. */
-coil_leaf(int, news, (question *) one);
-
-static coil_turn news_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(waiter, &coil_arguments(news, leaf)->one->early_waiters, task, leaf);
-}
-
-coil_leaf_fn(news, news_step, coil_waiter_cancel);
-
 /* RFC 8305, section 3: what has come about IPv4 waits a little for what is said about IPv6. */
 coil_define(int, question_wait_early, (question *) one)
 {
@@ -303,13 +289,13 @@ coil_define(int, question_wait_early, (question *) one)
 
     while (one->place == QUESTION_ASKING) {
         if (one->early == NULL) {
-            coil_attempt(news(one));
+            coil_attempt(wait_in(&one->early_waiters));
             continue;
         }
         my->until = coil_time_after(one->early_since, coil_ms(COIL_RESOLVER_DELAY_MS));
         if (one->is_early_v6 || coil_now() >= my->until)
             return 1;
-        coil_ignore(coil_until(my->until, news(one)));
+        coil_ignore(coil_until(my->until, wait_in(&one->early_waiters)));
     }
     return one->status;
 }

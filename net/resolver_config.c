@@ -113,23 +113,6 @@ static bool read_address(const char *text, dns_address *out_address)
     return true;
 }
 
-static void set_server(coil_address *server, const dns_address *address)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(DNS_PORT)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(DNS_PORT)};
-
-    memset(server, 0, sizeof(*server));
-    if (address->is_v6) {
-        memcpy(&v6.sin6_addr, address->bytes, sizeof(v6.sin6_addr));
-        memcpy(&server->storage, &v6, sizeof(v6));
-        server->size_bytes = sizeof(v6);
-    } else {
-        memcpy(&v4.sin_addr, address->bytes, sizeof(v4.sin_addr));
-        memcpy(&server->storage, &v4, sizeof(v4));
-        server->size_bytes = sizeof(v4);
-    }
-}
-
 static int read_server(span word, coil_address *out_server)
 {
     char text[SERVER_TEXT_BYTES];
@@ -138,7 +121,7 @@ static int read_server(span word, coil_address *out_server)
     if (!copy_word(word, text, sizeof(text)) || text[0] == '*')
         return -EINVAL;
     if (read_address(text, &address)) {
-        set_server(out_server, &address);
+        address_set(out_server, address.is_v6 ? AF_INET6 : AF_INET, address.bytes, DNS_PORT);
         return 0;
     }
     int rc = coil_address_parse(text, out_server);

@@ -55,6 +55,7 @@ static int read_all(int fd, size_t limit_bytes, contents *out_contents)
     while (count > 0 && read.size_bytes < limit_bytes) {
         if (read.size_bytes == room_bytes) {
             room_bytes = room_bytes == 0 ? FIRST_BYTES : 4 * room_bytes;
+            room_bytes = room_bytes < limit_bytes ? room_bytes : limit_bytes;
             char *text = realloc(read.text, room_bytes);
             if (text == NULL) {
                 free(read.text);

@@ -2,7 +2,7 @@
 /*
  * resolver_private.h - what the files of the resolver share: the questions.
  *
- *     coil_resolve (resolver.c)
+ *     coil_resolve (resolver_resolve.c)
  *        |  question_claim()                    question_drop()
  *        v                                          ^
  *     question (resolver_cache.c): one per name and kind, whoever asks
@@ -95,6 +95,11 @@ struct coil_resolver {
     coil_resolver_stats stats;
     question *buckets[RESOLVER_BUCKETS];
 };
+
+/* ------------------------------------------------------------------------------ resolver.c -- */
+
+/* A task has done with it. The last one frees what has been destroyed meanwhile. Takes NULL. */
+void resolver_leave(coil_resolver *resolver);
 
 /* ------------------------------------------------------------------------ resolver_cache.c -- */
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "resolver_sort.h"
 
+#include "address_private.h"
+
 #include <coil/kernel.h>
 
 #include <stdlib.h>
@@ -140,20 +142,12 @@ static void take_source(const coil_address *own, sort_candidate *candidate)
 /* A connected datagram socket sends nothing, and knows the way. */
 static bool find_source(int fd, sort_candidate *candidate)
 {
-    coil_address to = {.size_bytes = 0};
+    enum { DISCARD_PORT = 9 };
+    coil_address to;
     coil_address own = {.size_bytes = sizeof(own.storage)};
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(9)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
 
-    if (candidate->address.is_v6) {
-        memcpy(&v6.sin6_addr, candidate->address.bytes, 16);
-        memcpy(&to.storage, &v6, sizeof(v6));
-        to.size_bytes = sizeof(v6);
-    } else {
-        memcpy(&v4.sin_addr, candidate->address.bytes, 4);
-        memcpy(&to.storage, &v4, sizeof(v4));
-        to.size_bytes = sizeof(v4);
-    }
+    address_set(&to, candidate->address.is_v6 ? AF_INET6 : AF_INET, candidate->address.bytes,
+            DISCARD_PORT);
     if (coil_kernel_connect_now(fd, &to.socket, to.size_bytes) < 0 ||
             coil_kernel_getsockname(fd, &own.socket, &own.size_bytes) < 0)
         return false;

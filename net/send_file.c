@@ -32,10 +32,12 @@ static size_t piece_of(const shipment *sending, size_t most_bytes)
     return sending->left_bytes < (int64_t)most_bytes ? (size_t)sending->left_bytes : most_bytes;
 }
 
+/* So many are out. */
 static void count(shipment *sending, int64_t size_bytes)
 {
     sending->offset += size_bytes;
     sending->left_bytes -= size_bytes;
+    sending->sent_bytes += size_bytes;
 }
 
 /* ----------------------------------------------------------------------------------- ways -- */
@@ -60,7 +62,6 @@ coil_async(int, copy_file, (shipment *) sending)
                     sender_of(sending), coil_bytes(my->bytes, (size_t)my->count)));
         }
         count(sending, my->count);
-        sending->sent_bytes += my->count;
     }
     return 0;
 }
@@ -73,12 +74,12 @@ coil_async(int, splice_out, (shipment *) sending, (splice_pipe *) pipe)
     while (pipe->filled_bytes > 0) {
         coil_attempt(my->count, splice_pipe_empty(pipe, coil_stream_fd(sending->stream)));
         sender_of(sending)->sent_bytes += (uint64_t)my->count;
-        sending->sent_bytes += my->count;
+        count(sending, my->count);
     }
     return 0;
 }
 
-/* -EINVAL, and nothing has been sent: this file cannot be spliced. */
+/* -EINVAL, and nothing has been sent: one of the two cannot be spliced. */
 coil_async(int, splice_file, (shipment *) sending)
 {
     coil_vars(splice_pipe pipe; ssize_t count);
@@ -92,7 +93,6 @@ coil_async(int, splice_file, (shipment *) sending)
                                         piece_of(sending, SPLICE_BYTES)));
         if (my->count == 0)
             return 0;
-        count(sending, my->count);
         coil_attempt(splice_out(sending, &my->pipe));
     }
     return 0;

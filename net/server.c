@@ -3,6 +3,7 @@
 
 #include "listener_private.h"
 #include "server_private.h"
+#include "wait_in.h"
 
 #include <coil/io.h>
 #include <coil/kernel.h>
@@ -18,27 +19,12 @@ enum {
 
 /* ------------------------------------------------------------------------------- waiting -- */
 
-/* In a list of the server's, until somebody wakes all who are in it. */
-coil_leaf(void, notice, (coil_list *) waiters);
-
-static coil_turn notice_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(waiter, coil_arguments(notice, leaf)->waiters, task, leaf);
-}
-
-coil_leaf_fn(notice, notice_step, coil_waiter_cancel);
-
 coil_define(void, coil_session_ending, (coil_session *) session)
 {
     coil_vars();
 
     if (!session->server->is_draining)
-        coil_await(notice(&session->server->drain_waiters));
+        coil_ignore(wait_in(&session->server->drain_waiters));
 }
 
 /* ------------------------------------------------------------------------------- draining -- */
@@ -107,7 +93,7 @@ coil_async(int, pause_accepting, (coil_server *) server)
     coil_vars();
 
     server->stats.pauses++;
-    coil_ignore(coil_within(coil_ms(LISTENER_PAUSE_MS), notice(&server->room_waiters)));
+    coil_ignore(coil_within(coil_ms(LISTENER_PAUSE_MS), wait_in(&server->room_waiters)));
     take_reserve(server);
     return 0;
 }
@@ -212,7 +198,7 @@ coil_async(int, finish, (coil_server *) server)
     coil_attempt(stop_listening(server));
     coil_attempt(coil_group_join(&server->accepting));
     while (server->stats.active > 0) /* A join that is late would cancel them before we count. */
-        coil_await(notice(&server->room_waiters));
+        coil_ignore(wait_in(&server->room_waiters));
     coil_attempt(coil_group_join(&server->lingering));
     return 0;
 }
@@ -257,7 +243,7 @@ coil_define(int, coil_server_serve, (coil_server *) server)
     coil_open_group(&my->watching);
     coil_spawn(&my->watching, follow_shutdown(server));
     if (!server->is_draining)
-        coil_await(notice(&server->drain_waiters));
+        coil_ignore(wait_in(&server->drain_waiters));
     coil_await(my->rc, finish(server));
     if (my->rc != -ETIME)
         return my->rc;

@@ -284,58 +284,20 @@ static coil_turn peek_step(coil_task *task, coil_frame *leaf)
 
 coil_define_leaf(coil_peek, peek_step, coil_leaf_wake);
 
+/* (memmem(3) takes 30 instructions to see that it can leave one byte to memchr(3).) */
+static const char *find(const char *bytes, size_t size_bytes, const coil_slice *wanted)
+{
+    if (wanted->size_bytes == 1)
+        return memchr(bytes, wanted->bytes[0], size_bytes);
+    return memmem(bytes, size_bytes, wanted->bytes, (size_t)wanted->size_bytes);
+}
+
 /*
  * How much of what is unread ends with the delimiter: -EAGAIN if that has not come yet, and what
- * has come is at the end of the stream. `*scanned_bytes` of it have been looked at already.
+ * has come is at the end of the stream. `*scanned_bytes` of it have been looked at already: their
+ * end may be the beginning of a delimiter, so it was left out.
  */
-static int64_t look_for_line(coil_stream *stream, coil_task *task, char delimiter,
-        size_t limit_bytes, size_t *scanned_bytes)
-{
-    const coil_slice *unread = coil_receiver_front(stream);
-    int rc = coil_receiver_look(stream, task);
-
-    for (;;) {
-        size_t have_bytes = (size_t)unread->size_bytes;
-        size_t look_bytes = have_bytes < limit_bytes ? have_bytes : limit_bytes;
-        if (look_bytes > *scanned_bytes) {
-            const char *found =
-                    memchr(unread->bytes + *scanned_bytes, delimiter, look_bytes - *scanned_bytes);
-            if (found != NULL)
-                return found - unread->bytes + 1;
-        }
-        if (look_bytes == limit_bytes)
-            return -EMSGSIZE;
-        *scanned_bytes = look_bytes;
-        if (rc > 0)
-            rc = coil_receiver_extend(stream, task);
-        if (rc <= 0)
-            return rc == 0 ? unread->size_bytes : rc;
-    }
-}
-
-static coil_turn read_until_step(coil_task *task, coil_frame *leaf)
-{
-    const struct coil_read_until__args *arguments = coil_arguments(coil_read_until, leaf);
-    coil_stream *stream = arguments->stream;
-
-    if (refuses(task, leaf))
-        return coil_leave(task, leaf);
-    if (leaf->at == NULL)
-        leaf->vars = memset(coil_push(task, sizeof(size_t)), 0, sizeof(size_t));
-    size_t *scanned_bytes = leaf->vars;
-    int64_t line_bytes = look_for_line(
-            stream, task, arguments->delimiter, arguments->limit_bytes, scanned_bytes);
-    if (line_bytes == -EAGAIN)
-        return wait_for_more(task, leaf, stream);
-    coil_result(coil_read_until, leaf) =
-            line_bytes >= 0 ? take(stream, line_bytes) : slice_error((int)line_bytes);
-    return coil_leave(task, leaf);
-}
-
-coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
-
-/* The same for several bytes. Of what was looked at, the end may be the beginning of them. */
-static int64_t look_for_bytes(coil_stream *stream, coil_task *task, const coil_slice *delimiter,
+static int64_t look_for(coil_stream *stream, coil_task *task, const coil_slice *delimiter,
         size_t limit_bytes, size_t *scanned_bytes)
 {
     const coil_slice *unread = coil_receiver_front(stream);
@@ -346,8 +308,8 @@ static int64_t look_for_bytes(coil_stream *stream, coil_task *task, const coil_s
         const size_t have_bytes = (size_t)unread->size_bytes;
         const size_t look_bytes = have_bytes < limit_bytes ? have_bytes : limit_bytes;
         if (look_bytes >= *scanned_bytes + size_bytes) {
-            const char *found = memmem(unread->bytes + *scanned_bytes, look_bytes - *scanned_bytes,
-                    delimiter->bytes, size_bytes);
+            const char *found =
+                    find(unread->bytes + *scanned_bytes, look_bytes - *scanned_bytes, delimiter);
             if (found != NULL)
                 return found - unread->bytes + delimiter->size_bytes;
             *scanned_bytes = look_bytes - (size_bytes - 1);
@@ -361,6 +323,26 @@ static int64_t look_for_bytes(coil_stream *stream, coil_task *task, const coil_s
     }
 }
 
+static coil_turn read_until_step(coil_task *task, coil_frame *leaf)
+{
+    const struct coil_read_until__args *arguments = coil_arguments(coil_read_until, leaf);
+    const coil_slice delimiter = coil_bytes(&arguments->delimiter, 1);
+
+    if (refuses(task, leaf))
+        return coil_leave(task, leaf);
+    if (leaf->at == NULL)
+        leaf->vars = memset(coil_push(task, sizeof(size_t)), 0, sizeof(size_t));
+    int64_t line_bytes =
+            look_for(arguments->stream, task, &delimiter, arguments->limit_bytes, leaf->vars);
+    if (line_bytes == -EAGAIN)
+        return wait_for_more(task, leaf, arguments->stream);
+    coil_result(coil_read_until, leaf) =
+            line_bytes >= 0 ? take(arguments->stream, line_bytes) : slice_error((int)line_bytes);
+    return coil_leave(task, leaf);
+}
+
+coil_define_leaf(coil_read_until, read_until_step, coil_leaf_wake);
+
 static coil_turn read_until_bytes_step(coil_task *task, coil_frame *leaf)
 {
     const struct coil_read_until_bytes__args *arguments =
@@ -372,7 +354,7 @@ static coil_turn read_until_bytes_step(coil_task *task, coil_frame *leaf)
         leaf->vars = memset(coil_push(task, sizeof(size_t)), 0, sizeof(size_t));
     int64_t found_bytes = -EINVAL;
     if (arguments->delimiter.size_bytes > 0) {
-        found_bytes = look_for_bytes(
+        found_bytes = look_for(
                 arguments->stream, task, &arguments->delimiter, arguments->limit_bytes, leaf->vars);
     }
     if (found_bytes == -EAGAIN)

@@ -4,39 +4,21 @@
 #include "thrift_private.h"
 
 #include <errno.h>
-#include <stdio.h>
-
-/* What can be wrong with a frame; coil_thrift_reader_what() says what the value of each is. */
-enum fault {
-    FAULT_NONE,
-    FAULT_CUT,
-    FAULT_NEGATIVE,
-    FAULT_OVER_LIMIT,
-    FAULT_UNKNOWN_TYPE,
-    FAULT_VERSION,
-    FAULT_MESSAGE_TYPE,
-    FAULT_DEPTH,
-    FAULT_LEFT_OVER,
-    FAULT_MISSING,
-    FAULT_UNION,
-    FAULT_ARENA_LIMIT,
-    FAULT_NO_MEMORY,
-};
 
 static const int fault_errors[] = {
-        [FAULT_NONE] = 0,
-        [FAULT_CUT] = -ENODATA,
-        [FAULT_NEGATIVE] = -EBADMSG,
-        [FAULT_OVER_LIMIT] = -EMSGSIZE,
-        [FAULT_UNKNOWN_TYPE] = -EBADMSG,
-        [FAULT_VERSION] = -EBADMSG,
-        [FAULT_MESSAGE_TYPE] = -EBADMSG,
-        [FAULT_DEPTH] = -ELOOP,
-        [FAULT_LEFT_OVER] = -EBADMSG,
-        [FAULT_MISSING] = -EBADMSG,
-        [FAULT_UNION] = -EBADMSG,
-        [FAULT_ARENA_LIMIT] = -ENOBUFS,
-        [FAULT_NO_MEMORY] = -ENOMEM,
+        [THRIFT_FAULT_NONE] = 0,
+        [THRIFT_FAULT_CUT] = -ENODATA,
+        [THRIFT_FAULT_NEGATIVE] = -EBADMSG,
+        [THRIFT_FAULT_OVER_LIMIT] = -EMSGSIZE,
+        [THRIFT_FAULT_UNKNOWN_TYPE] = -EBADMSG,
+        [THRIFT_FAULT_VERSION] = -EBADMSG,
+        [THRIFT_FAULT_MESSAGE_TYPE] = -EBADMSG,
+        [THRIFT_FAULT_DEPTH] = -ELOOP,
+        [THRIFT_FAULT_LEFT_OVER] = -EBADMSG,
+        [THRIFT_FAULT_MISSING] = -EBADMSG,
+        [THRIFT_FAULT_UNION] = -EBADMSG,
+        [THRIFT_FAULT_ARENA_LIMIT] = -ENOBUFS,
+        [THRIFT_FAULT_NO_MEMORY] = -ENOMEM,
 };
 
 /*
@@ -73,8 +55,8 @@ static uint32_t bytes_left(const coil_thrift_reader *reader)
  * Keep the first fault, in facts rather than words, and take all that is left: from now on there
  * is nothing to take, so that no other call has to ask for the error.
  */
-static void __attribute__((cold))
-fail(coil_thrift_reader *reader, enum fault fault, uint8_t type, uint32_t value, uint32_t offset)
+static void __attribute__((cold)) fail(coil_thrift_reader *reader, enum thrift_fault fault,
+        uint8_t type, uint32_t value, uint32_t offset)
 {
     if (reader->error == 0) {
         reader->error = fault_errors[fault];
@@ -89,18 +71,18 @@ fail(coil_thrift_reader *reader, enum fault fault, uint8_t type, uint32_t value,
 
 const uint8_t *coil_thrift_reader_cut(coil_thrift_reader *reader, uint32_t size, uint8_t type)
 {
-    fail(reader, FAULT_CUT, type, size, reader->position);
+    fail(reader, THRIFT_FAULT_CUT, type, size, reader->position);
     return NULL;
 }
 
 void coil_thrift_reader_miss(coil_thrift_reader *reader, int16_t id)
 {
-    fail(reader, FAULT_MISSING, COIL_THRIFT_STRUCT, (uint32_t)id, reader->position);
+    fail(reader, THRIFT_FAULT_MISSING, COIL_THRIFT_STRUCT, (uint32_t)id, reader->position);
 }
 
 void coil_thrift_reader_refuse_union(coil_thrift_reader *reader, uint32_t field_count)
 {
-    fail(reader, FAULT_UNION, COIL_THRIFT_STRUCT, field_count, reader->position);
+    fail(reader, THRIFT_FAULT_UNION, COIL_THRIFT_STRUCT, field_count, reader->position);
 }
 
 void coil_thrift_reader_run_out(
@@ -108,7 +90,7 @@ void coil_thrift_reader_run_out(
 {
     const uint32_t shown_bytes = size_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)size_bytes;
 
-    fail(reader, is_limit ? FAULT_ARENA_LIMIT : FAULT_NO_MEMORY, type, shown_bytes,
+    fail(reader, is_limit ? THRIFT_FAULT_ARENA_LIMIT : THRIFT_FAULT_NO_MEMORY, type, shown_bytes,
             reader->position);
 }
 
@@ -126,89 +108,11 @@ void coil_thrift_reader_init(coil_thrift_reader *reader, const void *bytes, uint
 int coil_thrift_reader_finish(coil_thrift_reader *reader)
 {
     if (bytes_left(reader) != 0)
-        fail(reader, FAULT_LEFT_OVER, COIL_THRIFT_STOP, bytes_left(reader), reader->position);
+        fail(reader, THRIFT_FAULT_LEFT_OVER, COIL_THRIFT_STOP, bytes_left(reader),
+                reader->position);
     if (reader->depth > 0) /* Keeps an earlier error, after which structs stay open. */
         coil_thrift_reader_cut(reader, 1, COIL_THRIFT_STOP);
     return reader->error;
-}
-
-/* Strings are measured in bytes and containers in elements; scalars are either there or cut. */
-static const char *unit_of(uint8_t type)
-{
-    switch (type) {
-    case COIL_THRIFT_LIST:
-    case COIL_THRIFT_SET:
-        return "elements";
-    case COIL_THRIFT_MAP:
-        return "pairs";
-    default:
-        return "bytes";
-    }
-}
-
-static uint32_t size_limit(const coil_thrift_reader *reader, uint8_t type)
-{
-    if (type == COIL_THRIFT_STRING)
-        return reader->limits->string_max;
-    return reader->limits->container_max;
-}
-
-const char *coil_thrift_reader_what(const coil_thrift_reader *reader, char *text, size_t text_size)
-{
-    const char *type = coil_thrift_type_name(reader->fault_type);
-    const char *unit = unit_of(reader->fault_type);
-    uint32_t value = reader->fault_value;
-    uint32_t offset = reader->fault_offset;
-
-    switch ((enum fault)reader->fault) {
-    case FAULT_NONE:
-        snprintf(text, text_size, "no error");
-        break;
-    case FAULT_CUT:
-        snprintf(text, text_size, "%s of %u %s at offset %u in a frame of %u", type, value, unit,
-                offset, reader->size);
-        break;
-    case FAULT_NEGATIVE:
-        snprintf(text, text_size, "%s of %d %s at offset %u", type, (int32_t)value, unit, offset);
-        break;
-    case FAULT_OVER_LIMIT:
-        snprintf(text, text_size, "%s of %u %s at offset %u in a frame of %u, the limit is %u",
-                type, value, unit, offset, reader->size, size_limit(reader, reader->fault_type));
-        break;
-    case FAULT_UNKNOWN_TYPE:
-        snprintf(text, text_size, "unknown type %u at offset %u", value, offset);
-        break;
-    case FAULT_VERSION:
-        snprintf(text, text_size, "message begins with 0x%08x: this looks like %s", value,
-                value >> 24 == 0x82 ? "the compact protocol" : "no protocol of Thrift");
-        break;
-    case FAULT_MESSAGE_TYPE:
-        snprintf(text, text_size, "message of unknown type %u", value);
-        break;
-    case FAULT_DEPTH:
-        snprintf(text, text_size, "%s at offset %u is nested more than %u deep", type, offset,
-                value);
-        break;
-    case FAULT_LEFT_OVER:
-        snprintf(text, text_size, "%u bytes left over at offset %u", value, offset);
-        break;
-    case FAULT_MISSING:
-        snprintf(text, text_size, "a struct at offset %u ends without its required field %d",
-                offset, (int32_t)value);
-        break;
-    case FAULT_UNION:
-        snprintf(text, text_size, "a union that ends at offset %u has %u known fields, not one",
-                offset, value);
-        break;
-    case FAULT_ARENA_LIMIT:
-        snprintf(text, text_size, "%u bytes for a %s at offset %u are more than a message may take",
-                value, type, offset);
-        break;
-    case FAULT_NO_MEMORY:
-        snprintf(text, text_size, "no memory for a %s at offset %u", type, offset);
-        break;
-    }
-    return text;
 }
 
 /* Begin a message with a version and return its type; 0 after an error. */
@@ -220,7 +124,7 @@ static uint8_t read_version(coil_thrift_reader *reader)
     uint32_t word = (uint32_t)coil_thrift_read_i32(reader);
 
     if (reader->error == 0 && (word & version_mask) != version_1)
-        fail(reader, FAULT_VERSION, COIL_THRIFT_I32, word, start);
+        fail(reader, THRIFT_FAULT_VERSION, COIL_THRIFT_I32, word, start);
     return (uint8_t)word;
 }
 
@@ -242,7 +146,7 @@ bool coil_thrift_read_message(coil_thrift_reader *reader, coil_thrift_message *o
     int32_t seqid = coil_thrift_read_i32(reader);
 
     if (reader->error == 0 && (type < COIL_THRIFT_CALL || type > COIL_THRIFT_ONEWAY))
-        fail(reader, FAULT_MESSAGE_TYPE, COIL_THRIFT_STOP, type, start);
+        fail(reader, THRIFT_FAULT_MESSAGE_TYPE, COIL_THRIFT_STOP, type, start);
     if (!coil_thrift_read_struct(reader))
         return false;
 
@@ -260,7 +164,8 @@ bool coil_thrift_read_struct(coil_thrift_reader *reader)
     if (reader->error != 0)
         return false;
     if (reader->depth >= reader->limits->depth_max) {
-        fail(reader, FAULT_DEPTH, COIL_THRIFT_STRUCT, reader->limits->depth_max, reader->position);
+        fail(reader, THRIFT_FAULT_DEPTH, COIL_THRIFT_STRUCT, reader->limits->depth_max,
+                reader->position);
         return false;
     }
     reader->depth++;
@@ -276,7 +181,7 @@ static uint8_t read_field_header(coil_thrift_reader *reader, int16_t *out_id)
     if (type == NULL || *type == COIL_THRIFT_STOP)
         return COIL_THRIFT_STOP;
     if (minimal_size(*type) == 0) {
-        fail(reader, FAULT_UNKNOWN_TYPE, COIL_THRIFT_STOP, *type, start);
+        fail(reader, THRIFT_FAULT_UNKNOWN_TYPE, COIL_THRIFT_STOP, *type, start);
         return COIL_THRIFT_STOP;
     }
 
@@ -323,11 +228,11 @@ coil_thrift_text coil_thrift_read_string(coil_thrift_reader *reader)
     uint32_t size = (uint32_t)coil_thrift_read_i32(reader);
 
     if (size > INT32_MAX) {
-        fail(reader, FAULT_NEGATIVE, COIL_THRIFT_STRING, size, start);
+        fail(reader, THRIFT_FAULT_NEGATIVE, COIL_THRIFT_STRING, size, start);
     } else if (size > reader->limits->string_max) {
-        fail(reader, FAULT_OVER_LIMIT, COIL_THRIFT_STRING, size, start);
+        fail(reader, THRIFT_FAULT_OVER_LIMIT, COIL_THRIFT_STRING, size, start);
     } else if (size > bytes_left(reader)) {
-        fail(reader, FAULT_CUT, COIL_THRIFT_STRING, size, start);
+        fail(reader, THRIFT_FAULT_CUT, COIL_THRIFT_STRING, size, start);
     }
     if (reader->error != 0)
         return empty;
@@ -354,11 +259,11 @@ static uint32_t read_count(
     uint32_t count = (uint32_t)coil_thrift_read_i32(reader);
 
     if (count > INT32_MAX) {
-        fail(reader, FAULT_NEGATIVE, container, count, start);
+        fail(reader, THRIFT_FAULT_NEGATIVE, container, count, start);
     } else if (count > reader->limits->container_max) {
-        fail(reader, FAULT_OVER_LIMIT, container, count, start);
+        fail(reader, THRIFT_FAULT_OVER_LIMIT, container, count, start);
     } else if ((uint64_t)count * element_size > bytes_left(reader)) {
-        fail(reader, FAULT_CUT, container, count, start);
+        fail(reader, THRIFT_FAULT_CUT, container, count, start);
     }
     return reader->error == 0 ? count : 0;
 }
@@ -371,7 +276,7 @@ static bool known(coil_thrift_reader *reader, uint8_t type, uint32_t offset)
 {
     if (minimal_size(type) != 0)
         return true;
-    fail(reader, FAULT_UNKNOWN_TYPE, COIL_THRIFT_STOP, type, offset);
+    fail(reader, THRIFT_FAULT_UNKNOWN_TYPE, COIL_THRIFT_STOP, type, offset);
     return false;
 }
 
@@ -481,13 +386,13 @@ static void skip_one(coil_thrift_reader *reader, struct skipped *skipped, uint8_
     uint32_t depth_max = reader->limits->depth_max;
 
     if (minimal_size(type) == 0) {
-        fail(reader, FAULT_UNKNOWN_TYPE, COIL_THRIFT_STOP, type, reader->position);
+        fail(reader, THRIFT_FAULT_UNKNOWN_TYPE, COIL_THRIFT_STOP, type, reader->position);
     } else if (is_scalar(type)) {
         (void)coil_thrift_reader_take(reader, minimal_size(type), type);
     } else if (type == COIL_THRIFT_STRING) {
         (void)coil_thrift_read_string(reader);
     } else if (reader->depth + skipped->depth >= depth_max) {
-        fail(reader, FAULT_DEPTH, type, depth_max, reader->position);
+        fail(reader, THRIFT_FAULT_DEPTH, type, depth_max, reader->position);
     } else if (type == COIL_THRIFT_STRUCT) {
         open_struct(skipped);
     } else if (type == COIL_THRIFT_MAP) {

@@ -2,6 +2,8 @@
 /* What can be done with values of any type, beside reading and writing. */
 #include <coil/thrift_schema.h>
 
+#include "thrift_private.h"
+
 #include <errno.h>
 
 #define SCALAR(name, wire_type, c_type)                  \
@@ -107,12 +109,6 @@ static bool equal_items(const coil_thrift_type_schema *type, const coil_thrift_i
     return true;
 }
 
-static bool equal_texts(const coil_thrift_text *one, const coil_thrift_text *other)
-{
-    return one->size == other->size &&
-           (one->size == 0 || memcmp(one->bytes, other->bytes, one->size) == 0);
-}
-
 static bool equal_doubles(double one, double other)
 {
     return one == other || (one != one && other != other);
@@ -122,7 +118,7 @@ bool coil_thrift_equal(const coil_thrift_type_schema *type, const void *one, con
 {
     switch (type->type) {
     case COIL_THRIFT_STRING:
-        return equal_texts(one, other);
+        return thrift_texts_equal(one, other);
     case COIL_THRIFT_STRUCT:
         return type->is_reference ? equal_references(type->structure, one, other)
                                   : equal_structs(type->structure, one, other);

@@ -85,11 +85,12 @@ static int load_identity(
         const char *what = source->chain_pem != NULL ? "certificate" : source->chain_file;
         return tls_failure_of_loading(what, out_failure);
     }
-    pem = open_pem(key_file, source->key_file != NULL ? NULL : key_pem);
+    const bool is_text = source->key_file == NULL && key_pem != NULL;
+    pem = open_pem(key_file, is_text ? key_pem : NULL);
     out_identity->key = pem != NULL ? PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL) : NULL;
     BIO_free(pem);
     if (out_identity->key == NULL)
-        return tls_failure_of_loading(key_pem != NULL ? "key" : key_file, out_failure);
+        return tls_failure_of_loading(is_text ? "key" : key_file, out_failure);
     if (X509_check_private_key(out_identity->certificate, out_identity->key) != 1)
         return tls_failure_of_loading("the key is not that of the certificate", out_failure);
     return 0;

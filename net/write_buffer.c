@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/write_buffer.h>
 
+#include "wait_in.h"
+
 #include <coil/waiter.h>
 
 #include <errno.h>
@@ -13,21 +15,6 @@ enum {
     FIRST_BYTES = 1024,
     KEEP_BYTES = 16 * 1024, /* More than that is not kept by a buffer that is empty. */
 };
-
-/* Wait in a list until somebody grants it: what is granted is the result. */
-coil_leaf(int, wait_in, (coil_list *) waiters);
-
-static coil_turn wait_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(waiter, coil_arguments(wait_in, leaf)->waiters, task, leaf);
-}
-
-coil_leaf_fn(wait_in, wait_step, coil_waiter_cancel);
 
 /* ------------------------------------------------------------------------------- lifecycle -- */
 

@@ -20,21 +20,24 @@ enum { MESSAGE_BYTES = 4096 };
 
 int notify_open(coil_supervisor *supervisor)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    union {
+        struct sockaddr any;
+        struct sockaddr_un local;
+    } address = {.local = {.sun_family = AF_UNIX}};
     uint64_t token;
 
     coil_kernel_random(&token, sizeof(token));
     const int size = snprintf(supervisor->notify_name, sizeof(supervisor->notify_name),
             "@coil-%d-%016llx", (int)coil_kernel_getpid(), (unsigned long long)token);
-    memcpy(address.sun_path, supervisor->notify_name, (size_t)size);
-    address.sun_path[0] = '\0';
+    memcpy(address.local.sun_path, supervisor->notify_name, (size_t)size);
+    address.local.sun_path[0] = '\0';
     const int fd = coil_kernel_socket(AF_UNIX, SOCK_DGRAM, 0);
     if (fd < 0)
         return fd;
     const int yes = 1;
     int rc = coil_kernel_setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
     if (rc == 0) {
-        rc = coil_kernel_bind(fd, (const struct sockaddr *)&address,
+        rc = coil_kernel_bind(fd, &address.any,
                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)size));
     }
     if (rc < 0) {

@@ -12,14 +12,19 @@ namespace
 
 enum { CHECKOUTS = 40 };
 
-/* _api._tcp.test is at these ports; the targets' addresses have to be asked for. */
-Messages offer(const DnsQuery &query, const std::vector<const Port *> &ports)
+/*
+ * _api._tcp.test is at these ports, whose priorities are 0, or those that are said; the targets'
+ * addresses have to be asked for.
+ */
+Messages offer(const DnsQuery &query, const std::vector<const Port *> &ports,
+        const std::vector<uint16_t> &priorities)
 {
     Answer answer;
     if (query.type == dns::SRV && query.name == "_api._tcp.test") {
         for (size_t i = 0; i < ports.size(); i++) {
             const unsigned port = coil_address_port(&ports[i]->address);
-            answer.add(dns::srv(query.name, 60, 0, 1, static_cast<uint16_t>(port),
+            const uint16_t priority = priorities.empty() ? 0 : priorities[i];
+            answer.add(dns::srv(query.name, 60, priority, 1, static_cast<uint16_t>(port),
                     "node" + std::to_string(i) + ".test"));
         }
         return {query.answer(answer)};
@@ -74,9 +79,10 @@ async(int, use_service, (Client *) client)
 class NamedBalancer : public Names
 {
 protected:
-    void use(const std::vector<const Port *> &ports)
+    void use(const std::vector<const Port *> &ports, const std::vector<uint16_t> &priorities = {})
     {
-        serve([ports](const DnsQuery &query) { return offer(query, ports); });
+        serve([ports, priorities](
+                      const DnsQuery &query) { return offer(query, ports, priorities); });
         client.resolving = options;
         EXPECT_EQ(0, coil_run(use_service(&client)));
     }
@@ -104,6 +110,32 @@ TEST_F(NamedBalancer, GoesOnWithTheServicesThatAreThere)
     EXPECT_EQ(std::vector<int>(CHECKOUTS, 0), client.results);
     EXPECT_EQ(1u, client.stats.ejected);
     EXPECT_EQ(static_cast<unsigned>(CHECKOUTS), one.drain());
+}
+
+TEST_F(NamedBalancer, LeavesHigherPrioritiesAlone)
+{
+    const OpenPort spare;
+    const OpenPort one;
+    const OpenPort other;
+    use({&spare, &one, &other}, {20, 10, 10});
+    EXPECT_EQ(std::vector<int>(CHECKOUTS, 0), client.results);
+    EXPECT_EQ(3u, client.stats.addresses);
+    EXPECT_EQ(0u, spare.drain());
+    EXPECT_LT(CHECKOUTS / 4, static_cast<int>(one.drain()));
+    EXPECT_LT(CHECKOUTS / 4, static_cast<int>(other.drain()));
+}
+
+TEST_F(NamedBalancer, TakesTheNextPriorityWhereNobodyOfTheFirstCanBeReached)
+{
+    const ClosedPort one;
+    const ClosedPort other;
+    const OpenPort spare;
+    const OpenPort last;
+    use({&one, &other, &spare, &last}, {0, 0, 1, 2});
+    EXPECT_EQ(std::vector<int>(CHECKOUTS, 0), client.results);
+    EXPECT_EQ(2u, client.stats.ejected);
+    EXPECT_LT(0u, spare.drain());
+    EXPECT_EQ(0u, last.drain());
 }
 
 TEST_F(NamedBalancer, SaysThatThereIsNoSuchService)

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include <coil/sugar.h>
@@ -574,6 +575,60 @@ TEST_F(Handover, KeepsThePathOfASharedUnixSocket)
         EXPECT_EQ("2x", asked(at));
     }
     EXPECT_FALSE(std::filesystem::exists(at)) << "the last one removes it";
+}
+
+/* The predecessor of a process of many loops, without its loops. */
+async(int, let_go, (coil_handover *) handover)
+{
+    vars();
+    attempt(coil_handover_ready(handover));
+    attempt(coil_handover_requested(handover));
+    return 0;
+}
+
+async(int, take_over, (coil_handover *) handover)
+{
+    vars();
+    attempt(coil_handover_ready(handover));
+    return 0;
+}
+
+TEST_F(Handover, CountsInheritedSocketsOnce)
+{
+    const std::string at = "unix:" + path;
+    coil_share_options options = {};
+    options.share = COIL_SHARE_BY_KERNEL;
+    options.loop_count = COIL_HANDOVER_SOCKETS - 1; /* And the one where we ask. */
+    coil_handover *handovers[2] = {};
+    coil_shared_listener *shared[2] = {};
+
+    EXPECT_EQ(0, coil_run(open_handover(at.c_str(), &handovers[0])));
+    EXPECT_EQ(0, coil_handover_share(handovers[0], "a", "127.0.0.1:0", &options, &shared[0]));
+    std::thread predecessor([&] { EXPECT_EQ(0, coil_run(let_go(handovers[0]))); });
+    EXPECT_EQ(COIL_HANDOVER_SOCKETS - 1, coil_run(open_handover(at.c_str(), &handovers[1])));
+    EXPECT_EQ(0, coil_handover_share(handovers[1], "a", "127.0.0.1:0", &options, &shared[1]));
+    options.loop_count = 1;
+    coil_shared_listener *none = nullptr;
+    EXPECT_EQ(-ENOSPC, coil_handover_share(handovers[1], "b", "127.0.0.1:0", &options, &none));
+    EXPECT_EQ(0, coil_run(take_over(handovers[1])));
+    predecessor.join();
+    for (int i = 0; i < 2; i++) {
+        coil_handover_close(handovers[i]);
+        coil_shared_listener_destroy(shared[i]);
+    }
+}
+
+TEST_F(Handover, HasNoRoomForSocketsBeyondNumber)
+{
+    coil_share_options options = {};
+    options.share = COIL_SHARE_BY_KERNEL;
+    options.loop_count = UINT32_MAX;
+    coil_handover *handover = nullptr;
+    coil_shared_listener *none = nullptr;
+
+    EXPECT_EQ(0, coil_run(open_handover(("unix:" + path).c_str(), &handover)));
+    EXPECT_EQ(-ENOSPC, coil_handover_share(handover, "a", "127.0.0.1:0", &options, &none));
+    coil_handover_close(handover);
 }
 
 } // namespace

@@ -417,4 +417,32 @@ TEST(SendFile, CutsTheStreamWhenItIsCancelledInItsMiddle)
     EXPECT_EQ(0, coil_run(on_open_wire(coil_handler(send_to_nobody, Wire *), SOCKETS, &wire)));
 }
 
+async(int, send_to_file, (int) fd, (Sent *) sent)
+{
+    vars(coil_stream *to; int rc);
+
+    my->rc = coil_stream_create(fd, COIL_TRANSPORT_FILE, &my->to);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_stream_close(my->to));
+    await(sent->result, coil_send_file(my->to, sent->fd, sent->offset, sent->size));
+    return 0;
+}
+
+/* splice(2) fills our pipe from the file, and then refuses to append (-EINVAL). */
+TEST(SendFile, LosesNothingWhereItTurnsOutThatTheReceiverCannotBeSplicedTo)
+{
+    Sent sent(300000);
+    sent.size = 300000;
+    const int to = memfd_create("relay_test", MFD_CLOEXEC);
+    const int kept = dup(to);
+    ASSERT_EQ(0, fcntl(to, F_SETFL, O_APPEND));
+    EXPECT_EQ(0, coil_run(coil_within(coil_s(20), send_to_file(to, &sent))));
+    EXPECT_EQ(300000, sent.result);
+    std::string got(400000, '\0');
+    got.resize(static_cast<size_t>(std::max<ssize_t>(0, pread(kept, got.data(), got.size(), 0))));
+    EXPECT_TRUE(got == sent.content) << got.size();
+    close(kept);
+}
+
 } // namespace

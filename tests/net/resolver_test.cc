@@ -180,6 +180,17 @@ TEST_F(Names, OfTheHostsFileAreReadAgainWhenItChanges)
     EXPECT_EQ(-EAGAIN, stage.rc);
 }
 
+TEST_F(Names, OfTheHostsFileAreReadUpToItsLimit)
+{
+    const std::string remark = "#" + std::string(8 << 20, '-') + "\n";
+    OwnFile hosts("127.0.0.2 near\n" + remark + "127.0.0.3 far\n");
+    options.hosts_path = hosts.path();
+    NamesStage stage(options);
+    EXPECT_EQ(Texts{"127.0.0.2:80"}, stage.resolve("near:80"));
+    stage.resolve("far:80");
+    EXPECT_EQ(-EAGAIN, stage.rc);
+}
+
 /* ------------------------------------------------------------------------------------ search -- */
 
 /* Which names are asked for, in their order, when none of them exists. */

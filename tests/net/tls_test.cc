@@ -454,6 +454,15 @@ TEST_F(Tls, SaysWhichFileIsNoGood)
     EXPECT_NE(std::string::npos, std::string(failure.text).find("/nowhere/at/all"));
     options.ca_file = nonsense.path.c_str();
     EXPECT_EQ(-EINVAL, coil_tls_context_create(COIL_TLS_CLIENT, &options, &none, &failure));
+    const Issued issued = authority().issue();
+    coil_tls_certificate source = {};
+    source.chain_pem = issued.chain.c_str();
+    source.key_file = "/nowhere/key";
+    options = {};
+    options.certificates = &source;
+    options.certificate_count = 1;
+    EXPECT_EQ(-ENOENT, coil_tls_context_create(COIL_TLS_CLIENT, &options, &none, &failure));
+    EXPECT_NE(std::string::npos, std::string(failure.text).find("/nowhere/key")) << failure.text;
     options = {};
     EXPECT_EQ(-EINVAL, coil_tls_context_create(COIL_TLS_SERVER, &options, &none, &failure));
     options.protocols = "h2,,http/1.1";

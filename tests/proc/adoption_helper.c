@@ -129,18 +129,18 @@ coil_async(int, start, (service *) one, (int) number)
 /* One that has never begun is not there. */
 coil_async(int, take_all)
 {
-    coil_vars(coil_adopted adopted; int rc);
+    coil_vars(coil_adopted adopted; int number; int rc);
 
     while (coil_adoption_take(here.adoption, &my->adopted)) {
-        const int number = atoi(my->adopted.name + 1); /* NOLINT(cert-err34-c) */
-        if (number < 0 || number >= here.count || here.services[number].runs)
+        my->number = atoi(my->adopted.name + 1); /* NOLINT(cert-err34-c) */
+        if (my->number < 0 || my->number >= here.count || here.services[my->number].runs)
             return -EINVAL;
         if (my->adopted.child.exit.ended) {
             coil_child_fini(&my->adopted.child);
             coil_attempt(coil_adoption_forget(here.adoption, my->adopted.name));
             continue;
         }
-        service *one = &here.services[number];
+        service *one = &here.services[my->number];
         one->child = my->adopted.child;
         one->runs = true;
         my->rc = attach(one);

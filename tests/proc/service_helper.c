@@ -42,7 +42,10 @@ static void nap(long ms)
 
 static void notify(const char *text)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    union {
+        struct sockaddr any;
+        struct sockaddr_un local;
+    } address = {.local = {.sun_family = AF_UNIX}};
     char message[512];
     size_t size = 0;
     const char *name = getenv("NOTIFY_SOCKET");
@@ -55,11 +58,11 @@ static void notify(const char *text)
         text += is_newline;
     }
     const size_t length = strlen(name);
-    memcpy(address.sun_path, name, length);
+    memcpy(address.local.sun_path, name, length);
     if (name[0] == '@')
-        address.sun_path[0] = '\0';
+        address.local.sun_path[0] = '\0';
     const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (sendto(fd, message, size, 0, (const struct sockaddr *)(const void *)&address,
+    if (sendto(fd, message, size, 0, &address.any,
                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
         exit(98);
     (void)close(fd);

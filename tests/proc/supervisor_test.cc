@@ -242,7 +242,8 @@ TEST_F(Supervisor, AStormIsBoundedByPausesAndGovernor)
     options.governor = &governor;
     create();
     for (int i = 0; i < 10; i++) {
-        coil_service_plan plan = helper(("s" + std::to_string(i)).c_str(), {"exit=3"});
+        const std::string name = "s" + std::to_string(i);
+        coil_service_plan plan = helper(name.c_str(), {"exit=3"});
         plan.policy.backoff.stable = coil_s(10);
         plan.policy.backoff.shortest = coil_ms(1);
         add(plan);
@@ -409,12 +410,12 @@ struct Counter {
 
 async(int, count_starts, (coil_service_task *) task)
 {
-    vars();
-    Counter *counter = reinterpret_cast<Counter *>(task);
+    vars(Counter *counter);
 
-    counter->starts++;
-    await(coil_sleep(counter->life));
-    return reinterpret_cast<Counter *>(task)->result;
+    my->counter = reinterpret_cast<Counter *>(task);
+    my->counter->starts++;
+    await(coil_sleep(my->counter->life));
+    return my->counter->result;
 }
 
 coil_service_plan task_plan(const char *name, Counter &counter)
@@ -760,7 +761,8 @@ TEST_F(Supervisor, ManyAreStartedAndKilledAtRandom)
     create();
     const unsigned count = 60;
     for (unsigned i = 0; i < count; i++) {
-        coil_service_plan plan = helper(("s" + std::to_string(i)).c_str());
+        const std::string name = "s" + std::to_string(i);
+        coil_service_plan plan = helper(name.c_str());
         plan.policy.backoff.shortest = coil_ms(1);
         plan.policy.backoff.longest = coil_ms(5);
         add(plan);

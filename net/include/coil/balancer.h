@@ -26,6 +26,9 @@
  *   - An ejected address gets nobody but one who tries, now and then; where all are ejected, a
  *     checkout fails at once: -EHOSTDOWN.
  *   - A checkout that fails at one address tries another, `tries` in all.
+ *   - Of a service ("srv:"), the addresses of the lowest priority are used, and others only as long
+ *     as all of these are ejected, or have failed this checkout (RFC 2782). Weights are not looked
+ *     at: the load decides.
  *   - At most COIL_BALANCER_ADDRESSES addresses are used; those behind them are not.
  *
  * On the loop's thread only. (Finagle: P2C; Envoy: least request; gRPC.)
@@ -73,21 +76,23 @@ typedef struct coil_balancer_endpoint {
 /*
  * A balancer over the addresses of `target` (coil/resolver.h), which are asked for at the first
  * checkout. NULL: those that coil_balancer_set_addresses() says. `options` may be NULL. -EINVAL:
- * `pool` is not valid, or more than COIL_BALANCER_TRIES_MAX tries. -ENAMETOOLONG, -ENOMEM.
+ * `pool` is not valid, or more than COIL_BALANCER_TRIES_MAX tries. -ENAMETOOLONG: `target` has 300
+ * bytes or more; -ENOMEM.
  */
 COIL_API COIL_MUST_USE int coil_balancer_create(coil_loop *loop, const char *target,
         const coil_balancer_options *options, coil_balancer **out_balancer);
 
 /*
  * A connection to one of the addresses; give it back with coil_pooled_give_back(). Else an error
- * pointer: an error of coil_resolve(), of coil_connection_pool_checkout() at the last address that
- * was tried; -EDESTADDRREQ: no addresses have been set; -ESHUTDOWN: the balancer was destroyed.
+ * pointer: an error of coil_resolve(), and for `ttl_min` after one -EAGAIN, if there are no older
+ * addresses; of coil_connection_pool_checkout() at the last address that was tried; -EHOSTDOWN: all
+ * are ejected; -EDESTADDRREQ: no addresses have been set; -ESHUTDOWN: the balancer was destroyed.
  */
 coil_declare(coil_pooled *, coil_balancer_checkout, (coil_balancer *) balancer);
 
 /*
- * From now on it is these, whoever found them. Pools of addresses that remain are kept. -ENOMEM:
- * not all of them are there.
+ * From now on it is these, whoever found them, all of the same priority. Pools of addresses that
+ * remain are kept. -ENOMEM: not all of them are there.
  */
 COIL_API int coil_balancer_set_addresses(
         coil_balancer *balancer, const coil_address *addresses, unsigned count);

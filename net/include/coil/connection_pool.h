@@ -137,7 +137,7 @@ typedef struct coil_connection_pool_stats {
 /*
  * A pool of connections to `target` (coil/resolver.h), used on this loop. `options` may be NULL.
  * Opens `min` of them in the background. -EINVAL: `min` is above `max`, or the percentage
- * above 100; -ENAMETOOLONG: more than 300 bytes of target; -ENOMEM. What the target says is looked
+ * above 100; -ENAMETOOLONG: `target` has 300 bytes or more; -ENOMEM. What the target says is looked
  * at when a connection is opened: one that is none ("localhost") is the -EINVAL of each checkout.
  */
 COIL_API COIL_MUST_USE int coil_connection_pool_create(coil_loop *loop, const char *target,

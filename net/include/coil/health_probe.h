@@ -33,7 +33,9 @@ COIL_API void coil_tcp_probe_init(coil_network_probe *probe, const char *address
 
 /*
  * GET `path` by HTTP/1.1. A status of 2xx and 3xx is READY, 429 WARNING, 503 STARTING, any other
- * DEAD. Errors: of coil_connect(); -EPROTO, that is no HTTP; -ENODATA, it closes without an answer.
+ * DEAD. Errors: of coil_connect(), coil_write_all() and coil_read_until(), such as -EMSGSIZE, a
+ * first line of more than 1024 bytes; -EPROTO, that is no HTTP; -ENODATA, it closes without an
+ * answer; -ENAMETOOLONG, `path` makes a request of more than 511 bytes.
  */
 COIL_API void coil_http_probe_init(
         coil_network_probe *probe, const char *address, const char *path);

@@ -45,8 +45,9 @@ typedef struct coil_relay_counts {
 
 /*
  * One direction: until `from` ends. Then `to` is told (shutdown(2), where it is a socket), and the
- * result is 0. Else the error of the one or the other. `*bytes` counts along. Nobody else reads
- * `from`. Others may write to `to`, but between which bytes is chance.
+ * result is 0. Else the error of the one or the other, as of coil_relay(). What has gone is added
+ * to `*bytes`, as it goes. Nobody else reads `from`. Others may write to `to`, but between which
+ * bytes is chance.
  *
  * Cancellation loses nothing: what was read and not written is there for the next read of `from`,
  * and `to` has not been cut. Where there is no memory for that, the next read of `from` says so:

@@ -37,8 +37,8 @@
  *     such name or address as long as the zone's SOA record says (RFC 2308), at most
  *     `negative_ttl_max`. What servers fail at is not kept. The cache has bounds; beyond them the
  *     one not used for longest goes.
- *   - What a hostile server may cause is bounded: 64 KiB per answer, 256 addresses, 64 services,
- *     16 aliases in a row, and the time of all tries.
+ *   - What a hostile server may cause is bounded: 64 KiB, 256 addresses and 64 services per answer
+ *     (and an answer for each service), 16 aliases in a row, and the time of all tries.
  *   - Names are bytes as they are in DNS, compared without regard to ASCII case. Those with letters
  *     of other alphabets have to be in their ASCII form ("xn--..."), else -EINVAL.
  *
@@ -99,7 +99,8 @@ typedef struct coil_resolver_options {
 
 /* Zeroed: none. */
 typedef struct coil_addresses {
-    coil_address *items; /* Best first. */
+    coil_address *items;  /* Best first. */
+    uint16_t *priorities; /* Of "srv:": that of each item, lower ones first. NULL: all are equal. */
     unsigned count;
     coil_duration ttl; /* How long they count from now; COIL_FOREVER for literals and hosts. */
 } coil_addresses;

@@ -97,8 +97,9 @@ coil_declare(coil_slice, coil_read_until_bytes, (coil_stream *) stream, (coil_sl
 
 /*
  * What comes next, and at least `least_bytes` of it, without taking it: the next read gives it
- * again. No copy if it lies in one buffer; released like any other slice. Empty: the stream ended.
- * -ENODATA: it ended with fewer bytes, which are still there.
+ * again. No copy if it lies in one buffer; released like any other slice. Empty: the stream ended,
+ * or `least_bytes` is 0 and nothing has come. -ENODATA: it ended with fewer bytes, which are still
+ * there.
  */
 coil_declare(coil_slice, coil_peek, (coil_stream *) stream, (size_t) least_bytes);
 
@@ -126,7 +127,10 @@ coil_declare(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) byte
  */
 coil_declare(int, coil_stream_flush, (coil_stream *) stream);
 
-/* shutdown(2) of our side: the peer reads the end of the stream. */
+/*
+ * shutdown(2) of our side: the peer reads the end of the stream. 0; the errors of shutdown(2), such
+ * as -ENOTCONN, -ENOTSOCK; of a layered stream also those of coil_write_all().
+ */
 coil_declare(int, coil_stream_shutdown, (coil_stream *) stream);
 
 /*

@@ -56,7 +56,8 @@ COIL_API coil_thrift_writer *coil_thrift_client_begin(
  * does not speak this protocol, -ENOTCONN it has ended the connection; -ENOMEM; the errors of
  * coil_read_block() and coil_write_all(). After any of these but -EREMOTEIO, and after a
  * cancellation while the call was being sent, the client can only be closed: further calls fail
- * with -ENOTCONN.
+ * with -ENOTCONN. The errors of the writer (-EMSGSIZE and -ENOBUFS: the arguments are too large)
+ * come before anything is sent, and another call may follow.
  */
 coil_declare(int, coil_thrift_client_call, (coil_thrift_client *) client);
 

@@ -180,7 +180,7 @@ COIL_API void coil_tls_context_destroy(coil_tls_context *context);
 /*
  * As a client of `server_name`: a host name (with or without the last dot of an absolute one),
  * which is also told to the server (SNI), or the text of an IP address. NULL is -EINVAL, unless the
- * context verifies nothing.
+ * context verifies nothing; so is a name of more than 255 bytes.
  */
 coil_declare(int, coil_tls_connect, (coil_stream **) stream, (coil_tls_context *) context,
         (const char *) server_name, (coil_tls_failure *) out_failure);

@@ -21,13 +21,14 @@ typedef struct source_emitter {
     numbered *types;
 } source_emitter;
 
-static unsigned *number_of(source_emitter *self, const char *text)
+/* 0: it has none yet. */
+static unsigned number_of(const source_emitter *self, const char *text)
 {
-    for (numbered *it = self->types; it != NULL; it = it->next) {
+    for (const numbered *it = self->types; it != NULL; it = it->next) {
         if (strcmp(it->text, text) == 0)
-            return &it->number;
+            return it->number;
     }
-    return NULL;
+    return 0;
 }
 
 static unsigned add_number(source_emitter *self, const char *text)
@@ -63,7 +64,7 @@ static const char *schema_of(source_emitter *self, const idl_type *type)
 {
     type = idl_type_behind(type);
     if (type->element != NULL)
-        return idl_format("&type_%u", *number_of(self, key_of(type)));
+        return idl_format("&type_%u", number_of(self, key_of(type)));
     if (type->kind == IDL_NAMED)
         return idl_format("&%s_type", idl_definition_name(type->definition));
     return idl_format("&coil_thrift_%s_type", idl_type_text(type));
@@ -75,7 +76,7 @@ static void emit_container(idl_type_visitor *visitor, const idl_type *type)
     source_emitter *self = (source_emitter *)visitor;
     const char *key = key_of(type);
 
-    if (number_of(self, key) != NULL)
+    if (number_of(self, key) != 0)
         return;
     fprintf(self->file,
             "\n/* %s */\nstatic const coil_thrift_type_schema __attribute__((unused)) type_%u = {\n"
@@ -121,7 +122,7 @@ static void emit_pointers(source_emitter *self, const idl_definition *definition
             continue;
         const char *name = idl_definition_name(idl_struct_of(field->type));
         const char *key = idl_format("%s *", name);
-        if (number_of(self, key) != NULL)
+        if (number_of(self, key) != 0)
             continue;
         fprintf(self->file,
                 "\n/* %s */\nstatic const coil_thrift_type_schema __attribute__((unused)) type_%u "
@@ -138,7 +139,7 @@ static const char *field_schema(
     if (!idl_is_pointer(definition, field))
         return schema_of(self, field->type);
     const char *name = idl_definition_name(idl_struct_of(field->type));
-    return idl_format("&type_%u", *number_of(self, idl_format("%s *", name)));
+    return idl_format("&type_%u", number_of(self, idl_format("%s *", name)));
 }
 
 /* How many there are. */

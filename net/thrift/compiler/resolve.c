@@ -195,13 +195,13 @@ static void check_function_names(const idl_definition *service)
 {
     for (const idl_function *it = service->functions; it != NULL; it = it->next) {
         const idl_function *other = find_function(service, it->name);
-        for (const idl_definition *parent = service->parent; other == it && parent != NULL;
+        if (other == it)
+            other = NULL;
+        for (const idl_definition *parent = service->parent; other == NULL && parent != NULL;
                 parent = parent->parent) {
-            const idl_function *inherited = find_function(parent, it->name);
-            if (inherited != NULL)
-                other = inherited;
+            other = find_function(parent, it->name);
         }
-        if (other != it) {
+        if (other != NULL) {
             idl_error(it->place, "there is a function '%s' already", it->name);
             idl_remark(other->place, "here");
         }

@@ -25,7 +25,7 @@ COIL_BEGIN_DECLS
 /*
  * All that a file holds, as one slice, to be released. -EFBIG: more than `limit_bytes`. Memory
  * grows with what has been read, so files without a size, as in proc(5), can be read as well. The
- * errors of openat(2) and pread(2); -ENOMEM.
+ * errors of openat(2), statx(2) and read(2); -ENOMEM.
  */
 coil_declare(coil_slice, coil_read_file, (const char *) path, (size_t) limit_bytes);
 
@@ -37,15 +37,16 @@ coil_declare(coil_slice, coil_read_file, (const char *) path, (size_t) limit_byt
  * A new file is written beside the old one, synced and given its name: rename(2). So owner, links
  * and extended attributes are those of a new file, and a symbolic link is replaced itself. The
  * errors of openat(2), write(2), fsync(2), renameat2(2); after one of the sync of the directory the
- * new file is there, but a power loss might bring back the old one. -ENAMETOOLONG.
+ * new file is there, but a power loss might bring back the old one. -ENOENT: `path` is empty;
+ * -EISDIR: it ends with a slash; -ENAMETOOLONG; -EEXIST: no luck in a hundred tries at a name.
  */
 coil_declare(int, coil_replace_file, (const char *) path, (coil_slice) bytes, (mode_t) mode);
 
 /*
  * Copy the bytes of a file, from its start, and its permissions (less the umask) into a new one.
- * Result: how many bytes. -EEXIST: there is something at `to`. The file systems do it by themselves
- * where they can (copy_file_range(2): a reflink, or on the server). If it fails or is cancelled,
- * the copy is removed. Not synced.
+ * Result: how many bytes. -EEXIST: there is something at `to`; -EISDIR: `from` is a directory. The
+ * file systems do it by themselves where they can (copy_file_range(2): a reflink, or on the
+ * server). If it fails or is cancelled, the copy is removed. Not synced.
  */
 coil_declare(int64_t, coil_copy_file, (const char *) from, (const char *) to);
 

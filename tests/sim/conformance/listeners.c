@@ -289,7 +289,7 @@ void play_accept_of_two_and_cancelled(struct stage *stage)
     int listener = accept_twice(stage, &address);
     int lost = stream(AF_INET);
     stage_say_result(stage, "connect",
-            coil_kernel_connect_now(lost, (const struct sockaddr *)&address, sizeof(address)));
+            coil_kernel_connect_now(lost, (const void *)&address, sizeof(address)));
     stage_ask_cancel(stage, "cancel", "first", 0);
     stage_expect(stage, 2);
     stage_expect_nothing(stage);

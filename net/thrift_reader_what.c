@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* What is wrong with a frame, in words. The reader keeps facts: mostly nobody wants to know. */
+#include "thrift_private.h"
+
+#include <stdio.h>
+
+/* Strings are measured in bytes and containers in elements; scalars are either there or cut. */
+static const char *unit_of(uint8_t type)
+{
+    switch (type) {
+    case COIL_THRIFT_LIST:
+    case COIL_THRIFT_SET:
+        return "elements";
+    case COIL_THRIFT_MAP:
+        return "pairs";
+    default:
+        return "bytes";
+    }
+}
+
+static uint32_t size_limit(const coil_thrift_reader *reader, uint8_t type)
+{
+    if (type == COIL_THRIFT_STRING)
+        return reader->limits->string_max;
+    return reader->limits->container_max;
+}
+
+const char *coil_thrift_reader_what(const coil_thrift_reader *reader, char *text, size_t text_size)
+{
+    const char *type = coil_thrift_type_name(reader->fault_type);
+    const char *unit = unit_of(reader->fault_type);
+    uint32_t value = reader->fault_value;
+    uint32_t offset = reader->fault_offset;
+
+    switch ((enum thrift_fault)reader->fault) {
+    case THRIFT_FAULT_NONE:
+        snprintf(text, text_size, "no error");
+        break;
+    case THRIFT_FAULT_CUT:
+        snprintf(text, text_size, "%s of %u %s at offset %u in a frame of %u", type, value, unit,
+                offset, reader->size);
+        break;
+    case THRIFT_FAULT_NEGATIVE:
+        snprintf(text, text_size, "%s of %d %s at offset %u", type, (int32_t)value, unit, offset);
+        break;
+    case THRIFT_FAULT_OVER_LIMIT:
+        snprintf(text, text_size, "%s of %u %s at offset %u in a frame of %u, the limit is %u",
+                type, value, unit, offset, reader->size, size_limit(reader, reader->fault_type));
+        break;
+    case THRIFT_FAULT_UNKNOWN_TYPE:
+        snprintf(text, text_size, "unknown type %u at offset %u", value, offset);
+        break;
+    case THRIFT_FAULT_VERSION:
+        snprintf(text, text_size, "message begins with 0x%08x: this looks like %s", value,
+                value >> 24 == 0x82 ? "the compact protocol" : "no protocol of Thrift");
+        break;
+    case THRIFT_FAULT_MESSAGE_TYPE:
+        snprintf(text, text_size, "message of unknown type %u", value);
+        break;
+    case THRIFT_FAULT_DEPTH:
+        snprintf(text, text_size, "%s at offset %u is nested more than %u deep", type, offset,
+                value);
+        break;
+    case THRIFT_FAULT_LEFT_OVER:
+        snprintf(text, text_size, "%u bytes left over at offset %u", value, offset);
+        break;
+    case THRIFT_FAULT_MISSING:
+        snprintf(text, text_size, "a struct at offset %u ends without its required field %d",
+                offset, (int32_t)value);
+        break;
+    case THRIFT_FAULT_UNION:
+        snprintf(text, text_size, "a union that ends at offset %u has %u known fields, not one",
+                offset, value);
+        break;
+    case THRIFT_FAULT_ARENA_LIMIT:
+        snprintf(text, text_size, "%u bytes for a %s at offset %u are more than a message may take",
+                value, type, offset);
+        break;
+    case THRIFT_FAULT_NO_MEMORY:
+        snprintf(text, text_size, "no memory for a %s at offset %u", type, offset);
+        break;
+    }
+    return text;
+}
