@@ -123,7 +123,7 @@ coil_declare(int, coil_openat, (int) directory, (const char *) path, (int) flags
 /* fsync(2), or fdatasync(2) if `data_only`. */
 coil_declare(int, coil_fsync, (int) fd, (bool) data_only);
 
-/* statx(2) */
+/* statx(2). The struct and its constants need _GNU_SOURCE, defined before the first header. */
 coil_declare(int, coil_statx, (int) directory, (const char *) path, (int) flags, (unsigned) mask,
         (struct statx *) out_status);
 
