@@ -625,8 +625,9 @@ TEST_F(Handover, HasNoRoomForSocketsBeyondNumber)
     options.loop_count = UINT32_MAX;
     coil_handover *handover = nullptr;
     coil_shared_listener *none = nullptr;
+    const std::string at = "unix:" + path;
 
-    EXPECT_EQ(0, coil_run(open_handover(("unix:" + path).c_str(), &handover)));
+    EXPECT_EQ(0, coil_run(open_handover(at.c_str(), &handover)));
     EXPECT_EQ(-ENOSPC, coil_handover_share(handover, "a", "127.0.0.1:0", &options, &none));
     coil_handover_close(handover);
 }
