@@ -304,6 +304,8 @@ TEST_F(ThriftSchema, ACopyNeedsNothingButItsArena)
 
     coil_arena_fini(&arena);
     coil_arena_init(&arena, 20);
+    words = only_ours_Words_default;
+    words.next = text("more than it may take");
     EXPECT_EQ(coil_thrift_copy(&arena, &only_ours_Words_type, &words, &copy), -ENOBUFS);
 }
 
