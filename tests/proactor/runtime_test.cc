@@ -241,16 +241,20 @@ async(int, answer, (coil_stream *) peer)
     return 0;
 }
 
+static const coil_listen_options one_port = [] {
+    coil_listen_options options = {};
+    options.reuse_port = true;
+    return options;
+}();
+
 /* All that a graceful server on all CPUs needs, but for coil_runtime_run(). */
 async(int, serve, (coil_worker *) worker)
 {
     vars(coil_listener *listener; char address[32]; int rc);
-    coil_listen_options options = {};
 
     (void)worker;
     snprintf(my->address, sizeof(my->address), "127.0.0.1:%d", shared_by_all->port.load());
-    options.reuse_port = true;
-    my->rc = coil_listen(my->address, &options, &my->listener);
+    my->rc = coil_listen(my->address, &one_port, &my->listener);
     if (my->rc < 0)
         return my->rc;
     defer(coil_listener_close(my->listener));
