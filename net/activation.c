@@ -229,8 +229,9 @@ int coil_activation_exec(
     int copies[COIL_ACTIVATION_EXEC_MAX];
 
     int rc = check(items, count, path);
-    if (rc == 0)
-        rc = copy_all(items, count, copies);
+    if (rc < 0)
+        return rc;
+    rc = copy_all(items, count, copies);
     if (rc < 0)
         return rc;
     rc = tell_successor(items, count);

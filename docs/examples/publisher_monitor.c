@@ -31,7 +31,9 @@ static void print_log(coil_log_line_hook *hook, const coil_log_line *line)
 static int add_publisher(coil_supervisor *supervisor, unsigned number, coil_network_probe *probe,
         coil_log *log, const struct options *options)
 {
-    char name[32], port[16], address[32];
+    char name[32];
+    char port[16];
+    char address[32];
     snprintf(name, sizeof(name), "publisher %u", number);
     snprintf(port, sizeof(port), "%u", options->port + number - 1);
     snprintf(address, sizeof(address), "127.0.0.1:%s", port);
