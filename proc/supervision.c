@@ -112,6 +112,7 @@ int coil_supervision_add(coil_supervision *supervision, coil_supervised *service
                 service, COIL_AFTER, coil_container_of(last, coil_supervised, link), NULL);
         if (rc < 0) {
             coil_list_remove(&service->dirty);
+            service->supervision = NULL; /* It is none of ours, and is not to be removed. */
             return rc;
         }
     }
