@@ -155,6 +155,7 @@ coil_define(int, coil_datagram_send, (coil_datagram_socket *) socket, (const coi
     return my->rc;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): two more parameters are the coroutine's. */
 coil_define(int, coil_datagram_send_from, (coil_datagram_socket *) socket,
         (const coil_address *) from, (unsigned) interface_index, (const coil_address *) to,
         (coil_slice) bytes)
