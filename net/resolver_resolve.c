@@ -128,6 +128,7 @@ static bool candidate(const resolver_config *config, const resolver_target *targ
  * Search for the target; with 0, `*out_question` is answered, and claimed. With 1, if a part will
  * do (`is_early`), that part is.
  */
+/* NOLINTNEXTLINE(readability-function-size): two more parameters are the coroutine's. */
 coil_async(int, search, (coil_resolver *) resolver, (question_kind) kind, (bool) is_early,
         (const resolver_target *) target, (question **) out_question)
 {
