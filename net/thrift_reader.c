@@ -107,9 +107,9 @@ void coil_thrift_reader_init(coil_thrift_reader *reader, const void *bytes, uint
 
 int coil_thrift_reader_finish(coil_thrift_reader *reader)
 {
-    if (bytes_left(reader) != 0)
-        fail(reader, THRIFT_FAULT_LEFT_OVER, COIL_THRIFT_STOP, bytes_left(reader),
-                reader->position);
+    const uint32_t left = bytes_left(reader);
+    if (left != 0)
+        fail(reader, THRIFT_FAULT_LEFT_OVER, COIL_THRIFT_STOP, left, reader->position);
     if (reader->depth > 0) /* Keeps an earlier error, after which structs stay open. */
         coil_thrift_reader_cut(reader, 1, COIL_THRIFT_STOP);
     return reader->error;

@@ -1000,6 +1000,7 @@ static int read_children(const char *path, pid_t *out_pids, int limit)
     int count = 0;
     if (file == NULL)
         return -errno;
+    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers. */
     while (count < limit && fscanf(file, "%d", &out_pids[count]) == 1)
         count++;
     (void)fclose(file);
@@ -1044,6 +1045,7 @@ int coil_kernel_process_look(pid_t pid, coil_kernel_process *out_process)
         return -ESRCH;
     text[size] = '\0';
     const char *rest = strrchr(text, ')');
+    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers. */
     if (rest == NULL || sscanf(rest + 1,
                                 " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
                                 "%*d %*d %" SCNu64,
