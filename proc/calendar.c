@@ -232,7 +232,7 @@ int64_t coil_calendar_next(const coil_calendar *calendar, int64_t after_s)
     for (; day_number <= last_day; day_number++, minute = 0) {
         if (!is_day(calendar, day_number))
             continue;
-        const int found = minute_of_day(calendar, minute);
+        const int64_t found = minute_of_day(calendar, minute);
         if (found >= 0)
             return day_number * DAY_S + found * 60 - calendar->ahead_s;
     }

@@ -211,7 +211,7 @@ int coil_kernel_terminal_resize(int fd, const struct winsize *size)
     return sim_call_file(fd) == NULL ? -EBADF : -ENOTTY;
 }
 
-/* There are no terminals here. */
+/* There are no terminals here. NOLINTNEXTLINE(readability-non-const-parameter) */
 int coil_kernel_terminal_open(int lowest, const struct winsize *size, int out_sides[2])
 {
     (void)lowest, (void)size, (void)out_sides;

@@ -49,6 +49,7 @@ void coil_kernel_forget_pages(void *memory, size_t size_bytes)
     (void)memory, (void)size_bytes;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): elsewhere it is written. */
 int coil_kernel_inode(int fd, uint64_t *out_inode)
 {
     (void)fd, (void)out_inode;

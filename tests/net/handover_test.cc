@@ -448,7 +448,8 @@ async(int, serve_on_loop, (coil_worker *) worker)
     vars(ShareServer share; coil_listener *listener; coil_group group; int rc);
 
     my->share.all = static_cast<Everywhere *>(worker->argument);
-    my->share.all->runtime = worker->runtime;
+    if (worker->index == 0)
+        my->share.all->runtime = worker->runtime;
     my->rc = coil_shared_listener_open(my->share.all->shared, worker, &my->listener);
     if (my->rc < 0)
         return my->rc;

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/un.h>
 
+#include <atomic>
 #include <filesystem>
 #include <vector>
 
@@ -462,35 +463,37 @@ TEST_F(Server, ServesWhatHasConnectedBeforeItDrains)
 
 TEST_F(Server, AnswersARequestThatTheKernelHasWhenItDrains)
 {
-    std::unique_ptr<Peer> peer;
+    std::atomic<Peer *> shown{nullptr}; /* To the loop. */
     unsigned requests = 0;
     stage.before_idle = [&] {
         if (++requests > 1)
             return;
         coil_server_drain(&stage.server, coil_s(100));
-        EXPECT_TRUE(peer->send("b"));
+        EXPECT_TRUE(shown.load()->send("b"));
     };
     start(coil_handler(answer_in_steps, coil_session *));
-    peer = std::make_unique<Peer>(Peer::connected(port));
-    EXPECT_TRUE(peer->send("a"));
-    EXPECT_EQ("ab", peer->receive(2));
-    EXPECT_TRUE(peer->at_end());
-    peer->close();
+    Peer peer = Peer::connected(port);
+    shown = &peer;
+    EXPECT_TRUE(peer.send("a"));
+    EXPECT_EQ("ab", peer.receive(2));
+    EXPECT_TRUE(peer.at_end());
+    peer.close();
     EXPECT_TRUE(ends());
     EXPECT_EQ(0u, stage.stats.cancelled);
 }
 
 TEST_F(Server, EndsTheStreamOfARequestThatComesTooLate)
 {
-    std::unique_ptr<Peer> peer;
+    std::atomic<Peer *> shown{nullptr}; /* To the loop. */
     stage.before_idle = [&] { coil_server_drain(&stage.server, coil_s(100)); };
-    stage.after_idle = [&] { EXPECT_TRUE(peer->send("b")); };
+    stage.after_idle = [&] { EXPECT_TRUE(shown.load()->send("b")); };
     start(coil_handler(answer_in_steps, coil_session *));
-    peer = std::make_unique<Peer>(Peer::connected(port));
-    EXPECT_TRUE(peer->send("a"));
-    EXPECT_EQ("a", peer->receive(1));
-    EXPECT_TRUE(peer->at_end()) << "a reset would be an answer, too";
-    peer->close();
+    Peer peer = Peer::connected(port);
+    shown = &peer;
+    EXPECT_TRUE(peer.send("a"));
+    EXPECT_EQ("a", peer.receive(1));
+    EXPECT_TRUE(peer.at_end()) << "a reset would be an answer, too";
+    peer.close();
     EXPECT_TRUE(ends());
     EXPECT_EQ(0u, stage.stats.cancelled);
 }

@@ -200,9 +200,10 @@ static void emit_struct(source_emitter *self, const idl_definition *definition)
             ";\n\nconst coil_thrift_struct_schema %s_schema = {\n        .name = \"%s\",\n"
             "        .size_bytes = sizeof(%s),\n        .field_count = %u,\n",
             name, definition->name, name, count);
-    if (is_union)
+    if (is_union) {
         fprintf(file, "        .is_union = true,\n        .which_offset = offsetof(%s, which),\n",
                 name);
+    }
     if (definition->kind == IDL_EXCEPTION)
         fputs("        .is_exception = true,\n", file);
     if (!is_union && count > 0)

@@ -191,7 +191,11 @@ void idl_emit_defaults(const idl_definition *definition, FILE *file)
 void idl_emit_value(const idl_type *type, const idl_value *value, FILE *file)
 {
     type = idl_type_behind(type);
-    value = value == NULL ? NULL : idl_value_behind(value);
+    if (value == NULL) {
+        emit_struct(type->definition, NULL, file); /* Nothing else has a default of its own. */
+        return;
+    }
+    value = idl_value_behind(value);
     switch (type->kind) {
     case IDL_BOOL:
         fputs(value->integer != 0 ? "true" : "false", file);
