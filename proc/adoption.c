@@ -582,6 +582,7 @@ static int bear(birth *one, coil_spawn_error *out_error)
 }
 
 /* The keeper knows of its pipes before it is there. */
+/* NOLINTNEXTLINE(readability-function-size): two more parameters are the coroutine's. */
 coil_async(int, announce, (coil_adoption *) adoption, (const char *) name,
         (const coil_spawn_plan *) plan, (birth *) one, (coil_spawn_error *) out_error)
 {
@@ -597,6 +598,7 @@ coil_async(int, announce, (coil_adoption *) adoption, (const char *) name,
     return my->rc;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): two more parameters are the coroutine's. */
 coil_define(int, coil_adoption_spawn, (coil_adoption *) adoption, (const char *) name,
         (const coil_spawn_plan *) plan, (coil_child *) out_child, (coil_spawn_error *) out_error)
 {

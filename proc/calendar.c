@@ -227,7 +227,7 @@ int64_t coil_calendar_next(const coil_calendar *calendar, int64_t after_s)
     const int64_t local_s = after_s + calendar->ahead_s;
     int64_t day_number = local_s / DAY_S - (local_s % DAY_S < 0);
     int minute = (int)((local_s - day_number * DAY_S) / 60) + 1;
-    const int64_t last_day = day_number + YEARS_MAX * 366;
+    const int64_t last_day = day_number + INT64_C(366) * YEARS_MAX;
 
     for (; day_number <= last_day; day_number++, minute = 0) {
         if (!is_day(calendar, day_number))

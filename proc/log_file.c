@@ -373,6 +373,7 @@ static bool is_old(const log_file *file, int64_t time_us)
            time_us - file->born_us >= file->rotate_age / 1000;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): two more parameters are the coroutine's. */
 coil_define(int, log_file_put, (log_file *) file, (const char *) lines, (size_t) size_bytes,
         (int64_t) time_us, (size_t *) out_put_bytes)
 {

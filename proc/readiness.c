@@ -49,7 +49,9 @@ static void copy_status(const char *value, size_t size, char out_status[COIL_NOT
 
     for (; at < size && at < COIL_NOTICE_STATUS_BYTES - 1; at++) {
         const unsigned char letter = (unsigned char)value[at];
-        out_status[at] = letter < ' ' || letter == 0x7f ? '?' : value[at];
+        out_status[at] = value[at];
+        if (letter < ' ' || letter == 0x7f)
+            out_status[at] = '?';
     }
     out_status[at] = '\0';
 }

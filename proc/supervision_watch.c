@@ -177,12 +177,13 @@ void coil_supervised_look(coil_supervised *service)
         coil_supervised_ready(service);
     if (service->limit_at <= now) {
         service->limit_at = COIL_NEVER;
-        if (service->state == COIL_SERVICE_STARTING)
+        if (service->state == COIL_SERVICE_STARTING) {
             coil_supervised_stop(service, COIL_REASON_START_LIMIT);
-        else if (service->state == COIL_SERVICE_UP)
+        } else if (service->state == COIL_SERVICE_UP) {
             coil_supervised_stop(service, COIL_REASON_EXIT); /* It said so, long ago. */
-        else if (service->state == COIL_SERVICE_STOPPING)
+        } else if (service->state == COIL_SERVICE_STOPPING) {
             coil_supervised_next_step(service);
+        }
     }
     look_at_probe(service);
     look_at_watchdog(service);

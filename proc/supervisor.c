@@ -58,6 +58,7 @@ static void give_up(coil_supervisor *supervisor)
 
 static void dump(coil_service *service)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): whoever is judged has a supervisor. */
     coil_supervisor_hook *hook = service->supervisor->hook;
 
     if (hook != NULL && hook->dump != NULL)

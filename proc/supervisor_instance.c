@@ -242,6 +242,8 @@ static int spawn_with_ready_fd(
     }
     if (rc < 0 || service->ready_task == NULL)
         (void)coil_kernel_close(ends[0]);
+    plan->fds = NULL;
+    plan->fd_count = 0;
     return rc;
 }
 

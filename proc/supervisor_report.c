@@ -58,9 +58,10 @@ static void on_changed(coil_supervisor_hook *hook, coil_service *service, coil_s
 
     switch (status->state) {
     case COIL_SERVICE_UP:
-        if (status->failed_at != COIL_NEVER)
+        if (status->failed_at != COIL_NEVER) {
             say(hook, service, "is well again, after %.3f s",
                     in_seconds(status->since - status->failed_at));
+        }
         break;
     case COIL_SERVICE_BACKOFF:
         say(hook, service, "is started again in %.3f s",

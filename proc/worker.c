@@ -133,8 +133,10 @@ static int take_job(worker_bench *bench, size_t received_bytes)
 
 static void end_job(worker_bench *bench)
 {
-    if (bench->memory != NULL)
-        coil_kernel_memory_unmap((void *)(uintptr_t)bench->memory, bench->work.size_bytes);
+    void *memory = (void *)(uintptr_t)bench->memory; /* NOLINT(performance-no-int-to-ptr) */
+
+    if (memory != NULL)
+        coil_kernel_memory_unmap(memory, bench->work.size_bytes);
     bench->memory = NULL;
     drop_reply(&bench->work);
 }

@@ -88,9 +88,10 @@ static void set_limits(worker_process *worker)
 
     worker->jobs_left = jittered(pool, pool->options.jobs_max);
     worker->retire_at = COIL_NEVER;
-    if (age_max > 0)
+    if (age_max > 0) {
         worker->retire_at = coil_time_after(
                 coil_loop_now(pool->loop), (coil_duration)jittered(pool, (uint64_t)age_max));
+    }
     if (pool->options.memory_max_bytes > 0) {
         (void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)worker->child.pid);
         worker->statm = coil_kernel_openat(AT_FDCWD, path, O_RDONLY);

@@ -359,8 +359,8 @@ void coil_job_cancel(coil_job *job)
 
 void coil_job_fini(coil_job *job)
 {
-    COIL_CHECK(job->pool == NULL); /* It has ended. */
-    void *reply = (void *)(uintptr_t)job->reply;
+    COIL_CHECK(job->pool == NULL);               /* It has ended. */
+    void *reply = (void *)(uintptr_t)job->reply; /* NOLINT(performance-no-int-to-ptr) */
 
     if (job->is_mapped) {
         coil_kernel_memory_unmap(reply, job->reply_bytes);

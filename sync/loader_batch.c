@@ -150,10 +150,11 @@ coil_async(int, run_batch, (coil_loader_batch *) batch)
     }
 
     my->departed = depart(batch);
-    if (my->departed > 0)
+    if (my->departed > 0) {
         coil_await(my->rc, coil_handler_call(batch->loader->fetch, &batch->view));
-    else
+    } else {
         my->rc = my->departed;
+    }
     my->has_ended = true;
     return 0;
 }
