@@ -9,9 +9,9 @@
  *     coil_spawn_plan plan = {
  *             .program = "publisher",
  *             .argv = (const char *const[]){"publisher", "--port=9090", NULL},
- *             .in = {COIL_STDIO_NULL},
- *             .out = {COIL_STDIO_PIPE},
- *             .err = {COIL_STDIO_MERGE},
+ *             .in = {.mode = COIL_STDIO_NULL},
+ *             .out = {.mode = COIL_STDIO_PIPE},
+ *             .err = {.mode = COIL_STDIO_MERGE},
  *     };
  *     coil_child child;
  *     coil_spawn_error error;
