@@ -79,6 +79,21 @@ enum coil_thrift_type {
     COIL_THRIFT_UUID = 16,
 };
 
+/* How values become bytes. A server tells them apart by a message's first bytes. */
+enum coil_thrift_protocol {
+    COIL_THRIFT_PROTOCOL_BINARY,
+    COIL_THRIFT_PROTOCOL_COMPACT,
+    COIL_THRIFT_PROTOCOL_JSON,
+};
+
+/* How messages are told from each other on a stream. */
+enum coil_thrift_transport {
+    COIL_THRIFT_TRANSPORT_FRAMED,   /* Each behind its length. */
+    COIL_THRIFT_TRANSPORT_UNFRAMED, /* One after the other; "buffered" elsewhere. */
+    COIL_THRIFT_TRANSPORT_HEADER,   /* THeader: frames with headers and transforms. */
+    COIL_THRIFT_TRANSPORT_HTTP,     /* The body of a POST and of its answer. */
+};
+
 enum coil_thrift_message_type {
     COIL_THRIFT_CALL = 1,
     COIL_THRIFT_REPLY = 2,
