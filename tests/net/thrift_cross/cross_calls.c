@@ -54,7 +54,7 @@ static bool is_same(const coil_thrift_type_schema *type, const void *one, const 
 }
 
 /* Call `method`, and expect its argument back. */
-#define ECHO(method, type)                                                             \
+#define ECHOES(method, type)                                                             \
     async(int, echo_##method, (round *) self, (type) thing)                            \
     {                                                                                  \
         vars(cross_ThriftTest_##method##_result result; int rc);                       \
@@ -68,21 +68,21 @@ static bool is_same(const coil_thrift_type_schema *type, const void *one, const 
         return 0;                                                                      \
     }
 
-ECHO(testString, coil_thrift_text)
-ECHO(testBool, bool)
-ECHO(testByte, int8_t)
-ECHO(testI32, int32_t)
-ECHO(testI64, int64_t)
-ECHO(testDouble, double)
-ECHO(testBinary, coil_thrift_text)
-ECHO(testStruct, cross_Xtruct)
-ECHO(testNest, cross_Xtruct2)
-ECHO(testMap, coil_thrift_i32_to_coil_thrift_i32_map)
-ECHO(testStringMap, coil_thrift_text_to_coil_thrift_text_map)
-ECHO(testSet, coil_thrift_i32_set)
-ECHO(testList, coil_thrift_i32_list)
-ECHO(testEnum, cross_Numberz)
-ECHO(testTypedef, cross_UserId)
+ECHOES(testString, coil_thrift_text)
+ECHOES(testBool, bool)
+ECHOES(testByte, int8_t)
+ECHOES(testI32, int32_t)
+ECHOES(testI64, int64_t)
+ECHOES(testDouble, double)
+ECHOES(testBinary, coil_thrift_text)
+ECHOES(testStruct, cross_Xtruct)
+ECHOES(testNest, cross_Xtruct2)
+ECHOES(testMap, coil_thrift_i32_to_coil_thrift_i32_map)
+ECHOES(testStringMap, coil_thrift_text_to_coil_thrift_text_map)
+ECHOES(testSet, coil_thrift_i32_set)
+ECHOES(testList, coil_thrift_i32_list)
+ECHOES(testEnum, cross_Numberz)
+ECHOES(testTypedef, cross_UserId)
 
 /* Values
  * ------ */
@@ -385,7 +385,7 @@ async(int, call_void, (round *) self)
     return 0;
 }
 
-define(int, cross_call_everything, (coil_thrift_channel *) channel)
+coil_define(int, cross_call_everything, (coil_thrift_channel *) channel)
 {
     vars(round self);
 
@@ -406,7 +406,7 @@ define(int, cross_call_everything, (coil_thrift_channel *) channel)
     return my->self.failures;
 }
 
-define(int, cross_call_second_service, (coil_thrift_channel *) channel)
+coil_define(int, cross_call_second_service, (coil_thrift_channel *) channel)
 {
     vars(round self; cross_SecondService_secondtestString_result result; int rc);
 
