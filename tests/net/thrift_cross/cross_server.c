@@ -199,15 +199,29 @@ typedef struct cross_server {
 #endif
 } cross_server;
 
+#ifdef CROSS_TLS
+async(int, secure, (coil_session *) session)
+{
+    vars(coil_tls_failure failure; int rc);
+    const cross_server *self = coil_container_of(session->server, cross_server, server);
+
+    if (self->tls == NULL)
+        return 0;
+    await(my->rc, within(coil_s(10), coil_tls_accept(&session->stream, self->tls, &my->failure)));
+    if (my->rc < 0)
+        fprintf(stderr, "cross_server: a handshake failed: %s\n", my->failure.text);
+    return my->rc;
+}
+#endif
+
 async(int, serve_session, (coil_session *) session)
 {
     vars();
-    cross_server *self = coil_container_of(session->server, cross_server, server);
 
 #ifdef CROSS_TLS
-    if (self->tls != NULL)
-        attempt(coil_within(coil_s(10), coil_tls_accept(&session->stream, self->tls, NULL)));
+    attempt(secure(session));
 #endif
+    cross_server *self = coil_container_of(session->server, cross_server, server);
     attempt(coil_thrift_serve_session(session, &self->thrift));
     return 0;
 }

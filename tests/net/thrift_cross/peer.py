@@ -10,6 +10,7 @@ A client calls everything once and exits with 0 if all results are right. A serv
 a line of its own and serves until it is killed.
 """
 import argparse
+import logging
 import sys
 
 parser = argparse.ArgumentParser()
@@ -223,6 +224,7 @@ class SecondHandler:
 
 
 def serve():
+    logging.disable()
     first = ThriftTest.Processor(Handler())
     processor = TMultiplexedProcessor()
     processor.registerProcessor("ThriftTest", first)
@@ -231,6 +233,7 @@ def serve():
     protocols = PROTOCOLS[options.protocol]()
     if options.transport == "http":
         server = THttpServer.THttpServer(processor, (options.host, options.port), protocols)
+        server.httpd.RequestHandlerClass.log_message = lambda *words: None
         print(server.httpd.server_port, flush=True)
         server.serve()
         return
