@@ -122,6 +122,9 @@ void coil_thrift_reader_init_as(coil_thrift_reader *reader, enum coil_thrift_pro
     reader->unread = COIL_THRIFT_STOP;
     reader->protocol = (uint8_t)protocol;
     reader->fault = THRIFT_FAULT_NONE;
+    reader->fault_type = COIL_THRIFT_STOP;
+    reader->fault_offset = 0;
+    reader->fault_value = 0;
     reader->limits = limits;
     reader->arena = arena;
     reader->has_bool = false;
