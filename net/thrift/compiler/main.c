@@ -24,6 +24,7 @@ typedef struct arguments {
     const char *depfile;
     const char *old; /* What FILE is compared with; NULL: nothing. */
     bool dump;
+    bool fuzz;
     bool quiet;
     const char *path;
 } arguments;
@@ -43,6 +44,8 @@ static const char usage[] =
         "      --compatible-with OLD that programs of this older version and those of FILE\n"
         "                            understand each other: what has changed on the wire is\n"
         "                            an error, what only one side knows a warning\n"
+        "      --fuzz                with --out: FILE_fuzz.c, too, a target for libFuzzer that\n"
+        "                            reads and writes every struct in every protocol\n"
         "      --dump                print what was understood, as JSON\n"
         "  -q, --quiet               no warnings\n"
         "  -h, --help                this\n"
@@ -58,6 +61,7 @@ static int read_arguments(int argc, char **argv, arguments *out_arguments)
             {"depfile", required_argument, NULL, 'M'},
             {"compatible-with", required_argument, NULL, 'c'},
             {"dump", no_argument, NULL, 'd'},
+            {"fuzz", no_argument, NULL, 'f'},
             {"quiet", no_argument, NULL, 'q'},
             {"help", no_argument, NULL, 'h'},
             {NULL, 0, NULL, 0},
@@ -84,6 +88,9 @@ static int read_arguments(int argc, char **argv, arguments *out_arguments)
             break;
         case 'd':
             out_arguments->dump = true;
+            break;
+        case 'f':
+            out_arguments->fuzz = true;
             break;
         case 'q':
             out_arguments->quiet = true;
@@ -168,6 +175,15 @@ static const idl_document *root_of(const idl_document *documents)
     return documents;
 }
 
+static bool has_structs(const idl_document *document)
+{
+    const idl_definition *it = document->definitions;
+
+    while (it != NULL && !idl_is_struct(it))
+        it = it->next;
+    return it != NULL;
+}
+
 /* 0, or -EIO, which has been said. */
 static int put_dump(const idl_document *documents)
 {
@@ -188,6 +204,8 @@ static int put_out(const arguments *given, const idl_document *documents)
     int rc = write_file(idl_format("%s/%s", given->out, idl_header_name(root)), idl_emit_header, root);
     if (rc == 0)
         rc = write_file(source_path, idl_emit_source, root);
+    if (rc == 0 && given->fuzz && has_structs(root))
+        rc = write_file(idl_format("%s/%s", given->out, idl_fuzz_name(root)), idl_emit_fuzz, root);
     if (rc == 0 && given->depfile != NULL)
         rc = write_depfile(given->depfile, source_path, documents);
     return rc;
