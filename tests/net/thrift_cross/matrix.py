@@ -3,10 +3,10 @@
 """ThriftTest between Coil and Apache Thrift, in both directions, for every transport and protocol.
 
     matrix.py --coil-server FILE --coil-client FILE --python DIRECTORY --cpp FILE
-              [--table FILE] [--only WORD] [--list]
+              --node MODULES,GENERATED [--table FILE] [--only WORD] [--list]
 
 Each cell is a server of its own, or Coil's one, and a client that calls all there is (peer.py,
-peer.cc, cross_calls.c). Exits with 1 if a cell fails that is not among the known faults of others,
+peer.cc, peer.js, cross_calls.c). Exits with 1 if a cell fails that is not among the known faults of others,
 and with 77 if there is nobody to talk to. --table writes the matrix as Markdown.
 """
 import argparse
@@ -44,6 +44,9 @@ def is_possible(cell):
     if cell.transport == "http" and cell.place != "ip" and "python" in cell:
         return False
     if cell.transport == "http" and cell.place == "unix" and "cpp" in cell:
+        return False
+    if "node" in cell and (cell.zlib or (cell.transport == "http" and (
+            cell.place == "unix" or cell.multiplexed))):
         return False
     if cell.zlib and (cell.transport != "buffered" or cell.place != "ip" or cell.multiplexed):
         return False
@@ -118,6 +121,13 @@ class Programs:
             ("--multiplexed", cell.multiplexed), ("--zlib", cell.zlib),
             ("--ssl", cell.place == "ssl")) if is_on]
 
+    def node(self, role, cell, port):
+        place = self.socket() if cell.place == "unix" else str(port)
+        words = ["node", str(HERE / "peer.js"), role, *self.given.node.split(","), "localhost", place,
+                 cell.transport, cell.protocol]
+        return words + [word for word, is_on in (
+            ("multiplexed", cell.multiplexed), (f"ssl={self.directory}", cell.place == "ssl")) if is_on]
+
     def server(self, cell):
         if cell.server == "coil":
             return self.coil(self.given.coil_server, cell, 0)
@@ -189,11 +199,12 @@ def main():
     parser.add_argument("--coil-client")
     parser.add_argument("--python")
     parser.add_argument("--cpp")
+    parser.add_argument("--node", help="MODULES,GENERATED")
     parser.add_argument("--table")
     parser.add_argument("--only", default="", help="cells whose name has this in it")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
-    peers = [name for name in ("cpp", "python") if getattr(given, name)]
+    peers = [name for name in ("cpp", "python", "node") if getattr(given, name)]
     results = {}
     unexpected = 0
     with tempfile.TemporaryDirectory() as directory:
