@@ -81,6 +81,9 @@ struct coil_thrift_invocation {
     /* After -EREMOTEIO, unless the result has an exception: what the server said, in the arena. */
     coil_thrift_exception exception;
 
+    /* After an error: a part of it may have reached the server. Else it has not been carried out. */
+    bool was_sent;
+
     coil_thrift_channel *channel; /* Private: who has it. */
 };
 

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "defaults.h"
+#include "thrift_pipeline_private.h"
+#include "wait_in.h"
+
+#include <coil/waiter.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    CALLS_MAX = 1024, /* The defaults. */
+    UNANSWERED_MAX = 1024,
+    UNSENT_BYTES_MAX = 1024 * 1024,
+    KEEP_BYTES = 256 * 1024, /* Memory for frames that is kept for later ones. */
+    NAME_BYTES = 256,
+};
+
+/* ------------------------------------------------------------------------------------ calls -- */
+
+/* "Service:method", in `room` if need be. */
+static int name_of(const coil_thrift_pipeline *pipeline, const coil_thrift_method_schema *method,
+        char room[NAME_BYTES], coil_thrift_text *out_name)
+{
+    const coil_thrift_text bare = coil_thrift_text_of(method->name);
+
+    *out_name = bare;
+    if (pipeline->options.service == NULL)
+        return 0;
+    const coil_thrift_text service = coil_thrift_text_of(pipeline->options.service);
+    if ((uint64_t)service.size + 1 + bare.size > NAME_BYTES)
+        return -ENAMETOOLONG;
+    char *at = mempcpy(room, service.bytes, service.size);
+    *at++ = ':';
+    memcpy(at, bare.bytes, bare.size);
+    *out_name = (coil_thrift_text){room, service.size + 1 + bare.size};
+    return 0;
+}
+
+/* The frame of the call, behind the others. Its size, or an error, and nothing is behind them. */
+static int encode(
+        coil_thrift_pipeline *pipeline, const coil_thrift_invocation *invocation, int32_t seqid)
+{
+    const coil_thrift_method_schema *method = invocation->method;
+    coil_thrift_writer *writer = &pipeline->filling;
+    coil_thrift_message message = {.type = COIL_THRIFT_CALL, .seqid = seqid};
+    char room[NAME_BYTES];
+
+    int rc = name_of(pipeline, method, room, &message.name);
+    if (rc < 0)
+        return rc;
+    if (method->is_oneway)
+        message.type = COIL_THRIFT_ONEWAY;
+    coil_thrift_writer_begin(writer, &message);
+    if (invocation->arguments == NULL) {
+        coil_thrift_write_stop(writer); /* To the server, what is missing has its default. */
+    } else {
+        coil_thrift_write_fields(writer, method->arguments, invocation->arguments);
+    }
+    return coil_thrift_writer_finish(writer);
+}
+
+/* Put the frame of a call that has room behind the others. 0, or why it cannot be sent. */
+static int dispatch(pipeline_call *call)
+{
+    coil_thrift_pipeline *pipeline = call->pipeline;
+
+    const int32_t seqid = pipeline_draw_seqid(pipeline);
+    if (seqid < 0)
+        return seqid;
+    const int size = encode(pipeline, call->invocation, seqid);
+    if (size < 0)
+        return size;
+    call->begin_bytes = pipeline->begun_bytes;
+    pipeline->begun_bytes += (uint64_t)size;
+    call->end_bytes = pipeline->begun_bytes;
+    if (call->invocation->method->is_oneway) {
+        pipeline->stats.oneways++;
+        pipeline->stats.in_flight--;
+        coil_list_remove(&call->link);
+        coil_list_append(&pipeline->oneways, &call->link);
+    } else {
+        pipeline->stats.calls++;
+        call->seqid = seqid;
+        *pipeline_slot_of(pipeline, seqid) = (struct coil_thrift_slot){call, seqid};
+    }
+    coil_waiter_grant_all(&pipeline->writer, 0);
+    return 0;
+}
+
+/* Why no call can be made, or 0. */
+static int refusal_of(const coil_thrift_pipeline *pipeline)
+{
+    if (pipeline->error != 0)
+        return -ENOTCONN;
+    return pipeline->is_finishing ? -ESHUTDOWN : 0;
+}
+
+static void begin(
+        pipeline_call *call, coil_thrift_pipeline *pipeline, coil_thrift_invocation *invocation)
+{
+    *call = (pipeline_call){.pipeline = pipeline, .invocation = invocation};
+    coil_list_init(&call->link);
+    coil_list_init(&call->waiter);
+    if (coil_thrift_pipeline_has_room(pipeline)) {
+        pipeline_take_room(call);
+    } else {
+        call->is_waiting = true;
+        pipeline->stats.waiting++;
+        coil_list_append(&pipeline->waiting, &call->link);
+    }
+}
+
+coil_async(int, exchange, (coil_thrift_pipeline *) pipeline, (coil_thrift_invocation *) invocation)
+{
+    coil_vars(pipeline_call call; int rc);
+
+    my->rc = refusal_of(pipeline);
+    if (my->rc < 0)
+        return my->rc;
+    begin(&my->call, pipeline, invocation);
+    if (my->call.is_waiting)
+        coil_attempt(pipeline_sleep(&my->call));
+    if (my->call.pipeline == NULL)
+        return my->call.outcome; /* The connection has failed since there was room. */
+    if (!coil_task_cancelling(coil_self)) {
+        my->rc = dispatch(&my->call);
+        if (my->rc < 0) {
+            pipeline_settle(&my->call, my->rc);
+            return my->rc;
+        }
+    }
+    coil_await(my->rc, pipeline_sleep(&my->call));
+    return my->rc;
+}
+
+static coil_duration limit_of(
+        const coil_thrift_pipeline *pipeline, const coil_thrift_invocation *invocation)
+{
+    const coil_thrift_timeout *timeouts = pipeline->options.timeouts;
+    coil_duration limit = COIL_FOREVER;
+
+    if (invocation->timeout > 0)
+        return invocation->timeout;
+    for (uint32_t i = 0; i < pipeline->options.timeout_count; i++) {
+        if (timeouts[i].method == NULL) {
+            limit = timeouts[i].limit;
+        } else if (strcmp(timeouts[i].method, invocation->method->name) == 0) {
+            return timeouts[i].limit;
+        }
+    }
+    return limit;
+}
+
+coil_async(int, invoke, (coil_thrift_invocation *) invocation)
+{
+    coil_vars(int rc);
+    coil_thrift_pipeline *pipeline =
+            coil_container_of(invocation->channel, coil_thrift_pipeline, channel);
+    const coil_duration limit = limit_of(pipeline, invocation);
+
+    invocation->was_sent = false;
+    if (limit == COIL_FOREVER) {
+        coil_await(my->rc, exchange(pipeline, invocation));
+    } else {
+        coil_await(my->rc, coil_within(limit, exchange(pipeline, invocation)));
+    }
+    return my->rc;
+}
+
+/* ---------------------------------------------------------------------------------- writing -- */
+
+/* What was called since the last time is to leave now. */
+static coil_slice take_frames(coil_thrift_pipeline *pipeline)
+{
+    const coil_thrift_writer empty = pipeline->leaving;
+
+    pipeline->leaving = pipeline->filling;
+    pipeline->filling = empty;
+    pipeline->handed_bytes = pipeline->begun_bytes;
+    return coil_bytes(pipeline->leaving.bytes, pipeline->leaving.size);
+}
+
+static void have_written(coil_thrift_pipeline *pipeline)
+{
+    coil_list *oneways = &pipeline->oneways;
+
+    pipeline->written_bytes = pipeline->handed_bytes;
+    if (pipeline->leaving.size > KEEP_BYTES)
+        coil_thrift_writer_fini(&pipeline->leaving);
+    coil_thrift_writer_reset(&pipeline->leaving);
+    while (!coil_list_empty(oneways)) {
+        pipeline_call *first = coil_container_of(oneways->next, pipeline_call, link);
+        if (first->end_bytes > pipeline->written_bytes)
+            break;
+        pipeline_settle_oneway(first);
+    }
+    pipeline_admit(pipeline);
+}
+
+coil_async(int, write_calls, (coil_thrift_pipeline *) pipeline)
+{
+    coil_vars(int rc);
+
+    for (;;) {
+        while (pipeline->filling.size == 0) {
+            if (pipeline->error != 0)
+                return pipeline->error;
+            if (pipeline->is_finishing && pipeline_is_empty(pipeline))
+                return 0;
+            coil_ignore(wait_in(&pipeline->writer));
+        }
+        coil_await(my->rc, coil_write_all(pipeline->stream, take_frames(pipeline)));
+        if (my->rc < 0)
+            return pipeline_fail(pipeline, my->rc, "the server does not take calls any more");
+        have_written(pipeline);
+    }
+}
+
+/* -------------------------------------------------------------------------------- lifecycle -- */
+
+int coil_thrift_pipeline_init(coil_thrift_pipeline *pipeline, coil_stream *stream,
+        const coil_thrift_pipeline_options *options)
+{
+    static const coil_thrift_pipeline_options defaults;
+
+    if (options == NULL)
+        options = &defaults;
+    if (options->protocol != COIL_THRIFT_PROTOCOL_BINARY ||
+            options->transport != COIL_THRIFT_TRANSPORT_FRAMED)
+        return -EOPNOTSUPP;
+    *pipeline = (coil_thrift_pipeline){
+            .channel = {coil_handler(invoke, coil_thrift_invocation *)},
+            .options = *options,
+            .stream = stream,
+    };
+    set_default(&pipeline->options.calls_max, CALLS_MAX);
+    set_default(&pipeline->options.unanswered_max, UNANSWERED_MAX);
+    if (options->unsent_bytes_max == 0)
+        pipeline->options.unsent_bytes_max = UNSENT_BYTES_MAX;
+    coil_thrift_writer_init(&pipeline->filling, options->limits);
+    coil_thrift_writer_init(&pipeline->leaving, options->limits);
+    coil_list_init(&pipeline->waiting);
+    coil_list_init(&pipeline->calls);
+    coil_list_init(&pipeline->oneways);
+    coil_list_init(&pipeline->writer);
+    return 0;
+}
+
+void coil_thrift_pipeline_fini(coil_thrift_pipeline *pipeline)
+{
+    if (pipeline->stream == NULL)
+        return;
+    (void)pipeline_fail(pipeline, -ESHUTDOWN, "it was closed");
+    coil_thrift_writer_fini(&pipeline->filling);
+    coil_thrift_writer_fini(&pipeline->leaving);
+    free(pipeline->slots);
+    pipeline->slots = NULL;
+    pipeline->slot_count = 0;
+    pipeline->stream = NULL;
+}
+
+void coil_thrift_pipeline_finish(coil_thrift_pipeline *pipeline)
+{
+    pipeline->is_finishing = true;
+    pipeline_admit(pipeline);
+}
+
+const char *coil_thrift_pipeline_what(const coil_thrift_pipeline *pipeline)
+{
+    return pipeline->what;
+}
+
+/* Whichever direction fails first ends the other, and says why. */
+coil_define(int, coil_thrift_pipeline_run, (coil_thrift_pipeline *) pipeline)
+{
+    coil_vars(coil_group reader; int rc);
+
+    coil_defer((void)pipeline_fail(pipeline, -ESHUTDOWN, "it was closed"));
+    coil_open_group(&my->reader);
+    coil_spawn(&my->reader, pipeline_read(pipeline));
+    coil_await(my->rc, write_calls(pipeline));
+    return my->rc;
+}
