@@ -61,7 +61,7 @@ int pipeline_draw_seqid(coil_thrift_pipeline *pipeline)
     }
     do {
         pipeline->seqid = pipeline->seqid == INT32_MAX ? 1 : pipeline->seqid + 1;
-    } while (slot_of(pipeline, pipeline->seqid)->seqid != 0);
+    } while (pipeline_slot_of(pipeline, pipeline->seqid)->seqid != 0);
     return pipeline->seqid;
 }
 
