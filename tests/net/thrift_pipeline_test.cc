@@ -225,6 +225,7 @@ TEST_F(ThriftPipeline, SendsWhatWasPutAndReadsTheReply)
     run([&](Peer &peer) {
         call = peer.receive_frame();
         peer.send(frame(message(2, "ask", 1) + field(11, 0) + text("answer") + stop()));
+        (void)peer.at_end();
     });
     EXPECT_EQ(0, calls[0].rc);
     EXPECT_EQ("answer", calls[0].answer);
@@ -351,6 +352,7 @@ TEST_F(ThriftPipeline, SurvivesTimedOutCallsAndDropsTheirReplies)
         const Question cancelled = receive_question(peer);
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
         peer.send(answer_to(cancelled, "late") + answer_to(slow, "late") + answer_to(quick, "ok"));
+        (void)peer.at_end();
     });
     EXPECT_EQ(-ETIME, calls[0].rc);
     EXPECT_TRUE(calls[0].was_sent);
@@ -485,6 +487,7 @@ TEST_F(ThriftPipeline, TakesAMalformedResultForTheErrorOfItsCallAlone)
         const Question two = receive_question(peer);
         peer.send(frame(message(2, "ask", one.seqid) + field(11, 0) + i32(1000) + stop()) +
                   answer_to(two, "2"));
+        (void)peer.at_end();
     });
     EXPECT_EQ(-ENODATA, calls[0].rc);
     EXPECT_EQ("2", calls[1].answer);
