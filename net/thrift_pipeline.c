@@ -19,15 +19,15 @@ enum {
 /* ------------------------------------------------------------------------------------ calls -- */
 
 /* "Service:method", in `room` if need be. */
-static int name_of(const coil_thrift_pipeline *pipeline, const coil_thrift_method_schema *method,
-        char room[NAME_BYTES], coil_thrift_text *out_name)
+static int name_of(const coil_thrift_invocation *invocation, char room[NAME_BYTES],
+        coil_thrift_text *out_name)
 {
-    const coil_thrift_text bare = coil_thrift_text_of(method->name);
+    const coil_thrift_text bare = coil_thrift_text_of(invocation->method->name);
 
     *out_name = bare;
-    if (pipeline->options.service == NULL)
+    if (invocation->service == NULL)
         return 0;
-    const coil_thrift_text service = coil_thrift_text_of(pipeline->options.service);
+    const coil_thrift_text service = coil_thrift_text_of(invocation->service);
     if ((uint64_t)service.size + 1 + bare.size > NAME_BYTES)
         return -ENAMETOOLONG;
     char *at = mempcpy(room, service.bytes, service.size);
@@ -46,7 +46,7 @@ static int encode(
     coil_thrift_message message = {.type = COIL_THRIFT_CALL, .seqid = seqid};
     char room[NAME_BYTES];
 
-    int rc = name_of(pipeline, method, room, &message.name);
+    int rc = name_of(invocation, room, &message.name);
     if (rc < 0)
         return rc;
     if (method->is_oneway)
@@ -134,15 +134,15 @@ coil_async(int, exchange, (coil_thrift_pipeline *) pipeline, (coil_thrift_invoca
     return my->rc;
 }
 
-static coil_duration limit_of(
-        const coil_thrift_pipeline *pipeline, const coil_thrift_invocation *invocation)
+coil_duration pipeline_limit_of(
+        const coil_thrift_pipeline_options *options, const coil_thrift_invocation *invocation)
 {
-    const coil_thrift_timeout *timeouts = pipeline->options.timeouts;
+    const coil_thrift_timeout *timeouts = options->timeouts;
     coil_duration limit = COIL_FOREVER;
 
     if (invocation->timeout > 0)
         return invocation->timeout;
-    for (uint32_t i = 0; i < pipeline->options.timeout_count; i++) {
+    for (uint32_t i = 0; i < options->timeout_count; i++) {
         if (timeouts[i].method == NULL) {
             limit = timeouts[i].limit;
         } else if (strcmp(timeouts[i].method, invocation->method->name) == 0) {
@@ -157,7 +157,7 @@ coil_async(int, invoke, (coil_thrift_invocation *) invocation)
     coil_vars(int rc);
     coil_thrift_pipeline *pipeline =
             coil_container_of(invocation->channel, coil_thrift_pipeline, channel);
-    const coil_duration limit = limit_of(pipeline, invocation);
+    const coil_duration limit = pipeline_limit_of(&pipeline->options, invocation);
 
     invocation->was_sent = false;
     if (limit == COIL_FOREVER) {

@@ -27,6 +27,10 @@ struct coil_thrift_slot {
     int32_t seqid;       /* 0: the slot is free. */
 };
 
+/* How long the call may take: by its own timeout, or the table. COIL_FOREVER: no limit. */
+coil_duration pipeline_limit_of(
+        const coil_thrift_pipeline_options *options, const coil_thrift_invocation *invocation);
+
 /* A number that is not in use; -ENOMEM. */
 int pipeline_draw_seqid(coil_thrift_pipeline *pipeline);
 

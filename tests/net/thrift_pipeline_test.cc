@@ -80,6 +80,7 @@ struct Call {
     coil_duration timeout = 0;
     coil_duration cancel_after = COIL_FOREVER;
     bool wants_result = true;
+    const char *service = nullptr;
     size_t arena_bytes = 1 << 20;
     int rc = 1;
     std::string answer = "";
@@ -114,6 +115,7 @@ async(int, make_call, (coil_thrift_channel *) channel, (Call *) call)
     my->invocation.arena = &my->arena;
     my->invocation.result = call->wants_result ? &my->answer : nullptr;
     my->invocation.timeout = call->timeout;
+    my->invocation.service = call->service;
     await(call->rc, within(call->cancel_after, coil_thrift_invoke(channel, &my->invocation)));
     keep_outcome(call, &my->invocation, &my->answer);
     return 0;
@@ -582,9 +584,9 @@ TEST_F(ThriftPipeline, WaitsWhileThePeerDoesNotRead)
 
 TEST_F(ThriftPipeline, NamesTheServiceOfAServerWithSeveral)
 {
-    session.options.service = "Oracle";
     ask("one");
     ask("two");
+    calls[0].service = calls[1].service = "Oracle";
     run([](Peer &peer) {
         Question one = receive_question(peer);
         EXPECT_EQ("Oracle:ask", one.name);

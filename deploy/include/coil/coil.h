@@ -100,6 +100,7 @@
 #include <coil/thrift.h>
 #include <coil/thrift_client.h>
 #include <coil/thrift_pipeline.h>
+#include <coil/thrift_pool.h>
 #include <coil/thrift_schema.h>
 #include <coil/thrift_server.h>
 #include <coil/time.h>

@@ -58,9 +58,8 @@ struct coil_thrift_timeout {
 typedef struct coil_thrift_pipeline_options {
     enum coil_thrift_protocol protocol;   /* Binary. */
     enum coil_thrift_transport transport; /* Framed. */
-    const char *service; /* Of a server with several: "Service:" before each method. NULL: none. */
-    const coil_thrift_limits *limits;    /* NULL: coil_thrift_limits_default. */
-    const coil_thrift_timeout *timeouts; /* A method without a row: no limit. */
+    const coil_thrift_limits *limits;     /* NULL: coil_thrift_limits_default. */
+    const coil_thrift_timeout *timeouts;  /* A method without a row: no limit. */
     uint32_t timeout_count;
     uint32_t calls_max;      /* In flight: 1024. */
     uint32_t unanswered_max; /* Abandoned calls whose replies have not come: 1024. */
