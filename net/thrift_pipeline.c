@@ -13,62 +13,19 @@ enum {
     UNANSWERED_MAX = 1024,
     UNSENT_BYTES_MAX = 1024 * 1024,
     KEEP_BYTES = 256 * 1024, /* Memory for frames that is kept for later ones. */
-    NAME_BYTES = 256,
 };
 
 /* ------------------------------------------------------------------------------------ calls -- */
 
-/* "Service:method", in `room` if need be. */
-static int name_of(const coil_thrift_invocation *invocation, char room[NAME_BYTES],
-        coil_thrift_text *out_name)
-{
-    const coil_thrift_text bare = coil_thrift_text_of(invocation->method->name);
-
-    *out_name = bare;
-    if (invocation->service == NULL)
-        return 0;
-    const coil_thrift_text service = coil_thrift_text_of(invocation->service);
-    if ((uint64_t)service.size + 1 + bare.size > NAME_BYTES)
-        return -ENAMETOOLONG;
-    char *at = mempcpy(room, service.bytes, service.size);
-    *at++ = ':';
-    memcpy(at, bare.bytes, bare.size);
-    *out_name = (coil_thrift_text){room, service.size + 1 + bare.size};
-    return 0;
-}
-
-/* The frame of the call, behind the others. Its size, or an error, and nothing is behind them. */
-static int encode(
-        coil_thrift_pipeline *pipeline, const coil_thrift_invocation *invocation, int32_t seqid)
-{
-    const coil_thrift_method_schema *method = invocation->method;
-    coil_thrift_writer *writer = &pipeline->filling;
-    coil_thrift_message message = {.type = COIL_THRIFT_CALL, .seqid = seqid};
-    char room[NAME_BYTES];
-
-    int rc = name_of(invocation, room, &message.name);
-    if (rc < 0)
-        return rc;
-    if (method->is_oneway)
-        message.type = COIL_THRIFT_ONEWAY;
-    coil_thrift_writer_begin(writer, &message);
-    if (invocation->arguments == NULL) {
-        coil_thrift_write_stop(writer); /* To the server, what is missing has its default. */
-    } else {
-        coil_thrift_write_fields(writer, method->arguments, invocation->arguments);
-    }
-    return coil_thrift_writer_finish(writer);
-}
-
 /* Put the frame of a call that has room behind the others. 0, or why it cannot be sent. */
-static int dispatch(pipeline_call *call)
+static int dispatch(pipeline_call *call, coil_time deadline)
 {
     coil_thrift_pipeline *pipeline = call->pipeline;
 
     const int32_t seqid = pipeline_draw_seqid(pipeline);
     if (seqid < 0)
         return seqid;
-    const int size = encode(pipeline, call->invocation, seqid);
+    const int size = pipeline_encode(pipeline, call->invocation, seqid, deadline);
     if (size < 0)
         return size;
     call->begin_bytes = pipeline->begun_bytes;
@@ -124,7 +81,7 @@ coil_async(int, exchange, (coil_thrift_pipeline *) pipeline, (coil_thrift_invoca
     if (my->call.pipeline == NULL)
         return my->call.outcome; /* The connection has failed since there was room. */
     if (!coil_task_cancelling(coil_self)) {
-        my->rc = dispatch(&my->call);
+        my->rc = dispatch(&my->call, coil_task_deadline(coil_self));
         if (my->rc < 0) {
             pipeline_settle(&my->call, my->rc);
             return my->rc;
@@ -170,15 +127,18 @@ coil_async(int, invoke, (coil_thrift_invocation *) invocation)
 
 /* ---------------------------------------------------------------------------------- writing -- */
 
-/* What was called since the last time is to leave now. */
+/* What was called since the last time is to leave now. An error is in size_bytes. */
 static coil_slice take_frames(coil_thrift_pipeline *pipeline)
 {
     const coil_thrift_writer empty = pipeline->leaving;
+    coil_thrift_text bytes;
 
     pipeline->leaving = pipeline->filling;
     pipeline->filling = empty;
     pipeline->handed_bytes = pipeline->begun_bytes;
-    return coil_bytes(pipeline->leaving.bytes, pipeline->leaving.size);
+    bytes = (coil_thrift_text){(const char *)pipeline->leaving.bytes, pipeline->leaving.size};
+    const int rc = thrift_transport_pack(&pipeline->wire->transport, bytes, &bytes);
+    return rc < 0 ? (coil_slice){rc, NULL, NULL} : coil_bytes(bytes.bytes, bytes.size);
 }
 
 static void have_written(coil_thrift_pipeline *pipeline)
@@ -200,7 +160,7 @@ static void have_written(coil_thrift_pipeline *pipeline)
 
 coil_async(int, write_calls, (coil_thrift_pipeline *) pipeline)
 {
-    coil_vars(int rc);
+    coil_vars(coil_slice frames; int rc);
 
     for (;;) {
         while (pipeline->filling.size == 0) {
@@ -210,7 +170,10 @@ coil_async(int, write_calls, (coil_thrift_pipeline *) pipeline)
                 return 0;
             coil_ignore(wait_in(&pipeline->writer));
         }
-        coil_await(my->rc, coil_write_all(pipeline->stream, take_frames(pipeline)));
+        my->frames = take_frames(pipeline);
+        if (my->frames.size_bytes < 0)
+            return pipeline_fail(pipeline, (int)my->frames.size_bytes, "calls cannot be packed");
+        coil_await(my->rc, coil_write_all(pipeline->stream, my->frames));
         if (my->rc < 0)
             return pipeline_fail(pipeline, my->rc, "the server does not take calls any more");
         have_written(pipeline);
@@ -219,45 +182,78 @@ coil_async(int, write_calls, (coil_thrift_pipeline *) pipeline)
 
 /* -------------------------------------------------------------------------------- lifecycle -- */
 
+static int open_wire(coil_thrift_pipeline *pipeline)
+{
+    const coil_thrift_pipeline_options *options = &pipeline->options;
+    const bool is_header = options->transport == COIL_THRIFT_TRANSPORT_HEADER;
+    struct coil_thrift_wire *wire = calloc(1, sizeof(*wire));
+
+    if (wire == NULL)
+        return -ENOMEM;
+    wire->dialect = (thrift_dialect){
+            .transport = options->transport,
+            .protocol = options->protocol,
+            .zlib = options->zlib && !is_header,
+            .zlib_inside = options->zlib_inside,
+            .zlib_alone = options->zlib && is_header,
+            .host = options->http_host == NULL ? "localhost" : options->http_host,
+            .path = options->http_path,
+    };
+    wire->is_plain = options->transport == COIL_THRIFT_TRANSPORT_FRAMED && !options->zlib_inside;
+    thrift_transport_init_client(&wire->transport, &wire->dialect, options->limits);
+    pipeline->wire = wire;
+    return 0;
+}
+
+static void set_defaults(coil_thrift_pipeline_options *options)
+{
+    const bool is_http = options->transport == COIL_THRIFT_TRANSPORT_HTTP;
+
+    set_default(&options->calls_max, is_http ? 1 : CALLS_MAX);
+    set_default(&options->unanswered_max, UNANSWERED_MAX);
+    if (options->unsent_bytes_max == 0)
+        options->unsent_bytes_max = UNSENT_BYTES_MAX;
+}
+
+static void open_writer(
+        coil_thrift_writer *writer, const coil_thrift_pipeline_options *options)
+{
+    coil_thrift_writer_init(writer, options->limits);
+    coil_thrift_writer_set_protocol(writer, options->protocol);
+}
+
 int coil_thrift_pipeline_init(coil_thrift_pipeline *pipeline, coil_stream *stream,
         const coil_thrift_pipeline_options *options)
 {
-    static const coil_thrift_pipeline_options defaults;
-
-    if (options == NULL)
-        options = &defaults;
-    if (options->protocol != COIL_THRIFT_PROTOCOL_BINARY ||
-            options->transport != COIL_THRIFT_TRANSPORT_FRAMED)
-        return -EOPNOTSUPP;
     *pipeline = (coil_thrift_pipeline){
             .channel = {coil_handler(invoke, coil_thrift_invocation *)},
-            .options = *options,
             .stream = stream,
     };
-    set_default(&pipeline->options.calls_max, CALLS_MAX);
-    set_default(&pipeline->options.unanswered_max, UNANSWERED_MAX);
-    if (options->unsent_bytes_max == 0)
-        pipeline->options.unsent_bytes_max = UNSENT_BYTES_MAX;
-    coil_thrift_writer_init(&pipeline->filling, options->limits);
-    coil_thrift_writer_init(&pipeline->leaving, options->limits);
+    if (options != NULL)
+        pipeline->options = *options;
+    set_defaults(&pipeline->options);
+    open_writer(&pipeline->filling, &pipeline->options);
+    open_writer(&pipeline->leaving, &pipeline->options);
     coil_list_init(&pipeline->waiting);
     coil_list_init(&pipeline->calls);
     coil_list_init(&pipeline->oneways);
     coil_list_init(&pipeline->writer);
-    return 0;
+    return open_wire(pipeline);
 }
 
 void coil_thrift_pipeline_fini(coil_thrift_pipeline *pipeline)
 {
-    if (pipeline->stream == NULL)
+    if (pipeline->wire == NULL)
         return;
     (void)pipeline_fail(pipeline, -ESHUTDOWN, "it was closed");
+    thrift_transport_fini(&pipeline->wire->transport);
+    free(pipeline->wire);
+    pipeline->wire = NULL;
     coil_thrift_writer_fini(&pipeline->filling);
     coil_thrift_writer_fini(&pipeline->leaving);
     free(pipeline->slots);
     pipeline->slots = NULL;
     pipeline->slot_count = 0;
-    pipeline->stream = NULL;
 }
 
 void coil_thrift_pipeline_finish(coil_thrift_pipeline *pipeline)

@@ -3,7 +3,16 @@
 #ifndef COIL_THRIFT_PIPELINE_PRIVATE_H
 #define COIL_THRIFT_PIPELINE_PRIVATE_H
 
+#include "thrift_transport.h"
+
 #include <coil/thrift_pipeline.h>
+
+/* What lies around the messages of a connection, in either direction. */
+struct coil_thrift_wire {
+    thrift_transport transport;
+    thrift_dialect dialect;
+    bool is_plain; /* Framed, and not compressed: the writer does it. */
+};
 
 /*
  * A call, on the frame stack of its task. It is in a list of its pipeline until it has an outcome;
@@ -26,6 +35,13 @@ struct coil_thrift_slot {
     pipeline_call *call; /* NULL: it was abandoned. */
     int32_t seqid;       /* 0: the slot is free. */
 };
+
+/*
+ * The frame of the call, behind the others. Its size; or an error, and nothing is behind them.
+ * `deadline` is for the server to know, where it can be told.
+ */
+int pipeline_encode(coil_thrift_pipeline *pipeline, const coil_thrift_invocation *invocation,
+        int32_t seqid, coil_time deadline);
 
 /* How long the call may take: by its own timeout, or the table. COIL_FOREVER: no limit. */
 coil_duration pipeline_limit_of(

@@ -14,26 +14,28 @@ static int no_room_in(const coil_arena *arena, size_t size_bytes)
     return size_bytes > arena->limit_bytes - taken_bytes ? -ENOBUFS : -ENOMEM;
 }
 
-/* From here on the texts of the message lie in the arena, as long as that. */
-static int keep(coil_thrift_reader *reader, coil_arena *arena)
+/*
+ * Read the message anew, from a copy in the arena: its texts are to stay when the bytes that have
+ * arrived are gone. The first reader has seen that it has a header.
+ */
+static int keep(const thrift_envelope *envelope, const coil_thrift_limits *limits,
+        coil_arena *arena, coil_thrift_reader *out_reader)
 {
-    char *copy = coil_arena_take(arena, reader->size, 1);
+    coil_thrift_message ignored;
+
+    char *copy = coil_arena_take(arena, envelope->size, 1);
     if (copy == NULL)
-        return no_room_in(arena, reader->size);
-    memcpy(copy + reader->position, reader->bytes + reader->position,
-            reader->size - reader->position);
-    reader->bytes = (const uint8_t *)copy;
-    return 0;
+        return no_room_in(arena, envelope->size);
+    memcpy(copy, envelope->message, envelope->size);
+    coil_thrift_reader_init_as(
+            out_reader, envelope->kind.protocol, copy, envelope->size, limits, arena);
+    return coil_thrift_read_message(out_reader, &ignored) ? 0
+                                                          : coil_thrift_reader_finish(out_reader);
 }
 
 /* The exception that all services have. Without an arena its text is lost. */
 static int take_exception(coil_thrift_invocation *invocation, coil_thrift_reader *reader)
 {
-    if (invocation->arena != NULL) {
-        int rc = keep(reader, invocation->arena);
-        if (rc < 0)
-            return rc;
-    }
     coil_thrift_read_exception(reader, &invocation->exception);
     if (invocation->arena == NULL)
         invocation->exception.message = (coil_thrift_text){NULL, 0};
@@ -72,12 +74,6 @@ static int take_result(coil_thrift_invocation *invocation, coil_thrift_reader *r
 
     if (invocation->result == NULL)
         return skim_result(method, reader);
-    COIL_CHECK(invocation->arena != NULL);
-    if (schema->field_count > 0) {
-        int rc = keep(reader, invocation->arena);
-        if (rc < 0)
-            return rc;
-    }
     (void)coil_thrift_read_fields(reader, invocation->arena, schema, invocation->result);
     int rc = coil_thrift_reader_finish(reader);
     if (rc < 0)
@@ -91,6 +87,21 @@ static int take_result(coil_thrift_invocation *invocation, coil_thrift_reader *r
             (const void *)((const char *)invocation->result + schema->has_offset);
     const uint32_t index = (uint32_t)(success - schema->fields);
     return (has[index / 32] & 1u << index % 32) != 0 ? 0 : -ENOMSG;
+}
+
+static int take_outcome(coil_thrift_invocation *invocation, const thrift_envelope *envelope,
+        coil_thrift_reader *reader, bool is_exception)
+{
+    const bool needs_arena = is_exception || (invocation->result != NULL &&
+                                                     invocation->method->result->field_count > 0);
+
+    COIL_CHECK(invocation->arena != NULL || invocation->result == NULL);
+    if (needs_arena && invocation->arena != NULL) {
+        int rc = keep(envelope, reader->limits, invocation->arena, reader);
+        if (rc < 0)
+            return rc;
+    }
+    return is_exception ? take_exception(invocation, reader) : take_result(invocation, reader);
 }
 
 /* ---------------------------------------------------------------------------- whose reply -- */
@@ -134,10 +145,12 @@ static struct coil_thrift_slot *slot_of(
 }
 
 /* Give the reply to its call. 0, or what is wrong with the connection. */
-static int deliver(coil_thrift_pipeline *pipeline, coil_thrift_reader *reader,
-        const coil_thrift_message *reply)
+static int deliver(coil_thrift_pipeline *pipeline, const thrift_envelope *envelope,
+        coil_thrift_reader *reader, const coil_thrift_message *reply)
 {
-    if (reply->type != COIL_THRIFT_REPLY && reply->type != COIL_THRIFT_EXCEPTION)
+    const bool is_exception = reply->type == COIL_THRIFT_EXCEPTION;
+
+    if (reply->type != COIL_THRIFT_REPLY && !is_exception)
         return refuse(pipeline, reply, "which is itself a call");
     struct coil_thrift_slot *slot = slot_of(pipeline, reply);
     if (slot == NULL)
@@ -150,25 +163,25 @@ static int deliver(coil_thrift_pipeline *pipeline, coil_thrift_reader *reader,
         return 0;
     }
     coil_thrift_invocation *invocation = call->invocation;
-    if (reply->type == COIL_THRIFT_REPLY && !is_of(reply, invocation->method))
+    if (!is_exception && !is_of(reply, invocation->method))
         return refuse(pipeline, reply, "which was of another method");
     pipeline_free_slot(slot);
     pipeline->stats.answered++;
     invocation->was_sent = true;
-    pipeline_settle(call, reply->type == COIL_THRIFT_REPLY ? take_result(invocation, reader)
-                                                           : take_exception(invocation, reader));
+    pipeline_settle(call, take_outcome(invocation, envelope, reader, is_exception));
     return 0;
 }
 
-static int take_message(coil_thrift_pipeline *pipeline, const uint8_t *bytes, uint32_t size)
+static int take_message(coil_thrift_pipeline *pipeline, const thrift_envelope *envelope)
 {
     coil_thrift_reader reader;
     coil_thrift_message reply;
     char what[WHAT_BYTES];
 
-    coil_thrift_reader_init(&reader, bytes, size, pipeline->options.limits);
+    coil_thrift_reader_init_as(&reader, envelope->kind.protocol, envelope->message, envelope->size,
+            pipeline->options.limits, NULL);
     if (coil_thrift_read_message(&reader, &reply))
-        return deliver(pipeline, &reader, &reply);
+        return deliver(pipeline, envelope, &reader, &reply);
     return pipeline_fail(pipeline, coil_thrift_reader_finish(&reader),
             coil_thrift_reader_what(&reader, what, sizeof(what)));
 }
@@ -183,53 +196,72 @@ static int64_t take_messages(
         coil_thrift_pipeline *pipeline, const coil_slice *seen, size_t *out_wanted_bytes)
 {
     const uint8_t *bytes = (const uint8_t *)seen->bytes;
-    int64_t taken_bytes = 0;
+    const size_t size_bytes = (size_t)seen->size_bytes;
+    thrift_transport *transport = &pipeline->wire->transport;
+    thrift_envelope envelope;
     char what[WHAT_BYTES];
+    size_t taken_bytes = 0;
+    int rc;
 
-    *out_wanted_bytes = COIL_THRIFT_LENGTH_BYTES;
-    while (seen->size_bytes - taken_bytes >= COIL_THRIFT_LENGTH_BYTES) {
-        const uint8_t *frame = bytes + taken_bytes;
-        const int size = coil_thrift_frame_size(frame, pipeline->options.limits);
-        if (size < 0) {
-            return pipeline_fail(pipeline, size,
-                    coil_thrift_frame_what(frame, pipeline->options.limits, what, sizeof(what)));
+    do {
+        rc = thrift_transport_next(
+                transport, bytes + taken_bytes, size_bytes - taken_bytes, &envelope);
+        if (rc < 0) {
+            return pipeline_fail(
+                    pipeline, rc, thrift_transport_what(transport, what, sizeof(what)));
         }
-        if (seen->size_bytes - taken_bytes < COIL_THRIFT_LENGTH_BYTES + (int64_t)size) {
-            *out_wanted_bytes = COIL_THRIFT_LENGTH_BYTES + (size_t)size;
-            break;
-        }
-        const int rc = take_message(pipeline, frame + COIL_THRIFT_LENGTH_BYTES, (uint32_t)size);
-        if (rc < 0)
-            return rc;
-        taken_bytes += COIL_THRIFT_LENGTH_BYTES + (int64_t)size;
-    }
-    return taken_bytes;
+        if (rc > 0 && take_message(pipeline, &envelope) < 0)
+            return pipeline->error;
+        taken_bytes += transport->taken;
+    } while (rc > 0);
+    *out_wanted_bytes = transport->wanted > 0 ? transport->wanted : 1;
+    thrift_transport_rest(transport);
+    return (int64_t)taken_bytes;
 }
 
-/* Nothing more comes: the words for it. */
-static int end_of(coil_thrift_pipeline *pipeline, int64_t rc)
+/* Nothing more comes, and this is left: it may be the end of a message. */
+static int end_with(coil_thrift_pipeline *pipeline, const coil_slice *rest)
 {
-    if (rc == 0)
-        return pipeline_fail(pipeline, -ENOTCONN, "the server has ended the connection");
-    if (rc == -ENODATA)
-        return pipeline_fail(pipeline, -ENODATA, "the server has ended it within a reply");
-    return pipeline_fail(pipeline, (int)rc, coil_error_text((int)rc));
+    const size_t size_bytes = rest->size_bytes > 0 ? (size_t)rest->size_bytes : 0;
+    thrift_envelope envelope;
+
+    int rc = thrift_transport_end(&pipeline->wire->transport, (const uint8_t *)rest->bytes,
+            size_bytes, &envelope);
+    if (rc > 0)
+        rc = take_message(pipeline, &envelope);
+    if (rc < 0)
+        return pipeline_fail(pipeline, rc, "the server has ended the connection within a reply");
+    return pipeline_fail(pipeline, -ENOTCONN, "the server has ended the connection");
+}
+
+/* A read has had this result in place of bytes. */
+coil_async(int, end_reading, (coil_thrift_pipeline *) pipeline, (int64_t) result)
+{
+    coil_vars(coil_slice rest);
+
+    if (result < 0 && result != -ENODATA)
+        return pipeline_fail(pipeline, (int)result, coil_error_text((int)result));
+    if (result == -ENODATA)
+        coil_await(my->rest, coil_peek(pipeline->stream, 1));
+    int rc = end_with(pipeline, &my->rest);
+    coil_slice_release(&my->rest);
+    return rc;
 }
 
 coil_define(int, pipeline_read, (coil_thrift_pipeline *) pipeline)
 {
-    coil_vars(coil_slice seen; size_t wanted_bytes; int64_t taken_bytes);
+    coil_vars(coil_slice seen; size_t wanted_bytes; int64_t taken_bytes; int rc);
 
-    my->wanted_bytes = COIL_THRIFT_LENGTH_BYTES;
+    my->wanted_bytes = 1;
     for (;;) {
         coil_await(my->seen, coil_peek(pipeline->stream, my->wanted_bytes));
-        if (my->seen.size_bytes <= 0)
-            return end_of(pipeline, my->seen.size_bytes);
-        if (pipeline->error == 0) {
-            my->taken_bytes = take_messages(pipeline, &my->seen, &my->wanted_bytes);
-        } else {
-            my->taken_bytes = pipeline->error; /* Its calls are gone. */
+        if (my->seen.size_bytes <= 0) {
+            coil_await(my->rc, end_reading(pipeline, my->seen.size_bytes));
+            return my->rc;
         }
+        my->taken_bytes = pipeline->error; /* Then its calls are gone. */
+        if (pipeline->error == 0)
+            my->taken_bytes = take_messages(pipeline, &my->seen, &my->wanted_bytes);
         coil_slice_release(&my->seen);
         if (my->taken_bytes < 0)
             return (int)my->taken_bytes;

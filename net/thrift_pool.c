@@ -384,10 +384,9 @@ coil_thrift_channel *coil_thrift_pool_channel(coil_thrift_pool *pool)
 
 /* -------------------------------------------------------------------------------- lifecycle -- */
 
-static int set_options(coil_thrift_pool *pool, const coil_thrift_pool_options *options)
+static void set_options(coil_thrift_pool *pool, const coil_thrift_pool_options *options)
 {
     coil_thrift_pool_options *own = &pool->options;
-    coil_thrift_pipeline pipeline;
 
     if (options != NULL)
         *own = *options;
@@ -396,7 +395,6 @@ static int set_options(coil_thrift_pool *pool, const coil_thrift_pool_options *o
     set_default_duration(&own->age_limit, coil_s(AGE_LIMIT_S));
     coil_random_init(&pool->random,
             own->balancer.seed == 0 ? coil_random_seed() : own->balancer.seed);
-    return coil_thrift_pipeline_init(&pipeline, NULL, &own->pipeline);
 }
 
 static unsigned line_count_of(const coil_thrift_pool_options *options)
@@ -434,9 +432,8 @@ int coil_thrift_pool_create(coil_loop *loop, const char *target,
     coil_thrift_pool *pool = allocate(loop, line_count);
     if (pool == NULL)
         return -ENOMEM;
-    int rc = set_options(pool, options);
-    if (rc == 0)
-        rc = coil_balancer_create(loop, target, &pool->options.balancer, &pool->balancer);
+    set_options(pool, options);
+    int rc = coil_balancer_create(loop, target, &pool->options.balancer, &pool->balancer);
     if (rc < 0) {
         free_pool(pool);
         return rc;

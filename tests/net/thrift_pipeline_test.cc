@@ -615,13 +615,4 @@ TEST_F(ThriftPipeline, RemembersManyNumbers)
         EXPECT_EQ(std::to_string(i + 1), calls[i].answer);
 }
 
-TEST(ThriftPipelineOptions, AreRefusedWhereThePipelineDoesNotSpeakThem)
-{
-    coil_thrift_pipeline pipeline = {};
-    coil_thrift_pipeline_options options = {};
-    options.transport = COIL_THRIFT_TRANSPORT_HTTP;
-    EXPECT_EQ(-EOPNOTSUPP, coil_thrift_pipeline_init(&pipeline, nullptr, &options));
-    coil_thrift_pipeline_fini(&pipeline);
-}
-
 } // namespace

@@ -32,6 +32,8 @@
  *     connection, because nothing can be believed any more: -EBADMSG, and
  *     coil_thrift_pipeline_what() has words for it. A reply whose frame is whole, but whose content
  *     is malformed or above a limit, is the error of its call alone.
+ *   - With THeader, a server is told how long it has: "client_timeout", in milliseconds, of the
+ *     call's timeout or the deadline around it.
  *   - A call allocates nothing but from its arena, once the pipeline has seen its load.
  *
  * On the loop's thread only.
@@ -58,10 +60,14 @@ struct coil_thrift_timeout {
 typedef struct coil_thrift_pipeline_options {
     enum coil_thrift_protocol protocol;   /* Binary. */
     enum coil_thrift_transport transport; /* Framed. */
+    bool zlib;        /* The connection is deflated; with THeader each message by itself. */
+    bool zlib_inside; /* With frames and HTTP: what is inside of them is. */
+    const char *http_host; /* With HTTP: "example.org:9090". NULL: "localhost". */
+    const char *http_path; /* "/service". NULL: "/". */
     const coil_thrift_limits *limits;     /* NULL: coil_thrift_limits_default. */
     const coil_thrift_timeout *timeouts;  /* A method without a row: no limit. */
     uint32_t timeout_count;
-    uint32_t calls_max;      /* In flight: 1024. */
+    uint32_t calls_max;      /* In flight: 1024; with HTTP, which has no numbers, 1. */
     uint32_t unanswered_max; /* Abandoned calls whose replies have not come: 1024. */
     size_t unsent_bytes_max; /* From here on calls wait until the peer has read: 1 MiB. */
 } coil_thrift_pipeline_options;
@@ -90,6 +96,7 @@ struct coil_thrift_pipeline {
     bool is_finishing;
     coil_thrift_pipeline_options options;
     coil_stream *stream;
+    struct coil_thrift_wire *wire; /* What lies around messages. */
     coil_thrift_writer filling; /* Calls go in here, while the others leave. */
     coil_thrift_writer leaving;
     uint64_t begun_bytes;   /* Of all frames so far. */
@@ -107,7 +114,8 @@ struct coil_thrift_pipeline {
 
 /*
  * A pipeline on a stream that is connected (TCP, unix, TLS), and remains the caller's. `options`
- * may be NULL. Allocates nothing. -EOPNOTSUPP: not in this protocol, or by this transport.
+ * may be NULL. -ENOMEM. What this build does not have, zlib or HTTP, is the -EPROTONOSUPPORT of a
+ * call.
  */
 COIL_API COIL_MUST_USE int coil_thrift_pipeline_init(coil_thrift_pipeline *pipeline,
         coil_stream *stream, const coil_thrift_pipeline_options *options);

@@ -77,8 +77,7 @@ typedef struct coil_thrift_pool_stats {
 /*
  * A pool for `target`; NULL: for the addresses that coil_thrift_pool_set_addresses() says. Nothing
  * is connected before the first call. `options` may be NULL. -EINVAL: too many connections, or what
- * coil_balancer_create() says; -EOPNOTSUPP: as of coil_thrift_pipeline_init(); -ENAMETOOLONG,
- * -ENOMEM.
+ * coil_balancer_create() says; -ENAMETOOLONG, -ENOMEM.
  */
 COIL_API COIL_MUST_USE int coil_thrift_pool_create(coil_loop *loop, const char *target,
         const coil_thrift_pool_options *options, coil_thrift_pool **out_pool);
