@@ -98,7 +98,11 @@
 #include <coil/thread_event.h>
 #include <coil/thread_queue.h>
 #include <coil/thrift.h>
+#include <coil/thrift_backup.h>
 #include <coil/thrift_client.h>
+#include <coil/thrift_pipeline.h>
+#include <coil/thrift_pool.h>
+#include <coil/thrift_retrying.h>
 #include <coil/thrift_schema.h>
 #include <coil/thrift_server.h>
 #include <coil/time.h>

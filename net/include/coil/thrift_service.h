@@ -19,6 +19,7 @@
 #define COIL_THRIFT_SERVICE_H
 
 #include <coil/coro.h>
+#include <coil/thrift_headers.h>
 #include <coil/thrift_schema.h>
 #include <coil/time.h>
 
@@ -26,7 +27,6 @@ COIL_BEGIN_DECLS
 
 typedef struct coil_thrift_method_schema coil_thrift_method_schema;
 typedef struct coil_thrift_service_schema coil_thrift_service_schema;
-typedef struct coil_thrift_header coil_thrift_header;
 typedef struct coil_thrift_invocation coil_thrift_invocation;
 typedef struct coil_thrift_channel coil_thrift_channel;
 
@@ -59,12 +59,6 @@ struct coil_thrift_service_schema {
 COIL_API const coil_thrift_method_schema *coil_thrift_find_method(
         const coil_thrift_service_schema *schema, coil_thrift_text name);
 
-/* What travels beside a call where the transport has a place for it: THeader, HTTP. */
-struct coil_thrift_header {
-    coil_thrift_text key;
-    coil_thrift_text value;
-};
-
 /* One call on its way. Lives until coil_thrift_invoke() returns. */
 struct coil_thrift_invocation {
     const coil_thrift_method_schema *method;
@@ -76,11 +70,14 @@ struct coil_thrift_invocation {
 
     coil_duration timeout;             /* 0: the channel's for this method. Then -ETIME. */
     const char *service;               /* Stands before the method: multiplexed. NULL: no. */
-    const coil_thrift_header *headers; /* Dropped where there is no place for them. */
+    const coil_thrift_header *headers; /* Dropped where the transport has no place for them. */
     uint32_t header_count;
 
     /* After -EREMOTEIO, unless the result has an exception: what the server said, in the arena. */
     coil_thrift_exception exception;
+
+    /* After an error: a part of it may have reached the server. Else it has not been carried out. */
+    bool was_sent;
 
     coil_thrift_channel *channel; /* Private: who has it. */
 };

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include <coil/thrift_backup.h>
+
+#include "wait_in.h"
+
+#include <coil/group.h>
+#include <coil/waiter.h>
+
+#include <errno.h>
+
+/* One of two calls for the same. */
+typedef struct attempt {
+    coil_thrift_invocation invocation;
+    coil_list *host; /* Who waits for it. */
+    int rc;
+    bool is_over;
+} attempt;
+
+typedef struct race {
+    attempt first;
+    attempt second; /* Over from the start, if there is none. */
+    const attempt *winner;
+    coil_list host;
+    coil_retry purse; /* What pays for the second one. */
+} race;
+
+coil_async(int, run_attempt, (attempt *) one, (coil_thrift_channel *) next)
+{
+    coil_vars();
+
+    coil_await(one->rc, coil_thrift_invoke(next, &one->invocation));
+    one->is_over = true;
+    coil_waiter_grant_all(one->host, 0);
+    return 0;
+}
+
+/* It has a result of its own: both may be written. False: there is no room for it. */
+static bool prepare_second(const coil_thrift_invocation *original, attempt *second)
+{
+    const coil_thrift_struct_schema *schema = original->method->result;
+
+    second->invocation = *original;
+    if (original->result == NULL)
+        return true;
+    second->invocation.result = coil_arena_take(original->arena, schema->size_bytes, 16);
+    return second->invocation.result != NULL;
+}
+
+/* May there be a second call? Each first one pays for a part of it. */
+static bool is_in_budget(coil_retry *purse)
+{
+    return coil_retry_next(purse, -EAGAIN) >= 0;
+}
+
+static bool has_answer(const attempt *one)
+{
+    return one->is_over && (one->rc >= 0 || one->rc == -EREMOTEIO);
+}
+
+static bool is_decided(const race *both)
+{
+    return has_answer(&both->first) || has_answer(&both->second) ||
+           (both->first.is_over && both->second.is_over);
+}
+
+/* Whose outcome is the outcome. */
+static const attempt *winner_of(const race *both)
+{
+    if (has_answer(&both->first) || !has_answer(&both->second))
+        return &both->first;
+    return &both->second;
+}
+
+/* Both have ended: nobody writes into a result any more. */
+static int conclude(const race *both, coil_thrift_invocation *invocation)
+{
+    const coil_thrift_invocation *won = &both->winner->invocation;
+
+    if (won->result != invocation->result)
+        memcpy(invocation->result, won->result, invocation->method->result->size_bytes);
+    invocation->exception = won->exception;
+    invocation->was_sent = both->first.invocation.was_sent || both->second.invocation.was_sent;
+    return both->winner->rc;
+}
+
+/* The second call. Without room for it, or a token, or memory, there is none. */
+static bool begin_second(coil_thrift_backup *self, race *both, coil_group *group)
+{
+    if (!is_in_budget(&both->purse) || !prepare_second(&both->first.invocation, &both->second) ||
+            coil_spawn(group, run_attempt(&both->second, self->next)) == NULL)
+        return false;
+    self->backup_count++;
+    both->second.is_over = false;
+    return true;
+}
+
+static void begin_race(
+        race *both, const coil_thrift_backup *self, const coil_thrift_invocation *invocation)
+{
+    static const coil_retry_policy once = {.attempts = 2};
+
+    coil_list_init(&both->host);
+    coil_retry_init(&both->purse, &once, self->budget);
+    coil_retry_begin(&both->purse);
+    both->first = (attempt){.invocation = *invocation, .host = &both->host, .rc = -ENOMEM};
+    both->second = (attempt){.host = &both->host, .rc = -ENOMEM, .is_over = true};
+}
+
+coil_async(int, run_race, (coil_thrift_backup *) self, (coil_thrift_invocation *) invocation)
+{
+    coil_vars(coil_group group; race both);
+
+    begin_race(&my->both, self, invocation);
+    coil_open_group(&my->group);
+    my->group.keep_going = true;
+    if (coil_spawn(&my->group, run_attempt(&my->both.first, self->next)) == NULL)
+        return -ENOMEM;
+    coil_ignore(coil_within(self->delay, wait_in(&my->both.host)));
+    if (!my->both.first.is_over)
+        (void)begin_second(self, &my->both, &my->group);
+    while (!is_decided(&my->both))
+        coil_ignore(wait_in(&my->both.host));
+    my->both.winner = winner_of(&my->both);
+    self->won_count += my->both.winner == &my->both.second;
+    coil_group_cancel(&my->group);
+    coil_ignore(coil_group_join(&my->group));
+    return conclude(&my->both, invocation);
+}
+
+coil_async(int, invoke, (coil_thrift_invocation *) invocation)
+{
+    coil_vars(int rc);
+    coil_thrift_backup *self =
+            coil_container_of(invocation->channel, coil_thrift_backup, channel);
+
+    if (!invocation->method->is_idempotent || invocation->method->is_oneway) {
+        coil_await(my->rc, coil_thrift_invoke(self->next, invocation));
+    } else {
+        self->call_count++;
+        coil_await(my->rc, run_race(self, invocation));
+    }
+    return my->rc;
+}
+
+void coil_thrift_backup_init(
+        coil_thrift_backup *backup, coil_thrift_channel *next, coil_duration delay)
+{
+    *backup = (coil_thrift_backup){
+            .channel = {coil_handler(invoke, coil_thrift_invocation *)},
+            .next = next,
+            .delay = delay,
+    };
+}
