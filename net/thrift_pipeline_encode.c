@@ -56,7 +56,7 @@ static int write_wrapped(coil_thrift_pipeline *pipeline, const coil_thrift_invoc
     if (size < 0)
         return size;
     return thrift_transport_seal(
-            transport, &kind, extra, writer, (uint32_t)size, (uint32_t)room);
+            transport, &kind, extra, writer, (uint32_t)size);
 }
 
 /* With how long the server has, behind the headers of the call. */
