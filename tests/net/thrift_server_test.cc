@@ -484,7 +484,8 @@ std::vector<Hostile> hostile_packets()
             {"an exception", frame(message(3, "echo", 1) + stop()),
                     COIL_THRIFT_INVALID_MESSAGE_TYPE},
             {"neither", "\xff\xff\xff\xff here\r\n\r\n", bad},
-            {"TLS", std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11), alien},
+            {"TLS", std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11),
+                    COIL_THRIFT_UNSUPPORTED_CLIENT_TYPE},
     };
 }
 
