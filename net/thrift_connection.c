@@ -16,20 +16,7 @@ enum {
     UNSENT_MAX = 1024 * 1024,
 };
 
-/* ----------------------------------------------------------------------------- who may read -- */
-
-bool thrift_may_read(const thrift_connection *peer)
-{
-    unsigned calls_max = peer->server->connection_calls_max;
-    const size_t unsent_max = peer->server->connection_unsent_max;
-
-    if (calls_max == 0)
-        calls_max = CALLS_MAX;
-    if (coil_unlikely(peer->transport.kind.zlib == THRIFT_ZLIB_STREAM))
-        calls_max = 1; /* Replies are compressed as they are made. */
-    return !peer->is_over && peer->call_count < calls_max &&
-           thrift_unsent_bytes(peer) < (unsent_max > 0 ? unsent_max : UNSENT_MAX);
-}
+/* ------------------------------------------------------------------------------ its state -- */
 
 /* Is there nothing that would be lost with the connection? */
 static bool is_idle(const thrift_connection *peer)
@@ -96,47 +83,58 @@ static coil_turn let_others_finish_step(coil_task *task, coil_frame *leaf)
 
 coil_leaf_fn(let_others_finish, let_others_finish_step, NULL);
 
-/* Send what there is, and what is added meanwhile. Nobody else does. 0, or why it cannot be. */
-coil_async(int, flush, (thrift_connection *) peer)
+/* The next part of what is sent, which a peer has to take within a time. */
+static coil_slice take_part_of(coil_thrift_text *rest)
+{
+    const uint32_t part_bytes = rest->size > PART_BYTES ? PART_BYTES : rest->size;
+    const coil_slice part = coil_bytes(rest->bytes, part_bytes);
+
+    rest->bytes += part_bytes;
+    rest->size -= part_bytes;
+    return part;
+}
+
+/* What is to be sent becomes what is being sent. 0, or an error. */
+static int begin_sending(thrift_connection *peer, coil_thrift_text *out_bytes)
+{
+    peer->sending = peer->out;
+    peer->out = NULL;
+    *out_bytes = (coil_thrift_text){
+            (const char *)peer->sending->writer.bytes, peer->sending->writer.size};
+    if (coil_likely(!peer->transport.is_inflating))
+        return 0;
+    return thrift_transport_pack(&peer->transport, *out_bytes, out_bytes);
+}
+
+static void end_sending(thrift_connection *peer)
+{
+    thrift_give_writer(peer->server, peer->sending);
+    peer->sending = NULL;
+}
+
+coil_define(int, thrift_flush, (thrift_connection *) peer)
 {
     coil_vars(coil_thrift_text rest; int rc);
 
+    if (peer->is_flushing)
+        return 0;
     peer->is_flushing = true;
-    while (peer->out != NULL) {
-        peer->sending = peer->out;
-        peer->out = NULL;
-        my->rest = (coil_thrift_text){
-                (const char *)peer->sending->writer.bytes, peer->sending->writer.size};
-        my->rc = thrift_transport_pack(&peer->transport, my->rest, &my->rest);
+    while (peer->out != NULL) { /* More may be added meanwhile. */
+        my->rc = begin_sending(peer, &my->rest);
         while (my->rc >= 0 && my->rest.size > 0) {
-            const uint32_t part_bytes = my->rest.size > PART_BYTES ? PART_BYTES : my->rest.size;
-            const coil_slice part = coil_bytes(my->rest.bytes, part_bytes);
-            my->rest.bytes += part_bytes;
-            my->rest.size -= part_bytes;
+            const coil_slice part = take_part_of(&my->rest);
             coil_await(my->rc,
                     coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
                             coil_write_all(peer->stream, part)));
         }
-        if (my->rc < 0)
+        if (coil_unlikely(my->rc < 0)) {
+            thrift_connection_break(peer, my->rc);
             return my->rc; /* Still flushing: nobody else need try. */
-        thrift_give_writer(peer->server, peer->sending);
-        peer->sending = NULL;
+        }
+        end_sending(peer);
     }
     peer->is_flushing = false;
     return 0;
-}
-
-/* A peer that cannot be written to is not read from, either. */
-coil_define(int, thrift_flush, (thrift_connection *) peer)
-{
-    coil_vars(int rc);
-
-    if (peer->out == NULL || peer->is_flushing)
-        return 0;
-    coil_await(my->rc, flush(peer));
-    if (my->rc < 0)
-        thrift_connection_break(peer, my->rc);
-    return my->rc;
 }
 
 /* ------------------------------------------------------------------------------------ tasks -- */
@@ -317,6 +315,9 @@ thrift_connection *thrift_connection_open(coil_thrift_server *server, coil_strea
     peer->stream = stream;
     coil_list_init(&peer->calls);
     thrift_transport_init(&peer->transport, server->limits);
+    peer->calls_max = server->connection_calls_max > 0 ? server->connection_calls_max : CALLS_MAX;
+    peer->unsent_max =
+            server->connection_unsent_max > 0 ? server->connection_unsent_max : UNSENT_MAX;
     server->stats.connections++;
     server->stats.open_connections++;
     return peer;

@@ -72,12 +72,6 @@ static bool is_next(const thrift_call *call)
     return call->is_linked && first_awaited(peer) == call;
 }
 
-size_t thrift_unsent_bytes(const thrift_connection *peer)
-{
-    return peer->held_bytes + (peer->out == NULL ? 0 : peer->out->writer.size) +
-           (peer->sending == NULL ? 0 : peer->sending->writer.size);
-}
-
 /* A frame without anything else, in the binary protocol: what writers make by themselves. */
 static bool is_plain(const thrift_kind *kind)
 {

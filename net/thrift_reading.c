@@ -56,24 +56,19 @@ coil_async(int, arrival_or_idleness, (thrift_connection *) peer)
     }
 }
 
-/* Wait for the next message to begin. 1; 0: it does not. */
-coil_async(int, await_first_bytes, (thrift_connection *) peer)
+static void begin_waiting(thrift_connection *peer)
 {
-    coil_vars(int rc);
-
     if (!peer->is_plain)
         thrift_transport_rest(&peer->transport);
     peer->is_waiting = true;
     thrift_rest_if_idle(peer);
-    if (peer->server->idle_limit > 0) {
-        coil_await(my->rc, arrival_or_idleness(peer));
-    } else {
-        coil_await(my->rc, arrival(peer->stream, 1));
-    }
+}
+
+static void end_waiting(thrift_connection *peer)
+{
     peer->is_waiting = false;
     if (peer->session != NULL)
         coil_session_busy(peer->session);
-    return my->rc;
 }
 
 /* The rest of a message that has begun. 1, or an error. */
@@ -118,8 +113,12 @@ static int cut_plain_frame(thrift_connection *peer, coil_slice *front)
     peer->wanted_bytes = COIL_THRIFT_LENGTH_BYTES + (size_t)size;
     if ((size_t)front->size_bytes < peer->wanted_bytes)
         return 0;
-    peer->envelope = (thrift_envelope){
-            .message = first + COIL_THRIFT_LENGTH_BYTES, .size = (uint32_t)size};
+    /* (Not all of it: the rest is looked at with HTTP only.) */
+    peer->envelope.message = first + COIL_THRIFT_LENGTH_BYTES;
+    peer->envelope.size = (uint32_t)size;
+    peer->envelope.copied = false;
+    peer->envelope.kind = (thrift_kind){.transport = COIL_THRIFT_TRANSPORT_FRAMED};
+    peer->envelope.headers = (coil_thrift_headers){.bytes = NULL};
     take_front(peer, front, peer->wanted_bytes);
     return 1;
 }
@@ -204,14 +203,20 @@ coil_define(int, thrift_next_message, (thrift_connection *) peer)
         my->rc = cut_message(peer);
         if (my->rc < 0)
             return my->rc;
-        if (my->rc == 0 || (peer->out != NULL && peer->out->writer.size > FLUSH_BYTES))
+        if (peer->out != NULL && (my->rc == 0 || peer->out->writer.size > FLUSH_BYTES))
             coil_attempt(thrift_flush(peer));
         if (my->rc > 0)
             return 1;
-        if (coil_stream_unread(peer->stream) == 0 && !peer->is_within) {
-            coil_await(my->rc, await_first_bytes(peer));
-        } else {
+        if (peer->is_within || coil_stream_unread(peer->stream) > 0) {
             coil_await(my->rc, await_rest(peer));
+        } else if (peer->server->idle_limit > 0) {
+            begin_waiting(peer);
+            coil_await(my->rc, arrival_or_idleness(peer));
+            end_waiting(peer);
+        } else {
+            begin_waiting(peer);
+            coil_await(my->rc, arrival(peer->stream, 1));
+            end_waiting(peer);
         }
         if (coil_unlikely(my->rc <= 0))
             return end_of_stream(peer, my->rc);

@@ -94,6 +94,8 @@ struct thrift_connection {
     coil_task *reader;      /* Whose turn it is to read. NULL: nobody does. */
     thrift_call *current;   /* Runs in the reader. */
     coil_list calls;        /* thrift_call.link, in the order of their arrival. */
+    unsigned calls_max;     /* Limits of its server, */
+    size_t unsent_max;      /* with their defaults. */
     unsigned call_count;    /* Of them, and */
     unsigned awaited_count; /* of them those that are awaited. */
     size_t held_bytes;      /* Of replies that are done and wait for others. */
@@ -152,8 +154,22 @@ coil_declare_private(int, thrift_flush, (thrift_connection *)peer);
 /* If nothing is under way, a drain may end the session. */
 void thrift_rest_if_idle(const thrift_connection *peer);
 
+static inline size_t thrift_unsent_bytes(const thrift_connection *peer)
+{
+    return peer->held_bytes + (peer->out == NULL ? 0 : peer->out->writer.size) +
+           (peer->sending == NULL ? 0 : peer->sending->writer.size);
+}
+
 /* May the next message be read? */
-bool thrift_may_read(const thrift_connection *peer);
+static inline bool thrift_may_read(const thrift_connection *peer)
+{
+    unsigned calls_max = peer->calls_max;
+
+    if (coil_unlikely(peer->transport.kind.zlib == THRIFT_ZLIB_STREAM))
+        calls_max = 1; /* Replies are compressed as they are made. */
+    return !peer->is_over && peer->call_count < calls_max &&
+           thrift_unsent_bytes(peer) < peer->unsent_max;
+}
 
 /* A task goes on with `call`, or with what is to be sent and read. NULL: no memory. */
 coil_task *thrift_spawn(thrift_connection *peer, thrift_call *call);
@@ -232,8 +248,6 @@ bool thrift_order_detach(thrift_call *call);
 
 /* The reply is complete: it is on its way, or waits for others. The call is the connection's. */
 void thrift_order_deliver(thrift_call *call);
-
-size_t thrift_unsent_bytes(const thrift_connection *peer);
 
 /* ------------------------------------------------------------------------- thrift_queue.c -- */
 
