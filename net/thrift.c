@@ -157,9 +157,11 @@ const char *coil_thrift_exception_name(int32_t type)
             [COIL_THRIFT_INVALID_TRANSFORM] = "invalid transform",
             [COIL_THRIFT_INVALID_PROTOCOL] = "invalid protocol",
             [COIL_THRIFT_UNSUPPORTED_CLIENT_TYPE] = "unsupported client type",
+            [COIL_THRIFT_LOADSHEDDING] = "overloaded",
+            [COIL_THRIFT_TIMEOUT] = "timeout",
     };
 
-    if (type < 0 || type > COIL_THRIFT_UNSUPPORTED_CLIENT_TYPE)
+    if (type < 0 || type > COIL_THRIFT_TIMEOUT)
         return names[COIL_THRIFT_UNKNOWN];
     return names[type];
 }

@@ -2,6 +2,7 @@
 /* The way out of thrift_transport.h: what goes around messages that a writer has finished. */
 #include "http_message.h"
 #include "thrift_header.h"
+#include "thrift_private.h"
 #include "thrift_transport.h"
 #include "thrift_zlib.h"
 
@@ -48,7 +49,7 @@ static http_head head_of(
     return head;
 }
 
-int thrift_transport_room(
+static int room_of(
         const thrift_transport *transport, const thrift_kind *kind, const thrift_extra *extra)
 {
     switch ((enum coil_thrift_transport)kind->transport) {
@@ -66,12 +67,19 @@ int thrift_transport_room(
     return COIL_THRIFT_LENGTH_BYTES;
 }
 
+int thrift_transport_room(
+        const thrift_transport *transport, const thrift_kind *kind, const thrift_extra *extra)
+{
+    int room = room_of(transport, kind, extra);
+    return room > THRIFT_HEADER_BYTES_MAX ? -EMSGSIZE : room;
+}
+
 /* ---------------------------------------------------------------------------- in the writer -- */
 
 /* Append to what is finished. NULL: the writer has no room, and is as it was. */
 static uint8_t *append(coil_thrift_writer *writer, uint32_t size, int *out_error)
 {
-    uint8_t *place = coil_thrift_writer_room(writer, size);
+    uint8_t *place = thrift_writer_take(writer, size);
     if (place == NULL) {
         *out_error = writer->error;
         coil_thrift_writer_abandon(writer);
@@ -152,9 +160,10 @@ static void fill_room(const thrift_transport *transport, const thrift_kind *kind
 }
 
 int thrift_transport_seal(thrift_transport *transport, const thrift_kind *kind,
-        const thrift_extra *extra, coil_thrift_writer *writer, uint32_t size, uint32_t room)
+        const thrift_extra *extra, coil_thrift_writer *writer, uint32_t size)
 {
     uint32_t start = writer->size - size;
+    uint32_t room = writer->envelope_bytes;
     bool is_framed = kind->transport == COIL_THRIFT_TRANSPORT_FRAMED;
 
     if (is_framed && kind->zlib == THRIFT_ZLIB_NONE && room == COIL_THRIFT_LENGTH_BYTES)

@@ -69,22 +69,6 @@ static int want(thrift_transport *transport, size_t bytes)
     return 0;
 }
 
-/* The protocol of a message that begins with this byte, or -1. */
-static int protocol_of(uint8_t first)
-{
-    switch (first) {
-    case 0x80:
-    case 0x00: /* No version: the length of the name. */
-        return COIL_THRIFT_PROTOCOL_BINARY;
-    case 0x82:
-        return COIL_THRIFT_PROTOCOL_COMPACT;
-    case '[':
-        return COIL_THRIFT_PROTOCOL_JSON;
-    default:
-        return -1;
-    }
-}
-
 /* How much a message may become that has arrived as so many bytes. */
 static size_t inflated_max(const thrift_transport *transport, size_t deflated_bytes)
 {
@@ -108,7 +92,7 @@ static int take_message(thrift_transport *transport, const uint8_t *bytes, uint3
 {
     if (size == 0)
         return fail(transport, TRANSPORT_FAULT_EMPTY);
-    int protocol = protocol_of(bytes[0]);
+    int protocol = coil_thrift_detect_protocol(bytes, size);
     if (protocol < 0)
         return fail_at(transport, TRANSPORT_FAULT_NO_MESSAGE, bytes, size);
     transport->kind.protocol = (uint8_t)protocol;
@@ -216,17 +200,17 @@ static int next_unframed(thrift_transport *transport, const uint8_t *bytes, size
 {
     if (size == 0)
         return want(transport, 1);
-    if (protocol_of(bytes[0]) < 0)
+    int protocol = coil_thrift_detect_protocol(bytes, size);
+    if (protocol < 0)
         return fail_at(transport, TRANSPORT_FAULT_NO_MESSAGE, bytes, size);
-    transport->kind.protocol = (uint8_t)protocol_of(bytes[0]);
-    if (transport->kind.protocol != COIL_THRIFT_PROTOCOL_BINARY)
-        return fail(transport, TRANSPORT_FAULT_UNFRAMED); /* Not yet. */
+    transport->kind.protocol = (uint8_t)protocol;
 
     coil_thrift_reader reader;
     coil_thrift_message message;
     uint32_t frame_max = transport->limits->frame_max;
     uint32_t seen_bytes = size < frame_max ? (uint32_t)size : frame_max;
-    coil_thrift_reader_init(&reader, bytes, seen_bytes, transport->limits);
+    coil_thrift_reader_init_as(&reader, (enum coil_thrift_protocol)protocol, bytes, seen_bytes,
+            transport->limits, NULL);
     if (coil_thrift_read_message(&reader, &message))
         coil_thrift_skip_fields(&reader);
     if (reader.error == -ENODATA && seen_bytes < frame_max)

@@ -68,8 +68,10 @@ typedef struct thrift_kind {
 
 enum { THRIFT_FLAG_OUT_OF_ORDER = 1 }; /* thrift_kind.flags: the peer matches replies by seqid. */
 
-/* A whole message that has arrived. Good until the next thrift_transport_next(), as long as the
- * bytes that it was given. */
+/*
+ * A whole message that has arrived. Good until the next thrift_transport_next(), and as long as the
+ * bytes that were given to it.
+ */
 typedef struct thrift_envelope {
     const uint8_t *message;
     uint32_t size;
@@ -185,22 +187,23 @@ typedef struct thrift_extra {
 } thrift_extra;
 
 /*
- * How many bytes go before a message of that kind: the room that a writer leaves, so that sealing
- * moves nothing. `extra` may be NULL. -EINVAL: HTTP cannot carry such a header.
+ * How many bytes go before a message of that kind: the room that a writer is to leave
+ * (coil_thrift_writer_set_envelope_room()), so that sealing moves nothing. `extra` may be NULL.
+ * -EINVAL: HTTP cannot carry such a header; -EMSGSIZE: above THRIFT_HEADER_BYTES_MAX.
  */
 COIL_MUST_USE int thrift_transport_room(
         const thrift_transport *transport, const thrift_kind *kind, const thrift_extra *extra);
 
 /*
- * Wrap the message that the writer has just finished: its last `size` bytes, the first `room` of
- * which are free (coil_thrift_writer_finish() returns `size`). Afterwards the writer ends with what
- * the peer is to get. Returns how many bytes that is, or -EMSGSIZE, -ENOBUFS, -ENOMEM, -EINVAL as
- * above; then the message is gone. Framed messages with their length in place are left as they are.
+ * Wrap the message that the writer has just finished: its last `size` bytes, as
+ * coil_thrift_writer_finish() returned. Afterwards the writer ends with what the peer is to get, and
+ * the result is how many bytes that is. -EMSGSIZE, -ENOBUFS, -ENOMEM, or as above: then the message
+ * is gone. Any room will do: if the message has another than it needs, it is moved.
  *
  * With THRIFT_ZLIB_STREAM in the order in which messages are sent; else in any.
  */
 COIL_MUST_USE int thrift_transport_seal(thrift_transport *transport, const thrift_kind *kind,
-        const thrift_extra *extra, coil_thrift_writer *writer, uint32_t size, uint32_t room);
+        const thrift_extra *extra, coil_thrift_writer *writer, uint32_t size);
 
 /*
  * What a peer gets for a call that has no reply: nothing, but HTTP wants to hear that it arrived.

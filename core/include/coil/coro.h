@@ -581,6 +581,7 @@ template <class T> struct coil_status<T, true> {
  * A coroutine `int name(type *)` as a value, for those who call back: servers, method tables. Made
  * with coil_handler(name, type *), which does not compile if `name` takes anything else. Its one
  * argument is a pointer; the type check at the maker is what makes the erasure sound.
+ * coil_handler_init() is the same as an initialiser, for literals of structs around it.
  */
 typedef struct coil_handler {
     const coil_fn *fn;
@@ -593,7 +594,8 @@ typedef struct coil_handler {
     (0 * sizeof(name((type)0)) +        \
             0 * sizeof(char[sizeof(struct name##__args) == sizeof(void *) ? 1 : -1]))
 #endif
-#define coil_handler(name, type) ((coil_handler){&name##__fn + COIL_HANDLER_CHECK_(name, type)})
+#define coil_handler_init(name, type) {&name##__fn + COIL_HANDLER_CHECK_(name, type)}
+#define coil_handler(name, type) ((coil_handler)coil_handler_init(name, type))
 
 COIL_BEGIN_DECLS
 

@@ -13,9 +13,13 @@
 /* "shop_thrift.h" and "shop_thrift.c" */
 const char *idl_header_name(const idl_document *document);
 const char *idl_source_name(const idl_document *document);
+const char *idl_fuzz_name(const idl_document *document);
 
 void idl_emit_header(const idl_document *document, FILE *file);
 void idl_emit_source(const idl_document *document, FILE *file);
+
+/* A target for libFuzzer, of a document that has a struct. */
+void idl_emit_fuzz(const idl_document *document, FILE *file);
 
 /* A service, after the types that its functions need. */
 void idl_emit_service_header(const idl_definition *service, FILE *file);

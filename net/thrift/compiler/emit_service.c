@@ -63,7 +63,7 @@ static void emit_call(const idl_definition *service, const idl_function *functio
     fprintf(file, "typedef struct %s_handler {\n    coil_handler handler;\n} %s_handler;\n", name,
             name);
     fprintf(file,
-            "#define %s_handler(name) \\\n    ((%s_handler){coil_handler(name, %s_call *)})\n", name,
+            "#define %s_handler(name) \\\n    ((%s_handler){coil_handler_init(name, %s_call *)})\n", name,
             name, name);
     fprintf(file, "coil_declare(int, %s,\n        %s);\n", name, parameters_of(service, function));
 }

@@ -3,6 +3,7 @@
  * coil-thrift - Thrift's interface definition language to C.
  */
 #include "calls.h"
+#include "compatible.h"
 #include "dump.h"
 #include "emit.h"
 #include "load.h"
@@ -21,12 +22,16 @@ typedef struct arguments {
     size_t directory_count;
     const char *out; /* Where to write; NULL: nowhere. */
     const char *depfile;
+    const char *old; /* What FILE is compared with; NULL: nothing. */
     bool dump;
+    bool fuzz;
+    bool quiet;
     const char *path;
 } arguments;
 
 static const char usage[] =
-        "usage: coil-thrift [-I DIRECTORY]... [-o DIRECTORY] [--dump] [--quiet] FILE\n"
+        "usage: coil-thrift [-I DIRECTORY]... [-o DIRECTORY] [--dump] [--quiet]\n"
+        "                   [--compatible-with OLD] FILE\n"
         "\n"
         "Check FILE, which is in Thrift's interface definition language, and all that it\n"
         "includes; and turn it into C.\n"
@@ -36,6 +41,11 @@ static const char usage[] =
         "  -o, --out DIRECTORY       write FILE_thrift.h and FILE_thrift.c there; those of\n"
         "                            included files are made of these\n"
         "      --depfile FILE        write there, for make and ninja, what was read\n"
+        "      --compatible-with OLD that programs of this older version and those of FILE\n"
+        "                            understand each other: what has changed on the wire is\n"
+        "                            an error, what only one side knows a warning\n"
+        "      --fuzz                with --out: FILE_fuzz.c, too, a target for libFuzzer that\n"
+        "                            reads and writes every struct in every protocol\n"
         "      --dump                print what was understood, as JSON\n"
         "  -q, --quiet               no warnings\n"
         "  -h, --help                this\n"
@@ -49,7 +59,9 @@ static int read_arguments(int argc, char **argv, arguments *out_arguments)
             {"include", required_argument, NULL, 'I'},
             {"out", required_argument, NULL, 'o'},
             {"depfile", required_argument, NULL, 'M'},
+            {"compatible-with", required_argument, NULL, 'c'},
             {"dump", no_argument, NULL, 'd'},
+            {"fuzz", no_argument, NULL, 'f'},
             {"quiet", no_argument, NULL, 'q'},
             {"help", no_argument, NULL, 'h'},
             {NULL, 0, NULL, 0},
@@ -71,10 +83,17 @@ static int read_arguments(int argc, char **argv, arguments *out_arguments)
         case 'M':
             out_arguments->depfile = optarg;
             break;
+        case 'c':
+            out_arguments->old = optarg;
+            break;
         case 'd':
             out_arguments->dump = true;
             break;
+        case 'f':
+            out_arguments->fuzz = true;
+            break;
         case 'q':
+            out_arguments->quiet = true;
             idl_set_quiet(true);
             break;
         case 'h':
@@ -148,43 +167,89 @@ static int write_depfile(const char *path, const char *target, const idl_documen
     return finish_file(file, path);
 }
 
-/* What is wanted of the files. 0, or negative errno, which has been said. */
-static int put_out(const arguments *given, idl_document *documents)
+/* The file that was asked for is the last: those that it includes come before. */
+static const idl_document *root_of(const idl_document *documents)
 {
-    const idl_document *root = documents;
-    int rc = 0;
+    while (documents->next != NULL)
+        documents = documents->next;
+    return documents;
+}
 
-    while (root->next != NULL)
-        root = root->next;
-    if (given->dump && (idl_dump(documents, stdout) < 0 || fflush(stdout) != 0)) {
-        fputs("coil-thrift: cannot write to the standard output\n", stderr);
-        rc = -EIO;
-    }
-    if (rc < 0 || given->out == NULL)
-        return rc;
-    for (idl_document *it = documents; it != NULL; it = it->next)
-        idl_add_calls(it);
-    if (idl_error_count() > 0)
-        return -EINVAL;
+static bool has_structs(const idl_document *document)
+{
+    const idl_definition *it = document->definitions;
+
+    while (it != NULL && !idl_is_struct(it))
+        it = it->next;
+    return it != NULL;
+}
+
+/* 0, or -EIO, which has been said. */
+static int put_dump(const idl_document *documents)
+{
+    if (idl_dump(documents, stdout) == 0 && fflush(stdout) == 0)
+        return 0;
+    fputs("coil-thrift: cannot write to the standard output\n", stderr);
+    return -EIO;
+}
+
+/* What is wanted of the files. 0, or negative errno, which has been said. */
+static int put_out(const arguments *given, const idl_document *documents)
+{
+    const idl_document *root = root_of(documents);
+
+    if (given->out == NULL)
+        return 0;
     const char *source_path = idl_format("%s/%s", given->out, idl_source_name(root));
-    rc = write_file(idl_format("%s/%s", given->out, idl_header_name(root)), idl_emit_header, root);
+    int rc = write_file(idl_format("%s/%s", given->out, idl_header_name(root)), idl_emit_header, root);
     if (rc == 0)
         rc = write_file(source_path, idl_emit_source, root);
+    if (rc == 0 && given->fuzz && has_structs(root))
+        rc = write_file(idl_format("%s/%s", given->out, idl_fuzz_name(root)), idl_emit_fuzz, root);
     if (rc == 0 && given->depfile != NULL)
         rc = write_depfile(given->depfile, source_path, documents);
     return rc;
+}
+
+/* All that the file needs, understood; NULL after an error, which has been said. */
+static idl_document *understand(const char *path, const idl_search_path *search)
+{
+    idl_document *documents = idl_load(path, search);
+
+    if (documents == NULL || idl_error_count() > 0)
+        return NULL;
+    for (idl_document *it = documents; it != NULL; it = it->next)
+        idl_resolve(it);
+    return idl_error_count() == 0 ? documents : NULL;
+}
+
+static void add_calls(idl_document *documents)
+{
+    for (; documents != NULL; documents = documents->next)
+        idl_add_calls(documents);
 }
 
 /* The exit status. */
 static int compile(const arguments *given)
 {
     const idl_search_path search = {given->directories, given->directory_count};
-    idl_document *documents = idl_load(given->path, &search);
+    idl_document *documents = understand(given->path, &search);
+    idl_document *old = NULL;
 
-    if (documents == NULL || idl_error_count() > 0)
+    if (documents == NULL)
         return 1;
-    for (idl_document *it = documents; it != NULL; it = it->next)
-        idl_resolve(it);
+    if (given->dump && put_dump(documents) < 0)
+        return 1;
+    add_calls(documents);
+    if (given->old != NULL) {
+        idl_set_quiet(true); /* What there is to say of the old one is of yesterday. */
+        old = understand(given->old, &search);
+        idl_set_quiet(given->quiet);
+        if (old == NULL)
+            return 1;
+        add_calls(old);
+        idl_compare(root_of(old), root_of(documents));
+    }
     if (idl_error_count() > 0)
         return 1;
     return put_out(given, documents) < 0;

@@ -18,7 +18,7 @@
 #include <coil/sugar.h>
 
 /* Give back the argument. */
-#define ECHO(method)                                          \
+#define ECHOES(method)                                          \
     async(int, method, (cross_ThriftTest_##method##_call *) call) \
     {                                                         \
         vars();                                               \
@@ -26,21 +26,21 @@
         return 0;                                             \
     }
 
-ECHO(testString)
-ECHO(testBool)
-ECHO(testByte)
-ECHO(testI32)
-ECHO(testI64)
-ECHO(testDouble)
-ECHO(testBinary)
-ECHO(testStruct)
-ECHO(testNest)
-ECHO(testMap)
-ECHO(testStringMap)
-ECHO(testSet)
-ECHO(testList)
-ECHO(testEnum)
-ECHO(testTypedef)
+ECHOES(testString)
+ECHOES(testBool)
+ECHOES(testByte)
+ECHOES(testI32)
+ECHOES(testI64)
+ECHOES(testDouble)
+ECHOES(testBinary)
+ECHOES(testStruct)
+ECHOES(testNest)
+ECHOES(testMap)
+ECHOES(testStringMap)
+ECHOES(testSet)
+ECHOES(testList)
+ECHOES(testEnum)
+ECHOES(testTypedef)
 
 async(int, testVoid, (cross_ThriftTest_testVoid_call *) call)
 {
@@ -142,7 +142,7 @@ async(int, testMultiException, (cross_ThriftTest_testMultiException_call *) call
 async(int, testOneway, (cross_ThriftTest_testOneway_call *) call)
 {
     vars();
-    attempt(coil_sleep(coil_s(call->arguments.secondsToSleep)));
+    await(coil_sleep(coil_s(call->arguments.secondsToSleep)));
     return 0;
 }
 
@@ -199,15 +199,29 @@ typedef struct cross_server {
 #endif
 } cross_server;
 
+#ifdef CROSS_TLS
+async(int, secure, (coil_session *) session)
+{
+    vars(coil_tls_failure failure; int rc);
+    const cross_server *self = coil_container_of(session->server, cross_server, server);
+
+    if (self->tls == NULL)
+        return 0;
+    await(my->rc, within(coil_s(10), coil_tls_accept(&session->stream, self->tls, &my->failure)));
+    if (my->rc < 0)
+        fprintf(stderr, "cross_server: a handshake failed: %s\n", my->failure.text);
+    return my->rc;
+}
+#endif
+
 async(int, serve_session, (coil_session *) session)
 {
     vars();
-    cross_server *self = coil_container_of(session->server, cross_server, server);
 
 #ifdef CROSS_TLS
-    if (self->tls != NULL)
-        attempt(coil_within(coil_s(10), coil_tls_accept(&session->stream, self->tls, NULL)));
+    attempt(secure(session));
 #endif
+    cross_server *self = coil_container_of(session->server, cross_server, server);
     attempt(coil_thrift_serve_session(session, &self->thrift));
     return 0;
 }
@@ -216,7 +230,7 @@ async(int, serve, (const cross_options *) options)
 {
     vars(cross_server self; cross_ThriftTest first; cross_SecondService second;
             coil_thrift_service * services[2]);
-    char address[300];
+    char address[COIL_ADDRESS_TEXT_BYTES];
 
     cross_ThriftTest_init(&my->first, &first_handlers);
     cross_SecondService_init(&my->second, &second_handlers);
@@ -225,9 +239,8 @@ async(int, serve, (const cross_options *) options)
     my->self.thrift.services = my->services;
     my->self.thrift.service_count = 2;
 #ifdef CROSS_TLS
-    my->self.tls = NULL;
-    if (options->ssl)
-        attempt(cross_tls_server(options, &my->self.tls));
+    if (options->ssl && cross_tls_server(options, &my->self.tls) < 0)
+        return -EINVAL;
     defer(coil_tls_context_destroy(my->self.tls));
 #endif
     coil_server_init(&my->self.server, coil_handler(serve_session, coil_session *));
@@ -238,7 +251,8 @@ async(int, serve, (const cross_options *) options)
         fprintf(stderr, "cross_server: cannot listen at %s: %s\n", address, coil_error_text(rc));
         return rc;
     }
-    printf("cross_server: at %s\n", coil_server_address(&my->self.server, 0));
+    (void)coil_address_format(coil_server_address(&my->self.server, 0), address);
+    printf("cross_server: at %s\n", address);
     fflush(stdout);
     attempt(coil_server_serve(&my->self.server));
     return 0;
