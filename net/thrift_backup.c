@@ -40,6 +40,7 @@ static bool prepare_second(const coil_thrift_invocation *original, attempt *seco
     const coil_thrift_struct_schema *schema = original->method->result;
 
     second->invocation = *original;
+    second->invocation.avoid = original->via; /* That one is slow. */
     if (original->result == NULL)
         return true;
     second->invocation.result = coil_arena_take(original->arena, schema->size_bytes, 16);

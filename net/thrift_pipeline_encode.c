@@ -55,8 +55,7 @@ static int write_wrapped(coil_thrift_pipeline *pipeline, const coil_thrift_invoc
     const int size = write_message(writer, invocation, message);
     if (size < 0)
         return size;
-    return thrift_transport_seal(
-            transport, &kind, extra, writer, (uint32_t)size);
+    return thrift_transport_seal(transport, &kind, extra, writer, (uint32_t)size);
 }
 
 /* With how long the server has, behind the headers of the call. */

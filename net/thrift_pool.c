@@ -26,6 +26,7 @@ typedef struct line {
     coil_task *task; /* NULL: it is free. */
     bool is_live;    /* It can carry calls. */
     bool is_retired; /* It takes no further ones. */
+    uint32_t number; /* From 1, of each connection another: invocations remember it. */
     endpoint *endpoint;
     coil_time expires_at;
     coil_thrift_pipeline pipeline;
@@ -40,6 +41,7 @@ struct coil_thrift_pool {
     coil_balancer *balancer;
     endpoint *endpoints; /* As many as lines. */
     unsigned line_count;
+    uint32_t last_number;
     unsigned turn;       /* Where the search for a line begins. */
     coil_list waiters;   /* For a line. */
     coil_list closers;   /* For the last one to end. */
@@ -179,6 +181,7 @@ static int start_line(coil_thrift_pool *pool)
         return -ENOMEM;
     found->task = task;
     found->is_retired = false;
+    found->number = ++pool->last_number;
     pool->stats.opening++;
     pool->user_count++;
     (void)coil_group_start(group, task, NULL);
@@ -212,14 +215,14 @@ static bool is_better(const line *one, const line *other)
     return load_of(one) < load_of(other);
 }
 
-static line *find_best(coil_thrift_pool *pool)
+static line *find_best(coil_thrift_pool *pool, uint32_t avoid)
 {
     line *best = NULL;
 
     pool->turn++;
     for (unsigned i = 0; i < pool->line_count; i++) {
         line *one = &pool->lines[(pool->turn + i) % pool->line_count];
-        if (can_carry(one) && (best == NULL || is_better(one, best)))
+        if (one->number != avoid && can_carry(one) && (best == NULL || is_better(one, best)))
             best = one;
     }
     return best;
@@ -267,12 +270,14 @@ static int have_line(coil_thrift_pool *pool)
     return -EHOSTDOWN;
 }
 
-/* A line for one more call; -EAGAIN: not yet. */
-static int choose(coil_thrift_pool *pool, line **out_line)
+/* A line for one more call, if there is another than that to avoid; -EAGAIN: not yet. */
+static int choose(coil_thrift_pool *pool, uint32_t avoid, line **out_line)
 {
     if (pool->is_closed)
         return -ESHUTDOWN;
-    line *best = find_best(pool);
+    line *best = find_best(pool, avoid);
+    if (best == NULL && avoid != 0 && pool->stats.opening == 0 && start_line(pool) < 0)
+        best = find_best(pool, 0);
     if (best == NULL)
         return have_line(pool);
     if (is_old(best)) {
@@ -344,12 +349,13 @@ coil_async(int, call_somewhere, (passage *) made, (coil_thrift_invocation *) inv
 {
     coil_vars(line *chosen; int rc);
 
-    while ((my->rc = choose(made->pool, &my->chosen)) == -EAGAIN)
+    while ((my->rc = choose(made->pool, invocation->avoid, &my->chosen)) == -EAGAIN)
         coil_attempt(wait_in(&made->pool->waiters));
     if (my->rc == 0)
         my->rc = enter(made, my->chosen);
     if (my->rc < 0)
         return my->rc;
+    invocation->via = my->chosen->number;
     coil_attempt(coil_thrift_invoke(&my->chosen->pipeline.channel, invocation));
     return 0;
 }

@@ -33,6 +33,7 @@ static void prepare(const coil_thrift_retrying *self, coil_thrift_invocation *in
     invocation->timeout = self->attempt_limit;
     invocation->exception = (coil_thrift_exception){0, {NULL, 0}};
     invocation->was_sent = false;
+    invocation->avoid = invocation->via;
     if (invocation->result != NULL && invocation->method->result != NULL)
         coil_thrift_init_value(invocation->method->result, invocation->result);
 }

@@ -79,7 +79,10 @@ struct coil_thrift_invocation {
     /* After an error: a part of it may have reached the server. Else it has not been carried out. */
     bool was_sent;
 
-    coil_thrift_channel *channel; /* Private: who has it. */
+    /* Private. */
+    coil_thrift_channel *channel; /* Who has it. */
+    uint32_t via;                 /* The connection of a pool that it has taken; 0: none, */
+    uint32_t avoid;               /* and one that it does not take if there is another. */
 };
 
 /*
