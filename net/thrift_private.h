@@ -34,6 +34,7 @@ enum thrift_fault {
     THRIFT_FAULT_TYPE_NAME,
     THRIFT_FAULT_ESCAPE,
     THRIFT_FAULT_BASE64,
+    THRIFT_FAULT_ENDS,
 };
 
 /* A protocol that is not binary, for reading. Errors are kept by the reader. */
@@ -179,8 +180,22 @@ void coil_thrift_reader_miss(coil_thrift_reader *reader, int16_t id);
 /* The union that has just ended has not one known field, but so many. */
 void coil_thrift_reader_refuse_union(coil_thrift_reader *reader, uint32_t field_count);
 
-/* There is no room for so many bytes of a value: by the arena's limit, or for want of memory. */
-void coil_thrift_reader_run_out(
-        coil_thrift_reader *reader, bool is_limit, uint8_t type, uint64_t size_bytes);
+/*
+ * The arena, which may be NULL, has no room for so many bytes of a value: by its limit, or for want
+ * of memory.
+ */
+void thrift_reader_run_out(coil_thrift_reader *reader, const coil_arena *arena, uint8_t type,
+        uint64_t size_bytes) __attribute__((cold));
+
+/* Room for so many bytes of a value; NULL after an error. */
+static inline void *thrift_reader_room(coil_thrift_reader *reader, coil_arena *arena, uint8_t type,
+        uint64_t size_bytes, size_t alignment)
+{
+    void *room = arena == NULL ? NULL : coil_arena_take(arena, size_bytes, alignment);
+
+    if (coil_unlikely(room == NULL))
+        thrift_reader_run_out(reader, arena, type, size_bytes);
+    return room;
+}
 
 #endif

@@ -27,6 +27,7 @@ static const int fault_errors[] = {
         [THRIFT_FAULT_TYPE_NAME] = -EBADMSG,
         [THRIFT_FAULT_ESCAPE] = -EBADMSG,
         [THRIFT_FAULT_BASE64] = -EBADMSG,
+        [THRIFT_FAULT_ENDS] = -ENODATA,
 };
 
 /*
@@ -88,13 +89,19 @@ void coil_thrift_reader_refuse_union(coil_thrift_reader *reader, uint32_t field_
     thrift_reader_fail(reader, THRIFT_FAULT_UNION, COIL_THRIFT_STRUCT, field_count, reader->position);
 }
 
-void coil_thrift_reader_run_out(
-        coil_thrift_reader *reader, bool is_limit, uint8_t type, uint64_t size_bytes)
+void thrift_reader_run_out(coil_thrift_reader *reader, const coil_arena *arena, uint8_t type,
+        uint64_t size_bytes)
 {
+    const uint64_t gap_bytes_max = 8;
     const uint32_t shown_bytes = size_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)size_bytes;
+    enum thrift_fault fault = THRIFT_FAULT_NO_MEMORY;
 
-    thrift_reader_fail(reader, is_limit ? THRIFT_FAULT_ARENA_LIMIT : THRIFT_FAULT_NO_MEMORY, type, shown_bytes,
-            reader->position);
+    if (arena == NULL) {
+        fault = THRIFT_FAULT_NO_ARENA;
+    } else if (size_bytes + gap_bytes_max > arena->limit_bytes - coil_arena_taken(arena)) {
+        fault = THRIFT_FAULT_ARENA_LIMIT;
+    }
+    thrift_reader_fail(reader, fault, type, shown_bytes, reader->position);
 }
 
 void coil_thrift_reader_init(coil_thrift_reader *reader, const void *bytes, uint32_t size,
