@@ -33,11 +33,16 @@ inline Outcome skip(coil_thrift_protocol protocol, const GuardedBytes &frame,
 {
     coil_thrift_reader reader;
     coil_thrift_message message;
+    coil_arena name; /* Only that: what is skipped needs no memory. */
 
-    coil_thrift_reader_init_as(&reader, protocol, frame.bytes(), frame.size(), limits, nullptr);
-    if (coil_thrift_read_message(&reader, &message))
+    coil_arena_init(&name, 4096);
+    coil_thrift_reader_init_as(&reader, protocol, frame.bytes(), frame.size(), limits, &name);
+    if (coil_thrift_read_message(&reader, &message)) {
+        reader.arena = nullptr;
         coil_thrift_skip_fields(&reader);
+    }
     int rc = coil_thrift_reader_finish(&reader);
+    coil_arena_fini(&name);
     return {rc, what(reader), "", ""};
 }
 
