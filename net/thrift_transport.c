@@ -320,7 +320,11 @@ static int detect_length(thrift_transport *transport, const uint8_t *bytes, size
     }
     if (size < COIL_THRIFT_LENGTH_BYTES + 1)
         return want(transport, COIL_THRIFT_LENGTH_BYTES + 1);
-    if (is_letter(bytes[COIL_THRIFT_LENGTH_BYTES])) {
+    const uint8_t *inside = bytes + COIL_THRIFT_LENGTH_BYTES;
+    bool may_be_zlib = inside[0] == 'x' && frame_size >= 2; /* As no name goes on. */
+    if (may_be_zlib && size < COIL_THRIFT_LENGTH_BYTES + 2)
+        return want(transport, COIL_THRIFT_LENGTH_BYTES + 2);
+    if (is_letter(inside[0]) && !(may_be_zlib && thrift_zlib_is(inside, 2))) {
         transport->state = STATE_UNFRAMED;
         transport->kind.transport = COIL_THRIFT_TRANSPORT_UNFRAMED;
     } else {
@@ -392,28 +396,40 @@ static int next_plain(thrift_transport *transport, const uint8_t *bytes, size_t 
 
 /* ---------------------------------------------------------------- a connection that is inflated -- */
 
+/* How many more bytes these may become, on top of what has become of those before. */
+static size_t inflated_left(const thrift_transport *transport, size_t size)
+{
+    uint64_t all = THRIFT_INFLATE_FREE_BYTES + SLACK_BYTES +
+                   (transport->deflated_bytes + size) * THRIFT_INFLATE_RATIO;
+
+    return all > transport->inflated_bytes ? (size_t)(all - transport->inflated_bytes) : 0;
+}
+
 /* Inflate more, for who has asked for `wanted` bytes. 1: there is more; 0: these were all. */
 static int inflate_more(thrift_transport *transport, const uint8_t *bytes, size_t size)
 {
     byte_store *inflated = &transport->inflated;
+    size_t left = inflated_left(transport, size);
     size_t taken = 0;
 
     byte_store_drop(inflated, transport->inflated_used);
     transport->inflated_used = 0;
     size_t before = inflated->size;
     size_t size_max = transport->wanted > before ? transport->wanted : before;
-    int rc = thrift_inflate(
-            &transport->inflater, bytes, size, inflated, size_max + LOOKAHEAD_BYTES, &taken);
+    size_max += LOOKAHEAD_BYTES;
+    if (size_max - before > left)
+        size_max = before + left + 1;
+    int rc = thrift_inflate(&transport->inflater, bytes, size, inflated, size_max, &taken);
     if (rc < 0)
         return fail_inflating(transport, rc);
 
+    size_t inflated_bytes = inflated->size - before;
     transport->taken += taken;
     transport->deflated_bytes += taken;
-    transport->inflated_bytes += inflated->size - before;
-    if (transport->inflated_bytes > THRIFT_INFLATE_FREE_BYTES + SLACK_BYTES +
-                                            transport->deflated_bytes * THRIFT_INFLATE_RATIO)
+    transport->inflated_bytes += inflated_bytes;
+    if (inflated_bytes > left)
         return fail(transport, TRANSPORT_FAULT_ZLIB_SIZE);
-    return inflated->size > before;
+    return inflated_bytes > 0;
 }
 
 static int next_inflated(thrift_transport *transport, const uint8_t *bytes, size_t size,
@@ -425,6 +441,7 @@ static int next_inflated(thrift_transport *transport, const uint8_t *bytes, size
     do {
         const byte_store *inflated = &transport->inflated;
         size_t used = transport->inflated_used;
+        transport->taken = 0;
         rc = next_plain(transport, inflated->bytes + used, inflated->size - used, out_envelope);
         transport->inflated_used += transport->taken;
         transport->taken = taken;
