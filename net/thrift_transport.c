@@ -7,6 +7,7 @@
 #include "thrift_zlib.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 enum state {
     STATE_UNKNOWN, /* Nothing has arrived that would tell. */
@@ -195,6 +196,21 @@ static int next_frame(thrift_transport *transport, const uint8_t *bytes, size_t 
 
 /* ---------------------------------------------------------------------------------- unframed -- */
 
+/* Look for the end of the message in what has come of it. 1: it is there, at scan->size. */
+static int scan_message(thrift_transport *transport, const uint8_t *bytes, size_t size)
+{
+    coil_thrift_scan *scan = transport->scan;
+    size_t rest = size - scan->size;
+
+    int rc = coil_thrift_scan_go_on(
+            scan, bytes + scan->size, rest < UINT32_MAX ? (uint32_t)rest : UINT32_MAX);
+    if (rc < 0)
+        return fail_as(transport, TRANSPORT_FAULT_UNFRAMED, rc);
+    transport->kind.protocol = scan->protocol;
+    transport->is_scanning = rc == 0;
+    return rc == 0 ? want(transport, (size_t)scan->size + scan->wanted) : 1;
+}
+
 static int next_unframed(thrift_transport *transport, const uint8_t *bytes, size_t size,
         thrift_envelope *out_envelope)
 {
@@ -204,23 +220,18 @@ static int next_unframed(thrift_transport *transport, const uint8_t *bytes, size
     if (protocol < 0)
         return fail_at(transport, TRANSPORT_FAULT_NO_MESSAGE, bytes, size);
     transport->kind.protocol = (uint8_t)protocol;
+    if (transport->scan == NULL)
+        transport->scan = malloc(sizeof(*transport->scan));
+    if (transport->scan == NULL)
+        return fail(transport, TRANSPORT_FAULT_NO_SPACE);
+    if (!transport->is_scanning)
+        coil_thrift_scan_init(transport->scan, transport->limits);
 
-    coil_thrift_reader reader;
-    coil_thrift_message message;
-    uint32_t frame_max = transport->limits->frame_max;
-    uint32_t seen_bytes = size < frame_max ? (uint32_t)size : frame_max;
-    coil_thrift_reader_init_as(&reader, (enum coil_thrift_protocol)protocol, bytes, seen_bytes,
-            transport->limits, NULL);
-    if (coil_thrift_read_message(&reader, &message))
-        coil_thrift_skip_fields(&reader);
-    if (reader.error == -ENODATA && seen_bytes < frame_max)
-        return want(transport, size + 1);
-    if (reader.error == -ENODATA)
-        return fail(transport, TRANSPORT_FAULT_UNFRAMED_SIZE);
-    if (reader.error != 0)
-        return fail_as(transport, TRANSPORT_FAULT_UNFRAMED, reader.error);
-    transport->taken = reader.position;
-    give(transport, bytes, reader.position, out_envelope);
+    int rc = scan_message(transport, bytes, size);
+    if (rc <= 0)
+        return rc;
+    transport->taken = transport->scan->size;
+    give(transport, bytes, transport->scan->size, out_envelope);
     return 1;
 }
 
@@ -534,6 +545,7 @@ void thrift_transport_fini(thrift_transport *transport)
     byte_store_fini(&transport->message);
     byte_store_fini(&transport->sealed);
     byte_store_fini(&transport->packed);
+    free(transport->scan);
     http_message_destroy(transport->http);
     thrift_inflater_destroy(transport->inflater);
     thrift_inflater_destroy(transport->inflater_alone);
