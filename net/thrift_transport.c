@@ -421,8 +421,10 @@ static int inflate_more(thrift_transport *transport, const uint8_t *bytes, size_
 {
     byte_store *inflated = &transport->inflated;
     size_t left = inflated_left(transport, size);
-    size_t taken = 0;
+    size_t taken = size;
 
+    if (transport->inflate_error != 0)
+        return fail_inflating(transport, transport->inflate_error);
     byte_store_drop(inflated, transport->inflated_used);
     transport->inflated_used = 0;
     size_t before = inflated->size;
@@ -430,16 +432,17 @@ static int inflate_more(thrift_transport *transport, const uint8_t *bytes, size_
     size_max += LOOKAHEAD_BYTES;
     if (size_max - before > left)
         size_max = before + left + 1;
-    int rc = thrift_inflate(&transport->inflater, bytes, size, inflated, size_max, &taken);
-    if (rc < 0)
-        return fail_inflating(transport, rc);
-
+    /* What came before an error is good, and is used first. */
+    transport->inflate_error =
+            thrift_inflate(&transport->inflater, bytes, size, inflated, size_max, &taken);
     size_t inflated_bytes = inflated->size - before;
     transport->taken += taken;
     transport->deflated_bytes += taken;
     transport->inflated_bytes += inflated_bytes;
     if (inflated_bytes > left)
         return fail(transport, TRANSPORT_FAULT_ZLIB_SIZE);
+    if (transport->inflate_error != 0 && inflated_bytes == 0)
+        return fail_inflating(transport, transport->inflate_error);
     return inflated_bytes > 0;
 }
 

@@ -123,6 +123,7 @@ typedef struct thrift_transport {
     bool is_inflating;       /* The connection is one deflate stream. */
     bool in_pieces;          /* The contents of frames or bodies are pieces of one. */
     bool is_scanning; /* The end of an unframed message has not come. */
+    int inflate_error; /* It comes when the bytes before it are used up. */
     size_t inflated_used;    /* Of the bytes in `inflated`, so many were taken. */
     uint64_t inflated_bytes; /* For the message that is arriving, so many have become of */
     uint64_t deflated_bytes; /* so many. */
