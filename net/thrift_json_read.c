@@ -341,12 +341,12 @@ static void read_message(coil_thrift_reader *reader, coil_thrift_message *out_me
     open_level(reader, JSON_MESSAGE, COIL_THRIFT_STOP, 0);
     const int64_t version = take_integer(reader, COIL_THRIFT_I32, 32);
     if (reader->error == 0 && version != JSON_VERSION)
-        thrift_reader_fail(reader, THRIFT_FAULT_VERSION, COIL_THRIFT_STOP, (uint32_t)version, start);
+        thrift_reader_fail(reader, THRIFT_FAULT_RANGE, COIL_THRIFT_I32, 0, start + 1);
     (void)json_expect(reader, ',');
     message.name = json_take_text(reader, COIL_THRIFT_STRING, true);
     (void)json_expect(reader, ',');
     const int64_t type = take_integer(reader, COIL_THRIFT_I8, 8);
-    message.type = (enum coil_thrift_message_type)type;
+    message.type = (enum coil_thrift_message_type)(uint8_t)type;
     (void)json_expect(reader, ',');
     message.seqid = (int32_t)take_integer(reader, COIL_THRIFT_I32, 32);
     *out_message = message;

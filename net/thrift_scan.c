@@ -231,7 +231,7 @@ static void take_protocol(coil_thrift_scan *scan)
 /* With a version: the name, and a sequence id. Without: the name, a type, and a sequence id. */
 static void take_version(coil_thrift_scan *scan)
 {
-    const uint32_t version_mask = 0xffffff00;
+    const uint32_t version_mask = 0xffff0000;
     const uint32_t version_1 = 0x80010000;
     const uint32_t word = held_32(scan, 0);
 
