@@ -452,11 +452,14 @@ static int next_inflated(thrift_transport *transport, const uint8_t *bytes, size
     size_t taken = 0;
     int rc;
 
+    if (bytes == NULL) /* So that what follows may count from it. */
+        bytes = transport->seen;
     do {
         const byte_store *inflated = &transport->inflated;
         size_t used = transport->inflated_used;
         transport->taken = 0;
-        rc = next_plain(transport, inflated->bytes + used, inflated->size - used, out_envelope);
+        const uint8_t *unused = inflated->bytes == NULL ? bytes : inflated->bytes + used;
+        rc = next_plain(transport, unused, inflated->size - used, out_envelope);
         transport->inflated_used += transport->taken;
         transport->taken = taken;
         if (rc != 0)
