@@ -13,6 +13,7 @@
 typedef struct coil_task_extras {
     char name[COIL_TASK_NAME_BYTES]; /* Empty: that of its coroutine. First: see trace.c. */
     struct coil_local_value *locals; /* Newest first; a task shares them with its children. */
+    coil_chunk *chunk;               /* The newest one. NULL: the first block is enough. */
     size_t stack_bytes;              /* Of the first block, if its limit is not at its end, or 0. */
 } coil_task_extras;
 

@@ -100,7 +100,8 @@ coil_time coil_timeout_deadline(const coil_timeout *timeout)
 
 coil_time coil_task_deadline(const coil_task *task)
 {
-    const coil_frame *masked = task->mask == NULL ? NULL : task->mask->frame;
+    const coil_mask *mask = coil_task_mask(task);
+    const coil_frame *masked = mask == NULL ? NULL : mask->frame;
     coil_time earliest = COIL_NEVER;
 
     for (const coil_frame *frame = task->top; frame != masked; frame = frame->up) {

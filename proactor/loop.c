@@ -558,7 +558,7 @@ int64_t coil_loop_run_task(coil_loop *loop, coil_task *task)
     (void)outcome(loop, is_reached); /* Failures of root tasks have been reported. */
     if (is_reached)
         return result;
-    task->outcome = NULL; /* It is suspended, and goes on in the next run. */
+    coil_task_set_outcome(task, NULL); /* It is suspended, and goes on in the next run. */
     return loop->is_hung ? -EDEADLK : -EINTR;
 }
 
