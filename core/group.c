@@ -128,7 +128,7 @@ static inline bool admit(coil_group *group, coil_task *task, char *outcome)
     } else {
         coil_task_set_outcome(task, outcome); /* Its shield has been raised already. */
     }
-    task->born = (uint32_t)((uint64_t)sched->now >> COIL_TASK_AGE_BITS);
+    task->born = (uint32_t)((uint64_t)coil_sched_now(sched) >> COIL_TASK_AGE_BITS);
     coil_list_append(&group->tasks, &task->link);
     group->live_count++;
     sched->live_count++;

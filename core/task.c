@@ -423,7 +423,7 @@ void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
     if (cold->adapt & (COIL_ADAPT_WITHIN | COIL_ADAPT_UNTIL)) {
         coil_time deadline = COIL_NEVER;
         if (cold->adapt & COIL_ADAPT_WITHIN)
-            deadline = coil_time_after(task->sched->now, cold->limit);
+            deadline = coil_time_after(coil_sched_now(task->sched), cold->limit);
         if (cold->adapt & COIL_ADAPT_UNTIL && cold->deadline < deadline)
             deadline = cold->deadline;
         coil_timeout_push(task, frame, deadline);
@@ -471,12 +471,12 @@ int coil_task_set_name(coil_task *task, const char *name)
 
 coil_time coil_task_now(const coil_task *task)
 {
-    return task->sched->now;
+    return coil_sched_now(task->sched);
 }
 
 coil_duration coil_task_age(const coil_task *task)
 {
-    uint32_t now = (uint32_t)((uint64_t)task->sched->now >> COIL_TASK_AGE_BITS);
+    uint32_t now = (uint32_t)((uint64_t)coil_sched_now(task->sched) >> COIL_TASK_AGE_BITS);
     return (coil_duration)((uint64_t)(now - task->born) << COIL_TASK_AGE_BITS);
 }
 

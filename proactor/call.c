@@ -69,7 +69,7 @@ void coil_call_at(coil_loop *loop, coil_call *call, coil_time when)
 void coil_call_later(coil_loop *loop, coil_call *call, coil_duration delay)
 {
     loop_touch(loop);
-    coil_call_at(loop, call, coil_time_after(loop->sched.now, delay));
+    coil_call_at(loop, call, coil_time_after(coil_sched_now(&loop->sched), delay));
 }
 
 void coil_call_every(coil_loop *loop, coil_call *call, coil_duration period)
@@ -83,7 +83,7 @@ void coil_call_every(coil_loop *loop, coil_call *call, coil_duration period)
 static void rearm(coil_call *call)
 {
     coil_time due = call->timer.deadline;
-    coil_duration late = call->loop->sched.now - due;
+    coil_duration late = coil_sched_now(&call->loop->sched) - due;
     if (late >= call->period) {
         call->missed_count += (uint64_t)(late / call->period);
         due += late / call->period * call->period;

@@ -214,11 +214,17 @@ void loop_cancel_all(coil_loop *loop)
     coil_group_cancel(&loop->guests);
 }
 
+static coil_time read_clock(coil_clock *clock)
+{
+    return loop_clock(coil_container_of(clock, coil_loop, clock));
+}
+
 void loop_begin(coil_loop *loop, coil_time now)
 {
     coil_sched_init(&loop->sched, now, NULL);
+    loop->clock.read = read_clock;
     loop->sched.root.on_failure = root_failed;
-    idle_list_init(&loop->idle, loop->is_virtual ? NULL : &loop->sched.wheel);
+    idle_list_init(&loop->idle, loop->is_virtual ? NULL : &loop->sched);
     coil_group_init(&loop->runs, &loop->sched);
     loop->runs.keep_going = true;
     coil_group_init(&loop->guests, &loop->sched);
@@ -455,7 +461,8 @@ static void wait_for_events(coil_loop *loop)
 static void turn(coil_loop *loop)
 {
     loop->stats.turns++;
-    coil_sched_advance(&loop->sched, loop_clock(loop));
+    if (!coil_sched_spare_clock(&loop->sched, &loop->clock))
+        coil_sched_advance(&loop->sched, loop_clock(loop));
     if (loop_has_mail(loop))
         run_posted(loop);
     if (coil_unlikely(!coil_list_empty(&loop->calls_soon)))
@@ -598,9 +605,8 @@ int coil_loop_shutdown(coil_loop *loop, coil_duration grace)
 
 void loop_touch(coil_loop *loop)
 {
-    coil_time now;
-    if (current != loop && loop->sched.now < (now = loop_clock(loop)))
-        loop->sched.now = now;
+    if (current != loop)
+        loop->sched.unread = &loop->clock;
 }
 
 coil_group *coil_loop_root(coil_loop *loop)
@@ -627,12 +633,12 @@ coil_loop *coil_loop_of(const coil_task *task)
 
 coil_time coil_loop_now(const coil_loop *loop)
 {
-    return loop->sched.now;
+    return coil_sched_now(loop->sched.root.sched);
 }
 
 coil_time coil_now(void)
 {
-    return current != NULL ? current->sched.now : coil_kernel_now();
+    return current != NULL ? coil_sched_now(&current->sched) : coil_kernel_now();
 }
 
 coil_loop_stats coil_loop_statistics(const coil_loop *loop)

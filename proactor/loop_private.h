@@ -32,6 +32,7 @@ typedef enum loop_goal {
 struct coil_loop {
     coil_list link; /* In the list of all loops, or of those whose memory is free. */
     coil_sched sched;
+    coil_clock clock; /* loop_clock(), for whoever asks. */
     coil_ring ring;
     size_t pending_count;   /* Started operations without their final completion. */
     size_t worker_count;    /* Those of them that a thread of the kernel does. */
