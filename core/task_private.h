@@ -26,11 +26,11 @@ void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
 /* coil_task_resume(), for the scheduler's own loop. */
 static inline bool task_resume(coil_task *task)
 {
-    coil_frame *frame;
-    while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
-    }
-    if (frame != NULL)
-        return false;
+    coil_frame *frame = task->top; /* There is one: what has ended is not resumed. */
+    do {
+        if (frame->fn->step(task, frame) != COIL_DONE)
+            return false;
+    } while ((frame = task->top) != NULL);
     coil_group_ended(task);
     return true;
 }

@@ -14,6 +14,9 @@ enum {
     BATCH_LEAST = 8,
 };
 
+/* Two callers each, of which one is hot. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* ----------------------------------------------------------------------------- completions -- */
 
 /*
@@ -30,7 +33,7 @@ static COIL_NOINLINE void adapt_batch(coil_loop *loop, unsigned count)
 }
 
 /* A completion has arrived for what user_data says. */
-static inline void complete(coil_loop *loop, const struct io_uring_cqe *cqe)
+static ALWAYS_INLINE void complete(coil_loop *loop, const struct io_uring_cqe *cqe)
 {
     if ((cqe->user_data & OP_TAG_MASK) != OP_TAG_OP)
         return; /* The outcome of a cancellation. */
@@ -49,7 +52,7 @@ static inline void complete(coil_loop *loop, const struct io_uring_cqe *cqe)
     }
 }
 
-static inline void reap(coil_loop *loop)
+static ALWAYS_INLINE void reap(coil_loop *loop)
 {
     const struct io_uring_cq *cq = &loop->ring.uring.cq;
     unsigned head = *cq->khead;
@@ -84,7 +87,7 @@ static inline bool fall_asleep(coil_loop *loop)
     return false;
 }
 
-static inline void exchange(coil_loop *loop, coil_time deadline)
+static ALWAYS_INLINE void exchange(coil_loop *loop, coil_time deadline)
 {
     bool wait = deadline > RING_NO_WAIT && fall_asleep(loop);
     watch_beat(&loop->watch, WATCH_WAITS);
@@ -100,14 +103,15 @@ void loop_exchange(coil_loop *loop, coil_time deadline)
     exchange(loop, deadline);
 }
 
-static inline void wait_for_events(coil_loop *loop)
+/* Until when there is nothing to do but to wait for events. */
+static inline coil_time next_deadline(coil_loop *loop)
 {
     coil_time deadline = COIL_NEVER;
     if (coil_unlikely(!coil_timer_wheel_rests(&loop->sched.wheel)))
         deadline = coil_sched_next(&loop->sched);
     if (coil_unlikely(coil_sched_has_excess(&loop->sched)))
         deadline = loop_scavenge(loop, deadline);
-    exchange(loop, deadline);
+    return deadline;
 }
 
 /* There is more to do, or the run is over: submit, and do not wait. */
@@ -137,7 +141,7 @@ static COIL_NOINLINE void end_turn(coil_loop *loop, bool busy, bool is_last)
     } else if (loop->is_virtual) {
         loop_wait_virtually(loop);
     } else {
-        wait_for_events(loop);
+        loop_exchange(loop, next_deadline(loop));
     }
 }
 
@@ -158,7 +162,7 @@ static inline bool turn(coil_loop *loop)
         end_turn(loop, busy, is_last);
         return is_last || loop->is_virtual || stopping(loop);
     }
-    wait_for_events(loop);
+    exchange(loop, next_deadline(loop));
     return stopping(loop);
 }
 
