@@ -402,7 +402,7 @@ class RandomPaths : public Paths, public testing::WithParamInterface<unsigned>
 TEST_P(RandomPaths, LoseAndRepeatAndMixNothing)
 {
     World world = {loop, {GetParam() * 7919 + 1}};
-    loop->idle.wheel = &loop->sched.wheel; /* On a test loop, too, things are to be parked. */
+    loop->idle.sched = &loop->sched; /* On a test loop, too, things are to be parked. */
     Ends (*const makes[])() = {make_unix, make_tcp, make_unix, make_tcp, make_pipe};
     const uint64_t sizes[] = {20, 700, 5000, 30000, 150000};
     const size_t count = 1 + world.random.below(24);
