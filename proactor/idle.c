@@ -24,6 +24,21 @@ static bool is_idle(const idle_list *list, const idle_watch *watch)
     return (uint8_t)(list->tick - watch->tick) >= IDLE_TICKS;
 }
 
+/* Most have been parked: what they had in the list is memory, too. */
+static void shrink(idle_list *list)
+{
+    uint32_t capacity = list->capacity;
+    while (capacity > FIRST_CAPACITY && list->count <= capacity / 4)
+        capacity /= 2;
+    if (capacity == list->capacity)
+        return;
+    idle_watch **watches = realloc(list->watches, capacity * sizeof(watches[0]));
+    if (watches == NULL)
+        return;
+    list->watches = watches;
+    list->capacity = capacity;
+}
+
 /* The last one takes the place of one that leaves: so it is looked at in any case. */
 static void look_around(coil_timer *timer)
 {
@@ -45,6 +60,7 @@ static void look_around(coil_timer *timer)
         return;
     }
     list->cursor = 0;
+    shrink(list);
     list->tick++; /* Not before: a tick has as many rounds as it takes. */
     if (list->count >= LEAST_COUNT)
         arm(list, TICK_MS);
