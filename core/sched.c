@@ -166,7 +166,8 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
 
 coil_time coil_sched_next(coil_sched *sched)
 {
-    return sched->ready_first != NULL ? coil_sched_now(sched) : coil_timer_wheel_next(&sched->wheel);
+    return sched->ready_first != NULL ? coil_sched_now(sched)
+                                      : coil_timer_wheel_next(&sched->wheel);
 }
 
 /* --------------------------------------------------------------------------- sleep, yield -- */

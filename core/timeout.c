@@ -90,7 +90,8 @@ int coil_timeout_extend(coil_timeout *timeout, coil_duration duration)
 {
     if (timeout->frame == NULL)
         return -ENOENT;
-    return coil_timeout_move(timeout, coil_time_after(coil_sched_now(timeout->task->sched), duration));
+    return coil_timeout_move(
+            timeout, coil_time_after(coil_sched_now(timeout->task->sched), duration));
 }
 
 coil_time coil_timeout_deadline(const coil_timeout *timeout)

@@ -40,8 +40,8 @@ coil_async(int, keep, (coil_loop *) loop)
         coil_await(coil_sleep(coil_ms(POLL_MS)));
     coil_group_cancel(&loop->guests);
     coil_group_cancel(&loop->sched.root);
-    coil_await(my->rc, coil_shield(await_others(
-                               loop, coil_time_after(coil_sched_now(&loop->sched), loop->shutdown.patience))));
+    coil_await(my->rc, coil_shield(await_others(loop, coil_time_after(coil_sched_now(&loop->sched),
+                                                              loop->shutdown.patience))));
     if (my->rc < 0) {
         name_tasks(&loop->guests);
         name_tasks(&loop->sched.root);

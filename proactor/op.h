@@ -37,9 +37,9 @@ typedef enum op_state { OP_IDLE, OP_BACKLOG, OP_IN_FLIGHT, OP_DONE } op_state;
 struct coil_op {
     const op_kind *kind;
     coil_loop *loop;
-    coil_task *task; /* Whom to wake, or NULL. The leaf is the innermost frame of its task. */
-    coil_list link;  /* In loop->backlog or loop->cancels. */
-    int32_t result;  /* DONE. IN_FLIGHT it is the recorder's, if there is one. */
+    coil_task *task;     /* Whom to wake, or NULL. The leaf is the innermost frame of its task. */
+    coil_list link;      /* In loop->backlog or loop->cancels. */
+    int32_t result;      /* DONE. IN_FLIGHT it is the recorder's, if there is one. */
     uint16_t generation; /* As user_data has it: the tag below it is 0. */
     uint8_t state;
     bool cancelled; /* We have asked for it. */

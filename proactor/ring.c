@@ -178,7 +178,8 @@ static COIL_NOINLINE int enter_for(coil_ring *ring, coil_duration duration)
     struct io_uring_getevents_arg argument = {.ts = (uint64_t)(uintptr_t)&limit};
     if (duration <= 0)
         return ring_call(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);
-    return ring_call(ring, 1, ring->enter_flags | IORING_ENTER_EXT_ARG, &argument, sizeof(argument));
+    return ring_call(
+            ring, 1, ring->enter_flags | IORING_ENTER_EXT_ARG, &argument, sizeof(argument));
 }
 
 static inline int enter_until(coil_ring *ring, coil_time deadline)

@@ -273,7 +273,8 @@ TEST_F(Paths, LargeReceivesAreDoneByUsAfterAFewAndSmallOnesByTheKernelAgain)
     coil_receiver *receiver = create(ends.out.release());
     /* Send so many bytes and take them: who has received the last of them? */
     auto pass_on = [&](size_t size_bytes) {
-        coil_slice slice = take_after(receiver, [&] { put(ends.in, std::string(size_bytes, 'x')); });
+        coil_slice slice =
+                take_after(receiver, [&] { put(ends.in, std::string(size_bytes, 'x')); });
         bool ours = is_ours(slice);
         for (size_t have_bytes = static_cast<size_t>(slice.size_bytes); have_bytes < size_bytes;) {
             coil_slice_release(&slice);

@@ -43,8 +43,8 @@ enum {
 };
 
 struct coil_sched {
-    coil_time now;          /* Read it by coil_sched_now(). */
-    coil_clock *unread;     /* Not NULL: `now` is that of an earlier round; whoever asks reads it. */
+    coil_time now;      /* Read it by coil_sched_now(). */
+    coil_clock *unread; /* Not NULL: `now` is that of an earlier round; whoever asks reads it. */
     coil_timer_wheel wheel; /* Arm any timer here. */
     coil_group root;        /* Tasks without a coroutine that waits for them. */
     coil_task *running;     /* The task whose coroutine is running, or NULL. */
