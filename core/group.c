@@ -10,8 +10,6 @@
 
 #include <errno.h>
 
-enum { OUTCOME_IS_FUTURE = 1 }; /* A bit of task->outcome. */
-
 /* On the frame stack of the body that opened the group. `close` runs before `end`. */
 typedef struct group_scope {
     coil_deferred close;
@@ -117,7 +115,7 @@ static void fail(coil_group *group, const coil_task *task, int error)
 }
 
 /* Take `task` in. False: it cannot start yet, or there is none. */
-static inline bool admit(coil_group *group, coil_task *task, void *outcome)
+static inline bool admit(coil_group *group, coil_task *task, char *outcome)
 {
     if (task == NULL) {
         fail(group, NULL, -ENOMEM);
@@ -125,8 +123,12 @@ static inline bool admit(coil_group *group, coil_task *task, void *outcome)
     }
     coil_sched *sched = group->sched;
     task->group = group;
-    task->outcome = outcome;
-    task->born = (uint32_t)((uint64_t)sched->now >> COIL_TASK_AGE_BITS);
+    if (coil_likely(task->outcome == NULL)) {
+        task->outcome = outcome;
+    } else {
+        coil_task_set_outcome(task, outcome); /* Its shield has been raised already. */
+    }
+    task->born = (uint32_t)((uint64_t)coil_sched_now(sched) >> COIL_TASK_AGE_BITS);
     coil_list_append(&group->tasks, &task->link);
     group->live_count++;
     sched->live_count++;
@@ -139,7 +141,7 @@ static inline bool admit(coil_group *group, coil_task *task, void *outcome)
 
 coil_task *coil_group_start(coil_group *group, coil_task *task, int64_t *out_result)
 {
-    if (coil_likely(admit(group, task, out_result)))
+    if (coil_likely(admit(group, task, (char *)out_result)))
         coil_task_wake(task);
     return task;
 }
@@ -149,7 +151,7 @@ coil_task *coil_group_start_future(coil_group *group, coil_task *task, coil_futu
     if (task == NULL)
         (void)coil_future_complete(future, -ENOMEM);
     future->task = task;
-    if (admit(group, task, (char *)future + OUTCOME_IS_FUTURE))
+    if (admit(group, task, (char *)future + COIL_OUTCOME_FUTURE))
         coil_task_wake(task);
     return task;
 }
@@ -160,7 +162,7 @@ coil_task *coil_group_start_now(coil_group *group, coil_task *task, int64_t *out
     coil_task *spawner = sched->running;
 
     COIL_CHECK(spawner != NULL); /* Only a task can lend its turn. */
-    if (!admit(group, task, out_result))
+    if (!admit(group, task, (char *)out_result))
         return task;
     sched->running = task;
     bool ended = COIL_PROBED() ? coil_probe_resume(task) : coil_task_resume(task);
@@ -182,16 +184,16 @@ coil_task *coil_spawn_handler(coil_group *group, coil_handler handler, void *arg
 /* The future of a task, or NULL. */
 static coil_future *future_of(const coil_task *task)
 {
-    if (((uintptr_t)task->outcome & OUTCOME_IS_FUTURE) == 0)
+    if (((uintptr_t)task->outcome & COIL_OUTCOME_FUTURE) == 0)
         return NULL;
-    return (coil_future *)(void *)((char *)task->outcome - OUTCOME_IS_FUTURE);
+    return (coil_future *)(void *)(task->outcome - COIL_OUTCOME_FUTURE);
 }
 
 static void deliver(const coil_task *task, coil_frame *frame, int64_t result)
 {
     coil_future *future = future_of(task);
     if (future == NULL) {
-        *(int64_t *)task->outcome = result;
+        *(int64_t *)(void *)task->outcome = result;
         return;
     }
     if (result == -ECANCELED)

@@ -74,9 +74,20 @@ void coil_task_wake(coil_task *task)
 
 void coil_sched_advance(coil_sched *sched, coil_time now)
 {
+    sched->unread = NULL;
     if (now > sched->now)
         sched->now = now;
     (void)coil_timer_wheel_advance(&sched->wheel, sched->now);
+}
+
+/* (The wheel is not told: what has been armed since may be due, and fires in the next round.) */
+coil_time coil_sched_read_clock(coil_sched *sched)
+{
+    coil_time now = sched->unread->read(sched->unread);
+    sched->unread = NULL;
+    if (now > sched->now)
+        sched->now = now;
+    return sched->now;
 }
 
 /* Tasks that have yielded are ready again, behind all others. */
@@ -155,7 +166,8 @@ bool coil_sched_run(coil_sched *sched, unsigned budget)
 
 coil_time coil_sched_next(coil_sched *sched)
 {
-    return sched->ready_first != NULL ? sched->now : coil_timer_wheel_next(&sched->wheel);
+    return sched->ready_first != NULL ? coil_sched_now(sched)
+                                      : coil_timer_wheel_next(&sched->wheel);
 }
 
 /* --------------------------------------------------------------------------- sleep, yield -- */
@@ -198,7 +210,7 @@ static coil_turn sleep_step(coil_task *task, coil_frame *leaf, coil_time deadlin
 static coil_turn sleep_for(coil_task *task, coil_frame *leaf)
 {
     coil_duration duration = coil_arguments(coil_sleep, leaf)->duration;
-    return sleep_step(task, leaf, coil_time_after(task->sched->now, duration));
+    return sleep_step(task, leaf, coil_time_after(coil_sched_now(task->sched), duration));
 }
 
 static coil_turn sleep_until(coil_task *task, coil_frame *leaf)

@@ -9,7 +9,7 @@
 #include <errno.h>
 
 static_assert(sizeof(coil_frame) == 40, "every await writes one");
-static_assert(sizeof(coil_task) == 112, "with one frame and what it waits for: 256 bytes");
+static_assert(sizeof(coil_task) == 96, "with one frame and what it waits for: 240 bytes");
 
 enum {
     LEAF_ROOM_BYTES = 64, /* What a leaf has of its own: an operation, for instance. */
@@ -55,7 +55,7 @@ static void take_slow_exit(coil_frame *frame)
 /* The newest chunk that is needed, or NULL. */
 static coil_chunk *chunk_in_use(const coil_task *task)
 {
-    coil_chunk *chunk = task->chunk;
+    coil_chunk *chunk = task->extras == NULL ? NULL : task->extras->chunk;
     return chunk != NULL && chunk->owner == NULL ? chunk->prev : chunk;
 }
 
@@ -93,13 +93,16 @@ static COIL_COLD void no_stack(const coil_task *task, size_t size_bytes)
 /* A chunk on top of those in use. The one that was kept is good if it is large enough. */
 static coil_chunk *take_chunk(coil_task *task, size_t size_bytes)
 {
+    coil_task_extras *extras = coil_task_extras_of(task);
+    if (extras == NULL)
+        no_stack(task, size_bytes);
     coil_chunk *below = chunk_in_use(task);
-    coil_chunk *kept = task->chunk;
+    coil_chunk *kept = extras->chunk;
 
     if (kept != below) {
         if (kept->size_bytes >= size_bytes)
             return kept;
-        task->chunk = below;
+        extras->chunk = below;
         release_chunk(task, kept);
     }
     coil_chunk *chunk = coil_sched_allocate(task->sched, sizeof(*chunk) + size_bytes);
@@ -107,16 +110,17 @@ static coil_chunk *take_chunk(coil_task *task, size_t size_bytes)
         no_stack(task, size_bytes);
     chunk->size_bytes = size_bytes;
     chunk->prev = below;
-    task->chunk = chunk;
+    extras->chunk = chunk;
     return chunk;
 }
 
 /* Is there more behind the limit, because the task is one of the first of its kind? */
 static bool move_limit(coil_task *task, size_t size_bytes)
 {
-    if (task->chunk != NULL || task->extras == NULL || task->extras->stack_bytes == 0)
+    const coil_task_extras *extras = task->extras;
+    if (extras == NULL || extras->chunk != NULL || extras->stack_bytes == 0)
         return false;
-    char *end = task->first + task->extras->stack_bytes;
+    char *end = task->first + extras->stack_bytes;
     if (size_bytes > (size_t)(end - task->sp))
         return false;
     task->limit = task->sp + size_bytes;
@@ -153,9 +157,9 @@ static void pop_chunks(coil_task *task, const coil_frame *frame)
         coil_chunk *chunk = chunk_in_use(task);
         if (chunk == NULL || chunk->owner != frame)
             return;
-        if (task->chunk != chunk)
-            release_chunk(task, task->chunk);
-        task->chunk = chunk;
+        if (task->extras->chunk != chunk)
+            release_chunk(task, task->extras->chunk);
+        task->extras->chunk = chunk;
         task->limit = chunk->prev_limit;
         chunk->owner = NULL;
     }
@@ -273,7 +277,8 @@ bool coil_task_unwind(coil_task *task, coil_frame *to)
 
     /* A request goes where its target sees it: outside of all masks that stand between. */
     coil_frame **request = &task->request;
-    for (coil_mask *mask = task->mask; mask != NULL; mask = mask->prev) {
+    for (coil_mask *mask = coil_task_mask(task); mask != NULL;
+            mask = coil_outcome_mask(mask->outcome)) {
         if (is_inside(to, mask->frame))
             break;
         request = &mask->outside;
@@ -295,22 +300,22 @@ void coil_task_cancel(coil_task *task)
 
 static void raise_mask(coil_task *task, coil_mask *mask, coil_frame *frame)
 {
-    *mask = (coil_mask){.prev = task->mask, .frame = frame, .outside = task->request};
-    task->mask = mask;
+    *mask = (coil_mask){.outcome = task->outcome, .frame = frame, .outside = task->request};
+    task->outcome = (char *)mask + COIL_OUTCOME_MASK;
     task->request = NULL;
 }
 
 static void lower_mask(coil_task *task, coil_mask *mask)
 {
-    COIL_CHECK(task->mask == mask);
+    COIL_CHECK(coil_task_mask(task) == mask);
     COIL_CHECK(task->request == NULL);
-    task->mask = mask->prev;
+    task->outcome = mask->outcome;
     task->request = mask->outside;
 }
 
 bool coil_task_absorb(coil_task *task, coil_frame *frame, bool *out_unwound)
 {
-    coil_mask *own = coil_frame_exiting(task, frame) ? task->mask : NULL;
+    coil_mask *own = coil_frame_exiting(task, frame) ? coil_task_mask(task) : NULL;
     coil_frame **request = own != NULL ? &own->outside : &task->request;
     if (*request != frame)
         return false;
@@ -418,7 +423,7 @@ void coil_adapt(coil_task *task, coil_frame *frame, const coil_cold *cold)
     if (cold->adapt & (COIL_ADAPT_WITHIN | COIL_ADAPT_UNTIL)) {
         coil_time deadline = COIL_NEVER;
         if (cold->adapt & COIL_ADAPT_WITHIN)
-            deadline = coil_time_after(task->sched->now, cold->limit);
+            deadline = coil_time_after(coil_sched_now(task->sched), cold->limit);
         if (cold->adapt & COIL_ADAPT_UNTIL && cold->deadline < deadline)
             deadline = cold->deadline;
         coil_timeout_push(task, frame, deadline);
@@ -466,12 +471,12 @@ int coil_task_set_name(coil_task *task, const char *name)
 
 coil_time coil_task_now(const coil_task *task)
 {
-    return task->sched->now;
+    return coil_sched_now(task->sched);
 }
 
 coil_duration coil_task_age(const coil_task *task)
 {
-    uint32_t now = (uint32_t)((uint64_t)task->sched->now >> COIL_TASK_AGE_BITS);
+    uint32_t now = (uint32_t)((uint64_t)coil_sched_now(task->sched) >> COIL_TASK_AGE_BITS);
     return (coil_duration)((uint64_t)(now - task->born) << COIL_TASK_AGE_BITS);
 }
 
@@ -485,8 +490,20 @@ coil_task_extras *coil_task_extras_of(coil_task *task)
     return task->extras = extras;
 }
 
+static void release_all_chunks(coil_task *task)
+{
+    coil_chunk *chunk;
+    while ((chunk = task->extras->chunk) != NULL) {
+        task->extras->chunk = chunk->prev;
+        if (chunk->owner != NULL)
+            task->limit = chunk->prev_limit;
+        release_chunk(task, chunk);
+    }
+}
+
 static COIL_COLD void release_extras(coil_task *task)
 {
+    release_all_chunks(task);
     if (task->extras->stack_bytes > 0)
         task->limit = task->first + task->extras->stack_bytes;
     coil_locals_release(task->sched, task->extras->locals);
@@ -569,27 +586,39 @@ coil_task *coil_task_create_adapted(coil_sched *sched, const coil_cold *cold)
     return create(sched, cold->fn, adapt_bytes);
 }
 
-static COIL_COLD void release_all_chunks(coil_task *task)
-{
-    while (task->chunk != NULL) {
-        coil_chunk *chunk = task->chunk;
-        task->chunk = chunk->prev;
-        if (chunk->owner != NULL)
-            task->limit = chunk->prev_limit;
-        release_chunk(task, chunk);
-    }
-}
-
 void coil_task_destroy(coil_task *task)
 {
     if (task == NULL)
         return;
     COIL_CHECK(task->queued == COIL_NOT_QUEUED);
-    if (coil_unlikely(task->chunk != NULL))
-        release_all_chunks(task);
     if (coil_unlikely(task->extras != NULL))
         release_extras(task);
     coil_sched_release(task->sched, task, (size_t)(task->limit - (char *)task));
+}
+
+void coil_task_set_outcome(coil_task *task, char *outcome)
+{
+    char **place = &task->outcome;
+    coil_mask *mask;
+    while ((mask = coil_outcome_mask(*place)) != NULL)
+        place = &mask->outcome;
+    *place = outcome;
+}
+
+size_t coil_task_memory_bytes(const coil_task *task)
+{
+    const coil_chunk *chunk = task->extras == NULL ? NULL : task->extras->chunk;
+    const char *limit = task->limit;
+    size_t size_bytes = 0;
+
+    for (; chunk != NULL; chunk = chunk->prev) {
+        size_bytes += sizeof(*chunk) + chunk->size_bytes;
+        if (chunk->owner != NULL)
+            limit = chunk->prev_limit;
+    }
+    if (task->extras != NULL && task->extras->stack_bytes > 0)
+        limit = task->first + task->extras->stack_bytes;
+    return size_bytes + (size_t)(limit - (const char *)task);
 }
 
 bool coil_task_resume(coil_task *task)

@@ -13,6 +13,7 @@
 typedef struct coil_task_extras {
     char name[COIL_TASK_NAME_BYTES]; /* Empty: that of its coroutine. First: see trace.c. */
     struct coil_local_value *locals; /* Newest first; a task shares them with its children. */
+    coil_chunk *chunk;               /* The newest one. NULL: the first block is enough. */
     size_t stack_bytes;              /* Of the first block, if its limit is not at its end, or 0. */
 } coil_task_extras;
 
@@ -25,11 +26,11 @@ void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
 /* coil_task_resume(), for the scheduler's own loop. */
 static inline bool task_resume(coil_task *task)
 {
-    coil_frame *frame;
-    while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
-    }
-    if (frame != NULL)
-        return false;
+    coil_frame *frame = task->top; /* There is one: what has ended is not resumed. */
+    do {
+        if (frame->fn->step(task, frame) != COIL_DONE)
+            return false;
+    } while ((frame = task->top) != NULL);
     coil_group_ended(task);
     return true;
 }

@@ -90,7 +90,8 @@ int coil_timeout_extend(coil_timeout *timeout, coil_duration duration)
 {
     if (timeout->frame == NULL)
         return -ENOENT;
-    return coil_timeout_move(timeout, coil_time_after(timeout->task->sched->now, duration));
+    return coil_timeout_move(
+            timeout, coil_time_after(coil_sched_now(timeout->task->sched), duration));
 }
 
 coil_time coil_timeout_deadline(const coil_timeout *timeout)
@@ -100,7 +101,8 @@ coil_time coil_timeout_deadline(const coil_timeout *timeout)
 
 coil_time coil_task_deadline(const coil_task *task)
 {
-    const coil_frame *masked = task->mask == NULL ? NULL : task->mask->frame;
+    const coil_mask *mask = coil_task_mask(task);
+    const coil_frame *masked = mask == NULL ? NULL : mask->frame;
     coil_time earliest = COIL_NEVER;
 
     for (const coil_frame *frame = task->top; frame != masked; frame = frame->up) {

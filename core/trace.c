@@ -106,7 +106,8 @@ static void draw_branches(const coil_task *task, const coil_group *root, int dep
 
 static coil_duration time_until(const coil_task *task, coil_time when)
 {
-    return when > task->sched->now ? when - task->sched->now : 0;
+    const coil_time now = coil_sched_now(task->sched);
+    return when > now ? when - now : 0;
 }
 
 /* How old it is, how long it may be at it, and whether it waits at all. */

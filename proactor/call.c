@@ -6,12 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void queue(coil_loop *loop, coil_call *call)
+{
+    coil_list_append(&loop->calls_soon, &call->link);
+    loop->chores |= LOOP_HAS_CALLS;
+}
+
 /* Its time has come: it runs in this turn, behind what is queued already. */
 static void fire(coil_timer *timer)
 {
     coil_call *call = coil_container_of(timer, coil_call, timer);
     coil_list_remove(&call->link);
-    coil_list_append(&call->loop->calls_soon, &call->link);
+    queue(call->loop, call);
 }
 
 void coil_call_init(coil_call *call, void (*run)(coil_call *call))
@@ -57,7 +63,7 @@ static void begin(coil_loop *loop, coil_call *call)
 void coil_call_soon(coil_loop *loop, coil_call *call)
 {
     begin(loop, call);
-    coil_list_append(&loop->calls_soon, &call->link);
+    queue(loop, call);
 }
 
 void coil_call_at(coil_loop *loop, coil_call *call, coil_time when)
@@ -69,7 +75,7 @@ void coil_call_at(coil_loop *loop, coil_call *call, coil_time when)
 void coil_call_later(coil_loop *loop, coil_call *call, coil_duration delay)
 {
     loop_touch(loop);
-    coil_call_at(loop, call, coil_time_after(loop->sched.now, delay));
+    coil_call_at(loop, call, coil_time_after(coil_sched_now(&loop->sched), delay));
 }
 
 void coil_call_every(coil_loop *loop, coil_call *call, coil_duration period)
@@ -83,7 +89,7 @@ void coil_call_every(coil_loop *loop, coil_call *call, coil_duration period)
 static void rearm(coil_call *call)
 {
     coil_time due = call->timer.deadline;
-    coil_duration late = call->loop->sched.now - due;
+    coil_duration late = coil_sched_now(&call->loop->sched) - due;
     if (late >= call->period) {
         call->missed_count += (uint64_t)(late / call->period);
         due += late / call->period * call->period;
@@ -95,8 +101,7 @@ static void rearm(coil_call *call)
 void loop_run_calls(coil_loop *loop)
 {
     coil_list *queued = &loop->calls_soon;
-    if (coil_likely(coil_list_empty(queued)))
-        return;
+    loop->chores &= (uint8_t)~LOOP_HAS_CALLS;
     coil_list_append(queued, &loop->calls_now); /* As the mark behind the last of them, */
     coil_list_remove(queued);                   /* and then as the head. */
     for (coil_list *link; (link = coil_list_take_first(&loop->calls_now)) != NULL;) {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "extras.h"
 
-coil_extras *extras_of(coil_sender *sender, coil_sched *sched)
+coil_extras *extras_make(coil_sender *sender, coil_sched *sched)
 {
-    if (sender->extras != NULL)
-        return sender->extras;
     coil_extras *extras = coil_sched_allocate(sched, sizeof(*extras));
     if (extras != NULL)
         *extras = (coil_extras){.sending = NULL};

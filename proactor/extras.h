@@ -26,8 +26,14 @@ typedef struct coil_extras {
     bool is_kept;
 } coil_extras;
 
+/* Private: extras_of() of who has none. */
+coil_extras *extras_make(coil_sender *sender, coil_sched *sched);
+
 /* Those of `sender`, made if there are none. NULL without memory. */
-coil_extras *extras_of(coil_sender *sender, coil_sched *sched);
+static inline coil_extras *extras_of(coil_sender *sender, coil_sched *sched)
+{
+    return coil_likely(sender->extras != NULL) ? sender->extras : extras_make(sender, sched);
+}
 
 /* One thing less is needed: if it was the last, they are gone. Takes none. */
 void extras_review(coil_sender *sender, coil_sched *sched);

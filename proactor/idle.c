@@ -15,13 +15,28 @@ enum {
 
 static void arm(idle_list *list, int64_t delay_ms)
 {
-    coil_time due = coil_time_after(list->wheel->now, coil_ms(delay_ms));
-    coil_timer_arm(list->wheel, &list->timer, due);
+    coil_time due = coil_time_after(coil_sched_now(list->sched), coil_ms(delay_ms));
+    coil_timer_arm(&list->sched->wheel, &list->timer, due);
 }
 
 static bool is_idle(const idle_list *list, const idle_watch *watch)
 {
     return (uint8_t)(list->tick - watch->tick) >= IDLE_TICKS;
+}
+
+/* Most have been parked: what they had in the list is memory, too. */
+static void shrink(idle_list *list)
+{
+    uint32_t capacity = list->capacity;
+    while (capacity > FIRST_CAPACITY && list->count <= capacity / 4)
+        capacity /= 2;
+    if (capacity == list->capacity)
+        return;
+    idle_watch **watches = realloc(list->watches, capacity * sizeof(watches[0]));
+    if (watches == NULL)
+        return;
+    list->watches = watches;
+    list->capacity = capacity;
 }
 
 /* The last one takes the place of one that leaves: so it is looked at in any case. */
@@ -45,23 +60,24 @@ static void look_around(coil_timer *timer)
         return;
     }
     list->cursor = 0;
+    shrink(list);
     list->tick++; /* Not before: a tick has as many rounds as it takes. */
     if (list->count >= LEAST_COUNT)
         arm(list, TICK_MS);
 }
 
-void idle_list_init(idle_list *list, coil_timer_wheel *wheel)
+void idle_list_init(idle_list *list, coil_sched *sched)
 {
-    *list = (idle_list){.wheel = wheel};
+    *list = (idle_list){.sched = sched};
     coil_timer_init(&list->timer, look_around);
 }
 
 void idle_list_fini(idle_list *list)
 {
-    if (list->wheel != NULL)
-        coil_timer_disarm(list->wheel, &list->timer);
+    if (list->sched != NULL)
+        coil_timer_disarm(&list->sched->wheel, &list->timer);
     free(list->watches);
-    *list = (idle_list){.wheel = NULL};
+    *list = (idle_list){.sched = NULL};
 }
 
 static bool make_room(idle_list *list)
@@ -82,7 +98,7 @@ static bool make_room(idle_list *list)
 void idle_enlist(idle_list *list, idle_watch *watch)
 {
     watch->tick = list->tick;
-    if (watch->place != 0 || list->wheel == NULL || !make_room(list))
+    if (watch->place != 0 || list->sched == NULL || !make_room(list))
         return; /* Without memory it is never parked. */
     list->watches[list->count++] = watch;
     watch->place = list->count & MOST_COUNT;

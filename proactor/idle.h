@@ -11,7 +11,7 @@
 #ifndef IDLE_H
 #define IDLE_H
 
-#include <coil/timer.h>
+#include <coil/sched.h>
 
 #include <stdbool.h>
 
@@ -23,7 +23,7 @@ typedef struct idle_watch {
 
 /* The descriptors of a loop that are awake. */
 typedef struct idle_list {
-    coil_timer_wheel *wheel;
+    coil_sched *sched;
     coil_timer timer;
     idle_watch **watches;
     uint32_t count;
@@ -32,8 +32,8 @@ typedef struct idle_list {
     uint8_t tick;
 } idle_list;
 
-/* Without a wheel nothing is ever parked: on a test loop, time passes when nothing happens. */
-void idle_list_init(idle_list *list, coil_timer_wheel *wheel);
+/* Without a scheduler nothing is ever parked: on a test loop, time passes when nothing happens. */
+void idle_list_init(idle_list *list, coil_sched *sched);
 void idle_list_fini(idle_list *list);
 
 /* It is about to receive: look from now on whether it does. Nothing if that is so already. */

@@ -16,12 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    BUDGET = 1024,    /* Resumptions per turn, before completions are looked at again. */
-    BATCH_MEMORY = 8, /* Turns. */
-    BATCH_LEAST = 8,
-};
-
 static COIL_THREAD_LOCAL coil_loop *current;
 
 /* ----------------------------------------------------------------------- other threads -- */
@@ -37,7 +31,7 @@ static void wake_prepare(coil_op *op, struct io_uring_sqe *sqe)
 }
 
 /* Run what other threads have posted, oldest first. */
-static void run_posted(coil_loop *loop)
+void loop_run_posted(coil_loop *loop)
 {
     coil_post *newest = __atomic_exchange_n(&loop->posted, NULL, __ATOMIC_ACQUIRE);
     coil_post *oldest = NULL;
@@ -78,32 +72,12 @@ static void end_posting(coil_loop *loop)
 /* In place of a list: the loop takes no more. */
 static coil_post closed;
 
-/* Are there messages that have not been run? */
-bool loop_has_mail(const coil_loop *loop)
-{
-    return __atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST) != NULL;
-}
-
 /* No more messages, if all have been run. */
 static bool refuse_mail(coil_loop *loop)
 {
     coil_post *none = NULL;
     return __atomic_compare_exchange_n(
             &loop->posted, &none, &closed, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-}
-
-/*
- * The loop says that it is about to sleep, and then looks for messages; others leave a message, and
- * then look whether it sleeps. All of this is sequentially consistent, so one of them sees the
- * other.
- */
-static bool fall_asleep(coil_loop *loop)
-{
-    __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
-    if (!loop_has_mail(loop))
-        return true;
-    __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
-    return false;
 }
 
 static void wake_up(coil_loop *loop)
@@ -214,11 +188,17 @@ void loop_cancel_all(coil_loop *loop)
     coil_group_cancel(&loop->guests);
 }
 
+static coil_time read_clock(coil_clock *clock)
+{
+    return loop_clock(coil_container_of(clock, coil_loop, clock));
+}
+
 void loop_begin(coil_loop *loop, coil_time now)
 {
     coil_sched_init(&loop->sched, now, NULL);
+    loop->clock.read = read_clock;
     loop->sched.root.on_failure = root_failed;
-    idle_list_init(&loop->idle, loop->is_virtual ? NULL : &loop->sched.wheel);
+    idle_list_init(&loop->idle, loop->is_virtual ? NULL : &loop->sched);
     coil_group_init(&loop->runs, &loop->sched);
     loop->runs.keep_going = true;
     coil_group_init(&loop->guests, &loop->sched);
@@ -274,34 +254,6 @@ fail:
     return rc;
 }
 
-/*
- * While many completions come at a time, a wait hopes for half as many: each time that the loop
- * falls asleep for less costs more than what it would do meanwhile.
- */
-static inline void adapt_batch(coil_loop *loop, unsigned count)
-{
-    if (coil_likely(count == loop->typical_batch / BATCH_MEMORY))
-        return; /* As typical as can be: nothing changes. */
-    if (loop->ring.wait_region == NULL)
-        return;
-    loop->typical_batch += count - loop->typical_batch / BATCH_MEMORY;
-    unsigned batch = loop->typical_batch / BATCH_MEMORY;
-    loop->ring.batch = batch >= BATCH_LEAST ? batch / 2 : 1;
-}
-
-static inline void reap(coil_loop *loop)
-{
-    struct io_uring_cq *cq = &loop->ring.uring.cq;
-    unsigned head = *cq->khead;
-    unsigned tail = __atomic_load_n(cq->ktail, __ATOMIC_ACQUIRE);
-
-    loop->stats.completions += tail - head;
-    adapt_batch(loop, tail - head);
-    for (; head != tail; head++)
-        op_complete(loop, &cq->cqes[head & cq->ring_mask]);
-    __atomic_store_n(cq->khead, head, __ATOMIC_RELEASE);
-}
-
 static void cancel_all_prepare(struct io_uring_sqe *sqe)
 {
     io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
@@ -321,7 +273,7 @@ static void end_operations(coil_loop *loop)
         if (sqe != NULL)
             cancel_all_prepare(sqe);
         COIL_CHECK(ring_enter(&loop->ring, coil_time_after(coil_kernel_now(), coil_ms(10))) == 0);
-        reap(loop);
+        loop_reap(loop);
     }
     (void)ring_enter(&loop->ring, RING_NO_WAIT); /* Cancellations that nobody waits for. */
 }
@@ -401,77 +353,6 @@ coil_time loop_clock(const coil_loop *loop)
     return coil_unlikely(loop->is_virtual) ? loop->virtual_now : coil_kernel_now();
 }
 
-void loop_exchange(coil_loop *loop, coil_time deadline)
-{
-    bool wait = deadline > RING_NO_WAIT && fall_asleep(loop);
-    watch_beat(&loop->watch, WATCH_WAITS);
-    COIL_CHECK(ring_enter(&loop->ring, wait ? deadline : RING_NO_WAIT) == 0);
-    watch_beat(&loop->watch, WATCH_RUNS + loop->stats.turns);
-    if (wait)
-        __atomic_store_n(&loop->asleep, false, __ATOMIC_RELAXED);
-    reap(loop);
-}
-
-static inline bool reached(const coil_loop *loop)
-{
-    switch (loop->goal) {
-    case LOOP_UNTIL_NO_TASKS:
-        return loop->sched.live_count == 0 && !loop_has_mail(loop);
-    case LOOP_UNTIL_RESULT:
-        return loop->runs.tasks.prev != loop->awaited; /* (Which may be gone.) */
-    case LOOP_UNTIL_SETTLED:
-        return loop->is_settled;
-    default:
-        return false;
-    }
-}
-
-static bool stopping(const coil_loop *loop)
-{
-    return __atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE);
-}
-
-/* There is more to do, or the run is over: submit, and do not wait. */
-static void go_on(coil_loop *loop, bool busy)
-{
-    if (!busy && loop->sched.live_count == 0)
-        return; /* Over, and nobody is left. */
-    if (ring_unsubmitted(&loop->ring) > 0 || ring_needs_enter(&loop->ring))
-        loop_exchange(loop, RING_NO_WAIT);
-}
-
-static void wait_for_events(coil_loop *loop)
-{
-    if (coil_unlikely(loop->is_virtual)) {
-        loop_wait_virtually(loop);
-        return;
-    }
-    coil_time deadline = coil_sched_next(&loop->sched);
-    if (coil_unlikely(coil_sched_has_excess(&loop->sched)))
-        deadline = loop_scavenge(loop, deadline);
-    loop_exchange(loop, deadline);
-}
-
-static void turn(coil_loop *loop)
-{
-    loop->stats.turns++;
-    coil_sched_advance(&loop->sched, loop_clock(loop));
-    if (loop_has_mail(loop))
-        run_posted(loop);
-    if (coil_unlikely(!coil_list_empty(&loop->calls_soon)))
-        loop_run_calls(loop);
-    bool busy = coil_sched_run(&loop->sched, BUDGET) || !coil_list_empty(&loop->calls_soon);
-    bool is_last = reached(loop) || stopping(loop);
-    __atomic_store_n(&loop->load, loop->sched.live_count, __ATOMIC_RELAXED);
-    if (coil_unlikely(!coil_list_empty(&loop->cancels) || !coil_list_empty(&loop->backlog)))
-        op_drain(loop);
-    if (busy || is_last) {
-        go_on(loop, busy);
-    } else {
-        wait_for_events(loop);
-    }
-}
-
 static void refuse_nesting(void)
 {
     if (current == NULL)
@@ -500,12 +381,8 @@ bool loop_drive(coil_loop *loop, loop_goal goal)
     loop->goal = goal;
     loop->is_hung = false;
     __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
-    while (!reached(loop)) {
-        turn(loop);
-        if (stopping(loop) || loop->is_hung)
-            break;
-    }
-    bool is_reached = reached(loop);
+    loop_turn_to_goal(loop);
+    bool is_reached = loop_has_reached_goal(loop);
     __atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);
     __atomic_store_n(&loop->running, false, __ATOMIC_RELAXED);
     loop->goal = LOOP_UNTIL_NO_TASKS;
@@ -558,7 +435,7 @@ int64_t coil_loop_run_task(coil_loop *loop, coil_task *task)
     (void)outcome(loop, is_reached); /* Failures of root tasks have been reported. */
     if (is_reached)
         return result;
-    task->outcome = NULL; /* It is suspended, and goes on in the next run. */
+    coil_task_set_outcome(task, NULL); /* It is suspended, and goes on in the next run. */
     return loop->is_hung ? -EDEADLK : -EINTR;
 }
 
@@ -598,9 +475,8 @@ int coil_loop_shutdown(coil_loop *loop, coil_duration grace)
 
 void loop_touch(coil_loop *loop)
 {
-    coil_time now;
-    if (current != loop && loop->sched.now < (now = loop_clock(loop)))
-        loop->sched.now = now;
+    if (current != loop)
+        loop->sched.unread = &loop->clock;
 }
 
 coil_group *coil_loop_root(coil_loop *loop)
@@ -627,12 +503,12 @@ coil_loop *coil_loop_of(const coil_task *task)
 
 coil_time coil_loop_now(const coil_loop *loop)
 {
-    return loop->sched.now;
+    return coil_sched_now(loop->sched.root.sched);
 }
 
 coil_time coil_now(void)
 {
-    return current != NULL ? current->sched.now : coil_kernel_now();
+    return current != NULL ? coil_sched_now(&current->sched) : coil_kernel_now();
 }
 
 coil_loop_stats coil_loop_statistics(const coil_loop *loop)

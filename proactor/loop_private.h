@@ -15,6 +15,13 @@
 
 typedef struct buffer_pool buffer_pool;
 
+/* What there may be to do in a turn, and mostly is not. */
+enum {
+    LOOP_HAS_CALLS = 1,  /* Set with what is put into calls_soon; */
+    LOOP_HAS_QUEUED = 2, /* with what is put into `backlog` or `cancels`. */
+    LOOP_IS_VIRTUAL = 4, /* Always, on a test loop: it waits in another way. */
+};
+
 enum {
     LOOP_REMOTE_FNS = 32,
     LOOP_LINE_BYTES = 64, /* Of the processor's cache. */
@@ -32,11 +39,13 @@ typedef enum loop_goal {
 struct coil_loop {
     coil_list link; /* In the list of all loops, or of those whose memory is free. */
     coil_sched sched;
+    coil_clock clock; /* loop_clock(), for whoever asks. */
     coil_ring ring;
     size_t pending_count;   /* Started operations without their final completion. */
     size_t worker_count;    /* Those of them that a thread of the kernel does. */
     unsigned typical_batch; /* Completions per turn, times BATCH_MEMORY. */
-    uint16_t generation;
+    uint16_t generation;    /* Of the op that was started last. */
+    uint8_t chores;
     coil_list backlog;          /* Operations that found the queue full. */
     coil_list cancels;          /* Operations whose cancellation did. */
     buffer_pool *buffers;       /* Made when first needed. */
@@ -135,12 +144,38 @@ coil_time loop_clock(const coil_loop *loop);
 /* Between two runs time goes on: whoever schedules then counts from now. */
 void loop_touch(coil_loop *loop);
 
+/* Turn until the goal is reached, or the loop is stopped or hangs. */
+void loop_turn_to_goal(coil_loop *loop);
+
+/* Take all completions off the queue. */
+void loop_reap(coil_loop *loop);
+
+/* Run what other threads have posted, oldest first. */
+void loop_run_posted(coil_loop *loop);
+
 /* Run the calls that have been scheduled for this turn; forget all that are scheduled. */
 void loop_run_calls(coil_loop *loop);
 void loop_drop_calls(coil_loop *loop);
 
 /* Are there messages that have not been run? */
-bool loop_has_mail(const coil_loop *loop);
+static inline bool loop_has_mail(const coil_loop *loop)
+{
+    return __atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST) != NULL;
+}
+
+static inline bool loop_has_reached_goal(const coil_loop *loop)
+{
+    switch (loop->goal) {
+    case LOOP_UNTIL_NO_TASKS:
+        return loop->sched.live_count == 0 && !loop_has_mail(loop);
+    case LOOP_UNTIL_RESULT:
+        return loop->runs.tasks.prev != loop->awaited; /* (Which may be gone.) */
+    case LOOP_UNTIL_SETTLED:
+        return loop->is_settled;
+    default:
+        return false;
+    }
+}
 
 /* Nothing is ready: wait for what is under way, else let the clock jump. */
 void loop_wait_virtually(coil_loop *loop);

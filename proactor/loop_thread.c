@@ -25,7 +25,7 @@ coil_async(int, await_others, (coil_loop *) loop, (coil_time) deadline)
 {
     coil_vars();
 
-    while (loop->sched.live_count > 1 && loop->sched.now < deadline)
+    while (loop->sched.live_count > 1 && coil_sched_now(&loop->sched) < deadline)
         coil_await(coil_sleep(coil_ms(POLL_MS)));
     return loop->sched.live_count > 1 ? -ETIME : 0;
 }
@@ -36,12 +36,12 @@ coil_async(int, keep, (coil_loop *) loop)
     coil_vars(int rc);
 
     coil_await(coil_shutdown_requested());
-    while (loop->shutdown.deadline > loop->sched.now && loop->sched.live_count > 1)
+    while (loop->shutdown.deadline > coil_sched_now(&loop->sched) && loop->sched.live_count > 1)
         coil_await(coil_sleep(coil_ms(POLL_MS)));
     coil_group_cancel(&loop->guests);
     coil_group_cancel(&loop->sched.root);
-    coil_await(my->rc, coil_shield(await_others(
-                               loop, coil_time_after(loop->sched.now, loop->shutdown.patience))));
+    coil_await(my->rc, coil_shield(await_others(loop, coil_time_after(coil_sched_now(&loop->sched),
+                                                              loop->shutdown.patience))));
     if (my->rc < 0) {
         name_tasks(&loop->guests);
         name_tasks(&loop->sched.root);

@@ -15,8 +15,7 @@ enum {
 
 static uint64_t name_of(const coil_op *op, unsigned tag)
 {
-    return (uint64_t)(uintptr_t)op << (OP_GENERATION_BITS + OP_TAG_BITS) |
-           (uint64_t)op->generation << OP_TAG_BITS | tag;
+    return (uint64_t)(uintptr_t)op << (OP_GENERATION_BITS + OP_TAG_BITS) | op->generation | tag;
 }
 
 void op_init(coil_op *op, const op_kind *kind, coil_loop *loop)
@@ -50,7 +49,7 @@ void op_start(coil_op *op)
     coil_loop *loop = op->loop;
     COIL_CHECK(!op_pending(op));
 
-    op->generation = ++loop->generation & OP_GENERATION_MASK;
+    op->generation = loop->generation = (uint16_t)(loop->generation + (1U << OP_TAG_BITS));
     op->cancelled = false;
     loop->pending_count++;
     if (op->kind->by_worker)
@@ -65,6 +64,7 @@ void op_start(coil_op *op)
     }
     op->state = OP_BACKLOG;
     coil_list_append(&loop->backlog, &op->link);
+    loop->chores |= LOOP_HAS_QUEUED;
     loop->stats.backlogged++;
 }
 
@@ -107,6 +107,7 @@ void op_cancel(coil_op *op)
         submit_cancel(op, sqe);
     } else {
         coil_list_append(&loop->cancels, &op->link);
+        loop->chores |= LOOP_HAS_QUEUED;
     }
 }
 
@@ -127,29 +128,15 @@ static bool drain(
 
 void op_drain(coil_loop *loop)
 {
-    if (drain(loop, &loop->cancels, submit_cancel))
-        (void)drain(loop, &loop->backlog, submit);
+    if (drain(loop, &loop->cancels, submit_cancel) && drain(loop, &loop->backlog, submit))
+        loop->chores &= (uint8_t)~LOOP_HAS_QUEUED;
 }
 
-void op_complete(coil_loop *loop, const struct io_uring_cqe *cqe)
+void op_complete_last(coil_op *op, int32_t result, uint32_t flags)
 {
-    if ((cqe->user_data & OP_TAG_MASK) != OP_TAG_OP)
-        return; /* The outcome of a cancellation. */
-
-    coil_op *op = op_named(cqe->user_data);
-    if (coil_unlikely(cqe->user_data != name_of(op, OP_TAG_OP) || op->state != OP_IN_FLIGHT)) {
-        loop->stats.stale++;
-        return;
-    }
-    const op_kind *kind = op->kind;
-    COIL_PROBE(complete, op, cqe->res, cqe->flags, kind->name, op->task);
-    if (cqe->flags & IORING_CQE_F_MORE) {
-        kind->complete(op, cqe->res, cqe->flags);
-        return;
-    }
     if (op->cancelled)
         coil_list_remove(&op->link); /* Its cancellation may still be waiting for room. */
-    finish(op, kind, cqe->res, cqe->flags);
+    finish(op, op->kind, result, flags);
 }
 
 /* --------------------------------------------------------------------------------- leaves -- */

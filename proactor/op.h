@@ -37,10 +37,10 @@ typedef enum op_state { OP_IDLE, OP_BACKLOG, OP_IN_FLIGHT, OP_DONE } op_state;
 struct coil_op {
     const op_kind *kind;
     coil_loop *loop;
-    coil_task *task; /* Whom to wake, or NULL. The leaf is the innermost frame of its task. */
-    coil_list link;  /* In loop->backlog or loop->cancels. */
-    int32_t result;  /* DONE. IN_FLIGHT it is the recorder's, if there is one. */
-    uint16_t generation;
+    coil_task *task;     /* Whom to wake, or NULL. The leaf is the innermost frame of its task. */
+    coil_list link;      /* In loop->backlog or loop->cancels. */
+    int32_t result;      /* DONE. IN_FLIGHT it is the recorder's, if there is one. */
+    uint16_t generation; /* As user_data has it: the tag below it is 0. */
     uint8_t state;
     bool cancelled; /* We have asked for it. */
 };
@@ -50,7 +50,6 @@ static_assert(sizeof(coil_op) <= 48, "every connection has one");
 enum { OP_TAG_OP = 0, OP_TAG_CANCEL = 1, OP_TAG_BITS = 2, OP_GENERATION_BITS = 14 };
 
 #define OP_TAG_MASK ((1U << OP_TAG_BITS) - 1)
-#define OP_GENERATION_MASK ((1U << OP_GENERATION_BITS) - 1)
 
 /* The op that user_data names, if its tag is OP_TAG_OP. It may have begun another life. */
 static inline coil_op *op_named(uint64_t name)
@@ -73,8 +72,8 @@ static inline bool op_pending(const coil_op *op)
     return op->state == OP_BACKLOG || op->state == OP_IN_FLIGHT;
 }
 
-/* A completion has arrived for what user_data says. */
-void op_complete(coil_loop *loop, const struct io_uring_cqe *cqe);
+/* Its final completion has arrived. */
+void op_complete_last(coil_op *op, int32_t result, uint32_t flags);
 
 /* Submit what waits for room in the queue, cancellations first. */
 void op_drain(coil_loop *loop);

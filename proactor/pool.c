@@ -116,14 +116,14 @@ buffer_pool *loop_buffers(coil_loop *loop)
 {
     if (coil_likely(loop->buffers != NULL))
         return loop->buffers;
-    if (loop->sched.now < loop->buffers_retry_at)
+    if (coil_sched_now(&loop->sched) < loop->buffers_retry_at)
         return NULL;
     loop->buffers =
             create(loop, POOL_GROUP, INCREMENTAL_COUNT, INCREMENTAL_BYTES, IOU_PBUF_RING_INC);
     if (loop->buffers == NULL)
         loop->buffers = create(loop, POOL_GROUP, PLAIN_COUNT, PLAIN_BYTES, 0);
     if (loop->buffers == NULL)
-        loop->buffers_retry_at = coil_time_after(loop->sched.now, coil_s(1));
+        loop->buffers_retry_at = coil_time_after(coil_sched_now(&loop->sched), coil_s(1));
     return loop->buffers;
 }
 

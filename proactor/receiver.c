@@ -239,7 +239,7 @@ static COIL_NOINLINE int look_into_layer(coil_receiver *receiver, coil_task *tas
 }
 
 /* Bytes behind the front, if there are any, as coil_receiver_look() has it. */
-static int look_behind(coil_receiver *receiver, coil_task *task)
+static inline int look_behind(coil_receiver *receiver, coil_task *task)
 {
     if (coil_unlikely(receiver_is(receiver, QUEUED | LAYERED)))
         return receiver_is(receiver, QUEUED) ? 1 : look_into_layer(receiver, task);
@@ -256,13 +256,18 @@ static void end_wait(coil_receiver *receiver, const coil_task *task)
     receiver->op.task = NULL;
 }
 
-int coil_receiver_look(coil_receiver *receiver, coil_task *task)
+static inline int look(coil_receiver *receiver, coil_task *task)
 {
     end_wait(receiver, task);
     if (coil_likely(receiver->front.size_bytes > 0))
         return 1;
     receiver_advance(receiver);
     return receiver->front.size_bytes > 0 ? 1 : look_behind(receiver, task);
+}
+
+int coil_receiver_look(coil_receiver *receiver, coil_task *task)
+{
+    return look(receiver, task);
 }
 
 coil_slice *coil_receiver_front(coil_receiver *receiver)
@@ -410,7 +415,7 @@ static COIL_NOINLINE coil_turn step_slowly(
 {
     if (leaf->at == NULL && coil_task_refuses(task))
         return coil_leave(task, leaf);
-    int rc = coil_receiver_look(receiver, task);
+    int rc = look(receiver, task);
     if (rc > 0)
         return take_front(task, leaf, receiver, out_slice);
     if (rc != -EAGAIN) {

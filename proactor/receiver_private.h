@@ -136,7 +136,12 @@ bool receiver_may_return_to_ring(coil_receiver *receiver, const buffer_pool *poo
 void receiver_got_large(coil_receiver *receiver);
 
 /* Bytes have come, or are about to. */
-void receiver_touch(coil_receiver *receiver);
+static inline void receiver_touch(coil_receiver *receiver)
+{
+    idle_touch(&receiver->op.loop->idle, &receiver->idle);
+    if (coil_unlikely(receiver_way_of(receiver) == PARKED))
+        (void)receiver_change_way(receiver, BY_RING);
+}
 
 /* ------------------------------------------------------------------------------ operations -- */
 

@@ -25,13 +25,6 @@ bool receiver_change_way(coil_receiver *receiver, receiver_way to)
     return true;
 }
 
-void receiver_touch(coil_receiver *receiver)
-{
-    idle_touch(&receiver->op.loop->idle, &receiver->idle);
-    if (coil_unlikely(receiver_way_of(receiver) == PARKED))
-        (void)receiver_change_way(receiver, BY_RING);
-}
-
 bool receiver_may_return_to_ring(coil_receiver *receiver, const buffer_pool *pool)
 {
     coil_extras *extras = receiver->head.sender.extras;

@@ -153,26 +153,11 @@ static unsigned free_entries(const coil_ring *ring)
     return sq->ring_entries - (sq->sqe_tail - __atomic_load_n(sq->khead, __ATOMIC_ACQUIRE));
 }
 
-static inline int enter(coil_ring *ring, unsigned min_complete, unsigned flags, void *argument,
-        size_t argument_bytes)
-{
-    unsigned count = ring_unsubmitted(ring);
-    __atomic_store_n(ring->uring.sq.ktail, ring->uring.sq.sqe_tail, __ATOMIC_RELEASE);
-    int rc = ring->enter(&ring->uring, count, min_complete, flags, argument, argument_bytes);
-    ring->enter_count++;
-    /*
-     * An error of the wait may hide a submission that has happened; the head that the kernel has
-     * moved tells the truth.
-     */
-    ring->submitted = __atomic_load_n(ring->uring.sq.khead, __ATOMIC_ACQUIRE);
-    return rc;
-}
-
 struct io_uring_sqe *ring_next(coil_ring *ring)
 {
     struct io_uring_sq *sq = &ring->uring.sq;
     if (coil_unlikely(free_entries(ring) == 0)) {
-        (void)enter(ring, 0, 0, NULL, 0); /* Submits, reaps nothing. */
+        (void)ring_call(ring, 0, 0, NULL, 0); /* Submits, reaps nothing. */
         if (free_entries(ring) == 0)
             return NULL;
     }
@@ -192,8 +177,9 @@ static COIL_NOINLINE int enter_for(coil_ring *ring, coil_duration duration)
     struct __kernel_timespec limit = timespec_of(duration);
     struct io_uring_getevents_arg argument = {.ts = (uint64_t)(uintptr_t)&limit};
     if (duration <= 0)
-        return enter(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);
-    return enter(ring, 1, ring->enter_flags | IORING_ENTER_EXT_ARG, &argument, sizeof(argument));
+        return ring_call(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);
+    return ring_call(
+            ring, 1, ring->enter_flags | IORING_ENTER_EXT_ARG, &argument, sizeof(argument));
 }
 
 static inline int enter_until(coil_ring *ring, coil_time deadline)
@@ -206,21 +192,22 @@ static inline int enter_until(coil_ring *ring, coil_time deadline)
     wait->ts = timespec_of(deadline);
     wait->flags = IORING_REG_WAIT_TS;
     wait->min_wait_usec = ring->batch > 1 ? RING_HOPE_US : 0;
-    return enter(ring, ring->batch, flags, NULL, sizeof(*wait));
+    return ring_call(ring, ring->batch, flags, NULL, sizeof(*wait));
 }
 
-int ring_enter(coil_ring *ring, coil_time deadline)
+int ring_enter_slowly(coil_ring *ring, coil_time deadline)
 {
     int rc;
-    if (deadline == COIL_NEVER && ring->batch == 1) {
-        rc = enter(ring, 1, ring->enter_flags, NULL, 0);
-    } else if (deadline <= 0) {
-        rc = enter(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);
+    if (deadline <= 0) {
+        rc = ring_call(ring, 0, IORING_ENTER_GETEVENTS, NULL, 0);
     } else {
         rc = enter_until(ring, deadline);
     }
-    if (coil_likely(rc >= 0))
-        return 0;
+    return coil_likely(rc >= 0) ? 0 : ring_refused(rc);
+}
+
+int ring_refused(int rc)
+{
     if (rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN)
         return 0; /* Nothing is lost: what was not submitted is so at the next turn. */
     return rc;

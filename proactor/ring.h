@@ -66,6 +66,34 @@ static inline bool ring_needs_enter(const coil_ring *ring)
  * time has passed or a signal came; else -errno.
  */
 #define RING_NO_WAIT ((coil_time)0)
-int ring_enter(coil_ring *ring, coil_time deadline);
+static inline int ring_enter(coil_ring *ring, coil_time deadline);
+
+/* Private: any wait but the plainest; and what becomes of an enter that has failed with `rc`. */
+int ring_enter_slowly(coil_ring *ring, coil_time deadline);
+int ring_refused(int rc);
+
+/* Private: submit everything, and whatever else `flags` say. */
+static inline int ring_call(coil_ring *ring, unsigned min_complete, unsigned flags, void *argument,
+        size_t argument_bytes)
+{
+    unsigned count = ring_unsubmitted(ring);
+    __atomic_store_n(ring->uring.sq.ktail, ring->uring.sq.sqe_tail, __ATOMIC_RELEASE);
+    int rc = ring->enter(&ring->uring, count, min_complete, flags, argument, argument_bytes);
+    ring->enter_count++;
+    /*
+     * An error of the wait may hide a submission that has happened; the head that the kernel has
+     * moved tells the truth.
+     */
+    ring->submitted = __atomic_load_n(ring->uring.sq.khead, __ATOMIC_ACQUIRE);
+    return rc;
+}
+
+static inline int ring_enter(coil_ring *ring, coil_time deadline)
+{
+    if (coil_unlikely(deadline != COIL_NEVER || ring->batch != 1))
+        return ring_enter_slowly(ring, deadline);
+    int rc = ring_call(ring, 1, ring->enter_flags, NULL, 0);
+    return coil_likely(rc >= 0) ? 0 : ring_refused(rc);
+}
 
 #endif

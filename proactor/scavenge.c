@@ -15,14 +15,15 @@ static void purge(coil_purge_hook *hook, void *memory, size_t size_bytes)
 coil_time loop_scavenge(coil_loop *loop, coil_time deadline)
 {
     coil_purge_hook hook = {purge};
-    coil_duration calm = loop->sched.now - loop->excess_since;
+    coil_time now = coil_sched_now(&loop->sched);
+    coil_duration calm = now - loop->excess_since;
 
     if (calm > 2 * CALM) { /* An excess of long ago. */
-        loop->excess_since = loop->sched.now;
+        loop->excess_since = now;
         calm = 0;
     }
     if (calm < CALM) {
-        coil_time later = loop->sched.now + CALM - calm;
+        coil_time later = now + CALM - calm;
         return deadline < later ? deadline : later;
     }
     loop->excess_since = 0;

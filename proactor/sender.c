@@ -133,9 +133,10 @@ coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
     sender->sent_turn = turn;
     ssize_t count =
             coil_kernel_send_now(sender->fd, leaf->bytes.bytes, (size_t)leaf->bytes.size_bytes);
+    /* (The sender is read again: that is less than to keep it, which takes a stack slot.) */
     if (coil_unlikely(count != leaf->bytes.size_bytes))
-        return send_rest(task, frame, sender, &leaf->bytes, count);
-    sender->sent_bytes += (uint64_t)count;
+        return send_rest(task, frame, leaf->sender, &leaf->bytes, count);
+    leaf->sender->sent_bytes += (uint64_t)count;
     leaf->result = 0;
     return coil_leave(task, frame);
 }

@@ -48,8 +48,8 @@ static void release(coil_list *waiters)
 
 void coil_shutdown_begin(coil_shutdown_state *shutdown, coil_duration grace)
 {
-    const coil_loop *loop = coil_container_of(shutdown, coil_loop, shutdown);
-    coil_time deadline = coil_time_after(loop->sched.now, grace);
+    coil_loop *loop = coil_container_of(shutdown, coil_loop, shutdown);
+    coil_time deadline = coil_time_after(coil_sched_now(&loop->sched), grace);
     if (deadline < shutdown->deadline) {
         shutdown->deadline = deadline;
         release(&shutdown->sleepers); /* They look at the new deadline. */
@@ -94,7 +94,7 @@ coil_define(void, coil_shutdown_overdue)
     coil_vars(coil_shutdown_state *shutdown);
 
     my->shutdown = &coil_loop_of(coil_self)->shutdown;
-    while (my->shutdown->deadline > coil_self->sched->now)
+    while (my->shutdown->deadline > coil_task_now(coil_self))
         coil_ignore(coil_until(my->shutdown->deadline, deadline_changed()));
 }
 
@@ -117,7 +117,7 @@ coil_async(int, report, (supervisor *) self)
 
     for (;;) {
         my->due = coil_time_after(self->due, self->shutdown->patience);
-        if (my->due > coil_self->sched->now) {
+        if (my->due > coil_task_now(coil_self)) {
             coil_ignore(coil_until(my->due, deadline_changed()));
             continue;
         }
@@ -153,7 +153,7 @@ coil_async(int, run_hooks, (supervisor *) self, (coil_shutdown_phase) phase)
             return 0;
         my->name = my->hook->name;
         begin_step(self, my->name,
-                phase == COIL_SHUTDOWN_DRAIN ? self->shutdown->deadline : coil_self->sched->now);
+                phase == COIL_SHUTDOWN_DRAIN ? self->shutdown->deadline : coil_task_now(coil_self));
         coil_await(my->rc, coil_handler_call(my->hook->run, my->hook->argument));
         if (my->rc < 0)
             fprintf(stderr, "coil: shutdown: '%s' failed: %s\n", my->name, coil_error_text(my->rc));

@@ -54,7 +54,7 @@ static void check(coil_timer *timer)
 {
     slice_watches *watches = coil_container_of(timer, slice_watches, timer);
     coil_sched *sched = watches->debug->sched;
-    const coil_time now = sched->now;
+    const coil_time now = coil_sched_now(sched);
 
     while (!coil_list_empty(&watches->held)) {
         slice_watch *oldest = watch_at(watches->held.next);
@@ -109,14 +109,14 @@ void slice_watch_begin(coil_loop *loop, coil_slice *front)
     copy.buffer->watch = watch;
     watch->buffer = copy.buffer;
     watch->front = front;
-    watch->since = loop->sched.now;
+    watch->since = coil_sched_now(&loop->sched);
     watch->place = coil_place_of(task);
     watch->size_bytes = copy.size_bytes;
     (void)snprintf(watch->task, sizeof(watch->task), "%s", coil_task_name(task));
     coil_list_append(&watches->held, &watch->link);
     if (!coil_timer_armed(&watches->timer)) {
         coil_timer_arm(&loop->sched.wheel, &watches->timer,
-                coil_time_after(loop->sched.now, watches->limit));
+                coil_time_after(coil_sched_now(&loop->sched), watches->limit));
     }
 }
 

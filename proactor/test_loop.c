@@ -17,6 +17,7 @@ int coil_test_loop_create(coil_loop **out_loop, char *out_reason)
     loop_debug_end(loop);
     coil_sched_fini(&loop->sched);
     loop->is_virtual = true;
+    loop->chores |= LOOP_IS_VIRTUAL;
     loop_begin(loop, COIL_TEST_EPOCH);
     if ((rc = loop_debug_from_environment(loop)) < 0) {
         coil_loop_destroy(loop);

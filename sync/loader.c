@@ -181,7 +181,7 @@ void coil_loader_open(
             .value_bytes = loader->value_bytes,
             .buckets = loader->first_buckets,
             .bucket_count = COIL_LOADER_FIRST_BUCKETS,
-            .seed = loader_seed(loader, host->sched->now),
+            .seed = loader_seed(loader, coil_sched_now(host->sched)),
     };
     set_options(loader, options);
     coil_list_init(&loader->cached);

@@ -73,7 +73,7 @@ static void serve(coil_rate_limiter *limiter)
     while ((first = coil_waiter_first(&limiter->waiters)) != NULL) {
         uint64_t count = coil_container_of(first, taker, waiter)->count;
         coil_time due = time_of(limiter, holds_at(limiter, full_at(limiter), count));
-        if (due > limiter->sched->now) {
+        if (due > coil_sched_now(limiter->sched)) {
             coil_timer_arm(&limiter->sched->wheel, &limiter->timer, due);
             return;
         }
@@ -100,7 +100,7 @@ void coil_rate_limiter_init(coil_rate_limiter *limiter, coil_sched *sched, uint6
     limiter->token_count = token_count;
     limiter->per = per;
     limiter->burst_count = burst_count;
-    limiter->full_at = sched->now;
+    limiter->full_at = coil_sched_now(sched);
     limiter->full_part = 0;
     coil_timer_init(&limiter->timer, serve_in_time);
     coil_list_init(&limiter->waiters);
@@ -114,7 +114,7 @@ void coil_rate_limiter_fini(coil_rate_limiter *limiter)
 
 int coil_rate_limiter_try_acquire(coil_rate_limiter *limiter, uint64_t count)
 {
-    ticks now = ticks_of(limiter, limiter->sched->now);
+    ticks now = ticks_of(limiter, coil_sched_now(limiter->sched));
 
     if (count > limiter->burst_count)
         return -EMSGSIZE;
@@ -130,7 +130,7 @@ int coil_rate_limiter_try_acquire(coil_rate_limiter *limiter, uint64_t count)
 
 coil_time coil_rate_limiter_ready_at(const coil_rate_limiter *limiter, uint64_t count)
 {
-    coil_time now = limiter->sched->now;
+    coil_time now = coil_sched_now(limiter->sched);
     ticks full = full_at(limiter);
 
     if (count > limiter->burst_count)

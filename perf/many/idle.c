@@ -110,9 +110,8 @@ coil_async(int, hold, (coil_stream *) peer)
 {
     coil_vars(coil_slice in);
 
-    coil_defer(coil_stream_close(peer));
     connection_count++;
-    coil_defer(connection_count--);
+    coil_defer(coil_stream_close(peer); connection_count--);
     sample = coil_self;
     coil_await(my->in, coil_read_some(peer));
     if (sample == coil_self)
@@ -138,18 +137,6 @@ static void print_callers(void)
     printf("],\"released_bytes\":%" PRIu64, released_bytes);
 }
 
-/* The block of a task, and the further ones of its frame stack. */
-static size_t task_bytes(const coil_task *task)
-{
-    const char *limit = task->limit;
-    size_t chunk_total_bytes = 0;
-    for (const coil_chunk *chunk = task->chunk; chunk != NULL; chunk = chunk->prev) {
-        chunk_total_bytes += sizeof(*chunk) + chunk->size_bytes;
-        limit = chunk->prev_limit;
-    }
-    return chunk_total_bytes + (size_t)(limit - (const char *)task);
-}
-
 /* A frame reaches to the one that it awaits, unless that is in another block. */
 static ptrdiff_t reach_bytes(const coil_frame *frame, const char *end)
 {
@@ -160,13 +147,15 @@ static ptrdiff_t reach_bytes(const coil_frame *frame, const char *end)
 static void print_task(const coil_task *task)
 {
     const coil_frame *chain[FRAMES_MAX];
+    const size_t size_bytes = coil_task_memory_bytes(task);
     int count = 0;
     for (const coil_frame *frame = task->top; frame != NULL && count < FRAMES_MAX;
             frame = frame->up)
         chain[count++] = frame;
 
-    printf(",\"task\":{\"bytes\":%zu,\"head_bytes\":%zu,\"is_whole\":%s,\"frames\":[",
-            task_bytes(task), sizeof(*task), task->chunk == NULL ? "true" : "false");
+    printf(",\"task\":{\"bytes\":%zu,\"head_bytes\":%zu,\"is_whole\":%s,\"frames\":[", size_bytes,
+            sizeof(*task),
+            size_bytes == (size_t)(task->limit - (const char *)task) ? "true" : "false");
     for (int i = count; i-- > 0;) {
         const char *end = i > 0 ? (const char *)chain[i - 1] : task->sp;
         printf("%s{\"name\":\"%s\",\"bytes\":%td}", i == count - 1 ? "" : ",", chain[i]->fn->name,

@@ -206,6 +206,77 @@ TEST_F(Sched, SleepWithoutLengthStillWaitsForTheNextAdvance)
     EXPECT_EQ("ba", notebook);
 }
 
+/* A clock that is a second further each time that it is read. */
+struct CountingClock {
+    coil_clock base = {read};
+    coil_time now = coil_s(1000);
+    int count = 0;
+
+    static coil_time read(coil_clock *clock)
+    {
+        auto *self = reinterpret_cast<CountingClock *>(clock);
+        self->count++;
+        return self->now += coil_s(1);
+    }
+};
+
+CountingClock clock_on_demand; /* (It outlives every scheduler that may still ask it.) */
+
+class SchedWithAClock : public VirtualTime
+{
+protected:
+    SchedWithAClock()
+    {
+        clock_on_demand = CountingClock();
+    }
+
+    CountingClock &clock = clock_on_demand;
+};
+
+TEST_F(SchedWithAClock, SparesItWhenNobodyAsksForTheTime)
+{
+    spawn(&sched.root, speaks('a', 3));
+    for (int i = 0; i < 3; i++) {
+        ASSERT_TRUE(coil_sched_spare_clock(&sched, &clock.base));
+        settle();
+    }
+    EXPECT_EQ("aaa", notebook);
+    EXPECT_EQ(0, clock.count);
+}
+
+TEST_F(SchedWithAClock, TheTimeStandsStillFromWhenItIsFirstAskedFor)
+{
+    ASSERT_TRUE(coil_sched_spare_clock(&sched, &clock.base));
+    coil_time first = coil_sched_now(&sched);
+    EXPECT_EQ(coil_s(1001), first);
+    EXPECT_EQ(first, coil_sched_now(&sched));
+    EXPECT_EQ(1, clock.count);
+    ASSERT_TRUE(coil_sched_spare_clock(&sched, &clock.base));
+    EXPECT_LT(first, coil_sched_now(&sched));
+}
+
+TEST_F(SchedWithAClock, TheTimeOfAClockThatGoesBackStandsStill)
+{
+    coil_sched_advance(&sched, coil_s(5000));
+    ASSERT_TRUE(coil_sched_spare_clock(&sched, &clock.base));
+    EXPECT_EQ(coil_s(5000), coil_sched_now(&sched));
+}
+
+TEST_F(SchedWithAClock, ASleepInARoundWithoutAClockCountsFromWhenItBegins)
+{
+    spawn(&sched.root, sleeps(coil_ms(1), 'a'));
+    ASSERT_TRUE(coil_sched_spare_clock(&sched, &clock.base));
+    settle();
+    EXPECT_EQ(clock.now + coil_ms(1), coil_sched_next(&sched));
+    EXPECT_FALSE(coil_sched_spare_clock(&sched, &clock.base)) << "a timer is armed";
+    coil_sched_advance(&sched, clock.now);
+    settle();
+    EXPECT_EQ("", notebook);
+    pass(coil_ms(1));
+    EXPECT_EQ("a", notebook);
+    EXPECT_TRUE(coil_sched_spare_clock(&sched, &clock.base));
+}
+
 TEST_F(Sched, SleepWithoutEndEndsWhenItIsCancelled)
 {
     int64_t result = 0;

@@ -55,6 +55,19 @@ TEST_F(Task, Recurses)
     EXPECT_EQ(55, RUN(fibonacci(10)));
 }
 
+TEST_F(Task, SaysHowMuchMemoryItHas)
+{
+    fibonacci__stack = 100; /* So that it is a block of the smallest size. */
+    coil_task *task = coil_spawn(&sched.root, fibonacci(20));
+    const size_t first_bytes = coil_task_memory_bytes(task);
+    EXPECT_LE(sizeof(coil_task) + sizeof(struct fibonacci__frame), first_bytes);
+    EXPECT_GT(1024u, first_bytes);
+    coil_sched_run(&sched, 1); /* Twenty calls deep. */
+    EXPECT_LE(first_bytes + 19 * sizeof(struct fibonacci__frame), coil_task_memory_bytes(task));
+    while (coil_sched_run(&sched, 1000000)) {
+    }
+}
+
 async(int64_t, takes_eight, (char) a, (short) b, (int) c, (long) d, (float) e, (double) f, (void *) g,
         (bool) h)
 {

@@ -180,6 +180,7 @@ TEST_F(Idle, TheBusyOneIsNotParkedHoweverManyRoundsTheOthersTake)
         look(1);
     }
     EXPECT_EQ(1499u, parkings());
+    EXPECT_GT(1500u / 4, loop->idle.capacity) << "the list gives its memory back, too";
     EXPECT_EQ("axxxxxxxxx", busy.got);
     busy.got = "a";
     hang_up("a");

@@ -189,6 +189,30 @@ TEST_F(Loop, ThousandsOfOperationsInOneTurnAllComplete)
     EXPECT_EQ(1u, coil_loop_pending(loop));
 }
 
+async(int, polls_often, (int) fd, (int) times)
+{
+    vars(int i; int events);
+    for (; my->i < times; my->i++)
+        attempt(my->events, coil_poll(fd, POLLOUT));
+    return 0;
+}
+
+TEST_F(Loop, HopesForSeveralCompletionsWhileManyComeAtATimeAndForOneWhenFewDo)
+{
+    Ends ends = make_pipe();
+    if (loop->ring.wait_region == nullptr)
+        GTEST_SKIP() << "this kernel has no registered wait argument";
+    unsigned most = 0;
+    for (int i = 0; i < 64; i++)
+        coil_spawn(coil_loop_root(loop), polls_often(ends.in, 100));
+    later(coil_us(1), [&] { most = loop->ring.batch; });
+    run();
+    most = std::max(most, loop->ring.batch);
+    EXPECT_LT(1u, most);
+    EXPECT_EQ(0, RUN(polls_often(ends.in, 100)));
+    EXPECT_EQ(1u, loop->ring.batch);
+}
+
 TEST_F(Loop, MoreCompletionsAtOnceThanTheQueueHolds)
 {
     Ends ends = make_pipe();

@@ -267,6 +267,36 @@ TEST_F(Paths, AShortRestThatHasToWaitKeepsNoBufferFromOthers)
     coil_receiver_close(receiver);
 }
 
+TEST_F(Paths, LargeReceivesAreDoneByUsAfterAFewAndSmallOnesByTheKernelAgain)
+{
+    Ends ends = make_unix();
+    coil_receiver *receiver = create(ends.out.release());
+    /* Send so many bytes and take them: who has received the last of them? */
+    auto pass_on = [&](size_t size_bytes) {
+        coil_slice slice =
+                take_after(receiver, [&] { put(ends.in, std::string(size_bytes, 'x')); });
+        bool ours = is_ours(slice);
+        for (size_t have_bytes = static_cast<size_t>(slice.size_bytes); have_bytes < size_bytes;) {
+            coil_slice_release(&slice);
+            EXPECT_LT(0, RUN(takes(receiver, &slice)));
+            ours = is_ours(slice);
+            have_bytes += static_cast<size_t>(slice.size_bytes);
+        }
+        coil_slice_release(&slice);
+        return ours;
+    };
+    EXPECT_FALSE(pass_on(60000)) << "large receives in a row are what counts";
+    int count = 0;
+    while (!pass_on(60000) && count < 20)
+        count++;
+    EXPECT_GT(20, count);
+    for (count = 0; pass_on(100) && count < 50;)
+        count++;
+    EXPECT_GT(50, count);
+    EXPECT_LT(1, count) << "one small receive says little";
+    coil_receiver_close(receiver);
+}
+
 TEST_F(Paths, ATerminalThatDoesNotBlockIsWaitedFor)
 {
     Ends ends = make_terminal();
@@ -402,7 +432,7 @@ class RandomPaths : public Paths, public testing::WithParamInterface<unsigned>
 TEST_P(RandomPaths, LoseAndRepeatAndMixNothing)
 {
     World world = {loop, {GetParam() * 7919 + 1}};
-    loop->idle.wheel = &loop->sched.wheel; /* On a test loop, too, things are to be parked. */
+    loop->idle.sched = &loop->sched; /* On a test loop, too, things are to be parked. */
     Ends (*const makes[])() = {make_unix, make_tcp, make_unix, make_tcp, make_pipe};
     const uint64_t sizes[] = {20, 700, 5000, 30000, 150000};
     const size_t count = 1 + world.random.below(24);

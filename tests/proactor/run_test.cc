@@ -159,6 +159,23 @@ TEST_F(Run, StopLetsTheTurnFinish)
     EXPECT_EQ(20, count);
 }
 
+async(int, rests_and_ends, (int *) count)
+{
+    vars();
+    await(coil_sleep(coil_s(1)));
+    return ++*count;
+}
+
+/* The result has nowhere to go any more, and the shield is still to come down. */
+TEST_F(Run, WhatIsShieldedGoesOnInTheNextRun)
+{
+    int count = 0;
+    coil_loop_stop(loop);
+    EXPECT_EQ(-EINTR, coil_loop_run_until(loop, shield(rests_and_ends(&count))));
+    EXPECT_EQ(0, coil_loop_run(loop));
+    EXPECT_EQ(1, count);
+}
+
 TEST_F(Run, StopByATaskInTheMiddleOfATurnLetsTheOthersRun)
 {
     int count = 0;

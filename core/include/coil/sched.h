@@ -23,11 +23,17 @@ COIL_BEGIN_DECLS
 
 typedef struct coil_allocator coil_allocator;
 typedef struct coil_purge_hook coil_purge_hook;
+typedef struct coil_clock coil_clock;
 
 /* Where the scheduler gets memory. `allocate` returns NULL when there is none. */
 struct coil_allocator {
     void *(*allocate)(coil_allocator *allocator, size_t size_bytes);
     void (*release)(coil_allocator *allocator, void *memory, size_t size_bytes);
+};
+
+/* Who tells the time to those who ask: for a driver that spares itself the clock if nobody does. */
+struct coil_clock {
+    coil_time (*read)(coil_clock *clock);
 };
 
 enum {
@@ -37,7 +43,8 @@ enum {
 };
 
 struct coil_sched {
-    coil_time now;          /* As of the last advance. Read only. */
+    coil_time now;      /* Read it by coil_sched_now(). */
+    coil_clock *unread; /* Not NULL: `now` is that of an earlier round; whoever asks reads it. */
     coil_timer_wheel wheel; /* Arm any timer here. */
     coil_group root;        /* Tasks without a coroutine that waits for them. */
     coil_task *running;     /* The task whose coroutine is running, or NULL. */
@@ -67,6 +74,27 @@ COIL_API void coil_sched_fini(coil_sched *sched);
 
 /* Set the time and wake what was waiting for it. A `now` in the past is ignored. */
 COIL_API void coil_sched_advance(coil_sched *sched, coil_time now);
+
+/*
+ * The same for a round in which nothing is due, whatever the time is, because no timer is armed:
+ * the first who asks for the time reads `clock`. False: some are armed; advance.
+ */
+static inline bool coil_sched_spare_clock(coil_sched *sched, coil_clock *clock)
+{
+    if (!coil_timer_wheel_rests(&sched->wheel))
+        return false;
+    sched->unread = clock;
+    return true;
+}
+
+/* Private: coil_sched_now() of a round in which nobody has asked yet. */
+COIL_API coil_time coil_sched_read_clock(coil_sched *sched);
+
+/* The time. From when it is first asked for it stands still until the round has ended. */
+static inline coil_time coil_sched_now(coil_sched *sched)
+{
+    return coil_unlikely(sched->unread != NULL) ? coil_sched_read_clock(sched) : sched->now;
+}
 
 /* Is no task waiting to run, besides the one that runs? */
 static inline bool coil_sched_idle(const coil_sched *sched)

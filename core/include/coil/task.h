@@ -96,7 +96,7 @@ COIL_API extern coil_frame coil_whole_task; /* No frame: a place that no frame h
 
 /* Hides requests from outside `frame`; `outside` is what they have asked for meanwhile. */
 struct coil_mask {
-    coil_mask *prev;
+    char *outcome; /* Of the task, as it was before: it may be that of the mask around this one. */
     coil_frame *frame;
     coil_frame *outside;
     bool exiting; /* Of the frame itself: its defers run. Else a shield, of a call that it made. */
@@ -136,6 +136,15 @@ typedef enum coil_queued {
     COIL_GUARDED, /* Not queued. Debug mode, or a probe, looks who wakes it. */
 } coil_queued;
 
+/*
+ * Where the result of a task goes is an int64_t, NULL, or with one of these bits something else. It
+ * is needed at the end only, when all masks are gone: before, they are kept in the same place.
+ */
+typedef enum coil_outcome {
+    COIL_OUTCOME_FUTURE = 1, /* A coil_future. */
+    COIL_OUTCOME_MASK = 2,   /* The innermost mask, which has what was there before. */
+} coil_outcome;
+
 struct coil_task {
     coil_frame *top; /* The innermost frame: the one to resume. NULL: ended. */
     char *limit;     /* (Not beside sp: their stores would be merged, and stall the next load.) */
@@ -147,13 +156,11 @@ struct coil_task {
     uint8_t queued;      /* A coil_queued. */
     uint8_t lock_count;  /* Locks that it holds; sync counts them, debug mode looks. */
     uint32_t born;       /* When it was spawned, in units of 2^COIL_TASK_AGE_BITS ns. */
-    coil_mask *mask;     /* The innermost one. */
-    coil_chunk *chunk;   /* The newest one. NULL: the first block is enough. */
     coil_task *ready_next;
     coil_group *group;               /* Whose child it is. */
     coil_list link;                  /* In group->tasks. */
-    void *outcome;                   /* An int64_t, or NULL. With bit 0 set: a coil_future. */
-    struct coil_task_extras *extras; /* What few tasks have: a name, local values. */
+    char *outcome;                   /* Where to: see coil_outcome. */
+    struct coil_task_extras *extras; /* What few tasks have: a name, local values, chunks. */
     char first[] __attribute__((aligned(16)));
 };
 
@@ -328,19 +335,34 @@ static inline coil_turn coil_leave(coil_task *task, coil_frame *frame)
     return COIL_DONE;
 }
 
+/* The mask that an outcome stands for. NULL: there is none. */
+static inline coil_mask *coil_outcome_mask(char *outcome)
+{
+    if (((uintptr_t)outcome & COIL_OUTCOME_MASK) == 0)
+        return NULL;
+    return (coil_mask *)(void *)(outcome - COIL_OUTCOME_MASK);
+}
+
+/* The innermost mask of a task, or NULL. */
+static inline coil_mask *coil_task_mask(const coil_task *task)
+{
+    return coil_outcome_mask(task->outcome);
+}
+
 /*
  * Is `frame`, the task's innermost, running its defers? Its own mask is then the innermost one:
  * everything that was called from there has left.
  */
 static inline bool coil_frame_exiting(const coil_task *task, const coil_frame *frame)
 {
-    return task->mask != NULL && task->mask->frame == frame && task->mask->exiting;
+    const coil_mask *mask = coil_task_mask(task);
+    return mask != NULL && mask->frame == frame && mask->exiting;
 }
 
 /* Is `frame`, which is leaving, doing so because of a cancellation? Else it has a result. */
 static inline bool coil_frame_unwound(const coil_task *task, const coil_frame *frame)
 {
-    return task->unwinding || (coil_frame_exiting(task, frame) && task->mask->unwound);
+    return task->unwinding || (coil_frame_exiting(task, frame) && coil_task_mask(task)->unwound);
 }
 
 /* Register `deferred`, which coil_push_keeping() has put on the frame stack of `frame`'s task. */
@@ -452,6 +474,12 @@ COIL_API coil_task *coil_task_create_adapted(coil_sched *sched, const coil_cold 
 
 /* Give back an ended or never started task. */
 COIL_API void coil_task_destroy(coil_task *task);
+
+/* Another place for the result of a task, masked or not. NULL: nobody wants it. */
+COIL_API void coil_task_set_outcome(coil_task *task, char *outcome);
+
+/* The memory of a task: its block, and the further ones of its frame stack. */
+COIL_API size_t coil_task_memory_bytes(const coil_task *task);
 
 /* Run the task until it waits or ends. True: it has ended. The scheduler's business. */
 COIL_API bool coil_task_resume(coil_task *task);

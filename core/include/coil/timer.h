@@ -120,6 +120,12 @@ static inline bool coil_timer_armed(const coil_timer *timer)
  */
 COIL_API coil_time coil_timer_wheel_next(coil_timer_wheel *wheel);
 
+/* Is no timer armed, for all that is known without looking? Then nothing is due at any time. */
+static inline bool coil_timer_wheel_rests(const coil_timer_wheel *wheel)
+{
+    return wheel->quiet == COIL_NEVER;
+}
+
 /*
  * Tell the wheel that it is `now`, and fire every timer whose deadline has come, in order. Return
  * how many fired. A `now` before `wheel->now` counts as `wheel->now`: time does not run backwards.
