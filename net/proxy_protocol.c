@@ -432,11 +432,15 @@ ssize_t coil_proxy_parse(const void *bytes, size_t size_bytes, coil_proxy_header
 
 ssize_t coil_proxy_write(const coil_proxy_header *header, void *bytes, size_t size_bytes)
 {
+    coil_proxy_header plain = *header; /* IPv4 by an IPv6 socket is IPv4. */
+
+    address_unmap(&plain.source);
+    address_unmap(&plain.destination);
     switch (header->version) {
     case 1:
-        return write_v1(header, bytes, size_bytes);
+        return write_v1(&plain, bytes, size_bytes);
     case 2:
-        return write_v2(header, bytes, size_bytes);
+        return write_v2(&plain, bytes, size_bytes);
     default:
         return -EINVAL;
     }

@@ -408,3 +408,10 @@ int resolver_target_read(const char *text, resolver_target *out_target)
     rc = address_parse_port(colon + 1, &out_target->port);
     return rc < 0 ? rc : read_name(text, (size_t)(colon - text), out_target);
 }
+
+int resolver_target_check(const char *text)
+{
+    resolver_target target;
+    int rc = resolver_target_read(text, &target);
+    return rc == -ENODEV ? 0 : rc;
+}

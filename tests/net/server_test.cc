@@ -5,6 +5,7 @@
 #include <coil/kernel.h>
 #include <coil/server.h>
 #include <coil/shutdown.h>
+#include <coil/stream_options.h>
 
 #include <sys/resource.h>
 #include <sys/un.h>
@@ -111,6 +112,22 @@ async(int, name_peer, (coil_session *) session)
 {
     vars(char text[COIL_ADDRESS_TEXT_BYTES]);
     coil_address_format(coil_session_peer(session), my->text);
+    attempt(coil_write_all(session->stream, coil_text(my->text)));
+    return 0;
+}
+
+/* Say who it is, and where it came in. */
+async(int, name_ends, (coil_session *) session)
+{
+    vars(char text[COIL_ADDRESS_TEXT_BYTES]; coil_address own; coil_address peer);
+    attempt(name_peer(session));
+    attempt(coil_write_all(session->stream, coil_text(" ")));
+    EXPECT_EQ(0, coil_stream_peer_address(session->stream, &my->peer));
+    coil_address_format(&my->peer, my->text);
+    attempt(coil_write_all(session->stream, coil_text(my->text)));
+    attempt(coil_write_all(session->stream, coil_text(" ")));
+    EXPECT_EQ(0, coil_stream_address(session->stream, &my->own));
+    coil_address_format(&my->own, my->text);
     attempt(coil_write_all(session->stream, coil_text(my->text)));
     return 0;
 }
@@ -266,6 +283,27 @@ TEST_F(Server, ListensAtSeveralAddresses)
         (void)talking();
     }
     EXPECT_EQ(2u, statistics().accepted);
+}
+
+TEST_F(Server, TakesIpv4ForIpv4AtAStar)
+{
+    stage.addresses = {"*:0"};
+    start(coil_handler(name_ends, coil_session *));
+    Peer peer = Peer::connected(port);
+    sockaddr_in own = {};
+    socklen_t size = sizeof(own);
+    ASSERT_EQ(0, getsockname(peer.fd, reinterpret_cast<sockaddr *>(&own), &size));
+    const std::string client = "127.0.0.1:" + std::to_string(ntohs(own.sin_port));
+    EXPECT_EQ(client + " " + client + " 127.0.0.1:" + std::to_string(port), peer.receive(100));
+}
+
+TEST_F(Server, TakesIpv4ForIpv4InAProxysWords)
+{
+    stage.configure = [](coil_server *server) { server->takes_proxy_headers = true; };
+    start(coil_handler(name_peer, coil_session *));
+    Peer peer = Peer::connected(port);
+    EXPECT_TRUE(peer.send("PROXY TCP6 ::ffff:192.0.2.7 ::ffff:192.0.2.1 40000 443\r\n"));
+    EXPECT_EQ("192.0.2.7:40000", peer.receive(100));
 }
 
 TEST_F(Server, ClosesTheStreamWhenTheHandlerHasEnded)
