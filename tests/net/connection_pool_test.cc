@@ -604,7 +604,8 @@ TEST_F(PoolUsers, ManyWhoComeAgainDoNotMeanManyAttempts)
 TEST_F(PoolUsers, ATargetThatIsNoneMakesNoPool)
 {
     coil_connection_pool *none = nullptr;
-    for (const char *target : {"localhost", "", "localhost:", "local host:80", "unix:", "127.0.0.1"})
+    for (const char *target :
+            {"localhost", "", "localhost:", "local host:80", "unix:", "127.0.0.1"})
         EXPECT_EQ(-EINVAL, coil_connection_pool_create(loop, target, nullptr, &none)) << target;
     EXPECT_EQ(-ERANGE, coil_connection_pool_create(loop, "localhost:65536", nullptr, &none));
     coil_balancer *nor = nullptr;

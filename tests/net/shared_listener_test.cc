@@ -404,8 +404,7 @@ TEST_F(SharedListener, ClosesTheOthersIfTheFirstIsNotOpen)
     for (int &fd : fds)
         fd = coil_listen_socket("127.0.0.1:0", nullptr, nullptr);
     ASSERT_EQ(0, close(fds[0]));
-    const coil_share_options three = {
-            .share = COIL_SHARE_BY_KERNEL, .loop_count = 3, .listen = {}};
+    const coil_share_options three = {.share = COIL_SHARE_BY_KERNEL, .loop_count = 3, .listen = {}};
     EXPECT_EQ(-EBADF, shared_listener_adopt(fds, 3, &three, &none));
     EXPECT_EQ(-1, fcntl(fds[1], F_GETFD));
     EXPECT_EQ(-1, fcntl(fds[2], F_GETFD));

@@ -87,8 +87,7 @@ async(int, play_pool, (Scene *) scene)
     options.idle_limit = coil_ms(50);
     options.hooks = &scene->client.hooks;
     options.group = &my->group;
-    my->rc = coil_connection_pool_create(
-            coil_loop_of(coil_self), my->address, &options, &my->pool);
+    my->rc = coil_connection_pool_create(coil_loop_of(coil_self), my->address, &options, &my->pool);
     if (my->rc < 0)
         return my->rc;
     defer(coil_connection_pool_destroy(my->pool));

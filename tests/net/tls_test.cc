@@ -398,7 +398,9 @@ TEST_F(Tls, KeepsTheOldCertificateIfTheNewOneIsNoGood)
     trust(authority());
     EXPECT_EQ(-EINVAL, coil_tls_context_reload(server.context, &options, &failure));
     EXPECT_EQ(COIL_TLS_FILE, failure.reason);
-    EXPECT_NE(std::string::npos, std::string(failure.text).find("key is not the key of certificate")) << failure.text;
+    EXPECT_NE(
+            std::string::npos, std::string(failure.text).find("key is not the key of certificate"))
+            << failure.text;
     meet();
     expect_success();
 }
