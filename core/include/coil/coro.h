@@ -430,11 +430,12 @@ template <> struct coil_call_type<int> {
 template <> struct coil_call_type<void> {
     typedef coil_no_call type;
 };
-#define COIL_CALL_TYPE_(given) coil_call_type<given>::type
+#define COIL_CALL_TYPE_(given) typename coil_call_type<given>::type
 #else
 #define COIL_AUTO_ __auto_type
+#define COIL_NO_CALL_(type) type * : (coil_no_call *)0
 #define COIL_CALL_TYPE_(given) \
-    __typeof__(*_Generic((given *)0, int * : (coil_no_call *)0, void * : (coil_no_call *)0, default : (given *)0))
+    __typeof__(*_Generic((given *)0, COIL_NO_CALL_(int), COIL_NO_CALL_(void), default : (given *)0))
 #endif
 
 /*

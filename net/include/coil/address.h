@@ -39,8 +39,8 @@ typedef struct coil_address {
 COIL_API COIL_MUST_USE int coil_address_parse(const char *text, coil_address *out_address);
 
 /*
- * Write it in the form that coil_address_parse() reads; an interface by its number, "[fe80::1%2]:80".
- * Returns `text`.
+ * Write it in the form that coil_address_parse() reads; an interface by its number,
+ * "[fe80::1%2]:80". Returns `text`.
  */
 COIL_API const char *coil_address_format(
         const coil_address *address, char text[COIL_ADDRESS_TEXT_BYTES]);

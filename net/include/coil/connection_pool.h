@@ -73,8 +73,8 @@ struct coil_pooled {
  *
  *     service *self = coil_container_of(pooled->hooks, service, hooks);
  *
- * A connection that has been fit for another user is closed with a good-bye where its stream has one
- * (close_notify, coil/tls.h), as far as the socket takes it at once. Others are just closed.
+ * A connection that has been fit for another user is closed with a good-bye where its stream has
+ * one (close_notify, coil/tls.h), as far as the socket takes it at once. Others are just closed.
  */
 struct coil_pool_hooks {
     /*

@@ -84,8 +84,9 @@ coil_declare(int, coil_make_directories, (const char *) path, (mode_t) mode);
 /*
  * Remove what is at `path`: rm -r. Symbolic links are removed, never followed, also if somebody
  * puts them there meanwhile. Goes on after a failure; the first error is the result. -ENOENT:
- * there was nothing; who removes it at the same time as others do succeeds. Cancelled: what has been removed is gone. It needs some thirty descriptors,
- * however deep the tree is: what lies deeper is moved to the top before it is removed.
+ * there was nothing; of several who remove it at the same time, each succeeds who has seen it.
+ * Cancelled: what has been removed is gone. It needs some thirty descriptors, however deep the tree
+ * is: what lies deeper is moved to the top before it is removed.
  */
 coil_declare(int, coil_remove_tree, (const char *) path);
 
