@@ -284,7 +284,10 @@ static void take_step(scene *self, script *from)
         deliver(self, 1 + take(from), 0);
         break;
     case 3:
-        deliver(self, 1, 0);
+        for (int i = step >> 4; i >= 0; i--) {
+            deliver(self, 1, 0);
+            settle(self);
+        }
         break;
     case 4:
         deliver(self, 1 + take(from), (uint8_t)(1 << (step >> 5)));
