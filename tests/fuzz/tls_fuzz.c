@@ -97,7 +97,7 @@ static uint8_t take(script *from)
 
 coil_async(int, write_some, (scene *) self, (size_t) size_bytes)
 {
-    coil_vars(uint8_t * bytes);
+    coil_vars(uint8_t *bytes);
 
     my->bytes = malloc(size_bytes);
     coil_defer(free(my->bytes));
@@ -384,8 +384,7 @@ static char *text_of(BIO *from)
 static X509 *make_certificate(EVP_PKEY *key)
 {
     X509 *made = X509_new();
-    X509_EXTENSION *names =
-            X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:localhost");
+    X509_EXTENSION *names = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:localhost");
     const unsigned char name[] = "a test";
 
     X509_set_version(made, 2);
@@ -408,12 +407,11 @@ static void make_contexts(const coil_tls_certificate *identity)
     coil_tls_failure failure;
 
     for (int version = 0; version < 2; version++) {
-        serving.newest = trusting.newest =
-                version == 0 ? COIL_TLS_DEFAULT_VERSION : COIL_TLS_1_2;
-        COIL_CHECK(coil_tls_context_create(COIL_TLS_SERVER, &serving, &contexts[0][version],
-                           &failure) == 0);
-        COIL_CHECK(coil_tls_context_create(COIL_TLS_CLIENT, &trusting, &contexts[1][version],
-                           &failure) == 0);
+        serving.newest = trusting.newest = version == 0 ? COIL_TLS_DEFAULT_VERSION : COIL_TLS_1_2;
+        COIL_CHECK(coil_tls_context_create(
+                           COIL_TLS_SERVER, &serving, &contexts[0][version], &failure) == 0);
+        COIL_CHECK(coil_tls_context_create(
+                           COIL_TLS_CLIENT, &trusting, &contexts[1][version], &failure) == 0);
     }
 }
 

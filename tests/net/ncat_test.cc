@@ -64,8 +64,7 @@ async(int, serve_one, (coil_session *) session)
 {
     vars(int rc);
 #ifdef COIL_WITH_TLS
-    coil_tls_context *tls =
-            coil_container_of(session->server, ServiceServer, server)->service->tls;
+    coil_tls_context *tls = coil_container_of(session->server, ServiceServer, server)->service->tls;
     if (tls != nullptr)
         attempt(within(coil_s(10), coil_tls_accept(&session->stream, tls, nullptr)));
 #endif
@@ -233,8 +232,7 @@ async(int, ask, (Question *) question)
     defer(coil_stream_close(my->server));
 #ifdef COIL_WITH_TLS
     if (question->tls != nullptr)
-        attempt(coil_tls_connect(
-                &my->server, question->tls, "localhost", &question->failure));
+        attempt(coil_tls_connect(&my->server, question->tls, "localhost", &question->failure));
 #endif
     open_group(&my->group);
     spawn(&my->group, write_question(question, my->server));
