@@ -66,6 +66,7 @@ typedef struct scene {
     bool was_changed; /* What the peer has said is not what we were given. */
 } scene;
 
+static char server_name[] = "localhost"; /* (OpenSSL casts a const away.) */
 static coil_loop *loop;
 static coil_tls_context *contexts[2][2]; /* By side, by version. */
 static SSL_CTX *peers[2];                /* By our side. */
@@ -137,7 +138,7 @@ coil_async(int, live, (scene *) self)
 
     if (self->is_client) {
         coil_await(my->rc,
-                coil_tls_connect(&self->stream, self->context, "localhost", &self->failure));
+                coil_tls_connect(&self->stream, self->context, server_name, &self->failure));
     } else {
         coil_await(my->rc, coil_tls_accept(&self->stream, self->context, &self->failure));
     }
@@ -348,7 +349,7 @@ static void open_scene(scene *self, uint8_t kind)
         SSL_set_accept_state(self->peer);
     } else {
         SSL_set_connect_state(self->peer);
-        (void)SSL_set_tlsext_host_name(self->peer, "localhost");
+        (void)SSL_set_tlsext_host_name(self->peer, server_name);
     }
     self->session = coil_spawn(coil_loop_root(loop), session(self));
     COIL_CHECK(self->session != NULL);
