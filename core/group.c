@@ -334,7 +334,7 @@ static coil_turn close_group(coil_task *task, coil_frame *frame, coil_deferred *
 
     coil_frame *pause = coil_leave_pause(task, frame);
     struct coil_group_join__cold join = coil_group_join(group);
-    COIL_FRAME_(task, join, pause);
+    COIL_FRAME_(task, struct coil_group_join__frame, join, pause);
     (void)join_step(task, &co__k->co__h);
     return COIL_WAIT;
 }

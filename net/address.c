@@ -3,15 +3,21 @@
 
 #include "address_private.h"
 
+#include <coil/kernel.h>
+
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/un.h>
 
 static const char unix_prefix[] = "unix:";
+
+enum { HOST_BYTES = INET6_ADDRSTRLEN + 1 + IF_NAMESIZE + 2 /* [host%interface] */ };
 
 static int parse_unix(const char *path, coil_address *out_address)
 {
@@ -67,10 +73,70 @@ void address_set(coil_address *address, sa_family_t family, const void *host, ui
     }
 }
 
+void address_unmap(coil_address *address)
+{
+    struct sockaddr_in6 v6;
+
+    if (address->size_bytes < sizeof(v6) || address->storage.ss_family != AF_INET6)
+        return;
+    memcpy(&v6, &address->storage, sizeof(v6));
+    if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
+        address_set(address, AF_INET, &v6.sin6_addr.s6_addr[12], ntohs(v6.sin6_port));
+}
+
 bool address_equal(const coil_address *one, const coil_address *other)
 {
     return one->size_bytes == other->size_bytes &&
            memcmp(&one->storage, &other->storage, one->size_bytes) == 0;
+}
+
+/* ---------------------------------------------------------------------------------- scopes -- */
+
+/* Does the address mean something else on each interface? */
+static bool is_scoped(const struct in6_addr *host)
+{
+    return IN6_IS_ADDR_LINKLOCAL(host) || IN6_IS_ADDR_MC_NODELOCAL(host) ||
+           IN6_IS_ADDR_MC_LINKLOCAL(host);
+}
+
+/* An interface, by its number or its name. */
+static int parse_scope(const char *text, uint32_t *out_scope)
+{
+    uint64_t number = 0;
+    size_t digits = strspn(text, "0123456789");
+
+    if (digits == 0 || text[digits] != '\0') {
+        int rc = *text == '\0' ? -EINVAL : coil_kernel_interface(text);
+        if (rc > 0)
+            *out_scope = (uint32_t)rc;
+        return rc < 0 ? rc : 0;
+    }
+    for (; *text != '\0' && number <= INT32_MAX; text++)
+        number = number * 10 + (uint64_t)(*text - '0');
+    if (number == 0 || number > INT32_MAX)
+        return -ENODEV;
+    *out_scope = (uint32_t)number;
+    return 0;
+}
+
+/* What stands in the brackets: "fe80::1%eth0". */
+static int parse_v6(char *host, uint16_t port, coil_address *out_address)
+{
+    struct in6_addr v6;
+    uint32_t scope = 0;
+
+    char *percent = strchr(host, '%');
+    if (percent != NULL)
+        *percent = '\0';
+    if (inet_pton(AF_INET6, host, &v6) != 1 || (percent != NULL && !is_scoped(&v6)))
+        return -EINVAL;
+    int rc = percent == NULL ? 0 : parse_scope(percent + 1, &scope);
+    if (rc < 0)
+        return rc;
+    address_set(out_address, AF_INET6, &v6, port);
+    void *storage = &out_address->storage;
+    ((struct sockaddr_in6 *)storage)->sin6_scope_id = scope;
+    return 0;
 }
 
 int coil_address_parse(const char *text, coil_address *out_address)
@@ -79,7 +145,7 @@ int coil_address_parse(const char *text, coil_address *out_address)
         return parse_unix(text + sizeof(unix_prefix) - 1, out_address);
 
     const char *colon = strrchr(text, ':');
-    char host[INET6_ADDRSTRLEN + 2];
+    char host[HOST_BYTES];
     if (colon == NULL || (size_t)(colon - text) >= sizeof(host))
         return -EINVAL;
     size_t host_bytes = (size_t)(colon - text);
@@ -88,7 +154,6 @@ int coil_address_parse(const char *text, coil_address *out_address)
 
     uint16_t port;
     struct in_addr v4;
-    struct in6_addr v6;
     int rc = address_parse_port(colon + 1, &port);
     if (rc < 0)
         return rc;
@@ -96,15 +161,13 @@ int coil_address_parse(const char *text, coil_address *out_address)
         address_set(out_address, AF_INET6, &in6addr_any, port);
     } else if (host[0] == '[' && host_bytes > 2 && host[host_bytes - 1] == ']') {
         host[host_bytes - 1] = '\0';
-        if (inet_pton(AF_INET6, host + 1, &v6) != 1)
-            return -EINVAL;
-        address_set(out_address, AF_INET6, &v6, port);
+        rc = parse_v6(host + 1, port, out_address);
     } else if (inet_pton(AF_INET, host, &v4) == 1) {
         address_set(out_address, AF_INET, &v4, port);
     } else {
-        return -EINVAL;
+        rc = -EINVAL;
     }
-    return 0;
+    return rc;
 }
 
 static void format_unix(const coil_address *address, char *text)
@@ -120,6 +183,21 @@ static void format_unix(const coil_address *address, char *text)
     } else {
         (void)snprintf(text, COIL_ADDRESS_TEXT_BYTES, "unix:%.*s", shown, local->sun_path);
     }
+}
+
+/* The interface as a number: no kernel has to be asked for that, and it is read again. */
+static void format_v6(const coil_address *address, char *text)
+{
+    const void *storage = &address->storage;
+    const struct sockaddr_in6 *v6 = storage;
+    char host[INET6_ADDRSTRLEN] = "";
+    char scope[16] = "";
+
+    (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+    if (v6->sin6_scope_id != 0 && is_scoped(&v6->sin6_addr))
+        (void)snprintf(scope, sizeof(scope), "%%%" PRIu32, v6->sin6_scope_id);
+    (void)snprintf(text, COIL_ADDRESS_TEXT_BYTES, "[%s%s]:%u", host, scope,
+            (unsigned)coil_address_port(address));
 }
 
 const char *coil_address_format(const coil_address *address, char text[COIL_ADDRESS_TEXT_BYTES])
@@ -138,10 +216,7 @@ const char *coil_address_format(const coil_address *address, char text[COIL_ADDR
                 text, COIL_ADDRESS_TEXT_BYTES, "%s:%u", host, (unsigned)coil_address_port(address));
         break;
     case AF_INET6:
-        (void)inet_ntop(
-                AF_INET6, &((const struct sockaddr_in6 *)storage)->sin6_addr, host, sizeof(host));
-        (void)snprintf(text, COIL_ADDRESS_TEXT_BYTES, "[%s]:%u", host,
-                (unsigned)coil_address_port(address));
+        format_v6(address, text);
         break;
     default:
         (void)snprintf(text, COIL_ADDRESS_TEXT_BYTES, "(no address)");

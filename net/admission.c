@@ -28,7 +28,7 @@ struct entry {
 struct coil_admission {
     pthread_mutex_t lock;
     coil_admission_options options;
-    uint64_t seed; /* So that nobody can choose addresses that all lie in one bucket. */
+    uint64_t key[2];
     unsigned total;
     unsigned entry_count;
     unsigned bucket_count; /* A power of two. */
@@ -73,20 +73,44 @@ static bool is_same(const network *one, const network *other)
     return one->words[0] == other->words[0] && one->words[1] == other->words[1];
 }
 
-/* The finalizer of MurmurHash3, twice. */
-static uint64_t mix(uint64_t word)
+static void stir(uint64_t v[4])
 {
-    word ^= word >> 33;
-    word *= 0xff51afd7ed558ccdULL;
-    word ^= word >> 33;
-    word *= 0xc4ceb9fe1a85ec53ULL;
-    return word ^ word >> 33;
+    v[0] += v[1];
+    v[1] = (v[1] << 13 | v[1] >> 51) ^ v[0];
+    v[0] = v[0] << 32 | v[0] >> 32;
+    v[2] += v[3];
+    v[3] = (v[3] << 16 | v[3] >> 48) ^ v[2];
+    v[0] += v[3];
+    v[3] = (v[3] << 21 | v[3] >> 43) ^ v[0];
+    v[2] += v[1];
+    v[1] = (v[1] << 17 | v[1] >> 47) ^ v[2];
+    v[2] = v[2] << 32 | v[2] >> 32;
+}
+
+/*
+ * SipHash-1-3 (Aumasson, Bernstein 2012) of the two words: whoever does not know the key cannot
+ * choose addresses that all lie in one bucket, also if he sees how long things take.
+ */
+static uint64_t hash_of(const uint64_t key[2], const network *peer)
+{
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
+            key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573};
+    const uint64_t words[] = {peer->words[0], peer->words[1], (uint64_t)sizeof(*peer) << 56};
+
+    for (unsigned i = 0; i < 3; i++) {
+        v[3] ^= words[i];
+        stir(v);
+        v[0] ^= words[i];
+    }
+    v[2] ^= 0xff;
+    for (unsigned i = 0; i < 3; i++)
+        stir(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 static entry **bucket_of(const coil_admission *admission, const network *peer)
 {
-    uint64_t hash = mix(mix(peer->words[0] ^ admission->seed) ^ peer->words[1]);
-    return &admission->buckets[hash & (admission->bucket_count - 1)];
+    return &admission->buckets[hash_of(admission->key, peer) & (admission->bucket_count - 1)];
 }
 
 /* The link that points to its entry, or the end of the bucket. */
@@ -232,7 +256,7 @@ int coil_admission_create(const coil_admission_options *options, coil_admission 
     if (options->ipv6_prefix_bits == 0)
         admission->options.ipv6_prefix_bits = DEFAULT_V6_BITS;
     admission->bucket_count = FIRST_BUCKETS;
-    admission->seed = mix((uint64_t)coil_kernel_now() ^ (uintptr_t)admission);
+    coil_kernel_random(admission->key, sizeof(admission->key));
     admission->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     *out_admission = admission;
     return 0;

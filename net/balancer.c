@@ -3,6 +3,7 @@
 
 #include "address_private.h"
 #include "defaults.h"
+#include "resolver_config.h"
 #include "wait_in.h"
 
 #include <coil/random.h>
@@ -362,7 +363,9 @@ int coil_balancer_create(coil_loop *loop, const char *target, const coil_balance
     coil_balancer *balancer = calloc(1, sizeof(*balancer));
     if (balancer == NULL)
         return -ENOMEM;
-    int rc = set_options(balancer, options);
+    int rc = target == NULL ? 0 : resolver_target_check(target);
+    if (rc == 0)
+        rc = set_options(balancer, options);
     if (rc < 0) {
         free(balancer);
         return rc;

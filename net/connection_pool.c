@@ -3,8 +3,10 @@
 
 #include "connection_pool_private.h"
 #include "defaults.h"
+#include "resolver_config.h"
 
 #include <coil/kernel.h>
+#include <coil/layer.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,6 +40,10 @@ void pool_dispose(coil_connection_pool *pool, coil_pooled *pooled)
     coil_pool_hooks *hooks = pool->options.hooks;
     if (hooks != NULL && hooks->dispose != NULL)
         hooks->dispose(hooks, pooled);
+    coil_layer *layer =
+            pooled->reusable && pooled->stream != NULL ? coil_layer_of(pooled->stream) : NULL;
+    if (layer != NULL)
+        coil_layer_finish_now(layer);
     coil_stream_close(pooled->stream);
     free(pooled);
 }
@@ -304,7 +310,9 @@ int coil_connection_pool_create(coil_loop *loop, const char *target,
     coil_connection_pool *pool = calloc(1, sizeof(*pool));
     if (pool == NULL)
         return -ENOMEM;
-    int rc = set_options(pool, options);
+    int rc = resolver_target_check(target);
+    if (rc == 0)
+        rc = set_options(pool, options);
     if (rc < 0) {
         free(pool);
         return rc;

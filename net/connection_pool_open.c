@@ -69,6 +69,7 @@ static void opened(coil_connection_pool *pool, coil_pooled *pooled)
     pool->stats.opened++;
     pool->failure_count = 0;
     pooled->opened_at = pool_now(pool);
+    pooled->reusable = true;
     pooled->expires_at = expiry_of(pool, pooled->opened_at);
     if (pool->is_shut) {
         pool_drop(pool, pooled, &pool->stats.closed_shutdown);
@@ -132,6 +133,7 @@ coil_async(int, open_one, (coil_connection_pool *) pool, (attempt_start) start)
         return 0;
     }
     my->pooled->pool = pool;
+    my->pooled->hooks = pool->options.hooks;
     coil_await(my->rc, coil_within(pool->options.open_limit, establish(pool, my->pooled)));
     my->rc = my->rc > 0 ? 0 : my->rc;
     return 0;

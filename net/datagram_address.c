@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "address_private.h"
 #include "datagram_private.h"
 
 #include <string.h>
@@ -27,22 +28,11 @@ coil_address datagram_mapped(sa_family_t family, const coil_address *address)
 
 void datagram_unmap(const void *name, socklen_t size_bytes, coil_address *out_address)
 {
-    struct sockaddr_in6 from;
-    struct sockaddr_in to = {.sin_family = AF_INET};
-
     if (size_bytes > sizeof(out_address->storage))
         size_bytes = sizeof(out_address->storage);
     if (size_bytes < sizeof(sa_family_t))
         out_address->storage.ss_family = AF_UNSPEC;
     memcpy(&out_address->storage, name, size_bytes);
     out_address->size_bytes = size_bytes;
-    if (size_bytes < sizeof(from) || out_address->storage.ss_family != AF_INET6)
-        return;
-    memcpy(&from, name, sizeof(from));
-    if (memcmp(from.sin6_addr.s6_addr, mapped_prefix, sizeof(mapped_prefix)) != 0)
-        return;
-    memcpy(&to.sin_addr, from.sin6_addr.s6_addr + sizeof(mapped_prefix), sizeof(to.sin_addr));
-    to.sin_port = from.sin6_port;
-    memcpy(&out_address->storage, &to, sizeof(to));
-    out_address->size_bytes = sizeof(to);
+    address_unmap(out_address);
 }

@@ -121,8 +121,11 @@ static int open_socket(coil_address *address, const coil_listen_options *options
         return fd;
     set_options(fd, address, options);
     int rc = set_stream_options(fd, options);
+    listener_path path = {.is_ours = false};
     if (rc == 0)
         rc = listener_bind(fd, SOCK_STREAM, address);
+    if (rc == 0)
+        listener_path_claim(&path, address);
     if (rc == 0)
         rc = coil_kernel_listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN);
     if (rc == 0 && coil_address_path(address) == NULL) {
@@ -130,6 +133,7 @@ static int open_socket(coil_address *address, const coil_listen_options *options
         rc = coil_kernel_getsockname(fd, &address->socket, &address->size_bytes);
     }
     if (rc < 0) {
+        listener_path_remove(&path, address);
         (void)coil_kernel_close(fd);
         return rc;
     }

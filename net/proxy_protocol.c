@@ -430,13 +430,25 @@ ssize_t coil_proxy_parse(const void *bytes, size_t size_bytes, coil_proxy_header
     return -EBADMSG;
 }
 
+/* IPv4 by an IPv6 socket is IPv4, unless the other end is not. */
+static coil_proxy_header unmapped(const coil_proxy_header *header)
+{
+    coil_proxy_header plain = *header;
+
+    address_unmap(&plain.source);
+    address_unmap(&plain.destination);
+    return family_of(&plain) >= 0 ? plain : *header;
+}
+
 ssize_t coil_proxy_write(const coil_proxy_header *header, void *bytes, size_t size_bytes)
 {
+    const coil_proxy_header plain = unmapped(header);
+
     switch (header->version) {
     case 1:
-        return write_v1(header, bytes, size_bytes);
+        return write_v1(&plain, bytes, size_bytes);
     case 2:
-        return write_v2(header, bytes, size_bytes);
+        return write_v2(&plain, bytes, size_bytes);
     default:
         return -EINVAL;
     }

@@ -6,6 +6,7 @@
 #include <coil/check.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,6 +124,11 @@ static int read_server(span word, coil_address *out_server)
     if (read_address(text, &address)) {
         address_set(out_server, address.is_v6 ? AF_INET6 : AF_INET, address.bytes, DNS_PORT);
         return 0;
+    }
+    if (text[0] != '[' && strchr(text, '%') != NULL) { /* fe80::1%eth0 */
+        char full[SERVER_TEXT_BYTES + sizeof("[]:53")];
+        (void)snprintf(full, sizeof(full), "[%s]:%d", text, DNS_PORT);
+        return coil_address_parse(full, out_server);
     }
     int rc = coil_address_parse(text, out_server);
     if (rc == 0 && coil_address_port(out_server) == 0)
@@ -407,4 +413,11 @@ int resolver_target_read(const char *text, resolver_target *out_target)
     out_target->kind = RESOLVER_TARGET_HOST;
     rc = address_parse_port(colon + 1, &out_target->port);
     return rc < 0 ? rc : read_name(text, (size_t)(colon - text), out_target);
+}
+
+int resolver_target_check(const char *text)
+{
+    resolver_target target;
+    int rc = resolver_target_read(text, &target);
+    return rc == -ENODEV ? 0 : rc;
 }

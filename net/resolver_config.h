@@ -79,4 +79,10 @@ typedef struct resolver_target {
 /* Read what coil_resolve() takes; its errors. */
 int resolver_target_read(const char *text, resolver_target *out_target);
 
+/*
+ * Is it one, for those who ask for its addresses later? The same errors, but that an interface that
+ * there is not may come.
+ */
+int resolver_target_check(const char *text);
+
 #endif

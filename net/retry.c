@@ -19,7 +19,6 @@ bool coil_error_may_pass(int error)
     case ECONNABORTED:
     case ECONNREFUSED:
     case ECONNRESET:
-    case EHOSTDOWN:
     case EHOSTUNREACH:
     case EMFILE:
     case ENETDOWN:
@@ -53,10 +52,14 @@ static void pay_in(coil_retry_budget *budget)
     budget->balance += budget->percent < room ? budget->percent : room;
 }
 
+/* Who has called nobody, because a breaker was open, need not pay. */
+static bool is_free(const coil_retry *retry, int64_t result)
+{
+    return retry->budget == NULL || result == -EHOSTDOWN;
+}
+
 static bool pay_for_retry(coil_retry_budget *budget)
 {
-    if (budget == NULL)
-        return true;
     if (budget->balance < TOKEN) {
         budget->refused_count++;
         return false;
@@ -69,8 +72,6 @@ static bool pay_for_retry(coil_retry_budget *budget)
 /* There is no retry after all. */
 static void refund(coil_retry_budget *budget)
 {
-    if (budget == NULL)
-        return;
     uint64_t room = budget->limit - budget->balance;
     budget->balance += room < TOKEN ? room : TOKEN;
     budget->granted_count--;
@@ -116,7 +117,9 @@ coil_duration coil_retry_next(coil_retry *retry, int64_t result)
     retry->attempt_count++;
     if (result >= 0 || result < -4095 || retry->attempt_count >= attempts)
         return -1;
-    if (!is_worth_it(policy, (int)result) || !pay_for_retry(retry->budget))
+    if (!is_worth_it(policy, (int)result))
+        return -1;
+    if (!is_free(retry, result) && !pay_for_retry(retry->budget))
         return -1;
     return coil_retry_pause(policy, retry->attempt_count - 1, &retry->random);
 }
@@ -129,7 +132,8 @@ coil_define(int, coil_retry_wait, (coil_retry *) retry, (int64_t) result)
     if (pause < 0)
         return 0;
     if (coil_time_after(coil_task_now(coil_self), pause) >= coil_task_deadline(coil_self)) {
-        refund(retry->budget);
+        if (!is_free(retry, result))
+            refund(retry->budget);
         return 0;
     }
     coil_await(coil_sleep(pause));

@@ -2,6 +2,7 @@
 /* Of coil/server.h: what becomes of one connection. */
 #include "server_private.h"
 
+#include "address_private.h"
 #include "linger.h"
 
 #include <coil/io.h>
@@ -26,6 +27,7 @@ const coil_address *coil_session_peer(coil_session *session)
     peer->size_bytes = sizeof(peer->storage);
     if (coil_kernel_getpeername(fd, &peer->socket, &peer->size_bytes) < 0)
         *peer = (coil_address){.size_bytes = 0};
+    address_unmap(peer);
     return peer;
 }
 
@@ -134,6 +136,7 @@ coil_async(int, learn_peer, (coil_session *) session)
     coil_slice_release(&my->raw);
     if (my->header.source.size_bytes > 0) {
         session->peer = my->header.source;
+        address_unmap(&session->peer);
         session->has_peer = true;
     }
     return enter(session) ? 0 : -EDQUOT;

@@ -98,10 +98,11 @@ unsigned shared_socket_count(const coil_share_options *options)
     return options->loop_count > 0 ? options->loop_count : default_count();
 }
 
-static void close_fds(const int *fds, unsigned count)
+/* All but one that is open no more: by now it may be somebody else's. */
+static void close_fds(const int *fds, unsigned count, int gone_fd)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (fds[i] >= 0)
+        if (fds[i] >= 0 && fds[i] != gone_fd)
             (void)coil_kernel_close(fds[i]);
     }
 }
@@ -134,8 +135,7 @@ int shared_listener_adopt(const int *fds, unsigned count, const coil_share_optio
     if (rc == 0)
         rc = check_options(shared);
     if (rc < 0) {
-        if (rc != -EBADF)
-            close_fds(fds, count);
+        close_fds(fds, count, rc == -EBADF ? fds[first] : -1);
     } else {
         rc = adopt_fds(shared, fds, count);
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/stream_options.h>
 
+#include "address_private.h"
+
 #include <coil/io.h>
 #include <coil/kernel.h>
 
@@ -111,6 +113,7 @@ static int get_name(const coil_stream *stream, name_call *call, coil_address *ou
     const int rc = call(fd, &address.socket, &address.size_bytes);
     if (rc < 0)
         return rc == -ENOTSOCK ? -EOPNOTSUPP : rc;
+    address_unmap(&address);
     *out_address = address;
     return 0;
 }

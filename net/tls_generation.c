@@ -2,6 +2,7 @@
 #include "tls_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,29 +71,37 @@ static bool read_chain(BIO *pem, identity *out_identity)
     }
 }
 
+static int failure_of_pair(
+        const char *key_name, const char *chain_name, coil_tls_failure *out_failure)
+{
+    char what[sizeof(out_failure->text)];
+    (void)snprintf(what, sizeof(what), "%s is not the key of %s", key_name, chain_name);
+    return tls_failure_of_loading(what, out_failure);
+}
+
 static int load_identity(
         const coil_tls_certificate *source, identity *out_identity, coil_tls_failure *out_failure)
 {
     const char *key_file = source->key_file != NULL ? source->key_file : source->chain_file;
     const char *key_pem = source->key_pem != NULL ? source->key_pem : source->chain_pem;
+    const char *chain_name = source->chain_pem != NULL ? "certificate" : source->chain_file;
     if (source->chain_file == NULL && source->chain_pem == NULL)
         return tls_failure_of_loading("a certificate without a chain", out_failure);
 
     BIO *pem = open_pem(source->chain_file, source->chain_pem);
     bool is_read = pem != NULL && read_chain(pem, out_identity);
     BIO_free(pem);
-    if (!is_read) {
-        const char *what = source->chain_pem != NULL ? "certificate" : source->chain_file;
-        return tls_failure_of_loading(what, out_failure);
-    }
+    if (!is_read)
+        return tls_failure_of_loading(chain_name, out_failure);
     const bool is_text = source->key_file == NULL && key_pem != NULL;
     pem = open_pem(key_file, is_text ? key_pem : NULL);
     out_identity->key = pem != NULL ? PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL) : NULL;
     BIO_free(pem);
+    const char *key_name = is_text ? "key" : key_file;
     if (out_identity->key == NULL)
-        return tls_failure_of_loading(is_text ? "key" : key_file, out_failure);
+        return tls_failure_of_loading(key_name, out_failure);
     if (X509_check_private_key(out_identity->certificate, out_identity->key) != 1)
-        return tls_failure_of_loading("the key is not that of the certificate", out_failure);
+        return failure_of_pair(key_name, chain_name, out_failure);
     return 0;
 }
 

@@ -249,6 +249,8 @@ coil_define(int, coil_replace_file, (const char *) path, (coil_slice) bytes, (mo
     coil_vars(int directory; int fd; int rc; bool is_there; size_t stem_count;
               char temporary[NAME_MAX + 1]);
 
+    if (bytes.size_bytes < 0)
+        return (int)bytes.size_bytes;
     const char *name = name_of(path);
     size_t name_count = strlen(name);
     if (name_count == 0)

@@ -65,11 +65,17 @@ coil_define(int, coil_make_directories, (const char *) path, (mode_t) mode)
 
 /* ------------------------------------------------------------------------------- removing -- */
 
+/* What was there, and is no more, somebody else has removed: that is as good. */
+static int unless_gone(int rc)
+{
+    return rc == -ENOENT ? 0 : rc;
+}
+
 /* The first failure counts. */
 static void note(int *first, int rc)
 {
-    if (*first == 0 && rc != -ENOENT) /* Somebody else has removed it. */
-        *first = rc;
+    if (*first == 0)
+        *first = unless_gone(rc);
 }
 
 /*
@@ -106,7 +112,9 @@ coil_async(int, remove_name, (removal *) all, (int) directory, (const char *) na
         coil_await(my->rc, raise_directory(all, directory, name));
         return my->rc;
     }
-    coil_attempt(my->fd, coil_openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0));
+    coil_await(my->fd, coil_openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0));
+    if (my->fd < 0)
+        return unless_gone(my->fd);
     my->rc = coil_directory_create(coil_loop_of(coil_self), my->fd, &my->inside);
     if (my->rc < 0)
         return my->rc;
@@ -122,16 +130,19 @@ coil_async(int, remove_name, (removal *) all, (int) directory, (const char *) na
     }
     note(&my->first, my->rc);
     coil_await(my->rc, coil_unlinkat(directory, name, AT_REMOVEDIR));
-    return my->first < 0 ? my->first : my->rc;
+    return my->first < 0 ? my->first : unless_gone(my->rc);
 }
 
 coil_define(int, coil_remove_tree, (const char *) path)
 {
-    coil_vars(removal all; int rc; int first);
+    coil_vars(removal all; int rc; int first; bool was_there);
 
     do {
         my->all.raised_count = 0;
         coil_await(my->rc, remove_name(&my->all, AT_FDCWD, path, 0));
+        if (my->was_there)
+            my->rc = unless_gone(my->rc);
+        my->was_there = true;
         if (my->first == 0 && (my->rc != -ENOTEMPTY || my->all.raised_count == 0))
             my->first = my->rc;
     } while (my->rc < 0 && my->all.raised_count > 0);

@@ -23,6 +23,7 @@
 
 #include <linux/futex.h>
 #include <linux/magic.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -226,6 +227,12 @@ int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_by
 int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes)
 {
     return checked(getpeername(fd, address, size_bytes));
+}
+
+int coil_kernel_interface(const char *name)
+{
+    const unsigned index = if_nametoindex(name);
+    return index == 0 ? -errno : (int)index;
 }
 
 int coil_kernel_shutdown(int fd, int how)

@@ -330,6 +330,34 @@ void coil_layer_flush(coil_layer *layer)
     tell(pump(layer->layering));
 }
 
+/* There is no later turn for this one. */
+static void allow_to_send_again(coil_layering *layering)
+{
+    const uint16_t another = (uint16_t)(layering->loop->stats.turns + 1);
+    coil_layer *layer = layering->layer;
+
+    for (; layer != NULL; layer = coil_layer_of(layer->below))
+        coil_receiver_head_of(layer->below)->sender.sent_turn = another;
+}
+
+void coil_layer_finish_now(coil_layer *layer)
+{
+    coil_layering *layering = layer->layering;
+    layer_write last = {.is_waiting = true, .is_last = true};
+
+    if (layering->is_finished || layering->above->is_cut || layering->is_leaving ||
+            layering_is_busy(layering))
+        return;
+    allow_to_send_again(layering);
+    coil_list_append(&layering->writes, &last.link);
+    tell(pump(layering));
+    if (last.is_waiting)
+        (void)end_all(layering, -EPIPE);
+    coil_layer *below = coil_layer_of(layer->below);
+    if (below != NULL)
+        coil_layer_finish_now(below);
+}
+
 /* --------------------------------------------------------------------------------- leaves -- */
 
 static coil_turn leave_with(coil_task *task, coil_frame *leaf, int result)

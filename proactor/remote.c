@@ -64,7 +64,7 @@ static coil_task *make_guest(coil_remote_call *call)
     coil_task *task = coil_task_create(call->target->guests.sched, call->cold.fn);
     if (task == NULL)
         return NULL;
-    COIL_FRAME_(task, guest, NULL);
+    COIL_FRAME_(task, struct be_guest__frame, guest, NULL);
     return task;
 }
 

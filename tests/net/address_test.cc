@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/un.h>
 
@@ -51,12 +52,28 @@ TEST(Address, RefusesWhatIsNoAddress)
     for (const char *text : {"", ":", "9090", "127.0.0.1", "127.0.0.1:", ":80", "127.0.0:80",
                  "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1: 80", "127.0.0.1:80 ",
                  " 127.0.0.1:80", "256.0.0.1:80", "127.0.0.1.5:80", "localhost:80", "::1:80",
-                 "[]:80", "[:80", "[::1:80", "::1]:80", "[::1]", "[::1]80",
-                 "[::1]:", "[127.0.0.1]:80", "[::1%lo]:80", "*", "**:80", "[*]:80",
-                 "unix:", "unix:@", "unix", "UNIX:/x"})
+                 "[fe80::1%]:80", "[2001:db8::1%1]:80", "[%1]:80", "127.0.0.1%1:80", "[]:80",
+                 "[:80", "[::1:80", "::1]:80", "[::1]", "[::1]80", "[::1]:", "[127.0.0.1]:80",
+                 "[::1%lo]:80", "*", "**:80", "[*]:80", "unix:", "unix:@", "unix", "UNIX:/x"})
         EXPECT_EQ(-EINVAL, parse(text)) << text;
     EXPECT_EQ(-EINVAL, parse(std::string(1000, '1') + ":80"));
     EXPECT_EQ(-EINVAL, parse("[" + std::string(1000, ':') + "]:80"));
+}
+
+TEST(Address, KnowsTheInterfaceOfALinkLocalAddress)
+{
+    const std::string by_number = "[fe80::1%" + std::to_string(if_nametoindex("lo")) + "]:80";
+    EXPECT_EQ(by_number, round_trip("[fe80::1%lo]:80"));
+    EXPECT_EQ(by_number, round_trip(by_number));
+    EXPECT_EQ("[ff02::1%2147483647]:5353", round_trip("[ff02::1%2147483647]:5353"));
+    coil_address address;
+    ASSERT_EQ(0, coil_address_parse("[fe80::1%7]:80", &address));
+    sockaddr_in6 v6;
+    memcpy(&v6, &address.storage, sizeof(v6));
+    EXPECT_EQ(7u, v6.sin6_scope_id);
+    for (const char *text : {"[fe80::1%no-such]:80", "[fe80::1%0]:80", "[fe80::1%2147483648]:80",
+                 "[fe80::1%18446744073709551617]:80", "[fe80::1%1x]:80"})
+        EXPECT_EQ(-ENODEV, parse(text)) << text;
 }
 
 TEST(Address, RefusesAPortThatIsNone)

@@ -9,6 +9,20 @@
 #include <string>
 #include <vector>
 
+/* What has been drawn at random. */
+static size_t drawn_bytes;
+
+extern "C" {
+void __real_coil_kernel_random(void *bytes, size_t size_bytes);
+void __wrap_coil_kernel_random(void *bytes, size_t size_bytes);
+
+void __wrap_coil_kernel_random(void *bytes, size_t size_bytes)
+{
+    drawn_bytes += size_bytes;
+    __real_coil_kernel_random(bytes, size_bytes);
+}
+}
+
 namespace
 {
 
@@ -105,6 +119,13 @@ TEST_F(Admission, RefusesPrefixesThatThereAreNot)
     const coil_admission_options v6 = {0, 0, 0, 129};
     EXPECT_EQ(-EINVAL, coil_admission_create(&v4, &admission));
     EXPECT_EQ(-EINVAL, coil_admission_create(&v6, &admission));
+}
+
+TEST_F(Admission, KeepsPeersByAKeyThatNobodyCanGuess)
+{
+    const size_t before = drawn_bytes;
+    create({2, 0, 0, 0});
+    EXPECT_LE(before + 16, drawn_bytes) << "else somebody could choose addresses for one bucket";
 }
 
 TEST_F(Admission, CountsAsANaiveMapDoes)

@@ -2,7 +2,7 @@
 /* One rule of the pool after the other; at random they are in connection_pool_random_test.cc. */
 #include "ports.h"
 
-#include <coil/connection_pool.h>
+#include <coil/balancer.h>
 #include <coil/layer.h>
 #include <coil/sched.h>
 
@@ -411,24 +411,29 @@ struct Hooks {
     }
 };
 
-Hooks *cast; /* Of the test that runs. */
+Hooks *hooks_of(coil_pooled *pooled)
+{
+    return coil_container_of(pooled->hooks, Hooks, hooks);
+}
 
 async(int, prepare, (coil_pooled *) pooled)
 {
-    vars();
-    cast->prepared++;
-    pooled->session = cast;
-    await(coil_sleep(cast->takes));
-    return cast->prepare_rc;
+    vars(Hooks *self);
+    my->self = hooks_of(pooled);
+    my->self->prepared++;
+    pooled->session = my->self;
+    await(coil_sleep(my->self->takes));
+    return my->self->prepare_rc;
 }
 
 async(int, check, (coil_pooled *) pooled)
 {
-    vars();
-    cast->checked++;
-    EXPECT_EQ(cast, pooled->session);
-    await(coil_sleep(cast->takes));
-    return cast->check_rc;
+    vars(Hooks *self);
+    my->self = hooks_of(pooled);
+    my->self->checked++;
+    EXPECT_EQ(my->self, pooled->session);
+    await(coil_sleep(my->self->takes));
+    return my->self->check_rc;
 }
 
 class PoolHooks : public PoolUsers
@@ -436,7 +441,6 @@ class PoolHooks : public PoolUsers
 protected:
     PoolHooks()
     {
-        cast = &hooks;
         hooks.hooks.prepare = coil_handler(prepare, coil_pooled *);
         hooks.hooks.check = coil_handler(check, coil_pooled *);
         options.hooks = &hooks.hooks;
@@ -595,6 +599,18 @@ TEST_F(PoolUsers, ManyWhoComeAgainDoNotMeanManyAttempts)
     EXPECT_LT(stats().begun, 200u); /* About one in five seconds. */
     EXPECT_GT(stats().begun, 60u);
     EXPECT_EQ(0u, stats().opened + stats().waiting);
+}
+
+TEST_F(PoolUsers, ATargetThatIsNoneMakesNoPool)
+{
+    coil_connection_pool *none = nullptr;
+    for (const char *target :
+            {"localhost", "", "localhost:", "local host:80", "unix:", "127.0.0.1"})
+        EXPECT_EQ(-EINVAL, coil_connection_pool_create(loop, target, nullptr, &none)) << target;
+    EXPECT_EQ(-ERANGE, coil_connection_pool_create(loop, "localhost:65536", nullptr, &none));
+    coil_balancer *nor = nullptr;
+    EXPECT_EQ(-EINVAL, coil_balancer_create(loop, "localhost", nullptr, &nor));
+    open("[fe80::1%no-such-yet]:80", coil_connection_pool_options{});
 }
 
 TEST_F(PoolUsers, AnOpenBreakerRefusesAtOnceAndLetsAProbeThrough)

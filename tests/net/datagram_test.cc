@@ -27,9 +27,10 @@ ssize_t __wrap_coil_kernel_sendmsg_now(int fd, const struct msghdr *message)
 namespace
 {
 
-std::string abstract_name()
+const std::string &abstract_name()
 {
-    return "unix:@coil-datagram-" + std::to_string(getpid());
+    static const std::string name = "unix:@coil-datagram-" + std::to_string(getpid());
+    return name;
 }
 
 /* What a test says and learns; everything runs in one loop. */
@@ -64,17 +65,31 @@ coil_slice slice_of(const char *text)
     return {static_cast<int64_t>(strlen(text)), text, nullptr};
 }
 
-int open_at(const std::string &local, coil_datagram_options options, coil_datagram_socket **out)
+int open_at(const char *local, const coil_datagram_options *options, coil_datagram_socket **out)
 {
-    options.local = local.empty() ? nullptr : local.c_str();
-    return coil_datagram_open(&options, out);
+    coil_datagram_options own = options == nullptr ? coil_datagram_options{} : *options;
+    own.local = *local == '\0' ? nullptr : local;
+    return coil_datagram_open(&own, out);
 }
 
-int open_to(const std::string &remote, coil_datagram_socket **out)
+/* A socket, or an error pointer. */
+async(coil_datagram_socket *, opened_at, (const char *) local,
+        (const coil_datagram_options *) options)
 {
+    vars();
+    coil_datagram_socket *socket = nullptr;
+    const int rc = open_at(local, options, &socket);
+    return rc < 0 ? static_cast<coil_datagram_socket *>(coil_error_pointer(rc)) : socket;
+}
+
+async(coil_datagram_socket *, opened_to, (const char *) remote)
+{
+    vars();
     coil_datagram_options options = {};
-    options.remote = remote.c_str();
-    return coil_datagram_open(&options, out);
+    options.remote = remote;
+    coil_datagram_socket *socket = nullptr;
+    const int rc = coil_datagram_open(&options, &socket);
+    return rc < 0 ? static_cast<coil_datagram_socket *>(coil_error_pointer(rc)) : socket;
 }
 
 void note(Scene *scene, coil_datagram *datagram)
@@ -106,15 +121,11 @@ async(int, receive_all, (coil_datagram_socket *) socket, (Scene *) scene, (size_
 
 async(int, echo, (Scene *) scene, (const char *) own)
 {
-    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in; int rc);
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in);
 
-    my->rc = open_at(scene->address, scene->options, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at(scene->address.c_str(), &scene->options));
     defer(coil_datagram_close(my->server));
-    my->rc = open_at(own, {}, &my->client);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->client, opened_at(own, nullptr));
     defer(coil_datagram_close(my->client));
     attempt(coil_datagram_send(my->client, coil_datagram_local(my->server), slice_of("hello")));
     attempt(within(coil_s(10), coil_datagram_receive(my->server, &my->in)));
@@ -165,9 +176,9 @@ async(int, lose_path, (const char *) path)
     vars(coil_datagram_socket *first; coil_datagram_socket *second; std::string * address);
     my->address = new std::string(std::string("unix:") + path);
     defer(delete my->address);
-    EXPECT_EQ(0, open_at(my->address->c_str(), {}, &my->first));
+    EXPECT_EQ(0, open_at(my->address->c_str(), nullptr, &my->first));
     EXPECT_EQ(0, unlink(path));
-    EXPECT_EQ(0, open_at(my->address->c_str(), {}, &my->second));
+    EXPECT_EQ(0, open_at(my->address->c_str(), nullptr, &my->second));
     coil_datagram_close(my->first);
     EXPECT_EQ(0, access(path, F_OK)) << "it is the second one's";
     coil_datagram_close(my->second);
@@ -186,17 +197,13 @@ TEST(Datagram, DoesNotRemoveAPathThatIsNotItsOwnAnyMore)
 async(int, dual, (Scene *) scene)
 {
     vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_address to;
-            coil_datagram in; char text[64]; int rc);
+            coil_datagram in; char text[64]);
 
-    my->rc = open_at("*:0", scene->options, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at("*:0", &scene->options));
     defer(coil_datagram_close(my->server));
     snprintf(my->text, sizeof(my->text), "127.0.0.1:%u",
             coil_address_port(coil_datagram_local(my->server)));
-    my->rc = open_to(my->text, &my->client);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->client, opened_to(my->text));
     defer(coil_datagram_close(my->client));
     attempt(coil_datagram_send(my->client, nullptr, slice_of("four")));
     attempt(within(coil_s(10), coil_datagram_receive(my->server, &my->in)));
@@ -243,11 +250,9 @@ struct RawSender {
 
 async(int, receive_odd, (Scene *) scene, (const std::vector<std::string> *) sent)
 {
-    vars(coil_datagram_socket *server; int rc);
+    vars(coil_datagram_socket *server);
 
-    my->rc = open_at(scene->address, scene->options, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at(scene->address.c_str(), &scene->options));
     defer(coil_datagram_close(my->server));
     {
         const RawSender sender(coil_datagram_local(my->server));
@@ -309,9 +314,7 @@ async(int, hold_all, (Scene *) scene)
     vars(coil_datagram_socket *server; coil_datagram *held; unsigned count; int rc);
     enum { COUNT = 60 };
 
-    my->rc = open_at(scene->address, scene->options, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at(scene->address.c_str(), &scene->options));
     my->held = static_cast<coil_datagram *>(calloc(COUNT, sizeof(coil_datagram)));
     defer(free(my->held));
     {
@@ -345,12 +348,10 @@ TEST(Datagram, ComesWhileAllBuffersAreHeldAndOutlivesItsSocket)
 
 async(int, overflow, (Scene *) scene)
 {
-    vars(coil_datagram_socket *server; int rc);
+    vars(coil_datagram_socket *server);
     enum { COUNT = 2000 };
 
-    my->rc = open_at(scene->address, scene->options, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at(scene->address.c_str(), &scene->options));
     defer(coil_datagram_close(my->server));
     {
         const RawSender sender(coil_datagram_local(my->server));
@@ -383,15 +384,11 @@ async(int, be_refused, (Scene *) scene)
     vars(coil_datagram_socket *gone; coil_datagram_socket *client; coil_datagram in;
             char text[COIL_ADDRESS_TEXT_BYTES]; int rc);
 
-    my->rc = open_at("127.0.0.1:0", {}, &my->gone);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->gone, opened_at("127.0.0.1:0", nullptr));
     coil_address_format(coil_datagram_local(my->gone), my->text);
     coil_datagram_close(my->gone);
     await(coil_sleep(coil_ms(1)));
-    my->rc = open_to(my->text, &my->client);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->client, opened_to(my->text));
     defer(coil_datagram_close(my->client));
     while (scene->count++ < 2) {
         attempt(coil_datagram_send(my->client, nullptr, slice_of("anybody?")));
@@ -414,9 +411,7 @@ async(int, send_wrongly, (Scene *) scene)
 {
     vars(coil_datagram_socket *socket; coil_address to; std::string * large; int rc);
 
-    my->rc = open_at("127.0.0.1:0", {}, &my->socket);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->socket, opened_at("127.0.0.1:0", nullptr));
     defer(coil_datagram_close(my->socket));
     my->large = new std::string(65508, 'x');
     defer(delete my->large);
@@ -477,15 +472,11 @@ TEST(Datagram, NeedsASocketThatCanBeOpened)
 
 async(int, segment, (Scene *) scene, (size_t) segment_bytes, (const std::string *) all)
 {
-    vars(coil_datagram_socket *server; coil_datagram_socket *client; size_t count; int rc);
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; size_t count);
 
-    my->rc = open_at(scene->address, scene->options, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at(scene->address.c_str(), &scene->options));
     defer(coil_datagram_close(my->server));
-    my->rc = open_at(scene->address, {}, &my->client);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->client, opened_at(scene->address.c_str(), nullptr));
     defer(coil_datagram_close(my->client));
     attempt(coil_datagram_send_segments(
             my->client, coil_datagram_local(my->server), slice_of(*all), segment_bytes));
@@ -528,9 +519,7 @@ async(int, use_multicast, (Scene *) scene, (const char *) group)
     vars(coil_datagram_socket *member; coil_datagram_socket *sender; coil_address to;
             coil_datagram in; char text[64]; unsigned loopback; int rc);
 
-    my->rc = open_at(scene->address, scene->options, &my->member);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->member, opened_at(scene->address.c_str(), &scene->options));
     defer(coil_datagram_close(my->member));
     snprintf(my->text, sizeof(my->text), "%s:%u", group,
             coil_address_port(coil_datagram_local(my->member)));
@@ -540,9 +529,7 @@ async(int, use_multicast, (Scene *) scene, (const char *) group)
     if (my->rc < 0)
         return my->rc;
     EXPECT_EQ(-EADDRINUSE, coil_datagram_join(my->member, &my->to, my->loopback));
-    my->rc = open_at(scene->address, {}, &my->sender);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->sender, opened_at(scene->address.c_str(), nullptr));
     defer(coil_datagram_close(my->sender));
     {
         const coil_multicast multicast = {my->loopback, 1, true};
@@ -592,17 +579,11 @@ async(int, listen_to_one, (Scene *) scene, (const char *) group)
     vars(coil_datagram_socket *member; coil_datagram_socket *heard; coil_datagram_socket *other;
             coil_address to; char text[64]; unsigned loopback; int rc);
 
-    my->rc = open_at("0.0.0.0:0", {}, &my->member);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->member, opened_at("0.0.0.0:0", nullptr));
     defer(coil_datagram_close(my->member));
-    my->rc = open_at("127.0.0.1:0", {}, &my->heard);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->heard, opened_at("127.0.0.1:0", nullptr));
     defer(coil_datagram_close(my->heard));
-    my->rc = open_at("127.0.0.2:0", {}, &my->other);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->other, opened_at("127.0.0.2:0", nullptr));
     defer(coil_datagram_close(my->other));
     snprintf(my->text, sizeof(my->text), "%s:%u", group,
             coil_address_port(coil_datagram_local(my->member)));
@@ -647,9 +628,7 @@ async(int, join_many)
 {
     vars(coil_datagram_socket *socket; int rc);
 
-    my->rc = open_at("0.0.0.0:0", {}, &my->socket);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->socket, opened_at("0.0.0.0:0", nullptr));
     defer(coil_datagram_close(my->socket));
     for (int i = 0; my->rc == 0 && i < 2000; i++) {
         coil_address group;
@@ -676,12 +655,12 @@ async(int, misuse_multicast)
     const coil_multicast far = {0, 256, false};
     coil_address group;
     EXPECT_EQ(0, coil_address_parse("239.1.1.1:1", &group));
-    my->rc = open_at(abstract_name(), {}, &my->socket);
+    my->rc = open_at(abstract_name().c_str(), nullptr, &my->socket);
     EXPECT_EQ(0, my->rc);
     EXPECT_EQ(-EOPNOTSUPP, coil_datagram_join(my->socket, &group, 0));
     EXPECT_EQ(-EOPNOTSUPP, coil_datagram_set_multicast(my->socket, &none));
     coil_datagram_close(my->socket);
-    my->rc = open_at("127.0.0.1:0", {}, &my->socket);
+    my->rc = open_at("127.0.0.1:0", nullptr, &my->socket);
     EXPECT_EQ(0, my->rc);
     EXPECT_EQ(-EINVAL, coil_datagram_set_multicast(my->socket, &far));
     EXPECT_EQ(-EINVAL, coil_datagram_join(my->socket, coil_datagram_local(my->socket), 0));
@@ -701,13 +680,9 @@ async(int, send_without_room, (Scene *) scene)
 {
     vars(coil_datagram_socket *server; coil_datagram_socket *client; int rc; int i);
 
-    my->rc = open_at(scene->address, {}, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at(scene->address.c_str(), nullptr));
     defer(coil_datagram_close(my->server));
-    my->rc = open_at(scene->address, {}, &my->client);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->client, opened_at(scene->address.c_str(), nullptr));
     defer(coil_datagram_close(my->client));
     no_room = 2;
     for (my->i = 0; my->i < 3; my->i++) {
@@ -733,17 +708,13 @@ TEST(Datagram, IsNotSentIfTheDeviceHasNoRoomAndTheSocketGoesOn)
 async(int, answer_from, (Scene *) scene, (const char *) asked, (bool) by_hand)
 {
     vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in;
-            char text[64]; int rc);
+            char text[64]);
 
-    my->rc = open_at(scene->address, scene->options, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at(scene->address.c_str(), &scene->options));
     defer(coil_datagram_close(my->server));
     snprintf(my->text, sizeof(my->text), "%s:%u", asked,
             coil_address_port(coil_datagram_local(my->server)));
-    my->rc = open_to(my->text, &my->client); /* Hears nobody else. */
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->client, opened_to(my->text)); /* Hears nobody else. */
     defer(coil_datagram_close(my->client));
     attempt(coil_datagram_send(my->client, nullptr, slice_of("who?")));
     attempt(within(coil_s(10), coil_datagram_receive(my->server, &my->in)));
@@ -786,9 +757,7 @@ async(int, send_from_elsewhere, (const char *) local, (const char *) from)
 {
     vars(coil_datagram_socket *socket; coil_address from; coil_address to; int rc);
 
-    my->rc = open_at(local, {}, &my->socket);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->socket, opened_at(local, nullptr));
     defer(coil_datagram_close(my->socket));
     EXPECT_EQ(0, coil_address_parse(from, &my->from));
     EXPECT_EQ(0, coil_address_parse("127.0.0.1:9", &my->to));
@@ -817,13 +786,9 @@ async(int, send_several, (Several *) self)
 {
     vars(coil_datagram_socket *server; coil_datagram_socket *client; int rc; size_t i);
 
-    my->rc = open_at(self->scene.address, {}, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at(self->scene.address.c_str(), nullptr));
     defer(coil_datagram_close(my->server));
-    my->rc = open_at(self->scene.address, {}, &my->client);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->client, opened_at(self->scene.address.c_str(), nullptr));
     defer(coil_datagram_close(my->client));
     for (const std::string &text : self->texts)
         self->items.push_back({coil_datagram_local(my->server), nullptr, slice_of(text)});
@@ -863,13 +828,9 @@ async(int, fill_up, (Scene *) scene)
     vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in;
             char number[16]; int rc; unsigned i);
 
-    my->rc = open_at(abstract_name(), {}, &my->server);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->server, opened_at(abstract_name().c_str(), nullptr));
     defer(coil_datagram_close(my->server));
-    my->rc = open_to(abstract_name(), &my->client);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(my->client, opened_to(abstract_name().c_str()));
     defer(coil_datagram_close(my->client));
     for (my->i = 0; my->i < 100000; my->i++) {
         snprintf(my->number, sizeof(my->number), "%u", my->i);
@@ -907,10 +868,8 @@ async(int, receive_for_ever, (coil_datagram_socket *) socket)
 
 async(int, close_early, (Scene *) scene)
 {
-    vars(coil_datagram_socket *socket; coil_group group; int rc);
-    my->rc = open_at(scene->address, {}, &my->socket);
-    if (my->rc < 0)
-        return my->rc;
+    vars(coil_datagram_socket *socket; coil_group group);
+    attempt(my->socket, opened_at(scene->address.c_str(), nullptr));
     defer(coil_datagram_close(my->socket));
     open_group(&my->group);
     spawn(&my->group, receive_for_ever(my->socket));
@@ -1006,14 +965,10 @@ async(int, receive_sequence, (Model *) model)
 
 async(int, play, (Model *) model)
 {
-    vars(coil_group group; int rc);
-    my->rc = open_at(abstract_name(), model->options, &model->server);
-    if (my->rc < 0)
-        return my->rc;
+    vars(coil_group group);
+    attempt(model->server, opened_at(abstract_name().c_str(), &model->options));
     defer(coil_datagram_close(model->server));
-    my->rc = open_to(abstract_name(), &model->client);
-    if (my->rc < 0)
-        return my->rc;
+    attempt(model->client, opened_to(abstract_name().c_str()));
     defer(coil_datagram_close(model->client));
     open_group(&my->group);
     spawn(&my->group, send_sequence(model));

@@ -15,6 +15,18 @@
 
 #include <coil/sugar.h>
 
+static int listen_error; /* That listen(2) fails with. */
+
+extern "C" {
+int __real_coil_kernel_listen(int fd, int backlog);
+int __wrap_coil_kernel_listen(int fd, int backlog);
+
+int __wrap_coil_kernel_listen(int fd, int backlog)
+{
+    return listen_error != 0 ? -listen_error : __real_coil_kernel_listen(fd, backlog);
+}
+}
+
 namespace
 {
 
@@ -214,6 +226,14 @@ TEST_F(ListenerAtAPath, RemovesItsSocketAtTheClose)
     EXPECT_EQ(0, coil_run(act(&stage)));
     EXPECT_EQ("hello", stage.echoed);
     EXPECT_TRUE(existed);
+    EXPECT_FALSE(exists());
+}
+
+TEST_F(ListenerAtAPath, LeavesNothingIfItCannotListen)
+{
+    listen_error = ENOBUFS;
+    EXPECT_EQ(-ENOBUFS, coil_listen_socket(("unix:" + path).c_str(), nullptr, nullptr));
+    listen_error = 0;
     EXPECT_FALSE(exists());
 }
 

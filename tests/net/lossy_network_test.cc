@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* TCP and UDP of the kernel, on a line that loses, delays and reorders (lossy_network.h). */
+#include "generation.h"
 #include "lossy_network.h"
-#include "peer.h"
 
 #include <coil/connector.h>
 #include <coil/datagram.h>
-#include <coil/handover.h>
-#include <coil/server.h>
 #include <coil/stream_options.h>
 #include <coil/thrift_client.h>
 #include <coil/thrift_server.h>
@@ -260,7 +258,7 @@ async(int, twice, (coil_thrift_call *) call)
     return 0;
 }
 
-const coil_thrift_method methods[] = {{"twice", coil_handler(twice, coil_thrift_call *), NULL}};
+const coil_thrift_method methods[] = {{"twice", coil_handler(twice, coil_thrift_call *), nullptr}};
 
 async(int, call_many, (const char *) address, (uint64_t *) answered)
 {
@@ -401,72 +399,17 @@ TEST_F(OnABadLine, DatagramsOvertakeEachOtherAndAreWhole)
 
 /* --------------------------------------------------------------------------------- hand-over -- */
 
-/* One process of a service on the far host; here, a thread with its loop. */
-struct Generation {
-    const LossyNetwork *network;
-    std::string address;
-    uint16_t port = 0;
-    std::promise<void> is_up = {};
-    std::atomic<bool> has_ended{false};
-    coil_server server = {};
-};
-
-async(int, echo_session, (coil_session *) session)
+/* On the far host, and stays there. */
+std::unique_ptr<Generation> far_generation(const LossyNetwork &network, const std::string &address)
 {
-    vars(coil_slice in);
-    attempt(my->in, coil_read_some(session->stream));
-    defer(coil_slice_release(&my->in));
-    attempt(coil_write_all(session->stream, my->in));
-    return 0;
+    auto made = std::make_unique<Generation>(address);
+    made->number = "";
+    made->sockets = {{"echo", "10.9.0.1:0"}};
+    made->go_there = [&network] {
+        return std::make_shared<LossyNetwork::Visit>(network, LossyNetwork::FAR);
+    };
+    return made;
 }
-
-async(int, step_down, (coil_handover *) handover, (Generation *) self)
-{
-    vars();
-    attempt(coil_handover_ready(handover));
-    self->is_up.set_value();
-    attempt(coil_handover_requested(handover));
-    coil_server_drain(&self->server, coil_s(10));
-    return 0;
-}
-
-async(int, live, (Generation *) self)
-{
-    vars(coil_handover *handover; coil_listener *listener; coil_group group; int rc);
-    coil_server_init(&self->server, coil_handler(echo_session, coil_session *));
-    defer(coil_server_fini(&self->server));
-    attempt(coil_handover_open(self->address.c_str(), &my->handover));
-    defer(coil_handover_close(my->handover));
-    my->rc = coil_handover_listen(my->handover, "echo", "10.9.0.1:0", nullptr, &my->listener);
-    EXPECT_EQ(0, my->rc);
-    self->port = coil_address_port(coil_listener_address(my->listener));
-    coil_server_add(&self->server, my->listener);
-    open_group(&my->group);
-    spawn(&my->group, step_down(my->handover, self));
-    await(my->rc, coil_server_serve(&self->server));
-    EXPECT_EQ(0, my->rc);
-    self->has_ended = true;
-    return 0;
-}
-
-class Running
-{
-public:
-    Running(const LossyNetwork &network, const std::string &address)
-        : self{&network, address}, thread([this](coil_group *root) {
-              visit = std::make_unique<LossyNetwork::Visit>(*self.network, LossyNetwork::FAR);
-              spawn(root, live(&self));
-          })
-    {
-        self.is_up.get_future().wait();
-    }
-
-    Generation self;
-
-private:
-    std::unique_ptr<LossyNetwork::Visit> visit; /* Of the thread: it stays there. */
-    LoopThread thread;
-};
 
 struct Customers {
     std::string address;
@@ -515,8 +458,8 @@ TEST_F(OnABadLine, AHandoverFailsNoConnection)
     const std::string directory = mkdtemp(name);
     const std::string address = "unix:" + directory + "/handover";
     worsen();
-    auto now = std::make_unique<Running>(network, address);
-    Customers customers = {"10.9.0.1:" + std::to_string(now->self.port)};
+    auto now = std::make_unique<Running>(far_generation(network, address));
+    Customers customers = {"10.9.0.1:" + std::to_string(now->self->ports[0])};
     {
         const Thread asking([&] {
             const LossyNetwork::Visit visit(network, LossyNetwork::NEAR);
@@ -524,8 +467,8 @@ TEST_F(OnABadLine, AHandoverFailsNoConnection)
         });
         for (int i = 0; i < 5; i++) {
             const unsigned before = customers.served;
-            auto next = std::make_unique<Running>(network, address);
-            EXPECT_TRUE(soon([&] { return now->self.has_ended.load(); }));
+            auto next = std::make_unique<Running>(far_generation(network, address));
+            EXPECT_TRUE(now->ends());
             now = std::move(next);
             EXPECT_TRUE(soon([&] { return customers.served > before + 20; }));
         }

@@ -329,6 +329,23 @@ TEST(ProxyWriter, WritesWhatTheReaderReads)
     }
 }
 
+TEST(ProxyWriter, TakesIpv4ByAnIpv6SocketForIpv4)
+{
+    for (const int version : {1, 2}) {
+        const std::string plain = version == 1 ? "PROXY TCP4 192.0.2.7 192.0.2.1 40000 443\r\n"
+                                               : v2(0x21, 0x11, ends_v4);
+        coil_proxy_header header = Parsed(plain).header;
+        char text[COIL_ADDRESS_TEXT_BYTES];
+        for (coil_address *end : {&header.source, &header.destination}) {
+            const std::string v4 = coil_address_format(end, text);
+            const size_t colon = v4.find(':');
+            const std::string v6 = "[::ffff:" + v4.substr(0, colon) + "]" + v4.substr(colon);
+            ASSERT_EQ(0, coil_address_parse(v6.c_str(), end));
+            EXPECT_EQ(plain, written(header)) << "also if only one of them comes that way";
+        }
+    }
+}
+
 TEST(ProxyWriter, ChecksumsWhatHasAPlaceForIt)
 {
     Parsed parsed(v2(0x21, 0x11, ends_v4));

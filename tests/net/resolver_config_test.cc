@@ -63,6 +63,14 @@ TEST(ResolvConf, SaysWhomToAskAndHow)
     EXPECT_TRUE(config->rotate);
 }
 
+TEST(ResolvConf, MayNameServersOnALink)
+{
+    const auto config = config_of("nameserver fe80::1%1\nnameserver fe80::1%no-such\n"
+                                  "nameserver fe80::1%\nnameserver %1\nnameserver 10.0.0.1%1\n");
+    ASSERT_EQ(1U, config->server_count);
+    EXPECT_EQ("[fe80::1%1]:53", server(*config, 0));
+}
+
 TEST(ResolvConf, IsLimitedInAllThatItSays)
 {
     std::string text = "options ndots:99999999999 timeout:0 attempts:1000 ndots: ndots:x\nsearch";

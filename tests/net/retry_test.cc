@@ -92,6 +92,31 @@ TEST(RetryNext, StopsAtSuccessAtWhatIsNotWorthItAndAfterTheLastAttempt)
     EXPECT_EQ(3u, retry.attempt_count);
 }
 
+TEST(RetryNext, DoesNotWaitForABreakerThatIsOpen)
+{
+    const coil_retry_policy policy = policy_of(3);
+    coil_retry_budget budget;
+    coil_retry retry;
+    coil_retry_budget_init(&budget, 0, 5);
+    coil_retry_init(&retry, &policy, &budget);
+    EXPECT_FALSE(coil_error_may_pass(-EHOSTDOWN));
+    EXPECT_EQ(-1, coil_retry_next(&retry, -EHOSTDOWN));
+    EXPECT_EQ(0u, budget.granted_count + budget.refused_count);
+}
+
+TEST(RetryNext, CostsNothingWhereNobodyHasBeenCalled)
+{
+    coil_retry_policy policy = policy_of(100);
+    policy.worth_it = [](const coil_retry_policy *, int error) { return error == -EHOSTDOWN; };
+    coil_retry_budget budget;
+    coil_retry retry;
+    coil_retry_budget_init(&budget, 0, 5);
+    coil_retry_init(&retry, &policy, &budget);
+    for (int i = 0; i < 50; i++)
+        EXPECT_GE(coil_retry_next(&retry, -EHOSTDOWN), 0);
+    EXPECT_EQ(0u, budget.granted_count + budget.refused_count);
+}
+
 TEST(RetryNext, AsksThePolicyWhatIsWorthIt)
 {
     coil_retry_policy policy = policy_of(0);

@@ -3,9 +3,7 @@
  * Servers under load from outside: restarts, and ten thousand who come and go. Fewer of them in the
  * fast tier; all with COIL_LONG in the environment.
  */
-#include "peer.h"
-
-#include <coil/server.h>
+#include "staged_server.h"
 
 #include <filesystem>
 #include <fstream>
@@ -22,88 +20,21 @@ bool is_long()
     return getenv("COIL_LONG") != nullptr;
 }
 
-struct Service {
-    std::string address = "127.0.0.1:0";
-    std::promise<void> listening;
-    uint16_t port = 0;
-    int listen_rc = 1;
-    std::atomic<int> rc{1};
-    coil_server_stats stats = {};
-    coil_loop *loop = nullptr;
-    coil_server server = {};
-};
-
-async(int, echo, (coil_session *) session)
-{
-    vars(coil_slice in);
-    defer(coil_slice_release(&my->in));
-    for (;;) {
-        coil_session_idle(session);
-        attempt(my->in, coil_read_some(session->stream));
-        coil_session_busy(session);
-        if (coil_slice_empty(&my->in))
-            return 0;
-        attempt(coil_write_all(session->stream, my->in));
-        coil_slice_release(&my->in);
-    }
-}
-
-async(int, serve, (Service *) self)
-{
-    vars(int rc);
-
-    coil_server_init(&self->server, coil_handler(echo, coil_session *));
-    defer({
-        self->stats = self->server.stats;
-        coil_server_fini(&self->server);
-    });
-    self->listen_rc = coil_server_listen(&self->server, self->address.c_str(), nullptr);
-    if (self->listen_rc == 0)
-        self->port = coil_address_port(coil_server_address(&self->server, 0));
-    self->loop = coil_loop_of(coil_self);
-    self->listening.set_value();
-    await(my->rc, coil_server_serve(&self->server));
-    self->rc = my->rc;
-    return 0;
-}
-
-struct Drain {
-    coil_post post;
-    coil_server *server;
-};
-
-/* A service on a thread of its own, which may also drain. */
-class Running
+/* A service, which may also drain. */
+class Running : public StagedThread
 {
 public:
     explicit Running(const std::string &address)
-        : thread([this, address](coil_group *root) {
-              self.address = address;
-              coil_spawn(root, serve(&self));
-          })
     {
-        self.listening.get_future().wait();
+        stage.addresses = {address};
+        start();
     }
 
     bool drains()
     {
-        drain.server = &self.server;
-        drain.post.run = [](coil_post *post) {
-            coil_server_drain(coil_container_of(post, Drain, post)->server, coil_s(10));
-        };
-        return coil_loop_post(self.loop, &drain.post) == 0 && soon([&] { return self.rc != 1; });
+        drain(coil_s(10));
+        return soon([&] { return stage.rc != 1; });
     }
-
-    void stop()
-    {
-        thread.stop();
-    }
-
-    Service self;
-
-private:
-    Drain drain = {};
-    LoopThread thread;
 };
 
 sockaddr_in loopback(uint16_t port)
@@ -180,20 +111,19 @@ TEST(ServerRestarts, FindTheAddressFreeAndLeaveNoGhost)
 {
     const int restarts = is_long() ? 1000 : 50;
     auto first = std::make_unique<Running>("127.0.0.1:0");
-    const uint16_t port = first->self.port;
+    const uint16_t port = first->port;
     const std::string address = "127.0.0.1:" + std::to_string(port);
     first->stop();
     first.reset();
     Visitors visitors(port, 3);
     for (int i = 0; i < restarts; i++) {
         Running service(address);
-        ASSERT_EQ(0, service.self.listen_rc)
-                << "restart " << i << ": " << coil_error_name(service.self.listen_rc);
+        ASSERT_EQ(port, service.port) << "restart " << i;
         const uint64_t before = visitors.answered;
         ASSERT_TRUE(soon([&] { return visitors.answered > before + 3; }));
         if (i % 2 == 0) {
             ASSERT_TRUE(service.drains());
-            EXPECT_EQ(0, service.self.rc);
+            EXPECT_EQ(0, service.stage.rc);
         }
         service.stop();
         Peer peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -236,7 +166,7 @@ TEST(ServerCrowd, OfTenThousandWhoComeAndGoLeavesNothing)
     enum { AT_ONCE = 100 };
     const int count = is_long() ? 10000 : 1000;
     Running service("127.0.0.1:0");
-    Peer stays = Peer::connected(service.self.port);
+    Peer stays = Peer::connected(service.port);
     ASSERT_TRUE(is_answered(stays));
     const long before = open_descriptors();
     long bytes_before = resident_bytes();
@@ -246,7 +176,7 @@ TEST(ServerCrowd, OfTenThousandWhoComeAndGoLeavesNothing)
         std::vector<Peer> crowd;
         for (int i = 0; i < AT_ONCE; i++) {
             crowd.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-            ASSERT_TRUE(connects(crowd.back(), service.self.port)) << strerror(errno);
+            ASSERT_TRUE(connects(crowd.back(), service.port)) << strerror(errno);
             switch (i % 4) {
             case 0: /* Dropped at once, unread bytes and all. */
                 crowd.back().send("dropped");
@@ -275,9 +205,9 @@ TEST(ServerCrowd, OfTenThousandWhoComeAndGoLeavesNothing)
     EXPECT_TRUE(stays.at_end());
     ASSERT_TRUE(service.drains());
     service.stop();
-    EXPECT_EQ(static_cast<uint64_t>(count) + 1, service.self.stats.accepted);
-    EXPECT_EQ(0u, service.self.stats.active);
-    EXPECT_EQ(0u, service.self.stats.cancelled);
+    EXPECT_EQ(static_cast<uint64_t>(count) + 1, service.stage.stats.accepted);
+    EXPECT_EQ(0u, service.stage.stats.active);
+    EXPECT_EQ(0u, service.stage.stats.cancelled);
 }
 
 /* ----------------------------------------------------------------------------- slow peers -- */
@@ -287,7 +217,7 @@ TEST(ServerCrowd, OfSlowPeersHoldsNobodyUp)
 {
     enum { WRITERS = 200, READERS = 100, ROUNDS = 5 };
     Running service("127.0.0.1:0");
-    Peer stays = Peer::connected(service.self.port);
+    Peer stays = Peer::connected(service.port);
     ASSERT_TRUE(is_answered(stays));
     const long before = open_descriptors();
     const long bytes_before = resident_bytes();
@@ -297,7 +227,7 @@ TEST(ServerCrowd, OfSlowPeersHoldsNobodyUp)
         crowd.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         const int few_bytes = 4096;
         setsockopt(crowd.back().fd, SOL_SOCKET, SO_RCVBUF, &few_bytes, sizeof(few_bytes));
-        ASSERT_TRUE(connects(crowd.back(), service.self.port)) << strerror(errno);
+        ASSERT_TRUE(connects(crowd.back(), service.port)) << strerror(errno);
     }
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < WRITERS; i++)
@@ -325,7 +255,7 @@ TEST(ServerCrowd, OfSlowPeersHoldsNobodyUp)
 TEST(ServerCrowd, ThatResetsInEveryStateLeavesNothing)
 {
     Running service("127.0.0.1:0");
-    Peer stays = Peer::connected(service.self.port);
+    Peer stays = Peer::connected(service.port);
     ASSERT_TRUE(is_answered(stays));
     const long before = open_descriptors();
     const std::string much(3 << 20, 'm');
@@ -344,7 +274,7 @@ TEST(ServerCrowd, ThatResetsInEveryStateLeavesNothing)
     for (int round = 0; round < 20; round++) {
         for (const auto &state : states) {
             Peer peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-            ASSERT_TRUE(connects(peer, service.self.port));
+            ASSERT_TRUE(connects(peer, service.port));
             state(peer);
             reset_at_close(peer);
         }

@@ -4,7 +4,11 @@
 
 #include <coil/kernel.h>
 #include <coil/shared_listener.h>
+extern "C" {
+#include "shared_private.h"
+}
 
+#include <fcntl.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -391,6 +395,19 @@ TEST_F(SharedListener, ReportsWhyItCannotListen)
                     coil_address_format(coil_shared_listener_address(ours.shared), text), nullptr,
                     &none));
     EXPECT_EQ(static_cast<unsigned>(LOOPS), coil_shared_listener_count(ours.shared));
+}
+
+TEST_F(SharedListener, ClosesTheOthersIfTheFirstIsNotOpen)
+{
+    coil_shared_listener *none = nullptr;
+    int fds[3];
+    for (int &fd : fds)
+        fd = coil_listen_socket("127.0.0.1:0", nullptr, nullptr);
+    ASSERT_EQ(0, close(fds[0]));
+    const coil_share_options three = {.share = COIL_SHARE_BY_KERNEL, .loop_count = 3, .listen = {}};
+    EXPECT_EQ(-EBADF, shared_listener_adopt(fds, 3, &three, &none));
+    EXPECT_EQ(-1, fcntl(fds[1], F_GETFD));
+    EXPECT_EQ(-1, fcntl(fds[2], F_GETFD));
 }
 
 TEST_F(SharedListener, SurvivesConnectionsThatComeAndGoWhileItStops)

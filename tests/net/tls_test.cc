@@ -398,7 +398,9 @@ TEST_F(Tls, KeepsTheOldCertificateIfTheNewOneIsNoGood)
     trust(authority());
     EXPECT_EQ(-EINVAL, coil_tls_context_reload(server.context, &options, &failure));
     EXPECT_EQ(COIL_TLS_FILE, failure.reason);
-    EXPECT_NE(std::string::npos, std::string(failure.text).find("not that of")) << failure.text;
+    EXPECT_NE(
+            std::string::npos, std::string(failure.text).find("key is not the key of certificate"))
+            << failure.text;
     meet();
     expect_success();
 }
@@ -463,6 +465,14 @@ TEST_F(Tls, SaysWhichFileIsNoGood)
     options.certificate_count = 1;
     EXPECT_EQ(-ENOENT, coil_tls_context_create(COIL_TLS_CLIENT, &options, &none, &failure));
     EXPECT_NE(std::string::npos, std::string(failure.text).find("/nowhere/key")) << failure.text;
+    const TemporaryFile chain(issued.chain);
+    const TemporaryFile other(authority().issue().key);
+    source.chain_pem = nullptr;
+    source.chain_file = chain.path.c_str();
+    source.key_file = other.path.c_str();
+    EXPECT_EQ(-EINVAL, coil_tls_context_create(COIL_TLS_CLIENT, &options, &none, &failure));
+    EXPECT_EQ(other.path + " is not the key of " + chain.path + ": key values mismatch",
+            failure.text);
     options = {};
     EXPECT_EQ(-EINVAL, coil_tls_context_create(COIL_TLS_SERVER, &options, &none, &failure));
     options.protocols = "h2,,http/1.1";

@@ -166,6 +166,8 @@ TEST_F(File, CannotBeReplacedWithAReason)
 {
     EXPECT_EQ(-ENOENT, replace(path("no/directory"), "x"));
     EXPECT_EQ(-ENOENT, replace("", "x"));
+    const coil_slice failed = {-EIO, nullptr, nullptr};
+    EXPECT_EQ(-EIO, RUN(coil_replace_file(path("kept").c_str(), failed, 0644)));
     EXPECT_EQ(-EISDIR, replace(root + "/", "x"));
     EXPECT_EQ(-ENAMETOOLONG, replace(path(std::string(256, 'a')), "x"));
     EXPECT_EQ(0, replace(path(std::string(255, 'a')), "x"));
@@ -303,6 +305,38 @@ TEST_F(File, TreesAreRemoved)
     EXPECT_TRUE(std::filesystem::exists(path("other/kept")));
     EXPECT_EQ(0, RUN(coil_remove_tree(path("kept").c_str())));
     EXPECT_EQ(-ENOENT, RUN(coil_remove_tree(path("kept").c_str())));
+}
+
+async(int, remove_into, (const char *) path, (int *) out_rc)
+{
+    vars();
+    await(*out_rc, coil_remove_tree(path));
+    return 0;
+}
+
+async(int, remove_together, (const char *) path, (int *) rcs, (int) count)
+{
+    vars(coil_group removers);
+    coil_open_group(&my->removers);
+    for (int i = 0; i < count; i++)
+        coil_spawn(&my->removers, remove_into(path, &rcs[i]));
+    attempt(coil_group_join(&my->removers));
+    return 0;
+}
+
+TEST_F(File, TreesMayBeRemovedByTwoAtATime)
+{
+    enum { REMOVERS = 4 };
+    for (int i = 0; i < 20; i++) {
+        std::filesystem::create_directories(path("tree/a/b/c"));
+        std::filesystem::create_directories(path("tree/d"));
+        make("tree/file");
+        int rcs[REMOVERS] = {1, 1, 1, 1};
+        EXPECT_EQ(0, RUN(remove_together(path("tree").c_str(), rcs, REMOVERS)));
+        for (const int rc : rcs)
+            EXPECT_EQ(0, rc);
+        EXPECT_EQ(Names{}, names());
+    }
 }
 
 TEST_F(File, DeepTreesAreRemoved)

@@ -399,36 +399,82 @@ template <> struct coil_result_is_nil<coil_nil> {
     (void)0
 
 /*
- * co__k: the frame of the cold coroutine c on t's stack, awaited by `caller`. Whether it is adapted
- * is asked before anything is called: the compilers then see that it nearly never is, that nobody
- * looks at the cold one, and keep it in registers.
+ * What the compilers take for the type of a call that has an error in it is int or void. In its
+ * place goes one that has all that is asked of a call below, so that the error is said once, and
+ * not again for each member. (An int that is awaited is then no initialiser: that is its error.)
  */
-#define COIL_FRAME_(t, c, caller)                                                    \
+typedef struct coil_no_arguments {
+    char co__none;
+} coil_no_arguments;
+
+typedef struct coil_no_call_frame {
+    coil_frame co__h;
+    int co__ret;
+    coil_no_arguments co__a;
+} coil_no_call_frame;
+
+typedef struct coil_no_call {
+    coil_cold co__c;
+    coil_no_arguments co__a;
+    coil_no_call_frame co__f[0];
+} coil_no_call;
+
+#ifdef __cplusplus
+#define COIL_AUTO_ auto
+template <class T> struct coil_call_type {
+    typedef T type;
+};
+template <> struct coil_call_type<int> {
+    typedef coil_no_call type;
+};
+template <> struct coil_call_type<void> {
+    typedef coil_no_call type;
+};
+#define COIL_CALL_TYPE_(given) typename coil_call_type<given>::type
+#else
+#define COIL_AUTO_ __auto_type
+#define COIL_NO_CALL_(type) type * : (coil_no_call *)0
+#define COIL_CALL_TYPE_(given) \
+    __typeof__(*_Generic((given *)0, COIL_NO_CALL_(int), COIL_NO_CALL_(void), default : (given *)0))
+#endif
+
+/*
+ * co__k: the frame of the cold coroutine c on t's stack, a `frame`, awaited by `caller`. Whether it
+ * is adapted is asked before anything is called: the compilers then see that it nearly never is,
+ * that nobody looks at the cold one, and keep it in registers.
+ */
+#define COIL_FRAME_(t, frame, c, caller)                                             \
     const coil_fn *const co__fn = (c).co__c.fn;                                      \
     const bool co__adapted = (c).co__c.adapt != 0;                                   \
-    __typeof__((c).co__f[0]) *co__k = (__typeof__((c).co__f[0]) *)coil_push_aligned( \
-            t, sizeof((c).co__f[0]), __alignof__((c).co__f[0]));                     \
+    frame *co__k = (frame *)coil_push_aligned(t, sizeof(frame), __alignof__(frame)); \
     coil_frame_push(t, &co__k->co__h, co__fn, caller);                               \
     co__k->co__a = (c).co__a;                                                        \
     COIL_AWAITED_((c).co__c)                                                         \
     if (co__adapted)                                                                 \
     coil_adapt(t, &co__k->co__h, &(c).co__c)
 
-#define COIL_CALL_(text, ...)                                                     \
-    __label__ co__resume;                                                         \
-    typedef __typeof__((__VA_ARGS__).co__f[0]) co__frame __attribute__((unused)); \
-    static const coil_site co__site = {                                           \
-            &&co__resume, text, __LINE__ * every_coroutine_starts_with_vars};     \
-    {                                                                             \
-        __typeof__(__VA_ARGS__) co__c = (__VA_ARGS__);                            \
-        COIL_FRAME_(co__t, co__c, &co__f->co__h);                                 \
-        co__f->co__h.at = &co__site;                                              \
-        if (co__fn->step(co__t, &co__k->co__h) != COIL_DONE)                      \
-            return COIL_SUSPENDED_;                                               \
-        COIL_READY_                                                               \
-    }                                                                             \
-    co__resume:                                                                   \
-    if (coil_unlikely(co__t->unwinding))                                          \
+/* (Asked twice: what is no function at all, clang++ still takes for int after the first time.) */
+#define COIL_CALL_TYPES_(...)                    \
+    typedef __typeof__(__VA_ARGS__) co__given;   \
+    typedef COIL_CALL_TYPE_(co__given) co__told; \
+    typedef COIL_CALL_TYPE_(co__told) co__cold;  \
+    typedef __typeof__(((co__cold *)0)->co__f[0]) co__frame __attribute__((unused));
+
+#define COIL_CALL_(text, ...)                                                 \
+    __label__ co__resume;                                                     \
+    COIL_CALL_TYPES_(__VA_ARGS__)                                             \
+    static const coil_site co__site = {                                       \
+            &&co__resume, text, __LINE__ * every_coroutine_starts_with_vars}; \
+    {                                                                         \
+        co__cold co__c = (__VA_ARGS__);                                       \
+        COIL_FRAME_(co__t, co__frame, co__c, &co__f->co__h);                  \
+        co__f->co__h.at = &co__site;                                          \
+        if (co__fn->step(co__t, &co__k->co__h) != COIL_DONE)                  \
+            return COIL_SUSPENDED_;                                           \
+        COIL_READY_                                                           \
+    }                                                                         \
+    co__resume:                                                               \
+    if (coil_unlikely(co__t->unwinding))                                      \
     return COIL_SUSPENDED_
 
 /* The result of the call that has just left: its frame still lies at sp. */
@@ -525,11 +571,11 @@ template <class T> struct coil_status<T, true> {
 #define coil_ignore(...) COIL_IGNORE_(#__VA_ARGS__, __VA_ARGS__)
 
 /* (A fresh name for each, so that nested adaptors do not shadow each other.) */
-#define COIL_ADAPTED_(cold, change, ...)              \
-    __extension__({                                   \
-        __typeof__(__VA_ARGS__) cold = (__VA_ARGS__); \
-        change;                                       \
-        cold;                                         \
+#define COIL_ADAPTED_(cold, change, ...) \
+    __extension__({                      \
+        COIL_AUTO_ cold = (__VA_ARGS__); \
+        change;                          \
+        cold;                            \
     })
 #define COIL_WITHIN_(cold, duration, ...) \
     COIL_ADAPTED_(cold, coil_cold_within(&cold.co__c, (duration)), __VA_ARGS__)
@@ -564,11 +610,12 @@ template <class T> struct coil_status<T, true> {
 /* A task made of a cold coroutine, on `sched`. NULL if there is no memory. */
 #define COIL_TASK_OF_(sched, ...)                                                                  \
     __extension__({                                                                                \
-        __typeof__(__VA_ARGS__) co__w = (__VA_ARGS__);                                             \
+        COIL_CALL_TYPES_(__VA_ARGS__)                                                              \
+        co__cold co__w = (__VA_ARGS__);                                                            \
         coil_task *co__n = co__w.co__c.adapt == 0 ? coil_task_create(sched, co__w.co__c.fn)        \
                                                   : coil_task_create_adapted(sched, &co__w.co__c); \
         if (coil_likely(co__n != NULL)) {                                                          \
-            COIL_FRAME_(co__n, co__w, NULL);                                                       \
+            COIL_FRAME_(co__n, co__frame, co__w, NULL);                                            \
         } else {                                                                                   \
             COIL_AWAITED_(co__w.co__c)                                                             \
         }                                                                                          \

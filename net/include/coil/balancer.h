@@ -76,8 +76,8 @@ typedef struct coil_balancer_endpoint {
 /*
  * A balancer over the addresses of `target` (coil/resolver.h), which are asked for at the first
  * checkout. NULL: those that coil_balancer_set_addresses() says. `options` may be NULL. -EINVAL:
- * `pool` is not valid, or more than COIL_BALANCER_TRIES_MAX tries. -ENAMETOOLONG: `target` has 300
- * bytes or more; -ENOMEM.
+ * `pool` is not valid, or more than COIL_BALANCER_TRIES_MAX tries; or `target` is none, with the
+ * other errors of coil_resolve() for that. -ENAMETOOLONG: it has 300 bytes or more; -ENOMEM.
  */
 COIL_API COIL_MUST_USE int coil_balancer_create(coil_loop *loop, const char *target,
         const coil_balancer_options *options, coil_balancer **out_balancer);

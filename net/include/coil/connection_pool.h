@@ -57,6 +57,7 @@ struct coil_pooled {
     bool reusable; /* False at each checkout: set it when the connection is fit for another user. */
     void *session; /* The user's own: `prepare` may set it, `dispose` frees it. At first NULL. */
     coil_connection_pool *pool; /* Read only. */
+    coil_pool_hooks *hooks;     /* Those of the pool; NULL: none. Read only. */
     coil_time opened_at;        /* Read only. */
     uint64_t use_count;         /* Checkouts, this one included. Read only. */
 
@@ -67,12 +68,13 @@ struct coil_pooled {
 };
 
 /*
- * What a protocol adds. Members may be left out. dispose() finds the struct of yours around it;
- * `prepare` and `check` are given the connection only, so what they need, such as a TLS context,
- * has to be static.
+ * What a protocol adds. Members may be left out. Embed it in a struct of yours, with a TLS context,
+ * say: dispose() is given the hooks, `prepare` and `check` find them in the connection.
  *
- * A connection is closed by coil_stream_close(), without a good-bye. To a TLS peer that is an end
- * without close_notify: -ECONNABORTED (coil/tls.h).
+ *     service *self = coil_container_of(pooled->hooks, service, hooks);
+ *
+ * A connection that has been fit for another user is closed with a good-bye where its stream has
+ * one (close_notify, coil/tls.h), as far as the socket takes it at once. Others are just closed.
  */
 struct coil_pool_hooks {
     /*
@@ -137,8 +139,8 @@ typedef struct coil_connection_pool_stats {
 /*
  * A pool of connections to `target` (coil/resolver.h), used on this loop. `options` may be NULL.
  * Opens `min` of them in the background. -EINVAL: `min` is above `max`, or the percentage
- * above 100; -ENAMETOOLONG: `target` has 300 bytes or more; -ENOMEM. What the target says is looked
- * at when a connection is opened: one that is none ("localhost") is the -EINVAL of each checkout.
+ * above 100; or `target` is none, such as "localhost" without a port, with the other errors of
+ * coil_resolve() for that. -ENAMETOOLONG: it has 300 bytes or more; -ENOMEM.
  */
 COIL_API COIL_MUST_USE int coil_connection_pool_create(coil_loop *loop, const char *target,
         const coil_connection_pool_options *options, coil_connection_pool **out_pool);

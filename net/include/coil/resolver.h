@@ -135,6 +135,7 @@ COIL_API void coil_addresses_release(coil_addresses *addresses);
  *     -EINVAL      `target` is none; there are bytes in its name that no host name has; an empty
  *                  label, or one of more than 63 bytes
  *     -ERANGE      a port above 65535
+ *     -ENODEV      a link-local address on an interface that there is not
  *     -ENAMETOOLONG   a name of more than 253 bytes; a path that is too long for a unix socket
  *     -ENOENT      there is no such name
  *     -ENODATA     there is, but it has no address; or the service is decidedly not offered (".")
@@ -159,7 +160,7 @@ coil_declare(int, coil_resolve_early, (coil_resolver *) resolver, (const char *)
 
 /*
  * Create a resolver of this loop. `options` may be NULL. -EINVAL a server, a domain or a number is
- * none, -ENAMETOOLONG, -ENOMEM. That a file cannot be read is no error: it is as if empty.
+ * none, -ENODEV, -ENAMETOOLONG, -ENOMEM. That a file cannot be read is no error: it is as if empty.
  */
 COIL_API COIL_MUST_USE int coil_resolver_create(
         coil_loop *loop, const coil_resolver_options *options, coil_resolver **out_resolver);

@@ -61,8 +61,9 @@ struct coil_retry_policy {
 
 /*
  * How many retries many calls may make together, so that retries do not finish off who is
- * overloaded: each call brings `percent` hundredths of a token, each retry takes one. (Finagle:
- * RetryBudget; gRPC A6: retry throttling)
+ * overloaded: each call brings `percent` hundredths of a token, each retry takes one; but none
+ * after -EHOSTDOWN, because then nobody has been called. (Finagle: RetryBudget; gRPC A6: retry
+ * throttling)
  */
 struct coil_retry_budget {
     uint64_t
@@ -109,9 +110,9 @@ COIL_API coil_duration coil_retry_pause(
 
 /*
  * Errors that say "not now" rather than "not so": the peer or the way to it is down, the connection
- * was lost, time or resources ran out. True for -EHOSTDOWN, by which a circuit breaker refuses,
- * too: a retry around a breaker goes on asking it. False for -ECANCELED and for what would fail
- * again. 0 or positive: false.
+ * was lost, time or resources ran out. False for -ECANCELED and for what would fail again; also
+ * for -EHOSTDOWN, by which a circuit breaker refuses, since waiting a little does not help there. 0
+ * or positive: false.
  */
 COIL_API bool coil_error_may_pass(int error);
 

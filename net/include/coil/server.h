@@ -170,7 +170,7 @@ COIL_API void coil_server_fini(coil_server *server);
 /* ------------------------------------------------------------------------------ for handlers -- */
 
 /*
- * Who it is: as the proxy says, or getpeername(2), so IPv4 at "*" is "[::ffff:192.0.2.1]:40000".
+ * Who it is: as the proxy says, or getpeername(2). IPv4 is IPv4, also at "*".
  * `size_bytes` 0: nobody knows, as of direct sockets. Good until the handler has ended.
  */
 COIL_API const coil_address *coil_session_peer(coil_session *session);

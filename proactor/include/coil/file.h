@@ -38,7 +38,8 @@ coil_declare(coil_slice, coil_read_file, (const char *) path, (size_t) limit_byt
  * and extended attributes are those of a new file, and a symbolic link is replaced itself. The
  * errors of openat(2), write(2), fsync(2), renameat2(2); after one of the sync of the directory the
  * new file is there, but a power loss might bring back the old one. -ENOENT: `path` is empty;
- * -EISDIR: it ends with a slash; -ENAMETOOLONG; -EEXIST: no luck in a hundred tries at a name.
+ * -EISDIR: it ends with a slash; -ENAMETOOLONG; -EEXIST: no luck in a hundred tries at a name;
+ * if `bytes` is the error of a read, that error, and nothing is written.
  */
 coil_declare(int, coil_replace_file, (const char *) path, (coil_slice) bytes, (mode_t) mode);
 
@@ -83,8 +84,9 @@ coil_declare(int, coil_make_directories, (const char *) path, (mode_t) mode);
 /*
  * Remove what is at `path`: rm -r. Symbolic links are removed, never followed, also if somebody
  * puts them there meanwhile. Goes on after a failure; the first error is the result. -ENOENT:
- * there was nothing. Cancelled: what has been removed is gone. It needs some thirty descriptors,
- * however deep the tree is: what lies deeper is moved to the top before it is removed.
+ * there was nothing; of several who remove it at the same time, each succeeds who has seen it.
+ * Cancelled: what has been removed is gone. It needs some thirty descriptors, however deep the tree
+ * is: what lies deeper is moved to the top before it is removed.
  */
 coil_declare(int, coil_remove_tree, (const char *) path);
 

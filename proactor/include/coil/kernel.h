@@ -62,6 +62,9 @@ COIL_API int coil_kernel_getsockopt(
 COIL_API int coil_kernel_getsockname(int fd, struct sockaddr *address, socklen_t *size_bytes);
 COIL_API int coil_kernel_getpeername(int fd, struct sockaddr *address, socklen_t *size_bytes);
 
+/* if_nametoindex(3): the number of a network interface, from 1. -ENODEV: there is none. */
+COIL_API int coil_kernel_interface(const char *name);
+
 /* shutdown(2), which does not wait. */
 COIL_API int coil_kernel_shutdown(int fd, int how);
 

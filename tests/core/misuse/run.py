@@ -44,6 +44,7 @@ OURS_IN = {
         -Wunreachable-code -Wextra-semi-stmt -Wassign-enum""".split(),
 }
 MODES = ["gcc-O0", "gcc-O2", "gcc-strict", "clang-O0", "clang-O2", "clang-strict", "g++-O0", "clang++-O0"]
+ERRORS_MAX = 3
 LEVELS = {"O0": ["-O0"], "O2": ["-O2"], "strict": ["-O2", "-DCOIL_STRICT"]}
 
 
@@ -81,6 +82,11 @@ def write_table(results, table):
     open(TABLE, "w", encoding="utf-8").writelines(lines)
 
 
+def is_verbose(case, output):
+    """An unknown name is to be said once, and not again for each use of what it is part of."""
+    return case.startswith("undeclared_") and len(re.findall(r"\berror:", output)) > ERRORS_MAX
+
+
 def check(case, expected, text, results):
     """The complaints about one case."""
     said = [results[case, mode] for mode in MODES if (case, mode) in results]
@@ -90,6 +96,8 @@ def check(case, expected, text, results):
         verdict, output = results[case, mode]
         if expected.get(mode) != verdict:
             yield f"{case}: {mode}: {verdict}, not {expected.get(mode)}\n{output}"
+        if is_verbose(case, output):
+            yield f"{case}: {mode}: more than {ERRORS_MAX} errors for one mistake\n{output}"
     loud = [output for verdict, output in said if verdict != "ok"]
     if text and loud and not re.search(text, loud[0]):
         yield f'{case}: nobody says "{text}"\n{loud[0]}'

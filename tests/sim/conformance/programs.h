@@ -184,6 +184,7 @@
     PROGRAM(listener_misused) \
     PROGRAM(port_of_two) \
     PROGRAM(address_misused) \
+    PROGRAM(interfaces) \
     PROGRAM(unix_misused) \
     PROGRAM(unix_accept_of_the_gone) \
     /* direct.c */ \

@@ -148,6 +148,14 @@ void play_address_misused(struct stage *stage)
     stage_close(stage, fd);
 }
 
+void play_interfaces(struct stage *stage)
+{
+    stage_say_result(stage, "loopback", coil_kernel_interface("lo"));
+    stage_say_result(stage, "none", coil_kernel_interface("no-such"));
+    stage_say_result(stage, "empty", coil_kernel_interface(""));
+    stage_say_result(stage, "too long", coil_kernel_interface("a-name-that-is-too-long-for-one"));
+}
+
 void play_unix_misused(struct stage *stage)
 {
     struct sockaddr_un *address = stage_memory(stage, sizeof(*address));
