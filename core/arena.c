@@ -45,14 +45,31 @@ size_t coil_arena_taken(const coil_arena *arena)
                                  : arena->full_bytes + (size_t)(arena->at - arena->blocks->bytes);
 }
 
+/* How far the newest block may be used. */
+static void set_end(coil_arena *arena)
+{
+    coil_arena_block *block = arena->blocks;
+    size_t left_bytes = 0;
+
+    if (arena->limit_bytes > arena->full_bytes)
+        left_bytes = arena->limit_bytes - arena->full_bytes;
+    arena->end = block->bytes + (block->size_bytes < left_bytes ? block->size_bytes : left_bytes);
+    if (arena->end < arena->at)
+        arena->end = arena->at;
+}
+
 /* Go on in the newest block, whose bytes are all free. */
 static void enter_block(coil_arena *arena)
 {
-    coil_arena_block *block = arena->blocks;
-    const size_t left_bytes = arena->limit_bytes - arena->full_bytes;
+    arena->at = arena->blocks->bytes;
+    set_end(arena);
+}
 
-    arena->at = block->bytes;
-    arena->end = block->bytes + (block->size_bytes < left_bytes ? block->size_bytes : left_bytes);
+void coil_arena_set_limit(coil_arena *arena, size_t limit_bytes)
+{
+    arena->limit_bytes = limit_bytes;
+    if (arena->blocks != NULL)
+        set_end(arena);
 }
 
 void coil_arena_reset(coil_arena *arena)
@@ -79,7 +96,7 @@ void *coil_arena_take_more(coil_arena *arena, size_t size_bytes, size_t alignmen
 {
     COIL_CHECK(alignment > 0 && alignment <= ALIGNMENT_MAX && (alignment & (alignment - 1)) == 0);
     const size_t taken_bytes = coil_arena_taken(arena);
-    if (size_bytes > arena->limit_bytes - taken_bytes)
+    if (taken_bytes > arena->limit_bytes || size_bytes > arena->limit_bytes - taken_bytes)
         return NULL;
 
     const size_t block_bytes = next_size(arena, size_bytes);

@@ -3,6 +3,7 @@
 
 #include "linger.h"
 #include "listener_private.h"
+#include "thrift_typed.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ typedef struct connection {
     coil_stream *stream;
     coil_thrift_writer writer;
     coil_thrift_call call;
+    coil_arena arena;
     coil_slice frame;
     coil_time frame_deadline; /* For the rest of the frame that has begun. */
 } connection;
@@ -106,7 +108,7 @@ static int arguments_error(coil_thrift_reader *arguments)
 }
 
 /* The handler has returned: complete its reply, or say why there is none. 0, or we hang up. */
-static int finish_call(connection *peer, int handler_result)
+static int finish_call(connection *peer, void *typed, int handler_result)
 {
     coil_thrift_call *call = &peer->call;
     char what[WHAT_BYTES];
@@ -115,8 +117,8 @@ static int finish_call(connection *peer, int handler_result)
     if (rc < 0) {
         coil_thrift_writer_abandon(&peer->writer);
         (void)coil_thrift_reader_what(&call->arguments, what, sizeof(what));
-        (void)reply_exception(peer, COIL_THRIFT_PROTOCOL_ERROR, what);
-        return rc;
+        const int error = reply_exception(peer, COIL_THRIFT_PROTOCOL_ERROR, what);
+        return is_protocol_error(rc) ? rc : error; /* Above a limit of ours: it may go on. */
     }
     if (handler_result < 0) {
         coil_thrift_writer_abandon(&peer->writer);
@@ -131,9 +133,13 @@ static int finish_call(connection *peer, int handler_result)
         coil_thrift_writer_abandon(&peer->writer);
         return 0;
     }
-    if (!call->replying)
-        (void)coil_thrift_reply(call);
-    coil_thrift_write_stop(&peer->writer);
+    if (call->method->schema != NULL) {
+        thrift_typed_end(call, typed);
+    } else {
+        if (!call->replying)
+            (void)coil_thrift_reply(call);
+        coil_thrift_write_stop(&peer->writer);
+    }
     rc = coil_thrift_writer_finish(&peer->writer);
     if (rc >= 0)
         return 0;
@@ -307,15 +313,26 @@ static void close_connection(connection *peer)
 {
     peer->server->stats.open_connections--;
     coil_slice_release(&peer->frame);
+    coil_arena_fini(&peer->arena);
     coil_thrift_writer_fini(&peer->writer);
     if (peer->session == NULL)
         coil_stream_close(peer->stream);
     free(peer);
 }
 
+/* What the handler takes. */
+static int prepare(connection *peer, void **out_argument)
+{
+    *out_argument = &peer->call;
+    coil_arena_reset(&peer->arena);
+    if (peer->call.method->schema == NULL)
+        return 0;
+    return thrift_typed_begin(&peer->call, (size_t)peer->frame.size_bytes, out_argument);
+}
+
 coil_async(int, converse, (connection *) peer)
 {
-    coil_vars(int rc);
+    coil_vars(int rc; void *argument);
 
     for (;;) {
         coil_attempt(my->rc, next_frame(peer));
@@ -323,8 +340,10 @@ coil_async(int, converse, (connection *) peer)
             return 0;
         my->rc = begin_call(peer);
         if (my->rc > 0) {
-            coil_await(my->rc, coil_handler_call(peer->call.method->handler, &peer->call));
-            my->rc = finish_call(peer, my->rc);
+            my->rc = prepare(peer, &my->argument);
+            if (my->rc == 0)
+                coil_await(my->rc, coil_handler_call(peer->call.method->handler, my->argument));
+            my->rc = finish_call(peer, my->argument, my->rc);
         }
         coil_slice_release(&peer->frame);
         if (my->rc < 0)
@@ -356,6 +375,9 @@ static connection *open_connection(coil_thrift_server *server, coil_stream *stre
     peer->stream = stream;
     peer->call.peer = stream;
     peer->call.writer = &peer->writer;
+    peer->call.arena = &peer->arena;
+    peer->call.server = server;
+    coil_arena_init(&peer->arena, thrift_arena_max(server));
     coil_thrift_writer_init(&peer->writer, server->limits);
     server->stats.connections++;
     server->stats.open_connections++;

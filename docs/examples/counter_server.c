@@ -356,9 +356,9 @@ static void read_arguments(int argc, char **argv, replica *self, unsigned *out_p
 int main(int argc, char **argv)
 {
     static const coil_thrift_method methods[] = {
-            {"increment", coil_handler(handle_increment, coil_thrift_call *)},
-            {"value", coil_handler(handle_value, coil_thrift_call *)},
-            {"merge", coil_handler(handle_merge, coil_thrift_call *)},
+            {"increment", coil_handler(handle_increment, coil_thrift_call *), NULL},
+            {"value", coil_handler(handle_value, coil_thrift_call *), NULL},
+            {"merge", coil_handler(handle_merge, coil_thrift_call *), NULL},
     };
     replica self = {.thrift = {"Counter", methods, 3}, .is_synced = true};
     unsigned port = 9090;

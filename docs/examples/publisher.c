@@ -111,7 +111,7 @@ async(int, publish, (struct publisher *) publisher, (const char *) address)
 int main(int argc, char **argv)
 {
     static const coil_thrift_method methods[] = {
-            {"startPublishers", coil_handler(start_publishers, coil_thrift_call *)},
+            {"startPublishers", coil_handler(start_publishers, coil_thrift_call *), NULL},
     };
     struct publisher publisher = {.thrift = {"PublisherService", methods, 1}};
     char address[64];

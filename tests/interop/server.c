@@ -233,12 +233,12 @@ async(int, serve, (struct interop *) interop, (const char *) address)
 int main(int argc, char **argv)
 {
     static const coil_thrift_method methods[] = {
-            {"echo", coil_handler(echo, coil_thrift_call *)},
-            {"describe", coil_handler(describe, coil_thrift_call *)},
-            {"sum", coil_handler(sum, coil_thrift_call *)},
-            {"check", coil_handler(check, coil_thrift_call *)},
-            {"tell", coil_handler(tell, coil_thrift_call *)},
-            {"told", coil_handler(told, coil_thrift_call *)},
+            {"echo", coil_handler(echo, coil_thrift_call *), NULL},
+            {"describe", coil_handler(describe, coil_thrift_call *), NULL},
+            {"sum", coil_handler(sum, coil_thrift_call *), NULL},
+            {"check", coil_handler(check, coil_thrift_call *), NULL},
+            {"tell", coil_handler(tell, coil_thrift_call *), NULL},
+            {"told", coil_handler(told, coil_thrift_call *), NULL},
     };
     static struct interop interop = {
             .thrift = {"Interop", methods, sizeof(methods) / sizeof(methods[0])}};

@@ -260,7 +260,7 @@ async(int, twice, (coil_thrift_call *) call)
     return 0;
 }
 
-const coil_thrift_method methods[] = {{"twice", coil_handler(twice, coil_thrift_call *)}};
+const coil_thrift_method methods[] = {{"twice", coil_handler(twice, coil_thrift_call *), NULL}};
 
 async(int, call_many, (const char *) address, (uint64_t *) answered)
 {

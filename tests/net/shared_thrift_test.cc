@@ -54,8 +54,8 @@ async(int, who_later, (coil_thrift_call *) call)
 }
 
 const coil_thrift_method methods[] = {
-        {"who", coil_handler(who, coil_thrift_call *)},
-        {"whoLater", coil_handler(who_later, coil_thrift_call *)},
+        {"who", coil_handler(who, coil_thrift_call *), NULL},
+        {"whoLater", coil_handler(who_later, coil_thrift_call *), NULL},
 };
 coil_thrift_service service = {"Who", methods, std::size(methods)};
 coil_thrift_service *services[] = {&service};

@@ -279,7 +279,7 @@ async(int, count_letters, (coil_thrift_call *) call)
 }
 
 const coil_thrift_method letter_methods[] = {
-        {"countLetters", coil_handler(count_letters, coil_thrift_call *)},
+        {"countLetters", coil_handler(count_letters, coil_thrift_call *), NULL},
 };
 
 async(int, count_many, (const char *) address, (int) count)

@@ -144,22 +144,22 @@ async(int, second_echo, (coil_thrift_call *) call)
 }
 
 const coil_thrift_method echo_methods[] = {
-        {"echo", coil_handler(echo, coil_thrift_call *)},
-        {"echoLater", coil_handler(echo_later, coil_thrift_call *)},
-        {"ignore", coil_handler(ignores, coil_thrift_call *)},
-        {"fail", coil_handler(fails, coil_thrift_call *)},
-        {"failLate", coil_handler(fails_late, coil_thrift_call *)},
-        {"object", coil_handler(objects, coil_thrift_call *)},
-        {"throw", coil_handler(throws, coil_thrift_call *)},
-        {"tooMuch", coil_handler(replies_too_much, coil_thrift_call *)},
-        {"much", coil_handler(replies_much, coil_thrift_call *)},
-        {"tell", coil_handler(told, coil_thrift_call *)},
-        {"tellAndFail", coil_handler(told_and_fails, coil_thrift_call *)},
+        {"echo", coil_handler(echo, coil_thrift_call *), NULL},
+        {"echoLater", coil_handler(echo_later, coil_thrift_call *), NULL},
+        {"ignore", coil_handler(ignores, coil_thrift_call *), NULL},
+        {"fail", coil_handler(fails, coil_thrift_call *), NULL},
+        {"failLate", coil_handler(fails_late, coil_thrift_call *), NULL},
+        {"object", coil_handler(objects, coil_thrift_call *), NULL},
+        {"throw", coil_handler(throws, coil_thrift_call *), NULL},
+        {"tooMuch", coil_handler(replies_too_much, coil_thrift_call *), NULL},
+        {"much", coil_handler(replies_much, coil_thrift_call *), NULL},
+        {"tell", coil_handler(told, coil_thrift_call *), NULL},
+        {"tellAndFail", coil_handler(told_and_fails, coil_thrift_call *), NULL},
 };
 
 const coil_thrift_method second_methods[] = {
-        {"echo", coil_handler(second_echo, coil_thrift_call *)},
-        {"onlySecond", coil_handler(second_echo, coil_thrift_call *)},
+        {"echo", coil_handler(second_echo, coil_thrift_call *), NULL},
+        {"onlySecond", coil_handler(second_echo, coil_thrift_call *), NULL},
 };
 
 class ThriftServer : public testing::Test

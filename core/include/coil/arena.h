@@ -49,6 +49,12 @@ COIL_API void coil_arena_fini(coil_arena *arena);
 /* All pieces are gone, and the limit holds anew. One block is kept. */
 COIL_API void coil_arena_reset(coil_arena *arena);
 
+/*
+ * Another limit, at any time: lower for a part of the work, then as it was. Nothing is given back;
+ * below what has been taken, nothing more can be.
+ */
+COIL_API void coil_arena_set_limit(coil_arena *arena, size_t limit_bytes);
+
 /* How much was taken since the reset, with gaps. */
 COIL_API size_t coil_arena_taken(const coil_arena *arena);
 

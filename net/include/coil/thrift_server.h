@@ -17,7 +17,8 @@
  *         return 0;
  *     }
  *
- *     static const coil_thrift_method methods[] = {{"add", coil_handler(add, coil_thrift_call *)}};
+ *     static const coil_thrift_method methods[] = {
+ *             {"add", coil_handler(add, coil_thrift_call *), NULL}};
  *     coil_thrift_service calculator = {"Calculator", methods, 1};
  *     coil_thrift_service *services[] = {&calculator};
  *     coil_thrift_server server = {.services = services, .service_count = 1};
@@ -36,7 +37,7 @@
 
 #include <coil/listener.h>
 #include <coil/server.h>
-#include <coil/thrift.h>
+#include <coil/thrift_service.h>
 
 COIL_BEGIN_DECLS
 
@@ -49,9 +50,11 @@ typedef struct coil_thrift_server coil_thrift_server;
 struct coil_thrift_call {
     coil_thrift_reader arguments; /* At the first field. What it gives is good until the return. */
     coil_thrift_message message;
+    coil_thrift_server *server;
     coil_thrift_service *service; /* Whose method it is; embed it in a struct to find your state. */
     const coil_thrift_method *method;
     coil_stream *peer;
+    coil_arena *arena; /* For what the call needs; everything in it is gone with the call. */
 
     /* Private. */
     coil_thrift_writer *writer;
@@ -59,7 +62,19 @@ struct coil_thrift_call {
 };
 
 /*
- * `handler` is a coroutine `int handler(coil_thrift_call *call)`. It reads the arguments, and puts
+ * With a `schema`, as generated code has it, `handler` is a coroutine that takes a pointer to a
+ * struct of schema->call_bytes in the call's arena
+ *
+ *     struct shop_Shop_buy_call {
+ *         coil_thrift_call *context;                the first member; the others lie where the
+ *         shop_Shop_buy_arguments arguments;        schema says. Already read,
+ *         shop_Shop_buy_result result;              and with all its defaults
+ *     };
+ *
+ * and returns 0 when the result is in its struct: `success`, unless the bit in `has` of a declared
+ * exception is set. The server reads the arguments before and writes the result after.
+ *
+ * Without, it is a coroutine `int handler(coil_thrift_call *call)`. It reads the arguments, and puts
  * the result (field 0) or a declared exception (its field) into coil_thrift_reply(). Returning 0
  * sends that; without a reply, an empty result, as a void method gives. A negative errno, or
  * arguments that turn out to be malformed, is an INTERNAL_ERROR or PROTOCOL_ERROR to the caller
@@ -68,6 +83,7 @@ struct coil_thrift_call {
 struct coil_thrift_method {
     const char *name;
     coil_handler handler;
+    const coil_thrift_method_schema *schema; /* NULL: the handler reads and writes itself. */
 };
 
 struct coil_thrift_service {
@@ -93,6 +109,9 @@ struct coil_thrift_server {
     coil_duration idle_limit;         /* Between calls, then the connection is closed. 0: none. */
     coil_duration frame_limit;        /* For the rest of a frame that has begun. 0: 30 s. */
     coil_duration reply_limit;        /* For a peer to take 64 KiB of its replies. 0: 60 s. */
+    size_t decode_max;                /* Bytes that arguments may become, where there is a schema.
+                                       * 0: 64 KiB and 8 times the message. */
+    size_t arena_max;                 /* Bytes of a call's arena, arguments included. 0: 64 MiB. */
     coil_thrift_server_stats stats;   /* Read only. */
 };
 

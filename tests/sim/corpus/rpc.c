@@ -66,7 +66,7 @@ async(int, serve, (service *) s)
 static int server_main(int argc, char **argv)
 {
     static const coil_thrift_method methods[] = {
-            {"twice", coil_handler(twice, coil_thrift_call *)}};
+            {"twice", coil_handler(twice, coil_thrift_call *), NULL}};
     service s = {.thrift = {"Twice", methods, 1}};
     (void)argc, (void)argv;
     const corpus_start_state start = corpus_begin();

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "thrift_typed.h"
+
+#include <errno.h>
+
+enum {
+    ALIGNMENT = 16,
+    DECODE_BYTES = 64 * 1024, /* What a message may become, */
+    DECODE_FACTOR = 8,        /* and so much for each of its bytes. */
+    ARENA_BYTES = 64 * 1024 * 1024,
+};
+
+size_t thrift_arena_max(const coil_thrift_server *server)
+{
+    return server->arena_max > 0 ? server->arena_max : ARENA_BYTES;
+}
+
+static void *at(void *typed, uint32_t offset)
+{
+    return (char *)typed + offset;
+}
+
+/*
+ * The arguments may take so much, and then the handler the rest. What a peer sends can cost many
+ * times its size: an empty struct is one byte on the wire.
+ */
+static int read_arguments(coil_thrift_call *call, size_t message_bytes, void *arguments)
+{
+    coil_arena *arena = call->arena;
+    const size_t whole_max = arena->limit_bytes;
+    size_t decode_max = call->server->decode_max;
+
+    if (decode_max == 0)
+        decode_max = DECODE_BYTES + DECODE_FACTOR * message_bytes;
+    decode_max += coil_arena_taken(arena);
+    if (decode_max < whole_max)
+        coil_arena_set_limit(arena, decode_max);
+    (void)coil_thrift_read_fields(
+            &call->arguments, arena, call->method->schema->arguments, arguments);
+    coil_arena_set_limit(arena, whole_max);
+    return coil_thrift_reader_finish(&call->arguments);
+}
+
+int thrift_typed_begin(coil_thrift_call *call, size_t message_bytes, void **out_typed)
+{
+    const coil_thrift_method_schema *schema = call->method->schema;
+
+    void *typed = coil_arena_take(call->arena, schema->call_bytes, ALIGNMENT);
+    if (typed == NULL)
+        return -ENOMEM;
+    memset(typed, 0, schema->call_bytes);
+    memcpy(typed, &call, sizeof(call));
+    coil_thrift_init_value(schema->arguments, at(typed, schema->arguments_offset));
+    int rc = read_arguments(call, message_bytes, at(typed, schema->arguments_offset));
+    if (rc < 0)
+        return rc;
+    if (schema->result != NULL)
+        coil_thrift_init_value(schema->result, at(typed, schema->result_offset));
+    if (schema->is_oneway)
+        coil_thrift_no_reply(call);
+    *out_typed = typed;
+    return 0;
+}
+
+/* There is a result, or an exception; but not both, whatever the handler has set. */
+static void set_success(const coil_thrift_method_schema *method, void *result)
+{
+    const coil_thrift_struct_schema *schema = method->result;
+    uint32_t *has = at(result, schema->has_offset);
+    const bool has_failed = coil_thrift_declared_exception(method, result) != NULL;
+
+    for (uint32_t i = 0; i < schema->field_count; i++) {
+        if (schema->fields[i].id != 0)
+            continue;
+        if (has_failed) {
+            has[i / 32] &= ~(1u << i % 32);
+        } else {
+            has[i / 32] |= 1u << i % 32;
+        }
+        return;
+    }
+}
+
+void thrift_typed_end(coil_thrift_call *call, void *typed)
+{
+    const coil_thrift_method_schema *schema = call->method->schema;
+
+    if (schema->result == NULL || call->message.type == COIL_THRIFT_ONEWAY)
+        return;
+    void *result = at(typed, schema->result_offset);
+    set_success(schema, result);
+    coil_thrift_write_fields(coil_thrift_reply(call), schema->result, result);
+}
