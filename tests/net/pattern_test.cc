@@ -130,7 +130,7 @@ TEST_F(Pattern, AgreesWithTheLibraryOfCpp)
     std::mt19937 random(7);
     int matching = 0;
     for (int i = 0; i < 300; i++) {
-        const std::string text = random_pattern(random, 2);
+        const std::string text = random_pattern(random, 1);
         const std::regex other(text);
         ASSERT_EQ(0, make(text)) << text;
         for (int j = 0; j < 20; j++) {

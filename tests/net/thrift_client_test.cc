@@ -461,7 +461,12 @@ std::vector<std::string> Fb303Service::ask(const std::vector<coil_fb303_call> &c
 
 coil_fb303_call call_of(enum coil_fb303_method method, const char *key = "", const char *value = "")
 {
-    return {method, coil_thrift_text_of(key), coil_thrift_text_of(value), 1};
+    coil_fb303_call call = {};
+    call.method = method;
+    call.key = coil_thrift_text_of(key);
+    call.value = coil_thrift_text_of(value);
+    call.duration_s = 1;
+    return call;
 }
 
 using Words = std::vector<std::string>;
