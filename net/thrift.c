@@ -114,6 +114,35 @@ const char *coil_thrift_frame_what(
     return text;
 }
 
+int coil_thrift_detect_protocol(const uint8_t *bytes, size_t size)
+{
+    if (size == 0)
+        return -EAGAIN;
+    switch (bytes[0]) {
+    case 0x80: /* The version's first byte. */
+    case 0x00: /* The size of a name, of which there are none with 16 MiB. */
+        return COIL_THRIFT_PROTOCOL_BINARY;
+    case 0x82:
+        return COIL_THRIFT_PROTOCOL_COMPACT;
+    case '[':
+        return COIL_THRIFT_PROTOCOL_JSON;
+    default:
+        return -EBADMSG;
+    }
+}
+
+const char *coil_thrift_protocol_name(enum coil_thrift_protocol protocol)
+{
+    static const char *const names[] = {
+            [COIL_THRIFT_PROTOCOL_BINARY] = "binary",
+            [COIL_THRIFT_PROTOCOL_COMPACT] = "compact",
+            [COIL_THRIFT_PROTOCOL_JSON] = "JSON",
+    };
+
+    COIL_CHECK(protocol <= COIL_THRIFT_PROTOCOL_JSON);
+    return names[protocol];
+}
+
 const char *coil_thrift_exception_name(int32_t type)
 {
     static const char *const names[] = {
@@ -128,9 +157,11 @@ const char *coil_thrift_exception_name(int32_t type)
             [COIL_THRIFT_INVALID_TRANSFORM] = "invalid transform",
             [COIL_THRIFT_INVALID_PROTOCOL] = "invalid protocol",
             [COIL_THRIFT_UNSUPPORTED_CLIENT_TYPE] = "unsupported client type",
+            [COIL_THRIFT_LOADSHEDDING] = "overloaded",
+            [COIL_THRIFT_TIMEOUT] = "timeout",
     };
 
-    if (type < 0 || type > COIL_THRIFT_UNSUPPORTED_CLIENT_TYPE)
+    if (type < 0 || type > COIL_THRIFT_TIMEOUT)
         return names[COIL_THRIFT_UNKNOWN];
     return names[type];
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * thrift_private.h - what a reader (thrift_reader.c) tells who explains its error
- * (thrift_reader_what.c), and how schemas (thrift_schema_read.c) report what it does not see.
+ * thrift_private.h - what the protocols of Thrift have in common.
+ *
+ * The binary protocol is in thrift_reader.c, thrift_writer.c and, inline, in <coil/thrift.h>. The
+ * others are tables of functions, to which these turn. Readers tell who explains their errors
+ * (thrift_reader_what.c) in facts.
  */
 #ifndef COIL_THRIFT_PRIVATE_H
 #define COIL_THRIFT_PRIVATE_H
@@ -23,7 +26,123 @@ enum thrift_fault {
     THRIFT_FAULT_UNION,
     THRIFT_FAULT_ARENA_LIMIT,
     THRIFT_FAULT_NO_MEMORY,
+    THRIFT_FAULT_NO_ARENA,
+    THRIFT_FAULT_OVERLONG,
+    THRIFT_FAULT_RANGE,
+    THRIFT_FAULT_SYNTAX,
+    THRIFT_FAULT_NUMBER,
+    THRIFT_FAULT_TYPE_NAME,
+    THRIFT_FAULT_ESCAPE,
+    THRIFT_FAULT_BASE64,
 };
+
+/* A protocol that is not binary, for reading. Errors are kept by the reader. */
+typedef struct thrift_reading {
+    uint8_t bytes_min[COIL_THRIFT_UUID + 1]; /* The fewest that a value takes; 0: no type. */
+    /* The header of a message, up to its struct. */
+    void (*message)(coil_thrift_reader *reader, coil_thrift_message *out_message);
+    /* A struct begins; reader->depth counts it already. */
+    void (*structure)(coil_thrift_reader *reader);
+    /* The type of the next field; STOP at the struct's end, which is taken, and after an error. */
+    uint8_t (*field)(coil_thrift_reader *reader, int16_t *out_id);
+    /* A scalar, in the bytes of the binary protocol. NULL after an error. */
+    const uint8_t *(*scalar)(coil_thrift_reader *reader, uint8_t type);
+    coil_thrift_text (*string)(coil_thrift_reader *reader);
+    coil_thrift_text (*binary)(coil_thrift_reader *reader);
+    void (*skip_string)(coil_thrift_reader *reader);
+    void (*uuid)(coil_thrift_reader *reader, uint8_t out_bytes[16]);
+    /* The count, which is 0 after an error. Types are STOP then. */
+    uint32_t (*list)(coil_thrift_reader *reader, uint8_t container, uint8_t *out_element);
+    uint32_t (*map)(coil_thrift_reader *reader, uint8_t *out_key, uint8_t *out_value);
+} thrift_reading;
+
+extern const thrift_reading thrift_compact_reading;
+extern const thrift_reading thrift_json_reading;
+
+/* The same for writing. */
+typedef struct thrift_writing {
+    void (*message)(coil_thrift_writer *writer, const coil_thrift_message *message);
+    void (*field)(coil_thrift_writer *writer, uint8_t type, int16_t id);
+    void (*stop)(coil_thrift_writer *writer);
+    void (*scalar)(coil_thrift_writer *writer, uint8_t type, uint64_t bits);
+    void (*string)(coil_thrift_writer *writer, coil_thrift_text value);
+    void (*binary)(coil_thrift_writer *writer, coil_thrift_text value);
+    void (*uuid)(coil_thrift_writer *writer, const uint8_t bytes[16]);
+    void (*list)(coil_thrift_writer *writer, uint8_t container, uint8_t element, uint32_t count);
+    void (*map)(coil_thrift_writer *writer, uint8_t key, uint8_t value, uint32_t count);
+} thrift_writing;
+
+extern const thrift_writing thrift_compact_writing;
+extern const thrift_writing thrift_json_writing;
+
+/* The table for a protocol that is not binary. */
+static inline const thrift_reading *thrift_reading_of(const coil_thrift_reader *reader)
+{
+    return reader->protocol == COIL_THRIFT_PROTOCOL_COMPACT ? &thrift_compact_reading
+                                                            : &thrift_json_reading;
+}
+
+static inline const thrift_writing *thrift_writing_of(const coil_thrift_writer *writer)
+{
+    return writer->protocol == COIL_THRIFT_PROTOCOL_COMPACT ? &thrift_compact_writing
+                                                            : &thrift_json_writing;
+}
+
+static inline bool thrift_is_binary(uint8_t protocol)
+{
+    return coil_likely(protocol == COIL_THRIFT_PROTOCOL_BINARY);
+}
+
+static inline uint32_t thrift_bytes_left(const coil_thrift_reader *reader)
+{
+    return reader->size - reader->position;
+}
+
+static inline bool thrift_is_scalar(uint8_t type)
+{
+    return type < COIL_THRIFT_STRING;
+}
+
+static const coil_thrift_text thrift_no_text = {.bytes = "", .size = 0};
+
+/*
+ * Keep the first fault, in facts rather than words, and take all that is left: from now on there
+ * is nothing to take, so that no other call has to ask for the error.
+ */
+void thrift_reader_fail(coil_thrift_reader *reader, enum thrift_fault fault, uint8_t type,
+        uint32_t value, uint32_t offset) __attribute__((cold));
+
+/* Check the count of a container that began at `start`, and whose items take so many bytes. */
+uint32_t thrift_reader_check_count(coil_thrift_reader *reader, uint8_t container, uint32_t start,
+        uint32_t count, uint32_t item_bytes);
+
+/* Check the size of a string that began at `start`: false after an error. */
+bool thrift_reader_check_size(coil_thrift_reader *reader, uint32_t start, uint32_t size_bytes);
+
+/* Skip `count` elements, which alternate between two types, the last one of `even`. */
+void thrift_skip_elements(coil_thrift_reader *reader, uint8_t even, uint8_t odd, uint32_t count);
+
+/* The fewest bytes that a value takes in the binary protocol; 0 for what is no type. */
+uint32_t thrift_bytes_min(uint8_t type);
+
+/* Keep the writer's first error, and leave no room, so that nothing more is written. */
+void thrift_writer_fail(coil_thrift_writer *writer, int error) __attribute__((cold));
+
+/* Make room for `size` more bytes, and take it. NULL after an error. */
+uint8_t *thrift_writer_extend(coil_thrift_writer *writer, uint32_t size) __attribute__((cold));
+
+/* The place for `size` more bytes, in any protocol; NULL after an error. */
+static inline uint8_t *thrift_writer_take(coil_thrift_writer *writer, uint32_t size)
+{
+    if (coil_unlikely(writer->room_end - writer->size < size))
+        return thrift_writer_extend(writer, size);
+
+    uint8_t *bytes = writer->bytes + writer->size;
+    writer->size += size;
+    if (!thrift_is_binary(writer->protocol))
+        writer->end = writer->size;
+    return bytes;
+}
 
 static inline bool thrift_texts_equal(const coil_thrift_text *one, const coil_thrift_text *other)
 {

@@ -25,6 +25,20 @@ static uint32_t size_limit(const coil_thrift_reader *reader, uint8_t type)
     return reader->limits->container_max;
 }
 
+/* What a message is that begins with this byte, and was refused. */
+static const char *guess_protocol(const coil_thrift_reader *reader, uint32_t byte)
+{
+    static const char *const names[] = {
+            [COIL_THRIFT_PROTOCOL_BINARY] = "the binary protocol",
+            [COIL_THRIFT_PROTOCOL_COMPACT] = "the compact protocol",
+            [COIL_THRIFT_PROTOCOL_JSON] = "the JSON protocol",
+    };
+    const uint8_t first = (uint8_t)byte;
+    const int protocol = coil_thrift_detect_protocol(&first, 1);
+
+    return protocol < 0 || protocol == reader->protocol ? "no protocol of Thrift" : names[protocol];
+}
+
 const char *coil_thrift_reader_what(const coil_thrift_reader *reader, char *text, size_t text_size)
 {
     const char *type = coil_thrift_type_name(reader->fault_type);
@@ -52,7 +66,7 @@ const char *coil_thrift_reader_what(const coil_thrift_reader *reader, char *text
         break;
     case THRIFT_FAULT_VERSION:
         snprintf(text, text_size, "message begins with 0x%08x: this looks like %s", value,
-                value >> 24 == 0x82 ? "the compact protocol" : "no protocol of Thrift");
+                guess_protocol(reader, value >> 24));
         break;
     case THRIFT_FAULT_MESSAGE_TYPE:
         snprintf(text, text_size, "message of unknown type %u", value);
@@ -78,6 +92,33 @@ const char *coil_thrift_reader_what(const coil_thrift_reader *reader, char *text
         break;
     case THRIFT_FAULT_NO_MEMORY:
         snprintf(text, text_size, "no memory for a %s at offset %u", type, offset);
+        break;
+    case THRIFT_FAULT_NO_ARENA:
+        snprintf(text, text_size, "no place for the %u bytes of a %s at offset %u", value, type,
+                offset);
+        break;
+    case THRIFT_FAULT_OVERLONG:
+        snprintf(text, text_size, "%s at offset %u has more bytes than %u bits need", type, offset,
+                value);
+        break;
+    case THRIFT_FAULT_RANGE:
+        snprintf(text, text_size, "%s at offset %u is out of range", type, offset);
+        break;
+    case THRIFT_FAULT_SYNTAX:
+        snprintf(text, text_size, "0x%02x at offset %u, which needs a '%c'", value & 0xff, offset,
+                (int)(value >> 8));
+        break;
+    case THRIFT_FAULT_NUMBER:
+        snprintf(text, text_size, "no %s at offset %u", type, offset);
+        break;
+    case THRIFT_FAULT_TYPE_NAME:
+        snprintf(text, text_size, "unknown name of a type at offset %u", offset);
+        break;
+    case THRIFT_FAULT_ESCAPE:
+        snprintf(text, text_size, "%s at offset %u has an escape that is none", type, offset);
+        break;
+    case THRIFT_FAULT_BASE64:
+        snprintf(text, text_size, "%s at offset %u is not in base64", type, offset);
         break;
     }
     return text;

@@ -93,7 +93,11 @@ void coil_thrift_write_value(
 {
     switch (type->type) {
     case COIL_THRIFT_STRING:
-        coil_thrift_write_string(writer, *(const coil_thrift_text *)value);
+        if (type->is_binary) {
+            coil_thrift_write_binary(writer, *(const coil_thrift_text *)value);
+        } else {
+            coil_thrift_write_string(writer, *(const coil_thrift_text *)value);
+        }
         break;
     case COIL_THRIFT_STRUCT:
         write_struct(writer, type, value);

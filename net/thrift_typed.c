@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "thrift_typed.h"
+#include "thrift_server_private.h"
 
 #include <errno.h>
 
@@ -63,12 +63,9 @@ int thrift_typed_begin(coil_thrift_call *call, size_t message_bytes, void **out_
 }
 
 /* There is a result, or an exception; but not both, whatever the handler has set. */
-static void set_success(const coil_thrift_method_schema *method, void *result)
+static void set_success(
+        const coil_thrift_struct_schema *schema, uint32_t *has, bool has_failed)
 {
-    const coil_thrift_struct_schema *schema = method->result;
-    uint32_t *has = at(result, schema->has_offset);
-    const bool has_failed = coil_thrift_declared_exception(method, result) != NULL;
-
     for (uint32_t i = 0; i < schema->field_count; i++) {
         if (schema->fields[i].id != 0)
             continue;
@@ -81,13 +78,19 @@ static void set_success(const coil_thrift_method_schema *method, void *result)
     }
 }
 
-void thrift_typed_end(coil_thrift_call *call, void *typed)
+const coil_thrift_field_schema *thrift_typed_end(
+        const coil_thrift_call *call, coil_thrift_writer *writer, void *typed)
 {
-    const coil_thrift_method_schema *schema = call->method->schema;
+    const coil_thrift_method_schema *method = call->method->schema;
+    const coil_thrift_struct_schema *schema = method->result;
+    void *result = at(typed, method->result_offset);
 
-    if (schema->result == NULL || call->message.type == COIL_THRIFT_ONEWAY)
-        return;
-    void *result = at(typed, schema->result_offset);
-    set_success(schema, result);
-    coil_thrift_write_fields(coil_thrift_reply(call), schema->result, result);
+    if (schema == NULL) {
+        coil_thrift_write_stop(writer);
+        return NULL;
+    }
+    const coil_thrift_field_schema *declared = coil_thrift_declared_exception(method, result);
+    set_success(schema, at(result, schema->has_offset), declared != NULL);
+    coil_thrift_write_fields(writer, schema, result);
+    return declared;
 }

@@ -66,6 +66,6 @@ function(coil_simulated target)
   target_compile_definitions(${target} PUBLIC COIL_SIMULATION=1)
   target_link_libraries(${target}
     PRIVATE $<BUILD_INTERFACE:coil_flags> $<BUILD_INTERFACE:coil_uring> INTERFACE uring
-    ${COIL_CARES_LIBRARY})
+    ${COIL_CARES_LIBRARY} ${COIL_TRANSPORT_LIBRARIES})
   target_link_options(${target} INTERFACE ${COIL_WRAPPED})
 endfunction()

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * coil/thrift.h - Thrift's binary protocol between bytes and values. No I/O and no clock.
+ * coil/thrift.h - Thrift's protocols between bytes and values. No I/O and no clock.
  *
- * A reader takes values out of one complete frame, a writer appends frames to a buffer. Both keep
+ * A reader takes values out of one complete frame, a writer appends frames to a buffer, in the
+ * binary, the compact or the JSON protocol: the calls are the same. Both keep
  * their first error and go on harmlessly: after it a reader gives zeros and no further fields, a
  * writer drops what it is given. So code that decodes or encodes has no error paths; it asks once,
  * at the end. Decoding the arguments of `i64 add(1: i32 left, 2: i32 right)` and replying:
@@ -32,18 +33,22 @@
  * by the next coil_thrift_read_field(): it needs no `default`, and nothing can be forgotten.
  *
  * Invariants, whatever the bytes are:
- *   - A reader neither allocates nor recurses. It touches nothing outside the frame.
+ *   - A reader neither allocates nor recurses. It touches nothing outside the frame. (What of JSON
+ *     cannot be a slice of the frame lies in an arena, and is smaller than there.)
  *   - A count that a reader returns is at most the number of bytes left: every element costs at
  *     least one byte. The same holds for the size of a string, which is a slice of the frame.
- *   - Structs are nested at most `depth_max` deep, read and skipped ones together.
+ *   - Structs are nested at most `depth_max` deep, read and skipped ones together. In JSON
+ *     containers count as well, as they do everywhere when they are skipped.
  *   - The work of a reader is linear in the size of the frame.
  *
- * Wire format: Apache Thrift, doc/specs/thrift-binary-protocol.md and thrift-rpc.md.
+ * Wire formats: Apache Thrift, doc/specs/thrift-binary-protocol.md, thrift-compact-protocol.md and
+ * thrift-rpc.md; of JSON, lib/cpp/src/thrift/protocol/TJSONProtocol.h.
  * Nothing here is thread safe; two readers of the same frame do not disturb each other.
  */
 #ifndef COIL_THRIFT_H
 #define COIL_THRIFT_H
 
+#include <coil/arena.h>
 #include <coil/base.h>
 #include <coil/check.h>
 
@@ -61,6 +66,7 @@ typedef struct coil_thrift_field coil_thrift_field;
 typedef struct coil_thrift_reader coil_thrift_reader;
 typedef struct coil_thrift_writer coil_thrift_writer;
 typedef struct coil_thrift_exception coil_thrift_exception;
+typedef struct coil_thrift_level coil_thrift_level;
 
 /* The type of a value on the wire. Enums travel as I32, unions and exceptions as STRUCT. */
 enum coil_thrift_type {
@@ -85,6 +91,16 @@ enum coil_thrift_protocol {
     COIL_THRIFT_PROTOCOL_COMPACT,
     COIL_THRIFT_PROTOCOL_JSON,
 };
+
+/*
+ * The protocol of a message that begins with these `size` bytes; the first one tells. Old messages
+ * of the binary protocol, which have no version, begin with the size of a name below 2^24.
+ * -EAGAIN if there are no bytes yet, -EBADMSG for all else.
+ */
+COIL_API COIL_MUST_USE int coil_thrift_detect_protocol(const uint8_t *bytes, size_t size);
+
+/* "binary", "compact", "JSON". */
+COIL_API const char *coil_thrift_protocol_name(enum coil_thrift_protocol protocol);
 
 /* How messages are told from each other on a stream. */
 enum coil_thrift_transport {
@@ -170,13 +186,20 @@ struct coil_thrift_message {
     coil_thrift_text name;              /* The method; "Service:method" if multiplexed. */
     enum coil_thrift_message_type type; /* What it is. */
     int32_t seqid;                      /* Chosen by the caller; a reply repeats it. */
-    bool old;                           /* The header has no version (before Thrift 0.2). */
+    bool old;                           /* Binary without a version (before Thrift 0.2). */
 };
 
 /* The header of a field. */
 struct coil_thrift_field {
     int16_t id;
     uint8_t type; /* enum coil_thrift_type, and a known one. */
+};
+
+/* Private: a value that has begun and not ended. */
+struct coil_thrift_level {
+    uint32_t left; /* Of a container: what is still to come. */
+    int16_t id;    /* Of a struct: the last field. */
+    uint8_t kind;
 };
 
 /*
@@ -195,6 +218,9 @@ struct coil_thrift_field {
  *     -EBADMSG   the bytes are no Thrift message, or there are bytes after the message
  *     -EMSGSIZE  a string or a container is above its limit
  *     -ELOOP     values are nested more than depth_max deep
+ *     -ENOBUFS   JSON: a string that is not in the frame as it is finds no room in the arena,
+ *                by its limit or because there is none
+ *     -ENOMEM    JSON: the same, for want of memory
  */
 struct coil_thrift_reader {
     const uint8_t *bytes;
@@ -203,13 +229,22 @@ struct coil_thrift_reader {
     int error;         /* 0, or the first error. Stays. */
 
     /* Private. */
+    uint32_t end;          /* As size; as position where bytes are not values: not binary. */
     uint16_t depth;        /* Structs open. */
     uint8_t unread;        /* The type of a field whose value nobody has taken, or STOP. */
+    uint8_t protocol;      /* enum coil_thrift_protocol. */
     uint8_t fault;         /* What was wrong, and then with which value of which type. */
+    uint8_t fault_type;
     uint32_t fault_offset; /* Where that value begins. */
     uint32_t fault_value;  /* Its size, count or bits. */
-    uint8_t fault_type;
     const coil_thrift_limits *limits;
+
+    /* Private, of other protocols than binary. */
+    coil_arena *arena;
+    bool has_bool;       /* Compact: the next bool was in the header of its field. */
+    uint16_t level_count; /* JSON: of levels. */
+    uint8_t value[8];    /* A value as binary has it. */
+    coil_thrift_level levels[COIL_THRIFT_DEPTH_MAX + 1];
 };
 
 /*
@@ -219,6 +254,15 @@ struct coil_thrift_reader {
  */
 COIL_API void coil_thrift_reader_init(coil_thrift_reader *reader, const void *bytes, uint32_t size,
         const coil_thrift_limits *limits);
+
+/*
+ * The same for a frame in any protocol. Strings of JSON with escapes, and binaries, are not in the
+ * frame as they are: they are put into `arena`, also borrowed. NULL: there will be no such strings,
+ * or they are -ENOBUFS. The other protocols need none.
+ */
+COIL_API void coil_thrift_reader_init_as(coil_thrift_reader *reader,
+        enum coil_thrift_protocol protocol, const void *bytes, uint32_t size,
+        const coil_thrift_limits *limits, coil_arena *arena);
 
 /*
  * End reading. Returns 0 if everything up to here was well formed and nothing is left over, else
@@ -273,17 +317,20 @@ static inline COIL_MUST_USE bool coil_thrift_field_is(coil_thrift_reader *reader
     return true;
 }
 
-/* Private: fail, because a value of `type` and `size` bytes is not all there. */
-COIL_API const uint8_t *coil_thrift_reader_cut(
-        coil_thrift_reader *reader, uint32_t size, uint8_t type) __attribute__((cold));
+/* Private: fail, because a value of `type` and `size` bytes is not all there; or not binary. */
+COIL_API const uint8_t *coil_thrift_reader_take_otherwise(
+        coil_thrift_reader *reader, uint32_t size, uint8_t type);
 
-/* Private: the next `size` bytes, or NULL after an error. Checks that no field waits unread. */
+/*
+ * Private: the next `size` bytes, or NULL after an error. Checks that no field waits unread. Other
+ * protocols never have bytes left here, and give the value as binary would have it.
+ */
 static inline const uint8_t *coil_thrift_reader_take(
         coil_thrift_reader *reader, uint32_t size, uint8_t type)
 {
     COIL_CHECK_SLOW(reader->unread == COIL_THRIFT_STOP);
-    if (coil_unlikely(reader->size - reader->position < size))
-        return coil_thrift_reader_cut(reader, size, type);
+    if (coil_unlikely(reader->end - reader->position < size))
+        return coil_thrift_reader_take_otherwise(reader, size, type);
 
     const uint8_t *bytes = reader->bytes + reader->position;
     reader->position += size;
@@ -345,8 +392,11 @@ static inline double coil_thrift_read_double(coil_thrift_reader *reader)
     return value;
 }
 
-/* The text, or the bytes of a binary, in place. Not checked to be UTF-8. */
+/* The text, in place. Not checked to be UTF-8. */
 COIL_API coil_thrift_text coil_thrift_read_string(coil_thrift_reader *reader);
+
+/* The bytes of a binary, in place. Differs from a text only in JSON, where it is in base64. */
+COIL_API coil_thrift_text coil_thrift_read_binary(coil_thrift_reader *reader);
 
 /* The 16 bytes of a uuid, in the order in which it is written; zeros after an error. */
 COIL_API void coil_thrift_read_uuid(coil_thrift_reader *reader, uint8_t out_bytes[16]);
@@ -449,6 +499,14 @@ static inline bool coil_thrift_get_string(coil_thrift_reader *reader, coil_thrif
     return true;
 }
 
+static inline bool coil_thrift_get_binary(coil_thrift_reader *reader, coil_thrift_text *out_value)
+{
+    if (!coil_thrift_field_is(reader, COIL_THRIFT_STRING))
+        return false;
+    *out_value = coil_thrift_read_binary(reader);
+    return true;
+}
+
 static inline bool coil_thrift_get_uuid(coil_thrift_reader *reader, uint8_t out_bytes[16])
 {
     if (!coil_thrift_field_is(reader, COIL_THRIFT_UUID))
@@ -499,6 +557,7 @@ static inline COIL_MUST_USE bool coil_thrift_get_map(
  *
  * The error is one of
  *     -EMSGSIZE  the frame would be above frame_max
+ *     -ELOOP     values are nested more than 64 deep: not in the binary protocol
  *     -ENOBUFS   it might be small enough, but not on top of the frames that wait to be sent
  *     -ENOMEM    no memory
  */
@@ -508,31 +567,54 @@ struct coil_thrift_writer {
     int error;     /* 0, or the first error since coil_thrift_writer_begin(). */
 
     /* Private. */
-    bool begun;           /* Between begin and finish. */
-    uint32_t frame_start; /* Where the frame begins that is being written. */
-    uint32_t end;         /* How far may be written without a further thought. */
+    bool begun;              /* Between begin and finish. */
+    uint8_t protocol;        /* enum coil_thrift_protocol. */
+    uint32_t frame_start;    /* Where the frame begins that is being written. */
+    uint32_t end;            /* How far may be written without a further thought: binary. */
+    uint32_t room_end;       /* The same, in any protocol. */
     uint32_t capacity;
+    uint32_t envelope_bytes; /* Left free before a message. */
     const coil_thrift_limits *limits;
+
+    /* Private, of other protocols than binary. */
+    bool has_bool;        /* Compact: the last field is a bool and has not been written, */
+    int16_t bool_id;      /* and this is its number. */
+    uint16_t level_count; /* Of levels. */
+    coil_thrift_level levels[COIL_THRIFT_DEPTH_MAX + 1];
 };
 
-/* Make an empty writer, without memory yet. Borrows `limits`; NULL stands for the defaults. */
+/*
+ * Make an empty writer of framed binary messages, without memory yet. Borrows `limits`; NULL stands
+ * for the defaults.
+ */
 COIL_API void coil_thrift_writer_init(coil_thrift_writer *writer, const coil_thrift_limits *limits);
 
-/* Release the memory. Fine on NULL, on zeros, and twice. */
+/* What the next messages are written in. Not between begin and finish. */
+COIL_API void coil_thrift_writer_set_protocol(
+        coil_thrift_writer *writer, enum coil_thrift_protocol protocol);
+
+/*
+ * How many bytes coil_thrift_writer_begin() leaves before each message: 4, as at first, is a frame's
+ * length, which coil_thrift_writer_finish() fills in. Any other number is for the caller to fill in
+ * when the message is finished; 0 is none. Not between begin and finish.
+ */
+COIL_API void coil_thrift_writer_set_envelope_room(coil_thrift_writer *writer, uint32_t bytes);
+
+/* Release the memory; protocol and room stay. Fine on NULL, on zeros, and twice. */
 COIL_API void coil_thrift_writer_fini(coil_thrift_writer *writer);
 
 /* Forget all frames, the begun one and the error included; keep the memory. */
 COIL_API void coil_thrift_writer_reset(coil_thrift_writer *writer);
 
 /*
- * Begin a frame: its length, to be filled in, and the header of `message`. The fields of the
+ * Begin a frame: room for its length, and the header of `message`. The fields of the
  * arguments or the result come next. A frame that was begun must be finished or abandoned first.
  */
 COIL_API void coil_thrift_writer_begin(
         coil_thrift_writer *writer, const coil_thrift_message *message);
 
 /*
- * End the frame that was begun. Returns its size in bytes with its length, which makes it the last
+ * End the frame that was begun. Returns its size in bytes with the room, which makes it the last
  * so many bytes of the writer. After an error: returns it, removes the frame and clears the error,
  * so that finished frames are intact and another frame can be begun, such as an exception.
  */
@@ -541,107 +623,151 @@ COIL_API COIL_MUST_USE int coil_thrift_writer_finish(coil_thrift_writer *writer)
 /* Remove the frame that was begun, if any, and clear the error. */
 COIL_API void coil_thrift_writer_abandon(coil_thrift_writer *writer);
 
-/* Private: make room for `size` more bytes, and take it. NULL after an error. */
-COIL_API uint8_t *coil_thrift_writer_extend(coil_thrift_writer *writer, uint32_t size)
-        __attribute__((cold));
+/*
+ * Private: write what finds no room, or is not binary. Scalars come as bits; a type of STOP is the
+ * end of a struct.
+ */
+COIL_API void coil_thrift_write_otherwise(coil_thrift_writer *writer, uint8_t type, uint64_t bits);
+COIL_API void coil_thrift_put_otherwise(
+        coil_thrift_writer *writer, uint8_t type, int16_t id, uint64_t bits);
+COIL_API void coil_thrift_field_otherwise(coil_thrift_writer *writer, uint8_t type, int16_t id);
 
-/* Private: the place for `size` more bytes, or NULL after an error. */
+/* Private: the place for `size` more bytes, or NULL if that needs a thought. */
 static inline uint8_t *coil_thrift_writer_room(coil_thrift_writer *writer, uint32_t size)
 {
     if (coil_unlikely(writer->end - writer->size < size))
-        return coil_thrift_writer_extend(writer, size);
+        return NULL;
 
     uint8_t *bytes = writer->bytes + writer->size;
     writer->size += size;
     return bytes;
 }
 
-/* Private: the place for the value of a field, behind its header. NULL after an error. */
-static inline uint8_t *coil_thrift_writer_field(
-        coil_thrift_writer *writer, uint8_t type, int16_t id, uint32_t value_size)
+/* Private: put a field's header where it goes, and return where its value goes. */
+static inline uint8_t *coil_thrift_store_field(uint8_t *bytes, uint8_t type, int16_t id)
 {
-    uint8_t *bytes = coil_thrift_writer_room(writer, 3 + value_size);
-    if (bytes == NULL)
-        return NULL;
-
     uint16_t id_bits = htobe16((uint16_t)id);
     bytes[0] = type;
     memcpy(bytes + 1, &id_bits, sizeof(id_bits));
     return bytes + 3;
 }
 
-/* Private: put big endian bits where a value goes; `bytes` may be NULL after an error. */
+/* Private: put big endian bits where a value goes. */
 static inline void coil_thrift_store_16(uint8_t *bytes, uint16_t bits)
 {
     bits = htobe16(bits);
-    if (bytes != NULL)
-        memcpy(bytes, &bits, sizeof(bits));
+    memcpy(bytes, &bits, sizeof(bits));
 }
 
 static inline void coil_thrift_store_32(uint8_t *bytes, uint32_t bits)
 {
     bits = htobe32(bits);
-    if (bytes != NULL)
-        memcpy(bytes, &bits, sizeof(bits));
+    memcpy(bytes, &bits, sizeof(bits));
 }
 
 static inline void coil_thrift_store_64(uint8_t *bytes, uint64_t bits)
 {
     bits = htobe64(bits);
-    if (bytes != NULL)
-        memcpy(bytes, &bits, sizeof(bits));
+    memcpy(bytes, &bits, sizeof(bits));
+}
+
+/* Private: a double as bits. */
+static inline uint64_t coil_thrift_bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
 }
 
 /* The header of a field; its value has to follow. */
 static inline void coil_thrift_write_field(coil_thrift_writer *writer, uint8_t type, int16_t id)
 {
-    (void)coil_thrift_writer_field(writer, type, id, 0);
+    uint8_t *bytes = coil_thrift_writer_room(writer, 3);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_field_otherwise(writer, type, id);
+    } else {
+        (void)coil_thrift_store_field(bytes, type, id);
+    }
 }
 
 /* Values by type. */
 static inline void coil_thrift_write_i8(coil_thrift_writer *writer, int8_t value)
 {
     uint8_t *byte = coil_thrift_writer_room(writer, 1);
-    if (byte != NULL)
+    if (coil_unlikely(byte == NULL)) {
+        coil_thrift_write_otherwise(writer, COIL_THRIFT_I8, (uint64_t)value);
+    } else {
         *byte = (uint8_t)value;
+    }
 }
 
 static inline void coil_thrift_write_bool(coil_thrift_writer *writer, bool value)
 {
-    coil_thrift_write_i8(writer, (int8_t)value);
+    uint8_t *byte = coil_thrift_writer_room(writer, 1);
+    if (coil_unlikely(byte == NULL)) {
+        coil_thrift_write_otherwise(writer, COIL_THRIFT_BOOL, value);
+    } else {
+        *byte = (uint8_t)value;
+    }
 }
 
 static inline void coil_thrift_write_i16(coil_thrift_writer *writer, int16_t value)
 {
-    coil_thrift_store_16(coil_thrift_writer_room(writer, 2), (uint16_t)value);
+    uint8_t *bytes = coil_thrift_writer_room(writer, 2);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_write_otherwise(writer, COIL_THRIFT_I16, (uint64_t)value);
+    } else {
+        coil_thrift_store_16(bytes, (uint16_t)value);
+    }
 }
 
 static inline void coil_thrift_write_i32(coil_thrift_writer *writer, int32_t value)
 {
-    coil_thrift_store_32(coil_thrift_writer_room(writer, 4), (uint32_t)value);
+    uint8_t *bytes = coil_thrift_writer_room(writer, 4);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_write_otherwise(writer, COIL_THRIFT_I32, (uint64_t)value);
+    } else {
+        coil_thrift_store_32(bytes, (uint32_t)value);
+    }
 }
 
 static inline void coil_thrift_write_i64(coil_thrift_writer *writer, int64_t value)
 {
-    coil_thrift_store_64(coil_thrift_writer_room(writer, 8), (uint64_t)value);
+    uint8_t *bytes = coil_thrift_writer_room(writer, 8);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_write_otherwise(writer, COIL_THRIFT_I64, (uint64_t)value);
+    } else {
+        coil_thrift_store_64(bytes, (uint64_t)value);
+    }
 }
 
 static inline void coil_thrift_write_double(coil_thrift_writer *writer, double value)
 {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    coil_thrift_store_64(coil_thrift_writer_room(writer, 8), bits);
+    uint8_t *bytes = coil_thrift_writer_room(writer, 8);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_write_otherwise(writer, COIL_THRIFT_DOUBLE, coil_thrift_bits_of(value));
+    } else {
+        coil_thrift_store_64(bytes, coil_thrift_bits_of(value));
+    }
 }
 
 /* Copies the text. */
 COIL_API void coil_thrift_write_string(coil_thrift_writer *writer, coil_thrift_text value);
+
+/* Copies the bytes. Differs from a text only in JSON. */
+COIL_API void coil_thrift_write_binary(coil_thrift_writer *writer, coil_thrift_text value);
 
 COIL_API void coil_thrift_write_uuid(coil_thrift_writer *writer, const uint8_t bytes[16]);
 
 /* The end of a struct. */
 static inline void coil_thrift_write_stop(coil_thrift_writer *writer)
 {
-    coil_thrift_write_i8(writer, COIL_THRIFT_STOP);
+    uint8_t *byte = coil_thrift_writer_room(writer, 1);
+    if (coil_unlikely(byte == NULL)) {
+        coil_thrift_write_otherwise(writer, COIL_THRIFT_STOP, 0);
+    } else {
+        *byte = COIL_THRIFT_STOP;
+    }
 }
 
 /* The header of a container; `count` elements or pairs have to follow. */
@@ -653,38 +779,62 @@ COIL_API void coil_thrift_write_map(
 /* A field with its value. */
 static inline void coil_thrift_put_bool(coil_thrift_writer *writer, int16_t id, bool value)
 {
-    uint8_t *byte = coil_thrift_writer_field(writer, COIL_THRIFT_BOOL, id, 1);
-    if (byte != NULL)
-        *byte = (uint8_t)value;
+    uint8_t *bytes = coil_thrift_writer_room(writer, 3 + 1);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_put_otherwise(writer, COIL_THRIFT_BOOL, id, value);
+    } else {
+        *coil_thrift_store_field(bytes, COIL_THRIFT_BOOL, id) = (uint8_t)value;
+    }
 }
 
 static inline void coil_thrift_put_i8(coil_thrift_writer *writer, int16_t id, int8_t value)
 {
-    uint8_t *byte = coil_thrift_writer_field(writer, COIL_THRIFT_I8, id, 1);
-    if (byte != NULL)
-        *byte = (uint8_t)value;
+    uint8_t *bytes = coil_thrift_writer_room(writer, 3 + 1);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_put_otherwise(writer, COIL_THRIFT_I8, id, (uint64_t)value);
+    } else {
+        *coil_thrift_store_field(bytes, COIL_THRIFT_I8, id) = (uint8_t)value;
+    }
 }
 
 static inline void coil_thrift_put_i16(coil_thrift_writer *writer, int16_t id, int16_t value)
 {
-    coil_thrift_store_16(coil_thrift_writer_field(writer, COIL_THRIFT_I16, id, 2), (uint16_t)value);
+    uint8_t *bytes = coil_thrift_writer_room(writer, 3 + 2);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_put_otherwise(writer, COIL_THRIFT_I16, id, (uint64_t)value);
+    } else {
+        coil_thrift_store_16(coil_thrift_store_field(bytes, COIL_THRIFT_I16, id), (uint16_t)value);
+    }
 }
 
 static inline void coil_thrift_put_i32(coil_thrift_writer *writer, int16_t id, int32_t value)
 {
-    coil_thrift_store_32(coil_thrift_writer_field(writer, COIL_THRIFT_I32, id, 4), (uint32_t)value);
+    uint8_t *bytes = coil_thrift_writer_room(writer, 3 + 4);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_put_otherwise(writer, COIL_THRIFT_I32, id, (uint64_t)value);
+    } else {
+        coil_thrift_store_32(coil_thrift_store_field(bytes, COIL_THRIFT_I32, id), (uint32_t)value);
+    }
 }
 
 static inline void coil_thrift_put_i64(coil_thrift_writer *writer, int16_t id, int64_t value)
 {
-    coil_thrift_store_64(coil_thrift_writer_field(writer, COIL_THRIFT_I64, id, 8), (uint64_t)value);
+    uint8_t *bytes = coil_thrift_writer_room(writer, 3 + 8);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_put_otherwise(writer, COIL_THRIFT_I64, id, (uint64_t)value);
+    } else {
+        coil_thrift_store_64(coil_thrift_store_field(bytes, COIL_THRIFT_I64, id), (uint64_t)value);
+    }
 }
 
 static inline void coil_thrift_put_double(coil_thrift_writer *writer, int16_t id, double value)
 {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    coil_thrift_store_64(coil_thrift_writer_field(writer, COIL_THRIFT_DOUBLE, id, 8), bits);
+    uint8_t *bytes = coil_thrift_writer_room(writer, 3 + 8);
+    if (coil_unlikely(bytes == NULL)) {
+        coil_thrift_put_otherwise(writer, COIL_THRIFT_DOUBLE, id, coil_thrift_bits_of(value));
+    } else {
+        coil_thrift_store_64(coil_thrift_store_field(bytes, COIL_THRIFT_DOUBLE, id), coil_thrift_bits_of(value));
+    }
 }
 
 static inline void coil_thrift_put_string(
@@ -692,6 +842,13 @@ static inline void coil_thrift_put_string(
 {
     coil_thrift_write_field(writer, COIL_THRIFT_STRING, id);
     coil_thrift_write_string(writer, value);
+}
+
+static inline void coil_thrift_put_binary(
+        coil_thrift_writer *writer, int16_t id, coil_thrift_text value)
+{
+    coil_thrift_write_field(writer, COIL_THRIFT_STRING, id);
+    coil_thrift_write_binary(writer, value);
 }
 
 static inline void coil_thrift_put_uuid(
@@ -747,6 +904,8 @@ enum coil_thrift_exception_type {
     COIL_THRIFT_INVALID_TRANSFORM = 8,
     COIL_THRIFT_INVALID_PROTOCOL = 9,
     COIL_THRIFT_UNSUPPORTED_CLIENT_TYPE = 10,
+    COIL_THRIFT_LOADSHEDDING = 11, /* These two, of fbthrift: not started, and may be tried again; */
+    COIL_THRIFT_TIMEOUT = 12,      /* its time was over. */
 };
 
 struct coil_thrift_exception {

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* thrift_compact.h - what reading and writing the compact protocol have in common. */
+#ifndef COIL_THRIFT_COMPACT_H
+#define COIL_THRIFT_COMPACT_H
+
+#include <coil/thrift.h>
+
+enum {
+    COMPACT_PROTOCOL = 0x82, /* The first byte of a message; */
+    COMPACT_VERSION = 1,     /* the second has a version and the message's type. */
+    COMPACT_VERSION_MASK = 0x1f,
+    COMPACT_TYPE_SHIFT = 5,
+    COMPACT_DELTA_MAX = 15,  /* Of fields' numbers that have no bytes of their own. */
+    COMPACT_COUNT_LONG = 15, /* Instead of the count of a list that follows. */
+    COMPACT_VARINT_MAX = 10,
+};
+
+/* Types in four bits. */
+enum {
+    COMPACT_STOP = 0,
+    COMPACT_TRUE = 1, /* Of a field, and its value. As an element's type: a bool. */
+    COMPACT_FALSE = 2,
+    COMPACT_I8 = 3,
+    COMPACT_I16 = 4,
+    COMPACT_I32 = 5,
+    COMPACT_I64 = 6,
+    COMPACT_DOUBLE = 7,
+    COMPACT_STRING = 8,
+    COMPACT_LIST = 9,
+    COMPACT_SET = 10,
+    COMPACT_MAP = 11,
+    COMPACT_STRUCT = 12,
+    COMPACT_UUID = 13,
+};
+
+/* 0 for what is no type: an empty container may claim to have such elements. */
+static inline uint8_t compact_type_of(uint8_t type)
+{
+    static const uint8_t types[] = {
+            [COIL_THRIFT_BOOL] = COMPACT_TRUE,
+            [COIL_THRIFT_I8] = COMPACT_I8,
+            [COIL_THRIFT_DOUBLE] = COMPACT_DOUBLE,
+            [COIL_THRIFT_I16] = COMPACT_I16,
+            [COIL_THRIFT_I32] = COMPACT_I32,
+            [COIL_THRIFT_I64] = COMPACT_I64,
+            [COIL_THRIFT_STRING] = COMPACT_STRING,
+            [COIL_THRIFT_STRUCT] = COMPACT_STRUCT,
+            [COIL_THRIFT_MAP] = COMPACT_MAP,
+            [COIL_THRIFT_SET] = COMPACT_SET,
+            [COIL_THRIFT_LIST] = COMPACT_LIST,
+            [COIL_THRIFT_UUID] = COMPACT_UUID,
+    };
+
+    return type < sizeof(types) ? types[type] : 0;
+}
+
+static inline uint64_t compact_zigzag(int64_t value)
+{
+    return (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0);
+}
+
+static inline int64_t compact_unzigzag(uint64_t bits)
+{
+    return (int64_t)(bits >> 1 ^ ((bits & 1) == 0 ? 0 : UINT64_MAX));
+}
+
+/* Seven bits a byte, the lowest first; the last one has the top bit clear. Returns the size. */
+static inline uint32_t compact_put_varint(uint8_t bytes[COMPACT_VARINT_MAX], uint64_t value)
+{
+    uint32_t size = 0;
+
+    while (value >= 0x80) {
+        bytes[size++] = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    bytes[size++] = (uint8_t)value;
+    return size;
+}
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thrift_server_private.h - what a Thrift server is made of.
+ *
+ *     thrift_server.c      accepts, and knows what all connections share
+ *     thrift_connection.c  the tasks of a connection: reading, flushing, the end
+ *     thrift_call.c        one call, from its header to its outcome
+ *     thrift_order.c       replies, and who may send his
+ *     thrift_queue.c       limits, and calls that wait for their turn
+ *     thrift_typed.c       arguments and results of methods with a schema
+ *
+ * A connection has one task at first. It reads, and runs each handler itself, as if it had awaited
+ * it. Only when a handler has to wait does the connection need another task: a new one, that reads
+ * on, while the old one stays with its call, and ends when that is answered. So a handler that does
+ * not wait costs no task, and calls of one connection still run side by side.
+ *
+ *     task A   reads 1, answers 1, reads 2, handler waits ......... answers 2, ends
+ *     task B                                 reads 3, handler waits .... answers 3, reads 4 ...
+ *
+ * Nobody reads while as many calls are under way as may be, or too many replies are unsent; then
+ * the next task that is done with its call does.
+ */
+#ifndef COIL_THRIFT_SERVER_PRIVATE_H
+#define COIL_THRIFT_SERVER_PRIVATE_H
+
+#include <coil/thrift_server.h>
+#include <coil/timer.h>
+
+typedef struct thrift_connection thrift_connection;
+typedef struct thrift_call thrift_call;
+typedef struct thrift_pooled_writer thrift_pooled_writer;
+
+enum { THRIFT_WHAT_MAX = 160 };
+
+/* A writer of the server's, which keeps its memory for others. */
+struct thrift_pooled_writer {
+    coil_thrift_writer writer;
+    thrift_pooled_writer *next_free;
+};
+
+/* What the connections of a server share, while there are any. */
+struct coil_thrift_server_state {
+    thrift_call *free_calls;
+    thrift_pooled_writer *free_writers;
+    unsigned connection_count;
+    unsigned waiting_calls; /* Handlers that wait: those calls that count for calls_max. */
+    coil_list queue;        /* thrift_call.queue_link: calls that wait to be started. */
+    unsigned queue_count;
+};
+
+typedef enum thrift_call_state {
+    THRIFT_CALL_RUNS,   /* In the task that has read it. */
+    THRIFT_CALL_QUEUED, /* In the server's queue. */
+    THRIFT_CALL_WAITS,  /* Its handler has waited, and has `task` to itself. */
+    THRIFT_CALL_DONE,   /* Its reply waits for those before it. */
+} thrift_call_state;
+
+struct thrift_call {
+    coil_thrift_call call;
+    thrift_connection *peer;
+    thrift_call *next_free;
+    coil_list link; /* In peer->calls, unless it runs in the task that has read it. */
+    coil_list queue_link;
+    thrift_call_state state;
+    bool is_linked;
+    bool is_awaited; /* Linked, and others may not overtake its reply. */
+    bool is_cut;     /* Unwound, for nobody waits for it any more. */
+    coil_arena arena;
+    coil_slice frame;
+    unsigned before_count;      /* Interceptors that have been asked. */
+    void *argument;             /* What the handler takes. */
+    thrift_pooled_writer *own;  /* Has the reply from reply_start on. NULL: there is none yet. */
+    uint32_t reply_start;
+    coil_thrift_writer no_writer; /* Takes nothing, where there is no memory for one. */
+    coil_thrift_method_rule *rule;
+    coil_timer queue_timer;
+    coil_time queue_deadline;
+    coil_task *task;  /* While its handler waits, */
+    coil_frame *leaf; /* and what that is called by. */
+    coil_thrift_outcome outcome;
+};
+
+struct thrift_connection {
+    coil_thrift_server *server;
+    coil_session *session; /* NULL: it is not of a coil_server. */
+    coil_stream *stream;
+    coil_group tasks;       /* All of them but the first, which has opened it. */
+    coil_task *host;        /* The first, when it waits for the others. */
+    coil_task *reader;      /* Whose turn it is to read. NULL: nobody does. */
+    thrift_call *current;   /* Runs in the reader. */
+    coil_list calls;        /* thrift_call.link, in the order of their arrival. */
+    unsigned call_count;    /* Of them, and */
+    unsigned awaited_count; /* of them those that are awaited. */
+    size_t held_bytes;      /* Of replies that are done and wait for others. */
+    thrift_pooled_writer *out;     /* What is to be sent. NULL: nothing. */
+    thrift_pooled_writer *sending; /* What is being sent. */
+    coil_slice frame;              /* The message that was read last. */
+    size_t wanted_bytes;           /* For the next message to go on. */
+    coil_time frame_deadline;      /* For the rest of the message that has begun. 0: none has. */
+    coil_time active_at;           /* A call has ended. */
+    bool is_flushing;
+    bool is_waiting; /* For the next message, of which nothing has come. */
+    bool is_over;    /* Nothing more is read. */
+    int error;       /* Why, if not at the end of the stream. */
+};
+
+/* ------------------------------------------------------------------------ thrift_server.c -- */
+
+/* A connection more, or less. False: no memory. */
+bool thrift_server_enter(coil_thrift_server *server);
+void thrift_server_leave(coil_thrift_server *server);
+
+/* A place in memory that earlier calls and replies have used, or a new one; NULL. */
+thrift_pooled_writer *thrift_take_writer(const coil_thrift_server *server);
+void thrift_give_writer(const coil_thrift_server *server, thrift_pooled_writer *writer);
+
+static inline coil_duration thrift_limit_of(coil_duration limit, int64_t default_s)
+{
+    return limit > 0 ? limit : coil_s(default_s);
+}
+
+/* -------------------------------------------------------------------- thrift_connection.c -- */
+
+/* Owns the stream, unless it is the session's. NULL: no memory, and the stream is as it was. */
+thrift_connection *thrift_connection_open(coil_thrift_server *server, coil_stream *stream);
+void thrift_connection_close(thrift_connection *peer);
+
+coil_declare_private(int, thrift_connection_serve, (thrift_connection *)peer);
+
+/* May the next message be read? */
+bool thrift_may_read(const thrift_connection *peer);
+
+/* A task goes on with `call`, or with what is to be sent and read. NULL: no memory. */
+coil_task *thrift_spawn(thrift_connection *peer, thrift_call *call);
+
+/* The handler of a call has to wait: if it runs in the task that reads, another one reads on. */
+void thrift_connection_hand_over(thrift_connection *peer, const coil_task *task);
+
+/* Nobody waits for the replies any more: whoever works on one is unwound. */
+void thrift_connection_break(thrift_connection *peer, int error);
+
+/* -------------------------------------------------------------------------- thrift_call.c -- */
+
+/*
+ * The message in peer->frame becomes a call, which takes the frame. 1: *out_call is to be run; 0:
+ * it has been answered, or waits; or the error after which the connection cannot go on.
+ */
+int thrift_call_begin(thrift_connection *peer, thrift_call **out_call);
+
+/* Run its handler; the result is that. */
+coil_declare_private(int, thrift_call_run, (thrift_call *)call);
+
+/* It has run: its outcome, its reply. 0, or the error after which the connection cannot go on. */
+int thrift_call_end(thrift_call *call, int result);
+
+/* It ends with an exception instead. */
+void thrift_call_refuse(thrift_call *call, int error, int32_t type, const char *what);
+
+/* Nobody waits for it, and it does not run: it ends, -ECANCELED. */
+void thrift_call_abandon(thrift_call *call);
+
+/* It has ended, and its reply, if any, is on its way. */
+void thrift_call_release(thrift_call *call);
+
+/* Is it what the bytes were, rather than what the handler did? */
+bool thrift_is_protocol_error(int error);
+
+/* The peer has said something that is no call, and is told so. */
+void thrift_refuse_message(thrift_connection *peer, int error, const char *what);
+
+void thrift_free_calls(thrift_call *first);
+
+/* ------------------------------------------------------------------------- thrift_order.c -- */
+
+/* The call takes its place among the calls of its connection. */
+void thrift_order_link(thrift_call *call);
+void thrift_order_unlink(thrift_call *call);
+
+/* Nobody waits for its reply any more. */
+void thrift_order_forget(thrift_call *call);
+
+/* Where the reply of `call` goes: to what is sent next, if that is its place. NULL: no memory. */
+coil_thrift_writer *thrift_order_writer(thrift_call *call);
+
+/* The handler waits, and has begun its reply where those of others have to go. */
+bool thrift_order_detach(thrift_call *call);
+
+/* The reply is complete: it is on its way, or waits for others. The call is the connection's. */
+void thrift_order_deliver(thrift_call *call);
+
+size_t thrift_unsent_bytes(const thrift_connection *peer);
+
+/* ------------------------------------------------------------------------- thrift_queue.c -- */
+
+/* May it be started? 1; 0: it waits in the queue; -EBUSY: neither. */
+int thrift_queue_admit(thrift_call *call);
+
+/* Its handler waits, or does not any more: it counts, or makes room for another. */
+void thrift_queue_enter(thrift_call *call);
+void thrift_queue_leave(thrift_call *call);
+
+/* It is not waiting for its turn any more. */
+void thrift_queue_remove(thrift_call *call);
+
+/* -------------------------------------------------------------------------- thrift_typed.c -- */
+
+/* What an arena of a call of this server may hold. */
+size_t thrift_arena_max(const coil_thrift_server *server);
+
+/*
+ * The call's arguments, of which the message has been taken, into a new struct in its arena, beside
+ * an empty result. `message_bytes` is the size of the whole message. 0, the reader's error, -ENOBUFS
+ * (a limit of the arena), -ENOMEM.
+ */
+int thrift_typed_begin(coil_thrift_call *call, size_t message_bytes, void **out_typed);
+
+/* The handler has returned 0: write what is in the struct. The exception it has set, or NULL. */
+const coil_thrift_field_schema *thrift_typed_end(
+        const coil_thrift_call *call, coil_thrift_writer *writer, void *typed);
+
+#endif
