@@ -71,8 +71,8 @@ static coil_duration covered(
 
 uint64_t coil_metric_rate(uint64_t count, coil_duration covered_ns)
 {
-    if (covered_ns <= 0)
-        return 0;
+    if (covered_ns < coil_s(1))
+        covered_ns = coil_s(1);
     return (uint64_t)((unsigned __int128)count * 1000000000U / (uint64_t)covered_ns);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/fb303_service.h>
 
+#include "fb303_default.h"
 #include "fb303_table.h"
 
 #include <coil/kernel.h>
@@ -220,6 +221,21 @@ coil_async(int, answer_as_base_service, (coil_thrift_call *) call)
     coil_fb303_service *service = coil_container_of(call->service, coil_fb303_service, base);
     coil_attempt(answer(call, service));
     return 0;
+}
+
+coil_fb303_service *fb303_service_of(coil_thrift_service *service)
+{
+    static const coil_handler facebook =
+            coil_handler(answer_as_facebook_service, coil_thrift_call *);
+    static const coil_handler base = coil_handler(answer_as_base_service, coil_thrift_call *);
+
+    if (service->method_count == 0)
+        return NULL;
+    if (service->methods[0].handler.fn == facebook.fn)
+        return coil_container_of(service, coil_fb303_service, thrift);
+    if (service->methods[0].handler.fn == base.fn)
+        return coil_container_of(service, coil_fb303_service, base);
+    return NULL;
 }
 
 void coil_fb303_service_init(coil_fb303_service *service, const char *name, const char *version)

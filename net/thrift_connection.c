@@ -110,9 +110,9 @@ coil_async(int, flush, (thrift_connection *) peer)
             if (part_bytes > PART_BYTES)
                 part_bytes = PART_BYTES;
             my->sent_bytes += part_bytes;
-            coil_await(my->rc,
-                    coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
-                            coil_write_all(peer->stream, coil_bytes(rest, part_bytes))));
+            coil_await(
+                    my->rc, coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
+                                    coil_write_all(peer->stream, coil_bytes(rest, part_bytes))));
             if (my->rc < 0)
                 return my->rc; /* Still flushing: nobody else need try. */
         }
@@ -212,8 +212,7 @@ coil_async(int, await_rest, (thrift_connection *) peer)
         peer->frame_deadline = coil_time_after(
                 coil_now(), thrift_limit_of(peer->server->frame_limit, FRAME_LIMIT_S));
     }
-    coil_await(my->rc,
-            coil_until(peer->frame_deadline, arrival(peer->stream, peer->wanted_bytes)));
+    coil_await(my->rc, coil_until(peer->frame_deadline, arrival(peer->stream, peer->wanted_bytes)));
     return my->rc == 0 ? -ENODATA : my->rc;
 }
 
@@ -221,8 +220,8 @@ static COIL_COLD int refuse_size(thrift_connection *peer, const uint8_t *first, 
 {
     char what[THRIFT_WHAT_MAX];
 
-    thrift_refuse_message(peer, error,
-            coil_thrift_frame_what(first, peer->server->limits, what, sizeof(what)));
+    thrift_refuse_message(
+            peer, error, coil_thrift_frame_what(first, peer->server->limits, what, sizeof(what)));
     return error;
 }
 
@@ -335,8 +334,7 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
             if (my->call->call.deadline == COIL_NEVER) {
                 coil_await(my->rc, thrift_call_run(my->call));
             } else {
-                coil_await(my->rc,
-                        coil_until(my->call->call.deadline, thrift_call_run(my->call)));
+                coil_await(my->rc, coil_until(my->call->call.deadline, thrift_call_run(my->call)));
             }
             end_call(peer, my->call, my->rc);
             my->call = NULL;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/thrift_metrics.h>
 
+#include "fb303_default.h"
+
 #include <coil/kernel.h>
 #include <coil/loop.h>
 
@@ -58,8 +60,8 @@ static bool reserve(coil_thrift_metrics *self)
     return true;
 }
 
-static coil_thrift_method_metrics metrics_of(coil_metrics *metrics,
-        const coil_thrift_service *service, const coil_thrift_method *method)
+static coil_thrift_method_metrics metrics_of(
+        coil_metrics *metrics, const coil_thrift_service *service, const coil_thrift_method *method)
 {
     const coil_metric_label labels[] = {{"service", service->name}, {"method", method->name}};
     const coil_metric_about about = {.labels = labels, .label_count = 2};
@@ -128,8 +130,8 @@ static uint64_t in_ns(coil_duration duration)
     return duration > 0 ? (uint64_t)duration : 0;
 }
 
-static void count(coil_thrift_metrics *self, const coil_thrift_call *call,
-        const coil_thrift_outcome *outcome)
+static void count(
+        coil_thrift_metrics *self, const coil_thrift_call *call, const coil_thrift_outcome *outcome)
 {
     const coil_time now = coil_now();
 
@@ -161,13 +163,17 @@ static void ended(coil_thrift_observer *observer, const coil_thrift_call *call,
     count(self, call, outcome);
 }
 
+bool thrift_metrics_observes(const coil_thrift_observer *observer)
+{
+    return observer != NULL && observer->ended == ended;
+}
+
 /* ------------------------------------------------------------------------------ the server -- */
 
 /* A counter that somebody else keeps: add what has come since we last looked. */
 static void follow(coil_metrics *metrics, const char *name, uint64_t total, coil_time now)
 {
-    coil_counter *counter =
-            coil_metrics_counter(metrics, &(coil_metric_about){.name = name});
+    coil_counter *counter = coil_metrics_counter(metrics, &(coil_metric_about){.name = name});
 
     if (counter != NULL && total > counter->total)
         coil_counter_add(counter, total - counter->total, now);
@@ -191,7 +197,12 @@ static void refresh(coil_metric_source *source, coil_metrics *metrics, coil_time
 
     follow(metrics, "thrift.accepted_connections", stats->connections, now);
     follow(metrics, "thrift.protocol_errors", stats->protocol_errors, now);
+    follow(metrics, "thrift.overloaded_calls", stats->overloaded, now);
+    follow(metrics, "thrift.timed_out_calls", stats->timed_out, now);
+    follow(metrics, "thrift.cancelled_calls", stats->cancelled, now);
     show(metrics, "thrift.current_connections", stats->open_connections);
+    show(metrics, "thrift.waiting_calls", stats->waiting_calls);
+    show(metrics, "thrift.queued_calls", stats->queued_calls);
     if (resident_bytes >= 0)
         coil_gauge_set(coil_metrics_gauge(metrics, &memory), resident_bytes);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "thrift_server_private.h"
 
+#include "fb303_default.h"
 #include "listener_private.h"
 
 #include <errno.h>
@@ -58,7 +59,8 @@ void thrift_give_writer(const coil_thrift_server *server, thrift_pooled_writer *
     if (writer == NULL)
         return;
     if (writer->writer.size > KEEP_BYTES)
-        coil_thrift_writer_fini(&writer->writer); /* One large reply is no reason to keep so much. */
+        coil_thrift_writer_fini(
+                &writer->writer); /* One large reply is no reason to keep so much. */
     coil_thrift_writer_reset(&writer->writer);
     writer->next_free = server->state->free_writers;
     server->state->free_writers = writer;
@@ -91,6 +93,8 @@ coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_ser
 {
     coil_vars(coil_group connections; int rc);
 
+    fb303_default_begin(server);
+    coil_defer(fb303_default_end(server)); /* When no connection is left. */
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
     my->connections.limit = listener->max_connections;
@@ -134,6 +138,8 @@ coil_define(
 {
     coil_vars(graceful_server self);
 
+    fb303_default_begin(server);
+    coil_defer(fb303_default_end(server));
     coil_server_init(&my->self.server, coil_handler(serve_session, coil_session *));
     my->self.thrift = server;
     my->self.server.max_sessions = listener->max_connections;

@@ -67,9 +67,9 @@ struct thrift_call {
     bool is_cut;     /* Unwound, for nobody waits for it any more. */
     coil_arena arena;
     coil_slice frame;
-    unsigned before_count;      /* Interceptors that have been asked. */
-    void *argument;             /* What the handler takes. */
-    thrift_pooled_writer *own;  /* Has the reply from reply_start on. NULL: there is none yet. */
+    unsigned before_count;     /* Interceptors that have been asked. */
+    void *argument;            /* What the handler takes. */
+    thrift_pooled_writer *own; /* Has the reply from reply_start on. NULL: there is none yet. */
     uint32_t reply_start;
     coil_thrift_writer no_writer; /* Takes nothing, where there is no memory for one. */
     coil_thrift_method_rule *rule;
@@ -84,14 +84,14 @@ struct thrift_connection {
     coil_thrift_server *server;
     coil_session *session; /* NULL: it is not of a coil_server. */
     coil_stream *stream;
-    coil_group tasks;       /* All of them but the first, which has opened it. */
-    coil_task *host;        /* The first, when it waits for the others. */
-    coil_task *reader;      /* Whose turn it is to read. NULL: nobody does. */
-    thrift_call *current;   /* Runs in the reader. */
-    coil_list calls;        /* thrift_call.link, in the order of their arrival. */
-    unsigned call_count;    /* Of them, and */
-    unsigned awaited_count; /* of them those that are awaited. */
-    size_t held_bytes;      /* Of replies that are done and wait for others. */
+    coil_group tasks;              /* All of them but the first, which has opened it. */
+    coil_task *host;               /* The first, when it waits for the others. */
+    coil_task *reader;             /* Whose turn it is to read. NULL: nobody does. */
+    thrift_call *current;          /* Runs in the reader. */
+    coil_list calls;               /* thrift_call.link, in the order of their arrival. */
+    unsigned call_count;           /* Of them, and */
+    unsigned awaited_count;        /* of them those that are awaited. */
+    size_t held_bytes;             /* Of replies that are done and wait for others. */
     thrift_pooled_writer *out;     /* What is to be sent. NULL: nothing. */
     thrift_pooled_writer *sending; /* What is being sent. */
     coil_slice frame;              /* The message that was read last. */

@@ -124,7 +124,7 @@ TEST_F(Metrics, ARateIsOverTheTimeThatTheWindowCovers)
 {
     coil_counter *calls = counter("calls");
     coil_counter_add(calls, 300, coil_s(1));
-    EXPECT_EQ(0U, coil_counter_rate(calls, COIL_METRIC_MINUTE, 0));
+    EXPECT_EQ(300U, coil_counter_rate(calls, COIL_METRIC_MINUTE, coil_s(1)));
     EXPECT_EQ(100U, coil_counter_rate(calls, COIL_METRIC_MINUTE, coil_s(3)));
     EXPECT_EQ(5U, coil_counter_rate(calls, COIL_METRIC_MINUTE, coil_s(60) - 1));
     EXPECT_EQ(3U, coil_counter_rate(calls, COIL_METRIC_TEN_MINUTES, coil_s(100)));

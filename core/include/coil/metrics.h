@@ -271,7 +271,7 @@ static inline void coil_counter_add(coil_counter *counter, uint64_t count, coil_
 COIL_API uint64_t coil_counter_sum(
         coil_counter *counter, enum coil_metric_window window, coil_time now);
 
-/* The same per second of the time that the window has covered, rounded down. */
+/* The same per second of what the window has covered, as coil_metric_rate(). */
 COIL_API uint64_t coil_counter_rate(
         coil_counter *counter, enum coil_metric_window window, coil_time now);
 
@@ -306,7 +306,7 @@ static inline void coil_distribution_add(
 COIL_API void coil_distribution_read(coil_distribution *distribution,
         enum coil_metric_window window, coil_time now, coil_metric_summary *out_summary);
 
-/* `count` per second of `covered`, rounded down. */
+/* `count` per second of `covered`, or of one second if that is less, rounded down. */
 COIL_API uint64_t coil_metric_rate(uint64_t count, coil_duration covered);
 
 COIL_END_DECLS

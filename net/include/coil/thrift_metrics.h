@@ -24,8 +24,10 @@
  *     thrift.sent               Shop.buy.sent_bytes.sum.600
  *
  * Of the server: thrift.queue (thrift.queue_us.p99.60: how long calls waited to be started),
- * thrift.unknown_calls, thrift.current_connections, thrift.accepted_connections,
- * thrift.protocol_errors. Of the process: process.resident_memory.
+ * thrift.current_connections, thrift.waiting_calls and thrift.queued_calls as they are now, and as
+ * counters thrift.accepted_connections, thrift.protocol_errors, thrift.overloaded_calls,
+ * thrift.timed_out_calls, thrift.cancelled_calls, thrift.unknown_calls. Of the process:
+ * process.resident_memory.
  *
  * Memory: 79 KB, 3 KB more, and the names, for each method that has been called; never more methods
  * than the services have. A call costs about 150 instructions.
