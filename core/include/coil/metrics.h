@@ -25,7 +25,7 @@
  *                     memory                                 one observation (perf/instructions)
  *     counter         0.5 KB and its texts                   about 10 instructions
  *     gauge           0.2 KB and its texts                   1
- *     distribution    0.2 KB and its texts; 79 KB more       about 25 instructions
+ *     distribution    0.2 KB and its texts; 79 KB more       about 30 instructions
  *                     from the first observation on
  *
  * and once per 6 s and distribution about a microsecond, to move its windows. Quantiles are exact
