@@ -2,6 +2,9 @@
 /* One port: peers of every transport and protocol, each answered in its own. */
 #include "served.h"
 
+#include <algorithm>
+#include <tuple>
+
 extern "C" {
 #include "thrift_transport.h"
 }
@@ -138,12 +141,14 @@ public:
                 received.erase(0, transport.taken);
                 return taken;
             }
-            EXPECT_EQ(0, rc) << testing::PrintToString(received) << transport.fault;
+            EXPECT_EQ(0, rc) ;
             received.erase(0, rc < 0 ? received.size() : transport.taken);
-            const std::string more = rc < 0 ? "" : peer.receive(1);
+            std::string more = rc < 0 ? "" : peer.receive(1);
             if (more.empty())
                 return {};
-            received += more;
+            more.resize(16384);
+            const ssize_t count = recv(peer.fd, &more[1], more.size() - 1, MSG_DONTWAIT);
+            received.append(more, 0, 1 + (count > 0 ? static_cast<size_t>(count) : 0));
         }
     }
 
@@ -207,16 +212,27 @@ enum Zlib { PLAIN, WHOLE, INSIDE, ALONE };
 
 using Spoken = std::tuple<coil_thrift_transport, coil_thrift_protocol, Zlib>;
 
-bool makes_sense(const Spoken &spoken)
+bool makes_sense(coil_thrift_transport transport, Zlib zlib)
 {
-    switch (std::get<2>(spoken)) {
-    case INSIDE:
-        return std::get<0>(spoken) == COIL_THRIFT_TRANSPORT_FRAMED;
-    case ALONE:
-        return std::get<0>(spoken) == COIL_THRIFT_TRANSPORT_HEADER;
-    default:
-        return true;
+    if (zlib == INSIDE)
+        return transport == COIL_THRIFT_TRANSPORT_FRAMED;
+    return zlib != ALONE || transport == COIL_THRIFT_TRANSPORT_HEADER;
+}
+
+std::vector<Spoken> all_dialects()
+{
+    std::vector<Spoken> all;
+    for (const auto transport : {COIL_THRIFT_TRANSPORT_FRAMED, COIL_THRIFT_TRANSPORT_UNFRAMED,
+                 COIL_THRIFT_TRANSPORT_HEADER, COIL_THRIFT_TRANSPORT_HTTP}) {
+        for (const Zlib zlib : {PLAIN, WHOLE, INSIDE, ALONE}) {
+            if (!makes_sense(transport, zlib))
+                continue;
+            for (const auto protocol : {COIL_THRIFT_PROTOCOL_BINARY, COIL_THRIFT_PROTOCOL_COMPACT,
+                         COIL_THRIFT_PROTOCOL_JSON})
+                all.emplace_back(transport, protocol, zlib);
+        }
     }
+    return all;
 }
 
 class Port : public testing::TestWithParam<Spoken>
@@ -251,8 +267,6 @@ void expect_text(Speaker &speaker, int seqid, const std::string &text)
 
 TEST_P(Port, AnswersInKind)
 {
-    if (!makes_sense(GetParam()))
-        GTEST_SKIP() << "there is no such thing";
     Speaker speaks = speaker();
     ASSERT_TRUE(speaks.peer.send(speaks.call("echo", "hello \"\\ \n", 1)));
     expect_text(speaks, 1, "hello \"\\ \n");
@@ -265,25 +279,32 @@ TEST_P(Port, AnswersInKind)
     expect_text(speaks, 4, large);
 }
 
-TEST_P(Port, AnswersPipelinedCallsInOrder)
+TEST_P(Port, AnswersPipelinedCallsInOrderUnlessTheirNumbersAreLookedAt)
 {
-    if (!makes_sense(GetParam()))
-        GTEST_SKIP() << "there is no such thing";
     Speaker speaks = speaker();
     std::string all;
+    std::vector<int> order;
     for (int i = 0; i < 20; i++)
         all += speaks.call("echo", (i % 3 == 0 ? "later " : "now ") + std::to_string(i), i);
     ASSERT_TRUE(speaks.peer.send(all));
+    for (int i = 0; i < 20; i++) {
+        const Reply reply = speaks.reply();
+        EXPECT_EQ((reply.seqid % 3 == 0 ? "later " : "now ") + std::to_string(reply.seqid),
+                reply.text);
+        order.push_back(reply.seqid);
+    }
+    const bool are_sorted = std::is_sorted(order.begin(), order.end());
+    std::sort(order.begin(), order.end());
     for (int i = 0; i < 20; i++)
-        expect_text(speaks, i, (i % 3 == 0 ? "later " : "now ") + std::to_string(i));
+        EXPECT_EQ(i, order[static_cast<size_t>(i)]);
+    EXPECT_EQ(std::get<0>(GetParam()) != COIL_THRIFT_TRANSPORT_HEADER, are_sorted);
 }
 
 TEST_P(Port, TakesCallsByteByByte)
 {
-    if (!makes_sense(GetParam()))
-        GTEST_SKIP() << "there is no such thing";
     Speaker speaks = speaker();
-    const std::string bytes = speaks.call("echo", "slow", 1) + speaks.call("echo", "and sure", 2);
+    std::string bytes = speaks.call("echo", "slow", 1);
+    bytes += speaks.call("echo", "and sure", 2);
     for (const char byte : bytes) {
         ASSERT_TRUE(speaks.peer.send(std::string(1, byte)));
         std::this_thread::yield();
@@ -294,11 +315,10 @@ TEST_P(Port, TakesCallsByteByByte)
 
 TEST_P(Port, TellsHttpAloneThatAOnewayCallHasCome)
 {
-    if (!makes_sense(GetParam()))
-        GTEST_SKIP() << "there is no such thing";
     Speaker speaks = speaker();
-    ASSERT_TRUE(speaks.peer.send(speaks.call("tell", "", 1, {}, COIL_THRIFT_ONEWAY) +
-                                 speaks.call("echo", "next", 2)));
+    std::string bytes = speaks.call("tell", "", 1, {}, COIL_THRIFT_ONEWAY);
+    bytes += speaks.call("echo", "next", 2);
+    ASSERT_TRUE(speaks.peer.send(bytes));
     if (is_http()) {
         EXPECT_EQ(0, speaks.reply().type); /* Its body is empty. */
     }
@@ -307,8 +327,6 @@ TEST_P(Port, TellsHttpAloneThatAOnewayCallHasCome)
 
 TEST_P(Port, SurvivesAPeerThatLeavesAnywhere)
 {
-    if (!makes_sense(GetParam()))
-        GTEST_SKIP() << "there is no such thing";
     const std::string bytes = speaker().call("echo", "never", 1);
     for (size_t size = 0; size < bytes.size(); size += 3) {
         Peer leaving = served.connected();
@@ -330,14 +348,7 @@ std::string name_of(const testing::TestParamInfo<Spoken> &info)
            zlibs[std::get<2>(info.param)];
 }
 
-INSTANTIATE_TEST_SUITE_P(Dialects, Port,
-        testing::Combine(testing::Values(COIL_THRIFT_TRANSPORT_FRAMED,
-                                 COIL_THRIFT_TRANSPORT_UNFRAMED, COIL_THRIFT_TRANSPORT_HEADER,
-                                 COIL_THRIFT_TRANSPORT_HTTP),
-                testing::Values(COIL_THRIFT_PROTOCOL_BINARY, COIL_THRIFT_PROTOCOL_COMPACT,
-                        COIL_THRIFT_PROTOCOL_JSON),
-                testing::Values(PLAIN, WHOLE, INSIDE, ALONE)),
-        name_of);
+INSTANTIATE_TEST_SUITE_P(Dialects, Port, testing::ValuesIn(all_dialects()), name_of);
 
 /* ---------------------------------------------------------------------------------- headers -- */
 
