@@ -34,8 +34,14 @@ coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call)
 void coil_thrift_no_reply(coil_thrift_call *call)
 {
     COIL_CHECK(!call->replying);
+    thrift_call *self = coil_container_of(call, thrift_call, call);
+
     call->message.type = COIL_THRIFT_ONEWAY;
-    thrift_order_forget(coil_container_of(call, thrift_call, call));
+    if (self->kind.transport == COIL_THRIFT_TRANSPORT_HTTP) {
+        thrift_order_acknowledge(self, /* now_or_later= */ true);
+    } else {
+        thrift_order_forget(self);
+    }
 }
 
 int coil_thrift_fail(coil_thrift_call *call, int32_t type, const char *what)
@@ -94,6 +100,8 @@ static thrift_call *take_call(thrift_connection *peer)
     call->call.deadline = COIL_NEVER;
     call->state = THRIFT_CALL_RUNS;
     call->is_cut = false;
+    call->is_acknowledged = false;
+    call->kind = peer->envelope.kind;
     call->rule = NULL;
     call->reply_start = 0;
     call->before_count = 0;
@@ -175,18 +183,32 @@ void thrift_call_abandon(thrift_call *call)
 static COIL_COLD void write_exception(
         thrift_call *call, coil_thrift_writer *writer, int32_t type, coil_thrift_text what)
 {
+    static const coil_thrift_header headers[] = {
+            {{"ex", 2}, {"1", 1}}, /* Overload, and a deadline, as fbthrift has them. */
+            {{"ex", 2}, {"2", 1}},
+    };
+    const bool is_overload = type == COIL_THRIFT_LOADSHEDDING;
+    const thrift_extra extra = {.headers = is_overload ? &headers[0] : &headers[1], .count = 1};
     const coil_thrift_exception exception = {.type = type, .message = what};
     coil_thrift_message reply = call->call.message;
 
     reply.type = COIL_THRIFT_EXCEPTION;
     coil_thrift_writer_begin(writer, &reply);
     coil_thrift_write_exception(writer, &exception);
-    int size = coil_thrift_writer_finish(writer);
+    const int size = thrift_order_seal(call, writer, coil_thrift_writer_finish(writer),
+            is_overload || type == COIL_THRIFT_TIMEOUT ? &extra : NULL);
     if (size < 0) {
         thrift_connection_break(call->peer, size); /* It would wait for its answer for ever. */
     } else {
         call->outcome.sent_bytes = (uint32_t)size;
     }
+}
+
+/* HTTP wants an answer all the same. */
+static void end_oneway(thrift_call *call)
+{
+    if (call->call.message.type == COIL_THRIFT_ONEWAY)
+        thrift_order_acknowledge(call, /* now_or_later= */ false);
 }
 
 /* It ends with an exception. */
@@ -206,6 +228,7 @@ static COIL_COLD void refuse(thrift_call *call, int error, int32_t type, coil_th
             write_exception(call, writer, type, what);
         }
     }
+    end_oneway(call);
     conclude(call, error);
     thrift_order_deliver(call);
 }
@@ -215,13 +238,31 @@ void thrift_call_refuse(thrift_call *call, int error, int32_t type, const char *
     refuse(call, error, type, coil_thrift_text_of(what));
 }
 
-void thrift_refuse_message(thrift_connection *peer, int error, const char *what)
+/* It ends with an answer that is none of Thrift: HTTP's. */
+static COIL_COLD void answer_in_words(thrift_call *call, int error, coil_thrift_text answer)
 {
+    call->peer->server->stats.exceptions++;
+    thrift_order_say_as(call, answer);
+    conclude(call, error);
+    thrift_order_deliver(call);
+}
+
+COIL_COLD void thrift_refuse_bytes(thrift_connection *peer, int error)
+{
+    const thrift_transport *transport = &peer->transport;
+    char what[THRIFT_WHAT_MAX];
+
+    peer->envelope = (thrift_envelope){.kind = transport->kind};
     thrift_call *call = take_call(peer);
     if (call == NULL)
         return;
     call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
-    thrift_call_refuse(call, error, COIL_THRIFT_PROTOCOL_ERROR, what);
+    if (transport->answer.size > 0) {
+        answer_in_words(call, error, transport->answer);
+    } else {
+        thrift_call_refuse(call, error, transport->exception,
+                thrift_transport_what(transport, what, sizeof(what)));
+    }
 }
 
 /* --------------------------------------------------------------------------------- methods -- */
@@ -316,12 +357,38 @@ static COIL_COLD void find_rule(thrift_call *call)
     }
 }
 
+/* A header that is a number of milliseconds; 0: there is none. */
+static COIL_COLD coil_duration milliseconds(const thrift_call *call, const char *name)
+{
+    coil_thrift_text value;
+    int64_t sum = 0;
+
+    if (!coil_thrift_headers_find(call->call.headers, name, &value) || value.size > 9)
+        return 0;
+    for (uint32_t i = 0; i < value.size; i++) {
+        if (value.bytes[i] < '0' || value.bytes[i] > '9')
+            return 0;
+        sum = 10 * sum + (value.bytes[i] - '0');
+    }
+    return coil_ms(sum);
+}
+
+static coil_duration shorter(coil_duration one, coil_duration other)
+{
+    return other > 0 && (one == 0 || other < one) ? other : one;
+}
+
 static void set_deadline(thrift_call *call)
 {
     coil_duration limit = call->peer->server->call_limit;
 
     if (call->rule != NULL && call->rule->call_limit > 0)
         limit = call->rule->call_limit;
+    call->queue_limit = 0;
+    if (coil_unlikely(call->call.headers.size > 0)) {
+        limit = shorter(limit, milliseconds(call, "client_timeout"));
+        call->queue_limit = milliseconds(call, "queue_timeout");
+    }
     if (limit > 0)
         call->call.deadline = coil_time_after(call->call.arrived, limit);
 }
@@ -336,12 +403,35 @@ static int admit(thrift_call *call)
     set_deadline(call);
     if (schema != NULL && schema->is_oneway)
         call->call.message.type = COIL_THRIFT_ONEWAY;
+    if (call->call.message.type == COIL_THRIFT_ONEWAY)
+        thrift_order_acknowledge(call, /* now_or_later= */ true);
     const int rc = thrift_queue_admit(call);
     if (coil_likely(rc != -EBUSY))
         return rc;
     thrift_call_refuse(call, -EBUSY, COIL_THRIFT_LOADSHEDDING,
             "overloaded: too many calls are waiting already");
     return 0;
+}
+
+/* What lies in memory of the transport's is for the next message. */
+static COIL_COLD bool keep_message(thrift_call *call)
+{
+    thrift_envelope *envelope = &call->peer->envelope;
+    char *message = coil_arena_take(&call->arena, envelope->size, 1);
+
+    if (message == NULL)
+        return false;
+    if (envelope->size > 0)
+        memcpy(message, envelope->message, envelope->size);
+    envelope->message = (const uint8_t *)message;
+    if (envelope->headers.size == 0)
+        return true;
+    char *headers = coil_arena_take(&call->arena, envelope->headers.size, 1);
+    if (headers == NULL)
+        return false;
+    memcpy(headers, envelope->headers.bytes, envelope->headers.size);
+    envelope->headers.bytes = (const uint8_t *)headers;
+    return true;
 }
 
 int thrift_call_begin(thrift_connection *peer, thrift_call **out_call)
@@ -351,9 +441,16 @@ int thrift_call_begin(thrift_connection *peer, thrift_call **out_call)
     if (call == NULL)
         return -ENOMEM;
     call->frame = coil_slice_take(&peer->frame);
-    call->outcome.received_bytes = (uint32_t)call->frame.size_bytes;
-    coil_thrift_reader_init(&call->call.arguments, call->frame.bytes,
-            (uint32_t)call->frame.size_bytes, peer->server->limits);
+    call->outcome.received_bytes = peer->envelope.size;
+    if (coil_unlikely(peer->envelope.copied) && !keep_message(call)) {
+        thrift_call_release(call);
+        return -ENOMEM;
+    }
+    call->call.headers = peer->envelope.headers;
+    call->call.transport = (enum coil_thrift_transport)call->kind.transport;
+    call->call.protocol = (enum coil_thrift_protocol)call->kind.protocol;
+    coil_thrift_reader_init_as(&call->call.arguments, call->call.protocol, peer->envelope.message,
+            peer->envelope.size, peer->server->limits, &call->arena);
     if (!coil_thrift_read_message(&call->call.arguments, &call->call.message))
         return refuse_header(call);
     const enum coil_thrift_message_type type = call->call.message.type;
@@ -398,7 +495,7 @@ static int prepare(thrift_call *call)
     call->argument = &call->call;
     if (call->call.method->schema == NULL)
         return 0;
-    return thrift_typed_begin(&call->call, (size_t)call->frame.size_bytes, &call->argument);
+    return thrift_typed_begin(&call->call, call->outcome.received_bytes, &call->argument);
 }
 
 /* The handler has to wait: it goes on in this task, and others read. */
@@ -532,7 +629,8 @@ static int write_reply(thrift_call *call)
     } else {
         coil_thrift_write_stop(call->call.writer);
     }
-    return coil_thrift_writer_finish(call->call.writer);
+    return thrift_order_seal(
+            call, call->call.writer, coil_thrift_writer_finish(call->call.writer), NULL);
 }
 
 int thrift_call_end(thrift_call *call, int result)
@@ -555,6 +653,7 @@ int thrift_call_end(thrift_call *call, int result)
     }
     if (call->call.message.type == COIL_THRIFT_ONEWAY) {
         abandon_reply(call);
+        end_oneway(call);
         conclude(call, 0);
         thrift_order_deliver(call);
         return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Of coil/thrift_server.h: the tasks of a connection. They read, flush, and end it. */
+/* Of coil/thrift_server.h: the tasks of a connection, what they send, and how it ends. */
 #include "thrift_server_private.h"
 
 #include "linger.h"
@@ -10,24 +10,13 @@
 #include <stdlib.h>
 
 enum {
-    FLUSH_BYTES = 64 * 1024, /* Replies are sent at the latest when there are so many. */
     PART_BYTES = 64 * 1024,  /* What a peer has to take within reply_limit. */
-    FRAME_LIMIT_S = 30,      /* The defaults. */
-    REPLY_LIMIT_S = 60,
+    REPLY_LIMIT_S = 60,      /* The defaults. */
     CALLS_MAX = 128,
     UNSENT_MAX = 1024 * 1024,
 };
 
-/* ----------------------------------------------------------------------------- who may read -- */
-
-bool thrift_may_read(const thrift_connection *peer)
-{
-    const unsigned calls_max = peer->server->connection_calls_max;
-    const size_t unsent_max = peer->server->connection_unsent_max;
-
-    return !peer->is_over && peer->call_count < (calls_max > 0 ? calls_max : CALLS_MAX) &&
-           thrift_unsent_bytes(peer) < (unsent_max > 0 ? unsent_max : UNSENT_MAX);
-}
+/* ------------------------------------------------------------------------------ its state -- */
 
 /* Is there nothing that would be lost with the connection? */
 static bool is_idle(const thrift_connection *peer)
@@ -35,7 +24,7 @@ static bool is_idle(const thrift_connection *peer)
     return peer->is_waiting && peer->call_count == 0 && peer->out == NULL && !peer->is_flushing;
 }
 
-static void rest_if_idle(const thrift_connection *peer)
+void thrift_rest_if_idle(const thrift_connection *peer)
 {
     if (peer->session != NULL && is_idle(peer))
         coil_session_idle(peer->session);
@@ -49,7 +38,7 @@ static COIL_COLD void cut_calls(thrift_connection *peer)
     for (coil_list *link = peer->calls.next; link != &peer->calls; link = next) {
         thrift_call *call = coil_container_of(link, thrift_call, link);
         next = link->next;
-        if (!call->is_awaited)
+        if (call->call.message.type == COIL_THRIFT_ONEWAY)
             continue;
         if (call->state == THRIFT_CALL_QUEUED) {
             thrift_queue_remove(call);
@@ -67,8 +56,8 @@ static COIL_COLD void stop_reading(thrift_connection *peer, int error)
         return;
     peer->is_over = true;
     peer->error = error;
-    if (peer->is_waiting)
-        coil_receiver_fail(peer->stream, error < 0 ? error : -ECONNABORTED);
+    if (peer->reader != NULL && error < 0)
+        coil_receiver_fail(peer->stream, error);
 }
 
 COIL_COLD void thrift_connection_break(thrift_connection *peer, int error)
@@ -94,189 +83,73 @@ static coil_turn let_others_finish_step(coil_task *task, coil_frame *leaf)
 
 coil_leaf_fn(let_others_finish, let_others_finish_step, NULL);
 
-/* Send what there is, and what is added meanwhile. Nobody else does. 0, or why it cannot be. */
-coil_async(int, flush, (thrift_connection *) peer)
+/* The next part of what is sent, which a peer has to take within a time. */
+static coil_slice take_part_of(coil_thrift_text *rest)
 {
-    coil_vars(size_t sent_bytes; int rc);
+    const uint32_t part_bytes = rest->size > PART_BYTES ? PART_BYTES : rest->size;
+    const coil_slice part = coil_bytes(rest->bytes, part_bytes);
 
+    rest->bytes += part_bytes;
+    rest->size -= part_bytes;
+    return part;
+}
+
+/* What is to be sent becomes what is being sent. 0, or an error. */
+static int begin_sending(thrift_connection *peer, coil_thrift_text *out_bytes)
+{
+    peer->sending = peer->out;
+    peer->out = NULL;
+    *out_bytes = (coil_thrift_text){
+            (const char *)peer->sending->writer.bytes, peer->sending->writer.size};
+    if (coil_likely(!peer->transport.is_inflating))
+        return 0;
+    return thrift_transport_pack(&peer->transport, *out_bytes, out_bytes);
+}
+
+static void end_sending(thrift_connection *peer)
+{
+    thrift_give_writer(peer->server, peer->sending);
+    peer->sending = NULL;
+}
+
+coil_define(int, thrift_flush, (thrift_connection *) peer)
+{
+    coil_vars(coil_thrift_text rest; int rc);
+
+    if (peer->is_flushing)
+        return 0;
     peer->is_flushing = true;
-    while (peer->out != NULL) {
-        peer->sending = peer->out;
-        peer->out = NULL;
-        my->sent_bytes = 0;
-        while (my->sent_bytes < peer->sending->writer.size) {
-            const char *rest = (const char *)peer->sending->writer.bytes + my->sent_bytes;
-            size_t part_bytes = peer->sending->writer.size - my->sent_bytes;
-            if (part_bytes > PART_BYTES)
-                part_bytes = PART_BYTES;
-            my->sent_bytes += part_bytes;
-            coil_await(
-                    my->rc, coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
-                                    coil_write_all(peer->stream, coil_bytes(rest, part_bytes))));
-            if (my->rc < 0)
-                return my->rc; /* Still flushing: nobody else need try. */
+    while (peer->out != NULL) { /* More may be added meanwhile. */
+        my->rc = begin_sending(peer, &my->rest);
+        while (my->rc >= 0 && my->rest.size > 0) {
+            const coil_slice part = take_part_of(&my->rest);
+            coil_await(my->rc,
+                    coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
+                            coil_write_all(peer->stream, part)));
         }
-        thrift_give_writer(peer->server, peer->sending);
-        peer->sending = NULL;
+        if (coil_unlikely(my->rc < 0)) {
+            thrift_connection_break(peer, my->rc);
+            return my->rc; /* Still flushing: nobody else need try. */
+        }
+        end_sending(peer);
     }
     peer->is_flushing = false;
     return 0;
 }
 
-/* The same, unless somebody does already. A peer that cannot be written to is not read from. */
-coil_async(int, flush_alone, (thrift_connection *) peer)
-{
-    coil_vars(int rc);
-
-    if (peer->out == NULL || peer->is_flushing)
-        return 0;
-    coil_await(my->rc, flush(peer));
-    if (my->rc < 0)
-        thrift_connection_break(peer, my->rc);
-    return my->rc;
-}
-
-/* --------------------------------------------------------------------------------- reading -- */
-
-/*
- * Wait until so many bytes are there, in one piece, which stay with the stream. 1; 0, the stream
- * has ended; -ENODATA, it has ended among them.
- */
-coil_leaf(int, arrival, (coil_stream *) stream, (size_t) size_bytes);
-
-static coil_turn arrival_step(coil_task *task, coil_frame *leaf)
-{
-    const struct arrival__args *arguments = coil_arguments(arrival, leaf);
-    coil_stream *stream = arguments->stream;
-    const coil_slice *front = coil_receiver_front(stream);
-
-    if (leaf->at == NULL && coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    int rc = coil_receiver_look(stream, task);
-    while (rc > 0 && (size_t)front->size_bytes < arguments->size_bytes)
-        rc = coil_receiver_extend(stream, task);
-    if (rc == -EAGAIN) {
-        if (leaf->at != NULL && coil_task_unwind_here(task))
-            return coil_leave(task, leaf);
-        coil_receiver_wait(stream, task);
-        return coil_leaf_suspend(leaf);
-    }
-    coil_result(arrival, leaf) = rc == 0 && front->size_bytes > 0 ? -ENODATA : rc;
-    return coil_leave(task, leaf);
-}
-
-coil_leaf_fn(arrival, arrival_step, coil_leaf_wake);
-
-/* The same for the first byte; 0, too, when nothing has gone on for too long. */
-coil_async(int, arrival_or_idleness, (thrift_connection *) peer)
-{
-    coil_vars(int rc; coil_time deadline);
-
-    peer->active_at = coil_now();
-    my->deadline = coil_time_after(peer->active_at, peer->server->idle_limit);
-    for (;;) {
-        coil_await(my->rc, coil_until(my->deadline, arrival(peer->stream, 1)));
-        if (my->rc != -ETIME)
-            return my->rc;
-        const coil_time since = peer->call_count > 0 ? coil_now() : peer->active_at;
-        my->deadline = coil_time_after(since, peer->server->idle_limit);
-        if (my->deadline <= coil_now())
-            return 0;
-    }
-}
-
-/* Wait for the next message to begin. 1; 0: it does not. */
-coil_async(int, await_first_bytes, (thrift_connection *) peer)
-{
-    coil_vars(int rc);
-
-    peer->is_waiting = true;
-    rest_if_idle(peer);
-    if (peer->server->idle_limit > 0) {
-        coil_await(my->rc, arrival_or_idleness(peer));
-    } else {
-        coil_await(my->rc, arrival(peer->stream, 1));
-    }
-    peer->is_waiting = false;
-    if (peer->session != NULL)
-        coil_session_busy(peer->session);
-    return my->rc;
-}
-
-/* The rest of a message that has begun. 1, or an error. */
-coil_async(int, await_rest, (thrift_connection *) peer)
-{
-    coil_vars(int rc);
-
-    if (peer->frame_deadline == 0) {
-        peer->frame_deadline = coil_time_after(
-                coil_now(), thrift_limit_of(peer->server->frame_limit, FRAME_LIMIT_S));
-    }
-    coil_await(my->rc, coil_until(peer->frame_deadline, arrival(peer->stream, peer->wanted_bytes)));
-    return my->rc == 0 ? -ENODATA : my->rc;
-}
-
-static COIL_COLD int refuse_size(thrift_connection *peer, const uint8_t *first, int error)
-{
-    char what[THRIFT_WHAT_MAX];
-
-    thrift_refuse_message(
-            peer, error, coil_thrift_frame_what(first, peer->server->limits, what, sizeof(what)));
-    return error;
-}
-
-/* The next message, if all of it is there: 1, in peer->frame. 0: peer->wanted_bytes have to be. */
-static int cut_message(thrift_connection *peer)
-{
-    coil_slice *front = coil_receiver_front(peer->stream);
-
-    peer->wanted_bytes = COIL_THRIFT_LENGTH_BYTES;
-    if (front->size_bytes < COIL_THRIFT_LENGTH_BYTES)
-        return 0;
-    const uint8_t *first = (const uint8_t *)front->bytes;
-    const int size = coil_thrift_frame_size(first, peer->server->limits);
-    if (size < 0)
-        return refuse_size(peer, first, size);
-    peer->wanted_bytes = COIL_THRIFT_LENGTH_BYTES + (size_t)size;
-    if ((size_t)front->size_bytes < peer->wanted_bytes)
-        return 0;
-    coil_receiver_head_of(peer->stream)->taken_bytes += peer->wanted_bytes;
-    peer->frame = coil_slice_split(front, (int64_t)peer->wanted_bytes);
-    coil_slice_consume(&peer->frame, COIL_THRIFT_LENGTH_BYTES);
-    peer->frame_deadline = 0;
-    return 1;
-}
-
-/* The next message, into peer->frame. Replies leave before we wait. 1; 0: none comes; an error. */
-coil_async(int, next_message, (thrift_connection *) peer)
-{
-    coil_vars(int rc);
-
-    for (;;) {
-        my->rc = cut_message(peer);
-        if (my->rc < 0)
-            return my->rc;
-        if (my->rc == 0 || (peer->out != NULL && peer->out->writer.size > FLUSH_BYTES))
-            coil_attempt(flush_alone(peer));
-        if (my->rc > 0)
-            return 1;
-        if (coil_stream_unread(peer->stream) == 0) {
-            coil_await(my->rc, await_first_bytes(peer));
-        } else {
-            coil_await(my->rc, await_rest(peer));
-        }
-        if (my->rc <= 0)
-            return my->rc;
-    }
-}
-
 /* ------------------------------------------------------------------------------------ tasks -- */
+
+/* The peer has been told what it did wrong, or will be. */
+static bool is_refusal(int error)
+{
+    return thrift_is_protocol_error(error) || error == -EPROTONOSUPPORT;
+}
 
 /* The reader cannot go on. */
 static COIL_COLD void end_reading(thrift_connection *peer, int rc)
 {
     peer->reader = NULL;
-    if (rc < 0 && !thrift_is_protocol_error(rc)) {
+    if (rc < 0 && !is_refusal(rc)) {
         thrift_connection_break(peer, rc);
         return;
     }
@@ -311,11 +184,11 @@ coil_async(bool, take_over_reading, (thrift_connection *) peer)
             peer->reader = NULL;
         if (peer->out != NULL && !peer->is_flushing) {
             coil_await(let_others_finish());
-            coil_ignore(flush_alone(peer));
+            coil_ignore(thrift_flush(peer));
             continue;
         }
         if (peer->reader != NULL || !thrift_may_read(peer)) {
-            rest_if_idle(peer);
+            thrift_rest_if_idle(peer);
             return false;
         }
         peer->reader = coil_self;
@@ -334,7 +207,8 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
             if (my->call->call.deadline == COIL_NEVER) {
                 coil_await(my->rc, thrift_call_run(my->call));
             } else {
-                coil_await(my->rc, coil_until(my->call->call.deadline, thrift_call_run(my->call)));
+                coil_await(my->rc,
+                        coil_until(my->call->call.deadline, thrift_call_run(my->call)));
             }
             end_call(peer, my->call, my->rc);
             my->call = NULL;
@@ -344,8 +218,9 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
             if (!my->reads)
                 break;
         }
-        coil_await(my->rc, next_message(peer));
+        coil_await(my->rc, thrift_next_message(peer));
         if (my->rc > 0) {
+            peer->is_over |= peer->envelope.kind.last; /* HTTP: nothing comes behind it. */
             my->rc = thrift_call_begin(peer, &my->call);
             peer->current = my->rc > 0 ? my->call : NULL;
             if (my->rc == 0)
@@ -409,15 +284,6 @@ static coil_turn desertion_step(coil_task *task, coil_frame *leaf)
 
 coil_leaf_fn(desertion, desertion_step, coil_leaf_wake);
 
-/*
- * The peer is being turned away. If we closed while it is still sending, the reset that answers
- * this would overtake our explanation.
- */
-static bool is_turned_away(const thrift_connection *peer)
-{
-    return thrift_is_protocol_error(peer->error);
-}
-
 coil_define(int, thrift_connection_serve, (thrift_connection *) peer)
 {
     coil_vars();
@@ -429,7 +295,8 @@ coil_define(int, thrift_connection_serve, (thrift_connection *) peer)
         coil_ignore(take_part(peer, NULL));
         coil_await(desertion(peer));
     } while (!has_ended(peer));
-    if (is_turned_away(peer)) {
+    if (is_refusal(peer->error)) {
+        /* If we closed while it is still sending, a reset would overtake our explanation. */
         peer->server->stats.protocol_errors++;
         coil_ignore(coil_within(coil_s(LINGER_S), linger(peer->stream)));
     }
@@ -447,6 +314,10 @@ thrift_connection *thrift_connection_open(coil_thrift_server *server, coil_strea
     peer->server = server;
     peer->stream = stream;
     coil_list_init(&peer->calls);
+    thrift_transport_init(&peer->transport, server->limits);
+    peer->calls_max = server->connection_calls_max > 0 ? server->connection_calls_max : CALLS_MAX;
+    peer->unsent_max =
+            server->connection_unsent_max > 0 ? server->connection_unsent_max : UNSENT_MAX;
     server->stats.connections++;
     server->stats.open_connections++;
     return peer;
@@ -476,6 +347,7 @@ void thrift_connection_close(thrift_connection *peer)
     coil_slice_release(&peer->frame);
     thrift_give_writer(server, peer->out);
     thrift_give_writer(server, peer->sending);
+    thrift_transport_fini(&peer->transport);
     if (peer->session == NULL)
         coil_stream_close(peer->stream);
     free(peer);

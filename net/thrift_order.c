@@ -3,9 +3,17 @@
  * Of coil/thrift_server.h: replies, in the order of their calls. A call whose turn it is writes its
  * reply behind what is sent next; any other into a writer of its own, whose bytes follow later.
  */
+#include "thrift_private.h"
 #include "thrift_server_private.h"
 
 #include <errno.h>
+
+/* (HTTP answers everything.) */
+static bool has_reply(const thrift_call *call)
+{
+    return call->call.message.type != COIL_THRIFT_ONEWAY ||
+           (call->kind.transport == COIL_THRIFT_TRANSPORT_HTTP && !call->is_acknowledged);
+}
 
 void thrift_order_link(thrift_call *call)
 {
@@ -14,7 +22,7 @@ void thrift_order_link(thrift_call *call)
     call->is_linked = true;
     coil_list_append(&peer->calls, &call->link);
     peer->call_count++;
-    call->is_awaited = call->call.message.type != COIL_THRIFT_ONEWAY;
+    call->is_awaited = has_reply(call);
     peer->awaited_count += call->is_awaited;
 }
 
@@ -47,19 +55,39 @@ static thrift_call *first_awaited(const thrift_connection *peer)
     return NULL;
 }
 
+/* Does its peer find the call of a reply by its number? */
+static bool is_matched(const thrift_call *call)
+{
+    if (call->kind.transport == COIL_THRIFT_TRANSPORT_HTTP)
+        return false;
+    return call->peer->server->out_of_order || (call->kind.flags & THRIFT_FLAG_OUT_OF_ORDER) != 0;
+}
+
 static bool is_next(const thrift_call *call)
 {
     const thrift_connection *peer = call->peer;
 
-    if (peer->awaited_count == 0 || peer->server->out_of_order)
+    if (peer->awaited_count == 0 || is_matched(call))
         return true;
     return call->is_linked && first_awaited(peer) == call;
 }
 
-size_t thrift_unsent_bytes(const thrift_connection *peer)
+/* A frame without anything else, in the binary protocol: what writers make by themselves. */
+static bool is_plain(const thrift_kind *kind)
 {
-    return peer->held_bytes + (peer->out == NULL ? 0 : peer->out->writer.size) +
-           (peer->sending == NULL ? 0 : peer->sending->writer.size);
+    return kind->transport == COIL_THRIFT_TRANSPORT_FRAMED && kind->zlib == THRIFT_ZLIB_NONE;
+}
+
+static void prepare(const thrift_call *call, coil_thrift_writer *writer)
+{
+    int room = COIL_THRIFT_LENGTH_BYTES;
+
+    if (coil_unlikely(!is_plain(&call->kind)))
+        room = thrift_transport_room(&call->peer->transport, &call->kind, NULL);
+    if (coil_unlikely(writer->protocol != call->kind.protocol))
+        coil_thrift_writer_set_protocol(writer, (enum coil_thrift_protocol)call->kind.protocol);
+    if (coil_unlikely(room >= 0 && writer->envelope_bytes != (uint32_t)room))
+        coil_thrift_writer_set_envelope_room(writer, (uint32_t)room);
 }
 
 coil_thrift_writer *thrift_order_writer(thrift_call *call)
@@ -71,7 +99,19 @@ coil_thrift_writer *thrift_order_writer(thrift_call *call)
 
     if (*place == NULL)
         *place = thrift_take_writer(peer->server);
-    return *place == NULL ? NULL : &(*place)->writer;
+    if (*place == NULL)
+        return NULL;
+    prepare(call, &(*place)->writer);
+    return &(*place)->writer;
+}
+
+int thrift_order_seal(
+        const thrift_call *call, coil_thrift_writer *writer, int size, const thrift_extra *extra)
+{
+    if (size < 0 || is_plain(&call->kind))
+        return size;
+    return thrift_transport_seal(
+            &call->peer->transport, &call->kind, extra, writer, (uint32_t)size);
 }
 
 /*
@@ -85,7 +125,7 @@ static bool append(coil_thrift_writer *writer, const uint8_t *bytes, uint32_t si
         if (part > size)
             part = size;
         coil_thrift_writer_abandon(writer);
-        uint8_t *place = coil_thrift_writer_room(writer, part);
+        uint8_t *place = thrift_writer_take(writer, part);
         if (place == NULL) {
             coil_thrift_writer_abandon(writer);
             return false;
@@ -135,6 +175,39 @@ static void send_own(thrift_call *call)
             !append(&peer->out->writer, own->writer.bytes + call->reply_start, size))
         thrift_connection_break(peer, -ENOMEM); /* What follows would be out of order. */
     thrift_give_writer(peer->server, own);
+}
+
+void thrift_order_say(thrift_connection *peer, coil_thrift_text bytes)
+{
+    if (peer->out == NULL)
+        peer->out = thrift_take_writer(peer->server);
+    if (peer->out == NULL ||
+            !append(&peer->out->writer, (const uint8_t *)bytes.bytes, bytes.size))
+        thrift_connection_break(peer, -ENOMEM);
+}
+
+void thrift_order_say_as(thrift_call *call, coil_thrift_text bytes)
+{
+    coil_thrift_writer *writer = thrift_order_writer(call);
+
+    if (writer == NULL || !append(writer, (const uint8_t *)bytes.bytes, bytes.size))
+        thrift_connection_break(call->peer, -ENOMEM);
+}
+
+void thrift_order_acknowledge(thrift_call *call, bool now_or_later)
+{
+    if (call->kind.transport != COIL_THRIFT_TRANSPORT_HTTP || call->is_acknowledged)
+        return;
+    const bool is_now = is_next(call) && call->task == NULL;
+    if (!is_now && now_or_later)
+        return;
+    coil_thrift_writer *writer = thrift_order_writer(call);
+    if (writer == NULL ||
+            thrift_transport_acknowledge(&call->peer->transport, &call->kind, writer) < 0)
+        thrift_connection_break(call->peer, -ENOMEM);
+    call->is_acknowledged = true;
+    if (is_now)
+        thrift_order_forget(call);
 }
 
 /* Those that have waited for a call that has been answered now. */

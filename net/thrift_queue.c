@@ -54,8 +54,10 @@ static int wait_in_queue(thrift_call *call)
 {
     const coil_thrift_server *server = call->peer->server;
     struct coil_thrift_server_state *state = server->state;
-    const coil_duration limit = thrift_limit_of(server->queue_limit, QUEUE_LIMIT_S);
+    coil_duration limit = thrift_limit_of(server->queue_limit, QUEUE_LIMIT_S);
 
+    if (call->queue_limit > 0 && call->queue_limit < limit)
+        limit = call->queue_limit;
     if (state->queue_count >= limit_of(server->queue_max, QUEUE_MAX))
         return -EBUSY;
     call->state = THRIFT_CALL_QUEUED;

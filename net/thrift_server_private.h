@@ -3,7 +3,8 @@
  * thrift_server_private.h - what a Thrift server is made of.
  *
  *     thrift_server.c      accepts, and knows what all connections share
- *     thrift_connection.c  the tasks of a connection: reading, flushing, the end
+ *     thrift_connection.c  the tasks of a connection: flushing, the end
+ *     thrift_reading.c     messages out of what arrives
  *     thrift_call.c        one call, from its header to its outcome
  *     thrift_order.c       replies, and who may send his
  *     thrift_queue.c       limits, and calls that wait for their turn
@@ -22,6 +23,8 @@
  */
 #ifndef COIL_THRIFT_SERVER_PRIVATE_H
 #define COIL_THRIFT_SERVER_PRIVATE_H
+
+#include "thrift_transport.h"
 
 #include <coil/thrift_server.h>
 #include <coil/timer.h>
@@ -66,15 +69,17 @@ struct thrift_call {
     bool is_awaited; /* Linked, and others may not overtake its reply. */
     bool is_cut;     /* Unwound, for nobody waits for it any more. */
     coil_arena arena;
-    coil_slice frame;
-    unsigned before_count;     /* Interceptors that have been asked. */
-    void *argument;            /* What the handler takes. */
-    thrift_pooled_writer *own; /* Has the reply from reply_start on. NULL: there is none yet. */
+    coil_slice frame; /* What it came in, */
+    thrift_kind kind; /* and how: its reply goes likewise. */
+    bool is_acknowledged;
+    unsigned before_count;      /* Interceptors that have been asked. */
+    void *argument;             /* What the handler takes. */
+    thrift_pooled_writer *own;  /* Has the reply from reply_start on. NULL: there is none yet. */
     uint32_t reply_start;
     coil_thrift_writer no_writer; /* Takes nothing, where there is no memory for one. */
     coil_thrift_method_rule *rule;
     coil_timer queue_timer;
-    coil_time queue_deadline;
+    coil_duration queue_limit; /* The client's. 0: none. */
     coil_task *task;  /* While its handler waits, */
     coil_frame *leaf; /* and what that is called by. */
     coil_thrift_outcome outcome;
@@ -84,17 +89,23 @@ struct thrift_connection {
     coil_thrift_server *server;
     coil_session *session; /* NULL: it is not of a coil_server. */
     coil_stream *stream;
-    coil_group tasks;              /* All of them but the first, which has opened it. */
-    coil_task *host;               /* The first, when it waits for the others. */
-    coil_task *reader;             /* Whose turn it is to read. NULL: nobody does. */
-    thrift_call *current;          /* Runs in the reader. */
-    coil_list calls;               /* thrift_call.link, in the order of their arrival. */
-    unsigned call_count;           /* Of them, and */
-    unsigned awaited_count;        /* of them those that are awaited. */
-    size_t held_bytes;             /* Of replies that are done and wait for others. */
+    coil_group tasks;       /* All of them but the first, which has opened it. */
+    coil_task *host;        /* The first, when it waits for the others. */
+    coil_task *reader;      /* Whose turn it is to read. NULL: nobody does. */
+    thrift_call *current;   /* Runs in the reader. */
+    coil_list calls;        /* thrift_call.link, in the order of their arrival. */
+    unsigned calls_max;     /* Limits of its server, */
+    size_t unsent_max;      /* with their defaults. */
+    unsigned call_count;    /* Of them, and */
+    unsigned awaited_count; /* of them those that are awaited. */
+    size_t held_bytes;      /* Of replies that are done and wait for others. */
     thrift_pooled_writer *out;     /* What is to be sent. NULL: nothing. */
     thrift_pooled_writer *sending; /* What is being sent. */
-    coil_slice frame;              /* The message that was read last. */
+    thrift_transport transport;
+    bool is_plain;                 /* Its messages are in frames, as far as is known. */
+    bool is_within;                /* A message has begun, and the transport has its beginning. */
+    coil_slice frame;              /* The bytes that were read last, */
+    thrift_envelope envelope;      /* and the message in them. */
     size_t wanted_bytes;           /* For the next message to go on. */
     coil_time frame_deadline;      /* For the rest of the message that has begun. 0: none has. */
     coil_time active_at;           /* A call has ended. */
@@ -103,6 +114,14 @@ struct thrift_connection {
     bool is_over;    /* Nothing more is read. */
     int error;       /* Why, if not at the end of the stream. */
 };
+
+/* ----------------------------------------------------------------------- thrift_reading.c -- */
+
+/*
+ * The next message, into peer->envelope, and peer->frame keeps its bytes. Replies leave before we
+ * wait. 1; 0: none comes any more; or an error, and the peer has been told why.
+ */
+coil_declare_private(int, thrift_next_message, (thrift_connection *)peer);
 
 /* ------------------------------------------------------------------------ thrift_server.c -- */
 
@@ -127,8 +146,30 @@ void thrift_connection_close(thrift_connection *peer);
 
 coil_declare_private(int, thrift_connection_serve, (thrift_connection *)peer);
 
+/*
+ * Send what there is, unless somebody does already. 0; an error, after which nothing more is read.
+ */
+coil_declare_private(int, thrift_flush, (thrift_connection *)peer);
+
+/* If nothing is under way, a drain may end the session. */
+void thrift_rest_if_idle(const thrift_connection *peer);
+
+static inline size_t thrift_unsent_bytes(const thrift_connection *peer)
+{
+    return peer->held_bytes + (peer->out == NULL ? 0 : peer->out->writer.size) +
+           (peer->sending == NULL ? 0 : peer->sending->writer.size);
+}
+
 /* May the next message be read? */
-bool thrift_may_read(const thrift_connection *peer);
+static inline bool thrift_may_read(const thrift_connection *peer)
+{
+    unsigned calls_max = peer->calls_max;
+
+    if (coil_unlikely(peer->transport.kind.zlib == THRIFT_ZLIB_STREAM))
+        calls_max = 1; /* Replies are compressed as they are made. */
+    return !peer->is_over && peer->call_count < calls_max &&
+           thrift_unsent_bytes(peer) < peer->unsent_max;
+}
 
 /* A task goes on with `call`, or with what is to be sent and read. NULL: no memory. */
 coil_task *thrift_spawn(thrift_connection *peer, thrift_call *call);
@@ -142,7 +183,7 @@ void thrift_connection_break(thrift_connection *peer, int error);
 /* -------------------------------------------------------------------------- thrift_call.c -- */
 
 /*
- * The message in peer->frame becomes a call, which takes the frame. 1: *out_call is to be run; 0:
+ * The message in peer->envelope becomes a call, which takes the frame. 1: *out_call is to be run; 0:
  * it has been answered, or waits; or the error after which the connection cannot go on.
  */
 int thrift_call_begin(thrift_connection *peer, thrift_call **out_call);
@@ -165,8 +206,8 @@ void thrift_call_release(thrift_call *call);
 /* Is it what the bytes were, rather than what the handler did? */
 bool thrift_is_protocol_error(int error);
 
-/* The peer has said something that is no call, and is told so. */
-void thrift_refuse_message(thrift_connection *peer, int error, const char *what);
+/* The peer has sent something that is no message, and is told so. */
+void thrift_refuse_bytes(thrift_connection *peer, int error);
 
 void thrift_free_calls(thrift_call *first);
 
@@ -179,16 +220,34 @@ void thrift_order_unlink(thrift_call *call);
 /* Nobody waits for its reply any more. */
 void thrift_order_forget(thrift_call *call);
 
-/* Where the reply of `call` goes: to what is sent next, if that is its place. NULL: no memory. */
+/*
+ * Where the reply of `call` goes: to what is sent next, if that is its place. It is ready for a
+ * message of the call's kind. NULL: no memory.
+ */
 coil_thrift_writer *thrift_order_writer(thrift_call *call);
+
+/*
+ * The message that the writer has finished, of `size` bytes, unless that is an error, becomes what
+ * the peer expects. `extra` may be NULL. Its size then, or the error.
+ */
+int thrift_order_seal(
+        const thrift_call *call, coil_thrift_writer *writer, int size, const thrift_extra *extra);
+
+/* Bytes that are no message: behind what is sent next, or as the reply of a call. */
+void thrift_order_say(thrift_connection *peer, coil_thrift_text bytes);
+void thrift_order_say_as(thrift_call *call, coil_thrift_text bytes);
+
+/*
+ * Oneway by HTTP: the peer hears that the call has come; if it is not its turn, when it is; or not
+ * yet, if there is a later occasion.
+ */
+void thrift_order_acknowledge(thrift_call *call, bool now_or_later);
 
 /* The handler waits, and has begun its reply where those of others have to go. */
 bool thrift_order_detach(thrift_call *call);
 
 /* The reply is complete: it is on its way, or waits for others. The call is the connection's. */
 void thrift_order_deliver(thrift_call *call);
-
-size_t thrift_unsent_bytes(const thrift_connection *peer);
 
 /* ------------------------------------------------------------------------- thrift_queue.c -- */
 

@@ -416,4 +416,64 @@ TEST_F(SteadyThrift, AllocatesNothingInFiftyClients)
     expect_no_allocation(calls);
 }
 
+/* ------------------------------------------------------------------- RPC that has to wait -- */
+
+async(int, answer_later, (coil_thrift_call *) call)
+{
+    vars();
+    await(coil_yield());
+    EXPECT_NE(nullptr, coil_arena_take(call->arena, 100, 8));
+    return 0;
+}
+
+class SteadyWaitingThrift : public testing::Test
+{
+protected:
+    SteadyWaitingThrift()
+    {
+        server.services = services;
+        server.service_count = 1;
+    }
+
+    Load load(size_t connection_count, size_t depth)
+    {
+        coil_thrift_writer writer;
+        coil_thrift_message message = {};
+        message.name = coil_thrift_text_of("later");
+        message.type = COIL_THRIFT_CALL;
+        coil_thrift_writer_init(&writer, nullptr);
+        for (size_t i = 0; i < depth; i++) {
+            coil_thrift_writer_begin(&writer, &message);
+            coil_thrift_write_stop(&writer);
+            EXPECT_LT(0, coil_thrift_writer_finish(&writer));
+        }
+        Load made = {std::string(reinterpret_cast<const char *>(writer.bytes), writer.size),
+                writer.size, connection_count, 4000 / connection_count};
+        coil_thrift_writer_fini(&writer);
+        made.thrift = &server;
+        return made;
+    }
+
+    coil_thrift_method methods[1] = {
+            {"later", coil_handler(answer_later, coil_thrift_call *), nullptr}};
+    coil_thrift_service service = {"Later", methods, 1};
+    coil_thrift_service *services[1] = {&service};
+    coil_thrift_server server = {};
+};
+
+TEST_F(SteadyWaitingThrift, AllocatesNothingPerCall)
+{
+    expect_no_allocation(load(1, 1));
+}
+
+TEST_F(SteadyWaitingThrift, AllocatesNothingPerCallOfMany)
+{
+    expect_no_allocation(load(1, 16));
+}
+
+TEST_F(SteadyWaitingThrift, AllocatesNothingOnFiftyConnectionsWithManyCalls)
+{
+    expect_no_allocation(load(50, 16));
+}
+
 } // namespace

@@ -24,6 +24,11 @@
  *     coil_thrift_server server = {.services = services, .service_count = 1};
  *     coil_attempt(coil_thrift_serve(listener, &server));
  *
+ * One port speaks everything: messages in frames or without, in the binary (with a version or
+ * without), compact or JSON protocol; THeader; HTTP, as POST; any of that as a zlib stream. The
+ * first bytes tell, and each call is answered in kind. Where it listens is the listener's business:
+ * TCP, unix and abstract sockets; TLS is a session's (coil/tls.h).
+ *
  * Handlers that coil-thrift has made a table for take a struct with the arguments, and put the
  * result into it (coil_thrift_method.schema).
  *
@@ -41,7 +46,7 @@
  *
  * The calls of a connection are started in the order of their arrival, and run side by side from
  * where they wait. They are answered in that order, too: most clients count on it. To those that
- * match replies by their numbers (`out_of_order`), each is sent when it is ready. Replies that get
+ * match replies by their numbers (THeader's flag says so, or `out_of_order`), each is sent when it is ready. Replies that get
  * ready together leave together, in one write.
  *
  * What a bad peer gets: a call of an unknown method, or one whose handler fails, is answered with a
@@ -51,6 +56,10 @@
  *
  * What an overloaded server answers: COIL_THRIFT_LOADSHEDDING, with a text that begins with
  * "overloaded". The handler has not been called, so the client may try again, later or elsewhere.
+ * With THeader and HTTP the answer has a header, too, as fbthrift has it: "ex", with the value "1".
+ *
+ * Headers that are understood: "client_timeout", how many milliseconds the client will wait, and
+ * "queue_timeout", how long the call may wait to be started. They shorten limits; they lengthen none.
  *
  * In the steady state a call allocates nothing: its memory is that of calls before it, and is given
  * back when the server has no connections any more.
@@ -85,10 +94,13 @@ struct coil_thrift_call {
     const coil_thrift_method *method;
     coil_session *session; /* NULL: the connection is not of a coil_server. */
     coil_stream *peer;     /* For coil_tls_..., addresses: not to be read from or written to. */
+    coil_thrift_headers headers; /* What came beside the message, where transports can. */
     coil_arena *arena;     /* For what the call needs; everything in it is gone with the call. */
     coil_time arrived;
     coil_time deadline; /* When the handler is cancelled; COIL_NEVER. The time left may be passed
                          * on to others (coil_task_deadline() knows it, too). */
+    enum coil_thrift_transport transport; /* How it came. */
+    enum coil_thrift_protocol protocol;
 
     /* Private. */
     coil_thrift_writer *writer;

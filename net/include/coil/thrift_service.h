@@ -19,6 +19,7 @@
 #define COIL_THRIFT_SERVICE_H
 
 #include <coil/coro.h>
+#include <coil/thrift_headers.h>
 #include <coil/thrift_schema.h>
 #include <coil/time.h>
 
@@ -26,7 +27,6 @@ COIL_BEGIN_DECLS
 
 typedef struct coil_thrift_method_schema coil_thrift_method_schema;
 typedef struct coil_thrift_service_schema coil_thrift_service_schema;
-typedef struct coil_thrift_header coil_thrift_header;
 typedef struct coil_thrift_invocation coil_thrift_invocation;
 typedef struct coil_thrift_channel coil_thrift_channel;
 
@@ -58,12 +58,6 @@ struct coil_thrift_service_schema {
 /* The method of that name, of the service or what it extends; NULL. */
 COIL_API const coil_thrift_method_schema *coil_thrift_find_method(
         const coil_thrift_service_schema *schema, coil_thrift_text name);
-
-/* What travels beside a call where the transport has a place for it: THeader, HTTP. */
-struct coil_thrift_header {
-    coil_thrift_text key;
-    coil_thrift_text value;
-};
 
 /* One call on its way. Lives until coil_thrift_invoke() returns. */
 struct coil_thrift_invocation {
