@@ -602,8 +602,8 @@ static COIL_COLD void end_failed(thrift_call *call, int error)
         thrift_call_refuse(call, error, COIL_THRIFT_TIMEOUT, "the time for this call is over");
         return;
     }
-    (void)snprintf(
-            what, sizeof(what), "%s failed: %s", call->call.method->name, coil_error_text(error));
+    (void)snprintf(what, sizeof(what), "%s failed: %s", call->call.method->name,
+            coil_error_text(error));
     thrift_call_refuse(call, error,
             thrift_is_protocol_error(error) ? COIL_THRIFT_PROTOCOL_ERROR
                                             : COIL_THRIFT_INTERNAL_ERROR,

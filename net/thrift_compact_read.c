@@ -62,8 +62,8 @@ static uint64_t take_varint(coil_thrift_reader *reader, uint8_t type, unsigned b
         value |= (uint64_t)(byte & 0x7f) << shift;
         if (byte >= 0x80)
             continue;
-        if (coil_unlikely((byte == 0 && size > 1) ||
-                          (bits_max - shift < 7 && byte >> (bits_max - shift))))
+        if (coil_unlikely(
+                    (byte == 0 && size > 1) || (bits_max - shift < 7 && byte >> (bits_max - shift))))
             break;
         reader->position += size;
         reader->end = reader->position;
@@ -115,8 +115,8 @@ static void read_message(coil_thrift_reader *reader, coil_thrift_message *out_me
 
     if (reader->error == 0 && protocol == COMPACT_PROTOCOL)
         version = take_byte(reader, COIL_THRIFT_STOP);
-    if (reader->error == 0 &&
-            (protocol != COMPACT_PROTOCOL || (version & COMPACT_VERSION_MASK) != COMPACT_VERSION)) {
+    if (reader->error == 0 && (protocol != COMPACT_PROTOCOL ||
+                                      (version & COMPACT_VERSION_MASK) != COMPACT_VERSION)) {
         thrift_reader_fail(reader, THRIFT_FAULT_VERSION, COIL_THRIFT_I32,
                 (uint32_t)protocol << 24 | (uint32_t)version << 16, start);
     }
@@ -270,8 +270,7 @@ static uint32_t read_map(coil_thrift_reader *reader, uint8_t *out_key, uint8_t *
 
     count = thrift_reader_check_count(
             reader, COIL_THRIFT_MAP, start, count, bytes_min(key) + bytes_min(value));
-    if (count > 0 &&
-            (!known(reader, types >> 4, types_start) || !known(reader, types, types_start)))
+    if (count > 0 && (!known(reader, types >> 4, types_start) || !known(reader, types, types_start)))
         count = 0;
     *out_key = reader->error == 0 ? key : (uint8_t)COIL_THRIFT_STOP;
     *out_value = reader->error == 0 ? value : (uint8_t)COIL_THRIFT_STOP;

@@ -19,8 +19,7 @@ static coil_thrift_level *innermost(coil_thrift_writer *writer)
     return writer->level_count == 0 ? NULL : &writer->levels[writer->level_count - 1];
 }
 
-static coil_thrift_level *open_level(
-        coil_thrift_writer *writer, enum level_kind kind, uint32_t left)
+static coil_thrift_level *open_level(coil_thrift_writer *writer, enum level_kind kind, uint32_t left)
 {
     if (writer->level_count >= COIL_THRIFT_DEPTH_MAX + 1) {
         thrift_writer_fail(writer, -ELOOP);
@@ -72,8 +71,7 @@ static void write_message(coil_thrift_writer *writer, const coil_thrift_message 
 }
 
 /* Put the header of a field and return its size, at most 4. */
-static uint32_t put_field(
-        coil_thrift_level *level, uint8_t compact_type, int16_t id, uint8_t *bytes)
+static uint32_t put_field(coil_thrift_level *level, uint8_t compact_type, int16_t id, uint8_t *bytes)
 {
     const int32_t delta = id - level->id;
 
