@@ -42,6 +42,28 @@ static const struct method methods[] = {
         [COIL_FB303_ALIVE_SINCE] = {.name = "aliveSince", .result = COIL_THRIFT_I64},
         [COIL_FB303_REINITIALIZE] = {.name = "reinitialize", .is_oneway = true},
         [COIL_FB303_SHUTDOWN] = {.name = "shutdown", .is_oneway = true},
+        [COIL_FB303_GET_REGEX_COUNTERS] = {.name = "getRegexCounters",
+                .arguments = {COIL_THRIFT_STRING},
+                .result = COIL_THRIFT_MAP,
+                .pair = COIL_THRIFT_I64},
+        [COIL_FB303_GET_SELECTED_COUNTERS] = {.name = "getSelectedCounters",
+                .arguments = {COIL_THRIFT_LIST},
+                .result = COIL_THRIFT_MAP,
+                .pair = COIL_THRIFT_I64},
+        [COIL_FB303_GET_EXPORTED_VALUES] = {.name = "getExportedValues",
+                .result = COIL_THRIFT_MAP,
+                .pair = COIL_THRIFT_STRING},
+        [COIL_FB303_GET_SELECTED_EXPORTED_VALUES] = {.name = "getSelectedExportedValues",
+                .arguments = {COIL_THRIFT_LIST},
+                .result = COIL_THRIFT_MAP,
+                .pair = COIL_THRIFT_STRING},
+        [COIL_FB303_GET_REGEX_EXPORTED_VALUES] = {.name = "getRegexExportedValues",
+                .arguments = {COIL_THRIFT_STRING},
+                .result = COIL_THRIFT_MAP,
+                .pair = COIL_THRIFT_STRING},
+        [COIL_FB303_GET_EXPORTED_VALUE] = {.name = "getExportedValue",
+                .arguments = {COIL_THRIFT_STRING},
+                .result = COIL_THRIFT_STRING},
 };
 
 static_assert(
@@ -92,6 +114,19 @@ int coil_fb303_method_find(coil_thrift_text name, enum coil_fb303_method *out_me
     return -ENOENT;
 }
 
+/* Remember where the keys are, and go past them, so that they are known to be well formed. */
+static void read_keys(coil_thrift_reader *reader, coil_fb303_call *call)
+{
+    uint32_t left;
+
+    if (!coil_thrift_get_list(reader, COIL_THRIFT_STRING, &left))
+        return;
+    call->packed = *reader;
+    call->key_count = left;
+    while (coil_thrift_read_element(reader, &left))
+        coil_thrift_skip(reader, COIL_THRIFT_STRING);
+}
+
 /* Take the argument in `place` 1 or 2, if it has the type that the method wants there. */
 static void read_argument(coil_thrift_reader *reader, coil_fb303_call *call, int place)
 {
@@ -99,6 +134,8 @@ static void read_argument(coil_thrift_reader *reader, coil_fb303_call *call, int
 
     if (type == COIL_THRIFT_I32) {
         coil_thrift_get_i32(reader, &call->duration_s);
+    } else if (type == COIL_THRIFT_LIST) {
+        read_keys(reader, call);
     } else if (type == COIL_THRIFT_STRING) {
         coil_thrift_get_string(reader, place == 1 ? &call->key : &call->value);
     }
@@ -125,12 +162,29 @@ int coil_fb303_read_call(
     return 0;
 }
 
+bool coil_fb303_next_key(coil_fb303_call *call, coil_thrift_text *out_key)
+{
+    if (!coil_thrift_read_element(&call->packed, &call->key_count))
+        return false;
+    *out_key = coil_thrift_read_string(&call->packed);
+    return true;
+}
+
+static void write_keys(coil_thrift_writer *writer, const coil_fb303_call *call, int16_t place)
+{
+    coil_thrift_put_list(writer, place, COIL_THRIFT_STRING, call->key_count);
+    for (uint32_t i = 0; i < call->key_count; i++)
+        coil_thrift_write_string(writer, call->keys[i]);
+}
+
 static void write_argument(coil_thrift_writer *writer, const coil_fb303_call *call, int16_t place)
 {
     uint8_t type = row(call->method)->arguments[place - 1];
 
     if (type == COIL_THRIFT_I32) {
         coil_thrift_put_i32(writer, place, call->duration_s);
+    } else if (type == COIL_THRIFT_LIST) {
+        write_keys(writer, call, place);
     } else if (type == COIL_THRIFT_STRING) {
         coil_thrift_put_string(writer, place, place == 1 ? call->key : call->value);
     }

@@ -1,80 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/fb303_service.h>
 
-#include "thrift_private.h"
+#include "fb303_default.h"
+#include "fb303_table.h"
 
 #include <coil/kernel.h>
+#include <coil/loop.h>
 
 #include <errno.h>
-#include <stdlib.h>
-
-/* ---------------------------------------------------------------------------------- tables -- */
-
-static coil_fb303_pair *find(const coil_fb303_table *table, coil_thrift_text name)
-{
-    for (uint32_t i = 0; i < table->count; i++) {
-        if (thrift_texts_equal(&table->pairs[i].name, &name))
-            return &table->pairs[i];
-    }
-    return NULL;
-}
-
-static int reserve(coil_fb303_table *table)
-{
-    if (table->count == table->count_max)
-        return -ENOSPC;
-    if (table->pairs == NULL)
-        table->pairs = calloc(table->count_max, sizeof(*table->pairs));
-    if (table->strings == NULL)
-        table->strings = calloc(table->count_max, sizeof(*table->strings));
-    return table->pairs == NULL || table->strings == NULL ? -ENOMEM : 0;
-}
-
-static coil_thrift_text copy_text(char *to, coil_thrift_text text)
-{
-    if (text.size > 0)
-        memcpy(to, text.bytes, text.size);
-    to[text.size] = '\0';
-    return (coil_thrift_text){to, text.size};
-}
-
-/* Find the pair of that name, or add it, and give it the text. */
-static int put(coil_fb303_table *table, coil_thrift_text name, coil_thrift_text text,
-        coil_fb303_pair **out_pair)
-{
-    if (name.size > COIL_FB303_TEXT_BYTES_MAX || text.size > COIL_FB303_TEXT_BYTES_MAX)
-        return -ENOSPC;
-    coil_fb303_pair *pair = find(table, name);
-    int rc = pair == NULL ? reserve(table) : 0;
-    if (rc < 0)
-        return rc;
-    if (pair != NULL && thrift_texts_equal(&pair->text, &text)) {
-        *out_pair = pair;
-        return 0;
-    }
-
-    char *string = malloc((size_t)name.size + 1 + text.size + 1);
-    if (string == NULL)
-        return -ENOMEM;
-    if (pair == NULL)
-        pair = &table->pairs[table->count++];
-    pair->name = copy_text(string, name);
-    pair->text = copy_text(string + name.size + 1, text);
-    size_t place = (size_t)(pair - table->pairs);
-    free(table->strings[place]);
-    table->strings[place] = string;
-    *out_pair = pair;
-    return 0;
-}
-
-static void release(coil_fb303_table *table)
-{
-    for (uint32_t i = 0; i < table->count; i++)
-        free(table->strings[i]);
-    free(table->strings);
-    free(table->pairs);
-    *table = (coil_fb303_table){.count_max = table->count_max};
-}
 
 /* --------------------------------------------------------------------- counters and options -- */
 
@@ -83,7 +16,7 @@ static const coil_thrift_text no_text = {.bytes = "", .size = 0};
 int coil_fb303_service_count(coil_fb303_service *service, const char *counter, int64_t delta)
 {
     coil_fb303_pair *pair;
-    int rc = put(&service->counters, coil_thrift_text_of(counter), no_text, &pair);
+    int rc = fb303_table_put(&service->counters, coil_thrift_text_of(counter), no_text, &pair);
     if (rc < 0)
         return rc;
     if (__builtin_add_overflow(pair->number, delta, &pair->number))
@@ -94,7 +27,7 @@ int coil_fb303_service_count(coil_fb303_service *service, const char *counter, i
 int coil_fb303_service_set_counter(coil_fb303_service *service, const char *counter, int64_t value)
 {
     coil_fb303_pair *pair;
-    int rc = put(&service->counters, coil_thrift_text_of(counter), no_text, &pair);
+    int rc = fb303_table_put(&service->counters, coil_thrift_text_of(counter), no_text, &pair);
     if (rc < 0)
         return rc;
     pair->number = value;
@@ -104,7 +37,8 @@ int coil_fb303_service_set_counter(coil_fb303_service *service, const char *coun
 int coil_fb303_service_counter(
         const coil_fb303_service *service, const char *counter, int64_t *out_value)
 {
-    const coil_fb303_pair *pair = find(&service->counters, coil_thrift_text_of(counter));
+    const coil_fb303_pair *pair =
+            fb303_table_find(&service->counters, coil_thrift_text_of(counter));
     if (pair == NULL)
         return -ENOENT;
     *out_value = pair->number;
@@ -115,18 +49,28 @@ int coil_fb303_service_set_option(
         coil_fb303_service *service, const char *option, const char *value)
 {
     coil_fb303_pair *pair;
-    return put(&service->options, coil_thrift_text_of(option), coil_thrift_text_of(value), &pair);
+    return fb303_table_put(
+            &service->options, coil_thrift_text_of(option), coil_thrift_text_of(value), &pair);
 }
 
 const char *coil_fb303_service_option(const coil_fb303_service *service, const char *option)
 {
-    const coil_fb303_pair *pair = find(&service->options, coil_thrift_text_of(option));
+    const coil_fb303_pair *pair = fb303_table_find(&service->options, coil_thrift_text_of(option));
     return pair == NULL ? NULL : pair->text.bytes;
 }
 
-/* The server's own numbers. If the table is full, they are missing: nothing to fail for. */
-static void refresh_counters(coil_fb303_service *service)
+int coil_fb303_service_set_value(coil_fb303_service *service, const char *name, const char *value)
 {
+    coil_fb303_pair *pair;
+    return fb303_table_put(
+            &service->values, coil_thrift_text_of(name), coil_thrift_text_of(value), &pair);
+}
+
+/* The server's own numbers. If the table is full, they are missing: nothing to fail for. */
+void fb303_refresh(coil_fb303_service *service)
+{
+    if (service->metrics != NULL)
+        coil_metrics_refresh(service->metrics, coil_now());
     if (service->server == NULL)
         return;
     const coil_thrift_server_stats *stats = &service->server->stats;
@@ -153,7 +97,13 @@ static void put_pairs(coil_fb303_result *result, const coil_fb303_table *table)
     result->pair_count = table->count;
 }
 
-/* The methods that look something up by its name. */
+static coil_thrift_text text_in(const coil_fb303_table *table, coil_thrift_text name)
+{
+    const coil_fb303_pair *pair = fb303_table_find(table, name);
+    return pair == NULL ? no_text : pair->text;
+}
+
+/* The methods that look something up by its name. What there is not is 0 or empty. */
 static int handle_key(
         coil_fb303_service *service, const coil_fb303_call *call, coil_fb303_result *result)
 {
@@ -161,24 +111,35 @@ static int handle_key(
 
     switch ((int)call->method) {
     case COIL_FB303_GET_COUNTER:
-        refresh_counters(service);
-        pair = find(&service->counters, call->key);
-        result->number = pair == NULL ? 0 : pair->number;
+        fb303_refresh(service);
+        (void)fb303_counter_value(service, call->key, &result->number);
         break;
     case COIL_FB303_GET_OPTION:
-        pair = find(&service->options, call->key);
-        result->text = pair == NULL ? no_text : pair->text;
+        result->text = text_in(&service->options, call->key);
+        break;
+    case COIL_FB303_GET_EXPORTED_VALUE:
+        result->text = text_in(&service->values, call->key);
         break;
     case COIL_FB303_SET_OPTION:
-        return put(&service->options, call->key, call->value, &pair);
+        return fb303_table_put(&service->options, call->key, call->value, &pair);
     }
     return 0;
 }
 
+/* The hooks: without one, it is not for a peer to ask. */
+static int handle_hook(coil_fb303_service *service, void (*hook)(coil_fb303_service *service))
+{
+    if (hook == NULL)
+        return -EPERM;
+    hook(service);
+    return 0;
+}
+
+/* What is known at once. */
 static int handle(
         coil_fb303_service *service, const coil_fb303_call *call, coil_fb303_result *result)
 {
-    switch (call->method) {
+    switch ((int)call->method) {
     case COIL_FB303_GET_NAME:
         result->text = coil_thrift_text_of(service->name);
         break;
@@ -191,59 +152,97 @@ static int handle(
     case COIL_FB303_GET_STATUS_DETAILS:
         result->text = coil_thrift_text_of(service->status_details);
         break;
-    case COIL_FB303_GET_COUNTERS:
-        refresh_counters(service);
-        put_pairs(result, &service->counters);
-        break;
     case COIL_FB303_GET_OPTIONS:
         put_pairs(result, &service->options);
-        break;
-    case COIL_FB303_GET_COUNTER:
-    case COIL_FB303_SET_OPTION:
-    case COIL_FB303_GET_OPTION:
-        return handle_key(service, call, result);
-    case COIL_FB303_GET_CPU_PROFILE:
         break;
     case COIL_FB303_ALIVE_SINCE:
         result->number = service->alive_since_s;
         break;
     case COIL_FB303_REINITIALIZE:
-        if (service->reinitialize != NULL)
-            service->reinitialize(service);
-        break;
+        return handle_hook(service, service->reinitialize);
     case COIL_FB303_SHUTDOWN:
-        if (service->shutdown != NULL)
-            service->shutdown(service);
-        break;
+        return handle_hook(service, service->shutdown);
+    default:
+        return handle_key(service, call, result);
     }
     return 0;
 }
 
-/* The handler of all thirteen methods. */
-coil_async(int, answer, (coil_thrift_call *) call)
+/* Are there many things to look for? */
+static bool gathers(enum coil_fb303_method method)
+{
+    switch ((int)method) {
+    case COIL_FB303_GET_COUNTERS:
+    case COIL_FB303_GET_REGEX_COUNTERS:
+    case COIL_FB303_GET_SELECTED_COUNTERS:
+    case COIL_FB303_GET_EXPORTED_VALUES:
+    case COIL_FB303_GET_SELECTED_EXPORTED_VALUES:
+    case COIL_FB303_GET_REGEX_EXPORTED_VALUES:
+        return true;
+    default:
+        return false;
+    }
+}
+
+coil_async(int, answer, (coil_thrift_call *) call, (coil_fb303_service *) service)
+{
+    coil_vars(coil_fb303_call asked; coil_fb303_result result);
+
+    int rc = coil_fb303_read_call(&call->arguments, &call->message, &my->asked);
+    if (rc < 0)
+        return rc;
+    my->result.text = no_text;
+    if (coil_fb303_method_is_oneway(my->asked.method))
+        coil_thrift_no_reply(call);
+    if (gathers(my->asked.method)) {
+        coil_attempt(fb303_gather(service, &my->asked, call->arena, &my->result));
+    } else {
+        rc = handle(service, &my->asked, &my->result);
+        if (rc < 0)
+            return rc;
+    }
+    if (!coil_fb303_method_is_oneway(my->asked.method))
+        coil_fb303_put_result(coil_thrift_reply(call), my->asked.method, &my->result);
+    return 0;
+}
+
+/* The handlers of all methods, by the name under which the service is asked. */
+coil_async(int, answer_as_facebook_service, (coil_thrift_call *) call)
 {
     coil_vars();
     coil_fb303_service *service = coil_container_of(call->service, coil_fb303_service, thrift);
-    coil_fb303_result result = {.text = no_text};
-    coil_fb303_call asked;
-
-    int rc = coil_fb303_read_call(&call->arguments, &call->message, &asked);
-    if (rc < 0)
-        return rc;
-    if (coil_fb303_method_is_oneway(asked.method))
-        coil_thrift_no_reply(call);
-    rc = handle(service, &asked, &result);
-    if (rc < 0)
-        return rc;
-    if (!coil_fb303_method_is_oneway(asked.method))
-        coil_fb303_put_result(coil_thrift_reply(call), asked.method, &result);
+    coil_attempt(answer(call, service));
     return 0;
+}
+
+coil_async(int, answer_as_base_service, (coil_thrift_call *) call)
+{
+    coil_vars();
+    coil_fb303_service *service = coil_container_of(call->service, coil_fb303_service, base);
+    coil_attempt(answer(call, service));
+    return 0;
+}
+
+coil_fb303_service *fb303_service_of(coil_thrift_service *service)
+{
+    static const coil_handler facebook =
+            coil_handler(answer_as_facebook_service, coil_thrift_call *);
+    static const coil_handler base = coil_handler(answer_as_base_service, coil_thrift_call *);
+
+    if (service->method_count == 0)
+        return NULL;
+    if (service->methods[0].handler.fn == facebook.fn)
+        return coil_container_of(service, coil_fb303_service, thrift);
+    if (service->methods[0].handler.fn == base.fn)
+        return coil_container_of(service, coil_fb303_service, base);
+    return NULL;
 }
 
 void coil_fb303_service_init(coil_fb303_service *service, const char *name, const char *version)
 {
     *service = (coil_fb303_service){
             .thrift = {"FacebookService", service->methods, COIL_FB303_METHOD_COUNT},
+            .base = {"BaseService", service->base_methods, COIL_FB303_METHOD_COUNT},
             .status = COIL_FB303_ALIVE,
             .status_details = "",
             .name = name,
@@ -251,10 +250,14 @@ void coil_fb303_service_init(coil_fb303_service *service, const char *name, cons
             .alive_since_s = coil_kernel_time_s(),
             .counters = {.count_max = COIL_FB303_COUNTER_COUNT_MAX},
             .options = {.count_max = COIL_FB303_OPTION_COUNT_MAX},
+            .values = {.count_max = COIL_FB303_VALUE_COUNT_MAX},
     };
     for (int i = 0; i < COIL_FB303_METHOD_COUNT; i++) {
-        service->methods[i].name = coil_fb303_method_name((enum coil_fb303_method)i);
-        service->methods[i].handler = coil_handler(answer, coil_thrift_call *);
+        const char *method = coil_fb303_method_name((enum coil_fb303_method)i);
+        service->methods[i].name = method;
+        service->methods[i].handler = coil_handler(answer_as_facebook_service, coil_thrift_call *);
+        service->base_methods[i].name = method;
+        service->base_methods[i].handler = coil_handler(answer_as_base_service, coil_thrift_call *);
     }
 }
 
@@ -262,8 +265,9 @@ void coil_fb303_service_fini(coil_fb303_service *service)
 {
     if (service == NULL)
         return;
-    release(&service->counters);
-    release(&service->options);
+    fb303_table_release(&service->counters);
+    fb303_table_release(&service->options);
+    fb303_table_release(&service->values);
 }
 
 /* ---------------------------------------------------------------------------------- asking -- */
@@ -292,4 +296,16 @@ coil_define(int, coil_fb303_get_status, (coil_thrift_client *) client)
 
     coil_attempt(coil_fb303_ask(client, &get_status, &my->result));
     return my->result.number < 0 ? -EBADMSG : (int)my->result.number;
+}
+
+coil_define(int, coil_fb303_get_counter, (coil_thrift_client *) client, (const char *) name,
+        (int64_t *) out_value)
+{
+    coil_vars(coil_fb303_call call; coil_fb303_result result);
+
+    my->call.method = COIL_FB303_GET_COUNTER;
+    my->call.key = coil_thrift_text_of(name);
+    coil_attempt(coil_fb303_ask(client, &my->call, &my->result));
+    *out_value = my->result.number;
+    return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Of coil/thrift_server.h: one call, from its header to its outcome. */
+#include "fb303_default.h"
 #include "thrift_server_private.h"
 
 #include <coil/io.h>
@@ -288,26 +289,36 @@ static bool find_in(coil_thrift_service *service, coil_thrift_text name, coil_th
     return false;
 }
 
-/* Find the method that the message names, and reduce the name to what the reply repeats. */
-static bool find_method(const coil_thrift_server *server, coil_thrift_call *call)
+/* `service_name` NULL: in any of them. */
+static bool find_among(coil_thrift_service *const *services, size_t count,
+        const coil_thrift_text *service_name, coil_thrift_call *call)
 {
-    coil_thrift_text name = call->message.name;
-    coil_thrift_text service_name = {NULL, 0};
-    const char *colon = name.size == 0 ? NULL : memchr(name.bytes, ':', name.size);
-
-    if (colon != NULL) {
-        service_name = (coil_thrift_text){name.bytes, (uint32_t)(colon - name.bytes)};
-        name = (coil_thrift_text){colon + 1, name.size - service_name.size - 1};
-        call->message.name = name;
-    }
-    for (size_t i = 0; i < server->service_count; i++) {
-        coil_thrift_service *service = server->services[i];
-        if (colon != NULL && !coil_thrift_text_is(service_name, service->name))
+    for (size_t i = 0; i < count; i++) {
+        if (service_name != NULL && !coil_thrift_text_is(*service_name, services[i]->name))
             continue;
-        if (find_in(service, name, call))
+        if (find_in(services[i], call->message.name, call))
             return true;
     }
     return false;
+}
+
+/* Find the method that the message names, and reduce the name to what the reply repeats. */
+static bool find_method(const coil_thrift_server *server, coil_thrift_call *call)
+{
+    const coil_thrift_text name = call->message.name;
+    const char *colon = name.size == 0 ? NULL : memchr(name.bytes, ':', name.size);
+    coil_thrift_text service_name = {NULL, 0};
+    const coil_thrift_text *wanted = NULL;
+
+    if (colon != NULL) {
+        service_name = (coil_thrift_text){name.bytes, (uint32_t)(colon - name.bytes)};
+        call->message.name = (coil_thrift_text){colon + 1, name.size - service_name.size - 1};
+        wanted = &service_name;
+    }
+    if (find_among(server->services, server->service_count, wanted, call))
+        return true;
+    return server->fb303 != NULL &&
+           find_among(server->fb303->services, server->fb303->service_count, wanted, call);
 }
 
 /* ----------------------------------------------------------------------------------- begin -- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "thrift_server_private.h"
 
+#include "fb303_default.h"
 #include "listener_private.h"
 
 #include <errno.h>
@@ -91,6 +92,8 @@ coil_define(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_ser
 {
     coil_vars(coil_group connections; int rc);
 
+    fb303_default_begin(server);
+    coil_defer(fb303_default_end(server)); /* When no connection is left. */
     coil_open_group(&my->connections);
     my->connections.keep_going = true;
     my->connections.limit = listener->max_connections;
@@ -134,6 +137,8 @@ coil_define(
 {
     coil_vars(graceful_server self);
 
+    fb303_default_begin(server);
+    coil_defer(fb303_default_end(server));
     coil_server_init(&my->self.server, coil_handler(serve_session, coil_session *));
     my->self.thrift = server;
     my->self.server.max_sessions = listener->max_connections;

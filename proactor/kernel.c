@@ -673,6 +673,21 @@ void coil_kernel_restore_signals(uint64_t before)
 
 /* -------------------------------------------------------------------------------- threads -- */
 
+int64_t coil_kernel_resident_bytes(void)
+{
+    char text[128] = ""; /* Pages: all, resident, shared, ... */
+
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t size = read(fd, text, sizeof(text) - 1);
+    (void)close(fd);
+    const char *resident = size > 0 ? strchr(text, ' ') : NULL;
+    if (resident == NULL)
+        return -ENODATA;
+    return strtoll(resident, NULL, 10) * sysconf(_SC_PAGESIZE);
+}
+
 uint64_t coil_kernel_sleep_count(void)
 {
     struct rusage usage;

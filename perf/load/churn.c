@@ -39,7 +39,7 @@ struct churn {
     uint64_t begun; /* connections so far */
     bool measuring;
     uint64_t errors;
-    struct histogram latencies;
+    coil_histogram latencies;
     unsigned char in[IN_BYTES];
 };
 
@@ -90,7 +90,7 @@ static void slot_end(struct churn *churn, struct churn_slot *slot)
     const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
     if (churn->measuring)
-        histogram_add(&churn->latencies, load_now_ns() - slot->begun_ns);
+        coil_histogram_add(&churn->latencies, load_now_ns() - slot->begun_ns);
     if (churn->options->reset)
         (void)setsockopt(slot->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     (void)close(slot->fd);
@@ -163,6 +163,7 @@ static void churn_init(struct churn *churn, const load_options *options, const s
     churn->slots = calloc((size_t)options->connections, sizeof(*churn->slots));
     churn->out = malloc(codec->request_bytes);
     churn->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    load_histogram_init(&churn->latencies);
     if (!churn->slots || !churn->out)
         load_die("malloc", ENOMEM);
     if (churn->epoll_fd < 0)

@@ -18,7 +18,7 @@ static void closed_replied(
 {
     if (measuring) {
         stream->served = true;
-        histogram_add(&self->latencies, now_ns - stamp_ns);
+        coil_histogram_add(&self->latencies, now_ns - stamp_ns);
     }
     stream_allow(self, stream, now_ns);
 }

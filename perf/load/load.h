@@ -16,7 +16,8 @@
 #define COIL_PERF_LOAD_H
 
 #include "codec.h"
-#include "histogram.h"
+
+#include <coil/histogram.h>
 
 #include <time.h>
 
@@ -66,7 +67,7 @@ typedef struct load_result load_result;
 
 struct load_result {
     const load_options *options;
-    const struct histogram *latencies;
+    const coil_histogram *latencies;
     load_reading from;
     load_reading to;
     size_t request_bytes;
@@ -74,6 +75,9 @@ struct load_result {
     uint64_t unanswered; /* requests of the open loop */
     uint64_t errors;
 };
+
+/* An empty histogram of nanoseconds: no quantile is more than 0.4 % off. */
+void load_histogram_init(coil_histogram *histogram);
 
 /* The four ways. Each returns the exit status. */
 int closed_run(const load_options *options, const struct codec *codec);

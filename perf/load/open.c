@@ -66,7 +66,7 @@ static void open_replied(
         return;
     stream->served = true;
     self->pending--;
-    histogram_add(&engine->latencies, now_ns - stamp_ns);
+    coil_histogram_add(&engine->latencies, now_ns - stamp_ns);
 }
 
 /* The connections take turns. */
@@ -120,7 +120,7 @@ static void count_unanswered(struct schedule *self, uint64_t now_ns)
         for (uint64_t at = stream->in.sequence; at < stream->limit; at++) {
             uint64_t due_ns = stream->stamp_ns[at & (stream->stamps - 1)];
             if (counts(self, due_ns))
-                histogram_add(&self->engine.latencies, now_ns - due_ns);
+                coil_histogram_add(&self->engine.latencies, now_ns - due_ns);
         }
     }
 }

@@ -1,33 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 #include "load.h"
 
+#include <coil/check.h>
+
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-static void print_latencies(const struct histogram *latencies)
+enum { HISTOGRAM_BITS = 7 };
+
+void load_histogram_init(coil_histogram *histogram)
+{
+    if (coil_histogram_init(histogram, HISTOGRAM_BITS, UINT64_MAX) < 0)
+        load_die("malloc", ENOMEM);
+}
+
+/* Coil's histogram is all that we have of Coil; that checks its callers. */
+void coil_check_failed(const char *condition, const char *file, int line)
+{
+    (void)fprintf(stderr, "%s:%d: check failed: %s\n", file, line, condition);
+    abort();
+}
+
+static void print_latencies(const coil_histogram *latencies)
 {
     static const struct {
         const char *name;
         double share;
     } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
 
-    for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++)
-        printf("\"%s_us\":%.2f,", quantiles[i].name,
-                histogram_quantile_ns(latencies, quantiles[i].share) / 1e3);
-    printf("\"max_us\":%.2f,", (double)latencies->max_ns / 1e3);
+    for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
+        const uint64_t ns = coil_histogram_quantile(latencies, quantiles[i].share);
+        printf("\"%s_us\":%.2f,", quantiles[i].name, (double)ns / 1e3);
+    }
+    printf("\"max_us\":%.2f,", (double)latencies->max / 1e3);
 }
 
 /* As pairs of a duration in nanoseconds and how often it was seen: those of several runs may be
  * put together. */
-static void print_buckets(const struct histogram *latencies)
+static void print_buckets(const coil_histogram *latencies)
 {
     const char *separator = "";
 
     printf("\"buckets\":[");
-    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+    for (uint32_t i = 0; i < latencies->bucket_count; i++) {
         if (latencies->buckets[i] == 0)
             continue;
-        printf("%s[%.0f,%" PRIu64 "]", separator, histogram_value_ns(i), latencies->buckets[i]);
+        printf("%s[%" PRIu64 ",%" PRIu64 "]", separator, coil_histogram_middle(latencies->bits, i),
+                latencies->buckets[i]);
         separator = ",";
     }
     printf("],");

@@ -207,6 +207,7 @@ void engine_init(
     self->in = malloc(BUFFER_BYTES);
     self->streams = calloc((size_t)options->connections, sizeof(*self->streams));
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    load_histogram_init(&self->latencies);
     if (!self->streams || !self->out || !self->in)
         load_die("malloc", ENOMEM);
     if (self->epoll_fd < 0)

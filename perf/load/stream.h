@@ -31,7 +31,7 @@ struct engine {
     struct stream *streams;
     uint64_t outstanding; /* requests that may be sent and have no reply */
     uint64_t errors;
-    struct histogram latencies;
+    coil_histogram latencies;
 
     /* The loop's own part: what to do about a reply to the request that was stamped `stamp_ns`. */
     void (*replied)(struct engine *self, struct stream *stream, uint64_t stamp_ns, uint64_t now_ns);

@@ -264,6 +264,13 @@ void coil_kernel_thread_detach(coil_kernel_thread *thread)
     sim_fiber_detach(fiber_of(thread));
 }
 
+int64_t coil_kernel_resident_bytes(void)
+{
+    enum { LIKE_A_SMALL_PROGRAM = 4 << 20 };
+    sim_fiber_pass();
+    return LIKE_A_SMALL_PROGRAM;
+}
+
 uint64_t coil_kernel_sleep_count(void)
 {
     return sim_fiber_current()->switch_count;

@@ -31,6 +31,20 @@ enum coil_fb303_method method_of(int number)
     return static_cast<enum coil_fb303_method>(number);
 }
 
+coil_fb303_call call_of(enum coil_fb303_method method, const char *key, const char *value)
+{
+    coil_fb303_call call = {};
+    call.method = method;
+    call.key = coil_thrift_text_of(key);
+    call.value = coil_thrift_text_of(value);
+    return call;
+}
+
+bool is_oneway(int method)
+{
+    return method == COIL_FB303_REINITIALIZE || method == COIL_FB303_SHUTDOWN;
+}
+
 class Fb303 : public testing::Test
 {
 protected:
@@ -87,11 +101,13 @@ private:
     std::unique_ptr<GuardedBytes> guarded;
 };
 
-TEST_F(Fb303, HasThirteenMethodsWithTheNamesOfTheIdl)
+TEST_F(Fb303, HasTheMethodsOfBothInterfacesUnderTheirNames)
 {
     const std::vector<std::string> names = {"getName", "getVersion", "getStatus",
             "getStatusDetails", "getCounters", "getCounter", "setOption", "getOption", "getOptions",
-            "getCpuProfile", "aliveSince", "reinitialize", "shutdown"};
+            "getCpuProfile", "aliveSince", "reinitialize", "shutdown", "getRegexCounters",
+            "getSelectedCounters", "getExportedValues", "getSelectedExportedValues",
+            "getRegexExportedValues", "getExportedValue"};
     ASSERT_EQ(COIL_FB303_METHOD_COUNT, static_cast<int>(names.size()));
     for (int i = 0; i < COIL_FB303_METHOD_COUNT; i++) {
         enum coil_fb303_method found = COIL_FB303_GET_NAME;
@@ -99,7 +115,7 @@ TEST_F(Fb303, HasThirteenMethodsWithTheNamesOfTheIdl)
         ASSERT_EQ(0, coil_fb303_method_find(
                              coil_thrift_text_of(names[static_cast<size_t>(i)].c_str()), &found));
         EXPECT_EQ(i, found);
-        EXPECT_EQ(i >= COIL_FB303_REINITIALIZE, coil_fb303_method_is_oneway(method_of(i)));
+        EXPECT_EQ(is_oneway(i), coil_fb303_method_is_oneway(method_of(i)));
     }
 }
 
@@ -158,8 +174,11 @@ TEST_F(Fb303, RefusesAMalformedCall)
 TEST_F(Fb303, EveryCallSurvivesTheRoundTrip)
 {
     for (int i = 0; i < COIL_FB303_METHOD_COUNT; i++) {
-        coil_fb303_call sent = {
-                method_of(i), coil_thrift_text_of("key"), coil_thrift_text_of("value"), 30};
+        const coil_thrift_text keys[] = {coil_thrift_text_of("one"), coil_thrift_text_of("two")};
+        coil_fb303_call sent = call_of(method_of(i), "key", "value");
+        sent.duration_s = 30;
+        sent.keys = keys;
+        sent.key_count = 2;
         coil_thrift_writer_reset(&writer);
         ASSERT_GT(coil_fb303_write_call(&writer, 5, &sent), 0);
         ASSERT_EQ(0, read_call(written()));
@@ -169,17 +188,35 @@ TEST_F(Fb303, EveryCallSurvivesTheRoundTrip)
         EXPECT_EQ(i, call.method);
 
         bool has_key = i == COIL_FB303_GET_COUNTER || i == COIL_FB303_GET_OPTION ||
-                       i == COIL_FB303_SET_OPTION;
+                       i == COIL_FB303_SET_OPTION || i == COIL_FB303_GET_REGEX_COUNTERS ||
+                       i == COIL_FB303_GET_REGEX_EXPORTED_VALUES ||
+                       i == COIL_FB303_GET_EXPORTED_VALUE;
         EXPECT_EQ(has_key ? "key" : "", string_of(call.key));
         EXPECT_EQ(i == COIL_FB303_SET_OPTION ? "value" : "", string_of(call.value));
         EXPECT_EQ(i == COIL_FB303_GET_CPU_PROFILE ? 30 : 0, call.duration_s);
+        bool has_keys = i == COIL_FB303_GET_SELECTED_COUNTERS ||
+                        i == COIL_FB303_GET_SELECTED_EXPORTED_VALUES;
+        ASSERT_EQ(has_keys ? 2u : 0u, call.key_count);
+        coil_thrift_text read = {};
+        std::string all;
+        while (coil_fb303_next_key(&call, &read))
+            all += string_of(read) + " ";
+        EXPECT_EQ(has_keys ? "one two " : "", all);
     }
+}
+
+TEST_F(Fb303, HasNoKeysOfAListOfSomethingElse)
+{
+    EXPECT_EQ(0, read_call(packet::call("getSelectedCounters",
+                         field(15, 1) + packet::list(8, 2) + i32(1) + i32(2) + stop())));
+    EXPECT_EQ(0u, call.key_count);
+    EXPECT_EQ(-ENODATA, read_call(packet::call("getSelectedCounters",
+                                field(15, 1) + packet::list(11, 2000000) + i32(1) + "x")));
 }
 
 TEST_F(Fb303, WritesCallsAsOthersReadThem)
 {
-    coil_fb303_call sent = {
-            COIL_FB303_SET_OPTION, coil_thrift_text_of("level"), coil_thrift_text_of("debug"), 0};
+    coil_fb303_call sent = call_of(COIL_FB303_SET_OPTION, "level", "debug");
     ASSERT_GT(coil_fb303_write_call(&writer, 7, &sent), 0);
     EXPECT_EQ(packet::call("setOption",
                       field(11, 1) + text("level") + field(11, 2) + text("debug") + stop()),
@@ -231,7 +268,9 @@ TEST_F(Fb303, RepliesUnderTheNameAndSeqidAndWithTheHeaderOfTheCall)
 
 TEST_F(Fb303, EveryResultSurvivesTheRoundTrip)
 {
-    for (int i = 0; i < COIL_FB303_REINITIALIZE; i++) {
+    for (int i = 0; i < COIL_FB303_METHOD_COUNT; i++) {
+        if (is_oneway(i))
+            continue;
         coil_fb303_pair pair = {coil_thrift_text_of("name"), coil_thrift_text_of("x"), 5};
         coil_fb303_result given = {};
         given.text = coil_thrift_text_of("words");
@@ -329,7 +368,7 @@ TEST_F(Fb303, NamesStatuses)
 
 TEST(Fb303DeathTest, AMethodThatDoesNotExistIsAProgrammingError)
 {
-    EXPECT_DEATH(coil_fb303_method_name(method_of(13)), "METHOD_COUNT");
+    EXPECT_DEATH(coil_fb303_method_name(method_of(19)), "METHOD_COUNT");
 }
 
 } // namespace

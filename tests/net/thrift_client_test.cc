@@ -453,15 +453,22 @@ async(int, ask_fb303, (const char *) address, (const std::vector<coil_fb303_call
 std::vector<std::string> Fb303Service::ask(const std::vector<coil_fb303_call> &calls)
 {
     std::vector<std::string> results;
-    Served served({&fb303.service.thrift},
-            [&](coil_thrift_server *server) { fb303.service.server = server; });
+    Served served({&fb303.service.thrift}, [&](coil_thrift_server *server) {
+        fb303.service.server = server;
+        server->without_fb303 = true; /* Only what the program has set. */
+    });
     EXPECT_EQ(0, coil_run(ask_fb303(served.address.c_str(), &calls, &results)));
     return results;
 }
 
 coil_fb303_call call_of(enum coil_fb303_method method, const char *key = "", const char *value = "")
 {
-    return {method, coil_thrift_text_of(key), coil_thrift_text_of(value), 1};
+    coil_fb303_call call = {};
+    call.method = method;
+    call.key = coil_thrift_text_of(key);
+    call.value = coil_thrift_text_of(value);
+    call.duration_s = 1;
+    return call;
 }
 
 using Words = std::vector<std::string>;

@@ -43,6 +43,7 @@
 #include <coil/handover.h>
 #include <coil/health.h>
 #include <coil/health_probe.h>
+#include <coil/histogram.h>
 #include <coil/io.h>
 #include <coil/keeper.h>
 #include <coil/kernel.h>
@@ -58,8 +59,11 @@
 #include <coil/loop_debug.h>
 #include <coil/loop_extra.h>
 #include <coil/loop_thread.h>
+#include <coil/metrics.h>
+#include <coil/metrics_flat.h>
 #include <coil/mutex.h>
 #include <coil/once.h>
+#include <coil/open_metrics.h>
 #include <coil/pipe.h>
 #include <coil/prefork.h>
 #include <coil/probe.h>
@@ -100,6 +104,7 @@
 #include <coil/thrift.h>
 #include <coil/thrift_backup.h>
 #include <coil/thrift_client.h>
+#include <coil/thrift_metrics.h>
 #include <coil/thrift_pipeline.h>
 #include <coil/thrift_pool.h>
 #include <coil/thrift_retrying.h>

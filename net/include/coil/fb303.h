@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * coil/fb303.h - the codec of fb303's FacebookService: what a service says about itself.
+ * coil/fb303.h - the codec of fb303: what a service says about itself.
  *
- * Thirteen methods, which differ only in a row of a table: what they take and what they give. So
- * there is one call, one result, and a function to read and to write each. No I/O; not thread safe,
- * as coil/thrift.h.
+ * Two interfaces go by that name, and Coil has both at once: FacebookService, with 13 methods, and
+ * fb303_core's BaseService, with 16. Ten are in both and the same on the wire, so there are 19,
+ * which differ only in a row of a table: what they take and what they give. So there is one call,
+ * one result, and a function to read and to write each. No I/O; not thread safe, as coil/thrift.h.
  *
- *     server:  coil_thrift_read_message -> coil_fb303_read_call -> handle ->
- * coil_fb303_write_result client:  coil_fb303_write_call -> ... -> coil_thrift_read_message ->
- * coil_fb303_read_result
+ *     server:  coil_thrift_read_message -> coil_fb303_read_call -> handle
+ *              -> coil_fb303_write_result
+ *     client:  coil_fb303_write_call -> ... -> coil_thrift_read_message
+ *              -> coil_fb303_read_result
  *
- * IDL: Apache Thrift, contrib/fb303/if/fb303.thrift.
+ * IDL: docs/examples/fb303.thrift and docs/examples/fb303_core.thrift, for clients to be generated.
+ * They agree with Apache Thrift, contrib/fb303/if/fb303.thrift, and with facebook/fb303,
+ * fb303/thrift/fb303_core.thrift.
  */
 #ifndef COIL_FB303_H
 #define COIL_FB303_H
@@ -39,7 +43,7 @@ enum coil_fb303_status {
 /* "ALIVE" for COIL_FB303_ALIVE, "UNKNOWN" for a number that is no status. */
 COIL_API const char *coil_fb303_status_name(int64_t status);
 
-/* In the order of the IDL. Beside each: the fields of the call -> the fields of the result. */
+/* Beside each: the fields of the call -> the fields of the result. FacebookService, in order: */
 enum coil_fb303_method {
     COIL_FB303_GET_NAME,           /* -> text */
     COIL_FB303_GET_VERSION,        /* -> text */
@@ -54,9 +58,18 @@ enum coil_fb303_method {
     COIL_FB303_ALIVE_SINCE,        /* -> number: seconds since 1970 */
     COIL_FB303_REINITIALIZE,       /* oneway: no result */
     COIL_FB303_SHUTDOWN,           /* oneway: no result */
+
+    /* What BaseService has besides. It has not getCpuProfile, reinitialize and shutdown. */
+
+    COIL_FB303_GET_REGEX_COUNTERS,           /* key: a pattern -> pairs of name and number */
+    COIL_FB303_GET_SELECTED_COUNTERS,        /* keys -> pairs of name and number */
+    COIL_FB303_GET_EXPORTED_VALUES,          /* -> pairs of name and text */
+    COIL_FB303_GET_SELECTED_EXPORTED_VALUES, /* keys -> pairs of name and text */
+    COIL_FB303_GET_REGEX_EXPORTED_VALUES,    /* key: a pattern -> pairs of name and text */
+    COIL_FB303_GET_EXPORTED_VALUE,           /* key -> text */
 };
 
-#define COIL_FB303_METHOD_COUNT 13
+#define COIL_FB303_METHOD_COUNT 19
 
 /* The name on the wire: "getName". */
 COIL_API const char *coil_fb303_method_name(enum coil_fb303_method method);
@@ -68,15 +81,25 @@ COIL_API bool coil_fb303_method_is_oneway(enum coil_fb303_method method);
 COIL_API COIL_MUST_USE int coil_fb303_method_find(
         coil_thrift_text name, enum coil_fb303_method *out_method);
 
-/* A method and its arguments. What the method does not take is empty and not written. */
+/*
+ * A method and its arguments. What the method does not take is empty and not written.
+ *
+ * To write keys, point `keys` at them. Read ones are not unpacked, since nobody knows how many
+ * there will be: take them with coil_fb303_next_key().
+ */
 struct coil_fb303_call {
     enum coil_fb303_method method;
     coil_thrift_text key;
     coil_thrift_text value;
     int32_t duration_s;
+    uint32_t key_count;
+    const coil_thrift_text *keys;
+
+    /* Private: where the keys are that were read. */
+    coil_thrift_reader packed;
 };
 
-/* A counter (name, number) or an option (name, text). */
+/* A counter (name, number), or an option or exported value (name, text). */
 struct coil_fb303_pair {
     coil_thrift_text name;
     coil_thrift_text text;
@@ -108,6 +131,12 @@ struct coil_fb303_result {
  */
 COIL_API COIL_MUST_USE int coil_fb303_read_call(
         coil_thrift_reader *reader, const coil_thrift_message *message, coil_fb303_call *out_call);
+
+/*
+ * Take the next of `key_count` keys from a call that was read. False when there are no more. Needs
+ * the frame.
+ */
+COIL_API COIL_MUST_USE bool coil_fb303_next_key(coil_fb303_call *call, coil_thrift_text *out_key);
 
 /*
  * Write a whole frame: a call, or a oneway message if the method is oneway. Returns as

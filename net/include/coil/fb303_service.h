@@ -12,9 +12,22 @@
  *
  *     coil_attempt(my->status, coil_within(coil_s(2), coil_fb303_get_status(my->client)));
  *
- * The thirteen methods answer as those of Apache's FacebookBase do: a counter or an option that
- * nobody has set is 0 or empty, there is no CPU profile, and setOption, which has no exception of
- * its own, fails with an INTERNAL_ERROR when the table is full. What a peer can store is bounded.
+ * Everybody who knows fb303 is answered, whether he speaks of FacebookService or of BaseService:
+ * all 19 methods are there under both names (with `&fb303.base` among the services, also for those
+ * who name it: "BaseService:getCounters").
+ *
+ * The methods answer as those of Apache's FacebookBase do: a counter, an option or an exported
+ * value that nobody has set is 0 or empty, there is no CPU profile, and setOption, which has no
+ * exception of its own, fails with an INTERNAL_ERROR when the table is full. What a peer can store
+ * is bounded, and so is what he can make us do:
+ *
+ *   - A pattern (getRegexCounters) has to match the whole name, as in facebook/fb303. It is of a
+ *     subset of Perl's that needs no backtracking (groups, choices, sets, classes, counts), at most
+ *     512 bytes and 1024 steps; one that is not fails with an INTERNAL_ERROR. The work of a call is
+ *     bounded too, and is done in pieces of a fraction of a millisecond, between which other tasks
+ *     run.
+ *   - getSelectedCounters takes at most 1024 keys.
+ *   - shutdown and reinitialize do nothing, unless you set a hook.
  *
  * Nothing here is thread safe: on the thread of the loop that serves.
  */
@@ -22,6 +35,7 @@
 #define COIL_FB303_SERVICE_H
 
 #include <coil/fb303.h>
+#include <coil/metrics.h>
 #include <coil/thrift_client.h>
 #include <coil/thrift_server.h>
 
@@ -30,12 +44,14 @@ COIL_BEGIN_DECLS
 enum {
     COIL_FB303_COUNTER_COUNT_MAX = 256,
     COIL_FB303_OPTION_COUNT_MAX = 64,
+    COIL_FB303_VALUE_COUNT_MAX = 256,
+    COIL_FB303_KEY_COUNT_MAX = 1024,  /* In one call. */
     COIL_FB303_TEXT_BYTES_MAX = 4096, /* Of a name, and of the value of an option. */
 };
 
 typedef struct coil_fb303_service coil_fb303_service;
 
-/* Private: counters or options, in the order in which they were first set. */
+/* Private: counters, options or exported values, in the order in which they were first set. */
 typedef struct coil_fb303_table {
     coil_fb303_pair *pairs;
     char **strings; /* The memory of a pair: its name, and behind it its text. */
@@ -45,12 +61,14 @@ typedef struct coil_fb303_table {
 
 struct coil_fb303_service {
     coil_thrift_service thrift;    /* What a server is given. Named "FacebookService". */
+    coil_thrift_service base;      /* The same, named "BaseService". */
     enum coil_fb303_status status; /* Set it at any time; ALIVE after init. */
     const char *status_details;    /* For humans; "" after init. Borrowed. */
 
     /*
-     * Hooks, or NULL: a peer asks for it. Both calls are oneway. Called from the connection's task;
-     * they must not free the service.
+     * Hooks: a peer asks for it. Both calls are oneway. Called from the connection's task; they must
+     * not free the service. NULL, as after init: it is refused, and counted as an exception of the
+     * server's.
      */
     void (*shutdown)(coil_fb303_service *service);
     void (*reinitialize)(coil_fb303_service *service);
@@ -61,13 +79,21 @@ struct coil_fb303_service {
      */
     const coil_thrift_server *server;
 
+    /*
+     * All values of these metrics are counters, too, by their flat names (coil/metrics_flat.h). Or
+     * NULL. Borrowed.
+     */
+    coil_metrics *metrics;
+
     /* Private. */
     const char *name;
     const char *version;
     int64_t alive_since_s;
     coil_fb303_table counters;
     coil_fb303_table options;
+    coil_fb303_table values;
     coil_thrift_method methods[COIL_FB303_METHOD_COUNT];
+    coil_thrift_method base_methods[COIL_FB303_METHOD_COUNT];
 };
 
 /* Borrows the strings. The service is alive since now. It must stay where it is. */
@@ -90,13 +116,17 @@ COIL_API int coil_fb303_service_set_counter(
 COIL_API int coil_fb303_service_counter(
         const coil_fb303_service *service, const char *counter, int64_t *out_value);
 
-/* Set an option, as setOption does. -ENOSPC too many of them, or too long; -ENOMEM. */
+/* Set an option, as setOption does. -ENOSPC too many, or too long; -ENOMEM. */
 COIL_API int coil_fb303_service_set_option(
         coil_fb303_service *service, const char *option, const char *value);
 
 /* The value of an option, good until it is set again; NULL if nobody has set it. */
 COIL_API const char *coil_fb303_service_option(
         const coil_fb303_service *service, const char *option);
+
+/* Set an exported value: a text about the service. -ENOSPC too many, or too long; -ENOMEM. */
+COIL_API int coil_fb303_service_set_value(
+        coil_fb303_service *service, const char *name, const char *value);
 
 /*
  * Call any method of fb303. The texts of the result are good until the client's next call. A oneway
@@ -108,6 +138,10 @@ coil_declare(int, coil_fb303_ask, (coil_thrift_client *) client, (const coil_fb3
 
 /* The status of a service: not negative, but maybe none of ours. Errors as above. */
 coil_declare(int, coil_fb303_get_status, (coil_thrift_client *) client);
+
+/* The value of a counter, 0 for one that there is not. Errors as above. */
+coil_declare(int, coil_fb303_get_counter, (coil_thrift_client *) client, (const char *) name,
+        (int64_t *) out_value);
 
 COIL_END_DECLS
 

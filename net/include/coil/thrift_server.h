@@ -68,6 +68,7 @@
 #define COIL_THRIFT_SERVER_H
 
 #include <coil/listener.h>
+#include <coil/metrics.h>
 #include <coil/server.h>
 #include <coil/thrift_service.h>
 
@@ -81,6 +82,7 @@ typedef struct coil_thrift_server coil_thrift_server;
 typedef struct coil_thrift_outcome coil_thrift_outcome;
 typedef struct coil_thrift_interceptor coil_thrift_interceptor;
 typedef struct coil_thrift_observer coil_thrift_observer;
+struct coil_fb303_default;
 struct coil_thrift_server_state;
 
 /* One call, as its handler sees it. Good until the handler returns. */
@@ -232,9 +234,17 @@ struct coil_thrift_server {
     coil_thrift_interceptor *interceptors; /* The outermost. NULL: none. */
     coil_thrift_observer *observer;        /* NULL: none. */
 
+    /*
+     * Unless this is set, coil_thrift_serve() and coil_thrift_serve_gracefully() answer fb303's
+     * methods (coil/fb303_service.h), where no fb303 is among the services, and measure what the
+     * server does (coil/thrift_metrics.h), where no coil_thrift_metrics observes it.
+     */
+    bool without_fb303;
+
     coil_thrift_server_stats stats; /* Read only. */
 
     struct coil_thrift_server_state *state; /* Private. */
+    struct coil_fb303_default *fb303;       /* Private. */
 };
 
 /* Begin the reply of a call, once, after the last await that can fail. Put fields; no stop. */
@@ -253,6 +263,13 @@ COIL_API void coil_thrift_no_reply(coil_thrift_call *call);
  * Result: -EREMOTEIO.
  */
 COIL_API int coil_thrift_fail(coil_thrift_call *call, int32_t type, const char *what);
+
+/*
+ * What is measured of a server without a coil_thrift_metrics of yours, from the beginning of
+ * coil_thrift_serve() or coil_thrift_serve_gracefully() to its end; you may add metrics of your own.
+ * NULL: nobody serves, or it is `without_fb303`.
+ */
+COIL_API coil_metrics *coil_thrift_server_metrics(const coil_thrift_server *server);
 
 /* Who calls, as coil_session_peer() says. `size_bytes` 0: nobody knows. */
 COIL_API coil_address coil_thrift_call_address(const coil_thrift_call *call);

@@ -134,6 +134,7 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(exchange)             \
     SCENARIO(names)                \
     SCENARIO(rpc)                  \
+    SCENARIO(calls)                \
     SCENARIO(pipelines)            \
     SCENARIO(timers)               \
     SCENARIO(pool)                 \

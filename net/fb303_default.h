@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fb303_default.h - what a Thrift server says about itself unless it is told not to: fb303, where it
+ * has none among its services, and its metrics, where nobody measures it.
+ */
+#ifndef COIL_FB303_DEFAULT_H
+#define COIL_FB303_DEFAULT_H
+
+#include <coil/fb303_service.h>
+#include <coil/thrift_metrics.h>
+
+enum { FB303_DEFAULT_SERVICE_COUNT = 2 };
+
+struct coil_fb303_default {
+    unsigned serving_count; /* A server may serve several listeners. */
+    coil_metrics metrics;
+    coil_thrift_metrics measured;
+    coil_fb303_service own;
+    coil_fb303_service *told; /* The server's own fb303, which has been given our metrics. */
+
+    /* Looked through after those of the server, if it has no fb303. */
+    coil_thrift_service *services[FB303_DEFAULT_SERVICE_COUNT];
+    size_t service_count;
+};
+
+/*
+ * Somebody begins to serve, and ends, at a time of his own. What is measured is kept from the first
+ * to the last. Without memory the server is one without fb303.
+ */
+void fb303_default_begin(coil_thrift_server *server);
+void fb303_default_end(coil_thrift_server *server);
+
+/* The fb303 that this is a face of; NULL: it is another service. */
+coil_fb303_service *fb303_service_of(coil_thrift_service *service);
+
+/* Is this observer a coil_thrift_metrics? */
+bool thrift_metrics_observes(const coil_thrift_observer *observer);
+
+#endif
