@@ -155,9 +155,6 @@ void log_remember(coil_log *log, const char *bytes, size_t size_bytes);
 /* Of an error or a rate: the allowance of now. */
 void log_allow(coil_log *log, int64_t time_us);
 
-/* Wait until somebody grants the list. Result: what was granted. */
-coil_declare_private(int, log_wait, (coil_list *)waiters);
-
 COIL_END_DECLS
 
 #endif

@@ -97,20 +97,6 @@ void log_blocks_close(void)
     spare = NULL;
 }
 
-/* -------------------------------------------------------------------------------- waiting -- */
-
-static coil_turn wait_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(waiter, coil_arguments(log_wait, leaf)->waiters, task, leaf);
-}
-
-coil_define_leaf(log_wait, wait_step, coil_waiter_cancel);
-
 /* ----------------------------------------------------------------------------------- pipes -- */
 
 static void now_readable(coil_fd_watch_hook *hook, int events)

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sys/un.h>
-
 enum { MESSAGE_BYTES = 4096 };
 
 int notify_open(coil_supervisor *supervisor)
