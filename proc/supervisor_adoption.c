@@ -113,24 +113,45 @@ void outliving_ended(coil_service *service, uint64_t instance)
     (void)coil_spawn(service->supervisor->group, settle(service, name_of(service, instance)));
 }
 
-coil_async(int, release_mark, (coil_service *) service, (kept_name) name)
+/* ------------------------------------------------------------------------------- readiness -- */
+
+coil_define(int, outliving_mark, (coil_service *) service, (int) fd)
 {
     coil_vars(kept_name name; int rc);
 
-    my->name = name;
+    if (!service->owned.plan.outlives)
+        return 0;
+    my->name = name_of(service, service->instance);
+    coil_await(my->rc, coil_adoption_hold(adoption_of(service), my->name.text, fd));
+    service->is_marked = my->rc == 0;
+    return my->rc;
+}
+
+coil_define(void, outliving_unmark, (coil_service *) service)
+{
+    coil_vars(kept_name name; int rc);
+
+    if (!service->is_marked)
+        return;
+    service->is_marked = false;
+    my->name = name_of(service, service->instance);
+    coil_await(my->rc, coil_adoption_release(adoption_of(service), my->name.text));
+}
+
+coil_async(int, unmark_later, (coil_service *) service)
+{
+    coil_vars();
+
     service_hold(service);
     coil_defer(service_release(service));
-    coil_await(my->rc, coil_adoption_release(adoption_of(service), my->name.text));
+    coil_await(outliving_unmark(service));
     return 0;
 }
 
 void outliving_is_ready(coil_service *service)
 {
-    if (!service->is_marked || service->supervisor->group == NULL)
-        return;
-    service->is_marked = false;
-    (void)coil_spawn(
-            service->supervisor->group, release_mark(service, name_of(service, service->instance)));
+    if (service->is_marked && service->supervisor->group != NULL)
+        (void)coil_spawn(service->supervisor->group, unmark_later(service));
 }
 
 /* ------------------------------------------------------------------------------- the start -- */
@@ -148,12 +169,8 @@ coil_async(int, bring_up, (coil_service *) service, (service_launch *) launch)
 
     my->name = name_of(service, service->instance);
     my->mark = ready_mark(service, launch);
-    if (my->mark >= 0) {
-        coil_await(my->rc, coil_adoption_hold(adoption_of(service), my->name.text, my->mark));
-        if (my->rc < 0)
-            return my->rc;
-        service->is_marked = true;
-    }
+    if (my->mark >= 0)
+        coil_attempt(outliving_mark(service, my->mark));
     coil_await(my->rc, coil_adoption_spawn(adoption_of(service), my->name.text, &launch->plan,
                                &service->child, &launch->error));
     return my->rc;

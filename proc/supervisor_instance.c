@@ -5,6 +5,7 @@
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,13 +167,22 @@ coil_async(int, mind_ready_fd, (coil_service *) service, (uint64_t) instance, (i
     service_hold(service);
     coil_defer(service_release(service));
     coil_defer(coil_close_later(my->loop, fd));
-    do {
-        coil_await(my->count, coil_read(fd, my->bytes, sizeof(my->bytes)));
-    } while (my->count > 0 && memchr(my->bytes, '\n', (size_t)my->count) == NULL);
+    for (;;) {
+        coil_await(my->count, coil_poll(fd, POLLIN));
+        if (my->count < 0 || service->instance != instance)
+            break;
+        /* What is taken by one that is killed nobody else hears: so it is ready, before that, */
+        coil_await(outliving_unmark(service));
+        my->count = coil_kernel_read_now(fd, my->bytes, sizeof(my->bytes));
+        if (my->count == 0 || (my->count > 0 && memchr(my->bytes, '\n', (size_t)my->count) != NULL))
+            break;
+        coil_ignore(outliving_mark(service, fd)); /* or not. */
+    }
     if (service->instance != instance || !service->supervised.alive)
         return 0;
     service->ready_task = NULL;
-    if (my->count > 0)
+    /* Who has closed it before we came may have said it to our predecessor. */
+    if (my->count > 0 || (my->count == 0 && service->supervised.reason == COIL_REASON_ADOPTED))
         supervisor_tell(service, COIL_EVENT_READY, 0, 0);
     return 0;
 }

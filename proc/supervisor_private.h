@@ -163,6 +163,9 @@ void outliving_adopt_all(coil_supervisor *supervisor);
 /* Start an instance; service_started() comes later. -ENOMEM */
 int outliving_start(coil_service *service);
 
+/* Have the keeper know that it is not ready yet; and that it is. */
+coil_declare_private(int, outliving_mark, (coil_service *)service, (int)fd);
+coil_declare_private(void, outliving_unmark, (coil_service *)service);
 void outliving_is_ready(coil_service *service);
 void outliving_ended(coil_service *service, uint64_t instance);
 

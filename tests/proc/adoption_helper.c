@@ -16,6 +16,7 @@
 #include <coil/io.h>
 #include <coil/loop.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ static void say(const char *text, size_t size_bytes)
 }
 
 /* To NOTIFY_SOCKET, which is abstract. */
-static void notify(const char *text)
+static void notify(const char *text, int flags)
 {
     union {
         struct sockaddr any;
@@ -63,8 +64,9 @@ static void notify(const char *text)
     const size_t length = strlen(name);
     memcpy(address.local.sun_path + 1, name + 1, length - 1);
     const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (sendto(fd, text, strlen(text), 0, &address.any,
-                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
+    if (sendto(fd, text, strlen(text), flags, &address.any,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0 &&
+            errno != EAGAIN)
         exit(97);
     (void)close(fd);
 }
@@ -72,7 +74,7 @@ static void notify(const char *text)
 static int be_child(int number, const char *how)
 {
     char line[64];
-    const struct timespec pause = {0, 3000000};
+    const struct timespec pause = {0, 5000000};
     struct sigaction action = {.sa_handler = told, .sa_flags = SA_RESTART};
     (void)sigaction(SIGTERM, &action, NULL);
     say(line, (size_t)snprintf(line, sizeof(line), "start %d\n", getpid()));
@@ -80,7 +82,7 @@ static int be_child(int number, const char *how)
         exit(96);
     const int notifies = strcmp(how, "notify") == 0;
     if (notifies)
-        notify("READY=1");
+        notify("READY=1", 0);
     long count = 0;
     while (!is_told) {
         for (int i = 0; i < LINES_AT_A_TIME; i++) {
@@ -90,7 +92,7 @@ static int be_child(int number, const char *how)
         }
         (void)nanosleep(&pause, NULL);
         if (notifies)
-            notify("WATCHDOG=1");
+            notify("WATCHDOG=1", MSG_DONTWAIT); /* Without a supervisor ten of them wait. */
     }
     say(line, (size_t)snprintf(line, sizeof(line), "bye %ld\n", count));
     return 1 + number % 100;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iostream>
 #include <sstream>
 
 #include <coil/adoption.h>
@@ -30,6 +31,10 @@ protected:
         prctl(PR_SET_CHILD_SUBREAPER, 0);
         while (waitpid(-1, nullptr, WNOHANG) > 0)
             continue;
+        if (HasFailure()) {
+            std::cerr << "see " << directory << "\n";
+            return;
+        }
         for (const std::string &name : names())
             unlink((directory + "/" + name).c_str());
         rmdir(directory.c_str());
