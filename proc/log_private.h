@@ -41,6 +41,7 @@ typedef struct log_pipe {
     log_rest rest;
     int fd;
     uint32_t room_bytes; /* How much it can hold, as far as we know. */
+    uint32_t come_bytes; /* Read since it has rested. */
     uint64_t inode;      /* For the journal. */
     log_slot *slot;      /* What a predecessor has left of it, for the pump to take. */
     uint8_t draining;    /* A drain waits until it has been read so often, or is empty. */
