@@ -10,7 +10,8 @@
  *     adoption_helper child NUMBER [HOW]      says "start PID", then counts, a line at a time, in
  *                                             pieces; at SIGTERM it says "bye COUNT" and exits with
  *                                             1 + NUMBER modulo 100. HOW it is ready: "newline" on
- *                                             descriptor 9, or "notify", which feeds a watchdog, too
+ *                                             descriptor 9, or "notify", which feeds a watchdog,
+ *                                             too; or "quiet", and says nothing but "start"
  */
 #include <coil/adoption.h>
 #include <coil/io.h>
@@ -84,6 +85,8 @@ static int be_child(int number, const char *how)
     if (notifies)
         notify("READY=1", 0);
     long count = 0;
+    while (!is_told && strcmp(how, "quiet") == 0)
+        (void)nanosleep(&pause, NULL);
     while (!is_told) {
         for (int i = 0; i < LINES_AT_A_TIME; i++) {
             const size_t size_bytes = (size_t)snprintf(line, sizeof(line), "%ld\n", count++);

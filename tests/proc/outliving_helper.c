@@ -2,11 +2,11 @@
 /*
  * A supervisor that is to be killed: `COUNT` services, which outlive it or die with it.
  *
- *     outliving_helper outlive|die DIRECTORY COUNT
+ *     outliving_helper outlive|quiet|die DIRECTORY COUNT
  *
- * Each runs adoption_helper's child, and is ready in one of three ways. What happens is in
+ * Each runs adoption_helper's child, and is ready in one of three ways, or says nothing at all. What happens is in
  * DIRECTORY/events, a line for each: "adopted 3 PID", "started 3 PID", "up 3 PID", "died 3 PID
- * STATUS", where a signal is 2000 more. At SIGTERM it stops all and ends.
+ * STATUS", where a signal is 2000 more; "failed" and "scarce", with an error. At SIGTERM it stops all and ends.
  */
 #include <coil/loop.h>
 #include <coil/signal.h>
@@ -27,6 +27,7 @@ typedef struct world {
     const char *directory;
     int count;
     bool outlive;
+    bool quiet;
     int events;
     coil_adoption *adoption;
     coil_log *logs[COUNT_MAX];
@@ -63,8 +64,13 @@ static void on_changed(coil_supervisor_hook *hook, coil_service *service, coil_s
 {
     (void)hook;
     (void)before;
-    if (coil_service_status(service)->state == COIL_SERVICE_UP)
+    const coil_supervised *status = coil_service_status(service);
+    if (status->state == COIL_SERVICE_UP)
         tell("up", service, coil_service_pid(service), 0);
+    if (status->state == COIL_SERVICE_FAILED)
+        tell("failed", service, 0, status->error);
+    if (status->state == COIL_SERVICE_BACKOFF && status->reason == COIL_REASON_NO_RESOURCES)
+        tell("scarce", service, 0, status->error);
 }
 
 static void on_died(coil_supervisor_hook *hook, coil_service *service, const coil_death *death)
@@ -83,7 +89,9 @@ static int add_service(int number)
     char text[16];
     (void)snprintf(name, sizeof(name), "s%d", number);
     (void)snprintf(text, sizeof(text), "%d", number);
-    const char *const argv[] = {ADOPTION_HELPER, "child", text, ways[number % 3], NULL};
+    const int way = here.quiet ? 0 : number % 3;
+    const char *const argv[] = {
+            ADOPTION_HELPER, "child", text, here.quiet ? "quiet" : ways[way], NULL};
     const coil_spawn_plan spawn = {.program = ADOPTION_HELPER,
             .argv = argv,
             .in = {COIL_STDIO_NULL, 0},
@@ -92,12 +100,12 @@ static int add_service(int number)
             .spawn = &spawn,
             .log = here.logs[number],
             .log_prefix = "",
-            .notify_fd = number % 3 == 1 ? 9 : 0,
-            .notify = number % 3 == 2,
+            .notify_fd = way == 1 ? 9 : 0,
+            .notify = way == 2,
             .outlives = here.outlive};
-    plan.policy.readiness = number % 3 == 0 ? COIL_READY_EXEC : COIL_READY_TOLD;
+    plan.policy.readiness = way == 0 ? COIL_READY_EXEC : COIL_READY_TOLD;
     plan.policy.backoff.stable = coil_ms(1); /* Whoever dies is back at once. */
-    plan.policy.liveness.watchdog = number % 3 == 2 ? coil_ms(700) : 0;
+    plan.policy.liveness.watchdog = way == 2 ? coil_ms(700) : 0;
     return coil_supervisor_add(here.supervisor, &plan, NULL);
 }
 
@@ -168,7 +176,8 @@ int main(int argc, char **argv)
         return 2;
     here.hook = (coil_supervisor_hook){
             .changed = on_changed, .started = on_started, .adopted = on_adopted, .died = on_died};
-    here.outlive = strcmp(argv[1], "outlive") == 0;
+    here.quiet = strcmp(argv[1], "quiet") == 0;
+    here.outlive = here.quiet || strcmp(argv[1], "outlive") == 0;
     here.directory = argv[2];
     here.count = (int)strtol(argv[3], NULL, 10);
     (void)snprintf(path, sizeof(path), "%s/events", here.directory);

@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include <sys/resource.h>
+
 #include <coil/sugar.h>
 
 namespace
@@ -229,6 +231,72 @@ TEST_F(Outliving, TheWatchdogOfWhoWasTakenOverIsStillFed)
     usleep(2500000); /* Three misses, and a little. */
     EXPECT_TRUE(told("died").empty());
     EXPECT_EQ(before, pids());
+    stop_supervisor();
+}
+
+/* The supervisor's own child of that name. */
+pid_t keeper_of(pid_t supervisor)
+{
+    const std::string own = std::to_string(supervisor);
+    std::ifstream children("/proc/" + own + "/task/" + own + "/children");
+    for (pid_t pid; children >> pid;) {
+        std::ifstream line("/proc/" + std::to_string(pid) + "/cmdline");
+        std::string name;
+        if (std::getline(line, name, '\0') && name == "coil-keeper")
+            return pid;
+    }
+    return 0;
+}
+
+TEST_F(Outliving, WithoutAKeeperTheStateFileTellsWhoRuns)
+{
+    supervise("quiet");
+    ASSERT_TRUE(all_up());
+    const auto before = pids();
+    ASSERT_TRUE(eventually([&] { /* It is written a moment later. */
+        std::ifstream state(directory + "/state");
+        std::string line;
+        int count = 0;
+        while (std::getline(state, line))
+            count += line.find(" s") != std::string::npos;
+        return count == SERVICES;
+    }));
+    const pid_t keeper = keeper_of(supervisor);
+    ASSERT_LT(0, keeper);
+    kill_supervisor();
+    kill(keeper, SIGKILL);
+    reap_until(keeper);
+    supervise("quiet");
+    ASSERT_TRUE(all_up());
+    EXPECT_EQ(SERVICES, static_cast<int>(told("adopted").size()));
+    EXPECT_TRUE(told("started").empty());
+    EXPECT_EQ(before, pids());
+    stop_supervisor();
+}
+
+/* EAGAIN from clone: nobody is given up, and all come when there is room. */
+TEST_F(Outliving, WithoutRoomForProcessesServicesWait)
+{
+    const uid_t nobody = 65534;
+    if (geteuid() != 0)
+        GTEST_SKIP() << "only root can be somebody else";
+    ASSERT_EQ(0, chown(directory.c_str(), nobody, nobody));
+    const std::string number = std::to_string(SERVICES);
+    supervisor = fork();
+    if (supervisor == 0) {
+        const rlimit none = {1, RLIM_INFINITY};
+        if (setrlimit(RLIMIT_NPROC, &none) == 0 && setresgid(nobody, nobody, nobody) == 0 &&
+                setresuid(nobody, nobody, nobody) == 0)
+            execl(OUTLIVING_HELPER, OUTLIVING_HELPER, "die", directory.c_str(), number.c_str(),
+                    nullptr);
+        _exit(127);
+    }
+    EXPECT_TRUE(eventually([&] { return told("scarce").size() == SERVICES; }));
+    EXPECT_TRUE(told("up").empty());
+    const rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+    ASSERT_EQ(0, prlimit(supervisor, RLIMIT_NPROC, &all, nullptr));
+    EXPECT_TRUE(all_up());
+    EXPECT_TRUE(told("failed").empty());
     stop_supervisor();
 }
 
