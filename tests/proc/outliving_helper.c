@@ -6,7 +6,8 @@
  *
  * Each runs adoption_helper's child, and is ready in one of three ways, or says nothing at all. What happens is in
  * DIRECTORY/events, a line for each: "adopted 3 PID", "started 3 PID", "up 3 PID", "died 3 PID
- * STATUS", where a signal is 2000 more; "failed" and "scarce", with an error. At SIGTERM it stops all and ends.
+ * STATUS", where a signal is 2000 more; "failed" and "scarce", with an error. At SIGTERM it stops all and ends. SIGUSR1:
+ * it may have no process more, "poor 0 0 0"; SIGUSR2: as many as before.
  */
 #include <coil/loop.h>
 #include <coil/signal.h>
@@ -19,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <sys/resource.h>
 
 enum { COUNT_MAX = 256 };
 
@@ -124,11 +127,28 @@ coil_async(int, open_logs)
     return 0;
 }
 
-coil_async(int, await_sigterm, (coil_signals *) signals)
+static void limit_processes(bool is_poor)
 {
-    coil_vars();
+    static const char poor[] = "poor 0 0 0\n";
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NPROC, &limit) < 0)
+        abort();
+    limit.rlim_cur = is_poor ? 1 : limit.rlim_max;
+    if (setrlimit(RLIMIT_NPROC, &limit) < 0 ||
+            (is_poor && write(here.events, poor, sizeof(poor) - 1) < 0))
+        abort();
+}
 
-    coil_attempt(coil_signals_next(signals));
+coil_async(int, heed, (coil_signals *) signals)
+{
+    coil_vars(int signo);
+
+    for (;;) {
+        coil_attempt(my->signo, coil_signals_next(signals));
+        if (my->signo == SIGTERM)
+            break;
+        limit_processes(my->signo == SIGUSR1);
+    }
     coil_supervisor_stop(here.supervisor);
     return 0;
 }
@@ -145,7 +165,7 @@ coil_async(int, supervise, (coil_signals *) signals)
     if (rc < 0)
         return rc;
     coil_open_group(&my->group);
-    coil_spawn(&my->group, await_sigterm(signals));
+    coil_spawn(&my->group, heed(signals));
     coil_await(my->rc, coil_supervisor_run(here.supervisor));
     return my->rc;
 }
@@ -154,7 +174,7 @@ coil_async(int, live, (const coil_adoption_options *) options)
 {
     coil_vars(char reason[COIL_ADOPTION_TEXT_BYTES]; coil_signals *signals; int i);
 
-    const int rc = coil_signals_open(COIL_SIGNALS(SIGTERM), &my->signals);
+    const int rc = coil_signals_open(COIL_SIGNALS(SIGTERM, SIGUSR1, SIGUSR2), &my->signals);
     if (rc < 0)
         return rc;
     coil_defer(coil_signals_close(my->signals));

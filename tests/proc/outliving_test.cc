@@ -5,8 +5,6 @@
 #include <map>
 #include <set>
 
-#include <sys/resource.h>
-
 #include <coil/sugar.h>
 
 namespace
@@ -284,17 +282,21 @@ TEST_F(Outliving, WithoutRoomForProcessesServicesWait)
     const std::string number = std::to_string(SERVICES);
     supervisor = fork();
     if (supervisor == 0) {
-        const rlimit none = {1, RLIM_INFINITY};
-        if (setrlimit(RLIMIT_NPROC, &none) == 0 && setresgid(nobody, nobody, nobody) == 0 &&
-                setresuid(nobody, nobody, nobody) == 0)
+        if (setresgid(nobody, nobody, nobody) == 0 && setresuid(nobody, nobody, nobody) == 0)
             execl(OUTLIVING_HELPER, OUTLIVING_HELPER, "die", directory.c_str(), number.c_str(),
                     nullptr);
         _exit(127);
     }
+    ASSERT_TRUE(all_up());
+    kill(supervisor, SIGUSR1);
+    ASSERT_TRUE(eventually([&] { return told("poor").size() == 1; }));
+    for (const auto &each : pids())
+        kill(each.second, SIGKILL);
     EXPECT_TRUE(eventually([&] { return told("scarce").size() == SERVICES; }));
-    EXPECT_TRUE(told("up").empty());
-    const rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
-    ASSERT_EQ(0, prlimit(supervisor, RLIMIT_NPROC, &all, nullptr));
+    EXPECT_EQ(-EAGAIN, told("scarce").at(0).status);
+    EXPECT_EQ(SERVICES, static_cast<int>(told("started").size()));
+    seen = all_events().size();
+    kill(supervisor, SIGUSR2);
     EXPECT_TRUE(all_up());
     EXPECT_TRUE(told("failed").empty());
     stop_supervisor();
