@@ -67,3 +67,15 @@ void coil_waiter_cancel(coil_task *task, coil_frame *leaf)
     (void)task;
     (void)coil_waiter_withdraw(leaf);
 }
+
+static coil_turn wait_step(coil_task *task, coil_frame *leaf)
+{
+    if (leaf->at != NULL)
+        return coil_waiter_step(task, leaf);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
+    return coil_waiter_suspend(waiter, coil_arguments(coil_waiter_wait, leaf)->waiters, task, leaf);
+}
+
+coil_define_leaf(coil_waiter_wait, wait_step, coil_waiter_cancel);

@@ -4,7 +4,6 @@
 #include "address_private.h"
 #include "defaults.h"
 #include "resolver_config.h"
-#include "wait_in.h"
 
 #include <coil/random.h>
 #include <coil/waiter.h>
@@ -222,7 +221,7 @@ coil_async(int, have_addresses, (coil_balancer *) balancer)
         return 0;
     if (!balancer->is_refreshing)
         return -EAGAIN; /* It has failed a moment ago. */
-    coil_await(my->rc, wait_in(&balancer->waiters));
+    coil_await(my->rc, coil_waiter_wait(&balancer->waiters));
     return balancer->is_destroyed ? -ESHUTDOWN : my->rc;
 }
 

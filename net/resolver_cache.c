@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "resolver_private.h"
 #include "resolver_sort.h"
-#include "wait_in.h"
 
 #include <coil/coro.h>
+#include <coil/waiter.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -289,13 +289,13 @@ coil_define(int, question_wait_early, (question *) one)
 
     while (one->place == QUESTION_ASKING) {
         if (one->early == NULL) {
-            coil_attempt(wait_in(&one->early_waiters));
+            coil_attempt(coil_waiter_wait(&one->early_waiters));
             continue;
         }
         my->until = coil_time_after(one->early_since, coil_ms(COIL_RESOLVER_DELAY_MS));
         if (one->is_early_v6 || coil_now() >= my->until)
             return 1;
-        coil_ignore(coil_until(my->until, wait_in(&one->early_waiters)));
+        coil_ignore(coil_until(my->until, coil_waiter_wait(&one->early_waiters)));
     }
     return one->status;
 }

@@ -3,7 +3,6 @@
 
 #include "listener_private.h"
 #include "server_private.h"
-#include "wait_in.h"
 
 #include <coil/io.h>
 #include <coil/kernel.h>
@@ -24,7 +23,7 @@ coil_define(void, coil_session_ending, (coil_session *) session)
     coil_vars();
 
     if (!session->server->is_draining)
-        coil_ignore(wait_in(&session->server->drain_waiters));
+        coil_ignore(coil_waiter_wait(&session->server->drain_waiters));
 }
 
 /* ------------------------------------------------------------------------------- draining -- */
@@ -93,7 +92,7 @@ coil_async(int, pause_accepting, (coil_server *) server)
     coil_vars();
 
     server->stats.pauses++;
-    coil_ignore(coil_within(coil_ms(LISTENER_PAUSE_MS), wait_in(&server->room_waiters)));
+    coil_ignore(coil_within(coil_ms(LISTENER_PAUSE_MS), coil_waiter_wait(&server->room_waiters)));
     take_reserve(server);
     return 0;
 }
@@ -198,7 +197,7 @@ coil_async(int, finish, (coil_server *) server)
     coil_attempt(stop_listening(server));
     coil_attempt(coil_group_join(&server->accepting));
     while (server->stats.active > 0) /* A join that is late would cancel them before we count. */
-        coil_ignore(wait_in(&server->room_waiters));
+        coil_ignore(coil_waiter_wait(&server->room_waiters));
     coil_attempt(coil_group_join(&server->lingering));
     return 0;
 }
@@ -243,7 +242,7 @@ coil_define(int, coil_server_serve, (coil_server *) server)
     coil_open_group(&my->watching);
     coil_spawn(&my->watching, follow_shutdown(server));
     if (!server->is_draining)
-        coil_ignore(wait_in(&server->drain_waiters));
+        coil_ignore(coil_waiter_wait(&server->drain_waiters));
     coil_await(my->rc, finish(server));
     if (my->rc != -ETIME)
         return my->rc;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/write_buffer.h>
 
-#include "wait_in.h"
-
 #include <coil/waiter.h>
 
 #include <errno.h>
@@ -101,7 +99,7 @@ coil_define(int, coil_write_buffer_drain, (coil_write_buffer *) buffer)
 
     if (buffer->error < 0 || buffer->queued_bytes < buffer->high_bytes)
         return buffer->error;
-    coil_await(my->rc, wait_in(&buffer->drainers));
+    coil_await(my->rc, coil_waiter_wait(&buffer->drainers));
     return my->rc;
 }
 
@@ -111,7 +109,7 @@ coil_define(int, coil_write_buffer_flush, (coil_write_buffer *) buffer)
 
     if (buffer->error < 0 || buffer->queued_bytes == 0)
         return buffer->error;
-    coil_await(my->rc, wait_in(&buffer->flushers));
+    coil_await(my->rc, coil_waiter_wait(&buffer->flushers));
     return my->rc;
 }
 
@@ -171,7 +169,7 @@ coil_define(int, coil_write_buffer_run, (coil_write_buffer *) buffer)
     coil_defer(stop(buffer));
     for (;;) {
         while (buffer->filling.size_bytes == 0 && !buffer->is_finished)
-            coil_attempt(wait_in(&buffer->runners));
+            coil_attempt(coil_waiter_wait(&buffer->runners));
         if (buffer->filling.size_bytes == 0)
             return 0;
         swap(buffer);

@@ -7,6 +7,7 @@
 #include <coil/child.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
+#include <coil/waiter.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,6 +42,8 @@ struct coil_keeper {
     int fd;
     coil_child child; /* If it is one of ours: pid 0 otherwise. */
     char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    coil_list senders; /* Who wait for `out`, which somebody uses. */
+    bool is_sending;
     packet out;
     packet in;
 };
@@ -100,6 +103,25 @@ coil_async(int, send_out, (coil_keeper *) keeper)
             return (int)count;
         coil_attempt(my->rc, coil_poll(keeper->fd, POLLOUT));
     }
+}
+
+/* `out` is ours, empty, until sent(). */
+coil_async(void, take_turn, (coil_keeper *) keeper)
+{
+    coil_vars();
+
+    while (keeper->is_sending)
+        coil_ignore(coil_waiter_wait(&keeper->senders));
+    keeper->is_sending = true;
+    prepare(&keeper->out);
+}
+
+static void sent(coil_keeper *keeper)
+{
+    keeper->is_sending = false;
+    coil_waiter *next = coil_waiter_first(&keeper->senders);
+    if (next != NULL)
+        coil_waiter_grant(next, 0);
 }
 
 /* The verb of the next packet, which is in keeper->in. */
@@ -247,6 +269,7 @@ coil_define(int, coil_keeper_open, (const coil_keeper_options *) options, (coil_
     my->keeper = calloc(1, sizeof(*my->keeper));
     if (my->keeper == NULL)
         return -ENOMEM;
+    coil_list_init(&my->keeper->senders);
     my->keeper->fd = reach(options, &my->keeper->child);
     my->rc = my->keeper->fd;
     (void)snprintf(my->keeper->path, sizeof(my->keeper->path), "%s", options->path);
@@ -271,7 +294,8 @@ coil_define(int, coil_keeper_put, (coil_keeper *) keeper, (const coil_kept *) th
 
     if (thing->fd_count > KEEPER_FDS_MAX)
         return -EINVAL;
-    prepare(&keeper->out);
+    coil_await(take_turn(keeper));
+    coil_defer(sent(keeper));
     keeper->out.message.verb = KEEPER_PUT;
     memcpy(keeper->out.message.key, thing->key, sizeof(thing->key));
     memcpy(keeper->out.message.note, thing->note, sizeof(thing->note));
@@ -284,7 +308,8 @@ coil_define(int, coil_keeper_remove, (coil_keeper *) keeper, (const char *) key)
 {
     coil_vars(int rc);
 
-    prepare(&keeper->out);
+    coil_await(take_turn(keeper));
+    coil_defer(sent(keeper));
     keeper->out.message.verb = KEEPER_REMOVE;
     (void)snprintf(keeper->out.message.key, KEEPER_KEY_BYTES, "%s", key);
     coil_await(my->rc, send_out(keeper));
@@ -295,7 +320,8 @@ coil_define(int, coil_keeper_list, (coil_keeper *) keeper)
 {
     coil_vars(int rc);
 
-    prepare(&keeper->out);
+    coil_await(take_turn(keeper));
+    coil_defer(sent(keeper));
     keeper->out.message.verb = KEEPER_LIST;
     coil_await(my->rc, send_out(keeper));
     return my->rc;
@@ -327,7 +353,8 @@ coil_define(void, coil_keeper_close, (coil_keeper *) keeper, (coil_keeper_end) e
     if (end == COIL_KEEPER_STAYS)
         return;
     (void)coil_kernel_unlink(keeper->path);
-    prepare(&keeper->out);
+    coil_await(take_turn(keeper));
+    coil_defer(sent(keeper));
     keeper->out.message.verb = KEEPER_END;
     coil_await(my->rc, send_out(keeper));
     if (my->rc == 0 && keeper->child.pid > 0)

@@ -217,7 +217,7 @@ coil_define(int, coil_log_drain, (coil_log *) log)
         return rc;
     log_wake_all(log);
     mark(log);
-    coil_await(my->rc, log_wait(&log->drains));
+    coil_await(my->rc, coil_waiter_wait(&log->drains));
     return my->rc;
 }
 
@@ -231,7 +231,7 @@ coil_define(int, coil_log_rotate, (coil_log *) log)
     if (rc < 0)
         return rc;
     log->wants_rotation = true;
-    coil_await(my->rc, log_wait(&log->rotations));
+    coil_await(my->rc, coil_waiter_wait(&log->rotations));
     return my->rc;
 }
 
@@ -246,7 +246,7 @@ coil_async(void, stop_pump, (coil_log *) log)
     coil_waiter_grant_all(&log->nudges, 0);
     coil_group_cancel(&log->group);
     while (log->is_pumping)
-        coil_await(my->rc, log_wait(&log->endings));
+        coil_await(my->rc, coil_waiter_wait(&log->endings));
 }
 
 /* Unended lines, and notices that nobody has seen. */

@@ -41,6 +41,7 @@ typedef struct log_pipe {
     log_rest rest;
     int fd;
     uint32_t room_bytes; /* How much it can hold, as far as we know. */
+    uint32_t come_bytes; /* Read since it has rested. */
     uint64_t inode;      /* For the journal. */
     log_slot *slot;      /* What a predecessor has left of it, for the pump to take. */
     uint8_t draining;    /* A drain waits until it has been read so often, or is empty. */
@@ -154,9 +155,6 @@ void log_remember(coil_log *log, const char *bytes, size_t size_bytes);
 
 /* Of an error or a rate: the allowance of now. */
 void log_allow(coil_log *log, int64_t time_us);
-
-/* Wait until somebody grants the list. Result: what was granted. */
-coil_declare_private(int, log_wait, (coil_list *)waiters);
 
 COIL_END_DECLS
 

@@ -97,20 +97,6 @@ void log_blocks_close(void)
     spare = NULL;
 }
 
-/* -------------------------------------------------------------------------------- waiting -- */
-
-static coil_turn wait_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(waiter, coil_arguments(log_wait, leaf)->waiters, task, leaf);
-}
-
-coil_define_leaf(log_wait, wait_step, coil_waiter_cancel);
-
 /* ----------------------------------------------------------------------------------- pipes -- */
 
 static void now_readable(coil_fd_watch_hook *hook, int events)
@@ -230,10 +216,15 @@ static void make_lines(coil_log *log, log_pipe *pipe)
 /*
  * The more a pipe holds when we come, the sooner we come again, and the other way round; and who
  * fills a pipe gets a larger one, if there may be more of them: pipe(7), pipe-user-pages-soft.
+ * A pipe is full before it holds what it can: a write that does not fit into its last page begins
+ * another one, and one of 65,500 bytes leaves no room for the next.
  */
-static void adapt(coil_log *log, log_pipe *pipe, size_t count)
+static void adapt(coil_log *log, log_pipe *pipe)
 {
-    if (count >= PIPE_USUAL_BYTES && pipe->room_bytes == PIPE_USUAL_BYTES) {
+    const size_t count = pipe->come_bytes;
+
+    pipe->come_bytes = 0;
+    if (count >= PIPE_USUAL_BYTES / 4 * 3 && pipe->room_bytes == PIPE_USUAL_BYTES) {
         const int room_bytes = coil_kernel_pipe_resize(pipe->fd, PIPE_LARGE_BYTES);
         pipe->room_bytes = room_bytes > 0 ? (uint32_t)room_bytes : PIPE_USUAL_BYTES + 1;
     }
@@ -299,12 +290,13 @@ static void read_pipe(coil_log *log)
     log->job.in = log->block->in;
     log->job.in_bytes = (size_t)count;
     log->stats.read_bytes += (uint64_t)count;
+    pipe->come_bytes += (uint32_t)count;
     log->read_at = coil_now();
     log->last_pipe = pipe;
     make_lines(log, pipe);
     note_use(log->block, (size_t)count, log->job.out_bytes);
     if (is_all)
-        adapt(log, pipe, (size_t)count);
+        adapt(log, pipe);
     /* Who drains wants to see the end of the pipe, if it is there. */
     if (pipe->draining > 1 && is_all) {
         pipe->draining--;

@@ -51,7 +51,7 @@ static void stored(coil_log *log, size_t size_bytes)
 coil_async(void, wait_for_room, (coil_log *) log)
 {
     coil_vars(int rc);
-    coil_await(my->rc, coil_within(coil_s(1), log_wait(&log->nudges)));
+    coil_await(my->rc, coil_within(coil_s(1), coil_waiter_wait(&log->nudges)));
 }
 
 coil_async(int, put_in_file, (coil_log *) log)

@@ -17,18 +17,6 @@ enum { CPUS_MAX = 1024, PAUSE_MS = 100, PAUSE_DOUBLINGS = 6 };
 
 /* ----------------------------------------------------------------------------------- changes -- */
 
-static coil_turn wait_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_list *waiters = &coil_arguments(prefork_wait, leaf)->prefork->changed;
-    return coil_waiter_suspend(coil_push(task, sizeof(coil_waiter)), waiters, task, leaf);
-}
-
-coil_define_leaf(prefork_wait, wait_step, coil_waiter_cancel);
-
 void prefork_change(coil_prefork *prefork)
 {
     coil_waiter_grant_all(&prefork->changed, 0);
@@ -152,7 +140,7 @@ coil_async(int, renew, (coil_prefork *) prefork)
     while (my->rc == 0) {
         my->rc = judge(prefork, my->generation);
         if (my->rc == 0)
-            coil_attempt(prefork_wait(prefork));
+            coil_attempt(coil_waiter_wait(&prefork->changed));
     }
     if (my->rc < 0) {
         leave_all(prefork, my->generation, my->generation, 0);
@@ -300,7 +288,7 @@ coil_async(int, serve, (coil_prefork *) prefork)
     if (prefork->wants_reload)
         coil_prefork_reload(prefork);
     while (!prefork->is_stopping || !coil_list_empty(&prefork->places))
-        coil_ignore(prefork_wait(prefork));
+        coil_ignore(coil_waiter_wait(&prefork->changed));
     return 0;
 }
 

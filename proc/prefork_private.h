@@ -141,11 +141,8 @@ struct coil_prefork {
     uint64_t hung;
 };
 
-/* Something has happened to the places. */
+/* Something has happened to the places: for those who wait in prefork->changed. */
 void prefork_change(coil_prefork *prefork);
-
-/* Wait for that. */
-coil_declare_private(int, prefork_wait, (coil_prefork *)prefork);
 
 void prefork_tell(coil_prefork *prefork, const coil_prefork_event *event);
 void prefork_tell_of(

@@ -383,6 +383,9 @@ static void take(coil_supervision *supervision, const coil_supervision_event *ev
     case COIL_EVENT_STARTED:
         coil_supervised_started(service);
         break;
+    case COIL_EVENT_ADOPTED:
+        coil_supervised_adopted(service, event->code == 1);
+        break;
     case COIL_EVENT_SPAWN_FAILED:
         coil_supervised_spawn_failed(service, event->code);
         break;

@@ -31,6 +31,11 @@ void coil_supervised_set_state(
 
 /* ----------------------------------------------------------------------------------- start -- */
 
+static bool is_scheduled(const coil_supervised *service)
+{
+    return service->policy.every > 0 || coil_calendar_set(&service->policy.calendar);
+}
+
 static bool is_automatic(coil_service_reason reason)
 {
     return reason != COIL_REASON_COMMAND && reason != COIL_REASON_DEPENDENCY &&
@@ -83,6 +88,24 @@ static void start(coil_supervised *service)
     coil_supervised_set_state(service, COIL_SERVICE_STARTING, reason);
 }
 
+void coil_supervised_adopted(coil_supervised *service, bool is_ready)
+{
+    if (service->spawned || service->state == COIL_SERVICE_STOPPING)
+        return;
+    if (!service->alive) {
+        service->start_reason = COIL_REASON_ADOPTED;
+        start(service);
+        /* Somebody had asked for it, or it was its time. */
+        service->asked |= service->policy.keep_down || is_scheduled(service);
+    }
+    coil_supervised_retract(service, COIL_ACTION_START);
+    service->start_reason = COIL_REASON_NONE;
+    service->reason = COIL_REASON_ADOPTED;
+    coil_supervised_started(service);
+    if (is_ready)
+        coil_supervised_ready(service);
+}
+
 static void try_to_start(coil_supervised *service)
 {
     const coil_supervision *supervision = service->supervision;
@@ -106,6 +129,7 @@ static void forget_instance(coil_supervised *service)
     COIL_CHECK(service->alive);
     service->alive = false;
     service->spawned = false;
+    service->hasty = false;
     service->supervision->alive_count--;
     service->ending = false;
     service->reloading = false;
@@ -340,11 +364,6 @@ static void fail(coil_supervised *service, coil_service_reason reason)
     pause_until(service, coil_time_after(supervision->now, pause_after_failure(service)), reason);
     if (reason != COIL_REASON_SPAWN)
         apply_strategy(service);
-}
-
-static bool is_scheduled(const coil_supervised *service)
-{
-    return service->policy.every > 0 || coil_calendar_set(&service->policy.calendar);
 }
 
 /* It has ended without having been told to, or because it was not well. */

@@ -109,6 +109,7 @@ void coil_supervised_consider(coil_supervised *service);
 void coil_supervised_stop(coil_supervised *service, coil_service_reason reason);
 void coil_supervised_next_step(coil_supervised *service);
 void coil_supervised_exited(coil_supervised *service, const coil_supervision_event *event);
+void coil_supervised_adopted(coil_supervised *service, bool is_ready);
 void coil_supervised_spawn_failed(coil_supervised *service, int error);
 void coil_supervised_command(coil_supervised *service, coil_supervision_event_kind command);
 

@@ -29,6 +29,7 @@ const char *coil_service_reason_name(coil_service_reason reason)
             [COIL_REASON_COMMAND] = "command",
             [COIL_REASON_DEPENDENCY] = "dependency",
             [COIL_REASON_SCHEDULE] = "schedule",
+            [COIL_REASON_ADOPTED] = "adopted",
             [COIL_REASON_READY] = "ready",
             [COIL_REASON_EXIT] = "exit",
             [COIL_REASON_FINAL_CODE] = "final code",

@@ -43,6 +43,10 @@ void coil_supervised_started(coil_supervised *service)
     service->scarce_count = 0;
     service->watchdog = policy->liveness.watchdog;
     service->limit_at = once_after(service, policy->start_limit);
+    if (service->hasty) {
+        coil_supervised_ready(service);
+        return;
+    }
     if (policy->readiness == COIL_READY_EXEC) {
         if (policy->stay_up == 0) {
             coil_supervised_ready(service);
@@ -60,7 +64,10 @@ void coil_supervised_started(coil_supervised *service)
 void coil_supervised_ready(coil_supervised *service)
 {
     service->reloading = false;
-    if (service->state != COIL_SERVICE_STARTING || !service->spawned)
+    if (service->state != COIL_SERVICE_STARTING)
+        return;
+    service->hasty = !service->spawned;
+    if (service->hasty) /* It was quicker than who tells us that it is there. */
         return;
     coil_supervised_unwatch(service);
     service->limit_at = COIL_NEVER;

@@ -182,25 +182,11 @@ static void changed(
     coil_service *service = service_of(supervised);
 
     coil_waiter_grant_all(&service->waiters, 0);
+    if (service->supervised.state == COIL_SERVICE_UP)
+        outliving_is_ready(service);
     if (hook != NULL && hook->changed != NULL)
         hook->changed(hook, service, before);
 }
-
-/* The next change of state. */
-coil_leaf(void, next_change, (coil_service *) service);
-
-static coil_turn change_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    coil_service *service = coil_arguments(next_change, leaf)->service;
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_waiter *waiter = coil_push(task, sizeof(*waiter));
-    return coil_waiter_suspend(waiter, &service->waiters, task, leaf);
-}
-
-coil_leaf_fn(next_change, change_step, coil_waiter_cancel);
 
 coil_define(int, coil_service_await, (coil_service *) service, (unsigned) states)
 {
@@ -211,7 +197,7 @@ coil_define(int, coil_service_await, (coil_service *) service, (unsigned) states
     while ((COIL_STATE_BIT(service->supervised.state) & states) == 0) {
         if (coil_list_linked(&service->removal) && !service->supervised.alive)
             return -ESRCH;
-        coil_await(next_change(service));
+        coil_ignore(coil_waiter_wait(&service->waiters));
     }
     return (int)service->supervised.state;
 }
@@ -228,6 +214,7 @@ int coil_supervisor_create(const coil_supervisor_options *options, coil_supervis
     if (options == NULL)
         options = &usual;
     supervisor->hook = options->hook;
+    supervisor->adoption = options->adoption;
     supervisor->notify_socket = -1;
     supervisor->watcher.changed = changed;
     coil_list_init(&supervisor->templates);
@@ -248,6 +235,7 @@ int coil_supervisor_create(const coil_supervisor_options *options, coil_supervis
         free(supervisor);
         return rc;
     }
+    outliving_take_socket(supervisor);
     *out_supervisor = supervisor;
     return 0;
 }
@@ -305,13 +293,19 @@ static void begin(coil_supervisor *supervisor)
         coil_supervision_set_wall(supervisor->policy, coil_now(), coil_kernel_time_s());
     if (supervisor->notify_socket >= 0)
         coil_spawn(supervisor->group, notify_listen(supervisor));
+    /* Nothing is started before it is known what runs. */
+    supervisor->carrying = true;
     supervisor_take(supervisor, &event);
+    outliving_adopt_all(supervisor);
+    supervisor->carrying = false;
+    tick(supervisor);
 }
 
 coil_define(int, coil_supervisor_run, (coil_supervisor *) supervisor)
 {
     coil_vars(coil_group group; int rc);
 
+    coil_attempt(outliving_begin(supervisor));
     my->rc = begin_run(supervisor, &my->group);
     if (my->rc < 0)
         return my->rc;

@@ -5,6 +5,7 @@
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +117,8 @@ coil_async(int, mind_process, (coil_service *) service)
         coil_await(my->rc, coil_shield(coil_child_stop_tree(&service->child, coil_s(2))));
     instance_ended(service, service->child.exit.lost ? 255 : service->child.exit.code,
             service->child.exit.signaled);
+    if (service->owned.plan.outlives)
+        outliving_ended(service, my->instance);
     if (service->owned.plan.log != NULL)
         coil_ignore(keep_last_lines(service, my->instance));
     return 0;
@@ -164,13 +167,22 @@ coil_async(int, mind_ready_fd, (coil_service *) service, (uint64_t) instance, (i
     service_hold(service);
     coil_defer(service_release(service));
     coil_defer(coil_close_later(my->loop, fd));
-    do {
-        coil_await(my->count, coil_read(fd, my->bytes, sizeof(my->bytes)));
-    } while (my->count > 0 && memchr(my->bytes, '\n', (size_t)my->count) == NULL);
+    for (;;) {
+        coil_await(my->count, coil_poll(fd, POLLIN));
+        if (my->count < 0 || service->instance != instance)
+            break;
+        /* What is taken by one that is killed nobody else hears: so it is ready, before that, */
+        coil_await(outliving_unmark(service));
+        my->count = coil_kernel_read_now(fd, my->bytes, sizeof(my->bytes));
+        if (my->count == 0 || (my->count > 0 && memchr(my->bytes, '\n', (size_t)my->count) != NULL))
+            break;
+        coil_ignore(outliving_mark(service, fd)); /* or not. */
+    }
     if (service->instance != instance || !service->supervised.alive)
         return 0;
     service->ready_task = NULL;
-    if (my->count > 0)
+    /* Who has closed it before we came may have said it to our predecessor. */
+    if (my->count > 0 || (my->count == 0 && service->supervised.reason == COIL_REASON_ADOPTED))
         supervisor_tell(service, COIL_EVENT_READY, 0, 0);
     return 0;
 }
@@ -198,76 +210,100 @@ static void take_back(coil_child *child)
     coil_child_fini(child);
 }
 
-/* The one place where a process comes from: one that is adopted would come from here, too. */
-static int spawn_process(
-        coil_service *service, const coil_spawn_plan *plan, coil_spawn_error *out_error)
+int service_mind(coil_service *service, int ready_fd)
 {
-    int rc = coil_child_spawn(plan, &service->child, out_error);
-    if (rc < 0)
-        return rc;
+    coil_group *group = service->supervisor->group;
+
     attach_logs(service);
-    if (coil_spawn(service->supervisor->group, mind_process(service)) != NULL)
+    if (coil_spawn(group, mind_process(service)) == NULL) {
+        take_back(&service->child);
+        if (ready_fd >= 0)
+            (void)coil_kernel_close(ready_fd);
+        return -ENOMEM;
+    }
+    if (ready_fd < 0)
         return 0;
-    take_back(&service->child);
-    out_error->error = -ENOMEM;
-    (void)snprintf(out_error->text, sizeof(out_error->text), "no memory to look after it");
-    return -ENOMEM;
+    service->ready_task = coil_spawn(group, mind_ready_fd(service, service->instance, ready_fd));
+    if (service->ready_task == NULL)
+        (void)coil_kernel_close(ready_fd);
+    return 0;
 }
 
-/* `plan` with the descriptor by which it says that it is ready. */
-static int spawn_with_ready_fd(
-        coil_service *service, coil_spawn_plan *plan, coil_spawn_error *out_error)
+static int explain(service_launch *launch, int error, const char *what)
 {
-    coil_spawn_fd fds[COIL_SPAWN_FDS_MAX];
+    launch->error = (coil_spawn_error){.error = error, .stage = COIL_SPAWN_STAGE_PIPE};
+    (void)snprintf(
+            launch->error.text, sizeof(launch->error.text), "%s: %s", what, coil_error_text(error));
+    return error;
+}
+
+/* The descriptor by which it says that it is ready. */
+static int add_ready_fd(service_launch *launch, int number)
+{
+    const size_t count = launch->plan.fd_count;
     int ends[2];
 
-    if (service->owned.plan.notify_fd <= 0)
-        return spawn_process(service, plan, out_error);
-    int rc = plan->fd_count < COIL_SPAWN_FDS_MAX ? coil_kernel_pipe(ends) : -EINVAL;
-    if (rc < 0) {
-        *out_error = (coil_spawn_error){.error = rc, .stage = COIL_SPAWN_STAGE_PIPE};
-        (void)snprintf(out_error->text, sizeof(out_error->text), "no pipe to be notified by: %s",
-                coil_error_text(rc));
-        return rc;
+    if (count >= COIL_SPAWN_FDS_MAX)
+        return explain(launch, -EINVAL, "too many descriptors");
+    launch->fds = malloc((count + 1) * sizeof(*launch->fds));
+    if (launch->fds == NULL)
+        return explain(launch, -ENOMEM, "no pipe to be notified by");
+    const int rc = coil_kernel_pipe(ends);
+    if (rc < 0)
+        return explain(launch, rc, "no pipe to be notified by");
+    launch->ready_fd = ends[0];
+    launch->their_ready_fd = ends[1];
+    if (count > 0)
+        memcpy(launch->fds, launch->plan.fds, count * sizeof(*launch->fds));
+    launch->fds[count] = (coil_spawn_fd){number, ends[1]};
+    launch->plan.fds = launch->fds;
+    launch->plan.fd_count++;
+    return 0;
+}
+
+int launch_prepare(const coil_service *service, service_launch *launch)
+{
+    const coil_service_plan *plan = &service->owned.plan;
+
+    *launch = (service_launch){.plan = service->owned.spawn, .ready_fd = -1, .their_ready_fd = -1};
+    if (plan->log != NULL) {
+        launch->plan.out = (coil_stdio){COIL_STDIO_PIPE, 0};
+        if (launch->plan.err.mode != COIL_STDIO_MERGE)
+            launch->plan.err = (coil_stdio){COIL_STDIO_PIPE, 0};
     }
-    if (plan->fd_count > 0)
-        memcpy(fds, plan->fds, plan->fd_count * sizeof(fds[0]));
-    fds[plan->fd_count++] = (coil_spawn_fd){service->owned.plan.notify_fd, ends[1]};
-    plan->fds = fds;
-    rc = spawn_process(service, plan, out_error);
-    (void)coil_kernel_close(ends[1]);
+    if (plan->notify) {
+        launch->environment = plan_environment(service);
+        if (launch->environment == NULL)
+            return explain(launch, -ENOMEM, "no environment");
+        launch->plan.env = launch->environment;
+    }
+    return plan->notify_fd > 0 ? add_ready_fd(launch, plan->notify_fd) : 0;
+}
+
+int launch_finish(coil_service *service, service_launch *launch, int rc)
+{
+    if (launch->their_ready_fd >= 0)
+        (void)coil_kernel_close(launch->their_ready_fd);
+    free(launch->fds);
+    free(launch->environment);
     if (rc == 0) {
-        service->ready_task = coil_spawn(
-                service->supervisor->group, mind_ready_fd(service, service->instance, ends[0]));
+        rc = service_mind(service, launch->ready_fd);
+        return rc < 0 ? explain(launch, rc, "nobody to look after it") : 0;
     }
-    if (rc < 0 || service->ready_task == NULL)
-        (void)coil_kernel_close(ends[0]);
-    plan->fds = NULL;
-    plan->fd_count = 0;
-    return rc;
+    if (launch->ready_fd >= 0)
+        (void)coil_kernel_close(launch->ready_fd);
+    return launch->error.error == 0 ? explain(launch, rc, "nobody to keep it") : rc;
 }
 
 static int start_process(coil_service *service, coil_spawn_error *out_error)
 {
-    coil_spawn_plan plan = service->owned.spawn;
-    const char **environment = NULL;
+    service_launch launch;
 
-    if (service->owned.plan.log != NULL) {
-        plan.out = (coil_stdio){COIL_STDIO_PIPE, 0};
-        if (plan.err.mode != COIL_STDIO_MERGE)
-            plan.err = (coil_stdio){COIL_STDIO_PIPE, 0};
-    }
-    if (service->owned.plan.notify) {
-        environment = plan_environment(service);
-        if (environment == NULL) {
-            out_error->error = -ENOMEM;
-            (void)snprintf(out_error->text, sizeof(out_error->text), "no memory");
-            return -ENOMEM;
-        }
-        plan.env = environment;
-    }
-    int rc = spawn_with_ready_fd(service, &plan, out_error);
-    free(environment);
+    int rc = launch_prepare(service, &launch);
+    if (rc == 0)
+        rc = coil_child_spawn(&launch.plan, &service->child, &launch.error);
+    rc = launch_finish(service, &launch, rc);
+    *out_error = launch.error;
     return rc;
 }
 
@@ -284,29 +320,41 @@ static int start_runner(coil_service *service)
     return service->runner == NULL ? -ENOMEM : 0;
 }
 
-void service_start_instance(coil_service *service)
+void service_started(coil_service *service, int rc, const coil_spawn_error *error)
 {
     coil_supervisor_hook *hook = service->supervisor->hook;
-    coil_spawn_error error = {.error = -ENOMEM, .text = "no memory"};
-    int rc;
 
-    service->instance++;
-    free(service->says);
-    service->says = NULL;
-    if (service->owned.plan.spawn != NULL) {
-        rc = start_process(service, &error);
-    } else {
-        rc = start_runner(service);
-    }
     if (rc < 0) {
         if (hook != NULL && hook->failed != NULL)
-            hook->failed(hook, service, &error);
+            hook->failed(hook, service, error);
         supervisor_tell(service, COIL_EVENT_SPAWN_FAILED, rc, 0);
         return;
     }
     if (hook != NULL && hook->started != NULL)
         hook->started(hook, service);
     supervisor_tell(service, COIL_EVENT_STARTED, 0, 0);
+}
+
+void service_start_instance(coil_service *service)
+{
+    coil_spawn_error error = {.error = -ENOMEM, .text = "no memory"};
+    int rc;
+
+    if (service->owned.plan.outlives && outliving_adopt(service))
+        return;
+    service->instance++;
+    free(service->says);
+    service->says = NULL;
+    if (service->owned.plan.outlives) {
+        rc = outliving_start(service);
+        if (rc == 0)
+            return; /* The answer comes later. */
+    } else if (service->owned.plan.spawn != NULL) {
+        rc = start_process(service, &error);
+    } else {
+        rc = start_runner(service);
+    }
+    service_started(service, rc, &error);
 }
 
 /* --------------------------------------------------------------------------- while it lives -- */

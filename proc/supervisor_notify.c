@@ -8,13 +8,13 @@
 
 #include <coil/io.h>
 #include <coil/kernel.h>
+#include <coil/sched.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <sys/un.h>
 
 enum { MESSAGE_BYTES = 4096 };
 
@@ -115,27 +115,77 @@ static pid_t read_control(struct msghdr *message)
     return sender;
 }
 
+typedef struct packet {
+    struct msghdr header;
+    struct iovec part;
+    char control[512] __attribute__((aligned(16)));
+    char bytes[MESSAGE_BYTES];
+} packet;
+
+static void prepare(packet *one)
+{
+    one->part = (struct iovec){one->bytes, sizeof(one->bytes)};
+    one->header = (struct msghdr){.msg_iov = &one->part,
+            .msg_iovlen = 1,
+            .msg_control = one->control,
+            .msg_controllen = sizeof(one->control)};
+}
+
+static void understand(coil_supervisor *supervisor, packet *one, size_t size_bytes)
+{
+    coil_notice notice;
+    coil_service *service = find_process(supervisor, read_control(&one->header));
+
+    if (service == NULL || (one->header.msg_flags & MSG_TRUNC) != 0)
+        return;
+    coil_notice_parse(one->bytes, size_bytes, &notice);
+    hear(service, &notice);
+}
+
+coil_async(int, listen_once, (coil_supervisor *) supervisor, (packet *) one)
+{
+    coil_vars(ssize_t count);
+
+    prepare(one);
+    coil_attempt(
+            my->count, coil_recvmsg(supervisor->notify_socket, &one->header, MSG_CMSG_CLOEXEC));
+    understand(supervisor, one, (size_t)my->count);
+    return 0;
+}
+
+/*
+ * What is said to a supervisor that may be killed is understood before it is taken: who comes after
+ * us hears it, too, if we did not get that far. Nor is a receive left to the kernel, which would
+ * take something for a process that is gone.
+ */
+coil_async(int, listen_with_care, (coil_supervisor *) supervisor, (packet *) one)
+{
+    coil_vars(ssize_t count);
+
+    coil_attempt(coil_poll(supervisor->notify_socket, POLLIN));
+    prepare(one);
+    coil_attempt(my->count, coil_recvmsg(supervisor->notify_socket, &one->header,
+                                    MSG_CMSG_CLOEXEC | MSG_DONTWAIT | MSG_PEEK));
+    understand(supervisor, one, (size_t)my->count);
+    coil_await(coil_yield()); /* The keeper is told in this round. */
+    prepare(one);
+    coil_attempt(my->count,
+            coil_recvmsg(supervisor->notify_socket, &one->header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT));
+    (void)read_control(&one->header);
+    return 0;
+}
+
 coil_define(int, notify_listen, (coil_supervisor *) supervisor)
 {
-    coil_vars(struct msghdr message; struct iovec part; ssize_t count; coil_notice notice;
-              char control[512] __attribute__((aligned(16))); char bytes[MESSAGE_BYTES]);
+    coil_vars(int rc; packet packet);
 
     for (;;) {
-        my->part = (struct iovec){my->bytes, sizeof(my->bytes)};
-        my->message = (struct msghdr){.msg_iov = &my->part,
-                .msg_iovlen = 1,
-                .msg_control = my->control,
-                .msg_controllen = sizeof(my->control)};
-        coil_await(
-                my->count, coil_recvmsg(supervisor->notify_socket, &my->message, MSG_CMSG_CLOEXEC));
-        if (my->count < 0) {
-            coil_await(coil_sleep(coil_ms(100))); /* -ENOMEM: it will pass. */
-            continue;
+        if (supervisor->adoption == NULL) {
+            coil_await(my->rc, listen_once(supervisor, &my->packet));
+        } else {
+            coil_await(my->rc, listen_with_care(supervisor, &my->packet));
         }
-        coil_service *service = find_process(supervisor, read_control(&my->message));
-        if (service == NULL || (my->message.msg_flags & MSG_TRUNC) != 0)
-            continue;
-        coil_notice_parse(my->bytes, (size_t)my->count, &my->notice);
-        hear(service, &my->notice);
+        if (my->rc < 0)
+            coil_await(coil_sleep(coil_ms(100))); /* -ENOMEM: it will pass. */
     }
 }

@@ -6,6 +6,7 @@
  *     supervisor_services.c   adding, removing, templates, names
  *     supervisor_plan.c       copies of plans
  *     supervisor_instance.c   an instance, from its start to its end
+ *     supervisor_adoption.c   instances that outlive us
  *     supervisor_notify.c     what processes say by sd_notify(3)
  */
 #ifndef SUPERVISOR_PRIVATE_H
@@ -14,6 +15,8 @@
 #include <coil/call.h>
 #include <coil/future.h>
 #include <coil/supervisor.h>
+
+#include <sys/un.h>
 
 COIL_BEGIN_DECLS
 
@@ -42,7 +45,8 @@ struct coil_service {
     coil_task *runner;     /* Of a task or a supervisor. */
     coil_task *ready_task; /* Reads notify_fd. */
     coil_task *probe_task;
-    int result; /* Of the runner. */
+    int result;     /* Of the runner. */
+    bool is_marked; /* The keeper knows that it is not ready yet. */
 
     coil_death death;
     char *last_lines; /* Of its log, at the last death. */
@@ -58,6 +62,7 @@ struct coil_supervisor {
     coil_supervision *policy;
     coil_supervision_watcher watcher;
     coil_supervisor_hook *hook;
+    coil_adoption *adoption; /* Or NULL. */
     coil_list templates;
     coil_list removals;
     coil_list queue;
@@ -75,6 +80,16 @@ struct coil_supervisor {
     char notify_name[48]; /* "@coil-..." */
     char reason[COIL_SPAWN_TEXT_BYTES];
 };
+
+/* A process that is being started: the plan for this once, and what is ours of it. */
+typedef struct service_launch {
+    coil_spawn_plan plan;
+    const char **environment;
+    coil_spawn_fd *fds;
+    int ready_fd; /* Where it says that it is ready; -1: nowhere. */
+    int their_ready_fd;
+    coil_spawn_error error;
+} service_launch;
 
 static inline coil_service *service_of(coil_supervised *supervised)
 {
@@ -117,8 +132,42 @@ const char **plan_environment(const coil_service *service);
 /* Start one, and tell the policy what came of it. */
 void service_start_instance(coil_service *service);
 
+/* What came of a start: its process is there, and is minded, or an error. */
+void service_started(coil_service *service, int rc, const coil_spawn_error *error);
+
+/*
+ * Its child is there: read what it writes, wait for its end, and for its word at `ready_fd`, which
+ * is closed in any case. -ENOMEM, and the child was killed.
+ */
+int service_mind(coil_service *service, int ready_fd);
+
+/* Around the spawn of its child, whose result is `rc`. An error is in launch->error, too. */
+int launch_prepare(const coil_service *service, service_launch *launch);
+int launch_finish(coil_service *service, service_launch *launch, int rc);
+
 void service_send(coil_service *service, int signo);
 void service_ask(coil_service *service);
+
+/* ------------------------------------------------------------------- supervisor_adoption.c -- */
+
+bool outliving_is_name(const char *name);
+
+/* Hear those who notify the one that was there before; and have the next one do so. */
+void outliving_take_socket(coil_supervisor *supervisor);
+coil_declare_private(int, outliving_begin, (coil_supervisor *)supervisor);
+
+/* Take over what a predecessor has started. False: there is no instance. */
+bool outliving_adopt(coil_service *service);
+void outliving_adopt_all(coil_supervisor *supervisor);
+
+/* Start an instance; service_started() comes later. -ENOMEM */
+int outliving_start(coil_service *service);
+
+/* Have the keeper know that it is not ready yet; and that it is. */
+coil_declare_private(int, outliving_mark, (coil_service *)service, (int)fd);
+coil_declare_private(void, outliving_unmark, (coil_service *)service);
+void outliving_is_ready(coil_service *service);
+void outliving_ended(coil_service *service, uint64_t instance);
 
 /* --------------------------------------------------------------------- supervisor_notify.c -- */
 

@@ -96,6 +96,11 @@ static void on_started(coil_supervisor_hook *hook, coil_service *service)
     }
 }
 
+static void on_adopted(coil_supervisor_hook *hook, coil_service *service)
+{
+    say(hook, service, "is taken over as process %d", (int)coil_service_pid(service));
+}
+
 static void on_failed(
         coil_supervisor_hook *hook, coil_service *service, const coil_spawn_error *error)
 {
@@ -112,6 +117,7 @@ void coil_supervisor_reporter_init(coil_supervisor_reporter *reporter,
 {
     *reporter = (coil_supervisor_reporter){.hook = {.changed = on_changed,
                                                    .started = on_started,
+                                                   .adopted = on_adopted,
                                                    .failed = on_failed,
                                                    .died = on_died},
             .print = print};

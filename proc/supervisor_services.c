@@ -138,6 +138,12 @@ static int check_plan(coil_supervisor *supervisor, const coil_service_plan *plan
         explain(supervisor, "'%s' is to be asked, and has no probe", plan->name);
     } else if (plan->notify_fd < 0 || (plan->notify_fd > 0 && plan->notify_fd <= 2)) {
         explain(supervisor, "'%s' cannot notify by its descriptor %d", plan->name, plan->notify_fd);
+    } else if (plan->outlives && (plan->spawn == NULL || plan->log == NULL)) {
+        explain(supervisor, "'%s' is to outlive us, and is no process with a log", plan->name);
+    } else if (plan->outlives && supervisor->adoption == NULL) {
+        explain(supervisor, "'%s' is to outlive us, and there is no adoption", plan->name);
+    } else if (plan->outlives && !outliving_is_name(plan->name)) {
+        explain(supervisor, "'%s' is to outlive us: at most 32 letters, no '#'", plan->name);
     } else if (plan->instances > 0 && plan->spawn == NULL) {
         explain(supervisor, "'%s' is a template, but no process", plan->name);
     } else {
@@ -217,6 +223,8 @@ static int add_connected(coil_supervisor *supervisor, const coil_service_plan *p
         (void)free_service(service);
         return rc;
     }
+    if (supervisor->group != NULL && service->owned.plan.outlives)
+        (void)outliving_adopt(service);
     start_if_due(service);
     *out_service = service;
     return 0;

@@ -347,7 +347,7 @@ coil_async(int, finish, (worker_process *) worker)
     if (!worker->child.exit.ended) {
         my->was_killed = !worker->has_died;
         (void)coil_child_signal(&worker->child, SIGKILL);
-        coil_await(my->rc, coil_child_wait(&worker->child));
+        coil_await(my->rc, coil_child_stop_tree(&worker->child, 0)); /* What it has started, too. */
     }
     worker->pool->stats.killed += my->was_killed;
     my->job = worker->job;

@@ -29,23 +29,6 @@ uint64_t pool_random(coil_worker_pool *pool, uint64_t bound)
     return bound == 0 ? 0 : pool->random % bound;
 }
 
-/* ---------------------------------------------------------------------------------- waiting -- */
-
-/* In a list of waiters, until it is granted. */
-coil_leaf(int, wait_in, (coil_list *) waiters);
-
-static coil_turn wait_in_step(coil_task *task, coil_frame *leaf)
-{
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    coil_list *waiters = coil_arguments(wait_in, leaf)->waiters;
-    return coil_waiter_suspend(coil_push(task, sizeof(coil_waiter)), waiters, task, leaf);
-}
-
-coil_leaf_fn(wait_in, wait_in_step, coil_waiter_cancel);
-
 /* ----------------------------------------------------------------------------- jobs that end -- */
 
 static bool has_jobs(const coil_worker_pool *pool)
@@ -326,7 +309,7 @@ coil_define(int, coil_job_wait, (coil_job *) job)
 
     COIL_CHECK(job->pool != NULL || job->end != COIL_JOB_PENDING); /* It was not submitted. */
     while (job->end == COIL_JOB_PENDING)
-        coil_ignore(wait_in(&job->waiters));
+        coil_ignore(coil_waiter_wait(&job->waiters));
     return job->error;
 }
 
@@ -570,7 +553,7 @@ coil_define(int, coil_worker_pool_ready, (coil_worker_pool *) pool)
         return 0;
     my->rc = why_not(pool);
     if (my->rc == 0)
-        coil_await(my->rc, wait_in(&pool->ready));
+        coil_await(my->rc, coil_waiter_wait(&pool->ready));
     return my->rc;
 }
 
@@ -579,7 +562,7 @@ coil_async(int, until_quiet, (coil_worker_pool *) pool)
     coil_vars();
 
     while (has_jobs(pool) && pool->keeper_count > 0)
-        coil_ignore(wait_in(&pool->quiet));
+        coil_ignore(coil_waiter_wait(&pool->quiet));
     return 0;
 }
 
@@ -612,7 +595,7 @@ coil_define(int, coil_worker_pool_close, (coil_worker_pool *) pool, (coil_durati
         refuse_jobs(pool, -ESHUTDOWN);
         end_workers(pool);
         while (pool->keeper_count > 0)
-            coil_ignore(wait_in(&pool->quiet));
+            coil_ignore(coil_waiter_wait(&pool->quiet));
         destroy(pool);
     });
     if (has_jobs(pool) && grace > 0)

@@ -7,20 +7,27 @@
  *     adoption_helper stop DIRECTORY COUNT    the same, but ends them and says how they ended, in
  *                                             DIRECTORY/ends: "NUMBER STATUS"; 1000 and an errno,
  *                                             2000 and a signal
- *     adoption_helper child NUMBER            says "start PID", then counts, a line at a time, in
+ *     adoption_helper child NUMBER [HOW]      says "start PID", then counts, a line at a time, in
  *                                             pieces; at SIGTERM it says "bye COUNT" and exits with
- *                                             1 + NUMBER modulo 100
+ *                                             1 + NUMBER modulo 100. HOW it is ready: "newline" on
+ *                                             descriptor 9, or "notify", which feeds a watchdog,
+ *                                             too; or "quiet", and says nothing but "start"
  */
 #include <coil/adoption.h>
 #include <coil/io.h>
 #include <coil/loop.h>
 
+#include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <sys/socket.h>
+#include <sys/un.h>
 
 enum { COUNT_MAX = 256, LINES_AT_A_TIME = 20 };
 
@@ -45,14 +52,41 @@ static void say(const char *text, size_t size_bytes)
     }
 }
 
-static int be_child(int number)
+/* To NOTIFY_SOCKET, which is abstract. */
+static void notify(const char *text, int flags)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_un local;
+    } address = {.local = {.sun_family = AF_UNIX}};
+    const char *name = getenv("NOTIFY_SOCKET");
+    if (name == NULL)
+        exit(98);
+    const size_t length = strlen(name);
+    memcpy(address.local.sun_path + 1, name + 1, length - 1);
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (sendto(fd, text, strlen(text), flags, &address.any,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0 &&
+            errno != EAGAIN)
+        exit(97);
+    (void)close(fd);
+}
+
+static int be_child(int number, const char *how)
 {
     char line[64];
-    const struct timespec pause = {0, 3000000};
+    const struct timespec pause = {0, 5000000};
     struct sigaction action = {.sa_handler = told, .sa_flags = SA_RESTART};
     (void)sigaction(SIGTERM, &action, NULL);
     say(line, (size_t)snprintf(line, sizeof(line), "start %d\n", getpid()));
+    if (strcmp(how, "newline") == 0 && write(9, "\n", 1) != 1)
+        exit(96);
+    const int notifies = strcmp(how, "notify") == 0;
+    if (notifies)
+        notify("READY=1", 0);
     long count = 0;
+    while (!is_told && strcmp(how, "quiet") == 0)
+        (void)nanosleep(&pause, NULL);
     while (!is_told) {
         for (int i = 0; i < LINES_AT_A_TIME; i++) {
             const size_t size_bytes = (size_t)snprintf(line, sizeof(line), "%ld\n", count++);
@@ -60,6 +94,8 @@ static int be_child(int number)
             say(line + 1, size_bytes - 1);
         }
         (void)nanosleep(&pause, NULL);
+        if (notifies)
+            notify("WATCHDOG=1", MSG_DONTWAIT); /* Without a supervisor ten of them wait. */
     }
     say(line, (size_t)snprintf(line, sizeof(line), "bye %ld\n", count));
     return 1 + number % 100;
@@ -205,8 +241,8 @@ coil_async(int, supervise, (const coil_adoption_options *) options)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "child") == 0)
-        return be_child(atoi(argv[2])); /* NOLINT(cert-err34-c) */
+    if (argc >= 3 && strcmp(argv[1], "child") == 0)
+        return be_child(atoi(argv[2]), argc > 3 ? argv[3] : ""); /* NOLINT(cert-err34-c) */
     if (argc != 4)
         return 2;
     here.self = argv[0];

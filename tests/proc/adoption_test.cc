@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* coil/adoption.h, keeper.h, log_journal.h: supervisors that are killed, over and over. */
-#include "cast.h"
+#include "adoption_stage.h"
 
-#include <algorithm>
-#include <fstream>
 #include <map>
-#include <sstream>
-
-#include <coil/adoption.h>
-
-#include <dirent.h>
-#include <sys/prctl.h>
 
 #include <coil/sugar.h>
 
@@ -111,105 +103,6 @@ TEST(StateFile, IsRefusedWithAReasonThatNamesTheLine)
 }
 
 /* ------------------------------------------------------------------------------ the keeper -- */
-
-class Adoption : public Children
-{
-protected:
-    Adoption()
-    {
-        char name[] = "/tmp/coil-adoption-XXXXXX";
-        directory = mkdtemp(name);
-        socket_path = directory + "/keeper";
-        prctl(PR_SET_CHILD_SUBREAPER, 1);
-    }
-
-    ~Adoption() override
-    {
-        prctl(PR_SET_CHILD_SUBREAPER, 0);
-        while (waitpid(-1, nullptr, WNOHANG) > 0)
-            continue;
-        for (const std::string &name : names())
-            unlink((directory + "/" + name).c_str());
-        rmdir(directory.c_str());
-    }
-
-    std::vector<std::string> names() const
-    {
-        std::vector<std::string> found;
-        DIR *entries = opendir(directory.c_str());
-        while (struct dirent *entry = readdir(entries)) {
-            if (entry->d_name[0] != '.')
-                found.emplace_back(entry->d_name);
-        }
-        closedir(entries);
-        std::sort(found.begin(), found.end());
-        return found;
-    }
-
-    /* Everything that has ended, and only that, until `pid` has: its status. */
-    static int reap_until(pid_t pid)
-    {
-        int status = -1;
-        pid_t ended;
-        do
-            ended = waitpid(-1, &status, 0);
-        while (ended != pid && ended > 0);
-        return status;
-    }
-
-    pid_t supervise(const char *mode, int count) const
-    {
-        const std::string number = std::to_string(count);
-        const pid_t pid = fork();
-        if (pid == 0) {
-            execl(ADOPTION_HELPER, ADOPTION_HELPER, mode, directory.c_str(), number.c_str(),
-                    nullptr);
-            _exit(127);
-        }
-        return pid;
-    }
-
-    /* All that child `number` has said, of all files of its log. */
-    std::string said(int number) const
-    {
-        const std::string current = std::to_string(number) + ".log";
-        std::string text;
-        std::vector<std::string> files;
-        for (const std::string &name : names()) {
-            if (name.compare(0, current.size() + 1, current + ".") == 0)
-                files.push_back(name);
-        }
-        files.push_back(current);
-        for (const std::string &name : files) {
-            std::ifstream file(directory + "/" + name);
-            std::stringstream bytes;
-            bytes << file.rdbuf();
-            text += bytes.str();
-        }
-        return text;
-    }
-
-    /* "" if it is one start, numbers without a gap, and the end. */
-    std::string fault_of(int number) const
-    {
-        std::istringstream lines(said(number));
-        std::string line;
-        std::getline(lines, line);
-        if (line.compare(0, 6, "start ") != 0)
-            return "begins with '" + line + "'";
-        long expected = 0;
-        while (std::getline(lines, line) && line == std::to_string(expected))
-            expected++;
-        if (line != "bye " + std::to_string(expected))
-            return "after " + std::to_string(expected - 1) + " there is '" + line + "'";
-        if (std::getline(lines, line))
-            return "goes on after its end with '" + line + "'";
-        return "";
-    }
-
-    std::string directory;
-    std::string socket_path;
-};
 
 coil_kept thing(const char *key, std::vector<int> fds)
 {
@@ -359,19 +252,37 @@ TEST_F(Keeper, TakesAFewPages)
 
 /* ---------------------------------------------------------------------------- kill -9, again -- */
 
+/* "" if it is one start, numbers without a gap, and the end. */
+std::string fault_of(const std::string &said)
+{
+    std::istringstream lines(said);
+    std::string line;
+    std::getline(lines, line);
+    if (line.compare(0, 6, "start ") != 0)
+        return "begins with '" + line + "'";
+    long expected = 0;
+    while (std::getline(lines, line) && line == std::to_string(expected))
+        expected++;
+    if (line != "bye " + std::to_string(expected))
+        return "after " + std::to_string(expected - 1) + " there is '" + line + "'";
+    if (std::getline(lines, line))
+        return "goes on after its end with '" + line + "'";
+    return "";
+}
+
 TEST_F(Adoption, SurvivesTwentySupervisors)
 {
     const int count = 50;
     alarm(120);
     Random random = {static_cast<uint64_t>(getpid()) * 0x9e3779b97f4a7c15u | 1};
     for (int round = 0; round < 20; round++) {
-        const pid_t pid = supervise("run", count);
+        const pid_t pid = run_program(ADOPTION_HELPER, "run", count);
         usleep(static_cast<useconds_t>(random.below(round % 4 == 0 ? 30000 : 120000)));
         kill(pid, SIGKILL);
         const int status = reap_until(pid);
         ASSERT_TRUE(WIFSIGNALED(status)) << "it ended with " << WEXITSTATUS(status);
     }
-    EXPECT_EQ(0, reap_until(supervise("stop", count)));
+    EXPECT_EQ(0, reap_until(run_program(ADOPTION_HELPER, "stop", count)));
 
     std::ifstream ends(directory + "/ends");
     std::map<int, int> statuses;
@@ -380,7 +291,7 @@ TEST_F(Adoption, SurvivesTwentySupervisors)
     EXPECT_EQ(static_cast<size_t>(count), statuses.size());
     for (int i = 0; i < count; i++) {
         EXPECT_EQ(1 + i % 100, statuses[i]) << i;
-        EXPECT_EQ("", fault_of(i)) << i;
+        EXPECT_EQ("", fault_of(said(i))) << i;
     }
     while (waitpid(-1, nullptr, 0) > 0)
         continue; /* The keeper ends; nobody else is there, or this would hang. */

@@ -170,6 +170,19 @@ TEST_F(LogCapture, StoresWithoutBeingAsked)
         RUN(coil_sleep(coil_ms(1)));
 }
 
+/* 65,500 bytes fill a pipe that could hold 36 more. */
+TEST_F(LogCapture, WhoFillsAPipeGetsALargerOne)
+{
+    open_log();
+    Fd in = attach();
+    if (fcntl(in, F_SETPIPE_SZ, 1 << 20) < 0)
+        GTEST_SKIP() << "no larger pipes: fs.pipe-max-size, fs.pipe-user-pages-soft";
+    ASSERT_EQ(1 << 16, fcntl(in, F_SETPIPE_SZ, 1 << 16));
+    put(in, std::string(65499, 'x') + "\n");
+    drain();
+    EXPECT_EQ(1 << 20, fcntl(in, F_GETPIPE_SZ));
+}
+
 TEST_F(LogCapture, AppendsToWhatIsThere)
 {
     Fd(open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)).reset();

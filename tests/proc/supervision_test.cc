@@ -28,6 +28,87 @@ TEST(Supervision, StartsWhatIsToStart)
     EXPECT_EQ("one:starting one:up", world.story);
 }
 
+TEST(Supervision, WhatAPredecessorHasStartedIsNotStartedTwice)
+{
+    World world;
+    Actor &db = world.add("db");
+    Actor &web = world.add("web", told());
+    world.depend(web, COIL_NEEDS, db);
+    world.begin_with({&db, &web}, 1);
+    EXPECT_EQ(0U, db.start_count + web.start_count);
+    EXPECT_EQ(COIL_SERVICE_UP, db.service.state);
+    EXPECT_EQ(COIL_SERVICE_UP, web.service.state);
+    EXPECT_EQ(0U, db.service.counters.manual_starts);
+    world.kill(web);
+    EXPECT_EQ(1U, web.start_count);
+    world.tell(COIL_EVENT_END);
+    world.live(coil_s(1));
+    EXPECT_EQ(1U, db.signals.size());
+    EXPECT_TRUE(world.gave_up);
+}
+
+TEST(Supervision, WhoNeedsSomebodyThatIsGoneIsAdoptedAllTheSame)
+{
+    World world;
+    Actor &db = world.add("db");
+    Actor &web = world.add("web");
+    world.depend(web, COIL_NEEDS, db);
+    world.begin_with({&web}, 0);
+    EXPECT_EQ(COIL_SERVICE_UP, web.service.state);
+    EXPECT_EQ(1U, db.start_count);
+    EXPECT_EQ(0U, web.start_count);
+}
+
+TEST(Supervision, WhoWasNotReadyYetHasAsLongForItAsOneThatIsStarted)
+{
+    World world;
+    coil_service_policy policy = told();
+    policy.start_limit = coil_s(3);
+    Actor &one = world.add("one", policy);
+    world.begin_with({&one}, 0);
+    EXPECT_EQ(COIL_SERVICE_STARTING, one.service.state);
+    EXPECT_EQ(COIL_REASON_ADOPTED, one.service.reason);
+    world.live(coil_s(2));
+    EXPECT_EQ(0U, one.signals.size());
+    EXPECT_EQ(0U, one.start_count);
+    world.live(coil_s(2));
+    EXPECT_EQ(1U, one.start_count);
+}
+
+TEST(Supervision, WhatWasAskedForBeforeIsAskedForStill)
+{
+    World world;
+    coil_service_policy policy = {};
+    policy.keep_down = true;
+    Actor &one = world.add("one", policy);
+    world.begin_with({&one}, 0);
+    EXPECT_EQ(COIL_SERVICE_UP, one.service.state);
+    world.tell(COIL_EVENT_STOP, &one);
+    EXPECT_EQ(1U, one.signals.size());
+}
+
+TEST(Supervision, ReadyMayComeBeforeStarted)
+{
+    coil_supervision *supervision = nullptr;
+    coil_supervision_options options = {};
+    ASSERT_EQ(0, coil_supervision_create(&options, &supervision));
+    const coil_service_policy policy = told();
+    coil_supervised one;
+    ASSERT_EQ(0, coil_supervision_add(supervision, &one, "one", &policy, 0));
+    for (coil_supervision_event_kind kind :
+            {COIL_EVENT_BEGIN, COIL_EVENT_READY, COIL_EVENT_STARTED}) {
+        coil_supervision_event event = {};
+        event.kind = kind;
+        event.service = kind == COIL_EVENT_BEGIN ? nullptr : &one;
+        coil_supervision_step(supervision, &event, 0);
+        coil_supervision_action action;
+        while (coil_supervision_next(supervision, &action))
+            continue;
+    }
+    EXPECT_EQ(COIL_SERVICE_UP, one.state);
+    coil_supervision_destroy(supervision);
+}
+
 TEST(Supervision, APolicyOfZeroesRestartsAtOnceAndThenWithPauses)
 {
     World world;

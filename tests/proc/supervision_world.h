@@ -133,6 +133,24 @@ public:
         tell(COIL_EVENT_BEGIN);
     }
 
+    /* A supervisor before us has started all of these, and now we begin. */
+    void begin_with(const std::vector<Actor *> &running, int was_ready)
+    {
+        coil_supervision_event event = {};
+        event.kind = COIL_EVENT_BEGIN;
+        coil_supervision_step(supervision, &event, now);
+        for (Actor *actor : running) {
+            actor->lives = true;
+            actor->born = now;
+            event.kind = COIL_EVENT_ADOPTED;
+            event.service = &actor->service;
+            event.code = was_ready;
+            coil_supervision_step(supervision, &event, now);
+        }
+        carry_out();
+        check();
+    }
+
     /* A life ends now. */
     void end(Actor &actor, int code, bool signaled = false)
     {

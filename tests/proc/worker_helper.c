@@ -79,6 +79,16 @@ static int hang(coil_work *work)
     return 0;
 }
 
+/* The number of a child that stays. */
+static int breed(coil_work *work)
+{
+    (void)work;
+    const pid_t heir = fork();
+    while (heir == 0)
+        pause();
+    return (int)heir;
+}
+
 static int leave(coil_work *work)
 {
     exit(number_of(work));
@@ -206,6 +216,7 @@ static const coil_worker_function functions[] = {
         {.name = "reconsider", .run = reconsider},
         {.name = "doze", .run = doze},
         {.name = "doze_well", .coroutine = coil_handler(doze_well, coil_work *)},
+        {.name = "breed", .run = breed},
         {.name = "hang", .run = hang},
         {.name = "leave", .run = leave},
         {.name = "leave_at_once", .run = leave_at_once},

@@ -195,6 +195,23 @@ coil_async(int, ask_then_run, (Play *) play, (std::function<void(pid_t)> *) acti
     return 0;
 }
 
+TEST_F(WorkerPool, WhatAWorkerHasStartedIsKilledWithIt)
+{
+    play.options.workers = 1;
+    for (int i = 0; i < 3; i++)
+        add("breed");
+    coil_job &last = add("hang");
+    last.limit = coil_ms(50);
+    perform();
+    EXPECT_EQ(COIL_JOB_OVERDUE, last.end);
+    for (int i = 0; i < 3; i++) {
+        const pid_t heir = static_cast<pid_t>(play.jobs[static_cast<size_t>(i)].value);
+        ASSERT_LT(0, heir);
+        coil_kernel_process process;
+        EXPECT_TRUE(coil_kernel_process_look(heir, &process) < 0 || process.state == 'Z');
+    }
+}
+
 TEST_F(WorkerPool, AJobThatWasNotBegunIsGivenToAnotherWorker)
 {
     play.options.workers = 1;

@@ -30,6 +30,7 @@
 #ifndef COIL_WAITER_H
 #define COIL_WAITER_H
 
+#include <coil/coro.h>
 #include <coil/list.h>
 #include <coil/task.h>
 
@@ -108,6 +109,12 @@ COIL_API void coil_waiter_cancel(coil_task *task, coil_frame *leaf);
  * withdraw its waiter. False, and nothing is left to do: it has been decided before.
  */
 COIL_API bool coil_waiter_withdraw(coil_frame *leaf);
+
+/*
+ * The leaf for those who have nothing to add: wait in the list until somebody grants its waiters.
+ * Result: what was granted.
+ */
+coil_declare(int, coil_waiter_wait, (coil_list *) waiters);
 
 COIL_END_DECLS
 

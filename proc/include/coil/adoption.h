@@ -73,6 +73,10 @@ coil_declare(int, coil_adoption_open, (const coil_adoption_options *) options,
 /* The next of them: true, and *out_adopted is the caller's. */
 COIL_API bool coil_adoption_take(coil_adoption *adoption, coil_adopted *out_adopted);
 
+/* The next of those whose name begins like this. */
+COIL_API bool coil_adoption_take_like(
+        coil_adoption *adoption, const char *beginning, coil_adopted *out_adopted);
+
 /*
  * As coil_child_spawn(), for a child that outlives us. -EINVAL: neither .out nor .err of the plan
  * is COIL_STDIO_PIPE, by which it is found if we are killed meanwhile; or the name is no name.
@@ -83,6 +87,19 @@ coil_declare(int, coil_adoption_spawn, (coil_adoption *) adoption, (const char *
 
 /* It has ended, and its pipes have been read. 0; -ENOENT: no such name; -EPIPE. */
 coil_declare(int, coil_adoption_forget, (coil_adoption *) adoption, (const char *) name);
+
+/*
+ * Descriptors of the supervisor itself, such as a listening socket, for the next one: held under a
+ * name of their own, in place of what had it. `fd` stays the caller's, too; it may be closed.
+ * -EINVAL, that is no name; -EPIPE.
+ */
+coil_declare(int, coil_adoption_hold, (coil_adoption *) adoption, (const char *) name, (int) fd);
+
+/* Not any more. Nothing if there is no such name. -EPIPE */
+coil_declare(int, coil_adoption_release, (coil_adoption *) adoption, (const char *) name);
+
+/* What a predecessor has held under that name: the caller's, once; it is still held. -ENOENT. */
+COIL_API int coil_adoption_take_held(coil_adoption *adoption, const char *name);
 
 /* For coil_log_options. Of this adoption; until it is closed, after the logs. */
 COIL_API coil_log_journal *coil_adoption_journal(coil_adoption *adoption);

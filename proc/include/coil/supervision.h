@@ -21,7 +21,8 @@
  *                                    +--later--> STARTING
  *
  * Invariants
- *   - At most one instance of a service lives: START only after the EXITED of the one before.
+ *   - At most one instance of a service lives: START only after the EXITED of the one before. One
+ *     that ran before we did is as good as one of ours, whatever order there is between starts.
  *   - No SIGNAL, DUMP or PROBE for what does not live.
  *   - Commands are never refused. Each says what is wanted, the latest counts, and what has to
  *     happen first happens first.
@@ -70,6 +71,7 @@ typedef enum coil_service_reason {
     COIL_REASON_COMMAND,      /* Somebody asked for it. */
     COIL_REASON_DEPENDENCY,   /* For another service: it needs this one, or is needed. */
     COIL_REASON_SCHEDULE,     /* It is time. */
+    COIL_REASON_ADOPTED,      /* It ran before we did. */
     COIL_REASON_READY,        /* It has said, or shown, that it is ready. */
     COIL_REASON_EXIT,         /* It has ended by itself. */
     COIL_REASON_FINAL_CODE,   /* It has ended with one of its final codes. */
@@ -265,6 +267,7 @@ struct coil_supervised {
     bool blocked; /* Stopped by command, whoever needs it. */
     bool demanded;
     bool spawned; /* STARTED has come. */
+    bool hasty;   /* It was ready before that. */
     bool again;   /* Stop it, and start it again. */
     bool regroup; /* The same, and the others wait for it. */
     bool asking;
@@ -325,6 +328,8 @@ typedef enum coil_supervision_event_kind {
 
     /* What came of actions. */
     COIL_EVENT_STARTED,      /* START: there is an instance. */
+    COIL_EVENT_ADOPTED,      /* There is one that a predecessor has started; `code` 1: and it was
+                                ready. Also without START, which is not wanted any more then. */
     COIL_EVENT_SPAWN_FAILED, /* START: there is none; `code` is a negative errno. */
     COIL_EVENT_EXITED,       /* The instance is gone; `code`, `signaled`. */
     COIL_EVENT_ANSWERED,     /* PROBE: `code` is a coil_health or a negative errno. */

@@ -22,6 +22,16 @@
  *     given at any time on the loop's thread, also in hooks, before the run, and by services.
  *   - A service that cannot be started for want of processes, memory or descriptors is tried again.
  *
+ * If it is killed
+ *   - Services die with it, as coil/spawn.h says; or, with .outlives, run on and are taken over by
+ *     the next one: the same processes, no second copy, each line of their logs (if these have
+ *     coil_adoption_journal()), the true status of those that ended meanwhile, and what they notify.
+ *     They are adopted when the run begins, before anything is started, whatever needs what. Who
+ *     was ready is; who was starting goes on; whoever has a probe is asked.
+ *   - coil_adoption_open() comes before coil_supervisor_create(), coil_adoption_close() after
+ *     coil_supervisor_destroy(). Children of services that are not there any more are left for
+ *     coil_adoption_take().
+ *
  * Memory: about 3 KiB for a service with two pipes to a log, besides that of the log.
  *
  * On the loop's thread only. A process that is to live as long as the supervisor's: mind what
@@ -32,6 +42,7 @@
 #ifndef COIL_SUPERVISOR_H
 #define COIL_SUPERVISOR_H
 
+#include <coil/adoption.h>
 #include <coil/child.h>
 #include <coil/log_capture.h>
 #include <coil/readiness.h>
@@ -97,6 +108,12 @@ struct coil_service_plan {
      * another instance starts (coil_child_stop_tree()). Give it a group or a cgroup of its own.
      */
     bool whole_tree;
+    /*
+     * It lives on if this process is killed, and the next supervisor that has a service of this
+     * name, and the same directory of adoption, takes it over as it is. Its supervisor has an
+     * .adoption; it has a log, and a name of at most 32 letters without blanks and '#'.
+     */
+    bool outlives;
 };
 
 /* How an instance has ended. */
@@ -122,6 +139,8 @@ struct coil_supervisor_hook {
     void (*changed)(coil_supervisor_hook *hook, coil_service *service, coil_service_state before);
     /* It has a new instance: coil_service_pid(). */
     void (*started)(coil_supervisor_hook *hook, coil_service *service);
+    /* The same; but a predecessor has started it. It may have ended meanwhile: died() comes. */
+    void (*adopted)(coil_supervisor_hook *hook, coil_service *service);
     /* It could not be started. */
     void (*failed)(
             coil_supervisor_hook *hook, coil_service *service, const coil_spawn_error *error);
@@ -137,7 +156,8 @@ typedef struct coil_supervisor_options {
     coil_duration intensity_period;
     coil_governor *governor; /* May be shared with other supervisors of the thread. */
     coil_supervisor_hook *hook;
-    uint64_t seed; /* Of the chance in pauses. 0: another one each time. */
+    uint64_t seed;           /* Of the chance in pauses. 0: another one each time. */
+    coil_adoption *adoption; /* Of those that outlive us: for this supervisor alone. Borrowed. */
 } coil_supervisor_options;
 
 /* Options may be NULL. -ENOMEM. */

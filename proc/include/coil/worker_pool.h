@@ -56,7 +56,7 @@ struct coil_worker_pool_options {
      * What a worker runs: a program whose main() calls coil_worker_main(). NULL, or without
      * `program`: this program itself, /proc/self/exe, which is the same code even if its file has
      * been replaced. Without `argv` it gets its name alone; .in is /dev/null. A group of its own,
-     * so that ^C does not reach it.
+     * so that ^C does not reach it, and so that what it has started is killed with it.
      */
     const coil_spawn_plan *plan;
 

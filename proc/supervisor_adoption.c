@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Services that outlive their supervisor (coil/adoption.h). Instance 3 of "web" is "web#3" there,
+ * until it has ended and what it has written is stored. As long as it is not ready, a descriptor is
+ * held under the same name: the one by which it says so, or any.
+ */
+#include "adoption_private.h"
+#include "supervisor_private.h"
+
+#include <coil/io.h>
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOTIFY_NAME "notify"
+
+enum { SERVICE_NAME_BYTES_MAX = 32 };
+
+typedef struct kept_name {
+    char text[COIL_ADOPTION_NAME_BYTES];
+} kept_name;
+
+static kept_name name_of(const coil_service *service, uint64_t instance)
+{
+    kept_name name;
+    (void)snprintf(name.text, sizeof(name.text), "%s#%llu", service->owned.plan.name,
+            (unsigned long long)instance);
+    return name;
+}
+
+static coil_adoption *adoption_of(const coil_service *service)
+{
+    return service->supervisor->adoption;
+}
+
+bool outliving_is_name(const char *name)
+{
+    return strlen(name) <= SERVICE_NAME_BYTES_MAX && adoption_is_name(name, strlen(name)) &&
+           strchr(name, '#') == NULL;
+}
+
+/* ---------------------------------------------------------------------------- notifications -- */
+
+/* Who is to notify a supervisor that was killed notifies the next one. */
+static int take_notify_socket(coil_supervisor *supervisor)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_un local;
+    } address;
+    socklen_t size = sizeof(address);
+    const int fd = coil_adoption_take_held(supervisor->adoption, NOTIFY_NAME);
+
+    if (fd < 0)
+        return fd;
+    const int rc = coil_kernel_getsockname(fd, &address.any, &size);
+    const size_t name_bytes = rc < 0 ? 0 : size - offsetof(struct sockaddr_un, sun_path);
+    if (name_bytes == 0 || name_bytes >= sizeof(supervisor->notify_name)) {
+        (void)coil_kernel_close(fd);
+        return -ENOENT;
+    }
+    memcpy(supervisor->notify_name, address.local.sun_path, name_bytes);
+    supervisor->notify_name[0] = '@';
+    supervisor->notify_name[name_bytes] = '\0';
+    supervisor->notify_socket = fd;
+    return 0;
+}
+
+coil_define(int, outliving_begin, (coil_supervisor *) supervisor)
+{
+    coil_vars(int rc);
+
+    if (supervisor->adoption == NULL)
+        return 0;
+    int rc = supervisor->notify_socket >= 0 ? 0 : notify_open(supervisor);
+    if (rc < 0)
+        return rc;
+    coil_await(my->rc,
+            coil_adoption_hold(supervisor->adoption, NOTIFY_NAME, supervisor->notify_socket));
+    return my->rc;
+}
+
+void outliving_take_socket(coil_supervisor *supervisor)
+{
+    if (supervisor->adoption != NULL)
+        (void)take_notify_socket(supervisor);
+}
+
+/* --------------------------------------------------------------------------------- the end -- */
+
+/* What it has written until its end is stored; then nobody has to know of it any more. */
+coil_async(int, settle, (coil_service *) service, (kept_name) name)
+{
+    coil_vars(kept_name name; int rc);
+
+    my->name = name;
+    service_hold(service);
+    coil_defer({
+        coil_await(my->rc, coil_adoption_forget(adoption_of(service), my->name.text));
+        coil_await(my->rc, coil_adoption_release(adoption_of(service), my->name.text));
+        service_release(service);
+    });
+    coil_ignore(coil_log_drain(service->owned.plan.log));
+    return 0;
+}
+
+/* Without memory, the next supervisor finds that it has ended. */
+void outliving_ended(coil_service *service, uint64_t instance)
+{
+    (void)coil_spawn(service->supervisor->group, settle(service, name_of(service, instance)));
+}
+
+/* ------------------------------------------------------------------------------- readiness -- */
+
+coil_define(int, outliving_mark, (coil_service *) service, (int) fd)
+{
+    coil_vars(kept_name name; int rc);
+
+    if (!service->owned.plan.outlives)
+        return 0;
+    my->name = name_of(service, service->instance);
+    coil_await(my->rc, coil_adoption_hold(adoption_of(service), my->name.text, fd));
+    service->is_marked = my->rc == 0;
+    return my->rc;
+}
+
+coil_define(void, outliving_unmark, (coil_service *) service)
+{
+    coil_vars(kept_name name; int rc);
+
+    if (!service->is_marked)
+        return;
+    service->is_marked = false;
+    my->name = name_of(service, service->instance);
+    coil_await(my->rc, coil_adoption_release(adoption_of(service), my->name.text));
+}
+
+coil_async(int, unmark_later, (coil_service *) service)
+{
+    coil_vars();
+
+    service_hold(service);
+    coil_defer(service_release(service));
+    coil_await(outliving_unmark(service));
+    return 0;
+}
+
+void outliving_is_ready(coil_service *service)
+{
+    if (service->is_marked && service->supervisor->group != NULL)
+        (void)coil_spawn(service->supervisor->group, unmark_later(service));
+}
+
+/* ------------------------------------------------------------------------------- the start -- */
+
+static int ready_mark(const coil_service *service, const service_launch *launch)
+{
+    if (service->supervised.policy.readiness != COIL_READY_TOLD)
+        return -1;
+    return launch->ready_fd >= 0 ? launch->ready_fd : service->supervisor->notify_socket;
+}
+
+coil_async(int, bring_up, (coil_service *) service, (service_launch *) launch)
+{
+    coil_vars(kept_name name; int mark; int rc);
+
+    my->name = name_of(service, service->instance);
+    my->mark = ready_mark(service, launch);
+    if (my->mark >= 0)
+        coil_attempt(outliving_mark(service, my->mark));
+    coil_await(my->rc, coil_adoption_spawn(adoption_of(service), my->name.text, &launch->plan,
+                               &service->child, &launch->error));
+    return my->rc;
+}
+
+coil_async(int, start_outliving, (coil_service *) service)
+{
+    coil_vars(service_launch launch; uint64_t instance; int rc);
+
+    service_hold(service);
+    coil_defer(service_release(service));
+    my->instance = service->instance;
+    my->rc = launch_prepare(service, &my->launch);
+    if (my->rc == 0)
+        coil_await(my->rc, coil_shield(bring_up(service, &my->launch)));
+    const bool is_there = my->rc == 0;
+    my->rc = launch_finish(service, &my->launch, my->rc);
+    if (my->rc < 0 && (is_there || service->is_marked)) {
+        service->is_marked = false;
+        outliving_ended(service, my->instance);
+    }
+    service_started(service, my->rc, &my->launch.error);
+    return 0;
+}
+
+int outliving_start(coil_service *service)
+{
+    return coil_spawn(service->supervisor->group, start_outliving(service)) == NULL ? -ENOMEM : 0;
+}
+
+/* --------------------------------------------------------------------------------- adoption -- */
+
+static void attach(coil_service *service, coil_child *child)
+{
+    int *const ends[] = {&child->stdout_fd, &child->stderr_fd};
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (*ends[i] >= 0)
+            (void)coil_log_attach(
+                    service->owned.plan.log, *ends[i], service->owned.plan.log_prefix);
+        *ends[i] = -1;
+    }
+}
+
+/* It has ended, its end has been seen, and it is about what is in its pipes. */
+static void let_go(coil_service *service, coil_adopted *old, uint64_t instance)
+{
+    attach(service, &old->child);
+    coil_child_fini(&old->child);
+    outliving_ended(service, instance);
+}
+
+/*
+ * The newest of those that have begun is the instance, be it that it has ended meanwhile; the ones
+ * before it were replaced, so their ends are known.
+ */
+static uint64_t take_newest(coil_service *service, coil_adopted *out_newest)
+{
+    char beginning[COIL_ADOPTION_NAME_BYTES];
+    coil_adopted next;
+    uint64_t newest = 0;
+
+    const int size = snprintf(beginning, sizeof(beginning), "%s#", service->owned.plan.name);
+    while (coil_adoption_take_like(adoption_of(service), beginning, &next)) {
+        const uint64_t number = strtoull(next.name + size, NULL, 10);
+        if (next.child.exit.ended || number <= newest) { /* It has never begun, or is older. */
+            let_go(service, &next, number);
+            continue;
+        }
+        if (newest > 0)
+            let_go(service, out_newest, newest);
+        *out_newest = next;
+        newest = number;
+    }
+    return newest;
+}
+
+/* Is it ready? If not, `out_ready_fd` is where it will say so, or -1. */
+static bool was_ready(coil_service *service, int *out_ready_fd)
+{
+    const kept_name name = name_of(service, service->instance);
+    const int mark = coil_adoption_take_held(adoption_of(service), name.text);
+    const bool is_told = service->supervised.policy.readiness == COIL_READY_TOLD;
+
+    *out_ready_fd = -1;
+    service->is_marked = mark >= 0;
+    if (mark >= 0 && is_told && service->owned.plan.notify_fd > 0) {
+        *out_ready_fd = mark;
+    } else if (mark >= 0) {
+        (void)coil_kernel_close(mark);
+    }
+    return is_told && mark < 0;
+}
+
+bool outliving_adopt(coil_service *service)
+{
+    coil_supervisor_hook *hook = service->supervisor->hook;
+    coil_adopted found;
+    int ready_fd = -1;
+    const uint64_t instance = take_newest(service, &found);
+
+    if (instance == 0)
+        return false;
+    service->instance = instance;
+    service->child = found.child;
+    const bool is_ready = was_ready(service, &ready_fd);
+    if (service_mind(service, ready_fd) < 0) {
+        outliving_ended(service, instance);
+        return false;
+    }
+    supervisor_tell(service, COIL_EVENT_ADOPTED, is_ready, 0);
+    if (hook != NULL && hook->adopted != NULL)
+        hook->adopted(hook, service);
+    return true;
+}
+
+void outliving_adopt_all(coil_supervisor *supervisor)
+{
+    coil_service *service = NULL;
+
+    while (supervisor->adoption != NULL &&
+            (service = coil_supervisor_each(supervisor, service)) != NULL) {
+        if (service->owned.plan.outlives && !service->supervised.alive)
+            (void)outliving_adopt(service);
+    }
+}
