@@ -306,6 +306,38 @@ TEST(ThriftPool, TellsWithoutAnAnswer)
     EXPECT_EQ(10, delphi.oracle.asked);
 }
 
+/* Every protocol by every transport, against our own server, which tells them apart. */
+TEST(ThriftPool, SpeaksEveryProtocolByEveryTransport)
+{
+    Shrine delphi("Delphi, \\ \"quoted\"");
+    int asked = 0;
+    for (int way_number = 0; way_number < 3 * 4 * 3; way_number++) {
+        Way way = to({delphi.address()});
+        coil_thrift_pipeline_options *options = &way.options.pipeline;
+        options->protocol = static_cast<coil_thrift_protocol>(way_number % 3);
+        options->transport = static_cast<coil_thrift_transport>(way_number / 3 % 4);
+        options->zlib = way_number / 12 == 1;
+        options->zlib_inside = way_number / 12 == 2;
+        if (options->zlib_inside && (options->transport == COIL_THRIFT_TRANSPORT_UNFRAMED ||
+                                            options->transport == COIL_THRIFT_TRANSPORT_HEADER))
+            continue;
+        options->http_path = "/oracle";
+        way.at_once = 5;
+        std::vector<Call> calls(20);
+        calls[3].method = &oracle_tell;
+        calls[3].question = "a secret";
+        for (Call &call : calls)
+            call.timeout = coil_s(1);
+        run(&way, &calls);
+        asked += 20;
+        for (size_t i = 0; i < calls.size(); i++)
+            EXPECT_EQ(0, calls[i].rc) << "protocol " << options->protocol << ", transport "
+                                      << options->transport << ", zlib " << way_number / 12;
+        EXPECT_EQ(19u, answered(calls, delphi.oracle.name.c_str())) << way_number;
+    }
+    EXPECT_EQ(asked, delphi.oracle.asked);
+}
+
 async(int, destroy_early, (Way *) way, (std::vector<Call> *) calls)
 {
     vars(coil_thrift_pool *pool; coil_group group; size_t i);
