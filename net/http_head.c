@@ -6,7 +6,7 @@
 
 /* ------------------------------------------------------------------------------------ heads -- */
 
-static bool is_token(coil_thrift_text text)
+bool http_is_token(coil_thrift_text text)
 {
     static const char others[] = "!#$%&'*+-.^_`|~";
 
@@ -96,7 +96,7 @@ int http_head_bytes(const http_head *head)
     text_line counted = {NULL, 0};
 
     for (uint32_t i = 0; i < head->header_count; i++) {
-        if (!is_token(head->headers[i].name) || !is_value(head->headers[i].value))
+        if (!http_is_token(head->headers[i].name) || !is_value(head->headers[i].value))
             return -EINVAL;
     }
     put_head(&counted, head, 0);

@@ -158,8 +158,14 @@ static int on_value(http_parser *parser, const char *bytes, size_t size)
 
     if (!message->in_head)
         return 0;
-    if (!message->in_value && begin_text(message) < 0)
-        return -1;
+    if (!message->in_value) {
+        coil_thrift_text name = {(const char *)message->head.bytes + message->text_start + PADDED_BYTES,
+                (uint32_t)(message->head.size - message->text_start - PADDED_BYTES)};
+        if (!http_is_token(name)) /* The parser takes blanks before the colon, which smugglers like. */
+            return refuse(message, 400, "the name of a header is malformed");
+        if (begin_text(message) < 0)
+            return -1;
+    }
     message->in_value = true;
     return gather(message, bytes, size);
 }
@@ -191,7 +197,8 @@ static int check_request(http_message *message)
         return refuse(message, 405, "another method than POST");
     if (parser->method == HTTP_CONNECT)
         return refuse(message, 405, "there are no tunnels here");
-    if (!has_length && !is_chunked && parser->method == HTTP_POST)
+    if (!has_length && !is_chunked && parser->uses_transfer_encoding == 0 &&
+            parser->method == HTTP_POST)
         return refuse(message, 411, "neither a length nor chunks");
     if (coil_thrift_headers_find(headers_of(message), "content-encoding", &value) &&
             !text_is(value, "identity"))

@@ -85,6 +85,9 @@ typedef struct http_head {
     bool old;
 } http_head;
 
+/* Whether this can be the name of a header. */
+bool http_is_token(coil_thrift_text text);
+
 /* How long it is, whatever the size of the body. -EINVAL: a header that HTTP cannot carry. */
 COIL_MUST_USE int http_head_bytes(const http_head *head);
 

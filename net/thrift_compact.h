@@ -77,4 +77,7 @@ static inline uint32_t compact_put_varint(uint8_t bytes[COMPACT_VARINT_MAX], uin
     return size;
 }
 
+/* The type for one of compact, of which the lower four bits count; STOP for what is none. */
+uint8_t thrift_compact_type(uint8_t compact_type);
+
 #endif

@@ -4,8 +4,7 @@
 
 #include "thrift_private.h"
 
-/* Thrift's type for one of compact, or STOP for what is none. */
-static uint8_t type_of(uint8_t compact_type)
+uint8_t thrift_compact_type(uint8_t compact_type)
 {
     static const uint8_t types[16] = {
             [COMPACT_TRUE] = COIL_THRIFT_BOOL,
@@ -139,7 +138,7 @@ static uint8_t read_field(coil_thrift_reader *reader, int16_t *out_id)
     coil_thrift_level *level = &reader->levels[reader->depth - 1];
     const uint32_t start = reader->position;
     const uint8_t header = take_byte(reader, COIL_THRIFT_STOP);
-    const uint8_t type = type_of(header);
+    const uint8_t type = thrift_compact_type(header);
     int64_t id;
 
     if (header == COMPACT_STOP)
@@ -237,7 +236,7 @@ static uint32_t bytes_min(uint8_t type)
 /* Refuse elements of an unknown type, but not in an empty container. */
 static bool known(coil_thrift_reader *reader, uint8_t compact_type, uint32_t start)
 {
-    if (type_of(compact_type) != COIL_THRIFT_STOP)
+    if (thrift_compact_type(compact_type) != COIL_THRIFT_STOP)
         return true;
     thrift_reader_fail(
             reader, THRIFT_FAULT_UNKNOWN_TYPE, COIL_THRIFT_STOP, compact_type & 15, start);
@@ -248,7 +247,7 @@ static uint32_t read_list(coil_thrift_reader *reader, uint8_t container, uint8_t
 {
     const uint32_t start = reader->position;
     const uint8_t header = take_byte(reader, container);
-    const uint8_t element = type_of(header);
+    const uint8_t element = thrift_compact_type(header);
     uint32_t count = header >> 4;
 
     if (count == COMPACT_COUNT_LONG)
@@ -266,8 +265,8 @@ static uint32_t read_map(coil_thrift_reader *reader, uint8_t *out_key, uint8_t *
     uint32_t count = (uint32_t)take_varint(reader, COIL_THRIFT_MAP, 32);
     const uint32_t types_start = reader->position;
     const uint8_t types = count == 0 ? 0 : take_byte(reader, COIL_THRIFT_MAP);
-    const uint8_t key = type_of(types >> 4);
-    const uint8_t value = type_of(types);
+    const uint8_t key = thrift_compact_type(types >> 4);
+    const uint8_t value = thrift_compact_type(types);
 
     count = thrift_reader_check_count(
             reader, COIL_THRIFT_MAP, start, count, bytes_min(key) + bytes_min(value));

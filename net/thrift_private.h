@@ -34,6 +34,7 @@ enum thrift_fault {
     THRIFT_FAULT_TYPE_NAME,
     THRIFT_FAULT_ESCAPE,
     THRIFT_FAULT_BASE64,
+    THRIFT_FAULT_ENDS,
 };
 
 /* A protocol that is not binary, for reading. Errors are kept by the reader. */
@@ -112,12 +113,35 @@ static const coil_thrift_text thrift_no_text = {.bytes = "", .size = 0};
 void thrift_reader_fail(coil_thrift_reader *reader, enum thrift_fault fault, uint8_t type,
         uint32_t value, uint32_t offset) __attribute__((cold));
 
+/* Say what is wrong with the size of a string or the count of a container. */
+void thrift_reader_refuse_size(coil_thrift_reader *reader, uint8_t type, uint32_t start,
+        uint32_t size, uint32_t limit) __attribute__((cold));
+
 /* Check the count of a container that began at `start`, and whose items take so many bytes. */
-uint32_t thrift_reader_check_count(coil_thrift_reader *reader, uint8_t container, uint32_t start,
-        uint32_t count, uint32_t item_bytes);
+static inline uint32_t thrift_reader_check_count(coil_thrift_reader *reader, uint8_t container,
+        uint32_t start, uint32_t count, uint32_t item_bytes)
+{
+    const uint32_t limit = reader->limits->container_max;
+
+    if (coil_unlikely(count > limit || count > INT32_MAX ||
+                      (uint64_t)count * item_bytes > thrift_bytes_left(reader))) {
+        thrift_reader_refuse_size(reader, container, start, count, limit);
+    }
+    return coil_likely(reader->error == 0) ? count : 0;
+}
 
 /* Check the size of a string that began at `start`: false after an error. */
-bool thrift_reader_check_size(coil_thrift_reader *reader, uint32_t start, uint32_t size_bytes);
+static inline bool thrift_reader_check_size(
+        coil_thrift_reader *reader, uint32_t start, uint32_t size_bytes)
+{
+    const uint32_t limit = reader->limits->string_max;
+
+    if (coil_unlikely(size_bytes > limit || size_bytes > INT32_MAX ||
+                      size_bytes > thrift_bytes_left(reader))) {
+        thrift_reader_refuse_size(reader, COIL_THRIFT_STRING, start, size_bytes, limit);
+    }
+    return coil_likely(reader->error == 0);
+}
 
 /* Skip `count` elements, which alternate between two types, the last one of `even`. */
 void thrift_skip_elements(coil_thrift_reader *reader, uint8_t even, uint8_t odd, uint32_t count);
@@ -156,8 +180,22 @@ void coil_thrift_reader_miss(coil_thrift_reader *reader, int16_t id);
 /* The union that has just ended has not one known field, but so many. */
 void coil_thrift_reader_refuse_union(coil_thrift_reader *reader, uint32_t field_count);
 
-/* There is no room for so many bytes of a value: by the arena's limit, or for want of memory. */
-void coil_thrift_reader_run_out(
-        coil_thrift_reader *reader, bool is_limit, uint8_t type, uint64_t size_bytes);
+/*
+ * The arena, which may be NULL, has no room for so many bytes of a value: by its limit, or for want
+ * of memory.
+ */
+void thrift_reader_run_out(coil_thrift_reader *reader, const coil_arena *arena, uint8_t type,
+        uint64_t size_bytes) __attribute__((cold));
+
+/* Room for so many bytes of a value; NULL after an error. */
+static inline void *thrift_reader_room(coil_thrift_reader *reader, coil_arena *arena, uint8_t type,
+        uint64_t size_bytes, size_t alignment)
+{
+    void *room = arena == NULL ? NULL : coil_arena_take(arena, size_bytes, alignment);
+
+    if (coil_unlikely(room == NULL))
+        thrift_reader_run_out(reader, arena, type, size_bytes);
+    return room;
+}
 
 #endif

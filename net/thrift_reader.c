@@ -27,6 +27,7 @@ static const int fault_errors[] = {
         [THRIFT_FAULT_TYPE_NAME] = -EBADMSG,
         [THRIFT_FAULT_ESCAPE] = -EBADMSG,
         [THRIFT_FAULT_BASE64] = -EBADMSG,
+        [THRIFT_FAULT_ENDS] = -ENODATA,
 };
 
 /*
@@ -88,13 +89,19 @@ void coil_thrift_reader_refuse_union(coil_thrift_reader *reader, uint32_t field_
     thrift_reader_fail(reader, THRIFT_FAULT_UNION, COIL_THRIFT_STRUCT, field_count, reader->position);
 }
 
-void coil_thrift_reader_run_out(
-        coil_thrift_reader *reader, bool is_limit, uint8_t type, uint64_t size_bytes)
+void thrift_reader_run_out(coil_thrift_reader *reader, const coil_arena *arena, uint8_t type,
+        uint64_t size_bytes)
 {
+    const uint64_t gap_bytes_max = 8;
     const uint32_t shown_bytes = size_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)size_bytes;
+    enum thrift_fault fault = THRIFT_FAULT_NO_MEMORY;
 
-    thrift_reader_fail(reader, is_limit ? THRIFT_FAULT_ARENA_LIMIT : THRIFT_FAULT_NO_MEMORY, type, shown_bytes,
-            reader->position);
+    if (arena == NULL) {
+        fault = THRIFT_FAULT_NO_ARENA;
+    } else if (size_bytes + gap_bytes_max > arena->limit_bytes - coil_arena_taken(arena)) {
+        fault = THRIFT_FAULT_ARENA_LIMIT;
+    }
+    thrift_reader_fail(reader, fault, type, shown_bytes, reader->position);
 }
 
 void coil_thrift_reader_init(coil_thrift_reader *reader, const void *bytes, uint32_t size,
@@ -272,16 +279,17 @@ void coil_thrift_skip_fields(coil_thrift_reader *reader)
         ;
 }
 
-bool thrift_reader_check_size(coil_thrift_reader *reader, uint32_t start, uint32_t size_bytes)
+void thrift_reader_refuse_size(
+        coil_thrift_reader *reader, uint8_t type, uint32_t start, uint32_t size, uint32_t limit)
 {
-    if (size_bytes > INT32_MAX) {
-        thrift_reader_fail(reader, THRIFT_FAULT_NEGATIVE, COIL_THRIFT_STRING, size_bytes, start);
-    } else if (size_bytes > reader->limits->string_max) {
-        thrift_reader_fail(reader, THRIFT_FAULT_OVER_LIMIT, COIL_THRIFT_STRING, size_bytes, start);
-    } else if (size_bytes > thrift_bytes_left(reader)) {
-        thrift_reader_fail(reader, THRIFT_FAULT_CUT, COIL_THRIFT_STRING, size_bytes, start);
+    enum thrift_fault fault = THRIFT_FAULT_CUT;
+
+    if (size > INT32_MAX) {
+        fault = THRIFT_FAULT_NEGATIVE;
+    } else if (size > limit) {
+        fault = THRIFT_FAULT_OVER_LIMIT;
     }
-    return reader->error == 0;
+    thrift_reader_fail(reader, fault, type, size, start);
 }
 
 coil_thrift_text coil_thrift_read_string(coil_thrift_reader *reader)
@@ -318,19 +326,6 @@ void coil_thrift_read_uuid(coil_thrift_reader *reader, uint8_t out_bytes[16])
     } else {
         memcpy(out_bytes, bytes, 16);
     }
-}
-
-uint32_t thrift_reader_check_count(coil_thrift_reader *reader, uint8_t container, uint32_t start,
-        uint32_t count, uint32_t item_bytes)
-{
-    if (count > INT32_MAX) {
-        thrift_reader_fail(reader, THRIFT_FAULT_NEGATIVE, container, count, start);
-    } else if (count > reader->limits->container_max) {
-        thrift_reader_fail(reader, THRIFT_FAULT_OVER_LIMIT, container, count, start);
-    } else if ((uint64_t)count * item_bytes > thrift_bytes_left(reader)) {
-        thrift_reader_fail(reader, THRIFT_FAULT_CUT, container, count, start);
-    }
-    return reader->error == 0 ? count : 0;
 }
 
 /*

@@ -117,6 +117,10 @@ const char *coil_thrift_reader_what(const coil_thrift_reader *reader, char *text
     case THRIFT_FAULT_ESCAPE:
         snprintf(text, text_size, "%s at offset %u has an escape that is none", type, offset);
         break;
+    case THRIFT_FAULT_ENDS:
+        snprintf(text, text_size, "a frame of %u bytes ends in a %s at offset %u", reader->size,
+                type, offset);
+        break;
     case THRIFT_FAULT_BASE64:
         snprintf(text, text_size, "%s at offset %u is not in base64", type, offset);
         break;

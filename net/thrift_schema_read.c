@@ -11,14 +11,7 @@ static void read_value(coil_thrift_reader *reader, coil_arena *arena,
 static void *take_room(coil_thrift_reader *reader, coil_arena *arena,
         const coil_thrift_type_schema *type, uint32_t count, uint32_t item_bytes)
 {
-    const uint64_t size_bytes = (uint64_t)count * item_bytes;
-    void *room = coil_arena_take(arena, size_bytes, 8);
-
-    if (coil_unlikely(room == NULL)) {
-        const bool is_limit = size_bytes + 8 > arena->limit_bytes - coil_arena_taken(arena);
-        coil_thrift_reader_run_out(reader, is_limit, type->type, size_bytes);
-    }
-    return room;
+    return thrift_reader_room(reader, arena, type->type, (uint64_t)count * item_bytes, 8);
 }
 
 /* Scalars of a list lie one after the other, here and there. */

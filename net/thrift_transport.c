@@ -7,6 +7,7 @@
 #include "thrift_zlib.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 enum state {
     STATE_UNKNOWN, /* Nothing has arrived that would tell. */
@@ -195,6 +196,21 @@ static int next_frame(thrift_transport *transport, const uint8_t *bytes, size_t 
 
 /* ---------------------------------------------------------------------------------- unframed -- */
 
+/* Look for the end of the message in what has come of it. 1: it is there, at scan->size. */
+static int scan_message(thrift_transport *transport, const uint8_t *bytes, size_t size)
+{
+    coil_thrift_scan *scan = transport->scan;
+    size_t rest = size - scan->size;
+
+    int rc = coil_thrift_scan_go_on(
+            scan, bytes + scan->size, rest < UINT32_MAX ? (uint32_t)rest : UINT32_MAX);
+    if (rc < 0)
+        return fail_as(transport, TRANSPORT_FAULT_UNFRAMED, rc);
+    transport->kind.protocol = scan->protocol;
+    transport->is_scanning = rc == 0;
+    return rc == 0 ? want(transport, (size_t)scan->size + scan->wanted) : 1;
+}
+
 static int next_unframed(thrift_transport *transport, const uint8_t *bytes, size_t size,
         thrift_envelope *out_envelope)
 {
@@ -204,23 +220,18 @@ static int next_unframed(thrift_transport *transport, const uint8_t *bytes, size
     if (protocol < 0)
         return fail_at(transport, TRANSPORT_FAULT_NO_MESSAGE, bytes, size);
     transport->kind.protocol = (uint8_t)protocol;
+    if (transport->scan == NULL)
+        transport->scan = malloc(sizeof(*transport->scan));
+    if (transport->scan == NULL)
+        return fail(transport, TRANSPORT_FAULT_NO_SPACE);
+    if (!transport->is_scanning)
+        coil_thrift_scan_init(transport->scan, transport->limits);
 
-    coil_thrift_reader reader;
-    coil_thrift_message message;
-    uint32_t frame_max = transport->limits->frame_max;
-    uint32_t seen_bytes = size < frame_max ? (uint32_t)size : frame_max;
-    coil_thrift_reader_init_as(&reader, (enum coil_thrift_protocol)protocol, bytes, seen_bytes,
-            transport->limits, NULL);
-    if (coil_thrift_read_message(&reader, &message))
-        coil_thrift_skip_fields(&reader);
-    if (reader.error == -ENODATA && seen_bytes < frame_max)
-        return want(transport, size + 1);
-    if (reader.error == -ENODATA)
-        return fail(transport, TRANSPORT_FAULT_UNFRAMED_SIZE);
-    if (reader.error != 0)
-        return fail_as(transport, TRANSPORT_FAULT_UNFRAMED, reader.error);
-    transport->taken = reader.position;
-    give(transport, bytes, reader.position, out_envelope);
+    int rc = scan_message(transport, bytes, size);
+    if (rc <= 0)
+        return rc;
+    transport->taken = transport->scan->size;
+    give(transport, bytes, transport->scan->size, out_envelope);
     return 1;
 }
 
@@ -320,7 +331,11 @@ static int detect_length(thrift_transport *transport, const uint8_t *bytes, size
     }
     if (size < COIL_THRIFT_LENGTH_BYTES + 1)
         return want(transport, COIL_THRIFT_LENGTH_BYTES + 1);
-    if (is_letter(bytes[COIL_THRIFT_LENGTH_BYTES])) {
+    const uint8_t *inside = bytes + COIL_THRIFT_LENGTH_BYTES;
+    bool may_be_zlib = inside[0] == 'x' && frame_size >= 2; /* As no name goes on. */
+    if (may_be_zlib && size < COIL_THRIFT_LENGTH_BYTES + 2)
+        return want(transport, COIL_THRIFT_LENGTH_BYTES + 2);
+    if (is_letter(inside[0]) && !(may_be_zlib && thrift_zlib_is(inside, 2))) {
         transport->state = STATE_UNFRAMED;
         transport->kind.transport = COIL_THRIFT_TRANSPORT_UNFRAMED;
     } else {
@@ -392,28 +407,43 @@ static int next_plain(thrift_transport *transport, const uint8_t *bytes, size_t 
 
 /* ---------------------------------------------------------------- a connection that is inflated -- */
 
+/* How many more bytes these may become, on top of what has become of those before. */
+static size_t inflated_left(const thrift_transport *transport, size_t size)
+{
+    uint64_t all = THRIFT_INFLATE_FREE_BYTES + SLACK_BYTES +
+                   (transport->deflated_bytes + size) * THRIFT_INFLATE_RATIO;
+
+    return all > transport->inflated_bytes ? (size_t)(all - transport->inflated_bytes) : 0;
+}
+
 /* Inflate more, for who has asked for `wanted` bytes. 1: there is more; 0: these were all. */
 static int inflate_more(thrift_transport *transport, const uint8_t *bytes, size_t size)
 {
     byte_store *inflated = &transport->inflated;
-    size_t taken = 0;
+    size_t left = inflated_left(transport, size);
+    size_t taken = size;
 
+    if (transport->inflate_error != 0)
+        return fail_inflating(transport, transport->inflate_error);
     byte_store_drop(inflated, transport->inflated_used);
     transport->inflated_used = 0;
     size_t before = inflated->size;
     size_t size_max = transport->wanted > before ? transport->wanted : before;
-    int rc = thrift_inflate(
-            &transport->inflater, bytes, size, inflated, size_max + LOOKAHEAD_BYTES, &taken);
-    if (rc < 0)
-        return fail_inflating(transport, rc);
-
+    size_max += LOOKAHEAD_BYTES;
+    if (size_max - before > left)
+        size_max = before + left + 1;
+    /* What came before an error is good, and is used first. */
+    transport->inflate_error =
+            thrift_inflate(&transport->inflater, bytes, size, inflated, size_max, &taken);
+    size_t inflated_bytes = inflated->size - before;
     transport->taken += taken;
     transport->deflated_bytes += taken;
-    transport->inflated_bytes += inflated->size - before;
-    if (transport->inflated_bytes > THRIFT_INFLATE_FREE_BYTES + SLACK_BYTES +
-                                            transport->deflated_bytes * THRIFT_INFLATE_RATIO)
+    transport->inflated_bytes += inflated_bytes;
+    if (inflated_bytes > left)
         return fail(transport, TRANSPORT_FAULT_ZLIB_SIZE);
-    return inflated->size > before;
+    if (transport->inflate_error != 0 && inflated_bytes == 0)
+        return fail_inflating(transport, transport->inflate_error);
+    return inflated_bytes > 0;
 }
 
 static int next_inflated(thrift_transport *transport, const uint8_t *bytes, size_t size,
@@ -422,10 +452,14 @@ static int next_inflated(thrift_transport *transport, const uint8_t *bytes, size
     size_t taken = 0;
     int rc;
 
+    if (bytes == NULL) /* So that what follows may count from it. */
+        bytes = transport->seen;
     do {
         const byte_store *inflated = &transport->inflated;
         size_t used = transport->inflated_used;
-        rc = next_plain(transport, inflated->bytes + used, inflated->size - used, out_envelope);
+        transport->taken = 0;
+        const uint8_t *unused = inflated->bytes == NULL ? bytes : inflated->bytes + used;
+        rc = next_plain(transport, unused, inflated->size - used, out_envelope);
         transport->inflated_used += transport->taken;
         transport->taken = taken;
         if (rc != 0)
@@ -517,6 +551,7 @@ void thrift_transport_fini(thrift_transport *transport)
     byte_store_fini(&transport->message);
     byte_store_fini(&transport->sealed);
     byte_store_fini(&transport->packed);
+    free(transport->scan);
     http_message_destroy(transport->http);
     thrift_inflater_destroy(transport->inflater);
     thrift_inflater_destroy(transport->inflater_alone);

@@ -38,6 +38,7 @@
 
 #include <coil/thrift.h>
 #include <coil/thrift_headers.h>
+#include <coil/thrift_scan.h>
 
 enum {
     THRIFT_DETECT_BYTES = 12,
@@ -121,6 +122,8 @@ typedef struct thrift_transport {
     bool is_client;
     bool is_inflating;       /* The connection is one deflate stream. */
     bool in_pieces;          /* The contents of frames or bodies are pieces of one. */
+    bool is_scanning; /* The end of an unframed message has not come. */
+    int inflate_error; /* It comes when the bytes before it are used up. */
     size_t inflated_used;    /* Of the bytes in `inflated`, so many were taken. */
     uint64_t inflated_bytes; /* For the message that is arriving, so many have become of */
     uint64_t deflated_bytes; /* so many. */
@@ -129,6 +132,7 @@ typedef struct thrift_transport {
     byte_store message;  /* A message that was inflated. */
     byte_store sealed;   /* A message that was compressed. */
     byte_store packed;   /* What was compressed for the connection. */
+    coil_thrift_scan *scan;
     http_message *http;
     thrift_inflater *inflater; /* Of the connection, or of the pieces: it has one of them. */
     thrift_deflater *deflater;

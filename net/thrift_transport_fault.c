@@ -20,13 +20,11 @@ static const fault_words faults[TRANSPORT_FAULT_COUNT] = {
         [TRANSPORT_FAULT_FIRST_BYTES] = {-EBADMSG, COIL_THRIFT_UNSUPPORTED_CLIENT_TYPE,
                 "a connection that begins like this is none of Thrift"},
         [TRANSPORT_FAULT_NO_MESSAGE] = {-EBADMSG, COIL_THRIFT_INVALID_PROTOCOL,
-                "no protocol has messages that begin like this"},
+                "no protocol of Thrift has messages that begin like this"},
         [TRANSPORT_FAULT_EMPTY] = {-EBADMSG, COIL_THRIFT_PROTOCOL_ERROR,
                 "there is no message inside"},
         [TRANSPORT_FAULT_UNFRAMED] = {-EBADMSG, COIL_THRIFT_PROTOCOL_ERROR,
-                "the unframed message is malformed"},
-        [TRANSPORT_FAULT_UNFRAMED_SIZE] = {-EMSGSIZE, COIL_THRIFT_PROTOCOL_ERROR,
-                "the unframed message is larger than allowed"},
+                "the unframed message is malformed, or above a limit"},
         [TRANSPORT_FAULT_HEADER_CUT] = {-EBADMSG, COIL_THRIFT_PROTOCOL_ERROR,
                 "THeader: something begins in the header and does not end in it"},
         [TRANSPORT_FAULT_HEADER_SIZE] = {-EMSGSIZE, COIL_THRIFT_PROTOCOL_ERROR,
@@ -67,6 +65,7 @@ enum coil_thrift_exception_type transport_fault_exception(unsigned fault)
 const char *thrift_transport_what(const thrift_transport *transport, char *text, size_t text_size)
 {
     const uint8_t *seen = transport->seen;
+    const char *words = faults[transport->fault].words;
 
     switch (transport->fault) {
     case TRANSPORT_FAULT_LENGTH:
@@ -79,12 +78,13 @@ const char *thrift_transport_what(const thrift_transport *transport, char *text,
                 http_message_status(transport->http));
         return text;
     case TRANSPORT_FAULT_FIRST_BYTES:
+        (void)snprintf(text, text_size, "%02x %02x: %s", seen[0], seen[1], words);
+        return text;
     case TRANSPORT_FAULT_NO_MESSAGE:
-        (void)snprintf(text, text_size, "%02x %02x %02x %02x: %s", seen[0], seen[1], seen[2],
-                seen[3], faults[transport->fault].words);
+        (void)snprintf(text, text_size, "%02x: %s", seen[0], words);
         return text;
     default:
-        (void)snprintf(text, text_size, "%s", faults[transport->fault].words);
+        (void)snprintf(text, text_size, "%s", words);
         return text;
     }
 }

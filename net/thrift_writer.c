@@ -156,18 +156,29 @@ static void begin_binary(coil_thrift_writer *writer, const coil_thrift_message *
     coil_thrift_write_i32(writer, message->seqid);
 }
 
+static void leave_room(coil_thrift_writer *writer)
+{
+    uint8_t *room = thrift_writer_take(writer, writer->envelope_bytes);
+
+    if (room != NULL)
+        memset(room, 0, writer->envelope_bytes);
+}
+
 void coil_thrift_writer_begin(coil_thrift_writer *writer, const coil_thrift_message *message)
 {
     COIL_CHECK(!writer->begun);
 
     writer->begun = true;
-    writer->frame_start = writer->size;
-    if (writer->error == 0)
-        set_end(writer);
-
-    uint8_t *room = thrift_writer_take(writer, writer->envelope_bytes);
-    if (room != NULL && writer->envelope_bytes > 0)
-        memset(room, 0, writer->envelope_bytes);
+    if (coil_unlikely(writer->frame_start != writer->size)) {
+        writer->frame_start = writer->size;
+        if (writer->error == 0)
+            set_end(writer);
+    }
+    if (coil_likely(writer->envelope_bytes == COIL_THRIFT_LENGTH_BYTES)) {
+        (void)thrift_writer_take(writer, COIL_THRIFT_LENGTH_BYTES); /* Finish fills it in. */
+    } else if (writer->envelope_bytes > 0) {
+        leave_room(writer);
+    }
     if (thrift_is_binary(writer->protocol)) {
         begin_binary(writer, message);
     } else {

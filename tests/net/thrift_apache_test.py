@@ -216,4 +216,5 @@ def main():
     return peer.returncode
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

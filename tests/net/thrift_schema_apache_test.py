@@ -4,7 +4,7 @@
 
 Random values of the structs of good/everything.thrift are written by the Python that Apache's compiler
 makes of it, read and written again by Coil (thrift_schema_peer), and read by Apache's: they have to be
-what they were. Exits with 77, the code for "skipped", where Apache's library or compiler is missing.
+what they were, from each protocol to each. Exits with 77, the code for "skipped", where Apache's library or compiler is missing.
 """
 import random
 import shutil
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 try:
-    from thrift.protocol import TBinaryProtocol
+    from thrift.protocol import TBinaryProtocol, TCompactProtocol, TJSONProtocol
     from thrift.Thrift import TMessageType, TType
     from thrift.transport import TTransport
 except ImportError as missing:
@@ -23,6 +23,12 @@ except ImportError as missing:
     sys.exit(77)
 
 STRUCTS = {"Leaf": 300, "Node": 300, "Choice": 200, "Part": 200, "Trouble": 50}
+# Those of Apache for each of ours. Accelerated ones are in C, where there is a compiler for it.
+PROTOCOLS = {
+    "binary": [TBinaryProtocol.TBinaryProtocol, TBinaryProtocol.TBinaryProtocolAccelerated],
+    "compact": [TCompactProtocol.TCompactProtocol, TCompactProtocol.TCompactProtocolAccelerated],
+    "json": [TJSONProtocol.TJSONProtocol],
+}
 EDGES = {TType.BYTE: 8, TType.I16: 16, TType.I32: 32, TType.I64: 64}
 
 
@@ -61,17 +67,17 @@ class Chance(random.Random):
         return type(**chosen)
 
 
-def to_bytes(value):
+def to_bytes(value, kind):
     transport = TTransport.TMemoryBuffer()
-    protocol = TBinaryProtocol.TBinaryProtocol(transport)
+    protocol = kind(transport)
     protocol.writeMessageBegin("m", TMessageType.CALL, 1)
     value.write(protocol)
     protocol.writeMessageEnd()
     return transport.getvalue()
 
 
-def from_bytes(type, data):
-    protocol = TBinaryProtocol.TBinaryProtocol(TTransport.TMemoryBuffer(data))
+def from_bytes(type, data, kind):
+    protocol = kind(TTransport.TMemoryBuffer(data))
     protocol.readMessageBegin()
     if issubclass(type, Exception):
         return type.read(protocol)
@@ -111,18 +117,24 @@ def run(peer, idl, seed):
         values = [chance.struct(getattr(ttypes, name, None) or getattr(parts, name))
                   for name, count in STRUCTS.items() for _ in range(count)]
         request = b""
+        ways = []
         for value in values:
-            data = to_bytes(value)
-            request += type(value).__name__.encode() + b"\n" + struct.pack(">i", len(data)) + data
+            come, go = chance.choice(list(PROTOCOLS)), chance.choice(list(PROTOCOLS))
+            ways.append((come, go))
+            data = to_bytes(value, chance.choice(PROTOCOLS[come]))
+            request += f"{type(value).__name__} {come} {go}\n".encode() + struct.pack(">i", len(data)) + data
         reply = subprocess.run([peer], input=request, stdout=subprocess.PIPE, check=True).stdout
-        for value in values:
-            (size,) = struct.unpack(">i", reply[:4])
-            data, reply = reply[4:4 + size], reply[4 + size:]
+        position = 0
+        for value, way in zip(values, ways):
+            (size,) = struct.unpack_from(">i", reply, position)
+            data = reply[position + 4:position + 4 + size]
+            position += 4 + size
             if size == 0:
-                return f"seed {seed}: not understood: {value}"
-            found = from_bytes(type(value), data)
-            if not same(value, found):
-                return f"seed {seed}:\n{value}\nhas become\n{found}"
+                return f"seed {seed}: not understood, {way}: {value}"
+            for kind in PROTOCOLS[way[1]]:
+                found = from_bytes(type(value), data, kind)
+                if not same(value, found):
+                    return f"seed {seed}, {way}, {kind.__name__}:\n{value}\nhas become\n{found}"
         print(f"{len(values)} values are the same on both sides")
     return None
 

@@ -2,8 +2,9 @@
 /*
  * Reads structs as Coil does and writes them again: for thrift_schema_apache_test.py.
  *
- * In: the name of a struct and a newline, then a message behind its length, again and again. Out:
- * the same struct in a message, behind its length; or the length 0 if it was not understood.
+ * In: a line with the name of a struct and two of protocols, then a message behind its length in
+ * the first of them, again and again. Out: the same struct in a message in the second, behind its
+ * length; or the length 0 if it was not understood.
  */
 #include <coil/thrift_schema.h>
 
@@ -27,15 +28,44 @@ static const coil_thrift_struct_schema *find_schema(const char *name)
     exit(1);
 }
 
-/* False if it was not understood. */
-static bool translate(const coil_thrift_struct_schema *schema, const uint8_t *bytes, uint32_t size,
-        coil_arena *arena, coil_thrift_writer *writer)
+static enum coil_thrift_protocol find_protocol(const char *name)
 {
+    if (strcmp(name, "compact") == 0)
+        return COIL_THRIFT_PROTOCOL_COMPACT;
+    return strcmp(name, "json") == 0 ? COIL_THRIFT_PROTOCOL_JSON : COIL_THRIFT_PROTOCOL_BINARY;
+}
+
+/* What a line asks for. */
+typedef struct request {
+    const coil_thrift_struct_schema *schema;
+    enum coil_thrift_protocol come;
+    enum coil_thrift_protocol go;
+} request;
+
+static bool read_request(request *out_request)
+{
+    char line[128];
+    char name[64];
+    char come[16];
+    char go[16];
+
+    if (fgets(line, sizeof(line), stdin) == NULL || sscanf(line, "%63s %15s %15s", name, come, go) != 3)
+        return false;
+    *out_request = (request){find_schema(name), find_protocol(come), find_protocol(go)};
+    return true;
+}
+
+/* False if it was not understood. */
+static bool translate(const request *asked, const uint8_t *bytes, uint32_t size, coil_arena *arena,
+        coil_thrift_writer *writer)
+{
+    const coil_thrift_struct_schema *schema = asked->schema;
     void *value = coil_arena_take(arena, schema->size_bytes, 16);
     coil_thrift_reader reader;
     coil_thrift_message message;
 
-    coil_thrift_reader_init(&reader, bytes, size, NULL);
+    coil_thrift_reader_init_as(&reader, asked->come, bytes, size, NULL, arena);
+    coil_thrift_writer_set_protocol(writer, asked->go);
     if (value == NULL || !coil_thrift_read_message(&reader, &message) ||
             !coil_thrift_read_fields(&reader, arena, schema, value) ||
             coil_thrift_reader_finish(&reader) < 0)
@@ -49,15 +79,14 @@ int main(void)
 {
     static uint8_t bytes[1 << 20];
     static const uint8_t not_understood[COIL_THRIFT_LENGTH_BYTES];
-    char name[64];
+    request asked;
     uint8_t length[COIL_THRIFT_LENGTH_BYTES];
     coil_thrift_writer writer;
     coil_arena arena;
 
     coil_thrift_writer_init(&writer, NULL);
     coil_arena_init(&arena, 1 << 24);
-    while (fgets(name, sizeof(name), stdin) != NULL) {
-        name[strcspn(name, "\n")] = '\0';
+    while (read_request(&asked)) {
         if (fread(length, sizeof(length), 1, stdin) != 1)
             return 1;
         const int size = coil_thrift_frame_size(length, NULL);
@@ -65,7 +94,7 @@ int main(void)
             return 1;
         coil_arena_reset(&arena);
         coil_thrift_writer_reset(&writer);
-        if (translate(find_schema(name), bytes, (uint32_t)size, &arena, &writer)) {
+        if (translate(&asked, bytes, (uint32_t)size, &arena, &writer)) {
             fwrite(writer.bytes, writer.size, 1, stdout);
         } else {
             fwrite(not_understood, sizeof(not_understood), 1, stdout);
