@@ -87,6 +87,7 @@ struct codec *codec_echo(size_t message_bytes)
 enum {
     VERSION_1_CALL = 0x80010001,
     VERSION_1_REPLY = 0x80010002,
+    TYPE_STRING = 11,
     FRAME_BYTES = 4,   /* the length in front */
     PREFIX_BYTES = 12, /* frame length, version, length of the name */
     REPLY_BYTES_MAX = 64 << 20,
@@ -95,6 +96,7 @@ enum {
 struct thrift_codec {
     struct codec base;
     size_t name_bytes;
+    size_t text_bytes; /* of the argument; then the reply has the same as its result */
     unsigned char request[CODEC_HEAD_MAX];
 };
 
@@ -120,6 +122,12 @@ static void thrift_encode(const struct codec *codec, uint64_t sequence, unsigned
     put_u32(out + PREFIX_BYTES + self->name_bytes, (uint32_t)sequence);
 }
 
+/* Field 1 of a request, and field 0 of its reply: type, number, length; the text; the stop. */
+static size_t thrift_struct_bytes(size_t text_bytes)
+{
+    return text_bytes > 0 ? 3 + 4 + text_bytes + 1 : 1;
+}
+
 /* Everything before the result struct has been received into cursor->head. */
 static bool thrift_head_is_right(const struct thrift_codec *self, struct cursor *cursor)
 {
@@ -127,7 +135,10 @@ static bool thrift_head_is_right(const struct thrift_codec *self, struct cursor 
     uint32_t length = get_u32(head);
 
     cursor->reply_bytes = FRAME_BYTES + (size_t)length;
-    return cursor->reply_bytes > PREFIX_BYTES + self->name_bytes + 4 && length <= REPLY_BYTES_MAX &&
+    const bool is_long_enough = self->text_bytes > 0
+                                        ? cursor->reply_bytes == self->base.request_bytes
+                                        : cursor->reply_bytes > PREFIX_BYTES + self->name_bytes + 4;
+    return is_long_enough && length <= REPLY_BYTES_MAX &&
            get_u32(head + 4) == VERSION_1_REPLY && get_u32(head + 8) == self->name_bytes &&
            memcmp(head + PREFIX_BYTES, self->request + PREFIX_BYTES, self->name_bytes) == 0 &&
            get_u32(head + PREFIX_BYTES + self->name_bytes) == (uint32_t)cursor->sequence;
@@ -148,6 +159,20 @@ static long thrift_check_head(const struct thrift_codec *self, struct cursor *cu
     return (long)run;
 }
 
+/* The reply's struct is that of the request, but for the number of its field. */
+static bool thrift_text_is_right(const struct thrift_codec *self, size_t offset,
+        const unsigned char *bytes, size_t count)
+{
+    const size_t number_at = PREFIX_BYTES + self->name_bytes + 4 + 2;
+
+    for (size_t i = 0; i < count; i++) {
+        const size_t at = offset + i;
+        if (bytes[i] != (at == number_at ? 0 : self->request[at]))
+            return false;
+    }
+    return true;
+}
+
 static long thrift_check(const struct codec *codec, struct cursor *cursor,
         const unsigned char *bytes, size_t count, bool *out_complete)
 {
@@ -159,6 +184,8 @@ static long thrift_check(const struct codec *codec, struct cursor *cursor,
     size_t run = cursor->reply_bytes - cursor->offset;
     if (run > count)
         run = count;
+    if (self->text_bytes > 0 && !thrift_text_is_right(self, cursor->offset, bytes, run))
+        return -1;
     cursor->offset += run;
     if (cursor->offset < cursor->reply_bytes)
         return (long)run;
@@ -178,16 +205,30 @@ static void thrift_destroy(struct codec *codec)
 struct codec *codec_thrift(const char *method)
 {
     struct thrift_codec *self = calloc(1, sizeof(*self));
-    size_t name_bytes = strlen(method);
+    const char *colon = strchr(method, ':');
+    const size_t name_bytes = colon ? (size_t)(colon - method) : strlen(method);
+    const size_t text_bytes = colon ? strtoul(colon + 1, NULL, 10) : 0;
+    const size_t head_bytes = PREFIX_BYTES + name_bytes + 4;
 
-    if (!self || PREFIX_BYTES + name_bytes + 5 > CODEC_HEAD_MAX)
+    if (!self || text_bytes > CODEC_HEAD_MAX ||
+            head_bytes + thrift_struct_bytes(text_bytes) > CODEC_HEAD_MAX) {
+        free(self);
         return NULL;
+    }
     self->name_bytes = name_bytes;
+    self->text_bytes = text_bytes;
     self->base = (struct codec){
-            PREFIX_BYTES + name_bytes + 5, thrift_encode, thrift_check, thrift_destroy};
+            head_bytes + thrift_struct_bytes(text_bytes), thrift_encode, thrift_check, thrift_destroy};
     put_u32(self->request, (uint32_t)(self->base.request_bytes - FRAME_BYTES));
     put_u32(self->request + 4, VERSION_1_CALL);
     put_u32(self->request + 8, (uint32_t)name_bytes);
     memcpy(self->request + PREFIX_BYTES, method, name_bytes);
+    if (text_bytes > 0) {
+        unsigned char *field = self->request + head_bytes;
+        field[0] = TYPE_STRING;
+        field[2] = 1;
+        put_u32(field + 3, (uint32_t)text_bytes);
+        memset(field + 7, 'x', text_bytes);
+    }
     return &self->base;
 }

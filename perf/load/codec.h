@@ -51,7 +51,8 @@ struct codec *codec_echo(size_t message_bytes);
 /*
  * Thrift: a call of `method` without arguments in the strict binary protocol, framed. A reply must
  * have the version, the type REPLY, the method's name, the sequence number of the oldest call
- * outstanding, and end in a stop byte.
+ * outstanding, and end in a stop byte. "echo:32" is one with a text of 32 bytes as its argument 1,
+ * which has to come back as its result. NULL if the method is too long.
  */
 struct codec *codec_thrift(const char *method);
 

@@ -169,7 +169,12 @@ static void emit_coroutine(
         fputs("            .arguments = &my->arguments,\n", file);
     if (function->outcome != NULL)
         fputs("            .arena = arena,\n            .result = out_result,\n", file);
-    fputs("    };\n    coil_await(my->rc, coil_thrift_invoke(channel, &my->invocation));\n", file);
+    fputs("    };\n", file);
+    if (function->outcome != NULL) {
+        fprintf(file, "    if (out_result != NULL)\n        *out_result = %s_result_default;\n",
+                name);
+    }
+    fputs("    coil_await(my->rc, coil_thrift_invoke(channel, &my->invocation));\n", file);
     if (function->outcome != NULL) {
         fputs("    if (out_result != NULL)\n"
               "        out_result->failure = my->invocation.exception;\n",
