@@ -178,6 +178,8 @@ static int take_message(coil_thrift_pipeline *pipeline, const thrift_envelope *e
     coil_thrift_message reply;
     char what[WHAT_BYTES];
 
+    if (envelope->size == 0)
+        return 0; /* HTTP answers oneway calls, too: with nothing. */
     coil_thrift_reader_init_as(&reader, envelope->kind.protocol, envelope->message, envelope->size,
             pipeline->options.limits, NULL);
     if (coil_thrift_read_message(&reader, &reply))
