@@ -214,6 +214,8 @@ static int64_t take_messages(
         }
         if (rc > 0 && take_message(pipeline, &envelope) < 0)
             return pipeline->error;
+        if (rc > 0 && envelope.kind.last) /* So said HTTP. What waits for room has not been sent. */
+            return pipeline_fail(pipeline, -ENOTCONN, "the server ends it with this reply");
         taken_bytes += transport->taken;
     } while (rc > 0);
     *out_wanted_bytes = transport->wanted > 0 ? transport->wanted : 1;

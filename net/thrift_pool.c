@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CONNECTIONS_MAX = 4, SPREAD_CALLS = 1, AGE_LIMIT_S = 300, AGE_JITTER = 10 };
+enum { CONNECTIONS_MAX = 4, SPREAD_CALLS = 1, AGE_LIMIT_S = 300, AGE_JITTER = 10, TRIES_MAX = 10 };
 
 /* What is known of an address: one that a line goes to, or went to. */
 typedef struct endpoint {
@@ -345,7 +345,8 @@ static int enter(passage *made, const line *chosen)
     return 0;
 }
 
-coil_async(int, call_somewhere, (passage *) made, (coil_thrift_invocation *) invocation)
+/* On one line, once there is one. */
+coil_async(int, call_on_line, (passage *) made, (coil_thrift_invocation *) invocation)
 {
     coil_vars(line *chosen; int rc);
 
@@ -358,6 +359,18 @@ coil_async(int, call_somewhere, (passage *) made, (coil_thrift_invocation *) inv
     invocation->via = my->chosen->number;
     coil_attempt(coil_thrift_invoke(&my->chosen->pipeline.channel, invocation));
     return 0;
+}
+
+/* A connection may end while a call waits for room on it: then that goes elsewhere. */
+coil_async(int, call_somewhere, (passage *) made, (coil_thrift_invocation *) invocation)
+{
+    coil_vars(int rc; int tries);
+
+    do {
+        settle(made, COIL_CALL_ABANDONED);
+        coil_await(my->rc, call_on_line(made, invocation));
+    } while (my->rc == -ENOTCONN && !invocation->was_sent && ++my->tries < TRIES_MAX);
+    return my->rc;
 }
 
 coil_async(int, invoke, (coil_thrift_invocation *) invocation)

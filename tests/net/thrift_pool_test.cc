@@ -338,6 +338,67 @@ TEST(ThriftPool, SpeaksEveryProtocolByEveryTransport)
     EXPECT_EQ(asked, delphi.oracle.asked);
 }
 
+std::string http_answer(const std::string &frame, const char *connection)
+{
+    return "HTTP/1.1 200 OK\r\nContent-Type: application/x-thrift\r\nConnection: " +
+           std::string(connection) + "\r\nContent-Length: " + std::to_string(frame.size() - 4) +
+           "\r\n\r\n" + frame.substr(4);
+}
+
+TEST(ThriftPool, SendsNothingToAServerThatHasSaidItWillHangUp)
+{
+    const PeerListener listener;
+    Way way = to({listener.address});
+    way.options.connections_max = 1;
+    way.options.pipeline.transport = COIL_THRIFT_TRANSPORT_HTTP;
+    way.at_once = 6;
+    std::vector<Call> calls(6);
+    {
+        const Thread server([&] {
+            for (int i = 1; i <= 6; i++) {
+                Peer peer = listener.accepted();
+                std::string request;
+                while (request.find("question") == std::string::npos)
+                    request += peer.receive(1);
+                peer.send(http_answer(frame(message(2, "ask", 1) + field(11, 0) + text("once") +
+                                              stop()),
+                        "close"));
+                (void)peer.receive(1); /* The stop at the end of the request, */
+                EXPECT_TRUE(peer.at_end()) << "and nothing more";
+            }
+        });
+        run(&way, &calls);
+    }
+    EXPECT_EQ(6u, answered(calls, "once"));
+}
+
+TEST(ThriftPool, CarriesCallsOverUnixSockets)
+{
+    for (const std::string &address : {std::string("unix:@coil-thrift-pool-") +
+                                              std::to_string(getpid()),
+                 "unix:" + testing::TempDir() + "/coil-thrift-pool-" + std::to_string(getpid())}) {
+        coil_address at;
+        ASSERT_EQ(0, coil_address_parse(address.c_str(), &at));
+        const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ASSERT_EQ(0, bind(fd, &at.socket, at.size_bytes)) << strerror(errno);
+        ASSERT_EQ(0, listen(fd, 5));
+        Way way = to({address});
+        std::vector<Call> calls(1);
+        {
+            const Thread server([&] {
+                Peer peer(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
+                peer.send(answer_to(receive_question(peer), "near"));
+                (void)peer.at_end();
+            });
+            run(&way, &calls);
+        }
+        close(fd);
+        if (address.find('@') == std::string::npos)
+            unlink(address.c_str() + strlen("unix:"));
+        EXPECT_EQ("near", calls[0].answer);
+    }
+}
+
 async(int, destroy_early, (Way *) way, (std::vector<Call> *) calls)
 {
     vars(coil_thrift_pool *pool; coil_group group; size_t i);
