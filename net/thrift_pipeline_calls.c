@@ -75,8 +75,8 @@ static bool has_room(const coil_thrift_pipeline *pipeline)
 
 bool coil_thrift_pipeline_has_room(const coil_thrift_pipeline *pipeline)
 {
-    return pipeline->error == 0 && !pipeline->is_finishing &&
-           coil_list_empty(&pipeline->waiting) && has_room(pipeline);
+    return pipeline->error == 0 && !pipeline->is_finishing && coil_list_empty(&pipeline->waiting) &&
+           has_room(pipeline);
 }
 
 void pipeline_take_room(pipeline_call *call)

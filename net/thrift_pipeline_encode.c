@@ -9,8 +9,8 @@
 enum { NAME_BYTES = 256, NUMBER_BYTES = 24 };
 
 /* "Service:method", in `room` if need be. */
-static int name_of(const coil_thrift_invocation *invocation, char room[NAME_BYTES],
-        coil_thrift_text *out_name)
+static int name_of(
+        const coil_thrift_invocation *invocation, char room[NAME_BYTES], coil_thrift_text *out_name)
 {
     const coil_thrift_text bare = coil_thrift_text_of(invocation->method->name);
 

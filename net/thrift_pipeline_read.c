@@ -83,8 +83,7 @@ static int take_result(coil_thrift_invocation *invocation, coil_thrift_reader *r
     const coil_thrift_field_schema *success = success_of(schema);
     if (success == NULL)
         return 0;
-    const uint32_t *has =
-            (const void *)((const char *)invocation->result + schema->has_offset);
+    const uint32_t *has = (const void *)((const char *)invocation->result + schema->has_offset);
     const uint32_t index = (uint32_t)(success - schema->fields);
     return (has[index / 32] & 1u << index % 32) != 0 ? 0 : -ENOMSG;
 }
@@ -229,8 +228,8 @@ static int end_with(coil_thrift_pipeline *pipeline, const coil_slice *rest)
     const size_t size_bytes = rest->size_bytes > 0 ? (size_t)rest->size_bytes : 0;
     thrift_envelope envelope;
 
-    int rc = thrift_transport_end(&pipeline->wire->transport, (const uint8_t *)rest->bytes,
-            size_bytes, &envelope);
+    int rc = thrift_transport_end(
+            &pipeline->wire->transport, (const uint8_t *)rest->bytes, size_bytes, &envelope);
     if (rc > 0)
         rc = take_message(pipeline, &envelope);
     if (rc < 0)

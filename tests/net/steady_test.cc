@@ -175,8 +175,8 @@ struct StatusResult {
     int32_t success;
     uint32_t has;
 };
-const coil_thrift_struct_schema no_arguments = {"getStatus_args", 4, 0, false, false, 0, nullptr, 0,
-        nullptr, nullptr};
+const coil_thrift_struct_schema no_arguments = {
+        "getStatus_args", 4, 0, false, false, 0, nullptr, 0, nullptr, nullptr};
 const coil_thrift_field_schema status_fields[] = {
         {"success", &coil_thrift_i32_type, 0, 0, COIL_THRIFT_OPTIONAL}};
 const coil_thrift_struct_schema status_result = {"getStatus_result", sizeof(StatusResult), 1, false,
@@ -194,8 +194,7 @@ struct Channels {
     int open(const char *address)
     {
         coil_arena_init(&arena, 4096);
-        const int rc =
-                coil_thrift_pool_create(coil_loop_current(), address, nullptr, &pool);
+        const int rc = coil_thrift_pool_create(coil_loop_current(), address, nullptr, &pool);
         if (rc == 0) {
             coil_thrift_backup_init(&backup, coil_thrift_pool_channel(pool), coil_s(10));
             coil_thrift_retrying_init(&retrying, &backup.channel);

@@ -105,8 +105,8 @@ coil_thrift_pool *make_pool(Way *way)
     coil_thrift_pool *pool = nullptr;
 
     if (way->addresses.size() == 1) {
-        EXPECT_EQ(0, coil_thrift_pool_create(coil_loop_current(), way->addresses[0].c_str(),
-                             &way->options, &pool));
+        EXPECT_EQ(0, coil_thrift_pool_create(
+                             coil_loop_current(), way->addresses[0].c_str(), &way->options, &pool));
         return pool;
     }
     EXPECT_EQ(0, coil_thrift_pool_create(coil_loop_current(), nullptr, &way->options, &pool));
@@ -360,8 +360,8 @@ TEST(ThriftPool, SendsNothingToAServerThatHasSaidItWillHangUp)
                 std::string request;
                 while (request.find("question") == std::string::npos)
                     request += peer.receive(1);
-                peer.send(http_answer(frame(message(2, "ask", 1) + field(11, 0) + text("once") +
-                                              stop()),
+                peer.send(http_answer(
+                        frame(message(2, "ask", 1) + field(11, 0) + text("once") + stop()),
                         "close"));
                 (void)peer.receive(1); /* The stop at the end of the request, */
                 EXPECT_TRUE(peer.at_end()) << "and nothing more";
@@ -374,8 +374,8 @@ TEST(ThriftPool, SendsNothingToAServerThatHasSaidItWillHangUp)
 
 TEST(ThriftPool, CarriesCallsOverUnixSockets)
 {
-    for (const std::string &address : {std::string("unix:@coil-thrift-pool-") +
-                                              std::to_string(getpid()),
+    for (const std::string &address : {
+                 std::string("unix:@coil-thrift-pool-") + std::to_string(getpid()),
                  "unix:" + testing::TempDir() + "/coil-thrift-pool-" + std::to_string(getpid())}) {
         coil_address at;
         ASSERT_EQ(0, coil_address_parse(address.c_str(), &at));

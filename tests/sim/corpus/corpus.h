@@ -135,6 +135,7 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(names)                \
     SCENARIO(rpc)                  \
     SCENARIO(pipelines)            \
+    SCENARIO(calls)                \
     SCENARIO(timers)               \
     SCENARIO(pool)                 \
     SCENARIO(eyeballs)             \
