@@ -46,7 +46,7 @@ struct coil_thrift_pool {
 
 coil_time pool_now(const coil_thrift_pool *pool);
 
-/* Whoever uses the pool, a task or a call, counts in user_count and leaves; the last one frees it. */
+/* Tasks and calls that use the pool count in user_count, and leave; the last one may free it. */
 void pool_leave(coil_thrift_pool *pool);
 
 /* A line for one more call, if there is another than that to avoid; -EAGAIN: not yet. */

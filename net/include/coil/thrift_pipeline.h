@@ -16,10 +16,10 @@
  * come. What is called in one turn of the loop leaves in one piece. Replies are told by the numbers
  * of their calls: a server may answer in order, as most do, or in any other.
  *
- *     invoke --room?--> WAITING --room--> SENT --reply, exception--> answered
- *                          |               |  --cancelled, -ETIME--> abandoned: the reply is dropped
- *                          |               |  --connection over----> failed
- *                          +---------------+-- cancelled while WAITING: nothing has been sent
+ *     invoke --> WAITING --room--> SENT --reply, exception--> answered
+ *                   |             |--cancelled, -ETIME--> abandoned: its reply is dropped
+ *                   |             '--connection over----> failed
+ *                   '--cancelled, or the connection is over: nothing has been sent
  *
  * Invariants
  *   - At most `calls_max` calls are in flight; those who wait for room come in the order in which
