@@ -159,9 +159,11 @@ static int on_value(http_parser *parser, const char *bytes, size_t size)
     if (!message->in_head)
         return 0;
     if (!message->in_value) {
-        coil_thrift_text name = {(const char *)message->head.bytes + message->text_start + PADDED_BYTES,
+        coil_thrift_text name = {
+                (const char *)message->head.bytes + message->text_start + PADDED_BYTES,
                 (uint32_t)(message->head.size - message->text_start - PADDED_BYTES)};
-        if (!http_is_token(name)) /* The parser takes blanks before the colon, which smugglers like. */
+        if (!http_is_token(
+                    name)) /* The parser takes blanks before the colon, which smugglers like. */
             return refuse(message, 400, "the name of a header is malformed");
         if (begin_text(message) < 0)
             return -1;

@@ -26,8 +26,8 @@ static inline bool thrift_header_is(const uint8_t *frame, uint32_t size)
 }
 
 /*
- * Take a frame apart. 0, or the fault (enum transport_fault). Then the kind is what could be read, so
- * that the fault can be reported.
+ * Take a frame apart. 0, or the fault (enum transport_fault): then the kind is what could be read,
+ * so that the fault can be reported.
  */
 COIL_MUST_USE int thrift_header_read(
         const uint8_t *frame, uint32_t size, thrift_header *out_header);

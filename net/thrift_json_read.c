@@ -264,7 +264,8 @@ static bool take_name(coil_thrift_reader *reader, double *out_value)
     static const struct {
         const char *name;
         double value;
-    } names[] = {{"\"NaN\"", NAN}, {"\"Infinity\"", INFINITY}, {"\"-Infinity\"", -INFINITY}};
+    } names[] = {{"\"NaN\"", (double)NAN}, {"\"Infinity\"", HUGE_VAL},
+            {"\"-Infinity\"", -HUGE_VAL}};
     const uint32_t left = thrift_bytes_left(reader);
 
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -14,17 +14,18 @@
  *     'A'..'Z'            HTTP
  *     80 01, 82 x1, "[1"  an unframed message: binary, compact, JSON
  *     length, 0f ff       THeader, in a frame
- *     length, 78 ..       frames whose contents are pieces of one deflate stream (what Apache's test
- *                         programs make of "--transport framed --zlib")
+ *     length, 78 ..       frames whose contents are pieces of one deflate stream: what Apache's
+ *                         test programs make of "--transport framed --zlib"
  *     length, protocol    a frame: binary, strict or old, compact, JSON
  *     length, a letter    an unframed message, binary without a version: the length is its name's
  *     16 03               TLS: refused, in words
  *
- * The transport, once detected, stays for the connection; the protocol may change with each message.
+ * The transport, once detected, stays for the connection, but for THeader, which may alternate with
+ * frames that have none. The protocol may change with each message.
  *
  * Bounds, whatever the bytes are:
- *   - Nothing is allocated by a declared size. Frames and unframed messages are used where they lie;
- *     the buffers for what is inflated, or arrives by HTTP, grow with the bytes, by doubling.
+ *   - Nothing is allocated by a declared size. Frames and unframed messages are used where they
+ *     lie; the buffers for what is inflated, or arrives by HTTP, grow with the bytes, by doubling.
  *   - A message is at most limits->frame_max bytes, also after inflating, and then at most
  *     THRIFT_INFLATE_FREE_BYTES + THRIFT_INFLATE_RATIO times the bytes it came as.
  *   - Headers are at most COIL_THRIFT_HEADERS_MAX and THRIFT_HEADER_BYTES_MAX; HTTP's request line
@@ -56,7 +57,7 @@ enum thrift_zlib_use {
     THRIFT_ZLIB_STREAM, /* It is the next piece of a deflate stream that goes on. */
 };
 
-/* How a message is wrapped. The reply has the kind of its call. A value, small enough to be copied. */
+/* How a message is wrapped: a small value. The reply has the kind of its call. */
 typedef struct thrift_kind {
     uint8_t transport; /* enum coil_thrift_transport */
     uint8_t protocol;  /* enum coil_thrift_protocol */
@@ -113,6 +114,7 @@ typedef struct thrift_transport {
 
     /* Set between init and the first bytes. */
     bool pages; /* A server's: HTTP requests other than POST are given out, not refused. */
+    bool compress_replies; /* A server's, with THeader: where the call was compressed. See below. */
 
     /* Private. */
     const coil_thrift_limits *limits;
@@ -122,8 +124,8 @@ typedef struct thrift_transport {
     bool is_client;
     bool is_inflating;       /* The connection is one deflate stream. */
     bool in_pieces;          /* The contents of frames or bodies are pieces of one. */
-    bool is_scanning; /* The end of an unframed message has not come. */
-    int inflate_error; /* It comes when the bytes before it are used up. */
+    bool is_scanning;        /* The end of an unframed message has not come. */
+    int inflate_error;       /* It comes when the bytes before it are used up. */
     size_t inflated_used;    /* Of the bytes in `inflated`, so many were taken. */
     uint64_t inflated_bytes; /* For the message that is arriving, so many have become of */
     uint64_t deflated_bytes; /* so many. */
@@ -140,6 +142,12 @@ typedef struct thrift_transport {
     thrift_deflater *deflater_alone;
 } thrift_transport;
 
+/*
+ * Of THeader a reply has protocol, flags and seqid of its call, but not its transforms, unless
+ * compress_replies is set: so do the servers of Apache, whose clients in C++ (0.17) write beyond
+ * their buffer when they inflate what is larger than the frame that it came in.
+ */
+
 /* A server's, for one connection. Borrows `limits` (NULL: the defaults). Allocates nothing yet. */
 void thrift_transport_init(thrift_transport *transport, const coil_thrift_limits *limits);
 
@@ -155,9 +163,11 @@ void thrift_transport_fini(thrift_transport *transport);
  *
  *     1    *out_envelope has it; when it has been used, the bytes taken may be dropped
  *     0    more bytes are needed: drop those taken, and come back with at least `wanted`
- *     < 0  the peer cannot go on: send `answer`, if any, and hang up. -EBADMSG, what it sends is not
- *          Thrift; -EMSGSIZE, a limit; -EPROTONOSUPPORT, this build or Coil does not speak that;
- *          -ENODATA, see thrift_transport_end(); -ENOMEM. The kind is filled in.
+ *     < 0  the peer cannot go on: send `answer`, or an exception in kind, and hang up. -EBADMSG,
+ *          what it sends is not Thrift; -EMSGSIZE, a limit; -ELOOP, an unframed message is nested
+ *          too deep; -EPROTONOSUPPORT, Coil or this build does not speak that; -EPROTO, a client
+ *          was answered by HTTP with another status than 200; -ENODATA, see
+ *          thrift_transport_end(); -ENOMEM
  *
  * After an error only what, seal, pack and fini may be called.
  */
@@ -200,9 +210,9 @@ COIL_MUST_USE int thrift_transport_room(
 
 /*
  * Wrap the message that the writer has just finished: its last `size` bytes, as
- * coil_thrift_writer_finish() returned. Afterwards the writer ends with what the peer is to get, and
- * the result is how many bytes that is. -EMSGSIZE, -ENOBUFS, -ENOMEM, or as above: then the message
- * is gone. Any room will do: if the message has another than it needs, it is moved.
+ * coil_thrift_writer_finish() returned. Afterwards the writer ends with what the peer is to get,
+ * and the result is how many bytes that is. -EMSGSIZE, -ENOBUFS, -ENOMEM, or as above: then the
+ * message is gone. Any room will do: if the message has another than it needs, it is moved.
  *
  * With THRIFT_ZLIB_STREAM in the order in which messages are sent; else in any.
  */

@@ -2,6 +2,7 @@
 #include "thrift_transport_fault.h"
 
 #include "http_message.h"
+#include "thrift_transport_private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -87,4 +88,49 @@ const char *thrift_transport_what(const thrift_transport *transport, char *text,
         (void)snprintf(text, text_size, "%s", words);
         return text;
     }
+}
+
+int thrift_transport_fail_as(thrift_transport *transport, enum transport_fault fault, int error)
+{
+    transport->state = STATE_FAILED;
+    transport->fault = (uint8_t)fault;
+    transport->exception = transport_fault_exception(fault);
+    return error;
+}
+
+int thrift_transport_fail(thrift_transport *transport, enum transport_fault fault)
+{
+    return thrift_transport_fail_as(transport, fault, transport_fault_error(fault));
+}
+
+int thrift_transport_fail_at(
+        thrift_transport *transport, enum transport_fault fault, const uint8_t *bytes, size_t size)
+{
+    memset(transport->seen, 0, sizeof(transport->seen));
+    memcpy(transport->seen, bytes, size < sizeof(transport->seen) ? size : sizeof(transport->seen));
+    return thrift_transport_fail(transport, fault);
+}
+
+int thrift_transport_fail_inflating(thrift_transport *transport, int error)
+{
+    switch (error) {
+    case -ENODATA:
+        return thrift_transport_fail(transport, TRANSPORT_FAULT_ZLIB_CUT);
+    case -EMSGSIZE:
+        return thrift_transport_fail(transport, TRANSPORT_FAULT_ZLIB_SIZE);
+    case -EPROTONOSUPPORT:
+        return thrift_transport_fail(transport, TRANSPORT_FAULT_ZLIB_MISSING);
+    case -ENOMEM:
+        return thrift_transport_fail(transport, TRANSPORT_FAULT_NO_SPACE);
+    default:
+        return thrift_transport_fail(transport, TRANSPORT_FAULT_ZLIB);
+    }
+}
+
+int thrift_transport_fail_length(thrift_transport *transport, const uint8_t *bytes, size_t size)
+{
+    bool is_empty = thrift_transport_length(bytes) == 0;
+
+    (void)thrift_transport_fail_at(transport, TRANSPORT_FAULT_LENGTH, bytes, size);
+    return is_empty ? -EBADMSG : -EMSGSIZE;
 }

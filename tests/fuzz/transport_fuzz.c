@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target of Thrift's transports. An input is all that a connection receives, as a server and as
- * clients of each dialect. Beside not crashing it must hold that
+ * Fuzz target of Thrift's transports. An input is all that a connection receives, as a server and
+ * as clients of each dialect. Beside not crashing it must hold that
  *
  *   - the pieces in which the bytes arrive change neither the messages nor the error
  *   - no message is above frame_max, and no buffer above what the bytes received account for
@@ -88,13 +88,14 @@ static void check_reply(thrift_transport *transport, const thrift_envelope *enve
     COIL_CHECK(thrift_transport_next(&client, writer.bytes, writer.size, &returned) == 1);
     COIL_CHECK(client.taken == writer.size);
     COIL_CHECK(returned.kind.protocol == kind->protocol);
-    COIL_CHECK(returned.kind.seqid == kind->seqid || dialect.transport != COIL_THRIFT_TRANSPORT_HEADER);
+    COIL_CHECK(returned.kind.seqid == kind->seqid ||
+               dialect.transport != COIL_THRIFT_TRANSPORT_HEADER);
     thrift_transport_fini(&client);
     coil_thrift_writer_fini(&writer);
 }
 
-static void take(thrift_transport *transport, const thrift_envelope *envelope,
-        struct outcome *outcome)
+static void take(
+        thrift_transport *transport, const thrift_envelope *envelope, struct outcome *outcome)
 {
     coil_thrift_headers headers = envelope->headers;
     coil_thrift_header header;
@@ -124,7 +125,8 @@ static void check_error(const thrift_transport *transport, int error)
 }
 
 /* Feed the bytes in pieces of so many, each in memory of its own, which ends where they do. */
-static struct outcome feed(thrift_transport *transport, const uint8_t *bytes, size_t size, size_t piece)
+static struct outcome feed(
+        thrift_transport *transport, const uint8_t *bytes, size_t size, size_t piece)
 {
     struct outcome outcome = {.hash = 0xcbf29ce484222325};
     size_t start = 0;

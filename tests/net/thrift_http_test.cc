@@ -41,8 +41,8 @@ std::string chunk(const std::string &bytes, const std::string &extension = "")
 
 using Make = std::function<std::unique_ptr<TransportPeer>()>;
 
-void in_all_pieces(
-        const std::string &bytes, const Make &make, const std::function<void(TransportPeer &)> &check)
+void in_all_pieces(const std::string &bytes, const Make &make,
+        const std::function<void(TransportPeer &)> &check)
 {
     for (size_t cut = 0; cut <= bytes.size() + 1; cut++) {
         SCOPED_TRACE("cut at " + std::to_string(cut));
@@ -107,7 +107,8 @@ TEST(ThriftHttp, TakesABodyInChunks)
 {
     const std::string body = binary_call();
     std::string bytes = "POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n";
-    bytes += chunk(body.substr(0, 1)) + chunk(body.substr(1, 9), ";x=\"y\"") + chunk(body.substr(10));
+    bytes += chunk(body.substr(0, 1)) + chunk(body.substr(1, 9), ";x=\"y\"") +
+             chunk(body.substr(10));
     bytes += "0\r\nTrailer: ignored\r\n\r\n";
 
     in_all_pieces(bytes + post(binary_call("two")), server, [&](TransportPeer &peer) {
@@ -165,7 +166,8 @@ TEST(ThriftHttp, TellsAPeerThatWaitsToGoOn)
 
 TEST(ThriftHttp, RefusesRequestsThatAreNoCalls)
 {
-    expect_refusal("GET / HTTP/1.1\r\nHost: here\r\n\r\n", -EBADMSG, 405, "another method than POST");
+    expect_refusal(
+            "GET / HTTP/1.1\r\nHost: here\r\n\r\n", -EBADMSG, 405, "another method than POST");
     expect_refusal("HEAD / HTTP/1.0\r\n\r\n", -EBADMSG, 405, "another method than POST");
     expect_refusal("POST / HTTP/1.1\r\n\r\n", -EBADMSG, 411, "neither a length nor chunks");
     expect_refusal("POST / HTTP/1.1\r\nExpect: a cat\r\nContent-Length: 3\r\n\r\n", -EBADMSG, 417,
@@ -298,7 +300,8 @@ TEST(ThriftHttp, ClientAndServerUnderstandEachOther)
     EXPECT_EQ(called.received[1].message, binary_call());
     EXPECT_EQ(called.received[1].header("x-trace"), "17");
 
-    const std::string reply = called.send(called.received[0].kind, {binary_call("re"), binary_call("ply")});
+    const std::string reply =
+            called.send(called.received[0].kind, {binary_call("re"), binary_call("ply")});
     in_all_pieces(reply, client, [](TransportPeer &peer) {
         ASSERT_EQ(peer.received.size(), 2U) << peer.what();
         EXPECT_EQ(peer.received[0].message, binary_call("re"));
@@ -318,7 +321,8 @@ TEST(ThriftHttp, SendsNoHeaderThatWouldBeSeveral)
         EXPECT_EQ(thrift_transport_room(&caller->transport, &kind, &extra), -EINVAL) << name;
     }
     const std::string large(THRIFT_HEADER_BYTES_MAX, 'x');
-    const coil_thrift_header header = {coil_thrift_text_of("a"), {large.data(), THRIFT_HEADER_BYTES_MAX}};
+    const coil_thrift_header header = {
+            coil_thrift_text_of("a"), {large.data(), THRIFT_HEADER_BYTES_MAX}};
     const thrift_extra extra = {&header, 1};
     EXPECT_EQ(thrift_transport_room(&caller->transport, &kind, &extra), -EMSGSIZE);
 }

@@ -3,8 +3,8 @@
  * The other side of thrift_transport_apache_test.py, over sockets on loopback.
  *
  *     thrift_transport_echo serve
- *         Prints its port. Sends every message back, decoded and encoded again, in the kind in which
- *         it came; with the headers that came, too. What is refused is answered in words.
+ *         Prints its port. Sends every message back, decoded and encoded again, in the kind in
+ *         which it came; with the headers that came, too. What is refused is answered in words.
  *     thrift_transport_echo call <port> <transport> <protocol> <compression>
  *         Reads messages from stdin, binary in frames; calls with each, and prints what comes back
  *         in the same form.
@@ -127,8 +127,7 @@ static void seal_copy(connection *peer, const thrift_kind *kind, const thrift_ex
     coil_thrift_writer_set_protocol(&peer->writer, (enum coil_thrift_protocol)kind->protocol);
     coil_thrift_writer_set_envelope_room(&peer->writer, (uint32_t)room);
     copy(peer, &peer->writer, from, bytes, size);
-    check(thrift_transport_seal(
-                  &peer->transport, kind, extra, &peer->writer, peer->writer.size),
+    check(thrift_transport_seal(&peer->transport, kind, extra, &peer->writer, peer->writer.size),
             "seal");
 }
 
@@ -141,8 +140,7 @@ static void echo(connection *peer, const thrift_envelope *envelope)
     coil_thrift_headers rest = envelope->headers;
 
     if (envelope->kind.transport == COIL_THRIFT_TRANSPORT_HEADER) {
-        while (extra.count < HEADERS_MAX &&
-                coil_thrift_headers_next(&rest, &headers[extra.count]))
+        while (extra.count < HEADERS_MAX && coil_thrift_headers_next(&rest, &headers[extra.count]))
             extra.count++;
     }
     seal_copy(peer, &envelope->kind, &extra, (enum coil_thrift_protocol)envelope->kind.protocol,
@@ -165,8 +163,7 @@ static void refuse(connection *peer)
     int size = coil_thrift_reply_exception(&peer->writer, &nothing, transport->exception,
             coil_thrift_text_of(thrift_transport_what(transport, what, sizeof(what))));
     check(size, "exception");
-    check(thrift_transport_seal(
-                  transport, &transport->kind, NULL, &peer->writer, (uint32_t)size),
+    check(thrift_transport_seal(transport, &transport->kind, NULL, &peer->writer, (uint32_t)size),
             "seal");
     send_written(peer);
 }

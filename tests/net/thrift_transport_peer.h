@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One side of a connection over a transport, for tests: takes bytes as they come, and any pieces. */
+/* One side of a connection over a transport, for tests: takes bytes in any pieces. */
 #ifndef THRIFT_TRANSPORT_PEER_H
 #define THRIFT_TRANSPORT_PEER_H
 
@@ -104,7 +104,8 @@ public:
 private:
     int next()
     {
-        GuardedBytes guarded(pending_); /* What was given before is gone, and cannot be looked at. */
+        GuardedBytes guarded(
+                pending_); /* What was given before is gone, and cannot be looked at. */
         thrift_envelope envelope;
         int rc = thrift_transport_next(&transport, guarded.bytes(), guarded.size(), &envelope);
         if (rc > 0)
@@ -149,8 +150,8 @@ inline std::string TransportPeer::send(const thrift_kind &kind,
         coil_thrift_writer_set_envelope_room(&writer, static_cast<uint32_t>(room));
     for (const std::string &message : messages) {
         /* The name takes the place of the message: its header is cut off in front of it. */
-        const coil_thrift_message begun = {
-                {message.data(), static_cast<uint32_t>(message.size())}, COIL_THRIFT_CALL, 0, false};
+        const coil_thrift_message begun = {{message.data(), static_cast<uint32_t>(message.size())},
+                COIL_THRIFT_CALL, 0, false};
         coil_thrift_writer_begin(&writer, &begun);
         uint32_t front = writer.envelope_bytes;
         int size = coil_thrift_writer_finish(&writer);

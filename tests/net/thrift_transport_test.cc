@@ -116,8 +116,8 @@ TEST(ThriftTransport, TakesFramesOfEveryProtocolOneAfterTheOther)
     std::string bytes;
     for (const std::string &message : messages)
         bytes += framed(message);
-    expect_messages(bytes, messages, COIL_THRIFT_TRANSPORT_FRAMED,
-            {binary, compact, json, binary, binary});
+    expect_messages(
+            bytes, messages, COIL_THRIFT_TRANSPORT_FRAMED, {binary, compact, json, binary, binary});
 }
 
 TEST(ThriftTransport, TakesUnframedMessagesOneAfterTheOther)
@@ -142,9 +142,8 @@ TEST(ThriftTransport, TellsAnUnframedMessageWithoutVersionFromAFrame)
 TEST(ThriftTransport, TellsAnUnframedPeerOfEachProtocolByItsFirstBytes)
 {
     expect_messages(compact_call(), {compact_call()}, COIL_THRIFT_TRANSPORT_UNFRAMED, {compact});
-    expect_messages(
-            json_call() + json_call(), {json_call(), json_call()}, COIL_THRIFT_TRANSPORT_UNFRAMED,
-            {json, json});
+    expect_messages(json_call() + json_call(), {json_call(), json_call()},
+            COIL_THRIFT_TRANSPORT_UNFRAMED, {json, json});
 }
 
 TEST(ThriftTransport, SaysHowManyBytesAFrameNeeds)
@@ -229,7 +228,8 @@ TEST(ThriftTransport, WrapsInEveryKind)
     const thrift_kind plain = {COIL_THRIFT_TRANSPORT_UNFRAMED, binary, 0, false, false, 0, 0};
 
     for (bool leave_room : {true, false}) {
-        EXPECT_EQ(peer.send(frame, {"one", "two"}, nullptr, leave_room), framed("one") + framed("two"));
+        EXPECT_EQ(peer.send(frame, {"one", "two"}, nullptr, leave_room),
+                framed("one") + framed("two"));
         EXPECT_EQ(peer.send(plain, {"one", "two"}, nullptr, leave_room), "onetwo");
     }
 }
@@ -251,7 +251,9 @@ std::string header_frame(const std::string &header, const std::string &payload, 
 TEST(ThriftTransport, TakesMessagesWithHeaders)
 {
     const std::string header = std::string("\x02\x00\x01\x02", 4) + "\x01k\x05value" +
-                               std::string("\x0e", 1) + "client_timeout" + "\x03" "250";
+                               std::string("\x0e", 1) + "client_timeout" +
+                               "\x03"
+                               "250";
     const std::string bytes = header_frame(std::string("\0\0", 2), binary_call()) +
                               header_frame(header, compact_call(), 1, -5) + framed(binary_call());
 
@@ -272,11 +274,23 @@ TEST(ThriftTransport, TakesMessagesWithHeaders)
     });
 }
 
+TEST(ThriftTransport, AFrameHasNothingOfTHeaderBeforeIt)
+{
+    TransportPeer peer;
+    ASSERT_EQ(peer.feed(header_frame(std::string("\0\0", 2), binary_call(), 1, 5) +
+                      framed(compact_call())),
+            0);
+    EXPECT_EQ(peer.received[1].kind.transport, COIL_THRIFT_TRANSPORT_FRAMED);
+    EXPECT_EQ(peer.received[1].kind.seqid, 0);
+    EXPECT_EQ(peer.received[1].kind.flags, 0);
+    EXPECT_EQ(peer.send(peer.received[1].kind, {"x"}), framed("x"));
+}
+
 TEST(ThriftTransport, IgnoresInfoThatIsNewerThanItself)
 {
     TransportPeer peer;
-    ASSERT_EQ(peer.feed(header_frame(std::string("\0\0\x01\x01\x01k\x01v\x05junk", 13),
-                      binary_call())),
+    ASSERT_EQ(peer.feed(header_frame(
+                      std::string("\0\0\x01\x01\x01k\x01v\x05junk", 13), binary_call())),
             0);
     ASSERT_EQ(peer.received.size(), 1U);
     EXPECT_EQ(peer.received[0].header("k"), "v");
@@ -341,12 +355,14 @@ TEST(ThriftTransport, RefusesTooManyHeaders)
     EXPECT_EQ(peer.feed(with_headers(COIL_THRIFT_HEADERS_MAX + 1)), -EMSGSIZE);
     EXPECT_EQ(peer.what(), "THeader: there are more than 128 headers");
     TransportPeer other;
-    EXPECT_EQ(other.feed(header_frame(std::string(THRIFT_HEADER_BYTES_MAX + 4, '\0'), "x")), -EMSGSIZE);
+    EXPECT_EQ(other.feed(header_frame(std::string(THRIFT_HEADER_BYTES_MAX + 4, '\0'), "x")),
+            -EMSGSIZE);
 }
 
 TEST(ThriftTransport, WritesTheHeadersThatItIsGiven)
 {
-    TransportPeer client({COIL_THRIFT_TRANSPORT_HEADER, compact, false, false, false, nullptr, nullptr});
+    TransportPeer client(
+            {COIL_THRIFT_TRANSPORT_HEADER, compact, false, false, false, nullptr, nullptr});
     const std::string long_value(300, 'v');
     const coil_thrift_header headers[] = {
             {coil_thrift_text_of("client_timeout"), coil_thrift_text_of("250")},
@@ -386,8 +402,8 @@ TEST(ThriftHeaders, AreFoundByName)
             std::string("\0\0\x01\x03\x01k\x03one\x01k\x03two\x01x\0", 19), binary_call());
     coil_thrift_text value = {nullptr, 0};
 
-    ASSERT_EQ(thrift_transport_next(&peer.transport, reinterpret_cast<const uint8_t *>(bytes.data()),
-                      bytes.size(), &envelope),
+    ASSERT_EQ(thrift_transport_next(&peer.transport,
+                      reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size(), &envelope),
             1);
     ASSERT_TRUE(coil_thrift_headers_find(envelope.headers, "k", &value));
     EXPECT_TRUE(coil_thrift_text_is(value, "one"));

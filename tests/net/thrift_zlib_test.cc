@@ -77,7 +77,8 @@ std::string deflated(const std::string &bytes)
 
 std::string header_frame(const std::string &payload)
 {
-    return framed("\x0f\xff" + i16(0) + i32(99) + i16(1) + std::string("\0\x01\x01\0", 4) + payload);
+    return framed(
+            "\x0f\xff" + i16(0) + i32(99) + i16(1) + std::string("\0\x01\x01\0", 4) + payload);
 }
 
 thrift_dialect dialect(coil_thrift_transport transport, bool zlib, bool inside, bool alone = false)
@@ -167,6 +168,20 @@ TEST(ThriftZlib, TakesMessagesOfTHeaderThatAreCompressedByThemselves)
             {binary_call("one"), binary_call(noise(3000))});
 }
 
+TEST(ThriftZlib, CompressesRepliesOfTHeaderOnlyIfTold)
+{
+    for (bool told : {false, true}) {
+        TransportPeer peer;
+        peer.transport.compress_replies = told;
+        ASSERT_EQ(peer.feed(header_frame(deflated(binary_call()))), 0);
+        EXPECT_EQ(peer.received[0].kind.zlib, told ? THRIFT_ZLIB_ALONE : THRIFT_ZLIB_NONE);
+        const std::string reply = peer.send(peer.received[0].kind, {binary_call("reply")});
+        EXPECT_EQ(reply.find("reply") == std::string::npos, told);
+        expect_messages(reply, {binary_call("reply")},
+                [] { return client_of(dialect(COIL_THRIFT_TRANSPORT_HEADER, false, false)); });
+    }
+}
+
 TEST(ThriftZlib, ClientAndServerUnderstandEachOther)
 {
     struct Case {
@@ -174,15 +189,15 @@ TEST(ThriftZlib, ClientAndServerUnderstandEachOther)
         thrift_dialect spoken;
     };
     const std::vector<Case> cases = {
-            {"frames in a stream", dialect(COIL_THRIFT_TRANSPORT_FRAMED, true, false)},
-            {"a stream in frames", dialect(COIL_THRIFT_TRANSPORT_FRAMED, false, true)},
-            {"unframed", dialect(COIL_THRIFT_TRANSPORT_UNFRAMED, true, false)},
-            {"THeader in a stream", dialect(COIL_THRIFT_TRANSPORT_HEADER, true, false)},
-            {"THeader", dialect(COIL_THRIFT_TRANSPORT_HEADER, false, false, true)},
-            {"both", dialect(COIL_THRIFT_TRANSPORT_HEADER, true, false, true)},
+        {"frames in a stream", dialect(COIL_THRIFT_TRANSPORT_FRAMED, true, false)},
+        {"a stream in frames", dialect(COIL_THRIFT_TRANSPORT_FRAMED, false, true)},
+        {"unframed", dialect(COIL_THRIFT_TRANSPORT_UNFRAMED, true, false)},
+        {"THeader in a stream", dialect(COIL_THRIFT_TRANSPORT_HEADER, true, false)},
+        {"THeader", dialect(COIL_THRIFT_TRANSPORT_HEADER, false, false, true)},
+        {"both", dialect(COIL_THRIFT_TRANSPORT_HEADER, true, false, true)},
 #if COIL_HAS_HTTP
-            {"HTTP in a stream", dialect(COIL_THRIFT_TRANSPORT_HTTP, true, false)},
-            {"a stream in bodies", dialect(COIL_THRIFT_TRANSPORT_HTTP, false, true)},
+        {"HTTP in a stream", dialect(COIL_THRIFT_TRANSPORT_HTTP, true, false)},
+        {"a stream in bodies", dialect(COIL_THRIFT_TRANSPORT_HTTP, false, true)},
 #endif
     };
 
@@ -288,8 +303,8 @@ TEST(ThriftZlib, RefusesAMessageAboveTheLimit)
     const std::string largest = binary_call(std::string(1000 - 24, 'x'));
     ASSERT_EQ(largest.size(), 1000U);
 
-    for (const auto &[message, rc] : std::vector<std::pair<std::string, int>>{
-                 {largest, 0}, {largest + "x", -EMSGSIZE}}) {
+    for (const auto &[message, rc] :
+            std::vector<std::pair<std::string, int>>{{largest, 0}, {largest + "x", -EMSGSIZE}}) {
         TransportPeer frame(&limits);
         EXPECT_EQ(frame.feed(framed(Deflater().piece(message))), rc);
         TransportPeer header(&limits);
