@@ -20,6 +20,7 @@ struct Oracle {
     std::string name;
     std::atomic<int> asked{0};
     std::atomic<int> slow_ms{0};
+    std::atomic<bool> has_deadline{false}; /* Of the last call. */
 };
 
 async(int, say_name, (coil_thrift_call *) call)
@@ -27,6 +28,7 @@ async(int, say_name, (coil_thrift_call *) call)
     vars(Oracle *oracle);
     my->oracle = coil_container_of(call->service, Oracle, service);
     my->oracle->asked++;
+    my->oracle->has_deadline = call->deadline != COIL_NEVER;
     if (my->oracle->slow_ms > 0)
         await(coil_sleep(coil_ms(my->oracle->slow_ms)));
     coil_thrift_put_string(
@@ -336,6 +338,20 @@ TEST(ThriftPool, SpeaksEveryProtocolByEveryTransport)
         EXPECT_EQ(19u, answered(calls, delphi.oracle.name.c_str())) << way_number;
     }
     EXPECT_EQ(asked, delphi.oracle.asked);
+}
+
+TEST(ThriftPool, TellsAServerByTHeaderHowLongItHas)
+{
+    Shrine delphi("Delphi");
+    for (const coil_duration timeout : {coil_duration(0), coil_s(5)}) {
+        Way way = to({delphi.address()});
+        way.options.pipeline.transport = COIL_THRIFT_TRANSPORT_HEADER;
+        std::vector<Call> calls(1);
+        calls[0].timeout = timeout;
+        run(&way, &calls);
+        EXPECT_EQ(1u, answered(calls, "Delphi"));
+        EXPECT_EQ(timeout > 0, delphi.oracle.has_deadline);
+    }
 }
 
 std::string http_answer(const std::string &frame, const char *connection)
