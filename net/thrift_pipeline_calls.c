@@ -174,7 +174,7 @@ static void abandon_reply(pipeline_call *call)
     if (call->seqid == 0)
         return;
     call->invocation->was_sent = true; /* Or will be. */
-    pipeline_find_slot(pipeline, call->seqid)->call = NULL;
+    pipeline_slot_of(pipeline, call->seqid)->call = NULL;
     stats->abandoned++;
     if (++stats->unanswered < pipeline->options.unanswered_max)
         return;
