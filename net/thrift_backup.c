@@ -131,8 +131,7 @@ coil_async(int, run_race, (coil_thrift_backup *) self, (coil_thrift_invocation *
 coil_async(int, invoke, (coil_thrift_invocation *) invocation)
 {
     coil_vars(int rc);
-    coil_thrift_backup *self =
-            coil_container_of(invocation->channel, coil_thrift_backup, channel);
+    coil_thrift_backup *self = coil_container_of(invocation->channel, coil_thrift_backup, channel);
 
     if (!invocation->method->is_idempotent || invocation->method->is_oneway) {
         coil_await(my->rc, coil_thrift_invoke(self->next, invocation));

@@ -215,8 +215,7 @@ static void set_defaults(coil_thrift_pipeline_options *options)
         options->unsent_bytes_max = UNSENT_BYTES_MAX;
 }
 
-static void open_writer(
-        coil_thrift_writer *writer, const coil_thrift_pipeline_options *options)
+static void open_writer(coil_thrift_writer *writer, const coil_thrift_pipeline_options *options)
 {
     coil_thrift_writer_init(writer, options->limits);
     coil_thrift_writer_set_protocol(writer, options->protocol);

@@ -75,8 +75,8 @@ static bool has_room(const coil_thrift_pipeline *pipeline)
 
 bool coil_thrift_pipeline_has_room(const coil_thrift_pipeline *pipeline)
 {
-    return pipeline->error == 0 && !pipeline->is_finishing &&
-           coil_list_empty(&pipeline->waiting) && has_room(pipeline);
+    return pipeline->error == 0 && !pipeline->is_finishing && coil_list_empty(&pipeline->waiting) &&
+           has_room(pipeline);
 }
 
 void pipeline_take_room(pipeline_call *call)
@@ -174,7 +174,7 @@ static void abandon_reply(pipeline_call *call)
     if (call->seqid == 0)
         return;
     call->invocation->was_sent = true; /* Or will be. */
-    pipeline_find_slot(pipeline, call->seqid)->call = NULL;
+    pipeline_slot_of(pipeline, call->seqid)->call = NULL;
     stats->abandoned++;
     if (++stats->unanswered < pipeline->options.unanswered_max)
         return;

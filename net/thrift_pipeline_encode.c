@@ -4,13 +4,14 @@
 #include <coil/loop.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 enum { NAME_BYTES = 256, NUMBER_BYTES = 24 };
 
 /* "Service:method", in `room` if need be. */
-static int name_of(const coil_thrift_invocation *invocation, char room[NAME_BYTES],
-        coil_thrift_text *out_name)
+static int name_of(
+        const coil_thrift_invocation *invocation, char room[NAME_BYTES], coil_thrift_text *out_name)
 {
     const coil_thrift_text bare = coil_thrift_text_of(invocation->method->name);
 
@@ -64,12 +65,13 @@ static int write_timed(coil_thrift_pipeline *pipeline, const coil_thrift_invocat
 {
     coil_thrift_header headers[COIL_THRIFT_HEADERS_MAX];
     char number[NUMBER_BYTES];
+    const int64_t left_ms = left / coil_ms(1);
 
     if (invocation->header_count >= COIL_THRIFT_HEADERS_MAX)
         return -EMSGSIZE;
     if (invocation->header_count > 0)
         memcpy(headers, invocation->headers, invocation->header_count * sizeof(*headers));
-    (void)snprintf(number, sizeof(number), "%lld", (long long)(left <= 0 ? 1 : left / coil_ms(1)));
+    (void)snprintf(number, sizeof(number), "%" PRId64, left_ms < 1 ? 1 : left_ms);
     headers[invocation->header_count] = (coil_thrift_header){
             coil_thrift_text_of("client_timeout"), coil_thrift_text_of(number)};
     const thrift_extra extra = {headers, invocation->header_count + 1};

@@ -83,8 +83,7 @@ static int take_result(coil_thrift_invocation *invocation, coil_thrift_reader *r
     const coil_thrift_field_schema *success = success_of(schema);
     if (success == NULL)
         return 0;
-    const uint32_t *has =
-            (const void *)((const char *)invocation->result + schema->has_offset);
+    const uint32_t *has = (const void *)((const char *)invocation->result + schema->has_offset);
     const uint32_t index = (uint32_t)(success - schema->fields);
     return (has[index / 32] & 1u << index % 32) != 0 ? 0 : -ENOMSG;
 }
@@ -178,6 +177,8 @@ static int take_message(coil_thrift_pipeline *pipeline, const thrift_envelope *e
     coil_thrift_message reply;
     char what[WHAT_BYTES];
 
+    if (envelope->size == 0)
+        return 0; /* HTTP answers oneway calls, too: with nothing. */
     coil_thrift_reader_init_as(&reader, envelope->kind.protocol, envelope->message, envelope->size,
             pipeline->options.limits, NULL);
     if (coil_thrift_read_message(&reader, &reply))
@@ -212,6 +213,8 @@ static int64_t take_messages(
         }
         if (rc > 0 && take_message(pipeline, &envelope) < 0)
             return pipeline->error;
+        if (rc > 0 && envelope.kind.last) /* So said HTTP. What waits for room has not been sent. */
+            return pipeline_fail(pipeline, -ENOTCONN, "the server ends it with this reply");
         taken_bytes += transport->taken;
     } while (rc > 0);
     *out_wanted_bytes = transport->wanted > 0 ? transport->wanted : 1;
@@ -225,8 +228,8 @@ static int end_with(coil_thrift_pipeline *pipeline, const coil_slice *rest)
     const size_t size_bytes = rest->size_bytes > 0 ? (size_t)rest->size_bytes : 0;
     thrift_envelope envelope;
 
-    int rc = thrift_transport_end(&pipeline->wire->transport, (const uint8_t *)rest->bytes,
-            size_bytes, &envelope);
+    int rc = thrift_transport_end(
+            &pipeline->wire->transport, (const uint8_t *)rest->bytes, size_bytes, &envelope);
     if (rc > 0)
         rc = take_message(pipeline, &envelope);
     if (rc < 0)

@@ -68,8 +68,8 @@ std::string refusal_of(const Question &question, const std::string &why)
 
 std::string exception_of(const std::string &name, int seqid, const std::string &what)
 {
-    return frame(message(3, name, seqid) + field(11, 1) + text(what) + field(8, 2) + i32(6) +
-                 stop());
+    return frame(
+            message(3, name, seqid) + field(11, 1) + text(what) + field(8, 2) + i32(6) + stop());
 }
 
 /* --------------------------------------------------------------------------------- calls -- */

@@ -139,7 +139,8 @@ struct Load {
     size_t connection_count;              /* At the same time. */
     size_t round_count;                   /* On each connection, in a period. */
     coil_thrift_server *thrift = nullptr; /* NULL: echo. */
-    bool with_client = false;             /* The requests are calls of coil/thrift_client.h. */
+    bool with_client = false;             /* The requests are calls of coil/thrift_client.h, */
+    bool with_pool = false;               /* or of all channels one upon the other. */
     std::string address = "";
 };
 
@@ -169,12 +170,69 @@ async(int, ask_calls, (coil_thrift_client *) client, (size_t) round_count)
     return 0;
 }
 
-struct Connection {
-    coil_stream *stream = nullptr;
-    coil_thrift_client *client = nullptr;
+/* i32 getStatus() (idempotent), as coil-thrift would have it. */
+struct StatusResult {
+    int32_t success;
+    uint32_t has;
+};
+const coil_thrift_struct_schema no_arguments = {
+        "getStatus_args", 4, 0, false, false, 0, nullptr, 0, nullptr, nullptr};
+const coil_thrift_field_schema status_fields[] = {
+        {"success", &coil_thrift_i32_type, 0, 0, COIL_THRIFT_OPTIONAL}};
+const coil_thrift_struct_schema status_result = {"getStatus_result", sizeof(StatusResult), 1, false,
+        false, offsetof(StatusResult, has), nullptr, 0, status_fields, nullptr};
+const coil_thrift_method_schema get_status = {
+        "getStatus", &no_arguments, &status_result, false, true, 0, 0, 0};
+
+/* A pool, calls that are made twice if need be, and again. */
+struct Channels {
+    coil_thrift_pool *pool = nullptr;
+    coil_thrift_backup backup = {};
+    coil_thrift_retrying retrying = {};
+    coil_arena arena = {};
+
+    int open(const char *address)
+    {
+        coil_arena_init(&arena, 4096);
+        const int rc = coil_thrift_pool_create(coil_loop_current(), address, nullptr, &pool);
+        if (rc == 0) {
+            coil_thrift_backup_init(&backup, coil_thrift_pool_channel(pool), coil_s(10));
+            coil_thrift_retrying_init(&retrying, &backup.channel);
+        }
+        return rc;
+    }
 
     void close()
     {
+        coil_thrift_pool_destroy(pool);
+        coil_arena_fini(&arena);
+    }
+};
+
+async(int, ask_channels, (Channels *) channels, (size_t) round_count)
+{
+    vars(size_t i; coil_thrift_invocation invocation; StatusResult result);
+
+    my->invocation.method = &get_status;
+    my->invocation.result = &my->result;
+    my->invocation.arena = &channels->arena;
+    my->invocation.timeout = coil_s(10);
+    for (; my->i < round_count; my->i++) {
+        attempt(coil_thrift_invoke(&channels->retrying.channel, &my->invocation));
+        EXPECT_EQ(COIL_FB303_ALIVE, my->result.success);
+        coil_arena_reset(&channels->arena);
+    }
+    return 0;
+}
+
+struct Connection {
+    coil_stream *stream = nullptr;
+    coil_thrift_client *client = nullptr;
+    Channels channels;
+
+    void close()
+    {
+        channels.close();
         coil_stream_close(stream);
         coil_thrift_client_close(client);
     }
@@ -185,6 +243,8 @@ async(int, ask, (const Load *) load, (Connection *) connection, (size_t) round_c
     vars();
     if (load->with_client)
         attempt(ask_calls(connection->client, round_count));
+    else if (load->with_pool)
+        attempt(ask_channels(&connection->channels, round_count));
     else
         attempt(ask_bytes(connection->stream, load, round_count));
     return 0;
@@ -206,6 +266,8 @@ async(int, connect, (const Load *) load, (Connection *) connection)
     vars();
     if (load->with_client)
         attempt(connection->client, coil_thrift_connect(load->address.c_str()));
+    else if (load->with_pool)
+        return connection->channels.open(load->address.c_str());
     else
         attempt(connection->stream, coil_connect(load->address.c_str()));
     return 0;
@@ -413,6 +475,20 @@ TEST_F(SteadyThrift, AllocatesNothingInFiftyClients)
 {
     Load calls = load(COIL_FB303_GET_STATUS, 50, 1);
     calls.with_client = true;
+    expect_no_allocation(calls);
+}
+
+TEST_F(SteadyThrift, AllocatesNothingOverChannels)
+{
+    Load calls = load(COIL_FB303_GET_STATUS, 1, 1);
+    calls.with_pool = true;
+    expect_no_allocation(calls);
+}
+
+TEST_F(SteadyThrift, AllocatesNothingOverFiftyPools)
+{
+    Load calls = load(COIL_FB303_GET_STATUS, 50, 1);
+    calls.with_pool = true;
     expect_no_allocation(calls);
 }
 

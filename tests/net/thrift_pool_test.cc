@@ -20,6 +20,7 @@ struct Oracle {
     std::string name;
     std::atomic<int> asked{0};
     std::atomic<int> slow_ms{0};
+    std::atomic<bool> has_deadline{false}; /* Of the last call. */
 };
 
 async(int, say_name, (coil_thrift_call *) call)
@@ -27,6 +28,7 @@ async(int, say_name, (coil_thrift_call *) call)
     vars(Oracle *oracle);
     my->oracle = coil_container_of(call->service, Oracle, service);
     my->oracle->asked++;
+    my->oracle->has_deadline = call->deadline != COIL_NEVER;
     if (my->oracle->slow_ms > 0)
         await(coil_sleep(coil_ms(my->oracle->slow_ms)));
     coil_thrift_put_string(
@@ -105,8 +107,8 @@ coil_thrift_pool *make_pool(Way *way)
     coil_thrift_pool *pool = nullptr;
 
     if (way->addresses.size() == 1) {
-        EXPECT_EQ(0, coil_thrift_pool_create(coil_loop_current(), way->addresses[0].c_str(),
-                             &way->options, &pool));
+        EXPECT_EQ(0, coil_thrift_pool_create(
+                             coil_loop_current(), way->addresses[0].c_str(), &way->options, &pool));
         return pool;
     }
     EXPECT_EQ(0, coil_thrift_pool_create(coil_loop_current(), nullptr, &way->options, &pool));
@@ -304,6 +306,113 @@ TEST(ThriftPool, TellsWithoutAnAnswer)
     run(&way, &calls);
     EXPECT_EQ("Delphi", calls[9].answer);
     EXPECT_EQ(10, delphi.oracle.asked);
+}
+
+/* Every protocol by every transport, against our own server, which tells them apart. */
+TEST(ThriftPool, SpeaksEveryProtocolByEveryTransport)
+{
+    Shrine delphi("Delphi, \\ \"quoted\"");
+    int asked = 0;
+    for (int way_number = 0; way_number < 3 * 4 * 3; way_number++) {
+        Way way = to({delphi.address()});
+        coil_thrift_pipeline_options *options = &way.options.pipeline;
+        options->protocol = static_cast<coil_thrift_protocol>(way_number % 3);
+        options->transport = static_cast<coil_thrift_transport>(way_number / 3 % 4);
+        options->zlib = way_number / 12 == 1;
+        options->zlib_inside = way_number / 12 == 2;
+        if (options->zlib_inside && (options->transport == COIL_THRIFT_TRANSPORT_UNFRAMED ||
+                                            options->transport == COIL_THRIFT_TRANSPORT_HEADER))
+            continue;
+        options->http_path = "/oracle";
+        way.at_once = 5;
+        std::vector<Call> calls(20);
+        calls[3].method = &oracle_tell;
+        calls[3].question = "a secret";
+        for (Call &call : calls)
+            call.timeout = coil_s(1);
+        run(&way, &calls);
+        asked += 20;
+        for (size_t i = 0; i < calls.size(); i++)
+            EXPECT_EQ(0, calls[i].rc) << "protocol " << options->protocol << ", transport "
+                                      << options->transport << ", zlib " << way_number / 12;
+        EXPECT_EQ(19u, answered(calls, delphi.oracle.name.c_str())) << way_number;
+    }
+    EXPECT_EQ(asked, delphi.oracle.asked);
+}
+
+TEST(ThriftPool, TellsAServerByTHeaderHowLongItHas)
+{
+    Shrine delphi("Delphi");
+    for (const coil_duration timeout : {coil_duration(0), coil_s(5)}) {
+        Way way = to({delphi.address()});
+        way.options.pipeline.transport = COIL_THRIFT_TRANSPORT_HEADER;
+        std::vector<Call> calls(1);
+        calls[0].timeout = timeout;
+        run(&way, &calls);
+        EXPECT_EQ(1u, answered(calls, "Delphi"));
+        EXPECT_EQ(timeout > 0, delphi.oracle.has_deadline);
+    }
+}
+
+std::string http_answer(const std::string &frame, const char *connection)
+{
+    return "HTTP/1.1 200 OK\r\nContent-Type: application/x-thrift\r\nConnection: " +
+           std::string(connection) + "\r\nContent-Length: " + std::to_string(frame.size() - 4) +
+           "\r\n\r\n" + frame.substr(4);
+}
+
+TEST(ThriftPool, SendsNothingToAServerThatHasSaidItWillHangUp)
+{
+    const PeerListener listener;
+    Way way = to({listener.address});
+    way.options.connections_max = 1;
+    way.options.pipeline.transport = COIL_THRIFT_TRANSPORT_HTTP;
+    way.at_once = 6;
+    std::vector<Call> calls(6);
+    {
+        const Thread server([&] {
+            for (int i = 1; i <= 6; i++) {
+                Peer peer = listener.accepted();
+                std::string request;
+                while (request.find("question") == std::string::npos)
+                    request += peer.receive(1);
+                peer.send(http_answer(
+                        frame(message(2, "ask", 1) + field(11, 0) + text("once") + stop()),
+                        "close"));
+                (void)peer.receive(1); /* The stop at the end of the request, */
+                EXPECT_TRUE(peer.at_end()) << "and nothing more";
+            }
+        });
+        run(&way, &calls);
+    }
+    EXPECT_EQ(6u, answered(calls, "once"));
+}
+
+TEST(ThriftPool, CarriesCallsOverUnixSockets)
+{
+    for (const std::string &address : {
+                 std::string("unix:@coil-thrift-pool-") + std::to_string(getpid()),
+                 "unix:" + testing::TempDir() + "/coil-thrift-pool-" + std::to_string(getpid())}) {
+        coil_address at;
+        ASSERT_EQ(0, coil_address_parse(address.c_str(), &at));
+        const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ASSERT_EQ(0, bind(fd, &at.socket, at.size_bytes)) << strerror(errno);
+        ASSERT_EQ(0, listen(fd, 5));
+        Way way = to({address});
+        std::vector<Call> calls(1);
+        {
+            const Thread server([&] {
+                Peer peer(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
+                peer.send(answer_to(receive_question(peer), "near"));
+                (void)peer.at_end();
+            });
+            run(&way, &calls);
+        }
+        close(fd);
+        if (address.find('@') == std::string::npos)
+            unlink(address.c_str() + strlen("unix:"));
+        EXPECT_EQ("near", calls[0].answer);
+    }
 }
 
 async(int, destroy_early, (Way *) way, (std::vector<Call> *) calls)

@@ -7,10 +7,10 @@
  *     coil_attempt(shop_Shop_price(&backup.channel, ...));
  *
  * A method that is (idempotent) in the interface is called again when `delay` is over without an
- * answer. A pool gives the second call to another connection, if it has one. The first answer is
- * the result, and the other call is cancelled. So a server that is slow now and then costs `delay`
- * and not its slowness; with the 95th percentile for `delay`, a twentieth more calls (Dean, Barroso:
- * The tail at scale, 2013: hedged requests). A budget bounds them where all servers are slow.
+ * answer. A pool gives the second call to another connection, if it can have one. The first answer
+ * is the result, and the other call is cancelled. So a server that is slow now and then costs
+ * `delay` and not its slowness; with the 95th percentile for that, a twentieth more calls. A budget
+ * bounds them where all servers are slow. (Dean, Barroso: The tail at scale, 2013: hedged requests)
  *
  *     call ----------------- delay ---+-------------------> answer: the result
  *                                     +--- again ---------> answer: or this one

@@ -16,10 +16,10 @@
  * come. What is called in one turn of the loop leaves in one piece. Replies are told by the numbers
  * of their calls: a server may answer in order, as most do, or in any other.
  *
- *     invoke --room?--> WAITING --room--> SENT --reply, exception--> answered
- *                          |               |  --cancelled, -ETIME--> abandoned: the reply is dropped
- *                          |               |  --connection over----> failed
- *                          +---------------+-- cancelled while WAITING: nothing has been sent
+ *     invoke --> WAITING --room--> SENT --reply, exception--> answered
+ *                   |             |--cancelled, -ETIME--> abandoned: its reply is dropped
+ *                   |             '--connection over----> failed
+ *                   '--cancelled, or the connection is over: nothing has been sent
  *
  * Invariants
  *   - At most `calls_max` calls are in flight; those who wait for room come in the order in which
@@ -60,12 +60,12 @@ struct coil_thrift_timeout {
 typedef struct coil_thrift_pipeline_options {
     enum coil_thrift_protocol protocol;   /* Binary. */
     enum coil_thrift_transport transport; /* Framed. */
-    bool zlib;        /* The connection is deflated; with THeader each message by itself. */
-    bool zlib_inside; /* With frames and HTTP: what is inside of them is. */
+    bool zlib;             /* The connection is deflated; with THeader each message by itself. */
+    bool zlib_inside;      /* With frames and HTTP: what is inside of them is. */
     const char *http_host; /* With HTTP: "example.org:9090". NULL: "localhost". */
     const char *http_path; /* "/service". NULL: "/". */
-    const coil_thrift_limits *limits;     /* NULL: coil_thrift_limits_default. */
-    const coil_thrift_timeout *timeouts;  /* A method without a row: no limit. */
+    const coil_thrift_limits *limits;    /* NULL: coil_thrift_limits_default. */
+    const coil_thrift_timeout *timeouts; /* A method without a row: no limit. */
     uint32_t timeout_count;
     uint32_t calls_max;      /* In flight: 1024; with HTTP, which has no numbers, 1. */
     uint32_t unanswered_max; /* Abandoned calls whose replies have not come: 1024. */
@@ -97,7 +97,7 @@ struct coil_thrift_pipeline {
     coil_thrift_pipeline_options options;
     coil_stream *stream;
     struct coil_thrift_wire *wire; /* What lies around messages. */
-    coil_thrift_writer filling; /* Calls go in here, while the others leave. */
+    coil_thrift_writer filling;    /* Calls go in here, while the others leave. */
     coil_thrift_writer leaving;
     uint64_t begun_bytes;   /* Of all frames so far. */
     uint64_t handed_bytes;  /* Of those, may have left. */

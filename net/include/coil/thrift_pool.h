@@ -25,7 +25,8 @@
  *     who has one already.
  *   - Who finds none waits, first come first served. An attempt that fails is the error of all who
  *     wait, unless another is under way.
- *   - A call is never made twice: see coil/thrift_retrying.h. invocation->was_sent tells.
+ *   - A call is never sent twice: see coil/thrift_retrying.h. invocation->was_sent tells. One whose
+ *     connection ends while it waits for room there goes to another.
  *   - The calls of each address pass a circuit breaker. Failures are what says that nobody is at
  *     home: no answer in time, a lost connection, nonsense. An exception is an answer. While it is
  *     open, the other addresses have the calls; where there are none, it is -EHOSTDOWN, at once.

@@ -45,8 +45,7 @@ typedef struct coil_thrift_retrying {
 } coil_thrift_retrying;
 
 /* `next`, and what is set in it later, must outlive the calls. There is nothing to give back. */
-COIL_API void coil_thrift_retrying_init(
-        coil_thrift_retrying *retrying, coil_thrift_channel *next);
+COIL_API void coil_thrift_retrying_init(coil_thrift_retrying *retrying, coil_thrift_channel *next);
 
 /*
  * May a call that has ended with `error` be made again without a risk that its work is done twice?

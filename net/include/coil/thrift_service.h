@@ -76,7 +76,7 @@ struct coil_thrift_invocation {
     /* After -EREMOTEIO, unless the result has an exception: what the server said, in the arena. */
     coil_thrift_exception exception;
 
-    /* After an error: a part of it may have reached the server. Else it has not been carried out. */
+    /* After an error: some of it may have reached the server. Else it was not carried out. */
     bool was_sent;
 
     /* Private. */

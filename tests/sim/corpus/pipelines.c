@@ -129,8 +129,8 @@ static void check_outcome(const coil_thrift_invocation *invocation, int64_t numb
     if (!invocation->method->is_idempotent)
         corpus_expect(count <= 1, "call %ld is carried out %u times", (long)number, count);
     /* Timeouts are the callers', breakers open for them, and a connection may be given up. */
-    const bool is_known = rc == 0 || rc == -EREMOTEIO || rc == -ETIME || rc == -EHOSTDOWN ||
-                          rc == -ETIMEDOUT;
+    const bool is_known =
+            rc == 0 || rc == -EREMOTEIO || rc == -ETIME || rc == -EHOSTDOWN || rc == -ETIMEDOUT;
     corpus_expect_success(is_known ? 0 : rc, ledger.is_disturbed, "a call");
 }
 
@@ -149,8 +149,8 @@ async(int, make_call, (coil_thrift_channel *) channel, (int64_t) number)
     my->invocation.arena = &my->arena;
     my->invocation.result = &my->result;
     my->invocation.timeout = corpus_chance(30) ? corpus_moment(coil_ms(30)) : coil_s(5);
-    await(my->rc, within(corpus_deadline(20, coil_ms(30)),
-                          coil_thrift_invoke(channel, &my->invocation)));
+    await(my->rc,
+            within(corpus_deadline(20, coil_ms(30)), coil_thrift_invoke(channel, &my->invocation)));
     check_outcome(&my->invocation, number, my->rc);
     return 0;
 }
@@ -177,8 +177,8 @@ static void audit(const coil_thrift_pool_stats *stats)
 {
     corpus_expect(stats->in_flight == 0 && stats->waiting == 0, "%u calls in flight, %u wait",
             stats->in_flight, stats->waiting);
-    corpus_expect(stats->live + stats->opening <= 4, "%u live, %u opening", stats->live,
-            stats->opening);
+    corpus_expect(
+            stats->live + stats->opening <= 4, "%u live, %u opening", stats->live, stats->opening);
 }
 
 typedef struct route {
@@ -202,8 +202,7 @@ static coil_thrift_channel *lay(route *to, coil_thrift_pool *pool)
 
 static int make_pool(coil_thrift_pool **out_pool)
 {
-    const coil_thrift_pool_options options = {
-            .age_limit = corpus_chance(30) ? coil_ms(30) : 0,
+    const coil_thrift_pool_options options = {.age_limit = corpus_chance(30) ? coil_ms(30) : 0,
             .pipeline = {.calls_max = corpus_chance(30) ? 3 : 0,
                     .unanswered_max = corpus_chance(30) ? 8 : 0,
                     .transport = corpus_chance(30) ? COIL_THRIFT_TRANSPORT_HEADER
@@ -240,7 +239,8 @@ async(int, be_callers)
     ignore(coil_group_join(&my->group));
     const coil_thrift_pool_stats stats = coil_thrift_pool_statistics(my->pool);
     audit(&stats);
-    corpus_expect(ledger.ended == ledger.made, "%u calls made, %u ended", ledger.made, ledger.ended);
+    corpus_expect(
+            ledger.ended == ledger.made, "%u calls made, %u ended", ledger.made, ledger.ended);
     if (corpus_chance(50))
         attempt(within(coil_s(60), coil_thrift_pool_close(my->pool)));
     return 0;
