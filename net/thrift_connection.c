@@ -63,6 +63,7 @@ static COIL_COLD void stop_reading(thrift_connection *peer, int error)
 COIL_COLD void thrift_connection_break(thrift_connection *peer, int error)
 {
     stop_reading(peer, error);
+    peer->is_broken = true;
     cut_calls(peer);
 }
 
@@ -119,7 +120,7 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
     if (peer->is_flushing)
         return 0;
     peer->is_flushing = true;
-    while (peer->out != NULL) { /* More may be added meanwhile. */
+    while (peer->out != NULL && !peer->is_broken) { /* More may be added meanwhile. */
         my->rc = begin_sending(peer, &my->rest);
         while (my->rc >= 0 && my->rest.size > 0) {
             const coil_slice part = take_part_of(&my->rest);
@@ -129,12 +130,12 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
         }
         if (coil_unlikely(my->rc < 0)) {
             thrift_connection_break(peer, my->rc);
-            return my->rc; /* Still flushing: nobody else need try. */
+            break;
         }
         end_sending(peer);
     }
     peer->is_flushing = false;
-    return 0;
+    return peer->is_broken ? -EPIPE : 0;
 }
 
 /* ------------------------------------------------------------------------------------ tasks -- */
@@ -182,7 +183,7 @@ coil_async(bool, take_over_reading, (thrift_connection *) peer)
     for (;;) {
         if (peer->reader == coil_self)
             peer->reader = NULL;
-        if (peer->out != NULL && !peer->is_flushing) {
+        if (thrift_has_to_send(peer)) {
             coil_await(let_others_finish());
             coil_ignore(thrift_flush(peer));
             continue;
@@ -257,14 +258,14 @@ void thrift_connection_hand_over(thrift_connection *peer, const coil_task *task)
 
 static bool has_ended(const thrift_connection *peer)
 {
-    return peer->is_over && peer->call_count == 0 && (peer->out == NULL || peer->is_flushing);
+    return peer->is_over && peer->call_count == 0 && !thrift_has_to_send(peer);
 }
 
 /* Is there something to do, and nobody who does it? */
 static bool is_deserted(const thrift_connection *peer)
 {
     return peer->tasks.live_count == 0 &&
-           (has_ended(peer) || (peer->out != NULL && !peer->is_flushing) || thrift_may_read(peer));
+           (has_ended(peer) || thrift_has_to_send(peer) || thrift_may_read(peer));
 }
 
 /* The connection's first task waits until the others have done their part. */

@@ -111,7 +111,8 @@ struct thrift_connection {
     coil_time active_at;           /* A call has ended. */
     bool is_flushing;
     bool is_waiting; /* For the next message, of which nothing has come. */
-    bool is_over;    /* Nothing more is read. */
+    bool is_over;    /* Nothing more is read, */
+    bool is_broken;  /* nor sent: a reply would be missing. */
     int error;       /* Why, if not at the end of the stream. */
 };
 
@@ -160,6 +161,12 @@ static inline size_t thrift_unsent_bytes(const thrift_connection *peer)
            (peer->sending == NULL ? 0 : peer->sending->writer.size);
 }
 
+/* Is there something to send, and nobody who does? */
+static inline bool thrift_has_to_send(const thrift_connection *peer)
+{
+    return peer->out != NULL && !peer->is_flushing && !peer->is_broken;
+}
+
 /* May the next message be read? */
 static inline bool thrift_may_read(const thrift_connection *peer)
 {
@@ -177,7 +184,7 @@ coil_task *thrift_spawn(thrift_connection *peer, thrift_call *call);
 /* The handler of a call has to wait: if it runs in the task that reads, another one reads on. */
 void thrift_connection_hand_over(thrift_connection *peer, const coil_task *task);
 
-/* Nobody waits for the replies any more: whoever works on one is unwound. */
+/* Replies cannot be sent any more, or nobody takes them: whoever works on one is unwound. */
 void thrift_connection_break(thrift_connection *peer, int error);
 
 /* -------------------------------------------------------------------------- thrift_call.c -- */
