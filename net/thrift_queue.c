@@ -34,6 +34,7 @@ void thrift_queue_remove(thrift_call *call)
 
     coil_timer_disarm(wheel_of(call), &call->queue_timer);
     coil_list_remove(&call->queue_link);
+    call->state = THRIFT_CALL_RUNS;
     call->outcome.queued = coil_now() - call->call.arrived;
     call->peer->server->stats.queued_calls = --state->queue_count;
 }
@@ -103,7 +104,6 @@ void thrift_queue_leave(thrift_call *call)
         return;
     thrift_call *next = coil_container_of(state->queue.next, thrift_call, queue_link);
     thrift_queue_remove(next);
-    next->state = THRIFT_CALL_RUNS;
     if (thrift_spawn(next->peer, next) == NULL)
         thrift_call_refuse(next, -ENOMEM, COIL_THRIFT_INTERNAL_ERROR, "no memory");
 }
