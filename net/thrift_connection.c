@@ -13,6 +13,7 @@ enum {
     PART_BYTES = 64 * 1024,  /* What a peer has to take within reply_limit. */
     REPLY_LIMIT_S = 60,      /* The defaults. */
     CALLS_MAX = 128,
+    STREAK_MAX = 256, /* Calls of one connection before others have their turn. */
     UNSENT_MAX = 1024 * 1024,
 };
 
@@ -200,7 +201,7 @@ coil_async(bool, take_over_reading, (thrift_connection *) peer)
 /* What every task of a connection does: a call, if it has one; then it reads, if nobody else does. */
 coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
 {
-    coil_vars(int rc; bool reads; thrift_call *call);
+    coil_vars(int rc; bool reads; unsigned streak; thrift_call *call);
 
     my->call = first;
     for (;;) {
@@ -213,6 +214,8 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
             }
             end_call(peer, my->call, my->rc);
             my->call = NULL;
+            if (++my->streak % STREAK_MAX == 0)
+                coil_await(coil_yield());
         }
         if (peer->reader != coil_self || !thrift_may_read(peer)) {
             coil_await(my->reads, take_over_reading(peer));

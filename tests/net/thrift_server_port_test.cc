@@ -2,7 +2,10 @@
 /* One port: peers of every transport and protocol, each answered in its own. */
 #include "served.h"
 
+#include <sys/un.h>
+
 #include <algorithm>
+#include <cstddef>
 #include <tuple>
 
 extern "C" {
@@ -349,6 +352,44 @@ std::string name_of(const testing::TestParamInfo<Spoken> &info)
 }
 
 INSTANTIATE_TEST_SUITE_P(Dialects, Port, testing::ValuesIn(all_dialects()), name_of);
+
+/* A byte now and then, of which no message ever comes. */
+TEST(PortWithSlowPeers, GivesNobodyMoreTimeForEveryByte)
+{
+    coil_thrift_service service = {"Echo", methods, std::size(methods)};
+    const Served served(
+            {&service}, [](coil_thrift_server *server) { server->frame_limit = coil_ms(40); });
+    for (const Spoken &spoken : all_dialects()) {
+        thrift_dialect dialect = dialect_of(std::get<0>(spoken), std::get<1>(spoken));
+        dialect.zlib = std::get<2>(spoken) == WHOLE;
+        Speaker slow(served.connected(), dialect);
+        const std::string bytes = slow.call("echo", std::string(5000, 'x'), 1);
+        size_t i = 0;
+        while (i + 1 < bytes.size() && !slow.peer.readable_within(2))
+            slow.peer.send(bytes.substr(i++, 1));
+        EXPECT_LT(i, 1000u) << std::get<0>(spoken) << std::get<1>(spoken);
+        Peer other = served.connected();
+        ASSERT_TRUE(other.send(packet::frame(packet::message(1, "echo", 1) + packet::stop())));
+        EXPECT_EQ(COIL_THRIFT_REPLY, Answer(other.receive_frame()).type);
+    }
+}
+
+TEST(PortOfAUnixSocket, IsAPortLikeOthers)
+{
+    coil_thrift_service service = {"Echo", methods, std::size(methods)};
+    const Served served({&service}, nullptr, {}, "unix:@coil-thrift-port-test");
+    Peer peer(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un to = {};
+    to.sun_family = AF_UNIX;
+    memcpy(to.sun_path + 1, "coil-thrift-port-test", 21);
+    const socklen_t size = offsetof(sockaddr_un, sun_path) + 22;
+    ASSERT_EQ(0, connect(peer.fd, reinterpret_cast<sockaddr *>(&to), size));
+    ASSERT_TRUE(peer.send(packet::message(1, "echo", 1) + packet::field(11, 1) +
+                          packet::text("unframed") + packet::stop()));
+    EXPECT_EQ(packet::message(2, "echo", 1) + packet::field(11, 0) + packet::text("unframed") +
+                      packet::stop(),
+            peer.receive(35));
+}
 
 /* ---------------------------------------------------------------------------------- headers -- */
 
