@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 enum {
-    PART_BYTES = 64 * 1024,  /* What a peer has to take within reply_limit. */
-    REPLY_LIMIT_S = 60,      /* The defaults. */
+    PART_BYTES = 64 * 1024, /* What a peer has to take within reply_limit. */
+    REPLY_LIMIT_S = 60,     /* The defaults. */
     CALLS_MAX = 128,
     STREAK_MAX = 256, /* Calls of one connection before others have their turn. */
     UNSENT_MAX = 1024 * 1024,
@@ -125,9 +125,9 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
         my->rc = begin_sending(peer, &my->rest);
         while (my->rc >= 0 && my->rest.size > 0) {
             const coil_slice part = take_part_of(&my->rest);
-            coil_await(my->rc,
-                    coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
-                            coil_write_all(peer->stream, part)));
+            coil_await(
+                    my->rc, coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
+                                    coil_write_all(peer->stream, part)));
         }
         if (coil_unlikely(my->rc < 0)) {
             thrift_connection_break(peer, my->rc);
@@ -198,7 +198,7 @@ coil_async(bool, take_over_reading, (thrift_connection *) peer)
     }
 }
 
-/* What every task of a connection does: a call, if it has one; then it reads, if nobody else does. */
+/* What every task of a connection does: a call, if it has one; and it reads, if nobody else does. */
 coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
 {
     coil_vars(int rc; bool reads; unsigned streak; thrift_call *call);
@@ -209,8 +209,7 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
             if (my->call->call.deadline == COIL_NEVER) {
                 coil_await(my->rc, thrift_call_run(my->call));
             } else {
-                coil_await(my->rc,
-                        coil_until(my->call->call.deadline, thrift_call_run(my->call)));
+                coil_await(my->rc, coil_until(my->call->call.deadline, thrift_call_run(my->call)));
             }
             end_call(peer, my->call, my->rc);
             my->call = NULL;

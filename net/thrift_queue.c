@@ -46,8 +46,8 @@ static void give_up(coil_timer *timer)
     thrift_connection *peer = call->peer;
 
     thrift_queue_remove(call);
-    thrift_call_refuse(call, -EBUSY, COIL_THRIFT_LOADSHEDDING,
-            "overloaded: waited too long for its turn");
+    thrift_call_refuse(
+            call, -EBUSY, COIL_THRIFT_LOADSHEDDING, "overloaded: waited too long for its turn");
     (void)thrift_spawn(peer, NULL); /* Its answer is to be sent, and more may be read. */
 }
 
@@ -74,7 +74,8 @@ int thrift_queue_admit(thrift_call *call)
 {
     const coil_thrift_method_rule *rule = call->rule;
 
-    if (coil_unlikely(rule != NULL && rule->calls_max > 0 && rule->waiting_calls >= rule->calls_max))
+    if (coil_unlikely(
+                rule != NULL && rule->calls_max > 0 && rule->waiting_calls >= rule->calls_max))
         return -EBUSY;
     if (coil_likely(call->peer->server->state->queue_count == 0 && has_room(call->peer->server)))
         return 1;

@@ -119,8 +119,9 @@ async(int, serves, (Served *) served)
     if (my->rc < 0)
         return my->rc;
     defer(coil_listener_close(my->listener));
-    served->listening.set_value(served->listens_at[0] == 'u' ? 0 :
-            coil_address_port(coil_listener_address(my->listener)));
+    served->listening.set_value(served->listens_at[0] == 'u'
+                                        ? 0
+                                        : coil_address_port(coil_listener_address(my->listener)));
     attempt(coil_thrift_serve(my->listener, &served->server));
     return 0;
 }
