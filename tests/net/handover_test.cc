@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "generation.h"
+#include "generations.h"
 
+#include <coil/handover.h>
 #include <coil/runtime.h>
 #include <coil/server.h>
 
@@ -17,51 +18,6 @@
 
 namespace
 {
-
-class Handover : public testing::Test
-{
-protected:
-    Handover()
-    {
-        char name[] = "/tmp/coil-handover-XXXXXX";
-        directory = mkdtemp(name);
-        path = directory + "/handover";
-    }
-
-    ~Handover() override
-    {
-        EXPECT_EQ(0, rmdir(directory.c_str())) << "a path is left";
-    }
-
-    std::unique_ptr<Generation> generation(const std::string &number)
-    {
-        auto made = std::make_unique<Generation>("unix:" + path);
-        made->number = number;
-        return made;
-    }
-
-    static std::string asked(uint16_t port)
-    {
-        Peer peer = Peer::connected(port);
-        EXPECT_TRUE(peer.send("x"));
-        return peer.receive(2);
-    }
-
-    std::string asked(const std::string &at)
-    {
-        Peer peer(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        sockaddr_un to = {};
-        to.sun_family = AF_UNIX;
-        at.copy(to.sun_path, sizeof(to.sun_path) - 1);
-        if (connect(peer.fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)) != 0)
-            return strerror(errno);
-        EXPECT_TRUE(peer.send("x"));
-        return peer.receive(2);
-    }
-
-    std::string directory;
-    std::string path;
-};
 
 TEST_F(Handover, BeginsWithNothing)
 {

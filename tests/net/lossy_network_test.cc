@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* TCP and UDP of the kernel, on a line that loses, delays and reorders (lossy_network.h). */
-#include "generation.h"
+#include "generations.h"
 #include "lossy_network.h"
 
 #include <coil/connector.h>

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* One generation after the other of a service that hands its sockets over (coil/handover.h). */
-#ifndef GENERATION_H
-#define GENERATION_H
+/* A service that is handed over from one process to the next; here, from a thread to another. */
+#ifndef GENERATIONS_H
+#define GENERATIONS_H
 
 #include "peer.h"
 
 #include <coil/handover.h>
 #include <coil/server.h>
 
-#include <atomic>
+#include <sys/un.h>
+
 #include <memory>
+#include <functional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <coil/sugar.h>
-
-namespace
-{
 
 struct Generation;
 
@@ -24,15 +25,32 @@ struct NumberedServer {
     Generation *generation;
 };
 
+/* The number of the generation that the session is of. */
+inline const char *number_of(const coil_session *session);
+
+/* Echo one word, with our number before it. */
+async(int, answer, (coil_session *) session)
+{
+    vars(coil_slice in);
+    attempt(my->in, coil_read_some(session->stream));
+    defer(coil_slice_release(&my->in));
+    if (coil_slice_empty(&my->in))
+        return 0;
+    attempt(coil_write_all(session->stream, coil_text(number_of(session))));
+    attempt(coil_write_all(session->stream, my->in));
+    return 0;
+}
+
 /* One process of the service; here, a thread with its loop. */
 struct Generation {
     explicit Generation(const std::string &at) : address(at) {}
 
     std::string address; /* Where sockets are handed over. */
-    std::function<std::shared_ptr<void>()> go_there = [] { return nullptr; }; /* Its thread. */
     std::string number = "0";
     std::vector<std::pair<std::string, std::string>> sockets = {{"echo", "127.0.0.1:0"}};
     bool becomes_ready = true;
+    std::function<std::shared_ptr<void>()> go_there = [] { return nullptr; }; /* Its thread. */
+    coil_handler handler = coil_handler(answer, coil_session *); /* Of its sessions. */
 
     NumberedServer numbered = {{}, this};
     std::promise<void> is_up;
@@ -42,18 +60,9 @@ struct Generation {
     coil_server_stats stats = {};
 };
 
-/* Echo one word, with our number before it. */
-async(int, answer, (coil_session *) session)
+const char *number_of(const coil_session *session)
 {
-    vars(coil_slice in; Generation *generation);
-    attempt(my->in, coil_read_some(session->stream));
-    defer(coil_slice_release(&my->in));
-    if (coil_slice_empty(&my->in))
-        return 0;
-    my->generation = coil_container_of(session->server, NumberedServer, server)->generation;
-    attempt(coil_write_all(session->stream, coil_text(my->generation->number.c_str())));
-    attempt(coil_write_all(session->stream, my->in));
-    return 0;
+    return coil_container_of(session->server, NumberedServer, server)->generation->number.c_str();
 }
 
 async(int, step_down, (coil_handover *) handover, (Generation *) self)
@@ -66,7 +75,7 @@ async(int, step_down, (coil_handover *) handover, (Generation *) self)
     return 0;
 }
 
-int listen_all(coil_handover *handover, Generation *self)
+inline int listen_all(coil_handover *handover, Generation *self)
 {
     for (const auto &[name, address] : self->sockets) {
         coil_listener *listener = nullptr;
@@ -83,7 +92,7 @@ async(int, live, (Generation *) self)
 {
     vars(coil_handover *handover; coil_group group; int rc);
 
-    coil_server_init(&self->numbered.server, coil_handler(answer, coil_session *));
+    coil_server_init(&self->numbered.server, self->handler);
     await(self->inherited, coil_handover_open(self->address.c_str(), &my->handover));
     if (self->inherited < 0)
         return self->inherited;
@@ -120,7 +129,8 @@ class Running
 {
 public:
     explicit Running(std::unique_ptr<Generation> generation)
-        : self(std::move(generation)), thread([this](coil_group *root) {
+        : self(std::move(generation)),
+          thread([this](coil_group *root) {
               there = self->go_there();
               coil_spawn(root, live_and_tell(self.get()));
           })
@@ -145,6 +155,49 @@ private:
     LoopThread thread;
 };
 
-} // namespace
+class Handover : public testing::Test
+{
+protected:
+    Handover()
+    {
+        char name[] = "/tmp/coil-handover-XXXXXX";
+        directory = mkdtemp(name);
+        path = directory + "/handover";
+    }
+
+    ~Handover() override
+    {
+        EXPECT_EQ(0, rmdir(directory.c_str())) << "a path is left";
+    }
+
+    std::unique_ptr<Generation> generation(const std::string &number)
+    {
+        auto made = std::make_unique<Generation>("unix:" + path);
+        made->number = number;
+        return made;
+    }
+
+    static std::string asked(uint16_t port)
+    {
+        Peer peer = Peer::connected(port);
+        EXPECT_TRUE(peer.send("x"));
+        return peer.receive(2);
+    }
+
+    std::string asked(const std::string &at)
+    {
+        Peer peer(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un to = {};
+        to.sun_family = AF_UNIX;
+        at.copy(to.sun_path, sizeof(to.sun_path) - 1);
+        if (connect(peer.fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)) != 0)
+            return strerror(errno);
+        EXPECT_TRUE(peer.send("x"));
+        return peer.receive(2);
+    }
+
+    std::string directory;
+    std::string path;
+};
 
 #endif
