@@ -112,6 +112,24 @@ static inline uint32_t compact_put_list(uint8_t *bytes, uint8_t element, uint32_
 int16_t thrift_compact_take_struct(coil_thrift_writer *writer);
 void thrift_compact_end_value(coil_thrift_writer *writer);
 
+/* Take the header of a field if it is in one byte, which is left, and not that of a bool. */
+static inline bool thrift_compact_take_header(coil_thrift_reader *reader, uint8_t type, int16_t id)
+{
+    coil_thrift_level *level = &reader->levels[reader->depth - 1];
+    const int32_t delta = id - level->id;
+
+    if (type == COIL_THRIFT_BOOL || delta <= 0 || delta > COMPACT_DELTA_MAX ||
+            reader->bytes[reader->position] != ((unsigned)delta << 4 | compact_type_of(type)))
+        return false;
+    level->id = id;
+    reader->position++;
+    reader->end = reader->position;
+    return true;
+}
+
+/* So many values, one after the other; zeros after an error. */
+void thrift_compact_read_i32s(coil_thrift_reader *reader, uint32_t count, int32_t *out_values);
+
 /* The type for one of compact, of which the lower four bits count; STOP for what is none. */
 uint8_t thrift_compact_type(uint8_t compact_type);
 
