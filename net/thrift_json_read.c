@@ -337,9 +337,10 @@ static void read_message(coil_thrift_reader *reader, coil_thrift_message *out_me
     const uint8_t first = peek(reader);
     coil_thrift_message message = {.old = false};
 
-    if (reader->error == 0 && first != '[')
+    if (reader->error == 0 && first != '[') {
         thrift_reader_fail(
                 reader, THRIFT_FAULT_VERSION, COIL_THRIFT_STOP, (uint32_t)first << 24, start);
+    }
     (void)json_expect(reader, '[');
     open_level(reader, JSON_MESSAGE, COIL_THRIFT_STOP, 0);
     const int64_t version = take_integer(reader, COIL_THRIFT_I32, 32);

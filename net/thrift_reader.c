@@ -143,9 +143,10 @@ void coil_thrift_reader_init_as(coil_thrift_reader *reader, enum coil_thrift_pro
 int coil_thrift_reader_finish(coil_thrift_reader *reader)
 {
     const uint32_t left = thrift_bytes_left(reader);
-    if (left != 0)
+    if (left != 0) {
         thrift_reader_fail(
                 reader, THRIFT_FAULT_LEFT_OVER, COIL_THRIFT_STOP, left, reader->position);
+    }
     if (reader->depth > 0) /* Keeps an earlier error, after which structs stay open. */
         thrift_reader_fail(reader, THRIFT_FAULT_CUT, COIL_THRIFT_STOP, 1, reader->position);
     return reader->error;
