@@ -25,9 +25,9 @@ const char *thrift_json_type_name(uint8_t type)
 
 uint8_t thrift_json_type_of(coil_thrift_text name)
 {
-    for (uint8_t type = 0; type < TYPE_COUNT; type++) {
+    for (unsigned type = 0; type < TYPE_COUNT; type++) {
         if (names[type] != NULL && coil_thrift_text_is(name, names[type]))
-            return type;
+            return (uint8_t)type;
     }
     return COIL_THRIFT_STOP;
 }

@@ -226,7 +226,8 @@ static void take_quote(coil_thrift_reader *reader, bool is_key)
 /* The point of a double is a point, whatever the language is. */
 static double parse_double(const char *text, char **out_end)
 {
-    static locale_t plain; /* That of libc itself: it costs nothing, and asking twice does not hurt. */
+    static locale_t
+            plain; /* That of libc itself: it costs nothing, and asking twice does not hurt. */
 
     locale_t locale = __atomic_load_n(&plain, __ATOMIC_RELAXED);
     if (locale == NULL) {
@@ -243,6 +244,7 @@ static double take_number(coil_thrift_reader *reader)
     char *end = text;
     double value = 0;
 
+    text[0] = '\0';
     if (reader->error != 0)
         return 0;
     if (number.size < sizeof(text)) {
@@ -250,7 +252,7 @@ static double take_number(coil_thrift_reader *reader)
         text[number.size] = '\0';
         value = parse_double(text, &end);
     }
-    if (end != text + number.size || isinf(value) || text[0] == '+') {
+    if ((size_t)(end - text) != number.size || isinf(value) || text[0] == '+') {
         thrift_reader_fail(reader, THRIFT_FAULT_NUMBER, COIL_THRIFT_DOUBLE, 0, reader->position);
         return 0;
     }
@@ -264,8 +266,8 @@ static bool take_name(coil_thrift_reader *reader, double *out_value)
     static const struct {
         const char *name;
         double value;
-    } names[] = {{"\"NaN\"", (double)NAN}, {"\"Infinity\"", HUGE_VAL},
-            {"\"-Infinity\"", -HUGE_VAL}};
+    } names[] = {
+            {"\"NaN\"", (double)NAN}, {"\"Infinity\"", HUGE_VAL}, {"\"-Infinity\"", -HUGE_VAL}};
     const uint32_t left = thrift_bytes_left(reader);
 
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -335,9 +337,10 @@ static void read_message(coil_thrift_reader *reader, coil_thrift_message *out_me
     const uint8_t first = peek(reader);
     coil_thrift_message message = {.old = false};
 
-    if (reader->error == 0 && first != '[')
+    if (reader->error == 0 && first != '[') {
         thrift_reader_fail(
                 reader, THRIFT_FAULT_VERSION, COIL_THRIFT_STOP, (uint32_t)first << 24, start);
+    }
     (void)json_expect(reader, '[');
     open_level(reader, JSON_MESSAGE, COIL_THRIFT_STOP, 0);
     const int64_t version = take_integer(reader, COIL_THRIFT_I32, 32);

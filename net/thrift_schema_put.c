@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Values of any type into bytes, in the binary and the compact protocol: what thrift_schema_write.c
- * does for any protocol, without a call for each value. The place where the next byte goes is handed
- * from function to function; it is NULL after an error, which the writer keeps.
+ * does for any protocol, without a call for each value. The place where the next byte goes is
+ * handed from function to function; it is NULL after an error, which the writer keeps.
  */
 #include "thrift_compact.h"
 #include "thrift_private.h"
@@ -22,8 +22,11 @@ typedef struct putter {
 static uint8_t *put_value(
         putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value);
 
-/* Room for so many bytes, perhaps elsewhere. */
-static uint8_t *make_room(putter *it, uint8_t *at, uint32_t size)
+/*
+ * Room for so many bytes, perhaps elsewhere. What is rare, here and below, is in functions of its
+ * own: others need no registers for it.
+ */
+static uint8_t *__attribute__((noinline, cold)) make_room(putter *it, uint8_t *at, uint32_t size)
 {
     coil_thrift_writer *writer = it->writer;
 
@@ -94,40 +97,58 @@ static inline uint8_t *store_scalar(bool compact, uint8_t *at, uint8_t type, con
     }
 }
 
-static inline uint8_t *put_scalar(putter *it, uint8_t *at, uint8_t type, const void *value)
+static uint8_t *__attribute__((noinline, cold))
+put_last_scalar(putter *it, uint8_t *at, uint8_t type, const void *value)
 {
     uint8_t small[SMALL_BYTES];
+    const uint8_t *end = store_scalar(it->compact, small, type, value);
 
+    return put_bytes(it, at, small, (uint32_t)(end - small));
+}
+
+static inline uint8_t *put_scalar(putter *it, uint8_t *at, uint8_t type, const void *value)
+{
     if (coil_likely(it->end - at >= SMALL_BYTES))
         return store_scalar(it->compact, at, type, value);
-    return put_bytes(it, at, small,
-            (uint32_t)(store_scalar(it->compact, small, type, value) - small));
+    return put_last_scalar(it, at, type, value);
 }
 
 /* The size of a string, the count of a map. */
-static inline uint8_t *put_size(putter *it, uint8_t *at, uint32_t size)
+static inline uint8_t *store_size(bool compact, uint8_t *at, uint32_t size)
 {
-    uint8_t small[SMALL_BYTES];
-
-    if (it->compact)
-        return put_bytes(it, at, small, compact_put_varint(small, size));
-    at = room(it, at, sizeof(size));
-    if (coil_unlikely(at == NULL))
-        return NULL;
+    if (compact)
+        return at + compact_put_varint(at, size);
     coil_thrift_store_32(at, size);
     return at + sizeof(size);
 }
 
-static uint8_t *put_text(putter *it, uint8_t *at, const coil_thrift_text *text)
+static uint8_t *__attribute__((noinline, cold))
+put_last_size(putter *it, uint8_t *at, uint32_t size)
+{
+    uint8_t small[SMALL_BYTES];
+    const uint8_t *end = store_size(it->compact, small, size);
+
+    return put_bytes(it, at, small, (uint32_t)(end - small));
+}
+
+static inline uint8_t *put_size(putter *it, uint8_t *at, uint32_t size)
+{
+    if (coil_likely(it->end - at >= SMALL_BYTES))
+        return store_size(it->compact, at, size);
+    return put_last_size(it, at, size);
+}
+
+static inline uint8_t *put_text(putter *it, uint8_t *at, const coil_thrift_text *text)
 {
     at = put_size(it, at, text->size);
-    return at == NULL ? NULL : put_bytes(it, at, text->bytes, text->size);
+    return coil_unlikely(at == NULL) ? NULL : put_bytes(it, at, text->bytes, text->size);
 }
 
 /* Containers
  * ---------- */
 
-static uint8_t *put_list_header(putter *it, uint8_t *at, uint8_t element, uint32_t count)
+static uint8_t *__attribute__((noinline))
+put_list_header(putter *it, uint8_t *at, uint8_t element, uint32_t count)
 {
     uint8_t small[SMALL_BYTES];
     uint32_t size = 1;
@@ -167,8 +188,8 @@ static uint8_t *put_integers(putter *it, uint8_t *at, const coil_thrift_items *l
     return at;
 }
 
-static uint8_t *put_list(putter *it, uint8_t *at, const coil_thrift_type_schema *type,
-        const coil_thrift_items *list)
+static uint8_t *__attribute__((noinline)) put_list(
+        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const coil_thrift_items *list)
 {
     const coil_thrift_type_schema *element = type->element;
     const char *item = list->items;
@@ -187,8 +208,8 @@ static uint8_t *put_list(putter *it, uint8_t *at, const coil_thrift_type_schema 
     return at;
 }
 
-static uint8_t *put_map(putter *it, uint8_t *at, const coil_thrift_type_schema *type,
-        const coil_thrift_items *map)
+static uint8_t *__attribute__((noinline))
+put_map(putter *it, uint8_t *at, const coil_thrift_type_schema *type, const coil_thrift_items *map)
 {
     const char *item = map->items;
     uint8_t types[2] = {type->key->type, type->element->type};
@@ -214,41 +235,58 @@ static uint8_t *put_map(putter *it, uint8_t *at, const coil_thrift_type_schema *
 /* Structs
  * ------- */
 
-static inline uint8_t *store_header(
-        bool compact, uint8_t *at, uint8_t type, int16_t id, int16_t *last_id)
-{
-    if (compact)
-        return at + compact_put_field(at, type, id, last_id);
-    return coil_thrift_store_field(at, type, id);
-}
-
-static uint8_t *put_field(putter *it, uint8_t *at, const coil_thrift_field_schema *field,
+/* The header of a field, and its value if that is a scalar: at most SMALL_BYTES. */
+static inline uint8_t *store_field(bool compact, uint8_t *at, const coil_thrift_field_schema *field,
         const void *member, int16_t *last_id)
 {
     const uint8_t type = field->type->type;
-    const bool compact = it->compact;
-    uint8_t small[SMALL_BYTES];
-    uint8_t *const start = coil_likely(it->end - at >= SMALL_BYTES) ? at : small;
-    uint8_t *end;
 
-    if (compact && type == COIL_THRIFT_BOOL) {
-        end = store_header(
-                true, start, *(const bool *)member ? COMPACT_TRUE : COMPACT_FALSE, field->id, last_id);
+    if (!compact) {
+        at = coil_thrift_store_field(at, type, field->id);
     } else {
-        end = store_header(
-                compact, start, compact ? compact_type_of(type) : type, field->id, last_id);
-        if (thrift_is_scalar(type))
-            end = store_scalar(compact, end, type, member);
+        const uint8_t wire_type = type == COIL_THRIFT_BOOL && !*(const bool *)member
+                                          ? (uint8_t)COMPACT_FALSE
+                                          : compact_type_of(type);
+        at += compact_put_field(at, wire_type, field->id, last_id);
     }
-    at = start == at ? end : put_bytes(it, at, small, (uint32_t)(end - small));
-    return at == NULL || thrift_is_scalar(type) ? at : put_value(it, at, field->type, member);
+    if (!thrift_is_scalar(type) || (compact && type == COIL_THRIFT_BOOL))
+        return at;
+    return store_scalar(compact, at, type, member);
+}
+
+static uint8_t *__attribute__((noinline, cold)) put_last_field(putter *it, uint8_t *at,
+        const coil_thrift_field_schema *field, const void *member, int16_t *last_id)
+{
+    uint8_t small[SMALL_BYTES];
+    const uint8_t *end = store_field(it->compact, small, field, member, last_id);
+
+    return put_bytes(it, at, small, (uint32_t)(end - small));
+}
+
+static inline uint8_t *put_field(putter *it, uint8_t *at, const coil_thrift_field_schema *field,
+        const void *member, int16_t *last_id)
+{
+    const uint8_t type = field->type->type;
+
+    if (coil_likely(it->end - at >= SMALL_BYTES)) {
+        at = store_field(it->compact, at, field, member, last_id);
+    } else {
+        at = put_last_field(it, at, field, member, last_id);
+    }
+    if (thrift_is_scalar(type) || at == NULL)
+        return at;
+    if (type == COIL_THRIFT_STRING)
+        return put_text(it, at, member);
+    return put_value(it, at, field->type, member);
 }
 
 static uint8_t *put_stop(putter *it, uint8_t *at)
 {
-    static const uint8_t stop = COIL_THRIFT_STOP;
-
-    return put_bytes(it, at, &stop, 1);
+    at = room(it, at, 1);
+    if (coil_unlikely(at == NULL))
+        return NULL;
+    *at = COIL_THRIFT_STOP;
+    return at + 1;
 }
 
 static uint8_t *put_fields(putter *it, uint8_t *at, const coil_thrift_struct_schema *schema,
