@@ -77,6 +77,59 @@ static inline uint32_t compact_put_varint(uint8_t bytes[COMPACT_VARINT_MAX], uin
     return size;
 }
 
+/* The header of a field, at most 4 bytes; moves `last_id`, the number of the field before. */
+static inline uint32_t compact_put_field(
+        uint8_t *bytes, uint8_t compact_type, int16_t id, int16_t *last_id)
+{
+    const int32_t delta = id - *last_id;
+
+    *last_id = id;
+    if (coil_likely(delta > 0 && delta <= COMPACT_DELTA_MAX)) {
+        bytes[0] = (uint8_t)((unsigned)delta << 4 | compact_type);
+        return 1;
+    }
+    bytes[0] = compact_type;
+    return 1 + compact_put_varint(bytes + 1, compact_zigzag(id));
+}
+
+/* The header of a list or set, at most 6 bytes. */
+static inline uint32_t compact_put_list(uint8_t *bytes, uint8_t element, uint32_t count)
+{
+    const uint8_t type = compact_type_of(element);
+
+    if (count < COMPACT_COUNT_LONG) {
+        bytes[0] = (uint8_t)(count << 4 | type);
+        return 1;
+    }
+    bytes[0] = (uint8_t)((unsigned)COMPACT_COUNT_LONG << 4 | type);
+    return 1 + compact_put_varint(bytes + 1, count);
+}
+
+/*
+ * For who writes whole values: they have a struct or container to themselves. Returns the number of
+ * the last field of the struct that is open, which ends with the value; or 0.
+ */
+int16_t thrift_compact_take_struct(coil_thrift_writer *writer);
+void thrift_compact_end_value(coil_thrift_writer *writer);
+
+/* Take the header of a field if it is in one byte, which is left, and not that of a bool. */
+static inline bool thrift_compact_take_header(coil_thrift_reader *reader, uint8_t type, int16_t id)
+{
+    coil_thrift_level *level = &reader->levels[reader->depth - 1];
+    const int32_t delta = id - level->id;
+
+    if (type == COIL_THRIFT_BOOL || delta <= 0 || delta > COMPACT_DELTA_MAX ||
+            reader->bytes[reader->position] != ((unsigned)delta << 4 | compact_type_of(type)))
+        return false;
+    level->id = id;
+    reader->position++;
+    reader->end = reader->position;
+    return true;
+}
+
+/* So many values, one after the other; zeros after an error. */
+void thrift_compact_read_i32s(coil_thrift_reader *reader, uint32_t count, int32_t *out_values);
+
 /* The type for one of compact, of which the lower four bits count; STOP for what is none. */
 uint8_t thrift_compact_type(uint8_t compact_type);
 

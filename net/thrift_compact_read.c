@@ -45,36 +45,60 @@ static uint8_t take_byte(coil_thrift_reader *reader, uint8_t type)
     return byte == NULL ? 0 : *byte;
 }
 
-/*
- * A number of at most `bits_max` bits. Refused is one that has more, and one that has more bytes
- * than it needs: nobody writes those. 0 after an error.
- */
-static uint64_t take_varint(coil_thrift_reader *reader, uint8_t type, unsigned bits_max)
+/* A number of so many bytes, all that were looked at, does not end, or is not right. */
+static uint64_t __attribute__((cold)) refuse_varint(
+        coil_thrift_reader *reader, uint8_t type, unsigned bits_max, uint32_t size)
 {
-    const uint8_t *bytes = reader->bytes + reader->position;
-    const uint32_t left = thrift_bytes_left(reader);
     const uint32_t start = reader->position;
-    uint64_t value = 0;
-    uint32_t size = 0;
+    const bool goes_on = size == 0 || reader->bytes[start + size - 1] >= 0x80;
 
-    for (unsigned shift = 0; size < left && shift < bits_max; shift += 7) {
-        const uint8_t byte = bytes[size++];
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte >= 0x80)
-            continue;
-        if (coil_unlikely(
-                    (byte == 0 && size > 1) || (bits_max - shift < 7 && byte >> (bits_max - shift))))
-            break;
-        reader->position += size;
-        reader->end = reader->position;
-        return value;
-    }
-    if (size == left && (size == 0 || bytes[size - 1] >= 0x80) && size * 7 < bits_max) {
+    if (goes_on && size == thrift_bytes_left(reader) && size * 7 < bits_max) {
         thrift_reader_fail(reader, THRIFT_FAULT_CUT, type, size + 1, start);
     } else {
         thrift_reader_fail(reader, THRIFT_FAULT_OVERLONG, type, bits_max, start);
     }
     return 0;
+}
+
+/* One that is not of one byte. */
+static uint64_t __attribute__((noinline)) take_long_varint(
+        coil_thrift_reader *reader, uint8_t type, unsigned bits_max)
+{
+    const uint8_t *bytes = reader->bytes + reader->position;
+    const uint32_t left = thrift_bytes_left(reader);
+    const uint32_t size_max = left < COMPACT_VARINT_MAX ? left : COMPACT_VARINT_MAX;
+    uint64_t value = 0;
+    uint8_t byte = 0x80;
+    uint32_t size = 0;
+
+    while (byte >= 0x80 && size < size_max) {
+        byte = bytes[size];
+        value |= (uint64_t)(byte & 0x7f) << 7 * size;
+        size++;
+    }
+    const bool has_more_bits = bits_max < 64 ? value >> bits_max != 0
+                                             : size == COMPACT_VARINT_MAX && byte > 1;
+    if (coil_unlikely(byte >= 0x80 || byte == 0 || has_more_bits))
+        return refuse_varint(reader, type, bits_max, size);
+    reader->position += size;
+    reader->end = reader->position;
+    return value;
+}
+
+/*
+ * A number of at most `bits_max` bits. Refused is one that has more, and one that has more bytes
+ * than it needs: nobody writes those. 0 after an error.
+ */
+static inline uint64_t take_varint(coil_thrift_reader *reader, uint8_t type, unsigned bits_max)
+{
+    const uint32_t position = reader->position;
+
+    if (coil_likely(position < reader->size && reader->bytes[position] < 0x80)) {
+        reader->position = position + 1;
+        reader->end = position + 1;
+        return reader->bytes[position];
+    }
+    return take_long_varint(reader, type, bits_max);
 }
 
 /*
@@ -185,6 +209,12 @@ static const uint8_t *read_integer(coil_thrift_reader *reader, uint8_t type, uns
         return NULL;
     coil_thrift_store_64(reader->value, (uint64_t)value);
     return reader->value + sizeof(value) - bits_max / 8;
+}
+
+void thrift_compact_read_i32s(coil_thrift_reader *reader, uint32_t count, int32_t *out_values)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out_values[i] = (int32_t)compact_unzigzag(take_varint(reader, COIL_THRIFT_I32, 32));
 }
 
 static const uint8_t *read_double(coil_thrift_reader *reader)

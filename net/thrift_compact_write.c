@@ -31,7 +31,7 @@ static coil_thrift_level *open_level(coil_thrift_writer *writer, enum level_kind
 }
 
 /* A struct or container has ended: perhaps it was the last one of those that it is in. */
-static void end_value(coil_thrift_writer *writer)
+void thrift_compact_end_value(coil_thrift_writer *writer)
 {
     coil_thrift_level *level;
 
@@ -40,6 +40,16 @@ static void end_value(coil_thrift_writer *writer)
             return;
         writer->level_count--;
     }
+}
+
+int16_t thrift_compact_take_struct(coil_thrift_writer *writer)
+{
+    const coil_thrift_level *level = innermost(writer);
+
+    if (level == NULL || level->kind != LEVEL_STRUCT)
+        return 0;
+    writer->level_count--;
+    return level->id;
 }
 
 static void append(coil_thrift_writer *writer, const uint8_t *bytes, uint32_t size)
@@ -70,20 +80,6 @@ static void write_message(coil_thrift_writer *writer, const coil_thrift_message 
     (void)open_level(writer, LEVEL_STRUCT, 0);
 }
 
-/* Put the header of a field and return its size, at most 4. */
-static uint32_t put_field(coil_thrift_level *level, uint8_t compact_type, int16_t id, uint8_t *bytes)
-{
-    const int32_t delta = id - level->id;
-
-    level->id = id;
-    if (delta > 0 && delta <= COMPACT_DELTA_MAX) {
-        bytes[0] = (uint8_t)((unsigned)delta << 4 | compact_type);
-        return 1;
-    }
-    bytes[0] = compact_type;
-    return 1 + compact_put_varint(bytes + 1, compact_zigzag(id));
-}
-
 static void write_header(coil_thrift_writer *writer, uint8_t compact_type, int16_t id)
 {
     uint8_t bytes[1 + COMPACT_VARINT_MAX];
@@ -92,7 +88,7 @@ static void write_header(coil_thrift_writer *writer, uint8_t compact_type, int16
     if (level == NULL || level->kind == LEVEL_CONTAINER) /* An element begins. */
         level = open_level(writer, LEVEL_STRUCT, 0);
     if (level != NULL)
-        append(writer, bytes, put_field(level, compact_type, id, bytes));
+        append(writer, bytes, compact_put_field(bytes, compact_type, id, &level->id));
 }
 
 static void write_field(coil_thrift_writer *writer, uint8_t type, int16_t id)
@@ -117,7 +113,7 @@ static void write_stop(coil_thrift_writer *writer)
     *byte = 0;
     if (level != NULL && level->kind == LEVEL_STRUCT) /* Else an element without any field. */
         writer->level_count--;
-    end_value(writer);
+    thrift_compact_end_value(writer);
 }
 
 static void write_bool(coil_thrift_writer *writer, bool value)
@@ -168,7 +164,7 @@ static void write_uuid(coil_thrift_writer *writer, const uint8_t bytes[16])
 static void open_container(coil_thrift_writer *writer, uint64_t left)
 {
     if (left == 0) {
-        end_value(writer);
+        thrift_compact_end_value(writer);
     } else {
         (void)open_level(writer, LEVEL_CONTAINER, (uint32_t)left);
     }
@@ -183,18 +179,10 @@ static uint32_t nested_count(uint8_t type)
 static void write_list(
         coil_thrift_writer *writer, uint8_t container, uint8_t element, uint32_t count)
 {
-    const uint8_t type = compact_type_of(element);
     uint8_t bytes[1 + COMPACT_VARINT_MAX];
-    uint32_t size = 1;
 
     (void)container;
-    if (count < COMPACT_COUNT_LONG) {
-        bytes[0] = (uint8_t)(count << 4 | type);
-    } else {
-        bytes[0] = (uint8_t)((unsigned)COMPACT_COUNT_LONG << 4 | type);
-        size += compact_put_varint(bytes + 1, count);
-    }
-    append(writer, bytes, size);
+    append(writer, bytes, compact_put_list(bytes, element, count));
     open_container(writer, (uint64_t)count * nested_count(element));
 }
 

@@ -243,6 +243,7 @@ static double take_number(coil_thrift_reader *reader)
     char *end = text;
     double value = 0;
 
+    text[0] = '\0';
     if (reader->error != 0)
         return 0;
     if (number.size < sizeof(text)) {
@@ -250,7 +251,7 @@ static double take_number(coil_thrift_reader *reader)
         text[number.size] = '\0';
         value = parse_double(text, &end);
     }
-    if (end != text + number.size || isinf(value) || text[0] == '+') {
+    if ((size_t)(end - text) != number.size || isinf(value) || text[0] == '+') {
         thrift_reader_fail(reader, THRIFT_FAULT_NUMBER, COIL_THRIFT_DOUBLE, 0, reader->position);
         return 0;
     }
@@ -264,7 +265,8 @@ static bool take_name(coil_thrift_reader *reader, double *out_value)
     static const struct {
         const char *name;
         double value;
-    } names[] = {{"\"NaN\"", NAN}, {"\"Infinity\"", INFINITY}, {"\"-Infinity\"", -INFINITY}};
+    } names[] = {{"\"NaN\"", (double)NAN}, {"\"Infinity\"", HUGE_VAL},
+            {"\"-Infinity\"", -HUGE_VAL}};
     const uint32_t left = thrift_bytes_left(reader);
 
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -3,6 +3,7 @@
 #include <coil/thrift_schema.h>
 
 #include "thrift_private.h"
+#include "thrift_schema_private.h"
 
 #include <errno.h>
 
@@ -40,23 +41,13 @@ const char *coil_thrift_enum_name(const coil_thrift_enum_schema *schema, int32_t
     return NULL;
 }
 
-/* Whether the field of a struct is there to be looked at. */
+/* Whether there is something to be looked at. */
 static bool has_field(const coil_thrift_struct_schema *schema, const char *value, uint32_t index)
 {
     const coil_thrift_field_schema *field = &schema->fields[index];
-    const uint32_t *has = (const void *)(value + schema->has_offset);
-    const void *target = value;
-    int16_t which;
 
-    if (schema->is_union) {
-        memcpy(&which, value + schema->which_offset, sizeof(which));
-        return which == field->id;
-    }
-    if (field->type->is_reference)
-        memcpy(&target, value + field->offset, sizeof(target));
-    if (field->requiredness == COIL_THRIFT_OPTIONAL && (has[index / 32] & 1u << index % 32) == 0)
-        return false;
-    return target != NULL;
+    return thrift_has_field(schema, value, index) &&
+           (!field->type->is_reference || thrift_target_of(value + field->offset) != NULL);
 }
 
 /* Equality

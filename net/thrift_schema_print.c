@@ -2,6 +2,8 @@
 /* Values of any type as text for people. */
 #include <coil/thrift_schema.h>
 
+#include "thrift_schema_private.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -86,20 +88,6 @@ static void print_items(
     put(out, is_list ? "]" : "}");
 }
 
-/* All that would be written. */
-static bool is_shown(const coil_thrift_struct_schema *schema, const char *value, uint32_t index)
-{
-    const coil_thrift_field_schema *field = &schema->fields[index];
-    const uint32_t *has = (const void *)(value + schema->has_offset);
-    int16_t which;
-
-    if (schema->is_union) {
-        memcpy(&which, value + schema->which_offset, sizeof(which));
-        return which == field->id;
-    }
-    return field->requiredness != COIL_THRIFT_OPTIONAL || (has[index / 32] & 1u << index % 32) != 0;
-}
-
 static void print_struct(printer *out, const coil_thrift_type_schema *type, const void *value)
 {
     const coil_thrift_struct_schema *schema = type->structure;
@@ -114,7 +102,7 @@ static void print_struct(printer *out, const coil_thrift_type_schema *type, cons
     }
     put(out, "%s{", schema->name);
     for (uint32_t i = 0; i < schema->field_count; i++) {
-        if (!is_shown(schema, target, i))
+        if (!thrift_has_field(schema, target, i))
             continue;
         put(out, "%s%s: ", is_first ? "" : ", ", schema->fields[i].name);
         print_value(out, schema->fields[i].type, (const char *)target + schema->fields[i].offset);

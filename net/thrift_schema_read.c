@@ -2,6 +2,7 @@
 /* Values of any type out of the bytes of a reader. */
 #include <coil/thrift_schema.h>
 
+#include "thrift_compact.h"
 #include "thrift_private.h"
 
 static void read_value(coil_thrift_reader *reader, coil_arena *arena,
@@ -14,43 +15,50 @@ static void *take_room(coil_thrift_reader *reader, coil_arena *arena,
     return thrift_reader_room(reader, arena, type->type, (uint64_t)count * item_bytes, 8);
 }
 
+static inline void read_scalar(coil_thrift_reader *reader, uint8_t type, void *out_value)
+{
+    switch (type) {
+    case COIL_THRIFT_BOOL:
+        *(bool *)out_value = coil_thrift_read_bool(reader);
+        break;
+    case COIL_THRIFT_I8:
+        *(int8_t *)out_value = coil_thrift_read_i8(reader);
+        break;
+    case COIL_THRIFT_I16:
+        *(int16_t *)out_value = coil_thrift_read_i16(reader);
+        break;
+    case COIL_THRIFT_I32:
+        *(int32_t *)out_value = coil_thrift_read_i32(reader);
+        break;
+    case COIL_THRIFT_I64:
+        *(int64_t *)out_value = coil_thrift_read_i64(reader);
+        break;
+    default:
+        *(double *)out_value = coil_thrift_read_double(reader);
+        break;
+    }
+}
+
 /* Scalars of a list lie one after the other, here and there. */
 static void read_scalars(coil_thrift_reader *reader, const coil_thrift_type_schema *element,
         uint32_t count, void *out_items)
 {
-    switch (element->type) {
-    case COIL_THRIFT_BOOL:
-        for (uint32_t i = 0; i < count; i++)
-            ((bool *)out_items)[i] = coil_thrift_read_bool(reader);
-        break;
-    case COIL_THRIFT_I8:
-        for (uint32_t i = 0; i < count; i++)
-            ((int8_t *)out_items)[i] = coil_thrift_read_i8(reader);
-        break;
-    case COIL_THRIFT_I16:
-        for (uint32_t i = 0; i < count; i++)
-            ((int16_t *)out_items)[i] = coil_thrift_read_i16(reader);
-        break;
-    case COIL_THRIFT_I32:
+    const bool is_compact = reader->protocol == COIL_THRIFT_PROTOCOL_COMPACT;
+    char *item = out_items;
+
+    if (element->type == COIL_THRIFT_I32 && is_compact) { /* The most frequent of them. */
+        thrift_compact_read_i32s(reader, count, out_items);
+        return;
+    }
+    if (element->type == COIL_THRIFT_I32) {
         for (uint32_t i = 0; i < count; i++)
             ((int32_t *)out_items)[i] = coil_thrift_read_i32(reader);
-        break;
-    case COIL_THRIFT_I64:
-        for (uint32_t i = 0; i < count; i++)
-            ((int64_t *)out_items)[i] = coil_thrift_read_i64(reader);
-        break;
-    case COIL_THRIFT_DOUBLE:
-        for (uint32_t i = 0; i < count; i++)
-            ((double *)out_items)[i] = coil_thrift_read_double(reader);
-        break;
-    default:
-        coil_check_failed("a scalar", __FILE__, __LINE__);
+        return;
     }
-}
-
-static bool is_scalar(uint8_t type)
-{
-    return type < COIL_THRIFT_STRING;
+    for (uint32_t i = 0; i < count; i++) {
+        read_scalar(reader, element->type, item);
+        item += element->size_bytes;
+    }
 }
 
 /*
@@ -64,7 +72,7 @@ static void read_items(coil_thrift_reader *reader, coil_arena *arena,
 
     if (items == NULL)
         return;
-    if (is_scalar(type->element->type)) {
+    if (thrift_is_scalar(type->element->type)) {
         read_scalars(reader, type->element, count, items);
     } else {
         for (uint32_t i = 0; i < count && reader->error == 0; i++)
@@ -151,7 +159,7 @@ static void read_value(coil_thrift_reader *reader, coil_arena *arena,
         coil_thrift_read_uuid(reader, ((coil_thrift_uuid *)out_value)->bytes);
         break;
     default:
-        read_scalars(reader, type, 1, out_value);
+        read_scalar(reader, type->type, out_value);
         break;
     }
 }
@@ -182,6 +190,29 @@ static const coil_thrift_field_schema *find_field(
         }
     }
     return low < schema->field_count && schema->fields[low].id == id ? &schema->fields[low] : NULL;
+}
+
+/*
+ * Take the header of this field if it is the next one, as it mostly is. A bool of compact says more
+ * in its header.
+ */
+static bool take_header(coil_thrift_reader *reader, const coil_thrift_field_schema *field)
+{
+    const uint8_t type = field->type->type;
+    const uint8_t *bytes = reader->bytes + reader->position;
+    uint16_t id;
+
+    if (thrift_bytes_left(reader) < 3 || reader->unread != COIL_THRIFT_STOP)
+        return false;
+    if (thrift_is_binary(reader->protocol)) {
+        memcpy(&id, bytes + 1, sizeof(id));
+        if (bytes[0] != type || id != htobe16((uint16_t)field->id))
+            return false;
+        reader->position += 3;
+        return true;
+    }
+    return reader->protocol == COIL_THRIFT_PROTOCOL_COMPACT &&
+           thrift_compact_take_header(reader, type, field->id);
 }
 
 static void check_required(
@@ -228,14 +259,20 @@ bool coil_thrift_read_fields(coil_thrift_reader *reader, coil_arena *arena,
     coil_thrift_field field;
     uint32_t index = 0;
 
+    COIL_CHECK(reader->depth > 0 || reader->error != 0);
     coil_thrift_init_value(schema, out_value);
     if (schema->is_union)
         return read_union(reader, arena, schema, value);
-    while (coil_thrift_read_field(reader, &field)) {
-        const coil_thrift_field_schema *found = find_field(schema, field.id, index);
-        if (found == NULL || !coil_thrift_field_is(reader, found->type->type))
-            continue;
-        index = (uint32_t)(found - schema->fields);
+    for (;;) {
+        const coil_thrift_field_schema *found = &schema->fields[index];
+        if (index >= schema->field_count || !take_header(reader, found)) {
+            if (!coil_thrift_read_field(reader, &field))
+                break;
+            found = find_field(schema, field.id, index);
+            if (found == NULL || !coil_thrift_field_is(reader, found->type->type))
+                continue;
+            index = (uint32_t)(found - schema->fields);
+        }
         has[index / 32] |= 1u << index % 32;
         read_value(reader, arena, found->type, value + found->offset);
         index++;

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Values of any type into the bytes of a writer. */
+/*
+ * Values of any type into the bytes of a writer, by what every protocol has. Those of binary and
+ * compact are put there without detours, by thrift_schema_put.c.
+ */
 #include <coil/thrift_schema.h>
+
+#include "thrift_private.h"
+#include "thrift_schema_private.h"
 
 static void write_scalars(coil_thrift_writer *writer, const coil_thrift_type_schema *type,
         uint32_t count, const void *items)
@@ -35,6 +41,11 @@ static void write_scalars(coil_thrift_writer *writer, const coil_thrift_type_sch
     }
 }
 
+static bool has_short_way(const coil_thrift_writer *writer)
+{
+    return writer->protocol != COIL_THRIFT_PROTOCOL_JSON;
+}
+
 static void write_list(coil_thrift_writer *writer, const coil_thrift_type_schema *type,
         const coil_thrift_items *list)
 {
@@ -67,24 +78,27 @@ static void write_map(coil_thrift_writer *writer, const coil_thrift_type_schema 
     }
 }
 
-/* What a pointer to a struct leads to; NULL. */
-static const void *target_of(const void *value)
-{
-    const void *target;
-
-    memcpy(&target, value, sizeof(target));
-    return target;
-}
-
 static void write_struct(
         coil_thrift_writer *writer, const coil_thrift_type_schema *type, const void *value)
 {
     if (type->is_reference)
-        value = target_of(value);
+        value = thrift_target_of(value);
     if (value == NULL) {
         coil_thrift_write_stop(writer);
     } else {
         coil_thrift_write_fields(writer, type->structure, value);
+    }
+}
+
+static void write_items(coil_thrift_writer *writer, const coil_thrift_type_schema *type,
+        const coil_thrift_items *items)
+{
+    if (has_short_way(writer)) {
+        thrift_put_items(writer, type, items);
+    } else if (type->type == COIL_THRIFT_MAP) {
+        write_map(writer, type, items);
+    } else {
+        write_list(writer, type, items);
     }
 }
 
@@ -103,11 +117,9 @@ void coil_thrift_write_value(
         write_struct(writer, type, value);
         break;
     case COIL_THRIFT_MAP:
-        write_map(writer, type, value);
-        break;
     case COIL_THRIFT_LIST:
     case COIL_THRIFT_SET:
-        write_list(writer, type, value);
+        write_items(writer, type, value);
         break;
     case COIL_THRIFT_UUID:
         coil_thrift_write_uuid(writer, ((const coil_thrift_uuid *)value)->bytes);
@@ -118,47 +130,21 @@ void coil_thrift_write_value(
     }
 }
 
-static void write_union(
-        coil_thrift_writer *writer, const coil_thrift_struct_schema *schema, const char *value)
-{
-    int16_t which;
-
-    memcpy(&which, value + schema->which_offset, sizeof(which));
-    for (uint32_t i = 0; i < schema->field_count; i++) {
-        const coil_thrift_field_schema *field = &schema->fields[i];
-        if (field->id != which)
-            continue;
-        coil_thrift_write_field(writer, field->type->type, field->id);
-        coil_thrift_write_value(writer, field->type, value + field->offset);
-    }
-    coil_thrift_write_stop(writer);
-}
-
-static bool is_written(const coil_thrift_field_schema *field, bool has, const void *value)
-{
-    if (field->requiredness == COIL_THRIFT_OPTIONAL && !has)
-        return false;
-    return field->requiredness == COIL_THRIFT_REQUIRED || !field->type->is_reference ||
-           target_of(value) != NULL;
-}
-
 void coil_thrift_write_fields(
         coil_thrift_writer *writer, const coil_thrift_struct_schema *schema, const void *value)
 {
     const char *bytes = value;
-    const uint32_t *has = (const void *)(bytes + schema->has_offset);
 
-    if (schema->is_union) {
-        write_union(writer, schema, bytes);
+    if (has_short_way(writer)) {
+        thrift_put_fields(writer, schema, value);
         return;
     }
     for (uint32_t i = 0; i < schema->field_count; i++) {
         const coil_thrift_field_schema *field = &schema->fields[i];
-        const char *member = bytes + field->offset;
-        if (!is_written(field, (has[i / 32] & 1u << i % 32) != 0, member))
+        if (!thrift_is_written(schema, bytes, i))
             continue;
         coil_thrift_write_field(writer, field->type->type, field->id);
-        coil_thrift_write_value(writer, field->type, member);
+        coil_thrift_write_value(writer, field->type, bytes + field->offset);
     }
     coil_thrift_write_stop(writer);
 }

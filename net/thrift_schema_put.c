@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Values of any type into bytes, in the binary and the compact protocol: what thrift_schema_write.c
+ * does for any protocol, without a call for each value. The place where the next byte goes is handed
+ * from function to function; it is NULL after an error, which the writer keeps.
+ */
+#include "thrift_compact.h"
+#include "thrift_private.h"
+#include "thrift_schema_private.h"
+
+#include <errno.h>
+
+enum { SMALL_BYTES = 16 }; /* A field's header and a scalar have less. */
+
+typedef struct putter {
+    coil_thrift_writer *writer;
+    uint8_t *end; /* Of the room that there is. */
+    bool compact;
+    uint8_t depth; /* Of structs. */
+} putter;
+
+static uint8_t *put_value(
+        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value);
+
+/*
+ * Room for so many bytes, perhaps elsewhere. What is rare, here and below, is in functions of its
+ * own: others need no registers for it.
+ */
+static uint8_t *__attribute__((noinline, cold)) make_room(putter *it, uint8_t *at, uint32_t size)
+{
+    coil_thrift_writer *writer = it->writer;
+
+    writer->size = (uint32_t)(at - writer->bytes);
+    if (thrift_writer_extend(writer, size) == NULL)
+        return NULL;
+    writer->size -= size;
+    it->end = writer->bytes + writer->room_end;
+    return writer->bytes + writer->size;
+}
+
+static inline uint8_t *room(putter *it, uint8_t *at, uint32_t size)
+{
+    return coil_likely((size_t)(it->end - at) >= size) ? at : make_room(it, at, size);
+}
+
+static inline uint8_t *put_bytes(putter *it, uint8_t *at, const void *bytes, uint32_t size)
+{
+    at = room(it, at, size);
+    if (coil_unlikely(at == NULL))
+        return NULL;
+    if (size > 0)
+        memcpy(at, bytes, size);
+    return at + size;
+}
+
+/* Scalars
+ * ------- */
+
+static inline uint8_t *store_integer(bool compact, uint8_t *at, int64_t value, uint32_t width)
+{
+    const uint64_t big_endian = htobe64((uint64_t)value << (64 - 8 * width));
+
+    if (compact)
+        return at + compact_put_varint(at, compact_zigzag(value));
+    memcpy(at, &big_endian, width);
+    return at + width;
+}
+
+static inline uint8_t *store_double(bool compact, uint8_t *at, const void *value)
+{
+    uint64_t bits;
+
+    memcpy(&bits, value, sizeof(bits));
+    bits = compact ? htole64(bits) : htobe64(bits);
+    memcpy(at, &bits, sizeof(bits));
+    return at + sizeof(bits);
+}
+
+/* Where there are SMALL_BYTES. */
+static inline uint8_t *store_scalar(bool compact, uint8_t *at, uint8_t type, const void *value)
+{
+    switch (type) {
+    case COIL_THRIFT_BOOL:
+        *at = (uint8_t)(*(const bool *)value ? 1 : compact ? COMPACT_FALSE : 0);
+        return at + 1;
+    case COIL_THRIFT_I8:
+        *at = *(const uint8_t *)value;
+        return at + 1;
+    case COIL_THRIFT_I16:
+        return store_integer(compact, at, *(const int16_t *)value, 2);
+    case COIL_THRIFT_I32:
+        return store_integer(compact, at, *(const int32_t *)value, 4);
+    case COIL_THRIFT_I64:
+        return store_integer(compact, at, *(const int64_t *)value, 8);
+    default:
+        return store_double(compact, at, value);
+    }
+}
+
+static uint8_t *__attribute__((noinline, cold)) put_last_scalar(
+        putter *it, uint8_t *at, uint8_t type, const void *value)
+{
+    uint8_t small[SMALL_BYTES];
+    const uint8_t *end = store_scalar(it->compact, small, type, value);
+
+    return put_bytes(it, at, small, (uint32_t)(end - small));
+}
+
+static inline uint8_t *put_scalar(putter *it, uint8_t *at, uint8_t type, const void *value)
+{
+    if (coil_likely(it->end - at >= SMALL_BYTES))
+        return store_scalar(it->compact, at, type, value);
+    return put_last_scalar(it, at, type, value);
+}
+
+/* The size of a string, the count of a map. */
+static inline uint8_t *store_size(bool compact, uint8_t *at, uint32_t size)
+{
+    if (compact)
+        return at + compact_put_varint(at, size);
+    coil_thrift_store_32(at, size);
+    return at + sizeof(size);
+}
+
+static uint8_t *__attribute__((noinline, cold)) put_last_size(
+        putter *it, uint8_t *at, uint32_t size)
+{
+    uint8_t small[SMALL_BYTES];
+    const uint8_t *end = store_size(it->compact, small, size);
+
+    return put_bytes(it, at, small, (uint32_t)(end - small));
+}
+
+static inline uint8_t *put_size(putter *it, uint8_t *at, uint32_t size)
+{
+    if (coil_likely(it->end - at >= SMALL_BYTES))
+        return store_size(it->compact, at, size);
+    return put_last_size(it, at, size);
+}
+
+static inline uint8_t *put_text(putter *it, uint8_t *at, const coil_thrift_text *text)
+{
+    at = put_size(it, at, text->size);
+    return coil_unlikely(at == NULL) ? NULL : put_bytes(it, at, text->bytes, text->size);
+}
+
+/* Containers
+ * ---------- */
+
+static uint8_t *__attribute__((noinline)) put_list_header(putter *it, uint8_t *at, uint8_t element, uint32_t count)
+{
+    uint8_t small[SMALL_BYTES];
+    uint32_t size = 1;
+
+    if (!it->compact) {
+        small[0] = element;
+        coil_thrift_store_32(small + 1, count);
+        size = 5;
+    } else {
+        size = compact_put_list(small, element, count);
+    }
+    return put_bytes(it, at, small, size);
+}
+
+static uint8_t *put_scalars(putter *it, uint8_t *at, const coil_thrift_type_schema *element,
+        const coil_thrift_items *list)
+{
+    const char *item = list->items;
+
+    for (uint32_t i = 0; i < list->count && at != NULL; i++) {
+        at = put_scalar(it, at, element->type, item);
+        item += element->size_bytes;
+    }
+    return at;
+}
+
+/* The most frequent of them. */
+static uint8_t *put_integers(putter *it, uint8_t *at, const coil_thrift_items *list)
+{
+    const int32_t *items = list->items;
+    uint32_t i = 0;
+
+    for (; i < list->count && it->end - at >= SMALL_BYTES; i++)
+        at = store_integer(it->compact, at, items[i], sizeof(*items));
+    for (; i < list->count && at != NULL; i++)
+        at = put_scalar(it, at, COIL_THRIFT_I32, &items[i]);
+    return at;
+}
+
+static uint8_t *__attribute__((noinline)) put_list(putter *it, uint8_t *at, const coil_thrift_type_schema *type,
+        const coil_thrift_items *list)
+{
+    const coil_thrift_type_schema *element = type->element;
+    const char *item = list->items;
+
+    at = put_list_header(it, at, element->type, list->count);
+    if (at == NULL || list->count == 0)
+        return at;
+    if (element->type == COIL_THRIFT_I32)
+        return put_integers(it, at, list);
+    if (thrift_is_scalar(element->type))
+        return put_scalars(it, at, element, list);
+    for (uint32_t i = 0; i < list->count && at != NULL; i++) {
+        at = put_value(it, at, element, item);
+        item += type->item_bytes;
+    }
+    return at;
+}
+
+static uint8_t *__attribute__((noinline)) put_map(putter *it, uint8_t *at, const coil_thrift_type_schema *type,
+        const coil_thrift_items *map)
+{
+    const char *item = map->items;
+    uint8_t types[2] = {type->key->type, type->element->type};
+
+    if (it->compact) {
+        at = put_size(it, at, map->count);
+        types[0] = (uint8_t)(compact_type_of(types[0]) << 4 | compact_type_of(types[1]));
+        if (at != NULL && map->count > 0)
+            at = put_bytes(it, at, types, 1);
+    } else {
+        at = put_bytes(it, at, types, sizeof(types));
+        at = at == NULL ? NULL : put_size(it, at, map->count);
+    }
+    for (uint32_t i = 0; i < map->count && at != NULL; i++) {
+        at = put_value(it, at, type->key, item);
+        if (at != NULL)
+            at = put_value(it, at, type->element, item + type->value_offset);
+        item += type->item_bytes;
+    }
+    return at;
+}
+
+/* Structs
+ * ------- */
+
+/* The header of a field, and its value if that is a scalar: at most SMALL_BYTES. */
+static inline uint8_t *store_field(bool compact, uint8_t *at, const coil_thrift_field_schema *field,
+        const void *member, int16_t *last_id)
+{
+    const uint8_t type = field->type->type;
+
+    if (!compact) {
+        at = coil_thrift_store_field(at, type, field->id);
+    } else {
+        const uint8_t wire_type = type == COIL_THRIFT_BOOL && !*(const bool *)member ? (uint8_t)COMPACT_FALSE
+                                                                       : compact_type_of(type);
+        at += compact_put_field(at, wire_type, field->id, last_id);
+    }
+    if (!thrift_is_scalar(type) || (compact && type == COIL_THRIFT_BOOL))
+        return at;
+    return store_scalar(compact, at, type, member);
+}
+
+static uint8_t *__attribute__((noinline, cold)) put_last_field(putter *it, uint8_t *at,
+        const coil_thrift_field_schema *field, const void *member, int16_t *last_id)
+{
+    uint8_t small[SMALL_BYTES];
+    const uint8_t *end = store_field(it->compact, small, field, member, last_id);
+
+    return put_bytes(it, at, small, (uint32_t)(end - small));
+}
+
+static inline uint8_t *put_field(putter *it, uint8_t *at, const coil_thrift_field_schema *field,
+        const void *member, int16_t *last_id)
+{
+    const uint8_t type = field->type->type;
+
+    if (coil_likely(it->end - at >= SMALL_BYTES)) {
+        at = store_field(it->compact, at, field, member, last_id);
+    } else {
+        at = put_last_field(it, at, field, member, last_id);
+    }
+    if (thrift_is_scalar(type) || at == NULL)
+        return at;
+    if (type == COIL_THRIFT_STRING)
+        return put_text(it, at, member);
+    return put_value(it, at, field->type, member);
+}
+
+static uint8_t *put_stop(putter *it, uint8_t *at)
+{
+    at = room(it, at, 1);
+    if (coil_unlikely(at == NULL))
+        return NULL;
+    *at = COIL_THRIFT_STOP;
+    return at + 1;
+}
+
+static uint8_t *put_fields(putter *it, uint8_t *at, const coil_thrift_struct_schema *schema,
+        const char *value, int16_t last_id)
+{
+    if (it->compact && it->depth >= COIL_THRIFT_DEPTH_MAX) {
+        thrift_writer_fail(it->writer, -ELOOP);
+        return NULL;
+    }
+    it->depth++;
+    for (uint32_t i = 0; i < schema->field_count && at != NULL; i++) {
+        const coil_thrift_field_schema *field = &schema->fields[i];
+        if (thrift_is_written(schema, value, i))
+            at = put_field(it, at, field, value + field->offset, &last_id);
+    }
+    it->depth--;
+    return at == NULL ? NULL : put_stop(it, at);
+}
+
+static uint8_t *put_struct(
+        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value)
+{
+    const void *target = type->is_reference ? thrift_target_of(value) : value;
+
+    return target == NULL ? put_stop(it, at) : put_fields(it, at, type->structure, target, 0);
+}
+
+static uint8_t *put_value(
+        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value)
+{
+    switch (type->type) {
+    case COIL_THRIFT_STRING:
+        return put_text(it, at, value);
+    case COIL_THRIFT_STRUCT:
+        return put_struct(it, at, type, value);
+    case COIL_THRIFT_MAP:
+        return put_map(it, at, type, value);
+    case COIL_THRIFT_LIST:
+    case COIL_THRIFT_SET:
+        return put_list(it, at, type, value);
+    case COIL_THRIFT_UUID:
+        return put_bytes(it, at, value, sizeof(coil_thrift_uuid));
+    default:
+        return put_scalar(it, at, type->type, value);
+    }
+}
+
+/* From and to the writer
+ * ---------------------- */
+
+static putter begin(coil_thrift_writer *writer)
+{
+    return (putter){
+            .writer = writer,
+            .end = writer->bytes + writer->room_end,
+            .compact = writer->protocol == COIL_THRIFT_PROTOCOL_COMPACT,
+    };
+}
+
+static void finish(putter *it, const uint8_t *at)
+{
+    coil_thrift_writer *writer = it->writer;
+
+    if (at == NULL)
+        return;
+    writer->size = (uint32_t)(at - writer->bytes);
+    if (it->compact) {
+        writer->end = writer->size;
+        thrift_compact_end_value(writer);
+    }
+}
+
+void thrift_put_fields(
+        coil_thrift_writer *writer, const coil_thrift_struct_schema *schema, const void *value)
+{
+    putter it = begin(writer);
+    int16_t last_id = it.compact ? thrift_compact_take_struct(writer) : 0;
+
+    if (writer->error == 0)
+        finish(&it, put_fields(&it, writer->bytes + writer->size, schema, value, last_id));
+}
+
+void thrift_put_items(
+        coil_thrift_writer *writer, const coil_thrift_type_schema *type, const void *value)
+{
+    putter it = begin(writer);
+
+    if (writer->error == 0)
+        finish(&it, put_value(&it, writer->bytes + writer->size, type, value));
+}
