@@ -46,8 +46,8 @@ static uint8_t take_byte(coil_thrift_reader *reader, uint8_t type)
 }
 
 /* A number of so many bytes, all that were looked at, does not end, or is not right. */
-static uint64_t __attribute__((cold)) refuse_varint(
-        coil_thrift_reader *reader, uint8_t type, unsigned bits_max, uint32_t size)
+static uint64_t __attribute__((cold))
+refuse_varint(coil_thrift_reader *reader, uint8_t type, unsigned bits_max, uint32_t size)
 {
     const uint32_t start = reader->position;
     const bool goes_on = size == 0 || reader->bytes[start + size - 1] >= 0x80;
@@ -61,8 +61,8 @@ static uint64_t __attribute__((cold)) refuse_varint(
 }
 
 /* One that is not of one byte. */
-static uint64_t __attribute__((noinline)) take_long_varint(
-        coil_thrift_reader *reader, uint8_t type, unsigned bits_max)
+static uint64_t __attribute__((noinline))
+take_long_varint(coil_thrift_reader *reader, uint8_t type, unsigned bits_max)
 {
     const uint8_t *bytes = reader->bytes + reader->position;
     const uint32_t left = thrift_bytes_left(reader);
@@ -76,8 +76,8 @@ static uint64_t __attribute__((noinline)) take_long_varint(
         value |= (uint64_t)(byte & 0x7f) << 7 * size;
         size++;
     }
-    const bool has_more_bits = bits_max < 64 ? value >> bits_max != 0
-                                             : size == COMPACT_VARINT_MAX && byte > 1;
+    const bool has_more_bits =
+            bits_max < 64 ? value >> bits_max != 0 : size == COMPACT_VARINT_MAX && byte > 1;
     if (coil_unlikely(byte >= 0x80 || byte == 0 || has_more_bits))
         return refuse_varint(reader, type, bits_max, size);
     reader->position += size;
@@ -139,8 +139,8 @@ static void read_message(coil_thrift_reader *reader, coil_thrift_message *out_me
 
     if (reader->error == 0 && protocol == COMPACT_PROTOCOL)
         version = take_byte(reader, COIL_THRIFT_STOP);
-    if (reader->error == 0 && (protocol != COMPACT_PROTOCOL ||
-                                      (version & COMPACT_VERSION_MASK) != COMPACT_VERSION)) {
+    if (reader->error == 0 &&
+            (protocol != COMPACT_PROTOCOL || (version & COMPACT_VERSION_MASK) != COMPACT_VERSION)) {
         thrift_reader_fail(reader, THRIFT_FAULT_VERSION, COIL_THRIFT_I32,
                 (uint32_t)protocol << 24 | (uint32_t)version << 16, start);
     }
@@ -300,7 +300,8 @@ static uint32_t read_map(coil_thrift_reader *reader, uint8_t *out_key, uint8_t *
 
     count = thrift_reader_check_count(
             reader, COIL_THRIFT_MAP, start, count, bytes_min(key) + bytes_min(value));
-    if (count > 0 && (!known(reader, types >> 4, types_start) || !known(reader, types, types_start)))
+    if (count > 0 &&
+            (!known(reader, types >> 4, types_start) || !known(reader, types, types_start)))
         count = 0;
     *out_key = reader->error == 0 ? key : (uint8_t)COIL_THRIFT_STOP;
     *out_value = reader->error == 0 ? value : (uint8_t)COIL_THRIFT_STOP;

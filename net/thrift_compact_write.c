@@ -19,7 +19,8 @@ static coil_thrift_level *innermost(coil_thrift_writer *writer)
     return writer->level_count == 0 ? NULL : &writer->levels[writer->level_count - 1];
 }
 
-static coil_thrift_level *open_level(coil_thrift_writer *writer, enum level_kind kind, uint32_t left)
+static coil_thrift_level *open_level(
+        coil_thrift_writer *writer, enum level_kind kind, uint32_t left)
 {
     if (writer->level_count >= COIL_THRIFT_DEPTH_MAX + 1) {
         thrift_writer_fail(writer, -ELOOP);

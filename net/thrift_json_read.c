@@ -226,7 +226,8 @@ static void take_quote(coil_thrift_reader *reader, bool is_key)
 /* The point of a double is a point, whatever the language is. */
 static double parse_double(const char *text, char **out_end)
 {
-    static locale_t plain; /* That of libc itself: it costs nothing, and asking twice does not hurt. */
+    static locale_t
+            plain; /* That of libc itself: it costs nothing, and asking twice does not hurt. */
 
     locale_t locale = __atomic_load_n(&plain, __ATOMIC_RELAXED);
     if (locale == NULL) {
@@ -265,8 +266,8 @@ static bool take_name(coil_thrift_reader *reader, double *out_value)
     static const struct {
         const char *name;
         double value;
-    } names[] = {{"\"NaN\"", (double)NAN}, {"\"Infinity\"", HUGE_VAL},
-            {"\"-Infinity\"", -HUGE_VAL}};
+    } names[] = {
+            {"\"NaN\"", (double)NAN}, {"\"Infinity\"", HUGE_VAL}, {"\"-Infinity\"", -HUGE_VAL}};
     const uint32_t left = thrift_bytes_left(reader);
 
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -244,8 +244,7 @@ coil_thrift_text json_read_binary(coil_thrift_reader *reader)
     const uint32_t start = reader->position;
 
     (void)json_begin_value(reader);
-    const coil_thrift_text text =
-            without_padding(json_take_text(reader, COIL_THRIFT_STRING, true));
+    const coil_thrift_text text = without_padding(json_take_text(reader, COIL_THRIFT_STRING, true));
     json_end_value(reader);
     if (reader->error != 0 || text.size == 0)
         return thrift_no_text;

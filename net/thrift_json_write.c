@@ -216,8 +216,7 @@ static void write_string(coil_thrift_writer *writer, coil_thrift_text value)
 /* Without padding: 1, 2 or 3 bytes are 2, 3 or 4 characters. */
 static void encode_base64(const uint8_t *bytes, uint32_t size, uint8_t *out)
 {
-    static const char digits[] =
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t bits = 0;
     uint32_t bit_count = 0;
 

@@ -81,16 +81,18 @@ const uint8_t *coil_thrift_reader_take_otherwise(
 
 void coil_thrift_reader_miss(coil_thrift_reader *reader, int16_t id)
 {
-    thrift_reader_fail(reader, THRIFT_FAULT_MISSING, COIL_THRIFT_STRUCT, (uint32_t)id, reader->position);
+    thrift_reader_fail(
+            reader, THRIFT_FAULT_MISSING, COIL_THRIFT_STRUCT, (uint32_t)id, reader->position);
 }
 
 void coil_thrift_reader_refuse_union(coil_thrift_reader *reader, uint32_t field_count)
 {
-    thrift_reader_fail(reader, THRIFT_FAULT_UNION, COIL_THRIFT_STRUCT, field_count, reader->position);
+    thrift_reader_fail(
+            reader, THRIFT_FAULT_UNION, COIL_THRIFT_STRUCT, field_count, reader->position);
 }
 
-void thrift_reader_run_out(coil_thrift_reader *reader, const coil_arena *arena, uint8_t type,
-        uint64_t size_bytes)
+void thrift_reader_run_out(
+        coil_thrift_reader *reader, const coil_arena *arena, uint8_t type, uint64_t size_bytes)
 {
     const uint64_t gap_bytes_max = 8;
     const uint32_t shown_bytes = size_bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)size_bytes;
@@ -142,7 +144,8 @@ int coil_thrift_reader_finish(coil_thrift_reader *reader)
 {
     const uint32_t left = thrift_bytes_left(reader);
     if (left != 0)
-        thrift_reader_fail(reader, THRIFT_FAULT_LEFT_OVER, COIL_THRIFT_STOP, left, reader->position);
+        thrift_reader_fail(
+                reader, THRIFT_FAULT_LEFT_OVER, COIL_THRIFT_STOP, left, reader->position);
     if (reader->depth > 0) /* Keeps an earlier error, after which structs stay open. */
         thrift_reader_fail(reader, THRIFT_FAULT_CUT, COIL_THRIFT_STOP, 1, reader->position);
     return reader->error;
@@ -214,8 +217,8 @@ bool coil_thrift_read_struct(coil_thrift_reader *reader)
     if (reader->error != 0)
         return false;
     if (reader->depth >= reader->limits->depth_max) {
-        thrift_reader_fail(reader, THRIFT_FAULT_DEPTH, COIL_THRIFT_STRUCT, reader->limits->depth_max,
-                reader->position);
+        thrift_reader_fail(reader, THRIFT_FAULT_DEPTH, COIL_THRIFT_STRUCT,
+                reader->limits->depth_max, reader->position);
         return false;
     }
     reader->depth++;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Values of any type into bytes, in the binary and the compact protocol: what thrift_schema_write.c
- * does for any protocol, without a call for each value. The place where the next byte goes is handed
- * from function to function; it is NULL after an error, which the writer keeps.
+ * does for any protocol, without a call for each value. The place where the next byte goes is
+ * handed from function to function; it is NULL after an error, which the writer keeps.
  */
 #include "thrift_compact.h"
 #include "thrift_private.h"
@@ -97,8 +97,8 @@ static inline uint8_t *store_scalar(bool compact, uint8_t *at, uint8_t type, con
     }
 }
 
-static uint8_t *__attribute__((noinline, cold)) put_last_scalar(
-        putter *it, uint8_t *at, uint8_t type, const void *value)
+static uint8_t *__attribute__((noinline, cold))
+put_last_scalar(putter *it, uint8_t *at, uint8_t type, const void *value)
 {
     uint8_t small[SMALL_BYTES];
     const uint8_t *end = store_scalar(it->compact, small, type, value);
@@ -122,8 +122,8 @@ static inline uint8_t *store_size(bool compact, uint8_t *at, uint32_t size)
     return at + sizeof(size);
 }
 
-static uint8_t *__attribute__((noinline, cold)) put_last_size(
-        putter *it, uint8_t *at, uint32_t size)
+static uint8_t *__attribute__((noinline, cold))
+put_last_size(putter *it, uint8_t *at, uint32_t size)
 {
     uint8_t small[SMALL_BYTES];
     const uint8_t *end = store_size(it->compact, small, size);
@@ -147,7 +147,8 @@ static inline uint8_t *put_text(putter *it, uint8_t *at, const coil_thrift_text 
 /* Containers
  * ---------- */
 
-static uint8_t *__attribute__((noinline)) put_list_header(putter *it, uint8_t *at, uint8_t element, uint32_t count)
+static uint8_t *__attribute__((noinline))
+put_list_header(putter *it, uint8_t *at, uint8_t element, uint32_t count)
 {
     uint8_t small[SMALL_BYTES];
     uint32_t size = 1;
@@ -187,8 +188,8 @@ static uint8_t *put_integers(putter *it, uint8_t *at, const coil_thrift_items *l
     return at;
 }
 
-static uint8_t *__attribute__((noinline)) put_list(putter *it, uint8_t *at, const coil_thrift_type_schema *type,
-        const coil_thrift_items *list)
+static uint8_t *__attribute__((noinline)) put_list(
+        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const coil_thrift_items *list)
 {
     const coil_thrift_type_schema *element = type->element;
     const char *item = list->items;
@@ -207,8 +208,8 @@ static uint8_t *__attribute__((noinline)) put_list(putter *it, uint8_t *at, cons
     return at;
 }
 
-static uint8_t *__attribute__((noinline)) put_map(putter *it, uint8_t *at, const coil_thrift_type_schema *type,
-        const coil_thrift_items *map)
+static uint8_t *__attribute__((noinline))
+put_map(putter *it, uint8_t *at, const coil_thrift_type_schema *type, const coil_thrift_items *map)
 {
     const char *item = map->items;
     uint8_t types[2] = {type->key->type, type->element->type};
@@ -243,8 +244,9 @@ static inline uint8_t *store_field(bool compact, uint8_t *at, const coil_thrift_
     if (!compact) {
         at = coil_thrift_store_field(at, type, field->id);
     } else {
-        const uint8_t wire_type = type == COIL_THRIFT_BOOL && !*(const bool *)member ? (uint8_t)COMPACT_FALSE
-                                                                       : compact_type_of(type);
+        const uint8_t wire_type = type == COIL_THRIFT_BOOL && !*(const bool *)member
+                                          ? (uint8_t)COMPACT_FALSE
+                                          : compact_type_of(type);
         at += compact_put_field(at, wire_type, field->id, last_id);
     }
     if (!thrift_is_scalar(type) || (compact && type == COIL_THRIFT_BOOL))

@@ -140,8 +140,8 @@ static void read_value(coil_thrift_reader *reader, coil_arena *arena,
 
     switch (type->type) {
     case COIL_THRIFT_STRING:
-        *(coil_thrift_text *)out_value = type->is_binary ? coil_thrift_read_binary(reader)
-                                                         : coil_thrift_read_string(reader);
+        *(coil_thrift_text *)out_value =
+                type->is_binary ? coil_thrift_read_binary(reader) : coil_thrift_read_string(reader);
         break;
     case COIL_THRIFT_STRUCT:
         read_struct(reader, arena, type, out_value);

@@ -98,8 +98,7 @@ void coil_thrift_writer_init(coil_thrift_writer *writer, const coil_thrift_limit
     };
 }
 
-void coil_thrift_writer_set_protocol(
-        coil_thrift_writer *writer, enum coil_thrift_protocol protocol)
+void coil_thrift_writer_set_protocol(coil_thrift_writer *writer, enum coil_thrift_protocol protocol)
 {
     COIL_CHECK(!writer->begun);
     COIL_CHECK(protocol <= COIL_THRIFT_PROTOCOL_JSON);
@@ -258,8 +257,7 @@ void coil_thrift_field_otherwise(coil_thrift_writer *writer, uint8_t type, int16
         (void)coil_thrift_store_field(bytes, type, id);
 }
 
-void coil_thrift_put_otherwise(
-        coil_thrift_writer *writer, uint8_t type, int16_t id, uint64_t bits)
+void coil_thrift_put_otherwise(coil_thrift_writer *writer, uint8_t type, int16_t id, uint64_t bits)
 {
     coil_thrift_field_otherwise(writer, type, id);
     coil_thrift_write_otherwise(writer, type, bits);

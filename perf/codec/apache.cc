@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same struct by Apache's C++, with a memory buffer that is used again: by the protocols as they
- * are mostly used, and by the templates that know their transport.
+ * The same struct by Apache's C++, with a memory buffer that is used again: by the protocols as
+ * they are mostly used, and by the templates that know their transport.
  */
 #include "../micro/measure.h"
 #include "order_types.h"
@@ -15,14 +15,14 @@
 #include <string>
 
 using apache::thrift::protocol::T_CALL;
-using apache::thrift::protocol::TMessageType;
-using apache::thrift::transport::TMemoryBuffer;
 using apache::thrift::protocol::TBinaryProtocol;
 using apache::thrift::protocol::TBinaryProtocolT;
 using apache::thrift::protocol::TCompactProtocol;
 using apache::thrift::protocol::TCompactProtocolT;
 using apache::thrift::protocol::TJSONProtocol;
+using apache::thrift::protocol::TMessageType;
 using apache::thrift::protocol::TProtocol;
+using apache::thrift::transport::TMemoryBuffer;
 
 namespace
 {

@@ -40,7 +40,7 @@ int thrift_check_skip(enum coil_thrift_protocol protocol, const uint8_t *bytes, 
     return rc;
 }
 
-/* Take a message apart and put it together again. What it needs of the arena is less than it has. */
+/* Take a message apart and put it together again. It never needs all of the arena. */
 static int copy_message(enum coil_thrift_protocol protocol, const uint8_t *bytes, uint32_t size,
         coil_thrift_writer *writer)
 {
@@ -71,7 +71,8 @@ void thrift_check_message(enum coil_thrift_protocol protocol, const uint8_t *byt
         COIL_CHECK(once.size == twice.size);
         COIL_CHECK(memcmp(once.bytes, twice.bytes, once.size) == 0);
         COIL_CHECK(protocol == COIL_THRIFT_PROTOCOL_JSON || once.size <= size);
-        for (uint32_t cut = once.size > CUT_COUNT ? once.size - CUT_COUNT : 0; cut < once.size; cut++)
+        for (uint32_t cut = once.size > CUT_COUNT ? once.size - CUT_COUNT : 0; cut < once.size;
+                cut++)
             COIL_CHECK(thrift_check_skip(protocol, once.bytes, cut) == -ENODATA);
         coil_thrift_writer_fini(&twice);
     }

@@ -44,8 +44,8 @@ private:
 
     double number()
     {
-        const double edges[] = {0, -0.0, 0.1, 1e307, -1e-292, 5e-324, HUGE_VAL, -HUGE_VAL,
-                9007199254740991.0};
+        const double edges[] = {
+                0, -0.0, 0.1, 1e307, -1e-292, 5e-324, HUGE_VAL, -HUGE_VAL, 9007199254740991.0};
         return below(2) == 0 ? edges[below(9)] : static_cast<double>(integer(64)) / 1000;
     }
 

@@ -59,25 +59,25 @@ Outcome take_apart(const std::string &frame)
 /* Fields 1 to 16, each of another kind, as a writer has to write them. */
 std::string one_of_every_type()
 {
-    return raw("\x11"                     /* 1: true */
-               "\x12"                     /* 2: false */
-               "\x13\xfe"                 /* 3: i8 -2 */
-               "\x14\x07"                 /* 4: i16 -4 */
-               "\x15\x80\x01"             /* 5: i32 64 */
-               "\x16\x0b"                 /* 6: i64 -6 */
-               "\x17\0\0\0\0\0\0\xf8\x3f" /* 7: double 1.5 */
-               "\x18\x05seven"            /* 8: string */
-               "\x1c\x15\x02\0"           /* 9: struct {1: i32 1} */
+    return raw("\x11"                           /* 1: true */
+               "\x12"                           /* 2: false */
+               "\x13\xfe"                       /* 3: i8 -2 */
+               "\x14\x07"                       /* 4: i16 -4 */
+               "\x15\x80\x01"                   /* 5: i32 64 */
+               "\x16\x0b"                       /* 6: i64 -6 */
+               "\x17\0\0\0\0\0\0\xf8\x3f"       /* 7: double 1.5 */
+               "\x18\x05seven"                  /* 8: string */
+               "\x1c\x15\x02\0"                 /* 9: struct {1: i32 1} */
                "\x1b\x02\x58\x02\x01x\x04\x01y" /* 10: map<i32, string> {1: x, 2: y} */
                "\x1b\0"                         /* 11: an empty map */
                "\x1a\x24\x01\x02"               /* 12: set<i16> {-1, 1} */
                "\x19\x29\x1c\x15\x02\0\x08"     /* 13: list<list>: [[{1: 1}], []] */
                "\x1d"
-               "0123456789abcdef"              /* 14: uuid */
-               "\x19\x31\x01\x02\x01"          /* 15: list<bool> */
-               "\x1b\x01\x8c\x01k\x15\x04\0"   /* 16: map<string, struct> */
-               "\x05\x50\x02"                  /* 40: i32 1, with a number of its own */
-               "\x05\x01\x02"                  /* -1 */
+               "0123456789abcdef"            /* 14: uuid */
+               "\x19\x31\x01\x02\x01"        /* 15: list<bool> */
+               "\x1b\x01\x8c\x01k\x15\x04\0" /* 16: map<string, struct> */
+               "\x05\x50\x02"                /* 40: i32 1, with a number of its own */
+               "\x05\x01\x02"                /* -1 */
                "\0");
 }
 
@@ -132,7 +132,8 @@ TEST(ThriftCompact, AMessageHasItsTypeAndSeqidInFewBytes)
     coil_thrift_message message;
     const std::string frame = raw("\x82\x41\xff\xff\xff\xff\x0f\x04ping\0");
 
-    coil_thrift_reader_init_as(&reader, compact, frame.data(), (uint32_t)frame.size(), nullptr, nullptr);
+    coil_thrift_reader_init_as(
+            &reader, compact, frame.data(), (uint32_t)frame.size(), nullptr, nullptr);
     ASSERT_TRUE(coil_thrift_read_message(&reader, &message));
     EXPECT_EQ(COIL_THRIFT_REPLY, message.type);
     EXPECT_EQ(-1, message.seqid);
@@ -158,7 +159,8 @@ TEST(ThriftCompact, AFieldThatNobodyTakesIsSkipped)
     while (coil_thrift_read_field(&reader, &field))
         ids.push_back(field.id);
     EXPECT_EQ(0, coil_thrift_reader_finish(&reader));
-    EXPECT_EQ((std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 40, -1}), ids);
+    EXPECT_EQ(
+            (std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 40, -1}), ids);
 }
 
 TEST(ThriftCompact, AStructWithoutFieldsIsOneByteAlsoAsAnElement)
@@ -198,16 +200,20 @@ std::vector<Hostile> hostile_packets()
     const std::string stop = raw("\0");
     return {
             {"string of 2 GB", call("\x18" + huge + "abc"), -EMSGSIZE,
-                    "string of 2147483647 bytes at offset 6 in a frame of 14, the limit is 16384000"},
+                    "string of 2147483647 bytes at offset 6 in a frame of 14, the limit is "
+                    "16384000"},
             {"string of 4 GB", call("\x18" + varint(0xffffffff) + "abc"), -EBADMSG,
                     "string of -1 bytes at offset 6"},
-            {"string that does not fit", call("\x18\x04"
-                                              "abc"),
+            {"string that does not fit",
+                    call("\x18\x04"
+                         "abc"),
                     -ENODATA, "string of 4 bytes at offset 6 in a frame of 10"},
             {"method name of 2 GB", raw("\x82\x21\x01") + huge + "x", -EMSGSIZE,
-                    "string of 2147483647 bytes at offset 3 in a frame of 9, the limit is 16384000"},
+                    "string of 2147483647 bytes at offset 3 in a frame of 9, the limit is "
+                    "16384000"},
             {"list of 2 G", call(raw("\x19\xf6") + huge), -EMSGSIZE,
-                    "list of 2147483647 elements at offset 6 in a frame of 12, the limit is 16384000"},
+                    "list of 2147483647 elements at offset 6 in a frame of 12, the limit is "
+                    "16384000"},
             {"list of 4 G", call(raw("\x19\xf6") + varint(0xffffffff)), -EBADMSG,
                     "list of -1 elements at offset 6"},
             {"list that does not fit", call(raw("\x19\x37") + std::string(23, 'x')), -ENODATA,
@@ -217,7 +223,8 @@ std::vector<Hostile> hostile_packets()
             {"list of 14 empty lists in 2 bytes", call(raw("\x19\xe9\x03\x03")), -ENODATA,
                     "list of 14 elements at offset 6 in a frame of 9"},
             {"set of 2 G", call(raw("\x1a\xf8") + huge), -EMSGSIZE,
-                    "set of 2147483647 elements at offset 6 in a frame of 12, the limit is 16384000"},
+                    "set of 2147483647 elements at offset 6 in a frame of 12, the limit is "
+                    "16384000"},
             {"map of 2 G", call("\x1b" + huge + "\x88"), -EMSGSIZE,
                     "map of 2147483647 pairs at offset 6 in a frame of 12, the limit is 16384000"},
             {"map that does not fit", call("\x1b\x05\x88" + std::string(9, '\0')), -ENODATA,
@@ -228,7 +235,8 @@ std::vector<Hostile> hostile_packets()
                     "unknown type 0 at offset 6"},
             {"map of an unknown value", call(raw("\x1b\x01\x5f\0\0")), -EBADMSG,
                     "unknown type 15 at offset 7"},
-            {"field of an unknown type", call(raw("\x1e\0")), -EBADMSG, "unknown type 14 at offset 5"},
+            {"field of an unknown type", call(raw("\x1e\0")), -EBADMSG,
+                    "unknown type 14 at offset 5"},
             {"varint of 11 bytes", call("\x16" + std::string(10, '\xff') + raw("\x01\0")), -EBADMSG,
                     "i64 at offset 6 has more bytes than 64 bits need"},
             {"varint of 65 bits", call("\x16" + std::string(9, '\xff') + raw("\x02\0")), -EBADMSG,
@@ -241,7 +249,8 @@ std::vector<Hostile> hostile_packets()
                     "i32 at offset 6 has more bytes than 32 bits need"},
             {"varints without end", call("\x16" + std::string(1000, '\x80')), -EBADMSG,
                     "i64 at offset 6 has more bytes than 64 bits need"},
-            {"varint cut", call("\x16\x80\x80"), -ENODATA, "i64 of 3 bytes at offset 6 in a frame of 8"},
+            {"varint cut", call("\x16\x80\x80"), -ENODATA,
+                    "i64 of 3 bytes at offset 6 in a frame of 8"},
             {"number of a field above 32767", call(raw("\x05\xfe\xff\x03\0") + raw("\x15\0\0")),
                     -EBADMSG, "field at offset 10 is out of range"},
             {"number of a field of 17 bits", call("\x05" + varint(0x10000) + stop), -EBADMSG,
@@ -262,10 +271,12 @@ std::vector<Hostile> hostile_packets()
                     "message begins with 0x80010000: this looks like the binary protocol"},
             {"JSON", "[1,\"x\",1,1,{}]", -EBADMSG,
                     "message begins with 0x5b010000: this looks like the JSON protocol"},
-            {"message of type 0", raw("\x82\x01\x01\x01x\0"), -EBADMSG, "message of unknown type 0"},
-            {"message of type 7", raw("\x82\xe1\x01\x01x\0"), -EBADMSG, "message of unknown type 7"},
-            {"sequence id of 34 bits", raw("\x82\x21") + varint(0x300000000) + raw("\x01x\0"), -EBADMSG,
-                    "i32 at offset 2 has more bytes than 32 bits need"},
+            {"message of type 0", raw("\x82\x01\x01\x01x\0"), -EBADMSG,
+                    "message of unknown type 0"},
+            {"message of type 7", raw("\x82\xe1\x01\x01x\0"), -EBADMSG,
+                    "message of unknown type 7"},
+            {"sequence id of 34 bits", raw("\x82\x21") + varint(0x300000000) + raw("\x01x\0"),
+                    -EBADMSG, "i32 at offset 2 has more bytes than 32 bits need"},
             {"bytes left over", call(raw("\0\0")), -EBADMSG, "1 bytes left over at offset 6"},
             {"nothing at all", "", -ENODATA, "field of 1 bytes at offset 0 in a frame of 0"},
     };

@@ -147,12 +147,13 @@ TEST_F(ThriftJson, EveryTypeIsWrittenAsItWasRead)
     const Outcome outcome = take_apart(one_of_every_type);
 
     ASSERT_EQ(0, outcome.rc) << outcome.words;
-    EXPECT_EQ("1 -7 6576657279 {1=bool:1;2=bool:0;3=i8:-2;4=i16:-4;5=i32:64;"
-              "6=i64:-9223372036854775808;7=double:3ff8000000000000;8=string:736576656e;"
-              "9={1=i32:1;};10=(i32:1->string:78,i32:-2->string:79,);11=();12=<i16:-1,i16:1,>;"
-              "13=[[{1=i32:1;},],[],];14=uuid:00112233445566778899aabbccddeeff;"
-              "15=[bool:1,bool:0,bool:1,];16=(string:6b->{},);17=(double:3fe0000000000000->bool:1,);"
-              "18=({1=i8:1;}->[string:7a,],);-1=i32:1;}",
+    EXPECT_EQ(
+            "1 -7 6576657279 {1=bool:1;2=bool:0;3=i8:-2;4=i16:-4;5=i32:64;"
+            "6=i64:-9223372036854775808;7=double:3ff8000000000000;8=string:736576656e;"
+            "9={1=i32:1;};10=(i32:1->string:78,i32:-2->string:79,);11=();12=<i16:-1,i16:1,>;"
+            "13=[[{1=i32:1;},],[],];14=uuid:00112233445566778899aabbccddeeff;"
+            "15=[bool:1,bool:0,bool:1,];16=(string:6b->{},);17=(double:3fe0000000000000->bool:1,);"
+            "18=({1=i8:1;}->[string:7a,],);-1=i32:1;}",
             outcome.dump);
     EXPECT_EQ(one_of_every_type, outcome.again);
     EXPECT_EQ(0, skip(one_of_every_type).rc);
@@ -203,8 +204,8 @@ TEST_F(ThriftJson, EscapesAreWhatTheyStandFor)
 
 TEST_F(ThriftJson, EscapesThatAreNoneAreRefused)
 {
-    for (const char *bad : {R"(\x)", R"(\u12)", R"(\u12g4)", R"(\ud83d)", R"(\ud83dx)", R"(\ud83d\n)",
-                 R"(\ud83d\u0041)", R"(\ude00)", R"(\u)", R"(\ud83d\ude0)"}) {
+    for (const char *bad : {R"(\x)", R"(\u12)", R"(\u12g4)", R"(\ud83d)", R"(\ud83dx)",
+                 R"(\ud83d\n)", R"(\ud83d\u0041)", R"(\ude00)", R"(\u)", R"(\ud83d\ude0)"}) {
         EXPECT_EQ("", read_string(bad, -EBADMSG)) << bad;
         EXPECT_EQ("string at offset 23 has an escape that is none", outcome::what(reader)) << bad;
         EXPECT_EQ(-EBADMSG, skip(call(R"("1":{"str":")" + std::string(bad) + "\"}")).rc) << bad;
@@ -317,14 +318,18 @@ std::vector<Hostile> hostile_packets()
     const std::string list = R"("1":{"lst":["i32",)";
     return {
             {"list of 2 G", call(list + "2147483647,1]}"), -EMSGSIZE,
-                    "list of 2147483647 elements at offset 23 in a frame of 46, the limit is 16384000"},
-            {"list of negative count", call(list + "-1]}"), -EBADMSG, "list of -1 elements at offset 23"},
+                    "list of 2147483647 elements at offset 23 in a frame of 46, the limit is "
+                    "16384000"},
+            {"list of negative count", call(list + "-1]}"), -EBADMSG,
+                    "list of -1 elements at offset 23"},
             {"list that does not fit", call(list + "9,1,2]}"), -ENODATA,
                     "list of 9 elements at offset 23 in a frame of 39"},
-            {"list with too few", call(list + "2,1 ]}"), -EBADMSG, "0x5d at offset 34, which needs a ','"},
+            {"list with too few", call(list + "2,1 ]}"), -EBADMSG,
+                    "0x5d at offset 34, which needs a ','"},
             {"list with too many", call(list + "1,1,2]}"), -EBADMSG,
                     "0x2c at offset 33, which needs a ']'"},
-            {"list of 2^64", call(list + "18446744073709551617,1]}"), -EBADMSG, "no i32 at offset 30"},
+            {"list of 2^64", call(list + "18446744073709551617,1]}"), -EBADMSG,
+                    "no i32 at offset 30"},
             {"list without a count", call(R"("1":{"lst":["i32"]})"), -EBADMSG,
                     "0x5d at offset 29, which needs a ','"},
             {"list of 1000 empty structs", call(R"("1":{"lst":["rec",1000,{}]})"), -ENODATA,
@@ -343,7 +348,8 @@ std::vector<Hostile> hostile_packets()
                     "unknown name of a type at offset 17"},
             {"value of another type", call(R"("1":{"i32":"5"})"), -EBADMSG, "no i32 at offset 23"},
             {"i8 of 128", call(R"("1":{"i8":128})"), -EBADMSG, "no i8 at offset 22"},
-            {"i64 of 2^63", call(R"("1":{"i64":9223372036854775808})"), -EBADMSG, "no i64 at offset 23"},
+            {"i64 of 2^63", call(R"("1":{"i64":9223372036854775808})"), -EBADMSG,
+                    "no i64 at offset 23"},
             {"i64 with a fraction", call(R"("1":{"i64":1.0})"), -EBADMSG, "no i64 at offset 23"},
             {"a number of 1000 digits", call(R"("1":{"dbl":)" + repeat("1", 1000) + "}"), -EBADMSG,
                     "no double at offset 23"},
@@ -369,15 +375,13 @@ std::vector<Hostile> hostile_packets()
                     -ELOOP, "list at offset 589 is nested more than 64 deep"},
             {"maps 70 deep", call(R"("1":{"map":)" + repeat(R"(["i8","map",1,{"1":)", 70) + " "),
                     -ELOOP, "map at offset 1219 is nested more than 64 deep"},
-            {"wrong version", R"([2,"x",1,7,{}])", -EBADMSG,
-                    "i32 at offset 1 is out of range"},
+            {"wrong version", R"([2,"x",1,7,{}])", -EBADMSG, "i32 at offset 1 is out of range"},
             {"compact protocol", "\x82\x21\x01\x01x", -EBADMSG,
                     "message begins with 0x82000000: this looks like the compact protocol"},
             {"an object", R"({"method":"x"})", -EBADMSG,
                     "message begins with 0x7b000000: this looks like no protocol of Thrift"},
             {"message of type 9", R"([1,"x",9,7,{}])", -EBADMSG, "message of unknown type 9"},
-            {"message of type -1", R"([1,"x",-1,7,{}])", -EBADMSG,
-                    "message of unknown type 255"},
+            {"message of type -1", R"([1,"x",-1,7,{}])", -EBADMSG, "message of unknown type 255"},
             {"bytes left over", call("") + "x", -EBADMSG, "1 bytes left over at offset 14"},
             {"brackets alone", repeat("[", 100000), -EBADMSG, "no i32 at offset 1"},
             {"nothing at all", "", -ENODATA, "a frame of 0 bytes ends in a field at offset 0"},

@@ -20,8 +20,8 @@ namespace
 
 using outcome::Outcome;
 
-const coil_thrift_protocol protocols[] = {COIL_THRIFT_PROTOCOL_BINARY, COIL_THRIFT_PROTOCOL_COMPACT,
-        COIL_THRIFT_PROTOCOL_JSON};
+const coil_thrift_protocol protocols[] = {
+        COIL_THRIFT_PROTOCOL_BINARY, COIL_THRIFT_PROTOCOL_COMPACT, COIL_THRIFT_PROTOCOL_JSON};
 
 const coil_thrift_message the_call = {{"every \"thing\"", 13}, COIL_THRIFT_CALL, -7, false};
 
@@ -43,8 +43,8 @@ protected:
         coil_arena_fini(&given);
     }
 
-    std::string write(coil_thrift_protocol protocol, const coil_thrift_type_schema &type,
-            const void *value)
+    std::string write(
+            coil_thrift_protocol protocol, const coil_thrift_type_schema &type, const void *value)
     {
         coil_thrift_writer_reset(&writer);
         coil_thrift_writer_set_protocol(&writer, protocol);
@@ -84,7 +84,8 @@ protected:
             expect_read(come, frame, type, value);
             ASSERT_EQ(0, outcome::skip(come, GuardedBytes(frame)).rc) << "seed " << seed;
         }
-        for (const coil_thrift_protocol go : {COIL_THRIFT_PROTOCOL_BINARY, COIL_THRIFT_PROTOCOL_COMPACT}) {
+        for (const coil_thrift_protocol go :
+                {COIL_THRIFT_PROTOCOL_BINARY, COIL_THRIFT_PROTOCOL_COMPACT}) {
             const std::string frame = write(go, type, value);
             const Outcome binary =
                     outcome::translate(go, GuardedBytes(frame), COIL_THRIFT_PROTOCOL_BINARY);

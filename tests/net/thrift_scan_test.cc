@@ -26,8 +26,8 @@ using packet::repeat;
 using packet::stop;
 using packet::text;
 
-const coil_thrift_protocol protocols[] = {COIL_THRIFT_PROTOCOL_BINARY, COIL_THRIFT_PROTOCOL_COMPACT,
-        COIL_THRIFT_PROTOCOL_JSON};
+const coil_thrift_protocol protocols[] = {
+        COIL_THRIFT_PROTOCOL_BINARY, COIL_THRIFT_PROTOCOL_COMPACT, COIL_THRIFT_PROTOCOL_JSON};
 
 std::string one_of_every_type()
 {
@@ -35,12 +35,12 @@ std::string one_of_every_type()
            field(6, 4) + i16(-4) + field(8, 5) + i32(-5) + field(10, 600) + i64(-6) + field(11, 7) +
            text("a \"\\ \n string") + field(12, 8) + field(8, 1) + i32(1) + field(2, 2) + i8(0) +
            stop() + field(13, 9) + map(8, 11, 2) + i32(1) + text("x") + i32(-70000) + text("") +
-           field(14, 10) + list(6, 2) + i16(1) + i16(2) + field(15, 11) + list(15, 2) + list(12, 1) +
-           stop() + list(4, 1) + i64(0) + field(16, 12) + "0123456789abcdef" + field(13, 13) +
-           map(11, 12, 1) + text("k") + field(2, 1) + i8(0) + stop() + field(14, 14) + list(11, 2) +
-           text("") + text("]}") + field(15, 15) + list(8, 20) + repeat(i32(-1), 20) + field(13, 16) +
-           map(3, 2, 1) + i8(1) + i8(1) + field(13, 17) + map(3, 3, 0) + field(15, 18) + list(12, 0) +
-           stop();
+           field(14, 10) + list(6, 2) + i16(1) + i16(2) + field(15, 11) + list(15, 2) +
+           list(12, 1) + stop() + list(4, 1) + i64(0) + field(16, 12) + "0123456789abcdef" +
+           field(13, 13) + map(11, 12, 1) + text("k") + field(2, 1) + i8(0) + stop() +
+           field(14, 14) + list(11, 2) + text("") + text("]}") + field(15, 15) + list(8, 20) +
+           repeat(i32(-1), 20) + field(13, 16) + map(3, 2, 1) + i8(1) + i8(1) + field(13, 17) +
+           map(3, 3, 0) + field(15, 18) + list(12, 0) + stop();
 }
 
 /* The same message in each protocol. */
@@ -76,7 +76,8 @@ TEST(ThriftScan, FindsTheEndInAnyTwoPieces)
             ASSERT_EQ(0, coil_thrift_scan_go_on(&it, one.bytes(), one.size())) << first;
             EXPECT_GT(it.wanted, 0u);
             EXPECT_LE(it.wanted, other.size());
-            EXPECT_EQ(size - first, coil_thrift_scan_go_on(&it, other.bytes(), other.size())) << first;
+            EXPECT_EQ(size - first, coil_thrift_scan_go_on(&it, other.bytes(), other.size()))
+                    << first;
             EXPECT_EQ(protocol, it.protocol);
             EXPECT_EQ(static_cast<uint32_t>(size), it.size);
         }
@@ -169,7 +170,8 @@ std::vector<Hostile> hostile_streams()
             {"compact: a varint without end", compact("\x16" + std::string(11, '\xff')), -EBADMSG},
             {"compact: string of 2 GB", compact("\x18" + huge), -EMSGSIZE},
             {"compact: list of 2 G", compact("\x19\xf5" + huge), -EMSGSIZE},
-            {"compact: list of 2^64", compact("\x19\xf5" + std::string(9, '\xff') + "\x01"), -EBADMSG},
+            {"compact: list of 2^64", compact("\x19\xf5" + std::string(9, '\xff') + "\x01"),
+                    -EBADMSG},
             {"compact: map of 2 G", compact("\x1b" + huge + "\x55"), -EMSGSIZE},
             {"compact: unknown type", compact("\x1f"), -EBADMSG},
             {"compact: unknown element", compact("\x19\x1f"), -EBADMSG},

@@ -49,7 +49,8 @@ static bool read_request(request *out_request)
     char come[16];
     char go[16];
 
-    if (fgets(line, sizeof(line), stdin) == NULL || sscanf(line, "%63s %15s %15s", name, come, go) != 3)
+    if (fgets(line, sizeof(line), stdin) == NULL ||
+            sscanf(line, "%63s %15s %15s", name, come, go) != 3)
         return false;
     *out_request = (request){find_schema(name), find_protocol(come), find_protocol(go)};
     return true;

@@ -229,11 +229,11 @@ struct coil_thrift_reader {
     int error;         /* 0, or the first error. Stays. */
 
     /* Private. */
-    uint32_t end;          /* As size; as position where bytes are not values: not binary. */
-    uint16_t depth;        /* Structs open. */
-    uint8_t unread;        /* The type of a field whose value nobody has taken, or STOP. */
-    uint8_t protocol;      /* enum coil_thrift_protocol. */
-    uint8_t fault;         /* What was wrong, and then with which value of which type. */
+    uint32_t end;     /* As size; as position where bytes are not values: not binary. */
+    uint16_t depth;   /* Structs open. */
+    uint8_t unread;   /* The type of a field whose value nobody has taken, or STOP. */
+    uint8_t protocol; /* enum coil_thrift_protocol. */
+    uint8_t fault;    /* What was wrong, and then with which value of which type. */
     uint8_t fault_type;
     uint32_t fault_offset; /* Where that value begins. */
     uint32_t fault_value;  /* Its size, count or bits. */
@@ -241,9 +241,9 @@ struct coil_thrift_reader {
 
     /* Private, of other protocols than binary. */
     coil_arena *arena;
-    bool has_bool;       /* Compact: the next bool was in the header of its field. */
+    bool has_bool;        /* Compact: the next bool was in the header of its field. */
     uint16_t level_count; /* JSON: of levels. */
-    uint8_t value[8];    /* A value as binary has it. */
+    uint8_t value[8];     /* A value as binary has it. */
     coil_thrift_level levels[COIL_THRIFT_DEPTH_MAX + 1];
 };
 
@@ -567,11 +567,11 @@ struct coil_thrift_writer {
     int error;     /* 0, or the first error since coil_thrift_writer_begin(). */
 
     /* Private. */
-    bool begun;              /* Between begin and finish. */
-    uint8_t protocol;        /* enum coil_thrift_protocol. */
-    uint32_t frame_start;    /* Where the frame begins that is being written. */
-    uint32_t end;            /* How far may be written without a further thought: binary. */
-    uint32_t room_end;       /* The same, in any protocol. */
+    bool begun;           /* Between begin and finish. */
+    uint8_t protocol;     /* enum coil_thrift_protocol. */
+    uint32_t frame_start; /* Where the frame begins that is being written. */
+    uint32_t end;         /* How far may be written without a further thought: binary. */
+    uint32_t room_end;    /* The same, in any protocol. */
     uint32_t capacity;
     uint32_t envelope_bytes; /* Left free before a message. */
     const coil_thrift_limits *limits;
@@ -594,9 +594,9 @@ COIL_API void coil_thrift_writer_set_protocol(
         coil_thrift_writer *writer, enum coil_thrift_protocol protocol);
 
 /*
- * How many bytes coil_thrift_writer_begin() leaves before each message: 4, as at first, is a frame's
- * length, which coil_thrift_writer_finish() fills in. Any other number is for the caller to fill in
- * when the message is finished; 0 is none. Not between begin and finish.
+ * How many bytes coil_thrift_writer_begin() leaves before each message: 4, as at first, is the
+ * length of a frame, which coil_thrift_writer_finish() fills in. Any other number is for the caller
+ * to fill in when the message is finished; 0 is none. Not between begin and finish.
  */
 COIL_API void coil_thrift_writer_set_envelope_room(coil_thrift_writer *writer, uint32_t bytes);
 
@@ -833,7 +833,8 @@ static inline void coil_thrift_put_double(coil_thrift_writer *writer, int16_t id
     if (coil_unlikely(bytes == NULL)) {
         coil_thrift_put_otherwise(writer, COIL_THRIFT_DOUBLE, id, coil_thrift_bits_of(value));
     } else {
-        coil_thrift_store_64(coil_thrift_store_field(bytes, COIL_THRIFT_DOUBLE, id), coil_thrift_bits_of(value));
+        coil_thrift_store_64(
+                coil_thrift_store_field(bytes, COIL_THRIFT_DOUBLE, id), coil_thrift_bits_of(value));
     }
 }
 

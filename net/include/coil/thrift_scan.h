@@ -39,18 +39,18 @@ struct coil_thrift_scan {
     uint8_t protocol; /* enum coil_thrift_protocol, once there is a byte. */
 
     /* Private. */
-    uint8_t step;        /* What is made of the next bytes, */
-    uint8_t step_bytes;  /* of which so many are needed */
-    uint8_t held_count;  /* and so many are here. */
+    uint8_t step;       /* What is made of the next bytes, */
+    uint8_t step_bytes; /* of which so many are needed */
+    uint8_t held_count; /* and so many are here. */
     uint8_t held[8];
-    uint8_t type;        /* Of the value that has begun. */
-    uint8_t shift;       /* Compact: of the next seven bits. */
-    bool in_string;      /* JSON. */
-    bool is_escaped;     /* JSON: behind a backslash. */
+    uint8_t type;    /* Of the value that has begun. */
+    uint8_t shift;   /* Compact: of the next seven bits. */
+    bool in_string;  /* JSON. */
+    bool is_escaped; /* JSON: behind a backslash. */
     int error;
     uint32_t level_count;
-    uint64_t number;     /* Compact: as far as it has come. */
-    uint64_t skip_bytes; /* Of what is coming. */
+    uint64_t number;      /* Compact: as far as it has come. */
+    uint64_t skip_bytes;  /* Of what is coming. */
     uint64_t brackets[5]; /* JSON, instead of levels: a bit says "curly". */
     coil_thrift_scan_level levels[2 * COIL_THRIFT_DEPTH_MAX];
     const coil_thrift_limits *limits;
