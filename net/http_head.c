@@ -103,6 +103,7 @@ int http_head_bytes(const http_head *head)
     return counted.size > INT32_MAX ? -EINVAL : (int)counted.size;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is written to, by way of `written`. */
 void http_head_write(char *place, const http_head *head, uint32_t body_bytes)
 {
     text_line written = {place, 0};
@@ -125,15 +126,15 @@ typedef struct refusal {
 /* The first is for all that are not listed. */
 static const refusal refusals[] = {
         {400, REFUSAL("400 Bad Request", "", "12", "bad request")},
-        {405, REFUSAL("405 Method Not Allowed", "Allow: POST\r\n", "24",
+        {405, REFUSAL("405 Method Not Allowed", "Allow: POST\r\n", "25",
                       "Thrift is called by POST")},
         {411, REFUSAL("411 Length Required", "", "23", "the length is required")},
         {413, REFUSAL("413 Content Too Large", "", "22", "the call is too large")},
-        {415, REFUSAL("415 Unsupported Media Type", "", "24", "no content-encoding here")},
+        {415, REFUSAL("415 Unsupported Media Type", "", "25", "no content-encoding here")},
         {417, REFUSAL("417 Expectation Failed", "", "20", "cannot expect that.")},
         {431, REFUSAL("431 Request Header Fields Too Large", "", "22", "the head is too large")},
         {501, REFUSAL("501 Not Implemented", "", "16", "not implemented")},
-        {505, REFUSAL("505 HTTP Version Not Supported", "", "21", "only HTTP/1.0 and 1.1")},
+        {505, REFUSAL("505 HTTP Version Not Supported", "", "22", "only HTTP/1.0 and 1.1")},
 };
 
 coil_thrift_text http_refusal(int status)

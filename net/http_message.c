@@ -76,9 +76,10 @@ static void fill_in(http_message *message, size_t place, size_t value)
 /* The name or value that was being gathered is all there. */
 static void end_text(http_message *message)
 {
-    if (message->text_start != 0)
-        fill_in(message, message->text_start,
-                message->head.size - message->text_start - PADDED_BYTES);
+    const size_t start = message->text_start;
+
+    if (start != 0)
+        fill_in(message, start, message->head.size - start - PADDED_BYTES);
     message->text_start = 0;
 }
 
@@ -289,9 +290,10 @@ static void fill_content(http_message *message, http_content *out_content)
             .body = message->body.bytes,
             .body_size = (uint32_t)message->body.size,
     };
-    if (of_server)
+    if (of_server) {
         out_content->method =
                 coil_thrift_text_of(http_method_str((enum http_method)parser->method));
+    }
     message->status = out_content->status;
 }
 

@@ -26,7 +26,7 @@ int http_message_next(http_message *message, const uint8_t *bytes, size_t size, 
     (void)message;
     (void)bytes;
     (void)size;
-    (void)out_taken;
+    *out_taken = 0;
     (void)out_content;
     return -EBADMSG;
 }

@@ -154,7 +154,7 @@ int thrift_transport_next_unframed(thrift_transport *transport, const uint8_t *b
         return thrift_transport_fail_at(transport, TRANSPORT_FAULT_NO_MESSAGE, bytes, size);
     transport->kind.protocol = (uint8_t)protocol;
     if (transport->scan == NULL)
-        transport->scan = malloc(sizeof(*transport->scan));
+        transport->scan = calloc(1, sizeof(*transport->scan));
     if (transport->scan == NULL)
         return thrift_transport_fail(transport, TRANSPORT_FAULT_NO_SPACE);
     if (!transport->is_scanning)

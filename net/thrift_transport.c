@@ -106,9 +106,34 @@ static int next_inflated(thrift_transport *transport, const uint8_t *bytes, size
     return rc;
 }
 
+/* What most messages are, where nothing can go wrong: strict binary, in a frame that is all here. */
+static inline bool take_usual(thrift_transport *transport, const uint8_t *bytes, size_t size,
+        thrift_envelope *out_envelope)
+{
+    if (transport->state != STATE_LENGTHS || transport->is_inflating || transport->in_pieces)
+        return false;
+    if (size <= COIL_THRIFT_LENGTH_BYTES || bytes[COIL_THRIFT_LENGTH_BYTES] != 0x80)
+        return false;
+    uint32_t frame_size = thrift_transport_length(bytes);
+    if (!thrift_transport_length_fits(transport, frame_size) ||
+            size - COIL_THRIFT_LENGTH_BYTES < frame_size)
+        return false;
+
+    transport->kind = (thrift_kind){.transport = COIL_THRIFT_TRANSPORT_FRAMED};
+    transport->taken = (size_t)COIL_THRIFT_LENGTH_BYTES + frame_size;
+    *out_envelope = (thrift_envelope){
+            .message = bytes + COIL_THRIFT_LENGTH_BYTES,
+            .size = frame_size,
+            .kind = transport->kind,
+    };
+    return true;
+}
+
 int thrift_transport_next(thrift_transport *transport, const uint8_t *bytes, size_t size,
         thrift_envelope *out_envelope)
 {
+    if (take_usual(transport, bytes, size, out_envelope))
+        return 1;
     COIL_CHECK(transport->state != STATE_FAILED); /* It was to hang up. */
     transport->taken = 0;
     transport->interim.size = 0;

@@ -16,8 +16,7 @@ enum thrift_transport_state {
 
 /* Fail, for good. Returns the error of the fault, or the one that is given. */
 int thrift_transport_fail(thrift_transport *transport, enum transport_fault fault);
-int thrift_transport_fail_as(
-        thrift_transport *transport, enum transport_fault fault, int error);
+int thrift_transport_fail_as(thrift_transport *transport, enum transport_fault fault, int error);
 
 /* The same for an error of thrift_zlib.h. */
 int thrift_transport_fail_inflating(thrift_transport *transport, int error);
@@ -27,8 +26,7 @@ int thrift_transport_fail_at(
         thrift_transport *transport, enum transport_fault fault, const uint8_t *bytes, size_t size);
 
 /* A frame of that length. */
-int thrift_transport_fail_length(
-        thrift_transport *transport, const uint8_t *bytes, size_t size);
+int thrift_transport_fail_length(thrift_transport *transport, const uint8_t *bytes, size_t size);
 
 static inline int thrift_transport_want(thrift_transport *transport, size_t bytes)
 {

@@ -50,7 +50,7 @@ static void add(struct outcome *outcome, const void *bytes, size_t size)
 
 static void check_memory(const thrift_transport *transport, size_t received)
 {
-    size_t most = OVERHEAD_BYTES + 2 * THRIFT_INFLATE_RATIO * received;
+    size_t most = OVERHEAD_BYTES + received * THRIFT_INFLATE_RATIO * 2;
 
     COIL_CHECK(transport->inflated.capacity <= most);
     COIL_CHECK(transport->message.capacity <= most);

@@ -3,6 +3,10 @@
 #include "thrift_packets.h"
 #include "thrift_transport_peer.h"
 
+extern "C" {
+#include "http_message.h"
+}
+
 #include <coil/thrift.h>
 
 #include <gtest/gtest.h>
@@ -208,6 +212,19 @@ TEST(ThriftHttp, RefusesWhatIsMalformed)
     TransportPeer peer;
     EXPECT_LT(peer.feed("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"), 0);
     EXPECT_EQ(peer.answer().substr(0, 12), "HTTP/1.1 501") << peer.what();
+}
+
+TEST(ThriftHttp, RefusalsAreWholeResponses)
+{
+    for (int status : {400, 405, 411, 413, 415, 417, 431, 501, 505, 999}) {
+        const coil_thrift_text refusal = http_refusal(status);
+        std::unique_ptr<TransportPeer> peer = client();
+        const int expected = status == 999 ? 400 : status;
+
+        EXPECT_EQ(peer->feed(std::string(refusal.bytes, refusal.size - 1)), 0) << status;
+        EXPECT_EQ(peer->feed(std::string(refusal.bytes + refusal.size - 1, 1)), -EPROTO) << status;
+        EXPECT_EQ(peer->what(), "HTTP: the answer has status " + std::to_string(expected));
+    }
 }
 
 TEST(ThriftHttp, BoundsTheHead)

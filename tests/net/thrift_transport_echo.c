@@ -187,17 +187,29 @@ static void serve_connection(int fd)
     close_connection(&peer);
 }
 
+/* An address on loopback. */
+typedef union loopback {
+    struct sockaddr_in in;
+    struct sockaddr any;
+} loopback;
+
+static loopback loopback_of(int port)
+{
+    loopback address = {.in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}};
+    address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
 static int serve(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size = sizeof(address);
+    loopback address = loopback_of(0);
+    socklen_t size = sizeof(address.in);
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (struct sockaddr *)&address, size) != 0 || listen(listener, 16) != 0 ||
-            getsockname(listener, (struct sockaddr *)&address, &size) != 0)
+    if (bind(listener, &address.any, size) != 0 || listen(listener, 16) != 0 ||
+            getsockname(listener, &address.any, &size) != 0)
         return 1;
-    printf("%d\n", ntohs(address.sin_port));
+    printf("%d\n", ntohs(address.in.sin_port));
     fflush(stdout);
     for (;;) {
         int fd = accept(listener, NULL, NULL);
@@ -239,12 +251,11 @@ static thrift_dialect dialect_of(char **words)
 
 static void dial(connection *peer, int port, const thrift_dialect *dialect)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    loopback address = loopback_of(port);
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     open_connection(peer, socket(AF_INET, SOCK_STREAM, 0));
     thrift_transport_init_client(&peer->transport, dialect, NULL);
-    if (connect(peer->fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+    if (connect(peer->fd, &address.any, sizeof(address.in)) != 0)
         exit(1);
 }
 

@@ -104,6 +104,7 @@
 #include <coil/thrift.h>
 #include <coil/thrift_backup.h>
 #include <coil/thrift_client.h>
+#include <coil/thrift_headers.h>
 #include <coil/thrift_metrics.h>
 #include <coil/thrift_pipeline.h>
 #include <coil/thrift_pool.h>
