@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Servers and pools, used in orders that nobody has thought of, with limits that are as small as
- * they can be, and cancelled at each of their awaits. What is held is that nothing crashes, hangs or
+ * Servers and pools, in orders that nobody has thought of, with limits as small as they can be,
+ * cancelled at each of their awaits. What is held is that nothing crashes, hangs or
  * is left; the leak check and the sanitizers look on.
  */
 #include <coil/admission.h>

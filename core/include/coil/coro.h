@@ -430,12 +430,11 @@ template <> struct coil_call_type<int> {
 template <> struct coil_call_type<void> {
     typedef coil_no_call type;
 };
-#define COIL_CALL_TYPE_(given) typename coil_call_type<given>::type
+#define COIL_CALL_TYPE_(given, error) typename coil_call_type<given>::type
 #else
 #define COIL_AUTO_ __auto_type
-#define COIL_NO_CALL_(type) type * : (coil_no_call *)0
-#define COIL_CALL_TYPE_(given) \
-    __typeof__(*_Generic((given *)0, COIL_NO_CALL_(int), COIL_NO_CALL_(void), default : (given *)0))
+#define COIL_CALL_TYPE_(given, error) \
+    __typeof__(*_Generic((given *)0, error * : (coil_no_call *)0, default : (given *)0))
 #endif
 
 /*
@@ -443,21 +442,22 @@ template <> struct coil_call_type<void> {
  * is adapted is asked before anything is called: the compilers then see that it nearly never is,
  * that nobody looks at the cold one, and keep it in registers.
  */
-#define COIL_FRAME_(t, frame, c, caller)                                             \
-    const coil_fn *const co__fn = (c).co__c.fn;                                      \
-    const bool co__adapted = (c).co__c.adapt != 0;                                   \
-    frame *co__k = (frame *)coil_push_aligned(t, sizeof(frame), __alignof__(frame)); \
-    coil_frame_push(t, &co__k->co__h, co__fn, caller);                               \
-    co__k->co__a = (c).co__a;                                                        \
-    COIL_AWAITED_((c).co__c)                                                         \
-    if (co__adapted)                                                                 \
+#define COIL_FRAME_(t, frame, c, caller)                                                  \
+    const coil_fn *const co__fn = (c).co__c.fn;                                           \
+    const bool co__adapted = (c).co__c.adapt != 0;                                        \
+    __typeof__(frame) *co__k =                                                            \
+            (__typeof__(frame) *)coil_push_aligned(t, sizeof(frame), __alignof__(frame)); \
+    coil_frame_push(t, &co__k->co__h, co__fn, caller);                                    \
+    co__k->co__a = (c).co__a;                                                             \
+    COIL_AWAITED_((c).co__c)                                                              \
+    if (co__adapted)                                                                      \
     coil_adapt(t, &co__k->co__h, &(c).co__c)
 
 /* (Asked twice: what is no function at all, clang++ still takes for int after the first time.) */
-#define COIL_CALL_TYPES_(...)                    \
-    typedef __typeof__(__VA_ARGS__) co__given;   \
-    typedef COIL_CALL_TYPE_(co__given) co__told; \
-    typedef COIL_CALL_TYPE_(co__told) co__cold;  \
+#define COIL_CALL_TYPES_(...)                         \
+    typedef __typeof__(__VA_ARGS__) co__given;        \
+    typedef COIL_CALL_TYPE_(co__given, int) co__told; \
+    typedef COIL_CALL_TYPE_(co__told, void) co__cold; \
     typedef __typeof__(((co__cold *)0)->co__f[0]) co__frame __attribute__((unused));
 
 #define COIL_CALL_(text, ...)                                                 \
