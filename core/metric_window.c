@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TENTH_COUNT = COIL_METRIC_RINGS * COIL_METRIC_TENTHS };
+enum { TENTH_COUNT = COIL_METRIC_RINGS * COIL_METRIC_TENTHS, NS_PER_S = 1000000000 };
 
 /* How many slices a tenth of each ring has. */
 static const int64_t slices_per_tenth[COIL_METRIC_RINGS] = {1, 10, 60};
@@ -71,9 +71,9 @@ static coil_duration covered(
 
 uint64_t coil_metric_rate(uint64_t count, coil_duration covered_ns)
 {
-    if (covered_ns < coil_s(1))
-        covered_ns = coil_s(1);
-    return (uint64_t)((unsigned __int128)count * 1000000000U / (uint64_t)covered_ns);
+    const uint64_t ns = covered_ns < NS_PER_S ? NS_PER_S : (uint64_t)covered_ns;
+
+    return (uint64_t)((unsigned __int128)count * NS_PER_S / ns);
 }
 
 /*
@@ -155,7 +155,7 @@ void metric_merge_counter(coil_counter *into, coil_counter *from, coil_time now)
 /* The open slice is the first of the block. */
 static coil_metric_slice *slice_at(const coil_distribution *distribution, int ring, uint32_t tenth)
 {
-    return distribution->open + 1 + ring * COIL_METRIC_TENTHS + tenth;
+    return distribution->open + 1 + (size_t)ring * COIL_METRIC_TENTHS + tenth;
 }
 
 static uint64_t added(uint64_t one, uint64_t other)

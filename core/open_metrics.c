@@ -71,8 +71,13 @@ static void put_name(output *to, const coil_metric *metric)
 {
     const char *unit = unit_name(metric->unit);
 
-    for (const char *byte = metric->name; *byte != '\0'; byte++)
-        put_byte(to, *byte == '.' ? '_' : *byte);
+    for (const char *byte = metric->name; *byte != '\0'; byte++) {
+        if (*byte == '.') {
+            put_byte(to, '_');
+        } else {
+            put_byte(to, *byte);
+        }
+    }
     if (unit != NULL) {
         put_byte(to, '_');
         put(to, unit);
@@ -108,9 +113,11 @@ static void put_escaped(output *to, const char *text)
 {
     while (*text != '\0') {
         const size_t size = character_size(text);
-        if (*text == '\\' || *text == '"' || *text == '\n') {
+        if (*text == '\n') {
+            put(to, "\\n");
+        } else if (*text == '\\' || *text == '"') {
             put_byte(to, '\\');
-            put_byte(to, *text == '\n' ? 'n' : *text);
+            put_byte(to, *text);
         } else if (size == 0) {
             put_byte(to, '?');
         } else {
