@@ -37,3 +37,22 @@ coil_define(int, coil_thrift_invoke, (coil_thrift_channel *) channel,
     coil_await(my->rc, coil_handler_call(channel->invoke, invocation));
     return my->rc;
 }
+
+coil_async(int, name_service, (coil_thrift_invocation *) invocation)
+{
+    coil_vars(int rc);
+    const coil_thrift_multiplexed *self =
+            coil_container_of(invocation->channel, coil_thrift_multiplexed, channel);
+
+    invocation->service = self->service;
+    coil_await(my->rc, coil_thrift_invoke(self->next, invocation));
+    return my->rc;
+}
+
+void coil_thrift_multiplex(
+        coil_thrift_multiplexed *multiplexed, coil_thrift_channel *next, const char *service)
+{
+    multiplexed->channel.invoke = coil_handler(name_service, coil_thrift_invocation *);
+    multiplexed->next = next;
+    multiplexed->service = service;
+}

@@ -37,6 +37,7 @@
 #include <coil/listener.h>
 #include <coil/server.h>
 #include <coil/thrift.h>
+#include <coil/thrift_service.h>
 
 COIL_BEGIN_DECLS
 
@@ -68,6 +69,7 @@ struct coil_thrift_call {
 struct coil_thrift_method {
     const char *name;
     coil_handler handler;
+    const coil_thrift_method_schema *schema; /* NULL: the handler decodes itself. */
 };
 
 struct coil_thrift_service {

@@ -69,12 +69,13 @@ struct coil_thrift_header {
 struct coil_thrift_invocation {
     const coil_thrift_method_schema *method;
     const void *arguments; /* Of method->arguments; NULL: all defaults. */
-    coil_arena *arena;     /* For what the result needs besides itself. Not owned. */
+    coil_arena *arena;     /* What the result needs besides itself, texts included. Not owned. */
     void *result;          /* Of method->result; NULL: nobody wants it. */
 
     /* Zero is the usual choice. */
 
     coil_duration timeout;             /* 0: the channel's for this method. Then -ETIME. */
+    const char *service;               /* Stands before the method: multiplexed. NULL: no. */
     const coil_thrift_header *headers; /* Dropped where there is no place for them. */
     uint32_t header_count;
 
@@ -108,6 +109,21 @@ struct coil_thrift_channel {
  */
 coil_declare(int, coil_thrift_invoke, (coil_thrift_channel *) channel,
         (coil_thrift_invocation *) invocation);
+
+/*
+ * A channel to one of several services behind one port: the server is told which by its name, in
+ * front of the method's ("Shop:buy", TMultiplexedProtocol elsewhere). A server of Coil needs no
+ * such name unless two services have methods of one name.
+ */
+typedef struct coil_thrift_multiplexed {
+    coil_thrift_channel channel;
+    coil_thrift_channel *next;
+    const char *service;
+} coil_thrift_multiplexed;
+
+/* `next` and `service` have to stay. There is nothing to undo. */
+COIL_API void coil_thrift_multiplex(
+        coil_thrift_multiplexed *multiplexed, coil_thrift_channel *next, const char *service);
 
 /*
  * The exception in a result, as the field that is set, for channels and servers, which do not know

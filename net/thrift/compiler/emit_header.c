@@ -30,7 +30,7 @@ static const char *harmless(const char *text)
 }
 
 /* A comment of its own, a line for a line. */
-static void emit_doc(const char *doc, const char *indent, FILE *file)
+void idl_emit_doc(const char *doc, const char *indent, FILE *file)
 {
     if (doc == NULL || *doc == '\0')
         return;
@@ -48,9 +48,13 @@ static void emit_doc(const char *doc, const char *indent, FILE *file)
     fprintf(file, "%s */\n", indent);
 }
 
-static bool is_struct(const idl_definition *definition)
+static bool has_services(const idl_document *document)
 {
-    return definition->kind >= IDL_STRUCT && definition->kind <= IDL_EXCEPTION;
+    for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
+        if (it->kind == IDL_SERVICE)
+            return true;
+    }
+    return false;
 }
 
 static void emit_begin(const idl_document *document, FILE *file)
@@ -59,8 +63,9 @@ static void emit_begin(const idl_document *document, FILE *file)
 
     fprintf(file, "/* Made by coil-thrift from %s.thrift: changes here are lost. */\n",
             document->name);
-    emit_doc(document->doc, "", file);
-    fprintf(file, "#ifndef %s\n#define %s\n\n#include <coil/thrift_schema.h>\n", guard, guard);
+    idl_emit_doc(document->doc, "", file);
+    fprintf(file, "#ifndef %s\n#define %s\n\n#include <coil/thrift_%s.h>\n", guard, guard,
+            has_services(document) ? "server" : "schema");
     for (const idl_include *it = document->includes; it != NULL; it = it->next)
         fprintf(file, "#include \"%s\"\n", idl_header_name(it->document));
     fputs("\nCOIL_BEGIN_DECLS\n\n", file);
@@ -70,7 +75,7 @@ static void emit_struct_names(const idl_document *document, FILE *file)
 {
     for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
         const char *name = idl_definition_name(it);
-        if (is_struct(it))
+        if (idl_is_struct(it))
             fprintf(file, "typedef struct %s %s;\n", name, name);
     }
 }
@@ -80,10 +85,10 @@ static void emit_enum(const idl_definition *definition, FILE *file)
     const char *name = idl_definition_name(definition);
 
     fputc('\n', file);
-    emit_doc(definition->doc, "", file);
+    idl_emit_doc(definition->doc, "", file);
     fprintf(file, "typedef enum %s {\n", name);
     for (const idl_enumerator *it = definition->enumerators; it != NULL; it = it->next) {
-        emit_doc(it->doc, "    ", file);
+        idl_emit_doc(it->doc, "    ", file);
         fprintf(file, "    %s = %d,\n", idl_enumerator_name(it), it->value);
     }
     if (definition->enumerators == NULL)
@@ -138,7 +143,7 @@ static void emit_typedefs(const idl_document *document, FILE *file)
         if (it->kind != IDL_TYPEDEF)
             continue;
         fputc('\n', file);
-        emit_doc(it->doc, "", file);
+        idl_emit_doc(it->doc, "", file);
         fprintf(file, "typedef %s %s;\n", idl_type_name(it->type), idl_definition_name(it));
     }
 }
@@ -154,7 +159,7 @@ typedef struct struct_emitter {
 static void emit_member(
         const idl_definition *definition, const idl_field *field, const char *indent, FILE *file)
 {
-    emit_doc(field->doc, indent, file);
+    idl_emit_doc(field->doc, indent, file);
     fprintf(file, "%s%s %s%s;\n", indent, idl_type_name(field->type),
             idl_is_pointer(definition, field) ? "*" : "", idl_member_name(field));
 }
@@ -183,7 +188,7 @@ static void emit_struct(idl_struct_visitor *visitor, const idl_definition *defin
     FILE *file = ((const struct_emitter *)visitor)->file;
 
     fputc('\n', file);
-    emit_doc(definition->doc, "", file);
+    idl_emit_doc(definition->doc, "", file);
     if (definition->kind == IDL_UNION) {
         emit_union(definition, file);
         return;
@@ -191,14 +196,17 @@ static void emit_struct(idl_struct_visitor *visitor, const idl_definition *defin
     fprintf(file, "struct %s {\n", idl_definition_name(definition));
     for (const idl_field *field = definition->fields; field != NULL; field = field->next)
         emit_member(definition, field, "    ", file);
-    if (definition->fields == NULL) {
-        fputs("    uint32_t nothing;\n};\n", file);
-        return;
+    if (definition->is_result)
+        fputs("    coil_thrift_exception failure; /* What the server says instead. */\n", file);
+    if (definition->fields != NULL) {
+        fputs("    struct {\n", file);
+        for (const idl_field **it = idl_sort_fields(definition->fields); *it != NULL; it++)
+            fprintf(file, "        unsigned %s : 1;\n", idl_member_name(*it));
+        fputs("    } has;\n", file);
+    } else if (!definition->is_result) {
+        fputs("    uint32_t nothing;\n", file);
     }
-    fputs("    struct {\n", file);
-    for (const idl_field **it = idl_sort_fields(definition->fields); *it != NULL; it++)
-        fprintf(file, "        unsigned %s : 1;\n", idl_member_name(*it));
-    fputs("    } has;\n};\n", file);
+    fputs("};\n", file);
 }
 
 static void emit_schemas(const idl_document *document, FILE *file)
@@ -207,7 +215,7 @@ static void emit_schemas(const idl_document *document, FILE *file)
         const char *name = idl_definition_name(it);
         if (it->kind == IDL_ENUM) {
             fprintf(file, "\nextern const coil_thrift_enum_schema %s_schema;\n", name);
-        } else if (is_struct(it)) {
+        } else if (idl_is_struct(it)) {
             fprintf(file, "\nextern const %s %s_default;\n", name, name);
             fprintf(file, "extern const coil_thrift_struct_schema %s_schema;\n", name);
         } else {
@@ -225,7 +233,7 @@ static void emit_constant(const idl_definition *constant, FILE *file)
     const char *type = idl_type_name(constant->type);
 
     fputc('\n', file);
-    emit_doc(constant->doc, "", file);
+    idl_emit_doc(constant->doc, "", file);
     if (behind->kind <= IDL_DOUBLE ||
             (behind->kind == IDL_NAMED && behind->definition->kind == IDL_ENUM)) {
         fprintf(file, "#define %s ((%s)", name, type);
@@ -254,6 +262,10 @@ void idl_emit_header(const idl_document *document, FILE *file)
     for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
         if (it->kind == IDL_CONST)
             emit_constant(it, file);
+    }
+    for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
+        if (it->kind == IDL_SERVICE)
+            idl_emit_service_header(it, file);
     }
     fputs("\nCOIL_END_DECLS\n\n#endif\n", file);
 }

@@ -244,10 +244,14 @@ void idl_emit_source(const idl_document *document, FILE *file)
     for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
         if (it->kind == IDL_ENUM) {
             emit_enum(it, file);
-        } else if (it->kind >= IDL_STRUCT && it->kind <= IDL_EXCEPTION) {
+        } else if (idl_is_struct(it)) {
             emit_struct(&self, it);
         } else if (it->kind == IDL_CONST) {
             emit_constant(it, file);
         }
+    }
+    for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
+        if (it->kind == IDL_SERVICE)
+            idl_emit_service_source(it, file);
     }
 }

@@ -178,7 +178,7 @@ static void emit_struct(const idl_definition *definition, const idl_value *map, 
         }
         fputc('}', file);
     } else if (definition->fields == NULL) {
-        fputs(".nothing = 0", file);
+        fputs(definition->is_result ? ".failure = {0}" : ".nothing = 0", file);
     }
     fputc('}', file);
 }

@@ -5,15 +5,10 @@
 
 #include <stdlib.h>
 
-static bool is_struct(const idl_definition *definition)
-{
-    return definition->kind >= IDL_STRUCT && definition->kind <= IDL_EXCEPTION;
-}
-
 idl_definition *idl_struct_of(const idl_type *type)
 {
     type = idl_type_behind(type);
-    return type->kind == IDL_NAMED && is_struct(type->definition) ? type->definition : NULL;
+    return type->kind == IDL_NAMED && idl_is_struct(type->definition) ? type->definition : NULL;
 }
 
 /* Structs on the way to one. */
@@ -113,7 +108,7 @@ void idl_visit_structs(const idl_document *document, idl_struct_visitor *visitor
     way *seen = NULL;
 
     for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
-        if (is_struct(it))
+        if (idl_is_struct(it))
             visit_struct(it, visitor, &seen);
     }
 }

@@ -2,6 +2,7 @@
 /*
  * coil-thrift - Thrift's interface definition language to C.
  */
+#include "calls.h"
 #include "dump.h"
 #include "emit.h"
 #include "load.h"
@@ -148,7 +149,7 @@ static int write_depfile(const char *path, const char *target, const idl_documen
 }
 
 /* What is wanted of the files. 0, or negative errno, which has been said. */
-static int put_out(const arguments *given, const idl_document *documents)
+static int put_out(const arguments *given, idl_document *documents)
 {
     const idl_document *root = documents;
     int rc = 0;
@@ -161,6 +162,10 @@ static int put_out(const arguments *given, const idl_document *documents)
     }
     if (rc < 0 || given->out == NULL)
         return rc;
+    for (idl_document *it = documents; it != NULL; it = it->next)
+        idl_add_calls(it);
+    if (idl_error_count() > 0)
+        return -EINVAL;
     const char *source_path = idl_format("%s/%s", given->out, idl_source_name(root));
     rc = write_file(idl_format("%s/%s", given->out, idl_header_name(root)), idl_emit_header, root);
     if (rc == 0)

@@ -88,11 +88,14 @@ const char *idl_enumerator_name(const idl_enumerator *enumerator)
             own_name(enumerator->name, enumerator->annotations));
 }
 
+const char *idl_member(const char *name)
+{
+    return is_word(name) ? idl_format("%s_", name) : name;
+}
+
 const char *idl_member_name(const idl_field *field)
 {
-    const char *name = own_name(field->name, field->annotations);
-
-    return is_word(name) ? idl_format("%s_", name) : name;
+    return idl_member(own_name(field->name, field->annotations));
 }
 
 /* In the name of a container. */

@@ -23,6 +23,9 @@ const char *idl_enumerator_name(const idl_enumerator *enumerator);
 /* The member of a struct. */
 const char *idl_member_name(const idl_field *field);
 
+/* `name`, if it can be that of a member. */
+const char *idl_member(const char *name);
+
 /* What a value of the type is declared with: "int32_t", "shop_Prize", "coil_thrift_text_list". */
 const char *idl_type_name(const idl_type *type);
 

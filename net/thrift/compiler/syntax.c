@@ -34,6 +34,11 @@ const char *idl_type_text(const idl_type *type)
     }
 }
 
+bool idl_is_struct(const idl_definition *definition)
+{
+    return definition->kind >= IDL_STRUCT && definition->kind <= IDL_EXCEPTION;
+}
+
 const char *idl_definition_kind_name(idl_definition_kind kind)
 {
     static const char *const names[] = {

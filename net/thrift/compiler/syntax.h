@@ -125,6 +125,8 @@ struct idl_function {
     idl_field *parameters;
     idl_field *exceptions;
     idl_annotation *annotations;
+    idl_definition *arguments; /* Structs, once calls.h has added them. */
+    idl_definition *outcome;   /* NULL: oneway. */
 };
 
 typedef enum idl_definition_kind {
@@ -156,6 +158,7 @@ struct idl_definition {
     idl_value *value;            /* Const. */
     idl_enumerator *enumerators; /* Enum. */
     idl_field *fields;           /* Struct, union, exception. */
+    bool is_result;              /* Struct: of a function. See calls.h. */
     idl_function *functions;     /* Service. */
     const char *parent_name;     /* Service: what it extends; NULL. */
     idl_place parent_place;      /* Service. */
@@ -192,6 +195,9 @@ struct idl_document {
 
 /* "i32", "map<string, list<shop.Prize>>": as the language writes it. */
 const char *idl_type_text(const idl_type *type);
+
+/* A struct, union or exception. */
+bool idl_is_struct(const idl_definition *definition);
 
 /* "struct", "service", ... */
 const char *idl_definition_kind_name(idl_definition_kind kind);
