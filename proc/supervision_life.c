@@ -8,11 +8,6 @@
 
 #define STUCK_AFTER coil_s(10)
 
-static coil_duration or_else(coil_duration given, coil_duration usual)
-{
-    return given != 0 ? given : usual;
-}
-
 void coil_supervised_set_state(
         coil_supervised *service, coil_service_state state, coil_service_reason reason)
 {
@@ -31,7 +26,7 @@ void coil_supervised_set_state(
 
 /* ----------------------------------------------------------------------------------- start -- */
 
-static bool is_scheduled(const coil_supervised *service)
+bool coil_supervised_is_scheduled(const coil_supervised *service)
 {
     return service->policy.every > 0 || coil_calendar_set(&service->policy.calendar);
 }
@@ -42,7 +37,7 @@ static bool is_automatic(coil_service_reason reason)
            reason != COIL_REASON_SCHEDULE && reason != COIL_REASON_NONE;
 }
 
-static void pause_until(coil_supervised *service, coil_time when, coil_service_reason reason)
+void coil_supervised_pause(coil_supervised *service, coil_time when, coil_service_reason reason)
 {
     service->next_start = when;
     service->limit_at = when;
@@ -63,7 +58,7 @@ static bool governor_allows(coil_supervised *service)
     if (when <= supervision->now)
         return true;
     when = coil_time_after(when, coil_supervision_chance(supervision, governor->interval));
-    pause_until(service, when, COIL_REASON_GOVERNOR);
+    coil_supervised_pause(service, when, COIL_REASON_GOVERNOR);
     return false;
 }
 
@@ -96,7 +91,7 @@ void coil_supervised_adopted(coil_supervised *service, bool is_ready)
         service->start_reason = COIL_REASON_ADOPTED;
         start(service);
         /* Somebody had asked for it, or it was its time. */
-        service->asked |= service->policy.keep_down || is_scheduled(service);
+        service->asked |= service->policy.keep_down || coil_supervised_is_scheduled(service);
     }
     coil_supervised_retract(service, COIL_ACTION_START);
     service->start_reason = COIL_REASON_NONE;
@@ -112,7 +107,7 @@ static void try_to_start(coil_supervised *service)
 
     service->limit_at = COIL_NEVER;
     if (service->next_start > supervision->now) {
-        pause_until(service, service->next_start,
+        coil_supervised_pause(service, service->next_start,
                 service->state == COIL_SERVICE_BACKOFF ? service->reason : service->start_reason);
         return;
     }
@@ -124,7 +119,7 @@ static void try_to_start(coil_supervised *service)
 /* ------------------------------------------------------------------------------------ stop -- */
 
 /* The instance is gone, or has never been. */
-static void forget_instance(coil_supervised *service)
+void coil_supervised_forget_instance(coil_supervised *service)
 {
     COIL_CHECK(service->alive);
     service->alive = false;
@@ -140,7 +135,7 @@ static void forget_instance(coil_supervised *service)
 }
 
 /* It does not have to be stopped for another start any more. */
-static void has_stopped(coil_supervised *service)
+void coil_supervised_has_stopped(coil_supervised *service)
 {
     coil_supervision *supervision = service->supervision;
 
@@ -190,7 +185,7 @@ void coil_supervised_next_step(coil_supervised *service)
     send(service, &step);
 }
 
-static void note_failure(coil_supervised *service)
+void coil_supervised_note_failure(coil_supervised *service)
 {
     if (service->failed_at == COIL_NEVER)
         service->failed_at = service->supervision->now;
@@ -200,7 +195,7 @@ void coil_supervised_stop(coil_supervised *service, coil_service_reason reason)
 {
     if (reason == COIL_REASON_SILENT || reason == COIL_REASON_DEAD ||
             reason == COIL_REASON_WATCHDOG || reason == COIL_REASON_START_LIMIT)
-        note_failure(service);
+        coil_supervised_note_failure(service);
     service->stop_reason = reason;
     service->step = 0;
     service->signo = 0;
@@ -211,7 +206,7 @@ void coil_supervised_stop(coil_supervised *service, coil_service_reason reason)
 }
 
 /* Why something that is not wanted, or wanted anew, is stopped. */
-static coil_service_reason stop_reason(const coil_supervised *service)
+coil_service_reason coil_supervised_stop_reason(const coil_supervised *service)
 {
     if (service->supervision->ending)
         return service->supervision->end_reason;
@@ -225,14 +220,14 @@ static void try_to_stop(coil_supervised *service)
 {
     if (service->spawned) {
         if (coil_supervised_before_stop(service) == NULL)
-            coil_supervised_stop(service, stop_reason(service));
+            coil_supervised_stop(service, coil_supervised_stop_reason(service));
         return;
     }
     if (!(service->actions & COIL_ACTION_START))
         return; /* It is being started, and its answer awaited. */
-    const coil_service_reason reason = stop_reason(service);
-    forget_instance(service);
-    has_stopped(service);
+    const coil_service_reason reason = coil_supervised_stop_reason(service);
+    coil_supervised_forget_instance(service);
+    coil_supervised_has_stopped(service);
     coil_supervised_set_state(service, COIL_SERVICE_DOWN, reason);
 }
 
@@ -248,7 +243,8 @@ void coil_supervised_consider(coil_supervised *service)
             try_to_start(service);
         } else {
             service->limit_at = COIL_NEVER;
-            coil_supervised_set_state(service, COIL_SERVICE_DOWN, stop_reason(service));
+            coil_supervised_set_state(
+                    service, COIL_SERVICE_DOWN, coil_supervised_stop_reason(service));
         }
         break;
     case COIL_SERVICE_STARTING:
@@ -262,225 +258,6 @@ void coil_supervised_consider(coil_supervised *service)
         break;
     }
     coil_supervised_retime(service);
-}
-
-/* ----------------------------------------------------------------------------------- death -- */
-
-static void finish(coil_supervised *service, coil_service_state state, coil_service_reason reason)
-{
-    coil_supervised_set_state(service, state, reason);
-    if (!service->policy.significant)
-        return;
-    coil_supervision_end(service->supervision, COIL_REASON_SIGNIFICANT,
-            state == COIL_SERVICE_DONE ? 0 : -EHOSTDOWN);
-}
-
-/* `shortest` * 2^doublings, at most `longest`. */
-static coil_duration longest_pause(const coil_backoff *backoff, unsigned doublings)
-{
-    const coil_duration longest = or_else(backoff->longest, coil_s(30));
-    coil_duration pause = or_else(backoff->shortest, coil_ms(100));
-
-    for (; doublings > 0 && pause < longest; doublings--)
-        pause = coil_duration_of(pause, 2);
-    return pause < longest ? pause : longest;
-}
-
-static coil_duration pause_after_failure(coil_supervised *service)
-{
-    const coil_backoff *backoff = &service->policy.backoff;
-
-    if (service->failure_count <= 1)
-        return backoff->first;
-    return coil_supervision_chance(
-            service->supervision, longest_pause(backoff, service->failure_count - 2));
-}
-
-/* Is one more restart within the intensity? */
-static bool is_within_intensity(coil_supervision *supervision)
-{
-    const unsigned intensity = supervision->options.intensity;
-    const coil_duration period = or_else(supervision->options.intensity_period, coil_s(60));
-
-    if (intensity == 0)
-        return true;
-    coil_time *oldest = &supervision->restarts[supervision->restart_at];
-    const bool within = *oldest == INT64_MIN || supervision->now - *oldest >= period;
-    *oldest = supervision->now;
-    supervision->restart_at = (supervision->restart_at + 1) % intensity;
-    return within;
-}
-
-/* Another one that has to go down and come up again because `culprit` has died. */
-static void regroup(coil_supervised *service, const coil_supervised *culprit)
-{
-    if (service->next_start < culprit->next_start)
-        service->next_start = culprit->next_start;
-    coil_supervised_touch(service);
-    if (!service->alive || service->state == COIL_SERVICE_STOPPING || service->regroup)
-        return;
-    service->again = true;
-    service->regroup = true;
-    service->culprit = culprit;
-    service->supervision->regroup_count++;
-}
-
-static void apply_strategy(coil_supervised *service)
-{
-    coil_supervision *supervision = service->supervision;
-    bool concerned = supervision->options.strategy == COIL_ONE_FOR_ALL;
-
-    if (supervision->options.strategy == COIL_ONE_FOR_ONE)
-        return;
-    for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next) {
-        coil_supervised *other = coil_container_of(at, coil_supervised, link);
-        if (other == service) {
-            concerned = true;
-        } else if (concerned) {
-            regroup(other, service);
-        }
-    }
-}
-
-static void fail(coil_supervised *service, coil_service_reason reason)
-{
-    coil_supervision *supervision = service->supervision;
-    const unsigned failures_max = service->policy.failures_max;
-
-    note_failure(service);
-    service->failure_count++;
-    service->counters.failures++;
-    if (failures_max > 0 && service->failure_count > failures_max) {
-        finish(service, COIL_SERVICE_FAILED, COIL_REASON_TOO_MANY);
-        return;
-    }
-    if (!is_within_intensity(supervision)) {
-        coil_supervised_set_state(service, COIL_SERVICE_FAILED, COIL_REASON_INTENSITY);
-        coil_supervision_end(supervision, COIL_REASON_INTENSITY, -EHOSTDOWN);
-        return;
-    }
-    service->start_reason = reason;
-    service->governed = false;
-    pause_until(service, coil_time_after(supervision->now, pause_after_failure(service)), reason);
-    if (reason != COIL_REASON_SPAWN)
-        apply_strategy(service);
-}
-
-/* It has ended without having been told to, or because it was not well. */
-static void died(
-        coil_supervised *service, const coil_supervision_event *event, coil_service_reason reason)
-{
-    const coil_service_policy *policy = &service->policy;
-    const bool by_itself = reason == COIL_REASON_EXIT && !event->signaled;
-    const bool normal =
-            by_itself &&
-            (event->code == 0 || coil_exit_codes_have(&policy->normal_codes, event->code));
-    const bool final = by_itself && coil_exit_codes_have(&policy->final_codes, event->code);
-    const bool never = policy->restart == COIL_RESTART_TEMPORARY ||
-                       (normal && (policy->restart == COIL_RESTART_TRANSIENT || policy->oneshot));
-
-    if (normal && is_scheduled(service) && !final) {
-        service->asked = false;
-        coil_supervised_set_state(service, COIL_SERVICE_DOWN, reason);
-    } else if (final || never) {
-        finish(service, normal ? COIL_SERVICE_DONE : COIL_SERVICE_FAILED,
-                final ? COIL_REASON_FINAL_CODE : reason);
-    } else {
-        fail(service, reason);
-    }
-}
-
-/* It has ended because it had to. */
-static void was_stopped(coil_supervised *service, coil_service_reason reason)
-{
-    const bool regrouped = service->regroup;
-
-    has_stopped(service);
-    if (regrouped && service->policy.restart == COIL_RESTART_TEMPORARY) {
-        finish(service, COIL_SERVICE_DONE, COIL_REASON_STRATEGY);
-        return;
-    }
-    coil_supervised_set_state(service, COIL_SERVICE_DOWN, reason);
-}
-
-void coil_supervised_exited(coil_supervised *service, const coil_supervision_event *event)
-{
-    const coil_duration stable = or_else(service->policy.backoff.stable, coil_s(10));
-    const bool was_stopping = service->state == COIL_SERVICE_STOPPING;
-    const bool had_to = !service->wanted || service->again;
-    coil_service_reason reason = was_stopping ? service->stop_reason : COIL_REASON_EXIT;
-
-    if (!service->alive || !service->spawned)
-        return;
-    if (service->up_at != COIL_NEVER && service->supervision->now - service->up_at >= stable)
-        service->failure_count = 0;
-    forget_instance(service);
-
-    switch (reason) {
-    case COIL_REASON_EXIT:
-    case COIL_REASON_START_LIMIT:
-    case COIL_REASON_SILENT:
-    case COIL_REASON_DEAD:
-    case COIL_REASON_WATCHDOG:
-        if (!had_to) {
-            died(service, event, reason);
-            return;
-        }
-        reason = was_stopping ? reason : stop_reason(service);
-        break;
-    default:
-        break;
-    }
-    was_stopped(service, reason);
-}
-
-static bool is_scarcity(int error)
-{
-    return error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE ||
-           error == -ENOBUFS || error == -ENOSPC;
-}
-
-static bool is_hopeless(int error)
-{
-    return error == -ENOENT || error == -EACCES || error == -ENOEXEC || error == -ENOTDIR ||
-           error == -EPERM || error == -EINVAL || error == -E2BIG || error == -ELOOP ||
-           error == -ENAMETOOLONG || error == -EISDIR || error == -EBADF;
-}
-
-/*
- * Want of resources is nobody's fault: it counts neither as a failure nor in the intensity. Half of
- * the pause is certain, because a try is not free.
- */
-static void wait_for_resources(coil_supervised *service)
-{
-    const coil_duration most = longest_pause(&service->policy.backoff, service->scarce_count);
-
-    service->scarce_count++;
-    service->counters.scarcities++;
-    service->start_reason = COIL_REASON_NO_RESOURCES;
-    service->governed = true;
-    const coil_duration pause = most / 2 + coil_supervision_chance(service->supervision, most / 2);
-    pause_until(
-            service, coil_time_after(service->supervision->now, pause), COIL_REASON_NO_RESOURCES);
-}
-
-void coil_supervised_spawn_failed(coil_supervised *service, int error)
-{
-    if (!service->alive || service->spawned)
-        return;
-    forget_instance(service);
-    service->error = error;
-    if (!service->wanted || service->again) {
-        was_stopped(service, stop_reason(service));
-    } else if (is_scarcity(error)) {
-        wait_for_resources(service);
-    } else if (is_hopeless(error) && !service->policy.retry_spawn) {
-        service->counters.spawn_failures++;
-        finish(service, COIL_SERVICE_FAILED, COIL_REASON_SPAWN);
-    } else {
-        service->counters.spawn_failures++;
-        fail(service, COIL_REASON_SPAWN);
-    }
 }
 
 /* -------------------------------------------------------------------------------- commands -- */

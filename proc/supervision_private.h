@@ -5,6 +5,7 @@
  *     supervision.c         services, events and actions
  *     supervision_graph.c   who comes before whom; who is wanted
  *     supervision_life.c    the life of one service: from state to state
+ *     supervision_death.c   what follows from its end
  *     supervision_watch.c   its readiness, its probe and its watchdog
  *     supervision_text.c    names
  */
@@ -50,6 +51,11 @@ struct coil_supervision {
     int result;
     coil_service_reason end_reason;
 };
+
+static inline coil_duration coil_supervision_or(coil_duration given, coil_duration usual)
+{
+    return given != 0 ? given : usual;
+}
 
 #define COIL_EACH_EARLIER(edge, service)                                                  \
     for (coil_list *link_##edge = (service)->earlier.next;                                \
@@ -108,14 +114,32 @@ void coil_supervised_consider(coil_supervised *service);
 
 void coil_supervised_stop(coil_supervised *service, coil_service_reason reason);
 void coil_supervised_next_step(coil_supervised *service);
-void coil_supervised_exited(coil_supervised *service, const coil_supervision_event *event);
 void coil_supervised_adopted(coil_supervised *service, bool is_ready);
-void coil_supervised_spawn_failed(coil_supervised *service, int error);
 void coil_supervised_command(coil_supervised *service, coil_supervision_event_kind command);
 
 /* It is time for a scheduled run; and when the next one is. */
 void coil_supervised_run_scheduled(coil_supervised *service);
 void coil_supervised_schedule(coil_supervised *service);
+
+/* In BACKOFF until then. */
+void coil_supervised_pause(coil_supervised *service, coil_time when, coil_service_reason reason);
+
+/* The instance is gone, or has never been. */
+void coil_supervised_forget_instance(coil_supervised *service);
+
+/* It does not have to be stopped for another start any more. */
+void coil_supervised_has_stopped(coil_supervised *service);
+
+/* Why something that is not wanted, or wanted anew, is stopped. */
+coil_service_reason coil_supervised_stop_reason(const coil_supervised *service);
+
+void coil_supervised_note_failure(coil_supervised *service);
+bool coil_supervised_is_scheduled(const coil_supervised *service);
+
+/* --------------------------------------------------------------------- supervision_death.c -- */
+
+void coil_supervised_exited(coil_supervised *service, const coil_supervision_event *event);
+void coil_supervised_spawn_failed(coil_supervised *service, int error);
 
 /* --------------------------------------------------------------------- supervision_watch.c -- */
 

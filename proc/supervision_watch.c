@@ -3,11 +3,6 @@
 
 #include <signal.h>
 
-static coil_duration or_else(coil_duration given, coil_duration usual)
-{
-    return given != 0 ? given : usual;
-}
-
 static coil_time from_now(const coil_supervised *service, coil_duration duration)
 {
     return coil_time_after(service->supervision->now, duration);
@@ -103,7 +98,7 @@ static void miss(coil_supervised *service, coil_time since, coil_service_reason 
 
 static void ask(coil_supervised *service)
 {
-    const coil_duration limit = or_else(service->policy.liveness.limit, coil_s(2));
+    const coil_duration limit = coil_supervision_or(service->policy.liveness.limit, coil_s(2));
     const coil_duration punctual = service->supervision->options.punctual;
 
     service->asking = true;
@@ -120,8 +115,8 @@ static void judge_start(coil_supervised *service, int health)
     } else if (health == COIL_HEALTH_DEAD) {
         coil_supervised_stop(service, COIL_REASON_DEAD);
     } else {
-        service->probe_at =
-                from_now(service, or_else(service->policy.liveness.start_interval, coil_ms(100)));
+        service->probe_at = from_now(service,
+                coil_supervision_or(service->policy.liveness.start_interval, coil_ms(100)));
     }
 }
 

@@ -48,8 +48,8 @@ TEST(Notice, HasAWordForEachLine)
 TEST(Notice, PassesOverWhatItDoesNotKnow)
 {
     for (const char *text : {"READY=0", "READY=11", "READY", "READY=1 ", " READY=1", "ready=1",
-                 "XREADY=1", "WATCHDOG=2", "WATCHDOG_USEC=", "WATCHDOG_USEC=-1",
-                 "WATCHDOG_USEC=1s", "WATCHDOG_USEC=99999999999999999999", "=", "\n\n\n"})
+                 "XREADY=1", "WATCHDOG=2", "WATCHDOG_USEC=", "WATCHDOG_USEC=-1", "WATCHDOG_USEC=1s",
+                 "WATCHDOG_USEC=99999999999999999999", "=", "\n\n\n"})
         EXPECT_EQ(0u, parse(text).words) << text;
     EXPECT_EQ(0u, parse(std::string("READY=1\0", 8)).words);
 }

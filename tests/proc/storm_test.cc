@@ -71,8 +71,8 @@ TEST_F(Storm, RandomChildrenAreKilledTwoHundredTimesASecond)
                                 ? coil_service_pid(service)
                                 : 0);
         return pids.size() == services.size() && pids.count(0) == 0 &&
-               std::none_of(pids.begin(), pids.end(),
-                       [&](pid_t pid) { return killed.count(pid) != 0; });
+               std::none_of(
+                       pids.begin(), pids.end(), [&](pid_t pid) { return killed.count(pid) != 0; });
     }));
     for (const std::string &said : hook.said)
         deaths += said.find("was killed by SIGKILL") != std::string::npos;
