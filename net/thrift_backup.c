@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/thrift_backup.h>
 
-#include "wait_in.h"
-
 #include <coil/group.h>
 #include <coil/waiter.h>
 
@@ -116,11 +114,11 @@ coil_async(int, run_race, (coil_thrift_backup *) self, (coil_thrift_invocation *
     my->group.keep_going = true;
     if (coil_spawn(&my->group, run_attempt(&my->both.first, self->next)) == NULL)
         return -ENOMEM;
-    coil_ignore(coil_within(self->delay, wait_in(&my->both.host)));
+    coil_ignore(coil_within(self->delay, coil_waiter_wait(&my->both.host)));
     if (!my->both.first.is_over)
         (void)begin_second(self, &my->both, &my->group);
     while (!is_decided(&my->both))
-        coil_ignore(wait_in(&my->both.host));
+        coil_ignore(coil_waiter_wait(&my->both.host));
     my->both.winner = winner_of(&my->both);
     self->won_count += my->both.winner == &my->both.second;
     coil_group_cancel(&my->group);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "defaults.h"
 #include "thrift_pipeline_private.h"
-#include "wait_in.h"
 
 #include <coil/waiter.h>
 
@@ -168,7 +167,7 @@ coil_async(int, write_calls, (coil_thrift_pipeline *) pipeline)
                 return pipeline->error;
             if (pipeline->is_finishing && pipeline_is_empty(pipeline))
                 return 0;
-            coil_ignore(wait_in(&pipeline->writer));
+            coil_ignore(coil_waiter_wait(&pipeline->writer));
         }
         my->frames = take_frames(pipeline);
         if (my->frames.size_bytes < 0)

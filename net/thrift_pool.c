@@ -2,7 +2,6 @@
 #include "defaults.h"
 #include "thrift_pipeline_private.h"
 #include "thrift_pool_private.h"
-#include "wait_in.h"
 
 #include <coil/waiter.h>
 
@@ -87,7 +86,7 @@ coil_async(int, call_on_line, (passage *) made, (coil_thrift_invocation *) invoc
     coil_vars(pool_line *chosen; int rc);
 
     while ((my->rc = pool_choose(made->pool, invocation->avoid, &my->chosen)) == -EAGAIN)
-        coil_attempt(wait_in(&made->pool->waiters));
+        coil_attempt(coil_waiter_wait(&made->pool->waiters));
     if (my->rc == 0)
         my->rc = enter(made, my->chosen);
     if (my->rc < 0)
@@ -227,7 +226,7 @@ coil_define(int, coil_thrift_pool_close, (coil_thrift_pool *) pool)
     pool->user_count++;
     coil_defer(pool_leave(pool));
     while (pool->stats.opening + pool->stats.live > 0)
-        coil_ignore(wait_in(&pool->closers));
+        coil_ignore(coil_waiter_wait(&pool->closers));
     return 0;
 }
 

@@ -32,7 +32,9 @@ async(int, serve, (const char *) address)
     vars(coil_group group; coil_listener *listener; rpc_Rpc rpc; coil_thrift_service * services[1];
             coil_thrift_server server);
 
-    attempt(coil_listen(address, NULL, &my->listener));
+    const int rc = coil_listen(address, NULL, &my->listener);
+    if (rc < 0)
+        return rc;
     defer(coil_listener_close(my->listener));
     rpc_Rpc_init(&my->rpc, &handlers);
     my->services[0] = &my->rpc.service;
