@@ -44,6 +44,13 @@ static int dispatch(pipeline_call *call, coil_time deadline)
     return 0;
 }
 
+/* What the server can be told of the time that there is. */
+static coil_time deadline_of(const coil_thrift_pipeline *pipeline, const coil_task *task)
+{
+    const bool tells = pipeline->options.transport == COIL_THRIFT_TRANSPORT_HEADER;
+    return tells ? coil_task_deadline(task) : COIL_NEVER;
+}
+
 /* Why no call can be made, or 0. */
 static int refusal_of(const coil_thrift_pipeline *pipeline)
 {
@@ -80,7 +87,7 @@ coil_async(int, exchange, (coil_thrift_pipeline *) pipeline, (coil_thrift_invoca
     if (my->call.pipeline == NULL)
         return my->call.outcome; /* The connection has failed since there was room. */
     if (!coil_task_cancelling(coil_self)) {
-        my->rc = dispatch(&my->call, coil_task_deadline(coil_self));
+        my->rc = dispatch(&my->call, deadline_of(pipeline, coil_self));
         if (my->rc < 0) {
             pipeline_settle(&my->call, my->rc);
             return my->rc;
