@@ -44,12 +44,12 @@ void coil_thrift_no_reply(coil_thrift_call *call)
 int coil_thrift_fail(coil_thrift_call *call, int32_t type, const char *what)
 {
     const size_t size = strlen(what);
-    char *copy = coil_arena_take(call->arena, size, 1);
+    char *copy = coil_arena_take(call->arena, size + 1, 1);
 
     call->exception = type;
     call->what = coil_thrift_text_of("");
     if (copy != NULL) {
-        memcpy(copy, what, size);
+        memcpy(copy, what, size + 1);
         call->what = (coil_thrift_text){copy, (uint32_t)size};
     }
     return -EREMOTEIO;

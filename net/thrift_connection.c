@@ -176,8 +176,8 @@ static void end_call(thrift_connection *peer, thrift_call *call, int result)
     }
 }
 
-/* Become the one who reads, when all is sent. False: there is nothing to do for this task. */
-coil_async(bool, take_over_reading, (thrift_connection *) peer)
+/* Become the one who reads, when all is sent: 1. 0: there is nothing to do for this task. */
+coil_async(int, take_over_reading, (thrift_connection *) peer)
 {
     coil_vars();
 
@@ -191,17 +191,17 @@ coil_async(bool, take_over_reading, (thrift_connection *) peer)
         }
         if (peer->reader != NULL || !thrift_may_read(peer)) {
             thrift_rest_if_idle(peer);
-            return false;
+            return 0;
         }
         peer->reader = coil_self;
-        return true;
+        return 1;
     }
 }
 
 /* What every task of a connection does: a call, if it has one; and it reads, if nobody else does. */
 coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
 {
-    coil_vars(int rc; bool reads; unsigned streak; thrift_call *call);
+    coil_vars(int rc; int reads; unsigned streak; thrift_call *call);
 
     my->call = first;
     for (;;) {
@@ -218,7 +218,7 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
         }
         if (peer->reader != coil_self || !thrift_may_read(peer)) {
             coil_await(my->reads, take_over_reading(peer));
-            if (!my->reads)
+            if (my->reads == 0)
                 break;
         }
         coil_await(my->rc, thrift_next_message(peer));
