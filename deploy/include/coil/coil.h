@@ -99,6 +99,7 @@
 #include <coil/thread_queue.h>
 #include <coil/thrift.h>
 #include <coil/thrift_client.h>
+#include <coil/thrift_scan.h>
 #include <coil/thrift_schema.h>
 #include <coil/thrift_server.h>
 #include <coil/time.h>
