@@ -223,18 +223,13 @@ static void take_quote(coil_thrift_reader *reader, bool is_key)
         (void)json_expect(reader, '"');
 }
 
-/* The point of a double is a point, whatever the language is. */
+/*
+ * The point of a double is a point, whatever the language is. The locale "C" is part of libc: asking
+ * for it allocates nothing.
+ */
 static double parse_double(const char *text, char **out_end)
 {
-    static locale_t
-            plain; /* That of libc itself: it costs nothing, and asking twice does not hurt. */
-
-    locale_t locale = __atomic_load_n(&plain, __ATOMIC_RELAXED);
-    if (locale == NULL) {
-        locale = newlocale(LC_ALL_MASK, "C", NULL);
-        __atomic_store_n(&plain, locale, __ATOMIC_RELAXED);
-    }
-    return strtod_l(text, out_end, locale);
+    return strtod_l(text, out_end, newlocale(LC_ALL_MASK, "C", NULL));
 }
 
 static double take_number(coil_thrift_reader *reader)

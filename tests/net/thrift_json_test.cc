@@ -176,7 +176,7 @@ TEST_F(ThriftJson, SpaceBetweenTokensIsNothing)
 
 TEST_F(ThriftJson, StringsWithoutEscapesStayInTheFrame)
 {
-    coil_thrift_text text;
+    coil_thrift_text text = {"", 0};
 
     open(R"({"str":"caf\u00e9"})", nullptr);
     EXPECT_TRUE(coil_thrift_get_string(&reader, &text));

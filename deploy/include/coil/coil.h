@@ -109,6 +109,7 @@
 #include <coil/thrift_pipeline.h>
 #include <coil/thrift_pool.h>
 #include <coil/thrift_retrying.h>
+#include <coil/thrift_scan.h>
 #include <coil/thrift_schema.h>
 #include <coil/thrift_server.h>
 #include <coil/time.h>
