@@ -106,7 +106,7 @@ static int next_inflated(thrift_transport *transport, const uint8_t *bytes, size
     return rc;
 }
 
-/* What most messages are, where nothing can go wrong: strict binary, in a frame that is all here. */
+/* What most messages are, and nothing can go wrong: strict binary in a frame that is all here. */
 static inline bool take_usual(thrift_transport *transport, const uint8_t *bytes, size_t size,
         thrift_envelope *out_envelope)
 {

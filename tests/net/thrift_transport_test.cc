@@ -278,7 +278,7 @@ TEST(ThriftTransport, AFrameHasNothingOfTHeaderBeforeIt)
 {
     TransportPeer peer;
     ASSERT_EQ(peer.feed(header_frame(std::string("\0\0", 2), binary_call(), 1, 5) +
-                      framed(compact_call())),
+                        framed(compact_call())),
             0);
     EXPECT_EQ(peer.received[1].kind.transport, COIL_THRIFT_TRANSPORT_FRAMED);
     EXPECT_EQ(peer.received[1].kind.seqid, 0);
