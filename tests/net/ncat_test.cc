@@ -90,6 +90,13 @@ void note_failure(coil_server *server, const coil_session *session, int error)
     coil_container_of(server, ServiceServer, server)->service->failures++;
 }
 
+int open_datagrams(coil_datagram_socket **out_socket)
+{
+    coil_datagram_options options = {};
+    options.local = "127.0.0.1:0";
+    return coil_datagram_open(&options, out_socket);
+}
+
 async(int, serve_all, (Service *) service)
 {
     vars(ServiceServer server; coil_datagram_socket *datagrams; coil_group group; int rc);
@@ -104,9 +111,7 @@ async(int, serve_all, (Service *) service)
     }
     for (unsigned i = 0; i < service->addresses.size(); i++)
         service->ports.push_back(coil_address_port(coil_server_address(&my->server.server, i)));
-    coil_datagram_options options = {};
-    options.local = "127.0.0.1:0";
-    my->rc = coil_datagram_open(&options, &my->datagrams);
+    my->rc = open_datagrams(&my->datagrams);
     EXPECT_EQ(0, my->rc);
     defer(coil_datagram_close(my->datagrams));
     service->datagram_port = coil_address_port(coil_datagram_local(my->datagrams));
