@@ -62,11 +62,11 @@ struct ServiceServer {
 
 async(int, serve_one, (coil_session *) session)
 {
-    vars(int rc);
+    vars(int rc; Service * service);
+    my->service = coil_container_of(session->server, ServiceServer, server)->service;
 #ifdef COIL_WITH_TLS
-    coil_tls_context *tls = coil_container_of(session->server, ServiceServer, server)->service->tls;
-    if (tls != nullptr)
-        attempt(within(coil_s(10), coil_tls_accept(&session->stream, tls, nullptr)));
+    if (my->service->tls != nullptr)
+        attempt(within(coil_s(10), coil_tls_accept(&session->stream, my->service->tls, nullptr)));
 #endif
     await(my->rc, turn_lines(session->stream));
     return my->rc == -ECONNABORTED ? 0 : my->rc; /* ncat ends TLS without close_notify. */
