@@ -269,13 +269,16 @@ uint16_t free_port()
     return static_cast<uint16_t>(std::stoi(one.address.substr(one.address.find(':') + 1)));
 }
 
+/* With -e, ncat reads nothing of the program while that does not read: not more than a pipe holds. */
+enum { FEW_BYTES = 30000 };
+
 TEST_F(Ncat, Serves)
 {
     const std::string port = std::to_string(free_port());
     Child ncat("ncat -k -l 127.0.0.1 " + port + " -e /bin/cat");
-    Question question = {"127.0.0.1:" + port, std::string(300000, 'x')};
+    Question question = {"127.0.0.1:" + port, std::string(FEW_BYTES, 'x')};
     ask_patiently(&question);
-    EXPECT_EQ(question.says, question.heard);
+    EXPECT_TRUE(question.says == question.heard);
     EXPECT_EQ(0, question.end_rc);
 }
 
@@ -331,7 +334,7 @@ TEST_F(Ncat, ServesByTls)
     const std::string port = std::to_string(free_port());
     Child ncat("ncat -k -l 127.0.0.1 " + port + " --ssl --ssl-cert " + chain.path + " --ssl-key " +
                key.path + " -e /bin/cat");
-    Question question = {"127.0.0.1:" + port, std::string(100000, 'x')};
+    Question question = {"127.0.0.1:" + port, std::string(FEW_BYTES, 'x')};
     question.tls = Context::client(authority);
     ask_patiently(&question);
     EXPECT_EQ(question.says.size(), question.heard.size()) << question.failure.text;
