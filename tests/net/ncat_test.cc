@@ -269,7 +269,7 @@ uint16_t free_port()
     return static_cast<uint16_t>(std::stoi(one.address.substr(one.address.find(':') + 1)));
 }
 
-/* With -e, ncat reads nothing of the program while that does not read: not more than a pipe holds. */
+/* With -e, ncat hears nothing of the program while that does not read: what fits into a pipe. */
 enum { FEW_BYTES = 30000 };
 
 TEST_F(Ncat, Serves)
