@@ -75,13 +75,15 @@ void address_set(coil_address *address, sa_family_t family, const void *host, ui
 
 void address_unmap(coil_address *address)
 {
-    struct sockaddr_in6 v6;
+    const void *storage = &address->storage;
+    const struct sockaddr_in6 *v6 = storage;
 
-    if (address->size_bytes < sizeof(v6) || address->storage.ss_family != AF_INET6)
+    if (address->size_bytes < sizeof(*v6) || address->storage.ss_family != AF_INET6 ||
+            !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
         return;
-    memcpy(&v6, &address->storage, sizeof(v6));
-    if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
-        address_set(address, AF_INET, &v6.sin6_addr.s6_addr[12], ntohs(v6.sin6_port));
+    struct in_addr v4;
+    memcpy(&v4, &v6->sin6_addr.s6_addr[12], sizeof(v4));
+    address_set(address, AF_INET, &v4, ntohs(v6->sin6_port));
 }
 
 bool address_equal(const coil_address *one, const coil_address *other)

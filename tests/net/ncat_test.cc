@@ -62,11 +62,11 @@ struct ServiceServer {
 
 async(int, serve_one, (coil_session *) session)
 {
-    vars(int rc);
+    vars(int rc; Service * service);
+    my->service = coil_container_of(session->server, ServiceServer, server)->service;
 #ifdef COIL_WITH_TLS
-    coil_tls_context *tls = coil_container_of(session->server, ServiceServer, server)->service->tls;
-    if (tls != nullptr)
-        attempt(within(coil_s(10), coil_tls_accept(&session->stream, tls, nullptr)));
+    if (my->service->tls != nullptr)
+        attempt(within(coil_s(10), coil_tls_accept(&session->stream, my->service->tls, nullptr)));
 #endif
     await(my->rc, turn_lines(session->stream));
     return my->rc == -ECONNABORTED ? 0 : my->rc; /* ncat ends TLS without close_notify. */
@@ -90,6 +90,13 @@ void note_failure(coil_server *server, const coil_session *session, int error)
     coil_container_of(server, ServiceServer, server)->service->failures++;
 }
 
+int open_datagrams(coil_datagram_socket **out_socket)
+{
+    coil_datagram_options options = {};
+    options.local = "127.0.0.1:0";
+    return coil_datagram_open(&options, out_socket);
+}
+
 async(int, serve_all, (Service *) service)
 {
     vars(ServiceServer server; coil_datagram_socket *datagrams; coil_group group; int rc);
@@ -104,9 +111,7 @@ async(int, serve_all, (Service *) service)
     }
     for (unsigned i = 0; i < service->addresses.size(); i++)
         service->ports.push_back(coil_address_port(coil_server_address(&my->server.server, i)));
-    coil_datagram_options options = {};
-    options.local = "127.0.0.1:0";
-    my->rc = coil_datagram_open(&options, &my->datagrams);
+    my->rc = open_datagrams(&my->datagrams);
     EXPECT_EQ(0, my->rc);
     defer(coil_datagram_close(my->datagrams));
     service->datagram_port = coil_address_port(coil_datagram_local(my->datagrams));
@@ -264,13 +269,16 @@ uint16_t free_port()
     return static_cast<uint16_t>(std::stoi(one.address.substr(one.address.find(':') + 1)));
 }
 
+/* With -e, ncat hears nothing of the program while that does not read: what fits into a pipe. */
+enum { FEW_BYTES = 30000 };
+
 TEST_F(Ncat, Serves)
 {
     const std::string port = std::to_string(free_port());
     Child ncat("ncat -k -l 127.0.0.1 " + port + " -e /bin/cat");
-    Question question = {"127.0.0.1:" + port, std::string(300000, 'x')};
+    Question question = {"127.0.0.1:" + port, std::string(FEW_BYTES, 'x')};
     ask_patiently(&question);
-    EXPECT_EQ(question.says, question.heard);
+    EXPECT_TRUE(question.says == question.heard);
     EXPECT_EQ(0, question.end_rc);
 }
 
@@ -326,7 +334,7 @@ TEST_F(Ncat, ServesByTls)
     const std::string port = std::to_string(free_port());
     Child ncat("ncat -k -l 127.0.0.1 " + port + " --ssl --ssl-cert " + chain.path + " --ssl-key " +
                key.path + " -e /bin/cat");
-    Question question = {"127.0.0.1:" + port, std::string(100000, 'x')};
+    Question question = {"127.0.0.1:" + port, std::string(FEW_BYTES, 'x')};
     question.tls = Context::client(authority);
     ask_patiently(&question);
     EXPECT_EQ(question.says.size(), question.heard.size()) << question.failure.text;

@@ -132,7 +132,7 @@ async(int, be_odd, (Outcome *) outcome)
     vars(coil_server server; coil_admission *admission; coil_group group; int rc; unsigned i;
             char address[COIL_ADDRESS_TEXT_BYTES]);
     (void)outcome;
-    const coil_admission_options few = {1, 1, 0, 0};
+    static const coil_admission_options few = {1, 1, 0, 0};
 
     EXPECT_EQ(0, coil_admission_create(&few, &my->admission));
     defer(coil_admission_destroy(my->admission));
@@ -242,6 +242,22 @@ async(int, use_oddly, (coil_connection_pool *) pool, (unsigned) how)
     return 0;
 }
 
+int create_oddly(unsigned how, const char *address, OddHooks *hooks, coil_group *group,
+        coil_connection_pool **out_pool)
+{
+    coil_connection_pool_options options = {};
+    options.max = 1;
+    options.min = how % 2;
+    options.waiters_max = 2;
+    options.idle_limit = 1;
+    options.age_limit = how % 3 == 0 ? 1 : COIL_FOREVER;
+    options.check_limit = 1;
+    options.backoff_base = options.backoff_cap = 1;
+    options.hooks = &hooks->hooks;
+    options.group = group;
+    return coil_connection_pool_create(coil_loop_current(), address, &options, out_pool);
+}
+
 async(int, pool_oddly, (Outcome *) outcome)
 {
     vars(coil_listener *listener; coil_group group; char address[COIL_ADDRESS_TEXT_BYTES];
@@ -259,18 +275,7 @@ async(int, pool_oddly, (Outcome *) outcome)
     for (my->i = 0; my->i < 12; my->i++) {
         my->hooks.hooks.prepare = coil_handler(odd_prepare, coil_pooled *);
         my->hooks.hooks.check = coil_handler(odd_check, coil_pooled *);
-        coil_connection_pool_options options = {};
-        options.max = 1;
-        options.min = my->i % 2;
-        options.waiters_max = 2;
-        options.idle_limit = 1;
-        options.age_limit = my->i % 3 == 0 ? 1 : COIL_FOREVER;
-        options.check_limit = 1;
-        options.backoff_base = options.backoff_cap = 1;
-        options.hooks = &my->hooks.hooks;
-        options.group = &my->group;
-        my->rc = coil_connection_pool_create(
-                coil_loop_of(coil_self), my->address, &options, &my->pool);
+        my->rc = create_oddly(my->i, my->address, &my->hooks, &my->group, &my->pool);
         EXPECT_EQ(0, my->rc);
         defer({
             coil_connection_pool_destroy(my->pool);
@@ -305,6 +310,15 @@ async(int, take_one, (coil_balancer *) balancer)
     return 0;
 }
 
+int create_balancer(coil_group *group, coil_balancer **out_balancer)
+{
+    coil_balancer_options options = {};
+    options.pool.max = 1;
+    options.pool.group = group;
+    options.tries = 1;
+    return coil_balancer_create(coil_loop_current(), nullptr, &options, out_balancer);
+}
+
 async(int, balance_oddly, (Outcome *) outcome)
 {
     vars(coil_listener *listener; coil_group group; coil_balancer *balancer; unsigned i; int rc;
@@ -320,11 +334,7 @@ async(int, balance_oddly, (Outcome *) outcome)
     open_group(&my->group);
     my->group.keep_going = true;
     spawn(&my->group, coil_serve(my->listener, coil_handler(echo_plain, coil_stream *)));
-    coil_balancer_options options = {};
-    options.pool.max = 1;
-    options.pool.group = &my->group;
-    options.tries = 1;
-    my->rc = coil_balancer_create(coil_loop_of(coil_self), nullptr, &options, &my->balancer);
+    my->rc = create_balancer(&my->group, &my->balancer);
     EXPECT_EQ(0, my->rc);
     defer(coil_balancer_destroy(my->balancer));
     open_group(&my->users);

@@ -19,9 +19,9 @@ struct SecureHooks {
 
 async(int, secure, (coil_pooled *) pooled)
 {
-    vars(int rc);
-    const SecureHooks *self = coil_container_of(pooled->hooks, SecureHooks, hooks);
-    await(my->rc, coil_tls_connect(&pooled->stream, self->context, "localhost", nullptr));
+    vars(int rc; SecureHooks *self);
+    my->self = coil_container_of(pooled->hooks, SecureHooks, hooks);
+    await(my->rc, coil_tls_connect(&pooled->stream, my->self->context, "localhost", nullptr));
     return my->rc;
 }
 
@@ -69,6 +69,16 @@ async(int, use_one, (coil_connection_pool *) pool, (bool) is_fit)
     return 0;
 }
 
+int create_pool(
+        Scene *scene, const char *address, coil_group *group, coil_connection_pool **out_pool)
+{
+    coil_connection_pool_options options = {};
+    options.idle_limit = coil_ms(50);
+    options.hooks = &scene->client.hooks;
+    options.group = group;
+    return coil_connection_pool_create(coil_loop_current(), address, &options, out_pool);
+}
+
 /* One connection that has been idle for too long, one that is shut, one that is not fit. */
 async(int, play_pool, (Scene *) scene)
 {
@@ -83,11 +93,7 @@ async(int, play_pool, (Scene *) scene)
     open_group(&my->group);
     spawn(&my->group, answer_all(scene, my->listener));
 
-    coil_connection_pool_options options = {};
-    options.idle_limit = coil_ms(50);
-    options.hooks = &scene->client.hooks;
-    options.group = &my->group;
-    my->rc = coil_connection_pool_create(coil_loop_of(coil_self), my->address, &options, &my->pool);
+    my->rc = create_pool(scene, my->address, &my->group, &my->pool);
     if (my->rc < 0)
         return my->rc;
     defer(coil_connection_pool_destroy(my->pool));

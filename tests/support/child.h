@@ -41,7 +41,11 @@ public:
         const std::string line = "exec " + command;
         char shell[] = "/bin/sh", option[] = "-c";
         char *arguments[] = {shell, option, const_cast<char *>(line.c_str()), nullptr};
-        EXPECT_EQ(0, posix_spawn(&pid, shell, &actions, nullptr, arguments, environ));
+        posix_spawnattr_t attributes;
+        posix_spawnattr_init(&attributes);
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+        EXPECT_EQ(0, posix_spawn(&pid, shell, &actions, &attributes, arguments, environ));
+        posix_spawnattr_destroy(&attributes);
         posix_spawn_file_actions_destroy(&actions);
         ::close(to[0]);
         ::close(from[1]);
@@ -52,7 +56,7 @@ public:
     ~Child()
     {
         end_input();
-        kill(pid, SIGKILL);
+        kill(-pid, SIGKILL);
         ::close(out);
         while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR)
             ;
