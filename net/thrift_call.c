@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Of coil/thrift_server.h: one call, from its header to its outcome. */
-#include "fb303_default.h"
+/* Of coil/thrift_server.h: one call, from when it is run to its outcome. */
 #include "thrift_server_private.h"
 
 #include <coil/io.h>
@@ -10,8 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { NAME_SHOWN = 64 /* Of a method that we do not know. */ };
 
 coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call)
 {
@@ -47,12 +44,12 @@ void coil_thrift_no_reply(coil_thrift_call *call)
 int coil_thrift_fail(coil_thrift_call *call, int32_t type, const char *what)
 {
     const size_t size = strlen(what);
-    char *copy = coil_arena_take(call->arena, size, 1);
+    char *copy = coil_arena_take(call->arena, size + 1, 1);
 
     call->exception = type;
     call->what = coil_thrift_text_of("");
     if (copy != NULL) {
-        memcpy(copy, what, size);
+        memcpy(copy, what, size + 1);
         call->what = (coil_thrift_text){copy, (uint32_t)size};
     }
     return -EREMOTEIO;
@@ -74,7 +71,7 @@ coil_address coil_thrift_call_address(const coil_thrift_call *call)
 
 /* ---------------------------------------------------------------------------------- memory -- */
 
-static thrift_call *take_call(thrift_connection *peer)
+thrift_call *thrift_call_take(thrift_connection *peer)
 {
     coil_thrift_server *server = peer->server;
     thrift_call *call = server->state->free_calls;
@@ -253,7 +250,7 @@ COIL_COLD void thrift_refuse_bytes(thrift_connection *peer, int error)
     char what[THRIFT_WHAT_MAX];
 
     peer->envelope = (thrift_envelope){.kind = transport->kind};
-    thrift_call *call = take_call(peer);
+    thrift_call *call = thrift_call_take(peer);
     if (call == NULL)
         return;
     call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
@@ -263,209 +260,6 @@ COIL_COLD void thrift_refuse_bytes(thrift_connection *peer, int error)
         thrift_call_refuse(call, error, transport->exception,
                 thrift_transport_what(transport, what, sizeof(what)));
     }
-}
-
-/* --------------------------------------------------------------------------------- methods -- */
-
-const coil_thrift_method *coil_thrift_service_method(
-        const coil_thrift_service *service, const char *name)
-{
-    for (size_t i = 0; i < service->method_count; i++) {
-        if (strcmp(service->methods[i].name, name) == 0)
-            return &service->methods[i];
-    }
-    return NULL;
-}
-
-static bool find_in(coil_thrift_service *service, coil_thrift_text name, coil_thrift_call *call)
-{
-    for (size_t i = 0; i < service->method_count; i++) {
-        if (coil_thrift_text_is(name, service->methods[i].name)) {
-            call->service = service;
-            call->method = &service->methods[i];
-            return true;
-        }
-    }
-    return false;
-}
-
-/* `service_name` NULL: in any of them. */
-static bool find_among(coil_thrift_service *const *services, size_t count,
-        const coil_thrift_text *service_name, coil_thrift_call *call)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (service_name != NULL && !coil_thrift_text_is(*service_name, services[i]->name))
-            continue;
-        if (find_in(services[i], call->message.name, call))
-            return true;
-    }
-    return false;
-}
-
-/* Find the method that the message names, and reduce the name to what the reply repeats. */
-static bool find_method(const coil_thrift_server *server, coil_thrift_call *call)
-{
-    const coil_thrift_text name = call->message.name;
-    const char *colon = name.size == 0 ? NULL : memchr(name.bytes, ':', name.size);
-    coil_thrift_text service_name = {NULL, 0};
-    const coil_thrift_text *wanted = NULL;
-
-    if (colon != NULL) {
-        service_name = (coil_thrift_text){name.bytes, (uint32_t)(colon - name.bytes)};
-        call->message.name = (coil_thrift_text){colon + 1, name.size - service_name.size - 1};
-        wanted = &service_name;
-    }
-    if (find_among(server->services, server->service_count, wanted, call))
-        return true;
-    return server->fb303 != NULL &&
-           find_among(server->fb303->services, server->fb303->service_count, wanted, call);
-}
-
-/* ----------------------------------------------------------------------------------- begin -- */
-
-static COIL_COLD void refuse_unknown(thrift_call *call)
-{
-    const coil_thrift_text name = call->call.message.name;
-    char what[THRIFT_WHAT_MAX];
-
-    (void)snprintf(what, sizeof(what), "unknown method '%.*s'",
-            name.size > NAME_SHOWN ? NAME_SHOWN : (int)name.size, name.bytes);
-    thrift_call_refuse(call, -ENOSYS, COIL_THRIFT_UNKNOWN_METHOD, what);
-}
-
-/* The bytes are no message: none that could be called. */
-static COIL_COLD int refuse_header(thrift_call *call)
-{
-    char what[THRIFT_WHAT_MAX];
-
-    int error = coil_thrift_reader_finish(&call->call.arguments);
-    (void)coil_thrift_reader_what(&call->call.arguments, what, sizeof(what));
-    call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
-    thrift_call_refuse(call, error, COIL_THRIFT_PROTOCOL_ERROR, what);
-    return error;
-}
-
-static COIL_COLD void find_rule(thrift_call *call)
-{
-    const coil_thrift_server *server = call->peer->server;
-
-    for (size_t i = 0; i < server->rule_count; i++) {
-        if (server->rules[i].method == call->call.method) {
-            call->rule = &server->rules[i];
-            return;
-        }
-    }
-}
-
-/* A header that is a number of milliseconds; 0: there is none. */
-static COIL_COLD coil_duration milliseconds(const thrift_call *call, const char *name)
-{
-    coil_thrift_text value;
-    int64_t sum = 0;
-
-    if (!coil_thrift_headers_find(call->call.headers, name, &value) || value.size > 9)
-        return 0;
-    for (uint32_t i = 0; i < value.size; i++) {
-        if (value.bytes[i] < '0' || value.bytes[i] > '9')
-            return 0;
-        sum = 10 * sum + (value.bytes[i] - '0');
-    }
-    return coil_ms(sum);
-}
-
-static coil_duration shorter(coil_duration one, coil_duration other)
-{
-    return other > 0 && (one == 0 || other < one) ? other : one;
-}
-
-static void set_deadline(thrift_call *call)
-{
-    coil_duration limit = call->peer->server->call_limit;
-
-    if (call->rule != NULL && call->rule->call_limit > 0)
-        limit = call->rule->call_limit;
-    call->queue_limit = 0;
-    if (coil_unlikely(call->call.headers.size > 0)) {
-        limit = shorter(limit, milliseconds(call, "client_timeout"));
-        call->queue_limit = milliseconds(call, "queue_timeout");
-    }
-    if (limit > 0)
-        call->call.deadline = coil_time_after(call->call.arrived, limit);
-}
-
-/* The method is known: may it be called? As thrift_call_begin(). */
-static int admit(thrift_call *call)
-{
-    const coil_thrift_method_schema *schema = call->call.method->schema;
-
-    if (call->peer->server->rule_count > 0)
-        find_rule(call);
-    set_deadline(call);
-    if (schema != NULL && schema->is_oneway)
-        call->call.message.type = COIL_THRIFT_ONEWAY;
-    if (call->call.message.type == COIL_THRIFT_ONEWAY)
-        thrift_order_acknowledge(call, /* now_or_later= */ true);
-    const int rc = thrift_queue_admit(call);
-    if (coil_likely(rc != -EBUSY))
-        return rc;
-    thrift_call_refuse(call, -EBUSY, COIL_THRIFT_LOADSHEDDING,
-            "overloaded: too many calls are waiting already");
-    return 0;
-}
-
-/* What lies in memory of the transport's is for the next message. */
-static COIL_COLD bool keep_message(thrift_call *call)
-{
-    thrift_envelope *envelope = &call->peer->envelope;
-    char *message = coil_arena_take(&call->arena, envelope->size, 1);
-
-    if (message == NULL)
-        return false;
-    if (envelope->size > 0)
-        memcpy(message, envelope->message, envelope->size);
-    envelope->message = (const uint8_t *)message;
-    if (envelope->headers.size == 0)
-        return true;
-    char *headers = coil_arena_take(&call->arena, envelope->headers.size, 1);
-    if (headers == NULL)
-        return false;
-    memcpy(headers, envelope->headers.bytes, envelope->headers.size);
-    envelope->headers.bytes = (const uint8_t *)headers;
-    return true;
-}
-
-int thrift_call_begin(thrift_connection *peer, thrift_call **out_call)
-{
-    thrift_call *call = take_call(peer);
-
-    if (call == NULL)
-        return -ENOMEM;
-    call->frame = coil_slice_take(&peer->frame);
-    call->outcome.received_bytes = peer->envelope.size;
-    if (coil_unlikely(peer->envelope.copied) && !keep_message(call)) {
-        thrift_call_release(call);
-        return -ENOMEM;
-    }
-    call->call.headers = peer->envelope.headers;
-    call->call.transport = (enum coil_thrift_transport)call->kind.transport;
-    call->call.protocol = (enum coil_thrift_protocol)call->kind.protocol;
-    coil_thrift_reader_init_as(&call->call.arguments, call->call.protocol, peer->envelope.message,
-            peer->envelope.size, peer->server->limits, &call->arena);
-    if (!coil_thrift_read_message(&call->call.arguments, &call->call.message))
-        return refuse_header(call);
-    const enum coil_thrift_message_type type = call->call.message.type;
-    if (type != COIL_THRIFT_CALL && type != COIL_THRIFT_ONEWAY) {
-        thrift_call_refuse(
-                call, -EBADMSG, COIL_THRIFT_INVALID_MESSAGE_TYPE, "a server takes calls only");
-        return -EBADMSG;
-    }
-    peer->server->stats.calls++;
-    if (!find_method(peer->server, &call->call)) {
-        refuse_unknown(call);
-        return 0;
-    }
-    *out_call = call;
-    return admit(call);
 }
 
 /* ------------------------------------------------------------------------------------- run -- */
@@ -602,8 +396,8 @@ static COIL_COLD void end_failed(thrift_call *call, int error)
         thrift_call_refuse(call, error, COIL_THRIFT_TIMEOUT, "the time for this call is over");
         return;
     }
-    (void)snprintf(what, sizeof(what), "%s failed: %s", call->call.method->name,
-            coil_error_text(error));
+    (void)snprintf(
+            what, sizeof(what), "%s failed: %s", call->call.method->name, coil_error_text(error));
     thrift_call_refuse(call, error,
             thrift_is_protocol_error(error) ? COIL_THRIFT_PROTOCOL_ERROR
                                             : COIL_THRIFT_INTERNAL_ERROR,

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 
 enum {
-    PART_BYTES = 64 * 1024,  /* What a peer has to take within reply_limit. */
-    REPLY_LIMIT_S = 60,      /* The defaults. */
+    PART_BYTES = 64 * 1024, /* What a peer has to take within reply_limit. */
+    REPLY_LIMIT_S = 60,     /* The defaults. */
     CALLS_MAX = 128,
+    STREAK_MAX = 256, /* Calls of one connection before others have their turn. */
     UNSENT_MAX = 1024 * 1024,
 };
 
@@ -63,6 +64,7 @@ static COIL_COLD void stop_reading(thrift_connection *peer, int error)
 COIL_COLD void thrift_connection_break(thrift_connection *peer, int error)
 {
     stop_reading(peer, error);
+    peer->is_broken = true;
     cut_calls(peer);
 }
 
@@ -119,22 +121,22 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
     if (peer->is_flushing)
         return 0;
     peer->is_flushing = true;
-    while (peer->out != NULL) { /* More may be added meanwhile. */
+    while (peer->out != NULL && !peer->is_broken) { /* More may be added meanwhile. */
         my->rc = begin_sending(peer, &my->rest);
         while (my->rc >= 0 && my->rest.size > 0) {
             const coil_slice part = take_part_of(&my->rest);
-            coil_await(my->rc,
-                    coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
-                            coil_write_all(peer->stream, part)));
+            coil_await(
+                    my->rc, coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
+                                    coil_write_all(peer->stream, part)));
         }
         if (coil_unlikely(my->rc < 0)) {
             thrift_connection_break(peer, my->rc);
-            return my->rc; /* Still flushing: nobody else need try. */
+            break;
         }
         end_sending(peer);
     }
     peer->is_flushing = false;
-    return 0;
+    return peer->is_broken ? -EPIPE : 0;
 }
 
 /* ------------------------------------------------------------------------------------ tasks -- */
@@ -174,32 +176,32 @@ static void end_call(thrift_connection *peer, thrift_call *call, int result)
     }
 }
 
-/* Become the one who reads, when all is sent. False: there is nothing to do for this task. */
-coil_async(bool, take_over_reading, (thrift_connection *) peer)
+/* Become the one who reads, when all is sent: 1. 0: there is nothing to do for this task. */
+coil_async(int, take_over_reading, (thrift_connection *) peer)
 {
     coil_vars();
 
     for (;;) {
         if (peer->reader == coil_self)
             peer->reader = NULL;
-        if (peer->out != NULL && !peer->is_flushing) {
+        if (thrift_has_to_send(peer)) {
             coil_await(let_others_finish());
             coil_ignore(thrift_flush(peer));
             continue;
         }
         if (peer->reader != NULL || !thrift_may_read(peer)) {
             thrift_rest_if_idle(peer);
-            return false;
+            return 0;
         }
         peer->reader = coil_self;
-        return true;
+        return 1;
     }
 }
 
-/* What every task of a connection does: a call, if it has one; then it reads, if nobody else does. */
+/* What every task of a connection does: a call, if it has one; and it reads, if nobody else does. */
 coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
 {
-    coil_vars(int rc; bool reads; thrift_call *call);
+    coil_vars(int rc; int reads; unsigned streak; thrift_call *call);
 
     my->call = first;
     for (;;) {
@@ -207,15 +209,16 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
             if (my->call->call.deadline == COIL_NEVER) {
                 coil_await(my->rc, thrift_call_run(my->call));
             } else {
-                coil_await(my->rc,
-                        coil_until(my->call->call.deadline, thrift_call_run(my->call)));
+                coil_await(my->rc, coil_until(my->call->call.deadline, thrift_call_run(my->call)));
             }
             end_call(peer, my->call, my->rc);
             my->call = NULL;
+            if (++my->streak % STREAK_MAX == 0)
+                coil_await(coil_yield());
         }
         if (peer->reader != coil_self || !thrift_may_read(peer)) {
             coil_await(my->reads, take_over_reading(peer));
-            if (!my->reads)
+            if (my->reads == 0)
                 break;
         }
         coil_await(my->rc, thrift_next_message(peer));
@@ -257,14 +260,14 @@ void thrift_connection_hand_over(thrift_connection *peer, const coil_task *task)
 
 static bool has_ended(const thrift_connection *peer)
 {
-    return peer->is_over && peer->call_count == 0 && (peer->out == NULL || peer->is_flushing);
+    return peer->is_over && peer->call_count == 0 && !thrift_has_to_send(peer);
 }
 
 /* Is there something to do, and nobody who does it? */
 static bool is_deserted(const thrift_connection *peer)
 {
     return peer->tasks.live_count == 0 &&
-           (has_ended(peer) || (peer->out != NULL && !peer->is_flushing) || thrift_may_read(peer));
+           (has_ended(peer) || thrift_has_to_send(peer) || thrift_may_read(peer));
 }
 
 /* The connection's first task waits until the others have done their part. */

@@ -181,8 +181,7 @@ void thrift_order_say(thrift_connection *peer, coil_thrift_text bytes)
 {
     if (peer->out == NULL)
         peer->out = thrift_take_writer(peer->server);
-    if (peer->out == NULL ||
-            !append(&peer->out->writer, (const uint8_t *)bytes.bytes, bytes.size))
+    if (peer->out == NULL || !append(&peer->out->writer, (const uint8_t *)bytes.bytes, bytes.size))
         thrift_connection_break(peer, -ENOMEM);
 }
 

@@ -34,6 +34,7 @@ void thrift_queue_remove(thrift_call *call)
 
     coil_timer_disarm(wheel_of(call), &call->queue_timer);
     coil_list_remove(&call->queue_link);
+    call->state = THRIFT_CALL_RUNS;
     call->outcome.queued = coil_now() - call->call.arrived;
     call->peer->server->stats.queued_calls = --state->queue_count;
 }
@@ -45,8 +46,8 @@ static void give_up(coil_timer *timer)
     thrift_connection *peer = call->peer;
 
     thrift_queue_remove(call);
-    thrift_call_refuse(call, -EBUSY, COIL_THRIFT_LOADSHEDDING,
-            "overloaded: waited too long for its turn");
+    thrift_call_refuse(
+            call, -EBUSY, COIL_THRIFT_LOADSHEDDING, "overloaded: waited too long for its turn");
     (void)thrift_spawn(peer, NULL); /* Its answer is to be sent, and more may be read. */
 }
 
@@ -73,7 +74,8 @@ int thrift_queue_admit(thrift_call *call)
 {
     const coil_thrift_method_rule *rule = call->rule;
 
-    if (coil_unlikely(rule != NULL && rule->calls_max > 0 && rule->waiting_calls >= rule->calls_max))
+    if (coil_unlikely(
+                rule != NULL && rule->calls_max > 0 && rule->waiting_calls >= rule->calls_max))
         return -EBUSY;
     if (coil_likely(call->peer->server->state->queue_count == 0 && has_room(call->peer->server)))
         return 1;
@@ -103,7 +105,6 @@ void thrift_queue_leave(thrift_call *call)
         return;
     thrift_call *next = coil_container_of(state->queue.next, thrift_call, queue_link);
     thrift_queue_remove(next);
-    next->state = THRIFT_CALL_RUNS;
     if (thrift_spawn(next->peer, next) == NULL)
         thrift_call_refuse(next, -ENOMEM, COIL_THRIFT_INTERNAL_ERROR, "no memory");
 }

@@ -80,8 +80,7 @@ coil_async(int, await_rest, (thrift_connection *) peer)
         peer->frame_deadline = coil_time_after(
                 coil_now(), thrift_limit_of(peer->server->frame_limit, FRAME_LIMIT_S));
     }
-    coil_await(my->rc,
-            coil_until(peer->frame_deadline, arrival(peer->stream, peer->wanted_bytes)));
+    coil_await(my->rc, coil_until(peer->frame_deadline, arrival(peer->stream, peer->wanted_bytes)));
     return my->rc;
 }
 
@@ -150,8 +149,7 @@ static COIL_NOINLINE int cut_any_message(thrift_connection *peer, coil_slice *fr
     if (rc > 0) {
         const thrift_kind *kind = &peer->envelope.kind;
         peer->is_within = false;
-        peer->is_plain =
-                kind->transport == COIL_THRIFT_TRANSPORT_FRAMED && !peer->envelope.copied;
+        peer->is_plain = kind->transport == COIL_THRIFT_TRANSPORT_FRAMED && !peer->envelope.copied;
         return 1;
     }
     coil_slice_release(&peer->frame);

@@ -5,7 +5,8 @@
  *     thrift_server.c      accepts, and knows what all connections share
  *     thrift_connection.c  the tasks of a connection: flushing, the end
  *     thrift_reading.c     messages out of what arrives
- *     thrift_call.c        one call, from its header to its outcome
+ *     thrift_call_begin.c  a message becomes a call,
+ *     thrift_call.c        which is run, and has an outcome
  *     thrift_order.c       replies, and who may send his
  *     thrift_queue.c       limits, and calls that wait for their turn
  *     thrift_typed.c       arguments and results of methods with a schema
@@ -72,16 +73,16 @@ struct thrift_call {
     coil_slice frame; /* What it came in, */
     thrift_kind kind; /* and how: its reply goes likewise. */
     bool is_acknowledged;
-    unsigned before_count;      /* Interceptors that have been asked. */
-    void *argument;             /* What the handler takes. */
-    thrift_pooled_writer *own;  /* Has the reply from reply_start on. NULL: there is none yet. */
+    unsigned before_count;     /* Interceptors that have been asked. */
+    void *argument;            /* What the handler takes. */
+    thrift_pooled_writer *own; /* Has the reply from reply_start on. NULL: there is none yet. */
     uint32_t reply_start;
     coil_thrift_writer no_writer; /* Takes nothing, where there is no memory for one. */
     coil_thrift_method_rule *rule;
     coil_timer queue_timer;
     coil_duration queue_limit; /* The client's. 0: none. */
-    coil_task *task;  /* While its handler waits, */
-    coil_frame *leaf; /* and what that is called by. */
+    coil_task *task;           /* While its handler waits, */
+    coil_frame *leaf;          /* and what that is called by. */
     coil_thrift_outcome outcome;
 };
 
@@ -89,29 +90,30 @@ struct thrift_connection {
     coil_thrift_server *server;
     coil_session *session; /* NULL: it is not of a coil_server. */
     coil_stream *stream;
-    coil_group tasks;       /* All of them but the first, which has opened it. */
-    coil_task *host;        /* The first, when it waits for the others. */
-    coil_task *reader;      /* Whose turn it is to read. NULL: nobody does. */
-    thrift_call *current;   /* Runs in the reader. */
-    coil_list calls;        /* thrift_call.link, in the order of their arrival. */
-    unsigned calls_max;     /* Limits of its server, */
-    size_t unsent_max;      /* with their defaults. */
-    unsigned call_count;    /* Of them, and */
-    unsigned awaited_count; /* of them those that are awaited. */
-    size_t held_bytes;      /* Of replies that are done and wait for others. */
+    coil_group tasks;              /* All of them but the first, which has opened it. */
+    coil_task *host;               /* The first, when it waits for the others. */
+    coil_task *reader;             /* Whose turn it is to read. NULL: nobody does. */
+    thrift_call *current;          /* Runs in the reader. */
+    coil_list calls;               /* thrift_call.link, in the order of their arrival. */
+    unsigned calls_max;            /* Limits of its server, */
+    size_t unsent_max;             /* with their defaults. */
+    unsigned call_count;           /* Of them, and */
+    unsigned awaited_count;        /* of them those that are awaited. */
+    size_t held_bytes;             /* Of replies that are done and wait for others. */
     thrift_pooled_writer *out;     /* What is to be sent. NULL: nothing. */
     thrift_pooled_writer *sending; /* What is being sent. */
     thrift_transport transport;
-    bool is_plain;                 /* Its messages are in frames, as far as is known. */
-    bool is_within;                /* A message has begun, and the transport has its beginning. */
-    coil_slice frame;              /* The bytes that were read last, */
-    thrift_envelope envelope;      /* and the message in them. */
-    size_t wanted_bytes;           /* For the next message to go on. */
-    coil_time frame_deadline;      /* For the rest of the message that has begun. 0: none has. */
-    coil_time active_at;           /* A call has ended. */
+    bool is_plain;            /* Its messages are in frames, as far as is known. */
+    bool is_within;           /* A message has begun, and the transport has its beginning. */
+    coil_slice frame;         /* The bytes that were read last, */
+    thrift_envelope envelope; /* and the message in them. */
+    size_t wanted_bytes;      /* For the next message to go on. */
+    coil_time frame_deadline; /* For the rest of the message that has begun. 0: none has. */
+    coil_time active_at;      /* A call has ended. */
     bool is_flushing;
     bool is_waiting; /* For the next message, of which nothing has come. */
-    bool is_over;    /* Nothing more is read. */
+    bool is_over;    /* Nothing more is read, */
+    bool is_broken;  /* nor sent: a reply would be missing. */
     int error;       /* Why, if not at the end of the stream. */
 };
 
@@ -160,6 +162,12 @@ static inline size_t thrift_unsent_bytes(const thrift_connection *peer)
            (peer->sending == NULL ? 0 : peer->sending->writer.size);
 }
 
+/* Is there something to send, and nobody who does? */
+static inline bool thrift_has_to_send(const thrift_connection *peer)
+{
+    return peer->out != NULL && !peer->is_flushing && !peer->is_broken;
+}
+
 /* May the next message be read? */
 static inline bool thrift_may_read(const thrift_connection *peer)
 {
@@ -177,16 +185,21 @@ coil_task *thrift_spawn(thrift_connection *peer, thrift_call *call);
 /* The handler of a call has to wait: if it runs in the task that reads, another one reads on. */
 void thrift_connection_hand_over(thrift_connection *peer, const coil_task *task);
 
-/* Nobody waits for the replies any more: whoever works on one is unwound. */
+/* Replies cannot be sent any more, or nobody takes them: whoever works on one is unwound. */
 void thrift_connection_break(thrift_connection *peer, int error);
+
+/* -------------------------------------------------------------------- thrift_call_begin.c -- */
+
+/*
+ * The message in peer->envelope becomes a call, which takes the frame. 1: *out_call is to be run;
+ * 0: it has been answered, or waits; or the error after which the connection cannot go on.
+ */
+int thrift_call_begin(thrift_connection *peer, thrift_call **out_call);
 
 /* -------------------------------------------------------------------------- thrift_call.c -- */
 
-/*
- * The message in peer->envelope becomes a call, which takes the frame. 1: *out_call is to be run; 0:
- * it has been answered, or waits; or the error after which the connection cannot go on.
- */
-int thrift_call_begin(thrift_connection *peer, thrift_call **out_call);
+/* A call of the kind of peer->envelope, without anything else. NULL: no memory. */
+thrift_call *thrift_call_take(thrift_connection *peer);
 
 /* Run its handler; the result is that. */
 coil_declare_private(int, thrift_call_run, (thrift_call *)call);
@@ -268,8 +281,8 @@ size_t thrift_arena_max(const coil_thrift_server *server);
 
 /*
  * The call's arguments, of which the message has been taken, into a new struct in its arena, beside
- * an empty result. `message_bytes` is the size of the whole message. 0, the reader's error, -ENOBUFS
- * (a limit of the arena), -ENOMEM.
+ * an empty result. `message_bytes` is the size of the whole message. 0, the reader's error,
+ * -ENOBUFS (a limit of the arena), -ENOMEM.
  */
 int thrift_typed_begin(coil_thrift_call *call, size_t message_bytes, void **out_typed);
 

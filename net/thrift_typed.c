@@ -63,8 +63,7 @@ int thrift_typed_begin(coil_thrift_call *call, size_t message_bytes, void **out_
 }
 
 /* There is a result, or an exception; but not both, whatever the handler has set. */
-static void set_success(
-        const coil_thrift_struct_schema *schema, uint32_t *has, bool has_failed)
+static void set_success(const coil_thrift_struct_schema *schema, uint32_t *has, bool has_failed)
 {
     for (uint32_t i = 0; i < schema->field_count; i++) {
         if (schema->fields[i].id != 0)

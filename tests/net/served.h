@@ -66,8 +66,8 @@ class Served
 public:
     explicit Served(std::vector<coil_thrift_service *> offered,
             const std::function<void(coil_thrift_server *)> &configure = nullptr,
-            const coil_listen_options &listen = {})
-        : options(listen), services(std::move(offered))
+            const coil_listen_options &listen = {}, std::string at = "127.0.0.1:0")
+        : options(listen), listens_at(std::move(at)), services(std::move(offered))
     {
         server.services = services.data();
         server.service_count = services.size();
@@ -96,7 +96,8 @@ public:
         return Peer::connected(port);
     }
 
-    coil_listen_options options; /* Of the listener. */
+    coil_listen_options options; /* Of the listener, */
+    std::string listens_at;      /* and its address. */
     uint16_t port;
     std::string address;
     coil_thrift_server server = {}; /* Its stats are to be read after stop(). */
@@ -113,12 +114,14 @@ async(int, serves, (Served *) served)
 {
     vars(coil_listener *listener; int rc);
 
-    my->rc = coil_listen("127.0.0.1:0", &served->options, &my->listener);
+    my->rc = coil_listen(served->listens_at.c_str(), &served->options, &my->listener);
     EXPECT_EQ(0, my->rc);
     if (my->rc < 0)
         return my->rc;
     defer(coil_listener_close(my->listener));
-    served->listening.set_value(coil_address_port(coil_listener_address(my->listener)));
+    served->listening.set_value(served->listens_at[0] == 'u'
+                                        ? 0
+                                        : coil_address_port(coil_listener_address(my->listener)));
     attempt(coil_thrift_serve(my->listener, &served->server));
     return 0;
 }

@@ -2,8 +2,6 @@
 /* Calls side by side: their order, their limits, their ends, and who is told of them. */
 #include "served.h"
 
-#include <coil/shutdown.h>
-
 #include <cerrno>
 #include <mutex>
 
@@ -387,16 +385,13 @@ TEST_F(HurriedCalls, EndAtTheirDeadlineAndInTheQueue)
     EXPECT_EQ(1, gates.cancelled);
 }
 
-/* --------------------------------------------------------------------------- who does not read -- */
+/* ----------------------------------------------------------------------- who does not read -- */
 
 class CallsOfTheDeaf : public Calls
 {
 protected:
     CallsOfTheDeaf()
-        : Calls([](coil_thrift_server *server) {
-              server->connection_unsent_max = 1 << 20;
-              server->observer = nullptr;
-          })
+        : Calls([](coil_thrift_server *server) { server->connection_unsent_max = 1 << 20; })
     {
     }
 };

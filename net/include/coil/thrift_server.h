@@ -46,8 +46,8 @@
  *
  * The calls of a connection are started in the order of their arrival, and run side by side from
  * where they wait. They are answered in that order, too: most clients count on it. To those that
- * match replies by their numbers (THeader's flag says so, or `out_of_order`), each is sent when it is ready. Replies that get
- * ready together leave together, in one write.
+ * match replies by their numbers (THeader's flag says so, or `out_of_order`), each is sent when it
+ * is ready. Replies that get ready together leave together, in one write.
  *
  * What a bad peer gets: a call of an unknown method, or one whose handler fails, is answered with a
  * TApplicationException, and the connection goes on. A frame that is too large or is not Thrift is
@@ -59,7 +59,7 @@
  * With THeader and HTTP the answer has a header, too, as fbthrift has it: "ex", with the value "1".
  *
  * Headers that are understood: "client_timeout", how many milliseconds the client will wait, and
- * "queue_timeout", how long the call may wait to be started. They shorten limits; they lengthen none.
+ * "queue_timeout", how long the call may wait to be started. They shorten limits only.
  *
  * In the steady state a call allocates nothing: its memory is that of calls before it, and is given
  * back when the server has no connections any more.
@@ -95,7 +95,7 @@ struct coil_thrift_call {
     coil_session *session; /* NULL: the connection is not of a coil_server. */
     coil_stream *peer;     /* For coil_tls_..., addresses: not to be read from or written to. */
     coil_thrift_headers headers; /* What came beside the message, where transports can. */
-    coil_arena *arena;     /* For what the call needs; everything in it is gone with the call. */
+    coil_arena *arena; /* For what the call needs; everything in it is gone with the call. */
     coil_time arrived;
     coil_time deadline; /* When the handler is cancelled; COIL_NEVER. The time left may be passed
                          * on to others (coil_task_deadline() knows it, too). */
@@ -122,8 +122,8 @@ struct coil_thrift_call {
  * and returns 0 when the result is in its struct: `success`, unless the bit in `has` of a declared
  * exception is set. The server reads the arguments before and writes the result after.
  *
- * Without, it is a coroutine `int handler(coil_thrift_call *call)`. It reads the arguments, and puts
- * the result (field 0) or a declared exception (its field) into coil_thrift_reply(). Returning 0
+ * Without, it is a coroutine `int handler(coil_thrift_call *call)`. It reads the arguments, and
+ * puts the result (field 0) or a declared exception (its field) into coil_thrift_reply(). Returning 0
  * sends that; without a reply, an empty result, as a void method gives.
  *
  * A negative errno, or arguments that turn out to be malformed, is an INTERNAL_ERROR or
@@ -152,8 +152,8 @@ struct coil_thrift_method_rule {
 /* What has become of a call. */
 struct coil_thrift_outcome {
     /*
-     * 0: it was answered by its handler, also with an exception that the method declares. -ECANCELED:
-     * its client has gone, or the server has ended. -ETIME: its deadline. -EBUSY: overload, it was
+     * 0: it was answered by its handler, also with an exception that the method declares.
+     * -ECANCELED: its client has gone, or the server has ended. -ETIME: its deadline. -EBUSY: overload, it was
      * not started. -ENOSYS: there is no such method. Else what the handler has returned, or what is
      * wrong with its arguments.
      */
@@ -179,7 +179,7 @@ struct coil_thrift_interceptor {
             const coil_thrift_outcome *outcome);
 };
 
-/* Is told of every call, known or not, when it is over. call->service and call->method may be NULL. */
+/* Is told of every call when it is over; of an unknown method, service and method are NULL. */
 struct coil_thrift_observer {
     void (*ended)(coil_thrift_observer *observer, const coil_thrift_call *call,
             const coil_thrift_outcome *outcome);

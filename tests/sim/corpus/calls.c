@@ -178,7 +178,8 @@ static int write_calls(coil_thrift_writer *writer, asked *a)
     ledger.next_number += a->count;
     for (int32_t i = 0; i < a->count; i++) {
         const bool is_oneway = corpus_chance(15);
-        const coil_thrift_message message = {.name = coil_thrift_text_of(is_oneway ? "note" : "work"),
+        const coil_thrift_message message = {
+                .name = coil_thrift_text_of(is_oneway ? "note" : "work"),
                 .type = is_oneway ? COIL_THRIFT_ONEWAY : COIL_THRIFT_CALL,
                 .seqid = a->first + i};
         a->oneway |= is_oneway ? 1u << i : 0;
@@ -307,5 +308,7 @@ static void check(coil_sim *sim)
     corpus_expect_end(sim, ledger.client, "the client");
 }
 
-const coil_sim_scenario scenario_calls = {
-        .name = "calls", .build = build, .direct = coil_handler(direct, coil_sim *), .check = check};
+const coil_sim_scenario scenario_calls = {.name = "calls",
+        .build = build,
+        .direct = coil_handler(direct, coil_sim *),
+        .check = check};
