@@ -198,7 +198,7 @@ coil_async(int, take_over_reading, (thrift_connection *) peer)
     }
 }
 
-/* What every task of a connection does: a call, if it has one; and it reads, if nobody else does. */
+/* What each task of a connection does: a call, if it has one; and it reads, if nobody else does. */
 coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
 {
     coil_vars(int rc; int reads; unsigned streak; thrift_call *call);

@@ -123,8 +123,8 @@ struct coil_thrift_call {
  * exception is set. The server reads the arguments before and writes the result after.
  *
  * Without, it is a coroutine `int handler(coil_thrift_call *call)`. It reads the arguments, and
- * puts the result (field 0) or a declared exception (its field) into coil_thrift_reply(). Returning 0
- * sends that; without a reply, an empty result, as a void method gives.
+ * puts the result (field 0) or a declared exception (its field) into coil_thrift_reply().
+ * Returning 0 sends that; without a reply, an empty result, as a void method gives.
  *
  * A negative errno, or arguments that turn out to be malformed, is an INTERNAL_ERROR or
  * PROTOCOL_ERROR to the caller instead.
@@ -153,9 +153,9 @@ struct coil_thrift_method_rule {
 struct coil_thrift_outcome {
     /*
      * 0: it was answered by its handler, also with an exception that the method declares.
-     * -ECANCELED: its client has gone, or the server has ended. -ETIME: its deadline. -EBUSY: overload, it was
-     * not started. -ENOSYS: there is no such method. Else what the handler has returned, or what is
-     * wrong with its arguments.
+     * -ECANCELED: its client has gone, or the server has ended. -ETIME: its deadline. -EBUSY:
+     * overload, it was not started. -ENOSYS: there is no such method. Else what the handler has
+     * returned, or what is wrong with its arguments.
      */
     int error;
     int32_t exception; /* The type of the TApplicationException that it was answered with; -1. */
