@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fb303_default.h - what a Thrift server says about itself unless it is told not to: fb303, where it
- * has none among its services, and its metrics, where nobody measures it.
+ * fb303_default.h - what a Thrift server says about itself unless it is told not to: fb303, where
+ * it has none among its services, and its metrics, where nobody measures it.
  */
 #ifndef COIL_FB303_DEFAULT_H
 #define COIL_FB303_DEFAULT_H

@@ -138,8 +138,8 @@ static bool thrift_head_is_right(const struct thrift_codec *self, struct cursor 
     const bool is_long_enough = self->text_bytes > 0
                                         ? cursor->reply_bytes == self->base.request_bytes
                                         : cursor->reply_bytes > PREFIX_BYTES + self->name_bytes + 4;
-    return is_long_enough && length <= REPLY_BYTES_MAX &&
-           get_u32(head + 4) == VERSION_1_REPLY && get_u32(head + 8) == self->name_bytes &&
+    return is_long_enough && length <= REPLY_BYTES_MAX && get_u32(head + 4) == VERSION_1_REPLY &&
+           get_u32(head + 8) == self->name_bytes &&
            memcmp(head + PREFIX_BYTES, self->request + PREFIX_BYTES, self->name_bytes) == 0 &&
            get_u32(head + PREFIX_BYTES + self->name_bytes) == (uint32_t)cursor->sequence;
 }
@@ -160,8 +160,8 @@ static long thrift_check_head(const struct thrift_codec *self, struct cursor *cu
 }
 
 /* The reply's struct is that of the request, but for the number of its field. */
-static bool thrift_text_is_right(const struct thrift_codec *self, size_t offset,
-        const unsigned char *bytes, size_t count)
+static bool thrift_text_is_right(
+        const struct thrift_codec *self, size_t offset, const unsigned char *bytes, size_t count)
 {
     const size_t number_at = PREFIX_BYTES + self->name_bytes + 4 + 2;
 
@@ -217,8 +217,8 @@ struct codec *codec_thrift(const char *method)
     }
     self->name_bytes = name_bytes;
     self->text_bytes = text_bytes;
-    self->base = (struct codec){
-            head_bytes + thrift_struct_bytes(text_bytes), thrift_encode, thrift_check, thrift_destroy};
+    self->base = (struct codec){head_bytes + thrift_struct_bytes(text_bytes), thrift_encode,
+            thrift_check, thrift_destroy};
     put_u32(self->request, (uint32_t)(self->base.request_bytes - FRAME_BYTES));
     put_u32(self->request + 4, VERSION_1_CALL);
     put_u32(self->request + 8, (uint32_t)name_bytes);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* rpc.thrift by Apache Thrift's C++ servers: TNonblockingServer, or with --threads a thread each. */
+/*
+ * rpc.thrift by Apache Thrift's C++ servers: TNonblockingServer, or with --threads a thread each.
+ */
 #include "gen-cpp/Rpc.h"
 
-#include <thrift/TOutput.h>
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/server/TNonblockingServer.h>
 #include <thrift/server/TThreadedServer.h>
+#include <thrift/TOutput.h>
 #include <thrift/transport/TBufferTransports.h>
 #include <thrift/transport/TNonblockingServerSocket.h>
 #include <thrift/transport/TServerSocket.h>
@@ -23,7 +25,10 @@ class Handler : public rpc::RpcIf
 {
 public:
     void ping() override {}
-    void echo(std::string &back, const std::string &text) override { back = text; }
+    void echo(std::string &back, const std::string &text) override
+    {
+        back = text;
+    }
 };
 
 } // namespace

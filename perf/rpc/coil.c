@@ -29,7 +29,7 @@ static const rpc_Rpc_handlers handlers = {
 
 async(int, serve, (const char *) address)
 {
-    vars(coil_group group; coil_listener *listener; rpc_Rpc rpc; coil_thrift_service * services[1];
+    vars(coil_group group; coil_listener *listener; rpc_Rpc rpc; coil_thrift_service *services[1];
             coil_thrift_server server);
 
     const int rc = coil_listen(address, NULL, &my->listener);

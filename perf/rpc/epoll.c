@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpc.thrift by hand, on epoll: the floor. One thread; one recv and one send per wake-up; a frame is
- * looked at where it lies, and its reply written behind the others. What is not a whole frame waits
- * in the connection's own few bytes. Only for this measurement: of the protocol it knows the bytes
- * that the load generator sends.
+ * rpc.thrift by hand, on epoll: the floor. One thread; one recv and one send per wake-up; a frame
+ * is looked at where it lies, and its reply written behind the others. What is not a whole frame
+ * waits in the connection's own few bytes. Only for this measurement: of the protocol it knows the
+ * bytes that the load generator sends.
  */
 #include "../echo/serve.h"
 
@@ -89,8 +89,7 @@ static bool serve(struct connection *connection)
     connection->carried = (size_t)(end - at);
     memcpy(connection->carry, at, connection->carried);
     /* The load takes all replies before it sends more: a full socket is a mistake of ours. */
-    return written == 0 ||
-           send(connection->fd, output, written, MSG_NOSIGNAL) == (ssize_t)written;
+    return written == 0 || send(connection->fd, output, written, MSG_NOSIGNAL) == (ssize_t)written;
 }
 
 static void accept_all(int epoll_fd, int listen_fd)

@@ -10,8 +10,8 @@
 
 #include <sys/un.h>
 
-#include <memory>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,7 +50,7 @@ struct Generation {
     std::vector<std::pair<std::string, std::string>> sockets = {{"echo", "127.0.0.1:0"}};
     bool becomes_ready = true;
     std::function<std::shared_ptr<void>()> go_there = [] { return nullptr; }; /* Its thread. */
-    coil_handler handler = coil_handler(answer, coil_session *); /* Of its sessions. */
+    coil_handler handler = coil_handler(answer, coil_session *);              /* Of its sessions. */
 
     NumberedServer numbered = {{}, this};
     std::promise<void> is_up;
@@ -129,8 +129,7 @@ class Running
 {
 public:
     explicit Running(std::unique_ptr<Generation> generation)
-        : self(std::move(generation)),
-          thread([this](coil_group *root) {
+        : self(std::move(generation)), thread([this](coil_group *root) {
               there = self->go_there();
               coil_spawn(root, live_and_tell(self.get()));
           })

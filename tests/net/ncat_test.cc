@@ -62,7 +62,7 @@ struct ServiceServer {
 
 async(int, serve_one, (coil_session *) session)
 {
-    vars(int rc; Service * service);
+    vars(int rc; Service *service);
     my->service = coil_container_of(session->server, ServiceServer, server)->service;
 #ifdef COIL_WITH_TLS
     if (my->service->tls != nullptr)

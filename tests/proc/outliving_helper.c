@@ -4,10 +4,11 @@
  *
  *     outliving_helper outlive|quiet|die DIRECTORY COUNT
  *
- * Each runs adoption_helper's child, and is ready in one of three ways, or says nothing at all. What happens is in
- * DIRECTORY/events, a line for each: "adopted 3 PID", "started 3 PID", "up 3 PID", "died 3 PID
- * STATUS", where a signal is 2000 more; "failed" and "scarce", with an error. At SIGTERM it stops all and ends. SIGUSR1:
- * it may have no process more, "poor 0 0 0"; SIGUSR2: as many as before.
+ * Each runs adoption_helper's child, and is ready in one of three ways, or says nothing at all.
+ * What happens is in DIRECTORY/events, a line for each: "adopted 3 PID", "started 3 PID", "up 3
+ * PID", "died 3 PID STATUS", where a signal is 2000 more; "failed" and "scarce", with an error. At
+ * SIGTERM it stops all and ends. SIGUSR1: it may have no process more, "poor 0 0 0"; SIGUSR2: as
+ * many as before.
  */
 #include <coil/loop.h>
 #include <coil/signal.h>

@@ -641,7 +641,10 @@ typedef struct coil_handler {
     (0 * sizeof(name((type)0)) +        \
             0 * sizeof(char[sizeof(struct name##__args) == sizeof(void *) ? 1 : -1]))
 #endif
-#define coil_handler_init(name, type) {&name##__fn + COIL_HANDLER_CHECK_(name, type)}
+#define coil_handler_init(name, type)                 \
+    {                                                 \
+        &name##__fn + COIL_HANDLER_CHECK_(name, type) \
+    }
 #define coil_handler(name, type) ((coil_handler)coil_handler_init(name, type))
 
 COIL_BEGIN_DECLS

@@ -2,16 +2,12 @@
 /*
  * coil/metrics.h - what a program counts and measures: counters, gauges and distributions, by name.
  *
- *     coil_metrics_init(&metrics, coil_now());
- *     coil_counter *sold = coil_metrics_counter(&metrics, &(coil_metric_about){.name = "shop.sold"});
- *     coil_distribution *took = coil_metrics_distribution(
- *             &metrics, &(coil_metric_about){.name = "shop.checkout", .unit = COIL_METRIC_NS});
- *     ...
- *     coil_counter_add(sold, 1, coil_now());
- *     coil_distribution_add(took, coil_now() - begun, coil_now());
- *     ...
- *     coil_distribution_read(took, COIL_METRIC_MINUTE, coil_now(), &summary);     .p99, .count, ...
- *     coil_metrics_fini(&metrics);
+ *     coil_metrics_init(&metrics, coil_now()); coil_counter *sold = coil_metrics_counter(&metrics,
+ *     &(coil_metric_about){.name = "shop.sold"}); coil_distribution *took =
+ *     coil_metrics_distribution( &metrics, &(coil_metric_about){.name = "shop.checkout", .unit =
+ *     COIL_METRIC_NS}); ... coil_counter_add(sold, 1, coil_now()); coil_distribution_add(took,
+ *     coil_now() - begun, coil_now()); ... coil_distribution_read(took, COIL_METRIC_MINUTE,
+ *     coil_now(), &summary);     .p99, .count, ... coil_metrics_fini(&metrics);
  *
  * Everything is told per window: the last 60, 600 and 3600 seconds, and all time. A window moves in
  * tenths of its length, at multiples of those: the last 60 s are ten parts of 6 s, of which the
@@ -38,9 +34,9 @@
  * says how often that was. So make no metric of a name that a peer chooses: he would fill the table.
  *
  * Several loops: nothing here is thread safe. Each loop has a registry of its own, on its own
- * thread. To read them as one, take an empty registry round: each loop, on its thread, adds its own
- * with coil_metrics_merge(), and hands on. All windows are cut at the same instants of the common
- * clock, so the sum is exact, quantiles too.
+ * thread. To read them as one, take an empty registry round: each loop, on its thread, adds its
+ * own with coil_metrics_merge(), and hands on. All windows are cut at the same instants of the
+ * common clock, so the sum is exact, quantiles too.
  *
  * No I/O, and no clock: time is passed in.
  */

@@ -112,6 +112,7 @@
 #include <coil/thrift_scan.h>
 #include <coil/thrift_schema.h>
 #include <coil/thrift_server.h>
+#include <coil/thrift_service.h>
 #include <coil/time.h>
 #include <coil/timeout.h>
 #include <coil/timer.h>

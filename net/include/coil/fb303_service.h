@@ -66,9 +66,9 @@ struct coil_fb303_service {
     const char *status_details;    /* For humans; "" after init. Borrowed. */
 
     /*
-     * Hooks: a peer asks for it. Both calls are oneway. Called from the connection's task; they must
-     * not free the service. NULL, as after init: it is refused, and counted as an exception of the
-     * server's.
+     * Hooks: a peer asks for it. Both calls are oneway. Called from the connection's task; they
+     * must not free the service. NULL, as after init: it is refused, and counted as an exception
+     * of the server's.
      */
     void (*shutdown)(coil_fb303_service *service);
     void (*reinitialize)(coil_fb303_service *service);

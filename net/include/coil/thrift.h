@@ -905,8 +905,9 @@ enum coil_thrift_exception_type {
     COIL_THRIFT_INVALID_TRANSFORM = 8,
     COIL_THRIFT_INVALID_PROTOCOL = 9,
     COIL_THRIFT_UNSUPPORTED_CLIENT_TYPE = 10,
-    COIL_THRIFT_LOADSHEDDING = 11, /* These two, of fbthrift: not started, and may be tried again; */
-    COIL_THRIFT_TIMEOUT = 12,      /* its time was over. */
+    COIL_THRIFT_LOADSHEDDING =
+            11,               /* These two, of fbthrift: not started, and may be tried again; */
+    COIL_THRIFT_TIMEOUT = 12, /* its time was over. */
 };
 
 struct coil_thrift_exception {

@@ -266,8 +266,8 @@ COIL_API int coil_thrift_fail(coil_thrift_call *call, int32_t type, const char *
 
 /*
  * What is measured of a server without a coil_thrift_metrics of yours, from the beginning of
- * coil_thrift_serve() or coil_thrift_serve_gracefully() to its end; you may add metrics of your own.
- * NULL: nobody serves, or it is `without_fb303`.
+ * coil_thrift_serve() or coil_thrift_serve_gracefully() to its end; you may add metrics of your
+ * own. NULL: nobody serves, or it is `without_fb303`.
  */
 COIL_API coil_metrics *coil_thrift_server_metrics(const coil_thrift_server *server);
 

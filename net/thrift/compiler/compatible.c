@@ -33,8 +33,7 @@ static bool is_seen(comparison *self, const idl_definition *old, const idl_defin
     return false;
 }
 
-static void compare_structs(
-        comparison *self, const idl_definition *old, const idl_definition *new);
+static void compare_structs(comparison *self, const idl_definition *old, const idl_definition *new);
 
 /* Types
  * ----- */
@@ -54,8 +53,7 @@ static const idl_definition *enum_of(const idl_type *type)
     return type->kind == IDL_NAMED && type->definition->kind == IDL_ENUM ? type->definition : NULL;
 }
 
-static void compare_enums(
-        comparison *self, const idl_definition *old, const idl_definition *new);
+static void compare_enums(comparison *self, const idl_definition *old, const idl_definition *new);
 
 /* Whether both are the same on the wire, but for what structs and enums in them have to say. */
 static bool compare_types(comparison *self, const idl_type *old, const idl_type *new)
@@ -84,8 +82,7 @@ static const idl_enumerator *find_enumerator(const idl_definition *definition, c
     return NULL;
 }
 
-static void compare_enums(
-        comparison *self, const idl_definition *old, const idl_definition *new)
+static void compare_enums(comparison *self, const idl_definition *old, const idl_definition *new)
 {
     if (is_seen(self, old, new))
         return;
@@ -102,7 +99,8 @@ static void compare_enums(
     }
     for (const idl_enumerator *it = new->enumerators; it != NULL; it = it->next) {
         if (find_enumerator(old, it->name) == NULL)
-            idl_warning(it->place, "those who have the old '%s' do not know %s", old->name, it->name);
+            idl_warning(
+                    it->place, "those who have the old '%s' do not know %s", old->name, it->name);
     }
 }
 
@@ -134,7 +132,8 @@ static bool is_same_value(const idl_value *one, const idl_value *other)
         return one == other;
     one = idl_value_behind(one);
     other = idl_value_behind(other);
-    if (one->kind != other->kind || one->integer != other->integer || one->text_size != other->text_size)
+    if (one->kind != other->kind || one->integer != other->integer ||
+            one->text_size != other->text_size)
         return false;
     return (one->text_size == 0 || memcmp(one->text, other->text, one->text_size) == 0) &&
            memcmp(&one->real, &other->real, sizeof(one->real)) == 0;
@@ -146,10 +145,11 @@ static void compare_fields(comparison *self, const idl_field *old, const idl_fie
         idl_error(new->type->place, "'%s' is %s, and was %s", new->name, idl_type_text(new->type),
                 idl_type_text(old->type));
     } else if (old->requiredness == IDL_REQUIRED && new->requiredness == IDL_OPTIONAL) {
-        idl_error(new->place, "'%s' may be left out, and those who have the old interface require it",
-                new->name);
+        idl_error(new->place,
+                "'%s' may be left out, and those who have the old interface require it", new->name);
     } else if (old->requiredness == IDL_OPTIONAL && new->requiredness == IDL_REQUIRED) {
-        idl_error(new->place, "'%s' is required, and those who have the old interface may leave it out",
+        idl_error(new->place,
+                "'%s' is required, and those who have the old interface may leave it out",
                 new->name);
     } else if (!is_same_value(old->value, new->value)) {
         idl_warning(new->place, "'%s' has another default for those who have the old interface",
@@ -166,7 +166,8 @@ static void see_removed(const idl_field *old, const idl_definition *new)
     const idl_field *moved = find_name(new->fields, old->name);
 
     if (moved != NULL) {
-        idl_error(moved->place, "'%s' has the number %d, and had %d", moved->name, moved->id, old->id);
+        idl_error(moved->place, "'%s' has the number %d, and had %d", moved->name, moved->id,
+                old->id);
     } else if (old->requiredness == IDL_REQUIRED) {
         idl_error(new->place, "'%s' has gone, and those who have the old interface require it",
                 old->name);
@@ -181,18 +182,18 @@ static void see_added(const idl_field *added, const idl_definition *old, const i
     if (find_name(old->fields, added->name) != NULL)
         return; /* It has another number: this has been said. */
     if (added->requiredness == IDL_REQUIRED) {
-        idl_error(added->place, "'%s' is required, and those who have the old interface do not know it",
+        idl_error(added->place,
+                "'%s' is required, and those who have the old interface do not know it",
                 added->name);
     } else if (new->is_result) {
         idl_warning(added->place, "those who have the old interface do not know '%s'", added->name);
     } else if (new->kind == IDL_UNION) {
-        idl_warning(added->place, "a union that is '%s' is nothing to those who have the old interface",
-                added->name);
+        idl_warning(added->place,
+                "a union that is '%s' is nothing to those who have the old interface", added->name);
     }
 }
 
-static void compare_structs(
-        comparison *self, const idl_definition *old, const idl_definition *new)
+static void compare_structs(comparison *self, const idl_definition *old, const idl_definition *new)
 {
     if (is_seen(self, old, new))
         return;
@@ -245,8 +246,7 @@ static void compare_functions(comparison *self, const idl_function *old, const i
     compare_structs(self, old->outcome, new->outcome);
 }
 
-static void compare_services(
-        comparison *self, const idl_definition *old, const idl_definition *new)
+static void compare_services(comparison *self, const idl_definition *old, const idl_definition *new)
 {
     for (const idl_definition *level = old; level != NULL; level = level->parent) {
         for (const idl_function *it = level->functions; it != NULL; it = it->next) {

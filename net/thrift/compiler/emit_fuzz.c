@@ -9,12 +9,13 @@ const char *idl_fuzz_name(const idl_document *document)
     return idl_format("%s_fuzz.c", document->name);
 }
 
-static const char before[] =
-        "/*\n"
-        " * A target for libFuzzer: clang -fsanitize=fuzzer,address ... . An input is the number of a\n"
-        " * struct, that of a protocol, and bytes. What is read of them can be printed, copied and\n"
-        " * written, and reads as an equal struct again.\n"
-        " */\n";
+static const char before[] = "/*\n"
+                             " * A target for libFuzzer: clang -fsanitize=fuzzer,address ... . An "
+                             "input is the number of a\n"
+                             " * struct, that of a protocol, and bytes. What is read of them can "
+                             "be printed, copied and\n"
+                             " * written, and reads as an equal struct again.\n"
+                             " */\n";
 
 static const char after[] =
         "enum { TYPE_COUNT = sizeof(types) / sizeof(types[0]), PROTOCOL_COUNT = 3 };\n"
@@ -35,7 +36,8 @@ static const char after[] =
         "{\n"
         "    coil_thrift_message message;\n"
         "\n"
-        "    coil_thrift_reader_init_as(reader, protocol, writer->bytes + COIL_THRIFT_LENGTH_BYTES,\n"
+        "    coil_thrift_reader_init_as(reader, protocol, writer->bytes + "
+        "COIL_THRIFT_LENGTH_BYTES,\n"
         "            writer->size - COIL_THRIFT_LENGTH_BYTES, NULL, arena);\n"
         "    COIL_CHECK(coil_thrift_read_message(reader, &message));\n"
         "}\n"

@@ -201,7 +201,8 @@ static int put_out(const arguments *given, const idl_document *documents)
     if (given->out == NULL)
         return 0;
     const char *source_path = idl_format("%s/%s", given->out, idl_source_name(root));
-    int rc = write_file(idl_format("%s/%s", given->out, idl_header_name(root)), idl_emit_header, root);
+    int rc = write_file(
+            idl_format("%s/%s", given->out, idl_header_name(root)), idl_emit_header, root);
     if (rc == 0)
         rc = write_file(source_path, idl_emit_source, root);
     if (rc == 0 && given->fuzz && has_structs(root))

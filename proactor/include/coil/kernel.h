@@ -227,7 +227,9 @@ COIL_API int coil_kernel_raise(int signo);
 COIL_API uint64_t coil_kernel_block_signals(void);
 COIL_API void coil_kernel_restore_signals(uint64_t before);
 
-/* /proc/self/statm: memory of this process that is really there; a negative errno if nobody says. */
+/*
+ * /proc/self/statm: memory of this process that is really there; a negative errno if nobody says.
+ */
 COIL_API int64_t coil_kernel_resident_bytes(void);
 
 /* getrusage(2): how often the calling thread has gone to sleep in the kernel by itself. */

@@ -25,9 +25,9 @@
  * If it is killed
  *   - Services die with it, as coil/spawn.h says; or, with .outlives, run on and are taken over by
  *     the next one: the same processes, no second copy, each line of their logs (if these have
- *     coil_adoption_journal()), the true status of those that ended meanwhile, and what they notify.
- *     They are adopted when the run begins, before anything is started, whatever needs what. Who
- *     was ready is; who was starting goes on; whoever has a probe is asked.
+ *     coil_adoption_journal()), the true status of those that ended meanwhile, and what they
+ *     notify. They are adopted when the run begins, before anything is started, whatever needs
+ *     what. Who was ready is; who was starting goes on; whoever has a probe is asked.
  *   - coil_adoption_open() comes before coil_supervisor_create(), coil_adoption_close() after
  *     coil_supervisor_destroy(). Children of services that are not there any more are left for
  *     coil_adoption_take().

@@ -60,8 +60,8 @@ static bool is_over(int rc)
 }
 
 /* Call `method`, and expect its argument back. */
-#define ECHOES(method, kind)                                                             \
-    async(int, echo_##method, (round *) self, (kind) thing)                            \
+#define ECHOES(method, kind)                                                           \
+    async(int, echo_##method, (round *)self, (kind)thing)                              \
     {                                                                                  \
         vars(cross_ThriftTest_##method##_result result; int rc);                       \
         await(my->rc, cross_ThriftTest_##method(self->channel,                         \
@@ -105,15 +105,15 @@ static const char *const texts[] = {
         "Español, Eesti, فارسی, Suomi, Võro, Føroyskt, Français, Frysk, Gaeilge, 贛語, Gàidhlig, "
         "Galego, ગુજરાતી, עברית, हिन्दी, Hrvatski, Magyar, Հայերեն, Íslenska, 日本語, ქართული, "
         "Қазақша, ಕನ್ನಡ, 한국어, Kurdî, Кыргызча, Latviešu, മലയാളം, मराठी, မြန်မာဘာသာ, नेपाली, "
-        "Polski, پنجابی, Română, Русский, සිංහල, தமிழ், తెలుగు, Тоҷикӣ, ไทย, Türkçe, Українська, اردو, "
+        "Polski, پنجابی, Română, Русский, සිංහල, தமிழ், తెలుగు, Тоҷикӣ, ไทย, Türkçe, Українська, "
+        "اردو, "
         "Tiếng Việt, 吴语, ייִדיש, 中文, 粵語, and 😀🎉𝄞 beyond the first plane",
 };
-static const double doubles[] = {0.0, -1.0, -5.2098523, -0.000341012439638598279, 9007199254740991.0,
-        1e307, 1e-292, 0.1, 3.141592653589793, -1.7976931348623157e308};
+static const double doubles[] = {0.0, -1.0, -5.2098523, -0.000341012439638598279,
+        9007199254740991.0, 1e307, 1e-292, 0.1, 3.141592653589793, -1.7976931348623157e308};
 static const int64_t integers[] = {0, 1, -1, 127, -128, 255, 32767, -32768, 2147483647, -2147483648,
         4294967296, -34359738481, INT64_MAX, INT64_MIN};
 static const uint32_t binary_sizes[] = {0, 1, 2, 4, 6, 16, 33, 255, 1024, 65537, 131072};
-
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -169,8 +169,9 @@ async(int, call_with_structs, (round *) self)
             .has = {1, 1, 1, 1},
     };
     attempt(echo_testStruct(self, my->some));
-    attempt(echo_testNest(self, (cross_Xtruct2){
-            .byte_thing = 1, .struct_thing = my->some, .i32_thing = 5, .has = {1, 1, 1}}));
+    attempt(echo_testNest(self,
+            (cross_Xtruct2){
+                    .byte_thing = 1, .struct_thing = my->some, .i32_thing = 5, .has = {1, 1, 1}}));
     return 0;
 }
 
@@ -266,9 +267,15 @@ async(int, call_insanity, (round *) self)
     my->users[1].key = cross_Numberz_EIGHT;
     my->users[1].value = 8;
     my->structs[0] = (cross_Xtruct){.string_thing = coil_thrift_text_of("Goodbye4"),
-            .byte_thing = 4, .i32_thing = 4, .i64_thing = 4, .has = {1, 1, 1, 1}};
-    my->structs[1] = (cross_Xtruct){.string_thing = coil_thrift_text_of("Hello2"), .byte_thing = 2,
-            .i32_thing = 2, .i64_thing = 2, .has = {1, 1, 1, 1}};
+            .byte_thing = 4,
+            .i32_thing = 4,
+            .i64_thing = 4,
+            .has = {1, 1, 1, 1}};
+    my->structs[1] = (cross_Xtruct){.string_thing = coil_thrift_text_of("Hello2"),
+            .byte_thing = 2,
+            .i32_thing = 2,
+            .i64_thing = 2,
+            .has = {1, 1, 1, 1}};
     my->argument.userMap.items = my->users;
     my->argument.userMap.count = 1;
     my->argument.xtructs.items = my->structs;
@@ -282,8 +289,8 @@ async(int, call_insanity, (round *) self)
 
 async(int, call_multi, (round *) self)
 {
-    vars(cross_ThriftTest_testMulti_result result; coil_thrift_i16_to_coil_thrift_text_map_item some;
-            int rc);
+    vars(cross_ThriftTest_testMulti_result result;
+            coil_thrift_i16_to_coil_thrift_text_map_item some; int rc);
 
     my->some.key = 1;
     my->some.value = coil_thrift_text_of("abc");
@@ -361,8 +368,7 @@ async(int, call_multi_exceptions, (round *) self)
                                   .arg0 = coil_thrift_text_of("success"),
                                   .arg1 = coil_thrift_text_of("test 3")},
                           &self->arena, &my->result));
-    expect(self,
-            my->rc == 0 && coil_thrift_text_is(my->result.success.string_thing, "test 3"),
+    expect(self, my->rc == 0 && coil_thrift_text_is(my->result.success.string_thing, "test 3"),
             "testMultiException: success");
     return 0;
 }
@@ -423,8 +429,7 @@ coil_define(int, cross_call_second_service, (coil_thrift_channel *) channel)
                           (cross_SecondService_secondtestString_arguments){
                                   .thing = coil_thrift_text_of("2nd")},
                           &my->self.arena, &my->result));
-    expect(&my->self,
-            my->rc == 0 && coil_thrift_text_is(my->result.success, "testString(\"2nd\")"),
+    expect(&my->self, my->rc == 0 && coil_thrift_text_is(my->result.success, "testString(\"2nd\")"),
             "secondtestString");
     return my->self.failures;
 }

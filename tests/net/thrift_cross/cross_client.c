@@ -24,7 +24,7 @@ typedef struct cross_client {
 #ifdef CROSS_TLS
 async(int, secure, (cross_client *) self)
 {
-    vars(coil_tls_context * tls; coil_tls_failure failure; int rc);
+    vars(coil_tls_context *tls; coil_tls_failure failure; int rc);
 
     if (!self->options->ssl)
         return 0;
@@ -46,8 +46,8 @@ async(int, call, (cross_client *) self, (coil_thrift_channel *) channel)
     coil_thrift_multiplex(&self->first, channel, "ThriftTest");
     coil_thrift_multiplex(&self->second, channel, "SecondService");
     for (my->i = 0; my->i < self->options->count; my->i++) {
-        attempt(my->rc, cross_call_everything(
-                                self->options->multiplexed ? &self->first.channel : channel));
+        attempt(my->rc,
+                cross_call_everything(self->options->multiplexed ? &self->first.channel : channel));
         my->failures += my->rc;
         if (!self->options->multiplexed)
             continue;
@@ -71,7 +71,7 @@ static coil_thrift_pipeline_options wanted(const cross_options *options)
 /* Over one connection. */
 async(int, call_one, (cross_client *) self, (const char *) address)
 {
-    vars(coil_group group; coil_task * running; int rc);
+    vars(coil_group group; coil_task *running; int rc);
 
     attempt(self->stream, coil_connect(address));
     defer(coil_stream_close(self->stream));
@@ -94,7 +94,7 @@ async(int, call_one, (cross_client *) self, (const char *) address)
 /* Over as many as it takes: HTTP servers may end a connection after each answer. */
 async(int, call_pool, (cross_client *) self, (const char *) address)
 {
-    vars(coil_thrift_pool * pool; int rc);
+    vars(coil_thrift_pool *pool; int rc);
     const coil_thrift_pool_options options = {.pipeline = wanted(self->options)};
 
     if (coil_thrift_pool_create(coil_loop_current(), address, &options, &my->pool) < 0)

@@ -2,16 +2,16 @@
 /*
  * ThriftTest by Apache Thrift's C++ library, as a client or as a server:
  *
- *     cross_peer client|server HOST PORT|PATH TRANSPORT PROTOCOL [multiplexed] [ssl=DIRECTORY] [zlib]
+ *     cross_peer client|server HOST PORT|PATH TRANSPORT PROTOCOL [multiplexed] [ssl=DIRECTORY]
+ *     [zlib]
  *
- * TRANSPORT is buffered, framed, http or header, for a server also nonblocking; PROTOCOL is binary,
- * compact, json or header. A client calls everything once and exits with 0 if all results are right.
- * A server says its port on a line of its own and serves until it is killed.
+ * TRANSPORT is buffered, framed, http or header, for a server also nonblocking; PROTOCOL is
+ * binary, compact, json or header. A client calls everything once and exits with 0 if all results
+ * are right. A server says its port on a line of its own and serves until it is killed.
  */
 #include "gen-cpp/SecondService.h"
 #include "gen-cpp/ThriftTest.h"
 
-#include <thrift/TOutput.h>
 #include <thrift/processor/TMultiplexedProcessor.h>
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/protocol/TCompactProtocol.h>
@@ -20,13 +20,14 @@
 #include <thrift/protocol/TMultiplexedProtocol.h>
 #include <thrift/server/TNonblockingServer.h>
 #include <thrift/server/TThreadedServer.h>
+#include <thrift/TOutput.h>
 #include <thrift/transport/THttpClient.h>
 #include <thrift/transport/THttpServer.h>
 #include <thrift/transport/TNonblockingServerSocket.h>
-#include <thrift/transport/TSSLServerSocket.h>
-#include <thrift/transport/TSSLSocket.h>
 #include <thrift/transport/TServerSocket.h>
 #include <thrift/transport/TSocket.h>
+#include <thrift/transport/TSSLServerSocket.h>
+#include <thrift/transport/TSSLSocket.h>
 #include <thrift/transport/TZlibTransport.h>
 
 #include <algorithm>
@@ -45,8 +46,14 @@ struct Options {
     std::string role, host, place, transport, protocol, keys;
     bool multiplexed = false, ssl = false, zlib = false;
 
-    bool is_path() const { return place.find_first_not_of("0123456789") != std::string::npos; }
-    int port() const { return std::atoi(place.c_str()); }
+    bool is_path() const
+    {
+        return place.find_first_not_of("0123456789") != std::string::npos;
+    }
+    int port() const
+    {
+        return std::atoi(place.c_str());
+    }
 };
 
 Options read_options(int argc, char **argv)
@@ -120,9 +127,8 @@ class Caller
 {
 public:
     Caller(const Options &options, const std::shared_ptr<TProtocol> &protocol)
-        : main(options.multiplexed
-                          ? std::make_shared<TMultiplexedProtocol>(protocol, "ThriftTest")
-                          : protocol)
+        : main(options.multiplexed ? std::make_shared<TMultiplexedProtocol>(protocol, "ThriftTest")
+                                   : protocol)
     {
     }
 
@@ -157,8 +163,9 @@ public:
 
     void texts()
     {
-        for (const char *text : {"", "Test", "quote \" backslash \\ slash / \b\f\n\r\t",
-                     "]] \"]] \\\" \\\" \\\\ /", "Ελληνικά, עברית, العربية, 中文, 日本語, 한국어, 😀🎉𝄞"}) {
+        for (const char *text :
+                {"", "Test", "quote \" backslash \\ slash / \b\f\n\r\t", "]] \"]] \\\" \\\" \\\\ /",
+                        "Ελληνικά, עברית, العربية, 中文, 日本語, 한국어, 😀🎉𝄞"}) {
             std::string back;
             main.testString(back, text);
             expect(back == text, std::string("testString ") + text);
@@ -258,8 +265,8 @@ public:
                            return it.errorCode == 1001 && it.message == "Xception";
                        }),
                 "testException: Xception");
-        expect(raises<TException>(
-                       [&] { main.testException("TException"); }, [](const TException &) { return true; }),
+        expect(raises<TException>([&] { main.testException("TException"); },
+                       [](const TException &) { return true; }),
                 "testException: TException");
         main.testException("success");
         expect(raises<Xception>([&] { main.testMultiException(back, "Xception", "1"); },
@@ -296,7 +303,8 @@ int call_everything(const Options &options)
         caller.main.testOneway(0);
     caller.expect(caller.main.testI32(-1) == -1, "testI32 after testOneway");
     if (options.multiplexed) {
-        SecondServiceClient second(std::make_shared<TMultiplexedProtocol>(protocol, "SecondService"));
+        SecondServiceClient second(
+                std::make_shared<TMultiplexedProtocol>(protocol, "SecondService"));
         std::string back;
         second.secondtestString(back, "2nd");
         caller.expect(back == "testString(\"2nd\")", "secondtestString");
@@ -311,15 +319,42 @@ class Handler : public ThriftTestIf
 {
 public:
     void testVoid() override {}
-    void testString(std::string &back, const std::string &thing) override { back = thing; }
-    bool testBool(bool thing) override { return thing; }
-    int8_t testByte(int8_t thing) override { return thing; }
-    int32_t testI32(int32_t thing) override { return thing; }
-    int64_t testI64(int64_t thing) override { return thing; }
-    double testDouble(double thing) override { return thing; }
-    void testBinary(std::string &back, const std::string &thing) override { back = thing; }
-    void testStruct(Xtruct &back, const Xtruct &thing) override { back = thing; }
-    void testNest(Xtruct2 &back, const Xtruct2 &thing) override { back = thing; }
+    void testString(std::string &back, const std::string &thing) override
+    {
+        back = thing;
+    }
+    bool testBool(bool thing) override
+    {
+        return thing;
+    }
+    int8_t testByte(int8_t thing) override
+    {
+        return thing;
+    }
+    int32_t testI32(int32_t thing) override
+    {
+        return thing;
+    }
+    int64_t testI64(int64_t thing) override
+    {
+        return thing;
+    }
+    double testDouble(double thing) override
+    {
+        return thing;
+    }
+    void testBinary(std::string &back, const std::string &thing) override
+    {
+        back = thing;
+    }
+    void testStruct(Xtruct &back, const Xtruct &thing) override
+    {
+        back = thing;
+    }
+    void testNest(Xtruct2 &back, const Xtruct2 &thing) override
+    {
+        back = thing;
+    }
     void testMap(std::map<int32_t, int32_t> &back, const std::map<int32_t, int32_t> &thing) override
     {
         back = thing;
@@ -329,13 +364,22 @@ public:
     {
         back = thing;
     }
-    void testSet(std::set<int32_t> &back, const std::set<int32_t> &thing) override { back = thing; }
+    void testSet(std::set<int32_t> &back, const std::set<int32_t> &thing) override
+    {
+        back = thing;
+    }
     void testList(std::vector<int32_t> &back, const std::vector<int32_t> &thing) override
     {
         back = thing;
     }
-    Numberz::type testEnum(Numberz::type thing) override { return thing; }
-    UserId testTypedef(UserId thing) override { return thing; }
+    Numberz::type testEnum(Numberz::type thing) override
+    {
+        return thing;
+    }
+    UserId testTypedef(UserId thing) override
+    {
+        return thing;
+    }
     void testMapMap(std::map<int32_t, std::map<int32_t, int32_t>> &back, int32_t) override
     {
         for (int32_t i = 1; i <= 4; i++) {
@@ -366,8 +410,7 @@ public:
         if (arg == "TException")
             throw TException("what nobody has declared");
     }
-    void testMultiException(
-            Xtruct &back, const std::string &arg0, const std::string &arg1) override
+    void testMultiException(Xtruct &back, const std::string &arg0, const std::string &arg1) override
     {
         if (arg0 == "Xception") {
             Xception raised;
@@ -439,7 +482,10 @@ template <class Listener> class Announcer : public server::TServerEventHandler
 {
 public:
     explicit Announcer(std::shared_ptr<Listener> of) : listener(std::move(of)) {}
-    void preServe() override { std::cout << listener->getPort() << std::endl; }
+    void preServe() override
+    {
+        std::cout << listener->getPort() << std::endl;
+    }
 
 private:
     std::shared_ptr<Listener> listener;
