@@ -434,7 +434,7 @@ template <> struct coil_call_type<void> {
 #else
 #define COIL_AUTO_ __auto_type
 #define COIL_CALL_TYPE_(given, error) \
-    __typeof__(*_Generic((given *)0, error * : (coil_no_call *)0, default : (given *)0))
+    __typeof__(*_Generic((given *)0, __typeof__(error) * : (coil_no_call *)0, default : (given *)0))
 #endif
 
 /*
