@@ -101,7 +101,7 @@ static const char *const texts[] = {
         "]] \"]] \\\" \\\" \\\\ /",
         "Afrikaans, Alemannisch, Aragonés, العربية, مصرى, Asturianu, Aymar aru, Azərbaycan, "
         "Башҡорт, Boarisch, Žemaitėška, Беларуская, Български, বাংলা, Brezhoneg, Bosanski, Català, "
-        "Нохчийн, ᏣᎳᎩ, Čeština, Словѣ́ньскъ, Чӑвашла, Cymraeg, Dansk, Deutsch, Ελληνικά, Esperanto, "
+        "Нохчийн, ᏣᎳᎩ, Čeština, Словѣ́ньскъ, Чӑвашла, Cymraeg, Dansk, Deutsch, Ελληνικά, "
         "Español, Eesti, فارسی, Suomi, Võro, Føroyskt, Français, Frysk, Gaeilge, 贛語, Gàidhlig, "
         "Galego, ગુજરાતી, עברית, हिन्दी, Hrvatski, Magyar, Հայերեն, Íslenska, 日本語, ქართული, "
         "Қазақша, ಕನ್ನಡ, 한국어, Kurdî, Кыргызча, Latviešu, മലയാളം, मराठी, မြန်မာဘာသာ, नेपाली, "
