@@ -243,7 +243,7 @@ int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "child") == 0)
         _exit(be_child(atoi(argv[2]), argc > 3 ? argv[3] : ""));
-                /* No leak check: it is slow. */ /* NOLINT(cert-err34-c) */
+    /* No leak check: it is slow. */ /* NOLINT(cert-err34-c) */
     if (argc != 4)
         return 2;
     here.self = argv[0];
