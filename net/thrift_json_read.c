@@ -224,8 +224,8 @@ static void take_quote(coil_thrift_reader *reader, bool is_key)
 }
 
 /*
- * The point of a double is a point, whatever the language is. The locale "C" is part of libc: asking
- * for it allocates nothing.
+ * The point of a double is a point, whatever the language is. The locale "C" is part of libc:
+ * asking for it allocates nothing.
  */
 static double parse_double(const char *text, char **out_end)
 {

@@ -63,8 +63,8 @@ static void emit_call(const idl_definition *service, const idl_function *functio
     fprintf(file, "typedef struct %s_handler {\n    coil_handler handler;\n} %s_handler;\n", name,
             name);
     fprintf(file,
-            "#define %s_handler(name) \\\n    ((%s_handler){coil_handler(name, %s_call *)})\n",
-            name, name, name);
+            "#define %s_handler(name) \\\n    ((%s_handler){coil_handler(name, %s_call *)})\n", name,
+            name, name);
     fprintf(file, "coil_declare(int, %s,\n        %s);\n", name, parameters_of(service, function));
 }
 
@@ -125,8 +125,7 @@ static void emit_method(const idl_definition *service, const idl_function *funct
     if (is_idempotent(function))
         fputs("            .is_idempotent = true,\n", file);
     fprintf(file, "            .call_bytes = sizeof(%s_call),\n", name);
-    fprintf(file, "            .arguments_offset = offsetof(%s_call, arguments),\n        },\n",
-            name);
+    fprintf(file, "            .arguments_offset = offsetof(%s_call, arguments),\n        },\n", name);
 }
 
 static void emit_schema(const idl_definition *service, FILE *file)
@@ -142,8 +141,8 @@ static void emit_schema(const idl_definition *service, FILE *file)
     }
     if (service->functions != NULL)
         fputs("};\n", file);
-    fprintf(file, "\nconst coil_thrift_service_schema %s_schema = {\n        .name = \"%s\",\n",
-            name, service->name);
+    fprintf(file, "\nconst coil_thrift_service_schema %s_schema = {\n        .name = \"%s\",\n", name,
+            service->name);
     if (service->parent != NULL)
         fprintf(file, "        .parent = &%s_schema,\n", idl_definition_name(service->parent));
     if (count > 0)
@@ -157,8 +156,7 @@ static void emit_coroutine(
     const char *name = idl_function_name(service, function);
     const bool has_parameters = function->parameters != NULL;
 
-    fprintf(file, "\ncoil_define(int, %s,\n        %s)\n{\n", name,
-            parameters_of(service, function));
+    fprintf(file, "\ncoil_define(int, %s,\n        %s)\n{\n", name, parameters_of(service, function));
     fprintf(file, "    coil_vars(coil_thrift_invocation invocation; ");
     if (has_parameters)
         fprintf(file, "%s_arguments arguments; ", name);
@@ -194,8 +192,7 @@ static void emit_init(const idl_definition *service, FILE *file)
     const char *name = idl_definition_name(service);
     const unsigned count = count_functions(service);
 
-    fprintf(file, "\nvoid %s_init(%s *service, const %s_handlers *handlers)\n{\n", name, name,
-            name);
+    fprintf(file, "\nvoid %s_init(%s *service, const %s_handlers *handlers)\n{\n", name, name, name);
     if (count == 0) {
         fputs("    (void)handlers;\n", file);
     } else {

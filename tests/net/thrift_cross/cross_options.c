@@ -185,8 +185,8 @@ int cross_read_options(int argc, char **argv, cross_options *out_options)
 void cross_address(const cross_options *options, const char *host, char *text, size_t text_size)
 {
     if (options->socket_path != NULL) {
-        (void)snprintf(
-                text, text_size, "unix:%s%s", options->abstract ? "@" : "", options->socket_path);
+        (void)snprintf(text, text_size, "unix:%s%s", options->abstract ? "@" : "",
+                options->socket_path);
     } else {
         (void)snprintf(text, text_size, "%s:%u", host, options->port);
     }

@@ -23,7 +23,8 @@ typedef struct cross_options {
 int cross_read_options(int argc, char **argv, cross_options *out_options);
 
 /* Where to listen at, or to connect to. */
-void cross_address(const cross_options *options, const char *host, char *text, size_t text_size);
+void cross_address(
+        const cross_options *options, const char *host, char *text, size_t text_size);
 
 #ifdef CROSS_TLS
 #include <coil/tls.h>

@@ -18,12 +18,12 @@
 #include <coil/sugar.h>
 
 /* Give back the argument. */
-#define ECHO(method)                                             \
-    async(int, method, (cross_ThriftTest_##method##_call *)call) \
-    {                                                            \
-        vars();                                                  \
-        call->result.success = call->arguments.thing;            \
-        return 0;                                                \
+#define ECHO(method)                                          \
+    async(int, method, (cross_ThriftTest_##method##_call *) call) \
+    {                                                         \
+        vars();                                               \
+        call->result.success = call->arguments.thing;         \
+        return 0;                                             \
     }
 
 ECHO(testString)
@@ -129,7 +129,8 @@ async(int, testMultiException, (cross_ThriftTest_testMultiException_call *) call
                 .errorCode = 1001, .message = coil_thrift_text_of("This is an Xception")};
         call->result.has.err1 = 1;
     } else if (coil_thrift_text_is(wish, "Xception2")) {
-        call->result.err2 = (cross_Xception2){.errorCode = 2002,
+        call->result.err2 = (cross_Xception2){
+                .errorCode = 2002,
                 .struct_thing.string_thing = coil_thrift_text_of("This is an Xception2")};
         call->result.has.err2 = 1;
     } else {
@@ -214,7 +215,7 @@ async(int, serve_session, (coil_session *) session)
 async(int, serve, (const cross_options *) options)
 {
     vars(cross_server self; cross_ThriftTest first; cross_SecondService second;
-            coil_thrift_service *services[2]);
+            coil_thrift_service * services[2]);
     char address[300];
 
     cross_ThriftTest_init(&my->first, &first_handlers);
