@@ -39,6 +39,50 @@ static const char *guess_protocol(const coil_thrift_reader *reader, uint32_t byt
     return protocol < 0 || protocol == reader->protocol ? "no protocol of Thrift" : names[protocol];
 }
 
+/* The same for faults that the binary protocol does not have. */
+static void say_encoding(const coil_thrift_reader *reader, char *text, size_t text_size)
+{
+    const char *type = coil_thrift_type_name(reader->fault_type);
+    const uint32_t value = reader->fault_value;
+    const uint32_t offset = reader->fault_offset;
+
+    switch ((enum thrift_fault)reader->fault) {
+    case THRIFT_FAULT_NO_ARENA:
+        snprintf(text, text_size, "no place for the %u bytes of a %s at offset %u", value, type,
+                offset);
+        break;
+    case THRIFT_FAULT_OVERLONG:
+        snprintf(text, text_size, "%s at offset %u has more bytes than %u bits need", type, offset,
+                value);
+        break;
+    case THRIFT_FAULT_RANGE:
+        snprintf(text, text_size, "%s at offset %u is out of range", type, offset);
+        break;
+    case THRIFT_FAULT_SYNTAX:
+        snprintf(text, text_size, "0x%02x at offset %u, which needs a '%c'", value & 0xff, offset,
+                (int)(value >> 8));
+        break;
+    case THRIFT_FAULT_NUMBER:
+        snprintf(text, text_size, "no %s at offset %u", type, offset);
+        break;
+    case THRIFT_FAULT_TYPE_NAME:
+        snprintf(text, text_size, "unknown name of a type at offset %u", offset);
+        break;
+    case THRIFT_FAULT_ESCAPE:
+        snprintf(text, text_size, "%s at offset %u has an escape that is none", type, offset);
+        break;
+    case THRIFT_FAULT_ENDS:
+        snprintf(text, text_size, "a frame of %u bytes ends in a %s at offset %u", reader->size,
+                type, offset);
+        break;
+    case THRIFT_FAULT_BASE64:
+        snprintf(text, text_size, "%s at offset %u is not in base64", type, offset);
+        break;
+    default:
+        break;
+    }
+}
+
 const char *coil_thrift_reader_what(const coil_thrift_reader *reader, char *text, size_t text_size)
 {
     const char *type = coil_thrift_type_name(reader->fault_type);
@@ -93,36 +137,8 @@ const char *coil_thrift_reader_what(const coil_thrift_reader *reader, char *text
     case THRIFT_FAULT_NO_MEMORY:
         snprintf(text, text_size, "no memory for a %s at offset %u", type, offset);
         break;
-    case THRIFT_FAULT_NO_ARENA:
-        snprintf(text, text_size, "no place for the %u bytes of a %s at offset %u", value, type,
-                offset);
-        break;
-    case THRIFT_FAULT_OVERLONG:
-        snprintf(text, text_size, "%s at offset %u has more bytes than %u bits need", type, offset,
-                value);
-        break;
-    case THRIFT_FAULT_RANGE:
-        snprintf(text, text_size, "%s at offset %u is out of range", type, offset);
-        break;
-    case THRIFT_FAULT_SYNTAX:
-        snprintf(text, text_size, "0x%02x at offset %u, which needs a '%c'", value & 0xff, offset,
-                (int)(value >> 8));
-        break;
-    case THRIFT_FAULT_NUMBER:
-        snprintf(text, text_size, "no %s at offset %u", type, offset);
-        break;
-    case THRIFT_FAULT_TYPE_NAME:
-        snprintf(text, text_size, "unknown name of a type at offset %u", offset);
-        break;
-    case THRIFT_FAULT_ESCAPE:
-        snprintf(text, text_size, "%s at offset %u has an escape that is none", type, offset);
-        break;
-    case THRIFT_FAULT_ENDS:
-        snprintf(text, text_size, "a frame of %u bytes ends in a %s at offset %u", reader->size,
-                type, offset);
-        break;
-    case THRIFT_FAULT_BASE64:
-        snprintf(text, text_size, "%s at offset %u is not in base64", type, offset);
+    default:
+        say_encoding(reader, text, text_size);
         break;
     }
     return text;

@@ -26,7 +26,8 @@ static uint8_t *put_value(
  * Room for so many bytes, perhaps elsewhere. What is rare, here and below, is in functions of its
  * own: others need no registers for it.
  */
-static uint8_t *__attribute__((noinline, cold)) make_room(putter *it, uint8_t *at, uint32_t size)
+static uint8_t *__attribute__((noinline, cold))
+make_room(putter *it, const uint8_t *at, uint32_t size)
 {
     coil_thrift_writer *writer = it->writer;
 
@@ -363,8 +364,10 @@ void thrift_put_fields(
         coil_thrift_writer *writer, const coil_thrift_struct_schema *schema, const void *value)
 {
     putter it = begin(writer);
-    int16_t last_id = it.compact ? thrift_compact_take_struct(writer) : 0;
+    int16_t last_id = 0;
 
+    if (it.compact)
+        last_id = thrift_compact_take_struct(writer);
     if (writer->error == 0)
         finish(&it, put_fields(&it, writer->bytes + writer->size, schema, value, last_id));
 }
