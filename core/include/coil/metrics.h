@@ -31,7 +31,8 @@
  * Metrics live as long as their registry. Keep the pointer; looking a metric up by its name and
  * labels is for the beginning. There is no error to handle where things are counted: what could not
  * be made (no memory, too many, not a name) is NULL, and to count with NULL does nothing; `refused`
- * says how often that was. So make no metric of a name that a peer chooses: he would fill the table.
+ * says how often that was. So make no metric of a name that a peer chooses: he would fill the
+ * table.
  *
  * Several loops: nothing here is thread safe. Each loop has a registry of its own, on its own
  * thread. To read them as one, take an empty registry round: each loop, on its thread, adds its
