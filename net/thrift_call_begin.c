@@ -37,7 +37,8 @@ static bool find_among(coil_thrift_service *const *services, size_t count,
         const coil_thrift_text *service_name, coil_thrift_call *call)
 {
     for (size_t i = 0; i < count; i++) {
-        if (service_name != NULL && !coil_thrift_text_is(*service_name, services[i]->name))
+        const char *name = services[i]->name;
+        if (service_name != NULL && (name == NULL || !coil_thrift_text_is(*service_name, name)))
             continue;
         if (find_in(services[i], call->message.name, call))
             return true;

@@ -63,7 +63,10 @@ static bool reserve(coil_thrift_metrics *self)
 static coil_thrift_method_metrics metrics_of(
         coil_metrics *metrics, const coil_thrift_service *service, const coil_thrift_method *method)
 {
-    const coil_metric_label labels[] = {{"service", service->name}, {"method", method->name}};
+    const coil_metric_label labels[] = {
+            {"service", service->name == NULL ? "" : service->name},
+            {"method", method->name},
+    };
     const coil_metric_about about = {.labels = labels, .label_count = 2};
     coil_metric_about calls = about;
     coil_metric_about exceptions = about;

@@ -90,12 +90,19 @@ async(int, fetch, (client_state *) client, (const char *) question)
     return 0;
 }
 
+/* Also while the breaker is open: it closes again, and nothing has been sent meanwhile. */
+static bool is_worth_it(const coil_retry_policy *policy, int error)
+{
+    (void)policy;
+    return error == -EHOSTDOWN || coil_error_may_pass(error);
+}
+
 /* Until it works, for at most 30 seconds. */
 async(int, fetch_patiently, (client_state *) client, (unsigned) number)
 {
     vars(char question[32]; coil_retry retry; int rc);
     static const coil_retry_policy policy = {
-            .base = 20000000, .cap = 200000000, /* ns */ .attempts = 200};
+            .base = 20000000, .cap = 200000000, /* ns */ .attempts = 200, .worth_it = is_worth_it};
 
     snprintf(my->question, sizeof(my->question), "question %u\n", number);
     coil_retry_init(&my->retry, &policy, &client->budget);

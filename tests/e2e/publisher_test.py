@@ -65,7 +65,7 @@ class Publisher(Test):
             client = self.connect(self.port)
             client.sendall(bad)
             client.shutdown(socket.SHUT_WR)
-            while read_reply(client) is not None:  # It may say what was wrong.
+            while client.recv(4096):  # It may say what was wrong, as the sender would understand it.
                 pass
             self.assertEqual(ALIVE, get_status(patient))
         self.assertEqual(ALIVE, get_status(self.connect(self.port)))

@@ -284,6 +284,7 @@ async(int, call_over, (Stage *) stage, (uint64_t *) answered)
     EXPECT_EQ(0, listen_far(stage, &my->listener));
     defer(coil_listener_close(my->listener));
     my->service = {};
+    my->service.name = "Doubling";
     my->service.methods = methods;
     my->service.method_count = 1;
     my->services[0] = &my->service;

@@ -1148,7 +1148,8 @@ TEST(ThriftException, HasAName)
 {
     EXPECT_STREQ("unknown method", coil_thrift_exception_name(COIL_THRIFT_UNKNOWN_METHOD));
     EXPECT_STREQ("unsupported client type", coil_thrift_exception_name(10));
-    EXPECT_STREQ("unknown exception", coil_thrift_exception_name(11));
+    EXPECT_STREQ("overloaded", coil_thrift_exception_name(COIL_THRIFT_LOADSHEDDING));
+    EXPECT_STREQ("unknown exception", coil_thrift_exception_name(99));
     EXPECT_STREQ("unknown exception", coil_thrift_exception_name(-1));
 }
 
