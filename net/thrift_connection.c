@@ -198,6 +198,17 @@ coil_async(int, take_over_reading, (thrift_connection *) peer)
     }
 }
 
+/* The message that has come. Negative: nothing that comes behind it can be understood. */
+static inline int begin_call(thrift_connection *peer, thrift_call **out_call)
+{
+    peer->is_over |= peer->envelope.kind.last; /* HTTP: nothing comes behind it. */
+    const int rc = thrift_call_begin(peer, out_call);
+    peer->current = rc > 0 ? *out_call : NULL;
+    if (rc == 0)
+        *out_call = NULL;
+    return rc;
+}
+
 /* What each task of a connection does: a call, if it has one; and it reads, if nobody else does. */
 coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
 {
@@ -223,11 +234,7 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
         }
         coil_await(my->rc, thrift_next_message(peer));
         if (my->rc > 0) {
-            peer->is_over |= peer->envelope.kind.last; /* HTTP: nothing comes behind it. */
-            my->rc = thrift_call_begin(peer, &my->call);
-            peer->current = my->rc > 0 ? my->call : NULL;
-            if (my->rc == 0)
-                my->call = NULL;
+            my->rc = begin_call(peer, &my->call);
             if (my->rc >= 0)
                 continue;
         }

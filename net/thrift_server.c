@@ -58,9 +58,8 @@ void thrift_give_writer(const coil_thrift_server *server, thrift_pooled_writer *
 {
     if (writer == NULL)
         return;
-    if (writer->writer.size > KEEP_BYTES)
-        coil_thrift_writer_fini(
-                &writer->writer); /* One large reply is no reason to keep so much. */
+    if (writer->writer.size > KEEP_BYTES) /* One large reply is no reason to keep so much. */
+        coil_thrift_writer_fini(&writer->writer);
     coil_thrift_writer_reset(&writer->writer);
     writer->next_free = server->state->free_writers;
     server->state->free_writers = writer;

@@ -13,6 +13,7 @@ void thrift_deflater_destroy(thrift_deflater *deflater)
     (void)deflater;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): as where there is zlib. */
 int thrift_inflate(thrift_inflater **inflater, const uint8_t *bytes, size_t size, byte_store *out,
         size_t size_max, size_t *out_taken)
 {

@@ -98,9 +98,10 @@ static void compare_enums(comparison *self, const idl_definition *old, const idl
         idl_remark(it->place, "here");
     }
     for (const idl_enumerator *it = new->enumerators; it != NULL; it = it->next) {
-        if (find_enumerator(old, it->name) == NULL)
+        if (find_enumerator(old, it->name) == NULL) {
             idl_warning(
                     it->place, "those who have the old '%s' do not know %s", old->name, it->name);
+        }
     }
 }
 
@@ -136,7 +137,7 @@ static bool is_same_value(const idl_value *one, const idl_value *other)
             one->text_size != other->text_size)
         return false;
     return (one->text_size == 0 || memcmp(one->text, other->text, one->text_size) == 0) &&
-           memcmp(&one->real, &other->real, sizeof(one->real)) == 0;
+           one->real == other->real;
 }
 
 static void compare_fields(comparison *self, const idl_field *old, const idl_field *new)

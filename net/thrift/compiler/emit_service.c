@@ -43,9 +43,10 @@ static const char *parameters_of(const idl_definition *service, const idl_functi
 
     if (function->parameters != NULL)
         text = idl_format("%s,\n        (%s_arguments) arguments", text, name);
-    if (function->outcome != NULL)
+    if (function->outcome != NULL) {
         text = idl_format(
                 "%s,\n        (coil_arena *) arena, (%s_result *) out_result", text, name);
+    }
     return text;
 }
 
