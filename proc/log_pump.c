@@ -221,10 +221,11 @@ static void make_lines(coil_log *log, log_pipe *pipe)
  */
 static void adapt(coil_log *log, log_pipe *pipe)
 {
+    const size_t nearly_full_bytes = (size_t)PIPE_USUAL_BYTES / 4 * 3;
     const size_t count = pipe->come_bytes;
 
     pipe->come_bytes = 0;
-    if (count >= PIPE_USUAL_BYTES / 4 * 3 && pipe->room_bytes == PIPE_USUAL_BYTES) {
+    if (count >= nearly_full_bytes && pipe->room_bytes == PIPE_USUAL_BYTES) {
         const int room_bytes = coil_kernel_pipe_resize(pipe->fd, PIPE_LARGE_BYTES);
         pipe->room_bytes = room_bytes > 0 ? (uint32_t)room_bytes : PIPE_USUAL_BYTES + 1;
     }
