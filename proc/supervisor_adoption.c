@@ -208,9 +208,10 @@ static void attach(coil_service *service, coil_child *child)
     int *const ends[] = {&child->stdout_fd, &child->stderr_fd};
 
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        if (*ends[i] >= 0)
+        if (*ends[i] >= 0) {
             (void)coil_log_attach(
                     service->owned.plan.log, *ends[i], service->owned.plan.log_prefix);
+        }
         *ends[i] = -1;
     }
 }
