@@ -136,7 +136,7 @@ static void take_page(prefork_place *place)
         return;
     memcpy(&fd, CMSG_DATA(part), sizeof(fd));
     if (place->page == NULL && coil_kernel_memory_size(fd, false) == PREFORK_PAGE_BYTES &&
-            coil_kernel_memory_map(fd, PREFORK_PAGE_BYTES, true, &memory) == 0)
+            coil_kernel_memory_map(fd, PREFORK_PAGE_BYTES, COIL_KERNEL_SHARES, &memory) == 0)
         place->page = memory;
     (void)coil_kernel_close(fd);
 }

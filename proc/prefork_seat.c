@@ -60,9 +60,9 @@ static void beat(coil_call *call)
 static int make_page(coil_seat *seat)
 {
     void *memory = NULL;
-    const int fd = coil_kernel_memory(PREFORK_PAGE_BYTES);
+    const int fd = coil_kernel_memory("coil-seat", PREFORK_PAGE_BYTES);
 
-    if (fd < 0 || coil_kernel_memory_map(fd, PREFORK_PAGE_BYTES, true, &memory) < 0)
+    if (fd < 0 || coil_kernel_memory_map(fd, PREFORK_PAGE_BYTES, COIL_KERNEL_SHARES, &memory) < 0)
         return fd;
     seat->page = memory;
     beat(&seat->beat);

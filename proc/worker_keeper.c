@@ -137,7 +137,7 @@ static void take_page(worker_process *worker)
     if (fd < 0)
         return;
     if (coil_kernel_memory_size(fd, false) == WORKER_PAGE_BYTES &&
-            coil_kernel_memory_map(fd, WORKER_PAGE_BYTES, true, &memory) == 0)
+            coil_kernel_memory_map(fd, WORKER_PAGE_BYTES, COIL_KERNEL_SHARES, &memory) == 0)
         worker->page = memory;
     (void)coil_kernel_close(fd);
 }

@@ -57,7 +57,7 @@ int worker_send_now(int socket, const void *head, size_t head_bytes, const void 
 int worker_memory_of(const void *bytes, size_t size_bytes)
 {
     size_t done_bytes = 0;
-    int fd = coil_kernel_memory(size_bytes);
+    int fd = coil_kernel_memory("coil-job", size_bytes);
     int rc = 0;
 
     if (fd < 0)
@@ -87,7 +87,7 @@ int worker_memory_map(int fd, uint64_t size_bytes, const void **out_bytes)
 
     if (real_bytes <= 0 || (uint64_t)real_bytes != size_bytes)
         return -EBADMSG;
-    int rc = coil_kernel_memory_map(fd, (size_t)real_bytes, false, &memory);
+    int rc = coil_kernel_memory_map(fd, (size_t)real_bytes, COIL_KERNEL_READS, &memory);
     if (rc == 0)
         *out_bytes = memory;
     return rc;

@@ -149,7 +149,9 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(rush)                 \
     SCENARIO(datagrams)            \
     SCENARIO(spool)                \
-    SCENARIO(supervise)
+    SCENARIO(supervise)            \
+    SCENARIO(workers)              \
+    SCENARIO(prefork)
 /* clang-format on */
 
 #define CORPUS_DECLARE(name) extern const coil_sim_scenario scenario_##name;
