@@ -283,10 +283,12 @@ coil_async(int, serve, (coil_prefork *) prefork)
     prefork->is_changing = false;
     if (my->rc < 0 && !prefork->is_stopping)
         return my->rc;
-    tell_predecessor(prefork);
-    coil_spawn(&prefork->group, prefork_watch(prefork));
-    if (prefork->wants_reload)
-        coil_prefork_reload(prefork);
+    if (my->rc == 0) { /* Else it was told to end before: its predecessor stays. */
+        tell_predecessor(prefork);
+        coil_spawn(&prefork->group, prefork_watch(prefork));
+        if (prefork->wants_reload)
+            coil_prefork_reload(prefork);
+    }
     while (!prefork->is_stopping || !coil_list_empty(&prefork->places))
         coil_ignore(coil_waiter_wait(&prefork->changed));
     return 0;

@@ -176,9 +176,8 @@ static int say_hello(worker_bench *bench)
     const worker_head hello = {.kind = WORKER_HELLO};
     void *memory = NULL;
 
-    int fd = coil_kernel_memory("coil-worker", WORKER_PAGE_BYTES);
-    if (fd >= 0 && coil_kernel_memory_map(fd, WORKER_PAGE_BYTES, COIL_KERNEL_SHARES, &memory) == 0)
-        bench->page = memory;
+    const int fd = worker_page_make("coil-worker", &memory);
+    bench->page = memory;
     const int rc = worker_send_now(bench->fd, &hello, sizeof(hello), NULL, 0, fd);
     if (fd >= 0)
         (void)coil_kernel_close(fd);

@@ -80,6 +80,31 @@ int worker_memory_of(const void *bytes, size_t size_bytes)
     return fd;
 }
 
+int worker_page_make(const char *name, void **out_page)
+{
+    void *memory = NULL;
+    const int fd = coil_kernel_memory(name, WORKER_PAGE_BYTES);
+
+    if (fd < 0)
+        return -1;
+    if (coil_kernel_memory_map(fd, WORKER_PAGE_BYTES, COIL_KERNEL_SHARES, &memory) < 0) {
+        (void)coil_kernel_close(fd);
+        return -1;
+    }
+    *out_page = memory;
+    return fd;
+}
+
+void *worker_page_take(int fd)
+{
+    void *memory = NULL;
+
+    if (coil_kernel_memory_size(fd, false) != WORKER_PAGE_BYTES ||
+            coil_kernel_memory_map(fd, WORKER_PAGE_BYTES, COIL_KERNEL_SHARES, &memory) < 0)
+        return NULL;
+    return memory;
+}
+
 int worker_memory_map(int fd, uint64_t size_bytes, const void **out_bytes)
 {
     void *memory = NULL;

@@ -27,6 +27,7 @@ static struct {
     coil_spawn_plan master_plan;
     bool is_dealt;
     bool is_calm; /* A call has to succeed. */
+    bool has_changed; /* A successor has changed its mind. */
     bool is_served; /* Once, it was. */
     bool clients_are_done;
     unsigned hung_count;
@@ -79,7 +80,8 @@ async(int, serve, (coil_seat *) seat)
     }
     open_group(&my->group);
     spawn(&my->group, step_down(seat, &my->server));
-    attempt(coil_server_serve(&my->server));
+    if (my->listener != NULL) /* There may be more workers than sockets that are dealt. */
+        attempt(coil_server_serve(&my->server));
     attempt(coil_group_join(&my->group));
     return 0;
 }
@@ -120,7 +122,8 @@ static void hear(coil_prefork_hook *hook, const coil_prefork_event *event)
     case COIL_PREFORK_RELOAD_FAILED:
     case COIL_PREFORK_UPGRADE_FAILED:
         corpus_expect(!ledger.is_calm || !corpus_is_fair() || event->error == -ESHUTDOWN ||
-                              event->error == -ECANCELED,
+                              event->error == -ECANCELED ||
+                              (event->error == -ECHILD && ledger.has_changed),
                 "news %d: %s", (int)event->news, coil_error_name(event->error));
         break;
     default:
@@ -156,9 +159,22 @@ static void check_stats(const coil_prefork *prefork)
     corpus_expect(stats.died <= stats.started, "more have died than there were");
 }
 
-async(int, be_master)
+/* Before it has taken over, which it is not to say then. */
+async(int, change_mind, (coil_prefork *) prefork)
 {
-    vars(coil_prefork *prefork; int rc);
+    vars();
+
+    await(coil_sleep(corpus_moment(coil_us(500))));
+    if (coil_prefork_statistics(prefork).generation != 0)
+        return 0;
+    ledger.has_changed = true;
+    coil_prefork_stop(prefork, coil_s(1));
+    return 0;
+}
+
+async(int, be_master, (bool) is_first)
+{
+    vars(coil_prefork *prefork; coil_group group; int rc);
 
     my->rc = coil_prefork_create(&ledger.options, &my->prefork);
     if (my->rc < 0)
@@ -167,6 +183,9 @@ async(int, be_master)
     my->rc = open_sockets(my->prefork);
     if (my->rc < 0)
         return my->rc;
+    open_group(&my->group);
+    if (!is_first && corpus_chance(40))
+        spawn(&my->group, change_mind(my->prefork));
     await(my->rc, coil_prefork_serve(my->prefork));
     check_stats(my->prefork);
     return my->rc == -ECHILD || my->rc == -EPROTO ? -EIO : my->rc;
@@ -177,7 +196,7 @@ static int master_main(int argc, char **argv)
     (void)argc, (void)argv;
     if (ledger.master_count < MASTERS_MAX)
         ledger.masters[ledger.master_count++] = coil_kernel_getpid();
-    const int rc = coil_run(be_master());
+    const int rc = coil_run(be_master(ledger.master_count == 1));
     corpus_expect(corpus_is_weather(rc), "a master ends with %s", coil_error_name(rc));
     return rc < 0;
 }
@@ -279,6 +298,10 @@ async(int, direct, (coil_sim *) sim)
 static void build(coil_sim *sim)
 {
     memset(&ledger, 0, sizeof(ledger));
+    coil_sim_program(sim, "/bin/worker", worker_main);
+    ledger.first = corpus_start(sim, "server", "/bin/master", master_main);
+    ledger.address = corpus_address(sim, "server", 7400);
+    ledger.client = corpus_start(sim, "client", "/bin/client", client_main);
     ledger.is_calm = corpus_chance(50);
     ledger.is_dealt = corpus_chance(30);
     ledger.hook.tell = hear;
@@ -295,10 +318,6 @@ static void build(coil_sim *sim)
         ledger.options.load_each = 5;
         ledger.options.calm_limit = coil_ms(300);
     }
-    coil_sim_program(sim, "/bin/worker", worker_main);
-    ledger.address = corpus_address(sim, "server", 7400);
-    ledger.first = corpus_start(sim, "server", "/bin/master", master_main);
-    ledger.client = corpus_start(sim, "client", "/bin/client", client_main);
 }
 
 static void check(coil_sim *sim)

@@ -103,9 +103,10 @@ static int leave(coil_work *work)
 
 static int hang(coil_work *work)
 {
-    (void)begin(work);
-    for (;;)
+    const load *self = begin(work);
+    while (self->number < JOBS)
         coil_kernel_word_wait(&(const uint32_t){0}, 0, coil_s(3600));
+    return 0;
 }
 
 static int worker_main(int argc, char **argv)
@@ -131,7 +132,8 @@ static int worker_main(int argc, char **argv)
 
 static void make_entry(entry *self, uint32_t number)
 {
-    *self = (entry){.kind = (kind)corpus_draw(KINDS), .patience = corpus_deadline(15, coil_s(2))};
+    const uint64_t any = corpus_draw(KINDS);
+    *self = (entry){.kind = (kind)any, .patience = corpus_deadline(15, coil_s(2))};
     if (corpus_chance(50))
         self->kind = corpus_chance(50) ? ECHOES : NAPS;
     self->load = (load){.number = number,
@@ -327,10 +329,10 @@ async(int, disturb, (coil_sim *) sim)
 static void build(coil_sim *sim)
 {
     memset(&ledger, 0, sizeof(ledger));
+    ledger.boss = corpus_start(sim, "alpha", "/bin/boss", boss_main);
+    coil_sim_program(sim, "/bin/worker", worker_main);
     for (uint32_t i = 0; i < JOBS; i++)
         make_entry(&ledger.entries[i], i);
-    coil_sim_program(sim, "/bin/worker", worker_main);
-    ledger.boss = corpus_start(sim, "alpha", "/bin/boss", boss_main);
 }
 
 static void check(coil_sim *sim)
