@@ -88,8 +88,8 @@ static int map(coil_log_journal *journal)
 
     if (size_bytes != (ssize_t)sizeof(*journal->memory))
         return size_bytes < 0 ? (int)size_bytes : -EINVAL; /* What is not there is a SIGBUS. */
-    const int rc = coil_kernel_memory_map(
-            fd, sizeof(*journal->memory), COIL_KERNEL_SPARSE, &memory);
+    const int rc =
+            coil_kernel_memory_map(fd, sizeof(*journal->memory), COIL_KERNEL_SPARSE, &memory);
     COIL_CHECK(rc < 0 || memory != NULL);
     journal->memory = memory;
     return rc;

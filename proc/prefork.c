@@ -325,14 +325,16 @@ static void set_options(coil_prefork *prefork, const coil_prefork_options *optio
         const int count = coil_kernel_cpus(cpus, CPUS_MAX);
         own->workers = count > 0 ? (unsigned)count : 1;
     }
-    if (own->ready_limit == 0)
+    if (own->ready_limit <= 0)
         own->ready_limit = coil_s(30);
-    if (own->drain_limit == 0)
+    if (own->drain_limit <= 0)
         own->drain_limit = coil_s(30);
-    if (own->abort_limit == 0)
+    if (own->abort_limit <= 0)
         own->abort_limit = coil_s(2);
-    if (own->calm_limit == 0)
+    if (own->calm_limit <= 0)
         own->calm_limit = coil_s(30);
+    if (own->workers > COIL_PREFORK_WORKERS)
+        own->workers = COIL_PREFORK_WORKERS;
     prefork->target = own->workers;
     prefork->drain_limit = own->drain_limit;
 }

@@ -72,6 +72,8 @@ coil_define(int, prefork_watch, (coil_prefork *) prefork)
             my->interval = options->heartbeat_limit / 4;
         if (follows_load(options) && options->calm_limit / 4 < my->interval)
             my->interval = options->calm_limit / 4;
+        if (my->interval < coil_ms(1))
+            my->interval = coil_ms(1);
         prefork->calm_since = coil_loop_now(prefork->loop);
     }
     if (options->heartbeat_limit <= 0 && !follows_load(options))

@@ -80,9 +80,9 @@ static void set_options(coil_worker_pool *pool, const coil_worker_pool_options *
     }
     if (own->queue_limit == 0)
         own->queue_limit = QUEUE_FOR_EACH * own->workers;
-    if (own->start_limit == 0)
+    if (own->start_limit <= 0)
         own->start_limit = coil_s(10);
-    if (own->exit_limit == 0)
+    if (own->exit_limit <= 0)
         own->exit_limit = coil_s(1);
 }
 
@@ -174,7 +174,11 @@ int coil_worker_pool_open(
     coil_kernel_random(&pool->random, sizeof(pool->random));
     pool->random |= 1;
     pool->oom_count = pool_oom_count();
-    int rc = set_plan(pool);
+    int rc = pool->options.workers > COIL_WORKERS_MAX ? -EINVAL : 0;
+    if (rc == 0 && pool->options.spares > COIL_WORKERS_MAX - pool->options.workers)
+        rc = -EINVAL;
+    if (rc == 0)
+        rc = set_plan(pool);
     if (rc == 0)
         rc = set_workers(pool);
     if (rc < 0) {

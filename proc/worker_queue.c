@@ -157,7 +157,13 @@ void pool_job_crashed(coil_worker_pool *pool, coil_job *job, const coil_exit *ex
 
 /* --------------------------------------------------------------------------- jobs that begin -- */
 
-/* Hand it over. 0; -EPIPE and the like: the worker is none any more; else it is the job's fault. */
+/* Has nobody heard it, who should have? It may well be heard by another then. */
+static bool is_deaf(int rc)
+{
+    return rc == -EPIPE || rc == -ECONNRESET || rc == -EAGAIN;
+}
+
+/* Hand it over. 0; it is the worker's fault, or else the job's (-ENOMEM, -EMFILE, -EMSGSIZE). */
 static int send_job(worker_process *worker, const coil_job *job, bool *out_is_worker)
 {
     const bool is_long = job->size_bytes > COIL_WORKER_INLINE_BYTES;
@@ -175,7 +181,7 @@ static int send_job(worker_process *worker, const coil_job *job, bool *out_is_wo
             worker->socket, &request, sizeof(request), job->bytes, job->size_bytes, fd);
     if (fd >= 0)
         (void)coil_kernel_close(fd);
-    *out_is_worker = rc < 0;
+    *out_is_worker = is_deaf(rc);
     return rc;
 }
 
@@ -258,6 +264,8 @@ int coil_worker_pool_try_submit(coil_worker_pool *pool, coil_job *job)
         return refuse(job, rc);
     if (strlen(job->function) >= COIL_WORKER_NAME_BYTES)
         return refuse(job, -ENAMETOOLONG);
+    if (job->limit < 0)
+        return refuse(job, -ETIME);
     if (pool->stats.queue_length >= pool->options.queue_limit || !coil_list_empty(&pool->room))
         return -EAGAIN;
     accept_job(pool, job);

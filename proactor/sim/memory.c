@@ -89,8 +89,7 @@ static ssize_t write_memory(sim_file *file, sim_io *io)
     while (done_bytes < rest_bytes) {
         const size_t wanted = rest_bytes - done_bytes;
         const size_t taken = sim_io_take(io, page, wanted < sizeof(page) ? wanted : sizeof(page));
-        const ssize_t count =
-                pwrite(memory->real_fd, page, taken, (off_t)(from + done_bytes));
+        const ssize_t count = pwrite(memory->real_fd, page, taken, (off_t)(from + done_bytes));
         SIM_CHECK(file->world, count == (ssize_t)taken,
                 "the real kernel does not write shared memory");
         done_bytes += taken;

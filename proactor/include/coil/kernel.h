@@ -129,7 +129,7 @@ COIL_API int coil_kernel_memory_seal(int fd);
 COIL_API ssize_t coil_kernel_memory_size(int fd, bool is_sealed);
 
 /*
- * mmap(2) of such memory from its beginning, no more of it than its size; munmap(2); madvise(2) with
+ * mmap(2) of such memory from its beginning, at most its size; munmap(2); madvise(2) with
  * MADV_REMOVE of whole pages: zeroes again, for all who see them.
  */
 typedef enum coil_kernel_mapping {

@@ -83,8 +83,7 @@ void play_memory_is_passed(struct stage *stage)
     int ends[2] = {-1, -1};
 
     stage_say_fd(stage, "memory", fd);
-    stage_say_result(
-            stage, "pair", coil_kernel_socketpair(AF_UNIX, SOCK_SEQPACKET, ends));
+    stage_say_result(stage, "pair", coil_kernel_socketpair(AF_UNIX, SOCK_SEQPACKET, ends));
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     head->cmsg_level = SOL_SOCKET;
     head->cmsg_type = SCM_RIGHTS;

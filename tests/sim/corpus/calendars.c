@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Services that are run by a calendar, and one that is run every second, while somebody sets the
- * wall clock: by a second, which nobody is to notice, by an hour, as for daylight saving time, or by
- * days. As long as nobody does, each minute has its run, at its beginning; and the seconds go on as
+ * wall clock: by a part of a second, which nobody is to notice, by an hour, as some do twice a year,
+ * or by days. As long as nobody does, each minute has its run, at its beginning; and the seconds go on as
  * if there were no wall clock.
  */
 #include "corpus.h"
@@ -52,8 +52,8 @@ static void check_calendar(const runner *self, int64_t period_s)
     if (self->count == 0 || !is_steady_since(self->last_at))
         return;
     const int64_t passed_s = now_s - self->last_s;
-    corpus_expect(passed_s >= period_s - 2 && passed_s <= period_s + 2,
-            "%d s since the last %s", (int)passed_s, what);
+    corpus_expect(passed_s >= period_s - 2 && passed_s <= period_s + 2, "%d s since the last %s",
+            (int)passed_s, what);
 }
 
 async(int, be_minutely, (coil_service_task *) task)

@@ -31,8 +31,8 @@
 #define corpus_expect(...) coil_sim_expect(coil_sim_current(), __VA_ARGS__)
 
 /*
- * 0 <= result < limit; true in so many of a hundred cases; 0 <= result < most. In build(), too, once
- * something was started by corpus_start().
+ * 0 <= result < limit; true in so many of a hundred cases; 0 <= result < most. In build(), too,
+ * once something was started by corpus_start().
  */
 uint64_t corpus_draw(uint64_t limit);
 bool corpus_chance(unsigned percent);

@@ -26,9 +26,9 @@ static struct {
     coil_spawn_plan worker_plan;
     coil_spawn_plan master_plan;
     bool is_dealt;
-    bool is_calm; /* A call has to succeed. */
+    bool is_calm;     /* A call has to succeed. */
     bool has_changed; /* A successor has changed its mind. */
-    bool is_served; /* Once, it was. */
+    bool is_served;   /* Once, it was. */
     bool clients_are_done;
     unsigned hung_count;
     unsigned answered_count;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pool of worker processes, and jobs that are done, crash, hang, have too little time, are nobody's
+ * A pool of worker processes, and jobs that are done, crash, hang, have too little time, have no
  * function, are cancelled. Workers are replaced while they work, and killed at any time; sometimes
  * the program that has the pool is. Each job returns once, with what its function has replied or
  * with the reason that it had; none is begun more often than it may be; the counters add up.
@@ -194,11 +194,11 @@ static void check_end(const entry *self)
     const coil_job *job = &self->job;
     char text[COIL_EXIT_TEXT_BYTES];
 
-    corpus_expect(job->end == COIL_JOB_DONE ? job->error == 0 : job->error < 0,
-            "job %u: %s, %s", self->load.number, coil_job_format(job, text),
-            coil_error_name(job->error));
-    corpus_expect(self->begun_count <= job->retries + 1, "job %u was begun %u times, with %u retries",
-            self->load.number, self->begun_count, job->retries);
+    corpus_expect(job->end == COIL_JOB_DONE ? job->error == 0 : job->error < 0, "job %u: %s, %s",
+            self->load.number, coil_job_format(job, text), coil_error_name(job->error));
+    corpus_expect(self->begun_count <= job->retries + 1,
+            "job %u was begun %u times, with %u retries", self->load.number, self->begun_count,
+            job->retries);
     corpus_expect(job->end != COIL_JOB_DONE || self->begun_count > 0, "it was not even begun");
     corpus_expect(is_natural(self) || !corpus_is_fair() ||
                           (ledger.is_killing && job->end == COIL_JOB_CRASHED),
@@ -342,9 +342,11 @@ static void check(coil_sim *sim)
     corpus_expect_end(sim, ledger.boss, "the boss");
     for (unsigned i = 0; i < JOBS; i++) {
         const entry *one = &ledger.entries[i];
-        coil_sim_expect(sim, one->return_count <= 1, "job %u returns %u times", i, one->return_count);
-        coil_sim_expect(sim, one->return_count == 1 || one->job.end == COIL_JOB_PENDING ||
-                                     one->job.end == COIL_JOB_CANCELLED || !corpus_is_fair(),
+        coil_sim_expect(
+                sim, one->return_count <= 1, "job %u returns %u times", i, one->return_count);
+        coil_sim_expect(sim,
+                one->return_count == 1 || one->job.end == COIL_JOB_PENDING ||
+                        one->job.end == COIL_JOB_CANCELLED || !corpus_is_fair(),
                 "job %u has ended, and nobody was told", i);
     }
 }
