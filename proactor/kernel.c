@@ -440,10 +440,10 @@ ssize_t coil_kernel_copy_file_range(int from, int to, size_t size_bytes)
     return checked(copy_file_range(from, NULL, to, NULL, size_bytes, 0));
 }
 
-int coil_kernel_memory(size_t size_bytes)
+int coil_kernel_memory(const char *name, size_t size_bytes)
 {
     const int seals = F_SEAL_SHRINK | F_SEAL_GROW;
-    int fd = checked(memfd_create("coil", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    int fd = checked(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (fd < 0)
         return fd;
     int rc = checked(ftruncate(fd, (off_t)size_bytes));
@@ -475,11 +475,16 @@ ssize_t coil_kernel_memory_size(int fd, bool is_sealed)
 }
 
 /* A shared mapping of what is sealed could become writable, says Linux before 6.7. */
-int coil_kernel_memory_map(int fd, size_t size_bytes, bool writable, void **out_memory)
+int coil_kernel_memory_map(
+        int fd, size_t size_bytes, coil_kernel_mapping mapping, void **out_memory)
 {
-    const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    const int flags = (writable ? MAP_SHARED : MAP_PRIVATE) | MAP_POPULATE;
-    void *memory = mmap(NULL, size_bytes, protection, flags, fd, 0);
+    static const int flags[] = {
+            [COIL_KERNEL_READS] = MAP_PRIVATE | MAP_POPULATE,
+            [COIL_KERNEL_SHARES] = MAP_SHARED | MAP_POPULATE,
+            [COIL_KERNEL_SPARSE] = MAP_SHARED | MAP_NORESERVE,
+    };
+    const int protection = mapping == COIL_KERNEL_READS ? PROT_READ : PROT_READ | PROT_WRITE;
+    void *memory = mmap(NULL, size_bytes, protection, flags[mapping], fd, 0);
     if (memory == MAP_FAILED)
         return -errno;
     *out_memory = memory;
@@ -489,6 +494,11 @@ int coil_kernel_memory_map(int fd, size_t size_bytes, bool writable, void **out_
 void coil_kernel_memory_unmap(void *memory, size_t size_bytes)
 {
     (void)munmap(memory, size_bytes);
+}
+
+void coil_kernel_memory_forget(void *memory, size_t size_bytes)
+{
+    (void)madvise(memory, size_bytes, MADV_REMOVE);
 }
 
 int coil_kernel_inotify(void)
@@ -546,43 +556,6 @@ int coil_kernel_pipe_held(int fd)
     int size_bytes = 0;
     int rc = checked(ioctl(fd, FIONREAD, &size_bytes));
     return rc < 0 ? rc : size_bytes;
-}
-
-int coil_kernel_memfd(const char *name, size_t size_bytes)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    if (ftruncate(fd, (off_t)size_bytes) == 0)
-        return fd;
-    int rc = -errno;
-    (void)close(fd);
-    return rc;
-}
-
-int coil_kernel_map_shared(int fd, size_t size_bytes, void **out_memory)
-{
-    struct stat status;
-    if (fstat(fd, &status) < 0)
-        return -errno;
-    if ((uint64_t)status.st_size < size_bytes)
-        return -EINVAL; /* What is not there would be a SIGBUS. */
-    void *memory =
-            mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    if (memory == MAP_FAILED)
-        return -errno;
-    *out_memory = memory;
-    return 0;
-}
-
-void coil_kernel_unmap(void *memory, size_t size_bytes)
-{
-    (void)munmap(memory, size_bytes);
-}
-
-void coil_kernel_forget_pages(void *memory, size_t size_bytes)
-{
-    (void)madvise(memory, size_bytes, MADV_REMOVE);
 }
 
 int coil_kernel_inode(int fd, uint64_t *out_inode)

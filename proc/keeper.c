@@ -162,7 +162,7 @@ static int open_image(void)
 {
     if (coil_keeper_image_bytes == 0)
         return -ENOSYS;
-    const int low = coil_kernel_memfd("coil-keeper", 0);
+    const int low = coil_kernel_memory("coil-keeper", coil_keeper_image_bytes);
     if (low < 0)
         return low;
     int fd = write_image(low);

@@ -75,7 +75,7 @@ void coil_log_journal_close(coil_log_journal *journal)
     if (journal == NULL)
         return;
     if (journal->memory != NULL)
-        coil_kernel_unmap(journal->memory, sizeof(*journal->memory));
+        coil_kernel_memory_unmap(journal->memory, sizeof(*journal->memory));
     close_fds(journal);
     free(journal);
 }
@@ -83,7 +83,13 @@ void coil_log_journal_close(coil_log_journal *journal)
 static int map(coil_log_journal *journal)
 {
     void *memory = NULL;
-    const int rc = coil_kernel_map_shared(journal->fds[MEMORY], sizeof(*journal->memory), &memory);
+    const int fd = journal->fds[MEMORY];
+    const ssize_t size_bytes = coil_kernel_memory_size(fd, false);
+
+    if (size_bytes != (ssize_t)sizeof(*journal->memory))
+        return size_bytes < 0 ? (int)size_bytes : -EINVAL; /* What is not there is a SIGBUS. */
+    const int rc =
+            coil_kernel_memory_map(fd, sizeof(*journal->memory), COIL_KERNEL_SPARSE, &memory);
     COIL_CHECK(rc < 0 || memory != NULL);
     journal->memory = memory;
     return rc;
@@ -104,7 +110,7 @@ int coil_log_journal_create(coil_log_journal **out_journal)
     coil_log_journal *journal = make();
     if (journal == NULL)
         return -ENOMEM;
-    int rc = coil_kernel_memfd("coil-log-journal", sizeof(journal_memory));
+    int rc = coil_kernel_memory("coil-log-journal", sizeof(journal_memory));
     if (rc >= 0) {
         journal->fds[MEMORY] = rc;
         rc = map(journal);
@@ -243,8 +249,8 @@ void log_journal_release(coil_log_journal *journal, log_block *block)
     if (slot->state != LOG_SLOT_FREE)
         return; /* It is left to the next process. */
     if (block->used_bytes > KEPT_BYTES) {
-        coil_kernel_forget_pages(block->in, LOG_IN_BYTES);
-        coil_kernel_forget_pages(block->out, LOG_OUT_BYTES);
+        coil_kernel_memory_forget(block->in, LOG_IN_BYTES);
+        coil_kernel_memory_forget(block->out, LOG_OUT_BYTES);
     }
     journal->taken[number_of(journal, slot)] = false;
 }

@@ -283,10 +283,12 @@ coil_async(int, serve, (coil_prefork *) prefork)
     prefork->is_changing = false;
     if (my->rc < 0 && !prefork->is_stopping)
         return my->rc;
-    tell_predecessor(prefork);
-    coil_spawn(&prefork->group, prefork_watch(prefork));
-    if (prefork->wants_reload)
-        coil_prefork_reload(prefork);
+    if (my->rc == 0) { /* Else it was told to end before: its predecessor stays. */
+        tell_predecessor(prefork);
+        coil_spawn(&prefork->group, prefork_watch(prefork));
+        if (prefork->wants_reload)
+            coil_prefork_reload(prefork);
+    }
     while (!prefork->is_stopping || !coil_list_empty(&prefork->places))
         coil_ignore(coil_waiter_wait(&prefork->changed));
     return 0;
@@ -323,14 +325,16 @@ static void set_options(coil_prefork *prefork, const coil_prefork_options *optio
         const int count = coil_kernel_cpus(cpus, CPUS_MAX);
         own->workers = count > 0 ? (unsigned)count : 1;
     }
-    if (own->ready_limit == 0)
+    if (own->ready_limit <= 0)
         own->ready_limit = coil_s(30);
-    if (own->drain_limit == 0)
+    if (own->drain_limit <= 0)
         own->drain_limit = coil_s(30);
-    if (own->abort_limit == 0)
+    if (own->abort_limit <= 0)
         own->abort_limit = coil_s(2);
-    if (own->calm_limit == 0)
+    if (own->calm_limit <= 0)
         own->calm_limit = coil_s(30);
+    if (own->workers > COIL_PREFORK_WORKERS)
+        own->workers = COIL_PREFORK_WORKERS;
     prefork->target = own->workers;
     prefork->drain_limit = own->drain_limit;
 }

@@ -55,6 +55,18 @@ static void choose_sockets(const prefork_place *place, prefork_heritage *heritag
     }
 }
 
+/* 0: none are wanted. */
+static unsigned beat_interval_ms(coil_duration limit)
+{
+    const coil_duration interval = limit / PREFORK_BEATS / coil_ms(1);
+
+    if (limit <= 0)
+        return 0;
+    if (interval < 1)
+        return 1;
+    return interval > INT32_MAX ? INT32_MAX : (unsigned)interval;
+}
+
 static int spawn(prefork_place *place, int theirs)
 {
     static const char *const just_the_name[] = {"worker", NULL};
@@ -71,7 +83,7 @@ static int spawn(prefork_place *place, int theirs)
         plan.argv = just_the_name;
     if (plan.group == COIL_SPAWN_GROUP_INHERIT)
         plan.group = COIL_SPAWN_GROUP_NEW; /* ^C is for the master. */
-    heritage.beat_ms = (unsigned)(options->heartbeat_limit / PREFORK_BEATS / coil_ms(1));
+    heritage.beat_ms = beat_interval_ms(options->heartbeat_limit);
     choose_sockets(place, &heritage);
     int rc = prefork_pack(PREFORK_WORKER_VARIABLE, &heritage, theirs, &plan, &parcel);
     if (rc == 0)
@@ -129,15 +141,13 @@ coil_async(int, receive, (prefork_place *) place, (coil_time) deadline)
 static void take_page(prefork_place *place)
 {
     const struct cmsghdr *part = CMSG_FIRSTHDR(&place->message);
-    void *memory = NULL;
     int fd = -1;
 
     if (part == NULL || part->cmsg_type != SCM_RIGHTS || part->cmsg_len != CMSG_LEN(sizeof(fd)))
         return;
     memcpy(&fd, CMSG_DATA(part), sizeof(fd));
-    if (place->page == NULL && coil_kernel_memory_size(fd, false) == PREFORK_PAGE_BYTES &&
-            coil_kernel_memory_map(fd, PREFORK_PAGE_BYTES, true, &memory) == 0)
-        place->page = memory;
+    if (place->page == NULL)
+        place->page = worker_page_take(fd);
     (void)coil_kernel_close(fd);
 }
 
@@ -165,7 +175,7 @@ static void give_back(prefork_place *place)
     coil_fd_watch_close(place->watch);
     place->watch = NULL;
     if (place->page != NULL)
-        coil_kernel_memory_unmap(place->page, PREFORK_PAGE_BYTES);
+        coil_kernel_memory_unmap(place->page, WORKER_PAGE_BYTES);
     place->page = NULL;
     if (place->control >= 0)
         (void)coil_kernel_close(place->control);

@@ -27,7 +27,6 @@ enum {
     PREFORK_SOCKET_FD = 4,  /* And the next ones. */
     PREFORK_READY = 'R',
     PREFORK_DRAIN = 'D',
-    PREFORK_PAGE_BYTES = 4096,
     PREFORK_BEATS = 8, /* As often in the heartbeat's limit. */
 };
 

@@ -60,12 +60,11 @@ static void beat(coil_call *call)
 static int make_page(coil_seat *seat)
 {
     void *memory = NULL;
-    const int fd = coil_kernel_memory(PREFORK_PAGE_BYTES);
+    const int fd = worker_page_make("coil-seat", &memory);
 
-    if (fd < 0 || coil_kernel_memory_map(fd, PREFORK_PAGE_BYTES, true, &memory) < 0)
-        return fd;
     seat->page = memory;
-    beat(&seat->beat);
+    if (memory != NULL)
+        beat(&seat->beat);
     return fd;
 }
 
@@ -106,7 +105,7 @@ void coil_seat_release(coil_seat *seat)
         return;
     if (seat->page != NULL) {
         coil_call_cancel(&seat->beat);
-        coil_kernel_memory_unmap(seat->page, PREFORK_PAGE_BYTES);
+        coil_kernel_memory_unmap(seat->page, WORKER_PAGE_BYTES);
     }
     prefork_close_heritage(&seat->heritage);
     (void)coil_kernel_close(seat->control);

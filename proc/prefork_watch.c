@@ -56,21 +56,27 @@ static void follow_load(coil_prefork *prefork)
     }
 }
 
+static bool follows_load(const coil_prefork_options *options)
+{
+    return options->load_each > 0 && options->workers_max > options->workers;
+}
+
 coil_define(int, prefork_watch, (coil_prefork *) prefork)
 {
     coil_vars(coil_duration interval; coil_time before);
 
     const coil_prefork_options *options = &prefork->options;
-    const bool follows_load = options->load_each > 0 && options->workers_max > options->workers;
     if (my->interval == 0) {
         my->interval = coil_s(1);
         if (options->heartbeat_limit > 0 && options->heartbeat_limit / 4 < my->interval)
             my->interval = options->heartbeat_limit / 4;
-        if (follows_load && options->calm_limit / 4 < my->interval)
+        if (follows_load(options) && options->calm_limit / 4 < my->interval)
             my->interval = options->calm_limit / 4;
+        if (my->interval < coil_ms(1))
+            my->interval = coil_ms(1);
         prefork->calm_since = coil_loop_now(prefork->loop);
     }
-    if (options->heartbeat_limit == 0 && !follows_load)
+    if (options->heartbeat_limit <= 0 && !follows_load(options))
         return 0;
     for (;;) {
         my->before = coil_kernel_now();
@@ -79,7 +85,7 @@ coil_define(int, prefork_watch, (coil_prefork *) prefork)
         if (prefork->options.heartbeat_limit > 0 &&
                 coil_kernel_now() - my->before < 2 * my->interval)
             check_beats(prefork);
-        if (prefork->options.load_each > 0 && prefork->options.workers_max > 0)
+        if (follows_load(&prefork->options))
             follow_load(prefork);
     }
 }

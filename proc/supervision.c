@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A wall clock that is off by so much has been set. */
+#define WALL_JUMP coil_s(2)
+
 /* -------------------------------------------------------------------------------- life cycle -- */
 
 int coil_supervision_create(
@@ -317,7 +320,11 @@ void coil_supervision_set_wall(coil_supervision *supervision, coil_time now, int
 {
     if (now > supervision->now)
         supervision->now = now;
-    supervision->wall_ahead_ns = coil_s(wall_s) - supervision->now;
+    const coil_duration ahead_ns = coil_s(wall_s) - supervision->now;
+    const coil_duration jump_ns = ahead_ns - supervision->wall_ahead_ns;
+    if (supervision->has_wall && jump_ns < WALL_JUMP && jump_ns > -WALL_JUMP)
+        return; /* It is told in whole seconds. What is due is not to be put off for that. */
+    supervision->wall_ahead_ns = ahead_ns;
     supervision->has_wall = true;
     for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next) {
         coil_supervised *service = coil_container_of(at, coil_supervised, link);

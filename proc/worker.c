@@ -65,11 +65,11 @@ void *coil_work_room(coil_work *work, size_t size_bytes)
         work->reply_bytes = size_bytes;
         return work->reply;
     }
-    int fd = coil_kernel_memory(size_bytes);
+    int fd = coil_kernel_memory("coil-reply", size_bytes);
     if (fd < 0)
         return NULL;
     void *memory = NULL;
-    if (coil_kernel_memory_map(fd, size_bytes, true, &memory) < 0) {
+    if (coil_kernel_memory_map(fd, size_bytes, COIL_KERNEL_SHARES, &memory) < 0) {
         (void)coil_kernel_close(fd);
         return NULL;
     }
@@ -176,9 +176,8 @@ static int say_hello(worker_bench *bench)
     const worker_head hello = {.kind = WORKER_HELLO};
     void *memory = NULL;
 
-    int fd = coil_kernel_memory(WORKER_PAGE_BYTES);
-    if (fd >= 0 && coil_kernel_memory_map(fd, WORKER_PAGE_BYTES, true, &memory) == 0)
-        bench->page = memory;
+    const int fd = worker_page_make("coil-worker", &memory);
+    bench->page = memory;
     const int rc = worker_send_now(bench->fd, &hello, sizeof(hello), NULL, 0, fd);
     if (fd >= 0)
         (void)coil_kernel_close(fd);

@@ -131,14 +131,11 @@ coil_async(int, receive_last, (worker_process *) worker)
 
 static void take_page(worker_process *worker)
 {
-    void *memory = NULL;
     const int fd = worker_inbox_take_fd(&worker->inbox);
 
     if (fd < 0)
         return;
-    if (coil_kernel_memory_size(fd, false) == WORKER_PAGE_BYTES &&
-            coil_kernel_memory_map(fd, WORKER_PAGE_BYTES, true, &memory) == 0)
-        worker->page = memory;
+    worker->page = worker_page_take(fd);
     (void)coil_kernel_close(fd);
 }
 

@@ -2,7 +2,9 @@
 /*
  * worker_private.h - what the parts of a pool share.
  *
- *     worker_pool.c     jobs: the queue, who gets the next one, how they end
+ *     worker_pool.c     options, workers, beginning and end
+ *     worker_queue.c    jobs: who gets in, who is next, how they end
+ *     worker_job.c      a job, for those who have submitted it
  *     worker_keeper.c   one worker: start, jobs, end, and again
  *     worker.c          the other side, in the worker process
  */
@@ -94,10 +96,13 @@ coil_declare_private(int, worker_keep, (worker_process *)worker);
 /* Its keeper looks at it again, whatever that waits for. */
 void worker_hurry(worker_process *worker);
 
-/* --------------------------------------------------------------------------- worker_pool.c -- */
+/* -------------------------------------------------------------------------- worker_queue.c -- */
 
 /* Begin jobs, as long as there are some, and workers for them. */
 void pool_dispatch(coil_worker_pool *pool);
+
+/* It leaves the queue, and somebody may have its room. */
+void pool_unqueue_job(coil_worker_pool *pool, coil_job *job);
 
 /* The job has ended; its memory is the caller's again. */
 void pool_end_job(coil_worker_pool *pool, coil_job *job, coil_job_end end, int error);
@@ -105,8 +110,19 @@ void pool_end_job(coil_worker_pool *pool, coil_job *job, coil_job_end end, int e
 /* Its worker has died, after it had begun the job, or before: begin it again, or end it. */
 void pool_job_crashed(coil_worker_pool *pool, coil_job *job, const coil_exit *exit, bool was_begun);
 
+/* Those that wait are not to be begun any more. */
+void pool_refuse_jobs(coil_worker_pool *pool, int error);
+
+/* Why no job can be taken, or 0. */
+int pool_why_not(const coil_worker_pool *pool);
+
+/* Is there one that waits or runs? */
+bool pool_has_jobs(const coil_worker_pool *pool);
+
 /* A job or a worker has ended. Was it the last? */
 void pool_look_quiet(coil_worker_pool *pool);
+
+/* --------------------------------------------------------------------------- worker_pool.c -- */
 
 /* A worker is ready; it was not. */
 void pool_worker_ready(coil_worker_pool *pool);
@@ -119,6 +135,8 @@ void pool_keeper_ended(coil_worker_pool *pool);
 
 /* A number below `bound`, by chance; 0 if that is 0. */
 uint64_t pool_random(coil_worker_pool *pool, uint64_t bound);
+
+/* ------------------------------------------------------------------------- worker_memory.c -- */
 
 /* How often the kernel has killed for want of memory: /proc/vmstat. 0: nobody knows. */
 uint64_t pool_oom_count(void);

@@ -57,7 +57,7 @@ int worker_send_now(int socket, const void *head, size_t head_bytes, const void 
 int worker_memory_of(const void *bytes, size_t size_bytes)
 {
     size_t done_bytes = 0;
-    int fd = coil_kernel_memory(size_bytes);
+    int fd = coil_kernel_memory("coil-job", size_bytes);
     int rc = 0;
 
     if (fd < 0)
@@ -80,6 +80,31 @@ int worker_memory_of(const void *bytes, size_t size_bytes)
     return fd;
 }
 
+int worker_page_make(const char *name, void **out_page)
+{
+    void *memory = NULL;
+    const int fd = coil_kernel_memory(name, WORKER_PAGE_BYTES);
+
+    if (fd < 0)
+        return -1;
+    if (coil_kernel_memory_map(fd, WORKER_PAGE_BYTES, COIL_KERNEL_SHARES, &memory) < 0) {
+        (void)coil_kernel_close(fd);
+        return -1;
+    }
+    *out_page = memory;
+    return fd;
+}
+
+void *worker_page_take(int fd)
+{
+    void *memory = NULL;
+
+    if (coil_kernel_memory_size(fd, false) != WORKER_PAGE_BYTES ||
+            coil_kernel_memory_map(fd, WORKER_PAGE_BYTES, COIL_KERNEL_SHARES, &memory) < 0)
+        return NULL;
+    return memory;
+}
+
 int worker_memory_map(int fd, uint64_t size_bytes, const void **out_bytes)
 {
     void *memory = NULL;
@@ -87,7 +112,7 @@ int worker_memory_map(int fd, uint64_t size_bytes, const void **out_bytes)
 
     if (real_bytes <= 0 || (uint64_t)real_bytes != size_bytes)
         return -EBADMSG;
-    int rc = coil_kernel_memory_map(fd, (size_t)real_bytes, false, &memory);
+    int rc = coil_kernel_memory_map(fd, (size_t)real_bytes, COIL_KERNEL_READS, &memory);
     if (rc == 0)
         *out_bytes = memory;
     return rc;

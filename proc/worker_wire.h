@@ -70,6 +70,15 @@ int worker_send_now(int socket, const void *head, size_t head_bytes, const void 
 /* Memory with a copy of these bytes that nobody can change: its descriptor, or an error. */
 int worker_memory_of(const void *bytes, size_t size_bytes);
 
+/*
+ * A page of zeroes for both sides: its descriptor, to be sent, and ours. -1: there is none, and so
+ * the other side must not get one, in which nobody would write.
+ */
+int worker_page_make(const char *name, void **out_page);
+
+/* The same page from the descriptor that has come, which stays the caller's. NULL: it is none. */
+void *worker_page_take(int fd);
+
 /* Map what has come: of the size that it was said to have, and sealed. -EBADMSG: it is not. */
 int worker_memory_map(int fd, uint64_t size_bytes, const void **out_bytes);
 

@@ -74,16 +74,22 @@ coil_time coil_kernel_now(void)
     return sim_now(sim_here());
 }
 
+/* In nanoseconds, on this host. */
+static int64_t wall_ns(void)
+{
+    return coil_s(YEAR_2030_S) + sim_now(sim_here()) + sim_process_current()->host->wall_ahead;
+}
+
 int64_t coil_kernel_time_s(void)
 {
     sim_fiber_pass();
-    return YEAR_2030_S + sim_now(sim_here()) / coil_s(1);
+    return wall_ns() / coil_s(1);
 }
 
 int64_t coil_kernel_time_us(void)
 {
     sim_fiber_pass();
-    return (int64_t)YEAR_2030_S * 1000000 + sim_now(sim_here()) / coil_us(1);
+    return wall_ns() / coil_us(1);
 }
 
 void coil_kernel_random(void *bytes, size_t size_bytes)

@@ -7,6 +7,7 @@
 #include "disk.h"
 #include "family.h"
 #include "fiber.h"
+#include "memory.h"
 #include "power.h"
 #include "ring.h"
 
@@ -44,6 +45,7 @@ sim_process *sim_process_create(sim_host *host, sim_process *parent)
     coil_list_init(&process->fibers);
     coil_list_init(&process->rings);
     coil_list_init(&process->allocations);
+    coil_list_init(&process->mappings);
     sim_waiters_init(&process->ended);
     if (parent != NULL)
         coil_list_append(&parent->children, &process->sibling);
@@ -133,6 +135,7 @@ static void close_all(sim_process *process)
         sim_ring_drop(coil_container_of(process->rings.next, sim_ring, link));
     for (unsigned fd = 0; fd < process->descriptor_count; fd++)
         (void)sim_descriptor_close(process, (int)fd);
+    sim_mappings_drop(process);
 }
 
 /* What a program that returns has left to the kernel (coil/sim_scenario.h). */
@@ -164,6 +167,9 @@ void sim_process_end(sim_process *process, int code, int value)
     if (sim_family_defers_end(process, code, value))
         return;
     const bool is_checked = world->forbids_leaks && process->has_returned;
+    SIM_CHECK(world, !is_checked || sim_mapping_count(process) == 0,
+            "process %d (%s) has not unmapped %u mappings", (int)process->id, process->path,
+            sim_mapping_count(process));
     process->reports_leaks |= is_checked;
     if (is_checked)
         check_requests(process);

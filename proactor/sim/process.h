@@ -57,6 +57,7 @@ struct sim_process {
     char *globals;                    /* The section coil_process, while another process runs. */
 
     coil_list allocations; /* By time. */
+    coil_list mappings;    /* sim_mapping (memory.h) */
     sim_nth nths[SIM_NTH_COUNT];
 
     bool is_spared;        /* No fault hits it: it belongs to the scenario. */

@@ -69,6 +69,11 @@ int coil_sim_set_descriptor_limit(coil_sim *sim, pid_t pid, unsigned count)
     return 0;
 }
 
+void coil_sim_set_clock(coil_sim *sim, const char *host, coil_duration ahead)
+{
+    sim_host_named(sim, host)->wall_ahead = ahead;
+}
+
 coil_sim_outcome coil_sim_run(coil_sim *sim, coil_duration limit)
 {
     const coil_time end = coil_time_after(sim->now, limit);

@@ -203,7 +203,8 @@ struct sim_host {
     char *name;
     uint32_t address; /* IPv4, in the byte order of this machine: 10.0.0.1, 10.0.0.2, ... */
     char address_text[16];
-    sim_disk *disk; /* NULL until somebody needs it. */
+    sim_disk *disk;           /* NULL until somebody needs it. */
+    coil_duration wall_ahead; /* Of the wall clock that all begin with. */
     bool is_off;    /* Without power: what ends there ends without a word to the network. */
     sim_event dark; /* A process of its own has cut its power. */
 };

@@ -2,6 +2,11 @@
 /* coil/worker_pool.h and coil/worker.h: real workers, and what becomes of their jobs. */
 #include "pools.h"
 
+#include <climits>
+#include <fstream>
+
+#include <unistd.h>
+
 namespace
 {
 
@@ -116,6 +121,28 @@ TEST_F(WorkerPool, RefusesWhatItsWorkersCannotDo)
     EXPECT_EQ(-ENAMETOOLONG, too_long.error);
     EXPECT_EQ(0, fine.error);
     EXPECT_EQ(0u, play.stats.died);
+}
+
+TEST_F(WorkerPool, RefusesAJobWhoseTimeIsOver)
+{
+    coil_job &late = add("nothing");
+    coil_job &fine = add("nothing");
+    late.limit = -1;
+    perform();
+    EXPECT_EQ(-ETIME, late.error);
+    EXPECT_EQ(COIL_JOB_REFUSED, late.end);
+    EXPECT_EQ(0u, late.attempts);
+    EXPECT_EQ(0, fine.error);
+    EXPECT_EQ(0u, play.stats.killed);
+}
+
+TEST_F(WorkerPool, RefusesMoreWorkersThanItMayHave)
+{
+    play.options.workers = UINT_MAX;
+    play.options.spares = 1;
+    EXPECT_EQ(-EINVAL, RUN(play_all(&play)));
+    play.options.workers = COIL_WORKERS_MAX;
+    EXPECT_EQ(-EINVAL, RUN(play_all(&play)));
 }
 
 /* --------------------------------------------------------------------- workers that are lost -- */
@@ -485,6 +512,36 @@ TEST_F(WorkerPool, ClosingWithoutEndsEveryJob)
         EXPECT_EQ(-ESHUTDOWN, job.error);
 }
 
+coil_async(int, submit_while_closing, (Play *) play)
+{
+    coil_vars(coil_group keepers; coil_group closing; int rc);
+    coil_open_group(&my->keepers);
+    my->rc = coil_worker_pool_open(&my->keepers, &play->options, &play->pool);
+    if (my->rc < 0)
+        return my->rc;
+    coil_open_group(&my->closing);
+    coil_attempt(coil_worker_pool_submit(play->pool, &play->jobs[0]));
+    coil_spawn(&my->closing, close_pool(play));
+    coil_await(coil_sleep(0));
+    EXPECT_EQ(-ESHUTDOWN, coil_worker_pool_try_submit(play->pool, &play->jobs[1]));
+    coil_await(my->rc, coil_worker_pool_submit(play->pool, &play->jobs[2]));
+    EXPECT_EQ(-ESHUTDOWN, my->rc);
+    coil_await(my->rc, coil_worker_pool_ready(play->pool));
+    EXPECT_EQ(-ESHUTDOWN, my->rc);
+    coil_await(my->rc, coil_group_join(&my->closing));
+    return my->rc;
+}
+
+TEST_F(WorkerPool, TakesNoJobsWhileItCloses)
+{
+    for (int i = 0; i < 3; i++)
+        add("doze", 20);
+    EXPECT_EQ(0, RUN(submit_while_closing(&play)));
+    EXPECT_EQ(COIL_JOB_DONE, play.jobs[0].end);
+    EXPECT_EQ(COIL_JOB_REFUSED, play.jobs[1].end);
+    EXPECT_EQ(COIL_JOB_REFUSED, play.jobs[2].end);
+}
+
 /* --------------------------------------------------------------------------------- at random -- */
 
 coil_async(int, one_of_many, (Play *) play, (coil_job *) job, (unsigned *) returned)
@@ -543,6 +600,70 @@ TEST_F(WorkerPool, EveryJobReturnsOnceWhoeverIsKilled)
     }
     EXPECT_EQ(doomed.size(), play.stats.crashed);
     EXPECT_EQ(1000u - doomed.size(), play.stats.done);
+}
+
+/* Children of ours, by chance one of them. */
+static void kill_somebody(Random *random)
+{
+    std::ifstream file("/proc/self/task/" + std::to_string(gettid()) + "/children");
+    std::vector<pid_t> pids;
+    for (pid_t pid; file >> pid;)
+        pids.push_back(pid);
+    if (!pids.empty())
+        kill(pids[random->below(pids.size())], SIGKILL);
+}
+
+/* As long as others are left: a pool that nobody comes up in refuses its jobs. */
+coil_async(int, kill_by_chance, (Play *) play, (Random *) random, (unsigned *) kill_count)
+{
+    coil_vars(coil_worker_pool_stats stats);
+    for (;;) {
+        coil_await(coil_sleep(coil_ms(1)));
+        if (play->pool == nullptr)
+            continue;
+        my->stats = coil_worker_pool_statistics(play->pool);
+        if (my->stats.idle + my->stats.busy < 3)
+            continue;
+        kill_somebody(random);
+        ++*kill_count;
+    }
+    return 0;
+}
+
+coil_async(int, many_under_fire, (Play *) play, (unsigned *) returned, (unsigned *) kill_count,
+        (Random *) random)
+{
+    coil_vars(coil_group fire; int rc);
+    coil_open_group(&my->fire);
+    coil_spawn(&my->fire, kill_by_chance(play, random, kill_count));
+    coil_await(my->rc, many(play, returned));
+    return my->rc;
+}
+
+/* By somebody who does not look whom he hits: at work, idle, about to start, or dead already. */
+TEST_F(WorkerPool, AKilledWorkerTakesNoJobButItsOwn)
+{
+    Random random = {0x2545f4914f6cdd1d};
+    unsigned returned = 0;
+    unsigned kill_count = 0;
+    uint64_t crashed = 0;
+    play.options.workers = 3;
+    play.options.spares = 1;
+    for (int i = 0; i < 1000; i++)
+        add(i % 10 == 0 ? "doze" : "value", i % 10 == 0 ? 1 : i);
+    EXPECT_EQ(0, RUN(many_under_fire(&play, &returned, &kill_count, &random)));
+    EXPECT_EQ(1000u, returned);
+    for (const coil_job &job : play.jobs) {
+        crashed += job.end == COIL_JOB_CRASHED;
+        EXPECT_TRUE(job.end == COIL_JOB_DONE || job.end == COIL_JOB_CRASHED) << text(job);
+        if (job.end == COIL_JOB_CRASHED) {
+            EXPECT_EQ("worker was killed by SIGKILL", text(job));
+        }
+    }
+    EXPECT_EQ(crashed, play.stats.crashed);
+    EXPECT_LE(crashed, kill_count);
+    EXPECT_LT(0u, kill_count);
+    EXPECT_EQ(1000u, play.stats.done + crashed);
 }
 
 } // namespace

@@ -118,19 +118,29 @@ COIL_API int coil_kernel_mkdir(const char *path);
 COIL_API int coil_kernel_rmdir(const char *path);
 
 /*
- * Memory with a descriptor, to be shared with other processes: memfd_create(2), of a size that
- * never changes (F_SEAL_SHRINK, F_SEAL_GROW), to be filled by coil_kernel_write() or by a mapping.
- * Seal: from here on nobody writes to it (F_SEAL_WRITE); -EBUSY while a writable mapping is left.
- * Size: of memory that somebody else has made; -EPERM: its size may change, or, if `is_sealed` is
- * asked for, its contents.
+ * Memory with a descriptor, to be shared with other processes: memfd_create(2) of this name, which
+ * /proc shows, and of a size that never changes (F_SEAL_SHRINK, F_SEAL_GROW); zeroes, to be filled
+ * by coil_kernel_write() or by a mapping. Seal: from here on nobody writes to it (F_SEAL_WRITE);
+ * -EBUSY while a writable mapping is left. Size: of memory that somebody else has made; -EPERM: its
+ * size may change, or, if `is_sealed` is asked for, its contents; -EINVAL: it is no such memory.
  */
-COIL_API int coil_kernel_memory(size_t size_bytes);
+COIL_API int coil_kernel_memory(const char *name, size_t size_bytes);
 COIL_API int coil_kernel_memory_seal(int fd);
 COIL_API ssize_t coil_kernel_memory_size(int fd, bool is_sealed);
 
-/* mmap(2) of such memory from its beginning, shared if it is writable; munmap(2). */
-COIL_API int coil_kernel_memory_map(int fd, size_t size_bytes, bool writable, void **out_memory);
+/*
+ * mmap(2) of such memory from its beginning, at most its size; munmap(2); madvise(2) with
+ * MADV_REMOVE of whole pages: zeroes again, for all who see them.
+ */
+typedef enum coil_kernel_mapping {
+    COIL_KERNEL_READS,  /* MAP_PRIVATE, PROT_READ: of what is sealed. */
+    COIL_KERNEL_SHARES, /* MAP_SHARED, to be written to. */
+    COIL_KERNEL_SPARSE, /* The same, with pages only where it has been. */
+} coil_kernel_mapping;
+COIL_API int coil_kernel_memory_map(
+        int fd, size_t size_bytes, coil_kernel_mapping mapping, void **out_memory);
 COIL_API void coil_kernel_memory_unmap(void *memory, size_t size_bytes);
+COIL_API void coil_kernel_memory_forget(void *memory, size_t size_bytes);
 
 /* lstat(2): 1 if there is a socket at the path, 0 if something else is. */
 COIL_API int coil_kernel_is_socket(const char *path);
@@ -169,15 +179,7 @@ COIL_API ssize_t coil_kernel_read_now(int fd, void *bytes, size_t size_bytes);
 COIL_API ssize_t coil_kernel_splice_now(int from, int to, size_t size_bytes);
 COIL_API int coil_kernel_pipe_held(int fd);
 
-/*
- * memfd_create(2) of `size_bytes` zeroes; mmap(2) of so much with MAP_SHARED, and munmap(2);
- * madvise(2) with MADV_REMOVE: zeroes again. -EINVAL: the file is shorter. fstat(2): the number of
- * the inode.
- */
-COIL_API int coil_kernel_memfd(const char *name, size_t size_bytes);
-COIL_API int coil_kernel_map_shared(int fd, size_t size_bytes, void **out_memory);
-COIL_API void coil_kernel_unmap(void *memory, size_t size_bytes);
-COIL_API void coil_kernel_forget_pages(void *memory, size_t size_bytes);
+/* fstat(2): the number of the inode. */
 COIL_API int coil_kernel_inode(int fd, uint64_t *out_inode);
 
 /* fcntl(2) with F_SETPIPE_SZ: how many bytes the pipe can hold now. -EPERM: too many, or -EBUSY. */

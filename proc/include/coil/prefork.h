@@ -111,7 +111,10 @@ struct coil_prefork_hook {
     void (*tell)(coil_prefork_hook *hook, const coil_prefork_event *event);
 };
 
-/* Zero means the default. What it points to is borrowed as long as there is a master. */
+/*
+ * Zero, or a duration below it, means the default. What it points to is borrowed as long as there
+ * is a master.
+ */
 struct coil_prefork_options {
     /* What a worker runs. NULL, or without a program: this program itself, /proc/self/exe. */
     const coil_spawn_plan *plan;
@@ -121,7 +124,7 @@ struct coil_prefork_options {
      */
     const coil_spawn_plan *successor;
 
-    unsigned workers;              /* One for each processor we may run on. */
+    unsigned workers; /* One for each processor we may run on. At most COIL_PREFORK_WORKERS. */
     coil_duration ready_limit;     /* For a worker to be ready: 30 s. */
     coil_duration drain_limit;     /* For one that was told to drain, before SIGKILL: 30 s. */
     coil_duration heartbeat_limit; /* None. */

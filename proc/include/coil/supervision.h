@@ -401,7 +401,9 @@ COIL_API coil_supervised *coil_supervision_each(
         const coil_supervision *supervision, const coil_supervised *previous);
 
 /*
- * The wall clock is `wall_s` seconds after 1970 at `now`. For calendars; again when it has jumped.
+ * The wall clock is `wall_s` seconds after 1970 at `now`. For calendars; again now and then, as it
+ * may have been set: what it has jumped over is not run, what it comes to once more is run again.
+ * Up to two seconds are no jump.
  */
 COIL_API void coil_supervision_set_wall(
         coil_supervision *supervision, coil_time now, int64_t wall_s);

@@ -45,12 +45,17 @@
 
 COIL_BEGIN_DECLS
 
+enum { COIL_WORKERS_MAX = 4096 }; /* Of one pool, with its spares. */
+
 typedef struct coil_worker_pool coil_worker_pool;
 typedef struct coil_worker_pool_options coil_worker_pool_options;
 typedef struct coil_worker_pool_stats coil_worker_pool_stats;
 typedef struct coil_job coil_job;
 
-/* Zero means the default. What it points to is borrowed until the pool is closed. */
+/*
+ * Zero, or a duration below it, means the default. What it points to is borrowed until the pool is
+ * closed.
+ */
 struct coil_worker_pool_options {
     /*
      * What a worker runs: a program whose main() calls coil_worker_main(). NULL, or without
@@ -123,8 +128,9 @@ struct coil_job {
     const char *function; /* Its name: at most COIL_WORKER_NAME_BYTES with its NUL. */
     const void *bytes;    /* What it gets. Borrowed until the job has ended. */
     size_t size_bytes;
-    coil_duration limit;           /* From begin to end. 0: that of the pool; COIL_FOREVER: none. */
-    unsigned retries;              /* Begin it again as often if its worker crashes: for those */
+    coil_duration limit; /* From begin to end. 0: that of the pool; COIL_FOREVER: none; below 0: it
+                            is over already, and the job is refused. */
+    unsigned retries;    /* Begin it again as often if its worker crashes: for those */
     coil_job_cancelling on_cancel; /* that do no harm twice. */
 
     /* Once it has ended. */
@@ -152,7 +158,7 @@ struct coil_job {
 
 /*
  * Start a pool, whose workers tasks of `group` look after. Does not wait for any to be ready.
- * -ENOMEM.
+ * -ENOMEM; -EINVAL: more than COIL_WORKERS_MAX of them.
  */
 COIL_API int coil_worker_pool_open(
         coil_group *group, const coil_worker_pool_options *options, coil_worker_pool **out_pool);
@@ -182,8 +188,8 @@ COIL_API void coil_worker_pool_recycle(coil_worker_pool *pool);
 
 /*
  * Queue a job; wait for room if there is none. 0: it is queued, and has to be awaited, or
- * cancelled. -ESHUTDOWN the pool closes; -ENAMETOOLONG; the error of coil_worker_pool_ready() if no
- * worker can be started.
+ * cancelled. -ESHUTDOWN the pool closes; -ENAMETOOLONG; -ETIME its limit is below 0; the error of
+ * coil_worker_pool_ready() if no worker can be started.
  */
 coil_declare(int, coil_worker_pool_submit, (coil_worker_pool *) pool, (coil_job *) job);
 

@@ -248,6 +248,11 @@
     PROGRAM(signal_handler) \
     PROGRAM(wait_interrupted) \
     PROGRAM(eventfd_of_another_thread) \
+    /* memory.c */ \
+    PROGRAM(memory_is_mapped) \
+    PROGRAM(memory_is_written) \
+    PROGRAM(memory_is_passed) \
+    PROGRAM(memory_misused) \
     /* children.c */ \
     PROGRAM(child_exits) \
     PROGRAM(child_is_reaped) \

@@ -12,7 +12,8 @@ static coil_sim *world;
 
 uint64_t corpus_draw(uint64_t limit)
 {
-    return coil_sim_random(coil_sim_current(), limit);
+    coil_sim *current = coil_sim_current();
+    return coil_sim_random(current == NULL ? world : current, limit);
 }
 
 bool corpus_chance(unsigned percent)

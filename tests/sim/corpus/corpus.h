@@ -30,7 +30,10 @@
 
 #define corpus_expect(...) coil_sim_expect(coil_sim_current(), __VA_ARGS__)
 
-/* 0 <= result < limit; true in so many of a hundred cases; 0 <= result < most. */
+/*
+ * 0 <= result < limit; true in so many of a hundred cases; 0 <= result < most. In build(), too,
+ * once something was started by corpus_start().
+ */
 uint64_t corpus_draw(uint64_t limit);
 bool corpus_chance(unsigned percent);
 coil_duration corpus_moment(coil_duration most);
@@ -149,7 +152,10 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(rush)                 \
     SCENARIO(datagrams)            \
     SCENARIO(spool)                \
-    SCENARIO(supervise)
+    SCENARIO(supervise)            \
+    SCENARIO(workers)              \
+    SCENARIO(prefork)              \
+    SCENARIO(calendars)
 /* clang-format on */
 
 #define CORPUS_DECLARE(name) extern const coil_sim_scenario scenario_##name;

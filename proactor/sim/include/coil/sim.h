@@ -216,6 +216,12 @@ COIL_API int coil_sim_kill_at_call(coil_sim *sim, pid_t pid, uint64_t call, int 
 COIL_API void coil_sim_cut_power(coil_sim *sim, const char *host);
 
 /*
+ * The wall clock of a host (CLOCK_REALTIME, not that of deadlines) has been set: from now on it is
+ * so much ahead of what it would have been, or, if negative, behind. 0: as at first.
+ */
+COIL_API void coil_sim_set_clock(coil_sim *sim, const char *host, coil_duration ahead);
+
+/*
  * How many processes there are that have not been reaped: zombies, too, and those that
  * coil_sim_start() has started, which stay until the end of the world.
  */
