@@ -44,6 +44,7 @@ coil_async(int, resolve, (coil_adoption *) adoption, (adoption_entry *) each)
             each->pid = pid;
             know_better(each);
             (void)coil_child_identity(&each->child, &each->identity);
+            (void)adoption_copy(each, &each->child);
             coil_await(my->rc, adoption_keep(adoption, each->name, &each->child, each->identity));
             return my->rc;
         }

@@ -237,7 +237,7 @@ TEST_F(Outliving, TheWatchdogOfWhoWasTakenOverIsStillFed)
     stop_supervisor();
 }
 
-/* The supervisor's own child of that name. */
+/* The child of that name. */
 pid_t keeper_of(pid_t supervisor)
 {
     const std::string own = std::to_string(supervisor);
@@ -275,6 +275,69 @@ TEST_F(Outliving, WithoutAKeeperTheStateFileTellsWhoRuns)
     EXPECT_TRUE(told("started").empty());
     EXPECT_EQ(before, pids());
     stop_supervisor();
+}
+
+size_t descriptors_of(pid_t pid)
+{
+    size_t count = 0;
+    DIR *entries = opendir(("/proc/" + std::to_string(pid) + "/fd").c_str());
+    while (entries != nullptr && readdir(entries) != nullptr)
+        count++;
+    if (entries != nullptr)
+        closedir(entries);
+    return count;
+}
+
+/* Another one is told everything: so services outlive the next supervisor as well, and all lines. */
+TEST_F(Outliving, AKeeperThatIsKilledIsReplaced)
+{
+    supervise();
+    ASSERT_TRUE(all_up());
+    const auto before = pids();
+    pid_t keeper = keeper_of(supervisor);
+    for (int round = 0; round < 5; round++) {
+        ASSERT_LT(0, keeper);
+        const size_t kept = descriptors_of(keeper);
+        EXPECT_LT(3u * SERVICES, kept);
+        kill(keeper, SIGKILL);
+        if (round > 0) /* Its supervisor was killed before it. */
+            reap_until(keeper);
+        ASSERT_TRUE(eventually(
+                [&] { return keeper_of(supervisor) > 0 && keeper_of(supervisor) != keeper; }));
+        keeper = keeper_of(supervisor);
+        ASSERT_TRUE(eventually([&] { return descriptors_of(keeper) >= kept; }));
+        kill_supervisor();
+        supervise();
+        ASSERT_TRUE(all_up());
+        EXPECT_TRUE(all("adopted"));
+        EXPECT_TRUE(told("started").empty());
+        EXPECT_EQ(before, pids());
+    }
+    stop_supervisor();
+    for (int i = 0; i < SERVICES; i++)
+        EXPECT_EQ("", fault_of(said(i))) << i;
+}
+
+TEST_F(Outliving, ServicesThatDieWithTheirKeeperComeBack)
+{
+    supervise();
+    ASSERT_TRUE(all_up());
+    for (int round = 0; round < 10; round++) {
+        const auto before = pids();
+        const pid_t keeper = keeper_of(supervisor);
+        ASSERT_LT(0, keeper);
+        seen = all_events().size();
+        kill(keeper, SIGKILL);
+        for (const auto &each : before)
+            kill(each.second, SIGKILL);
+        ASSERT_TRUE(all_up());
+        EXPECT_TRUE(all("died"));
+        EXPECT_TRUE(told("failed").empty());
+        ASSERT_TRUE(eventually([&] { return keeper_of(supervisor) > 0; }));
+    }
+    stop_supervisor();
+    for (int i = 0; i < SERVICES; i++)
+        EXPECT_EQ("", fault_of(said(i))) << i;
 }
 
 /* EAGAIN from clone: nobody is given up, and all come when there is room. */
