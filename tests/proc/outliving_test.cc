@@ -277,6 +277,42 @@ TEST_F(Outliving, WithoutAKeeperTheStateFileTellsWhoRuns)
     stop_supervisor();
 }
 
+/* It does not feed its watchdog; SIGTERM reaches it all the same, as SIGCONT comes with it. */
+TEST_F(Outliving, AServiceThatIsFrozenIsReplaced)
+{
+    const int victim = 2;
+    supervise();
+    ASSERT_TRUE(all_up());
+    const auto before = pids();
+    kill(before.at(victim), SIGSTOP);
+    ASSERT_TRUE(eventually([&] {
+        return told("died").count(victim) != 0 && pids().at(victim) != before.at(victim);
+    }));
+    EXPECT_EQ(1 + victim, told("died").at(victim).status);
+    EXPECT_EQ(1u, told("died").size());
+    stop_supervisor();
+    EXPECT_EQ("", fault_of(said(victim)));
+}
+
+/* Who was away himself for longer than the watchdogs allow does not judge others. */
+TEST_F(Outliving, ASupervisorThatIsFrozenBlamesNobody)
+{
+    supervise();
+    ASSERT_TRUE(all_up());
+    const auto before = pids();
+    for (int round = 0; round < 3; round++) {
+        kill(supervisor, SIGSTOP);
+        usleep(900000); /* More than one of them. */
+        kill(supervisor, SIGCONT);
+        usleep(100000);
+    }
+    EXPECT_TRUE(told("died").empty());
+    EXPECT_EQ(before, pids());
+    stop_supervisor();
+    for (int i = 0; i < SERVICES; i++)
+        EXPECT_EQ("", fault_of(said(i))) << i;
+}
+
 size_t descriptors_of(pid_t pid)
 {
     size_t count = 0;
