@@ -324,7 +324,7 @@ size_t descriptors_of(pid_t pid)
     return count;
 }
 
-/* Another one is told everything: so services outlive the next supervisor as well, and all lines. */
+/* Another one is told everything, so services outlive the next supervisor, too, with all lines. */
 TEST_F(Outliving, AKeeperThatIsKilledIsReplaced)
 {
     supervise();

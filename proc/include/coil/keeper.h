@@ -3,7 +3,7 @@
  * coil/keeper.h - a small process that holds descriptors for a supervisor that may be killed.
  *
  *     coil_keeper_open(&options, &keeper)          the one that is there, or a new one
- *     coil_keeper_list(keeper)                     what a predecessor has left: then, until it is 0,
+ *     coil_keeper_list(keeper)                     what a predecessor has left: until it is 0,
  *     coil_keeper_next(keeper, &thing)             the next
  *     coil_keeper_put(keeper, &thing)
  *     coil_keeper_remove(keeper, "web/1")
