@@ -554,7 +554,8 @@ TEST_F(Supervisor, AnIdleSupervisorSleeps)
     ASSERT_EQ(0, RUN(coil_log_open(&log_options, &log)));
     std::vector<coil_service *> services;
     for (int i = 0; i < 20; i++) {
-        coil_service_plan plan = helper(("s" + std::to_string(i)).c_str());
+        const std::string name = "s" + std::to_string(i);
+        coil_service_plan plan = helper(name.c_str());
         plan.log = log;
         services.push_back(add(plan));
     }
