@@ -32,6 +32,8 @@ adoption_entry *adoption_add(coil_adoption *adoption, const char *name)
         return NULL;
     (void)snprintf(made->name, sizeof(made->name), "%s", name);
     made->child = (coil_child){.pidfd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
+    made->copies[ADOPTION_PIDFD] = -1;
+    made->copies[ADOPTION_STDOUT] = made->copies[ADOPTION_STDERR] = -1;
     coil_list_append(&adoption->entries, &made->link);
     return made;
 }
@@ -40,8 +42,26 @@ void adoption_drop(adoption_entry *old)
 {
     if (old->is_offered)
         coil_child_fini(&old->child);
+    for (int i = 0; i < ADOPTION_COPIES; i++) {
+        if (old->copies[i] >= 0)
+            (void)coil_kernel_close(old->copies[i]);
+    }
     coil_list_remove(&old->link);
     free(old);
+}
+
+int adoption_copy(adoption_entry *of, const coil_child *child)
+{
+    const int fds[ADOPTION_COPIES] = {child->pidfd, child->stdout_fd, child->stderr_fd};
+    for (int i = 0; i < ADOPTION_COPIES; i++) {
+        if (fds[i] < 0 || of->copies[i] >= 0)
+            continue;
+        const int copy = coil_kernel_dup_above(fds[i], 0);
+        if (copy < 0)
+            return copy;
+        of->copies[i] = copy;
+    }
+    return 0;
 }
 
 bool coil_adoption_take_like(
@@ -69,11 +89,10 @@ int coil_adoption_take_held(coil_adoption *adoption, const char *name)
 {
     for (coil_list *at = adoption->held.next; at != &adoption->held; at = at->next) {
         adoption_held *each = coil_container_of(at, adoption_held, link);
-        if (strcmp(each->name, name) != 0)
+        if (strcmp(each->name, name) != 0 || each->offered < 0)
             continue;
-        const int fd = each->fd;
-        coil_list_remove(&each->link);
-        free(each);
+        const int fd = each->offered;
+        each->offered = -1;
         return fd;
     }
     return -ENOENT;
@@ -93,7 +112,10 @@ static void forget_all(coil_adoption *adoption)
         adoption_drop(coil_container_of(at, adoption_entry, link));
     while ((at = coil_list_take_first(&adoption->held)) != NULL) {
         adoption_held *held = coil_container_of(at, adoption_held, link);
-        (void)coil_kernel_close(held->fd);
+        if (held->offered >= 0)
+            (void)coil_kernel_close(held->offered);
+        if (held->fd >= 0)
+            (void)coil_kernel_close(held->fd);
         free(held);
     }
     coil_log_journal_close(adoption->journal);
@@ -113,6 +135,7 @@ static coil_adoption *make(coil_task *self, const char *directory)
     adoption->group.keep_going = true;
     coil_list_init(&adoption->entries);
     coil_list_init(&adoption->held);
+    coil_list_init(&adoption->waiters);
     adoption->lock = -1;
     adoption->state_path = malloc(path_bytes);
     if (adoption->state_path == NULL) {
@@ -168,6 +191,7 @@ coil_async(int, begin, (coil_adoption *) adoption, (const coil_adoption_options 
     coil_attempt(adoption_resolve_all(adoption));
     coil_attempt(adoption_read_state(adoption, out_reason));
     adoption_changed(adoption);
+    adoption_begin_watch(adoption);
     return 0;
 }
 
@@ -203,6 +227,7 @@ coil_define(void, coil_adoption_close, (coil_adoption *) adoption, (coil_keeper_
     if (adoption == NULL)
         return;
     coil_defer({
+        coil_await(adoption_end_watch(adoption));
         while (adoption->is_saving)
             coil_await(coil_sleep(coil_ms(1)));
         if (end == COIL_KEEPER_ENDS)

@@ -42,11 +42,9 @@ static void add_fd(coil_kept *kept, int fd)
         kept->fds[kept->fd_count++] = fd;
 }
 
-coil_define(int, adoption_keep, (coil_adoption *) adoption, (const char *) name,
-        (const coil_child *) child, (uint64_t) identity)
+/* Without a pid it is about to be spawned. */
+static void describe(coil_kept *kept, const char *name, const coil_child *child, uint64_t identity)
 {
-    coil_vars(coil_kept kept; int rc);
-
     const adoption_note note = {
             .kind = child->pid > 0 ? NOTE_RUNNING : NOTE_STARTING,
             .has_out = child->stdout_fd >= 0,
@@ -54,12 +52,20 @@ coil_define(int, adoption_keep, (coil_adoption *) adoption, (const char *) name,
             .pid = child->pid,
             .identity = identity,
     };
-    label(&my->kept, CHILD_PREFIX, name, &note);
+    label(kept, CHILD_PREFIX, name, &note);
     if (child->pid > 0)
-        add_fd(&my->kept, child->pidfd);
-    add_fd(&my->kept, child->stdout_fd);
-    add_fd(&my->kept, child->stderr_fd);
-    coil_await(my->rc, coil_keeper_put(adoption->keeper, &my->kept));
+        add_fd(kept, child->pidfd);
+    add_fd(kept, child->stdout_fd);
+    add_fd(kept, child->stderr_fd);
+}
+
+coil_define(int, adoption_keep, (coil_adoption *) adoption, (const char *) name,
+        (const coil_child *) child, (uint64_t) identity)
+{
+    coil_vars(coil_kept kept; int rc);
+
+    describe(&my->kept, name, child, identity);
+    coil_await(my->rc, adoption_put(adoption, &my->kept));
     return my->rc;
 }
 
@@ -68,7 +74,7 @@ coil_async(int, remove_key, (coil_adoption *) adoption, (const char *) prefix, (
     coil_vars(char key[COIL_KEEPER_KEY_BYTES]; int rc);
 
     (void)snprintf(my->key, sizeof(my->key), "%s%s", prefix, name);
-    coil_await(my->rc, coil_keeper_remove(adoption->keeper, my->key));
+    coil_await(my->rc, adoption_remove(adoption, my->key));
     return my->rc;
 }
 
@@ -79,22 +85,87 @@ coil_define(int, adoption_unkeep, (coil_adoption *) adoption, (const char *) nam
     return my->rc;
 }
 
+static adoption_held *find_held(coil_adoption *adoption, const char *name)
+{
+    for (coil_list *at = adoption->held.next; at != &adoption->held; at = at->next) {
+        adoption_held *each = coil_container_of(at, adoption_held, link);
+        if (strcmp(each->name, name) == 0)
+            return each;
+    }
+    return NULL;
+}
+
+static adoption_held *add_held(coil_adoption *adoption, const char *name)
+{
+    adoption_held *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return NULL;
+    (void)snprintf(made->name, sizeof(made->name), "%s", name);
+    made->fd = made->offered = -1;
+    coil_list_append(&adoption->held, &made->link);
+    return made;
+}
+
+static void forget_held(adoption_held *old)
+{
+    if (old->fd >= 0)
+        (void)coil_kernel_close(old->fd);
+    old->fd = -1;
+    if (old->offered >= 0)
+        return;
+    coil_list_remove(&old->link);
+    free(old);
+}
+
+/* A copy, for another keeper, in place of what there was. */
+static int remember(coil_adoption *adoption, const char *name, int fd)
+{
+    const int copy = coil_kernel_dup_above(fd, 0);
+    if (copy < 0)
+        return copy;
+    adoption_held *held = find_held(adoption, name);
+    if (held == NULL)
+        held = add_held(adoption, name);
+    if (held == NULL) {
+        (void)coil_kernel_close(copy);
+        return -ENOMEM;
+    }
+    if (held->fd >= 0)
+        (void)coil_kernel_close(held->fd);
+    held->fd = copy;
+    return 0;
+}
+
+static void describe_held(coil_kept *kept, const char *name, int fd)
+{
+    const adoption_note note = {.kind = NOTE_HELD};
+    label(kept, HELD_PREFIX, name, &note);
+    add_fd(kept, fd);
+}
+
 coil_define(int, coil_adoption_hold, (coil_adoption *) adoption, (const char *) name, (int) fd)
 {
     coil_vars(coil_kept kept; int rc);
 
     if (!adoption_is_name(name, strlen(name)))
         return -EINVAL;
-    const adoption_note note = {.kind = NOTE_HELD};
-    label(&my->kept, HELD_PREFIX, name, &note);
-    add_fd(&my->kept, fd);
-    coil_await(my->rc, coil_keeper_put(adoption->keeper, &my->kept));
+    coil_await(adoption_settled(adoption));
+    my->rc = remember(adoption, name, fd);
+    if (my->rc < 0)
+        return my->rc;
+    describe_held(&my->kept, name, fd);
+    coil_await(my->rc, adoption_put(adoption, &my->kept));
     return my->rc;
 }
 
 coil_define(int, coil_adoption_release, (coil_adoption *) adoption, (const char *) name)
 {
     coil_vars(int rc);
+
+    coil_await(adoption_settled(adoption));
+    adoption_held *held = find_held(adoption, name);
+    if (held != NULL)
+        forget_held(held);
     coil_await(my->rc, remove_key(adoption, HELD_PREFIX, name));
     return my->rc;
 }
@@ -131,6 +202,7 @@ static bool accept_child(coil_adoption *adoption, const coil_kept *kept, const a
         made->child.stdout_fd = kept->fds[next++];
     if (note->has_err)
         made->child.stderr_fd = kept->fds[next];
+    (void)adoption_copy(made, &made->child); /* Else there is the keeper that has them. */
     return true;
 }
 
@@ -140,12 +212,11 @@ static bool accept_held(coil_adoption *adoption, const coil_kept *kept)
     if (strncmp(kept->key, HELD_PREFIX, sizeof(HELD_PREFIX) - 1) != 0 ||
             !adoption_is_name(name, strlen(name)) || kept->fd_count != 1)
         return false;
-    adoption_held *held = calloc(1, sizeof(*held));
+    adoption_held *held = add_held(adoption, name);
     if (held == NULL)
         return false;
-    (void)snprintf(held->name, sizeof(held->name), "%s", name);
-    held->fd = kept->fds[0];
-    coil_list_append(&adoption->held, &held->link);
+    held->offered = kept->fds[0];
+    held->fd = coil_kernel_dup_above(held->offered, 0);
     return true;
 }
 
@@ -180,6 +251,14 @@ coil_define(int, adoption_fetch, (coil_adoption *) adoption)
     }
 }
 
+static void describe_journal(coil_kept *kept, const coil_log_journal *journal)
+{
+    const adoption_note note = {.kind = NOTE_JOURNAL};
+    label(kept, JOURNAL_KEY, "", &note);
+    coil_log_journal_fds(journal, kept->fds);
+    kept->fd_count = COIL_LOG_JOURNAL_FDS;
+}
+
 coil_define(int, adoption_begin_journal, (coil_adoption *) adoption)
 {
     coil_vars(int rc);
@@ -189,13 +268,46 @@ coil_define(int, adoption_begin_journal, (coil_adoption *) adoption)
     my->rc = coil_log_journal_create(&adoption->journal);
     if (my->rc < 0)
         return my->rc;
-    coil_kept *kept = &adoption->received;
-    const adoption_note note = {.kind = NOTE_JOURNAL};
-    memset(kept, 0, sizeof(*kept));
-    memcpy(kept->key, JOURNAL_KEY, sizeof(JOURNAL_KEY));
-    memcpy(kept->note, &note, sizeof(note));
-    coil_log_journal_fds(adoption->journal, kept->fds);
-    kept->fd_count = COIL_LOG_JOURNAL_FDS;
-    coil_await(my->rc, coil_keeper_put(adoption->keeper, kept));
+    describe_journal(&adoption->received, adoption->journal);
+    coil_await(my->rc, adoption_put(adoption, &adoption->received));
     return my->rc;
+}
+
+/* ------------------------------------------------------------------------------- once more -- */
+
+/* False: there is nothing of it yet, or no room for a copy was left; the state file knows it. */
+static bool describe_again(coil_kept *kept, const adoption_entry *each)
+{
+    const coil_child child = {
+            .pid = each->pid,
+            .pidfd = each->copies[ADOPTION_PIDFD],
+            .stdout_fd = each->copies[ADOPTION_STDOUT],
+            .stderr_fd = each->copies[ADOPTION_STDERR],
+    };
+    if (each->pid > 0 && child.pidfd < 0)
+        return false;
+    describe(kept, each->name, &child, each->identity);
+    return kept->fd_count > 0;
+}
+
+coil_define(int, adoption_keep_all, (coil_adoption *) adoption)
+{
+    coil_vars(coil_list *at; coil_kept kept);
+
+    if (adoption->journal != NULL) {
+        describe_journal(&my->kept, adoption->journal);
+        coil_attempt(coil_keeper_put(adoption->keeper, &my->kept));
+    }
+    for (my->at = adoption->held.next; my->at != &adoption->held; my->at = my->at->next) {
+        const adoption_held *held = coil_container_of(my->at, adoption_held, link);
+        if (held->fd < 0)
+            continue;
+        describe_held(&my->kept, held->name, held->fd);
+        coil_attempt(coil_keeper_put(adoption->keeper, &my->kept));
+    }
+    for (my->at = adoption->entries.next; my->at != &adoption->entries; my->at = my->at->next) {
+        if (describe_again(&my->kept, coil_container_of(my->at, adoption_entry, link)))
+            coil_attempt(coil_keeper_put(adoption->keeper, &my->kept));
+    }
+    return 0;
 }

@@ -4,6 +4,7 @@
  *
  *     adoption.c          opening and closing; taking
  *     adoption_keeping.c  what the keeper has of it
+ *     adoption_renewing.c and another keeper, should that be killed
  *     adoption_resolve.c  children whose supervisor was killed while it spawned them
  *     adoption_saving.c   the state file, written and believed
  *     adoption_spawn.c    children that outlive us
@@ -21,35 +22,44 @@ COIL_BEGIN_DECLS
 enum { ADOPTION_STATE_MODE = 0600, ADOPTION_START_TRIES = 1000 /* An exec may be slow. */ };
 
 #define ADOPTION_TRY_AGAIN coil_ms(10)
+#define ADOPTION_KEEPER_AGAIN coil_s(1) /* There was no memory, or the like, for another one. */
+
+/* Of a child, in the order in which the keeper has them. */
+enum { ADOPTION_PIDFD, ADOPTION_STDOUT, ADOPTION_STDERR, ADOPTION_COPIES };
 
 /* A child, from before its spawn until it is forgotten. */
 typedef struct adoption_entry {
     coil_list link;
     coil_child child; /* While it is offered. */
     uint64_t identity;
-    pid_t pid; /* 0: it is being spawned, as far as we know. */
+    pid_t pid;                   /* 0: it is being spawned, as far as we know. */
+    int copies[ADOPTION_COPIES]; /* Of its descriptors, for another keeper. -1: none. */
     bool is_offered;
     char name[COIL_ADOPTION_NAME_BYTES];
 } adoption_entry;
 
-/* A descriptor that a predecessor has held, until somebody asks for it. */
+/* A descriptor that is held. */
 typedef struct adoption_held {
     coil_list link;
-    int fd;
+    int fd;      /* For another keeper. -1: none. */
+    int offered; /* From a predecessor, until somebody asks for it. -1: none. */
     char name[COIL_ADOPTION_NAME_BYTES];
 } adoption_held;
 
 struct coil_adoption {
-    coil_group group; /* Of the task that saves. */
+    coil_group group; /* Of the tasks that save, and look after the keeper. */
     coil_list entries;
     coil_list held;
     coil_keeper *keeper;
     coil_log_journal *journal;
     coil_kept received;
+    coil_list waiters; /* Until the keeper is renewed. */
+    coil_task *watch;  /* Looks after the keeper. */
     char *state_path;
     int lock;
     bool is_dirty;
     bool is_saving;
+    bool is_renewing;
 };
 
 /* ------------------------------------------------------------------------------ adoption.c -- */
@@ -59,6 +69,9 @@ adoption_entry *adoption_find(coil_adoption *adoption, const char *name);
 /* A new one without a child. NULL: no memory. */
 adoption_entry *adoption_add(coil_adoption *adoption, const char *name);
 void adoption_drop(adoption_entry *old);
+
+/* Have copies of the descriptors of `child`, those that are missing. -EMFILE. */
+int adoption_copy(adoption_entry *of, const coil_child *child);
 
 /* ----------------------------------------------------------------------- adoption_keeping.c -- */
 
@@ -70,6 +83,22 @@ coil_declare_private(int, adoption_unkeep, (coil_adoption *)adoption, (const cha
 /* Get all that the keeper has; and see to it that there is a journal. */
 coil_declare_private(int, adoption_fetch, (coil_adoption *)adoption);
 coil_declare_private(int, adoption_begin_journal, (coil_adoption *)adoption);
+
+/* Put everything that there is, once more: this keeper knows nothing. */
+coil_declare_private(int, adoption_keep_all, (coil_adoption *)adoption);
+
+/* ---------------------------------------------------------------------- adoption_renewing.c -- */
+
+/* As those of coil/keeper.h, but if the keeper has gone there is another one first. */
+coil_declare_private(int, adoption_put, (coil_adoption *)adoption, (const coil_kept *)thing);
+coil_declare_private(int, adoption_remove, (coil_adoption *)adoption, (const char *)key);
+
+/* Nobody goes through what there is: entries may be dropped. */
+coil_declare_private(void, adoption_settled, (coil_adoption *)adoption);
+
+/* Look after the keeper; and no longer. */
+void adoption_begin_watch(coil_adoption *adoption);
+coil_declare_private(void, adoption_end_watch, (coil_adoption *)adoption);
 
 /* ----------------------------------------------------------------------- adoption_resolve.c -- */
 

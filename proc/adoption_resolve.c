@@ -21,7 +21,7 @@ static void know_better(adoption_entry *each)
 }
 
 /* Nobody can write to the pipe: whoever had it has ended, or never was. */
-coil_async(bool, has_no_writer, (int) fd)
+coil_async(int, has_no_writer, (int) fd)
 {
     coil_vars(int events);
 
@@ -35,7 +35,7 @@ coil_async(bool, has_no_writer, (int) fd)
  */
 coil_async(int, resolve, (coil_adoption *) adoption, (adoption_entry *) each)
 {
-    coil_vars(int tries; int pipe; bool is_gone; int rc);
+    coil_vars(int tries; int pipe; int is_gone; int rc);
 
     my->pipe = each->child.stdout_fd >= 0 ? each->child.stdout_fd : each->child.stderr_fd;
     for (my->tries = 0; my->tries < ADOPTION_START_TRIES; my->tries++) {
@@ -44,6 +44,7 @@ coil_async(int, resolve, (coil_adoption *) adoption, (adoption_entry *) each)
             each->pid = pid;
             know_better(each);
             (void)coil_child_identity(&each->child, &each->identity);
+            (void)adoption_copy(each, &each->child);
             coil_await(my->rc, adoption_keep(adoption, each->name, &each->child, each->identity));
             return my->rc;
         }

@@ -85,6 +85,7 @@ static void accept_record(coil_adoption *adoption, const coil_child_record *reco
         return;
     }
     made->child = child;
+    (void)adoption_copy(made, &child);
     made->pid = record->pid;
     made->identity = record->identity;
     made->is_offered = true;

@@ -66,18 +66,20 @@ static int bear(birth *one, coil_spawn_error *out_error)
 
 /* The keeper knows of its pipes before it is there. */
 /* NOLINTNEXTLINE(readability-function-size): two more parameters are the coroutine's. */
-coil_async(int, announce, (coil_adoption *) adoption, (const char *) name,
+coil_async(int, announce, (coil_adoption *) adoption, (adoption_entry *) entry,
         (const coil_spawn_plan *) plan, (birth *) one, (coil_spawn_error *) out_error)
 {
     coil_vars(int rc; int keep_rc);
 
     my->rc = conceive(one, plan);
+    if (my->rc == 0)
+        my->rc = adoption_copy(entry, &one->child);
     if (my->rc < 0)
         return my->rc;
-    coil_attempt(adoption_keep(adoption, name, &one->child, 0));
+    coil_attempt(adoption_keep(adoption, entry->name, &one->child, 0));
     my->rc = bear(one, out_error);
     if (my->rc < 0)
-        coil_await(my->keep_rc, adoption_unkeep(adoption, name));
+        coil_await(my->keep_rc, adoption_unkeep(adoption, entry->name));
     return my->rc;
 }
 
@@ -99,11 +101,13 @@ coil_define(int, coil_adoption_spawn, (coil_adoption *) adoption, (const char *)
     coil_defer(if (!my->is_done) {
         close_theirs(&my->birth);
         coil_child_fini(&my->birth.child);
+        coil_await(adoption_settled(adoption));
         adoption_drop(my->entry);
     });
-    coil_attempt(announce(adoption, name, plan, &my->birth, out_error));
+    coil_attempt(announce(adoption, my->entry, plan, &my->birth, out_error));
     my->is_done = true;
     (void)coil_child_identity(&my->birth.child, &my->entry->identity);
+    (void)adoption_copy(my->entry, &my->birth.child);
     my->entry->pid = my->birth.child.pid;
     *out_child = my->birth.child;
     adoption_changed(adoption);
@@ -117,6 +121,7 @@ coil_define(int, coil_adoption_forget, (coil_adoption *) adoption, (const char *
 {
     coil_vars(int rc);
 
+    coil_await(adoption_settled(adoption));
     adoption_entry *known = adoption_find(adoption, name);
     if (known == NULL)
         return -ENOENT;

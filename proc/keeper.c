@@ -25,6 +25,7 @@ enum {
 
 #define PATIENCE_USUAL coil_s(60)
 #define HELLO_LIMIT coil_s(10) /* For a machine that is busy; it answers at once. */
+#define DEATH_LIMIT coil_s(1)  /* From the end of its connection to its own. */
 
 static_assert((int)COIL_KEEPER_FDS_MAX == (int)KEEPER_FDS_MAX, "one for one");
 static_assert((int)COIL_KEEPER_KEY_BYTES == (int)KEEPER_KEY_BYTES, "one for one");
@@ -39,8 +40,9 @@ typedef struct packet {
 } packet;
 
 struct coil_keeper {
-    int fd;
+    int fd;           /* -1: it has gone. */
     coil_child child; /* If it is one of ours: pid 0 otherwise. */
+    coil_keeper_options options;
     char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
     coil_list senders; /* Who wait for `out`, which somebody uses. */
     bool is_sending;
@@ -93,7 +95,7 @@ coil_async(int, send_out, (coil_keeper *) keeper)
 {
     coil_vars(int rc);
 
-    for (;;) {
+    while (keeper->fd >= 0) {
         const ssize_t count = coil_kernel_sendmsg_now(keeper->fd, &keeper->out.header);
         if (count >= 0)
             return 0;
@@ -103,6 +105,7 @@ coil_async(int, send_out, (coil_keeper *) keeper)
             return (int)count;
         coil_attempt(my->rc, coil_poll(keeper->fd, POLLOUT));
     }
+    return -EPIPE;
 }
 
 /* `out` is ours, empty, until sent(). */
@@ -236,8 +239,6 @@ static int connect_to(const struct sockaddr_un *address)
 static int reach(const coil_keeper_options *options, coil_child *out_child)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(options->path) >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
     memcpy(address.sun_path, options->path, strlen(options->path));
     int rc = -EIO;
     for (int i = 0; i < TRIES; i++) {
@@ -262,28 +263,97 @@ static void leave(coil_keeper *keeper)
     free(keeper);
 }
 
-coil_define(int, coil_keeper_open, (const coil_keeper_options *) options, (coil_keeper **) out_keeper)
+static coil_keeper *make(const coil_keeper_options *options)
 {
-    coil_vars(coil_keeper *keeper; int rc);
+    coil_keeper *keeper = calloc(1, sizeof(*keeper));
+    if (keeper == NULL)
+        return NULL;
+    keeper->fd = -1;
+    coil_list_init(&keeper->senders);
+    (void)snprintf(keeper->path, sizeof(keeper->path), "%s", options->path);
+    keeper->options = *options;
+    keeper->options.path = keeper->path;
+    return keeper;
+}
 
-    my->keeper = calloc(1, sizeof(*my->keeper));
-    if (my->keeper == NULL)
-        return -ENOMEM;
-    coil_list_init(&my->keeper->senders);
-    my->keeper->fd = reach(options, &my->keeper->child);
-    my->rc = my->keeper->fd;
-    (void)snprintf(my->keeper->path, sizeof(my->keeper->path), "%s", options->path);
-    coil_defer(if (my->keeper != NULL) leave(my->keeper));
+/* There is one, and it is for us. */
+coil_async(int, greet, (coil_keeper *) keeper)
+{
+    coil_vars(int rc);
+
+    my->rc = reach(&keeper->options, &keeper->child);
     if (my->rc < 0)
         return my->rc;
-    coil_await(my->rc, coil_within(HELLO_LIMIT, receive_in(my->keeper)));
+    keeper->fd = my->rc;
+    coil_await(my->rc, coil_within(HELLO_LIMIT, receive_in(keeper)));
     if (my->rc == KEEPER_BUSY)
         return -EBUSY;
     if (my->rc != KEEPER_HELLO)
         return my->rc < 0 && my->rc != -EPIPE ? my->rc : -EPROTO;
+    return 0;
+}
+
+coil_define(int, coil_keeper_open, (const coil_keeper_options *) options, (coil_keeper **) out_keeper)
+{
+    coil_vars(coil_keeper *keeper; int rc);
+
+    if (strlen(options->path) >= sizeof(my->keeper->path))
+        return -ENAMETOOLONG;
+    my->keeper = make(options);
+    if (my->keeper == NULL)
+        return -ENOMEM;
+    coil_defer(if (my->keeper != NULL) leave(my->keeper));
+    coil_attempt(greet(my->keeper));
     *out_keeper = my->keeper;
     my->keeper = NULL;
     return 0;
+}
+
+/* -------------------------------------------------------------------------------- renewing -- */
+
+coil_define(int, coil_keeper_gone, (coil_keeper *) keeper)
+{
+    coil_vars(int events);
+
+    if (keeper->fd >= 0)
+        coil_attempt(my->events, coil_poll(keeper->fd, POLLRDHUP));
+    return 0;
+}
+
+static void hang_up(coil_keeper *keeper)
+{
+    if (keeper->fd >= 0)
+        (void)coil_kernel_close(keeper->fd);
+    keeper->fd = -1;
+}
+
+/* If it has ended, and was our child, it was the last that anybody heard of it. */
+coil_async(int, bury, (coil_keeper *) keeper)
+{
+    coil_vars(int rc);
+
+    hang_up(keeper);
+    if (keeper->child.pid == 0)
+        return 0;
+    coil_await(my->rc, coil_within(DEATH_LIMIT, coil_child_wait(&keeper->child)));
+    if (my->rc == -ETIME)
+        return 0;
+    coil_child_fini(&keeper->child);
+    keeper->child = (coil_child){0};
+    return 0;
+}
+
+coil_define(int, coil_keeper_renew, (coil_keeper *) keeper)
+{
+    coil_vars(int rc);
+
+    coil_await(take_turn(keeper));
+    coil_defer(sent(keeper));
+    coil_attempt(bury(keeper));
+    coil_await(my->rc, greet(keeper));
+    if (my->rc < 0)
+        hang_up(keeper);
+    return my->rc;
 }
 
 /* -------------------------------------------------------------------------------- keeping -- */

@@ -367,8 +367,11 @@ coil_async(int, write_share, (log_file *) file, (const char *) lines, (size_t) s
     return 0;
 }
 
-static bool is_old(const log_file *file, int64_t time_us)
+/* The wall clock may be set: a file from the future begins now. */
+static bool is_old(log_file *file, int64_t time_us)
 {
+    if (file->born_us > time_us)
+        file->born_us = time_us;
     return file->rotate_age > 0 && file->size_bytes > 0 &&
            time_us - file->born_us >= file->rotate_age / 1000;
 }

@@ -139,6 +139,14 @@ protected:
         return found;
     }
 
+    static pid_t only_child()
+    {
+        std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
+        pid_t pid = 0;
+        children >> pid;
+        return pid;
+    }
+
     coil_keeper_options options = {};
 };
 
@@ -219,9 +227,7 @@ TEST_F(Keeper, StartsWhereAnotherHasDied)
 {
     coil_keeper *first = open_keeper();
     RUN(coil_keeper_close(first, COIL_KEEPER_STAYS));
-    std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
-    pid_t pid = 0;
-    children >> pid;
+    const pid_t pid = only_child();
     ASSERT_LT(0, pid);
     kill(pid, SIGKILL);
     waitpid(pid, nullptr, 0);
@@ -230,12 +236,53 @@ TEST_F(Keeper, StartsWhereAnotherHasDied)
     RUN(coil_keeper_close(second, COIL_KEEPER_ENDS));
 }
 
+TEST_F(Keeper, ThatIsKilledIsRenewed)
+{
+    Ends ends = make_pipe();
+    coil_kept kept = thing("pipe", {ends.out});
+    coil_keeper *keeper = open_keeper();
+    for (int round = 0; round < 3; round++) {
+        int64_t gone = 1;
+        EXPECT_EQ(0, RUN(coil_keeper_put(keeper, &kept)));
+        START(gone, coil_keeper_gone(keeper));
+        kill(only_child(), SIGKILL);
+        run();
+        EXPECT_EQ(0, gone);
+        EXPECT_EQ(-EPIPE, RUN(coil_keeper_put(keeper, &kept)));
+        EXPECT_EQ(0, RUN(coil_keeper_renew(keeper)));
+        EXPECT_TRUE(list(keeper).empty());
+    }
+    EXPECT_EQ(0, RUN(coil_keeper_put(keeper, &kept)));
+    EXPECT_EQ(0, RUN(coil_keeper_renew(keeper))) << "the same one";
+    auto found = list(keeper);
+    ASSERT_EQ(1u, found.size());
+    close(found["pipe"].fds[0]);
+    RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
+    EXPECT_EQ(-1, waitpid(-1, nullptr, 0)) << "all have been reaped";
+}
+
+TEST_F(Keeper, ThatCannotBeRenewedIsTriedAgain)
+{
+    Ends ends = make_pipe();
+    const coil_kept kept = thing("pipe", {ends.out});
+    coil_keeper *keeper = open_keeper();
+    kill(only_child(), SIGKILL);
+    EXPECT_EQ(0, RUN(coil_keeper_gone(keeper)));
+    const std::string moved = directory + "-moved";
+    ASSERT_EQ(0, rename(directory.c_str(), moved.c_str()));
+    EXPECT_EQ(-ENOENT, RUN(coil_keeper_renew(keeper)));
+    EXPECT_EQ(-EPIPE, RUN(coil_keeper_put(keeper, &kept)));
+    EXPECT_EQ(0, RUN(coil_keeper_gone(keeper))) << "it still is";
+    ASSERT_EQ(0, rename(moved.c_str(), directory.c_str()));
+    EXPECT_EQ(0, RUN(coil_keeper_renew(keeper)));
+    EXPECT_EQ(0, RUN(coil_keeper_put(keeper, &kept)));
+    RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
+}
+
 TEST_F(Keeper, TakesAFewPages)
 {
     coil_keeper *keeper = open_keeper();
-    std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
-    pid_t pid = 0;
-    children >> pid;
+    const pid_t pid = only_child();
     std::ifstream rollup("/proc/" + std::to_string(pid) + "/smaps_rollup");
     std::string word;
     long pss_kib = -1;

@@ -2,6 +2,8 @@
 /* coil/log_capture.h, with real pipes, files and children. */
 #include "cast.h"
 
+#include "log_file.h"
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -345,6 +347,30 @@ TEST_F(LogCapture, RotatesByAge)
     put(in, "two\n");
     drain();
     EXPECT_EQ("one\n", contents(path + ".000001"));
+}
+
+TEST_F(LogCapture, AClockThatIsSetBackMakesNoFileImmortal)
+{
+    const int64_t second_us = 1000000;
+    const int64_t year_ago_us = coil_kernel_time_us() - 365 * 86400 * second_us;
+    std::string name = path;
+    log_file file = {};
+    file.path = &name[0];
+    file.mode = 0600;
+    file.keep_files = 10;
+    file.rotate_bytes = 1000000;
+    file.rotate_age = coil_s(60);
+    ASSERT_EQ(0, RUN(log_file_open(&file)));
+    const auto put_at = [&](int64_t time_us) {
+        size_t count = 0;
+        EXPECT_EQ(0, RUN(log_file_put(&file, "one\n", 4, time_us, &count)));
+        EXPECT_EQ(4u, count);
+        return file.rotation_count;
+    };
+    EXPECT_EQ(0u, put_at(year_ago_us));
+    EXPECT_EQ(0u, put_at(year_ago_us + 59 * second_us));
+    EXPECT_EQ(1u, put_at(year_ago_us + 60 * second_us));
+    RUN(log_file_close(&file));
 }
 
 TEST_F(LogCapture, LosesNoLineInAThousandRotations)

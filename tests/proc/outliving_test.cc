@@ -237,7 +237,7 @@ TEST_F(Outliving, TheWatchdogOfWhoWasTakenOverIsStillFed)
     stop_supervisor();
 }
 
-/* The supervisor's own child of that name. */
+/* The child of that name. */
 pid_t keeper_of(pid_t supervisor)
 {
     const std::string own = std::to_string(supervisor);
@@ -275,6 +275,106 @@ TEST_F(Outliving, WithoutAKeeperTheStateFileTellsWhoRuns)
     EXPECT_TRUE(told("started").empty());
     EXPECT_EQ(before, pids());
     stop_supervisor();
+}
+
+/* It does not feed its watchdog; SIGTERM reaches it all the same, as SIGCONT comes with it. */
+TEST_F(Outliving, AServiceThatIsFrozenIsReplaced)
+{
+    const int victim = 2;
+    supervise();
+    ASSERT_TRUE(all_up());
+    const auto before = pids();
+    kill(before.at(victim), SIGSTOP);
+    ASSERT_TRUE(eventually([&] {
+        return told("died").count(victim) != 0 && pids().at(victim) != before.at(victim);
+    }));
+    EXPECT_EQ(1 + victim, told("died").at(victim).status);
+    EXPECT_EQ(1u, told("died").size());
+    stop_supervisor();
+    EXPECT_EQ("", fault_of(said(victim)));
+}
+
+/* Who was away himself for longer than the watchdogs allow does not judge others. */
+TEST_F(Outliving, ASupervisorThatIsFrozenBlamesNobody)
+{
+    supervise();
+    ASSERT_TRUE(all_up());
+    const auto before = pids();
+    for (int round = 0; round < 3; round++) {
+        kill(supervisor, SIGSTOP);
+        usleep(900000); /* More than one of them. */
+        kill(supervisor, SIGCONT);
+        usleep(100000);
+    }
+    EXPECT_TRUE(told("died").empty());
+    EXPECT_EQ(before, pids());
+    stop_supervisor();
+    for (int i = 0; i < SERVICES; i++)
+        EXPECT_EQ("", fault_of(said(i))) << i;
+}
+
+/* A process and two pipes each; a journal and a socket; and what the keeper has for itself. */
+const size_t KEPT = 3 * SERVICES + 3 + 1 + 5;
+
+size_t descriptors_of(pid_t pid)
+{
+    size_t count = 0;
+    DIR *entries = opendir(("/proc/" + std::to_string(pid) + "/fd").c_str());
+    while (const dirent *entry = entries == nullptr ? nullptr : readdir(entries))
+        count += entry->d_name[0] != '.';
+    if (entries != nullptr)
+        closedir(entries);
+    return count;
+}
+
+/* Another one is told everything, so services outlive the next supervisor, too, with all lines. */
+TEST_F(Outliving, AKeeperThatIsKilledIsReplaced)
+{
+    supervise();
+    ASSERT_TRUE(all_up());
+    const auto before = pids();
+    pid_t keeper = keeper_of(supervisor);
+    for (int round = 0; round < 5; round++) {
+        ASSERT_LT(0, keeper);
+        kill(keeper, SIGKILL);
+        if (round > 0) /* Its supervisor was killed before it. */
+            reap_until(keeper);
+        ASSERT_TRUE(eventually(
+                [&] { return keeper_of(supervisor) > 0 && keeper_of(supervisor) != keeper; }));
+        keeper = keeper_of(supervisor);
+        ASSERT_TRUE(eventually([&] { return descriptors_of(keeper) == KEPT; }));
+        kill_supervisor();
+        supervise();
+        ASSERT_TRUE(all_up());
+        EXPECT_TRUE(all("adopted"));
+        EXPECT_TRUE(told("started").empty());
+        EXPECT_EQ(before, pids());
+    }
+    stop_supervisor();
+    for (int i = 0; i < SERVICES; i++)
+        EXPECT_EQ("", fault_of(said(i))) << i;
+}
+
+TEST_F(Outliving, ServicesThatDieWithTheirKeeperComeBack)
+{
+    supervise();
+    ASSERT_TRUE(all_up());
+    for (int round = 0; round < 10; round++) {
+        const auto before = pids();
+        const pid_t keeper = keeper_of(supervisor);
+        ASSERT_LT(0, keeper);
+        seen = all_events().size();
+        kill(keeper, SIGKILL);
+        for (const auto &each : before)
+            kill(each.second, SIGKILL);
+        ASSERT_TRUE(all_up());
+        EXPECT_TRUE(all("died"));
+        EXPECT_TRUE(told("failed").empty());
+        ASSERT_TRUE(eventually([&] { return keeper_of(supervisor) > 0; }));
+    }
+    stop_supervisor();
+    for (int i = 0; i < SERVICES; i++)
+        EXPECT_EQ("", fault_of(said(i))) << i;
 }
 
 /* EAGAIN from clone: nobody is given up, and all come when there is room. */

@@ -13,6 +13,7 @@
  *     exit=STATUS   the end
  *     abort         another
  *     heir          start a child that stays, in the same group
+ *     daemon        start one that forks twice, in a session of its own
  *
  * Then it waits for a signal; SIGTERM ends it with status 0.
  */
@@ -77,6 +78,21 @@ static void fill(long bytes)
     }
 }
 
+/* It is there when this returns. */
+static void become_parent_of_daemon(void)
+{
+    const pid_t between = fork();
+    if (between > 0) {
+        (void)waitpid(between, NULL, 0);
+        return;
+    }
+    (void)setsid();
+    if (fork() != 0)
+        _exit(0);
+    for (;;)
+        (void)pause();
+}
+
 static const char *value(const char *argument, const char *name)
 {
     const size_t size = strlen(name);
@@ -120,6 +136,8 @@ static void act(const char *what)
             for (;;)
                 (void)pause();
         }
+    } else if (strcmp(what, "daemon") == 0) {
+        become_parent_of_daemon();
     } else {
         exit(96);
     }

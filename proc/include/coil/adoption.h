@@ -21,9 +21,11 @@
  *   - The same pipes: what is in them waits, and who writes to them gets no SIGPIPE. With
  *     coil_adoption_journal() in the options of the logs, no line is lost or doubled either.
  *
- * Descriptors and pidfds are with a keeper (coil/keeper.h). Should that be killed as well, there is
- * the state file, by which children are found without their pipes. It is written a moment after
- * each change, as a whole, with a checksum; what makes no sense in it is refused.
+ * Descriptors and pidfds are with a keeper (coil/keeper.h). Should that be killed, we start another
+ * and tell it everything; for that, copies of the descriptors of each child are ours, too: as many
+ * as it has pipes, and one. Only if both of us are killed at the same time, there is the state
+ * file, by which children are found without their pipes. It is written a moment after each change,
+ * as a whole, with a checksum; what makes no sense in it is refused.
  *
  * The policy "die" is that of coil/spawn.h: use coil_child_spawn(), whose children get SIGKILL when
  * their parent dies.
@@ -80,7 +82,8 @@ COIL_API bool coil_adoption_take_like(
 /*
  * As coil_child_spawn(), for a child that outlives us. -EINVAL: neither .out nor .err of the plan
  * is COIL_STDIO_PIPE, by which it is found if we are killed meanwhile; or the name is no name.
- * -EEXIST: there is one of this name. -EPIPE: the keeper is gone.
+ * -EEXIST: there is one of this name. -EPIPE, or errors of coil_keeper_open(): the keeper is gone,
+ * and there cannot be another one now. -EMFILE.
  */
 coil_declare(int, coil_adoption_spawn, (coil_adoption *) adoption, (const char *) name,
         (const coil_spawn_plan *) plan, (coil_child *) out_child, (coil_spawn_error *) out_error);
@@ -91,7 +94,7 @@ coil_declare(int, coil_adoption_forget, (coil_adoption *) adoption, (const char 
 /*
  * Descriptors of the supervisor itself, such as a listening socket, for the next one: held under a
  * name of their own, in place of what had it. `fd` stays the caller's, too; it may be closed.
- * -EINVAL, that is no name; -EPIPE.
+ * -EINVAL, that is no name; -EMFILE, -ENOMEM; without a keeper, as coil_adoption_spawn().
  */
 coil_declare(int, coil_adoption_hold, (coil_adoption *) adoption, (const char *) name, (int) fd);
 

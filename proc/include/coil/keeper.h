@@ -3,8 +3,9 @@
  * coil/keeper.h - a small process that holds descriptors for a supervisor that may be killed.
  *
  *     coil_keeper_open(&options, &keeper)          the one that is there, or a new one
- *     coil_keeper_list(keeper, &hook)              what a predecessor has left
- *     coil_keeper_put(keeper, "web/1", note, fds, 3)
+ *     coil_keeper_list(keeper)                     what a predecessor has left: until it is 0,
+ *     coil_keeper_next(keeper, &thing)             the next
+ *     coil_keeper_put(keeper, &thing)
  *     coil_keeper_remove(keeper, "web/1")
  *     coil_keeper_close(keeper, COIL_KEEPER_STAYS)
  *
@@ -15,7 +16,9 @@
  *
  * The keeper is 2 KiB of code that does nothing else, so nobody has a reason to restart it; its
  * memory is a few pages, and 144 bytes for each thing that it keeps. It ends when it is told to, or
- * if no supervisor is there for `patience`; it can kill what it has pidfds of, then.
+ * if no supervisor is there for `patience`; it can kill what it has pidfds of, then. Should it be
+ * killed itself, coil_keeper_gone() ends; then have another one, and put everything once more
+ * (coil/adoption.h does).
  *
  * Who puts and is killed at that moment has put: what has been sent arrives. At a time there is one
  * supervisor: a second one gets -EBUSY, and so does not start everything again.
@@ -77,6 +80,16 @@ coil_declare(int, coil_keeper_remove, (coil_keeper *) keeper, (const char *) key
  */
 coil_declare(int, coil_keeper_list, (coil_keeper *) keeper);
 coil_declare(int, coil_keeper_next, (coil_keeper *) keeper, (coil_kept *) out_thing);
+
+/* Await its end, or that it has had enough of us: 0. One task at a time, and no list meanwhile. */
+coil_declare(int, coil_keeper_gone, (coil_keeper *) keeper);
+
+/*
+ * After -EPIPE, or its end: the one that is there, or a new one, in its place. Either may lack what
+ * was put: put it again. Who puts meanwhile waits. Errors of coil_keeper_open(), after which it is
+ * still gone, and this may be tried again.
+ */
+coil_declare(int, coil_keeper_renew, (coil_keeper *) keeper);
 
 /* It waits for the next supervisor, or ends and forgets everything. */
 typedef enum coil_keeper_end { COIL_KEEPER_STAYS, COIL_KEEPER_ENDS } coil_keeper_end;
