@@ -209,6 +209,13 @@ TEST(SimRunner, ReportsACheckThatFails)
                                                   "coil_sim_current() == NULL", "submit   poll"});
 }
 
+/* The number could have been given to somebody else meanwhile. */
+TEST(SimRunner, ReportsADescriptorThatIsClosedTwice)
+{
+    expect_failure("--scenario=closes-twice --seeds=1 --no-shrink",
+            {"process 2 (/bin/closer) closes descriptor 3, which is not open"});
+}
+
 #if defined __SANITIZE_ADDRESS__
 
 TEST(SimRunner, ReportsWhatASanitizerFinds)
