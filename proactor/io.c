@@ -208,12 +208,25 @@ static void closer_prepare(coil_op *op, struct io_uring_sqe *sqe)
     prepare_close_of(sqe, coil_container_of(op, closer, op)->fd);
 }
 
+/* Without an entry in the queue. */
+static void close_now(coil_loop *loop, int fd)
+{
+    if (!coil_fd_is_direct(fd)) {
+        (void)coil_kernel_close(fd);
+        return;
+    }
+    int none = -1;
+    struct io_uring_files_update update = {
+            .offset = (unsigned)(fd & ~COIL_DIRECT), .fds = (uint64_t)(uintptr_t)&none};
+    (void)coil_kernel_ring_register(&loop->ring.uring, IORING_REGISTER_FILES_UPDATE, &update, 1);
+}
+
 static void closer_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     closer *done = coil_container_of(op, closer, op);
     if (result == -ECANCELED) /* The loop ends, and a worker thread had not got round to it. */
-        (void)coil_kernel_close(done->fd);
+        close_now(op->loop, done->fd);
     coil_sched_release(&op->loop->sched, done, sizeof(*done));
 }
 
@@ -227,16 +240,9 @@ void coil_close_later(coil_loop *loop, int fd)
         op_init(&closing->op, &closer_kind, loop);
         closing->fd = fd;
         op_start(&closing->op);
-        return;
+    } else {
+        close_now(loop, fd);
     }
-    if (!coil_fd_is_direct(fd)) {
-        (void)coil_kernel_close(fd);
-        return;
-    }
-    int none = -1;
-    struct io_uring_files_update update = {
-            .offset = (unsigned)(fd & ~COIL_DIRECT), .fds = (uint64_t)(uintptr_t)&none};
-    (void)coil_kernel_ring_register(&loop->ring.uring, IORING_REGISTER_FILES_UPDATE, &update, 1);
 }
 
 static void prepare_install(coil_op *op, struct io_uring_sqe *sqe)

@@ -3,6 +3,7 @@
 
 #include "fault.h"
 #include "fiber.h"
+#include "lending.h"
 #include "process.h"
 #include "wrapped.h"
 
@@ -97,21 +98,32 @@ static void enter(sim_process *process, void *memory, size_t size_bytes, const v
     coil_list_append(&process->allocations, &allocation->link);
 }
 
-/* Does nothing for what is not in it. */
-static void strike_out(const void *memory)
+/* Its size. Does nothing for what is not in it: 0. */
+static size_t strike_out(const void *memory)
 {
     if (ledger.count == 0)
-        return;
+        return 0;
     for (sim_allocation **place = bucket_of(memory); *place != NULL; place = &(*place)->next) {
         sim_allocation *allocation = *place;
         if (allocation->memory != memory)
             continue;
+        const size_t size_bytes = allocation->size_bytes;
         *place = allocation->next;
         coil_list_remove(&allocation->link);
         sim_delete(allocation);
         ledger.count--;
-        return;
+        return size_bytes;
     }
+    return 0;
+}
+
+/* The program gives it back. */
+static void give_back(const void *memory)
+{
+    const size_t size_bytes = strike_out(memory);
+    const sim_process *process = sim_process_current();
+    if (process != NULL && size_bytes > 0)
+        lending_check_freed(process, memory, size_bytes);
 }
 
 uint64_t allocations_free(sim_process *process, bool reports, bool has_variables)
@@ -127,7 +139,7 @@ uint64_t allocations_free(sim_process *process, bool reports, bool has_variables
         if (reports && process->reports_leaks && !first->is_kept)
             allocation_print(first);
         count += !first->is_kept;
-        strike_out(memory);
+        (void)strike_out(memory);
         __real_free(memory);
     }
     if (ledger.count == 0) {
@@ -193,7 +205,7 @@ void *__wrap_realloc(void *memory, size_t size_bytes)
         return __real_realloc(memory, size_bytes);
     if (fails(process))
         return NULL;
-    strike_out(memory);
+    give_back(memory);
     void *grown = __real_realloc(memory, size_bytes);
     enter(process, grown, size_bytes, __builtin_return_address(0));
     return grown;
@@ -202,6 +214,6 @@ void *__wrap_realloc(void *memory, size_t size_bytes)
 void __wrap_free(void *memory)
 {
     if (memory != NULL)
-        strike_out(memory);
+        give_back(memory);
     __real_free(memory);
 }

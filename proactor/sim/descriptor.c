@@ -55,6 +55,14 @@ int sim_descriptor_install(sim_process *process, sim_file *file, int lowest)
     return fd;
 }
 
+void sim_descriptor_check_open(const sim_process *process, int fd)
+{
+    SIM_CHECK(process->world,
+            !process->world->forbids_leaks || fd < 0 || sim_descriptor_file(process, fd) != NULL,
+            "process %d (%s) closes descriptor %d, which is not open", (int)process->id,
+            process->path, fd);
+}
+
 int sim_descriptor_close(sim_process *process, int fd)
 {
     sim_file *file = sim_descriptor_file(process, fd);

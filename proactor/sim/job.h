@@ -22,7 +22,6 @@ typedef struct sim_job {
     int output;         /* A file in memory: stdout and stderr of the process. */
     coil_time deadline; /* Then it is told to end, ... */
     coil_time end;      /* ... and then it is killed. */
-    uint64_t number;    /* For the owner. */
 } sim_job;
 
 /* CLOCK_MONOTONIC of the machine on which the simulation runs. */

@@ -137,8 +137,11 @@ sim_file *sim_call_file(int fd)
 
 int coil_kernel_close(int fd)
 {
+    sim_process *process = sim_process_current();
+
     sim_fiber_pass();
-    return sim_descriptor_close(sim_process_current(), fd);
+    sim_descriptor_check_open(process, fd);
+    return sim_descriptor_close(process, fd);
 }
 
 int coil_kernel_eventfd(void)

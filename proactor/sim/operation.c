@@ -23,8 +23,11 @@ static int attempt_close(sim_request *request)
 {
     sim_ring *ring = request->ring;
 
-    if (request->sqe.file_index != 0)
+    if (request->sqe.file_index != 0) {
+        sim_direct_check_open(ring, request->sqe.file_index - 1);
         return sim_direct_close(ring, request->sqe.file_index - 1);
+    }
+    sim_descriptor_check_open(ring->process, request->sqe.fd);
     return sim_descriptor_close(ring->process, request->sqe.fd);
 }
 
@@ -127,6 +130,19 @@ static int attempt_accept(sim_request *request)
     }
 }
 
+/* Whose address it is, and its length. Of a multishot one each shot writes there: no time to lend. */
+static unsigned accept_answers(const sim_request *request, struct iovec out_parts[SIM_ANSWERS_MAX])
+{
+    void *address = sim_memory_at(request->sqe.addr);
+    socklen_t *length = sim_memory_at(request->sqe.addr2);
+
+    if ((request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0 || address == NULL || length == NULL)
+        return 0;
+    out_parts[0] = (struct iovec){address, *length};
+    out_parts[1] = (struct iovec){length, sizeof(*length)};
+    return 2;
+}
+
 /* The address is copied at submission. */
 typedef struct connecting {
     sim_extra extra;
@@ -186,7 +202,7 @@ static int attempt_install(sim_request *request)
 }
 
 static const sim_operation accept_operation = {
-        .name = "accept", .attempt = attempt_accept, .needs_file = true};
+        .name = "accept", .attempt = attempt_accept, .answers = accept_answers, .needs_file = true};
 static const sim_operation connect_operation = {.name = "connect",
         .prepare = prepare_connect,
         .attempt = attempt_connect,

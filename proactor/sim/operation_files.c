@@ -156,9 +156,16 @@ static int attempt_statx(sim_request *request)
     return 0;
 }
 
+static unsigned statx_answers(const sim_request *request, struct iovec out_parts[SIM_ANSWERS_MAX])
+{
+    out_parts[0] = (struct iovec){sim_memory_at(request->sqe.addr2), sizeof(struct statx)};
+    return out_parts[0].iov_base != NULL;
+}
+
 const sim_operation sim_operation_statx = {.name = "statx",
         .prepare = prepare_statx,
         .attempt = attempt_statx,
+        .answers = statx_answers,
         .release = release,
         .by_worker = true};
 

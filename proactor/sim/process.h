@@ -123,6 +123,12 @@ void sim_descriptor_fill(sim_process *process, int fd, sim_file *file);
  */
 int sim_descriptor_install(sim_process *process, sim_file *file, int lowest);
 
+/*
+ * A program is about to close it. Fails a run that forbids leaks if it is not open: had its number
+ * been given away meanwhile, it would be that of somebody else.
+ */
+void sim_descriptor_check_open(const sim_process *process, int fd);
+
 /* -EBADF. The requests that use the file go on (close(2) cancels nothing: pitfall 15). */
 int sim_descriptor_close(sim_process *process, int fd);
 

@@ -39,6 +39,15 @@ int sim_direct_install(sim_ring *ring, sim_file *file, unsigned index)
     return (int)index;
 }
 
+void sim_direct_check_open(const sim_ring *ring, unsigned index)
+{
+    const sim_process *process = ring->process;
+    SIM_CHECK(process->world,
+            !process->world->forbids_leaks || sim_direct_file(ring, index) != NULL,
+            "process %d (%s) closes direct descriptor %u, which is not open", (int)process->id,
+            process->path, index);
+}
+
 int sim_direct_close(sim_ring *ring, unsigned index)
 {
     if (ring->direct_count == 0)

@@ -120,7 +120,7 @@ static void free_request(sim_request *request)
     if (request->operation->release != NULL)
         request->operation->release(request);
     sim_delete(request->extra);
-    sim_delete(request->lent);
+    lending_forget(request);
     sim_file_drop(request->file);
     sim_delete(request);
 }
@@ -199,7 +199,7 @@ static void run(sim_request *request)
         request->state = SIM_REQUEST_HELD;
         return;
     }
-    lending_verify(request);
+    lending_pause(request);
     if (request->is_cancelled) {
         request->flags = 0; /* Not those of an earlier shot. */
         result = cancelled_result(request);
@@ -214,8 +214,11 @@ static void run(sim_request *request)
         request->flags = 0; /* It was too late for this attempt, and there is no other. */
         result = cancelled_result(request);
     }
-    if (result != SIM_AGAIN)
+    if (result != SIM_AGAIN) {
         finish(request, result);
+    } else {
+        lending_go_on(request);
+    }
 }
 
 /* What becomes due while it runs has its turn, too, as in the kernel. */
@@ -270,6 +273,7 @@ static sim_request *create(sim_ring *ring, const struct io_uring_sqe *sqe)
     request->waiter.changed = changed;
     coil_list_init(&request->waiter.link);
     coil_list_init(&request->work_link);
+    coil_list_init(&request->lender_link);
     coil_list_append(&ring->requests, &request->link);
     ring->request_count++;
     return request;
@@ -472,9 +476,11 @@ int sim_request_try(sim_request *request)
     if (!request->is_persistent)
         stop_waiting(request);
     request->state = SIM_REQUEST_HELD;
-    lending_verify(request);
+    lending_pause(request);
     request->is_tried = true;
-    return request->operation->attempt(request);
+    const int result = request->operation->attempt(request);
+    lending_go_on(request);
+    return result;
 }
 
 void sim_request_finish(sim_request *request, int result)

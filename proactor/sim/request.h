@@ -38,6 +38,9 @@ typedef struct sim_extra {
     const char *other; /* The second name of a rename or a link. NULL: there is none. */
 } sim_extra;
 
+/* Parts of memory in which an operation answers, at most. */
+enum { SIM_ANSWERS_MAX = 3 };
+
 typedef struct sim_operation {
     const char *name;
 
@@ -55,6 +58,12 @@ typedef struct sim_operation {
 
     /* The end: undo what prepare() has made, but for request->extra. May be NULL. */
     void (*release)(sim_request *request);
+
+    /*
+     * At submission: the memory in which it answers, beside what `reads` says; how many parts.
+     * Poisoned in flight, but as it was whenever one of these functions runs. NULL: none.
+     */
+    unsigned (*answers)(const sim_request *request, struct iovec out_parts[SIM_ANSWERS_MAX]);
 
     bool at_once;    /* It is tried at submission. */
     bool needs_file; /* The fd of the entry is one, and is held. */
@@ -85,24 +94,26 @@ struct sim_request {
     uint64_t number; /* From 1, in order of submission. */
 
     /* For operations. */
-    uint32_t flags;        /* Of the completion: IORING_CQE_F_BUFFER ... */
-    size_t done_bytes;     /* Of a transfer that goes on (MSG_WAITALL, multishot). */
-    short events;          /* WAITING for a file: which. */
-    struct iovec own_part; /* For entries that name one buffer. */
-    uint32_t shot_count;   /* Completions posted with F_MORE. */
-    sim_extra *extra;      /* What only this operation needs. */
-    uint64_t checksum;     /* Of the bytes that must not change. */
-    char *lent;            /* What was where junk is now: lending.c. */
-    short woken;           /* With which events; 0: look. */
-    bool stays;            /* It keeps its place among those who wait: a multishot accept. */
-    bool is_persistent;    /* Wakes while it is to be tried are seen, too: a multishot poll. */
-    bool in_worker;        /* It WAITS in a thread of the kernel, which a cancel interrupts. */
-    int32_t result;        /* That is to be told: of a cancellation, of a refusal. */
+    uint32_t flags;              /* Of the completion: IORING_CQE_F_BUFFER ... */
+    size_t done_bytes;           /* Of a transfer that goes on (MSG_WAITALL, multishot). */
+    short events;                /* WAITING for a file: which. */
+    struct iovec own_part;       /* For entries that name one buffer. */
+    uint32_t shot_count;         /* Completions posted with F_MORE. */
+    sim_extra *extra;            /* What only this operation needs. */
+    uint64_t checksum;           /* Of the bytes that must not change. */
+    char *lent;                  /* What was where junk is now: lending.c. */
+    struct sim_answers *answers; /* The same of what it answers in; NULL: in nothing. */
+    short woken;                 /* With which events; 0: look. */
+    bool stays;                  /* It keeps its place among those who wait: a multishot accept. */
+    bool is_persistent; /* Wakes while it is to be tried are seen, too: a multishot poll. */
+    bool in_worker;     /* It WAITS in a thread of the kernel, which a cancel interrupts. */
+    int32_t result;     /* That is to be told: of a cancellation, of a refusal. */
 
     /* Private. */
     sim_request_state state;
-    coil_list link;      /* In ring->requests, by time of submission. */
-    coil_list work_link; /* WORK: in ring->work. */
+    coil_list link;        /* In ring->requests, by time of submission. */
+    coil_list work_link;   /* WORK: in ring->work. */
+    coil_list lender_link; /* In ring->lenders, if any memory is lent. */
     sim_waiter waiter;
     sim_event event;
     bool is_cancelled; /* Its task work ends it. */

@@ -129,6 +129,7 @@ int coil_kernel_ring_setup(
     ring->owner = ring->is_disabled ? NULL : sim_fiber_current();
     ring->memory = sim_new(sizeof(*ring->memory));
     coil_list_init(&ring->requests);
+    coil_list_init(&ring->lenders);
     coil_list_init(&ring->work);
     coil_list_init(&ring->overflow);
     coil_list_init(&ring->buffers);

@@ -35,7 +35,8 @@ struct sim_ring {
     unsigned *array;    /* NULL: IORING_SETUP_NO_SQARRAY */
     coil_list requests; /* In flight, by time of submission. */
     size_t request_count;
-    coil_list work; /* Task work that is due. */
+    coil_list lenders; /* Those that have borrowed memory. */
+    coil_list work;    /* Task work that is due. */
     uint64_t request_number;
 
     coil_list overflow; /* Completions without room. */
@@ -83,6 +84,9 @@ sim_file *sim_direct_file(const sim_ring *ring, unsigned index);
 
 /* A free slot (IORING_FILE_INDEX_ALLOC) or `index`; takes the reference. -ENFILE, -EINVAL */
 int sim_direct_install(sim_ring *ring, sim_file *file, unsigned index);
+
+/* As sim_descriptor_check_open(). */
+void sim_direct_check_open(const sim_ring *ring, unsigned index);
 
 int sim_direct_close(sim_ring *ring, unsigned index);
 

@@ -57,6 +57,7 @@ typedef struct sim_result {
     coil_duration duration; /* Of the time of the world. */
     uint64_t operation_count;
     uint64_t fingerprint;
+    uint64_t nth_total; /* How many there were that could have failed. */
     uint64_t nth_count; /* Not 0: the n-th was reached, and has failed. */
     sim_occurrences occurrences;
 } sim_result;

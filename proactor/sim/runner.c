@@ -25,9 +25,15 @@ typedef struct runner {
 
     /* The next case. */
     size_t scenario;
-    uint64_t seed;       /* How many of the scenario have been. */
-    uint64_t nth;        /* The one that fails in the next run of the seed. 0: none does. */
-    uint64_t generation; /* Of scenario and seed: what an older run says of nth does not count. */
+    uint64_t seed; /* How many of the scenario have been. */
+    uint64_t nth;  /* Which fails in the next run of the seed. 0: none does. */
+
+    /* --torture: first a run that counts them, then one for each. */
+    bool is_counting;
+    uint64_t nth_total;
+    uint64_t nth_turn;         /* How many of them have been. */
+    uint64_t tortured_count;   /* Of all seeds, and ... */
+    uint64_t torturable_count; /* ... how many there were. */
 
     sim_job *jobs;
     bool *is_busy;
@@ -48,8 +54,9 @@ static void next_seed(runner *all)
     const sim_options *options = all->options;
 
     all->seed++;
-    all->generation++;
-    all->nth = options->has_nth && options->nth == 0 ? 1 : options->nth;
+    all->nth = options->nth;
+    all->nth_total = 0;
+    all->nth_turn = 0;
     while (all->scenario < all->scenario_count) {
         if (all->seed < options->count && sim_options_want(options, &all->scenarios[all->scenario]))
             return;
@@ -58,32 +65,67 @@ static void next_seed(runner *all)
     }
 }
 
+static bool tortures(const runner *all)
+{
+    return all->options->has_nth && all->options->nth == 0;
+}
+
+static uint64_t common_divisor(uint64_t left, uint64_t right)
+{
+    return right == 0 ? left : common_divisor(right, left % right);
+}
+
+/*
+ * Each of them once, but not in their order: by steps of about the golden section, so that however
+ * many there is time for, they are from all over the run.
+ */
+static uint64_t nth_of_turn(uint64_t turn, uint64_t total)
+{
+    uint64_t step = total * 618 / 1000 + 1;
+    while (common_divisor(step, total) != 1)
+        step++;
+    return turn * step % total + 1;
+}
+
+/* The next case of the seed, or the next seed. */
+static void go_on(runner *all)
+{
+    if (tortures(all) && all->nth_turn < all->nth_total) {
+        all->nth = nth_of_turn(all->nth_turn++, all->nth_total);
+    } else {
+        next_seed(all);
+    }
+}
+
+/* False: there is none, or none before another run has ended. */
 static bool next_case(runner *all, sim_case *out_case)
 {
     const sim_options *options = all->options;
 
-    if (all->scenario == all->scenario_count)
+    if (all->scenario == all->scenario_count || all->is_counting)
         return false;
     *out_case = (sim_case){.scenario = &all->scenarios[all->scenario],
             .seed = options->first + all->seed,
             .nth_kind = options->nth_kind,
             .nth = all->nth,
             .selection = options->has_selection ? &options->selection : NULL};
-    if (options->has_nth && options->nth == 0) {
-        all->nth++;
+    if (tortures(all) && all->nth == 0) {
+        all->is_counting = true;
     } else {
-        next_seed(all);
+        go_on(all);
     }
     return true;
 }
 
-/* --torture: the run has had fewer than `nth`. */
-static void learn(runner *all, const sim_job *job)
+/* --torture: so many there are of them in this seed. */
+static void learn(runner *all, const sim_case *what, const sim_result *result)
 {
-    const sim_options *options = all->options;
-    const bool is_torture = options->has_nth && options->nth == 0;
-    if (is_torture && job->number == all->generation && job->result->nth_count == 0)
-        next_seed(all);
+    if (!tortures(all) || what->nth != 0)
+        return;
+    all->is_counting = false;
+    all->nth_total = result->nth_total;
+    all->torturable_count += result->nth_total;
+    go_on(all);
 }
 
 /* ----------------------------------------------------------------------------------- reports -- */
@@ -191,9 +233,10 @@ static void print_fingerprint(const sim_case *what, const sim_result *result)
 static void note(runner *all, const sim_job *job)
 {
     all->run_count++;
+    all->tortured_count += job->what.nth != 0;
     all->operation_count += job->result->operation_count;
     all->duration = coil_time_after(all->duration, job->result->duration);
-    learn(all, job);
+    learn(all, &job->what, job->result);
     if (job->result->verdict != SIM_PASSED) {
         report(all, job);
     } else if (all->options->prints_fingerprints) {
@@ -222,6 +265,10 @@ static void print_summary(const runner *all)
             all->failure_count > 0 ? "FAILED" : "passed", (unsigned long long)all->run_count,
             (unsigned long long)all->failure_count, (unsigned long long)all->operation_count, days,
             rate);
+    if (tortures(all)) {
+        fprintf(stderr, "%llu of %llu were made to fail\n", (unsigned long long)all->tortured_count,
+                (unsigned long long)all->torturable_count);
+    }
 }
 
 /* ------------------------------------------------------------------------------ many at once -- */
@@ -233,7 +280,6 @@ static bool start_next(runner *all, unsigned place)
     if (all->is_stopped || sim_real_now() >= all->end)
         return false;
     sim_job *job = &all->jobs[place];
-    job->number = all->generation;
     if (!next_case(all, &what))
         return false;
     const int rc = sim_job_start(job, &what, &all->options->settings, all->options->timeout);
@@ -317,7 +363,7 @@ static int run_here(runner *all)
         result->occurrences.room = OCCURRENCES_MAX;
         sim_run(&what, &all->options->settings, result);
         print_fingerprint(&what, result);
-        learn(all, &(sim_job){.number = all->generation, .result = result});
+        learn(all, &what, result);
     }
     sim_delete(result);
     return 0;

@@ -42,6 +42,7 @@ static void take_down(run *of)
     of->result->duration = world->now - SIM_START;
     of->result->operation_count = world->operation_count;
     of->result->fingerprint = world->trace_hash;
+    of->result->nth_total = world->nths[of->what->nth_kind].count;
     of->result->nth_count = world->nth_counts[of->what->nth_kind];
 }
 

@@ -441,6 +441,22 @@ static int attempt_recvmsg(sim_request *request)
     return count;
 }
 
+/* The header of the message, whose address, and what came with it. */
+static unsigned recvmsg_answers(const sim_request *request, struct iovec out_parts[SIM_ANSWERS_MAX])
+{
+    const struct msghdr *message = &gathered_of(request)->message;
+    unsigned count = 0;
+
+    if ((request->sqe.ioprio & IORING_RECV_MULTISHOT) != 0)
+        return 0; /* Into buffers that are provided. */
+    out_parts[count++] = (struct iovec){sim_memory_at(request->sqe.addr), sizeof(*message)};
+    if (message->msg_name != NULL)
+        out_parts[count++] = (struct iovec){message->msg_name, message->msg_namelen};
+    if (message->msg_control != NULL)
+        out_parts[count++] = (struct iovec){message->msg_control, message->msg_controllen};
+    return count;
+}
+
 const sim_operation transfer_read = {.name = "read",
         .prepare = prepare_one,
         .attempt = attempt_read,
@@ -478,6 +494,7 @@ const sim_operation transfer_send = {.name = "send",
 const sim_operation transfer_recvmsg = {.name = "recvmsg",
         .prepare = prepare_recvmsg,
         .attempt = attempt_recvmsg,
+        .answers = recvmsg_answers,
         .needs_file = true,
         .reads = true};
 const sim_operation transfer_sendmsg = {.name = "sendmsg",

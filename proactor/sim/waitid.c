@@ -173,6 +173,13 @@ static int prepare(sim_request *request)
     return resolve(sim_request_process(request), &waiting->wait);
 }
 
+static unsigned answers(const sim_request *request, struct iovec out_parts[SIM_ANSWERS_MAX])
+{
+    const sim_waiting *waiting = coil_container_of(request->extra, sim_waiting, extra);
+    out_parts[0] = (struct iovec){waiting->status, sizeof(*waiting->status)};
+    return waiting->status != NULL;
+}
+
 /* The kernel writes these members one by one, and no other (io_waitid_copy_si). */
 static void tell(const sim_waiting *waiting, const siginfo_t *status)
 {
@@ -218,5 +225,6 @@ const sim_operation sim_operation_waitid = {
         .prepare = prepare,
         .attempt = attempt,
         .cancelled = cancelled,
+        .answers = answers,
         .found = 1, /* Pitfall 5. */
 };

@@ -1,99 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the library makes of each error that an operation can have. A request is exchanged for a NOP
- * with an injected result on its way to the kernel, so that the completion is a real one, with the
- * request's own name, in its own time; only that nothing else has happened.
- */
-#include "../proactor/stage.h"
+/* What the library makes of each error that an operation can have. */
+#include "nop_injection.h"
 
 #include <coil/acceptor.h>
 #include <coil/child.h>
+#include <coil/datagram.h>
 #include <coil/fd_watch.h>
 #include <coil/receiver.h>
 #include <coil/sender.h>
 
-#include <vector>
-
 #include <coil/sugar.h>
 
-#ifndef IORING_NOP_INJECT_RESULT
-#define IORING_NOP_INJECT_RESULT (1U << 0)
-#endif
-
 namespace
 {
-
-/* The next `count` requests with this opcode have this result. */
-struct Injection {
-    int opcode;
-    int32_t result;
-    int count;
-};
-
-std::vector<Injection> injections;
-
-void inject_into(struct io_uring_sqe *sqe)
-{
-    for (Injection &injection : injections) {
-        if (injection.count == 0 || injection.opcode != sqe->opcode)
-            continue;
-        injection.count--;
-        const uint64_t name = sqe->user_data;
-        memset(sqe, 0, sizeof(*sqe));
-        io_uring_prep_nop(sqe);
-        sqe->nop_flags = IORING_NOP_INJECT_RESULT;
-        sqe->len = static_cast<unsigned>(injection.result);
-        sqe->user_data = name;
-        return;
-    }
-}
-
-} // namespace
-
-extern "C" {
-
-int __real_coil_kernel_ring_enter(struct io_uring *, unsigned, unsigned, unsigned, void *, size_t);
-int __wrap_coil_kernel_ring_enter(struct io_uring *, unsigned, unsigned, unsigned, void *, size_t);
-
-int __wrap_coil_kernel_ring_enter(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
-        unsigned flags, void *argument, size_t argument_bytes)
-{
-    struct io_uring_sq *sq = &ring->sq;
-    for (unsigned i = sq->sqe_tail - to_submit; i != sq->sqe_tail; i++)
-        inject_into(&sq->sqes[i & sq->ring_mask]);
-    return __real_coil_kernel_ring_enter(
-            ring, to_submit, min_complete, flags, argument, argument_bytes);
-}
-}
-
-namespace
-{
-
-const int32_t interruptions[] = {-EINTR, -512, -513, -514, -516};
-
-class NopInjection : public Proactor
-{
-protected:
-    NopInjection()
-    {
-        injections.clear();
-        EXPECT_EQ(0, RUN(coil_sleep(coil_us(1)))); /* The loop's own poll is submitted now. */
-    }
-
-    ~NopInjection() override
-    {
-        for (const Injection &injection : injections)
-            EXPECT_EQ(0, injection.count) << "of opcode " << injection.opcode;
-        injections.clear();
-    }
-
-    static void inject(int opcode, int32_t result, int count = 1)
-    {
-        injections.push_back({opcode, result, count});
-    }
-
-    char bytes[64] = "";
-};
 
 /* ------------------------------------------------------------------------ single operations -- */
 
@@ -157,6 +76,29 @@ TEST_F(NopInjection, EveryOperationReportsItsError)
     EXPECT_EQ(0, RUN(coil_close(direct)));
 }
 
+TEST_F(NopInjection, EveryOperationOnNamesAndSizesReportsItsError)
+{
+    Fd file = make_file("0123456789");
+
+    for (int32_t error : {-EIO, -ENOMEM, -EAGAIN, -EALREADY, -ENOBUFS, -EINVAL}) {
+        SCOPED_TRACE(error);
+        inject(IORING_OP_FALLOCATE, error);
+        EXPECT_EQ(error, RUN(coil_fallocate(file, 0, 0, 1)));
+        inject(IORING_OP_FTRUNCATE, error);
+        EXPECT_EQ(error, RUN(coil_ftruncate(file, 1)));
+        inject(IORING_OP_RENAMEAT, error);
+        EXPECT_EQ(error, RUN(coil_renameat(AT_FDCWD, "none", AT_FDCWD, "nowhere", 0)));
+        inject(IORING_OP_LINKAT, error);
+        EXPECT_EQ(error, RUN(coil_linkat(AT_FDCWD, "none", AT_FDCWD, "nowhere", 0)));
+        inject(IORING_OP_SYMLINKAT, error);
+        EXPECT_EQ(error, RUN(coil_symlinkat("none", AT_FDCWD, "nowhere/at/all")));
+        inject(IORING_OP_UNLINKAT, error);
+        EXPECT_EQ(error, RUN(coil_unlinkat(AT_FDCWD, "nowhere/at/all", 0)));
+        inject(IORING_OP_MKDIRAT, error);
+        EXPECT_EQ(error, RUN(coil_mkdirat(AT_FDCWD, "nowhere/at/all", 0700)));
+    }
+}
+
 TEST_F(NopInjection, AnInterruptionThatNobodyAskedForStartsTheOperationAgain)
 {
     Ends ends = make_pipe();
@@ -218,6 +160,16 @@ TEST_F(NopInjection, ACloseThatNobodyWaitsForIsMadeUpForIfItIsCancelled)
     Ends ends = make_pipe();
     inject(IORING_OP_CLOSE, -ECANCELED);
     coil_close_later(loop, ends.in.release());
+    EXPECT_EQ(0, RUN(coil_read(ends.out, bytes, 1))) << "the end of the pipe";
+}
+
+/* By its number in the table: close(2) knows none such. */
+TEST_F(NopInjection, SoIsACloseOfADirectDescriptor)
+{
+    Ends ends = make_pipe();
+    int direct = make_direct(std::move(ends.in));
+    inject(IORING_OP_CLOSE, -ECANCELED);
+    coil_close_later(loop, direct);
     EXPECT_EQ(0, RUN(coil_read(ends.out, bytes, 1))) << "the end of the pipe";
 }
 
@@ -384,19 +336,30 @@ TEST_F(NopInjection, AnAcceptorOvercomesInterruptions)
 TEST_F(NopInjection, ASenderReportsItsErrorAndOvercomesInterruptions)
 {
     const coil_slice five = {5, "bytes", nullptr};
-    for (int32_t result : {0, -EPIPE, -ECONNRESET, -EINTR, -ECANCELED}) {
+    for (int32_t result : {0, -EPIPE, -ECONNRESET, -EINTR, -ECANCELED, -EAGAIN}) {
         SCOPED_TRACE(result);
         Ends ends = make_pipe();
         coil_sender sender;
         coil_sender_init(&sender, ends.in, COIL_TRANSPORT_FILE);
         inject(IORING_OP_WRITEV, result);
-        bool is_overcome = result == -EINTR || result == -ECANCELED;
+        bool is_overcome = result == -EINTR || result == -ECANCELED || result == -EAGAIN;
         int64_t expected = is_overcome ? 0 : result;
         EXPECT_EQ(result == 0 ? -EIO : expected, RUN(coil_sender_write(&sender, five)));
         if (is_overcome) {
             EXPECT_EQ("bytes", take(ends.out));
         }
     }
+}
+
+TEST_F(NopInjection, ASenderThatCannotWaitForRoomReportsThat)
+{
+    const coil_slice five = {5, "bytes", nullptr};
+    Ends ends = make_pipe();
+    coil_sender sender;
+    coil_sender_init(&sender, ends.in, COIL_TRANSPORT_FILE);
+    inject(IORING_OP_WRITEV, -EAGAIN);
+    inject(IORING_OP_POLL_ADD, -ENOMEM);
+    EXPECT_EQ(-ENOMEM, RUN(coil_sender_write(&sender, five)));
 }
 
 TEST_F(NopInjection, AWatchOfADescriptorTellsItsError)
@@ -415,6 +378,46 @@ TEST_F(NopInjection, AWatchOfADescriptorTellsItsError)
     EXPECT_EQ(0, RUN(coil_sleep(coil_ms(1))));
     EXPECT_EQ(-ENOMEM, observer.events);
     coil_fd_watch_close(watch);
+}
+
+async(int64_t, receives_datagrams, (std::string *) got, (int32_t *) error)
+{
+    vars(coil_datagram_socket *socket; coil_datagram one; int i; int rc);
+    coil_datagram_options options = {};
+    options.local = "127.0.0.1:0";
+    if (coil_datagram_open(&options, &my->socket) < 0)
+        return -1;
+    defer(coil_datagram_close(my->socket));
+    for (my->i = 0; my->i < 2; my->i++) {
+        ignore(coil_datagram_send(
+                my->socket, coil_datagram_local(my->socket), {5, "bytes", nullptr}));
+        await(my->rc, coil_datagram_receive(my->socket, &my->one));
+        if (my->rc < 0) {
+            *error = my->rc;
+            await(my->rc, coil_datagram_receive(my->socket, &my->one));
+        }
+        if (my->rc < 0)
+            return my->rc;
+        got->append(my->one.bytes.bytes, static_cast<size_t>(my->one.bytes.size_bytes));
+        coil_datagram_release(&my->one);
+    }
+    return 0;
+}
+
+/* Whatever a multishot receive ends with: no datagram is lost, and an error is told once. */
+TEST_F(NopInjection, ADatagramSocketGoesOnAfterAnyError)
+{
+    for (int32_t result : {-ENOBUFS, -EINVAL, -EINTR, -ECANCELED, -ECONNREFUSED, -ENOMEM, -EIO}) {
+        SCOPED_TRACE(result);
+        std::string got;
+        int32_t error = 0;
+        inject(IORING_OP_RECVMSG, result);
+        EXPECT_EQ(0, RUN(receives_datagrams(&got, &error)));
+        EXPECT_EQ("bytesbytes", got);
+        bool is_overcome =
+                result == -ENOBUFS || result == -EINVAL || result == -EINTR || result == -ECANCELED;
+        EXPECT_EQ(is_overcome ? 0 : result, error);
+    }
 }
 
 /* Before Linux 6.7 there is no such operation; then the descriptor of the process tells. */

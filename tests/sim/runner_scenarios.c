@@ -7,6 +7,7 @@
 #include <coil/sim_scenario.h>
 
 #include <coil/coil.h>
+#include <coil/kernel.h>
 #include <coil/sugar.h>
 
 #include <fcntl.h>
@@ -68,6 +69,16 @@ static int careless(int argc, char **argv)
     (void)argc, (void)argv;
     (void)coil_run(naps(3));
     COIL_CHECK(coil_sim_current() == NULL); /* There is one. */
+    return 0;
+}
+
+static int closer(int argc, char **argv)
+{
+    const int fd = coil_kernel_eventfd();
+    (void)argc, (void)argv;
+    (void)coil_kernel_close(-1); /* Nobody's. */
+    (void)coil_kernel_close(fd);
+    (void)coil_kernel_close(fd);
     return 0;
 }
 
@@ -269,6 +280,7 @@ BUILD(server, "/bin/server", server)
 BUILD(hasty, "/bin/hasty", hasty)
 BUILD(crash, "/bin/crasher", crasher)
 BUILD(check, "/bin/careless", careless)
+BUILD(closes_twice, "/bin/closer", closer)
 BUILD(late_read, "/bin/late-reader", late_reader)
 BUILD(hang, "/bin/hanger", hanger)
 BUILD(stuck, "/bin/stuck", stuck)
@@ -309,6 +321,7 @@ int main(int argc, char **argv)
             {.name = "hang", .build = build_hang},
             {.name = "crash", .build = build_crash},
             {.name = "check", .build = build_check},
+            {.name = "closes-twice", .build = build_closes_twice},
             {.name = "late-read", .build = build_late_read},
             {.name = "stuck", .build = build_stuck},
             {.name = "late", .build = build_sound, .limit = coil_ms(20)},

@@ -209,6 +209,13 @@ TEST(SimRunner, ReportsACheckThatFails)
                                                   "coil_sim_current() == NULL", "submit   poll"});
 }
 
+/* The number could have been given to somebody else meanwhile. */
+TEST(SimRunner, ReportsADescriptorThatIsClosedTwice)
+{
+    expect_failure("--scenario=closes-twice --seeds=1 --no-shrink",
+            {"process 2 (/bin/closer) closes descriptor 3, which is not open"});
+}
+
 #if defined __SANITIZE_ADDRESS__
 
 TEST(SimRunner, ReportsWhatASanitizerFinds)
@@ -246,12 +253,21 @@ TEST(SimRunner, ReportsARunThatDoesNotEnd)
 
 /* ---------------------------------------------------------------------------------- torture -- */
 
-TEST(SimRunner, TorturesUntilARunHasFewer)
+/* Beside one run for each, there is one for each seed that counts them. */
+TEST(SimRunner, TorturesEachOfAllOnce)
 {
     for (const char *what : {"allocation", "submission", "completion"}) {
-        const Outcome outcome = run(std::string("--scenario=talk --seeds=2 --torture=") + what);
-        EXPECT_EQ(0, outcome.status) << outcome.output;
-        EXPECT_GT(atoi(between(outcome.output, "passed: ", " runs").c_str()), 10) << what;
+        for (const char *jobs : {"1", "3"}) {
+            const Outcome outcome = run(
+                    std::string("--scenario=talk --seeds=2 --jobs=") + jobs + " --torture=" + what);
+            EXPECT_EQ(0, outcome.status) << outcome.output;
+            const std::string runs = between(outcome.output, "passed: ", " runs");
+            const std::string failed = between(outcome.output, "per second and core\n", " of ");
+            EXPECT_GT(atoi(failed.c_str()), 10) << what;
+            EXPECT_EQ(atoi(failed.c_str()) + 2, atoi(runs.c_str())) << outcome.output;
+            EXPECT_TRUE(has(outcome, failed + " of " + failed + " were made to fail"))
+                    << outcome.output;
+        }
     }
 }
 

@@ -220,51 +220,7 @@ TEST(SimRing, AMultishotPollTellsOfEachChange)
     expect_success(polls, 50);
 }
 
-/* ---------------------------------------------------------------------------- honest memory -- */
-
-int changes_in_flight(int, char **)
-{
-    Ring ring;
-    uint64_t count = 1;
-    NEED(ring.open(8, 8) == 0);
-    const int fd = coil_kernel_eventfd();
-    io_uring_prep_write(ring.next(0), fd, &count, sizeof(count), (uint64_t)-1);
-    (void)ring.enter(0, 0);
-    count = 2;
-    (void)ring.wait();
-    return 0;
-}
-
-TEST(SimRingDeathTest, WhoeverChangesWhatIsBeingWrittenIsFound)
-{
-    EXPECT_DEATH(
-            {
-                World world;
-                world.run(changes_in_flight);
-            },
-            "the bytes of write 1 have changed in flight");
-}
-
-int reads_too_early(int, char **)
-{
-    Ring ring;
-    uint64_t count = 0;
-    NEED(ring.open(8, 8) == 0);
-    const int fd = coil_kernel_eventfd();
-    NEED(coil_kernel_eventfd_add(fd, 3) == 8);
-    io_uring_prep_read(ring.next(0), fd, &count, sizeof(count), (uint64_t)-1);
-    (void)ring.enter(0, 0);
-    NEED(count != 0 && count != 3); /* Junk. */
-    (void)ring.wait();
-    NEED(count == 3);
-    ring.close();
-    return 0;
-}
-
-TEST(SimRing, WhatIsReadIsWrittenLate)
-{
-    expect_success(reads_too_early);
-}
+/* ------------------------------------------------------------------------------------ closing -- */
 
 int closes_too_early(int, char **)
 {

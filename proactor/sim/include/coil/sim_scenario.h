@@ -106,9 +106,9 @@ struct coil_sim_scenario {
  *     --jobs=N                so many at a time; as many as there are processors
  *     --budget=SECONDS        begin no further seed after that
  *     --timeout=SECONDS       of real time for one run (60)
- *     --torture=WHAT          allocation, submission or completion: with each seed, the first one
- *                             fails, the second one ... until a run has fewer. In all processes,
- *                             counted together, but the director
+ *     --torture=WHAT          allocation, submission or completion: with each seed, a run counts
+ *                             them, in all processes together but the director; then each fails
+ *                             in a run of its own, by steps from all over the first one
  *     --fail-allocation=N     the same for one N; also --fail-submission=N, --fail-completion=N
  *     --only=FAULTS           of the faults only these occurrences: what a shrunk failure prints
  *     --replay=FILE           impose a recording (coil_sim_replay() in coil/sim.h) on the first
