@@ -433,6 +433,30 @@ TEST_F(ServerWithAdmission, BelievesTheProxy)
     EXPECT_EQ(1u, statistics().refused_by_header);
 }
 
+/* However much of it has come: at its limit it is no header. */
+TEST_F(Server, DoesNotWaitForTheRestOfAProxysWords)
+{
+    stage.configure = [](coil_server *server) {
+        server->takes_proxy_headers = true;
+        server->proxy_limit = coil_ms(300);
+    };
+    start();
+    const std::string header = "PROXY TCP4 192.0.2.7 192.0.2.1 40000 443\r\n";
+    std::vector<Peer> stalled;
+    for (size_t size = 0; size < header.size(); size++) {
+        stalled.push_back(Peer::connected(port));
+        EXPECT_TRUE(stalled.back().send(header.substr(0, size)));
+    }
+    Peer whole = Peer::connected(port);
+    EXPECT_TRUE(whole.send(header + "a"));
+    EXPECT_EQ("a", whole.receive(1));
+    for (Peer &peer : stalled)
+        EXPECT_EQ("", peer.receive(1));
+    EXPECT_TRUE(soon([&] { return statistics().refused_by_header == header.size(); }));
+    EXPECT_TRUE(whole.send("b"));
+    EXPECT_EQ("b", whole.receive(1));
+}
+
 /* -------------------------------------------------------------------------------- exhaustion -- */
 
 class ServerWithoutDescriptors : public Server
