@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <vector>
 
@@ -459,6 +460,8 @@ TEST_F(Server, DoesNotWaitForTheRestOfAProxysWords)
 
 /* -------------------------------------------------------------------------------- exhaustion -- */
 
+enum { SHORTEST_PAUSE_MS = 25 }; /* Half of what it is to be: clocks and timers are not exact. */
+
 class ServerWithoutDescriptors : public Server
 {
 protected:
@@ -509,9 +512,11 @@ protected:
 
 TEST_F(ServerWithoutDescriptors, LetsThemWaitAndServesTheOthers)
 {
+    using Clock = std::chrono::steady_clock;
     start();
     Peer stays = talking();
     Peer leaves = talking();
+    const auto began = Clock::now();
     use_up(4);
     connect_all();
     for (Peer &peer : sockets)
@@ -527,6 +532,9 @@ TEST_F(ServerWithoutDescriptors, LetsThemWaitAndServesTheOthers)
     }
     give_back();
     EXPECT_GE(statistics().pauses, 1u);
+    const auto took = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - began).count();
+    const auto most = 1 + static_cast<uint64_t>(took) / SHORTEST_PAUSE_MS + sockets.size() + 1;
+    EXPECT_LE(statistics().pauses, most) << "each lasts, or somebody has left";
     EXPECT_EQ(6u, statistics().accepted);
 }
 
