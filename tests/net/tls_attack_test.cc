@@ -336,8 +336,8 @@ private:
     std::string take(size_t most_bytes) const
     {
         std::string bytes(most_bytes, '\0');
-        const int count = BIO_read(
-                SSL_get_wbio(ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
+        const int count =
+                BIO_read(SSL_get_wbio(ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
         bytes.resize(count > 0 ? static_cast<size_t>(count) : 0);
         return bytes;
     }

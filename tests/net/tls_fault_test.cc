@@ -239,7 +239,7 @@ TEST_F(TlsFaults, AnEndAtAnyByteIsSeen)
     EXPECT_EQ(0, run(&whole));
     for (const bool is_there : {true, false}) {
         const size_t total = is_there ? whole.there.carried : whole.back.carried;
-        for (size_t at = 0; at < total - 60; at += seeds(1) > 1 ? 1 : 1 + at / 20) {
+        for (size_t at = 0; at<total - 60; at += seeds(1)> 1 ? 1 : 1 + at / 20) {
             Scene now = scene();
             (is_there ? now.there : now.back).ends_at = at;
             EXPECT_EQ(0, run(&now));
@@ -290,7 +290,7 @@ TEST_F(TlsFaults, ASilentPeerIsGivenUp)
         const Side &waits = is_there ? server : client;
         const size_t total = is_there ? whole.there.carried : whole.back.carried;
         ASSERT_GT(total, 300u);
-        for (size_t at = 0; at < total; at += seeds(1) > 1 ? 1 : 1 + at / 20) {
+        for (size_t at = 0; at<total; at += seeds(1)> 1 ? 1 : 1 + at / 20) {
             Scene now = scene();
             (is_there ? now.there : now.back).stalls_at = at;
             (void)run(&now, coil_s(20));

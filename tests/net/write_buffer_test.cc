@@ -173,8 +173,8 @@ async(int, meet_the_mark, (Wire *) wire)
         EXPECT_EQ(my->put_bytes, my->out.written_bytes);
     }
     attempt(read_so_much(wire, my->put_bytes));
-    EXPECT_TRUE(wire->got == std::string(999, 'a') + "z" + std::string(1000, 'b') +
-                                     std::string(1001, 'c'));
+    EXPECT_TRUE(wire->got ==
+                std::string(999, 'a') + "z" + std::string(1000, 'b') + std::string(1001, 'c'));
     coil_write_buffer_finish(&my->out);
     attempt(coil_group_join(&my->group));
     return 0;
