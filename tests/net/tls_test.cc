@@ -420,6 +420,36 @@ TEST_F(Tls, VerifiesByTheNewOptionsWhatItHasTalkedToBefore)
     expect_failure(client, -EKEYREJECTED, COIL_TLS_UNKNOWN_CA);
 }
 
+/* The server's tickets come after the handshake; by then there are other options. */
+async(int, reload_before_the_tickets, (Side *) client, (Side *) server,
+        (const coil_tls_options *) options)
+{
+    vars(coil_stream *one; coil_stream *other; coil_group group);
+    EXPECT_EQ(0, coil_stream_pair(&my->one, &my->other));
+    defer(coil_stream_close(my->one));
+    open_group(&my->group);
+    spawn(&my->group, play(server, my->other));
+    attempt(coil_tls_connect(&my->one, client->context, client->server_name, &client->failure));
+    EXPECT_EQ(0, coil_tls_context_reload(client->context, options, nullptr));
+    attempt(coil_stream_shutdown(my->one));
+    attempt(hear(client, my->one));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Tls, VerifiesByTheNewOptionsEvenIfTicketsOfBeforeAreLate)
+{
+    const Authority other("another");
+    coil_tls_options options = {};
+    options.ca_pem = other.pem.c_str();
+    serve(authority().issue());
+    trust(authority());
+    EXPECT_EQ(0, RUN_AT_ONCE(coil_within(
+                         coil_s(100), reload_before_the_tickets(&client, &server, &options))));
+    meet();
+    expect_failure(client, -EKEYREJECTED, COIL_TLS_UNKNOWN_CA);
+}
+
 TEST_F(Tls, KeepsTheOldCertificateIfTheNewOneIsNoGood)
 {
     const Issued one = authority().issue();
