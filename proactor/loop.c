@@ -12,109 +12,10 @@
 #include <coil/trace.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static COIL_THREAD_LOCAL coil_loop *current;
-
-/* ----------------------------------------------------------------------- other threads -- */
-
-/*
- * Armed once: every write to the eventfd is one completion, whatever its counter says. So nobody
- * ever reads it, and a wake-up costs the loop nothing but that completion. 2^64 - 2 writes would
- * make it full.
- */
-static void wake_prepare(coil_op *op, struct io_uring_sqe *sqe)
-{
-    io_uring_prep_poll_multishot(sqe, op->loop->wake_fd, POLLIN);
-}
-
-/* Run what other threads have posted, oldest first. */
-void loop_run_posted(coil_loop *loop)
-{
-    coil_post *newest = __atomic_exchange_n(&loop->posted, NULL, __ATOMIC_ACQUIRE);
-    coil_post *oldest = NULL;
-    while (newest != NULL) {
-        coil_post *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    while (oldest != NULL) {
-        coil_post *post = oldest;
-        oldest = oldest->next;
-        post->run(post);
-    }
-}
-
-/* That the loop has woken up is all there is to it, unless the kernel has disarmed it. */
-static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
-{
-    if (!(flags & IORING_CQE_F_MORE) && result != -ECANCELED)
-        op_start(op);
-}
-
-static const op_kind wake_kind = {
-        .name = "wake", .prepare = wake_prepare, .complete = wake_complete};
-
-/* From here to end_posting() the loop does not end. */
-static void begin_posting(coil_loop *loop)
-{
-    (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_RELAXED);
-}
-
-static void end_posting(coil_loop *loop)
-{
-    (void)__atomic_fetch_sub(&loop->posting_count, 1, __ATOMIC_RELEASE);
-}
-
-/* In place of a list: the loop takes no more. */
-static coil_post closed;
-
-/* No more messages, if all have been run. */
-static bool refuse_mail(coil_loop *loop)
-{
-    coil_post *none = NULL;
-    return __atomic_compare_exchange_n(
-            &loop->posted, &none, &closed, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-}
-
-static void wake_up(coil_loop *loop)
-{
-    if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST) &&
-            __atomic_exchange_n(&loop->asleep, false, __ATOMIC_SEQ_CST))
-        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
-}
-
-int coil_loop_post(coil_loop *loop, coil_post *post)
-{
-    int rc = -ESHUTDOWN;
-    __builtin_prefetch(post, 1); /* It comes from another core, as what begin_posting() writes. */
-    begin_posting(loop);         /* Once `post` is in the list, the loop may run it, and end. */
-    coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE);
-    while (newest != &closed) {
-        post->next = newest;
-        if (!__atomic_compare_exchange_n(
-                    &loop->posted, &newest, post, true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
-            continue;
-        wake_up(loop);
-        rc = 0;
-        break;
-    }
-    end_posting(loop);
-    return rc;
-}
-
-void coil_loop_stop(coil_loop *loop)
-{
-    begin_posting(loop); /* The loop may see it, and be destroyed, before it has been woken. */
-    if (__atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE) != &closed) {
-        __atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
-        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
-    }
-    end_posting(loop);
-}
 
 /* -------------------------------------------------------------------------------- failures -- */
 
@@ -230,7 +131,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     coil_list_init(&loop->calls_timed);
     coil_list_init(&loop->extras);
     loop_begin(loop, coil_kernel_now());
-    op_init(&loop->wake, &wake_kind, loop);
+    op_init(&loop->wake, &loop_wake_kind, loop);
     op_start(&loop->wake);
     loop_enlist(loop);
     monitor_from_environment();
@@ -278,12 +179,6 @@ static void end_operations(coil_loop *loop)
     (void)ring_enter(&loop->ring, RING_NO_WAIT); /* Cancellations that nobody waits for. */
 }
 
-/* Is another thread in the middle of coil_loop_post()? */
-static bool posting(const coil_loop *loop)
-{
-    return __atomic_load_n(&loop->posting_count, __ATOMIC_ACQUIRE) > 0;
-}
-
 /*
  * Messages that nobody has run yet may post further messages, and start tasks and operations. Such
  * a task begins cancelled.
@@ -296,7 +191,7 @@ static void run_last_messages(coil_loop *loop)
     do {
         loop_cancel_all(loop);
         (void)coil_loop_run(loop); /* Which others may stop. */
-    } while (loop->sched.live_count > 0 || !refuse_mail(loop));
+    } while (loop->sched.live_count > 0 || !loop_refuse_mail(loop));
     current = outer;
 }
 
@@ -306,7 +201,7 @@ static void quiesce(coil_loop *loop)
     loop_end_extras(loop);
     op_cancel(&loop->wake);
     end_operations(loop);
-    while (posting(loop))
+    while (loop_is_posted_to(loop))
         (void)ring_enter(&loop->ring, coil_time_after(coil_kernel_now(), coil_us(100)));
 }
 

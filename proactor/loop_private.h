@@ -150,8 +150,15 @@ void loop_turn_to_goal(coil_loop *loop);
 /* Take all completions off the queue. */
 void loop_reap(coil_loop *loop);
 
+/* What wakes the loop up. */
+extern const op_kind loop_wake_kind;
+
 /* Run what other threads have posted, oldest first. */
 void loop_run_posted(coil_loop *loop);
+
+/* No more of that, if all has been run. Is another thread in the middle of coil_loop_post()? */
+bool loop_refuse_mail(coil_loop *loop);
+bool loop_is_posted_to(const coil_loop *loop);
 
 /* Run the calls that have been scheduled for this turn; forget all that are scheduled. */
 void loop_run_calls(coil_loop *loop);

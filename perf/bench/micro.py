@@ -123,9 +123,15 @@ def measure_once(bench, impl, program, options):
     return result
 
 
+def wanted_contenders(options):
+    """`raw` is whatever is in that column. None: all there are."""
+    if not options.impl:
+        return JUDGED if options.judged else None
+    return tuple(options.impl) + (RAW if "raw" in options.impl else ())
+
+
 def wanted_subjects(options):
-    found = discover(os.path.join(options.programs, "micro"),
-                     options.impl or (JUDGED if options.judged else None))
+    found = discover(os.path.join(options.programs, "micro"), wanted_contenders(options))
     benches = options.bench or (QUICK if options.quick else None)
     return [subject for subject in found if benches is None or subject[0] in benches]
 

@@ -5,12 +5,13 @@
  *   0, 1, 2   an answer of a name server to a question for A, AAAA, SRV of host.test
  *   3         resolv.conf
  *   4         the hosts file
- *   5         a target of coil_resolve()
+ *   5         a target of coil_resolve(): an address, or a name
  *   6         servers and search list of the options
  *
  * Beside not crashing it must hold that what is given is within its bounds, that names which were
  * read are read again as the same, and that a name of the hosts file is found.
  */
+#include "address_private.h"
 #include "resolver_config.h"
 #include "resolver_sort.h"
 
@@ -99,13 +100,27 @@ static void read_hosts(const char *text, size_t size)
     hosts_table_fini(&table);
 }
 
+/* What is written of an address is read as the same. */
+static void check_literal(const coil_address *literal)
+{
+    char text[COIL_ADDRESS_TEXT_BYTES];
+    coil_address again;
+    COIL_CHECK(coil_address_parse(coil_address_format(literal, text), &again) == 0);
+    COIL_CHECK(address_equal(literal, &again));
+}
+
 static void read_target(const char *text)
 {
     resolver_target target;
     int rc = resolver_target_read(text, &target);
-    COIL_CHECK(rc == 0 || rc == -EINVAL || rc == -ERANGE || rc == -ENAMETOOLONG);
-    if (rc == 0 && target.kind != RESOLVER_TARGET_LITERAL)
+    COIL_CHECK(rc == 0 || rc == -EINVAL || rc == -ERANGE || rc == -ENAMETOOLONG || rc == -ENODEV);
+    if (rc < 0)
+        return;
+    if (target.kind == RESOLVER_TARGET_LITERAL) {
+        check_literal(&target.literal);
+    } else {
         check_name(&target.name);
+    }
 }
 
 static void read_options(const char *text)

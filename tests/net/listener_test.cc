@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -154,6 +155,22 @@ TEST(Listener, SharesAPort)
     stage.listens_only = true;
     EXPECT_EQ(0, coil_run(act(&stage)));
     EXPECT_EQ(0, stage.second_rc);
+}
+
+/* Of a socket that listens, tcpi_sacked is how many may wait to be accepted (tcp_get_info()). */
+TEST(Listener, KeepsAsManyAsItIsTold)
+{
+    for (const auto &[wanted, kept] : {std::pair{5, 5U}, std::pair{0, unsigned{SOMAXCONN}}}) {
+        coil_listen_options options = {};
+        options.backlog = wanted;
+        const int fd = coil_listen_socket("127.0.0.1:0", &options, nullptr);
+        tcp_info info = {};
+        socklen_t size = sizeof(info);
+        EXPECT_EQ(0, getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size));
+        EXPECT_GE(kept, info.tcpi_sacked) << "the system may have a lower limit";
+        EXPECT_EQ(wanted == 5, info.tcpi_sacked == 5);
+        close(fd);
+    }
 }
 
 TEST(Listener, ReportsWhyItCannotListen)

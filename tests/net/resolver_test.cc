@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "named_stage.h"
 
+#include <chrono>
 #include <set>
 
 namespace
@@ -62,6 +63,57 @@ TEST_F(Names, AreAskedForOnceUntilTheirTimeIsOver)
     coil_resolver_flush(stage.resolver);
     EXPECT_EQ(2U, stage.resolve("host.test:80").size());
     EXPECT_EQ(4U, server->count("host.test"));
+    EXPECT_EQ(1U, stage.stats().cached_count);
+}
+
+/* Ask until the server is asked again; how often it was then. */
+unsigned asked_again(NamesStage *stage, NameServer *server, const std::string &name)
+{
+    using Clock = std::chrono::steady_clock;
+    const auto until = Clock::now() + std::chrono::seconds(10);
+    unsigned before = 0;
+    do {
+        stage->resolve((name + ":80").c_str());
+        if (before == 0)
+            before = server->count(name);
+    } while (server->count(name) == before && Clock::now() < until);
+    return server->count(name) - before;
+}
+
+TEST_F(Names, AreAskedForAgainWhenTheirTimeIsOver)
+{
+    serve(usual);
+    options.ttl_max = coil_ms(20);
+    NamesStage stage(options);
+    EXPECT_EQ(2U, asked_again(&stage, server.get(), "host.test"));
+    EXPECT_EQ(0, stage.rc);
+    EXPECT_GE(coil_ms(20), stage.ttl) << "however much longer the zone would have it";
+    EXPECT_EQ(1U, stage.stats().cached_count) << "in the place of the one of before";
+}
+
+TEST_F(Names, ThatDoNotExistAreAskedForAgainWhenTheirTimeIsOver)
+{
+    serve(usual);
+    options.negative_ttl_max = coil_ms(20);
+    NamesStage stage(options);
+    EXPECT_EQ(2U, asked_again(&stage, server.get(), "nobody.test"));
+    EXPECT_EQ(-ENOENT, stage.rc);
+    stage.resolve("host.test:80");
+    EXPECT_LT(coil_s(1), stage.ttl) << "those that exist are not meant";
+}
+
+TEST_F(Names, AreRememberedForTheLeastTimeUnlessThatIsZero)
+{
+    serve([](const DnsQuery &query) {
+        return addresses_only(query, query.name == "zero.test" ? 0 : 1);
+    });
+    options.ttl_min = coil_s(100);
+    NamesStage stage(options);
+    stage.resolve("host.test:80");
+    EXPECT_LT(coil_s(1), stage.ttl);
+    EXPECT_GE(coil_s(100), stage.ttl);
+    stage.resolve("zero.test:80");
+    EXPECT_EQ(0, stage.ttl);
     EXPECT_EQ(1U, stage.stats().cached_count);
 }
 

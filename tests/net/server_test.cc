@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <vector>
 
@@ -433,7 +434,33 @@ TEST_F(ServerWithAdmission, BelievesTheProxy)
     EXPECT_EQ(1u, statistics().refused_by_header);
 }
 
+/* However much of it has come: at its limit it is no header. */
+TEST_F(Server, DoesNotWaitForTheRestOfAProxysWords)
+{
+    stage.configure = [](coil_server *server) {
+        server->takes_proxy_headers = true;
+        server->proxy_limit = coil_ms(300);
+    };
+    start();
+    const std::string header = "PROXY TCP4 192.0.2.7 192.0.2.1 40000 443\r\n";
+    std::vector<Peer> stalled;
+    for (size_t size = 0; size < header.size(); size++) {
+        stalled.push_back(Peer::connected(port));
+        EXPECT_TRUE(stalled.back().send(header.substr(0, size)));
+    }
+    Peer whole = Peer::connected(port);
+    EXPECT_TRUE(whole.send(header + "a"));
+    EXPECT_EQ("a", whole.receive(1));
+    for (Peer &peer : stalled)
+        EXPECT_EQ("", peer.receive(1));
+    EXPECT_TRUE(soon([&] { return statistics().refused_by_header == header.size(); }));
+    EXPECT_TRUE(whole.send("b"));
+    EXPECT_EQ("b", whole.receive(1));
+}
+
 /* -------------------------------------------------------------------------------- exhaustion -- */
+
+enum { SHORTEST_PAUSE_MS = 25 }; /* Half of what it is to be: clocks and timers are not exact. */
 
 class ServerWithoutDescriptors : public Server
 {
@@ -485,9 +512,11 @@ protected:
 
 TEST_F(ServerWithoutDescriptors, LetsThemWaitAndServesTheOthers)
 {
+    using Clock = std::chrono::steady_clock;
     start();
     Peer stays = talking();
     Peer leaves = talking();
+    const auto began = Clock::now();
     use_up(4);
     connect_all();
     for (Peer &peer : sockets)
@@ -503,6 +532,9 @@ TEST_F(ServerWithoutDescriptors, LetsThemWaitAndServesTheOthers)
     }
     give_back();
     EXPECT_GE(statistics().pauses, 1u);
+    const auto took = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - began).count();
+    const auto most = 1 + static_cast<uint64_t>(took) / SHORTEST_PAUSE_MS + sockets.size() + 1;
+    EXPECT_LE(statistics().pauses, most) << "each lasts, or somebody has left";
     EXPECT_EQ(6u, statistics().accepted);
 }
 

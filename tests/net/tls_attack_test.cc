@@ -296,6 +296,85 @@ TEST_F(TlsAttack, ByCuttingTheConnectionIsNotTakenForItsEnd)
     expect_ending(-ECONNABORTED, COIL_TLS_TRUNCATED);
 }
 
+/* What a client says until it has said `most_bytes`, carried by hand to a blocking socket. */
+class CarriedClient
+{
+public:
+    CarriedClient() : context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free)
+    {
+        ssl = {SSL_new(context.get()), SSL_free};
+        SSL_set_bio(ssl.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+        SSL_set_connect_state(ssl.get());
+    }
+
+    ~CarriedClient()
+    {
+        ERR_clear_error();
+    }
+
+    /* How much that was. Fewer: its handshake is done, and it has said a line. */
+    size_t talk(Peer *peer, size_t most_bytes)
+    {
+        size_t said_bytes = 0;
+        for (;;) {
+            const bool is_done = SSL_do_handshake(ssl.get()) == 1;
+            if (is_done)
+                SSL_write(ssl.get(), "hello\n", 6);
+            const std::string said = take(most_bytes - said_bytes);
+            peer->send(said);
+            said_bytes += said.size();
+            char bytes[4096];
+            ssize_t count = 0;
+            if (is_done || said_bytes == most_bytes ||
+                    (count = recv(peer->fd, bytes, sizeof(bytes), 0)) <= 0)
+                return said_bytes;
+            BIO_write(SSL_get_rbio(ssl.get()), bytes, static_cast<int>(count));
+        }
+    }
+
+private:
+    std::string take(size_t most_bytes) const
+    {
+        std::string bytes(most_bytes, '\0');
+        const int count =
+                BIO_read(SSL_get_wbio(ssl.get()), bytes.data(), static_cast<int>(bytes.size()));
+        bytes.resize(count > 0 ? static_cast<size_t>(count) : 0);
+        return bytes;
+    }
+
+    std::unique_ptr<SSL_CTX, void (*)(SSL_CTX *)> context;
+    std::unique_ptr<SSL, void (*)(SSL *)> ssl{nullptr, SSL_free};
+};
+
+/* By RST behind any byte of a handshake and of what follows. COIL_LONG: behind each of them. */
+TEST_F(TlsAttack, ByResettingTheConnectionIsNamedWhereverThatIs)
+{
+    start();
+    const TlsPeer honest(port);
+    const linger now = {1, 0};
+    size_t whole_bytes = 0;
+    {
+        Peer peer = Peer::connected(port);
+        whole_bytes = CarriedClient().talk(&peer, 100000);
+        EXPECT_LT(300u, whole_bytes);
+    }
+    ASSERT_TRUE(soon([&] { return self.ended_count() == 1; }));
+    self.endings.clear();
+    const size_t step_part = getenv("COIL_LONG") == nullptr ? 20 : SIZE_MAX;
+    for (size_t at = 0; at < whole_bytes; at += 1 + at / step_part) {
+        Peer peer = Peer::connected(port);
+        EXPECT_EQ(at, CarriedClient().talk(&peer, at));
+        setsockopt(peer.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+        peer.close();
+        ASSERT_TRUE(soon([&] { return self.ended_count() == 1; })) << at;
+        const Ending &ending = self.endings[0];
+        EXPECT_EQ(-ECONNRESET, ending.rc) << at << " " << ending.failure.text;
+        EXPECT_EQ(COIL_TLS_TRANSPORT, ending.failure.reason) << at << " " << ending.failure.text;
+        self.endings.clear();
+    }
+    EXPECT_TRUE(honest.is_answered());
+}
+
 /* --------------------------------------------------------------------------- hostile servers -- */
 
 struct Question {

@@ -129,6 +129,24 @@ TEST_F(Tls, NamesACertificateForAnother)
     expect_failure(client, -EKEYREJECTED, COIL_TLS_WRONG_NAME);
 }
 
+TEST_F(Tls, TakesAStarForOneWholeLabel)
+{
+    trust(authority());
+    serve(authority().issue({"DNS:*.example.org", "any"}));
+    client.server_name = "www.example.org";
+    meet();
+    expect_success();
+    for (const char *name : {"example.org", "a.www.example.org", "www.example.com"}) {
+        client.server_name = name;
+        meet();
+        expect_failure(client, -EKEYREJECTED, COIL_TLS_WRONG_NAME);
+    }
+    serve(authority().issue({"DNS:w*.example.org", "some"}));
+    client.server_name = "www.example.org";
+    meet();
+    expect_failure(client, -EKEYREJECTED, COIL_TLS_WRONG_NAME);
+}
+
 TEST_F(Tls, NamesASelfSignedCertificate)
 {
     serve(Authority::self_signed());
@@ -382,6 +400,54 @@ TEST_F(Tls, TakesANewCertificateWithoutARestart)
     expect_success();
     EXPECT_EQ("CN = after", client.subject);
     EXPECT_FALSE(client.facts.is_resumed);
+}
+
+/* With a session, nobody would look at the certificate. */
+TEST_F(Tls, VerifiesByTheNewOptionsWhatItHasTalkedToBefore)
+{
+    const Authority other("another");
+    coil_tls_options options = {};
+    options.ca_pem = other.pem.c_str();
+    serve(authority().issue());
+    trust(authority());
+    for (const bool is_resumed : {false, true}) {
+        meet();
+        expect_success();
+        EXPECT_EQ(is_resumed, client.facts.is_resumed);
+    }
+    EXPECT_EQ(0, coil_tls_context_reload(client.context, &options, nullptr));
+    meet();
+    expect_failure(client, -EKEYREJECTED, COIL_TLS_UNKNOWN_CA);
+}
+
+/* The server's tickets come after the handshake; by then there are other options. */
+async(int, reload_before_the_tickets, (Side *) client, (Side *) server,
+        (const coil_tls_options *) options)
+{
+    vars(coil_stream *one; coil_stream *other; coil_group group);
+    EXPECT_EQ(0, coil_stream_pair(&my->one, &my->other));
+    defer(coil_stream_close(my->one));
+    open_group(&my->group);
+    spawn(&my->group, play(server, my->other));
+    attempt(coil_tls_connect(&my->one, client->context, client->server_name, &client->failure));
+    EXPECT_EQ(0, coil_tls_context_reload(client->context, options, nullptr));
+    attempt(coil_stream_shutdown(my->one));
+    attempt(hear(client, my->one));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Tls, VerifiesByTheNewOptionsEvenIfTicketsOfBeforeAreLate)
+{
+    const Authority other("another");
+    coil_tls_options options = {};
+    options.ca_pem = other.pem.c_str();
+    serve(authority().issue());
+    trust(authority());
+    EXPECT_EQ(0, RUN_AT_ONCE(coil_within(
+                         coil_s(100), reload_before_the_tickets(&client, &server, &options))));
+    meet();
+    expect_failure(client, -EKEYREJECTED, COIL_TLS_UNKNOWN_CA);
 }
 
 TEST_F(Tls, KeepsTheOldCertificateIfTheNewOneIsNoGood)

@@ -3,6 +3,8 @@
 
 #include <coil/write_buffer.h>
 
+#include <sys/socket.h>
+
 #include <coil/sugar.h>
 
 namespace
@@ -102,6 +104,85 @@ async(int, fill_up, (Wire *) wire)
 TEST(WriteBuffer, RefusesMoreAboveTheHighMarkAndDrainsToTheLowOne)
 {
     EXPECT_EQ(0, RUN_ON_WIRE(fill_up));
+}
+
+async(int, drain_it, (coil_write_buffer *) out, (bool *) is_drained)
+{
+    vars();
+    attempt(coil_write_buffer_drain(out));
+    *is_drained = true;
+    return 0;
+}
+
+/* Of what the kernel has: a stream would take all of it at once. */
+void take_raw(Wire *wire, size_t size)
+{
+    std::string bytes(size, '\0');
+    const ssize_t count = recv(coil_stream_fd(wire->other), bytes.data(), size, MSG_DONTWAIT);
+    if (count > 0)
+        wire->got += bytes.substr(0, static_cast<size_t>(count));
+}
+
+/* The reader takes a little at a time, and all that follows from that happens before the next. */
+async(int, drain_slowly, (Wire *) wire)
+{
+    vars(coil_write_buffer out; coil_group group; size_t put_bytes; bool is_drained; int steps);
+
+    wire->shrink();
+    init_with_marks(&my->out, wire->one, 50000, 10000);
+    defer(coil_write_buffer_fini(&my->out));
+    open_group(&my->group);
+    while (put(&my->out, std::string(1000, 'x')) == 0)
+        my->put_bytes += 1000;
+    EXPECT_EQ(50000u, my->out.queued_bytes);
+    spawn(&my->group, drain_it(&my->out, &my->is_drained));
+    spawn(&my->group, coil_write_buffer_run(&my->out));
+    while (wire->got.size() < my->put_bytes) {
+        await(coil_sleep(coil_ms(1)));
+        EXPECT_EQ(my->out.queued_bytes <= 10000, my->is_drained) << my->out.queued_bytes;
+        my->steps += my->out.queued_bytes > 10000;
+        take_raw(wire, 1000);
+    }
+    EXPECT_LT(3, my->steps) << "there was something to see between the marks";
+    coil_write_buffer_finish(&my->out);
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST(WriteBuffer, TellsWhoDrainsAtTheLowMarkAndNotSooner)
+{
+    EXPECT_EQ(0, RUN_ON_WIRE(drain_slowly));
+}
+
+/* What fills it to a mark exactly, to a byte less, and to one more. */
+async(int, meet_the_mark, (Wire *) wire)
+{
+    vars(coil_write_buffer out; coil_group group; int i; size_t size; size_t put_bytes);
+
+    init_with_marks(&my->out, wire->one, 1000, 500);
+    defer(coil_write_buffer_fini(&my->out));
+    open_group(&my->group);
+    spawn(&my->group, coil_write_buffer_run(&my->out));
+    for (my->i = -1; my->i <= 1; my->i++) {
+        my->size = static_cast<size_t>(1000 + my->i);
+        EXPECT_EQ(0, put(&my->out, std::string(my->size, static_cast<char>('b' + my->i))));
+        my->put_bytes += my->size;
+        EXPECT_EQ(my->i < 0 ? 0 : -EAGAIN, put(&my->out, "z"));
+        my->put_bytes += my->i < 0;
+        attempt(coil_write_buffer_flush(&my->out));
+        EXPECT_EQ(my->put_bytes, my->out.written_bytes);
+    }
+    attempt(read_so_much(wire, my->put_bytes));
+    EXPECT_TRUE(wire->got ==
+                std::string(999, 'a') + "z" + std::string(1000, 'b') + std::string(1001, 'c'));
+    coil_write_buffer_finish(&my->out);
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST(WriteBuffer, LosesNothingAtItsMarks)
+{
+    EXPECT_EQ(0, RUN_ON_WIRE(meet_the_mark));
 }
 
 async(int, lose_the_peer, (Wire *) wire)

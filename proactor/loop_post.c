@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Of coil/loop.h: what other threads say to a loop, and how it wakes up for that. */
+#include "loop_private.h"
+
+#include <coil/kernel.h>
+
+#include <errno.h>
+#include <poll.h>
+
+/*
+ * Armed once: every write to the eventfd is one completion, whatever its counter says. So nobody
+ * ever reads it, and a wake-up costs the loop nothing but that completion. 2^64 - 2 writes would
+ * make it full.
+ */
+static void wake_prepare(coil_op *op, struct io_uring_sqe *sqe)
+{
+    io_uring_prep_poll_multishot(sqe, op->loop->wake_fd, POLLIN);
+}
+
+void loop_run_posted(coil_loop *loop)
+{
+    coil_post *newest = __atomic_exchange_n(&loop->posted, NULL, __ATOMIC_ACQUIRE);
+    coil_post *oldest = NULL;
+    while (newest != NULL) {
+        coil_post *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest != NULL) {
+        coil_post *post = oldest;
+        oldest = oldest->next;
+        post->run(post);
+    }
+}
+
+/* That the loop has woken up is all there is to it, unless the kernel has disarmed it. */
+static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
+{
+    if (!(flags & IORING_CQE_F_MORE) && result != -ECANCELED)
+        op_start(op);
+}
+
+const op_kind loop_wake_kind = {.name = "wake", .prepare = wake_prepare, .complete = wake_complete};
+
+/* From here to end_posting() the loop does not end. */
+static void begin_posting(coil_loop *loop)
+{
+    (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_RELAXED);
+}
+
+static void end_posting(coil_loop *loop)
+{
+    (void)__atomic_fetch_sub(&loop->posting_count, 1, __ATOMIC_RELEASE);
+}
+
+bool loop_is_posted_to(const coil_loop *loop)
+{
+    return __atomic_load_n(&loop->posting_count, __ATOMIC_ACQUIRE) > 0;
+}
+
+/* In place of a list: the loop takes no more. */
+static coil_post closed;
+
+bool loop_refuse_mail(coil_loop *loop)
+{
+    coil_post *none = NULL;
+    return __atomic_compare_exchange_n(
+            &loop->posted, &none, &closed, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static void wake_up(coil_loop *loop)
+{
+    if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST) &&
+            __atomic_exchange_n(&loop->asleep, false, __ATOMIC_SEQ_CST))
+        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+}
+
+int coil_loop_post(coil_loop *loop, coil_post *post)
+{
+    int rc = -ESHUTDOWN;
+    __builtin_prefetch(post, 1); /* It comes from another core, as what begin_posting() writes. */
+    begin_posting(loop);         /* Once `post` is in the list, the loop may run it, and end. */
+    coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE);
+    while (newest != &closed) {
+        post->next = newest;
+        if (!__atomic_compare_exchange_n(
+                    &loop->posted, &newest, post, true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+            continue;
+        wake_up(loop);
+        rc = 0;
+        break;
+    }
+    end_posting(loop);
+    return rc;
+}
+
+void coil_loop_stop(coil_loop *loop)
+{
+    begin_posting(loop); /* The loop may see it, and be destroyed, before it has been woken. */
+    if (__atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE) != &closed) {
+        __atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
+        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+    }
+    end_posting(loop);
+}
