@@ -189,7 +189,7 @@ static inline bool take_usual_message(coil_thrift_reader *reader, coil_thrift_me
     if (left < VERSION_BYTES + SIZE_BYTES + SEQID_BYTES || bytes[0] != 0x80 || bytes[1] != 0x01)
         return false;
     const uint32_t size = load_32(bytes + VERSION_BYTES);
-    if (size > left - (VERSION_BYTES + SIZE_BYTES + SEQID_BYTES) ||
+    if (size > left - (VERSION_BYTES + SIZE_BYTES + SEQID_BYTES) || size > INT32_MAX ||
             size > reader->limits->string_max)
         return false;
     bytes += VERSION_BYTES + SIZE_BYTES;
@@ -352,7 +352,8 @@ coil_thrift_text coil_thrift_read_string(coil_thrift_reader *reader)
     if (coil_unlikely(left < sizeof(uint32_t)))
         return read_string_otherwise(reader);
     const uint32_t size = load_32(bytes);
-    if (coil_unlikely(size > left - sizeof(size) || size > reader->limits->string_max))
+    if (coil_unlikely(size > left - sizeof(size) || size > INT32_MAX ||
+                      size > reader->limits->string_max))
         return read_string_otherwise(reader);
     reader->position += (uint32_t)sizeof(size) + size;
     return (coil_thrift_text){.bytes = (const char *)bytes + sizeof(size), .size = size};
