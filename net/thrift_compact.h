@@ -91,6 +91,15 @@ static inline uint32_t compact_put_varint(uint8_t bytes[COMPACT_VARINT_MAX], uin
 {
     uint32_t size = 0;
 
+    if (value < 0x80) {
+        bytes[0] = (uint8_t)value;
+        return 1;
+    }
+    if (value < 0x4000) {
+        bytes[0] = (uint8_t)(value | 0x80);
+        bytes[1] = (uint8_t)(value >> 7);
+        return 2;
+    }
     while (value >= 0x80) {
         bytes[size++] = (uint8_t)(value | 0x80);
         value >>= 7;

@@ -290,7 +290,9 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
             if (my->reads == 0)
                 break;
         }
-        coil_await(my->rc, thrift_next_message(peer));
+        my->rc = thrift_take_message(peer);
+        if (my->rc == 0)
+            coil_await(my->rc, thrift_next_message(peer));
         if (my->rc > 0) {
             my->rc = begin_call(peer, &my->call);
             if (my->rc >= 0)

@@ -51,8 +51,8 @@ EACH const uint8_t *take_back(const taker *it)
     return coil_likely(reader->error == 0) ? reader->bytes + reader->position : NULL;
 }
 
-static COIL_NOINLINE const uint8_t *take_otherwise(const taker *it, const uint8_t *at,
-        const coil_thrift_type_schema *type, void *out_value)
+static COIL_NOINLINE const uint8_t *take_otherwise(
+        const taker *it, const uint8_t *at, const coil_thrift_type_schema *type, void *out_value)
 {
     leave_to_reader(it->reader->protocol == COIL_THRIFT_PROTOCOL_COMPACT, it, at);
     thrift_read_value(it->reader, it->arena, type, out_value);
@@ -214,8 +214,7 @@ EACH const uint8_t *take_text(bool compact, const taker *it, const uint8_t *at,
  * ---------- */
 
 /* Those that have the same width here and there, and are all there. */
-static const uint8_t *take_fixed(
-        const uint8_t *at, uint8_t type, uint32_t count, void *out_items)
+static const uint8_t *take_fixed(const uint8_t *at, uint8_t type, uint32_t count, void *out_items)
 {
     switch (type) {
     case COIL_THRIFT_I8:
@@ -417,8 +416,7 @@ EACH const uint8_t *take_fields(bool compact, taker *it, const uint8_t *at,
         const coil_thrift_field_schema *field = &schema->fields[index];
         if (index >= schema->field_count || field->id != found.id)
             field = thrift_find_field(schema, (int16_t)found.id);
-        if (coil_unlikely(
-                    found.next == NULL || field == NULL || field->type->type != found.type)) {
+        if (coil_unlikely(found.next == NULL || field == NULL || field->type->type != found.type)) {
             at = take_field_otherwise(it, at, &last_id, schema, value);
             continue;
         }

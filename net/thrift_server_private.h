@@ -138,6 +138,9 @@ struct thrift_connection {
  */
 coil_declare_private(int, thrift_next_message, (thrift_connection *)peer);
 
+/* The same if that takes neither waiting nor a second look, as for all messages of a burst. */
+bool thrift_take_message(thrift_connection *peer);
+
 /* ------------------------------------------------------------------------ thrift_server.c -- */
 
 /* A connection more, or less. False: no memory. */
