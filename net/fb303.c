@@ -141,7 +141,7 @@ static void read_argument(coil_thrift_reader *reader, coil_fb303_call *call, int
     }
 }
 
-/* A call with nothing in it. (All but the reader of its keys, which is large, and seldom needed.) */
+/* A call with nothing in it, but for the reader of its keys: that is large, and seldom needed. */
 static void clear_call(coil_fb303_call *call)
 {
     call->key = no_text;

@@ -319,8 +319,8 @@ coil_define(int, coil_fb303_get_status, (coil_thrift_client *) client)
     (void)coil_thrift_client_begin(client, coil_fb303_method_name(COIL_FB303_GET_STATUS));
     coil_attempt(coil_thrift_client_call(client));
     coil_fb303_result result;
-    const int rc =
-            coil_fb303_read_result(coil_thrift_client_reply(client), COIL_FB303_GET_STATUS, &result);
+    const int rc = coil_fb303_read_result(
+            coil_thrift_client_reply(client), COIL_FB303_GET_STATUS, &result);
     if (rc < 0)
         return rc;
     return result.number < 0 ? -EBADMSG : (int)result.number;

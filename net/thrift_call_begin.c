@@ -47,7 +47,8 @@ static bool find_among(coil_thrift_service *const *services, size_t count,
 }
 
 /* The place of a name, which may be that of others, too. */
-static thrift_known_method *known_place(struct coil_thrift_server_state *state, coil_thrift_text name)
+static thrift_known_method *known_place(
+        struct coil_thrift_server_state *state, coil_thrift_text name)
 {
     const uint32_t ends = (uint32_t)name.bytes[0] + 7U * (uint32_t)name.bytes[name.size - 1];
 

@@ -89,8 +89,7 @@ coil_leaf_fn(let_others_finish, let_others_finish_step, NULL);
  * coil_write_all() within the time that a peer has for it: -ETIME. Only a write that waits has a
  * timer; most go out at once.
  */
-coil_leaf(int, write_in_time, (coil_stream *) stream, (coil_slice) bytes,
-        (thrift_connection *) peer);
+coil_leaf(int, write_in_time, (coil_stream *) stream, (coil_slice) bytes, (thrift_connection *) peer);
 
 static_assert(offsetof(struct write_in_time__frame, co__ret) ==
                               offsetof(struct coil_write_all__frame, co__ret) &&

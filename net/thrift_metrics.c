@@ -130,7 +130,7 @@ static coil_thrift_method_metrics *find_method(coil_thrift_metrics *self,
 
 /* ------------------------------------------------------------------------------- observing -- */
 
-/* When the first slice ends of what every call counts for: INT64_MIN if one of them is not there. */
+/* When the first slice ends of what every call counts for. INT64_MIN: one of them is missing. */
 static coil_time settled_until(
         const coil_thrift_metrics *self, const coil_thrift_method_metrics *method)
 {
@@ -170,8 +170,8 @@ static COIL_NOINLINE void count_and_settle(coil_thrift_metrics *self,
     method->settled = settled_until(self, method);
 }
 
-static COIL_NOINLINE void count_failure(const coil_thrift_method_metrics *method,
-        const coil_thrift_outcome *outcome, coil_time now)
+static COIL_NOINLINE void count_failure(
+        const coil_thrift_method_metrics *method, const coil_thrift_outcome *outcome, coil_time now)
 {
     if (outcome->error != 0)
         coil_counter_add(method->errors, 1, now);

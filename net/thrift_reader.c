@@ -152,14 +152,6 @@ int coil_thrift_reader_finish(coil_thrift_reader *reader)
     return reader->error;
 }
 
-static inline uint32_t load_32(const uint8_t *bytes)
-{
-    uint32_t bits;
-
-    memcpy(&bits, bytes, sizeof(bits));
-    return be32toh(bits);
-}
-
 /* Begin a message with a version and return its type; 0 after an error. */
 static uint8_t read_version(coil_thrift_reader *reader)
 {
@@ -188,7 +180,7 @@ static inline bool take_usual_message(coil_thrift_reader *reader, coil_thrift_me
 
     if (left < VERSION_BYTES + SIZE_BYTES + SEQID_BYTES || bytes[0] != 0x80 || bytes[1] != 0x01)
         return false;
-    const uint32_t size = load_32(bytes + VERSION_BYTES);
+    const uint32_t size = thrift_load_32(bytes + VERSION_BYTES);
     if (size > left - (VERSION_BYTES + SIZE_BYTES + SEQID_BYTES) || size > INT32_MAX ||
             size > reader->limits->string_max)
         return false;
@@ -196,7 +188,7 @@ static inline bool take_usual_message(coil_thrift_reader *reader, coil_thrift_me
     *out_message = (coil_thrift_message){
             .name = {(const char *)bytes, size},
             .type = (enum coil_thrift_message_type)bytes[-1 - SIZE_BYTES],
-            .seqid = (int32_t)load_32(bytes + size),
+            .seqid = (int32_t)thrift_load_32(bytes + size),
     };
     reader->position += VERSION_BYTES + SIZE_BYTES + size + SEQID_BYTES;
     return true;
@@ -351,7 +343,7 @@ coil_thrift_text coil_thrift_read_string(coil_thrift_reader *reader)
     COIL_CHECK_SLOW(reader->unread == COIL_THRIFT_STOP);
     if (coil_unlikely(left < sizeof(uint32_t)))
         return read_string_otherwise(reader);
-    const uint32_t size = load_32(bytes);
+    const uint32_t size = thrift_load_32(bytes);
     if (coil_unlikely(size > left - sizeof(size) || size > INT32_MAX ||
                       size > reader->limits->string_max))
         return read_string_otherwise(reader);

@@ -67,7 +67,7 @@ const coil_thrift_field_schema *thrift_find_field(
         const coil_thrift_struct_schema *schema, int16_t id);
 
 /* The struct has ended: has it all that it has to have? */
-void thrift_check_required(coil_thrift_reader *reader, const coil_thrift_struct_schema *schema,
-        const uint32_t *has);
+void thrift_check_required(
+        coil_thrift_reader *reader, const coil_thrift_struct_schema *schema, const uint32_t *has);
 
 #endif

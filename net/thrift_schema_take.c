@@ -62,30 +62,6 @@ static COIL_NOINLINE const uint8_t *take_otherwise(
 /* Scalars and texts
  * ----------------- */
 
-static inline uint16_t load_16(const uint8_t *bytes)
-{
-    uint16_t bits;
-
-    memcpy(&bits, bytes, sizeof(bits));
-    return be16toh(bits);
-}
-
-static inline uint32_t load_32(const uint8_t *bytes)
-{
-    uint32_t bits;
-
-    memcpy(&bits, bytes, sizeof(bits));
-    return be32toh(bits);
-}
-
-static inline uint64_t load_64(const uint8_t *bytes)
-{
-    uint64_t bits;
-
-    memcpy(&bits, bytes, sizeof(bits));
-    return be64toh(bits);
-}
-
 static const uint8_t scalar_bytes[] = {
         [COIL_THRIFT_BOOL] = 1,
         [COIL_THRIFT_I8] = 1,
@@ -108,13 +84,13 @@ static inline void load_scalar(const uint8_t *at, uint8_t type, void *out_value)
         *(uint8_t *)out_value = *at;
         break;
     case COIL_THRIFT_I16:
-        *(int16_t *)out_value = (int16_t)load_16(at);
+        *(int16_t *)out_value = (int16_t)thrift_load_16(at);
         break;
     case COIL_THRIFT_I32:
-        *(int32_t *)out_value = (int32_t)load_32(at);
+        *(int32_t *)out_value = (int32_t)thrift_load_32(at);
         break;
     default: /* I64, and a double likewise. */
-        bits = load_64(at);
+        bits = thrift_load_64(at);
         memcpy(out_value, &bits, sizeof(bits));
         break;
     }
@@ -198,7 +174,7 @@ EACH const uint8_t *take_text(bool compact, const taker *it, const uint8_t *at,
     if (compact) {
         bytes = compact_take_varint(at, it->end, &size);
     } else if (coil_likely(it->end - at >= (ptrdiff_t)sizeof(uint32_t))) {
-        size = load_32(at);
+        size = thrift_load_32(at);
         bytes = at + sizeof(uint32_t);
     } else {
         bytes = NULL;
@@ -222,18 +198,18 @@ static const uint8_t *take_fixed(const uint8_t *at, uint8_t type, uint32_t count
         break;
     case COIL_THRIFT_I32:
         for (uint32_t i = 0; i < count; i++)
-            ((uint32_t *)out_items)[i] = load_32(at + (size_t)i * sizeof(uint32_t));
+            ((uint32_t *)out_items)[i] = thrift_load_32(at + (size_t)i * sizeof(uint32_t));
         break;
     case COIL_THRIFT_I64:
     case COIL_THRIFT_DOUBLE:
         for (uint32_t i = 0; i < count; i++) {
-            const uint64_t bits = load_64(at + (size_t)i * sizeof(bits));
+            const uint64_t bits = thrift_load_64(at + (size_t)i * sizeof(bits));
             memcpy((char *)out_items + (size_t)i * sizeof(bits), &bits, sizeof(bits));
         }
         break;
     case COIL_THRIFT_I16:
         for (uint32_t i = 0; i < count; i++)
-            ((uint16_t *)out_items)[i] = load_16(at + (size_t)i * sizeof(uint16_t));
+            ((uint16_t *)out_items)[i] = thrift_load_16(at + (size_t)i * sizeof(uint16_t));
         break;
     default:
         for (uint32_t i = 0; i < count; i++)
@@ -352,7 +328,7 @@ EACH header load_header(bool compact, const uint8_t *at, const uint8_t *end, int
             found.next = at + 1;
     } else if (coil_likely(end - at >= 3)) {
         found.type = *at;
-        found.id = (int16_t)load_16(at + 1);
+        found.id = (int16_t)thrift_load_16(at + 1);
         found.next = at + 3;
     }
     return found;

@@ -612,8 +612,8 @@ protected:
         using namespace packet;
         const std::string word = field(11, 1) + text("word") + field(8, 2) + i32(2) + stop();
         /* (A frame, too, is bytes behind their size.) */
-        const std::string call = text(packet::call(
-                "weigh", field(15, 1) + list(12, 3) + word + word + word + stop()));
+        const std::string call = text(
+                packet::call("weigh", field(15, 1) + list(12, 3) + word + word + word + stop()));
         const std::string reply = text(packet::reply("weigh", field(10, 0) + i64(12) + stop()));
         Load made = {"", depth * reply.size(), connection_count, 4000 / connection_count};
         for (size_t i = 0; i < depth; i++)
