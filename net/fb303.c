@@ -141,11 +141,35 @@ static void read_argument(coil_thrift_reader *reader, coil_fb303_call *call, int
     }
 }
 
+/* A call with nothing in it, but for the reader of its keys: that is large, and seldom needed. */
+static void clear_call(coil_fb303_call *call)
+{
+    call->key = no_text;
+    call->value = no_text;
+    call->duration_s = 0;
+    call->key_count = 0;
+    call->keys = NULL;
+}
+
+static void move_call(const coil_fb303_call *call, coil_fb303_call *out_call)
+{
+    out_call->method = call->method;
+    out_call->key = call->key;
+    out_call->value = call->value;
+    out_call->duration_s = call->duration_s;
+    out_call->key_count = call->key_count;
+    out_call->keys = NULL;
+    if (call->key_count > 0)
+        out_call->packed = call->packed;
+}
+
 int coil_fb303_read_call(
         coil_thrift_reader *reader, const coil_thrift_message *message, coil_fb303_call *out_call)
 {
-    coil_fb303_call call = {.key = no_text, .value = no_text};
+    coil_fb303_call call;
     coil_thrift_field field;
+
+    clear_call(&call);
     int rc = coil_fb303_method_find(message->name, &call.method);
 
     if (rc < 0)
@@ -158,7 +182,7 @@ int coil_fb303_read_call(
     rc = coil_thrift_reader_finish(reader);
     if (rc < 0)
         return rc;
-    *out_call = call;
+    move_call(&call, out_call);
     return 0;
 }
 
@@ -297,11 +321,34 @@ static bool read_success(
     return false;
 }
 
+/* As with calls: the reader of its pairs is left as it is, unless there are any. */
+static void clear_result(coil_fb303_result *result)
+{
+    result->text = no_text;
+    result->number = 0;
+    result->pair_count = 0;
+    result->pairs = NULL;
+    result->pair_type = COIL_THRIFT_STOP;
+}
+
+static void move_result(const coil_fb303_result *result, coil_fb303_result *out_result)
+{
+    out_result->text = result->text;
+    out_result->number = result->number;
+    out_result->pair_count = result->pair_count;
+    out_result->pairs = NULL;
+    out_result->pair_type = result->pair_type;
+    if (result->pair_count > 0)
+        out_result->packed = result->packed;
+}
+
 int coil_fb303_read_result(
         coil_thrift_reader *reader, enum coil_fb303_method method, coil_fb303_result *out_result)
 {
-    coil_fb303_result result = {.text = no_text};
+    coil_fb303_result result;
     coil_thrift_field field;
+
+    clear_result(&result);
     bool complete = row(method)->result == COIL_THRIFT_STOP;
 
     while (coil_thrift_read_field(reader, &field)) {
@@ -314,7 +361,7 @@ int coil_fb303_read_result(
         return rc;
     if (!complete)
         return -ENOMSG;
-    *out_result = result;
+    move_result(&result, out_result);
     return 0;
 }
 

@@ -184,26 +184,45 @@ static bool gathers(enum coil_fb303_method method)
     }
 }
 
-coil_async(int, answer, (coil_thrift_call *) call, (coil_fb303_service *) service)
+static int answer_at_once(coil_thrift_call *call, coil_fb303_service *service)
+{
+    coil_fb303_call asked;
+    coil_fb303_result result;
+
+    int rc = coil_fb303_read_call(&call->arguments, &call->message, &asked);
+    if (rc < 0)
+        return rc;
+    result.text = no_text;
+    result.number = 0;
+    result.pairs = NULL;
+    result.pair_count = 0;
+    if (coil_fb303_method_is_oneway(asked.method))
+        coil_thrift_no_reply(call);
+    rc = handle(service, &asked, &result);
+    if (rc < 0)
+        return rc;
+    if (!coil_fb303_method_is_oneway(asked.method))
+        coil_fb303_put_result(coil_thrift_reply(call), asked.method, &result);
+    return 0;
+}
+
+coil_async(int, answer_gathering, (coil_thrift_call *) call, (coil_fb303_service *) service)
 {
     coil_vars(coil_fb303_call asked; coil_fb303_result result);
 
-    int rc = coil_fb303_read_call(&call->arguments, &call->message, &my->asked);
+    const int rc = coil_fb303_read_call(&call->arguments, &call->message, &my->asked);
     if (rc < 0)
         return rc;
     my->result.text = no_text;
-    if (coil_fb303_method_is_oneway(my->asked.method))
-        coil_thrift_no_reply(call);
-    if (gathers(my->asked.method)) {
-        coil_attempt(fb303_gather(service, &my->asked, call->arena, &my->result));
-    } else {
-        rc = handle(service, &my->asked, &my->result);
-        if (rc < 0)
-            return rc;
-    }
-    if (!coil_fb303_method_is_oneway(my->asked.method))
-        coil_fb303_put_result(coil_thrift_reply(call), my->asked.method, &my->result);
+    coil_attempt(fb303_gather(service, &my->asked, call->arena, &my->result));
+    coil_fb303_put_result(coil_thrift_reply(call), my->asked.method, &my->result);
     return 0;
+}
+
+/* Our methods are those of fb303, in their order. */
+static bool is_gathering(const coil_thrift_call *call)
+{
+    return gathers((enum coil_fb303_method)(call->method - call->service->methods));
 }
 
 /* The handlers of all methods, by the name under which the service is asked. */
@@ -211,7 +230,9 @@ coil_async(int, answer_as_facebook_service, (coil_thrift_call *) call)
 {
     coil_vars();
     coil_fb303_service *service = coil_container_of(call->service, coil_fb303_service, thrift);
-    coil_attempt(answer(call, service));
+    if (!is_gathering(call))
+        return answer_at_once(call, service);
+    coil_attempt(answer_gathering(call, service));
     return 0;
 }
 
@@ -219,7 +240,9 @@ coil_async(int, answer_as_base_service, (coil_thrift_call *) call)
 {
     coil_vars();
     coil_fb303_service *service = coil_container_of(call->service, coil_fb303_service, base);
-    coil_attempt(answer(call, service));
+    if (!is_gathering(call))
+        return answer_at_once(call, service);
+    coil_attempt(answer_gathering(call, service));
     return 0;
 }
 
@@ -291,11 +314,16 @@ coil_define(int, coil_fb303_ask, (coil_thrift_client *) client, (const coil_fb30
 
 coil_define(int, coil_fb303_get_status, (coil_thrift_client *) client)
 {
-    coil_vars(coil_fb303_result result);
-    static const coil_fb303_call get_status = {.method = COIL_FB303_GET_STATUS};
+    coil_vars();
 
-    coil_attempt(coil_fb303_ask(client, &get_status, &my->result));
-    return my->result.number < 0 ? -EBADMSG : (int)my->result.number;
+    (void)coil_thrift_client_begin(client, coil_fb303_method_name(COIL_FB303_GET_STATUS));
+    coil_attempt(coil_thrift_client_call(client));
+    coil_fb303_result result;
+    const int rc = coil_fb303_read_result(
+            coil_thrift_client_reply(client), COIL_FB303_GET_STATUS, &result);
+    if (rc < 0)
+        return rc;
+    return result.number < 0 ? -EBADMSG : (int)result.number;
 }
 
 coil_define(int, coil_fb303_get_counter, (coil_thrift_client *) client, (const char *) name,

@@ -116,8 +116,7 @@ void thrift_free_calls(thrift_call *first)
     }
 }
 
-/* What the arguments lie in, and what was made of them. */
-static void release_arguments(thrift_call *call)
+void thrift_call_drop_arguments(thrift_call *call)
 {
     coil_slice_release(&call->frame);
     coil_arena_reset(&call->arena);
@@ -128,16 +127,17 @@ void thrift_call_release(thrift_call *call)
     struct coil_thrift_server_state *state = call->peer->server->state;
 
     thrift_order_unlink(call);
-    release_arguments(call);
-    thrift_give_writer(call->peer->server, call->own);
-    call->own = NULL;
+    if (coil_unlikely(call->own != NULL)) {
+        thrift_give_writer(call->peer->server, call->own);
+        call->own = NULL;
+    }
     call->next_free = state->free_calls;
     state->free_calls = call;
 }
 
 /* -------------------------------------------------------------------------------- outcomes -- */
 
-static COIL_COLD void tell_interceptors(thrift_call *call)
+static COIL_NOINLINE void tell_interceptors(thrift_call *call)
 {
     while (call->before_count > 0) {
         coil_thrift_interceptor *inner = call->peer->server->interceptors;
@@ -149,12 +149,13 @@ static COIL_COLD void tell_interceptors(thrift_call *call)
     }
 }
 
-static COIL_COLD void tell_observers(thrift_call *call)
+static void tell_observers(thrift_call *call)
 {
     coil_thrift_observer *observer = call->peer->server->observer;
 
     call->outcome.latency = coil_kernel_now() - call->call.arrived;
-    tell_interceptors(call);
+    if (coil_unlikely(call->before_count > 0))
+        tell_interceptors(call);
     if (observer != NULL)
         observer->ended(observer, &call->call, &call->outcome);
 }
@@ -165,9 +166,9 @@ static void conclude(thrift_call *call, int error)
     const coil_thrift_server *server = call->peer->server;
 
     call->outcome.error = error;
-    if (coil_unlikely(server->observer != NULL || call->before_count > 0))
+    if (server->observer != NULL || call->before_count > 0)
         tell_observers(call);
-    release_arguments(call);
+    thrift_call_drop_arguments(call);
 }
 
 void thrift_call_abandon(thrift_call *call)

@@ -46,6 +46,30 @@ static bool find_among(coil_thrift_service *const *services, size_t count,
     return false;
 }
 
+/* The place of a name, which may be that of others, too. */
+static thrift_known_method *known_place(
+        struct coil_thrift_server_state *state, coil_thrift_text name)
+{
+    const uint32_t ends = (uint32_t)name.bytes[0] + 7U * (uint32_t)name.bytes[name.size - 1];
+
+    return &state->known[(ends + name.size) % THRIFT_KNOWN_METHODS];
+}
+
+/* A method of the server's own services that has been found before by this very name. */
+static inline bool find_known(const coil_thrift_server *server, coil_thrift_call *call)
+{
+    const coil_thrift_text name = call->message.name;
+
+    if (name.size == 0)
+        return false;
+    const thrift_known_method *known = known_place(server->state, name);
+    if (known->name_size != name.size || memcmp(known->method->name, name.bytes, name.size) != 0)
+        return false;
+    call->service = known->service;
+    call->method = known->method;
+    return true;
+}
+
 /* Find the method that the message names, and reduce the name to what the reply repeats. */
 static bool find_method(const coil_thrift_server *server, coil_thrift_call *call)
 {
@@ -59,8 +83,13 @@ static bool find_method(const coil_thrift_server *server, coil_thrift_call *call
         call->message.name = (coil_thrift_text){colon + 1, name.size - service_name.size - 1};
         wanted = &service_name;
     }
-    if (find_among(server->services, server->service_count, wanted, call))
+    if (find_among(server->services, server->service_count, wanted, call)) {
+        if (wanted == NULL && name.size > 0) {
+            *known_place(server->state, name) =
+                    (thrift_known_method){call->service, call->method, name.size};
+        }
         return true;
+    }
     return server->fb303 != NULL &&
            find_among(server->fb303->services, server->fb303->service_count, wanted, call);
 }
@@ -187,6 +216,7 @@ int thrift_call_begin(thrift_connection *peer, thrift_call **out_call)
     call->frame = coil_slice_take(&peer->frame);
     call->outcome.received_bytes = peer->envelope.size;
     if (coil_unlikely(peer->envelope.copied) && !keep_message(call)) {
+        thrift_call_drop_arguments(call);
         thrift_call_release(call);
         return -ENOMEM;
     }
@@ -204,7 +234,7 @@ int thrift_call_begin(thrift_connection *peer, thrift_call **out_call)
         return -EBADMSG;
     }
     peer->server->stats.calls++;
-    if (!find_method(peer->server, &call->call)) {
+    if (!find_known(peer->server, &call->call) && !find_method(peer->server, &call->call)) {
         refuse_unknown(call);
         return 0;
     }

@@ -54,6 +54,28 @@ static inline uint8_t compact_type_of(uint8_t type)
     return type < sizeof(types) ? types[type] : 0;
 }
 
+/* The type for one of compact, of which the lower four bits count; STOP for what is none. */
+static inline uint8_t thrift_compact_type(uint8_t compact_type)
+{
+    static const uint8_t types[16] = {
+            [COMPACT_TRUE] = COIL_THRIFT_BOOL,
+            [COMPACT_FALSE] = COIL_THRIFT_BOOL,
+            [COMPACT_I8] = COIL_THRIFT_I8,
+            [COMPACT_I16] = COIL_THRIFT_I16,
+            [COMPACT_I32] = COIL_THRIFT_I32,
+            [COMPACT_I64] = COIL_THRIFT_I64,
+            [COMPACT_DOUBLE] = COIL_THRIFT_DOUBLE,
+            [COMPACT_STRING] = COIL_THRIFT_STRING,
+            [COMPACT_LIST] = COIL_THRIFT_LIST,
+            [COMPACT_SET] = COIL_THRIFT_SET,
+            [COMPACT_MAP] = COIL_THRIFT_MAP,
+            [COMPACT_STRUCT] = COIL_THRIFT_STRUCT,
+            [COMPACT_UUID] = COIL_THRIFT_UUID,
+    };
+
+    return types[compact_type & 15];
+}
+
 static inline uint64_t compact_zigzag(int64_t value)
 {
     return (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0);
@@ -69,12 +91,63 @@ static inline uint32_t compact_put_varint(uint8_t bytes[COMPACT_VARINT_MAX], uin
 {
     uint32_t size = 0;
 
+    if (value < 0x80) {
+        bytes[0] = (uint8_t)value;
+        return 1;
+    }
+    if (value < 0x4000) {
+        bytes[0] = (uint8_t)(value | 0x80);
+        bytes[1] = (uint8_t)(value >> 7);
+        return 2;
+    }
     while (value >= 0x80) {
         bytes[size++] = (uint8_t)(value | 0x80);
         value >>= 7;
     }
     bytes[size++] = (uint8_t)value;
     return size;
+}
+
+/*
+ * Eight bytes of seven bits each, the lowest first, side by side: first in pairs, then fours, then
+ * all. Their top bits are clear.
+ */
+static inline uint64_t compact_gather(uint64_t bytes)
+{
+    bytes = (bytes & 0x7f007f007f007f00) >> 1 | (bytes & 0x007f007f007f007f);
+    bytes = (bytes & 0x3fff00003fff0000) >> 2 | (bytes & 0x00003fff00003fff);
+    return (bytes & 0x0fffffff00000000) >> 4 | (bytes & 0x000000000fffffff);
+}
+
+/*
+ * A number, and where the next byte is; or NULL: it is not all there, or has more bytes than it
+ * needs, or too many bits; or it is one of the few that end close to the end or are very long, and
+ * take_varint() is the one to say.
+ */
+static inline const uint8_t *compact_take_varint(
+        const uint8_t *at, const uint8_t *end, uint64_t *out_value)
+{
+    const uint64_t tops = 0x8080808080808080;
+    uint64_t bytes;
+
+    if (coil_unlikely(at == end))
+        return NULL;
+    if (*at < 0x80) {
+        *out_value = *at;
+        return at + 1;
+    }
+    if (coil_unlikely(end - at < (ptrdiff_t)sizeof(bytes)))
+        return NULL;
+    memcpy(&bytes, at, sizeof(bytes));
+    bytes = le64toh(bytes);
+    const uint64_t ends = ~bytes & tops;
+    if (coil_unlikely(ends == 0))
+        return NULL;
+    const unsigned top = (unsigned)__builtin_ctzll(ends); /* Of the last byte. */
+    if (coil_unlikely((bytes >> (top - 7) & 0xff) == 0))
+        return NULL;
+    *out_value = compact_gather(bytes & ~tops & (UINT64_MAX >> (63 - top)));
+    return at + (top + 1) / 8;
 }
 
 /* The header of a field, at most 4 bytes; moves `last_id`, the number of the field before. */
@@ -111,26 +184,5 @@ static inline uint32_t compact_put_list(uint8_t *bytes, uint8_t element, uint32_
  */
 int16_t thrift_compact_take_struct(coil_thrift_writer *writer);
 void thrift_compact_end_value(coil_thrift_writer *writer);
-
-/* Take the header of a field if it is in one byte, which is left, and not that of a bool. */
-static inline bool thrift_compact_take_header(coil_thrift_reader *reader, uint8_t type, int16_t id)
-{
-    coil_thrift_level *level = &reader->levels[reader->depth - 1];
-    const int32_t delta = id - level->id;
-
-    if (type == COIL_THRIFT_BOOL || delta <= 0 || delta > COMPACT_DELTA_MAX ||
-            reader->bytes[reader->position] != ((unsigned)delta << 4 | compact_type_of(type)))
-        return false;
-    level->id = id;
-    reader->position++;
-    reader->end = reader->position;
-    return true;
-}
-
-/* So many values, one after the other; zeros after an error. */
-void thrift_compact_read_i32s(coil_thrift_reader *reader, uint32_t count, int32_t *out_values);
-
-/* The type for one of compact, of which the lower four bits count; STOP for what is none. */
-uint8_t thrift_compact_type(uint8_t compact_type);
 
 #endif

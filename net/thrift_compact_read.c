@@ -4,27 +4,6 @@
 
 #include "thrift_private.h"
 
-uint8_t thrift_compact_type(uint8_t compact_type)
-{
-    static const uint8_t types[16] = {
-            [COMPACT_TRUE] = COIL_THRIFT_BOOL,
-            [COMPACT_FALSE] = COIL_THRIFT_BOOL,
-            [COMPACT_I8] = COIL_THRIFT_I8,
-            [COMPACT_I16] = COIL_THRIFT_I16,
-            [COMPACT_I32] = COIL_THRIFT_I32,
-            [COMPACT_I64] = COIL_THRIFT_I64,
-            [COMPACT_DOUBLE] = COIL_THRIFT_DOUBLE,
-            [COMPACT_STRING] = COIL_THRIFT_STRING,
-            [COMPACT_LIST] = COIL_THRIFT_LIST,
-            [COMPACT_SET] = COIL_THRIFT_SET,
-            [COMPACT_MAP] = COIL_THRIFT_MAP,
-            [COMPACT_STRUCT] = COIL_THRIFT_STRUCT,
-            [COMPACT_UUID] = COIL_THRIFT_UUID,
-    };
-
-    return types[compact_type & 15];
-}
-
 /* The next `size` bytes; NULL after an error. */
 static const uint8_t *take(coil_thrift_reader *reader, uint32_t size, uint8_t type)
 {
@@ -209,12 +188,6 @@ static const uint8_t *read_integer(coil_thrift_reader *reader, uint8_t type, uns
         return NULL;
     coil_thrift_store_64(reader->value, (uint64_t)value);
     return reader->value + sizeof(value) - bits_max / 8;
-}
-
-void thrift_compact_read_i32s(coil_thrift_reader *reader, uint32_t count, int32_t *out_values)
-{
-    for (uint32_t i = 0; i < count; i++)
-        out_values[i] = (int32_t)compact_unzigzag(take_varint(reader, COIL_THRIFT_I32, 32));
 }
 
 static const uint8_t *read_double(coil_thrift_reader *reader)

@@ -85,6 +85,65 @@ static coil_turn let_others_finish_step(coil_task *task, coil_frame *leaf)
 
 coil_leaf_fn(let_others_finish, let_others_finish_step, NULL);
 
+/*
+ * coil_write_all() within the time that a peer has for it: -ETIME. Only a write that waits has a
+ * timer; most go out at once.
+ */
+coil_leaf(int, write_in_time, (coil_stream *) stream, (coil_slice) bytes, (thrift_connection *) peer);
+
+static_assert(offsetof(struct write_in_time__frame, co__ret) ==
+                              offsetof(struct coil_write_all__frame, co__ret) &&
+                      offsetof(struct write_in_time__frame, co__a.stream) ==
+                              offsetof(struct coil_write_all__frame, co__a.stream) &&
+                      offsetof(struct write_in_time__frame, co__a.bytes) ==
+                              offsetof(struct coil_write_all__frame, co__a.bytes),
+        "it begins with a coil_write_all()");
+
+static void give_up_writing(coil_timer *timer)
+{
+    const thrift_connection *peer = coil_container_of(timer, thrift_connection, write_timer);
+
+    (void)coil_task_unwind(peer->writer, peer->writer_leaf);
+}
+
+static COIL_COLD void begin_waiting_to_write(
+        thrift_connection *peer, coil_task *task, coil_frame *leaf)
+{
+    const coil_duration limit = thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S);
+
+    peer->writer = task;
+    peer->writer_leaf = leaf;
+    coil_timer_init(&peer->write_timer, give_up_writing);
+    coil_timer_arm(&task->sched->wheel, &peer->write_timer, coil_time_after(coil_now(), limit));
+}
+
+/* (The leaf has been left, and is where it was.) */
+static COIL_COLD void end_waiting_to_write(
+        thrift_connection *peer, coil_task *task, coil_frame *leaf)
+{
+    bool is_unwound = false;
+
+    peer->writer = NULL;
+    coil_timer_disarm(&task->sched->wheel, &peer->write_timer);
+    if (coil_task_absorb(task, leaf, &is_unwound) && is_unwound)
+        coil_result(write_in_time, leaf) = -ETIME;
+}
+
+static coil_turn write_in_time_step(coil_task *task, coil_frame *leaf)
+{
+    thrift_connection *peer = coil_arguments(write_in_time, leaf)->peer;
+    const coil_turn turn = coil_sender_step(task, leaf);
+
+    if (turn == COIL_WAIT && peer->writer == NULL) {
+        begin_waiting_to_write(peer, task, leaf);
+    } else if (coil_unlikely(turn == COIL_DONE && peer->writer != NULL)) {
+        end_waiting_to_write(peer, task, leaf);
+    }
+    return turn;
+}
+
+coil_leaf_fn(write_in_time, write_in_time_step, coil_sender_cancel);
+
 /* The next part of what is sent, which a peer has to take within a time. */
 static coil_slice take_part_of(coil_thrift_text *rest)
 {
@@ -125,9 +184,7 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
         my->rc = begin_sending(peer, &my->rest);
         while (my->rc >= 0 && my->rest.size > 0) {
             const coil_slice part = take_part_of(&my->rest);
-            coil_await(
-                    my->rc, coil_within(thrift_limit_of(peer->server->reply_limit, REPLY_LIMIT_S),
-                                    coil_write_all(peer->stream, part)));
+            coil_await(my->rc, write_in_time(peer->stream, part, peer));
         }
         if (coil_unlikely(my->rc < 0)) {
             thrift_connection_break(peer, my->rc);
@@ -232,7 +289,9 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
             if (my->reads == 0)
                 break;
         }
-        coil_await(my->rc, thrift_next_message(peer));
+        my->rc = thrift_take_message(peer);
+        if (my->rc == 0)
+            coil_await(my->rc, thrift_next_message(peer));
         if (my->rc > 0) {
             my->rc = begin_call(peer, &my->call);
             if (my->rc >= 0)

@@ -20,6 +20,7 @@ struct coil_thrift_method_metrics {
     coil_counter *received;
     coil_counter *sent;
     coil_distribution *latency;
+    coil_time settled; /* Until then no slice of what every call counts for ends. */
 };
 
 /* --------------------------------------------------------------------------------- methods -- */
@@ -99,10 +100,11 @@ static coil_thrift_method_metrics metrics_of(
             .received = coil_metrics_counter(metrics, &received),
             .sent = coil_metrics_counter(metrics, &sent),
             .latency = coil_metrics_distribution(metrics, &latency),
+            .settled = INT64_MIN,
     };
 }
 
-static const coil_thrift_method_metrics *add_method(coil_thrift_metrics *self,
+static COIL_NOINLINE coil_thrift_method_metrics *add_method(coil_thrift_metrics *self,
         const coil_thrift_service *service, const coil_thrift_method *method)
 {
     if (!reserve(self)) {
@@ -115,11 +117,11 @@ static const coil_thrift_method_metrics *add_method(coil_thrift_metrics *self,
     return place;
 }
 
-static const coil_thrift_method_metrics *find_method(coil_thrift_metrics *self,
+static coil_thrift_method_metrics *find_method(coil_thrift_metrics *self,
         const coil_thrift_service *service, const coil_thrift_method *method)
 {
     if (coil_likely(self->method_room > 0)) {
-        const coil_thrift_method_metrics *found = place_of(self, service, method);
+        coil_thrift_method_metrics *found = place_of(self, service, method);
         if (coil_likely(found->method != NULL))
             return found;
     }
@@ -128,32 +130,84 @@ static const coil_thrift_method_metrics *find_method(coil_thrift_metrics *self,
 
 /* ------------------------------------------------------------------------------- observing -- */
 
+/* When the first slice ends of what every call counts for. INT64_MIN: one of them is missing. */
+static coil_time settled_until(
+        const coil_thrift_metrics *self, const coil_thrift_method_metrics *method)
+{
+    const coil_counter *counters[] = {method->calls, method->received, method->sent};
+    const coil_distribution *distributions[] = {method->latency, self->queue};
+    coil_time earliest = INT64_MAX;
+
+    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+        if (counters[i] == NULL)
+            return INT64_MIN;
+        if (counters[i]->place.ends < earliest)
+            earliest = counters[i]->place.ends;
+    }
+    for (size_t i = 0; i < sizeof(distributions) / sizeof(distributions[0]); i++) {
+        if (distributions[i] == NULL || distributions[i]->open == NULL)
+            return INT64_MIN;
+        if (distributions[i]->place.ends < earliest)
+            earliest = distributions[i]->place.ends;
+    }
+    return earliest;
+}
+
 static uint64_t in_ns(coil_duration duration)
 {
     return duration > 0 ? (uint64_t)duration : 0;
 }
 
-static void count(
-        coil_thrift_metrics *self, const coil_thrift_call *call, const coil_thrift_outcome *outcome)
+/* Slices have ended, or are to begin. Much of what follows counts for every call, so often. */
+static COIL_NOINLINE void count_and_settle(coil_thrift_metrics *self,
+        coil_thrift_method_metrics *method, const coil_thrift_outcome *outcome, coil_time now)
 {
-    const coil_time now = coil_now();
-
     coil_distribution_add(self->queue, in_ns(outcome->queued), now);
-    if (call->method == NULL) { /* Its name is what a peer has made up. */
-        coil_counter_add(self->unknown_calls, 1, now);
-        return;
-    }
-    const coil_thrift_method_metrics *method = find_method(self, call->service, call->method);
-    if (method == NULL)
-        return;
     coil_counter_add(method->calls, 1, now);
     coil_counter_add(method->received, outcome->received_bytes, now);
     coil_counter_add(method->sent, outcome->sent_bytes, now);
     coil_distribution_add(method->latency, in_ns(outcome->latency), now);
+    method->settled = settled_until(self, method);
+}
+
+static COIL_NOINLINE void count_failure(
+        const coil_thrift_method_metrics *method, const coil_thrift_outcome *outcome, coil_time now)
+{
     if (outcome->error != 0)
         coil_counter_add(method->errors, 1, now);
-    if (outcome->error != 0 || outcome->declared != NULL)
-        coil_counter_add(method->exceptions, 1, now);
+    coil_counter_add(method->exceptions, 1, now);
+}
+
+static COIL_NOINLINE void count_unknown(
+        const coil_thrift_metrics *self, const coil_thrift_outcome *outcome, coil_time now)
+{
+    coil_distribution_add(self->queue, in_ns(outcome->queued), now);
+    coil_counter_add(self->unknown_calls, 1, now);
+}
+
+static inline void count(
+        coil_thrift_metrics *self, const coil_thrift_call *call, const coil_thrift_outcome *outcome)
+{
+    const coil_time now = coil_now();
+
+    if (coil_unlikely(call->method == NULL)) { /* Its name is what a peer has made up. */
+        count_unknown(self, outcome, now);
+        return;
+    }
+    coil_thrift_method_metrics *method = find_method(self, call->service, call->method);
+    if (coil_unlikely(method == NULL))
+        return;
+    if (coil_likely(now < method->settled)) {
+        coil_distribution_add_settled(self->queue, in_ns(outcome->queued));
+        coil_counter_add_settled(method->calls, 1);
+        coil_counter_add_settled(method->received, outcome->received_bytes);
+        coil_counter_add_settled(method->sent, outcome->sent_bytes);
+        coil_distribution_add_settled(method->latency, in_ns(outcome->latency));
+    } else {
+        count_and_settle(self, method, outcome, now);
+    }
+    if (coil_unlikely(outcome->error != 0 || outcome->declared != NULL))
+        count_failure(method, outcome, now);
 }
 
 static void ended(coil_thrift_observer *observer, const coil_thrift_call *call,

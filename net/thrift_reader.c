@@ -171,6 +171,29 @@ static bool is_old(const coil_thrift_reader *reader)
     return thrift_bytes_left(reader) > 0 && reader->bytes[reader->position] < 0x80;
 }
 
+/* A message with a version, all of which is there and within limits, as they mostly are. */
+static inline bool take_usual_message(coil_thrift_reader *reader, coil_thrift_message *out_message)
+{
+    enum { VERSION_BYTES = 4, SIZE_BYTES = 4, SEQID_BYTES = 4 };
+    const uint32_t left = thrift_bytes_left(reader);
+    const uint8_t *bytes = reader->bytes + reader->position;
+
+    if (left < VERSION_BYTES + SIZE_BYTES + SEQID_BYTES || bytes[0] != 0x80 || bytes[1] != 0x01)
+        return false;
+    const uint32_t size = thrift_load_32(bytes + VERSION_BYTES);
+    if (size > left - (VERSION_BYTES + SIZE_BYTES + SEQID_BYTES) || size > INT32_MAX ||
+            size > reader->limits->string_max)
+        return false;
+    bytes += VERSION_BYTES + SIZE_BYTES;
+    *out_message = (coil_thrift_message){
+            .name = {(const char *)bytes, size},
+            .type = (enum coil_thrift_message_type)bytes[-1 - SIZE_BYTES],
+            .seqid = (int32_t)thrift_load_32(bytes + size),
+    };
+    reader->position += VERSION_BYTES + SIZE_BYTES + size + SEQID_BYTES;
+    return true;
+}
+
 static void read_binary_message(coil_thrift_reader *reader, coil_thrift_message *out_message)
 {
     uint8_t type;
@@ -198,7 +221,8 @@ bool coil_thrift_read_message(coil_thrift_reader *reader, coil_thrift_message *o
     coil_thrift_message message;
 
     if (thrift_is_binary(reader->protocol)) {
-        read_binary_message(reader, &message);
+        if (coil_unlikely(!take_usual_message(reader, &message)))
+            read_binary_message(reader, &message);
     } else {
         thrift_reading_of(reader)->message(reader, &message);
     }
@@ -296,7 +320,8 @@ void thrift_reader_refuse_size(
     thrift_reader_fail(reader, fault, type, size, start);
 }
 
-coil_thrift_text coil_thrift_read_string(coil_thrift_reader *reader)
+/* Not binary, or not all there, or too much. */
+static COIL_NOINLINE coil_thrift_text read_string_otherwise(coil_thrift_reader *reader)
 {
     if (!thrift_is_binary(reader->protocol))
         return thrift_reading_of(reader)->string(reader);
@@ -308,6 +333,22 @@ coil_thrift_text coil_thrift_read_string(coil_thrift_reader *reader)
 
     const uint8_t *bytes = coil_thrift_reader_take(reader, size, COIL_THRIFT_STRING);
     return (coil_thrift_text){.bytes = (const char *)bytes, .size = size};
+}
+
+coil_thrift_text coil_thrift_read_string(coil_thrift_reader *reader)
+{
+    const uint32_t left = reader->end - reader->position;
+    const uint8_t *bytes = reader->bytes + reader->position;
+
+    COIL_CHECK_SLOW(reader->unread == COIL_THRIFT_STOP);
+    if (coil_unlikely(left < sizeof(uint32_t)))
+        return read_string_otherwise(reader);
+    const uint32_t size = thrift_load_32(bytes);
+    if (coil_unlikely(size > left - sizeof(size) || size > INT32_MAX ||
+                      size > reader->limits->string_max))
+        return read_string_otherwise(reader);
+    reader->position += (uint32_t)sizeof(size) + size;
+    return (coil_thrift_text){.bytes = (const char *)bytes + sizeof(size), .size = size};
 }
 
 coil_thrift_text coil_thrift_read_binary(coil_thrift_reader *reader)

@@ -193,6 +193,20 @@ static COIL_COLD int end_of_stream(thrift_connection *peer, int rc)
     return rc;
 }
 
+bool thrift_take_message(thrift_connection *peer)
+{
+    coil_slice *front = coil_receiver_front(peer->stream);
+
+    if (!is_plain_frame(peer, front))
+        return false;
+    if (coil_unlikely(peer->out != NULL && peer->out->writer.size > FLUSH_BYTES))
+        return false;
+    if (cut_plain_frame(peer, front) <= 0)
+        return false;
+    peer->frame_deadline = 0;
+    return true;
+}
+
 coil_define(int, thrift_next_message, (thrift_connection *) peer)
 {
     coil_vars(int rc);

@@ -51,4 +51,23 @@ void thrift_put_fields(
 void thrift_put_items(
         coil_thrift_writer *writer, const coil_thrift_type_schema *type, const void *value);
 
+/*
+ * The rest of a struct that has begun, whose value is initial: not in JSON, and no union. False
+ * after an error.
+ */
+bool thrift_take_fields(coil_thrift_reader *reader, coil_arena *arena,
+        const coil_thrift_struct_schema *schema, void *value);
+
+/* A value of any type and protocol, and errors. It is all zeros before, or a default. */
+void thrift_read_value(coil_thrift_reader *reader, coil_arena *arena,
+        const coil_thrift_type_schema *type, void *out_value);
+
+/* The field of that number; NULL. */
+const coil_thrift_field_schema *thrift_find_field(
+        const coil_thrift_struct_schema *schema, int16_t id);
+
+/* The struct has ended: has it all that it has to have? */
+void thrift_check_required(
+        coil_thrift_reader *reader, const coil_thrift_struct_schema *schema, const uint32_t *has);
+
 #endif

@@ -14,13 +14,23 @@ enum { SMALL_BYTES = 16 }; /* A field's header and a scalar have less. */
 
 typedef struct putter {
     coil_thrift_writer *writer;
-    uint8_t *end; /* Of the room that there is. */
-    bool compact;
-    uint8_t depth; /* Of structs. */
+    uint8_t *end;   /* Of the room that there is. */
+    uint32_t depth; /* Of structs. */
 } putter;
 
-static uint8_t *put_value(
+/* Everything is there twice, once for each protocol; which one is known where it is compiled. */
+#define EACH static inline __attribute__((always_inline))
+
+static uint8_t *put_binary(
         putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value);
+static uint8_t *put_compact(
+        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value);
+
+EACH uint8_t *put_value(bool compact, putter *it, uint8_t *at, const coil_thrift_type_schema *type,
+        const void *value)
+{
+    return compact ? put_compact(it, at, type, value) : put_binary(it, at, type, value);
+}
 
 /*
  * Room for so many bytes, perhaps elsewhere. What is rare, here and below, is in functions of its
@@ -57,7 +67,7 @@ static inline uint8_t *put_bytes(putter *it, uint8_t *at, const void *bytes, uin
 /* Scalars
  * ------- */
 
-static inline uint8_t *store_integer(bool compact, uint8_t *at, int64_t value, uint32_t width)
+EACH uint8_t *store_integer(bool compact, uint8_t *at, int64_t value, uint32_t width)
 {
     const uint64_t big_endian = htobe64((uint64_t)value << (64 - 8 * width));
 
@@ -67,7 +77,7 @@ static inline uint8_t *store_integer(bool compact, uint8_t *at, int64_t value, u
     return at + width;
 }
 
-static inline uint8_t *store_double(bool compact, uint8_t *at, const void *value)
+EACH uint8_t *store_double(bool compact, uint8_t *at, const void *value)
 {
     uint64_t bits;
 
@@ -78,7 +88,7 @@ static inline uint8_t *store_double(bool compact, uint8_t *at, const void *value
 }
 
 /* Where there are SMALL_BYTES. */
-static inline uint8_t *store_scalar(bool compact, uint8_t *at, uint8_t type, const void *value)
+EACH uint8_t *store_scalar(bool compact, uint8_t *at, uint8_t type, const void *value)
 {
     switch (type) {
     case COIL_THRIFT_BOOL:
@@ -99,23 +109,23 @@ static inline uint8_t *store_scalar(bool compact, uint8_t *at, uint8_t type, con
 }
 
 static uint8_t *__attribute__((noinline, cold))
-put_last_scalar(putter *it, uint8_t *at, uint8_t type, const void *value)
+put_last_scalar(bool compact, putter *it, uint8_t *at, uint8_t type, const void *value)
 {
     uint8_t small[SMALL_BYTES];
-    const uint8_t *end = store_scalar(it->compact, small, type, value);
+    const uint8_t *end = store_scalar(compact, small, type, value);
 
     return put_bytes(it, at, small, (uint32_t)(end - small));
 }
 
-static inline uint8_t *put_scalar(putter *it, uint8_t *at, uint8_t type, const void *value)
+EACH uint8_t *put_scalar(bool compact, putter *it, uint8_t *at, uint8_t type, const void *value)
 {
     if (coil_likely(it->end - at >= SMALL_BYTES))
-        return store_scalar(it->compact, at, type, value);
-    return put_last_scalar(it, at, type, value);
+        return store_scalar(compact, at, type, value);
+    return put_last_scalar(compact, it, at, type, value);
 }
 
 /* The size of a string, the count of a map. */
-static inline uint8_t *store_size(bool compact, uint8_t *at, uint32_t size)
+EACH uint8_t *store_size(bool compact, uint8_t *at, uint32_t size)
 {
     if (compact)
         return at + compact_put_varint(at, size);
@@ -124,24 +134,24 @@ static inline uint8_t *store_size(bool compact, uint8_t *at, uint32_t size)
 }
 
 static uint8_t *__attribute__((noinline, cold))
-put_last_size(putter *it, uint8_t *at, uint32_t size)
+put_last_size(bool compact, putter *it, uint8_t *at, uint32_t size)
 {
     uint8_t small[SMALL_BYTES];
-    const uint8_t *end = store_size(it->compact, small, size);
+    const uint8_t *end = store_size(compact, small, size);
 
     return put_bytes(it, at, small, (uint32_t)(end - small));
 }
 
-static inline uint8_t *put_size(putter *it, uint8_t *at, uint32_t size)
+EACH uint8_t *put_size(bool compact, putter *it, uint8_t *at, uint32_t size)
 {
     if (coil_likely(it->end - at >= SMALL_BYTES))
-        return store_size(it->compact, at, size);
-    return put_last_size(it, at, size);
+        return store_size(compact, at, size);
+    return put_last_size(compact, it, at, size);
 }
 
-static inline uint8_t *put_text(putter *it, uint8_t *at, const coil_thrift_text *text)
+EACH uint8_t *put_text(bool compact, putter *it, uint8_t *at, const coil_thrift_text *text)
 {
-    at = put_size(it, at, text->size);
+    at = put_size(compact, it, at, text->size);
     return coil_unlikely(at == NULL) ? NULL : put_bytes(it, at, text->bytes, text->size);
 }
 
@@ -149,12 +159,12 @@ static inline uint8_t *put_text(putter *it, uint8_t *at, const coil_thrift_text 
  * ---------- */
 
 static uint8_t *__attribute__((noinline))
-put_list_header(putter *it, uint8_t *at, uint8_t element, uint32_t count)
+put_list_header(bool compact, putter *it, uint8_t *at, uint8_t element, uint32_t count)
 {
     uint8_t small[SMALL_BYTES];
     uint32_t size = 1;
 
-    if (!it->compact) {
+    if (!compact) {
         small[0] = element;
         coil_thrift_store_32(small + 1, count);
         size = 5;
@@ -164,70 +174,70 @@ put_list_header(putter *it, uint8_t *at, uint8_t element, uint32_t count)
     return put_bytes(it, at, small, size);
 }
 
-static uint8_t *put_scalars(putter *it, uint8_t *at, const coil_thrift_type_schema *element,
-        const coil_thrift_items *list)
+EACH uint8_t *put_scalars(bool compact, putter *it, uint8_t *at,
+        const coil_thrift_type_schema *element, const coil_thrift_items *list)
 {
     const char *item = list->items;
 
     for (uint32_t i = 0; i < list->count && at != NULL; i++) {
-        at = put_scalar(it, at, element->type, item);
+        at = put_scalar(compact, it, at, element->type, item);
         item += element->size_bytes;
     }
     return at;
 }
 
 /* The most frequent of them. */
-static uint8_t *put_integers(putter *it, uint8_t *at, const coil_thrift_items *list)
+EACH uint8_t *put_integers(bool compact, putter *it, uint8_t *at, const coil_thrift_items *list)
 {
     const int32_t *items = list->items;
     uint32_t i = 0;
 
     for (; i < list->count && it->end - at >= SMALL_BYTES; i++)
-        at = store_integer(it->compact, at, items[i], sizeof(*items));
+        at = store_integer(compact, at, items[i], sizeof(*items));
     for (; i < list->count && at != NULL; i++)
-        at = put_scalar(it, at, COIL_THRIFT_I32, &items[i]);
+        at = put_scalar(compact, it, at, COIL_THRIFT_I32, &items[i]);
     return at;
 }
 
-static uint8_t *__attribute__((noinline)) put_list(
-        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const coil_thrift_items *list)
+EACH uint8_t *put_list(bool compact, putter *it, uint8_t *at, const coil_thrift_type_schema *type,
+        const coil_thrift_items *list)
 {
     const coil_thrift_type_schema *element = type->element;
     const char *item = list->items;
 
-    at = put_list_header(it, at, element->type, list->count);
+    at = put_list_header(compact, it, at, element->type, list->count);
     if (at == NULL || list->count == 0)
         return at;
     if (element->type == COIL_THRIFT_I32)
-        return put_integers(it, at, list);
+        return put_integers(compact, it, at, list);
     if (thrift_is_scalar(element->type))
-        return put_scalars(it, at, element, list);
+        return put_scalars(compact, it, at, element, list);
     for (uint32_t i = 0; i < list->count && at != NULL; i++) {
-        at = put_value(it, at, element, item);
+        at = put_value(compact, it, at, element, item);
         item += type->item_bytes;
     }
     return at;
 }
 
-static uint8_t *__attribute__((noinline))
-put_map(putter *it, uint8_t *at, const coil_thrift_type_schema *type, const coil_thrift_items *map)
+EACH uint8_t *put_map(bool compact, putter *it, uint8_t *at, const coil_thrift_type_schema *type,
+        const coil_thrift_items *map)
 {
     const char *item = map->items;
     uint8_t types[2] = {type->key->type, type->element->type};
 
-    if (it->compact) {
-        at = put_size(it, at, map->count);
+    if (compact) {
+        at = put_size(compact, it, at, map->count);
         types[0] = (uint8_t)(compact_type_of(types[0]) << 4 | compact_type_of(types[1]));
         if (at != NULL && map->count > 0)
             at = put_bytes(it, at, types, 1);
     } else {
         at = put_bytes(it, at, types, sizeof(types));
-        at = at == NULL ? NULL : put_size(it, at, map->count);
+        at = at == NULL ? NULL : put_size(compact, it, at, map->count);
     }
     for (uint32_t i = 0; i < map->count && at != NULL; i++) {
-        at = put_value(it, at, type->key, item);
+        at = put_value(compact, it, at, type->key, item);
         if (at != NULL)
-            at = put_value(it, at, type->element, item + type->value_offset);
+            at = put_value(compact, it, at, type->element, item + type->value_offset);
         item += type->item_bytes;
     }
     return at;
@@ -237,7 +247,7 @@ put_map(putter *it, uint8_t *at, const coil_thrift_type_schema *type, const coil
  * ------- */
 
 /* The header of a field, and its value if that is a scalar: at most SMALL_BYTES. */
-static inline uint8_t *store_field(bool compact, uint8_t *at, const coil_thrift_field_schema *field,
+EACH uint8_t *store_field(bool compact, uint8_t *at, const coil_thrift_field_schema *field,
         const void *member, int16_t *last_id)
 {
     const uint8_t type = field->type->type;
@@ -255,30 +265,30 @@ static inline uint8_t *store_field(bool compact, uint8_t *at, const coil_thrift_
     return store_scalar(compact, at, type, member);
 }
 
-static uint8_t *__attribute__((noinline, cold)) put_last_field(putter *it, uint8_t *at,
-        const coil_thrift_field_schema *field, const void *member, int16_t *last_id)
+static uint8_t *__attribute__((noinline, cold)) put_last_field(bool compact, putter *it,
+        uint8_t *at, const coil_thrift_field_schema *field, const void *member, int16_t *last_id)
 {
     uint8_t small[SMALL_BYTES];
-    const uint8_t *end = store_field(it->compact, small, field, member, last_id);
+    const uint8_t *end = store_field(compact, small, field, member, last_id);
 
     return put_bytes(it, at, small, (uint32_t)(end - small));
 }
 
-static inline uint8_t *put_field(putter *it, uint8_t *at, const coil_thrift_field_schema *field,
-        const void *member, int16_t *last_id)
+EACH uint8_t *put_field(bool compact, putter *it, uint8_t *at,
+        const coil_thrift_field_schema *field, const void *member, int16_t *last_id)
 {
     const uint8_t type = field->type->type;
 
     if (coil_likely(it->end - at >= SMALL_BYTES)) {
-        at = store_field(it->compact, at, field, member, last_id);
+        at = store_field(compact, at, field, member, last_id);
     } else {
-        at = put_last_field(it, at, field, member, last_id);
+        at = put_last_field(compact, it, at, field, member, last_id);
     }
     if (thrift_is_scalar(type) || at == NULL)
         return at;
     if (type == COIL_THRIFT_STRING)
-        return put_text(it, at, member);
-    return put_value(it, at, field->type, member);
+        return put_text(compact, it, at, member);
+    return put_value(compact, it, at, field->type, member);
 }
 
 static uint8_t *put_stop(putter *it, uint8_t *at)
@@ -290,49 +300,64 @@ static uint8_t *put_stop(putter *it, uint8_t *at)
     return at + 1;
 }
 
-static uint8_t *put_fields(putter *it, uint8_t *at, const coil_thrift_struct_schema *schema,
-        const char *value, int16_t last_id)
+EACH uint8_t *put_fields(bool compact, putter *it, uint8_t *at,
+        const coil_thrift_struct_schema *schema, const char *value, int16_t last_id)
 {
-    if (it->compact && it->depth >= COIL_THRIFT_DEPTH_MAX) {
+    const coil_thrift_field_schema *field = schema->fields;
+    const uint32_t count = schema->field_count;
+
+    if (compact && it->depth >= COIL_THRIFT_DEPTH_MAX) {
         thrift_writer_fail(it->writer, -ELOOP);
         return NULL;
     }
     it->depth++;
-    for (uint32_t i = 0; i < schema->field_count && at != NULL; i++) {
-        const coil_thrift_field_schema *field = &schema->fields[i];
+    for (uint32_t i = 0; i < count && at != NULL; i++, field++) {
         if (thrift_is_written(schema, value, i))
-            at = put_field(it, at, field, value + field->offset, &last_id);
+            at = put_field(compact, it, at, field, value + field->offset, &last_id);
     }
     it->depth--;
     return at == NULL ? NULL : put_stop(it, at);
 }
 
-static uint8_t *put_struct(
-        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value)
+EACH uint8_t *put_struct(bool compact, putter *it, uint8_t *at, const coil_thrift_type_schema *type,
+        const void *value)
 {
     const void *target = type->is_reference ? thrift_target_of(value) : value;
 
-    return target == NULL ? put_stop(it, at) : put_fields(it, at, type->structure, target, 0);
+    return target == NULL ? put_stop(it, at)
+                          : put_fields(compact, it, at, type->structure, target, 0);
 }
 
-static uint8_t *put_value(
-        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value)
+EACH uint8_t *put_any(bool compact, putter *it, uint8_t *at, const coil_thrift_type_schema *type,
+        const void *value)
 {
     switch (type->type) {
     case COIL_THRIFT_STRING:
-        return put_text(it, at, value);
+        return put_text(compact, it, at, value);
     case COIL_THRIFT_STRUCT:
-        return put_struct(it, at, type, value);
+        return put_struct(compact, it, at, type, value);
     case COIL_THRIFT_MAP:
-        return put_map(it, at, type, value);
+        return put_map(compact, it, at, type, value);
     case COIL_THRIFT_LIST:
     case COIL_THRIFT_SET:
-        return put_list(it, at, type, value);
+        return put_list(compact, it, at, type, value);
     case COIL_THRIFT_UUID:
         return put_bytes(it, at, value, sizeof(coil_thrift_uuid));
     default:
-        return put_scalar(it, at, type->type, value);
+        return put_scalar(compact, it, at, type->type, value);
     }
+}
+
+static uint8_t *put_binary(
+        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value)
+{
+    return put_any(false, it, at, type, value);
+}
+
+static uint8_t *put_compact(
+        putter *it, uint8_t *at, const coil_thrift_type_schema *type, const void *value)
+{
+    return put_any(true, it, at, type, value);
 }
 
 /* From and to the writer
@@ -340,21 +365,15 @@ static uint8_t *put_value(
 
 static putter begin(coil_thrift_writer *writer)
 {
-    return (putter){
-            .writer = writer,
-            .end = writer->bytes + writer->room_end,
-            .compact = writer->protocol == COIL_THRIFT_PROTOCOL_COMPACT,
-    };
+    return (putter){.writer = writer, .end = writer->bytes + writer->room_end};
 }
 
-static void finish(putter *it, const uint8_t *at)
+static void finish(coil_thrift_writer *writer, const uint8_t *at)
 {
-    coil_thrift_writer *writer = it->writer;
-
     if (at == NULL)
         return;
     writer->size = (uint32_t)(at - writer->bytes);
-    if (it->compact) {
+    if (writer->protocol == COIL_THRIFT_PROTOCOL_COMPACT) {
         writer->end = writer->size;
         thrift_compact_end_value(writer);
     }
@@ -364,19 +383,24 @@ void thrift_put_fields(
         coil_thrift_writer *writer, const coil_thrift_struct_schema *schema, const void *value)
 {
     putter it = begin(writer);
-    int16_t last_id = 0;
+    uint8_t *at = writer->bytes + writer->size;
 
-    if (it.compact)
-        last_id = thrift_compact_take_struct(writer);
-    if (writer->error == 0)
-        finish(&it, put_fields(&it, writer->bytes + writer->size, schema, value, last_id));
+    if (thrift_is_binary(writer->protocol)) {
+        if (writer->error == 0)
+            finish(writer, put_fields(false, &it, at, schema, value, 0));
+    } else {
+        const int16_t last_id = thrift_compact_take_struct(writer);
+        if (writer->error == 0)
+            finish(writer, put_fields(true, &it, at, schema, value, last_id));
+    }
 }
 
 void thrift_put_items(
         coil_thrift_writer *writer, const coil_thrift_type_schema *type, const void *value)
 {
     putter it = begin(writer);
+    const bool compact = writer->protocol == COIL_THRIFT_PROTOCOL_COMPACT;
 
     if (writer->error == 0)
-        finish(&it, put_value(&it, writer->bytes + writer->size, type, value));
+        finish(writer, put_value(compact, &it, writer->bytes + writer->size, type, value));
 }

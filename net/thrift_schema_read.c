@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Values of any type out of the bytes of a reader. */
+/*
+ * Values of any type out of the bytes of a reader, by what every protocol has. Those of binary and
+ * compact are taken without detours, by thrift_schema_take.c, where nothing is the matter.
+ */
 #include <coil/thrift_schema.h>
 
-#include "thrift_compact.h"
 #include "thrift_private.h"
-
-static void read_value(coil_thrift_reader *reader, coil_arena *arena,
-        const coil_thrift_type_schema *type, void *out_value);
+#include "thrift_schema_private.h"
 
 /* Room for `count` items of a value; NULL after an error. */
 static void *take_room(coil_thrift_reader *reader, coil_arena *arena,
@@ -43,18 +43,8 @@ static inline void read_scalar(coil_thrift_reader *reader, uint8_t type, void *o
 static void read_scalars(coil_thrift_reader *reader, const coil_thrift_type_schema *element,
         uint32_t count, void *out_items)
 {
-    const bool is_compact = reader->protocol == COIL_THRIFT_PROTOCOL_COMPACT;
     char *item = out_items;
 
-    if (element->type == COIL_THRIFT_I32 && is_compact) { /* The most frequent of them. */
-        thrift_compact_read_i32s(reader, count, out_items);
-        return;
-    }
-    if (element->type == COIL_THRIFT_I32) {
-        for (uint32_t i = 0; i < count; i++)
-            ((int32_t *)out_items)[i] = coil_thrift_read_i32(reader);
-        return;
-    }
     for (uint32_t i = 0; i < count; i++) {
         read_scalar(reader, element->type, item);
         item += element->size_bytes;
@@ -76,7 +66,7 @@ static void read_items(coil_thrift_reader *reader, coil_arena *arena,
         read_scalars(reader, type->element, count, items);
     } else {
         for (uint32_t i = 0; i < count && reader->error == 0; i++)
-            read_value(reader, arena, type->element, items + (size_t)i * type->item_bytes);
+            thrift_read_value(reader, arena, type->element, items + (size_t)i * type->item_bytes);
     }
     out_items->items = items;
     out_items->count = count;
@@ -107,8 +97,8 @@ static void read_map(coil_thrift_reader *reader, coil_arena *arena,
         return;
     char *item = items;
     for (uint32_t i = 0; i < count && reader->error == 0; i++) {
-        read_value(reader, arena, type->key, item);
-        read_value(reader, arena, type->element, item + type->value_offset);
+        thrift_read_value(reader, arena, type->key, item);
+        thrift_read_value(reader, arena, type->element, item + type->value_offset);
         item += type->item_bytes;
     }
     out_items->items = items;
@@ -133,7 +123,7 @@ static void read_struct(coil_thrift_reader *reader, coil_arena *arena,
 }
 
 /* The value is all zeros before, or a default, which stays after an error. */
-static void read_value(coil_thrift_reader *reader, coil_arena *arena,
+void thrift_read_value(coil_thrift_reader *reader, coil_arena *arena,
         const coil_thrift_type_schema *type, void *out_value)
 {
     static const coil_thrift_items no_items;
@@ -168,19 +158,16 @@ bool coil_thrift_read_value(coil_thrift_reader *reader, coil_arena *arena,
         const coil_thrift_type_schema *type, void *out_value)
 {
     if (reader->error == 0)
-        read_value(reader, arena, type, out_value);
+        thrift_read_value(reader, arena, type, out_value);
     return reader->error == 0;
 }
 
-/* Fields mostly come in the order of their numbers: `guess` is the one after the last. */
-static const coil_thrift_field_schema *find_field(
-        const coil_thrift_struct_schema *schema, int16_t id, uint32_t guess)
+const coil_thrift_field_schema *thrift_find_field(
+        const coil_thrift_struct_schema *schema, int16_t id)
 {
     uint32_t low = 0;
     uint32_t high = schema->field_count;
 
-    if (guess < high && schema->fields[guess].id == id)
-        return &schema->fields[guess];
     while (low < high) {
         const uint32_t middle = (low + high) / 2;
         if (schema->fields[middle].id < id) {
@@ -192,30 +179,7 @@ static const coil_thrift_field_schema *find_field(
     return low < schema->field_count && schema->fields[low].id == id ? &schema->fields[low] : NULL;
 }
 
-/*
- * Take the header of this field if it is the next one, as it mostly is. A bool of compact says more
- * in its header.
- */
-static bool take_header(coil_thrift_reader *reader, const coil_thrift_field_schema *field)
-{
-    const uint8_t type = field->type->type;
-    const uint8_t *bytes = reader->bytes + reader->position;
-    uint16_t id;
-
-    if (thrift_bytes_left(reader) < 3 || reader->unread != COIL_THRIFT_STOP)
-        return false;
-    if (thrift_is_binary(reader->protocol)) {
-        memcpy(&id, bytes + 1, sizeof(id));
-        if (bytes[0] != type || id != htobe16((uint16_t)field->id))
-            return false;
-        reader->position += 3;
-        return true;
-    }
-    return reader->protocol == COIL_THRIFT_PROTOCOL_COMPACT &&
-           thrift_compact_take_header(reader, type, field->id);
-}
-
-static void check_required(
+void thrift_check_required(
         coil_thrift_reader *reader, const coil_thrift_struct_schema *schema, const uint32_t *has)
 {
     const uint32_t word_count = (schema->field_count + 31u) / 32;
@@ -238,12 +202,12 @@ static bool read_union(coil_thrift_reader *reader, coil_arena *arena,
     uint32_t known_count = 0;
 
     while (coil_thrift_read_field(reader, &field)) {
-        const coil_thrift_field_schema *found = find_field(schema, field.id, 0);
+        const coil_thrift_field_schema *found = thrift_find_field(schema, field.id);
         if (found == NULL || !coil_thrift_field_is(reader, found->type->type))
             continue;
         memset(value, 0, schema->size_bytes);
         memcpy(value + schema->which_offset, &found->id, sizeof(found->id));
-        read_value(reader, arena, found->type, value + found->offset);
+        thrift_read_value(reader, arena, found->type, value + found->offset);
         known_count++;
     }
     if (reader->error == 0 && known_count != 1)
@@ -257,27 +221,22 @@ bool coil_thrift_read_fields(coil_thrift_reader *reader, coil_arena *arena,
     char *value = out_value;
     uint32_t *has = (void *)(value + schema->has_offset);
     coil_thrift_field field;
-    uint32_t index = 0;
 
     COIL_CHECK(reader->depth > 0 || reader->error != 0);
     coil_thrift_init_value(schema, out_value);
     if (schema->is_union)
         return read_union(reader, arena, schema, value);
-    for (;;) {
-        const coil_thrift_field_schema *found = &schema->fields[index];
-        if (index >= schema->field_count || !take_header(reader, found)) {
-            if (!coil_thrift_read_field(reader, &field))
-                break;
-            found = find_field(schema, field.id, index);
-            if (found == NULL || !coil_thrift_field_is(reader, found->type->type))
-                continue;
-            index = (uint32_t)(found - schema->fields);
-        }
+    if (reader->protocol != COIL_THRIFT_PROTOCOL_JSON)
+        return thrift_take_fields(reader, arena, schema, value);
+    while (coil_thrift_read_field(reader, &field)) {
+        const coil_thrift_field_schema *found = thrift_find_field(schema, field.id);
+        if (found == NULL || !coil_thrift_field_is(reader, found->type->type))
+            continue;
+        const uint32_t index = (uint32_t)(found - schema->fields);
         has[index / 32] |= 1u << index % 32;
-        read_value(reader, arena, found->type, value + found->offset);
-        index++;
+        thrift_read_value(reader, arena, found->type, value + found->offset);
     }
     if (schema->required != NULL && reader->error == 0)
-        check_required(reader, schema, has);
+        thrift_check_required(reader, schema, has);
     return reader->error == 0;
 }

@@ -42,8 +42,18 @@ struct thrift_pooled_writer {
     thrift_pooled_writer *next_free;
 };
 
+/* Methods that have been called: where their names lead. */
+enum { THRIFT_KNOWN_METHODS = 16 };
+
+typedef struct thrift_known_method {
+    coil_thrift_service *service;
+    const coil_thrift_method *method;
+    uint32_t name_size;
+} thrift_known_method;
+
 /* What the connections of a server share, while there are any. */
 struct coil_thrift_server_state {
+    thrift_known_method known[THRIFT_KNOWN_METHODS];
     thrift_call *free_calls;
     thrift_pooled_writer *free_writers;
     unsigned connection_count;
@@ -110,6 +120,9 @@ struct thrift_connection {
     size_t wanted_bytes;      /* For the next message to go on. */
     coil_time frame_deadline; /* For the rest of the message that has begun. 0: none has. */
     coil_time active_at;      /* A call has ended. */
+    coil_task *writer;        /* Waits for the peer to take what is sent, NULL: nobody does; */
+    coil_frame *writer_leaf;  /* here, */
+    coil_timer write_timer;   /* and so long. */
     bool is_flushing;
     bool is_waiting; /* For the next message, of which nothing has come. */
     bool is_over;    /* Nothing more is read, */
@@ -124,6 +137,9 @@ struct thrift_connection {
  * wait. 1; 0: none comes any more; or an error, and the peer has been told why.
  */
 coil_declare_private(int, thrift_next_message, (thrift_connection *)peer);
+
+/* The same if that takes neither waiting nor a second look, as for all messages of a burst. */
+bool thrift_take_message(thrift_connection *peer);
 
 /* ------------------------------------------------------------------------ thrift_server.c -- */
 
@@ -213,7 +229,10 @@ void thrift_call_refuse(thrift_call *call, int error, int32_t type, const char *
 /* Nobody waits for it, and it does not run: it ends, -ECANCELED. */
 void thrift_call_abandon(thrift_call *call);
 
-/* It has ended, and its reply, if any, is on its way. */
+/* What the arguments lie in, and what was made of them. */
+void thrift_call_drop_arguments(thrift_call *call);
+
+/* It has ended without arguments any more, and its reply, if any, is on its way. */
 void thrift_call_release(thrift_call *call);
 
 /* Is it what the bytes were, rather than what the handler did? */

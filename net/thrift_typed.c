@@ -48,9 +48,7 @@ int thrift_typed_begin(coil_thrift_call *call, size_t message_bytes, void **out_
     void *typed = coil_arena_take(call->arena, schema->call_bytes, ALIGNMENT);
     if (typed == NULL)
         return -ENOMEM;
-    memset(typed, 0, schema->call_bytes);
     memcpy(typed, &call, sizeof(call));
-    coil_thrift_init_value(schema->arguments, at(typed, schema->arguments_offset));
     int rc = read_arguments(call, message_bytes, at(typed, schema->arguments_offset));
     if (rc < 0)
         return rc;

@@ -155,6 +155,25 @@ static void begin_binary(coil_thrift_writer *writer, const coil_thrift_message *
     coil_thrift_write_i32(writer, message->seqid);
 }
 
+/* A whole header with a version, where there is room for it and for the length of the frame. */
+static inline bool put_usual_header(coil_thrift_writer *writer, const coil_thrift_message *message)
+{
+    enum { FIXED_BYTES = COIL_THRIFT_LENGTH_BYTES + 3 * sizeof(uint32_t) };
+    const uint64_t size = (uint64_t)FIXED_BYTES + message->name.size;
+
+    if (message->old || writer->envelope_bytes != COIL_THRIFT_LENGTH_BYTES ||
+            writer->end - writer->size < size)
+        return false;
+    uint8_t *bytes = writer->bytes + writer->size + COIL_THRIFT_LENGTH_BYTES; /* Finish fills it. */
+    coil_thrift_store_32(bytes, version_1 | (uint32_t)message->type);
+    coil_thrift_store_32(bytes + 4, message->name.size);
+    if (message->name.size > 0)
+        memcpy(bytes + 8, message->name.bytes, message->name.size);
+    coil_thrift_store_32(bytes + 8 + message->name.size, (uint32_t)message->seqid);
+    writer->size += (uint32_t)size;
+    return true;
+}
+
 static void leave_room(coil_thrift_writer *writer)
 {
     uint8_t *room = thrift_writer_take(writer, writer->envelope_bytes);
@@ -173,7 +192,9 @@ void coil_thrift_writer_begin(coil_thrift_writer *writer, const coil_thrift_mess
         if (writer->error == 0)
             set_end(writer);
     }
-    if (coil_likely(writer->envelope_bytes == COIL_THRIFT_LENGTH_BYTES)) {
+    if (coil_likely(put_usual_header(writer, message)))
+        return;
+    if (writer->envelope_bytes == COIL_THRIFT_LENGTH_BYTES) {
         (void)thrift_writer_take(writer, COIL_THRIFT_LENGTH_BYTES); /* Finish fills it in. */
     } else if (writer->envelope_bytes > 0) {
         leave_room(writer);

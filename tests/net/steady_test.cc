@@ -4,6 +4,9 @@
  * the heap, no slab, no page. Server and clients are tasks of one loop, on TCP over loopback, so
  * the clients are held to the same.
  */
+#include "thrift_packets.h"
+#include "typed_service.h"
+
 #include <coil/coil.h>
 #include <coil/fb303_service.h>
 
@@ -30,6 +33,7 @@ struct Counter {
 };
 
 Counter allocations;
+size_t send_count; /* Of all system calls that send at once. */
 
 void counted(size_t size_bytes, void *caller)
 {
@@ -70,6 +74,8 @@ void *__real_aligned_alloc(size_t, size_t);
 void *__wrap_aligned_alloc(size_t, size_t);
 void __real_free(void *);
 void __wrap_free(void *);
+ssize_t __real_send(int, const void *, size_t, int);
+ssize_t __wrap_send(int, const void *, size_t, int);
 void *__real_mmap(void *, size_t, int, int, int, off_t);
 void *__wrap_mmap(void *, size_t, int, int, int, off_t);
 
@@ -102,6 +108,12 @@ void __wrap_free(void *memory)
     if (memory != nullptr)
         counted(0, __builtin_return_address(0));
     __real_free(memory);
+}
+
+ssize_t __wrap_send(int fd, const void *bytes, size_t size_bytes, int flags)
+{
+    send_count++;
+    return __real_send(fd, bytes, size_bytes, flags);
 }
 
 void *__wrap_mmap(void *at, size_t size_bytes, int protection, int flags, int fd, off_t offset)
@@ -287,6 +299,27 @@ void close_all(std::vector<Connection> *all)
  */
 enum { PERIODS_MAX = 10 };
 
+/* How often the kernel was entered in the last period, and in how many turns of the loop. */
+struct Entries {
+    uint64_t turns = 0;
+    uint64_t enters = 0;
+    size_t sends = 0;
+
+    void begin()
+    {
+        const coil_loop_stats stats = coil_loop_statistics(coil_loop_current());
+        *this = {stats.turns, stats.enters, send_count};
+    }
+
+    void end()
+    {
+        const coil_loop_stats stats = coil_loop_statistics(coil_loop_current());
+        *this = {stats.turns - turns, stats.enters - enters, send_count - sends};
+    }
+};
+
+Entries entries;
+
 async(int, warm_up_and_count, (const Load *) load, (std::vector<Connection> *) all)
 {
     vars(size_t i; int period);
@@ -296,9 +329,11 @@ async(int, warm_up_and_count, (const Load *) load, (std::vector<Connection> *) a
         attempt(connect(load, &(*all)[my->i]));
     for (; my->period < PERIODS_MAX; my->period++) {
         allocations = Counter();
+        entries.begin();
         allocations.counting = true;
         attempt(ask_on_all(load, all, load->round_count));
         allocations.counting = false;
+        entries.end();
         if (allocations.count == 0)
             break;
     }
@@ -550,6 +585,95 @@ TEST_F(SteadyWaitingThrift, AllocatesNothingPerCallOfMany)
 TEST_F(SteadyWaitingThrift, AllocatesNothingOnFiftyConnectionsWithManyCalls)
 {
     expect_no_allocation(load(50, 16));
+}
+
+/* ---------------------------------------------- RPC with structs, as coil-thrift makes it -- */
+
+/* The sum of the lengths. */
+async(int, weigh, (words::WeighCall *) call)
+{
+    vars();
+    for (uint32_t i = 0; i < call->arguments.words.count; i++)
+        call->result.success += call->arguments.words.items[i].text.size;
+    return 0;
+}
+
+class SteadyTypedThrift : public testing::Test
+{
+protected:
+    SteadyTypedThrift()
+    {
+        server.services = services;
+        server.service_count = 1;
+    }
+
+    Load load(size_t connection_count, size_t depth)
+    {
+        using namespace packet;
+        const std::string word = field(11, 1) + text("word") + field(8, 2) + i32(2) + stop();
+        /* (A frame, too, is bytes behind their size.) */
+        const std::string call = text(
+                packet::call("weigh", field(15, 1) + list(12, 3) + word + word + word + stop()));
+        const std::string reply = text(packet::reply("weigh", field(10, 0) + i64(12) + stop()));
+        Load made = {"", depth * reply.size(), connection_count, 4000 / connection_count};
+        for (size_t i = 0; i < depth; i++)
+            made.requests += call;
+        made.thrift = &server;
+        return made;
+    }
+
+    coil_thrift_method methods[1] = {
+            {"weigh", coil_handler(weigh, words::WeighCall *), &words::weigh_schema}};
+    coil_thrift_service service = {"Words", methods, 1};
+    coil_thrift_service *services[1] = {&service};
+    coil_thrift_server server = {};
+};
+
+TEST_F(SteadyTypedThrift, AllocatesNothingPerCall)
+{
+    expect_no_allocation(load(1, 1));
+}
+
+TEST_F(SteadyTypedThrift, AllocatesNothingPerCallOfMany)
+{
+    expect_no_allocation(load(1, 16));
+}
+
+TEST_F(SteadyTypedThrift, AllocatesNothingOnFiftyConnections)
+{
+    expect_no_allocation(load(50, 1));
+}
+
+TEST_F(SteadyTypedThrift, AllocatesNothingOnFiftyConnectionsWithManyCalls)
+{
+    expect_no_allocation(load(50, 16));
+}
+
+/* Client and server share the loop, so a turn has the sends of both. */
+TEST_F(SteadyTypedThrift, EntersTheKernelAtMostTwiceInATurn)
+{
+    expect_no_allocation(load(1, 1));
+    EXPECT_LT(0u, entries.sends);
+    EXPECT_LE(entries.enters + entries.sends, 2 * entries.turns);
+}
+
+TEST_F(SteadyTypedThrift, SendsAllRepliesOfATurnAtOnce)
+{
+    const Load calls = load(1, 16);
+    expect_no_allocation(calls);
+    EXPECT_LE(entries.enters + entries.sends, 2 * entries.turns);
+    /* One of the client's and one of ours for 16 calls; a few rounds may come in two parts. */
+    EXPECT_LE(entries.sends, 2 * calls.round_count + calls.round_count / 4);
+}
+
+/* Each connection has its own replies: one send for each, and one enter for all of them. */
+TEST_F(SteadyTypedThrift, EntersOnceForAllConnections)
+{
+    const Load calls = load(50, 1);
+    expect_no_allocation(calls);
+    const size_t round_count = calls.connection_count * calls.round_count;
+    EXPECT_LE(entries.sends, 2 * round_count + round_count / 4);
+    EXPECT_LE(entries.enters, 2 * entries.turns);
 }
 
 } // namespace

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "everything_thrift.h"
+#include "guarded_bytes.h"
 #include "only_ours_thrift.h"
+#include "thrift_chance.h"
 #include "words_thrift.h"
 
 #include <gtest/gtest.h>
@@ -275,6 +277,64 @@ TEST_F(ThriftSchema, EveryPrefixOfAMessageIsAnError)
                     &reader, &arena, everything_of_it_Node_type.structure, &out));
         }
         EXPECT_EQ(coil_thrift_reader_finish(&reader), -ENODATA) << size;
+    }
+}
+
+/* Skipping is another way through the same bytes, and finds the same mistakes. */
+void expect_read_as_skipped(const coil_thrift_struct_schema &schema,
+        enum coil_thrift_protocol protocol, const GuardedBytes &bytes, coil_arena *arena)
+{
+    coil_thrift_message message;
+    coil_thrift_reader readers[2];
+    int errors[2];
+
+    for (int i = 0; i < 2; i++) {
+        coil_arena_reset(arena);
+        std::vector<uint64_t> out(schema.size_bytes / 8 + 1);
+        coil_thrift_reader_init_as(
+                &readers[i], protocol, bytes.bytes(), (uint32_t)bytes.size(), nullptr, arena);
+        if (coil_thrift_read_message(&readers[i], &message)) {
+            if (i == 0)
+                coil_thrift_read_fields(&readers[i], arena, &schema, out.data());
+            else
+                coil_thrift_skip_fields(&readers[i]);
+        }
+        errors[i] = coil_thrift_reader_finish(&readers[i]);
+    }
+    char words[256];
+    coil_thrift_reader_what(&readers[0], words, sizeof(words));
+    if (errors[1] != 0)
+        EXPECT_NE(errors[0], 0);
+    else if (errors[0] != 0) /* A required field, a union, or the arena's limit. */
+        EXPECT_TRUE(errors[0] == -EBADMSG || errors[0] == -ENOBUFS) << words;
+}
+
+TEST_F(ThriftSchema, ReadsWhatItWouldSkip)
+{
+    const coil_thrift_type_schema *types[] = {&everything_of_it_Node_type, &parts_Part_type};
+    ThriftChance chance(7, &arena);
+    GuardedBytes guarded(std::string(1 << 16, '\0'));
+
+    for (int round = 0; round < 3000; round++) {
+        const coil_thrift_type_schema &type = *types[round % 2];
+        const auto protocol = static_cast<enum coil_thrift_protocol>(round / 2 % 2);
+        coil_arena_reset(&arena);
+        coil_thrift_writer_reset(&writer);
+        coil_thrift_writer_set_protocol(&writer, protocol);
+        write(type, chance.make(*type.structure));
+        std::string bytes(reinterpret_cast<char *>(writer.bytes) + COIL_THRIFT_LENGTH_BYTES,
+                writer.size - COIL_THRIFT_LENGTH_BYTES);
+        if (bytes.size() > 1 << 16)
+            continue;
+        for (uint32_t i = chance.below(4); i > 0; i--) {
+            const uint32_t place = chance.below(static_cast<uint32_t>(bytes.size()));
+            bytes[place] = static_cast<char>(
+                    chance.below(2) == 0 ? chance.below(256) : bytes[place] ^ 1 << chance.below(8));
+        }
+        if (chance.below(3) == 0)
+            bytes.resize(chance.below(static_cast<uint32_t>(bytes.size())));
+        guarded.assign(bytes);
+        expect_read_as_skipped(*type.structure, protocol, guarded, &arena);
     }
 }
 

@@ -253,6 +253,13 @@ COIL_API void coil_counter_turn(coil_counter *counter, coil_time now) __attribut
 COIL_API bool coil_distribution_turn(coil_distribution *distribution, coil_time now)
         __attribute__((cold));
 
+/* Private: count more where it is known that there is one, and that its slice has not ended. */
+static inline void coil_counter_add_settled(coil_counter *counter, uint64_t count)
+{
+    counter->open += count;
+    counter->total += count;
+}
+
 /* Count `count` more. */
 static inline void coil_counter_add(coil_counter *counter, uint64_t count, coil_time now)
 {
@@ -260,8 +267,7 @@ static inline void coil_counter_add(coil_counter *counter, uint64_t count, coil_
         return;
     if (coil_unlikely(now >= counter->place.ends))
         coil_counter_turn(counter, now);
-    counter->open += count;
-    counter->total += count;
+    coil_counter_add_settled(counter, count);
 }
 
 /* How many in the last 60, 600, 3600 s, or ever. */
@@ -278,25 +284,31 @@ static inline void coil_gauge_set(coil_gauge *gauge, int64_t value)
         gauge->value = value;
 }
 
+/* Private: add a value to one of which it is known that its slice has not ended. */
+static inline void coil_distribution_add_settled(coil_distribution *distribution, uint64_t value)
+{
+    const uint32_t last = COIL_METRIC_BUCKETS - 1;
+    const uint32_t bucket = coil_histogram_bucket(COIL_METRIC_BITS, value);
+    coil_metric_slice *open = distribution->open;
+
+    open->buckets[bucket < last ? bucket : last]++;
+    open->count++;
+    open->sum += value;
+    if (value > open->max)
+        open->max = value;
+}
+
 /* Add a value. Without memory for the first one, it is not counted. */
 static inline void coil_distribution_add(
         coil_distribution *distribution, uint64_t value, coil_time now)
 {
-    const uint32_t last = COIL_METRIC_BUCKETS - 1;
-    const uint32_t bucket = coil_histogram_bucket(COIL_METRIC_BITS, value);
-
     if (coil_unlikely(distribution == NULL))
         return;
     if (coil_unlikely(now >= distribution->place.ends)) {
         if (!coil_distribution_turn(distribution, now))
             return;
     }
-    coil_metric_slice *open = distribution->open;
-    open->buckets[bucket < last ? bucket : last]++;
-    open->count++;
-    open->sum += value;
-    if (value > open->max)
-        open->max = value;
+    coil_distribution_add_settled(distribution, value);
 }
 
 /* What was observed in the last 60, 600, 3600 s, or ever. All zeros for NULL and for nothing. */
