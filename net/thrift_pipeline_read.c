@@ -250,8 +250,8 @@ static int end_with(coil_thrift_pipeline *pipeline, const coil_slice *rest)
 
     int rc = thrift_transport_end(
             &pipeline->wire->transport, (const uint8_t *)rest->bytes, size_bytes, &envelope);
-    if (rc > 0)
-        rc = take_message(pipeline, &envelope);
+    if (rc > 0) /* A reply by HTTP/1.0, whose end was this. */
+        return take_message(pipeline, &envelope) < 0 ? pipeline->error : close_as_told(pipeline);
     if (rc < 0)
         return pipeline_fail(pipeline, rc, "the server has ended the connection within a reply");
     return pipeline_fail(pipeline, -ENOTCONN, "the server has ended the connection");
@@ -280,7 +280,7 @@ coil_define(int, pipeline_read, (coil_thrift_pipeline *) pipeline)
         coil_await(my->seen, coil_peek(pipeline->stream, my->wanted_bytes));
         if (my->seen.size_bytes <= 0) {
             coil_await(my->rc, end_reading(pipeline, my->seen.size_bytes));
-            return my->rc;
+            return pipeline->has_closed ? 0 : my->rc;
         }
         my->taken_bytes = pipeline->error; /* Then its calls are gone. */
         if (pipeline->error == 0)

@@ -425,7 +425,8 @@ TEST(ThriftPool, OpensAnotherConnectionWhereTheAnswerToAOnewayCallHasEndedOne)
             Peer first = listener.accepted();
             receive_until(first, "told");
             (void)first.receive(1); /* The stop at the end of the request. */
-            first.send("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
+            first.send("HTTP/1.0 200 OK\r\nContent-Type: application/x-thrift\r\n\r\n");
+            first.end();
             EXPECT_TRUE(first.at_end()) << "and nothing more";
             Peer second = listener.accepted();
             receive_until(second, "question");

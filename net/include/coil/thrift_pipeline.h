@@ -136,8 +136,8 @@ COIL_API COIL_MUST_USE int coil_thrift_pipeline_init(coil_thrift_pipeline *pipel
 COIL_API void coil_thrift_pipeline_fini(coil_thrift_pipeline *pipeline);
 
 /*
- * Write the calls and read the replies, until coil_thrift_pipeline_finish(), or until HTTP says that
- * this reply is the last one, and no call is left without one: then 0. One task does this, and
+ * Write the calls and read the replies, until coil_thrift_pipeline_finish(), or until HTTP says
+ * that a reply is the last one, and no call is left without one: then 0. One task does this, and
  * nobody else uses the stream meanwhile. Else
  *
  *     -ENOTCONN   the server has ended the connection; -ENODATA: in the middle of a reply
