@@ -12,6 +12,7 @@ enum {
     UNANSWERED_MAX = 1024,
     UNSENT_BYTES_MAX = 1024 * 1024,
     KEEP_BYTES = 256 * 1024, /* Memory for frames that is kept for later ones. */
+    ONEWAY_ANSWER_S = 1,
 };
 
 /* ------------------------------------------------------------------------------------ calls -- */
@@ -33,6 +34,7 @@ static int dispatch(pipeline_call *call, coil_time deadline)
     if (call->invocation->method->is_oneway) {
         pipeline->stats.oneways++;
         pipeline->stats.in_flight--;
+        pipeline->oneways_due += pipeline->answers_oneways;
         coil_list_remove(&call->link);
         coil_list_append(&pipeline->oneways, &call->link);
     } else {
@@ -164,6 +166,25 @@ static void have_written(coil_thrift_pipeline *pipeline)
     pipeline_admit(pipeline);
 }
 
+/* Nothing is to be written for now. */
+coil_async(int, wait_for_calls, (coil_thrift_pipeline *) pipeline)
+{
+    coil_vars(int rc);
+
+    if (pipeline->oneways_due == 0) {
+        coil_ignore(coil_waiter_wait(&pipeline->writer));
+        return 0;
+    }
+    coil_await(my->rc, coil_within(pipeline->options.oneway_answer_limit,
+                               coil_waiter_wait(&pipeline->writer)));
+    if (my->rc == -ETIME && pipeline->oneways_due > 0) {
+        pipeline->answers_oneways = false;
+        pipeline->oneways_due = 0;
+        pipeline_admit(pipeline);
+    }
+    return 0;
+}
+
 coil_async(int, write_calls, (coil_thrift_pipeline *) pipeline)
 {
     coil_vars(coil_slice frames; int rc);
@@ -174,7 +195,7 @@ coil_async(int, write_calls, (coil_thrift_pipeline *) pipeline)
                 return pipeline->error;
             if (pipeline->is_finishing && pipeline_is_empty(pipeline))
                 return 0;
-            coil_ignore(coil_waiter_wait(&pipeline->writer));
+            coil_ignore(wait_for_calls(pipeline));
         }
         my->frames = take_frames(pipeline);
         if (my->frames.size_bytes < 0)
@@ -217,6 +238,7 @@ static void set_defaults(coil_thrift_pipeline_options *options)
 
     set_default(&options->calls_max, is_http ? 1 : CALLS_MAX);
     set_default(&options->unanswered_max, UNANSWERED_MAX);
+    set_default_duration(&options->oneway_answer_limit, coil_s(ONEWAY_ANSWER_S));
     if (options->unsent_bytes_max == 0)
         options->unsent_bytes_max = UNSENT_BYTES_MAX;
 }
@@ -237,6 +259,7 @@ int coil_thrift_pipeline_init(coil_thrift_pipeline *pipeline, coil_stream *strea
     if (options != NULL)
         pipeline->options = *options;
     set_defaults(&pipeline->options);
+    pipeline->answers_oneways = pipeline->options.transport == COIL_THRIFT_TRANSPORT_HTTP;
     open_writer(&pipeline->filling, &pipeline->options);
     open_writer(&pipeline->leaving, &pipeline->options);
     coil_list_init(&pipeline->waiting);
@@ -281,5 +304,5 @@ coil_define(int, coil_thrift_pipeline_run, (coil_thrift_pipeline *) pipeline)
     coil_open_group(&my->reader);
     coil_spawn(&my->reader, pipeline_read(pipeline));
     coil_await(my->rc, write_calls(pipeline));
-    return my->rc;
+    return pipeline->has_closed ? 0 : my->rc;
 }

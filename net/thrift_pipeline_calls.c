@@ -69,7 +69,7 @@ int pipeline_draw_seqid(coil_thrift_pipeline *pipeline)
 
 static bool has_room(const coil_thrift_pipeline *pipeline)
 {
-    return pipeline->stats.in_flight < pipeline->options.calls_max &&
+    return pipeline->stats.in_flight + pipeline->oneways_due < pipeline->options.calls_max &&
            pipeline->begun_bytes - pipeline->written_bytes < pipeline->options.unsent_bytes_max;
 }
 
@@ -89,7 +89,7 @@ void pipeline_take_room(pipeline_call *call)
 bool pipeline_is_empty(const coil_thrift_pipeline *pipeline)
 {
     return coil_list_empty(&pipeline->calls) && coil_list_empty(&pipeline->waiting) &&
-           coil_list_empty(&pipeline->oneways);
+           coil_list_empty(&pipeline->oneways) && pipeline->oneways_due == 0;
 }
 
 /* Room may have become free: who waits first has it, and goes on in his own task. */

@@ -134,7 +134,7 @@ static bool is_old(const pool_line *one)
 static uint32_t load_of(const pool_line *one)
 {
     const coil_thrift_pipeline_stats *stats = &one->pipeline.stats;
-    return stats->in_flight + stats->waiting + stats->unanswered;
+    return stats->in_flight + stats->waiting + stats->unanswered + one->pipeline.oneways_due;
 }
 
 static bool can_carry(const pool_line *one)

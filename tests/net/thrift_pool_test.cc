@@ -388,6 +388,86 @@ TEST(ThriftPool, SendsNothingToAServerThatHasSaidItWillHangUp)
     EXPECT_EQ(6u, answered(calls, "once"));
 }
 
+std::string receive_until(Peer &peer, const std::string &end)
+{
+    std::string bytes;
+    while (bytes.find(end) == std::string::npos) {
+        const std::string next = peer.receive(1);
+        if (next.empty())
+            break;
+        bytes += next;
+    }
+    return bytes;
+}
+
+/* A oneway call called "told", and one behind it, by HTTP over one connection at a time. */
+Way tell_and_ask(const PeerListener &listener, std::vector<Call> *calls)
+{
+    Way way = to({listener.address});
+    way.options.connections_max = 1;
+    way.options.pipeline.transport = COIL_THRIFT_TRANSPORT_HTTP;
+    way.options.pipeline.oneway_answer_limit = coil_s(10);
+    way.at_once = 2;
+    calls->resize(2);
+    (*calls)[0].method = &oracle_tell;
+    (*calls)[0].question = "told";
+    return way;
+}
+
+/* As Apache's servers in Python do, which speak HTTP/1.0. */
+TEST(ThriftPool, OpensAnotherConnectionWhereTheAnswerToAOnewayCallHasEndedOne)
+{
+    const PeerListener listener;
+    std::vector<Call> calls;
+    Way way = tell_and_ask(listener, &calls);
+    {
+        const Thread server([&] {
+            Peer first = listener.accepted();
+            receive_until(first, "told");
+            (void)first.receive(1); /* The stop at the end of the request. */
+            first.send("HTTP/1.0 200 OK\r\nContent-Type: application/x-thrift\r\n\r\n");
+            first.end();
+            EXPECT_TRUE(first.at_end()) << "and nothing more";
+            Peer second = listener.accepted();
+            receive_until(second, "question");
+            second.send(http_answer(
+                    frame(message(2, "ask", 1) + field(11, 0) + text("twice") + stop()), "close"));
+            (void)second.receive(1);
+            EXPECT_TRUE(second.at_end());
+        });
+        run(&way, &calls);
+    }
+    EXPECT_EQ(0, calls[0].rc);
+    EXPECT_EQ("twice", calls[1].answer);
+    EXPECT_EQ(2u, way.stats.opened);
+    EXPECT_EQ(0u, way.stats.lost);
+}
+
+TEST(ThriftPool, DoesNotWaitForeverForTheAnswerToAOnewayCall)
+{
+    const PeerListener listener;
+    std::vector<Call> calls;
+    Way way = tell_and_ask(listener, &calls);
+    way.options.pipeline.oneway_answer_limit = coil_ms(10);
+    calls.push_back(calls[0]);
+    calls.push_back(calls[1]);
+    {
+        const Thread server([&] {
+            Peer peer = listener.accepted();
+            for (int seqid = 2; seqid <= 4; seqid += 2) {
+                receive_until(peer, "question");
+                peer.send(http_answer(
+                        frame(message(2, "ask", seqid) + field(11, 0) + text("once") + stop()),
+                        "keep-alive"));
+            }
+            (void)peer.at_end();
+        });
+        run(&way, &calls);
+    }
+    EXPECT_EQ(2u, answered(calls, "once"));
+    EXPECT_EQ(1u, way.stats.opened);
+}
+
 TEST(ThriftPool, CarriesCallsOverUnixSockets)
 {
     for (const std::string &address : {

@@ -32,6 +32,11 @@
  *     connection, because nothing can be believed any more: -EBADMSG, and
  *     coil_thrift_pipeline_what() has words for it. A reply whose frame is whole, but whose content
  *     is malformed or above a limit, is the error of its call alone.
+ *   - By HTTP a oneway call is answered, too, though with nothing. Its task does not wait for that,
+ *     but its room is free only then. A server that has not done so for `oneway_answer_limit` is
+ *     taken for one that never does, as Apache's in C++ before 0.24, and no room is kept any more.
+ *   - An answer by HTTP/1.0, or with "Connection: close", is the last one: no further call is sent,
+ *     and those that wait for room get -ENOTCONN with was_sent unset. A pool makes them elsewhere.
  *   - With THeader, a server is told how long it has: "client_timeout", in milliseconds, of the
  *     call's timeout or the deadline around it.
  *   - A call allocates nothing but from its arena, once the pipeline has seen its load.
@@ -67,9 +72,10 @@ typedef struct coil_thrift_pipeline_options {
     const coil_thrift_limits *limits;    /* NULL: coil_thrift_limits_default. */
     const coil_thrift_timeout *timeouts; /* A method without a row: no limit. */
     uint32_t timeout_count;
-    uint32_t calls_max;      /* In flight: 1024; with HTTP, which has no numbers, 1. */
-    uint32_t unanswered_max; /* Abandoned calls whose replies have not come: 1024. */
-    size_t unsent_bytes_max; /* From here on calls wait until the peer has read: 1 MiB. */
+    uint32_t calls_max;                /* In flight: 1024; with HTTP, which has no numbers, 1. */
+    uint32_t unanswered_max;           /* Abandoned calls whose replies have not come: 1024. */
+    size_t unsent_bytes_max;           /* From here on calls wait until the peer has read: 1 MiB. */
+    coil_duration oneway_answer_limit; /* With HTTP, see above: 1 s. */
 } coil_thrift_pipeline_options;
 
 /* As of now, and since the pipeline was made. */
@@ -94,6 +100,9 @@ struct coil_thrift_pipeline {
 
     /* Private. */
     bool is_finishing;
+    bool answers_oneways; /* By HTTP; until the server has shown that it does not. */
+    bool has_closed;      /* The server has said that it would, and has left no call unanswered. */
+    uint32_t oneways_due; /* Of oneway calls that were made, so many answers are to come. */
     coil_thrift_pipeline_options options;
     coil_stream *stream;
     struct coil_thrift_wire *wire; /* What lies around messages. */
@@ -127,8 +136,9 @@ COIL_API COIL_MUST_USE int coil_thrift_pipeline_init(coil_thrift_pipeline *pipel
 COIL_API void coil_thrift_pipeline_fini(coil_thrift_pipeline *pipeline);
 
 /*
- * Write the calls and read the replies, until coil_thrift_pipeline_finish(): then 0. One task does
- * this, and nobody else uses the stream meanwhile. Else
+ * Write the calls and read the replies, until coil_thrift_pipeline_finish(), or until HTTP says
+ * that a reply is the last one, and no call is left without one: then 0. One task does this, and
+ * nobody else uses the stream meanwhile. Else
  *
  *     -ENOTCONN   the server has ended the connection; -ENODATA: in the middle of a reply
  *     -EBADMSG, -EMSGSIZE

@@ -14,6 +14,7 @@ enum {
     OPTION_SSL,
     OPTION_KEYS,
     OPTION_ZLIB,
+    OPTION_ZLIB_AROUND,
     OPTION_PROTOCOL,
     OPTION_TRANSPORT,
     OPTION_COUNT,
@@ -29,6 +30,7 @@ static const struct option known[] = {
         {"ssl", no_argument, NULL, OPTION_SSL},
         {"keys", required_argument, NULL, OPTION_KEYS},
         {"zlib", no_argument, NULL, OPTION_ZLIB},
+        {"zlib-around", no_argument, NULL, OPTION_ZLIB_AROUND},
         {"protocol", required_argument, NULL, OPTION_PROTOCOL},
         {"transport", required_argument, NULL, OPTION_TRANSPORT},
         {"testloops", required_argument, NULL, OPTION_COUNT},
@@ -45,7 +47,7 @@ static const struct option known[] = {
 static void print_usage(FILE *file)
 {
     fputs("[--host H] [--port N] [--domain-socket PATH [--abstract-namespace]] [--ssl]\n"
-          "[--keys DIRECTORY] [--zlib] [--transport buffered|framed|http|header|zlib]\n"
+          "[--keys DIRECTORY] [--zlib|--zlib-around] [--transport buffered|framed|http|header|zlib]\n"
           "[--protocol binary|compact|json|header|multi|multic|multij|multih] [--testloops N]\n\n"
           "Options of servers with threads are taken and mean nothing.\n",
             file);
@@ -139,6 +141,10 @@ static int take(int option, cross_options *options)
         return 0;
     case OPTION_ZLIB:
         options->zlib = true;
+        return 0;
+    case OPTION_ZLIB_AROUND:
+        options->zlib = true;
+        options->zlib_around = true;
         return 0;
     case OPTION_PROTOCOL:
         return 0; /* Has the last word about the transport: see below. */

@@ -13,6 +13,7 @@ typedef struct cross_options {
     bool ssl;
     const char *keys; /* The directory with server.crt, server.key, CA.pem, client.crt, ... */
     bool zlib;
+    bool zlib_around; /* Client: of frames, not of what is in them. */
     bool multiplexed;
     enum coil_thrift_protocol protocol;
     enum coil_thrift_transport transport;

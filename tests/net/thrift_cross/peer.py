@@ -77,7 +77,9 @@ class Client:
     def connect(self):
         if options.transport == "http":
             scheme = "https" if options.ssl else "http"
-            transport = THttpClient.THttpClient(f"{scheme}://{options.host}:{options.port}/service")
+            transport = THttpClient.THttpClient(
+                f"{scheme}://{options.host}:{options.port}/service",
+                **({"cafile": f"{options.keys}/CA.pem"} if options.ssl else {}))
         else:
             if options.ssl:
                 raw = TSSLSocket.TSSLSocket(
@@ -232,7 +234,9 @@ def serve():
     processor.registerDefault(first)
     protocols = PROTOCOLS[options.protocol]()
     if options.transport == "http":
-        server = THttpServer.THttpServer(processor, (options.host, options.port), protocols)
+        secure = {"cert_file": f"{options.keys}/server.crt",
+                  "key_file": f"{options.keys}/server.key"} if options.ssl else {}
+        server = THttpServer.THttpServer(processor, (options.host, options.port), protocols, **secure)
         server.httpd.RequestHandlerClass.log_message = lambda *words: None
         print(server.httpd.server_port, flush=True)
         server.serve()

@@ -1,5 +1,6 @@
 /* What Apache Thrift's own cross tests call, as far as names, numbers and types are concerned. */
 namespace c cross
+namespace c_glib TTest
 namespace cpp thrift.test
 namespace py ThriftTest
 namespace * thrift.test
