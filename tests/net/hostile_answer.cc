@@ -9,8 +9,8 @@
 #include <zlib.h>
 #endif
 
-#include <algorithm>
-#include <cstring>
+#include <cctype>
+#include <iterator>
 
 namespace
 {
@@ -94,15 +94,20 @@ private:
         count = 1;
     }
 
+    static bool is_zlib(const std::string &bytes)
+    {
+        return bytes.size() >= 2 && (bytes[0] & 0x8f) == 8 && number(bytes, 0, 2) % 31 == 0;
+    }
+
     size_t one(const std::string &bytes)
     {
         if (bytes.rfind("HTTP/1.", 0) == 0)
             return http(bytes);
-        if (bytes.size() >= 2 && bytes[0] == 'x' && (number(bytes, 0, 2) % 31) == 0) {
+        if (is_zlib(bytes)) {
             describe(inflated(bytes));
             return bytes.size();
         }
-        if (bytes.size() > 4 && bytes[0] == 0)
+        if (bytes.size() > 4 && bytes[0] == 0 && (isalpha(bytes[4]) == 0 || is_zlib(bytes.substr(4))))
             return frame(bytes);
         return message(bytes);
     }

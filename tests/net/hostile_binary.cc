@@ -65,7 +65,7 @@ HostilePackets messages()
                             framed(call("ping", nothing))},
             {"messages", "version 2", "PROTOCOL_ERROR",
                     framed(i32(0x80020001) + text("ping") + i32(7) + nothing)},
-            {"messages", "version 2, unframed", "PROTOCOL_ERROR",
+            {"messages", "version 2, unframed", "UNSUPPORTED_CLIENT_TYPE",
                     i32(0x80020001) + text("ping") + i32(7) + nothing},
             {"messages", "without a version", "REPLY",
                     framed(old_message(1, "ping", 7) + nothing)},

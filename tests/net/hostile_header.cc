@@ -53,7 +53,7 @@ HostilePackets hostile_header()
             {GROUP, "transform 99", "INVALID_TRANSFORM", with_header(bytes("00 01 63"), ping)},
             {GROUP, "100 transforms", "INVALID_TRANSFORM",
                     with_header(bytes("00 64") + repeat("\1", 100), ping)},
-            {GROUP, "2^32-1 transforms", "PROTOCOL_ERROR",
+            {GROUP, "2^32-1 transforms", "INVALID_TRANSFORM",
                     with_header(bytes("00 ffffffff0f"), ping)},
             {GROUP, "2^31 pairs", "PROTOCOL_ERROR", with_header(bytes("0000 01 8080808008"), ping)},
             {GROUP, "5,000 pairs", "PROTOCOL_ERROR",
@@ -77,7 +77,7 @@ HostilePackets hostile_header()
                     with_header(bytes("02 00"), ping)},
             {GROUP, "in turns with frames", "REPLY x 4",
                     repeat(with_header(plain, ping) + framed(ping), 2)},
-            {GROUP, "64-bit length", "PROTOCOL_ERROR",
+            {GROUP, "64-bit length", "HTTP 501",
                     i32(0x42494746) + i64(INT64_MAX) + bytes("0fff")},
     };
 }
@@ -86,14 +86,14 @@ HostilePackets hostile_strangers()
 {
     return {
             {"strangers", "nothing", "", ""},
-            {"strangers", "one byte", "", "x"},
-            {"strangers", "hello of TLS", "PROTOCOL_ERROR",
+            {"strangers", "one byte", "PROTOCOL_ERROR", "x"},
+            {"strangers", "hello of TLS", "UNSUPPORTED_CLIENT_TYPE",
                     bytes("16 03 01 02 00 01 00 01 fc 03 03") + std::string(500, 'r')},
-            {"strangers", "SSH", "HTTP 400", "SSH-2.0-OpenSSH_9.2\r\n"},
+            {"strangers", "SSH", "HTTP 501", "SSH-2.0-OpenSSH_9.2\r\n"},
             {"strangers", "Redis", "PROTOCOL_ERROR", "*1\r\n$4\r\nPING\r\n"},
             {"strangers", "PROXY protocol", "HTTP 501",
                     "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"},
-            {"strangers", "HTTP/2", "HTTP 505", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
+            {"strangers", "HTTP/2", "HTTP 501", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
             {"strangers", "SOCKS", "PROTOCOL_ERROR", bytes("05 01 00")},
             {"strangers", "100 kB of 0xff", "PROTOCOL_ERROR", std::string(100000, '\xff')},
             {"strangers", "100 kB of zeros", "PROTOCOL_ERROR", std::string(100000, '\0')},

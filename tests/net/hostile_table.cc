@@ -6,6 +6,7 @@
 #include "hostile_target.h"
 
 #include <cstdio>
+#include <cstring>
 
 namespace
 {
@@ -33,11 +34,13 @@ void print(const HostilePacket &packet, const HostileOutcome &outcome)
 
 } // namespace
 
-int main()
+int main(int argc, char **argv)
 {
     std::string group;
 
     for (const HostilePacket &packet : hostile_packets()) {
+        if (argc > 1 && strstr(packet.name, argv[1]) == nullptr) /* Those alone. */
+            continue;
         if (group != packet.group) {
             group = packet.group;
             printf("\n### %s\n\n", packet.group);

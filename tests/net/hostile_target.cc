@@ -87,8 +87,11 @@ class Other
 public:
     explicit Other(const Served &served) : peer(served.connected())
     {
-        for (int i = 0; i < 3; i++)
-            ping();
+        use(&peer);
+        Peer another = served.connected(); /* Of which the server keeps some memory. */
+        use(&another);
+        ping();
+        slowest_ms = 0;
     }
 
     bool ping()
@@ -123,9 +126,46 @@ public:
     bool is_served = true;
 
 private:
+    /* What the server counts for each method is there after its first call. */
+    static void use(Peer *caller)
+    {
+        EXPECT_TRUE(caller->send(packet::framed(packet::echo(
+                packet::field(11, 1) + packet::text(std::string(300000, 'x')) + stop()))));
+        EXPECT_NE("", caller->receive_frame());
+        for (const char *method : {"echo", "take", "grow", "nobody", "ping"}) {
+            EXPECT_TRUE(caller->send(packet::framed(packet::call(method, stop()))));
+            EXPECT_NE("", caller->receive_frame());
+        }
+        EXPECT_TRUE(caller->send(packet::framed(packet::call("note", stop()))));
+    }
+
     std::thread thread;
     std::atomic<bool> is_enough{false};
 };
+
+/* All that comes back. */
+std::string converse(const Served &served, const std::string &bytes, bool *out_hangs = nullptr)
+{
+    Peer peer = served.connected();
+    (void)peer.send(bytes); /* The server may have closed it before the end. */
+    peer.end();
+    std::string received;
+    for (std::string more = peer.receive(4096); !more.empty(); more = peer.receive(4096))
+        received += more;
+    if (out_hangs != nullptr)
+        *out_hangs = peer.broken != 0 && peer.broken != ECONNRESET;
+    return received;
+}
+
+/* After these the server's pools are as those of one that has run for a while. */
+std::vector<std::string> usual_calls()
+{
+    const std::string ping = packet::call("ping", stop());
+    const std::string post = "POST / HTTP/1.1\r\nContent-Length: ";
+
+    return {packet::framed(ping), ping, packet::framed("?"), ping.substr(0, 10), packet::i32(-1),
+            post + std::to_string(ping.size()) + "\r\n\r\n" + ping, post + "x\r\n\r\n"};
+}
 
 } // namespace
 
@@ -135,17 +175,14 @@ HostileOutcome hostile_attack(const HostilePacket &packet)
 
     memory_of_this_thread_is_not_counted();
     const Target target;
+    for (const std::string &usual : usual_calls())
+        (void)converse(*target.served, usual);
     Other other(*target.served);
     const double before_ms = server_ms;
     const int64_t before_bytes = memory_mark();
 
-    other.slowest_ms = 0;
     other.go_on();
-    Peer attacker = target.served->connected();
-    (void)attacker.send(packet.bytes); /* The server may have closed it before the end. */
-    attacker.end();
-    const std::string received = attacker.receive(64 << 20);
-    outcome.is_hanging = attacker.broken != 0 && attacker.broken != ECONNRESET;
+    const std::string received = converse(*target.served, packet.bytes, &outcome.is_hanging);
     other.end();
 
     outcome.peak_bytes = memory_peak() - before_bytes;
