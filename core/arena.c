@@ -7,6 +7,7 @@
 enum {
     BLOCK_BYTES = 4096, /* The first; each further one is twice as large as the one before. */
     BLOCK_BYTES_MAX = 1 << 20,
+    SLACK_PART = 16, /* Of a large piece: what follows it is mostly small. */
     ALIGNMENT_MAX = 16,
 };
 
@@ -72,24 +73,47 @@ void coil_arena_set_limit(coil_arena *arena, size_t limit_bytes)
         set_end(arena);
 }
 
+/* Of several blocks only the largest stays. */
+static COIL_COLD void keep_largest(coil_arena *arena)
+{
+    coil_arena_block **largest = &arena->blocks;
+
+    for (coil_arena_block **at = largest; *at != NULL; at = &(*at)->next) {
+        if ((*at)->size_bytes > (*largest)->size_bytes)
+            largest = at;
+    }
+    coil_arena_block *kept = *largest;
+    *largest = kept->next;
+    free_blocks(arena->blocks);
+    kept->next = NULL;
+    arena->blocks = kept;
+}
+
 void coil_arena_reset(coil_arena *arena)
 {
     if (arena->blocks == NULL)
         return;
-    free_blocks(arena->blocks->next);
-    arena->blocks->next = NULL;
+    if (coil_unlikely(arena->blocks->next != NULL))
+        keep_largest(arena);
     arena->full_bytes = 0;
     enter_block(arena);
 }
 
-/* Blocks double, so that the newest is the largest, unless a piece needs one of its own size. */
-static size_t next_size(const coil_arena *arena, size_t size_bytes)
+/*
+ * Blocks double, unless a piece needs one of its own size. None is larger than what may still be
+ * taken.
+ */
+static size_t next_size(const coil_arena *arena, size_t size_bytes, size_t left_bytes)
 {
     size_t next_bytes = arena->blocks == NULL ? BLOCK_BYTES : 2 * arena->blocks->size_bytes;
 
     if (next_bytes > BLOCK_BYTES_MAX)
         next_bytes = BLOCK_BYTES_MAX;
-    return next_bytes > size_bytes ? next_bytes : size_bytes;
+    if (next_bytes < size_bytes)
+        next_bytes = size_bytes;
+    if (next_bytes == size_bytes && left_bytes - size_bytes > size_bytes / SLACK_PART)
+        next_bytes += size_bytes / SLACK_PART;
+    return next_bytes < left_bytes ? next_bytes : left_bytes;
 }
 
 void *coil_arena_take_more(coil_arena *arena, size_t size_bytes, size_t alignment)
@@ -99,7 +123,7 @@ void *coil_arena_take_more(coil_arena *arena, size_t size_bytes, size_t alignmen
     if (taken_bytes > arena->limit_bytes || size_bytes > arena->limit_bytes - taken_bytes)
         return NULL;
 
-    const size_t block_bytes = next_size(arena, size_bytes);
+    const size_t block_bytes = next_size(arena, size_bytes, arena->limit_bytes - taken_bytes);
     coil_arena_block *block = malloc(sizeof(*block) + block_bytes);
     if (block == NULL)
         return NULL;

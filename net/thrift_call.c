@@ -290,7 +290,7 @@ static int prepare(thrift_call *call)
     call->argument = &call->call;
     if (call->call.method->schema == NULL)
         return 0;
-    return thrift_typed_begin(&call->call, call->outcome.received_bytes, &call->argument);
+    return thrift_typed_begin(&call->call, call->charged_bytes, &call->argument);
 }
 
 /* The handler has to wait: it goes on in this task, and others read. */

@@ -191,6 +191,7 @@ static COIL_COLD bool keep_message(thrift_call *call)
 {
     thrift_envelope *envelope = &call->peer->envelope;
     char *message = coil_arena_take(&call->arena, envelope->size, 1);
+    call->charged_bytes = thrift_charge_copied(envelope);
 
     if (message == NULL)
         return false;
@@ -215,6 +216,7 @@ int thrift_call_begin(thrift_connection *peer, thrift_call **out_call)
         return -ENOMEM;
     call->frame = coil_slice_take(&peer->frame);
     call->outcome.received_bytes = peer->envelope.size;
+    call->charged_bytes = peer->envelope.size;
     if (coil_unlikely(peer->envelope.copied) && !keep_message(call)) {
         thrift_call_drop_arguments(call);
         thrift_call_release(call);

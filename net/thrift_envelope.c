@@ -41,12 +41,15 @@ static int take_message(thrift_transport *transport, const uint8_t *bytes, uint3
     return 1;
 }
 
-/* Take it from `message`, into which it was inflated. */
-static int take_inflated(thrift_transport *transport, int rc, thrift_envelope *out_envelope)
+/* Take it from `message`, into which so many bytes were inflated. */
+static int take_inflated(
+        thrift_transport *transport, int rc, uint32_t size, thrift_envelope *out_envelope)
 {
     if (rc < 0)
         return thrift_transport_fail_inflating(transport, rc);
     out_envelope->copied = true;
+    out_envelope->inflated = true;
+    out_envelope->deflated_size = size;
     return take_message(
             transport, transport->message.bytes, (uint32_t)transport->message.size, out_envelope);
 }
@@ -65,7 +68,7 @@ static int take_piece(thrift_transport *transport, const uint8_t *bytes, uint32_
             &transport->inflater, bytes, size, &transport->message, size_max + 1, &taken);
     if (rc == 0 && transport->message.size > size_max)
         rc = -EMSGSIZE;
-    return take_inflated(transport, rc, out_envelope);
+    return take_inflated(transport, rc, size, out_envelope);
 }
 
 /* What a frame or a body holds. */
@@ -97,6 +100,8 @@ static int take_header(thrift_transport *transport, const uint8_t *frame, uint32
         if (!transport->compress_replies)
             transport->kind.zlib = THRIFT_ZLIB_NONE;
         out_envelope->copied = true;
+        out_envelope->inflated = true;
+        out_envelope->deflated_size = header.payload_size;
         header.payload = transport->message.bytes;
         header.payload_size = (uint32_t)transport->message.size;
     }

@@ -115,7 +115,7 @@ static int cut_plain_frame(thrift_connection *peer, coil_slice *front)
     /* (Not all of it: the rest is looked at with HTTP only.) */
     peer->envelope.message = first + COIL_THRIFT_LENGTH_BYTES;
     peer->envelope.size = (uint32_t)size;
-    peer->envelope.copied = false;
+    peer->envelope.copied = false; /* (And what is inflated, is copied.) */
     peer->envelope.kind = (thrift_kind){.transport = COIL_THRIFT_TRANSPORT_FRAMED};
     peer->envelope.headers = (coil_thrift_headers){.bytes = NULL};
     take_front(peer, front, peer->wanted_bytes);

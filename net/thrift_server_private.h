@@ -83,6 +83,7 @@ struct thrift_call {
     coil_slice frame; /* What it came in, */
     thrift_kind kind; /* and how: its reply goes likewise. */
     bool is_acknowledged;
+    uint32_t charged_bytes;    /* What came over the wire, for what its arguments may become. */
     unsigned before_count;     /* Interceptors that have been asked. */
     void *argument;            /* What the handler takes. */
     thrift_pooled_writer *own; /* Has the reply from reply_start on. NULL: there is none yet. */
@@ -298,12 +299,14 @@ void thrift_queue_remove(thrift_call *call);
 /* What an arena of a call of this server may hold. */
 size_t thrift_arena_max(const coil_thrift_server *server);
 
+/* What is charged for a message that lies in the call's arena. */
+uint32_t thrift_charge_copied(const thrift_envelope *envelope);
+
 /*
  * The call's arguments, of which the message has been taken, into a new struct in its arena, beside
- * an empty result. `message_bytes` is the size of the whole message. 0, the reader's error,
- * -ENOBUFS (a limit of the arena), -ENOMEM.
+ * an empty result. 0, the reader's error, -ENOBUFS (a limit of the arena), -ENOMEM.
  */
-int thrift_typed_begin(coil_thrift_call *call, size_t message_bytes, void **out_typed);
+int thrift_typed_begin(coil_thrift_call *call, size_t charged_bytes, void **out_typed);
 
 /* The handler has returned 0: write what is in the struct. The exception it has set, or NULL. */
 const coil_thrift_field_schema *thrift_typed_end(

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 enum {
-    LOOKAHEAD_BYTES = 16 * 1024, /* Inflated beyond what is needed. */
+    LOOKAHEAD_BYTES = 2 * 1024,  /* Inflated beyond what is needed. */
     SLACK_BYTES = 64 * 1024,     /* What is around a message of frame_max bytes. */
 };
 
@@ -99,7 +99,10 @@ static int next_inflated(thrift_transport *transport, const uint8_t *bytes, size
     if (rc == 0) {
         transport->wanted = 1;
     } else if (rc > 0) {
+        const uint64_t deflated = transport->deflated_bytes;
         out_envelope->copied = true;
+        out_envelope->inflated = true;
+        out_envelope->deflated_size = deflated < UINT32_MAX ? (uint32_t)deflated : UINT32_MAX;
         transport->inflated_bytes = 0;
         transport->deflated_bytes = 0;
     }

@@ -44,7 +44,7 @@
 enum {
     THRIFT_DETECT_BYTES = 12,
     THRIFT_HEADER_BYTES_MAX = 32 * 1024,
-    THRIFT_INFLATE_FREE_BYTES = 256 * 1024,
+    THRIFT_INFLATE_FREE_BYTES = 160 * 1024,
     THRIFT_INFLATE_RATIO = 32,
     THRIFT_KEEP_BYTES = 64 * 1024,
     THRIFT_WHAT_BYTES = 160, /* Hold the words of thrift_transport_what(). */
@@ -78,6 +78,8 @@ typedef struct thrift_envelope {
     const uint8_t *message;
     uint32_t size;
     bool copied;      /* The message lies in memory of the transport's, not in the bytes. */
+    bool inflated;    /* And came as so many bytes: */
+    uint32_t deflated_size;
     thrift_kind kind; /* For the reply. */
     coil_thrift_headers
             headers; /* In memory of the transport's with HTTP, else beside the message. */

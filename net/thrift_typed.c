@@ -5,8 +5,10 @@
 
 enum {
     ALIGNMENT = 16,
-    DECODE_BYTES = 64 * 1024, /* What a message may become, */
-    DECODE_FACTOR = 8,        /* and so much for each of its bytes. */
+    DECODE_BYTES = 40 * 1024, /* What a message may become, */
+    DECODE_FACTOR = 6,        /* and so much for each of its bytes. */
+    INFLATED_BYTES = 16 * 1024, /* Compressed ones count as if they had been at most so large, */
+    INFLATED_FACTOR = 8,        /* and so much more for each byte that came. */
     ARENA_BYTES = 64 * 1024 * 1024,
 };
 
@@ -20,18 +22,29 @@ static void *at(void *typed, uint32_t offset)
     return (char *)typed + offset;
 }
 
+uint32_t thrift_charge_copied(const thrift_envelope *envelope)
+{
+    const uint64_t inflated_max =
+            INFLATED_BYTES + (uint64_t)INFLATED_FACTOR * envelope->deflated_size;
+
+    if (!envelope->inflated)
+        return envelope->size - envelope->size / DECODE_FACTOR; /* The copy is the rest. */
+    return envelope->size < inflated_max ? envelope->size : (uint32_t)inflated_max;
+}
+
 /*
  * The arguments may take so much, and then the handler the rest. What a peer sends can cost many
- * times its size: an empty struct is one byte on the wire.
+ * times its size: an empty struct is one byte on the wire. With what it takes to receive a message,
+ * at most twice its size, it is no more than 64 KiB and 8 times as much as was sent.
  */
-static int read_arguments(coil_thrift_call *call, size_t message_bytes, void *arguments)
+static int read_arguments(coil_thrift_call *call, size_t charged_bytes, void *arguments)
 {
     coil_arena *arena = call->arena;
     const size_t whole_max = arena->limit_bytes;
     size_t decode_max = call->server->decode_max;
 
     if (decode_max == 0)
-        decode_max = DECODE_BYTES + DECODE_FACTOR * message_bytes;
+        decode_max = DECODE_BYTES + DECODE_FACTOR * charged_bytes;
     decode_max += coil_arena_taken(arena);
     if (decode_max < whole_max)
         coil_arena_set_limit(arena, decode_max);
@@ -41,7 +54,7 @@ static int read_arguments(coil_thrift_call *call, size_t message_bytes, void *ar
     return coil_thrift_reader_finish(&call->arguments);
 }
 
-int thrift_typed_begin(coil_thrift_call *call, size_t message_bytes, void **out_typed)
+int thrift_typed_begin(coil_thrift_call *call, size_t charged_bytes, void **out_typed)
 {
     const coil_thrift_method_schema *schema = call->method->schema;
 
@@ -49,7 +62,7 @@ int thrift_typed_begin(coil_thrift_call *call, size_t message_bytes, void **out_
     if (typed == NULL)
         return -ENOMEM;
     memcpy(typed, &call, sizeof(call));
-    int rc = read_arguments(call, message_bytes, at(typed, schema->arguments_offset));
+    int rc = read_arguments(call, charged_bytes, at(typed, schema->arguments_offset));
     if (rc < 0)
         return rc;
     if (schema->result != NULL)

@@ -8,6 +8,7 @@
 
 enum {
     CAPACITY_BYTES_MIN = 256,
+    SLACK_PART = 16, /* More than is needed for something large: what follows is mostly small. */
     ENVELOPE_BYTES_MAX = 1 << 20,
 };
 
@@ -47,7 +48,7 @@ static int grow(coil_thrift_writer *writer, uint64_t size_min)
     if (capacity < CAPACITY_BYTES_MIN)
         capacity = CAPACITY_BYTES_MIN;
     if (capacity < size_min)
-        capacity = size_min;
+        capacity = size_min + size_min / SLACK_PART;
     capacity = smaller(capacity, writer->limits->buffer_max);
 
     uint8_t *bytes = realloc(writer->bytes, capacity);

@@ -137,7 +137,7 @@ int thrift_inflate_alone(thrift_inflater **inflater, const uint8_t *bytes, size_
 
 static thrift_deflater *open_deflater(thrift_deflater **deflater, bool thrifty)
 {
-    enum { WINDOW_BITS = 15, MEMORY = 8, THRIFTY_WINDOW_BITS = 13, THRIFTY_MEMORY = 6 };
+    enum { WINDOW_BITS = 15, MEMORY = 8, THRIFTY_WINDOW_BITS = 10, THRIFTY_MEMORY = 4 };
 
     if (*deflater != NULL)
         return *deflater;

@@ -209,7 +209,8 @@ struct coil_thrift_server {
     coil_duration frame_limit;        /* For the rest of a frame that has begun. 0: 30 s. */
     coil_duration reply_limit;        /* For a peer to take 64 KiB of its replies. 0: 60 s. */
     size_t decode_max;                /* Bytes that arguments may become, where there is a schema.
-                                       * 0: 64 KiB and 8 times the message. */
+                                       * 0: 40 KiB and 6 times the message, which is less of what
+                                       * was compressed to less than an eighth. */
     size_t arena_max;                 /* Bytes of a call's arena, arguments included. 0: 64 MiB. */
     coil_duration call_limit;         /* For a handler, then TIMEOUT. 0: none. */
     coil_thrift_method_rule *rules;   /* For single methods. */

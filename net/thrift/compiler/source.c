@@ -160,6 +160,11 @@ unsigned idl_error_count(void)
     return error_count;
 }
 
+void idl_errors_forget(void)
+{
+    error_count = 0;
+}
+
 void idl_set_quiet(bool quiet)
 {
     is_quiet = quiet;

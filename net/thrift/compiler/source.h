@@ -46,6 +46,9 @@ void idl_remark(idl_place place, const char *format, ...) COIL_PRINTF(2, 3);
 
 unsigned idl_error_count(void);
 
+/* Count anew, for another file. */
+void idl_errors_forget(void);
+
 /* Say no warnings. */
 void idl_set_quiet(bool quiet);
 

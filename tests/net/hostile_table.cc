@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hostile_table - sends every packet of hostile_packets.h to a server, and prints what came of it
+ * as a page: docs/hostile-packets.md. With a word: those packets alone whose name has it.
+ */
+#include "hostile_target.h"
+
+#include <cstdio>
+#include <cstring>
+
+namespace
+{
+
+std::string cut(const std::string &words, size_t size)
+{
+    std::string cell;
+    for (const char letter : words.substr(0, size))
+        cell += letter == '|' || letter == '<' || letter < ' ' ? '.' : letter;
+    return words.size() > size ? cell + " ..." : cell;
+}
+
+const char *const INTRODUCTION =
+        "# Hostile packets\n"
+        "\n"
+        "What a Thrift server does with bytes that mean it harm: each of these is sent to a server of\n"
+        "[hostile.thrift](../tests/net/hostile.thrift) on a connection of its own, whose sending side "
+        "is then\n"
+        "closed, while another client goes on calling. The same list is a test\n"
+        "(`tests/net/hostile_packets_test.cc`), which holds the server to the answers, to serving the "
+        "other\n"
+        "client, and to its memory. This page is what\n"
+        "\n"
+        "    build/release/tests/net/hostile_table >docs/hostile-packets.md\n"
+        "\n"
+        "has printed.\n"
+        "\n"
+        "- *Peak extra bytes*: the most that the library has taken from `malloc` and `mmap`, for the\n"
+        "  connection, the call and its reply, beyond what the server had before, which had served\n"
+        "  a few ordinary calls. At most **64 KiB and 8 times the bytes sent**; **>** marks what is more: it is\n"
+        "  zlib that becomes much larger, for a string of 128 KiB that was 175 bytes is a call as any "
+        "other.\n"
+        "  What is inflated is at most 160 KiB and 32 times what was sent, and what is made of it is\n"
+        "  charged as if it were at most 16 KiB and 8 times.\n"
+        "- *Server*: processor time of its thread, calls of the other client included. That is the "
+        "longest\n"
+        "  that it can have kept anybody waiting.\n"
+        "- *Another client's slowest call*: as measured, with whatever else the machine did.\n"
+        "- *Answer*: what came back; `closed`: nothing. A line that ends \"within a message\" is the\n"
+        "  server's answer to the end of the connection; until then it waits, for as long as\n"
+        "  `frame_limit` says.\n";
+
+void print(const HostilePacket &packet, const HostileOutcome &outcome)
+{
+    const int64_t max = hostile_memory_max(packet);
+    std::string answer = outcome.answer.empty() ? "closed" : outcome.answer;
+
+    if (!outcome.words.empty())
+        answer += ": " + cut(outcome.words, 90);
+    printf("| `%s` | %zu | %lld%s | %.2f | %.2f | %s |\n", packet.name, packet.bytes.size(),
+            static_cast<long long>(outcome.peak_bytes), outcome.peak_bytes > max ? " **>**" : "",
+            outcome.server_ms, outcome.slowest_ms, answer.c_str());
+    fflush(stdout);
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    std::string group;
+
+    fputs(INTRODUCTION, stdout);
+    for (const HostilePacket &packet : hostile_packets()) {
+        if (argc > 1 && strstr(packet.name, argv[1]) == nullptr) /* Those alone. */
+            continue;
+        if (group != packet.group) {
+            group = packet.group;
+            printf("\n### %s\n\n", packet.group);
+            printf("| packet | bytes sent | peak extra bytes | server, ms | another client's "
+                   "slowest call, ms | answer |\n|---|---:|---:|---:|---:|---|\n");
+        }
+        print(packet, hostile_attack(packet));
+    }
+    return 0;
+}
