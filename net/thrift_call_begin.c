@@ -186,9 +186,13 @@ int thrift_call_begin(thrift_connection *peer, thrift_call **out_call)
         return -ENOMEM;
     call->frame = coil_slice_take(&peer->frame);
     call->outcome.received_bytes = peer->envelope.size;
-    if (coil_unlikely(peer->envelope.copied) && !keep_message(call)) {
-        thrift_call_release(call);
-        return -ENOMEM;
+    if (coil_unlikely(peer->envelope.copied)) {
+        if (thrift_is_page(&peer->envelope))
+            return thrift_page_answer(call, &peer->envelope);
+        if (!keep_message(call)) {
+            thrift_call_release(call);
+            return -ENOMEM;
+        }
     }
     call->call.headers = peer->envelope.headers;
     call->call.transport = (enum coil_thrift_transport)call->kind.transport;

@@ -241,6 +241,14 @@ struct coil_thrift_server {
      */
     bool without_fb303;
 
+    /*
+     * Who asks such a server by HTTP's GET for "/metrics", with HEAD for what that would be, gets
+     * what fb303 would say of its metrics as OpenMetrics text (coil/open_metrics.h), in between the
+     * calls of the same connection, if he likes. Any other page is 404, any other method 405. Unless
+     * this is set: then everything but POST is 405, and the end of the connection.
+     */
+    bool without_pages;
+
     coil_thrift_server_stats stats; /* Read only. */
 
     struct coil_thrift_server_state *state; /* Private. */
