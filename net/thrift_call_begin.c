@@ -46,6 +46,32 @@ static bool find_among(coil_thrift_service *const *services, size_t count,
     return false;
 }
 
+static bool has_service(const coil_thrift_server *server, coil_thrift_text name)
+{
+    for (size_t i = 0; i < server->service_count; i++) {
+        if (server->services[i]->name != NULL && coil_thrift_text_is(name, server->services[i]->name))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * In the server's fb303. `wanted` NULL, or what it is called; or another service of this server,
+ * which may extend fb303, and then has its methods without handlers of its own.
+ */
+static bool find_in_fb303(
+        const coil_thrift_server *server, const coil_thrift_text *wanted, coil_thrift_call *call)
+{
+    const struct coil_fb303_default *fb303 = server->fb303;
+
+    if (fb303 == NULL)
+        return false;
+    if (find_among(fb303->services, fb303->service_count, wanted, call))
+        return true;
+    return wanted != NULL && has_service(server, *wanted) &&
+           find_in(&fb303->asked->thrift, call->message.name, call);
+}
+
 /* Find the method that the message names, and reduce the name to what the reply repeats. */
 static bool find_method(const coil_thrift_server *server, coil_thrift_call *call)
 {
@@ -59,10 +85,8 @@ static bool find_method(const coil_thrift_server *server, coil_thrift_call *call
         call->message.name = (coil_thrift_text){colon + 1, name.size - service_name.size - 1};
         wanted = &service_name;
     }
-    if (find_among(server->services, server->service_count, wanted, call))
-        return true;
-    return server->fb303 != NULL &&
-           find_among(server->fb303->services, server->fb303->service_count, wanted, call);
+    return find_among(server->services, server->service_count, wanted, call) ||
+           find_in_fb303(server, wanted, call);
 }
 
 /* ----------------------------------------------------------------------------------- begin -- */

@@ -35,7 +35,7 @@ static bool is_path(coil_thrift_text target, const char *path)
     return coil_thrift_text_is(target, path);
 }
 
-/* What follows the status line in each head; a connection that goes on has to be announced to 1.0. */
+/* Each head. (To HTTP/1.0 a connection that goes on has to be announced.) */
 static int write_head(const thrift_kind *kind, const char *status, const char *type,
         size_t body_bytes, char *head)
 {
