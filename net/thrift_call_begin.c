@@ -49,7 +49,8 @@ static bool find_among(coil_thrift_service *const *services, size_t count,
 static bool has_service(const coil_thrift_server *server, coil_thrift_text name)
 {
     for (size_t i = 0; i < server->service_count; i++) {
-        if (server->services[i]->name != NULL && coil_thrift_text_is(name, server->services[i]->name))
+        if (server->services[i]->name != NULL &&
+                coil_thrift_text_is(name, server->services[i]->name))
             return true;
     }
     return false;

@@ -29,7 +29,8 @@ async(int, use, (const char *) address)
     coil_arena_init(&my->arena, 1024 * 1024);
     defer(coil_arena_fini(&my->arena));
     await(my->rc, shop_Shop_buy(coil_thrift_pool_channel(my->pool),
-            (shop_Shop_buy_arguments){.item = coil_thrift_text_of("chair")}, &my->arena, &my->bought));
+                          (shop_Shop_buy_arguments){.item = coil_thrift_text_of("chair")},
+                          &my->arena, &my->bought));
     if (my->rc != -EREMOTEIO || !coil_thrift_text_is(my->bought.gone.item, "chair"))
         return -EINVAL;
     attempt(fb303_FacebookService_getStatus(
