@@ -40,10 +40,12 @@ static void create(coil_thrift_server *server)
         coil_thrift_metrics_init(&self->measured, &self->metrics, server);
     if (fb303 == NULL) {
         serve_own(self, server);
+        fb303 = &self->own;
     } else if (fb303->metrics == NULL) {
         fb303->metrics = &self->metrics;
         self->told = fb303;
     }
+    self->asked = fb303;
     server->fb303 = self;
 }
 
@@ -76,6 +78,12 @@ void fb303_default_end(coil_thrift_server *server)
         return;
     server->fb303 = NULL;
     destroy(self);
+}
+
+coil_metrics *fb303_default_metrics(const coil_thrift_server *server)
+{
+    coil_metrics *metrics = server->fb303->asked->metrics;
+    return metrics == NULL ? &server->fb303->metrics : metrics;
 }
 
 coil_metrics *coil_thrift_server_metrics(const coil_thrift_server *server)

@@ -16,7 +16,8 @@ struct coil_fb303_default {
     coil_metrics metrics;
     coil_thrift_metrics measured;
     coil_fb303_service own;
-    coil_fb303_service *told; /* The server's own fb303, which has been given our metrics. */
+    coil_fb303_service *asked; /* Who answers fb303: the server's own, or ours. */
+    coil_fb303_service *told;  /* The server's own, if it has been given our metrics. */
 
     /* Looked through after those of the server, if it has no fb303. */
     coil_thrift_service *services[FB303_DEFAULT_SERVICE_COUNT];
@@ -29,6 +30,9 @@ struct coil_fb303_default {
  */
 void fb303_default_begin(coil_thrift_server *server);
 void fb303_default_end(coil_thrift_server *server);
+
+/* What it measures, or what measures of yours its fb303 has. The server has begun to serve. */
+coil_metrics *fb303_default_metrics(const coil_thrift_server *server);
 
 /* The fb303 that this is a face of; NULL: it is another service. */
 coil_fb303_service *fb303_service_of(coil_thrift_service *service);

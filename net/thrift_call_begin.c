@@ -70,6 +70,33 @@ static inline bool find_known(const coil_thrift_server *server, coil_thrift_call
     return true;
 }
 
+static bool has_service(const coil_thrift_server *server, coil_thrift_text name)
+{
+    for (size_t i = 0; i < server->service_count; i++) {
+        if (server->services[i]->name != NULL &&
+                coil_thrift_text_is(name, server->services[i]->name))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * In the server's fb303. `wanted` NULL, or what it is called; or another service of this server,
+ * which may extend fb303, and then has its methods without handlers of its own.
+ */
+static bool find_in_fb303(
+        const coil_thrift_server *server, const coil_thrift_text *wanted, coil_thrift_call *call)
+{
+    const struct coil_fb303_default *fb303 = server->fb303;
+
+    if (fb303 == NULL)
+        return false;
+    if (find_among(fb303->services, fb303->service_count, wanted, call))
+        return true;
+    return wanted != NULL && has_service(server, *wanted) &&
+           find_in(&fb303->asked->thrift, call->message.name, call);
+}
+
 /* Find the method that the message names, and reduce the name to what the reply repeats. */
 static bool find_method(const coil_thrift_server *server, coil_thrift_call *call)
 {
@@ -90,8 +117,7 @@ static bool find_method(const coil_thrift_server *server, coil_thrift_call *call
         }
         return true;
     }
-    return server->fb303 != NULL &&
-           find_among(server->fb303->services, server->fb303->service_count, wanted, call);
+    return find_in_fb303(server, wanted, call);
 }
 
 /* ----------------------------------------------------------------------------------- begin -- */
@@ -217,10 +243,14 @@ int thrift_call_begin(thrift_connection *peer, thrift_call **out_call)
     call->frame = coil_slice_take(&peer->frame);
     call->outcome.received_bytes = peer->envelope.size;
     call->charged_bytes = peer->envelope.size;
-    if (coil_unlikely(peer->envelope.copied) && !keep_message(call)) {
-        thrift_call_drop_arguments(call);
-        thrift_call_release(call);
-        return -ENOMEM;
+    if (coil_unlikely(peer->envelope.copied)) {
+        if (thrift_is_page(&peer->envelope))
+            return thrift_page_answer(call, &peer->envelope);
+        if (!keep_message(call)) {
+            thrift_call_drop_arguments(call);
+            thrift_call_release(call);
+            return -ENOMEM;
+        }
     }
     call->call.headers = peer->envelope.headers;
     call->call.transport = (enum coil_thrift_transport)call->kind.transport;

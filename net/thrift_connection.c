@@ -384,6 +384,7 @@ thrift_connection *thrift_connection_open(coil_thrift_server *server, coil_strea
     peer->stream = stream;
     coil_list_init(&peer->calls);
     thrift_transport_init(&peer->transport, server->limits);
+    peer->transport.pages = thrift_pages_are_served(server);
     peer->calls_max = server->connection_calls_max > 0 ? server->connection_calls_max : CALLS_MAX;
     peer->unsent_max =
             server->connection_unsent_max > 0 ? server->connection_unsent_max : UNSENT_MAX;

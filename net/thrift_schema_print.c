@@ -157,3 +157,19 @@ size_t coil_thrift_print(
     print_value(&out, type, value);
     return out.size;
 }
+
+coil_thrift_text coil_thrift_format(coil_arena *arena, const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    const int size = vsnprintf(NULL, 0, format, values);
+    va_end(values);
+    char *text = size > 0 ? coil_arena_take(arena, (size_t)size + 1, 1) : NULL;
+    if (text == NULL)
+        return (coil_thrift_text){.bytes = "", .size = 0};
+    va_start(values, format);
+    (void)vsnprintf(text, (size_t)size + 1, format, values);
+    va_end(values);
+    return (coil_thrift_text){.bytes = text, .size = (uint32_t)size};
+}

@@ -10,6 +10,7 @@
  *     thrift_order.c       replies, and who may send his
  *     thrift_queue.c       limits, and calls that wait for their turn
  *     thrift_typed.c       arguments and results of methods with a schema
+ *     thrift_page.c        HTTP's GET /metrics
  *
  * A connection has one task at first. It reads, and runs each handler itself, as if it had awaited
  * it. Only when a handler has to wait does the connection need another task: a new one, that reads
@@ -311,5 +312,16 @@ int thrift_typed_begin(coil_thrift_call *call, size_t charged_bytes, void **out_
 /* The handler has returned 0: write what is in the struct. The exception it has set, or NULL. */
 const coil_thrift_field_schema *thrift_typed_end(
         const coil_thrift_call *call, coil_thrift_writer *writer, void *typed);
+
+/* --------------------------------------------------------------------------- thrift_page.c -- */
+
+/* Are requests of HTTP answered that are no calls? */
+bool thrift_pages_are_served(const coil_thrift_server *server);
+
+/* Is this one? */
+bool thrift_is_page(const thrift_envelope *envelope);
+
+/* Answer it in the place of a reply; the call, which it has become, is over. 0 or -ENOMEM. */
+int thrift_page_answer(thrift_call *call, const thrift_envelope *envelope);
 
 #endif

@@ -122,3 +122,16 @@ void coil_supervisor_reporter_init(coil_supervisor_reporter *reporter,
                                                    .died = on_died},
             .print = print};
 }
+
+static void say_in_log(coil_supervisor_reporter *reporter, const char *line)
+{
+    (void)coil_log_say(reporter->log, reporter->prefix, line);
+}
+
+void coil_supervisor_reporter_init_log(
+        coil_supervisor_reporter *reporter, coil_log *log, const char *prefix)
+{
+    coil_supervisor_reporter_init(reporter, say_in_log);
+    reporter->log = log;
+    reporter->prefix = prefix;
+}

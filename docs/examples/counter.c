@@ -3,96 +3,74 @@
 
 #include <coil/sugar.h>
 
-void counter_put_table(coil_thrift_writer *writer, int16_t id, const counter_table *table)
+enum { ARENA_BYTES = 64 * 1024 /* What a reply may take. */ };
+
+/* A channel with a connection for each call: a replica is often another process by the next one. */
+typedef struct caller {
+    coil_thrift_channel channel;
+    const char *address;
+    coil_arena arena;
+} caller;
+
+async(int, call_once, (coil_thrift_invocation *) invocation)
 {
-    coil_thrift_put_list(writer, id, COIL_THRIFT_STRUCT, table->count);
-    for (uint32_t i = 0; i < table->count; i++) {
-        coil_thrift_put_i64(writer, 1, table->entries[i].client);
-        coil_thrift_put_i64(writer, 2, table->entries[i].number);
-        coil_thrift_write_stop(writer);
-    }
+    vars(coil_stream *stream; coil_thrift_pipeline pipeline; coil_group group);
+
+    const caller *self = coil_container_of(invocation->channel, caller, channel);
+    attempt(my->stream, coil_connect(self->address));
+    defer(coil_stream_close(my->stream));
+    const int rc = coil_thrift_pipeline_init(&my->pipeline, my->stream, NULL);
+    if (rc < 0)
+        return rc;
+    defer(coil_thrift_pipeline_fini(&my->pipeline));
+    open_group(&my->group);
+    my->group.keep_going = true; /* What ends the connection is the error of the call, too. */
+    spawn(&my->group, coil_thrift_pipeline_run(&my->pipeline));
+    attempt(coil_thrift_invoke(&my->pipeline.channel, invocation));
+    return 0;
 }
 
-static counter_entry read_entry(coil_thrift_reader *reader)
+static void caller_init(caller *self, const char *address)
 {
-    counter_entry entry = {0, 0};
-    coil_thrift_field field;
-
-    if (!coil_thrift_read_struct(reader))
-        return entry;
-    while (coil_thrift_read_field(reader, &field)) {
-        if (field.id == 1)
-            coil_thrift_get_i64(reader, &entry.client);
-        if (field.id == 2)
-            coil_thrift_get_i64(reader, &entry.number);
-    }
-    return entry;
-}
-
-int counter_get_table(coil_thrift_reader *reader, counter_table *table)
-{
-    uint32_t left;
-    int rc = 0;
-
-    if (!coil_thrift_get_list(reader, COIL_THRIFT_STRUCT, &left))
-        return 0;
-    while (rc == 0 && coil_thrift_read_element(reader, &left)) {
-        const counter_entry entry = read_entry(reader);
-        if (reader->error == 0)
-            rc = counter_raise(table, entry);
-    }
-    return rc;
+    self->channel.invoke = coil_handler(call_once, coil_thrift_invocation *);
+    self->address = address;
+    coil_arena_init(&self->arena, ARENA_BYTES);
 }
 
 coil_define(int, counter_increment, (const char *) address, (int64_t) client, (int64_t) number)
 {
-    vars(coil_thrift_client *connection);
+    vars(caller replica; counter_Counter_increment_result result);
 
-    attempt(my->connection, coil_thrift_connect(address));
-    defer(coil_thrift_client_close(my->connection));
-    coil_thrift_writer *arguments = coil_thrift_client_begin(my->connection, "increment");
-    coil_thrift_put_i64(arguments, 1, client);
-    coil_thrift_put_i64(arguments, 2, number);
-    attempt(coil_thrift_client_call(my->connection));
+    caller_init(&my->replica, address);
+    defer(coil_arena_fini(&my->replica.arena));
+    attempt(counter_Counter_increment(&my->replica.channel,
+            (counter_Counter_increment_arguments){.client = client, .number = number},
+            &my->replica.arena, &my->result));
     return 0;
 }
 
 coil_define(int64_t, counter_value, (const char *) address)
 {
-    vars(coil_thrift_client *connection; int64_t value);
-    coil_thrift_field field;
+    vars(caller replica; counter_Counter_value_result result);
 
-    attempt(my->connection, coil_thrift_connect(address));
-    defer(coil_thrift_client_close(my->connection));
-    coil_thrift_client_begin(my->connection, "value");
-    attempt(coil_thrift_client_call(my->connection));
-
-    coil_thrift_reader *reply = coil_thrift_client_reply(my->connection);
-    my->value = -ENOMSG;
-    while (coil_thrift_read_field(reply, &field)) {
-        if (field.id == 0)
-            coil_thrift_get_i64(reply, &my->value);
-    }
-    const int rc = coil_thrift_reader_finish(reply);
-    return rc < 0 ? rc : my->value;
+    caller_init(&my->replica, address);
+    defer(coil_arena_fini(&my->replica.arena));
+    attempt(counter_Counter_value(&my->replica.channel, &my->replica.arena, &my->result));
+    return my->result.success;
 }
 
 coil_define(int, counter_merge, (const char *) address, (const counter_table *) table,
         (counter_table *) answer)
 {
-    vars(coil_thrift_client *connection);
-    coil_thrift_field field;
+    vars(caller replica; counter_Counter_merge_arguments arguments;
+            counter_Counter_merge_result result);
 
-    attempt(my->connection, coil_thrift_connect(address));
-    defer(coil_thrift_client_close(my->connection));
-    counter_put_table(coil_thrift_client_begin(my->connection, "merge"), 1, table);
-    attempt(coil_thrift_client_call(my->connection));
-
-    coil_thrift_reader *reply = coil_thrift_client_reply(my->connection);
-    int rc = 0;
-    while (rc == 0 && coil_thrift_read_field(reply, &field)) {
-        if (field.id == 0)
-            rc = counter_get_table(reply, answer);
-    }
-    return rc < 0 ? rc : coil_thrift_reader_finish(reply);
+    caller_init(&my->replica, address);
+    defer(coil_arena_fini(&my->replica.arena));
+    const int rc = counter_list(table, &my->replica.arena, &my->arguments.entries);
+    if (rc < 0)
+        return rc;
+    attempt(counter_Counter_merge(
+            &my->replica.channel, my->arguments, &my->replica.arena, &my->result));
+    return counter_raise_all(answer, my->result.success);
 }

@@ -14,16 +14,14 @@
  * Two majorities have a replica in common, which is why nothing acknowledged is ever missing.
  * Attiya, Bar-Noy, Dolev: Sharing Memory Robustly in Message-Passing Systems, 1995.
  *
- *     service Counter {
- *       void increment(1: i64 client, 2: i64 number)
- *       i64 value()
- *       list<Entry> merge(1: list<Entry> entries)          between replicas; struct Entry {1: i64
- *     }                                                    client, 2: i64 number}
+ * What is said over the network: counter.thrift.
  */
 #ifndef COUNTER_H
 #define COUNTER_H
 
 #include <coil/coil.h>
+
+#include "counter_thrift.h"
 
 enum {
     COUNTER_CLIENT_COUNT_MAX = 64,
@@ -66,6 +64,32 @@ static inline int counter_raise(counter_table *table, counter_entry entry)
     return 0;
 }
 
+/* All that a peer has sent. -ENOSPC. */
+static inline int counter_raise_all(counter_table *table, counter_Entry_list entries)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < entries.count; i++) {
+        const counter_entry entry = {entries.items[i].client, entries.items[i].number};
+        rc = counter_raise(table, entry);
+    }
+    return rc;
+}
+
+/* What is sent to one. -ENOMEM. */
+static inline int counter_list(
+        const counter_table *table, coil_arena *arena, counter_Entry_list *out_entries)
+{
+    counter_Entry *entries = coil_arena_take(arena, table->count * sizeof(*entries), 8);
+    if (entries == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < table->count; i++) {
+        entries[i] = (counter_Entry){
+                .client = table->entries[i].client, .number = table->entries[i].number};
+    }
+    *out_entries = (counter_Entry_list){.items = entries, .count = table->count};
+    return 0;
+}
+
 static inline int64_t counter_sum(const counter_table *table)
 {
     int64_t sum = 0;
@@ -86,9 +110,5 @@ coil_declare(int64_t, counter_value, (const char *) address);
 /* Keep `table` at a replica, and add to `answer` what it has kept. */
 coil_declare(int, counter_merge, (const char *) address, (const counter_table *) table,
         (counter_table *) answer);
-
-/* A list<Entry>, as a field and out of one. */
-void counter_put_table(coil_thrift_writer *writer, int16_t id, const counter_table *table);
-int counter_get_table(coil_thrift_reader *reader, counter_table *table);
 
 #endif

@@ -17,7 +17,7 @@
 #include <coil/sugar.h>
 
 typedef struct replica {
-    coil_thrift_service thrift;
+    counter_Counter thrift;
     const char *const *peers;
     unsigned peer_count;
     unsigned majority;
@@ -215,58 +215,48 @@ async(int, ask_majority, (question *) asked)
 
 /* ------------------------------------------------------------------------------- the service -- */
 
-async(int, handle_increment, (coil_thrift_call *) call)
+static replica *replica_of(const coil_thrift_call *call)
+{
+    return coil_container_of(call->service, replica, thrift.service);
+}
+
+async(int, handle_increment, (counter_Counter_increment_call *) call)
 {
     vars(counter_table table; question question);
-    counter_entry entry = {0, 0};
-    coil_thrift_field field;
+    const counter_entry entry = {call->arguments.client, call->arguments.number};
 
-    while (coil_thrift_read_field(&call->arguments, &field)) {
-        if (field.id == 1)
-            coil_thrift_get_i64(&call->arguments, &entry.client);
-        if (field.id == 2)
-            coil_thrift_get_i64(&call->arguments, &entry.number);
-    }
-    if (call->arguments.error != 0 || entry.number <= 0)
+    if (entry.number <= 0)
         return -EINVAL;
     (void)counter_raise(&my->table, entry);
-    my->question.self = coil_container_of(call->service, replica, thrift);
+    my->question.self = replica_of(call->context);
     my->question.table = &my->table;
     attempt(within(coil_s(1), ask_majority(&my->question)));
-    (void)coil_thrift_reply(call);
     return 0;
 }
 
-async(int, handle_value, (coil_thrift_call *) call)
+async(int, handle_value, (counter_Counter_value_call *) call)
 {
     vars(counter_table nothing; question ask; question tell);
 
-    my->ask.self = my->tell.self = coil_container_of(call->service, replica, thrift);
+    my->ask.self = my->tell.self = replica_of(call->context);
     my->ask.table = &my->nothing;
     attempt(within(coil_s(1), ask_majority(&my->ask)));
     my->tell.table = &my->ask.answer;
     attempt(within(coil_s(1), ask_majority(&my->tell)));
-    coil_thrift_put_i64(coil_thrift_reply(call), 0, counter_sum(&my->ask.answer));
+    call->result.success = counter_sum(&my->ask.answer);
     return 0;
 }
 
-async(int, handle_merge, (coil_thrift_call *) call)
+async(int, handle_merge, (counter_Counter_merge_call *) call)
 {
     vars(counter_table table);
-    replica *self = coil_container_of(call->service, replica, thrift);
-    coil_thrift_field field;
-    int rc = 0;
+    const int rc = counter_raise_all(&my->table, call->arguments.entries);
 
-    while (rc == 0 && coil_thrift_read_field(&call->arguments, &field)) {
-        if (field.id == 1)
-            rc = counter_get_table(&call->arguments, &my->table);
-    }
-    if (rc < 0 || call->arguments.error != 0)
-        return rc < 0 ? rc : -EINVAL;
-    attempt(keep(self, &my->table));
-    self = coil_container_of(call->service, replica, thrift);
-    counter_put_table(coil_thrift_reply(call), 0, &self->table);
-    return 0;
+    if (rc < 0)
+        return rc;
+    attempt(keep(replica_of(call->context), &my->table));
+    return counter_list(
+            &replica_of(call->context)->table, call->context->arena, &call->result.success);
 }
 
 async(int, stop_on_signal, (replica *) self)
@@ -289,7 +279,7 @@ async(int, serve, (replica *) self, (const char *) address)
     if (rc < 0)
         return rc;
     defer(coil_listener_close(my->listener));
-    my->services[0] = &self->thrift;
+    my->services[0] = &self->thrift.service;
     my->server.services = my->services;
     my->server.service_count = 1;
     my->server.idle_limit = coil_s(30);
@@ -355,16 +345,17 @@ static void read_arguments(int argc, char **argv, replica *self, unsigned *out_p
 
 int main(int argc, char **argv)
 {
-    static const coil_thrift_method methods[] = {
-            {"increment", coil_handler(handle_increment, coil_thrift_call *), NULL},
-            {"value", coil_handler(handle_value, coil_thrift_call *), NULL},
-            {"merge", coil_handler(handle_merge, coil_thrift_call *), NULL},
+    static const counter_Counter_handlers handlers = {
+            .increment = counter_Counter_increment_handler(handle_increment),
+            .value = counter_Counter_value_handler(handle_value),
+            .merge = counter_Counter_merge_handler(handle_merge),
     };
-    replica self = {.thrift = {"Counter", methods, 3}, .is_synced = true};
+    replica self = {.is_synced = true};
     unsigned port = 9090;
     char address[32];
 
     read_arguments(argc, argv, &self, &port);
+    counter_Counter_init(&self.thrift, &handlers);
     snprintf(address, sizeof(address), "*:%u", port);
     coil_mutex_init(&self.writing);
     coil_event_init(&self.has_failed);

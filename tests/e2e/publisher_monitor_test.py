@@ -58,7 +58,7 @@ class PublisherMonitor(Test):
             self.await_said(f"publisher {number} | listening at 127.0.0.1:{self.port + number - 1}")
         self.assert_stops(signal.SIGTERM)
         self.assertEqual([], [line for line in self.monitor.out if not LINE.match(line)])
-        self.await_said("| Terminated: stopping")
+        self.await_said("monitor     | Terminated")
         self.await_said("exited with status 0", 3)
         self.await_said("| stopping after ", 3)
 

@@ -146,6 +146,18 @@ TEST_F(Fb303Default, AnswersUnderBothNames)
     }
 }
 
+TEST_F(Fb303Default, AnswersForAServiceThatMayExtendIt)
+{
+    Served served({&worker});
+    Peer peer = served.connected();
+    ASSERT_TRUE(peer.send(frame(message(1, "Worker:getName", 1) + stop())));
+    EXPECT_EQ("Worker", Answer(peer.receive_frame()).text);
+    for (const char *name : {"Worker:play", "Nobody:getName"}) {
+        ASSERT_TRUE(peer.send(frame(message(1, name, 2) + stop())));
+        EXPECT_EQ(COIL_THRIFT_UNKNOWN_METHOD, Answer(peer.receive_frame()).exception) << name;
+    }
+}
+
 TEST_F(Fb303Default, CanBeSwitchedOff)
 {
     Served served({&worker}, [](coil_thrift_server *server) { server->without_fb303 = true; });

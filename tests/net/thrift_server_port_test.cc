@@ -433,7 +433,7 @@ TEST(PortWithHttp, AnswersOthersThanThriftInWordsOfHttp)
     const Served served({&service});
     Peer browser = served.connected();
     ASSERT_TRUE(browser.send("GET / HTTP/1.1\r\nHost: here\r\n\r\n"));
-    EXPECT_EQ("HTTP/1.1 405", browser.receive(12));
+    EXPECT_EQ("HTTP/1.1 404", browser.receive(12));
     Peer poster = served.connected();
     ASSERT_TRUE(poster.send("POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nwhat"));
     EXPECT_EQ("HTTP/1.1 400", poster.receive(12));

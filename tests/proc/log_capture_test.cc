@@ -435,6 +435,16 @@ TEST_F(LogCapture, GivesLinesToAHookInsteadOfAFile)
     EXPECT_TRUE(names().empty());
 }
 
+TEST_F(LogCapture, GivesItsOwnLinesToTheHookAsWell)
+{
+    Hook hook = {{hear}, {}};
+    options.path = nullptr;
+    options.on_line = &hook.hook;
+    open_log();
+    EXPECT_EQ(0, coil_log_say(log, "supervisor: ", "started"));
+    EXPECT_EQ((std::vector<std::string>{"supervisor: started"}), hook.lines);
+}
+
 TEST_F(LogCapture, RemembersTheLastLines)
 {
     options.tail_bytes = 20;

@@ -40,6 +40,9 @@ typedef struct coil_listen_options {
  * Listen at an address (coil/address.h; no names: "localhost:80" is -EINVAL), on the loop of this
  * thread. `options` may be NULL. The errors of coil_address_parse(), socket(2), bind(2), listen(2):
  * above all -EADDRINUSE, -EACCES, -EADDRNOTAVAIL; of coil_stream_options_apply(). -ENOMEM.
+ *
+ * (-EADDRINUSE also for some ten milliseconds after a process was killed that accepted there: what
+ * it had in io_uring holds the socket until the kernel has cancelled it.)
  */
 COIL_API int coil_listen(
         const char *address, const coil_listen_options *options, coil_listener **out_listener);

@@ -158,6 +158,14 @@ COIL_API COIL_MUST_USE int coil_thrift_copy(
 COIL_API size_t coil_thrift_print(
         const coil_thrift_type_schema *type, const void *value, char *text, size_t text_size);
 
+/*
+ * A text made as printf(3) would, in the arena: for the message of an exception. A text's own
+ * arguments: `"%.*s", (int)text.size, text.bytes`. Empty if there is no memory, or the limit of the
+ * arena does not allow it.
+ */
+COIL_API COIL_MUST_USE coil_thrift_text coil_thrift_format(
+        coil_arena *arena, const char *format, ...) COIL_PRINTF(2, 3);
+
 /* The name of an enum's value; NULL. */
 COIL_API const char *coil_thrift_enum_name(const coil_thrift_enum_schema *schema, int32_t value);
 

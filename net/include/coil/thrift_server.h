@@ -201,7 +201,10 @@ typedef struct coil_thrift_server_stats {
 
 /* Zero means the default. Must stay as it is while it serves. */
 struct coil_thrift_server {
-    /* A method is looked for in this order; "Service:method" in the service of that name. */
+    /*
+     * A method is looked for in this order; "Service:method" in the service of that name, and then
+     * in fb303, which it may extend.
+     */
     coil_thrift_service *const *services;
     size_t service_count;
     const coil_thrift_limits *limits; /* NULL: coil_thrift_limits_default. */
@@ -241,6 +244,14 @@ struct coil_thrift_server {
      * server does (coil/thrift_metrics.h), where no coil_thrift_metrics observes it.
      */
     bool without_fb303;
+
+    /*
+     * Who asks such a server by HTTP's GET for "/metrics", with HEAD for what that would be, gets
+     * what fb303 would say of its metrics as OpenMetrics text (coil/open_metrics.h), in between the
+     * calls of the same connection, if he likes. Any other page is 404, any other method 405.
+     * Unless this is set: then everything but POST is 405, and the end of the connection.
+     */
+    bool without_pages;
 
     coil_thrift_server_stats stats; /* Read only. */
 

@@ -141,7 +141,10 @@ COIL_API int coil_log_attach(coil_log *log, int pipe_fd, const char *prefix);
 /* Pipes that have not ended. */
 COIL_API size_t coil_log_attached_count(const coil_log *log);
 
-/* A line of our own, between those of children, with time and prefix as they have it. -ENOMEM. */
+/*
+ * A line of our own, between those of children, with time and prefix as they have it; the hook is
+ * called before this returns. -ENOBUFS: too many wait to be stored; -ENOMEM.
+ */
 COIL_API int coil_log_say(coil_log *log, const char *prefix, const char *text);
 
 /*

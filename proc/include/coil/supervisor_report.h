@@ -30,11 +30,22 @@ typedef struct coil_supervisor_reporter coil_supervisor_reporter;
 struct coil_supervisor_reporter {
     coil_supervisor_hook hook;
     void (*print)(coil_supervisor_reporter *reporter, const char *line);
+
+    /* Private: where the lines go, if they are said in a log. */
+    coil_log *log;
+    const char *prefix;
 };
 
 /* Fill in the hook. */
 COIL_API void coil_supervisor_reporter_init(coil_supervisor_reporter *reporter,
         void (*print)(coil_supervisor_reporter *reporter, const char *line));
+
+/*
+ * The same, and the lines are said in a log (coil_log_say()), between those of the services that
+ * write to it. Both are borrowed.
+ */
+COIL_API void coil_supervisor_reporter_init_log(
+        coil_supervisor_reporter *reporter, coil_log *log, const char *prefix);
 
 COIL_END_DECLS
 
