@@ -72,6 +72,7 @@ void sim_file_init(sim_file *file, const sim_file_type *type, sim_world *world)
     file->type = type;
     file->world = world;
     file->reference_count = 1;
+    world->file_count++;
     file->is_nonblocking = false;
     file->announced = 0;
     file->id = ++world->sequence;
@@ -89,8 +90,10 @@ void sim_file_drop(sim_file *file)
     if (file == NULL)
         return;
     SIM_CHECK(file->world, file->reference_count > 0, "a %s is freed twice", file->type->name);
-    if (--file->reference_count == 0)
-        file->type->release(file);
+    if (--file->reference_count > 0)
+        return;
+    file->world->file_count--;
+    file->type->release(file);
 }
 
 void sim_file_changed(sim_file *file)

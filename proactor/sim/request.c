@@ -214,11 +214,9 @@ static void run(sim_request *request)
         request->flags = 0; /* It was too late for this attempt, and there is no other. */
         result = cancelled_result(request);
     }
-    if (result != SIM_AGAIN) {
+    lending_go_on(request);
+    if (result != SIM_AGAIN)
         finish(request, result);
-    } else {
-        lending_go_on(request);
-    }
 }
 
 /* What becomes due while it runs has its turn, too, as in the kernel. */
@@ -412,7 +410,6 @@ static int cancel(sim_request *request)
 {
     sim_world *world = world_of(request);
     const bool may_be_late = request->state != SIM_REQUEST_WAITING;
-    const bool is_interrupted = request->in_worker && !may_be_late;
 
     if (request->is_cancelled)
         return request->in_worker ? -EALREADY : request->operation->found;
@@ -433,7 +430,7 @@ static int cancel(sim_request *request)
         make_work(request);
     }
     /* Observed: cancel_splice, cancel_connect_unix (pitfall 18). */
-    return is_interrupted ? -EALREADY : request->operation->found;
+    return request->in_worker ? -EALREADY : request->operation->found;
 }
 
 int sim_ring_cancel(sim_ring *ring, const struct io_uring_sqe *sqe)

@@ -209,6 +209,15 @@ static void check_zombies(sim_world *world)
     }
 }
 
+/* When all processes have ended, nobody holds any of them: none was lost on its way. */
+static void check_files(sim_world *world)
+{
+    if (world->fiber_count == 0 && coil_list_empty(&world->lingering)) {
+        SIM_CHECK(world, world->file_count == 0, "all processes have ended, and %zu files are open",
+                world->file_count);
+    }
+}
+
 void sim_run(const sim_case *what, const sim_settings *settings, sim_result *result)
 {
     run this_run = {.judge = {.failed = on_failure},
@@ -221,6 +230,7 @@ void sim_run(const sim_case *what, const sim_settings *settings, sim_result *res
     let_run(&this_run);
     check_zombies(this_run.sim);
     sim_ledgers_check(this_run.sim);
+    check_files(this_run.sim);
     if (what->scenario->check != NULL)
         what->scenario->check(this_run.sim);
     take_down(&this_run);

@@ -207,6 +207,7 @@ static sim_io io_of(const sim_request *request)
             .part_count = count,
             .size_bytes = all_bytes(parts, count),
             .offset = -1,
+            .flags = (int)request->sqe.rw_flags, /* And msg_flags: a union. */
             .process = request->ring->process};
 }
 
@@ -356,7 +357,6 @@ static int attempt_read(sim_request *request)
 {
     sim_io io = io_of(request);
     io.offset = offset_of(request);
-    io.flags = (int)request->sqe.rw_flags;
     if (selects_buffer(request))
         return attempt_selected(request, &io, sim_file_read, request->sqe.len);
     return attempt_io(request, &io, sim_file_read, POLLIN);
@@ -366,7 +366,6 @@ static int attempt_write(sim_request *request)
 {
     sim_io io = io_of(request);
     io.offset = offset_of(request);
-    io.flags = (int)request->sqe.rw_flags;
     return attempt_io(request, &io, sim_file_write, POLLOUT);
 }
 
@@ -386,7 +385,6 @@ static bool polls_first(sim_request *request)
 static int attempt_recv(sim_request *request)
 {
     sim_io io = io_of(request);
-    io.flags = (int)request->sqe.msg_flags;
     if (polls_first(request))
         return sim_request_wait_file(request, POLLIN);
     if ((request->sqe.ioprio & IORING_RECV_MULTISHOT) != 0)
@@ -409,14 +407,12 @@ static int prepare_recv(sim_request *request)
 static int attempt_send(sim_request *request)
 {
     sim_io io = io_of(request);
-    io.flags = (int)request->sqe.msg_flags;
     return attempt_io(request, &io, sim_file_send, POLLOUT);
 }
 
 static int attempt_sendmsg(sim_request *request)
 {
     sim_io io = io_of(request);
-    io.flags = (int)request->sqe.msg_flags;
     io.message = &gathered_of(request)->message;
     return attempt_io(request, &io, sim_file_send, POLLOUT);
 }
@@ -427,7 +423,6 @@ static int attempt_recvmsg(sim_request *request)
     gathered *copy = gathered_of(request);
     struct msghdr *message = sim_memory_at(request->sqe.addr);
     sim_io io = io_of(request);
-    io.flags = (int)request->sqe.msg_flags;
     io.message = &copy->message;
     request->flags = 0;
     if ((request->sqe.ioprio & IORING_RECV_MULTISHOT) != 0)

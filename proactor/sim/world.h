@@ -310,6 +310,7 @@ struct coil_sim {
     coil_list word_waiters;   /* Fibers that wait for a word in memory, a condition, a mutex. */
     coil_list lingering;      /* sim_lingering (power.c). */
     coil_list outputs;        /* sim_output (output.c). */
+    size_t file_count;        /* Open ones (file.h), of processes and in flight. */
     coil_list ledgers;        /* sim_ledger, those that are open. */
     sim_traffic past_traffic;
 };

@@ -380,13 +380,19 @@ TEST_F(NopInjection, AWatchOfADescriptorTellsItsError)
     coil_fd_watch_close(watch);
 }
 
+coil_datagram_socket *open_datagrams()
+{
+    coil_datagram_socket *socket = nullptr;
+    coil_datagram_options options = {};
+    options.local = "127.0.0.1:0";
+    EXPECT_EQ(0, coil_datagram_open(&options, &socket));
+    return socket;
+}
+
 async(int64_t, receives_datagrams, (std::string *) got, (int32_t *) error)
 {
     vars(coil_datagram_socket *socket; coil_datagram one; int i; int rc);
-    coil_datagram_options options = {};
-    options.local = "127.0.0.1:0";
-    if (coil_datagram_open(&options, &my->socket) < 0)
-        return -1;
+    my->socket = open_datagrams();
     defer(coil_datagram_close(my->socket));
     for (my->i = 0; my->i < 2; my->i++) {
         ignore(coil_datagram_send(
