@@ -261,9 +261,20 @@ static inline int begin_call(thrift_connection *peer, thrift_call **out_call)
     peer->is_over |= peer->envelope.kind.last; /* HTTP: nothing comes behind it. */
     const int rc = thrift_call_begin(peer, out_call);
     peer->current = rc > 0 ? *out_call : NULL;
-    if (rc == 0)
+    if (rc <= 0)
         *out_call = NULL;
     return rc;
+}
+
+/* What has come of reading: a message, which may be a call to be run; or nothing any more. */
+static inline void go_on(thrift_connection *peer, int rc, thrift_call **out_call)
+{
+    if (coil_likely(rc > 0)) {
+        rc = begin_call(peer, out_call);
+        if (rc >= 0)
+            return;
+    }
+    end_reading(peer, rc);
 }
 
 /* What each task of a connection does: a call, if it has one; and it reads, if nobody else does. */
@@ -292,13 +303,7 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
         my->rc = thrift_take_message(peer);
         if (my->rc == 0)
             coil_await(my->rc, thrift_next_message(peer));
-        if (my->rc > 0) {
-            my->rc = begin_call(peer, &my->call);
-            if (my->rc >= 0)
-                continue;
-        }
-        my->call = NULL;
-        end_reading(peer, my->rc);
+        go_on(peer, my->rc, &my->call);
     }
     if (peer->host != NULL)
         coil_task_wake(peer->host);

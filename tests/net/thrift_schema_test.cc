@@ -303,10 +303,11 @@ void expect_read_as_skipped(const coil_thrift_struct_schema &schema,
     }
     char words[256];
     coil_thrift_reader_what(&readers[0], words, sizeof(words));
-    if (errors[1] != 0)
+    if (errors[1] != 0) {
         EXPECT_NE(errors[0], 0);
-    else if (errors[0] != 0) /* A required field, a union, or the arena's limit. */
+    } else if (errors[0] != 0) { /* A required field, a union, or the arena's limit. */
         EXPECT_TRUE(errors[0] == -EBADMSG || errors[0] == -ENOBUFS) << words;
+    }
 }
 
 TEST_F(ThriftSchema, ReadsWhatItWouldSkip)
