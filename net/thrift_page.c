@@ -82,9 +82,10 @@ static coil_thrift_text make_page(thrift_call *call, const thrift_envelope *enve
 {
     const bool only_head = coil_thrift_text_is(envelope->http_method, "HEAD");
 
-    if (!only_head && !coil_thrift_text_is(envelope->http_method, "GET"))
+    if (!only_head && !coil_thrift_text_is(envelope->http_method, "GET")) {
         return make_plain(call, "405 Method Not Allowed\r\nAllow: GET, HEAD, POST",
                 "Thrift is called by POST\n", false);
+    }
     if (!is_path(envelope->http_target, "/metrics"))
         return make_plain(call, "404 Not Found", "there is /metrics\n", only_head);
     return make_metrics(call, fb303_default_metrics(call->peer->server), only_head);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A service of which coil-thrift has made C, and which extends one of the files that Coil brings. */
+/* A service that extends an interface which comes with Coil, and its client. */
 #include <coil/coil.h>
 #include <coil/sugar.h>
 

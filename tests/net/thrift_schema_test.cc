@@ -172,6 +172,17 @@ TEST_F(ThriftSchema, PrintsWhatItWouldWrite)
     EXPECT_STREQ(cut, "Leaf{od");
 }
 
+TEST(ThriftFormat, PrintsIntoAnArenaAsFarAsItsLimitAllows)
+{
+    coil_arena arena;
+    coil_arena_init(&arena, 1000);
+    EXPECT_EQ("no 7 of 'all'", string(coil_thrift_format(&arena, "no %d of '%s'", 7, "all")));
+    EXPECT_EQ("", string(coil_thrift_format(&arena, "%s", "")));
+    EXPECT_EQ("", string(coil_thrift_format(&arena, "%2000d", 1)));
+    EXPECT_EQ("goes on", string(coil_thrift_format(&arena, "goes on")));
+    coil_arena_fini(&arena);
+}
+
 TEST_F(ThriftSchema, SkipsFieldsItDoesNotKnowAndThoseOfOtherTypes)
 {
     begin();
