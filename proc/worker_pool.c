@@ -198,10 +198,8 @@ coil_define(int, coil_worker_pool_ready, (coil_worker_pool *) pool)
 {
     coil_vars(int rc);
 
-    if (pool->stats.idle + pool->stats.busy > 0)
-        return 0;
     my->rc = pool_why_not(pool);
-    if (my->rc == 0)
+    if (my->rc == 0 && pool->stats.idle + pool->stats.busy == 0)
         coil_await(my->rc, coil_waiter_wait(&pool->ready));
     return my->rc;
 }

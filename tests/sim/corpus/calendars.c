@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Services that are run by a calendar, and one that is run every second, while somebody sets the
- * wall clock: by a part of a second, which nobody is to notice, by an hour, as some do twice a year,
- * or by days. As long as nobody does, each minute has its run, at its beginning; and the seconds go on as
- * if there were no wall clock.
+ * wall clock: by a part of a second, which nobody is to notice, by an hour, as some do twice a
+ * year, or by days. As long as nobody does, each minute has its run, at its beginning; and the
+ * seconds go on as if there were no wall clock.
  */
 #include "corpus.h"
 
