@@ -111,7 +111,8 @@ struct coil_service_plan {
     /*
      * It lives on if this process is killed, and the next supervisor that has a service of this
      * name, and the same directory of adoption, takes it over as it is. Its supervisor has an
-     * .adoption; it has a log, and a name of at most 32 letters without blanks and '#'.
+     * .adoption; it has a log, and a name of at most 32 letters without blanks and '#'. Its spawn
+     * plan should have a .group: what kills ours, such as Ctrl-C, is not to reach it.
      */
     bool outlives;
 };
