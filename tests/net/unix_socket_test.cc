@@ -306,6 +306,12 @@ async(int, ask_for_peer, (Wire *) wire)
     EXPECT_EQ(-EOPNOTSUPP, coil_stream_peer_pidfd(reader));
     coil_stream_close(reader);
     coil_stream_close(writer);
+    coil_stream *tcp = nullptr;
+    EXPECT_EQ(0, coil_stream_create(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                         COIL_TRANSPORT_SOCKET, &tcp));
+    EXPECT_EQ(-EOPNOTSUPP, coil_stream_peer_credentials(tcp, &peer)) << "and not of nobody";
+    EXPECT_EQ(-EOPNOTSUPP, coil_stream_peer_pidfd(tcp));
+    coil_stream_close(tcp);
     return 0;
 }
 
