@@ -6,6 +6,7 @@
 #include <coil/server.h>
 
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <filesystem>
@@ -94,24 +95,102 @@ TEST_F(Handover, ChangesNothingIfTheSuccessorFails)
     EXPECT_EQ("3x", asked(third.self->ports[0]));
 }
 
+/* The socket at which others would ask, without a predecessor behind it. */
+class FalsePredecessor
+{
+public:
+    explicit FalsePredecessor(const std::string &at)
+        : path(at), fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0))
+    {
+        sockaddr_un address = {};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+        EXPECT_EQ(0, bind(fd, reinterpret_cast<sockaddr *>(&address), sizeof(address)));
+    }
+
+    ~FalsePredecessor()
+    {
+        close(fd);
+        unlink(path.c_str());
+    }
+
+    FalsePredecessor(const FalsePredecessor &) = delete;
+    FalsePredecessor &operator=(const FalsePredecessor &) = delete;
+
+    int listens() const
+    {
+        return listen(fd, 1);
+    }
+
+    Peer accepted() const
+    {
+        return Peer(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
+    }
+
+private:
+    std::string path;
+    int fd;
+};
+
 TEST_F(Handover, RefusesWhatIsNoPredecessor)
 {
-    sockaddr_un at = {};
-    at.sun_family = AF_UNIX;
-    path.copy(at.sun_path, sizeof(at.sun_path) - 1);
-    const int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ASSERT_EQ(0, bind(listening, reinterpret_cast<sockaddr *>(&at), sizeof(at)));
-    ASSERT_EQ(0, listen(listening, 1));
+    const FalsePredecessor predecessor(path);
+    ASSERT_EQ(0, predecessor.listens());
     for (const std::string &answer : {std::string(), std::string("short"), std::string(500, 'x')}) {
-        Thread server([&] {
-            Peer peer(accept4(listening, nullptr, nullptr, SOCK_CLOEXEC));
-            peer.send(answer);
-        });
+        Thread server([&] { predecessor.accepted().send(answer); });
         Running wrong(generation("1"));
         EXPECT_EQ(answer.empty() ? -ECONNRESET : -EBADMSG, wrong.self->inherited);
     }
-    close(listening);
-    unlink(path.c_str());
+}
+
+void send_with_fd(const Peer &peer, const std::string &bytes, int fd)
+{
+    std::string copy = bytes;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(fd))] = {};
+    iovec part = {copy.data(), copy.size()};
+    msghdr message = {};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+    EXPECT_EQ(static_cast<ssize_t>(copy.size()), sendmsg(peer.fd, &message, MSG_NOSIGNAL));
+}
+
+/* Of descriptors there are as many as it says, or it is none. */
+TEST_F(Handover, RefusesAnOfferOfMoreThanItHas)
+{
+    const FalsePredecessor predecessor(path);
+    ASSERT_EQ(0, predecessor.listens());
+    for (const char count : {'\0', '\2', '\x7f'}) {
+        const std::string head = std::string("coil-ho1") + count + std::string(7, '\0');
+        Thread server([&] {
+            const Peer peer = predecessor.accepted();
+            send_with_fd(peer, head + std::string(10000, '\0'), STDIN_FILENO);
+        });
+        Running wrong(generation("1"));
+        EXPECT_EQ(-EBADMSG, wrong.self->inherited);
+    }
+}
+
+/* Whose a socket is, is who has called listen(2). */
+TEST_F(Handover, RefusesAPredecessorOfAnotherUser)
+{
+    enum { NOBODY = 65534 };
+    if (geteuid() != 0)
+        GTEST_SKIP() << "only root can be somebody else";
+    const FalsePredecessor predecessor(path);
+    Thread([&] {
+        const uid_t same = static_cast<uid_t>(-1); /* Of this thread alone: not as libc has it. */
+        ASSERT_EQ(0, syscall(SYS_setresuid, same, NOBODY, same));
+        ASSERT_EQ(0, predecessor.listens());
+    });
+    Running wrong(generation("1"));
+    EXPECT_EQ(-EPERM, wrong.self->inherited);
 }
 
 /* ------------------------------------------------------------------------------- under load -- */

@@ -4,6 +4,8 @@
  * cancelled at each of their awaits. What is held is that nothing crashes, hangs or
  * is left; the leak check and the sanitizers look on.
  */
+#include "echo_stream.h"
+
 #include <coil/admission.h>
 #include <coil/balancer.h>
 #include <coil/connection_pool.h>
@@ -182,20 +184,6 @@ TEST(OddServer, MayBeDrainedBeforeItServes)
 
 /* ---------------------------------------------------------------------------------- pools -- */
 
-async(int, echo_plain, (coil_stream *) peer)
-{
-    vars(coil_slice in);
-    defer(coil_stream_close(peer));
-    defer(coil_slice_release(&my->in));
-    for (;;) {
-        attempt(my->in, coil_read_some(peer));
-        if (coil_slice_empty(&my->in))
-            return 0;
-        attempt(coil_write_all(peer, my->in));
-        coil_slice_release(&my->in);
-    }
-}
-
 /* Hooks that do what hooks may do, in turn. */
 struct OddHooks {
     coil_pool_hooks hooks;
@@ -271,7 +259,7 @@ async(int, pool_oddly, (Outcome *) outcome)
     coil_address_format(coil_listener_address(my->listener), my->address);
     open_group(&my->group);
     my->group.keep_going = true;
-    spawn(&my->group, coil_serve(my->listener, coil_handler(echo_plain, coil_stream *)));
+    spawn(&my->group, coil_serve(my->listener, coil_handler(echo_stream, coil_stream *)));
     for (my->i = 0; my->i < 12; my->i++) {
         my->hooks.hooks.prepare = coil_handler(odd_prepare, coil_pooled *);
         my->hooks.hooks.check = coil_handler(odd_check, coil_pooled *);
@@ -333,7 +321,7 @@ async(int, balance_oddly, (Outcome *) outcome)
     EXPECT_EQ(0, coil_address_parse("127.0.0.1:1", &my->both[1]));
     open_group(&my->group);
     my->group.keep_going = true;
-    spawn(&my->group, coil_serve(my->listener, coil_handler(echo_plain, coil_stream *)));
+    spawn(&my->group, coil_serve(my->listener, coil_handler(echo_stream, coil_stream *)));
     my->rc = create_balancer(&my->group, &my->balancer);
     EXPECT_EQ(0, my->rc);
     defer(coil_balancer_destroy(my->balancer));

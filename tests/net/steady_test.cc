@@ -4,6 +4,7 @@
  * the heap, no slab, no page. Server and clients are tasks of one loop, on TCP over loopback, so
  * the clients are held to the same.
  */
+#include "echo_stream.h"
 #include "thrift_packets.h"
 #include "typed_service.h"
 
@@ -127,22 +128,6 @@ namespace
 {
 
 /* ------------------------------------------------------------------------------- the cast -- */
-
-/* As docs/examples/echo.c. */
-async(int, echo, (coil_stream *) peer)
-{
-    vars(coil_slice in);
-
-    defer(coil_stream_close(peer));
-    defer(coil_slice_release(&my->in));
-    for (;;) {
-        attempt(my->in, coil_read_some(peer));
-        if (coil_slice_empty(&my->in))
-            return 0;
-        attempt(coil_write_all(peer, my->in));
-        coil_slice_release(&my->in);
-    }
-}
 
 /* A load, and the server that it is for. */
 struct Load {
@@ -352,7 +337,7 @@ async(int, serve_and_ask, (Load *) load, (std::vector<Connection> *) all)
     if (load->thrift != nullptr)
         spawn(&my->group, coil_thrift_serve(my->listener, load->thrift));
     else
-        spawn(&my->group, coil_serve(my->listener, coil_handler(echo, coil_stream *)));
+        spawn(&my->group, coil_serve(my->listener, coil_handler(echo_stream, coil_stream *)));
     attempt(warm_up_and_count(load, all));
     return 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "at_once.h"
 #include "peer.h"
 
 #include <coil/kernel.h>
 #include <coil/stream.h>
-#include <coil/test_loop.h>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -23,16 +23,6 @@ void *__wrap_malloc(size_t size)
 
 namespace
 {
-
-/* As coil_run(), on a test loop: nobody but the test acts, so waiting takes no time. */
-#define RUN_AT_ONCE(...)                                                   \
-    __extension__({                                                        \
-        coil_loop *test_loop = nullptr;                                    \
-        EXPECT_EQ(0, coil_test_loop_create(&test_loop, nullptr));          \
-        int64_t test_result = coil_loop_run_until(test_loop, __VA_ARGS__); \
-        EXPECT_EQ(0, coil_loop_close(&test_loop));                         \
-        test_result;                                                       \
-    })
 
 /* ------------------------------------------------------------------------------- the cast -- */
 

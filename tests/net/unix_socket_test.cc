@@ -131,6 +131,29 @@ async(int, misuse, (Wire *) wire)
     return 0;
 }
 
+/* Descriptors and some of the bytes are out; the rest never will be. */
+async(int, cut_a_message, (Wire *) wire)
+{
+    static const std::string much(1 << 20, 'm');
+    vars(int fd; int rc);
+
+    wire->shrink();
+    my->fd = STDIN_FILENO;
+    await(my->rc, within(coil_ms(10), coil_write_fds(wire->one,
+                                              coil_bytes(much.data(), much.size()), &my->fd, 1)));
+    EXPECT_EQ(-ETIME, my->rc);
+    EXPECT_LT(0u, coil_stream_bytes_written(wire->one));
+    EXPECT_GT(much.size(), coil_stream_bytes_written(wire->one));
+    await(my->rc, coil_write_all(wire->one, coil_text("behind a part")));
+    EXPECT_EQ(-EPIPE, my->rc);
+    return 0;
+}
+
+TEST(UnixSocket, LetsNothingFollowAMessageThatIsCancelledInItsMiddle)
+{
+    EXPECT_EQ(0, RUN_ON_WIRE(cut_a_message));
+}
+
 TEST(UnixSocket, RefusesWhatCannotBeHandedOver)
 {
     EXPECT_EQ(0, RUN_ON_WIRE(misuse));
@@ -306,6 +329,12 @@ async(int, ask_for_peer, (Wire *) wire)
     EXPECT_EQ(-EOPNOTSUPP, coil_stream_peer_pidfd(reader));
     coil_stream_close(reader);
     coil_stream_close(writer);
+    coil_stream *tcp = nullptr;
+    EXPECT_EQ(0, coil_stream_create(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                         COIL_TRANSPORT_SOCKET, &tcp));
+    EXPECT_EQ(-EOPNOTSUPP, coil_stream_peer_credentials(tcp, &peer)) << "and not of nobody";
+    EXPECT_EQ(-EOPNOTSUPP, coil_stream_peer_pidfd(tcp));
+    coil_stream_close(tcp);
     return 0;
 }
 

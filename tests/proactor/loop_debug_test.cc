@@ -244,7 +244,9 @@ async(int, hold_a_slice, (coil_duration) duration)
     coil_slice_release(&my->part);
 
     attempt(my->count, coil_write(my->fds[1], "again", 5));
-    await(coil_sleep(coil_ms(50))); /* Nobody has taken it. */
+    while (coil_receiver_look(my->receiver, coil_self) == -EAGAIN)
+        await(coil_sleep(coil_ms(1)));
+    await(coil_sleep(coil_ms(50))); /* It has been looked at, but nobody has taken it. */
     attempt(my->in, coil_receiver_next(my->receiver));
     coil_slice_release(&my->in);
     return 0;
