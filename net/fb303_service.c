@@ -6,7 +6,6 @@
 
 #include <coil/kernel.h>
 #include <coil/loop.h>
-#include <coil/waiter.h>
 
 #include <errno.h>
 
@@ -185,37 +184,6 @@ static bool gathers(enum coil_fb303_method method)
     }
 }
 
-coil_async(int, take_turn, (coil_fb303_service *) service)
-{
-    coil_vars();
-
-    if (service->is_gathering)
-        coil_attempt(coil_waiter_wait(&service->gatherers));
-    service->is_gathering = true;
-    return 0;
-}
-
-static void give_turn(coil_fb303_service *service)
-{
-    coil_waiter *next = coil_waiter_first(&service->gatherers);
-
-    service->is_gathering = next != NULL; /* It stays so, for the next one. */
-    if (next != NULL)
-        coil_waiter_grant(next, 0);
-}
-
-/* One after the other: what is gathered is a thousand times as large as the question. */
-coil_async(int, gather_alone, (coil_fb303_service *) service, (coil_fb303_call *) asked,
-        (coil_arena *) arena, (coil_fb303_result *) out_result)
-{
-    coil_vars();
-
-    coil_attempt(take_turn(service));
-    coil_defer(give_turn(service));
-    coil_attempt(fb303_gather(service, asked, arena, out_result));
-    return 0;
-}
-
 coil_async(int, answer, (coil_thrift_call *) call, (coil_fb303_service *) service)
 {
     coil_vars(coil_fb303_call asked; coil_fb303_result result);
@@ -227,7 +195,7 @@ coil_async(int, answer, (coil_thrift_call *) call, (coil_fb303_service *) servic
     if (coil_fb303_method_is_oneway(my->asked.method))
         coil_thrift_no_reply(call);
     if (gathers(my->asked.method)) {
-        coil_attempt(gather_alone(service, &my->asked, call->arena, &my->result));
+        coil_attempt(fb303_gather(service, &my->asked, call->arena, &my->result));
     } else {
         rc = handle(service, &my->asked, &my->result);
         if (rc < 0)
@@ -284,7 +252,6 @@ void coil_fb303_service_init(coil_fb303_service *service, const char *name, cons
             .options = {.count_max = COIL_FB303_OPTION_COUNT_MAX},
             .values = {.count_max = COIL_FB303_VALUE_COUNT_MAX},
     };
-    coil_list_init(&service->gatherers);
     for (int i = 0; i < COIL_FB303_METHOD_COUNT; i++) {
         const char *method = coil_fb303_method_name((enum coil_fb303_method)i);
         service->methods[i].name = method;

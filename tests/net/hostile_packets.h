@@ -17,7 +17,7 @@
 
 enum {
     HOSTILE_INFLATED = 1536 * 1024,     /* Of zlib, which may become much larger. */
-    HOSTILE_REPLIES = 12 * 1024 * 1024, /* Of 100 calls that are answered with 32 KiB each. */
+    HOSTILE_REPLIES = 32 * 1024 * 1024, /* 128 calls at once, each answered with 32 KiB. */
 };
 
 struct HostilePacket {

@@ -92,8 +92,6 @@ struct coil_fb303_service {
     coil_fb303_table counters;
     coil_fb303_table options;
     coil_fb303_table values;
-    bool is_gathering;   /* For one call; others, */
-    coil_list gatherers; /* which wait, have their turns: each takes memory. */
     coil_thrift_method methods[COIL_FB303_METHOD_COUNT];
     coil_thrift_method base_methods[COIL_FB303_METHOD_COUNT];
 };
