@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 enum {
-    LOOKAHEAD_BYTES = 2 * 1024,  /* Inflated beyond what is needed. */
-    SLACK_BYTES = 64 * 1024,     /* What is around a message of frame_max bytes. */
+    LOOKAHEAD_BYTES = 2 * 1024, /* Inflated beyond what is needed. */
+    SLACK_BYTES = 64 * 1024,    /* What is around a message of frame_max bytes. */
 };
 
 /* The next envelope in these bytes, or as much as finding out what they are. */

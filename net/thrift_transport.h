@@ -77,8 +77,8 @@ enum { THRIFT_FLAG_OUT_OF_ORDER = 1 }; /* thrift_kind.flags: the peer matches re
 typedef struct thrift_envelope {
     const uint8_t *message;
     uint32_t size;
-    bool copied;      /* The message lies in memory of the transport's, not in the bytes. */
-    bool inflated;    /* And came as so many bytes: */
+    bool copied;   /* The message lies in memory of the transport's, not in the bytes. */
+    bool inflated; /* And came as so many bytes: */
     uint32_t deflated_size;
     thrift_kind kind; /* For the reply. */
     coil_thrift_headers

@@ -5,8 +5,8 @@
 
 enum {
     ALIGNMENT = 16,
-    DECODE_BYTES = 40 * 1024, /* What a message may become, */
-    DECODE_FACTOR = 6,        /* and so much for each of its bytes. */
+    DECODE_BYTES = 40 * 1024,   /* What a message may become, */
+    DECODE_FACTOR = 6,          /* and so much for each of its bytes. */
     INFLATED_BYTES = 16 * 1024, /* Compressed ones count as if they had been at most so large, */
     INFLATED_FACTOR = 8,        /* and so much more for each byte that came. */
     ARENA_BYTES = 64 * 1024 * 1024,

@@ -53,7 +53,7 @@ const char *name_of(int32_t exception)
             "PROTOCOL_ERROR", "INVALID_TRANSFORM", "INVALID_PROTOCOL", "UNSUPPORTED_CLIENT_TYPE",
             "LOADSHEDDING", "TIMEOUT"};
     return exception >= 0 && static_cast<size_t>(exception) < std::size(names) ? names[exception]
-                                                                              : "?";
+                                                                               : "?";
 }
 
 class Answers
@@ -107,7 +107,8 @@ private:
             describe(inflated(bytes));
             return bytes.size();
         }
-        if (bytes.size() > 4 && bytes[0] == 0 && (isalpha(bytes[4]) == 0 || is_zlib(bytes.substr(4))))
+        if (bytes.size() > 4 && bytes[0] == 0 &&
+                (isalpha(bytes[4]) == 0 || is_zlib(bytes.substr(4))))
             return frame(bytes);
         return message(bytes);
     }
@@ -146,9 +147,9 @@ private:
     {
         coil_thrift_scan scan;
         coil_thrift_scan_init(&scan, nullptr);
-        const int size = coil_thrift_scan_go_on(&scan,
-                reinterpret_cast<const uint8_t *>(bytes.data()),
-                static_cast<uint32_t>(bytes.size()));
+        const int size =
+                coil_thrift_scan_go_on(&scan, reinterpret_cast<const uint8_t *>(bytes.data()),
+                        static_cast<uint32_t>(bytes.size()));
         if (size <= 0)
             return 0;
 

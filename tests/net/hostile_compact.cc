@@ -76,8 +76,8 @@ HostilePackets fields()
             {GROUP, "no stop", "PROTOCOL_ERROR", framed(small("ping", ""))},
             {GROUP, "type 14", "PROTOCOL_ERROR", framed(small("ping", i8(0x1e) + stop()))},
             {GROUP, "ids that grow beyond 32767", "PROTOCOL_ERROR",
-                    framed(small("ping", i8(3) + varint(2 * 32767) + i8(0) + i8(0x13) + i8(0) +
-                                                 stop()))},
+                    framed(small("ping",
+                            i8(3) + varint(2 * 32767) + i8(0) + i8(0x13) + i8(0) + stop()))},
             {GROUP, "id above 16 bits", "PROTOCOL_ERROR",
                     framed(small("ping", i8(3) + varint(2 * 100000) + i8(0) + stop()))},
             {GROUP, "id of 5 bytes too many", "PROTOCOL_ERROR",

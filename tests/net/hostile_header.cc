@@ -69,16 +69,15 @@ HostilePackets hostile_header()
                                                  "99999999999999999999"),
                             ping)},
             {GROUP, "client_timeout -1", "REPLY",
-                    with_header(pairs(1, bytes("0e") + "client_timeout" + bytes("02") + "-1"),
-                            ping)},
+                    with_header(
+                            pairs(1, bytes("0e") + "client_timeout" + bytes("02") + "-1"), ping)},
             {GROUP, "a header in a header", "PROTOCOL_ERROR",
                     with_header(plain, i16(0x0fff) + i16(0) + i32(5) + i16(0))},
             {GROUP, "compact announced, binary sent", "PROTOCOL_ERROR",
                     with_header(bytes("02 00"), ping)},
             {GROUP, "in turns with frames", "REPLY x 4",
                     repeat(with_header(plain, ping) + framed(ping), 2)},
-            {GROUP, "64-bit length", "HTTP 501",
-                    i32(0x42494746) + i64(INT64_MAX) + bytes("0fff")},
+            {GROUP, "64-bit length", "HTTP 501", i32(0x42494746) + i64(INT64_MAX) + bytes("0fff")},
     };
 }
 
@@ -91,8 +90,7 @@ HostilePackets hostile_strangers()
                     bytes("16 03 01 02 00 01 00 01 fc 03 03") + std::string(500, 'r')},
             {"strangers", "SSH", "HTTP 501", "SSH-2.0-OpenSSH_9.2\r\n"},
             {"strangers", "Redis", "PROTOCOL_ERROR", "*1\r\n$4\r\nPING\r\n"},
-            {"strangers", "PROXY protocol", "HTTP 501",
-                    "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"},
+            {"strangers", "PROXY protocol", "HTTP 501", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"},
             {"strangers", "HTTP/2", "HTTP 501", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
             {"strangers", "SOCKS", "PROTOCOL_ERROR", bytes("05 01 00")},
             {"strangers", "100 kB of 0xff", "PROTOCOL_ERROR", std::string(100000, '\xff')},

@@ -11,15 +11,22 @@
 
 #include "thrift_packets.h"
 
+#include <cstdint>
 #include <string>
 #include <vector>
+
+enum {
+    HOSTILE_INFLATED = 1536 * 1024,     /* Of zlib, which may become much larger. */
+    HOSTILE_REPLIES = 32 * 1024 * 1024, /* 128 calls at once, each answered with 32 KiB. */
+};
 
 struct HostilePacket {
     const char *group;
     const char *name;
     std::string answer;
     std::string bytes;
-    bool is_unbounded = false; /* zlib's: costs more than 64 KiB and 8 times what is sent. */
+    int64_t free_bytes = 64 * 1024; /* It may cost so much, and 8 times what is sent. */
+    int awaited = 0;                /* So many frames come back before the peer ends its side. */
 };
 
 using HostilePackets = std::vector<HostilePacket>;

@@ -19,35 +19,33 @@ std::string cut(const std::string &words, size_t size)
     return words.size() > size ? cell + " ..." : cell;
 }
 
-const char *const INTRODUCTION =
-        "# Hostile packets\n"
-        "\n"
-        "What a Thrift server does with bytes that mean it harm: each of these is sent to a server of\n"
-        "[hostile.thrift](../tests/net/hostile.thrift) on a connection of its own, whose sending side "
-        "is then\n"
-        "closed, while another client goes on calling. The same list is a test\n"
-        "(`tests/net/hostile_packets_test.cc`), which holds the server to the answers, to serving the "
-        "other\n"
-        "client, and to its memory. This page is what\n"
-        "\n"
-        "    build/release/tests/net/hostile_table >docs/hostile-packets.md\n"
-        "\n"
-        "has printed.\n"
-        "\n"
-        "- *Peak extra bytes*: the most that the library has taken from `malloc` and `mmap`, for the\n"
-        "  connection, the call and its reply, beyond what the server had before, which had served\n"
-        "  a few ordinary calls. At most **64 KiB and 8 times the bytes sent**; **>** marks what is more: it is\n"
-        "  zlib that becomes much larger, for a string of 128 KiB that was 175 bytes is a call as any "
-        "other.\n"
-        "  What is inflated is at most 160 KiB and 32 times what was sent, and what is made of it is\n"
-        "  charged as if it were at most 16 KiB and 8 times.\n"
-        "- *Server*: processor time of its thread, calls of the other client included. That is the "
-        "longest\n"
-        "  that it can have kept anybody waiting.\n"
-        "- *Another client's slowest call*: as measured, with whatever else the machine did.\n"
-        "- *Answer*: what came back; `closed`: nothing. A line that ends \"within a message\" is the\n"
-        "  server's answer to the end of the connection; until then it waits, for as long as\n"
-        "  `frame_limit` says.\n";
+const char *const INTRODUCTION = R"(# Hostile packets
+
+What a Thrift server does with bytes that mean it harm: each of these is sent to a server of
+[hostile.thrift](../tests/net/hostile.thrift) on a connection of its own, whose sending side is then
+closed, while another client goes on calling. The same list is a test
+(`tests/net/hostile_packets_test.cc`), which holds the server to the answers, to serving the other
+client, and to its memory. This page is what
+
+    build/release/tests/net/hostile_table >docs/hostile-packets.md
+
+has printed.
+
+- *Peak extra bytes*: the most that the library has taken from `malloc` and `mmap`, for the
+  connection, the call and its reply, beyond what the server had before, which had served a few
+  ordinary calls. At most **64 KiB and 8 times the bytes sent**. **>** marks what is more:
+  - zlib that becomes much larger: a string of 128 KiB that was 175 bytes is a call like any other.
+    What is inflated is at most 160 KiB and 32 times what was sent, and what its arguments become is
+    charged as if it were at most 16 KiB and 8 times;
+  - replies that are larger than their calls, as those of `getCounters` are: 128 calls of a
+    connection may be under way (`connection_calls_max`), and each keeps its reply until it is its
+    turn.
+- *Server*: processor time of its thread, calls of the other client included. That is the longest
+  that it can have kept anybody waiting.
+- *Another client's slowest call*: as measured, with whatever else the machine did.
+- *Answer*: what came back; `closed`: nothing. A line that ends "within a message" is the server's
+  answer to the end of the connection; until then it waits, for as long as `frame_limit` says.
+)";
 
 void print(const HostilePacket &packet, const HostileOutcome &outcome)
 {

@@ -144,12 +144,15 @@ private:
 };
 
 /* All that comes back. */
-std::string converse(const Served &served, const std::string &bytes, bool *out_hangs = nullptr)
+std::string converse(
+        const Served &served, const std::string &bytes, int awaited = 0, bool *out_hangs = nullptr)
 {
     Peer peer = served.connected();
     (void)peer.send(bytes); /* The server may have closed it before the end. */
-    peer.end();
     std::string received;
+    for (int i = 0; i < awaited; i++)
+        received += packet::framed(peer.receive_frame());
+    peer.end();
     for (std::string more = peer.receive(4096); !more.empty(); more = peer.receive(4096))
         received += more;
     if (out_hangs != nullptr)
@@ -182,7 +185,8 @@ HostileOutcome hostile_attack(const HostilePacket &packet)
     const int64_t before_bytes = memory_mark();
 
     other.go_on();
-    const std::string received = converse(*target.served, packet.bytes, &outcome.is_hanging);
+    const std::string received =
+            converse(*target.served, packet.bytes, packet.awaited, &outcome.is_hanging);
     other.end();
 
     outcome.peak_bytes = memory_peak() - before_bytes;

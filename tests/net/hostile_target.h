@@ -19,10 +19,10 @@ struct HostileOutcome {
     bool is_hanging = false; /* The connection has not ended. */
 };
 
-/* So much may it cost. */
-inline int64_t hostile_memory_max(const HostilePacket &packet)
+/* So much may a packet cost, with exceptions. */
+inline int64_t hostile_memory_max(const HostilePacket &packet, int64_t free_bytes = 64 * 1024)
 {
-    return 64 * 1024 + 8 * static_cast<int64_t>(packet.bytes.size());
+    return free_bytes + 8 * static_cast<int64_t>(packet.bytes.size());
 }
 
 HostileOutcome hostile_attack(const HostilePacket &packet);

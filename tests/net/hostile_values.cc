@@ -89,8 +89,8 @@ HostilePackets containers()
             {"containers", "2,000 structs of one byte", "REPLY",
                     framed(take(field(15, 15) + list(12, 2000) + repeat(stop(), 2000)))},
             {"containers", "100,000 structs of one byte, unknown", "REPLY",
-                    framed(call("ping", field(15, 9) + list(12, 100000) + repeat(stop(), 100000) +
-                                                stop()))},
+                    framed(call("ping",
+                            field(15, 9) + list(12, 100000) + repeat(stop(), 100000) + stop()))},
             {"containers", "100,000 structs of one byte, unframed", "PROTOCOL_ERROR",
                     take(field(15, 15) + list(12, 100000) + repeat(stop(), 100000))},
             {"containers", "set of 20,000 times the same", "REPLY",

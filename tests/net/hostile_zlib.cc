@@ -39,7 +39,8 @@ std::string zeros(int size)
 /* take(): many numbers, many words. */
 std::string numbers(int count)
 {
-    return take(field(15, 10) + list(10, count) + std::string(8 * static_cast<size_t>(count), '\0'));
+    return take(
+            field(15, 10) + list(10, count) + std::string(8 * static_cast<size_t>(count), '\0'));
 }
 
 std::string words(int count)
@@ -53,31 +54,32 @@ HostilePackets bombs()
 
     return {
             {GROUP, "10 MB of zeros, a stream", TOO_LARGE, deflated(std::string(10000000, '\0'))},
-            {GROUP, "a string of 10 MB, a stream", "INVALID_TRANSFORM", deflated(framed(zeros(10000000))),
-                    true},
-            {GROUP, "a string of 10 MB, a stream, unframed", "INVALID_TRANSFORM", deflated(zeros(10000000)),
-                    true},
-            {GROUP, "a string of 10 MB, in a frame", "INVALID_TRANSFORM", framed(deflated(zeros(10000000))),
-                    true},
-            {GROUP, "a string of 10 MB, THeader", "INVALID_TRANSFORM", in_header(deflated(zeros(10000000))),
-                    true},
+            {GROUP, "a string of 10 MB, a stream", "INVALID_TRANSFORM",
+                    deflated(framed(zeros(10000000))), HOSTILE_INFLATED},
+            {GROUP, "a string of 10 MB, a stream, unframed", "INVALID_TRANSFORM",
+                    deflated(zeros(10000000)), HOSTILE_INFLATED},
+            {GROUP, "a string of 10 MB, in a frame", "INVALID_TRANSFORM",
+                    framed(deflated(zeros(10000000))), HOSTILE_INFLATED},
+            {GROUP, "a string of 10 MB, THeader", "INVALID_TRANSFORM",
+                    in_header(deflated(zeros(10000000))), HOSTILE_INFLATED},
             {GROUP, "a string of 131,072, a stream", "REPLY",
-                    deflated(framed(zeros(131072)), Z_SYNC_FLUSH), true},
+                    deflated(framed(zeros(131072)), Z_SYNC_FLUSH), HOSTILE_INFLATED},
             {GROUP, "a string of 131,072, in a frame", "REPLY",
-                    framed(deflated(zeros(131072), Z_SYNC_FLUSH)), true},
+                    framed(deflated(zeros(131072), Z_SYNC_FLUSH)), HOSTILE_INFLATED},
             {GROUP, "a string of 131,072, THeader", "REPLY", in_header(deflated(zeros(131072))),
-                    true},
-            {GROUP, "20,000 numbers, THeader", "PROTOCOL_ERROR", in_header(deflated(numbers(20000))), true},
+                    HOSTILE_INFLATED},
+            {GROUP, "20,000 numbers, THeader", "PROTOCOL_ERROR",
+                    in_header(deflated(numbers(20000))), HOSTILE_INFLATED},
             {GROUP, "30,000 structs of one byte, a stream", TOO_LARGE,
-                    deflated(framed(words(30000)), Z_SYNC_FLUSH), true},
+                    deflated(framed(words(30000)), Z_SYNC_FLUSH), HOSTILE_INFLATED},
             {GROUP, "30,000 structs of one byte, THeader", TOO_LARGE,
-                    in_header(deflated(words(30000))), true},
+                    in_header(deflated(words(30000))), HOSTILE_INFLATED},
             {GROUP, "200,000 structs in each other, a stream", TOO_LARGE,
                     deflated(call("ping", repeat(field(12, 9), 200000)))},
-            {GROUP, "bombs in a bomb", TOO_LARGE,
-                    deflated(deflated(std::string(10000000, '\0')))},
+            {GROUP, "bombs in a bomb", TOO_LARGE, deflated(deflated(std::string(10000000, '\0')))},
             {GROUP, "5,000 calls, a stream", "REPLY x 5000",
-                    deflated(repeat(framed(call("ping", stop())), 5000), Z_SYNC_FLUSH), true},
+                    deflated(repeat(framed(call("ping", stop())), 5000), Z_SYNC_FLUSH),
+                    HOSTILE_INFLATED},
     };
 }
 
@@ -100,10 +102,10 @@ HostilePackets broken()
             {GROUP, "a stream with a dictionary", "PROTOCOL_ERROR", bytes("78 bb 00000001 0000")},
             {GROUP, "a distance beyond the beginning", "PROTOCOL_ERROR",
                     bytes("78 9c 63 00 82 ff ff")},
-            {GROUP, "10,000 empty blocks", "", bytes("78 9c") + repeat(bytes("00 0000 ffff"), 10000)},
+            {GROUP, "10,000 empty blocks", "",
+                    bytes("78 9c") + repeat(bytes("00 0000 ffff"), 10000)},
             {GROUP, "zlib said, not sent, THeader", "INVALID_TRANSFORM", in_header(ping)},
-            {GROUP, "cut, THeader", "INVALID_TRANSFORM",
-                    in_header(deflated(ping).substr(0, 12))},
+            {GROUP, "cut, THeader", "INVALID_TRANSFORM", in_header(deflated(ping).substr(0, 12))},
             {GROUP, "nothing inside, THeader", "PROTOCOL_ERROR", in_header(deflated(""))},
             {GROUP, "nothing, THeader", "INVALID_TRANSFORM", in_header("")},
             {GROUP, "in a frame, then no more", "REPLY, garbage",
