@@ -70,9 +70,9 @@ async(int, call, (cross_client *) self, (coil_thrift_channel *) channel)
 /* With frames and HTTP, Apache's programs compress what is inside; but not those in Python. */
 static coil_thrift_pipeline_options wanted(const cross_options *options)
 {
-    const bool has_inside = !options->zlib_around &&
-                            (options->transport == COIL_THRIFT_TRANSPORT_FRAMED ||
-                                    options->transport == COIL_THRIFT_TRANSPORT_HTTP);
+    const bool has_inside =
+            !options->zlib_around && (options->transport == COIL_THRIFT_TRANSPORT_FRAMED ||
+                                             options->transport == COIL_THRIFT_TRANSPORT_HTTP);
 
     return (coil_thrift_pipeline_options){
             .protocol = options->protocol,

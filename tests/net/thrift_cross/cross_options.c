@@ -51,7 +51,8 @@ static const struct option known[] = {
 static void print_usage(FILE *file)
 {
     fputs("[--host H] [--port N] [--domain-socket PATH [--abstract-namespace]] [--ssl]\n"
-          "[--keys DIRECTORY] [--zlib|--zlib-around] [--transport buffered|framed|http|header|zlib]\n"
+          "[--keys DIRECTORY] [--zlib|--zlib-around] [--transport "
+          "buffered|framed|http|header|zlib]\n"
           "[--protocol binary|compact|json|header|multi|multic|multij|multih] [--testloops N]\n"
           "[--string-limit BYTES] [--handover PATH]\n\n"
           "Options of servers with threads are taken and mean nothing.\n",

@@ -112,7 +112,9 @@ public:
                     std::string back;
                     client.testString(back, word);
                     is_right = back == word && client.testI32(number) == number;
-                }) ? "another answer" : pool.words();
+                })
+                               ? "another answer"
+                               : pool.words();
             } catch (const std::exception &raised) {
                 what = raised.what();
                 is_right = false;
