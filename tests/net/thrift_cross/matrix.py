@@ -67,14 +67,14 @@ LACKS = {
         c.protocol in ("json", "header") or c.transport == "http"),
     "no server with TLS in the library": has("glib", server="glib", variant="TLS"),
     "no zlib in the library": has("node", variant="zlib"),
-    "its HTTP is without that": lambda c: c.transport == "http" and (
+    "not tried by this test": lambda c: c.transport == "http" and (
         has("node", variant="unix multiplexed")(c) or has("python", variant="unix zlib")(c)),
 }
 # What it has, and what is wrong there; seen with the versions that docs/thrift.md names.
 FAULTS = {
-    "its zlib transport garbles what is larger than its buffers, also between two of its own":
+    "its zlib transport garbles large binaries, and frames at once, also between two of its own":
         has("glib", variant="zlib"),
-    "its frames by TLS get lost where they are larger than a record, also from Apache's C++ server":
+    "its client loses its place in large frames by TLS, also of Apache's C++ server":
         has("glib", client="glib", variant="TLS", transport="framed"),
     "its server by HTTP with TLS ends each handshake: it has a TLS context for clients":
         has("python", server="python", variant="TLS", transport="http"),
