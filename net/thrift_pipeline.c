@@ -34,7 +34,7 @@ static int dispatch(pipeline_call *call, coil_time deadline)
     if (call->invocation->method->is_oneway) {
         pipeline->stats.oneways++;
         pipeline->stats.in_flight--;
-        pipeline->oneways_due += pipeline->answers_oneways;
+        pipeline->oneways_due += pipeline->options.transport == COIL_THRIFT_TRANSPORT_HTTP;
         coil_list_remove(&call->link);
         coil_list_append(&pipeline->oneways, &call->link);
     } else {
@@ -177,11 +177,8 @@ coil_async(int, wait_for_calls, (coil_thrift_pipeline *) pipeline)
     }
     coil_await(my->rc, coil_within(pipeline->options.oneway_answer_limit,
                                coil_waiter_wait(&pipeline->writer)));
-    if (my->rc == -ETIME && pipeline->oneways_due > 0) {
-        pipeline->answers_oneways = false;
-        pipeline->oneways_due = 0;
-        pipeline_admit(pipeline);
-    }
+    if (my->rc == -ETIME && pipeline->oneways_due > 0)
+        (void)pipeline_use_up(pipeline, "the server has not answered a oneway call");
     return 0;
 }
 
@@ -259,7 +256,6 @@ int coil_thrift_pipeline_init(coil_thrift_pipeline *pipeline, coil_stream *strea
     if (options != NULL)
         pipeline->options = *options;
     set_defaults(&pipeline->options);
-    pipeline->answers_oneways = pipeline->options.transport == COIL_THRIFT_TRANSPORT_HTTP;
     open_writer(&pipeline->filling, &pipeline->options);
     open_writer(&pipeline->leaving, &pipeline->options);
     coil_list_init(&pipeline->waiting);
@@ -304,5 +300,5 @@ coil_define(int, coil_thrift_pipeline_run, (coil_thrift_pipeline *) pipeline)
     coil_open_group(&my->reader);
     coil_spawn(&my->reader, pipeline_read(pipeline));
     coil_await(my->rc, write_calls(pipeline));
-    return pipeline->has_closed ? 0 : my->rc;
+    return pipeline->is_used_up ? 0 : my->rc;
 }

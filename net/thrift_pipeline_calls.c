@@ -163,6 +163,15 @@ int pipeline_fail(coil_thrift_pipeline *pipeline, int error, const char *what)
     return error;
 }
 
+int pipeline_use_up(coil_thrift_pipeline *pipeline, const char *what)
+{
+    const uint64_t failed = pipeline->stats.failed;
+
+    const int rc = pipeline_fail(pipeline, -ENOTCONN, what);
+    pipeline->is_used_up = pipeline->stats.failed == failed;
+    return rc;
+}
+
 /* Nobody waits for the reply any more, which is still to come. */
 static void abandon_reply(pipeline_call *call)
 {

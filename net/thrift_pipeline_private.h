@@ -83,6 +83,9 @@ void pipeline_settle_oneway(pipeline_call *call);
  */
 int pipeline_fail(coil_thrift_pipeline *pipeline, int error, const char *what);
 
+/* The same with -ENOTCONN, by HTTP: no error if no call was sent that has no reply. */
+int pipeline_use_up(coil_thrift_pipeline *pipeline, const char *what);
+
 /* The replies, one after the other, until one does not come. */
 coil_declare_private(int, pipeline_read, (coil_thrift_pipeline *)pipeline);
 

@@ -6,6 +6,8 @@
 
 enum { WHAT_BYTES = 160, NAME_SHOWN = 60 };
 
+static const char last_words[] = "the server ends it with this reply"; /* So HTTP has said. */
+
 /* ------------------------------------------------------------------------------ one outcome -- */
 
 static int no_room_in(const coil_arena *arena, size_t size_bytes)
@@ -181,16 +183,6 @@ static int take_nothing(coil_thrift_pipeline *pipeline)
     return 0;
 }
 
-/* HTTP has said that nothing follows this reply. What waits for room has not been sent. */
-static int close_as_told(coil_thrift_pipeline *pipeline)
-{
-    const uint64_t failed = pipeline->stats.failed;
-
-    const int rc = pipeline_fail(pipeline, -ENOTCONN, "the server ends it with this reply");
-    pipeline->has_closed = pipeline->stats.failed == failed;
-    return rc;
-}
-
 static int take_message(coil_thrift_pipeline *pipeline, const thrift_envelope *envelope)
 {
     coil_thrift_reader reader;
@@ -234,7 +226,7 @@ static int64_t take_messages(
         if (rc > 0 && take_message(pipeline, &envelope) < 0)
             return pipeline->error;
         if (rc > 0 && envelope.kind.last)
-            return close_as_told(pipeline);
+            return pipeline_use_up(pipeline, last_words);
         taken_bytes += transport->taken;
     } while (rc > 0);
     *out_wanted_bytes = transport->wanted > 0 ? transport->wanted : 1;
@@ -251,7 +243,8 @@ static int end_with(coil_thrift_pipeline *pipeline, const coil_slice *rest)
     int rc = thrift_transport_end(
             &pipeline->wire->transport, (const uint8_t *)rest->bytes, size_bytes, &envelope);
     if (rc > 0) /* A reply by HTTP/1.0, whose end was this. */
-        return take_message(pipeline, &envelope) < 0 ? pipeline->error : close_as_told(pipeline);
+        return take_message(pipeline, &envelope) < 0 ? pipeline->error
+                                                     : pipeline_use_up(pipeline, last_words);
     if (rc < 0)
         return pipeline_fail(pipeline, rc, "the server has ended the connection within a reply");
     return pipeline_fail(pipeline, -ENOTCONN, "the server has ended the connection");
@@ -280,14 +273,14 @@ coil_define(int, pipeline_read, (coil_thrift_pipeline *) pipeline)
         coil_await(my->seen, coil_peek(pipeline->stream, my->wanted_bytes));
         if (my->seen.size_bytes <= 0) {
             coil_await(my->rc, end_reading(pipeline, my->seen.size_bytes));
-            return pipeline->has_closed ? 0 : my->rc;
+            return pipeline->is_used_up ? 0 : my->rc;
         }
         my->taken_bytes = pipeline->error; /* Then its calls are gone. */
         if (pipeline->error == 0)
             my->taken_bytes = take_messages(pipeline, &my->seen, &my->wanted_bytes);
         coil_slice_release(&my->seen);
         if (my->taken_bytes < 0)
-            return pipeline->has_closed ? 0 : (int)my->taken_bytes;
+            return pipeline->is_used_up ? 0 : (int)my->taken_bytes;
         if (my->taken_bytes > 0) {
             coil_await(my->seen, coil_read_block(pipeline->stream, (size_t)my->taken_bytes));
             coil_slice_release(&my->seen);

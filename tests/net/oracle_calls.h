@@ -32,7 +32,7 @@ struct Question {
     std::string text;
 };
 
-Question receive_question(Peer &peer)
+inline Question receive_question(Peer &peer)
 {
     Question question;
     coil_thrift_reader reader;
@@ -55,18 +55,18 @@ Question receive_question(Peer &peer)
     return question;
 }
 
-std::string answer_to(const Question &question, const std::string &word)
+inline std::string answer_to(const Question &question, const std::string &word)
 {
     return frame(message(2, question.name, question.seqid) + field(11, 0) + text(word) + stop());
 }
 
-std::string refusal_of(const Question &question, const std::string &why)
+inline std::string refusal_of(const Question &question, const std::string &why)
 {
     return frame(message(2, question.name, question.seqid) + field(12, 1) + field(11, 1) +
                  text(why) + stop() + stop());
 }
 
-std::string exception_of(const std::string &name, int seqid, const std::string &what)
+inline std::string exception_of(const std::string &name, int seqid, const std::string &what)
 {
     return frame(
             message(3, name, seqid) + field(11, 1) + text(what) + field(8, 2) + i32(6) + stop());

@@ -33,9 +33,9 @@
  *     coil_thrift_pipeline_what() has words for it. A reply whose frame is whole, but whose content
  *     is malformed or above a limit, is the error of its call alone.
  *   - By HTTP a oneway call is answered, too, though with nothing. Its task does not wait for that,
- *     but its room is free only then. A server that has not done so for `oneway_answer_limit` is
- *     taken for one that never does, as Apache's in C++ before 0.24, and no room is kept any more.
- *   - An answer by HTTP/1.0, or with "Connection: close", is the last one: no further call is sent,
+ *     but its room is free only then. A server that has not done so for `oneway_answer_limit` never
+ *     will, as those of Apache before 0.24 in C++, and in Node; the connection is of no use then.
+ *   - So it is behind an answer by HTTP/1.0, or with "Connection: close". No further call is sent,
  *     and those that wait for room get -ENOTCONN with was_sent unset. A pool makes them elsewhere.
  *   - With THeader, a server is told how long it has: "client_timeout", in milliseconds, of the
  *     call's timeout or the deadline around it.
@@ -100,9 +100,8 @@ struct coil_thrift_pipeline {
 
     /* Private. */
     bool is_finishing;
-    bool answers_oneways; /* By HTTP; until the server has shown that it does not. */
-    bool has_closed;      /* The server has said that it would, and has left no call unanswered. */
-    uint32_t oneways_due; /* Of oneway calls that were made, so many answers are to come. */
+    bool is_used_up;      /* Of no use any more, see HTTP above; and no call has failed with it. */
+    uint32_t oneways_due; /* With HTTP: of oneway calls, so many answers are to come. */
     coil_thrift_pipeline_options options;
     coil_stream *stream;
     struct coil_thrift_wire *wire; /* What lies around messages. */
@@ -136,8 +135,8 @@ COIL_API COIL_MUST_USE int coil_thrift_pipeline_init(coil_thrift_pipeline *pipel
 COIL_API void coil_thrift_pipeline_fini(coil_thrift_pipeline *pipeline);
 
 /*
- * Write the calls and read the replies, until coil_thrift_pipeline_finish(), or until HTTP says
- * that a reply is the last one, and no call is left without one: then 0. One task does this, and
+ * Write the calls and read the replies, until coil_thrift_pipeline_finish(), or until HTTP makes
+ * the connection one of no use, with no call left that was sent: then 0. One task does this, and
  * nobody else uses the stream meanwhile. Else
  *
  *     -ENOTCONN   the server has ended the connection; -ENODATA: in the middle of a reply

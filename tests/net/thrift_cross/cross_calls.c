@@ -13,6 +13,7 @@
 typedef struct round {
     coil_thrift_channel *channel;
     coil_arena arena;
+    unsigned binary_max; /* Bytes. */
     int failures;
 } round;
 
@@ -151,6 +152,8 @@ async(int, call_with_binaries, (round *) self)
     for (my->i = 0; my->i < BYTES_MAX; my->i++)
         my->bytes[my->i] = (char)my->i;
     for (my->i = 0; my->i < COUNT_OF(binary_sizes); my->i++) {
+        if (binary_sizes[my->i] > self->binary_max)
+            break;
         attempt(echo_testBinary(self, (coil_thrift_text){my->bytes, binary_sizes[my->i]}));
         coil_arena_reset(&self->arena);
     }
@@ -397,11 +400,12 @@ async(int, call_void, (round *) self)
     return is_over(my->rc) ? my->rc : 0;
 }
 
-coil_define(int, cross_call_everything, (coil_thrift_channel *) channel)
+coil_define(int, cross_call_everything, (coil_thrift_channel *) channel, (unsigned) binary_max)
 {
     vars(round self);
 
     my->self.channel = channel;
+    my->self.binary_max = binary_max;
     coil_arena_init(&my->self.arena, 16 << 20);
     defer(coil_arena_fini(&my->self.arena));
     attempt(call_void(&my->self));

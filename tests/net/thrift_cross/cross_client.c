@@ -16,25 +16,34 @@
 typedef struct cross_client {
     const cross_options *options;
     coil_stream *stream;
+    coil_pool_hooks hooks;
     coil_thrift_pipeline pipeline;
     coil_thrift_multiplexed first;
     coil_thrift_multiplexed second;
 } cross_client;
 
 #ifdef CROSS_TLS
-async(int, secure, (cross_client *) self)
+async(int, secure, (const cross_options *) options, (coil_stream **) stream)
 {
     vars(coil_tls_context *tls; coil_tls_failure failure; int rc);
 
-    if (!self->options->ssl)
+    if (!options->ssl)
         return 0;
-    if (cross_tls_client(self->options, &my->tls) < 0)
+    if (cross_tls_client(options, &my->tls) < 0)
         return -EINVAL;
     defer(coil_tls_context_destroy(my->tls));
-    await(my->rc, coil_tls_connect(&self->stream, my->tls, self->options->host, &my->failure));
+    await(my->rc, coil_tls_connect(stream, my->tls, options->host, &my->failure));
     if (my->rc < 0)
         fprintf(stderr, "cross_client: the handshake failed: %s\n", my->failure.text);
     return my->rc;
+}
+
+async(int, secure_pooled, (coil_pooled *) pooled)
+{
+    vars();
+    const cross_client *self = coil_container_of(pooled->hooks, cross_client, hooks);
+    attempt(secure(self->options, &pooled->stream));
+    return 0;
 }
 #endif
 
@@ -47,7 +56,8 @@ async(int, call, (cross_client *) self, (coil_thrift_channel *) channel)
     coil_thrift_multiplex(&self->second, channel, "SecondService");
     for (my->i = 0; my->i < self->options->count; my->i++) {
         attempt(my->rc,
-                cross_call_everything(self->options->multiplexed ? &self->first.channel : channel));
+                cross_call_everything(self->options->multiplexed ? &self->first.channel : channel,
+                        self->options->string_limit));
         my->failures += my->rc;
         if (!self->options->multiplexed)
             continue;
@@ -60,9 +70,9 @@ async(int, call, (cross_client *) self, (coil_thrift_channel *) channel)
 /* With frames and HTTP, Apache's programs compress what is inside; but not those in Python. */
 static coil_thrift_pipeline_options wanted(const cross_options *options)
 {
-    const bool has_inside = !options->zlib_around &&
-                            (options->transport == COIL_THRIFT_TRANSPORT_FRAMED ||
-                                    options->transport == COIL_THRIFT_TRANSPORT_HTTP);
+    const bool has_inside =
+            !options->zlib_around && (options->transport == COIL_THRIFT_TRANSPORT_FRAMED ||
+                                             options->transport == COIL_THRIFT_TRANSPORT_HTTP);
 
     return (coil_thrift_pipeline_options){
             .protocol = options->protocol,
@@ -82,7 +92,7 @@ async(int, call_one, (cross_client *) self, (const char *) address)
     attempt(self->stream, coil_connect(address));
     defer(coil_stream_close(self->stream));
 #ifdef CROSS_TLS
-    attempt(secure(self));
+    attempt(secure(self->options, &self->stream));
 #endif
     const coil_thrift_pipeline_options options = wanted(self->options);
     if (coil_thrift_pipeline_init(&self->pipeline, self->stream, &options) < 0)
@@ -101,8 +111,12 @@ async(int, call_one, (cross_client *) self, (const char *) address)
 async(int, call_pool, (cross_client *) self, (const char *) address)
 {
     vars(coil_thrift_pool *pool; int rc);
-    const coil_thrift_pool_options options = {.pipeline = wanted(self->options)};
+    const coil_thrift_pool_options options = {
+            .pipeline = wanted(self->options), .balancer.pool.hooks = &self->hooks};
 
+#ifdef CROSS_TLS
+    self->hooks.prepare = coil_handler(secure_pooled, coil_pooled *);
+#endif
     if (coil_thrift_pool_create(coil_loop_current(), address, &options, &my->pool) < 0)
         return -EINVAL;
     defer(coil_thrift_pool_destroy(my->pool));
@@ -116,7 +130,7 @@ async(int, run, (const cross_options *) options)
 
     my->self.options = options;
     cross_address(options, options->host, my->address, sizeof(my->address));
-    if (options->transport == COIL_THRIFT_TRANSPORT_HTTP && !options->ssl) {
+    if (options->transport == COIL_THRIFT_TRANSPORT_HTTP) {
         await(my->rc, call_pool(&my->self, my->address));
     } else {
         await(my->rc, call_one(&my->self, my->address));

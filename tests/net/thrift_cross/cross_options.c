@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,8 +16,10 @@ enum {
     OPTION_KEYS,
     OPTION_ZLIB,
     OPTION_ZLIB_AROUND,
+    OPTION_HANDOVER,
     OPTION_PROTOCOL,
     OPTION_TRANSPORT,
+    OPTION_STRING_LIMIT,
     OPTION_COUNT,
     OPTION_HELP,
     OPTION_IGNORED,
@@ -31,13 +34,14 @@ static const struct option known[] = {
         {"keys", required_argument, NULL, OPTION_KEYS},
         {"zlib", no_argument, NULL, OPTION_ZLIB},
         {"zlib-around", no_argument, NULL, OPTION_ZLIB_AROUND},
+        {"handover", required_argument, NULL, OPTION_HANDOVER},
         {"protocol", required_argument, NULL, OPTION_PROTOCOL},
         {"transport", required_argument, NULL, OPTION_TRANSPORT},
         {"testloops", required_argument, NULL, OPTION_COUNT},
         {"help", no_argument, NULL, OPTION_HELP},
         {"server-type", required_argument, NULL, OPTION_IGNORED},
         {"workers", required_argument, NULL, OPTION_IGNORED},
-        {"string-limit", required_argument, NULL, OPTION_IGNORED},
+        {"string-limit", required_argument, NULL, OPTION_STRING_LIMIT},
         {"container-limit", required_argument, NULL, OPTION_IGNORED},
         {"threads", required_argument, NULL, OPTION_IGNORED},
         {"processor-events", no_argument, NULL, OPTION_IGNORED},
@@ -47,8 +51,10 @@ static const struct option known[] = {
 static void print_usage(FILE *file)
 {
     fputs("[--host H] [--port N] [--domain-socket PATH [--abstract-namespace]] [--ssl]\n"
-          "[--keys DIRECTORY] [--zlib|--zlib-around] [--transport buffered|framed|http|header|zlib]\n"
-          "[--protocol binary|compact|json|header|multi|multic|multij|multih] [--testloops N]\n\n"
+          "[--keys DIRECTORY] [--zlib|--zlib-around] [--transport "
+          "buffered|framed|http|header|zlib]\n"
+          "[--protocol binary|compact|json|header|multi|multic|multij|multih] [--testloops N]\n"
+          "[--string-limit BYTES] [--handover PATH]\n\n"
           "Options of servers with threads are taken and mean nothing.\n",
             file);
 }
@@ -146,12 +152,17 @@ static int take(int option, cross_options *options)
         options->zlib = true;
         options->zlib_around = true;
         return 0;
+    case OPTION_HANDOVER:
+        options->handover_path = optarg;
+        return 0;
     case OPTION_PROTOCOL:
         return 0; /* Has the last word about the transport: see below. */
     case OPTION_TRANSPORT:
         return read_transport(optarg, options);
     case OPTION_COUNT:
         return read_number(optarg, 1000000, &options->count);
+    case OPTION_STRING_LIMIT:
+        return read_number(optarg, 1 << 30, &options->string_limit);
     case OPTION_IGNORED:
         return 0;
     default:
@@ -169,6 +180,7 @@ int cross_read_options(int argc, char **argv, cross_options *out_options)
             .port = 9090,
             .keys = "../keys",
             .count = 1,
+            .string_limit = UINT_MAX,
             .transport = COIL_THRIFT_TRANSPORT_UNFRAMED,
     };
     while ((option = getopt_long(argc, argv, "n:", known, NULL)) != -1) {

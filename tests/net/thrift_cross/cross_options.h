@@ -17,7 +17,9 @@ typedef struct cross_options {
     bool multiplexed;
     enum coil_thrift_protocol protocol;
     enum coil_thrift_transport transport;
-    unsigned count; /* Client: how often everything. */
+    unsigned string_limit;     /* Client: binaries are not larger. */
+    unsigned count;            /* Client: how often everything. */
+    const char *handover_path; /* Server: of the socket where it takes over, and is; NULL: none. */
 } cross_options;
 
 /* 0; else 1 + the status to exit with: help, or a mistake, has been printed. */

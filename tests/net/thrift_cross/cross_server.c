@@ -192,6 +192,7 @@ static const cross_SecondService_handlers second_handlers = {
 
 typedef struct cross_server {
     coil_server server;
+    coil_handover *handover; /* NULL: none. */
     coil_thrift_server thrift;
 #ifdef CROSS_TLS
     coil_tls_context *tls; /* NULL: none. */
@@ -225,11 +226,55 @@ async(int, serve_session, (coil_session *) session)
     return 0;
 }
 
+/* From the predecessor, or a new one. */
+async(int, take_over, (cross_server *) self, (const cross_options *) options)
+{
+    vars(char path[300]; char address[COIL_ADDRESS_TEXT_BYTES]; coil_listener *listener; int rc);
+
+    (void)snprintf(my->path, sizeof(my->path), "unix:%s", options->handover_path);
+    cross_address(options, "*", my->address, sizeof(my->address));
+    attempt(coil_handover_open(my->path, &self->handover));
+    my->rc = coil_handover_listen(self->handover, "thrift", my->address, NULL, &my->listener);
+    if (my->rc < 0)
+        return my->rc;
+    coil_server_add(&self->server, my->listener);
+    return 0;
+}
+
+async(int, step_down, (cross_server *) self)
+{
+    vars();
+
+    attempt(coil_handover_ready(self->handover));
+    attempt(coil_handover_requested(self->handover));
+    coil_server_drain(&self->server, coil_s(10));
+    return 0;
+}
+
+async(int, listen_there, (cross_server *) self, (const cross_options *) options)
+{
+    vars(char address[COIL_ADDRESS_TEXT_BYTES]; int rc);
+
+    if (options->handover_path != NULL) {
+        await(my->rc, take_over(self, options));
+    } else {
+        cross_address(options, "*", my->address, sizeof(my->address));
+        my->rc = coil_server_listen(&self->server, my->address, NULL);
+    }
+    if (my->rc < 0) {
+        fprintf(stderr, "cross_server: cannot listen: %s\n", coil_error_text(my->rc));
+        return my->rc;
+    }
+    (void)coil_address_format(coil_server_address(&self->server, 0), my->address);
+    printf("cross_server: at %s\n", my->address);
+    fflush(stdout);
+    return 0;
+}
+
 async(int, serve, (const cross_options *) options)
 {
     vars(cross_server self; cross_ThriftTest first; cross_SecondService second;
-            coil_thrift_service *services[2]);
-    char address[COIL_ADDRESS_TEXT_BYTES];
+            coil_thrift_service *services[2]; coil_group group);
 
     cross_ThriftTest_init(&my->first, &first_handlers);
     cross_SecondService_init(&my->second, &second_handlers);
@@ -244,15 +289,11 @@ async(int, serve, (const cross_options *) options)
 #endif
     coil_server_init(&my->self.server, coil_handler(serve_session, coil_session *));
     defer(coil_server_fini(&my->self.server));
-    cross_address(options, "*", address, sizeof(address));
-    int rc = coil_server_listen(&my->self.server, address, NULL);
-    if (rc < 0) {
-        fprintf(stderr, "cross_server: cannot listen at %s: %s\n", address, coil_error_text(rc));
-        return rc;
-    }
-    (void)coil_address_format(coil_server_address(&my->self.server, 0), address);
-    printf("cross_server: at %s\n", address);
-    fflush(stdout);
+    defer(coil_handover_close(my->self.handover));
+    attempt(listen_there(&my->self, options));
+    open_group(&my->group);
+    if (my->self.handover != NULL)
+        spawn(&my->group, step_down(&my->self));
     attempt(coil_server_serve(&my->self.server));
     return 0;
 }

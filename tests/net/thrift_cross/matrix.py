@@ -28,7 +28,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-LIMIT_S = 8  # Of a client: on a machine that is busy, with a peer that starts slowly.
+LIMIT_S = 60  # Of a client: on a machine that is busy, with a peer that starts slowly.
 FAULT_LIMIT_S = 5
 
 Cell = collections.namedtuple("Cell", "server client variant transport protocol")
@@ -61,32 +61,32 @@ def has(peer, **wanted):
 
 # What the library does not have.
 LACKS = {
-    "THeader compresses each message, with which the program of this test does not bother":
+    "not tried: with THeader zlib is a transform of each message, not of the connection":
         lambda c: c.transport == "header" and c.variant == "zlib",
     "no JSON, HTTP or THeader in the library": lambda c: peer_of(c) == "glib" and (
         c.protocol in ("json", "header") or c.transport == "http"),
     "no server with TLS in the library": has("glib", server="glib", variant="TLS"),
     "no zlib in the library": has("node", variant="zlib"),
-    "its HTTP is without that": lambda c: c.transport == "http" and (
+    "not tried by this test": lambda c: c.transport == "http" and (
         has("node", variant="unix multiplexed")(c) or has("python", variant="unix zlib")(c)),
 }
 # What it has, and what is wrong there; seen with the versions that docs/thrift.md names.
 FAULTS = {
-    "its zlib transport garbles what is larger than its buffers, also between two of its own":
+    "its zlib transport garbles large binaries, and frames at once, also between two of its own":
         has("glib", variant="zlib"),
-    "its frames by TLS get lost where they are larger than a record, also from Apache's C++ server":
+    "its client loses its place in large frames by TLS, also of Apache's C++ server":
         has("glib", client="glib", variant="TLS", transport="framed"),
     "its server by HTTP with TLS ends each handshake: it has a TLS context for clients":
         has("python", server="python", variant="TLS", transport="http"),
-    "its server loses messages that arrive in pieces, as binaries of 64 KiB do":
-        has("node", server="node", transport="buffered framed"),
+    "its server answers no THeader, also none of Apache's clients in C++ and Python":
+        has("node", server="node", transport="header"),
 }
 # What works, but for this.
 REMARKS = {
     "without oneway calls, whose answer the client does not read before 0.24 (THRIFT-6021)":
         has("cpp", client="cpp", transport="http"),
-    "the server does not answer oneway calls before 0.24: calls after one go on after 1 s":
-        has("cpp", server="cpp", transport="http"),
+    "the server does not answer oneway calls: after one, and a second, Coil takes another connection":
+        lambda c: c.server in ("cpp", "node") and c.transport == "http",
 }
 
 
@@ -195,7 +195,7 @@ def run_cell(programs, cell, limit_s):
 
 
 def run_cells(given, chosen):
-    """What went wrong in each of these cells."""
+    """Each of these cells, and what went wrong in it."""
     with tempfile.TemporaryDirectory() as keys:
         if any(cell.variant == "TLS" for cell in chosen):
             make_keys(keys)
@@ -205,7 +205,7 @@ def run_cells(given, chosen):
             return run_cell(programs, cell, FAULT_LIMIT_S if reason_of(cell, FAULTS) else LIMIT_S)
 
         with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-            return dict(zip(chosen, pool.map(run, chosen)))
+            yield from zip(chosen, pool.map(run, chosen))
 
 
 def name_of(cell):
@@ -312,13 +312,18 @@ def main():
     if given.list:
         print("\n".join(map(name_of, chosen)))
         return 0
-    results = run_cells(given, chosen)
-    complaints = [words for cell, why in results.items() if (words := complaint_of(cell, why))]
-    if given.check:
-        complaints += [f"{given.check.name} has another table of {NAMES[peer]}: `ninja thrift_matrix`"
-                       for peer in peers if not is_documented(given.check, peer)]
-    print("\n".join([*complaints,
-                     f"{sum(why == '' for why in results.values())} of {len(results)} cells passed"]))
+    passed = 0
+    complaints = 0
+    for cell, why in run_cells(given, chosen):
+        passed += why == ""
+        if words := complaint_of(cell, why):
+            complaints += 1
+            print(words, flush=True)
+    print(f"{passed} of {len(chosen)} cells passed")
+    for peer in peers:
+        if given.check and not is_documented(given.check, peer):
+            complaints += 1
+            print(f"{given.check.name} has another table of {NAMES[peer]}: `ninja thrift_matrix`")
     if given.table and not complaints:
         write_tables(given.table, peers)
     return 1 if complaints else 0

@@ -173,25 +173,26 @@ async function callEverything() {
 
 // ------------------------------------------------------------------------------------- server --
 
+/* One with fewer parameters than its method would be asked to call back; what raises is a promise. */
 const echo = (thing) => thing;
 const handler = {
     testVoid: () => {},
-    testMapMap: () => ({
+    testMapMap: (hello) => ({
         4: {1: 1, 2: 2, 3: 3, 4: 4}, [-4]: {[-4]: -4, [-3]: -3, [-2]: -2, [-1]: -1},
     }),
     testInsanity: (argument) => ({
         1: {[types.Numberz.TWO]: argument, [types.Numberz.THREE]: argument},
         2: {[types.Numberz.SIX]: new types.Insanity()},
     }),
-    testMulti: (arg0, arg1, arg2) => new types.Xtruct(
+    testMulti: (arg0, arg1, arg2, arg3, arg4, arg5) => new types.Xtruct(
         {string_thing: 'Hello2', byte_thing: arg0, i32_thing: arg1, i64_thing: arg2}),
-    testException: (arg) => {
+    testException: async (arg) => {
         if (arg === 'Xception')
             throw new types.Xception({errorCode: 1001, message: arg});
         if (arg === 'TException')
             throw new thrift.Thrift.TException('what nobody has declared');
     },
-    testMultiException: (arg0, arg1) => {
+    testMultiException: async (arg0, arg1) => {
         if (arg0 === 'Xception')
             throw new types.Xception({errorCode: 1001, message: 'This is an Xception'});
         if (arg0 === 'Xception2') {
@@ -200,7 +201,7 @@ const handler = {
         }
         return new types.Xtruct({string_thing: arg1});
     },
-    testOneway: () => {},
+    testOneway: (seconds) => {},
 };
 for (const name of ['String', 'Bool', 'Byte', 'I32', 'I64', 'Double', 'Binary', 'Struct', 'Nest', 'Map',
     'StringMap', 'Set', 'List', 'Enum', 'Typedef'])

@@ -139,9 +139,9 @@ static void expect(gboolean is_right, const char *what)
 #define CALL(method, ...) t_test_thrift_test_client_##method(caller, ##__VA_ARGS__, &failure)
 
 /* It comes back as it went. */
-#define EXPECT_ECHO(method, type, value)                                       \
-    do {                                                                       \
-        type back = 0;                                                         \
+#define EXPECT_ECHO(method, type, value)                                        \
+    do {                                                                        \
+        type back = 0;                                                          \
         expect(CALL(method, &back, (value)) && back == (type)(value), #method); \
     } while (0)
 
@@ -149,8 +149,8 @@ static void call_with_scalars(void)
 {
     static const gint64 numbers[] = {0, 1, -1, 127, -128, 32767, -32768, G_MAXINT32, G_MININT32,
             4294967296, G_MAXINT64, G_MININT64};
-    static const double doubles[] = {
-            0.0, -1.0, -5.2098523, -0.000341012439638598279, 9007199254740991.0, 1e307, 1e-292, 0.1};
+    static const double doubles[] = {0.0, -1.0, -5.2098523, -0.000341012439638598279,
+            9007199254740991.0, 1e307, 1e-292, 0.1};
 
     expect(CALL(test_void), "test_void");
     EXPECT_ECHO(test_bool, gboolean, TRUE);
@@ -194,8 +194,8 @@ static void call_with_texts(void)
 
 static TTestXtruct *xtruct(const char *text, int i8, int i32, gint64 i64)
 {
-    return g_object_new(T_TEST_TYPE_XTRUCT, "string_thing", text, "byte_thing", i8, "i32_thing", i32,
-            "i64_thing", i64, NULL);
+    return g_object_new(T_TEST_TYPE_XTRUCT, "string_thing", text, "byte_thing", i8, "i32_thing",
+            i32, "i64_thing", i64, NULL);
 }
 
 static gboolean is_xtruct(const TTestXtruct *it, const char *text, int i8, int i32, gint64 i64)
@@ -264,8 +264,7 @@ static void call_with_maps(void)
     const gint32 minus_four = -4;
     expect(CALL(test_map_map, &maps, 1) && g_hash_table_size(maps) == 2, "test_map_map");
     expect(g_hash_table_size(g_hash_table_lookup(maps, &four)) == 4, "test_map_map: 4");
-    const gint32 *found =
-            g_hash_table_lookup(g_hash_table_lookup(maps, &minus_four), &minus_three);
+    const gint32 *found = g_hash_table_lookup(g_hash_table_lookup(maps, &minus_four), &minus_three);
     expect(found != NULL && *found == -3, "test_map_map: -3");
 }
 
@@ -308,7 +307,8 @@ static void call_insanity(void)
     expect(CALL(test_insanity, &users, argument) && g_hash_table_size(users) == 2, "test_insanity");
     GHashTable *first = g_hash_table_lookup(users, &one);
     GHashTable *second = g_hash_table_lookup(users, &two);
-    expect(first != NULL && second != NULL && g_hash_table_size(second) == 1, "test_insanity: users");
+    expect(first != NULL && second != NULL && g_hash_table_size(second) == 1,
+            "test_insanity: users");
     expect(is_argument(g_hash_table_lookup(first, GINT_TO_POINTER(T_TEST_NUMBERZ_TWO))) &&
                     is_argument(g_hash_table_lookup(first, GINT_TO_POINTER(T_TEST_NUMBERZ_THREE))),
             "test_insanity: 1");
@@ -389,21 +389,22 @@ static gboolean test_void(TTestThriftTestIf *self, GError **error)
     return TRUE;
 }
 
-#define DEFINE_ECHO(method, type, copied)                                                       \
+#define DEFINE_ECHO(method, type, copied)                                                         \
     static gboolean method(TTestThriftTestIf *self, type *back, const type thing, GError **error) \
-    {                                                                                           \
-        *back = copied;                                                                         \
-        return TRUE;                                                                            \
+    {                                                                                             \
+        *back = copied;                                                                           \
+        return TRUE;                                                                              \
     }
 
 /* `back` is NULL, or an empty one of the library's. */
-#define DEFINE_OBJECT_ECHO(method, type, take, give_back)                                         \
-    static gboolean method(TTestThriftTestIf *self, type **back, const type *thing, GError **error) \
-    {                                                                                             \
-        if (*back != NULL)                                                                        \
-            give_back(*back);                                                                     \
-        *back = take((type *)thing);                                                              \
-        return TRUE;                                                                              \
+#define DEFINE_OBJECT_ECHO(method, type, take, give_back)                            \
+    static gboolean method(                                                          \
+            TTestThriftTestIf *self, type **back, const type *thing, GError **error) \
+    {                                                                                \
+        if (*back != NULL)                                                           \
+            give_back(*back);                                                        \
+        *back = take((type *)thing);                                                 \
+        return TRUE;                                                                 \
     }
 
 DEFINE_ECHO(test_bool, gboolean, thing)
@@ -434,8 +435,8 @@ static gboolean test_map_map(
     return TRUE;
 }
 
-static gboolean test_insanity(TTestThriftTestIf *self, GHashTable **back,
-        const TTestInsanity *argument, GError **error)
+static gboolean test_insanity(
+        TTestThriftTestIf *self, GHashTable **back, const TTestInsanity *argument, GError **error)
 {
     GHashTable *first = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_object_unref);
     GHashTable *second = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_object_unref);
@@ -444,8 +445,8 @@ static gboolean test_insanity(TTestThriftTestIf *self, GHashTable **back,
             first, GINT_TO_POINTER(T_TEST_NUMBERZ_TWO), g_object_ref((gpointer)argument));
     g_hash_table_insert(
             first, GINT_TO_POINTER(T_TEST_NUMBERZ_THREE), g_object_ref((gpointer)argument));
-    g_hash_table_insert(second, GINT_TO_POINTER(T_TEST_NUMBERZ_SIX),
-            g_object_new(T_TEST_TYPE_INSANITY, NULL));
+    g_hash_table_insert(
+            second, GINT_TO_POINTER(T_TEST_NUMBERZ_SIX), g_object_new(T_TEST_TYPE_INSANITY, NULL));
     g_hash_table_insert(*back, boxed_i64(1), first);
     g_hash_table_insert(*back, boxed_i64(2), second);
     return TRUE;
@@ -475,9 +476,8 @@ static gboolean test_exception(
     return FALSE;
 }
 
-static gboolean test_multi_exception(TTestThriftTestIf *self, TTestXtruct **back,
-        const gchar *arg0, const gchar *arg1, TTestXception **err1, TTestXception2 **err2,
-        GError **error)
+static gboolean test_multi_exception(TTestThriftTestIf *self, TTestXtruct **back, const gchar *arg0,
+        const gchar *arg1, TTestXception **err1, TTestXception2 **err2, GError **error)
 {
     if (strcmp(arg0, "Xception") == 0)
         return be_raised(err1, "This is an Xception");
@@ -576,8 +576,8 @@ static void serve(const options *it)
             NULL);
     if (it->is_zlib)
         transports = g_object_new(THRIFT_TYPE_ZLIB_TRANSPORT_FACTORY, NULL);
-    gpointer protocols = g_object_new(is_compact ? THRIFT_TYPE_COMPACT_PROTOCOL_FACTORY
-                                                 : THRIFT_TYPE_BINARY_PROTOCOL_FACTORY,
+    gpointer protocols = g_object_new(
+            is_compact ? THRIFT_TYPE_COMPACT_PROTOCOL_FACTORY : THRIFT_TYPE_BINARY_PROTOCOL_FACTORY,
             NULL);
     ThriftServer *server = g_object_new(THRIFT_TYPE_SIMPLE_SERVER, "processor", make_processor(it),
             "server_transport", listener, "input_transport_factory", transports,
