@@ -60,8 +60,9 @@ def start_server(program, directory, port):
 def restart_under_load(server_program, load_program, transport):
     with tempfile.TemporaryDirectory() as directory:
         server, port = start_server(server_program, directory, "0")
-        load = Load(load_program, port, transport)
+        load = None
         try:
+            load = Load(load_program, port, transport)
             for _ in range(RESTARTS):
                 load.wait_for(CALLS)
                 successor, same = start_server(server_program, directory, "0")
@@ -72,7 +73,7 @@ def restart_under_load(server_program, load_program, transport):
                     sys.exit(f"a server has ended with {before.returncode}")
             load.wait_for(CALLS)
         finally:
-            status = load.end()
+            status = load.end() if load else 1
             server.kill()
             server.wait()
         if status != 0:
