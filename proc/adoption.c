@@ -227,9 +227,7 @@ coil_define(void, coil_adoption_close, (coil_adoption *) adoption, (coil_keeper_
     if (adoption == NULL)
         return;
     coil_defer({
-        coil_await(adoption_end_watch(adoption));
-        while (adoption->is_saving)
-            coil_await(coil_sleep(coil_ms(1)));
+        coil_await(adoption_end_tasks(adoption));
         if (end == COIL_KEEPER_ENDS)
             coil_await(my->rc, coil_unlinkat(AT_FDCWD, adoption->state_path, 0));
         coil_await(coil_keeper_close(adoption->keeper, end));

@@ -96,9 +96,9 @@ coil_declare_private(int, adoption_remove, (coil_adoption *)adoption, (const cha
 /* Nobody goes through what there is: entries may be dropped. */
 coil_declare_private(void, adoption_settled, (coil_adoption *)adoption);
 
-/* Look after the keeper; and no longer. */
+/* Look after the keeper; and no longer: nor is the state file written any more. */
 void adoption_begin_watch(coil_adoption *adoption);
-coil_declare_private(void, adoption_end_watch, (coil_adoption *)adoption);
+coil_declare_private(void, adoption_end_tasks, (coil_adoption *)adoption);
 
 /* ----------------------------------------------------------------------- adoption_resolve.c -- */
 

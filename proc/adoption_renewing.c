@@ -89,12 +89,13 @@ void adoption_begin_watch(coil_adoption *adoption)
     adoption->watch = coil_spawn(&adoption->group, watch(adoption));
 }
 
-coil_define(void, adoption_end_watch, (coil_adoption *) adoption)
+/* One that was cancelled before it began has no defer: so it is the group that is asked. */
+coil_define(void, adoption_end_tasks, (coil_adoption *) adoption)
 {
     coil_vars();
 
     if (adoption->watch != NULL)
         coil_task_cancel(adoption->watch);
-    while (adoption->watch != NULL)
+    while (adoption->group.live_count > 0)
         coil_await(coil_sleep(coil_ms(1)));
 }
