@@ -204,9 +204,8 @@ void play_reset_behind_end(struct stage *stage)
 void play_reset_is_told_once(struct stage *stage)
 {
     stage_ends ends = stage_tcp(stage);
-    char *bytes = stage_memory(stage, 16);
-    ask_recv(stage, "recv", ends.out, bytes);
-    ask_recv(stage, "recv too", ends.out, bytes);
+    ask_recv(stage, "recv", ends.out, stage_memory(stage, 16));
+    ask_recv(stage, "recv too", ends.out, stage_memory(stage, 16));
     stage_expect_nothing(stage);
     stage_close_by_reset(stage, ends.in);
     stage_do(stage, 2);
