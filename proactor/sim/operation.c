@@ -130,7 +130,7 @@ static int attempt_accept(sim_request *request)
     }
 }
 
-/* Whose address, and its length. Of a multishot one each shot writes there: no time to lend. */
+/* Whose address it is, and its length. Each shot of a multishot one writes there: not lent. */
 static unsigned accept_answers(const sim_request *request, struct iovec out_parts[SIM_ANSWERS_MAX])
 {
     void *address = sim_memory_at(request->sqe.addr);

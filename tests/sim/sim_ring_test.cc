@@ -220,7 +220,7 @@ TEST(SimRing, AMultishotPollTellsOfEachChange)
     expect_success(polls, 50);
 }
 
-/* ------------------------------------------------------------------------------------ closing - */
+/* ---------------------------------------------------------------------------------- closing -- */
 
 int closes_too_early(int, char **)
 {
