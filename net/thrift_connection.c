@@ -284,16 +284,19 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
 
     my->call = first;
     for (;;) {
+        if (my->call != NULL && my->call->call.deadline == COIL_NEVER) {
+            coil_await(my->rc, thrift_call_run(my->call));
+        } else if (my->call != NULL) {
+            coil_await(my->rc, coil_until(my->call->call.deadline, thrift_call_run(my->call)));
+        }
         if (my->call != NULL) {
-            if (my->call->call.deadline == COIL_NEVER) {
-                coil_await(my->rc, thrift_call_run(my->call));
-            } else {
-                coil_await(my->rc, coil_until(my->call->call.deadline, thrift_call_run(my->call)));
-            }
             end_call(peer, my->call, my->rc);
             my->call = NULL;
-            if (++my->streak % STREAK_MAX == 0)
-                coil_await(coil_yield());
+            my->streak++;
+        }
+        if (my->streak >= STREAK_MAX) {
+            my->streak = 0;
+            coil_await(coil_yield());
         }
         if (peer->reader != coil_self || !thrift_may_read(peer)) {
             coil_await(my->reads, take_over_reading(peer));

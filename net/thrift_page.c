@@ -101,6 +101,7 @@ int thrift_page_answer(thrift_call *call, const thrift_envelope *envelope)
         return -ENOMEM;
     }
     thrift_order_say_as(call, page);
+    thrift_call_drop_arguments(call);
     thrift_order_deliver(call);
     return 0;
 }

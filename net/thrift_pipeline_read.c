@@ -242,9 +242,10 @@ static int end_with(coil_thrift_pipeline *pipeline, const coil_slice *rest)
 
     int rc = thrift_transport_end(
             &pipeline->wire->transport, (const uint8_t *)rest->bytes, size_bytes, &envelope);
-    if (rc > 0) /* A reply by HTTP/1.0, whose end was this. */
-        return take_message(pipeline, &envelope) < 0 ? pipeline->error
-                                                     : pipeline_use_up(pipeline, last_words);
+    if (rc > 0) { /* A reply by HTTP/1.0, whose end was this. */
+        rc = take_message(pipeline, &envelope);
+        return rc < 0 ? pipeline->error : pipeline_use_up(pipeline, last_words);
+    }
     if (rc < 0)
         return pipeline_fail(pipeline, rc, "the server has ended the connection within a reply");
     return pipeline_fail(pipeline, -ENOTCONN, "the server has ended the connection");
