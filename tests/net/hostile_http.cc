@@ -106,7 +106,7 @@ HostilePackets heads(const std::string &ping)
                     post(std::string("X: a\0b\r\n", 8) + length, ping)},
             {GROUP, "lines that end with LF", "REPLY",
                     "POST / HTTP/1.1\nHost: there\n" + length + "\n" + ping},
-            {GROUP, "GET", "HTTP 405", "GET / HTTP/1.1\r\nHost: there\r\n\r\n"},
+            {GROUP, "GET", "HTTP 404", "GET / HTTP/1.1\r\nHost: there\r\n\r\n"},
             {GROUP, "CONNECT", "HTTP 405", "CONNECT there:1 HTTP/1.1\r\nHost: there\r\n\r\n"},
             {GROUP, "HTTP/1.9", "HTTP 505", "POST / HTTP/1.9\r\n" + length + "\r\n" + ping},
             {GROUP, "HTTP/9999.1", "HTTP 400", "POST / HTTP/9999.1\r\n" + length + "\r\n" + ping},

@@ -75,7 +75,7 @@ async(int, on_open_wire, (coil_handler) handler, (Medium) medium, (Wire *) wire)
         coil_stream_close(wire->one);
         coil_stream_close(wire->other);
     });
-    await(my->rc, within(coil_s(10000), coil_handler_call(handler, wire))); /* Else it hangs. */
+    await(my->rc, coil_handler_call(handler, wire));
     return my->rc;
 }
 
