@@ -2,6 +2,8 @@
 /* Memory that processes share by a descriptor (memfd_create(2)), and its seals. */
 #include "programs.h"
 
+#include <coil/check.h>
+
 enum { PAGE_BYTES = 4096 };
 
 static char *map(struct stage *stage, const char *name, int fd, coil_kernel_mapping mapping)
@@ -85,6 +87,7 @@ void play_memory_is_passed(struct stage *stage)
     stage_say_fd(stage, "memory", fd);
     stage_say_result(stage, "pair", coil_kernel_socketpair(AF_UNIX, SOCK_SEQPACKET, ends));
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    COIL_CHECK(head != NULL);
     head->cmsg_level = SOL_SOCKET;
     head->cmsg_type = SCM_RIGHTS;
     head->cmsg_len = CMSG_LEN(sizeof(fd));
@@ -103,8 +106,10 @@ void play_memory_is_passed(struct stage *stage)
             .msg_controllen = sizeof(control)};
     io_uring_prep_recvmsg(stage_ask(stage, "receive"), ends[1], received, MSG_CMSG_CLOEXEC);
     stage_expect(stage, 1);
+    const struct cmsghdr *taken = CMSG_FIRSTHDR(received);
+    COIL_CHECK(taken != NULL);
     int passed = -1;
-    memcpy(&passed, CMSG_DATA(CMSG_FIRSTHDR(received)), sizeof(passed));
+    memcpy(&passed, CMSG_DATA(taken), sizeof(passed));
     stage_say_result(stage, "its size", (int)coil_kernel_memory_size(passed, false));
     memory[1] = 'x';
     char *same = map(stage, "share what was passed", passed, COIL_KERNEL_SHARES);
