@@ -376,9 +376,10 @@ static char *text_of(BIO *from)
 {
     char *bytes = NULL;
     const long size_bytes = BIO_get_mem_data(from, &bytes);
-    char *text = strndup(bytes, (size_t)size_bytes);
-    BIO_free(from);
+    char *text = calloc(1, (size_t)size_bytes + 1);
     COIL_CHECK(text != NULL);
+    memcpy(text, bytes, (size_t)size_bytes);
+    BIO_free(from);
     return text;
 }
 

@@ -24,19 +24,20 @@
 namespace
 {
 
-async(int, cancel_after, (coil_task *) task, (unsigned) turns)
-{
-    vars(unsigned i);
-    for (my->i = 0; my->i < turns; my->i++)
-        await(coil_yield());
-    coil_task_cancel(task);
-    return 0;
-}
-
 /* Has ended by itself before it was cancelled. */
 struct Outcome {
     bool is_over;
 };
+
+async(int, cancel_after, (coil_task *) task, (unsigned) turns, (const Outcome *) outcome)
+{
+    vars(unsigned i);
+    for (my->i = 0; my->i < turns; my->i++)
+        await(coil_yield());
+    if (!outcome->is_over)
+        coil_task_cancel(task);
+    return 0;
+}
 
 async(int, note_end, (coil_handler) scene, (Outcome *) outcome)
 {
@@ -53,7 +54,7 @@ async(int, play_and_cancel, (coil_handler) scene, (unsigned) turns, (Outcome *) 
     open_group(&my->group);
     my->group.keep_going = true;
     my->task = coil_spawn(&my->group, note_end(scene, outcome));
-    ignore(within(coil_s(100), cancel_after(my->task, turns)));
+    ignore(within(coil_s(100), cancel_after(my->task, turns, outcome)));
     ignore(within(coil_s(100), coil_group_join(&my->group)));
     return 0;
 }
