@@ -414,6 +414,16 @@ Way tell_and_ask(const PeerListener &listener, std::vector<Call> *calls)
     return way;
 }
 
+void answer_on_another_connection(const PeerListener &listener)
+{
+    Peer second = listener.accepted();
+    receive_until(second, "question");
+    second.send(http_answer(
+            frame(message(2, "ask", 1) + field(11, 0) + text("twice") + stop()), "close"));
+    (void)second.receive(1);
+    EXPECT_TRUE(second.at_end());
+}
+
 /* As Apache's servers in Python do, which speak HTTP/1.0. */
 TEST(ThriftPool, OpensAnotherConnectionWhereTheAnswerToAOnewayCallHasEndedOne)
 {
@@ -428,12 +438,7 @@ TEST(ThriftPool, OpensAnotherConnectionWhereTheAnswerToAOnewayCallHasEndedOne)
             first.send("HTTP/1.0 200 OK\r\nContent-Type: application/x-thrift\r\n\r\n");
             first.end();
             EXPECT_TRUE(first.at_end()) << "and nothing more";
-            Peer second = listener.accepted();
-            receive_until(second, "question");
-            second.send(http_answer(
-                    frame(message(2, "ask", 1) + field(11, 0) + text("twice") + stop()), "close"));
-            (void)second.receive(1);
-            EXPECT_TRUE(second.at_end());
+            answer_on_another_connection(listener);
         });
         run(&way, &calls);
     }
@@ -456,12 +461,7 @@ TEST(ThriftPool, OpensAnotherConnectionWhereAOnewayCallIsNotAnswered)
             receive_until(first, "told");
             (void)first.receive(1);
             EXPECT_TRUE(first.at_end()) << "and nothing more";
-            Peer second = listener.accepted();
-            receive_until(second, "question");
-            second.send(http_answer(
-                    frame(message(2, "ask", 1) + field(11, 0) + text("twice") + stop()), "close"));
-            (void)second.receive(1);
-            EXPECT_TRUE(second.at_end());
+            answer_on_another_connection(listener);
         });
         run(&way, &calls);
     }
