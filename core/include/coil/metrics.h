@@ -2,12 +2,17 @@
 /*
  * coil/metrics.h - what a program counts and measures: counters, gauges and distributions, by name.
  *
- *     coil_metrics_init(&metrics, coil_now()); coil_counter *sold = coil_metrics_counter(&metrics,
- *     &(coil_metric_about){.name = "shop.sold"}); coil_distribution *took =
- *     coil_metrics_distribution( &metrics, &(coil_metric_about){.name = "shop.checkout", .unit =
- *     COIL_METRIC_NS}); ... coil_counter_add(sold, 1, coil_now()); coil_distribution_add(took,
- *     coil_now() - begun, coil_now()); ... coil_distribution_read(took, COIL_METRIC_MINUTE,
- *     coil_now(), &summary);     .p99, .count, ... coil_metrics_fini(&metrics);
+ *     coil_metrics_init(&metrics, coil_now());
+ *     coil_metric_about sales = {.name = "shop.sold"};
+ *     coil_counter *sold = coil_metrics_counter(&metrics, &sales);
+ *     coil_metric_about waits = {.name = "shop.checkout", .unit = COIL_METRIC_NS};
+ *     coil_distribution *took = coil_metrics_distribution(&metrics, &waits);
+ *     ...
+ *     coil_counter_add(sold, 1, coil_now());
+ *     coil_distribution_add(took, coil_now() - begun, coil_now());
+ *     ...
+ *     coil_distribution_read(took, COIL_METRIC_MINUTE, coil_now(), &summary);     .p99, .count
+ *     coil_metrics_fini(&metrics);
  *
  * Everything is told per window: the last 60, 600 and 3600 seconds, and all time. A window moves in
  * tenths of its length, at multiples of those: the last 60 s are ten parts of 6 s, of which the

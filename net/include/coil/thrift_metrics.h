@@ -17,10 +17,12 @@
  *
  *     thrift.num_calls          Shop.buy.num_calls.sum.60         calls that have ended
  *     thrift.num_exceptions     Shop.buy.num_exceptions.rate      answered with an exception
- *     thrift.num_errors         Shop.buy.num_errors.sum           of these, with one that the
- *     method does not declare; or not at all thrift.latency            Shop.buy.latency_us.p99.60
- *     from its arrival to its reply thrift.received           Shop.buy.received_bytes.sum.600
+ *     thrift.num_errors         Shop.buy.num_errors.sum           not declared, or not at all
+ *     thrift.latency            Shop.buy.latency_us.p99.60        from arrival to reply
+ *     thrift.received           Shop.buy.received_bytes.sum.600
  *     thrift.sent               Shop.buy.sent_bytes.sum.600
+ *
+ * An error is an exception that the method does not declare, or a call that is not answered.
  *
  * Of the server: thrift.queue (thrift.queue_us.p99.60: how long calls waited to be started),
  * thrift.current_connections, thrift.waiting_calls and thrift.queued_calls as they are now, and as

@@ -221,7 +221,8 @@ struct coil_thrift_server {
 
     /*
      * How much there may be at once. Of a connection, calls that have no reply yet, and bytes of
-     * replies that it has not taken, before it is not read from any more; 0: 128, and 1 MiB. Of all
+     * replies that it has not taken, before it is not read from any more; 0: 128, and 1 MiB. (What
+     * calls that have no reply yet hold does not count among these bytes.) Of all
      * together, handlers that wait, 0: 10 000; beyond them calls that wait to be started, 0: 1000,
      * for so long, 0: 1 s. Those that are over are refused: LOADSHEDDING.
      */

@@ -6,7 +6,10 @@
  *     int main(void)
  *     {
  *         coil_seat *seat;
- *         if (coil_seat_take(&seat) > 0)                     we were started to be a worker
+ *         const int rc = coil_seat_take(&seat);
+ *         if (rc < 0)
+ *             return 1;
+ *         if (rc > 0)                                        we were started to be a worker
  *             return coil_run(serve(seat)) < 0;
  *         return coil_run(master()) < 0;
  *     }

@@ -32,7 +32,7 @@
  *     coil_supervisor_destroy(). Children of services that are not there any more are left for
  *     coil_adoption_take().
  *
- * Memory: about 3 KiB for a service with two pipes to a log, besides that of the log.
+ * Memory: about 4 KiB for a service with two pipes to a log, besides that of the log.
  *
  * On the loop's thread only. A process that is to live as long as the supervisor's: mind what
  * coil/spawn.h says of death signals and threads.

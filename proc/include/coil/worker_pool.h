@@ -6,7 +6,7 @@
  *     coil_open_group(&my->group);
  *     coil_worker_pool_options options = {.workers = 4, .spares = 1, .job_limit = coil_s(10)};
  *     my->rc = coil_worker_pool_open(&my->group, &options, &my->pool);
- *     coil_defer(coil_await(coil_worker_pool_close(my->pool, coil_s(5))));
+ *     coil_defer(coil_ignore(coil_worker_pool_close(my->pool, coil_s(5))));
  *
  *     my->job = (coil_job){.function = "resize", .bytes = picture, .size_bytes = size_bytes};
  *     coil_await(my->rc, coil_worker_pool_run(my->pool, &my->job));
