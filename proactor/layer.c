@@ -104,6 +104,18 @@ static sender_flush *end_all(coil_layering *layering, int32_t result)
     return flush;
 }
 
+/* It only wants to know when those before it have left. */
+static bool is_mark(const layer_write *write)
+{
+    return write->size_bytes == 0 && !write->is_last && !write->is_begun;
+}
+
+static void end_marks(coil_layering *layering)
+{
+    while (!coil_list_empty(&layering->writes) && is_mark(write_at(layering->writes.next)))
+        (void)end_write(write_at(layering->writes.next), 0);
+}
+
 /* What has been sealed has left. */
 static sender_flush *end_sealed(coil_layering *layering)
 {
@@ -119,6 +131,7 @@ static sender_flush *end_sealed(coil_layering *layering)
         if (first->size_bytes == 0)
             flush = end_write(first, 0);
     }
+    end_marks(layering);
     return flush;
 }
 
@@ -157,6 +170,8 @@ static int seal_some(coil_layering *layering, layer_write **out_failed)
             link = link->next) {
         layer_write *write = write_at(link);
         int64_t part_bytes = write->size_bytes < room_bytes ? write->size_bytes : room_bytes;
+        if (is_mark(write))
+            return 0; /* Its turn is when these have left. */
         int rc = write->is_last ? seal_last(layering, write)
                                 : seal_part(layering, write, (size_t)part_bytes);
         if (rc < 0) {
@@ -330,6 +345,11 @@ void coil_layer_flush(coil_layer *layer)
     tell(pump(layer->layering));
 }
 
+void coil_layer_cut(coil_layer *layer)
+{
+    tell(end_all(layer->layering, -EPIPE));
+}
+
 /* There is no later turn for this one. */
 static void allow_to_send_again(coil_layering *layering)
 {
@@ -443,9 +463,10 @@ void layering_flush_cancel(coil_layering *layering, sender_flush *flush)
     tell(cancel_write(layering, &flush->layered));
 }
 
-static coil_turn finish_step(coil_task *task, coil_frame *leaf)
+/* A write of no bytes, in its turn. */
+static coil_turn mark_step(
+        coil_task *task, coil_frame *leaf, coil_layering *layering, bool is_last)
 {
-    coil_layering *layering = coil_arguments(coil_layer_finish, leaf)->layer->layering;
     const coil_slice nothing = {0, NULL, NULL};
 
     if (leaf->at != NULL)
@@ -454,7 +475,26 @@ static coil_turn finish_step(coil_task *task, coil_frame *leaf)
         return coil_leave(task, leaf);
     if (layering->above->is_cut)
         return leave_with(task, leaf, -EPIPE);
-    return start_write(task, leaf, layering, &nothing, true);
+    return start_write(task, leaf, layering, &nothing, is_last);
+}
+
+static coil_turn drain_step(coil_task *task, coil_frame *leaf)
+{
+    coil_layering *layering = coil_arguments(coil_layer_drain, leaf)->layer->layering;
+    return mark_step(task, leaf, layering, false);
+}
+
+static void drain_cancel(coil_task *task, coil_frame *leaf)
+{
+    layering_write_cancel(task, leaf, coil_arguments(coil_layer_drain, leaf)->layer->layering);
+}
+
+coil_define_leaf(coil_layer_drain, drain_step, drain_cancel);
+
+static coil_turn finish_step(coil_task *task, coil_frame *leaf)
+{
+    coil_layering *layering = coil_arguments(coil_layer_finish, leaf)->layer->layering;
+    return mark_step(task, leaf, layering, true);
 }
 
 static void finish_cancel(coil_task *task, coil_frame *leaf)

@@ -97,6 +97,15 @@ static inline void coil_layer_wait(coil_layer *layer, coil_task *task)
     coil_receiver_wait(layer->below, task);
 }
 
+/* Wait until all writes that began before this one have left. 0; -EPIPE, one was cut. */
+coil_declare(int, coil_layer_drain, (coil_layer *) layer);
+
+/*
+ * What was written last is half of something, and the rest will not come: from here on all writes
+ * are -EPIPE, also those that wait, and finish() is never called. What has been sealed still leaves.
+ */
+COIL_API void coil_layer_cut(coil_layer *layer);
+
 /*
  * Write what finish() puts, behind everything that waits to be written. Later writes are -EPIPE.
  * Result: 0 when it has left, or an error as of coil_sender_write().
