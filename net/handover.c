@@ -333,7 +333,7 @@ static void disown_all(coil_handover *handover)
             shared_listener_path(each->shared)->is_ours = false;
     }
     handover->owns_paths = false;
-    handover_withdraw_shared(handover, NULL); /* They listen as long as their loops do. */
+    handover_withdraw_shared(handover); /* They listen as long as their loops do. */
 }
 
 /* 0: the successor is ready, and knows that we are. */

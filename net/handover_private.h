@@ -46,7 +46,7 @@ struct coil_handover {
     char word;
 };
 
-/* Shared ones are ours no more; NULL: none of them. Their loops still have them. */
-void handover_withdraw_shared(coil_handover *handover, const coil_shared_listener *shared);
+/* No shared one is ours any more. Their loops still have them. */
+void handover_withdraw_shared(coil_handover *handover);
 
 #endif

@@ -133,15 +133,26 @@ static int offer_shared(
     return 0;
 }
 
-void handover_withdraw_shared(coil_handover *handover, const coil_shared_listener *shared)
+static void withdraw(entry *at)
+{
+    (void)coil_kernel_close(at->fd);
+    at->fd = -1;
+    at->shared = NULL;
+}
+
+static void withdraw_all_of(coil_handover *handover, const coil_shared_listener *shared)
 {
     for (unsigned i = 1; i < handover->count; i++) {
-        entry *each = &handover->entries[i];
-        if (each->shared == NULL || (shared != NULL && each->shared != shared))
-            continue;
-        (void)coil_kernel_close(each->fd);
-        each->fd = -1;
-        each->shared = NULL;
+        if (handover->entries[i].shared == shared)
+            withdraw(&handover->entries[i]);
+    }
+}
+
+void handover_withdraw_shared(coil_handover *handover)
+{
+    for (unsigned i = 1; i < handover->count; i++) {
+        if (handover->entries[i].shared != NULL)
+            withdraw(&handover->entries[i]);
     }
 }
 
@@ -162,10 +173,11 @@ int coil_handover_share(coil_handover *handover, const char *name, const char *a
     int rc = take_shared(handover, name, count, fds) > 0
                      ? shared_listener_adopt(fds, count, options, &shared)
                      : coil_shared_listener_create(address, options, &shared);
-    if (rc == 0)
-        rc = offer_shared(handover, name, count, shared);
+    if (rc < 0)
+        return rc;
+    rc = offer_shared(handover, name, count, shared);
     if (rc < 0) {
-        handover_withdraw_shared(handover, shared);
+        withdraw_all_of(handover, shared);
         coil_shared_listener_destroy(shared);
         return rc;
     }

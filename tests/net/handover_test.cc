@@ -543,4 +543,26 @@ TEST_F(Handover, HasNoRoomForSocketsBeyondNumber)
     coil_handover_close(handover);
 }
 
+TEST_F(Handover, OffersTheOthersStillWhenAShareHasFailed)
+{
+    const std::string at = "unix:" + path;
+    coil_handover *handovers[2] = {};
+    coil_shared_listener *shared = nullptr;
+    coil_shared_listener *none = nullptr;
+
+    EXPECT_EQ(0, coil_run(open_handover(at.c_str(), &handovers[0])));
+    EXPECT_EQ(0, coil_handover_share(handovers[0], "a", "127.0.0.1:0", nullptr, &shared));
+    char taken[COIL_ADDRESS_TEXT_BYTES];
+    coil_address_format(coil_shared_listener_address(shared), taken);
+    EXPECT_EQ(-EADDRINUSE, coil_handover_share(handovers[0], "b", taken, nullptr, &none));
+    EXPECT_EQ(-EEXIST, coil_handover_share(handovers[0], "a", "127.0.0.1:0", nullptr, &none));
+    std::thread predecessor([&] { EXPECT_EQ(0, coil_run(let_go(handovers[0]))); });
+    EXPECT_EQ(1, coil_run(open_handover(at.c_str(), &handovers[1])));
+    EXPECT_EQ(0, coil_run(take_over(handovers[1])));
+    predecessor.join();
+    coil_handover_close(handovers[0]);
+    coil_handover_close(handovers[1]);
+    coil_shared_listener_destroy(shared);
+}
+
 } // namespace
