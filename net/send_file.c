@@ -2,6 +2,7 @@
 #include <coil/relay.h>
 
 #include <coil/io.h>
+#include <coil/layer.h>
 #include <coil/sender.h>
 
 #include <errno.h>
@@ -100,6 +101,12 @@ coil_async(int, splice_file, (shipment *) sending)
 
 /* ------------------------------------------------------------------------------------- API -- */
 
+/* One of the two cannot be spliced, or there is no pipe to be had. */
+static bool does_without(int error)
+{
+    return error == -EINVAL || error == -EMFILE || error == -ENFILE;
+}
+
 coil_async(int, send_held, (shipment *) sending)
 {
     coil_vars(int rc);
@@ -107,7 +114,7 @@ coil_async(int, send_held, (shipment *) sending)
     my->rc = -EINVAL;
     if (sending->left_bytes > COPY_MOST_BYTES)
         coil_await(my->rc, splice_file(sending));
-    if (my->rc == -EINVAL && sending->sent_bytes == 0)
+    if (does_without(my->rc) && sending->sent_bytes == 0)
         coil_await(my->rc, copy_file(sending));
     return my->rc;
 }
@@ -119,6 +126,18 @@ coil_async(int, send_turn, (shipment *) sending)
     coil_attempt(coil_sender_hold(sender_of(sending)));
     coil_defer(coil_sender_release(sender_of(sending), !my->is_whole && sending->sent_bytes > 0));
     coil_attempt(send_held(sending));
+    my->is_whole = true;
+    return 0;
+}
+
+/* Through a layer, whose sender cannot be held: others may write between two pieces. */
+coil_async(int, send_layered, (shipment *) sending)
+{
+    coil_vars(bool is_whole);
+
+    coil_defer(if (!my->is_whole && sending->sent_bytes > 0)
+                       coil_layer_cut(coil_layer_of(sending->stream)));
+    coil_attempt(copy_file(sending));
     my->is_whole = true;
     return 0;
 }
@@ -135,7 +154,7 @@ coil_define(
     my->sending =
             (shipment){.stream = stream, .fd = fd, .offset = offset, .left_bytes = size_bytes};
     if (coil_stream_is_layered(stream)) {
-        coil_attempt(copy_file(&my->sending));
+        coil_attempt(send_layered(&my->sending));
     } else {
         coil_attempt(send_turn(&my->sending));
     }

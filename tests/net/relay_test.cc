@@ -6,6 +6,7 @@
 #include <coil/relay.h>
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <coil/sugar.h>
 
@@ -443,6 +444,54 @@ TEST(SendFile, LosesNothingWhereItTurnsOutThatTheReceiverCannotBeSplicedTo)
     got.resize(static_cast<size_t>(std::max<ssize_t>(0, pread(kept, got.data(), got.size(), 0))));
     EXPECT_TRUE(got == sent.content) << got.size();
     close(kept);
+}
+
+/* As many as there may be, until the end. */
+struct NoDescriptors {
+    NoDescriptors()
+    {
+        EXPECT_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+        const rlimit few = {100, before.rlim_max};
+        EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &few));
+        for (int fd = dup(0); fd >= 0; fd = dup(0))
+            fillers.push_back(fd);
+        EXPECT_EQ(EMFILE, errno);
+    }
+
+    ~NoDescriptors()
+    {
+        for (const int fd : fillers)
+            close(fd);
+        EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+    }
+
+    rlimit before = {};
+    std::vector<int> fillers = {};
+};
+
+async(int, send_without_descriptors, (Wire *) wire)
+{
+    vars(Sent *sent; NoDescriptors *none; coil_group group);
+
+    my->sent = new Sent(1000000);
+    defer(delete my->sent);
+    open_group(&my->group);
+    spawn(&my->group, read_to_end(wire, &my->sent->got));
+    my->none = new NoDescriptors();
+    await(my->sent->result, coil_send_file(wire->one, my->sent->fd, 0, 1000000));
+    delete my->none;
+    EXPECT_EQ(1000000, my->sent->result);
+    attempt(coil_stream_shutdown(wire->one));
+    attempt(coil_group_join(&my->group));
+    EXPECT_TRUE(my->sent->got == my->sent->content);
+    return 0;
+}
+
+TEST(SendFile, DoesWithoutAPipeIfThereIsNone)
+{
+    Wire wire;
+    EXPECT_EQ(0,
+            coil_run(on_open_wire(coil_handler(send_without_descriptors, Wire *), SOCKETS, &wire)));
 }
 
 } // namespace

@@ -3,6 +3,11 @@
 #include "tls_cast.h"
 
 #include <coil/io.h>
+#include <coil/relay.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <coil/sugar.h>
 
@@ -366,6 +371,85 @@ TEST_F(TlsStream, IsNotDisturbedByNewCertificates)
     EXPECT_EQ(0, RUN_AT_ONCE(within(coil_s(100), renew_under_load(&client, &server, &options))));
     meet();
     EXPECT_EQ("CN = next", client.subject);
+}
+
+/* ---------------------------------------------------------------------------------- files -- */
+
+/* A file that fails behind its first piece: our own memory, of which the rest is not readable. */
+struct TornFile {
+    TornFile()
+    {
+        memory = mmap(nullptr, static_cast<size_t>(2) * PIECE, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        munmap(static_cast<char *>(memory) + PIECE, PIECE);
+        fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    }
+
+    ~TornFile()
+    {
+        munmap(memory, PIECE);
+        close(fd);
+    }
+
+    static constexpr size_t PIECE = 64 * 1024;
+    void *memory;
+    int fd;
+};
+
+struct Torn {
+    Pair *pair;
+    const TornFile *file;
+    std::string heard = "";
+    int64_t end_rc = 1;
+};
+
+async(int, hear_all, (Torn *) torn)
+{
+    vars(coil_slice in);
+    attempt(coil_tls_accept(&torn->pair->other, torn->pair->server->context, nullptr));
+    for (;;) {
+        await(my->in, coil_read_some(torn->pair->other));
+        torn->end_rc = my->in.size_bytes;
+        if (my->in.size_bytes <= 0)
+            return 0;
+        torn->heard.append(my->in.bytes, static_cast<size_t>(my->in.size_bytes));
+        coil_slice_release(&my->in);
+    }
+}
+
+async(int, send_torn_file, (Torn *) torn)
+{
+    vars(coil_group group; int64_t sent; int rc);
+
+    EXPECT_EQ(0, coil_stream_pair(&torn->pair->one, &torn->pair->other));
+    defer(coil_stream_close(torn->pair->other));
+    defer(coil_stream_close(torn->pair->one));
+    open_group(&my->group);
+    spawn(&my->group, hear_all(torn));
+    attempt(connect_one(torn->pair));
+    await(my->sent, coil_send_file(torn->pair->one, torn->file->fd,
+                            static_cast<off_t>(reinterpret_cast<intptr_t>(torn->file->memory)),
+                            2 * TornFile::PIECE));
+    EXPECT_EQ(-EIO, my->sent);
+    await(my->rc, coil_write_all(torn->pair->one, coil_text("x")));
+    EXPECT_EQ(-EPIPE, my->rc) << "it would be taken for the rest of the file";
+    await(my->rc, coil_stream_shutdown(torn->pair->one));
+    EXPECT_EQ(-EPIPE, my->rc) << "it is not the end";
+    coil_stream_close(torn->pair->one);
+    torn->pair->one = nullptr;
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(TlsStream, IsCutByAFileThatCannotBeSentToItsEnd)
+{
+    const TornFile file;
+    Pair pair = {&client, &server};
+    Torn torn = {&pair, &file};
+    ASSERT_LE(0, file.fd);
+    EXPECT_EQ(0, coil_run(within(coil_s(20), send_torn_file(&torn))));
+    EXPECT_EQ(TornFile::PIECE, torn.heard.size());
+    EXPECT_EQ(-ECONNABORTED, torn.end_rc) << "no close_notify";
 }
 
 } // namespace
