@@ -439,25 +439,53 @@ coil_define(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) bytes
 coil_define(int, coil_stream_flush, (coil_stream *) stream)
 {
     coil_vars();
-    coil_attempt(coil_sender_hold(sender_of(stream)));
-    coil_sender_release(sender_of(stream), false);
+
+    if (coil_stream_is_layered(stream)) {
+        coil_attempt(coil_layer_drain(coil_layer_of(stream)));
+    } else {
+        coil_attempt(coil_sender_hold(sender_of(stream)));
+        coil_sender_release(sender_of(stream), false);
+    }
     return 0;
+}
+
+coil_async(int, shut_down_socket, (int) fd)
+{
+    coil_vars(int rc);
+
+    if (!coil_fd_is_direct(fd))
+        return coil_kernel_shutdown(fd, SHUT_WR); /* The operation takes a thread to do this. */
+    coil_await(my->rc, coil_shutdown(fd, SHUT_WR));
+    return my->rc;
+}
+
+/* Others are writing: it is our turn when they are through, whatever has become of them. */
+coil_async(int, shut_down_in_turn, (coil_stream *) stream)
+{
+    coil_vars(int rc; bool holds);
+
+    coil_defer(if (my->holds) coil_sender_release(sender_of(stream), false));
+    coil_await(my->rc, coil_sender_hold(sender_of(stream)));
+    my->holds = my->rc == 0;
+    if (my->rc == 0 || my->rc == -EPIPE)
+        coil_await(my->rc, shut_down_socket(coil_stream_fd(stream)));
+    return my->rc;
 }
 
 coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 {
     coil_vars(int rc; coil_layer *layer);
+
     my->layer = coil_layer_of(stream);
-    if (my->layer == NULL) {
-        const int fd = coil_stream_fd(stream);
-        if (!coil_fd_is_direct(fd))
-            return coil_kernel_shutdown(fd, SHUT_WR); /* The operation takes a thread to do this. */
-        coil_await(my->rc, coil_shutdown(fd, SHUT_WR));
-        return my->rc;
+    if (my->layer != NULL) {
+        coil_await(my->rc, coil_layer_finish(my->layer));
+        if (my->rc == 0)
+            coil_await(my->rc, coil_stream_shutdown(my->layer->below));
+    } else if (coil_sender_busy(sender_of(stream))) {
+        coil_await(my->rc, shut_down_in_turn(stream));
+    } else {
+        coil_await(my->rc, shut_down_socket(coil_stream_fd(stream)));
     }
-    coil_await(my->rc, coil_layer_finish(my->layer));
-    if (my->rc == 0)
-        coil_await(my->rc, coil_stream_shutdown(my->layer->below));
     return my->rc;
 }
 

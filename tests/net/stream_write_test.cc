@@ -425,4 +425,93 @@ TEST(StreamOfANonblockingPipe, WaitsAllTheSame)
     EXPECT_EQ(std::string(300000, 'n'), wire.got);
 }
 
+/* -------------------------------------------------------------------------------- shutdown -- */
+
+async(int, write_so_many, (Wire *) wire, (char) letter, (size_t) size)
+{
+    vars(std::string * bytes; int rc);
+    my->bytes = new std::string(size, letter);
+    defer(delete my->bytes);
+    await(my->rc, coil_write_all(wire->one, coil_bytes(my->bytes->data(), size)));
+    EXPECT_EQ(0, my->rc) << letter;
+    return 0;
+}
+
+async(int, shut_down, (Wire *) wire)
+{
+    vars();
+    attempt(coil_stream_shutdown(wire->one));
+    wire->log += "shut down";
+    return 0;
+}
+
+async(int, read_to_end, (Wire *) wire)
+{
+    vars(coil_slice in);
+    for (;;) {
+        attempt(my->in, coil_read_some(wire->other));
+        if (my->in.size_bytes == 0)
+            return 0;
+        wire->got += text_of(my->in);
+        coil_slice_release(&my->in);
+    }
+}
+
+/* One is on its way, and one waits. */
+async(int, end_behind_writers, (Wire *) wire)
+{
+    vars(coil_group group; int rc);
+
+    wire->shrink();
+    open_group(&my->group);
+    spawn(&my->group, write_so_many(wire, 'a', 1000000));
+    await(coil_sleep(coil_ms(1)));
+    spawn(&my->group, write_so_many(wire, 'b', 1000));
+    await(coil_yield());
+    await(my->rc, within(coil_s(1), coil_stream_shutdown(wire->one)));
+    EXPECT_EQ(-ETIME, my->rc) << "nobody reads; and it leaves no trace";
+    spawn(&my->group, write_so_many(wire, 'c', 1000));
+    await(coil_yield());
+    spawn(&my->group, shut_down(wire));
+    await(coil_sleep(coil_ms(1)));
+    EXPECT_EQ("", wire->log);
+    attempt(read_to_end(wire));
+    attempt(coil_group_join(&my->group));
+    EXPECT_EQ("shut down", wire->log);
+    EXPECT_TRUE(std::string(1000000, 'a') + std::string(1000, 'b') + std::string(1000, 'c') ==
+                wire->got)
+            << wire->got.size();
+    return 0;
+}
+
+TEST(StreamShutdown, ComesBehindTheWritesThatBeganBefore)
+{
+    EXPECT_EQ(0, RUN_ON_WIRE(end_behind_writers));
+}
+
+/* The writer in front is cancelled in its middle: this is the end all the same. */
+async(int, end_behind_the_cut, (Wire *) wire)
+{
+    vars(coil_group group; coil_task *writer);
+
+    wire->shrink();
+    open_group(&my->group);
+    my->group.keep_going = true;
+    my->writer = spawn(&my->group, write_so_many(wire, 'a', 1000000));
+    await(coil_sleep(coil_ms(1)));
+    spawn(&my->group, shut_down(wire));
+    await(coil_yield());
+    coil_task_cancel(my->writer);
+    attempt(read_to_end(wire));
+    ignore(coil_group_join(&my->group));
+    EXPECT_EQ("shut down", wire->log);
+    EXPECT_LT(wire->got.size(), 1000000u);
+    return 0;
+}
+
+TEST(StreamShutdown, ComesEvenBehindAWriteThatWasCut)
+{
+    EXPECT_EQ(0, RUN_ON_WIRE(end_behind_the_cut));
+}
+
 } // namespace

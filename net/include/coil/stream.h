@@ -121,15 +121,13 @@ coil_declare(
  */
 coil_declare(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) bytes);
 
-/*
- * Wait until all writes that began before this one have ended. Result: 0; -EPIPE, one was cut;
- * -EOPNOTSUPP, it is layered.
- */
+/* Wait until all writes that began before this one have ended. Result: 0; -EPIPE, one was cut. */
 coil_declare(int, coil_stream_flush, (coil_stream *) stream);
 
 /*
- * shutdown(2) of our side: the peer reads the end of the stream. 0; the errors of shutdown(2), such
- * as -ENOTCONN, -ENOTSOCK; of a layered stream also those of coil_write_all().
+ * shutdown(2) of our side, behind all writes that began before: the peer reads the end of the
+ * stream. 0; the errors of shutdown(2), such as -ENOTCONN, -ENOTSOCK; of a layered stream also those
+ * of coil_write_all().
  */
 coil_declare(int, coil_stream_shutdown, (coil_stream *) stream);
 
