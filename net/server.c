@@ -97,27 +97,43 @@ coil_async(int, pause_accepting, (coil_server *) server)
     return 0;
 }
 
-/*
- * Take the next connection on the descriptor that was kept for this, and shut it down. It keeps the
- * descriptor until the next one comes: closed now, that would be anybody's, and above all the
- * multishot accept's, which goes on.
- */
-coil_async(int, turn_away, (coil_server *) server, (coil_listener *) listener)
+/* The next connection on the descriptor that was kept for it, unless somebody else takes that. */
+coil_async(coil_stream *, accept_on_reserve, (coil_server *) server, (coil_listener *) listener)
 {
     coil_vars(coil_stream *stream);
 
     give_up_reserve(server);
     coil_await(my->stream, coil_within(coil_ms(LISTENER_PAUSE_MS), coil_accept(listener)));
-    if (coil_pointer_error(my->stream) == 0) {
-        server->stats.accepted++;
-        server->stats.refused_by_files++;
-        server->turned_away = my->stream;
-        coil_ignore(coil_shutdown(coil_stream_fd(my->stream), SHUT_RDWR));
-    }
     take_reserve(server);
+    return my->stream;
+}
+
+/*
+ * Has this connection the last descriptor? Whichever listener it came by: when the reserve of one is
+ * given up, another's multishot accept may be quicker.
+ */
+static bool has_taken_reserve(coil_server *server)
+{
+    take_reserve(server);
+    return server->turns_away && !has_reserve(server);
+}
+
+/*
+ * It is shut down, and keeps the descriptor until the next one comes: closed now, that would be
+ * anybody's, and above all the multishot accept's, which goes on.
+ */
+coil_async(int, turn_away, (coil_server *) server, (coil_stream *) stream)
+{
+    coil_vars();
+
+    server->stats.accepted++;
+    server->stats.refused_by_files++;
+    server->turned_away = stream;
+    coil_ignore(coil_shutdown(coil_stream_fd(stream), SHUT_RDWR));
     return 0;
 }
 
+/* One that may stay, as far as descriptors go; or an error that does not pass. */
 coil_async(coil_stream *, next_connection, (coil_server *) server, (coil_listener *) listener)
 {
     coil_vars(coil_stream *stream);
@@ -126,15 +142,37 @@ coil_async(coil_stream *, next_connection, (coil_server *) server, (coil_listene
         my->stream = listener_accept_now(listener);
         if (my->stream == NULL)
             coil_await(my->stream, coil_accept(listener));
+        if (is_out_of_descriptors(coil_pointer_error(my->stream)) && has_reserve(server))
+            coil_await(my->stream, accept_on_reserve(server, listener));
         const int error = coil_pointer_error(my->stream);
-        if (error == 0 || !listener_error_passes(error))
+        if (error == 0 && !has_taken_reserve(server))
             return my->stream;
-        if (is_out_of_descriptors(error) && has_reserve(server)) {
-            coil_ignore(turn_away(server, listener));
-        } else {
+        if (error == 0) {
+            coil_ignore(turn_away(server, my->stream));
+        } else if (listener_error_passes(error)) {
             coil_ignore(pause_accepting(server));
+        } else if (error != -ETIME) { /* The one for whom the reserve was meant has gone. */
+            return my->stream;
         }
     }
+}
+
+static bool is_full(const coil_server *server)
+{
+    return server->max_sessions > 0 && server->stats.active >= server->max_sessions;
+}
+
+/* One that has come while another listener has filled the last place. */
+coil_async(int, take_in_turn, (coil_server *) server, (coil_stream *) stream)
+{
+    coil_vars(bool is_taken);
+
+    coil_defer(if (!my->is_taken) coil_stream_close(stream));
+    while (is_full(server))
+        coil_attempt(coil_waiter_wait(&server->room_waiters));
+    my->is_taken = true;
+    server_take(server, stream);
+    return 0;
 }
 
 /* Until the listener has ended. The last one of them ends the server. */
@@ -143,15 +181,19 @@ coil_async(int, accept_all, (coil_server *) server, (coil_listener *) listener)
     coil_vars(coil_stream *stream);
 
     for (;;) {
-        if (server->tasks.limit > 0)
-            coil_attempt(coil_group_room(&server->tasks));
+        while (is_full(server))
+            coil_attempt(coil_waiter_wait(&server->room_waiters));
         coil_await(my->stream, next_connection(server, listener));
         const int error = coil_pointer_error(my->stream);
         if (error == -ESHUTDOWN)
             break;
         if (error < 0)
             return error;
-        server_take(server, my->stream);
+        if (is_full(server)) {
+            coil_attempt(take_in_turn(server, my->stream));
+        } else {
+            server_take(server, my->stream);
+        }
     }
     if (--server->accepting_count == 0)
         drain_until(server, COIL_NEVER);
@@ -222,7 +264,6 @@ static void open_tasks(coil_server *server)
 {
     server->lingering.keep_going = true;
     server->tasks.keep_going = true;
-    server->tasks.limit = server->max_sessions;
     for (coil_list *link = server->listeners.next; link != &server->listeners; link = link->next)
         start_accepting(server, listener_at(link));
 }
@@ -261,22 +302,27 @@ void coil_server_init(coil_server *server, coil_handler handler)
     coil_list_init(&server->room_waiters);
 }
 
-void coil_server_add(coil_server *server, coil_listener *listener)
+int coil_server_add(coil_server *server, coil_listener *listener)
 {
-    COIL_CHECK(!server->is_draining);
+    if (server->is_draining) {
+        coil_listener_close(listener);
+        return -ESHUTDOWN;
+    }
     coil_list_init(&listener->link);
     coil_list_append(&server->listeners, &listener->link);
     if (server->is_serving)
         start_accepting(server, listener);
+    return 0;
 }
 
 int coil_server_listen(coil_server *server, const char *address, const coil_listen_options *options)
 {
     coil_listener *listener;
+
+    if (server->is_draining)
+        return -ESHUTDOWN; /* Without a moment in which somebody could connect. */
     int rc = coil_listen(address, options, &listener);
-    if (rc == 0)
-        coil_server_add(server, listener);
-    return rc;
+    return rc < 0 ? rc : coil_server_add(server, listener);
 }
 
 const coil_address *coil_server_address(const coil_server *server, unsigned index)

@@ -461,6 +461,56 @@ TEST_F(Server, DoesNotWaitForTheRestOfAProxysWords)
     EXPECT_EQ("b", whole[0].receive(1));
 }
 
+/* ---------------------------------------------------------------------- addresses and limits -- */
+
+TEST_F(Server, TakesNoMoreAddressesOnceItDrains)
+{
+    start(coil_handler(hang, coil_session *));
+    const Peer peer = Peer::connected(port);
+    EXPECT_TRUE(soon([&] { return stage.active == 1; }));
+    on_loop([&] {
+        coil_server *server = &stage.server;
+        coil_listener *listener = nullptr;
+        ASSERT_EQ(0, coil_listen("127.0.0.1:0", nullptr, &listener));
+        coil_server_drain(server, COIL_FOREVER);
+        EXPECT_EQ(-ESHUTDOWN, coil_server_listen(server, "127.0.0.1:0", nullptr));
+        EXPECT_EQ(-ESHUTDOWN, coil_server_add(server, listener)) << "and closes it";
+    });
+    drain(0);
+    EXPECT_TRUE(ends());
+}
+
+TEST_F(Server, HasNoMoreSessionsThanItMayWhereverTheyCome)
+{
+    stage.addresses = {"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"};
+    stage.configure = [](coil_server *server) { server->max_sessions = 2; };
+    start();
+    std::vector<Peer> peers;
+    on_loop([&] { /* They all come in one turn. */
+        for (int i = 0; i < 12; i++)
+            peers.push_back(Peer::connected(stage.ports[static_cast<size_t>(i) % 3]));
+    });
+    for (Peer &peer : peers)
+        EXPECT_TRUE(peer.send("x"));
+    std::vector<bool> is_served(peers.size());
+    for (size_t served = 0; served < peers.size(); served++) { /* In whatever order. */
+        size_t at = 0;
+        ASSERT_TRUE(soon([&] {
+            for (at = 0; at < peers.size(); at++) {
+                if (!is_served[at] && peers[at].readable_within(0))
+                    return true;
+            }
+            return false;
+        }));
+        EXPECT_EQ("x", peers[at].receive(1));
+        peers[at].end();
+        is_served[at] = true;
+    }
+    EXPECT_TRUE(soon([&] { return statistics().active == 0; }));
+    EXPECT_EQ(12u, statistics().accepted);
+    EXPECT_EQ(2u, statistics().most_active);
+}
+
 /* -------------------------------------------------------------------------------- exhaustion -- */
 
 enum { SHORTEST_PAUSE_MS = 25 }; /* Half of what it is to be: clocks and timers are not exact. */
@@ -498,14 +548,20 @@ protected:
         fillers.clear();
     }
 
-    void connect_all()
+    /* To all addresses by turns. */
+    void connect_one(size_t index)
     {
         sockaddr_in to = {};
         to.sin_family = AF_INET;
         to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        to.sin_port = htons(port);
-        for (const Peer &peer : sockets)
-            EXPECT_EQ(0, connect(peer.fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)));
+        to.sin_port = htons(stage.ports[index % stage.ports.size()]);
+        EXPECT_EQ(0, connect(sockets[index].fd, reinterpret_cast<sockaddr *>(&to), sizeof(to)));
+    }
+
+    void connect_all()
+    {
+        for (size_t i = 0; i < sockets.size(); i++)
+            connect_one(i);
     }
 
     rlimit before;
@@ -556,6 +612,57 @@ TEST_F(ServerWithoutDescriptors, TurnsThemAwayIfItIsToldTo)
     sockets.clear();
     (void)talking();
     EXPECT_EQ(10u, statistics().refused_by_files);
+}
+
+/* There is one reserve, and several who accept: it is not lost to any of them. */
+TEST_F(ServerWithoutDescriptors, TurnsThemAwayWhereverTheyCome)
+{
+    stage.addresses = {"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"};
+    stage.configure = [](coil_server *server) { server->turns_away = true; };
+    start();
+    Peer stays = talking();
+    for (unsigned round = 1; round <= 5; round++) {
+        use_up(12);
+        on_loop([&] { /* In one turn. */
+            for (size_t i = 0; i < 6; i++)
+                connect_one(i);
+        });
+        for (size_t i = 0; i < 12; i++) {
+            if (i >= 6)
+                connect_one(i); /* And one after the other. */
+            EXPECT_TRUE(sockets[i].at_end()) << i;
+        }
+        EXPECT_TRUE(stays.send("s"));
+        EXPECT_EQ("s", stays.receive(1));
+        EXPECT_EQ(12u * round, statistics().refused_by_files);
+        give_back();
+        sockets.clear();
+        (void)talking();
+    }
+}
+
+/*
+ * A listener that is added when nothing is left waits on the reserve, for a connection that does not
+ * come; then one comes elsewhere.
+ */
+TEST_F(ServerWithoutDescriptors, TurnsAwayWhoTakesTheReserveOfAnother)
+{
+    stage.configure = [](coil_server *server) { server->turns_away = true; };
+    start();
+    Peer stays = talking();
+    coil_listener *late = nullptr;
+    on_loop([&] { EXPECT_EQ(0, coil_listen("127.0.0.1:0", nullptr, &late)); });
+    use_up(10);
+    on_loop([&] { EXPECT_EQ(0, coil_server_add(&stage.server, late)); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    for (size_t i = 0; i < sockets.size(); i++) {
+        connect_one(i);
+        EXPECT_TRUE(sockets[i].at_end()) << i;
+    }
+    EXPECT_TRUE(stays.send("s"));
+    EXPECT_EQ("s", stays.receive(1));
+    EXPECT_EQ(10u, statistics().refused_by_files);
+    give_back();
 }
 
 } // namespace

@@ -140,12 +140,13 @@ COIL_API void coil_server_init(coil_server *server, coil_handler handler);
 
 /*
  * One more address, or a listener (of a passed socket, or a share of all loops), which is the
- * server's from here on. Before it serves or while it does, but not while it drains. The errors of
- * coil_listen(). `max_connections` of a listener means nothing here.
+ * server's from here on, also if this fails. Before it serves or while it does. -ESHUTDOWN: it
+ * drains, or has served; the listener is closed. Of an address also the errors of coil_listen().
+ * `max_connections` of a listener means nothing here.
  */
 COIL_API int coil_server_listen(
         coil_server *server, const char *address, const coil_listen_options *options);
-COIL_API void coil_server_add(coil_server *server, coil_listener *listener);
+COIL_API int coil_server_add(coil_server *server, coil_listener *listener);
 
 /* Where it listens, in the order of adding, with the port that the kernel chose. NULL: no more. */
 COIL_API const coil_address *coil_server_address(const coil_server *server, unsigned index);
