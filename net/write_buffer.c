@@ -137,11 +137,11 @@ static void tell_written(coil_write_buffer *buffer)
         drop(&buffer->leaving);
 }
 
-/* Nobody writes any more. */
+/* Nobody writes any more. If that is what was asked for, and all is out, nothing has failed. */
 static void stop(coil_write_buffer *buffer)
 {
-    if (buffer->error == 0)
-        buffer->error = buffer->is_finished && buffer->queued_bytes == 0 ? -EPIPE : -ECANCELED;
+    if (buffer->error == 0 && (!buffer->is_finished || buffer->queued_bytes > 0))
+        buffer->error = -ECANCELED;
     coil_waiter_grant_all(&buffer->drainers, buffer->error);
     coil_waiter_grant_all(&buffer->flushers, buffer->error);
 }

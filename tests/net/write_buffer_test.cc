@@ -55,7 +55,12 @@ async(int, write_and_flush, (Wire *) wire)
     EXPECT_EQ(0, put(&my->out, "last"));
     coil_write_buffer_finish(&my->out);
     EXPECT_EQ(-EPIPE, put(&my->out, "more"));
+    attempt(coil_write_buffer_flush(&my->out));
+    EXPECT_EQ(15u, my->out.written_bytes);
     attempt(coil_group_join(&my->group));
+    attempt(coil_write_buffer_flush(&my->out)); /* Nothing has been lost. */
+    attempt(coil_write_buffer_drain(&my->out));
+    EXPECT_EQ(-EPIPE, put(&my->out, "more"));
     attempt(read_so_much(wire, 15));
     EXPECT_EQ("hello worldlast", wire->got);
     return 0;

@@ -93,7 +93,10 @@ COIL_API int coil_write_buffer_put(coil_write_buffer *buffer, const void *bytes,
 /* Wait, if `high_bytes` wait, until no more than `low_bytes` do. 0, or what has ended it. */
 coil_declare(int, coil_write_buffer_drain, (coil_write_buffer *) buffer);
 
-/* Wait until everything is the kernel's. 0, or what has ended it. */
+/*
+ * Wait until everything is the kernel's. 0, also after coil_write_buffer_finish(); or what has
+ * ended it, and some of it never will be.
+ */
 coil_declare(int, coil_write_buffer_flush, (coil_write_buffer *) buffer);
 
 /* Nothing is put any more; coil_write_buffer_run() ends when all of it is out. */
