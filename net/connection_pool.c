@@ -145,7 +145,7 @@ static coil_pooled *take_idle(coil_connection_pool *pool)
 
 static void give_back(coil_connection_pool *pool, coil_pooled *pooled)
 {
-    if (!pooled->reusable) {
+    if (!pooled->reusable || pooled->stream == NULL) {
         pool_drop(pool, pooled, &pool->stats.closed_broken);
     } else if (pool->is_shut) {
         pool_drop(pool, pooled, &pool->stats.closed_shutdown);
@@ -357,8 +357,11 @@ void coil_connection_pool_shutdown(coil_connection_pool *pool)
 void coil_connection_pool_terminate(coil_connection_pool *pool)
 {
     coil_connection_pool_shutdown(pool);
-    for (coil_list *link = pool->busy.next; link != &pool->busy; link = link->next)
-        coil_receiver_fail(pool_connection_of(link)->stream, -ESHUTDOWN);
+    for (coil_list *link = pool->busy.next; link != &pool->busy; link = link->next) {
+        coil_stream *stream = pool_connection_of(link)->stream;
+        if (stream != NULL)
+            coil_receiver_fail(stream, -ESHUTDOWN);
+    }
 }
 
 void coil_connection_pool_destroy(coil_connection_pool *pool)

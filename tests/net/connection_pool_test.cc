@@ -706,6 +706,25 @@ TEST_F(PoolUsers, TerminateEndsTheReadsOfThoseInUse)
     EXPECT_EQ(0u, stats().busy);
 }
 
+/* A handshake that fails leaves none (coil/tls.h). */
+TEST_F(PoolUsers, OneThatHasNoStreamAnyMoreIsTakenBackAndTerminatedLikeAnyOther)
+{
+    open();
+    User *one = start(coil_s(1));
+    User *other = start(coil_s(2));
+    coil_test_settle(loop);
+    for (const User *each : {one, other}) {
+        coil_stream_close(each->got->stream);
+        each->got->stream = nullptr;
+    }
+    pass(coil_s(1));
+    EXPECT_EQ(1u, stats().closed_broken) << "though he says that it is reusable";
+    coil_connection_pool_terminate(pool);
+    pass(coil_s(1));
+    EXPECT_EQ(0u, stats().busy);
+    EXPECT_EQ(2u, stats().closed_broken);
+}
+
 TEST_F(PoolUsers, ADestroyedPoolTakesBackWhatIsInUse)
 {
     open();
