@@ -24,10 +24,22 @@ coil_define(int, coil_health_ask, (coil_health_probe *) probe)
     return my->health;
 }
 
+coil_async(int, ask_nobody, (coil_health_probe *) probe)
+{
+    coil_vars();
+    (void)probe;
+    return -ENAMETOOLONG;
+}
+
+/* An address that was cut off would be somebody else's. */
 static void init(coil_network_probe *probe, coil_handler ask, const char *address)
 {
     *probe = (coil_network_probe){.probe = {ask}};
-    (void)snprintf(probe->address, sizeof(probe->address), "%s", address);
+    if (strlen(address) < sizeof(probe->address)) {
+        strcpy(probe->address, address);
+    } else {
+        probe->probe.ask = coil_handler(ask_nobody, coil_health_probe *);
+    }
 }
 
 /* ------------------------------------------------------------------------------------- TCP -- */

@@ -176,4 +176,28 @@ TEST_F(HealthProbe, OneThatIsSilentIsGivenUpByItsAsker)
     EXPECT_EQ(-ETIME, RUN(within(coil_ms(20), coil_health_ask(&probe.probe))));
 }
 
+TEST_F(HealthProbe, AsksNobodyIfTheAddressDoesNotFit)
+{
+    const std::string fits = std::string(COIL_PROBE_ADDRESS_BYTES - 4, 'a') + ":80";
+    coil_tcp_probe_init(&probe, fits.c_str());
+    EXPECT_EQ(fits, probe.address);
+    const std::string longer = "a" + fits; /* Cut, it would be another port. */
+    coil_tcp_probe_init(&probe, longer.c_str());
+    EXPECT_EQ(-ENAMETOOLONG, RUN(coil_health_ask(&probe.probe)));
+    coil_http_probe_init(&probe, longer.c_str(), "/");
+    EXPECT_EQ(-ENAMETOOLONG, RUN(coil_health_ask(&probe.probe)));
+    coil_fb303_probe_init(&probe, longer.c_str());
+    EXPECT_EQ(-ENAMETOOLONG, RUN(coil_health_ask(&probe.probe)));
+    const std::string path = "unix:/" + std::string(110, 'p'); /* It fits here, and in no socket. */
+    coil_tcp_probe_init(&probe, path.c_str());
+    EXPECT_EQ(-ENAMETOOLONG, RUN(coil_health_ask(&probe.probe)));
+}
+
+TEST_F(HealthProbe, AsksNobodyIfThePathDoesNotFit)
+{
+    const std::string path = "/" + std::string(500, 'p');
+    coil_http_probe_init(&probe, address.c_str(), path.c_str());
+    EXPECT_EQ(-ENAMETOOLONG, RUN(coil_health_ask(&probe.probe)));
+}
+
 } // namespace

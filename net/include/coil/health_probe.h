@@ -21,7 +21,10 @@ typedef struct coil_network_probe coil_network_probe;
 
 enum { COIL_PROBE_ADDRESS_BYTES = 128 };
 
-/* The address is copied, what does not fit is cut off; the path is borrowed. */
+/*
+ * The address is copied; with one that does not fit, all questions are -ENAMETOOLONG. The path is
+ * borrowed.
+ */
 struct coil_network_probe {
     coil_health_probe probe;
     char address[COIL_PROBE_ADDRESS_BYTES]; /* As coil_connect() takes it. */
