@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Pauses as numbers, and attempts on a clock that jumps. */
+#include <coil/circuit_breaker.h>
 #include <coil/retry.h>
 
 #include <coil/test_loop.h>
@@ -295,6 +296,60 @@ TEST_F(Retry, EndsWhereItIsCancelled)
         else
             EXPECT_EQ(-ECANCELED, trial.rc);
     }
+}
+
+/* ------------------------------------------------------------------------- with a breaker -- */
+
+struct Silent {
+    coil_circuit_breaker breaker;
+    unsigned called = 0;
+};
+
+async(int, call_silent, (Silent *) server)
+{
+    vars();
+    server->called++;
+    await(coil_sleep(coil_s(1000)));
+    return 0;
+}
+
+/* As the guide has it: the limit is what the breaker sees. */
+async(int, guarded, (Silent *) server)
+{
+    vars(coil_circuit_ticket ticket; int rc);
+
+    my->rc = coil_circuit_breaker_admit(&server->breaker, coil_task_now(coil_self), &my->ticket);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_circuit_breaker_settle(&server->breaker, coil_task_now(coil_self), &my->ticket,
+            COIL_CALL_ABANDONED));
+    await(my->rc, within(coil_s(1), call_silent(server)));
+    coil_circuit_breaker_settle(&server->breaker, coil_task_now(coil_self), &my->ticket,
+            my->rc < 0 ? COIL_CALL_FAILED : COIL_CALL_SUCCEEDED);
+    return my->rc;
+}
+
+async(int, ask_patiently, (Silent *) server)
+{
+    vars(coil_retry retry; int rc);
+    static const coil_retry_policy policy = policy_of(10, coil_ms(1));
+
+    coil_retry_init(&my->retry, &policy, nullptr);
+    coil_repeat(&my->retry, my->rc, guarded(server));
+    return my->rc;
+}
+
+TEST_F(Retry, TellsTheBreakerOfWhoIsSilent)
+{
+    Silent server = {};
+    coil_circuit_breaker_options options = {};
+    options.calls_min = 3;
+    options.window = coil_s(100);
+    coil_circuit_breaker_init(&server.breaker, &options);
+    EXPECT_EQ(-EHOSTDOWN, coil_loop_run_until(loop, ask_patiently(&server)));
+    EXPECT_EQ(3u, server.called);
+    EXPECT_EQ(3u, server.breaker.stats.failed);
+    EXPECT_EQ(0u, server.breaker.stats.abandoned);
 }
 
 } // namespace

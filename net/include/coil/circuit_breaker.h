@@ -7,9 +7,12 @@
  *         return rc;                                          open: -EHOSTDOWN, at once
  *     coil_defer(coil_circuit_breaker_settle(
  *             &breaker, coil_now(), &my->ticket, COIL_CALL_ABANDONED));
- *     coil_await(my->rc, call());
+ *     coil_await(my->rc, coil_within(coil_s(1), call()));
  *     coil_circuit_breaker_settle(&breaker, coil_now(), &my->ticket,
  *             my->rc < 0 ? COIL_CALL_FAILED : COIL_CALL_SUCCEEDED);
+ *
+ * The limit is inside, where running out of time is a failure. Around all of this, it would cancel,
+ * and who is silent would be called for ever.
  *
  *                      too many of the calls in the window have failed
  *            CLOSED ------------------------------------------------------> OPEN
