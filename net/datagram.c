@@ -30,8 +30,6 @@ static int set_option(int fd, int level, int option, int value)
 
 static void set_ip_options(int fd, sa_family_t family, const coil_datagram_options *options)
 {
-    if (family == AF_INET6)
-        (void)set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only);
     if (options->tells_local && family == AF_INET6)
         (void)set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     if (options->tells_local && family == AF_INET)
@@ -42,12 +40,20 @@ static void set_ip_options(int fd, sa_family_t family, const coil_datagram_optio
         (void)set_option(fd, SOL_SOCKET, SO_BROADCAST, 1);
 }
 
-static void set_options(int fd, sa_family_t family, const coil_datagram_options *options)
+/* What has to be said before a socket has its address. */
+static void set_options_of_address(
+        int fd, sa_family_t family, const coil_datagram_options *options)
 {
+    if (family == AF_INET6)
+        (void)set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only);
     if (options->reuse_port)
         (void)set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (options->reuse_address)
         (void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+}
+
+static void set_options(int fd, sa_family_t family, const coil_datagram_options *options)
+{
     if (options->receive_buffer_bytes > 0)
         (void)set_option(fd, SOL_SOCKET, SO_RCVBUF, options->receive_buffer_bytes);
     if (options->send_buffer_bytes > 0)
@@ -138,6 +144,16 @@ static coil_datagram_shape shape_of(const coil_datagram_options *options, sa_fam
     };
 }
 
+static bool takes_ipv4(int fd, sa_family_t family)
+{
+    int is_only = 0;
+    socklen_t size_bytes = sizeof(is_only);
+    if (family != AF_INET6)
+        return family == AF_INET;
+    return coil_kernel_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &is_only, &size_bytes) == 0 &&
+           !is_only;
+}
+
 /* Owns `fd`. */
 static int create(int fd, const ends *of, const coil_datagram_options *options,
         coil_datagram_socket **out_socket)
@@ -155,7 +171,7 @@ static int create(int fd, const ends *of, const coil_datagram_options *options,
     }
     socket->fd = fd;
     socket->family = of->family;
-    socket->takes_ipv4 = of->family == AF_INET || (of->family == AF_INET6 && !options->ipv6_only);
+    socket->takes_ipv4 = takes_ipv4(fd, of->family);
     socket->can_segment = of->family != AF_UNIX && set_option(fd, SOL_UDP, UDP_SEGMENT, 0) == 0;
     socket->local = of->local;
     *out_socket = socket;
@@ -174,6 +190,7 @@ int coil_datagram_open(const coil_datagram_options *options, coil_datagram_socke
     int fd = coil_kernel_socket(of.family, SOCK_DGRAM, 0);
     if (fd < 0)
         return fd;
+    set_options_of_address(fd, of.family, options);
     set_options(fd, of.family, options);
     rc = attach(fd, &of, &path);
     if (rc < 0) {
@@ -187,6 +204,52 @@ int coil_datagram_open(const coil_datagram_options *options, coil_datagram_socke
         (*out_socket)->path = path;
     }
     return rc;
+}
+
+/* Is it one for datagrams, of which family, and where is it bound? */
+static int examine(int fd, ends *out_ends)
+{
+    int type = 0;
+    socklen_t size_bytes = sizeof(type);
+    coil_address *local = &out_ends->local;
+
+    *out_ends = (ends){.local.size_bytes = sizeof(local->storage)};
+    int rc = coil_kernel_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size_bytes);
+    if (rc == 0)
+        rc = coil_kernel_getsockname(fd, &local->socket, &local->size_bytes);
+    if (rc < 0)
+        return rc;
+    out_ends->family = local->storage.ss_family;
+    if (local->size_bytes <= sizeof(sa_family_t))
+        local->size_bytes = 0; /* A unix socket without a name. */
+    switch (out_ends->family) {
+    case AF_INET:
+    case AF_INET6:
+    case AF_UNIX:
+        return type == SOCK_DGRAM ? 0 : -EINVAL;
+    }
+    return -EINVAL;
+}
+
+int coil_datagram_open_fd(
+        int fd, const coil_datagram_options *options, coil_datagram_socket **out_socket)
+{
+    static const coil_datagram_options defaults;
+    ends of;
+
+    COIL_CHECK(coil_loop_current() != NULL);
+    if (fd < 0)
+        return fd;
+    if (options == NULL)
+        options = &defaults;
+    int rc = options->local != NULL || options->remote != NULL ? -EINVAL : examine(fd, &of);
+    if (rc < 0) {
+        if (rc != -EBADF)
+            (void)coil_kernel_close(fd);
+        return rc;
+    }
+    set_options(fd, of.family, options);
+    return create(fd, &of, options, out_socket);
 }
 
 void coil_datagram_close(coil_datagram_socket *socket)

@@ -2,6 +2,8 @@
 /* Datagrams there and back: by each family, odd ones, wrong ones, and several in one. */
 #include "datagram_stage.h"
 
+#include <fstream>
+
 namespace
 {
 
@@ -382,6 +384,158 @@ TEST(Datagram, IsCutIntoSegmentsAndMayBeJoinedOnTheWay)
             EXPECT_EQ(0U, scene.counts.cut);
         }
     }
+}
+
+/* ------------------------------------------------------------------------------ its memory -- */
+
+/* What the process has in memory. */
+size_t resident_bytes()
+{
+    size_t all = 0;
+    size_t resident = 0;
+    std::ifstream("/proc/self/statm") >> all >> resident;
+    return resident * static_cast<size_t>(getpagesize());
+}
+
+enum { LONG_BYTES = 60000, UNREAD_COUNT = 5000, HELD_COUNT = 100, FEW_BUFFERS = 4 };
+
+void flood(const coil_address *to, int count)
+{
+    const RawSender sender(to);
+    const std::string bytes(LONG_BYTES, 'f');
+    for (int i = 0; i < count; i++)
+        sender.send(bytes);
+}
+
+/* Nobody receives, but for one at the beginning; the loop turns. */
+async(int, leave_unread, (Scene *) scene)
+{
+    vars(coil_datagram_socket *server; int i);
+    attempt(my->server, opened_at(scene->address.c_str(), &scene->options));
+    defer(coil_datagram_close(my->server));
+    flood(coil_datagram_local(my->server), 1);
+    attempt(receive_all(my->server, scene, 1));
+    const size_t before = resident_bytes();
+    scene->count = 0;
+    for (my->i = 0; my->i < UNREAD_COUNT / 100; my->i++) {
+        flood(coil_datagram_local(my->server), 100);
+        await(coil_yield());
+    }
+    EXPECT_LE(coil_datagram_unread(my->server), static_cast<unsigned>(FEW_BUFFERS));
+    const size_t after = resident_bytes();
+    scene->count = after > before ? after - before : 0;
+    return 0;
+}
+
+TEST(Datagram, TakesNoMoreMemoryThanItsBuffersIfNobodyReceives)
+{
+    Scene scene;
+    scene.options.buffer_count = FEW_BUFFERS;
+    EXPECT_EQ(0, coil_run(leave_unread(&scene)));
+    const size_t buffers = static_cast<size_t>(FEW_BUFFERS) * COIL_DATAGRAM_MOST_BYTES;
+    RecordProperty("grown_bytes", std::to_string(scene.count));
+    EXPECT_LE(scene.count, buffers + 512 * 1024) << "of 300 MB that were sent";
+}
+
+async(int, hold_many, (Scene *) scene)
+{
+    vars(coil_datagram_socket *server; coil_datagram held[HELD_COUNT]; int i; size_t before);
+    attempt(my->server, opened_at(scene->address.c_str(), &scene->options));
+    defer(coil_datagram_close(my->server));
+    my->before = resident_bytes();
+    for (my->i = 0; my->i < HELD_COUNT; my->i++) {
+        flood(coil_datagram_local(my->server), 1);
+        attempt(within(coil_s(10), coil_datagram_receive(my->server, &my->held[my->i])));
+    }
+    scene->count = resident_bytes() - my->before;
+    for (my->i = 0; my->i < HELD_COUNT; my->i++)
+        coil_datagram_release(&my->held[my->i]);
+    return 0;
+}
+
+/* Each beyond the buffers is one more of their size, and no more than that. */
+TEST(Datagram, TakesMemoryForWhatIsHeldBeyondItsBuffers)
+{
+    Scene scene;
+    scene.options.buffer_count = FEW_BUFFERS;
+    EXPECT_EQ(0, coil_run(hold_many(&scene)));
+    RecordProperty("grown_bytes", std::to_string(scene.count));
+    EXPECT_GT(scene.count, static_cast<size_t>(HELD_COUNT - FEW_BUFFERS) * LONG_BYTES);
+    EXPECT_LE(scene.count, static_cast<size_t>(HELD_COUNT) * 80000 + 1024 * 1024);
+}
+
+/* ----------------------------------------------------------------------- sockets of others -- */
+
+/* As a service manager binds it. */
+int bound_socket(int family, int type, const char *address)
+{
+    coil_address at;
+    EXPECT_EQ(0, coil_address_parse(address, &at));
+    const int fd = socket(family, type | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(0, bind(fd, &at.socket, at.size_bytes)) << strerror(errno);
+    return fd;
+}
+
+async(int, echo_on, (Scene *) scene, (int) fd, (const char *) own)
+{
+    vars(coil_datagram_socket *server; coil_datagram_socket *client; coil_datagram in; int rc);
+
+    my->rc = coil_datagram_open_fd(fd, &scene->options, &my->server);
+    if (my->rc < 0)
+        return my->rc;
+    defer(coil_datagram_close(my->server));
+    EXPECT_EQ(fd, coil_datagram_fd(my->server));
+    attempt(my->client, opened_at(own, nullptr));
+    defer(coil_datagram_close(my->client));
+    attempt(coil_datagram_send(my->client, coil_datagram_local(my->server), slice_of("hello")));
+    attempt(within(coil_s(10), coil_datagram_receive(my->server, &my->in)));
+    attempt(coil_datagram_answer(my->server, &my->in, my->in.bytes));
+    note(scene, &my->in);
+    attempt(receive_all(my->client, scene, 1));
+    EXPECT_EQ(text_of(*coil_datagram_local(my->server)), scene->from);
+    return 0;
+}
+
+TEST(DatagramOfAnother, IsAdoptedWithItsAddress)
+{
+    const std::string path = testing::TempDir() + "coil-dga-" + std::to_string(getpid());
+    const std::string name = "unix:@coil-dga-" + std::to_string(getpid());
+    const struct {
+        int family;
+        std::string address, client;
+    } cases[] = {{AF_INET, "127.0.0.1:0", "127.0.0.1:0"}, {AF_INET6, "[::1]:0", "[::1]:0"},
+            {AF_UNIX, "unix:" + path, "unix:" + path + "-client"}, {AF_UNIX, name, name + "-c"}};
+    for (const auto &one : cases) {
+        Scene scene;
+        scene.options.tells_local = true;
+        scene.options.buffer_count = 4;
+        const int fd = bound_socket(one.family, SOCK_DGRAM, one.address.c_str());
+        EXPECT_EQ(0, coil_run(echo_on(&scene, fd, one.client.c_str()))) << one.address;
+        EXPECT_EQ((std::vector<std::string>{"hello", "hello"}), scene.got) << one.address;
+    }
+    EXPECT_EQ(0, access(path.c_str(), F_OK)) << "the path is not ours";
+    unlink(path.c_str());
+}
+
+async(int, try_fd, (int) fd, (const coil_datagram_options *) options)
+{
+    vars();
+    coil_datagram_socket *socket = nullptr;
+    const int rc = coil_datagram_open_fd(fd, options, &socket);
+    EXPECT_EQ(nullptr, socket);
+    return rc;
+}
+
+TEST(DatagramOfAnother, IsRefusedAndClosedIfItIsNone)
+{
+    coil_datagram_options bound = {};
+    bound.local = "127.0.0.1:0";
+    EXPECT_EQ(-EINVAL, coil_run(try_fd(socket(AF_INET, SOCK_STREAM, 0), nullptr)));
+    EXPECT_EQ(-EINVAL, coil_run(try_fd(socket(AF_UNIX, SOCK_SEQPACKET, 0), nullptr)));
+    EXPECT_EQ(-EINVAL, coil_run(try_fd(socket(AF_INET, SOCK_DGRAM, 0), &bound)));
+    EXPECT_EQ(-ENOTSOCK, coil_run(try_fd(dup(0), nullptr)));
+    EXPECT_EQ(-EBADF, coil_run(try_fd(1000000, nullptr)));
+    EXPECT_EQ(-ENOENT, coil_run(try_fd(-ENOENT, nullptr))) << "what others have failed with";
 }
 
 } // namespace

@@ -12,10 +12,13 @@
  * A datagram arrives whole or not at all, maybe twice, in any order (udp(7)); by a unix socket,
  * once and in order (unix(7)).
  *
- * Receiving borrows: the bytes are a slice (coil/buffer.h) of one of the socket's own buffers,
- * whose number bounds its memory. Nothing that has arrived is dropped here, also when a receive is
- * cancelled. When all buffers are queued or held, the kernel's queue of the socket fills
- * (`receive_buffer_bytes`), and then the kernel drops what comes, and counts it.
+ * Receiving borrows: the bytes are a slice (coil/buffer.h) of one of the socket's own buffers, whose
+ * number bounds the memory of what has arrived and nobody has received. Nothing of that is dropped
+ * here, also when a receive is cancelled: when all buffers are in use, the kernel's queue of the
+ * socket fills (`receive_buffer_bytes`), and then the kernel drops what comes, and counts it.
+ *
+ * Who holds all of the buffers and receives still more gets each datagram in memory of its own, of
+ * `max_bytes`, which is freed when it is released: that has no bound but what is held.
  *
  * Sending sends at once; when the kernel has no room, it waits for that. A unix socket's peer holds
  * its senders up like this, UDP only the own network device.
@@ -100,6 +103,17 @@ typedef struct coil_datagram_counts {
  */
 COIL_API COIL_MUST_USE int coil_datagram_open(
         const coil_datagram_options *options, coil_datagram_socket **out_socket);
+
+/*
+ * The same for a socket that is there already, such as one that was passed to us
+ * (coil_activation_fd()), which is ours from here on, also if this fails; its path is not. What the
+ * options say of addresses is settled: `reuse_port`, `reuse_address` and `ipv6_only` mean nothing.
+ * `options` NULL: the defaults. -EINVAL it is no socket of UDP or of datagrams by unix(7), or the
+ * options have an address; -ENOTSOCK, -EBADF, -ENOMEM. A negative `fd` is an error from elsewhere,
+ * and the result.
+ */
+COIL_API COIL_MUST_USE int coil_datagram_open_fd(
+        int fd, const coil_datagram_options *options, coil_datagram_socket **out_socket);
 
 /*
  * Close it; what has not been received is lost. Does not wait, the loop does the work. What has
