@@ -13,7 +13,8 @@ struct coil_tls_context {
     atomic_uint holder_count; /* The owner, and each connection. */
     pthread_mutex_t lock;     /* Of what follows. Held for moments only. */
     SSL_CTX *current;
-    tls_sessions *sessions;
+    tls_sessions *sessions; /* A client's. */
+    tls_tickets *tickets;   /* A server's. */
 };
 
 /* ------------------------------------------------------------------------------- sessions -- */
@@ -35,11 +36,43 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return is_current;
 }
 
+int tls_context_ticket_key(
+        coil_tls_context *context, const unsigned char *name, coil_tls_ticket_key *out_key)
+{
+    (void)pthread_mutex_lock(&context->lock);
+    int index = tls_tickets_find(context->tickets, name, out_key);
+    (void)pthread_mutex_unlock(&context->lock);
+    return index;
+}
+
+static void use_tickets(coil_tls_context *context, tls_tickets *tickets)
+{
+    (void)pthread_mutex_lock(&context->lock);
+    tls_tickets *before = context->tickets;
+    context->tickets = tickets;
+    (void)pthread_mutex_unlock(&context->lock);
+    tls_tickets_destroy(before);
+}
+
+int coil_tls_context_set_ticket_keys(
+        coil_tls_context *context, const coil_tls_ticket_key *keys, size_t count)
+{
+    tls_tickets *tickets;
+
+    if (context->side != COIL_TLS_SERVER || count == 0)
+        return -EINVAL;
+    int rc = tls_tickets_create(keys, count, &tickets);
+    if (rc == 0)
+        use_tickets(context, tickets);
+    return rc;
+}
+
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
 static void destroy(coil_tls_context *context)
 {
     tls_sessions_destroy(context->sessions);
+    tls_tickets_destroy(context->tickets);
     SSL_CTX_free(context->current);
     (void)pthread_mutex_destroy(&context->lock);
     free(context);
@@ -51,11 +84,33 @@ void tls_context_release(coil_tls_context *context)
         destroy(context);
 }
 
+/* What connections share under these options. Of tickets, servers only. */
+static int load(coil_tls_side side, const coil_tls_options *options, SSL_CTX **out_ctx,
+        tls_tickets **out_tickets, coil_tls_failure *out_failure)
+{
+    SSL_CTX *ctx = NULL;
+    int rc = tls_generation_create(side, options, &ctx, out_failure);
+    if (rc < 0)
+        return rc;
+    SSL_CTX_sess_set_new_cb(ctx, keep_session);
+    if (side == COIL_TLS_SERVER) {
+        rc = tls_tickets_create(options->ticket_keys, options->ticket_key_count, out_tickets);
+        (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_ticket_key);
+    }
+    if (rc < 0) {
+        SSL_CTX_free(ctx);
+        return rc == -EINVAL ? tls_failure_of_loading("too many ticket keys", out_failure) : rc;
+    }
+    *out_ctx = ctx;
+    return 0;
+}
+
 static int create(coil_tls_side side, const coil_tls_options *options,
         coil_tls_context **out_context, coil_tls_failure *out_failure)
 {
     SSL_CTX *ctx = NULL;
-    int rc = tls_generation_create(side, options, &ctx, out_failure);
+    tls_tickets *tickets = NULL;
+    int rc = load(side, options, &ctx, &tickets, out_failure);
     if (rc < 0)
         return rc;
     coil_tls_context *context = calloc(1, sizeof(*context));
@@ -63,13 +118,14 @@ static int create(coil_tls_side side, const coil_tls_options *options,
     if (context == NULL || sessions == NULL) {
         free(context);
         tls_sessions_destroy(sessions);
+        tls_tickets_destroy(tickets);
         SSL_CTX_free(ctx);
         return -ENOMEM;
     }
-    SSL_CTX_sess_set_new_cb(ctx, keep_session);
     context->side = side;
     context->current = ctx;
     context->sessions = sessions;
+    context->tickets = tickets;
     atomic_init(&context->holder_count, 1);
     (void)pthread_mutex_init(&context->lock, NULL);
     *out_context = context;
@@ -95,15 +151,16 @@ int coil_tls_context_reload(
     coil_tls_failure ignored;
     coil_tls_failure *failure = out_failure != NULL ? out_failure : &ignored;
     SSL_CTX *next = NULL;
+    tls_tickets *tickets = NULL;
 
     *failure = (coil_tls_failure){.reason = COIL_TLS_NO_FAILURE};
-    int rc = tls_generation_create(context->side, options, &next, failure);
+    int rc = load(context->side, options, &next, &tickets, failure);
     if (rc < 0) {
         if (failure->reason == COIL_TLS_NO_FAILURE)
             (void)tls_fail(failure, COIL_TLS_OTHER);
         return rc;
     }
-    SSL_CTX_sess_set_new_cb(next, keep_session);
+    use_tickets(context, tickets);
     (void)pthread_mutex_lock(&context->lock);
     SSL_CTX *before = context->current;
     context->current = next;

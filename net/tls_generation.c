@@ -10,7 +10,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-enum { PROTOCOL_BYTES_MAX = 255, SESSION_CONTEXT_BYTES = 4 };
+enum { PROTOCOL_BYTES_MAX = 255 };
 
 /* A certificate that can be shown. */
 typedef struct identity {
@@ -281,14 +281,52 @@ static int load_authorities(
     return 0;
 }
 
+static bool digests_authorities(EVP_MD_CTX *sum, X509_STORE *store)
+{
+    STACK_OF(X509) *all = X509_STORE_get1_all_certs(store);
+    bool is_good = all != NULL;
+
+    for (int i = 0; is_good && i < sk_X509_num(all); i++) {
+        unsigned char digest[EVP_MAX_MD_SIZE];
+        unsigned digest_bytes = 0;
+        is_good = X509_digest(sk_X509_value(all, i), EVP_sha256(), digest, &digest_bytes) == 1 &&
+                  EVP_DigestUpdate(sum, digest, digest_bytes) == 1;
+    }
+    sk_X509_pop_free(all, X509_free);
+    return is_good;
+}
+
+/*
+ * A session says whom we have verified, and by what: it is not to be resumed by who demands
+ * something else of clients, though it has the key of the ticket. So that is what makes the
+ * context of sessions.
+ */
+static bool sets_session_context(SSL_CTX *ctx, const coil_tls_options *options)
+{
+    const int mode = SSL_CTX_get_verify_mode(ctx);
+    const char *directory = options->ca_directory != NULL ? options->ca_directory : "";
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned digest_bytes = 0;
+
+    EVP_MD_CTX *sum = EVP_MD_CTX_new();
+    bool is_good = sum != NULL && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1 &&
+                   EVP_DigestUpdate(sum, &mode, sizeof(mode)) == 1;
+    if (is_good && mode != SSL_VERIFY_NONE) {
+        is_good = EVP_DigestUpdate(sum, directory, strlen(directory) + 1) == 1 &&
+                  digests_authorities(sum, SSL_CTX_get_cert_store(ctx));
+    }
+    is_good = is_good && EVP_DigestFinal_ex(sum, digest, &digest_bytes) == 1 &&
+              SSL_CTX_set_session_id_context(ctx, digest, digest_bytes) == 1;
+    EVP_MD_CTX_free(sum);
+    return is_good;
+}
+
 static int set_up(SSL_CTX *ctx, coil_tls_side side, const coil_tls_options *options,
         coil_tls_failure *out_failure)
 {
-    static const unsigned char session_context[SESSION_CONTEXT_BYTES] = "coil";
     bool is_good =
             SSL_CTX_set_min_proto_version(ctx, tls_version_of(options->oldest, TLS1_2_VERSION)) &&
-            SSL_CTX_set_max_proto_version(ctx, tls_version_of(options->newest, 0)) &&
-            SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context));
+            SSL_CTX_set_max_proto_version(ctx, tls_version_of(options->newest, 0));
 
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                      SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
@@ -305,7 +343,10 @@ static int set_up(SSL_CTX *ctx, coil_tls_side side, const coil_tls_options *opti
         return tls_failure_of_loading("versions", out_failure);
     if (options->ciphers != NULL && SSL_CTX_set_cipher_list(ctx, options->ciphers) != 1)
         return tls_failure_of_loading("ciphers", out_failure);
-    return load_authorities(ctx, options, out_failure);
+    int rc = load_authorities(ctx, options, out_failure);
+    if (rc == 0 && side == COIL_TLS_SERVER && !sets_session_context(ctx, options))
+        return -ENOMEM;
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------- lifecycle -- */

@@ -49,6 +49,25 @@ void tls_context_release(coil_tls_context *context);
 int tls_generation_create(coil_tls_side side, const coil_tls_options *options, SSL_CTX **out_ctx,
         coil_tls_failure *out_failure);
 
+/* ------------------------------------------------------------------------------ tickets -- */
+
+/* The keys of a server. */
+typedef struct tls_tickets tls_tickets;
+
+/* 0 keys: one of our own, by chance. -EINVAL too many; -ENOMEM, -EIO. */
+int tls_tickets_create(const coil_tls_ticket_key *keys, size_t count, tls_tickets **out_tickets);
+void tls_tickets_destroy(tls_tickets *tickets);
+
+/* A copy of the key of that name, NULL: of the one that seals. Its index, or -ENOENT. */
+int tls_tickets_find(
+        const tls_tickets *tickets, const unsigned char *name, coil_tls_ticket_key *out_key);
+int tls_context_ticket_key(
+        coil_tls_context *context, const unsigned char *name, coil_tls_ticket_key *out_key);
+
+/* What OpenSSL asks for each ticket: SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
+int tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+        EVP_MAC_CTX *mac, int seals);
+
 /* ------------------------------------------------------------------------------- sessions -- */
 
 /* What clients have been given to come back with, by name. Not thread safe. */

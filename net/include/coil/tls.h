@@ -123,7 +123,19 @@ typedef struct coil_tls_certificate {
     const char *key_pem; /* NULL: it is in `chain_pem`, too. */
 } coil_tls_certificate;
 
-/* Zeroed is fine for a client. Read while the call lasts; nothing of it is kept. */
+/*
+ * What a server seals session tickets with, which clients bring back: random bytes, that must stay
+ * as secret as the key of a certificate. Whoever has the same one resumes the same sessions.
+ */
+enum { COIL_TLS_TICKET_KEY_BYTES = 80, COIL_TLS_TICKET_KEYS_MAX = 16 };
+typedef struct coil_tls_ticket_key {
+    unsigned char bytes[COIL_TLS_TICKET_KEY_BYTES];
+} coil_tls_ticket_key;
+
+/* One by chance. -EIO: the system has no random numbers. Any thread. */
+COIL_API int coil_tls_ticket_key_make(coil_tls_ticket_key *out_key);
+
+/* Zeroed is fine for a client. Read while the call lasts; of the strings nothing is kept. */
 typedef struct coil_tls_options {
     /*
      * A server's, at least one; a client's own, at most one, for servers that ask. A server takes
@@ -146,6 +158,13 @@ typedef struct coil_tls_options {
     unsigned session_names;     /* Clients: names of which sessions are kept. 0: 64. */
     bool refuses_unknown_names; /* Servers: rather than to show the first certificate. */
     bool refuses_resumption;    /* Every handshake is a whole one. */
+
+    /*
+     * Servers: keys of tickets that others have as well, workers or who comes after us. The first
+     * seals, all of them open. 0: one of its own, which nobody else has, and a reload makes anew.
+     */
+    const coil_tls_ticket_key *ticket_keys;
+    size_t ticket_key_count;
 } coil_tls_options;
 
 /*
@@ -158,11 +177,25 @@ COIL_API int coil_tls_context_create(coil_tls_side side, const coil_tls_options 
 
 /*
  * The same for a context in use: certificates were renewed. All of the options count anew.
- * Handshakes that begin from now on take the new options; sessions of before are not resumed. If it
+ * Handshakes that begin from now on take the new options; sessions of before are not resumed, but by
+ * a server that has their `ticket_keys` still, and verifies clients by the same authorities. If it
  * fails, everything is as it was.
  */
 COIL_API int coil_tls_context_reload(
         coil_tls_context *context, const coil_tls_options *options, coil_tls_failure *out_failure);
+
+/*
+ * Other keys for the tickets of a server, from the next handshake on, and nothing else changes. For
+ * a rotation that loses no session, in all processes that share them:
+ *
+ *     {now}           {now, next}           {next, now}           {next}
+ *              all can open `next`     it seals everywhere    no ticket of `now` is alive
+ *
+ * -EINVAL: none, more than COIL_TLS_TICKET_KEYS_MAX, or a client; -ENOMEM. They are copied. Any
+ * thread.
+ */
+COIL_API int coil_tls_context_set_ticket_keys(
+        coil_tls_context *context, const coil_tls_ticket_key *keys, size_t count);
 
 /* Connections may still use it. Takes NULL. */
 COIL_API void coil_tls_context_destroy(coil_tls_context *context);
