@@ -16,6 +16,7 @@ typedef struct copying {
     uint64_t directory_count;
     uint64_t skipped_count;
     int64_t size_bytes;
+    struct statx top; /* What is made first: it is not copied, if it lies in what is. */
 } copying;
 
 /* What is to be copied, and where to. */
@@ -54,26 +55,22 @@ static pair *remember(copying *all, char *from, char *to)
     return added;
 }
 
-/* Each entry of a directory becomes a task; how many run at a time is the group's business. */
-async(int, copy, (copying *) all, (pair *) what)
+static bool is_same(const struct statx *one, const struct statx *other)
 {
-    vars(struct statx status; int64_t count; coil_directory *directory; coil_directory_entry entry;
-            int rc);
+    return one->stx_ino == other->stx_ino && one->stx_dev_major == other->stx_dev_major &&
+           one->stx_dev_minor == other->stx_dev_minor;
+}
 
-    defer(forget(what));
-    attempt(coil_statx(AT_FDCWD, what->from, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &my->status));
-    if (S_ISREG(my->status.stx_mode)) {
-        attempt(my->count, coil_copy_file(what->from, what->to));
-        all->size_bytes += my->count;
-        all->file_count++;
-        return 0;
-    }
-    if (!S_ISDIR(my->status.stx_mode)) {
-        all->skipped_count++;
-        return 0;
-    }
+coil_declare_private(int, copy, (copying *)all, (pair *)what);
+
+/* Each entry becomes a task; how many run at a time is the group's business. */
+async(int, copy_directory, (copying *) all, (const pair *) what)
+{
+    vars(coil_directory *directory; coil_directory_entry entry; int rc);
+
     attempt(coil_mkdirat(AT_FDCWD, what->to, 0777));
-    all->directory_count++;
+    if (all->directory_count++ == 0)
+        attempt(coil_statx(AT_FDCWD, what->to, 0, STATX_INO, &all->top));
     attempt(my->directory, coil_directory_open(AT_FDCWD, what->from));
     defer(coil_directory_close(my->directory));
     for (;;) {
@@ -88,9 +85,39 @@ async(int, copy, (copying *) all, (pair *) what)
     }
 }
 
+async(int, copy_what_it_is, (copying *) all, (const pair *) what)
+{
+    vars(struct statx status; int64_t count);
+
+    attempt(coil_statx(
+            AT_FDCWD, what->from, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_INO, &my->status));
+    if (S_ISREG(my->status.stx_mode)) {
+        attempt(my->count, coil_copy_file(what->from, what->to));
+        all->size_bytes += my->count;
+        all->file_count++;
+    } else if (S_ISDIR(my->status.stx_mode) && !is_same(&my->status, &all->top)) {
+        attempt(copy_directory(all, what));
+    } else {
+        all->skipped_count++;
+    }
+    return 0;
+}
+
+/* The first that fails cancels the others, and is named. */
+coil_define(int, copy, (copying *) all, (pair *) what)
+{
+    vars(int rc);
+
+    defer(forget(what));
+    await(my->rc, copy_what_it_is(all, what));
+    if (my->rc < 0)
+        fprintf(stderr, "copy: %s: %s\n", what->from, coil_error_text(my->rc));
+    return my->rc;
+}
+
 async(int, copy_all, (const char *) from, (const char *) to)
 {
-    vars(copying all; coil_group group; int rc);
+    vars(copying all; coil_group group);
 
     coil_list_init(&my->all.pairs);
     defer(while (!coil_list_empty(&my->all.pairs))
@@ -102,12 +129,8 @@ async(int, copy_all, (const char *) from, (const char *) to)
     if (first == NULL)
         return -ENOMEM;
     spawn(&my->group, copy(&my->all, first));
-    await(my->rc, coil_group_join(&my->group));
-    if (my->rc < 0) {
-        fprintf(stderr, "copy: %s: %s\n", from, coil_error_text(my->rc));
-        return my->rc;
-    }
-    printf("%llu files in %llu directories, %lld bytes; %llu that are neither were skipped\n",
+    attempt(coil_group_join(&my->group));
+    printf("%llu files in %llu directories, %lld bytes; %llu others were skipped\n",
             (unsigned long long)my->all.file_count, (unsigned long long)my->all.directory_count,
             (long long)my->all.size_bytes, (unsigned long long)my->all.skipped_count);
     return 0;
@@ -117,7 +140,8 @@ int main(int argc, char **argv)
 {
     if (argc != 3) {
         fputs("copy FROM TO\n\nCopy a file, or a directory with all that is in it, to something "
-              "new.\n",
+              "new. What is neither, such as\na symbolic link, is skipped; so is the copy, if it "
+              "lies in what is copied.\n",
                 stderr);
         return 2;
     }

@@ -3,6 +3,7 @@
 #include <coil/coil.h>
 #include <coil/sugar.h>
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,9 @@ enum { TARGETS_MAX = 64, TARGET_BYTES = 300 };
 
 static const char usage[] =
         "resolve [--server ADDRESS] [--search DOMAINS] TARGET...\n\n"
-        "Print the addresses of each target, best first: of a name, a name:port, or a service\n"
-        "\"srv:_service._proto.name\". The servers are those of /etc/resolv.conf, or ADDRESS.\n";
+        "Print the addresses of each target, best first: of a name, a name:port, [IPv6]:port, or a\n"
+        "service \"srv:_service._proto.name\"; up to 64. The servers are those of /etc/resolv.conf, "
+        "or\nADDRESS, an IP address with or without a port.\n";
 
 /* What was asked for, and what is known. */
 typedef struct lookup {
@@ -34,7 +36,11 @@ async(int, look_up, (coil_resolver *) resolver, (lookup *) result)
     vars(char target[TARGET_BYTES]);
     const bool is_complete = strncmp(result->target, "srv:", 4) == 0 || has_port(result->target);
 
-    snprintf(my->target, sizeof(my->target), is_complete ? "%s" : "%s:0", result->target);
+    if (snprintf(my->target, sizeof(my->target), is_complete ? "%s" : "%s:0", result->target) >=
+            TARGET_BYTES) {
+        result->rc = -ENAMETOOLONG;
+        return 0;
+    }
     await(result->rc, within(coil_s(15), coil_resolve(resolver, my->target, &result->addresses)));
     return 0;
 }
@@ -108,8 +114,8 @@ int main(int argc, char **argv)
             return c == 'h' ? 0 : 2;
         }
     }
-    const int count = argc - optind < TARGETS_MAX ? argc - optind : TARGETS_MAX;
-    if (count == 0) {
+    const int count = argc - optind;
+    if (count == 0 || count > TARGETS_MAX) {
         fputs(usage, stderr);
         return 2;
     }
