@@ -41,8 +41,7 @@ static void set_ip_options(int fd, sa_family_t family, const coil_datagram_optio
 }
 
 /* What has to be said before a socket has its address. */
-static void set_options_of_address(
-        int fd, sa_family_t family, const coil_datagram_options *options)
+static void set_options_of_address(int fd, sa_family_t family, const coil_datagram_options *options)
 {
     if (family == AF_INET6)
         (void)set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only);

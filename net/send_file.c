@@ -136,7 +136,7 @@ coil_async(int, send_layered, (shipment *) sending)
     coil_vars(bool is_whole);
 
     coil_defer(if (!my->is_whole && sending->sent_bytes > 0)
-                       coil_layer_cut(coil_layer_of(sending->stream)));
+                    coil_layer_cut(coil_layer_of(sending->stream)));
     coil_attempt(copy_file(sending));
     my->is_whole = true;
     return 0;

@@ -113,8 +113,8 @@ int tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_
         is_set = is_set && RAND_bytes(iv, IV_BYTES) == 1 &&
                  EVP_EncryptInit_ex2(cipher, EVP_aes_256_cbc(), key.cipher, iv, NULL) == 1;
     } else {
-        is_set = is_set &&
-                 EVP_DecryptInit_ex2(cipher, EVP_aes_256_cbc(), key.cipher, iv, NULL) == 1;
+        is_set =
+                is_set && EVP_DecryptInit_ex2(cipher, EVP_aes_256_cbc(), key.cipher, iv, NULL) == 1;
     }
     OPENSSL_cleanse(&found, sizeof(found));
     OPENSSL_cleanse(&key, sizeof(key));

@@ -464,8 +464,7 @@ void layering_flush_cancel(coil_layering *layering, sender_flush *flush)
 }
 
 /* A write of no bytes, in its turn. */
-static coil_turn mark_step(
-        coil_task *task, coil_frame *leaf, coil_layering *layering, bool is_last)
+static coil_turn mark_step(coil_task *task, coil_frame *leaf, coil_layering *layering, bool is_last)
 {
     const coil_slice nothing = {0, NULL, NULL};
 

@@ -250,8 +250,7 @@ static int listen_at(chat *self, const char *address, coil_handover *handover)
         fprintf(stderr, "chat: cannot listen at %s: %s\n", address, coil_error_text(rc));
         return rc;
     }
-    coil_server_add(&self->server, listener);
-    return 0;
+    return coil_server_add(&self->server, listener);
 }
 
 async(int, run_chat, (const char *) address, (const char *) handover_address)

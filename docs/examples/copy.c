@@ -111,7 +111,7 @@ coil_define(int, copy, (copying *) all, (pair *) what)
     defer(forget(what));
     await(my->rc, copy_what_it_is(all, what));
     if (my->rc < 0)
-        fprintf(stderr, "copy: %s: %s\n", what->from, coil_error_text(my->rc));
+        fprintf(stderr, "copy: %s to %s: %s\n", what->from, what->to, coil_error_text(my->rc));
     return my->rc;
 }
 

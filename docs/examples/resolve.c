@@ -13,9 +13,10 @@ enum { TARGETS_MAX = 64, TARGET_BYTES = 300 };
 
 static const char usage[] =
         "resolve [--server ADDRESS] [--search DOMAINS] TARGET...\n\n"
-        "Print the addresses of each target, best first: of a name, a name:port, [IPv6]:port, or a\n"
-        "service \"srv:_service._proto.name\"; up to 64. The servers are those of /etc/resolv.conf, "
-        "or\nADDRESS, an IP address with or without a port.\n";
+        "Print the addresses of each target, best first: of a name, a name:port, or a service\n"
+        "\"srv:_service._proto.name\"; up to 64 targets. The servers are those of "
+        "/etc/resolv.conf, "
+        "or\nADDRESS, an IP address with or without a port; DOMAINS are separated by blanks.\n";
 
 /* What was asked for, and what is known. */
 typedef struct lookup {
@@ -30,14 +31,27 @@ static bool has_port(const char *target)
     return colon != NULL && strspn(colon + 1, "0123456789") == strlen(colon + 1);
 }
 
-/* A name alone is one with port 0. */
+/* (Services have a colon, too, and may have another one before a port.) */
+static bool is_bare_ipv6(const char *target)
+{
+    return strncmp(target, "srv:", 4) != 0 && target[0] != '[' &&
+           strchr(target, ':') != strrchr(target, ':');
+}
+
+/* How a target is asked for: a name or address alone is one with port 0. False: it is too long. */
+static bool complete(const char *target, char text[TARGET_BYTES])
+{
+    const bool is_bare = is_bare_ipv6(target);
+    const bool is_whole = !is_bare && (strncmp(target, "srv:", 4) == 0 || has_port(target));
+    return snprintf(text, TARGET_BYTES, "%s%s%s%s", is_bare ? "[" : "", target, is_bare ? "]" : "",
+                   is_whole ? "" : ":0") < TARGET_BYTES;
+}
+
 async(int, look_up, (coil_resolver *) resolver, (lookup *) result)
 {
     vars(char target[TARGET_BYTES]);
-    const bool is_complete = strncmp(result->target, "srv:", 4) == 0 || has_port(result->target);
 
-    if (snprintf(my->target, sizeof(my->target), is_complete ? "%s" : "%s:0", result->target) >=
-            TARGET_BYTES) {
+    if (!complete(result->target, my->target)) {
         result->rc = -ENAMETOOLONG;
         return 0;
     }
@@ -58,7 +72,8 @@ static void print_result(const lookup *result)
 {
     printf("%s", result->target);
     if (result->rc < 0) {
-        printf(": %s\n", coil_error_text(result->rc));
+        printf(": %s\n",
+                result->rc == -ENOENT ? "there is no such name" : coil_error_text(result->rc));
         return;
     }
     if (result->addresses.ttl == COIL_FOREVER) {

@@ -321,8 +321,8 @@ async(int, guarded, (Silent *) server)
     my->rc = coil_circuit_breaker_admit(&server->breaker, coil_task_now(coil_self), &my->ticket);
     if (my->rc < 0)
         return my->rc;
-    defer(coil_circuit_breaker_settle(&server->breaker, coil_task_now(coil_self), &my->ticket,
-            COIL_CALL_ABANDONED));
+    defer(coil_circuit_breaker_settle(
+            &server->breaker, coil_task_now(coil_self), &my->ticket, COIL_CALL_ABANDONED));
     await(my->rc, within(coil_s(1), call_silent(server)));
     coil_circuit_breaker_settle(&server->breaker, coil_task_now(coil_self), &my->ticket,
             my->rc < 0 ? COIL_CALL_FAILED : COIL_CALL_SUCCEEDED);
