@@ -93,8 +93,14 @@ static bool sets_mac(EVP_MAC_CTX *mac, key_parts *key)
     return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-/* What OpenSSL's callback says. */
-enum { FAILED = -1, NOT_OURS = 0, GOOD = 1, GOOD_BUT_OLD = 2 };
+/* What OpenSSL's callback says. A ticket to be replaced is good; its client gets another one. */
+enum { FAILED = -1, NOT_OURS = 0, GOOD = 1, TO_BE_REPLACED = 2 };
+
+/* Those of TLS 1.3 are used once (RFC 8446, C.4), others as long as their key is the first. */
+static bool is_good_again(const SSL *ssl, int key_index)
+{
+    return key_index == 0 && SSL_version(ssl) < TLS1_3_VERSION;
+}
 
 int tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
         EVP_MAC_CTX *mac, int seals)
@@ -120,5 +126,5 @@ int tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_
     OPENSSL_cleanse(&key, sizeof(key));
     if (!is_set)
         return FAILED;
-    return index == 0 ? GOOD : GOOD_BUT_OLD;
+    return seals || is_good_again(ssl, index) ? GOOD : TO_BE_REPLACED;
 }
