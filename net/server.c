@@ -109,8 +109,8 @@ coil_async(coil_stream *, accept_on_reserve, (coil_server *) server, (coil_liste
 }
 
 /*
- * Has this connection the last descriptor? Whichever listener it came by: when the reserve of one is
- * given up, another's multishot accept may be quicker.
+ * Has this connection the last descriptor? Whichever listener it came by: when the reserve of one
+ * is given up, another's multishot accept may be quicker.
  */
 static bool has_taken_reserve(coil_server *server)
 {

@@ -642,8 +642,8 @@ TEST_F(ServerWithoutDescriptors, TurnsThemAwayWhereverTheyCome)
 }
 
 /*
- * A listener that is added when nothing is left waits on the reserve, for a connection that does not
- * come; then one comes elsewhere.
+ * A listener that is added when nothing is left waits on the reserve, for a connection that does
+ * not come; then one comes elsewhere.
  */
 TEST_F(ServerWithoutDescriptors, TurnsAwayWhoTakesTheReserveOfAnother)
 {

@@ -12,10 +12,11 @@
  * A datagram arrives whole or not at all, maybe twice, in any order (udp(7)); by a unix socket,
  * once and in order (unix(7)).
  *
- * Receiving borrows: the bytes are a slice (coil/buffer.h) of one of the socket's own buffers, whose
- * number bounds the memory of what has arrived and nobody has received. Nothing of that is dropped
- * here, also when a receive is cancelled: when all buffers are in use, the kernel's queue of the
- * socket fills (`receive_buffer_bytes`), and then the kernel drops what comes, and counts it.
+ * Receiving borrows: the bytes are a slice (coil/buffer.h) of one of the socket's own buffers,
+ * whose number bounds the memory of what has arrived and nobody has received. Nothing of that is
+ * dropped here, also when a receive is cancelled: when all buffers are in use, the kernel's queue
+ * of the socket fills (`receive_buffer_bytes`), and then the kernel drops what comes, and counts
+ * it.
  *
  * Who holds all of the buffers and receives still more gets each datagram in memory of its own, of
  * `max_bytes`, which is freed when it is released: that has no bound but what is held.

@@ -24,8 +24,8 @@ COIL_BEGIN_DECLS
 /*
  * Send `size_bytes` of a file from `offset` on, as one write: other writers of the stream wait.
  * Files that cannot be spliced, or for which there is no pipe, are read and written; so are all for
- * a layered stream, where others may write between two pieces of 64 KiB. Result: how many bytes have
- * been sent, fewer where the file ends; -EINVAL the offset is negative; errors of pread(2),
+ * a layered stream, where others may write between two pieces of 64 KiB. Result: how many bytes
+ * have been sent, fewer where the file ends; -EINVAL the offset is negative; errors of pread(2),
  * splice(2) and coil_write_all(). If it is cancelled or fails after a part is out, the stream is
  * cut, like by any other write: all others are -EPIPE, and TLS says no close_notify. The file's
  * position is not used and does not move.

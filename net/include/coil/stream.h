@@ -126,8 +126,8 @@ coil_declare(int, coil_stream_flush, (coil_stream *) stream);
 
 /*
  * shutdown(2) of our side, behind all writes that began before: the peer reads the end of the
- * stream. 0; the errors of shutdown(2), such as -ENOTCONN, -ENOTSOCK; of a layered stream also those
- * of coil_write_all().
+ * stream. 0; the errors of shutdown(2), such as -ENOTCONN, -ENOTSOCK; of a layered stream also
+ * those of coil_write_all().
  */
 coil_declare(int, coil_stream_shutdown, (coil_stream *) stream);
 

@@ -177,9 +177,9 @@ COIL_API int coil_tls_context_create(coil_tls_side side, const coil_tls_options 
 
 /*
  * The same for a context in use: certificates were renewed. All of the options count anew.
- * Handshakes that begin from now on take the new options; sessions of before are not resumed, but by
- * a server that has their `ticket_keys` still, and verifies clients by the same authorities. If it
- * fails, everything is as it was.
+ * Handshakes that begin from now on take the new options; sessions of before are not resumed, but
+ * by a server that has their `ticket_keys` still, and verifies clients by the same authorities. If
+ * it fails, everything is as it was.
  */
 COIL_API int coil_tls_context_reload(
         coil_tls_context *context, const coil_tls_options *options, coil_tls_failure *out_failure);

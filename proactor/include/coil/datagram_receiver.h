@@ -16,9 +16,9 @@
  *     [ io_uring_recvmsg_out | name | control | payload ]
  *
  * What is taken is a slice of that. What has arrived and has not been taken has no memory but these
- * buffers. When all of them are queued or held, the kernel's own queue of the socket fills, and then
- * the kernel drops: nothing else does. Whoever waits for more while holding all of them still gets
- * it, one message at a time, in memory of its own: that has no bound but what is held.
+ * buffers. When all of them are queued or held, the kernel's own queue of the socket fills, and
+ * then the kernel drops: nothing else does. Whoever waits for more while holding all of them still
+ * gets it, one message at a time, in memory of its own: that has no bound but what is held.
  *
  * One task at a time may wait. On the loop's thread only.
  */

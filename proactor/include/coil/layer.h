@@ -102,7 +102,8 @@ coil_declare(int, coil_layer_drain, (coil_layer *) layer);
 
 /*
  * What was written last is half of something, and the rest will not come: from here on all writes
- * are -EPIPE, also those that wait, and finish() is never called. What has been sealed still leaves.
+ * are -EPIPE, also those that wait, and finish() is never called. What has been sealed still
+ * leaves.
  */
 COIL_API void coil_layer_cut(coil_layer *layer);
 
