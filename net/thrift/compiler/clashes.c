@@ -111,8 +111,7 @@ static void add_definition(collection *self, const idl_definition *definition)
     static const char *const of_enum[] = {"", "_schema", "_type", "_values", NULL};
     static const char *const of_struct[] = {
             "", "_default", "_fields", "_required", "_schema", "_type", NULL};
-    static const char *const of_service[] = {
-            "", "_handlers", "_init", "_methods", "_schema", NULL};
+    static const char *const of_service[] = {"", "_handlers", "_init", "_methods", "_schema", NULL};
     static const char *const *const suffixes[] = {
             [IDL_TYPEDEF] = alone,
             [IDL_ENUM] = of_enum,
@@ -180,8 +179,8 @@ static void check_files(const idl_document *documents)
         const idl_place start = {&it->source, 0, 0};
         if (other == NULL)
             continue;
-        idl_error(start, "a second '%s.thrift', which would be turned into the same files",
-                it->name);
+        idl_error(
+                start, "a second '%s.thrift', which would be turned into the same files", it->name);
         idl_remark((idl_place){&other->source, 0, 0}, "the first");
     }
 }

@@ -1,4 +1,4 @@
-// Typedefs in containers, and of what is defined further down.
+// Typedefs in containers, and of what is defined further down; odd numbers of fields.
 typedef list<Number> Numbers
 typedef map<Name, list<Points>> Table
 typedef Later Sooner
@@ -16,6 +16,14 @@ struct Point {
   2: optional list<Form> forms = [Shape.ROUND, Shape.SQUARE]
   3: map<Number, Sooner> later = {1: 2}
   4: set<Spot> around
+}
+
+// Numbers that are none are drawn anew, as those that are left out.
+struct Numberless {
+  -7: i32 one
+  i32 two
+  3: i32 three
+  -32768: i32 four
 }
 
 const Numbers NUMBERS = [1, 2, 3]
