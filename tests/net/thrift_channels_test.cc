@@ -33,18 +33,24 @@ struct Script {
     size_t call_count = 0;
 };
 
+Step *begin_step(coil_thrift_invocation *invocation)
+{
+    Script *script = coil_container_of(invocation->channel, Script, channel);
+    EXPECT_LT(script->call_count, script->steps.size());
+    Step *step = &script->steps.at(script->call_count++);
+    step->timeout = invocation->timeout;
+    step->avoid = invocation->avoid;
+    invocation->timeout = 0;
+    invocation->via = static_cast<uint32_t>(script->call_count);
+    invocation->was_sent = step->was_sent;
+    return step;
+}
+
 async(int, play, (coil_thrift_invocation *) invocation)
 {
     vars(Step *step);
-    Script *script = coil_container_of(invocation->channel, Script, channel);
 
-    EXPECT_LT(script->call_count, script->steps.size());
-    my->step = &script->steps.at(script->call_count++);
-    my->step->timeout = invocation->timeout;
-    my->step->avoid = invocation->avoid;
-    invocation->timeout = 0;
-    invocation->via = static_cast<uint32_t>(script->call_count);
-    invocation->was_sent = my->step->was_sent;
+    my->step = begin_step(invocation);
     await(coil_sleep(my->step->nap));
     invocation->exception.type = my->step->exception;
     return my->step->rc;

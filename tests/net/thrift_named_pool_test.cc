@@ -162,6 +162,16 @@ async(int, make_calls, (Pilgrims *) pilgrims, (coil_thrift_channel *) channel)
     return 0;
 }
 
+coil_thrift_pool *make_pool(Pilgrims *pilgrims, coil_resolver *resolver)
+{
+    coil_thrift_pool *pool = nullptr;
+    coil_thrift_pool_options options = pilgrims->draw_options();
+    options.balancer.pool.connect.resolver = resolver;
+    EXPECT_EQ(0, coil_thrift_pool_create(
+                         coil_loop_current(), "srv:_oracle._tcp.test", &options, &pool));
+    return pool;
+}
+
 async(int, ask_all, (Pilgrims *) pilgrims)
 {
     vars(coil_resolver *resolver; coil_thrift_pool *pool; coil_thrift_backup backup;
@@ -169,10 +179,7 @@ async(int, ask_all, (Pilgrims *) pilgrims)
 
     EXPECT_EQ(0, coil_resolver_create(coil_loop_current(), &pilgrims->resolving, &my->resolver));
     defer(coil_resolver_destroy(my->resolver));
-    coil_thrift_pool_options options = pilgrims->draw_options();
-    options.balancer.pool.connect.resolver = my->resolver;
-    EXPECT_EQ(0, coil_thrift_pool_create(
-                         coil_loop_current(), "srv:_oracle._tcp.test", &options, &my->pool));
+    my->pool = make_pool(pilgrims, my->resolver);
     defer(coil_thrift_pool_destroy(my->pool));
     coil_retry_budget_init(&my->budget, 30, 50);
     coil_thrift_backup_init(&my->backup, coil_thrift_pool_channel(my->pool), coil_ms(5));
