@@ -2,6 +2,7 @@
 #include <coil/thrift_backup.h>
 
 #include <coil/group.h>
+#include <coil/loop.h>
 #include <coil/waiter.h>
 
 #include <errno.h>
@@ -19,6 +20,7 @@ typedef struct race {
     attempt second; /* Over from the start, if there is none. */
     const attempt *winner;
     coil_list host;
+    coil_time begun_at;
     coil_retry purse; /* What pays for the second one. */
 } race;
 
@@ -32,17 +34,30 @@ coil_async(int, run_attempt, (attempt *) one, (coil_thrift_channel *) next)
     return 0;
 }
 
-/* It has a result of its own: both may be written. False: there is no room for it. */
-static bool prepare_second(const coil_thrift_invocation *original, attempt *second)
+/*
+ * The caller's invocation once more, with what is left of its time. It has a result of its own:
+ * both may be written. False: there is no time, or no room.
+ */
+static bool prepare_second(race *both, const coil_thrift_invocation *original, coil_duration spent)
 {
     const coil_thrift_struct_schema *schema = original->method->result;
+    coil_thrift_invocation *second = &both->second.invocation;
 
-    second->invocation = *original;
-    second->invocation.avoid = original->via; /* That one is slow. */
+    if (original->timeout > 0 && spent >= original->timeout)
+        return false;
+    *second = *original;
+    if (original->timeout > 0)
+        second->timeout = original->timeout - spent;
+    second->was_sent = false;
+    second->via = 0;
+    second->avoid = both->first.invocation.via; /* That one is slow. */
     if (original->result == NULL)
         return true;
-    second->invocation.result = coil_arena_take(original->arena, schema->size_bytes, 16);
-    return second->invocation.result != NULL;
+    second->result = coil_arena_take(original->arena, schema->size_bytes, 16);
+    if (second->result == NULL)
+        return false;
+    coil_thrift_init_value(schema, second->result);
+    return true;
 }
 
 /* May there be a second call? Each first one pays for a part of it. */
@@ -78,19 +93,27 @@ static int conclude(const race *both, coil_thrift_invocation *invocation)
     if (won->result != invocation->result)
         memcpy(invocation->result, won->result, invocation->method->result->size_bytes);
     invocation->exception = won->exception;
-    invocation->was_sent = both->first.invocation.was_sent || both->second.invocation.was_sent;
+    invocation->via = won->via;
     return both->winner->rc;
 }
 
-/* The second call. Without room for it, or a token, or memory, there is none. */
-static bool begin_second(coil_thrift_backup *self, race *both, coil_group *group)
+/* Also if the calls were cancelled: it may have been carried out. */
+static void tell_whether_sent(const race *both, coil_thrift_invocation *invocation)
 {
-    if (!is_in_budget(&both->purse) || !prepare_second(&both->first.invocation, &both->second) ||
+    invocation->was_sent = both->first.invocation.was_sent || both->second.invocation.was_sent;
+}
+
+/* The second call. Without time or room for it, or a token, or memory, there is none. */
+static void begin_second(coil_thrift_backup *self, race *both, coil_group *group,
+        const coil_thrift_invocation *invocation)
+{
+    const coil_duration spent = coil_now() - both->begun_at;
+
+    if (!prepare_second(both, invocation, spent) || !is_in_budget(&both->purse) ||
             coil_spawn(group, run_attempt(&both->second, self->next)) == NULL)
-        return false;
+        return;
     self->backup_count++;
     both->second.is_over = false;
-    return true;
 }
 
 static void begin_race(
@@ -99,9 +122,11 @@ static void begin_race(
     static const coil_retry_policy once = {.attempts = 2};
 
     coil_list_init(&both->host);
+    both->begun_at = coil_now();
     coil_retry_init(&both->purse, &once, self->budget);
     coil_retry_begin(&both->purse);
     both->first = (attempt){.invocation = *invocation, .host = &both->host, .rc = -ENOMEM};
+    both->first.invocation.was_sent = false;
     both->second = (attempt){.host = &both->host, .rc = -ENOMEM, .is_over = true};
 }
 
@@ -110,13 +135,14 @@ coil_async(int, run_race, (coil_thrift_backup *) self, (coil_thrift_invocation *
     coil_vars(coil_group group; race both);
 
     begin_race(&my->both, self, invocation);
+    coil_defer(tell_whether_sent(&my->both, invocation));
     coil_open_group(&my->group);
     my->group.keep_going = true;
     if (coil_spawn(&my->group, run_attempt(&my->both.first, self->next)) == NULL)
         return -ENOMEM;
     coil_ignore(coil_within(self->delay, coil_waiter_wait(&my->both.host)));
     if (!my->both.first.is_over)
-        (void)begin_second(self, &my->both, &my->group);
+        begin_second(self, &my->both, &my->group, invocation);
     while (!is_decided(&my->both))
         coil_ignore(coil_waiter_wait(&my->both.host));
     my->both.winner = winner_of(&my->both);

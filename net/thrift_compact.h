@@ -36,7 +36,7 @@ enum {
 /* 0 for what is no type: an empty container may claim to have such elements. */
 static inline uint8_t compact_type_of(uint8_t type)
 {
-    static const uint8_t types[] = {
+    static const uint8_t types[32] = {
             [COIL_THRIFT_BOOL] = COMPACT_TRUE,
             [COIL_THRIFT_I8] = COMPACT_I8,
             [COIL_THRIFT_DOUBLE] = COMPACT_DOUBLE,
@@ -51,7 +51,7 @@ static inline uint8_t compact_type_of(uint8_t type)
             [COIL_THRIFT_UUID] = COMPACT_UUID,
     };
 
-    return type < sizeof(types) ? types[type] : 0;
+    return coil_likely(type < sizeof(types)) ? types[type] : 0;
 }
 
 /* The type for one of compact, of which the lower four bits count; STOP for what is none. */
@@ -99,6 +99,19 @@ static inline uint32_t compact_put_varint(uint8_t bytes[COMPACT_VARINT_MAX], uin
         bytes[0] = (uint8_t)(value | 0x80);
         bytes[1] = (uint8_t)(value >> 7);
         return 2;
+    }
+    if (value < 0x200000) {
+        bytes[0] = (uint8_t)(value | 0x80);
+        bytes[1] = (uint8_t)(value >> 7 | 0x80);
+        bytes[2] = (uint8_t)(value >> 14);
+        return 3;
+    }
+    if (value < 0x10000000) {
+        bytes[0] = (uint8_t)(value | 0x80);
+        bytes[1] = (uint8_t)(value >> 7 | 0x80);
+        bytes[2] = (uint8_t)(value >> 14 | 0x80);
+        bytes[3] = (uint8_t)(value >> 21);
+        return 4;
     }
     while (value >= 0x80) {
         bytes[size++] = (uint8_t)(value | 0x80);

@@ -76,7 +76,8 @@ static void begin(
     }
 }
 
-coil_async(int, exchange, (coil_thrift_pipeline *) pipeline, (coil_thrift_invocation *) invocation)
+coil_define(int, pipeline_exchange, (coil_thrift_pipeline *) pipeline,
+        (coil_thrift_invocation *) invocation)
 {
     coil_vars(pipeline_call call; int rc);
 
@@ -126,9 +127,9 @@ coil_async(int, invoke, (coil_thrift_invocation *) invocation)
 
     invocation->was_sent = false;
     if (limit == COIL_FOREVER) {
-        coil_await(my->rc, exchange(pipeline, invocation));
+        coil_await(my->rc, pipeline_exchange(pipeline, invocation));
     } else {
-        coil_await(my->rc, coil_within(limit, exchange(pipeline, invocation)));
+        coil_await(my->rc, coil_within(limit, pipeline_exchange(pipeline, invocation)));
     }
     return my->rc;
 }

@@ -43,6 +43,13 @@ struct coil_thrift_slot {
 int pipeline_encode(coil_thrift_pipeline *pipeline, const coil_thrift_invocation *invocation,
         int32_t seqid, coil_time deadline);
 
+/*
+ * Send the call and await its outcome. Whoever asks sees to its timeout; `was_sent` of the
+ * invocation is set, and never reset.
+ */
+coil_declare_private(int, pipeline_exchange, (coil_thrift_pipeline *)pipeline,
+        (coil_thrift_invocation *)invocation);
+
 /* How long the call may take: by its own timeout, or the table. COIL_FOREVER: no limit. */
 coil_duration pipeline_limit_of(
         const coil_thrift_pipeline_options *options, const coil_thrift_invocation *invocation);

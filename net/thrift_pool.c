@@ -92,7 +92,7 @@ coil_async(int, call_on_line, (passage *) made, (coil_thrift_invocation *) invoc
     if (my->rc < 0)
         return my->rc;
     invocation->via = my->chosen->number;
-    coil_attempt(coil_thrift_invoke(&my->chosen->pipeline.channel, invocation));
+    coil_attempt(pipeline_exchange(&my->chosen->pipeline, invocation));
     return 0;
 }
 
@@ -110,23 +110,20 @@ coil_async(int, call_somewhere, (passage *) made, (coil_thrift_invocation *) inv
 
 coil_async(int, invoke, (coil_thrift_invocation *) invocation)
 {
-    coil_vars(passage made; coil_duration limit; coil_duration own_limit; int rc);
+    coil_vars(passage made; coil_duration limit; int rc);
 
     my->made.pool = coil_container_of(invocation->channel, coil_thrift_pool, channel);
     my->made.pool->user_count++;
     my->made.pool->stats.calls++;
     coil_defer(pool_leave(my->made.pool));
     coil_defer(settle(&my->made, COIL_CALL_ABANDONED));
-    my->own_limit = invocation->timeout;
     my->limit = pipeline_limit_of(&my->made.pool->options.pipeline, invocation);
-    invocation->timeout = 0;
     invocation->was_sent = false;
     if (my->limit == COIL_FOREVER) {
         coil_await(my->rc, call_somewhere(&my->made, invocation));
     } else {
         coil_await(my->rc, coil_within(my->limit, call_somewhere(&my->made, invocation)));
     }
-    invocation->timeout = my->own_limit;
     settle(&my->made, outcome_of(invocation, my->rc));
     return my->rc;
 }

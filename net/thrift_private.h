@@ -2,8 +2,8 @@
 /*
  * thrift_private.h - what the protocols of Thrift have in common.
  *
- * The binary protocol is in thrift_reader.c, thrift_writer.c and, inline, in <coil/thrift.h>. The
- * others are tables of functions, to which these turn. Readers tell who explains their errors
+ * The binary protocol is in thrift_reader.c, thrift_writer.c and, inline, in their public headers.
+ * The others are tables of functions, to which these turn. Readers tell who explains their errors
  * (thrift_reader_what.c) in facts.
  */
 #ifndef COIL_THRIFT_PRIVATE_H

@@ -122,7 +122,7 @@ void coil_thrift_reader_init_as(coil_thrift_reader *reader, enum coil_thrift_pro
 
     COIL_CHECK(protocol <= COIL_THRIFT_PROTOCOL_JSON);
 
-    reader->bytes = bytes;
+    reader->bytes = bytes == NULL ? (const uint8_t *)"" : bytes; /* A place to count from. */
     reader->size = size;
     reader->position = 0;
     reader->error = 0;

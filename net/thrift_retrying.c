@@ -33,15 +33,23 @@ static void prepare(const coil_thrift_retrying *self, coil_thrift_invocation *in
     invocation->timeout = self->attempt_limit;
     invocation->exception = (coil_thrift_exception){0, {NULL, 0}};
     invocation->was_sent = false;
-    invocation->avoid = invocation->via;
+    if (invocation->via != 0)
+        invocation->avoid = invocation->via;
     if (invocation->result != NULL && invocation->method->result != NULL)
         coil_thrift_init_value(invocation->method->result, invocation->result);
 }
 
+/* Whatever becomes of later attempts: this one may have been carried out. */
+static bool may_have_begun(const coil_thrift_invocation *invocation, int error)
+{
+    return invocation->was_sent && !coil_thrift_was_refused(invocation, error);
+}
+
 coil_async(int, attempt_often, (coil_thrift_retrying *) self, (coil_thrift_invocation *) invocation)
 {
-    coil_vars(coil_retry retry; int rc; int again);
+    coil_vars(coil_retry retry; bool was_sent; int rc; int again);
 
+    coil_defer(invocation->was_sent = invocation->was_sent || my->was_sent);
     coil_retry_init(&my->retry, self->policy, self->budget);
     coil_random_init(&my->retry.random, coil_random_next(&self->random));
     coil_retry_begin(&my->retry);
@@ -50,6 +58,7 @@ coil_async(int, attempt_often, (coil_thrift_retrying *) self, (coil_thrift_invoc
         coil_await(my->rc, coil_thrift_invoke(self->next, invocation));
         if (my->rc >= 0)
             return my->rc;
+        my->was_sent |= may_have_begun(invocation, my->rc);
         coil_await(my->again, coil_retry_wait(&my->retry, judge(invocation, my->rc)));
         if (my->again == 0)
             return my->rc;
@@ -64,12 +73,13 @@ coil_async(int, invoke, (coil_thrift_invocation *) invocation)
     my->self = coil_container_of(invocation->channel, coil_thrift_retrying, channel);
     my->limit = invocation->timeout;
     my->self->call_count++;
+    invocation->via = 0; /* It may be an invocation that has been used before. */
+    coil_defer(invocation->timeout = my->limit);
     if (my->limit > 0) {
         coil_await(my->rc, coil_within(my->limit, attempt_often(my->self, invocation)));
     } else {
         coil_await(my->rc, attempt_often(my->self, invocation));
     }
-    invocation->timeout = my->limit;
     return my->rc;
 }
 

@@ -2,53 +2,14 @@
 /*
  * A message is taken in steps. Each looks at a few bytes, which are collected if they come in
  * pieces, and says how many are to be skipped and what the next step is. What it is inside of is
- * in levels; without a level the message is over.
+ * in levels; without a level the message is over. Steps of the compact protocol are in
+ * thrift_scan_compact.c.
  */
-#include <coil/thrift_scan.h>
+#include "thrift_scan_private.h"
 
-#include "thrift_compact.h"
 #include "thrift_private.h"
 
 #include <errno.h>
-
-enum step {
-    STEP_PROTOCOL, /* The first byte. */
-    STEP_VERSION,
-    STEP_NAME_SIZE,
-    STEP_FIELD,
-    STEP_STRING_SIZE,
-    STEP_LIST,
-    STEP_MAP,
-    STEP_COMPACT_TYPE, /* The second byte. */
-    STEP_COMPACT_SEQID,
-    STEP_COMPACT_NAME,
-    STEP_COMPACT_FIELD,
-    STEP_COMPACT_ID,
-    STEP_COMPACT_INTEGER,
-    STEP_COMPACT_STRING,
-    STEP_COMPACT_LIST,
-    STEP_COMPACT_COUNT,
-    STEP_COMPACT_MAP,
-    STEP_COMPACT_MAP_TYPES,
-    STEP_JSON,
-    STEP_NEXT, /* A value has ended, or its inside begins. */
-    STEP_OVER,
-};
-
-static void refuse(coil_thrift_scan *scan, int error)
-{
-    if (scan->error == 0)
-        scan->error = error;
-}
-
-static void set_step(coil_thrift_scan *scan, enum step step, uint8_t byte_count)
-{
-    scan->step = (uint8_t)step;
-    scan->step_bytes = byte_count;
-    scan->held_count = 0;
-    scan->number = 0;
-    scan->shift = 0;
-}
 
 static bool is_compact(const coil_thrift_scan *scan)
 {
@@ -74,16 +35,16 @@ static uint64_t room_of(const coil_thrift_scan *scan)
 static void skip(coil_thrift_scan *scan, uint64_t byte_count)
 {
     if (byte_count > room_of(scan))
-        refuse(scan, -EMSGSIZE);
+        scan_refuse(scan, -EMSGSIZE);
     scan->skip_bytes += byte_count;
 }
 
-static void skip_string(coil_thrift_scan *scan, uint64_t size)
+void scan_skip_string(coil_thrift_scan *scan, uint64_t size)
 {
     if (size > INT32_MAX) {
-        refuse(scan, -EBADMSG);
+        scan_refuse(scan, -EBADMSG);
     } else if (size > scan->limits->string_max) {
-        refuse(scan, -EMSGSIZE);
+        scan_refuse(scan, -EMSGSIZE);
     } else {
         skip(scan, size);
     }
@@ -95,14 +56,14 @@ static void skip_string(coil_thrift_scan *scan, uint64_t size)
 static void open_level(coil_thrift_scan *scan, uint8_t even, uint8_t odd, uint32_t left)
 {
     if (scan->level_count >= 2 * scan->limits->depth_max) {
-        refuse(scan, -ELOOP);
+        scan_refuse(scan, -ELOOP);
         return;
     }
     scan->levels[scan->level_count++] =
             (coil_thrift_scan_level){.left = left, .types = {even, odd}};
 }
 
-static void open_struct(coil_thrift_scan *scan)
+void scan_open_struct(coil_thrift_scan *scan)
 {
     open_level(scan, COIL_THRIFT_STOP, COIL_THRIFT_STOP, 0);
 }
@@ -122,8 +83,7 @@ static bool has_one_size(const coil_thrift_scan *scan, uint8_t type)
     return thrift_is_scalar(type) || type == COIL_THRIFT_UUID;
 }
 
-/* The elements of a container come next: `count` times `even`, and of a map as many of `odd`. */
-static void open_container(
+void scan_open_container(
         coil_thrift_scan *scan, uint8_t even, uint8_t odd, uint64_t count, bool is_map)
 {
     const uint64_t item_bytes = bytes_min(scan, even) + (is_map ? bytes_min(scan, odd) : 0);
@@ -131,9 +91,9 @@ static void open_container(
     if (count == 0)
         return;
     if (count > INT32_MAX || bytes_min(scan, even) == 0 || bytes_min(scan, odd) == 0) {
-        refuse(scan, -EBADMSG);
+        scan_refuse(scan, -EBADMSG);
     } else if (count > scan->limits->container_max || count * item_bytes > room_of(scan)) {
-        refuse(scan, -EMSGSIZE);
+        scan_refuse(scan, -EMSGSIZE);
     } else if (has_one_size(scan, even) && has_one_size(scan, odd)) {
         skip(scan, count * item_bytes);
     } else {
@@ -151,29 +111,29 @@ static void begin_header(coil_thrift_scan *scan, uint8_t type)
 
     switch (type) {
     case COIL_THRIFT_STRING:
-        set_step(scan, compact ? STEP_COMPACT_STRING : STEP_STRING_SIZE, compact ? 1 : 4);
+        scan_set_step(scan, compact ? STEP_COMPACT_STRING : STEP_STRING_SIZE, compact ? 1 : 4);
         break;
     case COIL_THRIFT_LIST:
     case COIL_THRIFT_SET:
-        set_step(scan, compact ? STEP_COMPACT_LIST : STEP_LIST, compact ? 1 : 5);
+        scan_set_step(scan, compact ? STEP_COMPACT_LIST : STEP_LIST, compact ? 1 : 5);
         break;
     case COIL_THRIFT_MAP:
-        set_step(scan, compact ? STEP_COMPACT_MAP : STEP_MAP, compact ? 1 : 6);
+        scan_set_step(scan, compact ? STEP_COMPACT_MAP : STEP_MAP, compact ? 1 : 6);
         break;
     default:
-        set_step(scan, STEP_COMPACT_INTEGER, 1);
+        scan_set_step(scan, STEP_COMPACT_INTEGER, 1);
         break;
     }
 }
 
-static void begin_value(coil_thrift_scan *scan, uint8_t type)
+void scan_begin_value(coil_thrift_scan *scan, uint8_t type)
 {
     if (has_one_size(scan, type)) {
         skip(scan, bytes_min(scan, type));
-        set_step(scan, STEP_NEXT, 0);
+        scan_set_step(scan, STEP_NEXT, 0);
     } else if (type == COIL_THRIFT_STRUCT) {
-        open_struct(scan);
-        set_step(scan, STEP_NEXT, 0);
+        scan_open_struct(scan);
+        scan_set_step(scan, STEP_NEXT, 0);
     } else {
         begin_header(scan, type);
     }
@@ -185,23 +145,23 @@ static void take_next(coil_thrift_scan *scan)
     while (scan->level_count > 0) {
         coil_thrift_scan_level *level = &scan->levels[scan->level_count - 1];
         if (level->types[0] == COIL_THRIFT_STOP) {
-            set_step(scan, is_compact(scan) ? STEP_COMPACT_FIELD : STEP_FIELD, 1);
+            scan_set_step(scan, is_compact(scan) ? STEP_COMPACT_FIELD : STEP_FIELD, 1);
             return;
         }
         if (level->left > 0) {
             level->left--;
-            begin_value(scan, level->types[level->left & 1]);
+            scan_begin_value(scan, level->types[level->left & 1]);
             return;
         }
         scan->level_count--;
     }
-    set_step(scan, STEP_OVER, 0);
+    scan_set_step(scan, STEP_OVER, 0);
 }
 
-static void end_struct(coil_thrift_scan *scan)
+void scan_end_struct(coil_thrift_scan *scan)
 {
     scan->level_count--;
-    set_step(scan, STEP_NEXT, 0);
+    scan_set_step(scan, STEP_NEXT, 0);
 }
 
 /* Binary
@@ -212,14 +172,14 @@ static void take_protocol(coil_thrift_scan *scan)
     const int protocol = coil_thrift_detect_protocol(scan->held, 1);
 
     if (protocol < 0) {
-        refuse(scan, protocol);
+        scan_refuse(scan, protocol);
         return;
     }
     scan->protocol = (uint8_t)protocol;
     if (protocol == COIL_THRIFT_PROTOCOL_COMPACT) {
-        set_step(scan, STEP_COMPACT_TYPE, 1);
+        scan_set_step(scan, STEP_COMPACT_TYPE, 1);
     } else if (protocol == COIL_THRIFT_PROTOCOL_JSON) {
-        set_step(scan, STEP_JSON, 1);
+        scan_set_step(scan, STEP_JSON, 1);
         scan->brackets[0] = 0;
         scan->level_count = 1;
     } else { /* Three more, behind the one that is there. */
@@ -236,23 +196,23 @@ static void take_version(coil_thrift_scan *scan)
     const uint32_t word = held_32(scan, 0);
 
     if (word < 1u << 24) {
-        skip_string(scan, word);
+        scan_skip_string(scan, word);
         skip(scan, 1 + 4);
-        open_struct(scan);
-        set_step(scan, STEP_NEXT, 0);
+        scan_open_struct(scan);
+        scan_set_step(scan, STEP_NEXT, 0);
     } else if ((word & version_mask) == version_1) {
-        set_step(scan, STEP_NAME_SIZE, 4);
+        scan_set_step(scan, STEP_NAME_SIZE, 4);
     } else {
-        refuse(scan, -EBADMSG);
+        scan_refuse(scan, -EBADMSG);
     }
 }
 
 static void take_name_size(coil_thrift_scan *scan)
 {
-    skip_string(scan, held_32(scan, 0));
+    scan_skip_string(scan, held_32(scan, 0));
     skip(scan, 4);
-    open_struct(scan);
-    set_step(scan, STEP_NEXT, 0);
+    scan_open_struct(scan);
+    scan_set_step(scan, STEP_NEXT, 0);
 }
 
 static void take_field(coil_thrift_scan *scan)
@@ -260,151 +220,33 @@ static void take_field(coil_thrift_scan *scan)
     const uint8_t type = scan->held[0];
 
     if (type == COIL_THRIFT_STOP) {
-        end_struct(scan);
+        scan_end_struct(scan);
     } else if (thrift_bytes_min(type) == 0) {
-        refuse(scan, -EBADMSG);
+        scan_refuse(scan, -EBADMSG);
     } else {
         skip(scan, 2);
-        begin_value(scan, type);
+        scan_begin_value(scan, type);
     }
 }
 
 static void take_string_size(coil_thrift_scan *scan)
 {
-    skip_string(scan, held_32(scan, 0));
-    set_step(scan, STEP_NEXT, 0);
+    scan_skip_string(scan, held_32(scan, 0));
+    scan_set_step(scan, STEP_NEXT, 0);
 }
 
 static void take_list(coil_thrift_scan *scan)
 {
     const uint8_t element = scan->held[0];
 
-    open_container(scan, element, element, held_32(scan, 1), false);
-    set_step(scan, STEP_NEXT, 0);
+    scan_open_container(scan, element, element, held_32(scan, 1), false);
+    scan_set_step(scan, STEP_NEXT, 0);
 }
 
 static void take_map(coil_thrift_scan *scan)
 {
-    open_container(scan, scan->held[1], scan->held[0], held_32(scan, 2), true);
-    set_step(scan, STEP_NEXT, 0);
-}
-
-/* Compact
- * ------- */
-
-/* Whether the number is complete. */
-static bool take_varint(coil_thrift_scan *scan)
-{
-    const uint8_t byte = scan->held[0];
-
-    scan->held_count = 0;
-    if (scan->shift == 63 && byte > 1) {
-        refuse(scan, -EBADMSG);
-        return false;
-    }
-    scan->number |= (uint64_t)(byte & 0x7f) << scan->shift;
-    scan->shift += 7;
-    return byte < 0x80;
-}
-
-static void take_compact_type(coil_thrift_scan *scan)
-{
-    if ((scan->held[0] & COMPACT_VERSION_MASK) != COMPACT_VERSION)
-        refuse(scan, -EBADMSG);
-    set_step(scan, STEP_COMPACT_SEQID, 1);
-}
-
-static void take_compact_name(coil_thrift_scan *scan)
-{
-    skip_string(scan, scan->number);
-    open_struct(scan);
-    set_step(scan, STEP_NEXT, 0);
-}
-
-/* A bool is in the header of its field. */
-static void begin_compact_value(coil_thrift_scan *scan, uint8_t compact_type)
-{
-    const uint8_t type = thrift_compact_type(compact_type);
-
-    if (type == COIL_THRIFT_BOOL) {
-        set_step(scan, STEP_NEXT, 0);
-    } else {
-        begin_value(scan, type);
-    }
-}
-
-static void take_compact_field(coil_thrift_scan *scan)
-{
-    const uint8_t header = scan->held[0];
-
-    if (header == COMPACT_STOP) {
-        end_struct(scan);
-    } else if (thrift_compact_type(header & 15) == COIL_THRIFT_STOP) {
-        refuse(scan, -EBADMSG);
-    } else if (header >> 4 != 0) {
-        begin_compact_value(scan, header & 15);
-    } else {
-        scan->type = header & 15;
-        set_step(scan, STEP_COMPACT_ID, 1);
-    }
-}
-
-static void open_compact_container(coil_thrift_scan *scan)
-{
-    const uint8_t even = thrift_compact_type(scan->type & 15);
-    const uint8_t odd = thrift_compact_type(scan->type >> 4);
-    const bool is_map = scan->step == STEP_COMPACT_MAP_TYPES;
-
-    open_container(scan, even, is_map ? odd : even, scan->number, is_map);
-    set_step(scan, STEP_NEXT, 0);
-}
-
-static void take_compact_list(coil_thrift_scan *scan)
-{
-    scan->type = scan->held[0];
-    if (scan->type >> 4 == COMPACT_COUNT_LONG) {
-        set_step(scan, STEP_COMPACT_COUNT, 1);
-    } else {
-        scan->number = scan->type >> 4;
-        open_compact_container(scan);
-    }
-}
-
-static void take_compact_map(coil_thrift_scan *scan)
-{
-    const uint64_t count = scan->number;
-
-    set_step(scan, count == 0 ? STEP_NEXT : STEP_COMPACT_MAP_TYPES, count == 0 ? 0 : 1);
-    scan->number = count;
-}
-
-/* Steps that begin with a number, when it is complete. */
-static void take_number(coil_thrift_scan *scan)
-{
-    switch ((enum step)scan->step) {
-    case STEP_COMPACT_SEQID:
-        set_step(scan, STEP_COMPACT_NAME, 1);
-        break;
-    case STEP_COMPACT_NAME:
-        take_compact_name(scan);
-        break;
-    case STEP_COMPACT_ID:
-        begin_compact_value(scan, scan->type);
-        break;
-    case STEP_COMPACT_STRING:
-        skip_string(scan, scan->number);
-        set_step(scan, STEP_NEXT, 0);
-        break;
-    case STEP_COMPACT_COUNT:
-        open_compact_container(scan);
-        break;
-    case STEP_COMPACT_MAP:
-        take_compact_map(scan);
-        break;
-    default: /* An integer. */
-        set_step(scan, STEP_NEXT, 0);
-        break;
-    }
+    scan_open_container(scan, scan->held[1], scan->held[0], held_32(scan, 2), true);
+    scan_set_step(scan, STEP_NEXT, 0);
 }
 
 /* JSON
@@ -416,7 +258,7 @@ static void open_bracket(coil_thrift_scan *scan, bool is_curly)
 
     /* A struct in a field has two brackets, and so has a map. */
     if (count >= 4 * scan->limits->depth_max + 2) {
-        refuse(scan, -ELOOP);
+        scan_refuse(scan, -ELOOP);
         return;
     }
     const uint64_t bit = (uint64_t)1 << count % 64;
@@ -431,10 +273,10 @@ static void close_bracket(coil_thrift_scan *scan, bool is_curly)
     const bool was_curly = (scan->brackets[count / 64] >> count % 64 & 1) != 0;
 
     if (was_curly != is_curly)
-        refuse(scan, -EBADMSG);
+        scan_refuse(scan, -EBADMSG);
     scan->level_count--;
     if (scan->level_count == 0)
-        set_step(scan, STEP_OVER, 0);
+        scan_set_step(scan, STEP_OVER, 0);
 }
 
 static void take_json(coil_thrift_scan *scan)
@@ -490,19 +332,6 @@ static void take_step(coil_thrift_scan *scan)
     case STEP_MAP:
         take_map(scan);
         break;
-    case STEP_COMPACT_TYPE:
-        take_compact_type(scan);
-        break;
-    case STEP_COMPACT_FIELD:
-        take_compact_field(scan);
-        break;
-    case STEP_COMPACT_LIST:
-        take_compact_list(scan);
-        break;
-    case STEP_COMPACT_MAP_TYPES:
-        scan->type = scan->held[0];
-        open_compact_container(scan);
-        break;
     case STEP_JSON:
         take_json(scan);
         break;
@@ -510,8 +339,7 @@ static void take_step(coil_thrift_scan *scan)
         take_next(scan);
         break;
     default:
-        if (take_varint(scan))
-            take_number(scan);
+        scan_take_compact(scan);
         break;
     }
 }
@@ -535,7 +363,7 @@ static uint32_t take_bytes(coil_thrift_scan *scan, const uint8_t *bytes, uint32_
     }
     scan->size += count;
     if (scan->size > scan->limits->frame_max)
-        refuse(scan, -EMSGSIZE);
+        scan_refuse(scan, -EMSGSIZE);
     return count;
 }
 
@@ -584,5 +412,5 @@ void coil_thrift_scan_init(coil_thrift_scan *scan, const coil_thrift_limits *lim
     scan->skip_bytes = 0;
     scan->limits = limits;
     scan->wanted = 1;
-    set_step(scan, STEP_PROTOCOL, 1);
+    scan_set_step(scan, STEP_PROTOCOL, 1);
 }

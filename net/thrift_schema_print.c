@@ -21,11 +21,12 @@ static void put(printer *out, const char *format, ...) COIL_PRINTF(2, 3);
 
 static void put(printer *out, const char *format, ...)
 {
-    const size_t used_size = out->size < out->text_size ? out->size : out->text_size;
+    const bool has_room = out->size < out->text_size;
+    char *end = has_room ? out->text + out->size : NULL;
     va_list values;
 
     va_start(values, format);
-    const int size = vsnprintf(out->text + used_size, out->text_size - used_size, format, values);
+    const int size = vsnprintf(end, has_room ? out->text_size - out->size : 0, format, values);
     va_end(values);
     if (size > 0)
         out->size += (size_t)size;

@@ -54,13 +54,36 @@ static inline uint8_t *room(putter *it, uint8_t *at, uint32_t size)
     return coil_likely((size_t)(it->end - at) >= size) ? at : make_room(it, at, size);
 }
 
+/* Most strings are short: as two words that overlap they cost less than a call. */
+static inline void copy(uint8_t *to, const uint8_t *from, uint32_t size)
+{
+    uint64_t words[2];
+    uint32_t halves[2];
+
+    if (size > sizeof(words)) {
+        memcpy(to, from, size);
+    } else if (size >= sizeof(words[0])) {
+        memcpy(&words[0], from, sizeof(words[0]));
+        memcpy(&words[1], from + size - sizeof(words[1]), sizeof(words[1]));
+        memcpy(to, &words[0], sizeof(words[0]));
+        memcpy(to + size - sizeof(words[1]), &words[1], sizeof(words[1]));
+    } else if (size >= sizeof(halves[0])) {
+        memcpy(&halves[0], from, sizeof(halves[0]));
+        memcpy(&halves[1], from + size - sizeof(halves[1]), sizeof(halves[1]));
+        memcpy(to, &halves[0], sizeof(halves[0]));
+        memcpy(to + size - sizeof(halves[1]), &halves[1], sizeof(halves[1]));
+    } else {
+        for (uint32_t i = 0; i < size; i++)
+            to[i] = from[i];
+    }
+}
+
 static inline uint8_t *put_bytes(putter *it, uint8_t *at, const void *bytes, uint32_t size)
 {
     at = room(it, at, size);
     if (coil_unlikely(at == NULL))
         return NULL;
-    if (size > 0)
-        memcpy(at, bytes, size);
+    copy(at, bytes, size);
     return at + size;
 }
 
@@ -149,29 +172,56 @@ EACH uint8_t *put_size(bool compact, putter *it, uint8_t *at, uint32_t size)
     return put_last_size(compact, it, at, size);
 }
 
+/* Behind their size. */
+static inline uint8_t *put_characters(putter *it, uint8_t *at, const coil_thrift_text *text)
+{
+    return put_bytes(it, at, text->bytes, text->size);
+}
+
 EACH uint8_t *put_text(bool compact, putter *it, uint8_t *at, const coil_thrift_text *text)
 {
     at = put_size(compact, it, at, text->size);
-    return coil_unlikely(at == NULL) ? NULL : put_bytes(it, at, text->bytes, text->size);
+    return coil_unlikely(at == NULL) ? NULL : put_characters(it, at, text);
+}
+
+/* What a container has: values that hold others are left to put_value(). */
+EACH uint8_t *put_item(bool compact, putter *it, uint8_t *at, const coil_thrift_type_schema *type,
+        const void *value)
+{
+    if (type->type == COIL_THRIFT_STRING)
+        return put_text(compact, it, at, value);
+    if (thrift_is_scalar(type->type))
+        return put_scalar(compact, it, at, type->type, value);
+    return put_value(compact, it, at, type, value);
 }
 
 /* Containers
  * ---------- */
 
-static uint8_t *__attribute__((noinline))
-put_list_header(bool compact, putter *it, uint8_t *at, uint8_t element, uint32_t count)
+EACH uint8_t *store_list_header(bool compact, uint8_t *at, uint8_t element, uint32_t count)
+{
+    if (compact)
+        return at + compact_put_list(at, element, count);
+    *at = element;
+    coil_thrift_store_32(at + 1, count);
+    return at + 1 + sizeof(count);
+}
+
+static uint8_t *__attribute__((noinline, cold))
+put_last_list_header(bool compact, putter *it, uint8_t *at, uint8_t element, uint32_t count)
 {
     uint8_t small[SMALL_BYTES];
-    uint32_t size = 1;
+    const uint8_t *end = store_list_header(compact, small, element, count);
 
-    if (!compact) {
-        small[0] = element;
-        coil_thrift_store_32(small + 1, count);
-        size = 5;
-    } else {
-        size = compact_put_list(small, element, count);
-    }
-    return put_bytes(it, at, small, size);
+    return put_bytes(it, at, small, (uint32_t)(end - small));
+}
+
+EACH uint8_t *put_list_header(
+        bool compact, putter *it, uint8_t *at, uint8_t element, uint32_t count)
+{
+    if (coil_likely(it->end - at >= SMALL_BYTES))
+        return store_list_header(compact, at, element, count);
+    return put_last_list_header(compact, it, at, element, count);
 }
 
 EACH uint8_t *put_scalars(bool compact, putter *it, uint8_t *at,
@@ -189,13 +239,14 @@ EACH uint8_t *put_scalars(bool compact, putter *it, uint8_t *at,
 /* The most frequent of them. */
 EACH uint8_t *put_integers(bool compact, putter *it, uint8_t *at, const coil_thrift_items *list)
 {
-    const int32_t *items = list->items;
-    uint32_t i = 0;
+    const int32_t *item = list->items;
+    const int32_t *last = item + list->count;
+    const uint8_t *end = it->end;
 
-    for (; i < list->count && it->end - at >= SMALL_BYTES; i++)
-        at = store_integer(compact, at, items[i], sizeof(*items));
-    for (; i < list->count && at != NULL; i++)
-        at = put_scalar(compact, it, at, COIL_THRIFT_I32, &items[i]);
+    for (; item < last && end - at >= SMALL_BYTES; item++)
+        at = store_integer(compact, at, *item, sizeof(*item));
+    for (; item < last && at != NULL; item++)
+        at = put_scalar(compact, it, at, COIL_THRIFT_I32, item);
     return at;
 }
 
@@ -213,7 +264,7 @@ EACH uint8_t *put_list(bool compact, putter *it, uint8_t *at, const coil_thrift_
     if (thrift_is_scalar(element->type))
         return put_scalars(compact, it, at, element, list);
     for (uint32_t i = 0; i < list->count && at != NULL; i++) {
-        at = put_value(compact, it, at, element, item);
+        at = put_item(compact, it, at, element, item);
         item += type->item_bytes;
     }
     return at;
@@ -235,9 +286,9 @@ EACH uint8_t *put_map(bool compact, putter *it, uint8_t *at, const coil_thrift_t
         at = at == NULL ? NULL : put_size(compact, it, at, map->count);
     }
     for (uint32_t i = 0; i < map->count && at != NULL; i++) {
-        at = put_value(compact, it, at, type->key, item);
+        at = put_item(compact, it, at, type->key, item);
         if (at != NULL)
-            at = put_value(compact, it, at, type->element, item + type->value_offset);
+            at = put_item(compact, it, at, type->element, item + type->value_offset);
         item += type->item_bytes;
     }
     return at;
@@ -246,9 +297,9 @@ EACH uint8_t *put_map(bool compact, putter *it, uint8_t *at, const coil_thrift_t
 /* Structs
  * ------- */
 
-/* The header of a field, and its value if that is a scalar: at most SMALL_BYTES. */
+/* The header of a field, and its value if that is a scalar; a string's size: SMALL_BYTES do. */
 EACH uint8_t *store_field(bool compact, uint8_t *at, const coil_thrift_field_schema *field,
-        const void *member, int16_t *last_id)
+        const void *member, int16_t last_id)
 {
     const uint8_t type = field->type->type;
 
@@ -258,15 +309,19 @@ EACH uint8_t *store_field(bool compact, uint8_t *at, const coil_thrift_field_sch
         const uint8_t wire_type = type == COIL_THRIFT_BOOL && !*(const bool *)member
                                           ? (uint8_t)COMPACT_FALSE
                                           : compact_type_of(type);
-        at += compact_put_field(at, wire_type, field->id, last_id);
+        at += compact_put_field(at, wire_type, field->id, &last_id);
+        if (type == COIL_THRIFT_BOOL)
+            return at;
     }
-    if (!thrift_is_scalar(type) || (compact && type == COIL_THRIFT_BOOL))
-        return at;
-    return store_scalar(compact, at, type, member);
+    if (thrift_is_scalar(type))
+        return store_scalar(compact, at, type, member);
+    if (type == COIL_THRIFT_STRING)
+        return store_size(compact, at, ((const coil_thrift_text *)member)->size);
+    return at;
 }
 
 static uint8_t *__attribute__((noinline, cold)) put_last_field(bool compact, putter *it,
-        uint8_t *at, const coil_thrift_field_schema *field, const void *member, int16_t *last_id)
+        uint8_t *at, const coil_thrift_field_schema *field, const void *member, int16_t last_id)
 {
     uint8_t small[SMALL_BYTES];
     const uint8_t *end = store_field(compact, small, field, member, last_id);
@@ -275,7 +330,7 @@ static uint8_t *__attribute__((noinline, cold)) put_last_field(bool compact, put
 }
 
 EACH uint8_t *put_field(bool compact, putter *it, uint8_t *at,
-        const coil_thrift_field_schema *field, const void *member, int16_t *last_id)
+        const coil_thrift_field_schema *field, const void *member, int16_t last_id)
 {
     const uint8_t type = field->type->type;
 
@@ -287,7 +342,7 @@ EACH uint8_t *put_field(bool compact, putter *it, uint8_t *at,
     if (thrift_is_scalar(type) || at == NULL)
         return at;
     if (type == COIL_THRIFT_STRING)
-        return put_text(compact, it, at, member);
+        return put_characters(it, at, member);
     return put_value(compact, it, at, field->type, member);
 }
 
@@ -304,16 +359,22 @@ EACH uint8_t *put_fields(bool compact, putter *it, uint8_t *at,
         const coil_thrift_struct_schema *schema, const char *value, int16_t last_id)
 {
     const coil_thrift_field_schema *field = schema->fields;
-    const uint32_t count = schema->field_count;
+    const coil_thrift_field_schema *end = field + schema->field_count;
+    const bool is_union = schema->is_union;
 
     if (compact && it->depth >= COIL_THRIFT_DEPTH_MAX) {
         thrift_writer_fail(it->writer, -ELOOP);
         return NULL;
     }
     it->depth++;
-    for (uint32_t i = 0; i < count && at != NULL; i++, field++) {
-        if (thrift_is_written(schema, value, i))
-            at = put_field(compact, it, at, field, value + field->offset, &last_id);
+    for (; field < end && at != NULL; field++) {
+        const bool may_be_left_out = is_union || field->type->is_reference ||
+                                     field->requiredness == COIL_THRIFT_OPTIONAL;
+        if (may_be_left_out &&
+                !thrift_is_written(schema, value, (uint32_t)(field - schema->fields)))
+            continue;
+        at = put_field(compact, it, at, field, value + field->offset, last_id);
+        last_id = field->id;
     }
     it->depth--;
     return at == NULL ? NULL : put_stop(it, at);

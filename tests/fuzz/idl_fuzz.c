@@ -4,6 +4,7 @@
  * understood, or there is an error; what is understood is dumped, and turned into C.
  */
 #include "calls.h"
+#include "clashes.h"
 #include "dump.h"
 #include "emit.h"
 #include "load.h"
@@ -44,6 +45,7 @@ static void put_out(idl_document *documents)
     COIL_CHECK(idl_dump(documents, nowhere) == 0);
     for (idl_document *it = documents; it != NULL; it = it->next)
         idl_add_calls(it);
+    idl_check_clashes(documents);
     for (idl_document *it = documents; it != NULL && idl_error_count() == 0; it = it->next) {
         idl_emit_header(it, nowhere);
         idl_emit_source(it, nowhere);

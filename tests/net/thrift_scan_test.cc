@@ -15,16 +15,7 @@
 namespace
 {
 
-using packet::field;
-using packet::i16;
-using packet::i32;
-using packet::i64;
-using packet::i8;
-using packet::list;
-using packet::map;
-using packet::repeat;
-using packet::stop;
-using packet::text;
+using namespace packet;
 
 const coil_thrift_protocol protocols[] = {
         COIL_THRIFT_PROTOCOL_BINARY, COIL_THRIFT_PROTOCOL_COMPACT, COIL_THRIFT_PROTOCOL_JSON};

@@ -29,16 +29,7 @@ void *__wrap_realloc(void *bytes, size_t size)
 namespace
 {
 
-using packet::field;
-using packet::i16;
-using packet::i32;
-using packet::i64;
-using packet::i8;
-using packet::list;
-using packet::map;
-using packet::repeat;
-using packet::stop;
-using packet::text;
+using namespace packet;
 
 constexpr int64_t huge = 0x7fffffff;
 

@@ -108,11 +108,14 @@
 #include <coil/thrift_metrics.h>
 #include <coil/thrift_pipeline.h>
 #include <coil/thrift_pool.h>
+#include <coil/thrift_reader.h>
 #include <coil/thrift_retrying.h>
 #include <coil/thrift_scan.h>
 #include <coil/thrift_schema.h>
 #include <coil/thrift_server.h>
 #include <coil/thrift_service.h>
+#include <coil/thrift_wire.h>
+#include <coil/thrift_writer.h>
 #include <coil/time.h>
 #include <coil/timeout.h>
 #include <coil/timer.h>

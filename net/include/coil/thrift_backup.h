@@ -15,6 +15,9 @@
  *     call ----------------- delay ---+-------------------> answer: the result
  *                                     +--- again ---------> answer: or this one
  *
+ * invocation->timeout bounds both calls: the second one has what is left of it. A limit that the
+ * channel behind has for the method bounds each.
+ *
  * An exception is an answer. An attempt that fails is none, as long as the other is under way.
  * Other methods pass unchanged.
  *

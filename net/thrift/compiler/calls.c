@@ -89,50 +89,8 @@ const char *idl_handler_name(const idl_function *function)
     return idl_member(function->name);
 }
 
-/* What has this name in the C of the document, and is no service; NULL. */
-static const idl_definition *find_named(const idl_document *document, const char *name)
-{
-    for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
-        if (it->kind != IDL_SERVICE && strcmp(idl_definition_name(it), name) == 0)
-            return it;
-    }
-    return NULL;
-}
-
-static void check_free(const idl_document *document, idl_place place, const char *name)
-{
-    const idl_definition *other = find_named(document, name);
-
-    if (other == NULL)
-        return;
-    idl_error(place, "needs the name '%s' in C", name);
-    idl_remark(other->place, "which is that of this %s", idl_definition_kind_name(other->kind));
-}
-
-static void check_names(const idl_definition *service)
-{
-    static const char *const of_service[] = {"", "_handlers", "_init", "_schema"};
-    static const char *const of_function[] = {"", "_arguments", "_call", "_handler", "_result"};
-    const idl_document *document = service->document;
-
-    for (size_t i = 0; i < sizeof(of_service) / sizeof(of_service[0]); i++) {
-        const char *name = idl_format("%s%s", idl_definition_name(service), of_service[i]);
-        check_free(document, service->place, name);
-    }
-    for (const idl_function *it = service->functions; it != NULL; it = it->next) {
-        for (size_t i = 0; i < sizeof(of_function) / sizeof(of_function[0]); i++) {
-            const char *name = idl_format("%s%s", idl_function_name(service, it), of_function[i]);
-            check_free(document, it->place, name);
-        }
-    }
-}
-
 void idl_add_calls(idl_document *document)
 {
-    for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
-        if (it->kind == IDL_SERVICE)
-            check_names(it);
-    }
     idl_definition **at = &document->definitions;
     for (; *at != NULL; at = &(*at)->next) {
         const idl_definition *service = *at;

@@ -13,10 +13,7 @@
 
 #include "syntax.h"
 
-/*
- * Add them to the definitions of a document that has been resolved, before its services. Reports an
- * error where such a name, or another of those that a service has in C, is something else's.
- */
+/* Add them to the definitions of a document that has been resolved, before its services. */
 void idl_add_calls(idl_document *document);
 
 /* "shop_Shop_buy": the coroutine that calls it, and how the names of its structs begin. */

@@ -98,8 +98,8 @@ static void emit_enum(const idl_definition *definition, FILE *file)
 
 /* Containers
  * ----------
- * The same container may be needed in several headers: it is declared in the first one. A map's
- * items come after the structs, which they may hold.
+ * The same container may be needed in several headers: it is declared in the first one, and hence
+ * knows nothing of typedefs. A map's items come after the structs, which they may hold.
  */
 
 typedef struct container_emitter {
@@ -112,7 +112,8 @@ static void emit_container(idl_type_visitor *visitor, const idl_type *type)
 {
     const container_emitter *self = (const container_emitter *)visitor;
     const char *name = idl_type_name(type);
-    const char *item = type->kind == IDL_MAP ? idl_item_name(type) : idl_type_name(type->element);
+    const char *element = idl_type_name(idl_type_behind(type->element));
+    const char *item = type->kind == IDL_MAP ? idl_item_name(type) : element;
     const char *guard = idl_upper_case(idl_format("%s%s", name, self->items ? "_item" : ""));
 
     if (self->items && type->kind != IDL_MAP)
@@ -120,7 +121,7 @@ static void emit_container(idl_type_visitor *visitor, const idl_type *type)
     fprintf(self->file, "\n#ifndef HAS_%s\n#define HAS_%s\n", guard, guard);
     if (self->items) {
         fprintf(self->file, "struct %s {\n    %s key;\n    %s value;\n};\n", item,
-                idl_type_name(type->key), idl_type_name(type->element));
+                idl_type_name(idl_type_behind(type->key)), element);
     } else {
         if (type->kind == IDL_MAP)
             fprintf(self->file, "typedef struct %s %s;\n", item, item);
@@ -137,6 +138,16 @@ static void emit_containers(const idl_document *document, bool items, FILE *file
     idl_visit_containers(document, &emitter.visitor);
 }
 
+/* One that is defined further down is not known yet, but what is behind it is. */
+static const char *target_name(const idl_definition *definition)
+{
+    for (const idl_definition *it = definition->next; it != NULL; it = it->next) {
+        if (it == definition->type->definition && it->kind == IDL_TYPEDEF)
+            return idl_type_name(idl_type_behind(it->type));
+    }
+    return idl_type_name(definition->type);
+}
+
 static void emit_typedefs(const idl_document *document, FILE *file)
 {
     for (const idl_definition *it = document->definitions; it != NULL; it = it->next) {
@@ -144,7 +155,7 @@ static void emit_typedefs(const idl_document *document, FILE *file)
             continue;
         fputc('\n', file);
         idl_emit_doc(it->doc, "", file);
-        fprintf(file, "typedef %s %s;\n", idl_type_name(it->type), idl_definition_name(it));
+        fprintf(file, "typedef %s %s;\n", target_name(it), idl_definition_name(it));
     }
 }
 

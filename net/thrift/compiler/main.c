@@ -3,6 +3,7 @@
  * coil-thrift - Thrift's interface definition language to C.
  */
 #include "calls.h"
+#include "clashes.h"
 #include "compatible.h"
 #include "dump.h"
 #include "emit.h"
@@ -251,6 +252,8 @@ static int compile(const arguments *given)
         add_calls(old);
         idl_compare(root_of(old), root_of(documents));
     }
+    if (!given->dump)
+        idl_check_clashes(documents);
     if (idl_error_count() > 0)
         return 1;
     return put_out(given, documents) < 0;

@@ -72,22 +72,21 @@ static void check_names(const idl_field *fields)
     }
 }
 
-/* Without a number: -1, -2, ... , which is what other compilers do. */
+/* Without a number, or with a negative one: -1, -2, ... , which is what other compilers do. */
 static void number_fields(idl_field *fields)
 {
     int32_t next_id = -1;
 
     for (idl_field *field = fields; field != NULL; field = field->next) {
-        if (!field->has_id) {
-            field->id = next_id--;
-            idl_warning(field->place,
-                    "the field '%s' has no number; it gets %d, which changes with its neighbours",
-                    field->name, field->id);
-        } else if (field->id == 0) {
+        if (field->has_id && field->id == 0)
             idl_error(field->place, "0 is not the number of a field");
-        } else if (field->id < 0) {
-            idl_warning(field->place, "negative numbers are for fields without one");
-        }
+        if (field->has_id && field->id >= 0)
+            continue;
+        field->id = next_id--;
+        idl_warning(field->place,
+                "the field '%s' has no number above 0; it gets %d, which changes with its "
+                "neighbours",
+                field->name, field->id);
     }
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Many Thrift calls at a time over pools of pipelines, with retries and backup calls, whose callers
- * are cancelled and whose network is cut. Each call has one outcome; an answer is that to its
- * question; what is not idempotent is carried out once at most, and not at all if the channel says
- * that it was not sent; the books of the pool balance, and nothing is left over.
+ * are cancelled and whose network is cut. Each call has one outcome, in its time; an answer is that
+ * to its question; what is not idempotent is carried out once at most, and nothing at all if the
+ * channel says that it was not sent; every attempt is accounted for, the books of the pool balance,
+ * and nothing is left over.
  */
 #include "corpus.h"
 
@@ -21,6 +22,7 @@ static struct {
     unsigned made;
     unsigned ended;
     unsigned carried_out[NUMBERS];
+    bool was_not_sent[NUMBERS];
     bool is_disturbed;
     bool is_out_of_order;
 } ledger;
@@ -49,6 +51,22 @@ async(int, twice, (coil_thrift_call *) call)
     return 0;
 }
 
+/* oneway void tell(1: i64 number) */
+async(int, be_told, (coil_thrift_call *) call)
+{
+    vars(int64_t number);
+    coil_thrift_field field;
+
+    coil_thrift_no_reply(call);
+    while (coil_thrift_read_field(&call->arguments, &field)) {
+        if (field.id == 1)
+            coil_thrift_get_i64(&call->arguments, &my->number);
+    }
+    corpus_expect(my->number >= 0 && my->number < NUMBERS, "told %ld", (long)my->number);
+    ledger.carried_out[my->number]++;
+    return 0;
+}
+
 async(int, serve, (coil_thrift_server *) server)
 {
     vars(coil_listener *listener);
@@ -65,8 +83,9 @@ static int server_main(int argc, char **argv)
 {
     static const coil_thrift_method methods[] = {
             {"twice", coil_handler(twice, coil_thrift_call *), NULL},
-            {"look", coil_handler(twice, coil_thrift_call *), NULL}};
-    coil_thrift_service thrift = {"Twice", methods, 2};
+            {"look", coil_handler(twice, coil_thrift_call *), NULL},
+            {"tell", coil_handler(be_told, coil_thrift_call *), NULL}};
+    coil_thrift_service thrift = {"Twice", methods, 3};
     coil_thrift_service *services[] = {&thrift};
     coil_thrift_server server = {.services = services,
             .service_count = 1,
@@ -113,19 +132,21 @@ static const coil_thrift_method_schema look_method = {.name = "look",
         .result = &result_schema,
         .is_idempotent = true};
 
+static const coil_thrift_method_schema tell_method = {
+        .name = "tell", .arguments = &argument_schema, .is_oneway = true};
+
 /* What the outcome of a call says, against what the servers have done. */
 static void check_outcome(const coil_thrift_invocation *invocation, int64_t number, int rc)
 {
     const number_struct *result = invocation->result;
     const unsigned count = ledger.carried_out[number];
 
-    if (rc == 0) {
+    ledger.was_not_sent[number] = rc < 0 && !invocation->was_sent;
+    if (rc == 0 && !invocation->method->is_oneway) {
         corpus_expect(result->number == 2 * number, "twice %ld is %ld", (long)number,
                 (long)result->number);
         corpus_expect(count > 0, "call %ld has an answer and was not made", (long)number);
     }
-    if (rc < 0 && !invocation->was_sent && !invocation->method->is_idempotent)
-        corpus_expect(count == 0, "call %ld was not sent, and carried out", (long)number);
     if (!invocation->method->is_idempotent)
         corpus_expect(count <= 1, "call %ld is carried out %u times", (long)number, count);
     /* Timeouts are the callers', breakers open for them, and a connection may be given up. */
@@ -134,23 +155,49 @@ static void check_outcome(const coil_thrift_invocation *invocation, int64_t numb
     corpus_expect_success(is_known ? 0 : rc, ledger.is_disturbed, "a call");
 }
 
+static const coil_thrift_method_schema *choose_method(void)
+{
+    if (corpus_chance(15))
+        return &tell_method;
+    return corpus_chance(50) ? &twice_method : &look_method;
+}
+
+/* 0: what the pool has for the method. */
+static coil_duration choose_timeout(void)
+{
+    if (corpus_chance(30))
+        return 0;
+    return corpus_chance(40) ? 1 + corpus_moment(coil_ms(30)) : coil_s(5);
+}
+
+/* The time of the call is over when it says so; timers may be late, and processes held up. */
+static void check_time(const coil_thrift_invocation *invocation, coil_duration timeout,
+        coil_duration took, int64_t number)
+{
+    corpus_expect(invocation->timeout == timeout, "call %ld: its timeout is changed", (long)number);
+    corpus_expect(timeout == 0 || took <= timeout + coil_s(1), "call %ld took %ld ns of %ld",
+            (long)number, (long)took, (long)timeout);
+}
+
 async(int, make_call, (coil_thrift_channel *) channel, (int64_t) number)
 {
     vars(coil_thrift_invocation invocation; number_struct argument; number_struct result;
-            coil_arena arena; int rc; bool is_over);
+            coil_arena arena; int rc; coil_duration timeout; coil_time begun_at);
 
     coil_arena_init(&my->arena, 4096);
     defer(coil_arena_fini(&my->arena));
     ledger.made++;
     defer(ledger.ended++);
     my->argument.number = number;
-    my->invocation.method = corpus_chance(50) ? &twice_method : &look_method;
+    my->invocation.method = choose_method();
     my->invocation.arguments = &my->argument;
     my->invocation.arena = &my->arena;
-    my->invocation.result = &my->result;
-    my->invocation.timeout = corpus_chance(30) ? corpus_moment(coil_ms(30)) : coil_s(5);
+    my->invocation.result = my->invocation.method->is_oneway ? NULL : &my->result;
+    my->invocation.timeout = my->timeout = choose_timeout();
+    my->begun_at = coil_now();
     await(my->rc,
             within(corpus_deadline(20, coil_ms(30)), coil_thrift_invoke(channel, &my->invocation)));
+    check_time(&my->invocation, my->timeout, coil_now() - my->begun_at, number);
     check_outcome(&my->invocation, number, my->rc);
     return 0;
 }
@@ -182,19 +229,34 @@ static void audit(const coil_thrift_pool_stats *stats)
 }
 
 typedef struct route {
+    coil_thrift_multiplexed named;
     coil_thrift_retrying retrying;
     coil_thrift_backup backup;
     coil_retry_budget budget;
 } route;
 
+/* The pool has had each attempt once, but for those that were cancelled before they began. */
+static void audit_attempts(const route *to, const coil_thrift_pool_stats *stats)
+{
+    const uint64_t attempts = ledger.made + to->retrying.retry_count + to->backup.backup_count;
+
+    corpus_expect(stats->calls <= attempts, "%lu calls of %lu attempts",
+            (unsigned long)stats->calls, (unsigned long)attempts);
+    corpus_expect(to->backup.backup_count <= to->budget.granted_count, "%lu twice, by %lu tokens",
+            (unsigned long)to->backup.backup_count, (unsigned long)to->budget.granted_count);
+}
+
 static coil_thrift_channel *lay(route *to, coil_thrift_pool *pool)
 {
+    coil_thrift_channel *first = coil_thrift_pool_channel(pool);
+
     coil_retry_budget_init(&to->budget, 20, 10);
-    coil_thrift_backup_init(
-            &to->backup, coil_thrift_pool_channel(pool), 1 + corpus_moment(coil_ms(10)));
+    coil_thrift_multiplex(&to->named, first, "Twice");
+    if (corpus_chance(30))
+        first = &to->named.channel;
+    coil_thrift_backup_init(&to->backup, first, 1 + corpus_moment(coil_ms(10)));
     to->backup.budget = &to->budget;
-    coil_thrift_retrying_init(&to->retrying,
-            corpus_chance(50) ? &to->backup.channel : coil_thrift_pool_channel(pool));
+    coil_thrift_retrying_init(&to->retrying, corpus_chance(50) ? &to->backup.channel : first);
     to->retrying.budget = &to->budget;
     coil_random_init(&to->retrying.random, corpus_draw(1000));
     return corpus_chance(70) ? &to->retrying.channel : to->retrying.next;
@@ -202,8 +264,11 @@ static coil_thrift_channel *lay(route *to, coil_thrift_pool *pool)
 
 static int make_pool(coil_thrift_pool **out_pool)
 {
+    static const coil_thrift_timeout timeouts[] = {{"look", 40000000}, {NULL, 3000000000}};
     const coil_thrift_pool_options options = {.age_limit = corpus_chance(30) ? coil_ms(30) : 0,
-            .pipeline = {.calls_max = corpus_chance(30) ? 3 : 0,
+            .pipeline = {.timeouts = timeouts,
+                    .timeout_count = 2,
+                    .calls_max = corpus_chance(30) ? 3 : 0,
                     .unanswered_max = corpus_chance(30) ? 8 : 0,
                     .transport = corpus_chance(30) ? COIL_THRIFT_TRANSPORT_HEADER
                                                    : COIL_THRIFT_TRANSPORT_FRAMED,
@@ -239,6 +304,7 @@ async(int, be_callers)
     ignore(coil_group_join(&my->group));
     const coil_thrift_pool_stats stats = coil_thrift_pool_statistics(my->pool);
     audit(&stats);
+    audit_attempts(&my->to, &stats);
     corpus_expect(
             ledger.ended == ledger.made, "%u calls made, %u ended", ledger.made, ledger.ended);
     if (corpus_chance(50))
@@ -289,6 +355,10 @@ static void check(coil_sim *sim)
     for (int i = 0; i < SERVERS; i++)
         corpus_expect_end(sim, ledger.servers[i], "a server");
     corpus_expect_end(sim, ledger.client, "the client");
+    for (int i = 0; i < NUMBERS; i++) {
+        corpus_expect(!ledger.was_not_sent[i] || ledger.carried_out[i] == 0,
+                "call %d was not sent, and carried out", i);
+    }
 }
 
 const coil_sim_scenario scenario_pipelines = {.name = "pipelines",
