@@ -61,7 +61,7 @@ static coil_thrift_text make_plain(
 }
 
 /* What is answered where the arena of a call has no room for more. */
-static const char UNAVAILABLE[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+static const char unavailable[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
 /* Empty: there is no memory. */
 static coil_thrift_text make_metrics(thrift_call *call, coil_metrics *metrics, bool only_head)
@@ -99,7 +99,7 @@ void thrift_page_answer(thrift_call *call, const thrift_envelope *envelope)
     call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
     coil_thrift_text page = make_page(call, envelope);
     if (page.size == 0)
-        page = coil_thrift_text_of(UNAVAILABLE);
+        page = coil_thrift_text_of(unavailable);
     thrift_order_say_as(call, page);
     thrift_call_drop_arguments(call);
     thrift_connection_send_first(call->peer); /* It is a hundred times what has asked for it. */
