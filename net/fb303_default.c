@@ -37,7 +37,8 @@ static void create(coil_thrift_server *server)
     coil_metrics_init(&self->metrics, coil_now());
     if (!thrift_metrics_observes(server->observer))
         coil_thrift_metrics_init(&self->measured, &self->metrics, server);
-    coil_loop_metrics_init(&self->lag, &self->metrics, coil_loop_current());
+    if (server->measures_loop)
+        coil_loop_metrics_init(&self->lag, &self->metrics, coil_loop_current());
     if (fb303 == NULL) {
         serve_own(self, server);
         fb303 = &self->own;

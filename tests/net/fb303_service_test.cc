@@ -133,10 +133,22 @@ TEST_F(Fb303Default, EveryServerSaysWhatItDoes)
     EXPECT_EQ(2, counters.at("thrift.accepted_connections.sum"));
     EXPECT_EQ(13, counters.at("thrift.queue_us.count"));
     EXPECT_GT(counters.at("process.resident_memory_bytes"), 1000000);
-    EXPECT_GT(counters.at("loop.turns.sum"), 10);
-    EXPECT_GT(counters.at("loop.lag_us.count"), 10);
-    EXPECT_GT(counters.at("loop.tasks"), 1);
     EXPECT_EQ(0U, counters.count("Worker.play.num_calls.sum"));
+}
+
+TEST_F(Fb303Default, MeasuresItsLoopIfItIsToldTo)
+{
+    Served without({&worker});
+    EXPECT_EQ(0U, ask(without, {call_of(COIL_FB303_GET_COUNTERS)})[0].numbers.count("loop.tasks"));
+    Served served({&worker}, [](coil_thrift_server *server) { server->measures_loop = true; });
+    std::vector<Reply> replies =
+            ask(served, {call_of(COIL_FB303_GET_NAME), call_of(COIL_FB303_GET_NAME),
+                                call_of(COIL_FB303_GET_COUNTERS)});
+    const std::map<std::string, int64_t> &counters = replies[2].numbers;
+    EXPECT_GE(counters.at("loop.turns.sum"), 3);
+    EXPECT_GE(counters.at("loop.lag_us.count"), 3);
+    EXPECT_GE(counters.at("loop.lag_us.p99.9"), counters.at("loop.lag_us.p50"));
+    EXPECT_GE(counters.at("loop.tasks"), 2);
 }
 
 TEST_F(Fb303Default, AnswersUnderBothNames)

@@ -18,9 +18,9 @@
  * (Node: perf_hooks.monitorEventLoopDelay(). asyncio has only slow_callback_duration, in debug
  * mode; programs sleep in a loop and look at the clock, and so miss what fits between two looks.)
  *
- * Every turn is in it. A loop that is measured reads the clock twice a turn, about 50 ns; one that
- * is not is as fast as if there were no such thing. Thrift servers measure their loops unless they
- * are `without_fb303`.
+ * Every turn is in it. A loop that is measured reads the clock twice a turn: about 200 instructions
+ * in all; one that is not is as fast as if there were no such thing. A Thrift server measures its
+ * loop if it is told to (`measures_loop`).
  *
  * On the loop's thread only.
  */
