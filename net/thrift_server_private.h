@@ -20,8 +20,9 @@
  *     task A   reads 1, answers 1, reads 2, handler waits ......... answers 2, ends
  *     task B                                 reads 3, handler waits .... answers 3, reads 4 ...
  *
- * Nobody reads while as many calls are under way as may be, or too many replies are unsent; then
- * the next task that is done with its call does.
+ * Nobody reads while as many calls are under way as may be, or too many replies are unsent, or one
+ * that is many times larger than its call is being made or has not left; then the next task that is
+ * done with its call does.
  */
 #ifndef COIL_THRIFT_SERVER_PRIVATE_H
 #define COIL_THRIFT_SERVER_PRIVATE_H
