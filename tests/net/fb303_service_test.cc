@@ -260,6 +260,7 @@ async(int, serve_second, (coil_listener *) listener, (Two *) two)
     }
     two_of_this_thread = two;
     coil_server_init(&my->server, coil_handler(serve_one_session, coil_session *));
+    defer(coil_server_fini(&my->server));
     coil_server_add(&my->server, listener);
     attempt(coil_server_serve(&my->server));
     return 0;
