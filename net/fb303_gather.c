@@ -110,8 +110,8 @@ static bool is_time_to_pause(gathering *self)
 }
 
 /* One of the keys: a counter or an exported value. */
-static void add_key(gathering *self, fb303_subject subject, const coil_fb303_table *table,
-        coil_thrift_text key)
+static void add_key(
+        gathering *self, fb303_subject subject, const coil_fb303_table *table, coil_thrift_text key)
 {
     coil_fb303_pair value = {.name = key};
     const coil_fb303_pair *pair = fb303_table_find(table, key);
@@ -232,8 +232,8 @@ coil_define(int, fb303_gather, (fb303_subject) subject, (coil_fb303_call *) call
     return 0;
 }
 
-void fb303_put_gathered(coil_thrift_writer *writer, enum coil_fb303_method method,
-        const fb303_gathered *gathered)
+void fb303_put_gathered(
+        coil_thrift_writer *writer, enum coil_fb303_method method, const fb303_gathered *gathered)
 {
     const bool is_number = is_about_counters(method);
     const uint8_t type = is_number ? COIL_THRIFT_I64 : COIL_THRIFT_STRING;

@@ -107,8 +107,7 @@ static coil_thrift_text text_in(const coil_fb303_table *table, coil_thrift_text 
 }
 
 /* The methods that look something up by its name. What there is not is 0 or empty. */
-static int handle_key(
-        fb303_subject subject, const coil_fb303_call *call, coil_fb303_result *result)
+static int handle_key(fb303_subject subject, const coil_fb303_call *call, coil_fb303_result *result)
 {
     coil_fb303_service *service = subject.service;
     coil_fb303_pair *pair;

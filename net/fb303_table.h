@@ -51,8 +51,8 @@ coil_declare_private(int, fb303_gather, (fb303_subject)subject, (coil_fb303_call
         (coil_arena *)arena, (fb303_gathered *)out_gathered);
 
 /* Put them as the result of the method that has asked for them. */
-void fb303_put_gathered(coil_thrift_writer *writer, enum coil_fb303_method method,
-        const fb303_gathered *gathered);
+void fb303_put_gathered(
+        coil_thrift_writer *writer, enum coil_fb303_method method, const fb303_gathered *gathered);
 
 /* Set the counters that are the server's own, and let the sources of the metrics set theirs. */
 void fb303_refresh(fb303_subject subject);
