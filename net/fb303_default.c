@@ -22,7 +22,6 @@ static void serve_own(struct coil_fb303_default *self, const coil_thrift_server 
 
     coil_fb303_service_init(&self->own, name, "");
     self->own.server = server;
-    self->own.metrics = &self->metrics;
     self->services[0] = &self->own.thrift;
     self->services[1] = &self->own.base;
     self->service_count = FB303_DEFAULT_SERVICE_COUNT;
@@ -38,12 +37,11 @@ static void create(coil_thrift_server *server)
     coil_metrics_init(&self->metrics, coil_now());
     if (!thrift_metrics_observes(server->observer))
         coil_thrift_metrics_init(&self->measured, &self->metrics, server);
+    if (server->measures_loop)
+        coil_loop_metrics_init(&self->lag, &self->metrics, coil_loop_current());
     if (fb303 == NULL) {
         serve_own(self, server);
         fb303 = &self->own;
-    } else if (fb303->metrics == NULL) {
-        fb303->metrics = &self->metrics;
-        self->told = fb303;
     }
     self->asked = fb303;
     server->fb303 = self;
@@ -51,8 +49,7 @@ static void create(coil_thrift_server *server)
 
 static void destroy(struct coil_fb303_default *self)
 {
-    if (self->told != NULL && self->told->metrics == &self->metrics)
-        self->told->metrics = NULL;
+    coil_loop_metrics_fini(&self->lag);
     coil_thrift_metrics_fini(&self->measured);
     if (self->service_count > 0)
         coil_fb303_service_fini(&self->own);
@@ -72,18 +69,32 @@ void fb303_default_begin(coil_thrift_server *server)
 
 void fb303_default_end(coil_thrift_server *server)
 {
+    if (server->fb303 == NULL)
+        return;
+    server->fb303->serving_count--;
+    fb303_default_let_go(server);
+}
+
+void fb303_default_let_go(coil_thrift_server *server)
+{
     struct coil_fb303_default *self = server->fb303;
 
-    if (self == NULL || --self->serving_count > 0)
+    if (self == NULL || self->serving_count > 0 || server->state != NULL)
         return;
     server->fb303 = NULL;
     destroy(self);
 }
 
+coil_metrics *fb303_metrics_of(const coil_fb303_service *service, const coil_thrift_server *server)
+{
+    if (service->metrics != NULL || server->fb303 == NULL)
+        return service->metrics;
+    return &server->fb303->metrics;
+}
+
 coil_metrics *fb303_default_metrics(const coil_thrift_server *server)
 {
-    coil_metrics *metrics = server->fb303->asked->metrics;
-    return metrics == NULL ? &server->fb303->metrics : metrics;
+    return fb303_metrics_of(server->fb303->asked, server);
 }
 
 coil_metrics *coil_thrift_server_metrics(const coil_thrift_server *server)

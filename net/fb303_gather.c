@@ -11,7 +11,6 @@
 #include <errno.h>
 
 enum {
-    ROOM_FIRST = 64,
     WORK_MAX = 16 * 1024 * 1024, /* Steps of the pattern in one call: some tens of milliseconds. */
     WORK_AT_ONCE = 32 * 1024,    /* The same between two pauses. */
     ITEMS_AT_ONCE = 8,           /* Metrics, or keys: computing one takes about 20 us. */
@@ -22,9 +21,8 @@ typedef struct gathering {
     coil_flat_values values;
     coil_arena *arena;
     pattern *pattern; /* NULL: everything. */
-    coil_fb303_pair *pairs;
-    uint32_t count;
-    uint32_t room;
+    fb303_gathered all;
+    fb303_pairs *last;
     uint32_t items;       /* Since the last pause. */
     uint64_t work_paused; /* The pattern's work at the last pause. */
     int error;
@@ -41,16 +39,19 @@ static void *take_memory(gathering *self, size_t size, size_t alignment)
 
 static bool reserve(gathering *self)
 {
-    if (self->count < self->room)
+    if (self->last != NULL && self->last->count < FB303_PAIRS_AT_ONCE)
         return true;
-    const uint32_t room = self->room == 0 ? ROOM_FIRST : self->room * 2;
-    coil_fb303_pair *pairs = take_memory(self, room * sizeof(*pairs), _Alignof(coil_fb303_pair));
+    fb303_pairs *pairs = take_memory(self, sizeof(*pairs), _Alignof(fb303_pairs));
     if (pairs == NULL)
         return false;
-    if (self->count > 0)
-        memcpy(pairs, self->pairs, self->count * sizeof(*pairs));
-    self->pairs = pairs;
-    self->room = room;
+    pairs->next = NULL;
+    pairs->count = 0;
+    if (self->last == NULL) {
+        self->all.first = pairs;
+    } else {
+        self->last->next = pairs;
+    }
+    self->last = pairs;
     return true;
 }
 
@@ -85,7 +86,8 @@ static void add(gathering *self, const coil_fb303_pair *pair)
     if (self->error != 0 || !is_wanted(self, pair->name) || !reserve(self) ||
             !copy_text(self, &copy.name, pair->name) || !copy_text(self, &copy.text, pair->text))
         return;
-    self->pairs[self->count++] = copy;
+    self->last->pairs[self->last->count++] = copy;
+    self->all.count++;
 }
 
 static void add_value(coil_flat_values *values, const char *name, size_t size, int64_t value)
@@ -108,35 +110,35 @@ static bool is_time_to_pause(gathering *self)
 }
 
 /* One of the keys: a counter or an exported value. */
-static void add_key(gathering *self, coil_fb303_service *service, const coil_fb303_table *table,
-        coil_thrift_text key)
+static void add_key(
+        gathering *self, fb303_subject subject, const coil_fb303_table *table, coil_thrift_text key)
 {
     coil_fb303_pair value = {.name = key};
     const coil_fb303_pair *pair = fb303_table_find(table, key);
 
     if (pair != NULL) {
         add(self, pair);
-    } else if (table == &service->counters &&
-               fb303_counter_value(service, key, &value.number) == 0) {
+    } else if (table == &subject.service->counters &&
+               fb303_counter_value(subject, key, &value.number) == 0) {
         add(self, &value);
     }
 }
 
-int fb303_counter_value(coil_fb303_service *service, coil_thrift_text name, int64_t *out_value)
+int fb303_counter_value(fb303_subject subject, coil_thrift_text name, int64_t *out_value)
 {
-    const coil_fb303_pair *pair = fb303_table_find(&service->counters, name);
+    const coil_fb303_pair *pair = fb303_table_find(&subject.service->counters, name);
 
     if (pair != NULL) {
         *out_value = pair->number;
         return 0;
     }
-    if (service->metrics == NULL || name.size == 0)
+    if (subject.metrics == NULL || name.size == 0)
         return -ENOENT;
-    return coil_metrics_find_flat(service->metrics, coil_now(), name.bytes, name.size, out_value);
+    return coil_metrics_find_flat(subject.metrics, coil_now(), name.bytes, name.size, out_value);
 }
 
 /* The keys that the call has. */
-coil_async(int, gather_keys, (gathering *) self, (coil_fb303_service *) service,
+coil_async(int, gather_keys, (gathering *) self, (fb303_subject) subject,
         (coil_fb303_call *) call, (const coil_fb303_table *) table)
 {
     coil_vars();
@@ -145,7 +147,7 @@ coil_async(int, gather_keys, (gathering *) self, (coil_fb303_service *) service,
     if (call->key_count > COIL_FB303_KEY_COUNT_MAX)
         return -E2BIG;
     while (coil_fb303_next_key(call, &key)) {
-        add_key(self, service, table, key);
+        add_key(self, subject, table, key);
         if (is_time_to_pause(self))
             coil_await(coil_yield());
     }
@@ -206,26 +208,45 @@ static bool has_keys(enum coil_fb303_method method)
            method == COIL_FB303_GET_SELECTED_EXPORTED_VALUES;
 }
 
-coil_define(int, fb303_gather, (coil_fb303_service *) service, (coil_fb303_call *) call,
-        (coil_arena *) arena, (coil_fb303_result *) out_result)
+coil_define(int, fb303_gather, (fb303_subject) subject, (coil_fb303_call *) call,
+        (coil_arena *) arena, (fb303_gathered *) out_gathered)
 {
     coil_vars(gathering self; const coil_fb303_table *table);
+    const bool is_of_counters = is_about_counters(call->method);
 
     my->self = (gathering){.values = {.take = add_value}, .arena = arena};
-    my->table = is_about_counters(call->method) ? &service->counters : &service->values;
+    my->table = is_of_counters ? &subject.service->counters : &subject.service->values;
     int rc = begin(&my->self, call);
     if (rc < 0)
         return rc;
-    if (is_about_counters(call->method))
-        fb303_refresh(service);
+    if (is_of_counters)
+        fb303_refresh(subject);
     if (has_keys(call->method)) {
-        coil_attempt(gather_keys(&my->self, service, call, my->table));
+        coil_attempt(gather_keys(&my->self, subject, call, my->table));
     } else {
         coil_attempt(gather_table(&my->self, my->table));
-        if (is_about_counters(call->method) && service->metrics != NULL)
-            coil_attempt(gather_metrics(&my->self, service->metrics));
+        if (is_about_counters(call->method) && subject.metrics != NULL)
+            coil_attempt(gather_metrics(&my->self, subject.metrics));
     }
-    out_result->pairs = my->self.pairs;
-    out_result->pair_count = my->self.count;
+    *out_gathered = my->self.all;
     return 0;
+}
+
+void fb303_put_gathered(
+        coil_thrift_writer *writer, enum coil_fb303_method method, const fb303_gathered *gathered)
+{
+    const bool is_number = is_about_counters(method);
+    const uint8_t type = is_number ? COIL_THRIFT_I64 : COIL_THRIFT_STRING;
+
+    coil_thrift_put_map(writer, 0, COIL_THRIFT_STRING, type, gathered->count);
+    for (const fb303_pairs *some = gathered->first; some != NULL; some = some->next) {
+        for (uint32_t i = 0; i < some->count; i++) {
+            coil_thrift_write_string(writer, some->pairs[i].name);
+            if (is_number) {
+                coil_thrift_write_i64(writer, some->pairs[i].number);
+            } else {
+                coil_thrift_write_string(writer, some->pairs[i].text);
+            }
+        }
+    }
 }

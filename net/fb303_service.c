@@ -3,6 +3,7 @@
 
 #include "fb303_default.h"
 #include "fb303_table.h"
+#include "thrift_server_private.h"
 
 #include <coil/kernel.h>
 #include <coil/loop.h>
@@ -67,10 +68,12 @@ int coil_fb303_service_set_value(coil_fb303_service *service, const char *name, 
 }
 
 /* The server's own numbers. If the table is full, they are missing: nothing to fail for. */
-void fb303_refresh(coil_fb303_service *service)
+void fb303_refresh(fb303_subject subject)
 {
-    if (service->metrics != NULL)
-        coil_metrics_refresh(service->metrics, coil_now());
+    coil_fb303_service *service = subject.service;
+
+    if (subject.metrics != NULL)
+        coil_metrics_refresh(subject.metrics, coil_now());
     if (service->server == NULL)
         return;
     const coil_thrift_server_stats *stats = &service->server->stats;
@@ -104,15 +107,15 @@ static coil_thrift_text text_in(const coil_fb303_table *table, coil_thrift_text 
 }
 
 /* The methods that look something up by its name. What there is not is 0 or empty. */
-static int handle_key(
-        coil_fb303_service *service, const coil_fb303_call *call, coil_fb303_result *result)
+static int handle_key(fb303_subject subject, const coil_fb303_call *call, coil_fb303_result *result)
 {
+    coil_fb303_service *service = subject.service;
     coil_fb303_pair *pair;
 
     switch ((int)call->method) {
     case COIL_FB303_GET_COUNTER:
-        fb303_refresh(service);
-        (void)fb303_counter_value(service, call->key, &result->number);
+        fb303_refresh(subject);
+        (void)fb303_counter_value(subject, call->key, &result->number);
         break;
     case COIL_FB303_GET_OPTION:
         result->text = text_in(&service->options, call->key);
@@ -136,9 +139,10 @@ static int handle_hook(coil_fb303_service *service, void (*hook)(coil_fb303_serv
 }
 
 /* What is known at once. */
-static int handle(
-        coil_fb303_service *service, const coil_fb303_call *call, coil_fb303_result *result)
+static int handle(fb303_subject subject, const coil_fb303_call *call, coil_fb303_result *result)
 {
+    coil_fb303_service *service = subject.service;
+
     switch ((int)call->method) {
     case COIL_FB303_GET_NAME:
         result->text = coil_thrift_text_of(service->name);
@@ -163,7 +167,7 @@ static int handle(
     case COIL_FB303_SHUTDOWN:
         return handle_hook(service, service->shutdown);
     default:
-        return handle_key(service, call, result);
+        return handle_key(subject, call, result);
     }
     return 0;
 }
@@ -184,6 +188,11 @@ static bool gathers(enum coil_fb303_method method)
     }
 }
 
+static fb303_subject subject_of(const coil_thrift_call *call, coil_fb303_service *service)
+{
+    return (fb303_subject){service, fb303_metrics_of(service, call->server)};
+}
+
 static int answer_at_once(coil_thrift_call *call, coil_fb303_service *service)
 {
     coil_fb303_call asked;
@@ -198,7 +207,7 @@ static int answer_at_once(coil_thrift_call *call, coil_fb303_service *service)
     result.pair_count = 0;
     if (coil_fb303_method_is_oneway(asked.method))
         coil_thrift_no_reply(call);
-    rc = handle(service, &asked, &result);
+    rc = handle(subject_of(call, service), &asked, &result);
     if (rc < 0)
         return rc;
     if (!coil_fb303_method_is_oneway(asked.method))
@@ -208,14 +217,15 @@ static int answer_at_once(coil_thrift_call *call, coil_fb303_service *service)
 
 coil_async(int, answer_gathering, (coil_thrift_call *) call, (coil_fb303_service *) service)
 {
-    coil_vars(coil_fb303_call asked; coil_fb303_result result);
+    coil_vars(coil_fb303_call asked; fb303_gathered gathered);
 
     const int rc = coil_fb303_read_call(&call->arguments, &call->message, &my->asked);
     if (rc < 0)
         return rc;
-    my->result.text = no_text;
-    coil_attempt(fb303_gather(service, &my->asked, call->arena, &my->result));
-    coil_fb303_put_result(coil_thrift_reply(call), my->asked.method, &my->result);
+    thrift_call_hold_reader(call);
+    coil_attempt(
+            fb303_gather(subject_of(call, service), &my->asked, call->arena, &my->gathered));
+    fb303_put_gathered(coil_thrift_reply(call), my->asked.method, &my->gathered);
     return 0;
 }
 

@@ -365,25 +365,44 @@ static bool read_sequence(reading *in)
     return true;
 }
 
-static bool read_choice(reading *in)
+/* What has been read from `begin` on, or something else, which follows. */
+static bool offer(reading *in, uint16_t begin)
 {
-    const uint16_t begin = in->to->step_count;
-
-    if (!read_sequence(in))
-        return false;
-    if (!take(in, '|'))
-        return true;
     const int16_t length = length_from(in, begin);
     const pattern_step split = {.kind = STEP_SPLIT, .one = 1, .other = (int16_t)(length + 2)};
-    if (!insert(in, begin, split) || !append(in, STEP_JUMP, 0))
-        return false;
-    const uint16_t jump = (uint16_t)(in->to->step_count - 1);
-    if (++in->depth > PATTERN_DEPTH_MAX * 8)
-        return fail(in, -E2BIG);
-    if (!read_choice(in))
-        return false;
-    in->depth--;
-    in->to->steps[jump].one = length_from(in, jump);
+
+    return insert(in, begin, split) && append(in, STEP_JUMP, 0);
+}
+
+/* The jumps behind all but the last, each of which knows the one before, lead to the end. */
+static void land(const reading *in, uint16_t jump)
+{
+    while (jump > 0) {
+        pattern_step *step = &in->to->steps[jump];
+        const uint16_t before = (uint16_t)step->other;
+        step->one = length_from(in, jump);
+        step->other = 0;
+        jump = before;
+    }
+}
+
+static bool read_choice(reading *in)
+{
+    uint16_t last_jump = 0; /* None: before the first there is a split. */
+
+    for (;;) {
+        const uint16_t begin = in->to->step_count;
+        if (!read_sequence(in))
+            return false;
+        if (!take(in, '|'))
+            break;
+        if (!offer(in, begin))
+            return false;
+        const uint16_t jump = (uint16_t)(in->to->step_count - 1);
+        in->to->steps[jump].other = (int16_t)last_jump;
+        last_jump = jump;
+    }
+    land(in, last_jump);
     return true;
 }
 

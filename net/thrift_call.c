@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { KEEP_BYTES = 64 * 1024 /* Of a call's arena, for later ones. */ };
+
 coil_thrift_writer *coil_thrift_reply(coil_thrift_call *call)
 {
     COIL_CHECK(!call->replying);
@@ -39,6 +41,16 @@ void coil_thrift_no_reply(coil_thrift_call *call)
     } else {
         thrift_order_forget(self);
     }
+}
+
+void thrift_call_hold_reader(coil_thrift_call *call)
+{
+    thrift_call *self = coil_container_of(call, thrift_call, call);
+
+    if ((self->holds & THRIFT_HOLDS_READER) == 0)
+        self->peer->hold_count++;
+    self->holds |= THRIFT_HOLDS_READER;
+    thrift_connection_send_first(self->peer);
 }
 
 int coil_thrift_fail(coil_thrift_call *call, int32_t type, const char *what)
@@ -119,7 +131,11 @@ void thrift_free_calls(thrift_call *first)
 void thrift_call_drop_arguments(thrift_call *call)
 {
     coil_slice_release(&call->frame);
-    coil_arena_reset(&call->arena);
+    if (coil_unlikely(coil_arena_taken(&call->arena) > KEEP_BYTES)) {
+        coil_arena_fini(&call->arena); /* One large call is no reason to keep so much. */
+    } else {
+        coil_arena_reset(&call->arena);
+    }
 }
 
 void thrift_call_release(thrift_call *call)
@@ -160,6 +176,18 @@ static void tell_observers(thrift_call *call)
         observer->ended(observer, &call->call, &call->outcome);
 }
 
+/* What has been kept from others for it is theirs. */
+static COIL_NOINLINE void let_go(thrift_call *call)
+{
+    const unsigned holds = call->holds;
+
+    call->holds = 0;
+    if ((holds & THRIFT_HOLDS_READER) != 0)
+        call->peer->hold_count--;
+    if ((holds & THRIFT_HOLDS_TURN) != 0)
+        thrift_queue_end_turn(call);
+}
+
 /* Nothing more happens to the call but that its reply leaves. */
 static void conclude(thrift_call *call, int error)
 {
@@ -169,6 +197,8 @@ static void conclude(thrift_call *call, int error)
     if (server->observer != NULL || call->before_count > 0)
         tell_observers(call);
     thrift_call_drop_arguments(call);
+    if (coil_unlikely(call->holds != 0))
+        let_go(call);
 }
 
 void thrift_call_abandon(thrift_call *call)

@@ -132,16 +132,28 @@ static COIL_COLD void refuse_unknown(thrift_call *call)
     thrift_call_refuse(call, -ENOSYS, COIL_THRIFT_UNKNOWN_METHOD, what);
 }
 
-/* The bytes are no message: none that could be called. */
+/*
+ * The bytes are no message: none that could be called. Or they are too much for a call's memory:
+ * then those behind them need not be.
+ */
 static COIL_COLD int refuse_header(thrift_call *call)
 {
     char what[THRIFT_WHAT_MAX];
 
-    int error = coil_thrift_reader_finish(&call->call.arguments);
+    const int error = coil_thrift_reader_finish(&call->call.arguments);
     (void)coil_thrift_reader_what(&call->call.arguments, what, sizeof(what));
     call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
     thrift_call_refuse(call, error, COIL_THRIFT_PROTOCOL_ERROR, what);
-    return error;
+    return thrift_is_protocol_error(error) ? error : 0;
+}
+
+/* There is no room for the message, of which nothing has been read. */
+static COIL_COLD int refuse_message(thrift_call *call)
+{
+    call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
+    thrift_call_refuse(
+            call, -ENOBUFS, COIL_THRIFT_INTERNAL_ERROR, "there is no room for this message");
+    return 0;
 }
 
 static COIL_COLD void find_rule(thrift_call *call)
@@ -244,13 +256,12 @@ int thrift_call_begin(thrift_connection *peer, thrift_call **out_call)
     call->outcome.received_bytes = peer->envelope.size;
     call->charged_bytes = peer->envelope.size;
     if (coil_unlikely(peer->envelope.copied)) {
-        if (thrift_is_page(&peer->envelope))
-            return thrift_page_answer(call, &peer->envelope);
-        if (!keep_message(call)) {
-            thrift_call_drop_arguments(call);
-            thrift_call_release(call);
-            return -ENOMEM;
+        if (thrift_is_page(&peer->envelope)) {
+            thrift_page_answer(call, &peer->envelope);
+            return 0;
         }
+        if (!keep_message(call))
+            return refuse_message(call);
     }
     call->call.headers = peer->envelope.headers;
     call->call.transport = (enum coil_thrift_transport)call->kind.transport;

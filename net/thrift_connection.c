@@ -19,6 +19,11 @@ enum {
 
 /* ------------------------------------------------------------------------------ its state -- */
 
+static size_t unsent_max_of(const coil_thrift_server *server)
+{
+    return server->connection_unsent_max > 0 ? server->connection_unsent_max : UNSENT_MAX;
+}
+
 /* Is there nothing that would be lost with the connection? */
 static bool is_idle(const thrift_connection *peer)
 {
@@ -46,8 +51,11 @@ static COIL_COLD void cut_calls(thrift_connection *peer)
             thrift_call_abandon(call);
         } else if (call->state == THRIFT_CALL_WAITS && call->task != NULL && !call->is_cut) {
             call->is_cut = coil_task_unwind(call->task, call->leaf);
+        } else if ((call->holds & THRIFT_HOLDS_TURN) != 0) {
+            call->is_cut = true; /* It is about to begin. */
         }
     }
+    thrift_order_send_done(peer); /* Nobody else does, if they have waited for those alone. */
 }
 
 /* Nothing more is read; what has been is answered. */
@@ -193,6 +201,8 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
         end_sending(peer);
     }
     peer->is_flushing = false;
+    if (coil_unlikely(peer->unsent_max == 1) && peer->hold_count == 0)
+        peer->unsent_max = unsent_max_of(peer->server); /* All has been sent. */
     return peer->is_broken ? -EPIPE : 0;
 }
 
@@ -283,6 +293,11 @@ coil_async(int, take_part, (thrift_connection *) peer, (thrift_call *) first)
     coil_vars(int rc; int reads; unsigned streak; thrift_call *call);
 
     my->call = first;
+    if (first != NULL && first->is_cut) {
+        thrift_call_abandon(first);
+        thrift_order_send_done(peer);
+        my->call = NULL;
+    }
     for (;;) {
         if (my->call != NULL && my->call->call.deadline == COIL_NEVER) {
             coil_await(my->rc, thrift_call_run(my->call));
@@ -394,21 +409,29 @@ thrift_connection *thrift_connection_open(coil_thrift_server *server, coil_strea
     thrift_transport_init(&peer->transport, server->limits);
     peer->transport.pages = thrift_pages_are_served(server);
     peer->calls_max = server->connection_calls_max > 0 ? server->connection_calls_max : CALLS_MAX;
-    peer->unsent_max =
-            server->connection_unsent_max > 0 ? server->connection_unsent_max : UNSENT_MAX;
+    peer->unsent_max = unsent_max_of(server);
     server->stats.connections++;
     server->stats.open_connections++;
     return peer;
 }
 
+/* None of them may have its turn any more when another one ends. */
+static void leave_queue(thrift_connection *peer)
+{
+    for (coil_list *link = peer->calls.next; link != &peer->calls; link = link->next) {
+        thrift_call *call = coil_container_of(link, thrift_call, link);
+        if (call->state == THRIFT_CALL_QUEUED)
+            thrift_queue_remove(call);
+    }
+}
+
 static void drop_calls(thrift_connection *peer)
 {
+    leave_queue(peer);
     if (peer->current != NULL)
         thrift_call_abandon(peer->current);
     while (!coil_list_empty(&peer->calls)) {
         thrift_call *call = coil_container_of(peer->calls.next, thrift_call, link);
-        if (call->state == THRIFT_CALL_QUEUED)
-            thrift_queue_remove(call);
         if (call->state == THRIFT_CALL_DONE) {
             thrift_call_release(call);
         } else {

@@ -15,21 +15,38 @@ static bool has_reply(const thrift_call *call)
            (call->kind.transport == COIL_THRIFT_TRANSPORT_HTTP && !call->is_acknowledged);
 }
 
-void thrift_order_link(thrift_call *call)
+static void set_awaited(thrift_call *call, bool is_awaited)
+{
+    call->peer->awaited_count += (unsigned)is_awaited - (unsigned)call->is_awaited;
+    call->is_awaited = is_awaited;
+}
+
+static void link_as(thrift_call *call, bool is_awaited)
 {
     thrift_connection *peer = call->peer;
 
     call->is_linked = true;
     coil_list_append(&peer->calls, &call->link);
     peer->call_count++;
-    call->is_awaited = has_reply(call);
-    peer->awaited_count += call->is_awaited;
+    set_awaited(call, is_awaited);
+}
+
+void thrift_order_link(thrift_call *call)
+{
+    link_as(call, has_reply(call));
 }
 
 void thrift_order_forget(thrift_call *call)
 {
-    call->peer->awaited_count -= call->is_awaited;
-    call->is_awaited = false;
+    thrift_connection *peer = call->peer;
+
+    if (!call->is_awaited)
+        return;
+    set_awaited(call, false);
+    thrift_order_send_done(peer);
+    /* It goes on, and maybe for long: what is to be sent is nobody's business yet. */
+    if (thrift_has_to_send(peer))
+        (void)thrift_spawn(peer, NULL);
 }
 
 void thrift_order_unlink(thrift_call *call)
@@ -37,7 +54,7 @@ void thrift_order_unlink(thrift_call *call)
     if (!call->is_linked)
         return;
     call->is_linked = false;
-    thrift_order_forget(call);
+    set_awaited(call, false);
     coil_list_remove(&call->link);
     call->peer->call_count--;
 }
@@ -205,18 +222,36 @@ void thrift_order_acknowledge(thrift_call *call, bool now_or_later)
             thrift_transport_acknowledge(&call->peer->transport, &call->kind, writer) < 0)
         thrift_connection_break(call->peer, -ENOMEM);
     call->is_acknowledged = true;
-    if (is_now)
+    if (is_now && now_or_later)
         thrift_order_forget(call);
 }
 
-/* Those that have waited for a call that has been answered now. */
-static void send_done(thrift_connection *peer)
+void thrift_order_send_done(thrift_connection *peer)
 {
     thrift_call *call;
 
     while ((call = first_awaited(peer)) != NULL && call->state == THRIFT_CALL_DONE) {
+        thrift_order_unlink(call); /* First: sending may fail, and cut what is linked. */
         send_own(call);
         thrift_call_release(call);
+    }
+}
+
+/* Has it something to be sent that is not where it is sent from? (A oneway call may have begun.) */
+static bool has_own_reply(const thrift_call *call)
+{
+    return call->own != NULL && call->own->writer.size > call->reply_start;
+}
+
+/* The reply has to wait for others, whatever the call was when it began: it has one. */
+static void hold(thrift_call *call)
+{
+    call->state = THRIFT_CALL_DONE;
+    call->peer->held_bytes += call->own->writer.size - call->reply_start;
+    if (call->is_linked) {
+        set_awaited(call, true);
+    } else {
+        link_as(call, true);
     }
 }
 
@@ -224,16 +259,14 @@ void thrift_order_deliver(thrift_call *call)
 {
     thrift_connection *peer = call->peer;
 
-    if (call->own != NULL && !is_next(call)) {
-        call->state = THRIFT_CALL_DONE;
-        peer->held_bytes += call->own->writer.size - call->reply_start;
-        if (!call->is_linked)
-            thrift_order_link(call);
-        return;
-    }
-    if (call->own != NULL)
+    if (coil_unlikely(call->own != NULL) && has_own_reply(call)) {
+        if (!is_next(call)) {
+            hold(call);
+            return;
+        }
         send_own(call);
+    }
     thrift_call_release(call);
     if (coil_unlikely(peer->awaited_count > 0))
-        send_done(peer);
+        thrift_order_send_done(peer);
 }

@@ -60,6 +60,9 @@ static coil_thrift_text make_plain(
     return coil_thrift_format(&call->arena, "%s%s", head, only_head ? "" : body);
 }
 
+/* What is answered where the arena of a call has no room for more. */
+static const char unavailable[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+
 /* Empty: there is no memory. */
 static coil_thrift_text make_metrics(thrift_call *call, coil_metrics *metrics, bool only_head)
 {
@@ -91,17 +94,14 @@ static coil_thrift_text make_page(thrift_call *call, const thrift_envelope *enve
     return make_metrics(call, fb303_default_metrics(call->peer->server), only_head);
 }
 
-int thrift_page_answer(thrift_call *call, const thrift_envelope *envelope)
+void thrift_page_answer(thrift_call *call, const thrift_envelope *envelope)
 {
     call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
-    const coil_thrift_text page = make_page(call, envelope);
-    if (page.size == 0) {
-        thrift_call_drop_arguments(call);
-        thrift_call_release(call);
-        return -ENOMEM;
-    }
+    coil_thrift_text page = make_page(call, envelope);
+    if (page.size == 0)
+        page = coil_thrift_text_of(unavailable);
     thrift_order_say_as(call, page);
     thrift_call_drop_arguments(call);
+    thrift_connection_send_first(call->peer); /* It is a hundred times what has asked for it. */
     thrift_order_deliver(call);
-    return 0;
 }

@@ -38,6 +38,7 @@ void thrift_server_leave(coil_thrift_server *server)
     }
     free(state);
     server->state = NULL;
+    fb303_default_let_go(server);
 }
 
 thrift_pooled_writer *thrift_take_writer(const coil_thrift_server *server)

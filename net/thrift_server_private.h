@@ -20,8 +20,9 @@
  *     task A   reads 1, answers 1, reads 2, handler waits ......... answers 2, ends
  *     task B                                 reads 3, handler waits .... answers 3, reads 4 ...
  *
- * Nobody reads while as many calls are under way as may be, or too many replies are unsent; then
- * the next task that is done with its call does.
+ * Nobody reads while as many calls are under way as may be, or too many replies are unsent, or one
+ * that is many times larger than its call is being made or has not left; then the next task that is
+ * done with its call does.
  */
 #ifndef COIL_THRIFT_SERVER_PRIVATE_H
 #define COIL_THRIFT_SERVER_PRIVATE_H
@@ -59,6 +60,7 @@ struct coil_thrift_server_state {
     thrift_pooled_writer *free_writers;
     unsigned connection_count;
     unsigned waiting_calls; /* Handlers that wait: those calls that count for calls_max. */
+    unsigned turn_count;    /* Calls that hold a turn, and count as well. */
     coil_list queue;        /* thrift_call.queue_link: calls that wait to be started. */
     unsigned queue_count;
 };
@@ -69,6 +71,12 @@ typedef enum thrift_call_state {
     THRIFT_CALL_WAITS,  /* Its handler has waited, and has `task` to itself. */
     THRIFT_CALL_DONE,   /* Its reply waits for those before it. */
 } thrift_call_state;
+
+/* What is kept from others for the sake of a call. */
+enum {
+    THRIFT_HOLDS_TURN = 1,   /* It comes from the queue, and has neither waited nor ended since. */
+    THRIFT_HOLDS_READER = 2, /* Its answer is large: its connection reads no further call. */
+};
 
 struct thrift_call {
     coil_thrift_call call;
@@ -84,6 +92,7 @@ struct thrift_call {
     coil_slice frame; /* What it came in, */
     thrift_kind kind; /* and how: its reply goes likewise. */
     bool is_acknowledged;
+    uint8_t holds;             /* Until it has ended. */
     uint32_t charged_bytes;    /* What came over the wire, for what its arguments may become. */
     unsigned before_count;     /* Interceptors that have been asked. */
     void *argument;            /* What the handler takes. */
@@ -108,9 +117,10 @@ struct thrift_connection {
     thrift_call *current;          /* Runs in the reader. */
     coil_list calls;               /* thrift_call.link, in the order of their arrival. */
     unsigned calls_max;            /* Limits of its server, */
-    size_t unsent_max;             /* with their defaults. */
+    size_t unsent_max;             /* with their defaults. (1: all is to be sent first.) */
     unsigned call_count;           /* Of them, and */
     unsigned awaited_count;        /* of them those that are awaited. */
+    unsigned hold_count;           /* Calls that hold the reader. */
     size_t held_bytes;             /* Of replies that are done and wait for others. */
     thrift_pooled_writer *out;     /* What is to be sent. NULL: nothing. */
     thrift_pooled_writer *sending; /* What is being sent. */
@@ -193,8 +203,14 @@ static inline bool thrift_may_read(const thrift_connection *peer)
 
     if (coil_unlikely(peer->transport.kind.zlib == THRIFT_ZLIB_STREAM))
         calls_max = 1; /* Replies are compressed as they are made. */
-    return !peer->is_over && peer->call_count < calls_max &&
+    return !peer->is_over && peer->call_count < calls_max && peer->hold_count == 0 &&
            thrift_unsent_bytes(peer) < peer->unsent_max;
+}
+
+/* What is answered now is so large that it is to be sent before anything else is read. */
+static inline void thrift_connection_send_first(thrift_connection *peer)
+{
+    peer->unsent_max = 1;
 }
 
 /* A task goes on with `call`, or with what is to be sent and read. NULL: no memory. */
@@ -228,6 +244,13 @@ int thrift_call_end(thrift_call *call, int result);
 /* It ends with an exception instead. */
 void thrift_call_refuse(thrift_call *call, int error, int32_t type, const char *what);
 
+/*
+ * For handlers whose answers are many times larger than their calls: until this one has been
+ * answered, and the answer has left, no further call of its connection is read. Else who asks again
+ * and again, and does not listen, has us make hundreds of them.
+ */
+void thrift_call_hold_reader(coil_thrift_call *call);
+
 /* Nobody waits for it, and it does not run: it ends, -ECANCELED. */
 void thrift_call_abandon(thrift_call *call);
 
@@ -251,8 +274,11 @@ void thrift_free_calls(thrift_call *first);
 void thrift_order_link(thrift_call *call);
 void thrift_order_unlink(thrift_call *call);
 
-/* Nobody waits for its reply any more. */
+/* Nobody waits for its reply any more, but it goes on: those behind it are answered. */
 void thrift_order_forget(thrift_call *call);
+
+/* The replies that have waited for a call that is answered, or forgotten, now: to what is sent. */
+void thrift_order_send_done(thrift_connection *peer);
 
 /*
  * Where the reply of `call` goes: to what is sent next, if that is its place. It is ready for a
@@ -295,6 +321,9 @@ void thrift_queue_leave(thrift_call *call);
 /* It is not waiting for its turn any more. */
 void thrift_queue_remove(thrift_call *call);
 
+/* It has had its turn, and has ended without waiting: the next one has it. */
+void thrift_queue_end_turn(thrift_call *call);
+
 /* -------------------------------------------------------------------------- thrift_typed.c -- */
 
 /* What an arena of a call of this server may hold. */
@@ -321,7 +350,7 @@ bool thrift_pages_are_served(const coil_thrift_server *server);
 /* Is this one? */
 bool thrift_is_page(const thrift_envelope *envelope);
 
-/* Answer it in the place of a reply; the call, which it has become, is over. 0 or -ENOMEM. */
-int thrift_page_answer(thrift_call *call, const thrift_envelope *envelope);
+/* Answer it in the place of a reply; the call, which it has become, is over. */
+void thrift_page_answer(thrift_call *call, const thrift_envelope *envelope);
 
 #endif

@@ -130,6 +130,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     coil_list_init(&loop->calls_now);
     coil_list_init(&loop->calls_timed);
     coil_list_init(&loop->extras);
+    coil_list_init(&loop->measures);
     loop_begin(loop, coil_kernel_now());
     op_init(&loop->wake, &loop_wake_kind, loop);
     op_start(&loop->wake);
@@ -276,6 +277,8 @@ bool loop_drive(coil_loop *loop, loop_goal goal)
     loop->goal = goal;
     loop->is_hung = false;
     __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
+    if (loop->chores & LOOP_IS_MEASURED) /* What was between two runs is not the loop's. */
+        loop->turn_began = coil_kernel_now();
     loop_turn_to_goal(loop);
     bool is_reached = loop_has_reached_goal(loop);
     __atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);

@@ -20,6 +20,7 @@ enum {
     LOOP_HAS_CALLS = 1,  /* Set with what is put into calls_soon; */
     LOOP_HAS_QUEUED = 2, /* with what is put into `backlog` or `cancels`. */
     LOOP_IS_VIRTUAL = 4, /* Always, on a test loop: it waits in another way. */
+    LOOP_IS_MEASURED = 8, /* While there is something in `measures`. */
 };
 
 enum {
@@ -85,6 +86,10 @@ struct coil_loop {
 
     coil_loop_stats stats;
 
+    coil_list measures;   /* coil_loop_metrics.link. While there are any: */
+    coil_time turn_began; /* when the loop woke up, or should have, */
+    coil_time turn_ended; /* and when it last looked for events before. */
+
     struct loop_debug *debug; /* NULL: no debug mode. */
 
     /* Runs. */
@@ -134,6 +139,10 @@ void loop_exchange(coil_loop *loop, coil_time deadline);
 
 /* Cancel every task of the loop, whoever has started it. */
 void loop_cancel_all(coil_loop *loop);
+
+/* The loop, which is measured, has waited for events, and for timers until then; is about to. */
+void loop_metrics_begin_turn(coil_loop *loop, coil_time deadline);
+void loop_metrics_end_turn(coil_loop *loop);
 
 /* What belongs to the loop is ended, the youngest first. */
 void loop_end_extras(coil_loop *loop);

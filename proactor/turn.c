@@ -133,16 +133,23 @@ static bool stopping(const coil_loop *loop)
 /* A turn after which there is something else to do than to wait, or another way to wait. */
 static COIL_NOINLINE void end_turn(coil_loop *loop, bool busy, bool is_last)
 {
+    coil_time deadline = COIL_NEVER;
+
     busy = busy || !coil_list_empty(&loop->calls_soon);
     if (loop->chores & LOOP_HAS_QUEUED)
         op_drain(loop);
+    if (loop->chores & LOOP_IS_MEASURED)
+        loop_metrics_end_turn(loop);
     if (busy || is_last) {
         go_on(loop, busy);
     } else if (loop->is_virtual) {
         loop_wait_virtually(loop);
     } else {
-        loop_exchange(loop, next_deadline(loop));
+        deadline = next_deadline(loop);
+        loop_exchange(loop, deadline);
     }
+    if (loop->chores & LOOP_IS_MEASURED)
+        loop_metrics_begin_turn(loop, deadline);
 }
 
 /* True: it may have been the last one. */

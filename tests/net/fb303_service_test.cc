@@ -136,6 +136,21 @@ TEST_F(Fb303Default, EveryServerSaysWhatItDoes)
     EXPECT_EQ(0U, counters.count("Worker.play.num_calls.sum"));
 }
 
+TEST_F(Fb303Default, MeasuresItsLoopIfItIsToldTo)
+{
+    Served without({&worker});
+    EXPECT_EQ(0U, ask(without, {call_of(COIL_FB303_GET_COUNTERS)})[0].numbers.count("loop.tasks"));
+    Served served({&worker}, [](coil_thrift_server *server) { server->measures_loop = true; });
+    std::vector<Reply> replies =
+            ask(served, {call_of(COIL_FB303_GET_NAME), call_of(COIL_FB303_GET_NAME),
+                                call_of(COIL_FB303_GET_COUNTERS)});
+    const std::map<std::string, int64_t> &counters = replies[2].numbers;
+    EXPECT_GE(counters.at("loop.turns.sum"), 3);
+    EXPECT_GE(counters.at("loop.lag_us.count"), 3);
+    EXPECT_GE(counters.at("loop.lag_us.p99.9"), counters.at("loop.lag_us.p50"));
+    EXPECT_GE(counters.at("loop.tasks"), 2);
+}
+
 TEST_F(Fb303Default, AnswersUnderBothNames)
 {
     Served served({&worker});
@@ -198,6 +213,158 @@ TEST_F(Fb303Asked, IsGivenTheMetricsOfItsServer)
             ask(served, {call_of(COIL_FB303_GET_NAME), call_of(COIL_FB303_GET_COUNTERS)});
     EXPECT_EQ("tester", replies[0].text);
     EXPECT_EQ(1, replies[1].numbers.at("FacebookService.getName.num_calls.sum"));
+}
+
+/* ----------------------------------------------------------------- several who serve, one loop -- */
+
+/* Two listeners, each with a server of its own; or the second's is a coil_server, of sessions. */
+struct Two {
+    coil_thrift_server first = {};
+    coil_thrift_server second = {};
+    bool by_sessions = false; /* Both by the first. */
+    std::promise<uint16_t> ports[2];
+    std::atomic<bool> first_may_end{false};
+    std::atomic<bool> first_has_ended{false};
+};
+
+thread_local Two *two_of_this_thread;
+
+async(int, serve_one_session, (coil_session *) session)
+{
+    vars();
+    attempt(coil_thrift_serve_session(session, &two_of_this_thread->first));
+    return 0;
+}
+
+async(int, serve_first, (coil_listener *) listener, (Two *) two)
+{
+    vars(coil_group serving);
+
+    open_group(&my->serving);
+    coil_spawn(&my->serving, coil_thrift_serve(listener, &two->first));
+    while (!two->first_may_end)
+        await(coil_sleep(coil_ms(1)));
+    coil_group_cancel(&my->serving);
+    ignore(coil_group_join(&my->serving));
+    two->first_has_ended = true;
+    return 0;
+}
+
+async(int, serve_second, (coil_listener *) listener, (Two *) two)
+{
+    vars(coil_server server);
+
+    if (!two->by_sessions) {
+        attempt(coil_thrift_serve(listener, &two->second));
+        return 0;
+    }
+    two_of_this_thread = two;
+    coil_server_init(&my->server, coil_handler(serve_one_session, coil_session *));
+    defer(coil_server_fini(&my->server));
+    coil_server_add(&my->server, listener);
+    attempt(coil_server_serve(&my->server));
+    return 0;
+}
+
+async(int, serve_two, (Two *) two)
+{
+    vars(coil_listener *listeners[2]; coil_group serving; int i);
+
+    for (my->i = 0; my->i < 2; my->i++) {
+        if (coil_listen("127.0.0.1:0", nullptr, &my->listeners[my->i]) < 0)
+            return -EIO;
+        two->ports[my->i].set_value(
+                coil_address_port(coil_listener_address(my->listeners[my->i])));
+    }
+    defer(coil_listener_close(my->listeners[0]));
+    defer(if (!two->by_sessions) coil_listener_close(my->listeners[1])); /* Else it has been. */
+    open_group(&my->serving);
+    coil_spawn(&my->serving, serve_first(my->listeners[0], two));
+    coil_spawn(&my->serving, serve_second(my->listeners[1], two));
+    attempt(coil_group_join(&my->serving));
+    return 0;
+}
+
+class Fb303OfTwo : public Fb303Asked
+{
+protected:
+    void serve(bool by_sessions)
+    {
+        for (coil_thrift_server *server : {&two.first, &two.second}) {
+            server->services = services;
+            server->service_count = 2;
+        }
+        two.by_sessions = by_sessions;
+        thread = std::make_unique<LoopThread>(
+                [this](coil_group *root) { coil_spawn(root, serve_two(&two)); });
+        for (int i = 0; i < 2; i++)
+            peers.push_back(Peer::connected(two.ports[i].get_future().get()));
+    }
+
+    void end_first()
+    {
+        two.first_may_end = true;
+        ASSERT_TRUE(soon([&] { return two.first_has_ended.load(); }));
+    }
+
+    static void work(Peer *peer, int times)
+    {
+        for (int i = 0; i < times; i++) {
+            ASSERT_TRUE(peer->send(frame(message(1, "work", 1) + stop())));
+            EXPECT_EQ(COIL_THRIFT_REPLY, Answer(peer->receive_frame()).type);
+        }
+    }
+
+    /* How often it was called, says fb303; -1: it does not say. */
+    static int64_t worked(Peer *peer)
+    {
+        const std::string name = "Worker.work.num_calls.sum";
+        if (!peer->send(frame(message(1, "getCounters", 1) + stop())))
+            return -1;
+        const std::string reply = peer->receive_frame();
+        const size_t at = reply.find(packet::text(name));
+        if (at == std::string::npos)
+            return -1;
+        return static_cast<unsigned char>(reply[at + 4 + name.size() + 7]);
+    }
+
+    coil_thrift_service *services[2] = {&worker, &fb303.thrift};
+    Two two;
+    std::vector<Peer> peers;
+    std::unique_ptr<LoopThread> thread;
+};
+
+TEST_F(Fb303OfTwo, TellsOfTheServerThatIsAsked)
+{
+    serve(/* by_sessions= */ false);
+    work(&peers[0], 5);
+    work(&peers[1], 3);
+    EXPECT_EQ(5, worked(&peers[0]));
+    EXPECT_EQ(3, worked(&peers[1]));
+    end_first();
+    EXPECT_TRUE(peers[0].at_end());
+    EXPECT_EQ(3, worked(&peers[1]));
+    thread->stop();
+}
+
+TEST_F(Fb303OfTwo, IsThereForSessionsWhenNobodyElseServesAnyMore)
+{
+    services[1] = &worker; /* The server's own fb303 is asked. */
+    serve(/* by_sessions= */ true);
+    work(&peers[0], 2);
+    work(&peers[1], 1);
+    EXPECT_EQ(3, worked(&peers[1]));
+    std::string many;
+    for (int i = 0; i < 50; i++)
+        many += frame(message(1, "getCounters", i) + stop());
+    ASSERT_TRUE(peers[1].send(many));
+    end_first();
+    EXPECT_TRUE(peers[0].at_end());
+    for (int i = 0; i < 50; i++)
+        EXPECT_LT(1000u, peers[1].receive_frame().size());
+    EXPECT_EQ(3, worked(&peers[1]));
+    thread->stop();
+    EXPECT_EQ(nullptr, two.first.fb303);
 }
 
 TEST_F(Fb303Asked, GivesTheCountersOfAPattern)

@@ -123,7 +123,8 @@ private:
         if (length < end)
             size = std::stoul(bytes.substr(length + 16));
         const std::string body = bytes.substr(end + 4, size);
-        if (bytes.compare(9, 3, "200") == 0 && size > 0) {
+        if (bytes.compare(9, 3, "200") == 0 && bytes.find("application/x-thrift") < end &&
+                size > 0) {
             describe(body);
         } else {
             add("HTTP " + bytes.substr(9, 3));

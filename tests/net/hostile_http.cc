@@ -107,6 +107,8 @@ HostilePackets heads(const std::string &ping)
             {GROUP, "lines that end with LF", "REPLY",
                     "POST / HTTP/1.1\nHost: there\n" + length + "\n" + ping},
             {GROUP, "GET", "HTTP 404", "GET / HTTP/1.1\r\nHost: there\r\n\r\n"},
+            {GROUP, "500 times the same page", "HTTP 200 x 500",
+                    repeat("GET /metrics HTTP/1.1\r\nHost: there\r\n\r\n", 500)},
             {GROUP, "CONNECT", "HTTP 405", "CONNECT there:1 HTTP/1.1\r\nHost: there\r\n\r\n"},
             {GROUP, "HTTP/1.9", "HTTP 505", "POST / HTTP/1.9\r\n" + length + "\r\n" + ping},
             {GROUP, "HTTP/9999.1", "HTTP 400", "POST / HTTP/9999.1\r\n" + length + "\r\n" + ping},

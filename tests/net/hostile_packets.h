@@ -16,8 +16,8 @@
 #include <vector>
 
 enum {
-    HOSTILE_INFLATED = 1536 * 1024,     /* Of zlib, which may become much larger. */
-    HOSTILE_REPLIES = 32 * 1024 * 1024, /* 128 calls at once, each answered with 32 KiB. */
+    HOSTILE_FREE_BYTES = 64 * 1024,
+    HOSTILE_INFLATED = 1536 * 1024, /* Of zlib, which may become much larger. */
 };
 
 struct HostilePacket {
@@ -25,7 +25,7 @@ struct HostilePacket {
     const char *name;
     std::string answer;
     std::string bytes;
-    int64_t free_bytes = 64 * 1024; /* It may cost so much, and 8 times what is sent. */
+    int64_t free_bytes = HOSTILE_FREE_BYTES; /* It may cost so much, and 8 times what is sent. */
     int awaited = 0;                /* So many frames come back before the peer ends its side. */
 };
 

@@ -33,13 +33,15 @@ has printed.
 
 - *Peak extra bytes*: the most that the library has taken from `malloc` and `mmap`, for the
   connection, the call and its reply, beyond what the server had before, which had served a few
-  ordinary calls. At most **64 KiB and 8 times the bytes sent**. **>** marks what is more:
-  - zlib that becomes much larger: a string of 128 KiB that was 175 bytes is a call like any other.
-    What is inflated is at most 160 KiB and 32 times what was sent, and what its arguments become is
-    charged as if it were at most 16 KiB and 8 times;
-  - replies that are larger than their calls, as those of `getCounters` are: 128 calls of a
-    connection may be under way (`connection_calls_max`), and each keeps its reply until it is its
-    turn.
+  ordinary calls of these methods (the first call of a method takes 82 KB for its metrics, once). At
+  most **64 KiB and 8 times the bytes sent**. **>** marks what is more: zlib that becomes much larger.
+  The states of `inflate` and `deflate` are 58 KB of the 64 KiB already, and a message that was
+  compressed to less than an eighth is, by itself, more than 8 times what was sent: to stay below,
+  the server would have to refuse it, and a string of 128 KiB that was 175 bytes is a call like any
+  other. So there are other bounds for these. What is inflated is at most 160 KiB and 32 times what
+  was sent; it is there up to three times while its memory grows, and once more as the call's; what
+  its arguments become is charged as if it were at most 16 KiB and 8 times. Who wants less has
+  `limits`: `frame_max` holds for what is inflated, too.
 - *Server*: processor time of its thread, calls of the other client included. That is the longest
   that it can have kept anybody waiting.
 - *Another client's slowest call*: as measured, with whatever else the machine did.

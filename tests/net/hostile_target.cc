@@ -132,7 +132,7 @@ private:
         EXPECT_TRUE(caller->send(packet::framed(packet::echo(
                 packet::field(11, 1) + packet::text(std::string(300000, 'x')) + stop()))));
         EXPECT_NE("", caller->receive_frame());
-        for (const char *method : {"echo", "take", "grow", "nobody", "ping"}) {
+        for (const char *method : {"echo", "take", "grow", "nobody", "ping", "getCounters"}) {
             EXPECT_TRUE(caller->send(packet::framed(packet::call(method, stop()))));
             EXPECT_NE("", caller->receive_frame());
         }

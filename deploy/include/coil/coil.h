@@ -58,6 +58,7 @@
 #include <coil/loop.h>
 #include <coil/loop_debug.h>
 #include <coil/loop_extra.h>
+#include <coil/loop_metrics.h>
 #include <coil/loop_thread.h>
 #include <coil/metrics.h>
 #include <coil/metrics_flat.h>

@@ -80,8 +80,8 @@ struct coil_fb303_service {
     const coil_thrift_server *server;
 
     /*
-     * All values of these metrics are counters, too, by their flat names (coil/metrics_flat.h). Or
-     * NULL. Borrowed.
+     * All values of these metrics are counters, too, by their flat names (coil/metrics_flat.h).
+     * Borrowed. NULL: those that the server which is asked measures by default, if it does.
      */
     coil_metrics *metrics;
 

@@ -56,13 +56,15 @@ async(int, work, (coil_thrift_call *) call)
     return 0;
 }
 
-/* oneway void note(1: i32 number): the end of a connection does not end it. */
+/* oneway void note(1: i32 number), which may say so late: no connection's end ends it. */
 async(int, note, (coil_thrift_call *) call)
 {
     vars(int32_t number);
 
-    coil_thrift_no_reply(call);
     my->number = read_number(call);
+    if (corpus_chance(30))
+        await(shield(coil_yield()));
+    coil_thrift_no_reply(call);
     corpus_expect(my->number >= 0 && my->number < CALLS_MAX, "a note of %d", my->number);
     corpus_expect(ledger.started[my->number]++ == 0, "note %d is started twice", my->number);
     await(coil_sleep(corpus_moment(coil_ms(6))));

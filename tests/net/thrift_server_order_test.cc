@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls that end otherwise than with a reply in their turn, and those that come behind them. */
+#include "thrift_gates.h"
+
+#include <cerrno>
+
+namespace
+{
+
+/* A call by HTTP: the answer to a oneway one is empty. */
+std::string post(const char *method, int seqid)
+{
+    const std::string call = message(1, method, seqid) + stop();
+    return "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: " + std::to_string(call.size()) +
+           "\r\n\r\n" + call;
+}
+
+/* The name in the reply of the next response; "-" if that is empty, "" if there is none. */
+std::string next_response(Peer &peer)
+{
+    std::string head;
+
+    while (head.find("\r\n\r\n") == std::string::npos) {
+        const std::string letter = peer.receive(1);
+        if (letter.empty())
+            return "";
+        head += letter;
+    }
+    EXPECT_EQ("200", head.substr(9, 3));
+    const size_t size = std::stoul(head.substr(head.find("Content-Length:") + 15));
+    return size == 0 ? "-" : Answer(peer.receive(size)).name;
+}
+
+/* ------------------------------------------------------------------------------ oneway calls -- */
+
+TEST_F(Calls, ThatAreOnewayMayBeginAReplyBehindOneThatWaits)
+{
+    ASSERT_TRUE(peer.send(call("hold", "first", 1) + call("echo", "dropped", 2, 4) +
+                          call("echo", "third", 3)));
+    await_begun(1);
+    gates.is_open = true;
+    expect_text(peer, "first");
+    expect_text(peer, "third");
+    peer.end();
+    EXPECT_TRUE(peer.at_end()); /* None is left that the connection would wait for. */
+}
+
+TEST_F(Calls, BehindOneThatTurnsOutToBeOnewayDoNotWaitForIt)
+{
+    ASSERT_TRUE(peer.send(call("noteLate", "", 1) + call("echo", "next", 2)));
+    expect_text(peer, "next");
+    EXPECT_EQ(0, gates.noted);
+    gates.is_open = true;
+    EXPECT_TRUE(soon([&] { return gates.noted == 1; }));
+}
+
+#if COIL_HAS_HTTP
+
+TEST_F(Calls, OfHttpAreAnsweredInOrderOnewayOnesToo)
+{
+    ASSERT_TRUE(peer.send(post("hold", 1) + post("tell", 2) + post("echo", 3) + post("tell", 4) +
+                          post("echo", 5)));
+    await_begun(1);
+    ASSERT_TRUE(soon([&] { return gates.noted == 2; }));
+    gates.is_open = true;
+    for (const char *name : {"hold", "-", "echo", "-", "echo"})
+        EXPECT_EQ(name, next_response(peer));
+    peer.end();
+    EXPECT_TRUE(peer.at_end());
+}
+
+class OneCallAtATime : public Calls
+{
+protected:
+    OneCallAtATime()
+        : Calls([](coil_thrift_server *server) {
+              server->calls_max = 1;
+              server->queue_limit = coil_s(60);
+          })
+    {
+    }
+};
+
+TEST_F(OneCallAtATime, SaysThatAOnewayCallHasComeWhenItHasItsTurn)
+{
+    Peer first = served.connected();
+    ASSERT_TRUE(first.send(call("hold", "", 1)));
+    await_begun(1);
+    ASSERT_TRUE(peer.send(post("note", 1)));
+    first.close();
+    EXPECT_EQ("-", next_response(peer));
+    EXPECT_EQ(0, gates.noted);
+    gates.is_open = true;
+    EXPECT_TRUE(soon([&] { return gates.noted == 1; }));
+}
+
+class CallsOfLittleMemory : public Calls
+{
+protected:
+    CallsOfLittleMemory() : Calls([](coil_thrift_server *server) { server->arena_max = 1000; }) {}
+};
+
+TEST_F(CallsOfLittleMemory, AreRefusedIfTheirMessageIsTooLargeForIt)
+{
+    const std::string large = message(1, "echo", 1) + field(11, 1) +
+                              text(std::string(2000, 'x')) + stop();
+    ASSERT_TRUE(peer.send("POST / HTTP/1.1\r\nHost: here\r\nContent-Length: " +
+                          std::to_string(large.size()) + "\r\n\r\n" + large + post("echo", 2)));
+    EXPECT_EQ("", next_response(peer)); /* An exception, which cannot say of what. */
+    EXPECT_EQ("echo", next_response(peer));
+}
+
+TEST_F(CallsOfLittleMemory, AreRefusedIfTheirNameIsTooLargeForIt)
+{
+    const std::string escapes = packet::repeat("\\u0041", 2000);
+    ASSERT_TRUE(peer.send(frame("[1,\"" + escapes + "\",1,7,{}]") + frame("[1,\"echo\",1,8,{}]")));
+    EXPECT_EQ(0u, peer.receive_frame().find("[1,\"\",3,0,{"));
+    EXPECT_EQ(0u, peer.receive_frame().find("[1,\"echo\",2,8,{"));
+}
+
+#endif
+
+/* --------------------------------------------------------------------------------- the queue -- */
+
+class QueuedCalls : public Calls
+{
+protected:
+    QueuedCalls()
+        : Calls([this](coil_thrift_server *server) {
+              rules[0].method = coil_thrift_service_method(&gates.service, "holdReply");
+              rules[0].calls_max = 1;
+              server->rules = rules;
+              server->rule_count = 1;
+              server->calls_max = 2;
+              server->queue_max = 100;
+              server->queue_limit = coil_s(60);
+          })
+    {
+    }
+
+    /* Two that wait: nothing else is started. */
+    void fill(Peer &with)
+    {
+        const int before = gates.begun;
+        ASSERT_TRUE(with.send(call("hold", "a", 1) + call("hold", "b", 2)));
+        await_begun(before + 2);
+    }
+};
+
+TEST_F(QueuedCalls, HaveTheirTurnThoughThoseBeforeThemNeedNotWait)
+{
+    std::string all;
+    for (int i = 0; i < 20; i++)
+        all += call("echo", std::to_string(i), i);
+    fill(peer);
+    Peer other = served.connected();
+    ASSERT_TRUE(other.send(all));
+    EXPECT_FALSE(other.readable_within(20));
+    gates.is_open = true;
+    for (int i = 0; i < 20; i++)
+        expect_text(other, std::to_string(i));
+    served.stop();
+    EXPECT_GE(2u, served.server.stats.most_waiting);
+    EXPECT_EQ(0u, served.server.stats.queued_calls);
+}
+
+TEST_F(QueuedCalls, HaveTheirTurnWhenOnlyOneThatWaitsHasLeft)
+{
+    Peer leaving = served.connected();
+    fill(leaving);
+    Peer other = served.connected();
+    ASSERT_TRUE(other.send(call("tell", "", 1, 4) + call("refuse", "", 2) + call("echo", "x", 3) +
+                           call("hold", "y", 4) + call("hold", "z", 5) + call("echo", "end", 6)));
+    EXPECT_FALSE(other.readable_within(20));
+    leaving.close();
+    EXPECT_EQ(77, Answer(other.receive_frame()).exception);
+    expect_text(other, "x");
+    await_begun(4);
+    gates.is_open = true;
+    for (const char *word : {"y", "z", "end"})
+        expect_text(other, word);
+}
+
+TEST_F(QueuedCalls, AreNotMoreOfAMethodThanMayWait)
+{
+    fill(peer);
+    Peer other = served.connected();
+    ASSERT_TRUE(other.send(call("holdReply", "one", 1) + call("holdReply", "too many", 2)));
+    EXPECT_FALSE(other.readable_within(20));
+    peer.close(); /* Both are started, then. */
+    await_begun(3);
+    EXPECT_TRUE(soon([&] { return gates.cancelled == 2; }));
+    gates.is_open = true;
+    expect_text(other, "one");
+    EXPECT_EQ(COIL_THRIFT_LOADSHEDDING, Answer(other.receive_frame()).exception);
+}
+
+TEST_F(QueuedCalls, ThatNobodyWaitsForDoNotHoldUpTheAnswersBehindThem)
+{
+    fill(peer);
+    Peer leaving = served.connected();
+    ASSERT_TRUE(leaving.send(call("hold", "queued", 1) + call("nobody", "", 2)));
+    leaving.end();
+    EXPECT_EQ(COIL_THRIFT_UNKNOWN_METHOD, Answer(leaving.receive_frame()).exception);
+    EXPECT_TRUE(leaving.at_end());
+}
+
+class HurriedQueue : public Calls
+{
+protected:
+    HurriedQueue()
+        : Calls([this](coil_thrift_server *server) {
+              rules[0].method = coil_thrift_service_method(&gates.service, "echo");
+              rules[0].call_limit = coil_ms(20);
+              server->rules = rules;
+              server->rule_count = 1;
+              server->calls_max = 1;
+              server->queue_limit = coil_s(60);
+          })
+    {
+    }
+};
+
+TEST_F(HurriedQueue, EndsTheCallsWhoseTimeIsOver)
+{
+    ASSERT_TRUE(peer.send(call("hold", "a", 1)));
+    await_begun(1);
+    Peer other = served.connected();
+    ASSERT_TRUE(other.send(call("echo", "late", 1)));
+    EXPECT_EQ(COIL_THRIFT_TIMEOUT, Answer(other.receive_frame()).exception);
+    served.stop();
+    EXPECT_EQ(1u, served.server.stats.timed_out);
+    EXPECT_EQ(0u, served.server.stats.queued_calls);
+}
+
+} // namespace
