@@ -83,7 +83,7 @@ async(int, wait_for_the_end)
 {
     vars();
 
-    ignore(coil_signal_wait(COIL_SIGNALS(SIGTERM)));
+    ignore(coil_signal_wait(COIL_SIGNALS(SIGUSR1)));
     tally.is_over = true;
     return 0;
 }
