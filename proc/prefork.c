@@ -151,6 +151,19 @@ coil_async(int, renew, (coil_prefork *) prefork)
     return 0;
 }
 
+/* How many workers this generation has. */
+static unsigned count_places(const coil_prefork *prefork, unsigned generation)
+{
+    const prefork_place *one = NULL;
+    unsigned count = 0;
+
+    FOR_EACH_PLACE(prefork, one)
+    {
+        count += one->generation == generation && !one->is_unwanted && !one->is_replaced;
+    }
+    return count;
+}
+
 coil_async(int, reload, (coil_prefork *) prefork)
 {
     coil_vars(int rc);
@@ -165,6 +178,8 @@ coil_async(int, reload, (coil_prefork *) prefork)
                 .error = my->rc};
         prefork_tell(prefork, &event);
     } while (prefork->wants_reload && !prefork->is_stopping);
+    if (my->rc < 0) /* Those that it was to be are not there. */
+        prefork->target = count_places(prefork, prefork->current);
     return 0;
 }
 
@@ -361,7 +376,8 @@ coil_prefork_stats coil_prefork_statistics(const coil_prefork *prefork)
             .generation = prefork->current,
             .started = prefork->started,
             .died = prefork->died,
-            .hung = prefork->hung};
+            .hung = prefork->hung,
+            .recycled = prefork->recycled};
     const prefork_place *one = NULL;
 
     FOR_EACH_PLACE(prefork, one)

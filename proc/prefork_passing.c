@@ -65,7 +65,10 @@ int prefork_inherit(const char *variable, prefork_heritage *out_heritage)
         rc = coil_kernel_close_on_exec(PREFORK_CONTROL_FD);
     for (unsigned i = 0; rc == 0 && i < out_heritage->socket_count; i++)
         rc = coil_kernel_close_on_exec(out_heritage->sockets[i].fd);
-    return rc < 0 ? -EBADF : 1;
+    if (rc == 0)
+        return 1;
+    out_heritage->socket_count = 0; /* They are not ours. */
+    return -EBADF;
 }
 
 int prefork_take_socket(prefork_heritage *heritage, const char *name)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One worker: its start, its life, its drain; and the next one in its place. */
 #include "prefork_private.h"
+#include "worker_memory.h"
 #include "worker_wire.h"
 
 #include <coil/io.h>
@@ -91,6 +92,7 @@ static int spawn(prefork_place *place, int theirs)
     free(parcel.env);
     if (rc < 0)
         return rc;
+    place->child.cgroup = NULL; /* It is that of all workers, and would be killed as a whole. */
     place->death.ready = died;
     if (coil_fd_watch_create(
                 place->prefork->loop, place->child.pidfd, POLLIN, &place->death, &place->watch) < 0)
@@ -121,7 +123,10 @@ static int start(prefork_place *place)
 
 /* --------------------------------------------------------------------------------- listening -- */
 
-/* A word of the worker; or the end of it; or until `deadline`, or hurried: NOTHING. */
+/*
+ * A word of the worker; or the end of it; or until `deadline`, or hurried: NOTHING. Descriptors that
+ * come with any but the first are left to the kernel, which closes them.
+ */
 coil_async(int, receive, (prefork_place *) place, (coil_time) deadline)
 {
     coil_vars();
@@ -132,7 +137,7 @@ coil_async(int, receive, (prefork_place *) place, (coil_time) deadline)
     place->message = (struct msghdr){.msg_iov = &place->part,
             .msg_iovlen = 1,
             .msg_control = place->control_bytes,
-            .msg_controllen = sizeof(place->control_bytes)};
+            .msg_controllen = place->state == PLACE_STARTING ? WORKER_CONTROL_BYTES : 0};
     coil_await(
             place->received_bytes, coil_recvmsg(place->control, &place->message, MSG_CMSG_CLOEXEC));
     return 0;
@@ -143,7 +148,8 @@ static void take_page(prefork_place *place)
     const struct cmsghdr *part = CMSG_FIRSTHDR(&place->message);
     int fd = -1;
 
-    if (part == NULL || part->cmsg_type != SCM_RIGHTS || part->cmsg_len != CMSG_LEN(sizeof(fd)))
+    if (part == NULL || part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS ||
+            part->cmsg_len != CMSG_LEN(sizeof(fd)))
         return;
     memcpy(&fd, CMSG_DATA(part), sizeof(fd));
     if (place->page == NULL)
@@ -172,26 +178,29 @@ coil_async(int, greet, (prefork_place *) place)
 
 static void give_back(prefork_place *place)
 {
+    int *const fds[] = {&place->control, &place->statm};
+
     coil_fd_watch_close(place->watch);
     place->watch = NULL;
     if (place->page != NULL)
         coil_kernel_memory_unmap(place->page, WORKER_PAGE_BYTES);
     place->page = NULL;
-    if (place->control >= 0)
-        (void)coil_kernel_close(place->control);
-    place->control = -1;
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        if (*fds[i] >= 0)
+            (void)coil_kernel_close(*fds[i]);
+        *fds[i] = -1;
+    }
     coil_child_fini(&place->child);
 }
 
-/* The process, however far it has come. */
+/* The process, however far it has come, and what it has started. */
 coil_async(int, finish, (prefork_place *) place)
 {
     coil_vars(int rc);
 
-    if (!place->child.exit.ended) {
+    if (!place->child.exit.ended)
         (void)coil_child_signal(&place->child, SIGKILL);
-        coil_await(my->rc, coil_child_wait(&place->child));
-    }
+    coil_await(my->rc, coil_child_stop_tree(&place->child, 0));
     if (place->state == PLACE_DRAINING) {
         prefork_tell_of(place, COIL_PREFORK_LEFT, 0, &place->child.exit);
     } else if (place->state == PLACE_READY && !place->is_unwanted) {
@@ -219,6 +228,19 @@ coil_async(int, drain, (prefork_place *) place)
     return 0;
 }
 
+/* It is ready: it takes over from the one that it replaces, if there is one. */
+static void take_over(prefork_place *place)
+{
+    coil_list *const places = &place->prefork->places;
+
+    for (coil_list *link = places->next; link != places; link = link->next) {
+        prefork_place *one = coil_container_of(link, prefork_place, link);
+        if (one != place && one->is_replaced && one->number == place->number &&
+                one->generation == place->generation)
+            place_leave(one);
+    }
+}
+
 /* One process, from its start to its end. 0: it was of use. */
 coil_async(int, occupy, (prefork_place *) place)
 {
@@ -231,6 +253,9 @@ coil_async(int, occupy, (prefork_place *) place)
     place->ready_at = coil_loop_now(place->prefork->loop);
     my->useful_at = coil_time_after(place->ready_at, coil_s(USEFUL_S));
     place->state = PLACE_READY;
+    if (place->prefork->options.memory_max_bytes > 0)
+        place->statm = worker_memory_open(place->child.pid);
+    take_over(place);
     place->prefork->started++;
     prefork_tell_of(place, COIL_PREFORK_READY, 0, NULL);
     prefork_change(place->prefork);
@@ -267,7 +292,7 @@ coil_async(int, keep, (prefork_place *) place)
     coil_vars(int rc);
 
     coil_defer(destroy(place));
-    while (!place->is_unwanted) {
+    while (!place->is_unwanted && !place->is_replaced) {
         my->rc = start(place);
         if (my->rc == 0) {
             coil_await(my->rc, occupy(place));
@@ -276,7 +301,7 @@ coil_async(int, keep, (prefork_place *) place)
             prefork_tell_of(place, COIL_PREFORK_UNREADY, my->rc, NULL);
         }
         place->failures = my->rc == 0 ? 0 : place->failures + 1;
-        if (my->rc == 0 || place->is_unwanted)
+        if (my->rc == 0 || place->is_unwanted || place->is_replaced)
             continue;
         place->error = my->rc;
         prefork_change(place->prefork);
@@ -291,8 +316,11 @@ int place_create(coil_prefork *prefork, unsigned number, unsigned generation)
 
     if (made == NULL)
         return -ENOMEM;
-    *made = (prefork_place){
-            .prefork = prefork, .number = number, .generation = generation, .control = -1};
+    *made = (prefork_place){.prefork = prefork,
+            .number = number,
+            .generation = generation,
+            .control = -1,
+            .statm = -1};
     made->dealt_among = prefork->target;
     made->child.pidfd = -1;
     coil_list_append(&prefork->places, &made->link);
@@ -302,4 +330,9 @@ int place_create(coil_prefork *prefork, unsigned number, unsigned generation)
         return -ENOMEM;
     }
     return 0;
+}
+
+void place_replace(prefork_place *place)
+{
+    place->is_replaced = place_create(place->prefork, place->number, place->generation) == 0;
 }

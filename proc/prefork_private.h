@@ -4,7 +4,7 @@
  *
  *     prefork.c           the master: sockets, generations, signals, its end
  *     prefork_place.c     one worker: start, life, drain; and the next one in its place
- *     prefork_watch.c     heartbeats and load
+ *     prefork_watch.c     heartbeats, memory and load
  *     prefork_upgrade.c   the next master
  *     prefork_seat.c      the other side, in the worker
  *     prefork_passing.c   sockets to the next process, by name
@@ -93,6 +93,7 @@ struct prefork_place {
     unsigned dealt_among; /* So many workers. */
     place_state state;
     bool is_unwanted; /* Whoever is there is to drain; nobody follows. */
+    bool is_replaced; /* Another place is to take over, once it is ready; nobody follows. */
     bool has_died;
     unsigned failures; /* Starts in a row, or lives that were short. */
     int error;         /* Of the last of them. */
@@ -101,6 +102,7 @@ struct prefork_place {
 
     coil_child child;
     int control;
+    int statm;          /* /proc/PID/statm; -1: nobody asks. */
     prefork_page *page; /* NULL: none. */
     coil_fd_watch *watch;
     coil_fd_watch_hook death;
@@ -138,6 +140,7 @@ struct coil_prefork {
     uint64_t started;
     uint64_t died;
     uint64_t hung;
+    uint64_t recycled;
 };
 
 /* Something has happened to the places: for those who wait in prefork->changed. */
@@ -153,10 +156,13 @@ int place_create(coil_prefork *prefork, unsigned number, unsigned generation);
 /* Nobody is wanted there any more. */
 void place_leave(prefork_place *place);
 
+/* Have another in its place, and leave it then. */
+void place_replace(prefork_place *place);
+
 /* Its keeper looks again, whatever it waits for. */
 void place_hurry(prefork_place *place);
 
-/* Heartbeats and load, as long as the master serves. */
+/* Heartbeats, memory and load, as long as the master serves. */
 coil_declare_private(int, prefork_watch, (coil_prefork *)prefork);
 
 /* Have another master take over, if it can. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Heartbeats and load: a look at the pages, now and then. */
+/* Heartbeats, memory and load: a look at all workers, now and then. */
 #include "prefork_private.h"
+#include "worker_memory.h"
 
 #include <coil/kernel.h>
 
@@ -31,6 +32,23 @@ static void check_beats(coil_prefork *prefork)
         prefork_place *one = coil_container_of(link, prefork_place, link);
         if (one->page != NULL && one->state == PLACE_READY && !one->has_died)
             check_beat(prefork, one);
+    }
+}
+
+/* A worker that has grown too much makes room for another. */
+static void check_memory(coil_prefork *prefork)
+{
+    if (prefork->is_changing)
+        return; /* It may be about to go in any case. */
+    for (coil_list *link = prefork->places.next; link != &prefork->places; link = link->next) {
+        prefork_place *one = coil_container_of(link, prefork_place, link);
+        if (one->state != PLACE_READY || one->is_unwanted || one->is_replaced || one->has_died ||
+                worker_memory_resident(one->statm) <= prefork->options.memory_max_bytes)
+            continue;
+        place_replace(one);
+        prefork->recycled += one->is_replaced;
+        if (one->is_replaced)
+            prefork_tell_of(one, COIL_PREFORK_RECYCLED, 0, NULL);
     }
 }
 
@@ -66,6 +84,7 @@ coil_define(int, prefork_watch, (coil_prefork *) prefork)
     coil_vars(coil_duration interval; coil_time before);
 
     const coil_prefork_options *options = &prefork->options;
+    const bool has_limit = options->memory_max_bytes > 0;
     if (my->interval == 0) {
         my->interval = coil_s(1);
         if (options->heartbeat_limit > 0 && options->heartbeat_limit / 4 < my->interval)
@@ -76,7 +95,7 @@ coil_define(int, prefork_watch, (coil_prefork *) prefork)
             my->interval = coil_ms(1);
         prefork->calm_since = coil_loop_now(prefork->loop);
     }
-    if (options->heartbeat_limit <= 0 && !follows_load(options))
+    if (options->heartbeat_limit <= 0 && !has_limit && !follows_load(options))
         return 0;
     for (;;) {
         my->before = coil_kernel_now();
@@ -85,6 +104,8 @@ coil_define(int, prefork_watch, (coil_prefork *) prefork)
         if (prefork->options.heartbeat_limit > 0 &&
                 coil_kernel_now() - my->before < 2 * my->interval)
             check_beats(prefork);
+        if (prefork->options.memory_max_bytes > 0)
+            check_memory(prefork);
         if (follows_load(&prefork->options))
             follow_load(prefork);
     }

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +43,7 @@ static int spawn(worker_process *worker, int theirs)
     int rc = coil_child_spawn(&pool->plan, &worker->child, NULL);
     if (rc < 0)
         return rc;
+    worker->child.cgroup = NULL; /* It is that of all workers, and would be killed as a whole. */
     worker->death.ready = died;
     rc = coil_fd_watch_create(
             pool->loop, worker->child.pidfd, POLLIN, &worker->death, &worker->watch);
@@ -60,6 +60,7 @@ static int start(worker_process *worker)
     worker->is_doomed = false;
     worker->wants_recycling = false;
     worker->has_died = false;
+    worker->has_left = false;
     worker->has_worked = false;
     int rc = coil_kernel_socketpair(AF_UNIX, SOCK_SEQPACKET, ends);
     if (rc < 0)
@@ -84,7 +85,6 @@ static void set_limits(worker_process *worker)
 {
     coil_worker_pool *pool = worker->pool;
     const coil_duration age_max = pool->options.age_max;
-    char path[32];
 
     worker->jobs_left = jittered(pool, pool->options.jobs_max);
     worker->retire_at = COIL_NEVER;
@@ -92,10 +92,9 @@ static void set_limits(worker_process *worker)
         worker->retire_at = coil_time_after(
                 coil_loop_now(pool->loop), (coil_duration)jittered(pool, (uint64_t)age_max));
     }
-    if (pool->options.memory_max_bytes > 0) {
-        (void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)worker->child.pid);
-        worker->statm = coil_kernel_openat(AT_FDCWD, path, O_RDONLY);
-    }
+    worker->memory_max_bytes = jittered(pool, pool->options.memory_max_bytes);
+    if (pool->options.memory_max_bytes > 0)
+        worker->statm = worker_memory_open(worker->child.pid);
 }
 
 /* -------------------------------------------------------------------------------- receiving -- */
@@ -184,6 +183,10 @@ static int take_reply(worker_process *worker, coil_job *job, int fd)
 
     if (size_bytes == 0)
         return 0;
+    if (size_bytes > worker->pool->options.reply_max_bytes)
+        return -EMSGSIZE;
+    if (fd < 0 && (worker->inbox.message.msg_flags & MSG_CTRUNC) != 0)
+        return -EMFILE; /* It has come, and we had no room for it. */
     if (worker->head.is_in_memory) {
         int rc = worker_memory_map(fd, size_bytes, &job->reply);
         if (rc < 0)
@@ -211,24 +214,6 @@ static void note_time(worker_process *worker, coil_job *job)
         job->ran = ran;
 }
 
-/* It has as much memory as it may have. */
-static bool is_fat(const worker_process *worker)
-{
-    char text[64] = "";
-    unsigned long long total_pages = 0;
-    unsigned long long resident_pages = 0;
-
-    if (worker->statm < 0)
-        return false;
-    ssize_t size = coil_kernel_pread(worker->statm, text, sizeof(text) - 1, 0);
-    if (size <= 0)
-        return false;
-    char *rest = NULL;
-    total_pages = strtoull(text, &rest, 10);
-    resident_pages = strtoull(rest, NULL, 10);
-    return total_pages > 0 && resident_pages > worker->pool->options.memory_max_bytes / 4096;
-}
-
 /* It has done a job. Is it to be replaced? */
 static bool is_used_up(worker_process *worker)
 {
@@ -244,7 +229,7 @@ static bool is_used_up(worker_process *worker)
         stats->recycled_by_age++;
         return true;
     }
-    if (is_fat(worker)) {
+    if (worker_memory_resident(worker->statm) > worker->memory_max_bytes) {
         stats->recycled_by_memory++;
         return true;
     }
@@ -289,6 +274,7 @@ static bool take_answer(worker_process *worker)
     note_time(worker, job);
     worker->job = NULL;
     become_absent(worker);
+    worker->has_left = worker->has_died;
     worker->may_leave = is_used_up(worker) || pool->is_ending || worker->has_died;
     if (!worker->may_leave)
         become_idle(worker);
@@ -329,7 +315,7 @@ static bool has_begun(const worker_process *worker)
            __atomic_load_n(&worker->page->begun, __ATOMIC_ACQUIRE) == worker->job_number;
 }
 
-/* End the process, however far it has come, and its job with it. */
+/* End the process, however far it has come, what it has started, and its job. */
 coil_async(int, finish, (worker_process *) worker)
 {
     coil_vars(int rc; coil_job *job; bool was_killed);
@@ -341,12 +327,12 @@ coil_async(int, finish, (worker_process *) worker)
         coil_await(my->rc,
                 coil_within(worker->pool->options.exit_limit, coil_child_wait(&worker->child)));
     }
-    if (!worker->child.exit.ended) {
-        my->was_killed = !worker->has_died;
+    my->was_killed = !worker->child.exit.ended && !worker->has_died;
+    if (my->was_killed)
         (void)coil_child_signal(&worker->child, SIGKILL);
-        coil_await(my->rc, coil_child_stop_tree(&worker->child, 0)); /* What it has started, too. */
-    }
+    coil_await(my->rc, coil_child_stop_tree(&worker->child, 0)); /* It may have left children. */
     worker->pool->stats.killed += my->was_killed;
+    worker->pool->stats.died += worker->has_left && !my->was_killed;
     my->job = worker->job;
     worker->job = NULL;
     if (my->job != NULL) {
@@ -407,8 +393,7 @@ coil_async(int, attend, (worker_process *) worker)
             worker->is_doomed = !take_answer(worker);
             pool_dispatch(worker->pool);
         } else if (worker->received_bytes != NOTHING || worker->has_died) {
-            worker->may_leave = true; /* The end of its side. */
-            worker->pool->stats.died++;
+            worker->may_leave = worker->has_left = true; /* The end of its side. */
             return worker->has_worked ? 0 : -ECHILD;
         } else if (!worker->has_died && !goes_on(worker)) {
             break;

@@ -1,17 +1,39 @@
 /* SPDX-License-Identifier: MIT */
-/* Was it for want of memory that a worker has died? */
-#include "worker_private.h"
+#include "worker_memory.h"
 
 #include <coil/kernel.h>
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <sys/auxv.h>
 
 /* /proc/vmstat: some 200 lines of "name count". */
 enum { TEXT_BYTES = 16384 };
 
-uint64_t pool_oom_count(void)
+int worker_memory_open(pid_t pid)
+{
+    char path[32];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+    return coil_kernel_openat(AT_FDCWD, path, O_RDONLY);
+}
+
+uint64_t worker_memory_resident(int statm)
+{
+    char text[64] = ""; /* Pages: all, resident, shared, ... */
+
+    if (statm < 0 || coil_kernel_pread(statm, text, sizeof(text) - 1, 0) <= 0)
+        return 0;
+    const char *resident = strchr(text, ' ');
+    if (resident == NULL)
+        return 0;
+    return strtoull(resident, NULL, 10) * getauxval(AT_PAGESZ);
+}
+
+uint64_t worker_memory_kills(void)
 {
     static const char name[] = "\noom_kill ";
     char text[TEXT_BYTES];

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { QUEUE_FOR_EACH = 16, CPUS_MAX = 1024 };
+enum { QUEUE_FOR_EACH = 16, CPUS_MAX = 1024, REPLY_MAX_BYTES = 1 << 30 };
 
 uint64_t pool_random(coil_worker_pool *pool, uint64_t bound)
 {
@@ -84,6 +84,8 @@ static void set_options(coil_worker_pool *pool, const coil_worker_pool_options *
         own->start_limit = coil_s(10);
     if (own->exit_limit <= 0)
         own->exit_limit = coil_s(1);
+    if (own->reply_max_bytes == 0)
+        own->reply_max_bytes = REPLY_MAX_BYTES;
 }
 
 static size_t count_of(const char *const *list)
@@ -173,7 +175,7 @@ int coil_worker_pool_open(
     set_options(pool, options);
     coil_kernel_random(&pool->random, sizeof(pool->random));
     pool->random |= 1;
-    pool->oom_count = pool_oom_count();
+    pool->oom_count = worker_memory_kills();
     int rc = pool->options.workers > COIL_WORKERS_MAX ? -EINVAL : 0;
     if (rc == 0 && pool->options.spares > COIL_WORKERS_MAX - pool->options.workers)
         rc = -EINVAL;

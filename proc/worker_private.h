@@ -13,6 +13,7 @@
 
 #include <coil/worker_pool.h>
 
+#include "worker_memory.h"
 #include "worker_wire.h"
 
 #include <coil/fd_watch.h>
@@ -40,11 +41,13 @@ struct coil_worker_process {
     coil_time deadline;  /* Of the job. */
     coil_time retire_at; /* Of the process. */
     uint64_t jobs_left;
+    uint64_t memory_max_bytes;
 
     bool may_leave;       /* It was told to, or does: wait a little before killing it. */
     bool is_doomed;       /* It is to be killed. */
     bool wants_recycling; /* Another is to take its place, once it is free. */
     bool has_died;        /* Says its pidfd. */
+    bool has_left;        /* Its side of the socket has ended, and nobody had told it to go. */
     bool has_worked;      /* It has had a job. */
     unsigned failures;    /* Starts in a row that have failed. */
 
@@ -135,10 +138,5 @@ void pool_keeper_ended(coil_worker_pool *pool);
 
 /* A number below `bound`, by chance; 0 if that is 0. */
 uint64_t pool_random(coil_worker_pool *pool, uint64_t bound);
-
-/* ------------------------------------------------------------------------- worker_memory.c -- */
-
-/* How often the kernel has killed for want of memory: /proc/vmstat. 0: nobody knows. */
-uint64_t pool_oom_count(void);
 
 #endif

@@ -143,7 +143,7 @@ void pool_job_crashed(coil_worker_pool *pool, coil_job *job, const coil_exit *ex
     }
     bool wants_memory = !exit->signaled && exit->code == COIL_WORKER_NO_MEMORY_STATUS;
     if (exit->signaled && exit->code == SIGKILL) {
-        const uint64_t oom_count = pool_oom_count();
+        const uint64_t oom_count = worker_memory_kills();
         wants_memory = oom_count > pool->oom_count;
         pool->oom_count = oom_count;
     }
@@ -228,6 +228,7 @@ void pool_dispatch(coil_worker_pool *pool)
             coil_list_remove(&first->link); /* Its keeper finds out why. */
             first->state = WORKER_ABSENT;
             first->may_leave = true;
+            first->has_left = rc != -EAGAIN;
             pool->stats.idle--;
             worker_hurry(first);
         } else {

@@ -13,7 +13,7 @@ void worker_inbox_prepare(worker_inbox *inbox, void *head, size_t head_bytes, vo
     inbox->message = (struct msghdr){.msg_iov = inbox->parts,
             .msg_iovlen = 2,
             .msg_control = inbox->control,
-            .msg_controllen = sizeof(inbox->control)};
+            .msg_controllen = WORKER_CONTROL_BYTES};
 }
 
 int worker_inbox_take_fd(worker_inbox *inbox)

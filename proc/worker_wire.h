@@ -47,6 +47,12 @@ typedef struct worker_page {
     uint64_t begun; /* The number of a job. Atomic. */
 } worker_page;
 
+/*
+ * Room for one descriptor. With what CMSG_SPACE() adds there would be room for a second, that nobody
+ * wants and nobody would close.
+ */
+#define WORKER_CONTROL_BYTES CMSG_LEN(sizeof(int))
+
 /* Room to receive one message. */
 typedef struct worker_inbox {
     struct msghdr message;

@@ -90,8 +90,11 @@ int main(int argc, char **argv)
 {
     coil_seat *seat;
 
-    if (coil_seat_take(&seat) > 0)
-        return work(seat);
+    const int rc = coil_seat_take(&seat);
+    if (rc < 0)
+        (void)fprintf(stderr, "prefork_echo: no seat: %s\n", coil_error_name(rc));
+    if (rc != 0)
+        return rc < 0 ? 1 : work(seat);
     const struct options options = read_options(argc, argv,
             "prefork_echo --port N\n\nSend back whatever arrives at port N, by several "
             "processes.\n");

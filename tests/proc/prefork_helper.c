@@ -7,25 +7,31 @@
  * A connection says one line:
  *     hello       gets "VERSION GENERATION NUMBER PID"
  *     hold        gets "held", and is served until its peer has enough
- *     hang, die   what workers should not do
+ *     breed       gets the number of a child that stays
+ *     hang, die, grow, stray
+ *                 what workers should not do
  *
  * The master says what happens, a line each. FLAGS: d sockets are dealt; h heartbeats; l it follows
- * the load. If the file BROKEN exists, workers that are started end at once. Successors are of the
- * next VERSION.
+ * the load; q it is quick to give up; m memory has a limit. If the file BROKEN exists, workers that
+ * are started end at once, or hang if there is something in it. Successors are of the next VERSION.
  */
 #include <coil/kernel.h>
 #include <coil/listener.h>
 #include <coil/prefork.h>
 #include <coil/server.h>
 
+#include "worker_wire.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/stat.h>
+
 #include <coil/sugar.h>
 
-enum { SOCKETS = 4 };
+enum { SOCKETS = 4, GROWN_BYTES = 160 << 20 };
 
 static char **arguments;
 
@@ -41,6 +47,32 @@ typedef struct service {
     coil_seat *seat;
 } service;
 
+/* More than workers may have. Returns a part, so that it is used. */
+static char grow(void)
+{
+    char *memory = malloc(GROWN_BYTES);
+    if (memory == NULL)
+        return 0;
+    memset(memory, 1, GROWN_BYTES);
+    return memory[GROWN_BYTES / 2];
+}
+
+/* Words that nobody waits for, with descriptors. */
+static void stray(void)
+{
+    const char word = 'R';
+    for (int i = 0; i < 50; i++)
+        (void)worker_send_now(3, &word, sizeof(word), NULL, 0, STDIN_FILENO);
+}
+
+static int breed(void)
+{
+    const pid_t heir = fork();
+    while (heir == 0)
+        pause();
+    return heir;
+}
+
 static void tell_load(service *self)
 {
     coil_seat_set_load(self->seat, (unsigned)self->server.stats.active);
@@ -48,25 +80,34 @@ static void tell_load(service *self)
 
 async(int, answer, (coil_session *) session)
 {
-    vars(service *self; coil_slice line; char text[128]; int size_bytes);
+    vars(service *self; coil_slice line; char text[128]; int size_bytes; int pid);
 
     my->self = coil_container_of(session->server, service, server);
     tell_load(my->self);
     attempt(my->line, coil_read_until(session->stream, '\n', 64));
     defer(coil_slice_release(&my->line));
+    if (coil_slice_empty(&my->line))
+        return 0;
     if (memcmp(my->line.bytes, "hang", 4) == 0) {
         for (;;)
             pause();
     }
     if (memcmp(my->line.bytes, "die", 3) == 0)
         _exit(7);
+    my->pid = getpid();
+    if (memcmp(my->line.bytes, "breed", 5) == 0)
+        my->pid = breed();
+    if (memcmp(my->line.bytes, "stray", 5) == 0)
+        stray();
+    if (memcmp(my->line.bytes, "grow", 4) == 0 && grow() == 0)
+        return -ENOMEM;
     if (memcmp(my->line.bytes, "hold", 4) == 0) {
         attempt(coil_write_all(session->stream, coil_text("held\n")));
         coil_slice_release(&my->line);
         attempt(my->line, coil_read_until(session->stream, '\n', 64));
     }
     my->size_bytes = snprintf(my->text, sizeof(my->text), "%s %u %u %d\n", arguments[1],
-            coil_seat_generation(my->self->seat), coil_seat_number(my->self->seat), getpid());
+            coil_seat_generation(my->self->seat), coil_seat_number(my->self->seat), my->pid);
     attempt(coil_write_all(session->stream, coil_bytes(my->text, (size_t)my->size_bytes)));
     return 0;
 }
@@ -108,7 +149,11 @@ async(int, serve, (coil_seat *) seat)
 
 static int work(coil_seat *seat)
 {
-    if (access(arguments[4], F_OK) == 0) {
+    struct stat broken;
+
+    if (stat(arguments[4], &broken) == 0) {
+        while (broken.st_size > 0)
+            pause();
         coil_seat_release(seat);
         return 3;
     }
@@ -131,13 +176,15 @@ static void tell(coil_prefork_hook *hook, const coil_prefork_event *event)
             [COIL_PREFORK_RELOAD_FAILED] = "reload-failed",
             [COIL_PREFORK_UPGRADED] = "upgraded",
             [COIL_PREFORK_UPGRADE_FAILED] = "upgrade-failed",
+            [COIL_PREFORK_RECYCLED] = "recycled",
     };
     char how[COIL_EXIT_TEXT_BYTES] = "";
 
     (void)hook;
     if (event->exit != NULL)
         (void)coil_exit_format(event->exit, how);
-    printf("%s %d %s\n", words[event->news], (int)event->pid, how);
+    printf("%s %d %s %s\n", words[event->news], (int)event->pid,
+            event->error < 0 ? coil_error_name(event->error) : "", how);
 }
 
 /* One socket, or one for each queue. */
@@ -180,7 +227,8 @@ async(int, master)
     coil_prefork_options options = {.plan = &my->workers,
             .successor = &my->next,
             .workers = (unsigned)atoi(arguments[2]),
-            .ready_limit = coil_s(10),
+            .ready_limit = has_flag('q') ? coil_ms(300) : coil_s(10),
+            .memory_max_bytes = has_flag('m') ? GROWN_BYTES : 0,
             .drain_limit = coil_s(20),
             .hook = &my->hook};
     if (has_flag('h')) {

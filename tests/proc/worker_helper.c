@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker whose functions do what workers should not do, and some that they should. */
+/*
+ * A worker whose functions do what workers should not do, and some that they should.
+ *
+ *     worker_helper never-ready       hangs before it has said a word
+ *     worker_helper ends-at-once
+ *     worker_helper no-page           takes back the page that it has sent, and dies of its first job
+ *     worker_helper boss              has a pool of its own, says "busy", and waits to be killed
+ *     worker_helper cannot-clone      ends with 0 if its job is refused, for want of processes
+ */
 #include <coil/worker.h>
 
+#include "worker_wire.h"
+
+#include <coil/loop.h>
 #include <coil/sched.h>
+#include <coil/worker_pool.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -174,6 +188,103 @@ static int babble(coil_work *work)
     return hang(work);
 }
 
+/* As worker_send_now(), with as many descriptors as one likes. */
+static void send_with(const void *bytes, size_t size_bytes, const int *fds, size_t fd_count)
+{
+    struct iovec part = {(void *)(uintptr_t)bytes, size_bytes};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {0};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+    if (fd_count > 0) {
+        message.msg_control = control;
+        message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+        memcpy(CMSG_DATA(rights), fds, fd_count * sizeof(int));
+    }
+    (void)sendmsg(COIL_WORKER_FD, &message, MSG_NOSIGNAL);
+}
+
+/* Memory whose size can change: with it, whoever maps it can be killed by SIGBUS. */
+static int open_unsealed(size_t size_bytes)
+{
+    const int fd = memfd_create("unsealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd >= 0 && ftruncate(fd, (off_t)size_bytes) == 0 ? fd : -1;
+}
+
+/* Answers that are none: worker_pool_hostile_test.cc tells each of these lies. */
+static int lie(coil_work *work)
+{
+    enum { LONG_BYTES = 100000 };
+    static char message[LONG_BYTES];
+    const int *asked = work->bytes; /* Which lie, and the number of the job. */
+    worker_head head = {.kind = WORKER_DONE, .number = (uint64_t)asked[1]};
+    int fds[2] = {open_unsealed(LONG_BYTES), open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    size_t size_bytes = sizeof(head);
+    size_t fd_count = 0;
+
+    switch (asked[0]) {
+    case 0: /* Of another job. */
+        head.number++;
+        break;
+    case 1: /* In memory that has not come. */
+        head.size_bytes = LONG_BYTES;
+        head.is_in_memory = 1;
+        break;
+    case 2: /* In memory that will not be there. */
+        head.size_bytes = LONG_BYTES;
+        head.is_in_memory = 1;
+        fd_count = 1;
+        break;
+    case 3: /* In what is no memory. */
+        head.size_bytes = LONG_BYTES;
+        head.is_in_memory = 1;
+        fds[0] = fds[1];
+        fd_count = 1;
+        break;
+    case 4: /* Longer than it is. */
+        head.size_bytes = 12;
+        break;
+    case 5: /* Refused for no reason. */
+        head.kind = WORKER_REFUSED;
+        break;
+    case 6:
+        head.kind = WORKER_HELLO;
+        break;
+    case 7: /* Two descriptors, which nobody wants. */
+        head.number++;
+        fd_count = 2;
+        break;
+    case 8: /* More than there is room for. */
+        head.size_bytes = sizeof(message) - sizeof(head);
+        size_bytes = sizeof(message);
+        break;
+    case 9: /* Less than a head. */
+        size_bytes = 4;
+        break;
+    default: /* Sealed memory, but for the size that is said. */
+        head.size_bytes = LONG_BYTES + 1;
+        head.is_in_memory = 1;
+        fds[0] = worker_memory_of(message, sizeof(message));
+        fd_count = 1;
+    }
+    memcpy(message, &head, sizeof(head));
+    send_with(message, size_bytes, fds, fd_count);
+    (void)ftruncate(fds[0], 0);
+    for (;;)
+        pause();
+    return 0;
+}
+
+static int answer_and_die(coil_work *work)
+{
+    const worker_head head = {.kind = WORKER_DONE, .value = 7, .number = (uint64_t)number_of(work)};
+    send_with(&head, sizeof(head), NULL, 0);
+    return raise(SIGKILL);
+}
+
 static int no_memory(coil_work *work)
 {
     (void)work;
@@ -189,6 +300,22 @@ static int grow(coil_work *work)
         return -ENOMEM;
     memset(memory, 1, size_bytes);
     return memory[size_bytes / 2] - 1;
+}
+
+/* The same in a cgroup, where there is less. */
+static int grow_in(coil_work *work)
+{
+    enum { GROWN_BYTES = 128 << 20 };
+    FILE *procs = fopen(work->bytes, "we");
+    if (procs == NULL)
+        return -errno;
+    (void)fprintf(procs, "%d", (int)getpid());
+    (void)fclose(procs);
+    char *memory = malloc(GROWN_BYTES);
+    if (memory == NULL)
+        return -ENOMEM;
+    memset(memory, 1, GROWN_BYTES);
+    return memory[GROWN_BYTES / 2] - 1;
 }
 
 /* Is what was given to us read only? */
@@ -228,18 +355,79 @@ static const coil_worker_function functions[] = {
         {.name = "die_with_heir", .run = die_with_heir},
         {.name = "close_socket", .run = close_socket},
         {.name = "babble", .run = babble},
+        {.name = "answer_and_die", .run = answer_and_die},
+        {.name = "lie", .run = lie},
         {.name = "no_memory", .run = no_memory},
         {.name = "grow", .run = grow},
+        {.name = "grow_in", .run = grow_in},
         {.name = "scribble", .run = scribble},
 };
 
-/* worker_helper [never-ready | ends-at-once] */
+/* -------------------------------------------------------------------------------- no worker -- */
+
+static int take_page_back(void)
+{
+    const worker_head hello = {.kind = WORKER_HELLO};
+    const int page = open_unsealed(WORKER_PAGE_BYTES);
+    char byte;
+
+    send_with(&hello, sizeof(hello), &page, 1);
+    (void)ftruncate(page, 0);
+    (void)recv(COIL_WORKER_FD, &byte, 1, 0);
+    return 5;
+}
+
+enum { BOSS_JOBS = 3 };
+
+coil_async(int, have_job_done, (coil_worker_pool *) pool, (coil_job *) job)
+{
+    coil_vars(int rc);
+
+    coil_await(my->rc, coil_worker_pool_run(pool, job));
+    return my->rc;
+}
+
+coil_async(int, be_boss, (const char *) function, (coil_job_end *) end)
+{
+    coil_vars(coil_group group; coil_worker_pool *pool; coil_job jobs[BOSS_JOBS]; int rc; int i);
+    const coil_worker_pool_options options = {.workers = BOSS_JOBS};
+
+    coil_open_group(&my->group);
+    my->rc = coil_worker_pool_open(&my->group, &options, &my->pool);
+    if (my->rc < 0)
+        return my->rc;
+    coil_defer(coil_ignore(coil_worker_pool_close(my->pool, 0)));
+    for (; my->i < BOSS_JOBS; my->i++) {
+        my->jobs[my->i] = (coil_job){.function = function};
+        my->group.keep_going = true;
+        coil_spawn(&my->group, have_job_done(my->pool, &my->jobs[my->i]));
+    }
+    while (coil_worker_pool_statistics(my->pool).busy < BOSS_JOBS &&
+            my->jobs[0].end == COIL_JOB_PENDING)
+        coil_await(coil_sleep(coil_ms(1)));
+    (void)puts("busy");
+    (void)fflush(stdout);
+    while (my->jobs[0].end == COIL_JOB_PENDING)
+        coil_await(coil_sleep(coil_ms(1)));
+    *end = my->jobs[0].end;
+    return my->jobs[0].error;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "never-ready") == 0)
+    const char *role = argc > 1 ? argv[1] : "";
+    coil_job_end end = COIL_JOB_PENDING;
+
+    if (strcmp(role, "never-ready") == 0)
         return hang(NULL);
-    if (argc > 1 && strcmp(argv[1], "ends-at-once") == 0)
+    if (strcmp(role, "ends-at-once") == 0)
         return 3;
+    if (strcmp(role, "no-page") == 0)
+        return take_page_back();
+    if (strcmp(role, "boss") == 0)
+        return coil_run(be_boss("hang", &end)) < 0;
+    if (strcmp(role, "cannot-clone") == 0)
+        return coil_run(be_boss("nothing", &end)) == -EAGAIN && end == COIL_JOB_REFUSED ? 0 : 1;
     if (!coil_worker_wanted())
         return 2;
     return coil_worker_main(functions, sizeof(functions) / sizeof(functions[0]));

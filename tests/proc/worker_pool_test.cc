@@ -2,6 +2,8 @@
 /* coil/worker_pool.h and coil/worker.h: real workers, and what becomes of their jobs. */
 #include "pools.h"
 
+#include <coil/cgroup.h>
+
 #include <climits>
 
 namespace
@@ -219,21 +221,54 @@ coil_async(int, ask_then_run, (Play *) play, (std::function<void(pid_t)> *) acti
     return 0;
 }
 
+/* However it ends: by a crash, by us, or as it was told to. */
 TEST_F(WorkerPool, WhatAWorkerHasStartedIsKilledWithIt)
 {
+    struct Ending {
+        const char *function;
+        int number;
+        coil_job_end end;
+    };
+    const Ending endings[] = {{"hang", 0, COIL_JOB_OVERDUE}, {"leave", 3, COIL_JOB_CRASHED},
+            {"die", SIGKILL, COIL_JOB_CRASHED}, {"close_socket", 0, COIL_JOB_CRASHED},
+            {"value", 4, COIL_JOB_DONE}};
     play.options.workers = 1;
-    for (int i = 0; i < 3; i++)
-        add("breed");
-    coil_job &last = add("hang");
-    last.limit = coil_ms(50);
-    perform();
-    EXPECT_EQ(COIL_JOB_OVERDUE, last.end);
-    for (int i = 0; i < 3; i++) {
-        const pid_t heir = static_cast<pid_t>(play.jobs[static_cast<size_t>(i)].value);
-        ASSERT_LT(0, heir);
-        coil_kernel_process process;
-        EXPECT_TRUE(coil_kernel_process_look(heir, &process) < 0 || process.state == 'Z');
+    play.options.jobs_max = 4;
+    play.options.exit_limit = coil_ms(50);
+    for (const Ending &ending : endings) {
+        play.jobs.clear();
+        for (int i = 0; i < 3; i++)
+            add("breed");
+        coil_job &last = add(ending.function, ending.number);
+        last.limit = ending.end == COIL_JOB_OVERDUE ? coil_ms(50) : 0;
+        perform();
+        EXPECT_EQ(ending.end, last.end) << text(last);
+        for (size_t i = 0; i < 3; i++) {
+            const pid_t heir = static_cast<pid_t>(play.jobs[i].value);
+            ASSERT_LT(0, heir);
+            coil_kernel_process process;
+            EXPECT_TRUE(coil_kernel_process_look(heir, &process) < 0 || process.state == 'Z')
+                    << ending.function;
+        }
     }
+}
+
+/* A cgroup of the plan is of all workers: it must not be taken for what one has started. */
+TEST_F(WorkerPool, OthersInTheSameCgroupAreNotKilledWithIt)
+{
+    const std::string name = "coil-test-" + std::to_string(getpid());
+    coil_cgroup *cgroup = nullptr;
+    const int rc = coil_cgroup_open(name.c_str(), &cgroup);
+    if (rc < 0)
+        GTEST_SKIP() << "no cgroup for us here: " << strerror(-rc);
+    play.plan.cgroup = cgroup;
+    coil_job &other = add("doze", 300);
+    coil_job &lost = add("leave", 3);
+    perform();
+    EXPECT_EQ(COIL_JOB_CRASHED, lost.end);
+    EXPECT_EQ(COIL_JOB_DONE, other.end) << text(other);
+    EXPECT_EQ(0, RUN(coil_cgroup_wait_empty(cgroup)));
+    EXPECT_EQ(0, coil_cgroup_remove(cgroup));
 }
 
 TEST_F(WorkerPool, AJobThatWasNotBegunIsGivenToAnotherWorker)
@@ -267,6 +302,21 @@ TEST_F(WorkerPool, IdleWorkersThatDieAreReplaced)
     EXPECT_EQ(COIL_JOB_DONE, after.end) << "nobody has given a job to the dead";
     EXPECT_NE(who.value, after.value);
     EXPECT_EQ(1u, play.stats.died);
+}
+
+/* The pool finds both at once, its answer and its end. */
+TEST_F(WorkerPool, WorkersThatDieWithTheirAnswerAreCounted)
+{
+    play.options.workers = 1;
+    coil_job &last_word = add("answer_and_die", 1); /* The number of the job. */
+    coil_job &next = add("value", 2);
+    play.begun = [] { usleep(100000); };
+    perform();
+    EXPECT_EQ(COIL_JOB_DONE, last_word.end);
+    EXPECT_EQ(7, last_word.value);
+    EXPECT_EQ(2, next.value);
+    EXPECT_EQ(1u, play.stats.died);
+    EXPECT_EQ(0u, play.stats.killed);
 }
 
 TEST_F(WorkerPool, RetriesWhatDoesNoHarmTwice)

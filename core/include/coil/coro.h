@@ -246,9 +246,16 @@ template <class T> static inline void coil_not_local(const T &, const char *, co
 #define COIL_AGAIN_(t) 0
 #endif
 
-/* What a suspended body returns: nobody looks at it. */
+/*
+ * What a suspended body returns: nobody looks at it, so it is whatever lies there, which costs
+ * nothing. For a bool that need not be a value.
+ */
 #ifdef __cplusplus
 static inline void coil_suspended(coil_nil &) {}
+static inline bool coil_suspended(bool &)
+{
+    return false;
+}
 template <class T> static inline T coil_suspended(T &result)
 {
     return result;
@@ -262,9 +269,11 @@ template <> struct coil_result_is_nil<coil_nil> {
 #define COIL_SUSPENDED_ coil_suspended(co__f->co__ret)
 #define COIL_IS_NIL_(type) (coil_result_is_nil<type>::value)
 #else
-#define COIL_SUSPENDED_                                                                       \
-    __builtin_choose_expr(__builtin_types_compatible_p(__typeof__(co__f->co__ret), coil_nil), \
-            (void)0, co__f->co__ret)
+#define COIL_SUSPENDED_                                                                           \
+    __builtin_choose_expr(__builtin_types_compatible_p(__typeof__(co__f->co__ret), coil_nil),     \
+            (void)0,                                                                              \
+            __builtin_choose_expr(__builtin_types_compatible_p(__typeof__(co__f->co__ret), bool), \
+                    false, co__f->co__ret))
 #define COIL_IS_NIL_(type) __builtin_types_compatible_p(type, coil_nil)
 #endif
 

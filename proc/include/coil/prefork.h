@@ -44,7 +44,8 @@
  * What the master does when it gets a signal, or is told by a call
  *
  *     SIGHUP              reload: as many new workers; when all of them are ready, the old ones
- *                         drain. If one cannot start, the new ones go and the old ones stay
+ *                         drain. If one cannot start, the new ones go and the old ones stay, as
+ *                         many as they were
  *     SIGTTIN, SIGTTOU    one worker more, one less, which drains
  *     SIGUSR2             upgrade: a new master (`successor`) with the same sockets starts workers
  *                         of its own; when all are ready, this one drains and ends. If it fails,
@@ -57,6 +58,7 @@
  *   - Workers drain only when those in their place have said that they are ready.
  *   - A worker that dies is replaced at once, if it had been of use for a while; else after pauses
  *     that grow.
+ *   - A worker that has grown beyond `memory_max_bytes` drains when another is ready in its place.
  *   - A worker whose loop stands still for `heartbeat_limit` gets SIGABRT, to leave a trace, and
  *     then SIGKILL. Not when the master itself was late.
  *
@@ -98,6 +100,7 @@ typedef enum coil_prefork_news {
     COIL_PREFORK_RELOAD_FAILED,  /* They are the same as before. */
     COIL_PREFORK_UPGRADED,       /* Another master serves; this one ends. */
     COIL_PREFORK_UPGRADE_FAILED, /* It does not: `error`. */
+    COIL_PREFORK_RECYCLED,       /* A worker has too much memory; another is to take its place. */
 } coil_prefork_news;
 
 struct coil_prefork_event {
@@ -119,7 +122,10 @@ struct coil_prefork_hook {
  * is a master.
  */
 struct coil_prefork_options {
-    /* What a worker runs. NULL, or without a program: this program itself, /proc/self/exe. */
+    /*
+     * What a worker runs. NULL, or without a program: this program itself, /proc/self/exe. A group
+     * of its own; what is still in that when the worker ends is killed.
+     */
     const coil_spawn_plan *plan;
     /*
      * What SIGUSR2 runs: a program by its path, which may be another file by then. NULL: upgrades
@@ -132,6 +138,7 @@ struct coil_prefork_options {
     coil_duration drain_limit;     /* For one that was told to drain, before SIGKILL: 30 s. */
     coil_duration heartbeat_limit; /* None. */
     coil_duration abort_limit;     /* From SIGABRT to SIGKILL: 2 s. */
+    uint64_t memory_max_bytes;     /* A worker that has more in memory is replaced: no limit. */
 
     /*
      * With both, their number follows the load (coil_seat_set_load()): as many as it takes for this
@@ -153,7 +160,8 @@ struct coil_prefork_stats {
     uint64_t started; /* Workers that have become ready. */
     uint64_t died;
     uint64_t hung;
-    uint64_t load; /* The sum of what the ready ones have said. */
+    uint64_t recycled; /* Workers that had too much memory. */
+    uint64_t load;     /* The sum of what the ready ones have said. */
 };
 
 /* -------------------------------------------------------------------------------- the master -- */

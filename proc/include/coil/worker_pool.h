@@ -61,7 +61,8 @@ struct coil_worker_pool_options {
      * What a worker runs: a program whose main() calls coil_worker_main(). NULL, or without
      * `program`: this program itself, /proc/self/exe, which is the same code even if its file has
      * been replaced. Without `argv` it gets its name alone; .in is /dev/null. A group of its own,
-     * so that ^C does not reach it, and so that what it has started is killed with it.
+     * so that ^C does not reach it, and so that what it has started is killed when it ends, in
+     * whatever way: all that is still in that group. A cgroup of the plan is that of all workers.
      */
     const coil_spawn_plan *plan;
 
@@ -71,6 +72,7 @@ struct coil_worker_pool_options {
     coil_duration job_limit;   /* For jobs without a limit of their own: none. */
     coil_duration start_limit; /* For a worker to be ready: 10 s. */
     coil_duration exit_limit;  /* For one that was told to end, before it is killed: 1 s. */
+    uint64_t reply_max_bytes;  /* For a reply; a longer one is not taken, -EMSGSIZE: 1 GiB. */
 
     /* When a worker is replaced although it works. Each up to an eighth earlier, by chance. */
     uint64_t jobs_max;         /* After so many jobs. No limit. */
@@ -112,7 +114,7 @@ typedef enum coil_job_end {
     COIL_JOB_NO_MEMORY, /* The same, for want of memory, as far as one can tell. -ENOMEM */
     COIL_JOB_OVERDUE,   /* Its time was over; the worker was killed. -ETIME */
     COIL_JOB_CANCELLED, /* coil_job_cancel(). -ECANCELED */
-    COIL_JOB_REFUSED,   /* It was not begun: `error`. */
+    COIL_JOB_REFUSED,   /* It was not begun, or its reply could not be taken: `error`. */
 } coil_job_end;
 
 typedef enum coil_job_cancelling {
@@ -199,8 +201,8 @@ COIL_API int coil_worker_pool_try_submit(coil_worker_pool *pool, coil_job *job);
 /*
  * Wait for the end of a job that was submitted. 0: it was done; else job->error, which job->end
  * puts into words: -EOWNERDEAD, -ENOMEM, -ETIME, -ECANCELED, or it was refused: -ENOSYS there is
- * no function of that name, -ENOMEM and the like, -ESHUTDOWN, -ECHILD... Cancelling a wait does
- * not cancel the job. Several tasks may wait.
+ * no function of that name, -ENOMEM, -EMFILE and the like, -EMSGSIZE its reply is too long,
+ * -ESHUTDOWN, -ECHILD... Cancelling a wait does not cancel the job. Several tasks may wait.
  */
 coil_declare(int, coil_job_wait, (coil_job *) job);
 
