@@ -522,6 +522,12 @@ ssize_t coil_kernel_pread(int fd, void *bytes, size_t size_bytes, off_t offset)
     return count < 0 ? -errno : count;
 }
 
+ssize_t coil_kernel_pwrite(int fd, const void *bytes, size_t size_bytes, off_t offset)
+{
+    ssize_t count = pwrite(fd, bytes, size_bytes, offset);
+    return count < 0 ? -errno : count;
+}
+
 ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offset)
 {
     const struct iovec part = {bytes, size_bytes};

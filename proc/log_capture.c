@@ -4,6 +4,7 @@
 #include "log_journal.h"
 
 #include <coil/check.h>
+#include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/waiter.h>
 
@@ -17,7 +18,6 @@ enum {
     USUAL_MODE = 0640,
     LINE_LIMIT_LEAST = 16,
     SAID_BYTES_MAX = 64 * 1024,
-    DRAIN_READS = 2,
 };
 
 /* --------------------------------------------------------------------------------- opening -- */
@@ -27,6 +27,7 @@ static void forget(coil_log *log)
     if (log == NULL)
         return;
     log_blocks_close();
+    coil_io_worker_remove(log->loop);
     free(log->file.path);
     free(log->tail);
     free(log->said);
@@ -66,11 +67,12 @@ static coil_log *make(coil_loop *loop, const coil_log_options *options)
     if (log == NULL)
         return NULL;
     log_blocks_open();
+    coil_io_worker_add(loop); /* If its disk hangs, that is the one which waits for it. */
     log->loop = loop;
     coil_group_init(&log->group, coil_loop_root(loop)->sched);
     log->group.keep_going = true;
     coil_list *const lists[] = {&log->silent, &log->ready, &log->resting, &log->drains,
-            &log->rotations, &log->nudges, &log->endings};
+            &log->next_drains, &log->rotations, &log->nudges, &log->pauses, &log->endings};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         coil_list_init(lists[i]);
     set_rules(log, options);
@@ -100,7 +102,7 @@ coil_define(int, coil_log_open, (const coil_log_options *) options, (coil_log **
     if (my->log == NULL)
         return -ENOMEM;
     coil_defer(if (my->log != NULL) {
-        coil_await(log_file_close(&my->log->file));
+        coil_await(my->rc, log_file_close(&my->log->file));
         forget(my->log);
     });
     if (my->log->file.path != NULL)
@@ -208,15 +210,6 @@ int coil_log_say(coil_log *log, const char *prefix, const char *text)
 
 /* --------------------------------------------------------------------------------- draining -- */
 
-static void mark(coil_log *log)
-{
-    for (coil_list *at = log->ready.next; at != &log->ready; at = at->next) {
-        log_pipe *pipe = coil_container_of(at, log_pipe, link);
-        log->draining_count += pipe->draining == 0;
-        pipe->draining = DRAIN_READS;
-    }
-}
-
 coil_define(int, coil_log_drain, (coil_log *) log)
 {
     coil_vars(int rc);
@@ -226,8 +219,11 @@ coil_define(int, coil_log_drain, (coil_log *) log)
     int rc = log_pump_start(log);
     if (rc < 0)
         return rc;
-    log_wake_all(log);
-    mark(log);
+    if (log->is_draining) {
+        coil_await(my->rc, coil_waiter_wait(&log->next_drains));
+        return my->rc;
+    }
+    log_drain_begin(log);
     coil_await(my->rc, coil_waiter_wait(&log->drains));
     return my->rc;
 }
@@ -248,19 +244,18 @@ coil_define(int, coil_log_rotate, (coil_log *) log)
 
 /* --------------------------------------------------------------------------------- closing -- */
 
-/* The pump, which may be stuck, ends; what it had is lost. */
+/* The pump, or who stores, may be stuck: they end; what they had is lost. */
 coil_async(void, stop_pump, (coil_log *) log)
 {
     coil_vars(int rc);
 
-    log->is_abandoned = true;
     coil_waiter_grant_all(&log->nudges, 0);
     coil_group_cancel(&log->group);
-    while (log->is_pumping)
+    while (log->is_pumping || log->is_storing)
         coil_await(my->rc, coil_waiter_wait(&log->endings));
 }
 
-/* Unended lines, and notices that nobody has seen. */
+/* Lines of ours, unended ones, and notices that nobody has seen. */
 coil_async(int, store_last, (coil_log *) log)
 {
     coil_vars(int rc; int first);
@@ -268,9 +263,11 @@ coil_async(int, store_last, (coil_log *) log)
     do {
         if (log_block_take(log) < 0)
             return -ENOMEM;
+        log_put_said(log);
         log_end_all(log);
-        log->allowance = 0;
-        log_put_notices(log, true);
+        log_put_rated(log, true);
+        log_put_refused(log);
+        log_output_begin(log);
         coil_await(my->rc, log_store(log));
         if (my->first == 0)
             my->first = my->rc;
@@ -278,40 +275,45 @@ coil_async(int, store_last, (coil_log *) log)
     return my->first;
 }
 
+/* Why something is lost, or 0. */
 coil_async(int, end, (coil_log *) log)
 {
-    coil_vars(int rc);
+    coil_vars(int rc; int close_rc);
 
-    if (log->is_pumping)
-        coil_await(stop_pump(log));
     log->is_abandoned = true;
+    coil_await(stop_pump(log));
     if (log->journal == NULL) {
         log_give_up(log);
         coil_await(my->rc, store_last(log));
     }
     log_drop_pipes(log); /* If there was no memory for their last lines. */
     log_block_release(log);
-    coil_await(log_file_close(&log->file));
-    return my->rc;
+    coil_await(my->close_rc, log_file_close(&log->file));
+    return my->rc < 0 ? my->rc : my->close_rc;
 }
 
 coil_define(int, coil_log_close, (coil_log *) log)
 {
-    coil_vars(int rc; int end_rc);
+    coil_vars(int drain_rc; int end_rc; bool has_ended);
 
     if (log == NULL)
         return 0;
     coil_defer({
-        coil_await(my->end_rc, end(log));
+        if (!my->has_ended)
+            coil_await(my->end_rc, end(log));
         forget(log);
     });
-    coil_await(my->rc, coil_log_drain(log));
-    return my->rc;
+    log->is_closing = true;
+    coil_await(my->drain_rc, coil_log_drain(log));
+    my->has_ended = true;
+    coil_await(my->end_rc, coil_shield(end(log)));
+    return my->drain_rc < 0 ? my->drain_rc : my->end_rc;
 }
 
 coil_log_stats coil_log_statistics(const coil_log *log)
 {
     coil_log_stats stats = log->stats;
+    stats.stored_bytes = log->file.stored_bytes;
     stats.rotations = log->file.rotation_count;
     stats.reopenings = log->file.reopening_count;
     return stats;

@@ -6,6 +6,7 @@
 #include <coil/directory.h>
 #include <coil/file.h>
 #include <coil/io.h>
+#include <coil/kernel.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -21,6 +22,9 @@ enum {
 
 /* How often we look whether somebody has moved the file, and try again what has failed. */
 #define LOOK_EVERY coil_s(1)
+
+/* So long a write may wait for its turn, see write_lines(). */
+#define DETOUR_AFTER coil_ms(200)
 
 static int64_t us_of(struct statx_timestamp time)
 {
@@ -154,6 +158,19 @@ coil_async(int, find_full, (log_file *) file)
 
 /* --------------------------------------------------------------------------------- the file -- */
 
+/* The writes of this file go another way, see write_lines(). */
+static int begin_detour(log_file *file)
+{
+    const coil_blocking_options one_thread = {.name = "log", .threads_max_count = 1};
+    return coil_blocking_pool_create(&one_thread, &file->detour);
+}
+
+static void end_detour(log_file *file)
+{
+    (void)coil_blocking_pool_destroy(file->detour); /* Nothing is in it. */
+    file->detour = NULL;
+}
+
 /* Cut off what a process was writing when it was killed: it will be written again. */
 coil_async(int, mend, (log_file *) file, (int) fd, (struct statx *) status)
 {
@@ -171,37 +188,50 @@ coil_async(int, mend, (log_file *) file, (int) fd, (struct statx *) status)
     return 0;
 }
 
+/* What the file has at its end is made a whole line. */
+coil_async(int, end_last_line, (int) fd, (struct statx *) status)
+{
+    coil_vars(char last; ssize_t count);
+
+    if (status->stx_size == 0)
+        return 0;
+    coil_await(my->count, coil_pread_all(fd, &my->last, 1, (off_t)status->stx_size - 1));
+    if (my->count != 1 || my->last == '\n')
+        return 0;
+    coil_attempt(coil_pwrite_all(fd, "\n", 1, (off_t)status->stx_size));
+    status->stx_size++;
+    return 0;
+}
+
+/* That file is the current one from now on. */
+static void use(coil_loop *loop, log_file *file, int fd, const struct statx *status)
+{
+    const bool knows_birth = (status->stx_mask & STATX_BTIME) != 0;
+
+    if (file->fd >= 0)
+        coil_close_later(loop, file->fd);
+    file->fd = fd;
+    file->size_bytes = status->stx_size;
+    file->inode = status->stx_ino;
+    file->device = device_of(status);
+    file->born_us = us_of(knows_birth ? status->stx_btime : status->stx_ctime);
+    file->looked_at = coil_loop_now(loop);
+    end_detour(file);
+}
+
 /* The one at the path, which may be new. The one that is open stays so if this fails. */
 coil_async(int, open_current, (log_file *) file)
 {
-    coil_vars(struct statx status; char last; int fd; int rc; ssize_t count);
+    coil_vars(struct statx status; int fd);
 
     coil_attempt(my->fd, coil_openat(AT_FDCWD, file->path, O_RDWR | O_CREAT, file->mode));
-    coil_await(my->rc, coil_statx(my->fd, "", AT_EMPTY_PATH,
-                               STATX_SIZE | STATX_INO | STATX_BTIME | STATX_CTIME, &my->status));
-    if (my->rc == 0)
-        coil_await(my->rc, mend(file, my->fd, &my->status));
-    if (my->rc == 0 && my->status.stx_size > 0) {
-        my->last = '\n';
-        coil_await(my->count, coil_pread_all(my->fd, &my->last, 1, (off_t)my->status.stx_size - 1));
-        if (my->count == 1 && my->last != '\n') {
-            coil_await(my->rc, coil_pwrite_all(my->fd, "\n", 1, (off_t)my->status.stx_size));
-            my->status.stx_size += my->rc == 0;
-        }
-    }
-    if (my->rc < 0) {
-        coil_ignore(coil_close(my->fd));
-        return my->rc;
-    }
-    if (file->fd >= 0)
-        coil_close_later(coil_loop_of(coil_self), file->fd);
-    const bool knows_birth = (my->status.stx_mask & STATX_BTIME) != 0;
-    file->fd = my->fd;
-    file->size_bytes = my->status.stx_size;
-    file->inode = my->status.stx_ino;
-    file->device = device_of(&my->status);
-    file->born_us = us_of(knows_birth ? my->status.stx_btime : my->status.stx_ctime);
-    file->looked_at = coil_task_now(coil_self);
+    coil_defer(if (my->fd >= 0) coil_ignore(coil_close(my->fd)));
+    coil_attempt(coil_statx(my->fd, "", AT_EMPTY_PATH,
+            STATX_SIZE | STATX_INO | STATX_BTIME | STATX_CTIME, &my->status));
+    coil_attempt(mend(file, my->fd, &my->status));
+    coil_attempt(end_last_line(my->fd, &my->status));
+    use(coil_loop_of(coil_self), file, my->fd, &my->status);
+    my->fd = -1;
     return 0;
 }
 
@@ -218,17 +248,31 @@ coil_define(int, log_file_open, (log_file *) file)
     return my->rc;
 }
 
-coil_define(void, log_file_close, (log_file *) file)
+/* It is left: the first error stays. */
+coil_async(void, leave, (log_file *) file, (int) fd)
 {
     coil_vars(int rc);
 
-    if (file->fd >= 0 && file->sync)
-        coil_await(my->rc, coil_fsync(file->fd, true));
+    if (file->sync)
+        coil_await(my->rc, coil_fsync(fd, true));
+    if (file->sync_error == 0)
+        file->sync_error = my->rc;
+    coil_await(my->rc, coil_close(fd));
+    if (file->sync_error == 0)
+        file->sync_error = my->rc;
+}
+
+coil_define(int, log_file_close, (log_file *) file)
+{
+    coil_vars();
+
     if (file->fd >= 0)
-        coil_await(my->rc, coil_close(file->fd));
+        coil_await(leave(file, file->fd));
     file->fd = -1;
     free(file->full);
     file->full = NULL;
+    end_detour(file);
+    return file->sync_error;
 }
 
 /*
@@ -273,10 +317,27 @@ coil_async(int, number_current, (log_file *) file, (char *) path)
     return -EEXIST;
 }
 
-/* The new one is open before the old one is closed; without it, the old one gets its name back. */
+/* What cannot be remembered is found at the next start, and removed then. */
+static void add_full(log_file *file, uint64_t size_bytes)
+{
+    if (remember(file, file->next_number, size_bytes) < 0)
+        file->next_number++;
+}
+
+/* There is no new one: the old one gets its name back, or its number is taken for good. */
+coil_async(void, rename_back, (log_file *) file, (const char *) path)
+{
+    coil_vars(int rc);
+
+    coil_await(my->rc, coil_renameat(AT_FDCWD, path, AT_FDCWD, file->path, RENAME_NOREPLACE));
+    if (my->rc < 0)
+        add_full(file, file->size_bytes);
+}
+
+/* The new one is open before the old one is closed. */
 coil_async(int, replace_current, (log_file *) file)
 {
-    coil_vars(char path[PATH_ROOM_BYTES]; int old; int rc; int back_rc; uint64_t size_bytes);
+    coil_vars(char path[PATH_ROOM_BYTES]; int old; int rc; uint64_t size_bytes);
 
     coil_attempt(number_current(file, my->path));
     my->old = file->fd;
@@ -285,15 +346,13 @@ coil_async(int, replace_current, (log_file *) file)
     coil_await(my->rc, open_current(file));
     if (my->rc < 0) {
         file->fd = my->old;
-        coil_await(my->back_rc,
-                coil_renameat(AT_FDCWD, my->path, AT_FDCWD, file->path, RENAME_NOREPLACE));
+        coil_await(rename_back(file, my->path));
         return my->rc;
     }
-    if (file->sync)
-        coil_await(my->rc, coil_fsync(my->old, true));
-    coil_await(my->rc, coil_close(my->old));
+    coil_await(leave(file, my->old));
     file->rotation_count++;
-    return remember(file, file->next_number, my->size_bytes);
+    add_full(file, my->size_bytes);
+    return 0;
 }
 
 coil_define(int, log_file_rotate, (log_file *) file)
@@ -302,7 +361,7 @@ coil_define(int, log_file_rotate, (log_file *) file)
 
     if (file->size_bytes == 0)
         return 0;
-    coil_await(my->rc, replace_current(file));
+    coil_await(my->rc, coil_shield(replace_current(file))); /* Half-way there are two files. */
     if (my->rc < 0) {
         file->rotate_at = coil_time_after(coil_task_now(coil_self), LOOK_EVERY);
         return my->rc;
@@ -351,18 +410,56 @@ static void end_share(log_file *file, size_t size_bytes)
     __atomic_store_n(&share->progress, before + 2 * size_bytes, __ATOMIC_RELEASE);
 }
 
+coil_blocking_in(file->detour, int, write_by_thread, (const log_file *) file, (const char *) lines,
+        (size_t) size_bytes)
+{
+    size_t done_bytes = 0;
+    while (done_bytes < size_bytes) {
+        const ssize_t count = coil_kernel_pwrite(file->fd, lines + done_bytes,
+                size_bytes - done_bytes, (off_t)(file->size_bytes + done_bytes));
+        if (count == -EINTR)
+            continue;
+        if (count <= 0)
+            return count < 0 ? (int)count : -EIO;
+        done_bytes += (size_t)count;
+    }
+    return 0;
+}
+
+/*
+ * io_uring serialises writes whose files have the same hash, and it has 64: behind a write that
+ * hangs, those of other files, on other disks, may wait for ever (io_wq_hash_work(), Linux 6.18).
+ * One that has not begun in a while can be taken back. It is done by a thread of ours then, as all
+ * others are until there is another file; one that has begun is waited for, as ever.
+ */
+coil_async(int, write_lines, (log_file *) file, (const char *) lines, (size_t) size_bytes)
+{
+    coil_vars(int rc);
+
+    if (file->detour == NULL) {
+        coil_await(my->rc, coil_within(DETOUR_AFTER, coil_pwrite_all(file->fd, lines, size_bytes,
+                                                             (off_t)file->size_bytes)));
+        if (my->rc != -ETIME)
+            return my->rc;
+        my->rc = begin_detour(file);
+        if (my->rc < 0)
+            return my->rc;
+    }
+    coil_await(my->rc, write_by_thread(file, lines, size_bytes));
+    return my->rc;
+}
+
 /* All of it, or nothing: no part of a line is to stay. */
 coil_async(int, write_share, (log_file *) file, (const char *) lines, (size_t) size_bytes)
 {
-    coil_vars(int rc; int cut_rc);
+    coil_vars(int rc; bool is_whole);
 
     begin_share(file);
-    coil_await(my->rc, coil_pwrite_all(file->fd, lines, size_bytes, (off_t)file->size_bytes));
-    if (my->rc < 0) {
-        coil_await(my->cut_rc, coil_ftruncate(file->fd, (off_t)file->size_bytes));
-        return my->rc;
-    }
+    coil_defer(if (!my->is_whole) coil_ignore(coil_ftruncate(file->fd, (off_t)file->size_bytes)));
+    coil_attempt(my->rc, write_lines(file, lines, size_bytes));
+    my->is_whole = true;
     file->size_bytes += size_bytes;
+    file->stored_bytes += size_bytes;
     end_share(file, size_bytes);
     return 0;
 }
@@ -378,24 +475,23 @@ static bool is_old(log_file *file, int64_t time_us)
 
 /* NOLINTNEXTLINE(readability-function-size): two more parameters are the coroutine's. */
 coil_define(int, log_file_put, (log_file *) file, (const char *) lines, (size_t) size_bytes,
-        (int64_t) time_us, (size_t *) out_put_bytes)
+        (int64_t) time_us, (size_t *) done_bytes)
 {
     coil_vars(size_t share_bytes; int rc);
 
-    *out_put_bytes = 0;
     if (coil_task_now(coil_self) >= coil_time_after(file->looked_at, LOOK_EVERY))
         coil_attempt(look(file));
-    while (*out_put_bytes < size_bytes) {
-        my->share_bytes = share_of(file, lines + *out_put_bytes, size_bytes - *out_put_bytes);
+    while (*done_bytes < size_bytes) {
+        my->share_bytes = share_of(file, lines + *done_bytes, size_bytes - *done_bytes);
         const bool due = my->share_bytes == 0 || is_old(file, time_us);
         if (due && coil_task_now(coil_self) >= file->rotate_at) {
             coil_await(my->rc, log_file_rotate(file));
             continue;
         }
         if (my->share_bytes == 0) /* A rotation has failed: the file grows beyond its size. */
-            my->share_bytes = size_bytes - *out_put_bytes;
-        coil_attempt(write_share(file, lines + *out_put_bytes, my->share_bytes));
-        *out_put_bytes += my->share_bytes;
+            my->share_bytes = size_bytes - *done_bytes;
+        coil_attempt(write_share(file, lines + *done_bytes, my->share_bytes));
+        *done_bytes += my->share_bytes;
     }
     return 0;
 }

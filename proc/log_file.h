@@ -12,6 +12,7 @@
 #ifndef LOG_FILE_H
 #define LOG_FILE_H
 
+#include <coil/blocking.h>
 #include <coil/log_capture.h>
 
 #include <sys/stat.h>
@@ -53,6 +54,9 @@ typedef struct log_file {
     coil_time looked_at; /* When we last saw that the path still leads to it. */
     coil_time rotate_at; /* After a failure: not before. */
     uint32_t next_number;
+    int sync_error;             /* Of files that have been left. */
+    coil_blocking_pool *detour; /* See write_lines(). NULL: it is not needed. */
+    uint64_t stored_bytes;
     uint64_t rotation_count;
     uint64_t reopening_count;
     log_full *full; /* Oldest first. */
@@ -64,17 +68,17 @@ typedef struct log_file {
 coil_declare_private(int, log_file_open, (log_file *)file);
 
 /*
- * Store whole lines, all of the same time; out_put_bytes says how many bytes have been, also after
- * an error.
+ * Store whole lines, all of the same time, from *done_bytes on, which moves as they are stored: it
+ * is right also after an error, and if this is cancelled.
  */
 coil_declare_private(int, log_file_put, (log_file *)file, (const char *)lines, (size_t)size_bytes,
-        (int64_t)time_us, (size_t *)out_put_bytes);
+        (int64_t)time_us, (size_t *)done_bytes);
 
-/* Begin a new file. An error: the old one is used on. */
+/* Begin a new file, even in a cancelled task. An error: the old one is used on. */
 coil_declare_private(int, log_file_rotate, (log_file *)file);
 
-/* Also of one that has never been opened. */
-coil_declare_private(void, log_file_close, (log_file *)file);
+/* Also of one that has never been opened. An error: some of what was written may not be there. */
+coil_declare_private(int, log_file_close, (log_file *)file);
 
 COIL_END_DECLS
 

@@ -385,7 +385,7 @@ void log_journal_store(coil_log *log, const log_pipe *pipe, uint64_t inode)
     if (rest_bytes > 0)
         memcpy(block->next_rest, pipe->rest.bytes, rest_bytes);
     slot->next_rest_bytes = rest_bytes;
-    slot->out_bytes = log->job.out_bytes;
+    slot->out_bytes = log->output.size_bytes;
     slot->share.progress = 0;
     set_state(slot, LOG_SLOT_STORE);
 }
@@ -405,14 +405,14 @@ void log_journal_resume(coil_log *log, log_pipe *pipe)
     pipe->slot = NULL;
     seat(log->journal, log->block, slot);
     log->job = (log_job){.out = log->block->out,
-            .out_room_bytes = LOG_OUT_BYTES,
+            .out_room_bytes = log_block_room(log),
             .out_bytes = is_stored ? slot->out_bytes : 0,
             .head = log->block->head,
             .prefix = pipe->prefix,
             .time_us = slot->time_us,
             .in = log->block->in + used_bytes,
             .in_bytes = slot->in_bytes - used_bytes};
-    log->done_bytes = is_stored ? slot->share.progress / 2 : 0;
+    log->output.done_bytes = is_stored ? slot->share.progress / 2 : 0;
     log->job_pipe = log->job.in_bytes > 0 ? pipe : NULL;
     log->last_pipe = slot->ends && is_stored ? NULL : pipe;
     log->last_inode = pipe->inode;

@@ -50,7 +50,7 @@ struct log_slot {
 /* Bytes of `fd` into the slot of the log's block. As coil_kernel_read_now(). */
 ssize_t log_journal_read(coil_log *log, const log_pipe *pipe);
 
-/* The job is complete, and will be stored. `pipe` NULL: it has ended, or there was none. */
+/* The output is complete, and will be stored. `pipe` NULL: it has ended, or there was none. */
 void log_journal_store(coil_log *log, const log_pipe *pipe, uint64_t inode);
 
 /* It has been stored. */

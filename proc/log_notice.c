@@ -82,7 +82,7 @@ bool log_sink_line(log_sink *sink, log_job *job, const coil_log_line *line)
     coil_log *log = coil_container_of(sink, coil_log, sink);
     (void)job;
     if (!is_allowed(log)) {
-        log->rated.count++;
+        log->untold.rated++;
         log->stats.dropped_lines++;
         return false;
     }
@@ -95,27 +95,49 @@ bool log_sink_line(log_sink *sink, log_job *job, const coil_log_line *line)
 
 /* -------------------------------------------------------------------------------- notices -- */
 
-static void put_notice(coil_log *log, log_drops *drops, const char *why)
+/* Into the output of `notice`, which is empty. */
+static void format_notice(const coil_log *log, uint64_t count, const char *why, log_job *notice)
 {
-    char text[160];
-    const int size = snprintf(text, sizeof(text), "[%llu line%s dropped: %s]",
-            (unsigned long long)drops->count, drops->count == 1 ? "" : "s", why);
-    if (log->timestamps)
-        log_time_format(coil_kernel_time_us(), log->block->head);
-    drops->told_count = drops->count;
-    log_lines_say(&log->job, text, (size_t)size);
+    char text[LOG_NOTICE_BYTES_MAX - COIL_LOG_TIME_BYTES - 1];
+    char head[COIL_LOG_TIME_BYTES];
+    const int size_bytes = snprintf(text, sizeof(text), "[%llu line%s dropped: %s]",
+            (unsigned long long)count, count == 1 ? "" : "s", why);
+
+    notice->head = head;
+    if (log->timestamps) {
+        log_time_format(coil_kernel_time_us(), head);
+        notice->head_bytes = sizeof(head);
+    }
+    log_lines_say(notice, text, (size_t)size_bytes);
+    notice->head = NULL;
 }
 
-/* In the place of what is missing: before whatever else is put into the job. */
-void log_put_notices(coil_log *log, bool is_last)
+void log_put_rated(coil_log *log, bool is_last)
 {
-    const size_t head_bytes = log->job.head_bytes;
-    if (!log->rules.stores)
+    log_job *job = &log->job;
+    if (!log->rules.stores || log->untold.rated == 0 || (!is_last && log->allowance < ONE_LINE))
         return;
-    log->job.head_bytes = log->timestamps ? COIL_LOG_TIME_BYTES : 0;
-    if (log->rated.count > log->rated.told_count && (is_last || log->allowance >= ONE_LINE))
-        put_notice(log, &log->rated, "too many");
-    if (log->refused.count > log->refused.told_count)
-        put_notice(log, &log->refused, coil_error_text(log->refused_error));
-    log->job.head_bytes = head_bytes;
+    log_job notice = {.out = job->out + job->out_bytes};
+    format_notice(log, log->untold.rated, "too many", &notice);
+    job->out_bytes += notice.out_bytes;
+    log->job_notices.count++;
+    log->job_notices.told.rated += log->untold.rated;
+    log->untold.rated = 0;
+}
+
+void log_put_refused(coil_log *log)
+{
+    log_job *job = &log->job;
+    char text[LOG_NOTICE_BYTES_MAX];
+
+    if (log->untold.refused == 0)
+        return;
+    log_job notice = {.out = text};
+    format_notice(log, log->untold.refused, coil_error_text(log->refused_error), &notice);
+    memmove(job->out + notice.out_bytes, job->out, job->out_bytes);
+    memcpy(job->out, text, notice.out_bytes);
+    job->out_bytes += notice.out_bytes;
+    log->job_notices.count++;
+    log->job_notices.told.refused = log->untold.refused;
+    log->untold.refused = 0;
 }

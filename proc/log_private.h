@@ -25,11 +25,14 @@ COIL_BEGIN_DECLS
 enum {
     LOG_IN_BYTES = 256 * 1024,
     LOG_OUT_BYTES = 512 * 1024,
-    LOG_OUT_ENOUGH_BYTES = 256 * 1024, /* No further pipe is read then. */
+    LOG_HALF_BYTES = LOG_OUT_BYTES / 2,
+    LOG_NOTICE_BYTES_MAX = 256,
+    LOG_OUT_ENOUGH_BYTES = 160 * 1024, /* No further pipe is read then. */
 };
 
 static_assert(LOG_IN_BYTES + LOG_OUT_BYTES == COIL_LOG_HELD_BYTES, "as the contract says");
-static_assert(LOG_OUT_BYTES - LOG_OUT_ENOUGH_BYTES > 2 * LOG_LINE_BYTES_MAX, "room for a line");
+static_assert(LOG_HALF_BYTES - LOG_OUT_ENOUGH_BYTES > LOG_LINE_BYTES_MAX + 2 * LOG_NOTICE_BYTES_MAX,
+        "room for a line");
 
 typedef struct log_slot log_slot; /* log_journal.h */
 
@@ -44,11 +47,15 @@ typedef struct log_pipe {
     uint32_t come_bytes; /* Read since it has rested. */
     uint64_t inode;      /* For the journal. */
     log_slot *slot;      /* What a predecessor has left of it, for the pump to take. */
-    uint8_t draining;    /* A drain waits until it has been read so often, or is empty. */
+    size_t drain_bytes;  /* What a drain still wants of it, */
+    bool is_draining;    /* and one look more, for its end. */
     char prefix[];
 } log_pipe;
 
-/* What is between a pipe and the file. */
+/*
+ * What is between a pipe and the file. One half of the output is being stored while the other one is
+ * being filled; with a journal, which sees to one thing at a time, it is not divided.
+ */
 typedef struct log_block {
     size_t used_bytes; /* As much of its memory as has been touched, about. */
     char *in;          /* LOG_IN_BYTES */
@@ -58,11 +65,26 @@ typedef struct log_block {
     char head[LOG_HEAD_BYTES_MAX];
 } log_block;
 
-/* Lines that were not stored, and nobody has been told yet. */
+/* Lines that were not stored. */
 typedef struct log_drops {
-    uint64_t count;
-    uint64_t told_count; /* Of these, in the line that is on its way to the file. */
+    uint64_t rated;   /* By the limit of lines per second. */
+    uint64_t refused; /* By the file. */
 } log_drops;
+
+/* Lines that say so, among others. */
+typedef struct log_notices {
+    uint64_t count;
+    log_drops told;
+} log_notices;
+
+/* Lines on their way to the file. */
+typedef struct log_output {
+    const char *bytes;
+    size_t size_bytes;
+    size_t done_bytes; /* Of these: they are in the file. */
+    int64_t time_us;
+    log_notices notices;
+} log_output;
 
 struct coil_log {
     coil_loop *loop;
@@ -71,17 +93,17 @@ struct coil_log {
     coil_list ready;
     coil_list resting;
     size_t pipe_count;
-    size_t draining_count;
 
     log_rules rules;
     log_sink sink;
     log_file file;
     log_block *block;
-    log_job job;         /* What is in the block. */
-    size_t done_bytes;   /* Of its output: they are in the file. */
+    log_job job; /* Lines are being made in the block. */
+    log_notices job_notices;
     log_pipe *job_pipe;  /* Where the rest of its input came from. */
     log_pipe *last_pipe; /* Of whose bytes it is, if it has not ended. */
     uint64_t last_inode;
+    log_output output; /* Lines are being stored. */
     coil_log_journal *journal;
 
     coil_log_line_hook *on_line;
@@ -94,15 +116,20 @@ struct coil_log {
     unsigned lines_per_second; /* 0: no limit. */
     int64_t allowance;         /* Lines, in millionths. */
     int64_t allowed_us;        /* The time it is of. */
-    log_drops rated;
-    log_drops refused; /* By the file. */
+    log_drops untold;
     int refused_error;
     coil_time refused_until;
 
-    coil_list drains; /* Those who wait for what they have asked for. */
+    coil_list drains;      /* Those who wait for what they have asked for: of this round, */
+    coil_list next_drains; /* and of the next one. */
+    size_t drain_count;    /* What has to be read in this round: pipes, and what was said. */
+    bool is_draining;
+    bool is_draining_said;
+
     coil_list rotations;
-    coil_list nudges;  /* The pump, for its next try. */
-    coil_list endings; /* For the end of the pump. */
+    coil_list nudges;  /* Who stores, for the next try. */
+    coil_list pauses;  /* The pump, for the end of what is being stored. */
+    coil_list endings; /* For the end of both. */
     coil_duration pause;
     coil_time read_at;
     coil_log_stats stats;
@@ -110,6 +137,8 @@ struct coil_log {
     bool timestamps;
     bool wants_rotation;
     bool is_pumping;
+    bool is_storing;   /* By a task of its own. */
+    bool is_closing;   /* The pump ends with the round. */
     bool is_abandoned; /* What the file refuses is lost. */
 };
 
@@ -128,11 +157,35 @@ void log_pipe_destroy(log_pipe *pipe);
 /* Every pipe of the log, whatever it does, is ready. */
 void log_wake_all(coil_log *log);
 
+/* All that is in the one list goes to the end of the other. */
+void log_list_move(coil_list *from, coil_list *to);
+
 /* End the pipes, as if they had ended by themselves, as many as the job has room for. */
 void log_end_all(coil_log *log);
 
 /* Close all pipes; what they have is lost. */
 void log_drop_pipes(coil_log *log);
+
+/* What coil_log_say() has left for us, into the job, if it has room for it. */
+void log_put_said(coil_log *log);
+
+/*
+ * A round of draining: everything that the pipes have now is to be read, and nothing more, until
+ * that is stored. Those who come meanwhile wait for the next round, so that each of them has an end.
+ */
+void log_drain_begin(coil_log *log);
+
+/* So much of the pipe has been read; 0: nothing was there. True: a drain wants to see it once more. */
+bool log_drain_read(log_pipe *pipe, size_t size_bytes);
+
+/* The pipe ends. */
+void log_drain_forget(log_pipe *pipe);
+
+/* Everything has been read. */
+bool log_drain_is_read(const coil_log *log);
+
+/* Everything has been stored: this round is over. */
+void log_drain_end(coil_log *log);
 
 /* Blocks are kept as long as a log of this thread is open. */
 void log_blocks_open(void);
@@ -142,16 +195,28 @@ void log_blocks_close(void);
 int log_block_take(coil_log *log);
 void log_block_release(coil_log *log);
 
-/* Store what is in the job. 0, or why some of it is lost. */
+/* How much of the output a job may fill: a notice fits in besides. */
+size_t log_block_room(const coil_log *log);
+
+/* The lines of the job become the output, which is empty; and the job is. */
+void log_output_begin(coil_log *log);
+
+/* Store the output. 0, or why some of it is lost. */
 coil_declare_private(int, log_store, (coil_log *)log);
 
-/* What is in the job will not be stored. */
+/* The output and the job will not be stored. */
 void log_give_up(coil_log *log);
 
-/* The sink of logs that do more than to store (log_notice.c), and lines about what is not there. */
+/* The sink of logs that do more than to store (log_notice.c). */
 bool log_sink_line(log_sink *sink, log_job *job, const coil_log_line *line);
-void log_put_notices(coil_log *log, bool is_last);
 void log_remember(coil_log *log, const char *bytes, size_t size_bytes);
+
+/*
+ * Lines about what is not there: what was too much, behind what is in the job, once there may be
+ * lines again; and what the file has refused, before all that is in it.
+ */
+void log_put_rated(coil_log *log, bool is_last);
+void log_put_refused(coil_log *log);
 
 /* Of an error or a rate: the allowance of now. */
 void log_allow(coil_log *log, int64_t time_us);

@@ -15,7 +15,6 @@
 enum {
     PIPE_USUAL_BYTES = 64 * 1024,
     PIPE_LARGE_BYTES = 1024 * 1024,
-    BLOCK_SMALL_BYTES = 64 * 1024, /* A block that has used no more is kept for the next log. */
 };
 
 /*
@@ -25,77 +24,6 @@ enum {
 #define PAUSE_LEAST coil_us(100)
 #define PAUSE_USUAL coil_us(300)
 #define PAUSE_MOST coil_us(2400)
-
-/* ---------------------------------------------------------------------------------- blocks -- */
-
-/* One that nobody has, as long as there are logs. */
-static COIL_THREAD_LOCAL log_block *spare;
-static COIL_THREAD_LOCAL unsigned log_count;
-
-/* NULL: no memory. What has not been touched takes none. */
-static log_block *take_spare(void)
-{
-    log_block *block = spare;
-    spare = NULL;
-    if (block == NULL)
-        block = malloc(sizeof(*block) + LOG_IN_BYTES + LOG_OUT_BYTES);
-    if (block == NULL)
-        return NULL;
-    block->used_bytes = 0;
-    block->slot = NULL;
-    block->in = (char *)(block + 1);
-    block->out = block->in + LOG_IN_BYTES;
-    return block;
-}
-
-int log_block_take(coil_log *log)
-{
-    if (log->block != NULL)
-        return 0;
-    log_block *block = log->journal == NULL ? take_spare() : calloc(1, sizeof(*block));
-    if (block == NULL)
-        return -ENOMEM;
-    const int rc = log->journal == NULL ? 0 : log_journal_take(log->journal, block);
-    if (rc < 0) {
-        free(block);
-        return rc;
-    }
-    log->block = block;
-    log->job = (log_job){
-            .out = block->out, .out_room_bytes = LOG_OUT_BYTES, .head = block->head, .prefix = ""};
-    log->file.share = block->slot == NULL ? NULL : &block->slot->share;
-    return 0;
-}
-
-void log_block_release(coil_log *log)
-{
-    log_block *block = log->block;
-    log->block = NULL;
-    log->job = (log_job){.in = NULL};
-    log->file.share = NULL;
-    if (block == NULL)
-        return;
-    if (log->journal != NULL)
-        log_journal_release(log->journal, block);
-    if (log->journal == NULL && spare == NULL && block->used_bytes <= BLOCK_SMALL_BYTES) {
-        spare = block;
-    } else {
-        free(block);
-    }
-}
-
-void log_blocks_open(void)
-{
-    log_count++;
-}
-
-void log_blocks_close(void)
-{
-    if (--log_count > 0)
-        return;
-    free(spare);
-    spare = NULL;
-}
 
 /* ----------------------------------------------------------------------------------- pipes -- */
 
@@ -124,16 +52,9 @@ void log_pipe_unwatch(log_pipe *pipe)
     pipe->watch = NULL;
 }
 
-/* Nobody waits for it any more. */
-static void drained(log_pipe *pipe)
-{
-    pipe->log->draining_count -= pipe->draining > 0;
-    pipe->draining = 0;
-}
-
 void log_pipe_destroy(log_pipe *pipe)
 {
-    drained(pipe);
+    log_drain_forget(pipe);
     log_pipe_unwatch(pipe);
     coil_list_remove(&pipe->link);
     pipe->log->pipe_count--;
@@ -142,7 +63,7 @@ void log_pipe_destroy(log_pipe *pipe)
     free(pipe);
 }
 
-static void move_all(coil_list *from, coil_list *to)
+void log_list_move(coil_list *from, coil_list *to)
 {
     coil_list *link;
     while ((link = coil_list_take_first(from)) != NULL)
@@ -156,7 +77,7 @@ void log_wake_all(coil_log *log)
         log_pipe_unwatch(coil_container_of(link, log_pipe, link));
         coil_list_append(&log->ready, link);
     }
-    move_all(&log->resting, &log->ready);
+    log_list_move(&log->resting, &log->ready);
 }
 
 /* --------------------------------------------------------------------------------- reading -- */
@@ -196,12 +117,12 @@ static void begin_job(coil_log *log, const log_pipe *pipe)
     log->job_pipe = NULL;
     log->last_inode = pipe->inode;
     log_allow(log, job->time_us);
-    log_put_notices(log, false);
+    log_put_rated(log, false);
 }
 
 static void note_use(log_block *block, size_t in_bytes, size_t out_bytes)
 {
-    const size_t bytes = in_bytes + out_bytes;
+    const size_t bytes = in_bytes + 2 * out_bytes; /* The other half may have as much. */
     if (bytes > block->used_bytes)
         block->used_bytes = bytes;
 }
@@ -277,7 +198,7 @@ static void read_pipe(coil_log *log)
     }
     const ssize_t count = read_some(log, pipe);
     if (count == -EAGAIN) {
-        drained(pipe);
+        (void)log_drain_read(pipe, 0);
         log_pipe_watch(pipe);
         return;
     }
@@ -298,26 +219,21 @@ static void read_pipe(coil_log *log)
     note_use(log->block, (size_t)count, log->job.out_bytes);
     if (is_all)
         adapt(log, pipe);
-    /* Who drains wants to see the end of the pipe, if it is there. */
-    if (pipe->draining > 1 && is_all) {
-        pipe->draining--;
-        coil_list_append(&log->ready, &pipe->link);
-        return;
-    }
-    if (is_all)
-        drained(pipe);
-    coil_list_append(is_all ? &log->resting : &log->ready, &pipe->link);
+    const bool is_wanted = log_drain_read(pipe, (size_t)count);
+    coil_list_append(is_all && !is_wanted ? &log->resting : &log->ready, &pipe->link);
 }
 
-static void put_said(coil_log *log)
+void log_put_said(coil_log *log)
 {
-    if (log->said_bytes == 0 || log->said_bytes > LOG_OUT_BYTES - log->job.out_bytes)
+    if (log->said_bytes == 0 || log->said_bytes > log->job.out_room_bytes - log->job.out_bytes)
         return;
     memcpy(log->job.out + log->job.out_bytes, log->said, log->said_bytes);
     log->job.out_bytes += log->said_bytes;
     log->said_bytes = 0;
     free(log->said);
     log->said = NULL;
+    log->drain_count -= log->is_draining_said;
+    log->is_draining_said = false;
 }
 
 static bool is_resumed_next(const coil_log *log)
@@ -326,29 +242,38 @@ static bool is_resumed_next(const coil_log *log)
            coil_container_of(log->ready.next, log_pipe, link)->slot != NULL;
 }
 
-/* Fill the block: whoever is ready is read in turn, once each, until there is enough. */
-static void collect(coil_log *log)
+/* With a journal, each read is stored by itself. */
+static void collect_one(coil_log *log)
 {
-    size_t turns = 0;
-
     if (log->job_pipe != NULL) {
         log->last_pipe = log->job_pipe;
         make_lines(log, log->job_pipe);
-        if (log->job_pipe != NULL || log->journal != NULL)
-            return;
+        return;
     }
     log->last_pipe = NULL;
     log->last_inode = 0;
     if (!is_resumed_next(log))
-        put_said(log);
-    if (log->journal != NULL) { /* Each read is stored by itself. */
-        if (!coil_list_empty(&log->ready))
-            read_pipe(log);
+        log_put_said(log);
+    if (!coil_list_empty(&log->ready))
+        read_pipe(log);
+}
+
+/* Fill the job: whoever is ready is read in turn, once each, until there is enough. */
+static void collect(coil_log *log)
+{
+    size_t turns = 0;
+
+    if (log->journal != NULL) {
+        collect_one(log);
         return;
     }
+    log_put_said(log);
+    if (log->job_pipe != NULL)
+        make_lines(log, log->job_pipe);
     for (coil_list *at = log->ready.next; at != &log->ready; at = at->next)
         turns++;
-    while (turns-- > 0 && log->job_pipe == NULL && log->job.out_bytes < LOG_OUT_ENOUGH_BYTES)
+    while (turns-- > 0 && log->job_pipe == NULL && log->job.out_bytes < LOG_OUT_ENOUGH_BYTES &&
+            !log_drain_is_read(log))
         read_pipe(log);
 }
 
@@ -368,15 +293,77 @@ void log_drop_pipes(coil_log *log)
 
 /* -------------------------------------------------------------------------------- the pump -- */
 
-coil_async(void, rotate_if_wanted, (coil_log *) log)
+/* Until what is being stored has been. */
+coil_async(void, wait_until_stored, (coil_log *) log)
 {
     coil_vars(int rc);
 
-    if (!log->wants_rotation)
-        return;
+    while (log->is_storing)
+        coil_await(my->rc, coil_waiter_wait(&log->pauses));
+}
+
+static void storing_ended(coil_log *log)
+{
+    log->is_storing = false;
+    coil_waiter_grant_all(&log->pauses, 0);
+    coil_waiter_grant_all(&log->endings, 0);
+}
+
+coil_async(void, store_beside, (coil_log *) log)
+{
+    coil_vars();
+
+    coil_defer(storing_ended(log));
+    coil_ignore(log_store(log));
+}
+
+/* With a journal, which wants to know. */
+coil_async(void, store_recorded, (coil_log *) log)
+{
+    coil_vars();
+
+    const log_slot *slot = log->block->slot;
+    if (slot->state != LOG_SLOT_STORE &&
+            (slot->state == LOG_SLOT_FORMAT || log->output.size_bytes > 0))
+        log_journal_store(log, log->last_pipe, log->last_inode);
+    coil_ignore(log_store(log));
+    if (log->block->slot->state == LOG_SLOT_STORE)
+        log_journal_commit(log);
+}
+
+/*
+ * Store what is in the job, while the next one is being made: the file is written by a thread of
+ * the kernel, which the ring gives the work to at the end of this turn.
+ */
+coil_async(void, hand_over, (coil_log *) log)
+{
+    coil_vars();
+
+    coil_await(wait_until_stored(log));
+    log_output_begin(log);
+    if (log->journal != NULL) {
+        coil_await(store_recorded(log));
+    } else if (log->output.size_bytes > 0) {
+        log->is_storing = coil_spawn(&log->group, store_beside(log)) != NULL;
+        if (!log->is_storing)
+            coil_ignore(log_store(log));
+    }
+    coil_await(coil_yield()); /* Also after lines for the hook alone: others want to run, too. */
+}
+
+coil_async(void, rotate, (coil_log *) log)
+{
+    coil_vars(int rc);
+
+    coil_await(wait_until_stored(log));
     log->wants_rotation = false;
     coil_await(my->rc, log_file_rotate(&log->file));
     coil_waiter_grant_all(&log->rotations, my->rc);
+}
+
+static bool must_end(const coil_log *log)
+{
+    return log->is_closing && !log->is_draining;
 }
 
 static bool has_more(const coil_log *log)
@@ -385,41 +372,27 @@ static bool has_more(const coil_log *log)
            log->wants_rotation;
 }
 
-static void begin_storing(coil_log *log)
-{
-    const log_slot *slot = log->block->slot;
-    if (slot == NULL || slot->state == LOG_SLOT_STORE)
-        return;
-    if (slot->state == LOG_SLOT_FORMAT || log->job.out_bytes > 0)
-        log_journal_store(log, log->last_pipe, log->last_inode);
-}
-
-static void end_storing(coil_log *log)
-{
-    const log_slot *slot = log->block->slot;
-    if (slot != NULL && slot->state == LOG_SLOT_STORE)
-        log_journal_commit(log);
-}
-
 /* Read and store until nobody is ready. */
 coil_async(int, empty_pipes, (coil_log *) log)
 {
     coil_vars();
 
-    while (has_more(log)) {
+    while (has_more(log) && !must_end(log)) {
         if (log_block_take(log) < 0)
             return -ENOMEM;
         collect(log);
-        if (log->job.out_bytes == 0)
-            coil_await(coil_yield()); /* Lines for the hook alone: others want to run, too. */
-        begin_storing(log);
-        coil_ignore(log_store(log));
-        end_storing(log);
-        coil_await(rotate_if_wanted(log));
+        coil_await(hand_over(log));
+        if (log->wants_rotation)
+            coil_await(rotate(log));
+        if (!log_drain_is_read(log) || log->job_pipe != NULL)
+            continue;
+        coil_await(wait_until_stored(log));
+        log_drain_end(log);
     }
+    coil_await(wait_until_stored(log));
     log_block_release(log);
-    if (log->draining_count == 0)
-        coil_waiter_grant_all(&log->drains, 0);
+    if (log_drain_is_read(log))
+        log_drain_end(log);
     return 0;
 }
 
@@ -437,12 +410,16 @@ coil_async(int, pump, (coil_log *) log)
     log->pause = PAUSE_USUAL;
     for (;;) {
         coil_await(my->rc, empty_pipes(log));
+        if (must_end(log))
+            return 0;
+        if (my->rc == 0 && has_more(log))
+            continue; /* For the next round of draining. */
         if (my->rc == 0 && coil_list_empty(&log->resting))
             return 0;
         coil_await(coil_sleep_until(coil_time_after(log->read_at, log->pause)));
         if (my->rc < 0) /* No memory for a block. */
             coil_await(coil_sleep(coil_ms(100)));
-        move_all(&log->resting, &log->ready);
+        log_list_move(&log->resting, &log->ready);
     }
 }
 

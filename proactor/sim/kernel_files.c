@@ -140,3 +140,13 @@ int coil_kernel_pipe(int out_fds[2])
     out_fds[1] = writer;
     return 0;
 }
+
+int coil_kernel_pipe_held(int fd)
+{
+    sim_fiber_pass();
+    sim_file *file = file_of(fd);
+    if (file == NULL)
+        return -EBADF;
+    const sim_pipe_end *end = sim_pipe_end_of(file);
+    return end == NULL ? -ENOTTY : (int)sim_pipe_filled_bytes(end->pipe);
+}

@@ -13,12 +13,6 @@ ssize_t coil_kernel_splice_now(int from, int to, size_t size_bytes)
     return -ENOSYS;
 }
 
-int coil_kernel_pipe_held(int fd)
-{
-    (void)fd;
-    return -ENOSYS;
-}
-
 /* As if the user had enough of them. */
 int coil_kernel_pipe_resize(int fd, int size_bytes)
 {

@@ -67,6 +67,18 @@ ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes)
     return write_all(file, &io);
 }
 
+ssize_t coil_kernel_pwrite(int fd, const void *bytes, size_t size_bytes, off_t offset)
+{
+    const struct iovec part = sim_part_of(bytes, size_bytes);
+    sim_file *file = sim_call_file(fd);
+    if (file == NULL)
+        return -EBADF;
+    if (offset < 0)
+        return -EINVAL;
+    sim_io io = io_of(&part, offset, 0);
+    return write_all(file, &io);
+}
+
 int coil_kernel_eventfd_add(int fd, uint64_t count)
 {
     const int before = errno;

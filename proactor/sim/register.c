@@ -199,6 +199,21 @@ static int register_wait_region(sim_ring *ring, const struct io_uring_mem_region
     return 0;
 }
 
+/*
+ * How many threads the kernel may have for bounded and for unbounded work. Here each operation has
+ * one of its own, so that none waits for another.
+ */
+static int register_workers(sim_ring *ring, unsigned *counts)
+{
+    for (int i = 0; i < 2; i++) {
+        const unsigned before = ring->worker_limits[i];
+        if (counts[i] > 0)
+            ring->worker_limits[i] = counts[i];
+        counts[i] = before;
+    }
+    return 0;
+}
+
 static int register_one(sim_ring *ring, unsigned opcode, const void *argument, unsigned count)
 {
     switch (opcode) {
@@ -215,6 +230,8 @@ static int register_one(sim_ring *ring, unsigned opcode, const void *argument, u
         return count == 1 ? unregister_buffers(ring, argument) : -EINVAL;
     case IORING_REGISTER_MEM_REGION:
         return count == 1 ? register_wait_region(ring, argument) : -EINVAL;
+    case IORING_REGISTER_IOWQ_MAX_WORKERS:
+        return count == 2 ? register_workers(ring, (unsigned *)(uintptr_t)argument) : -EINVAL;
     default:
         return -EINVAL;
     }

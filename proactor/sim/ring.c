@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-enum { ENTRIES_MAX = 32768 };
+enum { ENTRIES_MAX = 32768, WORKERS_USUAL = 8, WORKERS_UNBOUNDED = 1024 };
 
 #define KNOWN_FLAGS                                                                      \
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | \
@@ -127,6 +127,8 @@ int coil_kernel_ring_setup(
     ring->parameters = *parameters;
     ring->is_disabled = (parameters->flags & IORING_SETUP_R_DISABLED) != 0;
     ring->owner = ring->is_disabled ? NULL : sim_fiber_current();
+    ring->worker_limits[0] = WORKERS_USUAL;
+    ring->worker_limits[1] = WORKERS_UNBOUNDED;
     ring->memory = sim_new(sizeof(*ring->memory));
     coil_list_init(&ring->requests);
     coil_list_init(&ring->lenders);

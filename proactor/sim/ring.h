@@ -48,6 +48,7 @@ struct sim_ring {
     coil_list buffers;
     char *wait_region;
     size_t wait_region_bytes;
+    unsigned worker_limits[2]; /* IORING_REGISTER_IOWQ_MAX_WORKERS */
     sim_waiters changed;       /* The fiber that waits in enter. */
     struct sim_replay *replay; /* NULL: chance decides. */
 };

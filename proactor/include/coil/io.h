@@ -146,6 +146,16 @@ coil_declare(int, coil_symlinkat, (const char *) target, (int) directory, (const
 coil_declare(int, coil_unlinkat, (int) directory, (const char *) path, (int) flags);
 coil_declare(int, coil_mkdirat, (int) directory, (const char *) path, (mode_t) mode);
 
+/*
+ * What the disk has to be waited for is done by threads of the kernel. All loops of a thread share
+ * them, and there are at most four for each processor (io_uring_register_iowq_max_workers(3)): if
+ * so many are held up by a disk that hangs, the files of others have to wait as well. Who has a
+ * file of which that may be feared, and at most one operation on it at a time, adds one thread to
+ * the limit for as long as it is used. It exists while it is needed. RLIMIT_NPROC is the bound.
+ */
+COIL_API void coil_io_worker_add(coil_loop *loop);
+COIL_API void coil_io_worker_remove(coil_loop *loop);
+
 /* ----------------------------------------------------------------------------- processes -- */
 
 /*

@@ -166,8 +166,9 @@ COIL_API int coil_kernel_exec(const char *path, char *const arguments[]);
 /* flock(2) with LOCK_EX and LOCK_NB. -EWOULDBLOCK: somebody else has it. */
 COIL_API int coil_kernel_lock(int fd);
 
-/* write(2) */
+/* write(2), pwrite(2) */
 COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);
+COIL_API ssize_t coil_kernel_pwrite(int fd, const void *bytes, size_t size_bytes, off_t offset);
 
 /*
  * preadv2(2) with RWF_NOWAIT, at the position of the file: what a pipe, a terminal or the like has

@@ -30,6 +30,9 @@
  *   - A disk that hangs or is full stalls this log alone. The loop runs on, and what the log holds
  *     in memory is bounded (COIL_LOG_HELD_BYTES). What comes then stays in the pipe, which holds
  *     back those who write (COIL_LOG_HOLD), or is dropped and counted (COIL_LOG_DROP).
+ *   - Each log has a thread of the kernel to wait for its disk, if it has to (coil/io.h,
+ *     coil_io_worker_add()): as many disks may hang as there are logs, up to RLIMIT_NPROC. Another
+ *     log may be held up by them for a fifth of a second, once for each file that it begins.
  *   - A pipe that is silent costs no buffer, no task and no wake-up: about half a KiB.
  *
  * Reading is lazy: after it has read less than there might have been, the log waits for a few
@@ -148,8 +151,11 @@ COIL_API size_t coil_log_attached_count(const coil_log *log);
 COIL_API int coil_log_say(coil_log *log, const char *prefix, const char *text);
 
 /*
- * Until everything has been stored that was in the pipes when this was called; a line that has no
- * end yet stays, as more of it may come. Result: 0; -ETIME under a deadline.
+ * Until everything has been stored that was in the pipes when this was called, and lines of our
+ * own; a line that has no end yet stays, as more of it may come. What is written later is not
+ * waited for, however fast it comes; one that is called while another one waits does so after it.
+ * With COIL_LOG_HOLD a disk that is full or hangs makes it wait. Result: 0; -ETIME under a deadline;
+ * -ENOMEM.
  */
 coil_declare(int, coil_log_drain, (coil_log *) log);
 
@@ -159,9 +165,11 @@ coil_declare(int, coil_log_rotate, (coil_log *) log);
 
 /*
  * Drain, mark lines without an end, close the pipes, also those that are still written to: who
- * does so gets SIGPIPE. And free the log. If this is cancelled, what could not be stored is lost.
- * With a journal, pipes and lines without an end are left to the next process. Takes NULL.
- * Result: 0, or why something was lost.
+ * does so gets SIGPIPE. And free the log. If this is cancelled, what could not be stored is lost;
+ * but a write that has begun is waited for, as the kernel gives nothing back before. With a
+ * journal, pipes and lines without an end are left to the next process. Takes NULL. Result: 0, or
+ * why some of what was to be stored here is lost, or may be: -ENOSPC and whatever else pwrite(2)
+ * says, fdatasync(2) of any file with coil_log_options.sync, -ENOMEM.
  */
 coil_declare(int, coil_log_close, (coil_log *) log);
 
