@@ -216,8 +216,8 @@ static void describe_number(coil_kept *kept, const char *name, uint64_t number)
     label(kept, NUMBER_PREFIX, name, &note);
 }
 
-coil_define(int, adoption_keep_number, (coil_adoption *) adoption, (const char *) name,
-        (uint64_t) number)
+coil_define(
+        int, adoption_keep_number, (coil_adoption *) adoption, (const char *) name, (uint64_t) number)
 {
     coil_vars(coil_kept kept; int rc);
 
@@ -229,8 +229,7 @@ coil_define(int, adoption_keep_number, (coil_adoption *) adoption, (const char *
     return my->rc;
 }
 
-static bool accept_number(
-        coil_adoption *adoption, const coil_kept *kept, const adoption_note *note)
+static bool accept_number(coil_adoption *adoption, const coil_kept *kept, const adoption_note *note)
 {
     const char *name = kept->key + sizeof(NUMBER_PREFIX) - 1;
     return strncmp(kept->key, NUMBER_PREFIX, sizeof(NUMBER_PREFIX) - 1) == 0 &&

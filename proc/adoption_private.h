@@ -93,8 +93,8 @@ coil_declare_private(int, adoption_unkeep, (coil_adoption *)adoption, (const cha
  * know that it was given. Of both being killed at once it is forgotten.
  */
 uint64_t adoption_last_number(const coil_adoption *adoption, const char *name);
-coil_declare_private(int, adoption_keep_number, (coil_adoption *)adoption, (const char *)name,
-        (uint64_t)number);
+coil_declare_private(
+        int, adoption_keep_number, (coil_adoption *)adoption, (const char *)name, (uint64_t)number);
 
 /*
  * Get all that the keeper has; and see to it that there is a journal. That of another version is

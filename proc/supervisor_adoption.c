@@ -100,8 +100,8 @@ coil_async(int, settle, (coil_service *) service, (uint64_t) number)
     service_hold(service);
     coil_defer({
         /* Before it is forgotten, which is how its number would be used again. */
-        coil_await(my->rc, adoption_keep_number(adoption_of(service), service->owned.plan.name,
-                                   number));
+        coil_await(my->rc,
+                adoption_keep_number(adoption_of(service), service->owned.plan.name, number));
         coil_await(my->rc, coil_adoption_forget(adoption_of(service), my->name.text));
         coil_await(my->rc, coil_adoption_release(adoption_of(service), my->name.text));
         service_release(service);

@@ -333,7 +333,8 @@ protected:
         how.directory = directory.c_str();
         how.patience = coil_s(20);
         char text[COIL_ADOPTION_TEXT_BYTES] = "unset";
-        const int rc = static_cast<int>(coil_loop_run_until(loop, coil_adoption_open(&how, &adoption, text)));
+        const int rc = static_cast<int>(
+                coil_loop_run_until(loop, coil_adoption_open(&how, &adoption, text)));
         *out_reason = text;
         return rc;
     }
@@ -364,15 +365,16 @@ TEST_F(Versions, TheJournalOfAnotherIsReplacedAndChildrenAreAdopted)
     sleeping.argv = argv;
     sleeping.out = {COIL_STDIO_PIPE, 0};
     ASSERT_EQ(0, open_adoption(&reason));
-    ASSERT_EQ(0, coil_loop_run_until(loop,
-                         coil_adoption_spawn(adoption, "web#1", &sleeping, &child, &error)));
+    ASSERT_EQ(0, coil_loop_run_until(
+                         loop, coil_adoption_spawn(adoption, "web#1", &sleeping, &child, &error)));
     const pid_t pid = child.pid;
     coil_child_fini(&child);
     coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_STAYS));
 
     put_journal_of(123456);
     ASSERT_EQ(1, open_adoption(&reason));
-    EXPECT_EQ("the journal is of another version: lines that were being stored may be lost", reason);
+    EXPECT_EQ(
+            "the journal is of another version: lines that were being stored may be lost", reason);
     EXPECT_NE(nullptr, coil_adoption_journal(adoption));
     coil_adopted adopted = {};
     ASSERT_TRUE(coil_adoption_take(adoption, &adopted));

@@ -187,7 +187,8 @@ coil_async(int, live, (const coil_adoption_options *) options)
 {
     coil_vars(char reason[COIL_ADOPTION_TEXT_BYTES]; coil_signals *signals; int i);
 
-    const int rc = coil_signals_open(COIL_SIGNALS(SIGTERM, SIGHUP, SIGINT, SIGUSR1, SIGUSR2), &my->signals);
+    const int rc = coil_signals_open(
+            COIL_SIGNALS(SIGTERM, SIGHUP, SIGINT, SIGUSR1, SIGUSR2), &my->signals);
     if (rc < 0)
         return rc;
     coil_defer(coil_signals_close(my->signals));
@@ -197,8 +198,8 @@ coil_async(int, live, (const coil_adoption_options *) options)
     coil_attempt(supervise(my->signals));
     for (my->i = 0; my->i < here.count; my->i++)
         coil_attempt(coil_log_close(here.logs[my->i]));
-    coil_await(coil_adoption_close(
-            here.adoption, here.leaves ? COIL_KEEPER_STAYS : COIL_KEEPER_ENDS));
+    coil_await(
+            coil_adoption_close(here.adoption, here.leaves ? COIL_KEEPER_STAYS : COIL_KEEPER_ENDS));
     return 0;
 }
 

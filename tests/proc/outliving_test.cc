@@ -266,9 +266,8 @@ TEST_F(Outliving, WhoDiesInAnUpgradeIsReportedOnce)
         ASSERT_TRUE(eventually([&] {
             const auto now = pids();
             return now.size() == SERVICES &&
-                   std::all_of(now.begin(), now.end(), [&](const auto &each) {
-                       return each.second != before.at(each.first);
-                   });
+                   std::all_of(now.begin(), now.end(),
+                           [&](const auto &each) { return each.second != before.at(each.first); });
         }));
         std::map<pid_t, int> reports;
         const auto events = all_events();
