@@ -73,10 +73,11 @@ struct coil_supervisor {
     coil_call alarm;
     coil_call more; /* Actions that are left for the next turn. */
     coil_future_of(int) ended;
-    unsigned depth;                       /* Calls of ours on the stack. */
-    bool stepping;                        /* The policy is. */
-    bool carrying;                        /* Actions are being carried out. */
-    coil_supervision_event_kind end_kind; /* Asked for during a step: END or LEAVE. 0: neither. */
+    unsigned depth; /* Calls of ours on the stack. */
+    bool stepping;  /* The policy is. */
+    bool carrying;  /* Actions are being carried out. */
+    /* Asked for during a step: END or LEAVE. 0: neither. */
+    coil_supervision_event_kind end_kind;
     bool has_calendar;
     int notify_socket;    /* -1: none. */
     char notify_name[48]; /* "@coil-..." */

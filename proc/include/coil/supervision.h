@@ -344,8 +344,11 @@ typedef enum coil_supervision_event_kind {
     COIL_EVENT_FED,            /* The watchdog. */
     COIL_EVENT_TRIGGERED,      /* The watchdog, by the service itself. */
     COIL_EVENT_WATCHDOG_LIMIT, /* `duration` from now on; 0: none. */
-    COIL_EVENT_EXTENDED, /* STARTING, STOPPING and the watchdog last for `duration` from now, if
-                                  not for longer anyhow (systemd's EXTEND_TIMEOUT_USEC). */
+    /*
+     * STARTING, STOPPING and the watchdog last for `duration` from now, if not for longer anyhow
+     * (systemd's EXTEND_TIMEOUT_USEC).
+     */
+    COIL_EVENT_EXTENDED,
 } coil_supervision_event_kind;
 
 typedef struct coil_supervision_event {
