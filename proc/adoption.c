@@ -118,6 +118,8 @@ static void forget_all(coil_adoption *adoption)
             (void)coil_kernel_close(held->fd);
         free(held);
     }
+    while ((at = coil_list_take_first(&adoption->numbers)) != NULL)
+        free(coil_container_of(at, adoption_number, link));
     coil_log_journal_close(adoption->journal);
     if (adoption->lock >= 0)
         (void)coil_kernel_close(adoption->lock);
@@ -135,6 +137,7 @@ static coil_adoption *make(coil_task *self, const char *directory)
     adoption->group.keep_going = true;
     coil_list_init(&adoption->entries);
     coil_list_init(&adoption->held);
+    coil_list_init(&adoption->numbers);
     coil_list_init(&adoption->waiters);
     adoption->lock = -1;
     adoption->state_path = malloc(path_bytes);
@@ -186,7 +189,7 @@ coil_async(int, begin, (coil_adoption *) adoption, (const coil_adoption_options 
 
     coil_attempt(lock(adoption, options->directory));
     coil_attempt(reach_keeper(adoption, options));
-    coil_attempt(adoption_fetch(adoption));
+    coil_attempt(adoption_fetch(adoption, out_reason));
     coil_attempt(adoption_begin_journal(adoption));
     coil_attempt(adoption_resolve_all(adoption));
     coil_attempt(adoption_read_state(adoption, out_reason));

@@ -12,8 +12,15 @@
 #define JOURNAL_KEY "journal"
 #define CHILD_PREFIX "c:"
 #define HELD_PREFIX "h:"
+#define NUMBER_PREFIX "n:"
 
-typedef enum note_kind { NOTE_STARTING = 1, NOTE_RUNNING, NOTE_JOURNAL, NOTE_HELD } note_kind;
+typedef enum note_kind {
+    NOTE_STARTING = 1,
+    NOTE_RUNNING,
+    NOTE_JOURNAL,
+    NOTE_HELD,
+    NOTE_NUMBER, /* Without descriptors; `identity` is the number. */
+} note_kind;
 
 /* What is kept beside the descriptors, in their order: pidfd, if it runs; stdout; stderr. */
 typedef struct adoption_note {
@@ -170,6 +177,66 @@ coil_define(int, coil_adoption_release, (coil_adoption *) adoption, (const char 
     return my->rc;
 }
 
+/* ---------------------------------------------------------------------------------- numbers -- */
+
+static adoption_number *find_number(const coil_adoption *adoption, const char *name)
+{
+    for (coil_list *at = adoption->numbers.next; at != &adoption->numbers; at = at->next) {
+        adoption_number *each = coil_container_of(at, adoption_number, link);
+        if (strcmp(each->name, name) == 0)
+            return each;
+    }
+    return NULL;
+}
+
+uint64_t adoption_last_number(const coil_adoption *adoption, const char *name)
+{
+    const adoption_number *found = find_number(adoption, name);
+    return found == NULL ? 0 : found->last;
+}
+
+static bool remember_number(coil_adoption *adoption, const char *name, uint64_t number)
+{
+    adoption_number *found = find_number(adoption, name);
+    if (found == NULL) {
+        found = calloc(1, sizeof(*found));
+        if (found == NULL)
+            return false;
+        (void)snprintf(found->name, sizeof(found->name), "%s", name);
+        coil_list_append(&adoption->numbers, &found->link);
+    }
+    if (found->last < number)
+        found->last = number;
+    return true;
+}
+
+static void describe_number(coil_kept *kept, const char *name, uint64_t number)
+{
+    const adoption_note note = {.kind = NOTE_NUMBER, .identity = number};
+    label(kept, NUMBER_PREFIX, name, &note);
+}
+
+coil_define(
+        int, adoption_keep_number, (coil_adoption *) adoption, (const char *) name, (uint64_t) number)
+{
+    coil_vars(coil_kept kept; int rc);
+
+    coil_await(adoption_settled(adoption));
+    if (!remember_number(adoption, name, number))
+        return -ENOMEM;
+    describe_number(&my->kept, name, adoption_last_number(adoption, name));
+    coil_await(my->rc, adoption_put(adoption, &my->kept));
+    return my->rc;
+}
+
+static bool accept_number(coil_adoption *adoption, const coil_kept *kept, const adoption_note *note)
+{
+    const char *name = kept->key + sizeof(NUMBER_PREFIX) - 1;
+    return strncmp(kept->key, NUMBER_PREFIX, sizeof(NUMBER_PREFIX) - 1) == 0 &&
+           adoption_is_name(name, strlen(name)) && kept->fd_count == 0 &&
+           remember_number(adoption, name, note->identity);
+}
+
 /* --------------------------------------------------------------------------------- fetching -- */
 
 static void close_kept(const coil_kept *kept)
@@ -220,13 +287,31 @@ static bool accept_held(coil_adoption *adoption, const coil_kept *kept)
     return true;
 }
 
-static int accept_kept(coil_adoption *adoption, const coil_kept *kept)
+/*
+ * A journal of another layout, because the predecessor was of another version, is of no use to us,
+ * and must not keep us from starting: another one takes its place. Children and their pipes do not
+ * depend on it; lost is what was between a pipe and its file when the predecessor was killed.
+ */
+static int accept_journal(coil_adoption *adoption, const coil_kept *kept, char *out_reason)
+{
+    const int rc = coil_log_journal_open(kept->fds, &adoption->journal);
+    if (rc != -EINVAL)
+        return rc;
+    if (out_reason != NULL)
+        (void)snprintf(out_reason, COIL_ADOPTION_TEXT_BYTES,
+                "the journal is of another version: lines that were being stored may be lost");
+    return 0;
+}
+
+static int accept_kept(coil_adoption *adoption, const coil_kept *kept, char *out_reason)
 {
     adoption_note note;
     memcpy(&note, kept->note, sizeof(note));
     if (note.kind == NOTE_JOURNAL && kept->fd_count == COIL_LOG_JOURNAL_FDS &&
             adoption->journal == NULL)
-        return coil_log_journal_open(kept->fds, &adoption->journal);
+        return accept_journal(adoption, kept, out_reason);
+    if (note.kind == NOTE_NUMBER && accept_number(adoption, kept, &note))
+        return 0;
     if ((note.kind == NOTE_RUNNING || note.kind == NOTE_STARTING) &&
             accept_child(adoption, kept, &note))
         return 0;
@@ -236,7 +321,7 @@ static int accept_kept(coil_adoption *adoption, const coil_kept *kept)
     return 0;
 }
 
-coil_define(int, adoption_fetch, (coil_adoption *) adoption)
+coil_define(int, adoption_fetch, (coil_adoption *) adoption, (char *) out_reason)
 {
     coil_vars(int rc);
 
@@ -245,7 +330,7 @@ coil_define(int, adoption_fetch, (coil_adoption *) adoption)
         coil_attempt(my->rc, coil_keeper_next(adoption->keeper, &adoption->received));
         if (my->rc == 0)
             return 0;
-        const int rc = accept_kept(adoption, &adoption->received);
+        const int rc = accept_kept(adoption, &adoption->received, out_reason);
         if (rc < 0)
             return rc;
     }
@@ -303,6 +388,11 @@ coil_define(int, adoption_keep_all, (coil_adoption *) adoption)
         if (held->fd < 0)
             continue;
         describe_held(&my->kept, held->name, held->fd);
+        coil_attempt(coil_keeper_put(adoption->keeper, &my->kept));
+    }
+    for (my->at = adoption->numbers.next; my->at != &adoption->numbers; my->at = my->at->next) {
+        const adoption_number *number = coil_container_of(my->at, adoption_number, link);
+        describe_number(&my->kept, number->name, number->last);
         coil_attempt(coil_keeper_put(adoption->keeper, &my->kept));
     }
     for (my->at = adoption->entries.next; my->at != &adoption->entries; my->at = my->at->next) {

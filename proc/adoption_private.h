@@ -38,6 +38,13 @@ typedef struct adoption_entry {
     char name[COIL_ADOPTION_NAME_BYTES];
 } adoption_entry;
 
+/* The last number of something that is numbered: it goes on from there. */
+typedef struct adoption_number {
+    coil_list link;
+    uint64_t last;
+    char name[COIL_ADOPTION_NAME_BYTES];
+} adoption_number;
+
 /* A descriptor that is held. */
 typedef struct adoption_held {
     coil_list link;
@@ -50,6 +57,7 @@ struct coil_adoption {
     coil_group group; /* Of the tasks that save, and look after the keeper. */
     coil_list entries;
     coil_list held;
+    coil_list numbers;
     coil_keeper *keeper;
     coil_log_journal *journal;
     coil_kept received;
@@ -80,8 +88,19 @@ coil_declare_private(int, adoption_keep, (coil_adoption *)adoption, (const char 
         (const coil_child *)child, (uint64_t)identity);
 coil_declare_private(int, adoption_unkeep, (coil_adoption *)adoption, (const char *)name);
 
-/* Get all that the keeper has; and see to it that there is a journal. */
-coil_declare_private(int, adoption_fetch, (coil_adoption *)adoption);
+/*
+ * Numbers that are not given twice: the last one of `name`, 0 if there is none; and have the keeper
+ * know that it was given. Of both being killed at once it is forgotten.
+ */
+uint64_t adoption_last_number(const coil_adoption *adoption, const char *name);
+coil_declare_private(
+        int, adoption_keep_number, (coil_adoption *)adoption, (const char *)name, (uint64_t)number);
+
+/*
+ * Get all that the keeper has; and see to it that there is a journal. That of another version is
+ * not used: `out_reason` says so.
+ */
+coil_declare_private(int, adoption_fetch, (coil_adoption *)adoption, (char *)out_reason);
 coil_declare_private(int, adoption_begin_journal, (coil_adoption *)adoption);
 
 /* Put everything that there is, once more: this keeper knows nothing. */

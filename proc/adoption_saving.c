@@ -99,8 +99,9 @@ coil_define(int, adoption_read_state, (coil_adoption *) adoption, (char *) out_r
     if (my->bytes.size_bytes < 0)
         return my->bytes.size_bytes == -ENOENT ? 0 : (int)my->bytes.size_bytes;
     coil_child_records found = {NULL, 0};
+    const bool has_reason = out_reason != NULL && out_reason[0] != '\0'; /* That one is worse. */
     const int rc = coil_child_records_parse(
-            my->bytes.bytes, (size_t)my->bytes.size_bytes, &found, out_reason);
+            my->bytes.bytes, (size_t)my->bytes.size_bytes, &found, has_reason ? NULL : out_reason);
     coil_slice_release(&my->bytes);
     for (size_t i = 0; rc == 0 && i < found.count; i++)
         accept_record(adoption, &found.records[i]);

@@ -23,6 +23,7 @@
 #include <sys/uio.h>
 
 enum { LISTENER = 3, FIRST_ROOM = 16, ERROR_INTERRUPTED = -4 };
+enum { SIGNAL_GROUP = 1 << 2 /* PIDFD_SIGNAL_PROCESS_GROUP of <linux/pidfd.h> */ };
 
 /* ---------------------------------------------------------------------------- system calls -- */
 
@@ -300,13 +301,18 @@ static int serve(int connection, table *kept)
 
 /* --------------------------------------------------------------------------------- waiting -- */
 
-/* Nobody comes. A signal to a pidfd reaches its process, or nobody; other descriptors refuse. */
+/*
+ * Nobody comes. A signal to a pidfd reaches its process, and, if it leads a group, all of that, also
+ * when it has ended itself (Linux 6.9); or nobody. Other descriptors refuse.
+ */
 static void give_up(const table *kept, int kills)
 {
     for (size_t i = 0; kills && i < kept->room; i++) {
         const entry *each = &kept->entries[i];
-        for (uint32_t f = 0; each->message.verb != 0 && f < each->message.fd_count; f++)
+        for (uint32_t f = 0; each->message.verb != 0 && f < each->message.fd_count; f++) {
+            (void)call(__NR_pidfd_send_signal, each->fds[f], SIGKILL, 0, SIGNAL_GROUP, 0);
             (void)call(__NR_pidfd_send_signal, each->fds[f], SIGKILL, 0, 0, 0);
+        }
     }
     leave(0);
 }

@@ -111,6 +111,14 @@ void owned_remove(pid_t pid)
     (void)pthread_mutex_unlock(&owned.lock);
 }
 
+bool owned_is_orphan(pid_t pid)
+{
+    (void)pthread_mutex_lock(&owned.lock);
+    const bool is_orphan = owned.is_kept && owned.clone_count == 0 && !is_at(place_of(pid), pid);
+    (void)pthread_mutex_unlock(&owned.lock);
+    return is_orphan;
+}
+
 bool owned_has(pid_t pid)
 {
     (void)pthread_mutex_lock(&owned.lock);

@@ -33,6 +33,9 @@ void owned_remove(pid_t pid);
 /* Also if it is being made, maybe. */
 bool owned_has(pid_t pid);
 
+/* A child of ours that nobody owns: known to be none. False without a subreaper, which knows. */
+bool owned_is_orphan(pid_t pid);
+
 COIL_END_DECLS
 
 #endif

@@ -75,15 +75,21 @@ static int add_member(process_tree *tree, const coil_kernel_process *process)
     }
     tree->members[tree->count++] = (process_tree_member){.pid = process->pid,
             .start_time = process->start_time,
+            .was_ours = process->parent == coil_kernel_getpid(),
             .is_in_group = process->group == tree->child->pid};
     return 0;
 }
 
-/* An orphan that has become ours: nobody else will reap it. */
-static void reap_orphan(const coil_kernel_process *process)
+/*
+ * An orphan that has become ours: nobody else will reap it. Who was ours when we met may be a child
+ * that somebody here waits for, as it is in the same group or cgroup; only a subreaper knows.
+ */
+static void reap_orphan(const process_tree_member *member, const coil_kernel_process *process)
 {
     siginfo_t status;
-    if (process->parent != coil_kernel_getpid() || owned_has(process->pid))
+    if (process->parent != coil_kernel_getpid())
+        return;
+    if (member->was_ours && !owned_is_orphan(process->pid))
         return;
     const int pidfd = coil_kernel_pidfd_open(process->pid);
     if (pidfd < 0)
@@ -101,7 +107,7 @@ static bool is_alive(const process_tree_member *member)
         return false;
     if (process.state != 'Z')
         return true;
-    reap_orphan(&process);
+    reap_orphan(member, &process);
     return false;
 }
 

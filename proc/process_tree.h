@@ -23,6 +23,7 @@ typedef struct process_tree_member {
     uint64_t start_time;
     int told; /* The last signal that it was sent; 0: none. */
     bool is_in_group;
+    bool was_ours; /* Our own child, when it was found. */
 } process_tree_member;
 
 /* Zeroed, but for `child` and `signo`. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,13 @@ static void restore_dumpable(int dumpable)
     if (coil_kernel_dumpable() != dumpable)
         (void)coil_kernel_set_dumpable(dumpable);
 }
+
+/*
+ * Until it is restored, files in /proc/self belong to root: another child that writes there would
+ * be refused, and another thread that looks would take this for how it has been. So one after the
+ * other.
+ */
+static pthread_mutex_t dumpable_lock COIL_PROCESS_WIDE = PTHREAD_MUTEX_INITIALIZER;
 
 /* 0 if `path` is a file that may be executed, as far as one can tell without doing it. */
 static int executable(const char *path)
@@ -259,10 +267,32 @@ static int prepare(spawn_job *job)
     return 0;
 }
 
-/* The child's identity and capabilities become known to our memory. */
-static bool changes_dumpable(const coil_spawn_plan *plan)
+/* The child's identity and capabilities become known to our memory; or it writes to /proc/self. */
+static bool concerns_dumpable(const coil_spawn_plan *plan)
 {
-    return plan->run_as != NULL || plan->capabilities != NULL || plan->namespaces != 0;
+    return plan->run_as != NULL || plan->capabilities != NULL || plan->namespaces != 0 ||
+           plan->set_nice || plan->set_oom_score_adjust;
+}
+
+/* Clone, with all signals blocked: a handler must not run in the child, on our memory. */
+static pid_t clone_child(spawn_job *job, int *out_pidfd)
+{
+    job->caller_mask = coil_kernel_block_signals();
+    owned_clone_begins();
+    const pid_t pid = coil_kernel_clone(&job->child, out_pidfd);
+    owned_clone_ends(pid);
+    coil_kernel_restore_signals(job->caller_mask);
+    return pid;
+}
+
+static pid_t clone_with_care(spawn_job *job, int *out_pidfd)
+{
+    (void)pthread_mutex_lock(&dumpable_lock);
+    const int dumpable = coil_kernel_dumpable();
+    const pid_t pid = clone_child(job, out_pidfd);
+    restore_dumpable(dumpable);
+    (void)pthread_mutex_unlock(&dumpable_lock);
+    return pid;
 }
 
 /* Clone, and judge what came of it: the pid of a running child, or an error and no process. */
@@ -282,15 +312,8 @@ static pid_t run_job(spawn_job *job, const spawn_pipes *pipes, int *out_pidfd)
     job->death_signal = death_signal(plan);
 
     int pidfd = -1;
-    const int dumpable = changes_dumpable(plan) ? coil_kernel_dumpable() : -1;
-    job->caller_mask = coil_kernel_block_signals();
-    owned_clone_begins();
-    pid_t pid = coil_kernel_clone(&job->child, &pidfd);
-    owned_clone_ends(pid);
-    if (dumpable >= 0)
-        restore_dumpable(dumpable);
-    coil_kernel_restore_signals(job->caller_mask);
-
+    const pid_t pid =
+            concerns_dumpable(plan) ? clone_with_care(job, &pidfd) : clone_child(job, &pidfd);
     if (pid < 0) {
         job->report = (spawn_report){.stage = COIL_SPAWN_STAGE_CLONE, .error = pid};
         return pid;

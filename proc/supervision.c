@@ -79,6 +79,11 @@ static int close_gap(const coil_supervision *supervision, const coil_supervised 
             coil_container_of(before, coil_supervised, link), NULL);
 }
 
+static bool starts_with_others(const coil_service_policy *policy)
+{
+    return !policy->keep_down && policy->every == 0 && !coil_calendar_set(&policy->calendar);
+}
+
 int coil_supervision_add(coil_supervision *supervision, coil_supervised *service, const char *name,
         const coil_service_policy *policy, coil_time now)
 {
@@ -108,8 +113,7 @@ int coil_supervision_add(coil_supervision *supervision, coil_supervised *service
     coil_list_init(&service->acting);
     coil_list_init(&service->earlier);
     coil_list_init(&service->later);
-    service->asked = !supervision->begun && !policy->keep_down && policy->every == 0 &&
-                     !coil_calendar_set(&policy->calendar);
+    service->asked = (!supervision->begun || supervision->ending) && starts_with_others(policy);
     if (supervision->options.strategy == COIL_REST_FOR_ONE && last != &supervision->services) {
         int rc = coil_supervision_depend(
                 service, COIL_AFTER, coil_container_of(last, coil_supervised, link), NULL);
@@ -206,6 +210,13 @@ void coil_supervised_touch(coil_supervised *service)
         coil_list_append(&service->supervision->dirty, &service->dirty);
 }
 
+void coil_supervised_renew(coil_supervised *service)
+{
+    service->asked = starts_with_others(&service->policy);
+    service->blocked = false;
+    coil_supervised_touch(service);
+}
+
 void coil_supervision_touch_all(coil_supervision *supervision)
 {
     for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next)
@@ -297,6 +308,7 @@ coil_time coil_supervision_deadline(const coil_supervision *supervision)
 
 /* --------------------------------------------------------------------------------- the end -- */
 
+/* What was commanded is forgotten: the next BEGIN is the first, and commands from now on are for it. */
 void coil_supervision_end(coil_supervision *supervision, coil_service_reason reason, int result)
 {
     if (supervision->ending)
@@ -304,7 +316,8 @@ void coil_supervision_end(coil_supervision *supervision, coil_service_reason rea
     supervision->ending = true;
     supervision->end_reason = reason;
     supervision->result = result;
-    coil_supervision_touch_all(supervision);
+    for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next)
+        coil_supervised_renew(coil_container_of(at, coil_supervised, link));
 }
 
 int coil_supervision_result(const coil_supervision *supervision, coil_service_reason *out_reason)
@@ -335,10 +348,14 @@ void coil_supervision_set_wall(coil_supervision *supervision, coil_time now, int
     }
 }
 
-/* It has ended, and begins again: as if nothing had happened. */
+/*
+ * It has ended, or was about to, and begins again: as if nothing had happened. What still stops
+ * comes up when it has.
+ */
 static void begin_again(coil_supervision *supervision)
 {
     supervision->ending = false;
+    supervision->leaving = false;
     supervision->gave_up = false;
     supervision->result = -EBUSY;
     supervision->end_reason = COIL_REASON_NONE;
@@ -349,17 +366,23 @@ static void begin_again(coil_supervision *supervision)
         service->failure_count = 0;
         service->scarce_count = 0;
         service->next_start = INT64_MIN;
+        service->failed_at = COIL_NEVER;
+        service->culprit = NULL;
         service->start_reason = COIL_REASON_NONE;
-        if (service->state != COIL_SERVICE_DOWN)
+    }
+    /* Only now somebody is told: all is as it will be. */
+    for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next) {
+        coil_supervised *service = coil_container_of(at, coil_supervised, link);
+        if (!service->alive && service->state != COIL_SERVICE_DOWN)
             coil_supervised_set_state(service, COIL_SERVICE_DOWN, COIL_REASON_COMMAND);
     }
 }
 
 static void begin(coil_supervision *supervision)
 {
-    if (supervision->begun && !supervision->gave_up)
+    if (supervision->begun && !supervision->ending)
         return;
-    if (supervision->gave_up)
+    if (supervision->ending)
         begin_again(supervision);
     supervision->begun = true;
     for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next)
@@ -380,6 +403,10 @@ static void take(coil_supervision *supervision, const coil_supervision_event *ev
         begin(supervision);
         break;
     case COIL_EVENT_END:
+        coil_supervision_end(supervision, COIL_REASON_COMMAND, 0);
+        break;
+    case COIL_EVENT_LEAVE:
+        supervision->leaving |= !supervision->ending;
         coil_supervision_end(supervision, COIL_REASON_COMMAND, 0);
         break;
     case COIL_EVENT_START:
@@ -410,7 +437,7 @@ static void take(coil_supervision *supervision, const coil_supervision_event *ev
     case COIL_EVENT_FED:
     case COIL_EVENT_TRIGGERED:
     case COIL_EVENT_WATCHDOG_LIMIT:
-    case COIL_EVENT_START_LIMIT:
+    case COIL_EVENT_EXTENDED:
         coil_supervised_said(service, event);
         break;
     }

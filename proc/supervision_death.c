@@ -120,8 +120,9 @@ static void died(
                        (normal && (policy->restart == COIL_RESTART_TRANSIENT || policy->oneshot));
 
     if (normal && coil_supervised_is_scheduled(service) && !final) {
-        service->asked = false;
-        coil_supervised_set_state(service, COIL_SERVICE_DOWN, reason);
+        service->asked = false; /* Until its time comes again. */
+        coil_supervised_set_state(
+                service, policy->oneshot ? COIL_SERVICE_DONE : COIL_SERVICE_DOWN, reason);
     } else if (final || never) {
         finish(service, normal ? COIL_SERVICE_DONE : COIL_SERVICE_FAILED,
                 final ? COIL_REASON_FINAL_CODE : reason);

@@ -251,13 +251,15 @@ static bool is_leaving(const coil_supervised *service)
     return service->state == COIL_SERVICE_STOPPING || !service->wanted || service->again;
 }
 
-/* Is it up, to stay? */
-static bool is_settled_up(const coil_supervised *service)
+/* Has it come as far as who needs it wants it: up, to stay? A job has only when it is done. */
+static bool has_arrived(const coil_supervised *service)
 {
+    if (service->policy.oneshot)
+        return job_is_done(service);
     return service->state == COIL_SERVICE_UP && !service->again;
 }
 
-/* Is it about to come up, or to go down, so that who is only after it should wait? */
+/* Is it about to come up, to be done, or to go down, so that who is only after it should wait? */
 static bool is_moving(const coil_supervised *service)
 {
     switch (service->state) {
@@ -267,7 +269,7 @@ static bool is_moving(const coil_supervised *service)
     case COIL_SERVICE_DOWN:
         return service->wanted;
     case COIL_SERVICE_UP:
-        return service->again || !service->wanted;
+        return service->again || !service->wanted || service->policy.oneshot;
     case COIL_SERVICE_BACKOFF: /* It has had its chance, unless it has another one now. */
         return service->wanted && service->next_start <= service->supervision->now;
     case COIL_SERVICE_FAILED:
@@ -288,7 +290,7 @@ coil_supervised *coil_supervised_before_start(coil_supervised *service)
         {
             coil_supervised *earlier = edge->earlier;
             const bool needed = at == service && (edge->kinds & COIL_NEEDS) != 0;
-            if (needed ? !is_settled_up(earlier) && !job_is_done(earlier) : is_moving(earlier))
+            if (needed ? !has_arrived(earlier) : is_moving(earlier))
                 return earlier;
             if (!earlier->alive)
                 walk_to(&walk, earlier);

@@ -131,7 +131,7 @@ void coil_supervised_forget_instance(coil_supervised *service)
     service->stuck = false;
     service->limit_at = COIL_NEVER;
     coil_supervised_unwatch(service);
-    coil_supervised_retract(service, ~0U);
+    coil_supervised_retract(service, ~(unsigned)COIL_ACTION_LEAVE);
 }
 
 /* It does not have to be stopped for another start any more. */
@@ -216,11 +216,30 @@ coil_service_reason coil_supervised_stop_reason(const coil_supervised *service)
                                                                     : COIL_REASON_DEPENDENCY;
 }
 
+/* It runs on, and is none of ours any more. */
+static void leave(coil_supervised *service)
+{
+    coil_supervised_forget_instance(service);
+    coil_supervised_has_stopped(service);
+    coil_supervised_act(service, COIL_ACTION_LEAVE);
+    coil_supervised_set_state(service, COIL_SERVICE_DOWN, COIL_REASON_LEFT);
+}
+
+static void stop_or_leave(coil_supervised *service)
+{
+    if (coil_supervised_before_stop(service) != NULL)
+        return;
+    if (service->supervision->leaving && service->policy.outlives && !service->blocked) {
+        leave(service);
+    } else {
+        coil_supervised_stop(service, coil_supervised_stop_reason(service));
+    }
+}
+
 static void try_to_stop(coil_supervised *service)
 {
     if (service->spawned) {
-        if (coil_supervised_before_stop(service) == NULL)
-            coil_supervised_stop(service, coil_supervised_stop_reason(service));
+        stop_or_leave(service);
         return;
     }
     if (!(service->actions & COIL_ACTION_START))

@@ -47,6 +47,7 @@ struct coil_supervision {
     bool has_wall;
     bool begun;
     bool ending;
+    bool leaving; /* So that those who outlive us run on. */
     bool gave_up; /* GIVE_UP has been taken. */
     int result;
     coil_service_reason end_reason;
@@ -73,6 +74,9 @@ static inline coil_duration coil_supervision_or(coil_duration given, coil_durati
 /* Have it considered at the end of this step. And all. */
 void coil_supervised_touch(coil_supervised *service);
 void coil_supervision_touch_all(coil_supervision *supervision);
+
+/* It is asked for as when it was added: commands are forgotten. */
+void coil_supervised_renew(coil_supervised *service);
 
 /* Sort it into the deadlines anew. */
 void coil_supervised_retime(coil_supervised *service);

@@ -44,6 +44,7 @@ const char *coil_service_reason_name(coil_service_reason reason)
             [COIL_REASON_TOO_MANY] = "too many failures",
             [COIL_REASON_INTENSITY] = "intensity of restarts",
             [COIL_REASON_SIGNIFICANT] = "significant service ended",
+            [COIL_REASON_LEFT] = "left to the next supervisor",
     };
     return (unsigned)reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "unknown";
 }

@@ -205,6 +205,21 @@ static void ends_itself(coil_supervised *service)
     service->limit_at = from_now(service, first->signo != 0 ? first->wait : coil_s(10));
 }
 
+/*
+ * It needs more time: what it has to do now, and its watchdog, are not due before `until`. That
+ * never makes a limit shorter. SIGKILL it need not survive.
+ */
+static void extend(coil_supervised *service, coil_time until)
+{
+    const bool is_being_killed =
+            service->state == COIL_SERVICE_STOPPING && service->signo == SIGKILL;
+
+    if (service->limit_at < until && !is_being_killed)
+        service->limit_at = until;
+    if (service->watchdog_at < until)
+        service->watchdog_at = until;
+}
+
 void coil_supervised_said(coil_supervised *service, const coil_supervision_event *event)
 {
     const bool is_up = service->state == COIL_SERVICE_UP && !service->ending;
@@ -233,9 +248,8 @@ void coil_supervised_said(coil_supervised *service, const coil_supervision_event
         if (is_up)
             service->watchdog_at = once_after(service, service->watchdog);
         break;
-    case COIL_EVENT_START_LIMIT:
-        if (service->state == COIL_SERVICE_STARTING && !service->ending)
-            service->limit_at = from_now(service, event->duration);
+    case COIL_EVENT_EXTENDED:
+        extend(service, from_now(service, event->duration));
         break;
     default:
         break;

@@ -79,6 +79,9 @@ static void carry_out(coil_supervisor *supervisor)
     while (starts_left > 0 && coil_supervision_next(supervisor->policy, &action)) {
         coil_service *service = action.service == NULL ? NULL : service_of(action.service);
         switch (action.kind) {
+        case COIL_ACTION_LEAVE:
+            service_leave(service);
+            break;
         case COIL_ACTION_START:
             starts_left--;
             service_start_instance(service);
@@ -113,9 +116,9 @@ static void take_queue(coil_supervisor *supervisor)
                 .kind = service->command, .service = &service->supervised};
         step(supervisor, &event);
     }
-    if (supervisor->wants_end) {
-        const coil_supervision_event end = {.kind = COIL_EVENT_END};
-        supervisor->wants_end = false;
+    if (supervisor->end_kind != 0) {
+        const coil_supervision_event end = {.kind = supervisor->end_kind};
+        supervisor->end_kind = 0;
         step(supervisor, &end);
     }
 }
@@ -326,17 +329,28 @@ const char *coil_supervisor_reason(const coil_supervisor *supervisor)
 
 /* -------------------------------------------------------------------------------- commands -- */
 
-void coil_supervisor_stop(coil_supervisor *supervisor)
+/* The first way to end counts. */
+static void end(coil_supervisor *supervisor, coil_supervision_event_kind kind)
 {
-    const coil_supervision_event event = {.kind = COIL_EVENT_END};
+    const coil_supervision_event event = {.kind = kind};
 
     if (supervisor->group == NULL)
         return;
-    if (supervisor->stepping) {
-        supervisor->wants_end = true;
-    } else {
+    if (!supervisor->stepping) {
         supervisor_take(supervisor, &event);
+    } else if (supervisor->end_kind == 0) {
+        supervisor->end_kind = kind;
     }
+}
+
+void coil_supervisor_stop(coil_supervisor *supervisor)
+{
+    end(supervisor, COIL_EVENT_END);
+}
+
+void coil_supervisor_leave(coil_supervisor *supervisor)
+{
+    end(supervisor, COIL_EVENT_LEAVE);
 }
 
 static void command(coil_service *service, coil_supervision_event_kind kind)

@@ -92,13 +92,16 @@ void outliving_take_socket(coil_supervisor *supervisor)
 /* --------------------------------------------------------------------------------- the end -- */
 
 /* What it has written until its end is stored; then nobody has to know of it any more. */
-coil_async(int, settle, (coil_service *) service, (kept_name) name)
+coil_async(int, settle, (coil_service *) service, (uint64_t) number)
 {
     coil_vars(kept_name name; int rc);
 
-    my->name = name;
+    my->name = name_of(service, number);
     service_hold(service);
     coil_defer({
+        /* Before it is forgotten, which is how its number would be used again. */
+        coil_await(my->rc,
+                adoption_keep_number(adoption_of(service), service->owned.plan.name, number));
         coil_await(my->rc, coil_adoption_forget(adoption_of(service), my->name.text));
         coil_await(my->rc, coil_adoption_release(adoption_of(service), my->name.text));
         service_release(service);
@@ -110,7 +113,7 @@ coil_async(int, settle, (coil_service *) service, (kept_name) name)
 /* Without memory, the next supervisor finds that it has ended. */
 void outliving_ended(coil_service *service, uint64_t instance)
 {
-    (void)coil_spawn(service->supervisor->group, settle(service, name_of(service, instance)));
+    (void)coil_spawn(service->supervisor->group, settle(service, instance));
 }
 
 /* ------------------------------------------------------------------------------- readiness -- */
@@ -144,7 +147,7 @@ coil_async(int, unmark_later, (coil_service *) service)
 
     service_hold(service);
     coil_defer(service_release(service));
-    coil_await(outliving_unmark(service));
+    coil_await(coil_shield(outliving_unmark(service))); /* Also if the run is over. */
     return 0;
 }
 
@@ -237,6 +240,8 @@ static uint64_t take_newest(coil_service *service, coil_adopted *out_newest)
     const int size = snprintf(beginning, sizeof(beginning), "%s#", service->owned.plan.name);
     while (coil_adoption_take_like(adoption_of(service), beginning, &next)) {
         const uint64_t number = strtoull(next.name + size, NULL, 10);
+        if (number > service->last_instance)
+            service->last_instance = number;
         if (next.child.exit.ended || number <= newest) { /* It has never begun, or is older. */
             let_go(service, &next, number);
             continue;
@@ -271,8 +276,11 @@ bool outliving_adopt(coil_service *service)
     coil_supervisor_hook *hook = service->supervisor->hook;
     coil_adopted found;
     int ready_fd = -1;
+    const uint64_t last = adoption_last_number(adoption_of(service), service->owned.plan.name);
     const uint64_t instance = take_newest(service, &found);
 
+    if (last > service->last_instance)
+        service->last_instance = last;
     if (instance == 0)
         return false;
     service->instance = instance;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervision_private.h"
 #include "supervisor_private.h"
 
 #include <coil/io.h>
@@ -102,19 +103,22 @@ coil_async(int, keep_last_lines, (coil_service *) service, (uint64_t) instance)
 
 coil_async(int, mind_process, (coil_service *) service)
 {
-    coil_vars(int rc; uint64_t instance);
+    coil_vars(int rc; uint64_t instance; bool is_over);
 
     service_hold(service);
     coil_defer(service_release(service));
     my->instance = service->instance;
+    coil_defer(if (!my->is_over) coil_child_fini(&service->child)); /* It was left. */
     for (;;) {
-        coil_await(my->rc, coil_shield(coil_child_wait(&service->child)));
+        coil_await(my->rc, coil_child_wait(&service->child));
         if (service->child.exit.ended)
             break;
-        coil_await(coil_shield(coil_sleep(coil_ms(10)))); /* -ENOMEM: it will pass. */
+        coil_await(coil_sleep(coil_ms(10))); /* -ENOMEM: it will pass. */
     }
+    my->is_over = true;
     if (service->owned.plan.whole_tree)
         coil_await(my->rc, coil_shield(coil_child_stop_tree(&service->child, coil_s(2))));
+    service->minder = NULL;
     instance_ended(service, service->child.exit.lost ? 255 : service->child.exit.code,
             service->child.exit.signaled);
     if (service->owned.plan.outlives)
@@ -215,7 +219,8 @@ int service_mind(coil_service *service, int ready_fd)
     coil_group *group = service->supervisor->group;
 
     attach_logs(service);
-    if (coil_spawn(group, mind_process(service)) == NULL) {
+    service->minder = coil_spawn(group, mind_process(service));
+    if (service->minder == NULL) {
         take_back(&service->child);
         if (ready_fd >= 0)
             (void)coil_kernel_close(ready_fd);
@@ -342,7 +347,7 @@ void service_start_instance(coil_service *service)
 
     if (service->owned.plan.outlives && outliving_adopt(service))
         return;
-    service->instance++;
+    service->instance = ++service->last_instance;
     free(service->says);
     service->says = NULL;
     if (service->owned.plan.outlives) {
@@ -359,12 +364,25 @@ void service_start_instance(coil_service *service)
 
 /* --------------------------------------------------------------------------- while it lives -- */
 
+/*
+ * A wait that is cancelled leaves the status of an end to the next supervisor. If we have taken it
+ * already, we go on to report it.
+ */
+void service_leave(coil_service *service)
+{
+    forget_tasks(service);
+    if (!service->child.exit.ended)
+        coil_task_cancel(service->minder);
+}
+
 void service_send(coil_service *service, int signo)
 {
     if (service->owned.plan.spawn != NULL) {
         (void)coil_child_signal(&service->child, signo);
         if (signo != SIGKILL) /* One that is stopped would not hear it. */
             (void)coil_child_signal(&service->child, SIGCONT);
+    } else if (service->owned.plan.supervisor != NULL && service->supervisor->policy->leaving) {
+        coil_supervisor_leave(service->owned.plan.supervisor);
     } else if (service->owned.plan.supervisor != NULL) {
         coil_supervisor_stop(service->owned.plan.supervisor);
     } else if (service->runner != NULL) {

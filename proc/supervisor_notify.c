@@ -77,7 +77,7 @@ static void hear(coil_service *service, const coil_notice *notice)
     if (notice->words & COIL_NOTICE_WATCHDOG_USEC)
         supervisor_tell(service, COIL_EVENT_WATCHDOG_LIMIT, 0, notice->watchdog);
     if (notice->words & COIL_NOTICE_EXTEND_USEC)
-        supervisor_tell(service, COIL_EVENT_START_LIMIT, 0, notice->extend);
+        supervisor_tell(service, COIL_EVENT_EXTENDED, 0, notice->extend);
     if (notice->words & COIL_NOTICE_RELOADING)
         supervisor_tell(service, COIL_EVENT_RELOADING, 0, 0);
     if (notice->words & COIL_NOTICE_READY)

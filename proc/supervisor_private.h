@@ -41,8 +41,10 @@ struct coil_service {
     unsigned number;
 
     uint64_t instance;
+    uint64_t last_instance; /* The highest number that there has been. */
     coil_child child;
     coil_task *runner;     /* Of a task or a supervisor. */
+    coil_task *minder;     /* Awaits the end of the process. */
     coil_task *ready_task; /* Reads notify_fd. */
     coil_task *probe_task;
     int result;     /* Of the runner. */
@@ -74,7 +76,8 @@ struct coil_supervisor {
     unsigned depth; /* Calls of ours on the stack. */
     bool stepping;  /* The policy is. */
     bool carrying;  /* Actions are being carried out. */
-    bool wants_end; /* Asked for during a step. */
+    /* Asked for during a step: END or LEAVE. 0: neither. */
+    coil_supervision_event_kind end_kind;
     bool has_calendar;
     int notify_socket;    /* -1: none. */
     char notify_name[48]; /* "@coil-..." */
@@ -144,6 +147,9 @@ int service_mind(coil_service *service, int ready_fd);
 /* Around the spawn of its child, whose result is `rc`. An error is in launch->error, too. */
 int launch_prepare(const coil_service *service, service_launch *launch);
 int launch_finish(coil_service *service, service_launch *launch, int rc);
+
+/* Its process runs on without us. */
+void service_leave(coil_service *service);
 
 void service_send(coil_service *service, int signo);
 void service_ask(coil_service *service);

@@ -79,6 +79,9 @@ static void on_changed(coil_supervisor_hook *hook, coil_service *service, coil_s
             say(hook, service, "is given up: %s", coil_service_reason_name(status->reason));
         break;
     case COIL_SERVICE_DOWN:
+        if (status->reason == COIL_REASON_LEFT)
+            say(hook, service, "runs on without us");
+        break;
     case COIL_SERVICE_STARTING:
     case COIL_SERVICE_DONE:
         break;

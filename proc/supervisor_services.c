@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervision_private.h"
 #include "supervisor_private.h"
 
 #include <coil/waiter.h>
@@ -78,10 +79,23 @@ static int connect_to_all(coil_service *service)
     return rc;
 }
 
+static service_template *find_template(const coil_supervisor *supervisor, const char *name)
+{
+    for (coil_list *at = supervisor->templates.next; at != &supervisor->templates; at = at->next) {
+        service_template *template = coil_container_of(at, service_template, link);
+        if (strcmp(template->owned.plan.name, name) == 0)
+            return template;
+    }
+    return NULL;
+}
+
+/* A template also if it has no instance now: then there is nobody to wait for. */
 static bool exists(const coil_supervisor *supervisor, const char *name)
 {
     const coil_service *service = NULL;
 
+    if (find_template(supervisor, name) != NULL)
+        return true;
     while ((service = coil_supervisor_each(supervisor, service)) != NULL) {
         if (is_named(service, name))
             return true;
@@ -186,10 +200,9 @@ static int add_one(coil_supervisor *supervisor, const coil_service_plan *plan, u
     coil_list_init(&service->queue);
     int rc = plan_copy(plan, number, &service->owned);
     if (rc == 0) {
+        service->owned.plan.policy.outlives = plan->outlives;
         rc = coil_supervision_add(supervisor->policy, &service->supervised,
-                service->owned.plan.name, &plan->policy, coil_now());
-        if (rc == -EEXIST)
-            explain(supervisor, "there is a service '%s' already", service->owned.plan.name);
+                service->owned.plan.name, &service->owned.plan.policy, coil_now());
     }
     if (rc < 0) {
         (void)free_service(service);
@@ -251,13 +264,123 @@ static int add_template(
     return 0;
 }
 
+/* ---------------------------------------------------------------------------------- scaling -- */
+
+static coil_service *find_instance(
+        const coil_supervisor *supervisor, const service_template *template, unsigned number)
+{
+    coil_service *service = NULL;
+
+    while ((service = coil_supervisor_each(supervisor, service)) != NULL) {
+        if (service->template == template && service->number == number)
+            break;
+    }
+    return service;
+}
+
+static void remove_last(coil_supervisor *supervisor, service_template *template)
+{
+    coil_service *service = find_instance(supervisor, template, template->count--);
+
+    if (service != NULL)
+        coil_service_remove(service);
+}
+
+/* It was to be removed, and still stops, or somebody looks at it: as if it had been added now. */
+static void take_back_removal(coil_service *service)
+{
+    const coil_supervision_event look = {.kind = COIL_EVENT_TICK};
+
+    coil_list_remove(&service->removal);
+    coil_list_remove(&service->queue);
+    coil_supervised_renew(&service->supervised);
+    if (!service->supervisor->stepping)
+        supervisor_take(service->supervisor, &look);
+    start_if_due(service);
+}
+
+static int add_next(coil_supervisor *supervisor, service_template *template)
+{
+    const unsigned number = template->count + 1;
+    coil_service *service = find_instance(supervisor, template, number);
+    int rc = 0;
+
+    if (service != NULL) {
+        take_back_removal(service);
+    } else {
+        rc = add_connected(supervisor, &template->owned.plan, template, number, &service);
+    }
+    template->count += rc == 0;
+    return rc;
+}
+
+static int scale(coil_supervisor *supervisor, service_template *template, unsigned instances)
+{
+    int rc = 0;
+
+    while (template->count > instances)
+        remove_last(supervisor, template);
+    while (rc == 0 && template->count < instances)
+        rc = add_next(supervisor, template);
+    return rc;
+}
+
+int coil_supervisor_scale(coil_supervisor *supervisor, const char *name, unsigned instances)
+{
+    service_template *template = find_template(supervisor, name);
+
+    return template == NULL ? -ENOENT : scale(supervisor, template, instances);
+}
+
+/* Instances that are there already are stopped, and stay until then; without it. */
+static void remove_template(coil_supervisor *supervisor, service_template *template)
+{
+    coil_service *service = NULL;
+
+    (void)scale(supervisor, template, 0);
+    while ((service = coil_supervisor_each(supervisor, service)) != NULL) {
+        if (service->template == template)
+            service->template = NULL;
+    }
+    coil_list_remove(&template->link);
+    plan_free(&template->owned);
+    free(template);
+}
+
+/* All of its instances, or nothing. */
+static int add_instances(
+        coil_supervisor *supervisor, const coil_service_plan *plan, coil_service **out_first)
+{
+    service_template *template;
+
+    int rc = add_template(supervisor, plan, &template);
+    if (rc < 0)
+        return rc;
+    rc = scale(supervisor, template, plan->instances);
+    if (rc < 0) {
+        remove_template(supervisor, template);
+        return rc;
+    }
+    *out_first = find_instance(supervisor, template, 1);
+    return 0;
+}
+
+static int check_name(coil_supervisor *supervisor, const char *name)
+{
+    if (coil_supervisor_find(supervisor, name) == NULL && find_template(supervisor, name) == NULL)
+        return 0;
+    explain(supervisor, "there is a service '%s' already", name);
+    return -EEXIST;
+}
+
 int coil_supervisor_add(
         coil_supervisor *supervisor, const coil_service_plan *plan, coil_service **out_service)
 {
-    service_template *template;
     coil_service *service = NULL;
 
     int rc = check_plan(supervisor, plan);
+    if (rc == 0)
+        rc = check_name(supervisor, plan->name);
     if (rc == 0 && plan->notify && supervisor->notify_socket < 0) {
         rc = notify_open(supervisor);
         if (rc == 0 && supervisor->group != NULL)
@@ -268,62 +391,11 @@ int coil_supervisor_add(
     if (plan->instances == 0) {
         rc = add_connected(supervisor, plan, NULL, 0, &service);
     } else {
-        rc = add_template(supervisor, plan, &template);
-        if (rc == 0)
-            rc = coil_supervisor_scale(supervisor, plan->name, plan->instances);
-        if (rc == 0) {
-            char name[COIL_CYCLE_TEXT_BYTES];
-            (void)snprintf(name, sizeof(name), "%s@1", plan->name);
-            service = coil_supervisor_find(supervisor, name);
-        }
+        rc = add_instances(supervisor, plan, &service);
     }
     if (rc == 0 && out_service != NULL)
         *out_service = service;
     return rc;
-}
-
-/* ---------------------------------------------------------------------------------- scaling -- */
-
-static service_template *find_template(const coil_supervisor *supervisor, const char *name)
-{
-    for (coil_list *at = supervisor->templates.next; at != &supervisor->templates; at = at->next) {
-        service_template *template = coil_container_of(at, service_template, link);
-        if (strcmp(template->owned.plan.name, name) == 0)
-            return template;
-    }
-    return NULL;
-}
-
-static void remove_last(coil_supervisor *supervisor, service_template *template)
-{
-    coil_service *service = NULL;
-
-    while ((service = coil_supervisor_each(supervisor, service)) != NULL) {
-        if (service->template == template && service->number == template->count)
-            break;
-    }
-    template->count--;
-    if (service != NULL)
-        coil_service_remove(service);
-}
-
-int coil_supervisor_scale(coil_supervisor *supervisor, const char *name, unsigned instances)
-{
-    service_template *template = find_template(supervisor, name);
-    coil_service *service;
-
-    if (template == NULL)
-        return -ENOENT;
-    while (template->count > instances)
-        remove_last(supervisor, template);
-    while (template->count < instances) {
-        int rc = add_connected(
-                supervisor, &template->owned.plan, template, template->count + 1, &service);
-        if (rc < 0)
-            return rc;
-        template->count++;
-    }
-    return 0;
 }
 
 /* --------------------------------------------------------------------------------- removing -- */

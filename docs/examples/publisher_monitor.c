@@ -17,20 +17,17 @@ static int add_publisher(
 {
     static coil_network_probe probes[1000];
     char name[32];
-    char port[16];
     char address[32];
     snprintf(name, sizeof(name), "publisher %u", i + 1);
-    snprintf(port, sizeof(port), "%u", options->port + i);
-    snprintf(address, sizeof(address), "127.0.0.1:%s", port);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", options->port + i);
     coil_fb303_probe_init(&probes[i], address);
-    const char *const argv[] = {"publisher", "--port", port, NULL};
+    const char *const argv[] = {"publisher", "--port", strchr(address, ':') + 1, NULL};
     const coil_spawn_plan spawn = {.program = program_of(options, "publisher"), .argv = argv};
     coil_service_plan plan = {.name = name, .spawn = &spawn, .log = log, .probe = &probes[i].probe};
     plan.policy.significant = true; /* If there is no such program, that is the end. */
     plan.policy.readiness = COIL_READY_PROBE;
     plan.policy.start_limit = coil_s(5);
-    plan.policy.liveness.interval = coil_s(options->interval);
-    plan.policy.liveness.hard_misses = 1;
+    plan.policy.liveness = (coil_liveness){.interval = coil_s(options->interval), .hard_misses = 1};
     plan.policy.stop[0] = (coil_stop_step){SIGTERM, coil_s(1)};
     return coil_supervisor_add(supervisor, &plan, NULL);
 }

@@ -223,6 +223,30 @@ TEST_F(Keeper, EndsWhenNobodyComesAndKillsWhatItHas)
     finish(&child);
 }
 
+TEST_F(Keeper, KillsTheGroupsOfWhatItHasAlsoIfTheirLeaderHasEnded)
+{
+    options.patience = coil_ms(50);
+    options.kills = true;
+    plan.group = COIL_SPAWN_GROUP_NEW;
+    plan.out = {COIL_STDIO_PIPE, 0};
+    coil_child child = start_shell("sleep 1000 >/dev/null & echo $!");
+    const pid_t orphan = std::stoi(take(child.stdout_fd));
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    if (coil_kernel_pidfd_signal_group(child.pidfd, 0) == -EINVAL) {
+        kill(orphan, SIGKILL);
+        GTEST_SKIP() << "PIDFD_SIGNAL_PROCESS_GROUP is of Linux 6.9";
+    }
+    coil_keeper *keeper = open_keeper();
+    coil_kept kept = thing("child", {child.pidfd});
+    EXPECT_EQ(0, RUN(coil_keeper_put(keeper, &kept)));
+    RUN(coil_keeper_close(keeper, COIL_KEEPER_STAYS));
+    const int status = reap_until(orphan);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+    coil_child_fini(&child);
+    while (waitpid(-1, nullptr, 0) > 0)
+        continue;
+}
+
 TEST_F(Keeper, StartsWhereAnotherHasDied)
 {
     coil_keeper *first = open_keeper();
@@ -295,6 +319,77 @@ TEST_F(Keeper, TakesAFewPages)
     RecordProperty("pss_kib", static_cast<int>(pss_kib));
     EXPECT_GE(32, pss_kib);
     RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
+}
+
+/* -------------------------------------------------------------------------- another version -- */
+
+class Versions : public Keeper
+{
+protected:
+    /* How many there were; `*out_reason` is what it says. */
+    int open_adoption(std::string *out_reason)
+    {
+        coil_adoption_options how = {};
+        how.directory = directory.c_str();
+        how.patience = coil_s(20);
+        char text[COIL_ADOPTION_TEXT_BYTES] = "unset";
+        const int rc = static_cast<int>(
+                coil_loop_run_until(loop, coil_adoption_open(&how, &adoption, text)));
+        *out_reason = text;
+        return rc;
+    }
+
+    /* As a library of another version might have left it. */
+    void put_journal_of(size_t size_bytes)
+    {
+        Ends ends = make_pipe();
+        Fd memory(coil_kernel_memory("coil-log-journal", size_bytes));
+        coil_kept kept = thing("journal", {memory, ends.out, ends.in});
+        kept.note[0] = 3;
+        coil_keeper *keeper = open_keeper();
+        EXPECT_EQ(0, RUN(coil_keeper_put(keeper, &kept)));
+        RUN(coil_keeper_close(keeper, COIL_KEEPER_STAYS));
+    }
+
+    coil_adoption *adoption = nullptr;
+};
+
+TEST_F(Versions, TheJournalOfAnotherIsReplacedAndChildrenAreAdopted)
+{
+    std::string reason;
+    coil_child child = {};
+    coil_spawn_error error = {};
+    const char *const argv[] = {"sleep", "1000", nullptr};
+    coil_spawn_plan sleeping = {};
+    sleeping.program = "sleep";
+    sleeping.argv = argv;
+    sleeping.out = {COIL_STDIO_PIPE, 0};
+    ASSERT_EQ(0, open_adoption(&reason));
+    ASSERT_EQ(0, coil_loop_run_until(
+                         loop, coil_adoption_spawn(adoption, "web#1", &sleeping, &child, &error)));
+    const pid_t pid = child.pid;
+    coil_child_fini(&child);
+    coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_STAYS));
+
+    put_journal_of(123456);
+    ASSERT_EQ(1, open_adoption(&reason));
+    EXPECT_EQ(
+            "the journal is of another version: lines that were being stored may be lost", reason);
+    EXPECT_NE(nullptr, coil_adoption_journal(adoption));
+    coil_adopted adopted = {};
+    ASSERT_TRUE(coil_adoption_take(adoption, &adopted));
+    EXPECT_EQ(pid, adopted.child.pid);
+    coil_child_fini(&adopted.child);
+    coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_STAYS));
+
+    ASSERT_EQ(1, open_adoption(&reason));
+    EXPECT_EQ("", reason) << "the new one is as it should be";
+    ASSERT_TRUE(coil_adoption_take(adoption, &adopted));
+    EXPECT_EQ(0, coil_loop_run_until(loop, coil_child_stop(&adopted.child, coil_s(1))));
+    coil_child_fini(&adopted.child);
+    coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_ENDS));
+    while (waitpid(-1, nullptr, 0) > 0)
+        continue;
 }
 
 /* ---------------------------------------------------------------------------- kill -9, again -- */

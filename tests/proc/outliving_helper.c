@@ -6,9 +6,10 @@
  *
  * Each runs adoption_helper's child, and is ready in one of three ways, or says nothing at all.
  * What happens is in DIRECTORY/events, a line for each: "adopted 3 PID", "started 3 PID", "up 3
- * PID", "died 3 PID STATUS", where a signal is 2000 more; "failed" and "scarce", with an error. At
- * SIGTERM it stops all and ends. SIGUSR1: it may have no process more, "poor 0 0 0"; SIGUSR2: as
- * many as before.
+ * PID", "died 3 PID STATUS", where a signal is 2000 more, with "instance 3 PID NUMBER"; "failed"
+ * and "scarce", with an error. At SIGTERM it stops all and ends; at SIGHUP it leaves all, and begins
+ * anew in a new image of itself. SIGINT: the first service is stopped. SIGUSR1: it may have no
+ * process more, "poor 0 0 0"; SIGUSR2: as many as before.
  */
 #include <coil/loop.h>
 #include <coil/signal.h>
@@ -32,6 +33,7 @@ typedef struct world {
     int count;
     bool outlive;
     bool quiet;
+    bool leaves;
     int events;
     coil_adoption *adoption;
     coil_log *logs[COUNT_MAX];
@@ -82,6 +84,7 @@ static void on_died(coil_supervisor_hook *hook, coil_service *service, const coi
     (void)hook;
     const int status = death->exit.lost ? 9999 : death->exit.code + 2000 * death->exit.signaled;
     tell("died", service, death->pid, status);
+    tell("instance", service, death->pid, (int)death->instance);
 }
 
 /* --------------------------------------------------------------------------------- services -- */
@@ -146,11 +149,20 @@ coil_async(int, heed, (coil_signals *) signals)
 
     for (;;) {
         coil_attempt(my->signo, coil_signals_next(signals));
-        if (my->signo == SIGTERM)
+        if (my->signo == SIGTERM || my->signo == SIGHUP)
             break;
-        limit_processes(my->signo == SIGUSR1);
+        if (my->signo == SIGINT) {
+            coil_service_stop(coil_supervisor_find(here.supervisor, "s0"));
+        } else {
+            limit_processes(my->signo == SIGUSR1);
+        }
     }
-    coil_supervisor_stop(here.supervisor);
+    here.leaves = my->signo == SIGHUP;
+    if (here.leaves) {
+        coil_supervisor_leave(here.supervisor);
+    } else {
+        coil_supervisor_stop(here.supervisor);
+    }
     return 0;
 }
 
@@ -175,7 +187,8 @@ coil_async(int, live, (const coil_adoption_options *) options)
 {
     coil_vars(char reason[COIL_ADOPTION_TEXT_BYTES]; coil_signals *signals; int i);
 
-    const int rc = coil_signals_open(COIL_SIGNALS(SIGTERM, SIGUSR1, SIGUSR2), &my->signals);
+    const int rc = coil_signals_open(
+            COIL_SIGNALS(SIGTERM, SIGHUP, SIGINT, SIGUSR1, SIGUSR2), &my->signals);
     if (rc < 0)
         return rc;
     coil_defer(coil_signals_close(my->signals));
@@ -185,7 +198,8 @@ coil_async(int, live, (const coil_adoption_options *) options)
     coil_attempt(supervise(my->signals));
     for (my->i = 0; my->i < here.count; my->i++)
         coil_attempt(coil_log_close(here.logs[my->i]));
-    coil_await(coil_adoption_close(here.adoption, COIL_KEEPER_ENDS));
+    coil_await(
+            coil_adoption_close(here.adoption, here.leaves ? COIL_KEEPER_STAYS : COIL_KEEPER_ENDS));
     return 0;
 }
 
@@ -210,5 +224,7 @@ int main(int argc, char **argv)
     const int rc = coil_run(live(&options));
     if (rc < 0)
         (void)fprintf(stderr, "outliving_helper: %s\n", coil_error_name(rc));
+    if (rc == 0 && here.leaves)
+        (void)execv("/proc/self/exe", argv);
     return rc < 0;
 }

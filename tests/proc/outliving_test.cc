@@ -223,6 +223,89 @@ TEST_F(Outliving, WhenASupervisorIsKilledMakesNoDifference)
     }
 }
 
+/* coil_supervisor_leave() and exec: the same process, another image. */
+TEST_F(Outliving, AnUpgradeRestartsNobodyAndLosesNothing)
+{
+    supervise();
+    ASSERT_TRUE(all_up());
+    std::map<int, pid_t> before = pids();
+    for (int round = 0; round < 10; round++) {
+        seen = all_events().size();
+        kill(supervisor, SIGHUP);
+        ASSERT_TRUE(all("adopted"));
+        ASSERT_TRUE(all_up());
+        EXPECT_TRUE(told("started").empty());
+        EXPECT_TRUE(told("died").empty());
+        EXPECT_EQ(before, pids());
+    }
+    stop_supervisor();
+    const auto ends = told("died");
+    for (int i = 0; i < SERVICES; i++) {
+        EXPECT_EQ(before[i], ends.at(i).pid);
+        EXPECT_EQ(1 + i % 100, ends.at(i).status);
+        EXPECT_EQ("", fault_of(said(i))) << i;
+    }
+}
+
+/* However close to each other: each death is reported once, by the old image or by the new one. */
+TEST_F(Outliving, WhoDiesInAnUpgradeIsReportedOnce)
+{
+    if (!kernel_remembers())
+        GTEST_SKIP() << "the kernel does not remember exit statuses (Linux 6.15)";
+    supervise();
+    ASSERT_TRUE(all_up());
+    for (int round = 0; round < 10; round++) {
+        const std::map<int, pid_t> before = pids();
+        const size_t first = seen = all_events().size();
+        for (int i = 0; i < SERVICES; i++) {
+            if (i == SERVICES / 2)
+                kill(supervisor, SIGHUP);
+            usleep(static_cast<useconds_t>(random.below(300)));
+            kill(before.at(i), SIGKILL);
+        }
+        ASSERT_TRUE(eventually([&] {
+            const auto now = pids();
+            return now.size() == SERVICES &&
+                   std::all_of(now.begin(), now.end(),
+                           [&](const auto &each) { return each.second != before.at(each.first); });
+        }));
+        std::map<pid_t, int> reports;
+        const auto events = all_events();
+        for (size_t i = first; i < events.size(); i++) {
+            if (events[i].what == "died") {
+                EXPECT_EQ(2000 + SIGKILL, events[i].status);
+                reports[events[i].pid]++;
+            }
+        }
+        for (const auto &each : before)
+            EXPECT_EQ(1, reports[each.second]) << each.first;
+        EXPECT_EQ(before.size(), reports.size());
+    }
+    stop_supervisor();
+    for (int i = 0; i < SERVICES; i++)
+        EXPECT_EQ("", fault_of(said(i))) << i;
+}
+
+TEST_F(Outliving, NoInstanceHasTheNumberOfAnother)
+{
+    supervise();
+    ASSERT_TRUE(all_up());
+    std::vector<int> numbers;
+    for (int round = 0; round < 5; round++) {
+        /* It is down, and nobody but the keeper knows that it has ever been up. */
+        seen = all_events().size();
+        kill(supervisor, SIGINT);
+        ASSERT_TRUE(eventually([&] { return told("instance").count(0) != 0; }));
+        numbers.push_back(told("instance").at(0).status);
+        usleep(20000); /* It is forgotten. */
+        kill_supervisor();
+        supervise();
+        ASSERT_TRUE(all_up());
+    }
+    EXPECT_EQ((std::vector<int>{1, 2, 3, 4, 5}), numbers);
+    stop_supervisor();
+}
+
 TEST_F(Outliving, TheWatchdogOfWhoWasTakenOverIsStillFed)
 {
     supervise();

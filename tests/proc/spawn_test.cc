@@ -450,6 +450,26 @@ TEST_F(Spawn, AnotherIdentityOfTheChildDoesNotMakeTheParentUndumpable)
     EXPECT_EQ(1, prctl(PR_GET_DUMPABLE, 0, 0, 0, 0));
 }
 
+TEST_F(Spawn, NorDoManyAtTheSameTime)
+{
+    if (geteuid() != 0)
+        GTEST_SKIP() << "needs root";
+    ASSERT_EQ(1, prctl(PR_GET_DUMPABLE, 0, 0, 0, 0));
+    auto spawner = [] {
+        coil_spawn_identity nobody = {NOBODY, NOBODY, nullptr, 0};
+        coil_spawn_plan plan = {};
+        plan.program = "/bin/true";
+        plan.run_as = &nobody;
+        for (int i = 0; i < 200; i++)
+            EXPECT_EQ("exit 0", run(plan).end);
+    };
+    std::thread one(spawner);
+    std::thread other(spawner);
+    one.join();
+    other.join();
+    EXPECT_EQ(1, prctl(PR_GET_DUMPABLE, 0, 0, 0, 0));
+}
+
 /* The search in PATH. */
 
 TEST_F(Spawn, ANameIsSearchedInThePathOfTheChildsEnvironment)

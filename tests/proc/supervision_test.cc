@@ -408,16 +408,63 @@ TEST(Supervision, AOneshotIsDoneAndThenTheOthersMayStart)
     working.life = coil_s(2);
     working.code = 0;
     Actor &migrate = world.add("migrate", job, working);
-    migrate.service.policy.readiness = COIL_READY_TOLD; /* Up only when done. */
     Actor &web = world.add("web");
+    Actor &mail = world.add("mail");
+    Actor &page = world.add("page");
     world.depend(web, COIL_NEEDS, migrate);
+    world.depend(mail, COIL_AFTER, migrate);
+    world.depend(page, COIL_WANTS, migrate);
     world.begin();
     world.live(coil_s(1));
-    EXPECT_FALSE(web.lives);
+    EXPECT_EQ(COIL_SERVICE_UP, migrate.service.state) << "it works";
+    EXPECT_FALSE(web.lives || mail.lives || page.lives);
+    EXPECT_EQ(&migrate.service, coil_supervised_waits_for(&web.service));
     world.live(coil_s(2));
     EXPECT_EQ(COIL_SERVICE_DONE, migrate.service.state);
-    EXPECT_EQ(COIL_SERVICE_UP, web.service.state);
+    EXPECT_TRUE(web.lives && mail.lives && page.lives);
     EXPECT_EQ(1U, migrate.start_count);
+}
+
+TEST(Supervision, AOneshotThatFailsHoldsUpOnlyWhoNeedsIt)
+{
+    World world;
+    coil_service_policy job = {};
+    job.oneshot = true;
+    job.failures_max = 1;
+    Behaviour failing;
+    failing.life = coil_ms(10);
+    failing.code = 1;
+    Actor &migrate = world.add("migrate", job, failing);
+    Actor &web = world.add("web");
+    Actor &mail = world.add("mail");
+    world.depend(web, COIL_NEEDS, migrate);
+    world.depend(mail, COIL_WANTS, migrate);
+    world.begin();
+    world.live(coil_s(1));
+    EXPECT_EQ(COIL_SERVICE_FAILED, migrate.service.state);
+    EXPECT_EQ(0U, web.start_count);
+    EXPECT_EQ(COIL_SERVICE_UP, mail.service.state);
+}
+
+TEST(Supervision, AJobOfTheScheduleThatOthersNeedIsDoneBetweenItsRuns)
+{
+    World world;
+    coil_service_policy job = {};
+    job.oneshot = true;
+    job.every = coil_s(60);
+    Behaviour working;
+    working.life = coil_s(2);
+    working.code = 0;
+    Actor &refresh = world.add("refresh", job, working);
+    Actor &web = world.add("web");
+    world.depend(web, COIL_NEEDS, refresh);
+    world.begin();
+    world.live(coil_s(3));
+    EXPECT_EQ(COIL_SERVICE_DONE, refresh.service.state);
+    world.live(coil_s(600));
+    EXPECT_EQ(11U, refresh.start_count) << "not again at once, because somebody needs it";
+    EXPECT_EQ(1U, web.start_count);
+    EXPECT_TRUE(web.signals.empty());
 }
 
 TEST(Supervision, ACycleIsRefusedAndNamed)
@@ -484,9 +531,168 @@ TEST(Supervision, NotReadyInTimeIsAFailure)
     world.live(coil_ms(100));
     EXPECT_EQ(2U, one.start_count);
     EXPECT_EQ(1U, one.service.counters.failures);
-    world.tell(COIL_EVENT_START_LIMIT, &one, 0, false, coil_s(60)); /* EXTEND_TIMEOUT_USEC */
+    world.tell(COIL_EVENT_EXTENDED, &one, 0, false, coil_s(60)); /* EXTEND_TIMEOUT_USEC */
     world.live(coil_s(50));
     EXPECT_EQ(2U, one.start_count);
+}
+
+/* systemd: service_extend_event_source_timeout() */
+TEST(Supervision, AnExtensionNeverShortensALimitNorMakesOne)
+{
+    World world;
+    coil_service_policy policy = told();
+    policy.start_limit = coil_s(30);
+    Actor &one = world.add("one", policy);
+    policy.readiness = COIL_READY_EXEC;
+    policy.stay_up = coil_s(60);
+    policy.start_limit = 0; /* There is none. */
+    Actor &other = world.add("other", policy);
+    world.begin();
+    world.tell(COIL_EVENT_EXTENDED, &one, 0, false, coil_s(1));
+    world.tell(COIL_EVENT_EXTENDED, &other, 0, false, coil_s(1));
+    world.live(coil_s(29));
+    EXPECT_EQ(1U, one.start_count);
+    EXPECT_EQ(1U, other.start_count);
+    EXPECT_TRUE(other.signals.empty());
+    world.live(coil_s(2));
+    EXPECT_EQ(2U, one.start_count);
+    world.live(coil_s(60));
+    EXPECT_EQ(COIL_SERVICE_UP, other.service.state);
+}
+
+TEST(Supervision, AnExtensionIsForStoppingAndTheWatchdogToo)
+{
+    World world;
+    coil_service_policy policy = {};
+    policy.liveness.watchdog = coil_s(2);
+    policy.liveness.hard_misses = 1;
+    policy.stop[0] = {SIGTERM, coil_s(5)};
+    Behaviour stubborn;
+    stubborn.ignores_term = true;
+    Actor &one = world.add("one", policy, stubborn);
+    world.begin();
+    world.tell(COIL_EVENT_EXTENDED, &one, 0, false, coil_s(10));
+    world.live(coil_s(9));
+    EXPECT_TRUE(one.signals.empty());
+    world.live(coil_ms(1500));
+    EXPECT_EQ((std::vector<int>{SIGTERM}), one.signals) << "the watchdog, later";
+    world.tell(COIL_EVENT_EXTENDED, &one, 0, false, coil_s(20));
+    world.live(coil_s(19));
+    EXPECT_EQ((std::vector<int>{SIGTERM}), one.signals);
+    world.live(coil_ms(1001));
+    EXPECT_EQ((std::vector<int>{SIGTERM, SIGKILL}), one.signals);
+}
+
+/* ------------------------------------------------------------------------- ends and beginnings -- */
+
+TEST(Supervision, BeginsAgainAsIfForTheFirstTime)
+{
+    World world;
+    coil_service_policy down = {};
+    down.keep_down = true;
+    Actor &stopped = world.add("stopped");
+    Actor &started = world.add("started", down);
+    Behaviour crashing;
+    crashing.life = coil_ms(1);
+    coil_service_policy once = {};
+    once.failures_max = 1;
+    Actor &failing = world.add("failing", once, crashing);
+    world.begin();
+    world.tell(COIL_EVENT_STOP, &stopped);
+    world.tell(COIL_EVENT_START, &started);
+    world.live(coil_s(1));
+    EXPECT_EQ(COIL_SERVICE_FAILED, failing.service.state);
+    world.tell(COIL_EVENT_END);
+    world.live(coil_s(1));
+    ASSERT_TRUE(world.gave_up);
+
+    world.gave_up = false;
+    world.story.clear();
+    failing.behaviour.life = COIL_NEVER;
+    Actor &added = world.add("added");
+    world.begin();
+    EXPECT_EQ(COIL_SERVICE_UP, stopped.service.state);
+    EXPECT_EQ(COIL_SERVICE_DOWN, started.service.state);
+    EXPECT_EQ(COIL_SERVICE_UP, failing.service.state);
+    EXPECT_EQ(COIL_SERVICE_UP, added.service.state) << "between the two";
+    EXPECT_EQ(COIL_NEVER, failing.service.failed_at) << "nothing that it could be well after";
+    EXPECT_EQ(0U, world.story.find("failing:down ")) << world.story;
+}
+
+TEST(Supervision, WhatIsCommandedAfterTheEndIsForTheNextBeginning)
+{
+    World world;
+    coil_service_policy down = {};
+    down.keep_down = true;
+    Actor &one = world.add("one", down);
+    Actor &other = world.add("other");
+    world.begin();
+    world.tell(COIL_EVENT_END);
+    world.live(coil_s(1));
+    ASSERT_TRUE(world.gave_up);
+    world.gave_up = false;
+    world.tell(COIL_EVENT_START, &one);
+    world.tell(COIL_EVENT_STOP, &other);
+    EXPECT_EQ(0U, one.start_count);
+    world.begin();
+    EXPECT_EQ(COIL_SERVICE_UP, one.service.state);
+    EXPECT_EQ(COIL_SERVICE_DOWN, other.service.state);
+}
+
+TEST(Supervision, ABeginningTakesBackAnEndThatIsUnderWay)
+{
+    World world;
+    Behaviour slow;
+    slow.dying = coil_s(1);
+    Actor &one = world.add("one", {}, slow);
+    world.begin();
+    world.tell(COIL_EVENT_END);
+    world.begin();
+    world.live(coil_s(2));
+    EXPECT_FALSE(world.gave_up);
+    EXPECT_EQ(2U, one.start_count);
+    EXPECT_EQ(COIL_SERVICE_UP, one.service.state);
+    EXPECT_EQ(-EBUSY, coil_supervision_result(world.supervision, nullptr));
+}
+
+TEST(Supervision, LeavesWhatOutlivesItAndStopsTheOthersInOrder)
+{
+    World world;
+    coil_service_policy outliving = {};
+    outliving.outlives = true;
+    Actor &db = world.add("db", outliving);
+    Actor &api = world.add("api");
+    Actor &web = world.add("web", outliving);
+    world.depend(api, COIL_NEEDS, db);
+    world.depend(web, COIL_NEEDS, api);
+    world.begin();
+    world.story.clear();
+    world.tell(COIL_EVENT_LEAVE);
+    world.live(coil_s(1));
+    EXPECT_TRUE(world.gave_up);
+    EXPECT_EQ("web:down api:stopping api:down db:down", world.story);
+    EXPECT_TRUE(db.left && web.left && !api.left);
+    EXPECT_TRUE(db.signals.empty() && web.signals.empty());
+    EXPECT_EQ(COIL_REASON_LEFT, db.service.reason);
+    EXPECT_EQ(0, coil_supervision_result(world.supervision, nullptr));
+    world.tell(COIL_EVENT_EXITED, &db, 1);
+    EXPECT_EQ(0U, db.service.counters.failures) << "that is for the next one";
+}
+
+TEST(Supervision, WhatIsBeingStoppedAlreadyIsNotLeft)
+{
+    World world;
+    coil_service_policy outliving = {};
+    outliving.outlives = true;
+    Actor &one = world.add("one", outliving);
+    world.begin();
+    world.tell(COIL_EVENT_RESTART, &one);
+    world.tell(COIL_EVENT_LEAVE);
+    EXPECT_FALSE(world.gave_up);
+    world.live(coil_s(1));
+    EXPECT_TRUE(world.gave_up);
+    EXPECT_FALSE(one.left);
+    EXPECT_EQ(1U, one.start_count);
 }
 
 TEST(Supervision, AProbeThatSaysReadyMakesItUp)

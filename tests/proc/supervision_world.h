@@ -40,8 +40,11 @@ struct Actor {
     std::string name;
     Behaviour behaviour;
     std::unique_ptr<std::mt19937_64> moods; /* With it, the behaviour changes with each start. */
+    int64_t calm = 1; /* The larger, the longer it lives, and the less often it feeds. */
 
     bool lives = false;
+    bool left = false;   /* It lives on, and is none of ours; */
+    bool was_up = false; /* it was ready by then. */
     coil_time born = 0;
     coil_time ends_at = COIL_NEVER;
     int end_code = 0;
@@ -139,16 +142,55 @@ public:
         coil_supervision_event event = {};
         event.kind = COIL_EVENT_BEGIN;
         coil_supervision_step(supervision, &event, now);
-        for (Actor *actor : running) {
-            actor->lives = true;
-            actor->born = now;
-            event.kind = COIL_EVENT_ADOPTED;
-            event.service = &actor->service;
-            event.code = was_ready;
-            coil_supervision_step(supervision, &event, now);
-        }
+        adopt(running, was_ready);
         carry_out();
         check();
+    }
+
+    /*
+     * We are killed, or leave; and after `gap` there is another one, which adopts who lived on, be
+     * it that they have ended meanwhile.
+     */
+    void replace_supervisor(coil_duration gap)
+    {
+        std::vector<coil_service_policy> policies;
+        std::vector<Actor *> ready;
+        std::vector<Actor *> starting;
+        for (const auto &actor : actors) {
+            policies.push_back(actor->service.policy);
+            if (!actor->lives && !actor->left)
+                continue;
+            const bool was_up = actor->left ? actor->was_up : is_up(*actor);
+            (was_up ? ready : starting).push_back(actor.get());
+        }
+        coil_supervision_destroy(supervision);
+        options.seed++;
+        gave_up = false;
+        now += gap;
+        ASSERT_EQ(0, coil_supervision_create(&options, &supervision));
+        for (size_t i = 0; i < actors.size(); i++) {
+            Actor &actor = *actors[i];
+            actor.lives = actor.left = false;
+            actor.answers_at = COIL_NEVER;
+            ASSERT_EQ(0, coil_supervision_add(supervision, &actor.service, actor.name.c_str(),
+                                 &policies[i], now));
+        }
+        for (const Edge &edge : edges) {
+            ASSERT_EQ(0, coil_supervision_depend(
+                                 &edge.later->service, edge.kind, &edge.earlier->service, nullptr));
+        }
+        coil_supervision_event event = {};
+        event.kind = COIL_EVENT_BEGIN;
+        coil_supervision_step(supervision, &event, now);
+        adopt(starting, 0);
+        adopt(ready, 1);
+        carry_out();
+        check();
+    }
+
+    static bool is_up(const Actor &actor)
+    {
+        return actor.service.state == COIL_SERVICE_UP;
     }
 
     /* A life ends now. */
@@ -201,6 +243,8 @@ private:
     {
         World &world = *coil_container_of(watcher, Watcher, watcher)->world;
         world.note(service, before);
+        if (service->state == COIL_SERVICE_UP || service->state == COIL_SERVICE_STARTING)
+            world.actor_of(service).was_up = service->state == COIL_SERVICE_UP;
     }
 
     void note(coil_supervised *service, coil_service_state before)
@@ -225,6 +269,8 @@ private:
     {
         coil_time next = coil_supervision_deadline(supervision);
         for (const auto &actor : actors) {
+            if (actor->left)
+                continue;
             for (coil_time at :
                     {actor->ends_at, actor->ready_at, actor->answers_at, actor->feeds_at})
                 next = std::min(next, at);
@@ -235,6 +281,8 @@ private:
     void happen()
     {
         for (const auto &actor : actors) {
+            if (actor->left)
+                continue;
             if (actor->ready_at <= now) {
                 actor->ready_at = COIL_NEVER;
                 tell(COIL_EVENT_READY, actor.get());
@@ -256,6 +304,18 @@ private:
             }
         }
         tell(COIL_EVENT_TICK);
+    }
+
+    void adopt(const std::vector<Actor *> &running, int were_ready)
+    {
+        coil_supervision_event event = {};
+        event.kind = COIL_EVENT_ADOPTED;
+        event.code = were_ready;
+        for (Actor *actor : running) {
+            actor->lives = true;
+            event.service = &actor->service;
+            coil_supervision_step(supervision, &event, now);
+        }
     }
 
     static coil_time after(coil_time start, coil_duration duration)
@@ -302,7 +362,8 @@ private:
         if (draw(3) != 0)
             mood.ready_after = coil_ms(static_cast<int64_t>(draw(3000)));
         if (draw(2) == 0)
-            mood.life = coil_ms(static_cast<int64_t>(draw(draw(2) == 0 ? 200 : 60000)));
+            mood.life =
+                    actor.calm * coil_ms(static_cast<int64_t>(draw(draw(2) == 0 ? 200 : 60000)));
         mood.code = static_cast<int>(draw(4));
         mood.crashes = draw(3) == 0;
         mood.ignores_term = draw(4) == 0;
@@ -312,7 +373,7 @@ private:
         mood.health = healths[draw(7)];
         mood.mute = draw(6) == 0;
         if (draw(2) == 0)
-            mood.feeds_every = coil_s(1);
+            mood.feeds_every = actor.calm * coil_s(1);
         actor.behaviour = mood;
     }
 
@@ -364,6 +425,11 @@ private:
                 send(actor, action.signo);
             } else if (action.kind == COIL_ACTION_PROBE) {
                 ask(actor);
+            } else if (action.kind == COIL_ACTION_LEAVE) {
+                ASSERT_TRUE(actor.lives);
+                actor.lives = false;
+                actor.left = true;
+                actor.answers_at = COIL_NEVER;
             } else {
                 ASSERT_TRUE(actor.lives);
                 actor.dump_count++;
@@ -377,13 +443,14 @@ private:
             if (edge.later != &actor)
                 continue;
             const coil_supervised &earlier = edge.earlier->service;
-            const bool done = earlier.state == COIL_SERVICE_DONE && earlier.policy.oneshot;
+            const bool is_job = earlier.policy.oneshot;
             if (edge.kind == COIL_NEEDS) {
-                ASSERT_TRUE(earlier.state == COIL_SERVICE_UP || done)
+                ASSERT_EQ(is_job ? COIL_SERVICE_DONE : COIL_SERVICE_UP, earlier.state)
                         << actor.name << " without " << earlier.name << ": " << story;
             } else {
                 ASSERT_TRUE(earlier.state != COIL_SERVICE_STARTING &&
-                            earlier.state != COIL_SERVICE_STOPPING)
+                            earlier.state != COIL_SERVICE_STOPPING &&
+                            !(is_job && earlier.state == COIL_SERVICE_UP))
                         << actor.name << " before " << earlier.name << ": " << story;
             }
         }

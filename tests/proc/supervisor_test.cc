@@ -393,6 +393,90 @@ TEST_F(Supervisor, ServicesComeGoAndScale)
     EXPECT_EQ(0, coil_loop_run_until(loop, coil_log_close(log)));
 }
 
+TEST_F(Supervisor, ANameIsTakenOnce)
+{
+    coil_service_plan web = helper("web");
+    web.instances = 2;
+    add(web);
+    coil_service *unset = nullptr;
+    EXPECT_EQ(-EEXIST, coil_supervisor_add(supervisor, &web, &unset)) << "by a template";
+    EXPECT_STREQ("there is a service 'web' already", coil_supervisor_reason(supervisor));
+    web.instances = 0;
+    EXPECT_EQ(-EEXIST, coil_supervisor_add(supervisor, &web, &unset)) << "for a service, too";
+    coil_service_plan db = helper("db");
+    add(db);
+    EXPECT_EQ(-EEXIST, coil_supervisor_add(supervisor, &db, &unset));
+    db.instances = 2;
+    EXPECT_EQ(-EEXIST, coil_supervisor_add(supervisor, &db, &unset)) << "for a template, too";
+    EXPECT_EQ(nullptr, unset);
+    EXPECT_EQ(nullptr, coil_supervisor_find(supervisor, "db@1"));
+    EXPECT_EQ(0, coil_supervisor_scale(supervisor, "web", 3)) << "there is only one of that name";
+    EXPECT_NE(nullptr, coil_supervisor_find(supervisor, "web@3"));
+}
+
+TEST_F(Supervisor, ATemplateThatCannotBeAddedLeavesNothing)
+{
+    const char *const needs_web[] = {"web", nullptr};
+    const char *const needs_db[] = {"db", nullptr};
+    coil_service_plan db = helper("db");
+    db.needs = needs_web;
+    add(db);
+    coil_service_plan web = helper("web");
+    web.needs = needs_db;
+    web.instances = 3;
+    EXPECT_EQ(-ELOOP, coil_supervisor_add(supervisor, &web, nullptr));
+    EXPECT_STREQ("a cycle: db -> web@1 -> db", coil_supervisor_reason(supervisor));
+    EXPECT_EQ(-ENOENT, coil_supervisor_scale(supervisor, "web", 1));
+    web.needs = nullptr;
+    EXPECT_EQ(0, coil_supervisor_add(supervisor, &web, nullptr));
+}
+
+TEST_F(Supervisor, WhatIsScaledDownAndUpAgainIsThereWhenItHasStopped)
+{
+    coil_service_plan web = polite("web");
+    web.instances = 3;
+    add(web);
+    begin();
+    coil_service *third = coil_supervisor_find(supervisor, "web@3");
+    ASSERT_EQ(COIL_SERVICE_UP, reach(third, COIL_SERVICE_UP));
+    const pid_t pid = coil_service_pid(third);
+    EXPECT_EQ(0, coil_supervisor_scale(supervisor, "web", 1));
+    EXPECT_EQ(0, coil_supervisor_scale(supervisor, "web", 4)) << "two of them still stop";
+    ASSERT_TRUE(eventually([&] {
+        int up = 0;
+        coil_service *each = nullptr;
+        while ((each = coil_supervisor_each(supervisor, each)) != nullptr)
+            up += coil_service_status(each)->state == COIL_SERVICE_UP;
+        return up == 4 && coil_service_pid(third) != pid;
+    }));
+    EXPECT_EQ(third, coil_supervisor_find(supervisor, "web@3"));
+    EXPECT_FALSE(is_running(pid));
+}
+
+TEST_F(Supervisor, WhoNeedsATemplateOfNobodyWaitsForNobodyAndForThoseThatCome)
+{
+    const char *const needs_web[] = {"web", nullptr};
+    coil_service_plan web = polite("web");
+    web.instances = 1;
+    add(web);
+    ASSERT_EQ(0, coil_supervisor_scale(supervisor, "web", 0));
+    coil_service_plan front = helper("front");
+    front.needs = needs_web;
+    coil_service *service = add(front);
+    begin();
+    EXPECT_EQ(COIL_SERVICE_UP, reach(service, COIL_SERVICE_UP));
+    ASSERT_EQ(0, coil_supervisor_scale(supervisor, "web", 2));
+    coil_service *second = coil_supervisor_find(supervisor, "web@2");
+    ASSERT_EQ(COIL_SERVICE_UP, reach(second, COIL_SERVICE_UP));
+    hook.said.clear();
+    stop();
+    const auto place = [&](const char *what) {
+        return std::find(hook.said.begin(), hook.said.end(), what) - hook.said.begin();
+    };
+    EXPECT_LT(place("front down"), place("web@1 stopping"));
+    EXPECT_LT(place("front down"), place("web@2 stopping"));
+}
+
 TEST_F(Supervisor, AnAwaitOfWhatIsRemovedEnds)
 {
     coil_service *one = add(helper("one"));

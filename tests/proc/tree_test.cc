@@ -261,6 +261,26 @@ TEST_F(Tree, NeighboursInOurOwnGroupLiveOn)
     finish(&neighbour);
 }
 
+/* It ends with its group; but its status is for whoever waits for it. */
+TEST_F(Tree, AnotherChildOfOursInTheGroupIsNotReaped)
+{
+    plan.group = COIL_SPAWN_GROUP_NEW;
+    coil_child leader = start_ready({"polite", "9"});
+    const auto usual = signal(SIGTERM, SIG_IGN); /* It stays when its leader has ended. */
+    const pid_t other = fork();
+    if (other == 0) {
+        for (;;)
+            pause();
+    }
+    signal(SIGTERM, usual);
+    ASSERT_EQ(0, setpgid(other, leader.pid));
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&leader, SHORT)));
+    int status = 0;
+    EXPECT_EQ(other, waitpid(other, &status, 0));
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    finish(&leader);
+}
+
 TEST_F(Tree, HundredIsStoppedAtOnce)
 {
     const size_t count = 100;

@@ -86,6 +86,7 @@ typedef enum coil_service_reason {
     COIL_REASON_TOO_MANY,     /* It has failed failures_max times in a row. */
     COIL_REASON_INTENSITY,    /* There were more restarts than the supervisor allows. */
     COIL_REASON_SIGNIFICANT,  /* A significant service has ended. */
+    COIL_REASON_LEFT,         /* It runs on, for whoever supervises it next. */
 } coil_service_reason;
 
 /* "command", "exit", ... Static memory; any thread. */
@@ -164,9 +165,10 @@ typedef struct coil_liveness {
 /* A policy of zeroes is a good one: a daemon that is kept running. Each field's zero is said. */
 typedef struct coil_service_policy {
     coil_restart restart;
-    bool oneshot; /* A job: when it has ended normally, it is DONE, and what needs it may start. */
+    bool oneshot; /* A job: when it has ended normally, it is DONE, and what is after it may start. */
     bool keep_down;   /* It does not start with the others, only when asked for or needed. */
     bool significant; /* When it is DONE or FAILED, the supervisor ends. (OTP: any_significant) */
+    bool outlives;    /* LEAVE does not stop it. */
     coil_exit_codes normal_codes; /* Besides 0. */
     coil_exit_codes final_codes;  /* Whatever the restart type: FAILED, or DONE if it is normal. */
     /*
@@ -195,8 +197,8 @@ typedef struct coil_service_policy {
 typedef enum coil_dependency {
     COIL_AFTER = 1, /* If both are wanted. */
     COIL_WANTS = 2, /* It is started, too, and has its chance to come up first. */
-    COIL_NEEDS =
-            4, /* It is started, too, and has to be up. Stopped or failed, it takes us along. */
+    /* It is started, too, and has to be up, or, a job, done. Stopped or failed, it takes us along. */
+    COIL_NEEDS = 4,
 } coil_dependency;
 
 /* Counters of a service. */
@@ -320,8 +322,9 @@ typedef enum coil_supervision_event_kind {
     COIL_EVENT_TICK, /* Time has passed. */
 
     /* Commands. */
-    COIL_EVENT_BEGIN,   /* Start all that is to start; after GIVE_UP, as if for the first time. */
-    COIL_EVENT_END,     /* Stop all; GIVE_UP when that is done. */
+    COIL_EVENT_BEGIN,   /* Start all that is to start; after END, as if for the first time. */
+    COIL_EVENT_END,     /* Stop all, and forget commands; GIVE_UP when that is done. */
+    COIL_EVENT_LEAVE,   /* The same, but those that outlive us are not stopped. */
     COIL_EVENT_START,   /* A service, and what it needs; forget what has failed. */
     COIL_EVENT_STOP,    /* It, and what needs it. */
     COIL_EVENT_RESTART, /* Stop it if it runs, and start it. */
@@ -341,7 +344,11 @@ typedef enum coil_supervision_event_kind {
     COIL_EVENT_FED,            /* The watchdog. */
     COIL_EVENT_TRIGGERED,      /* The watchdog, by the service itself. */
     COIL_EVENT_WATCHDOG_LIMIT, /* `duration` from now on; 0: none. */
-    COIL_EVENT_START_LIMIT,    /* STARTING may last `duration` from now. */
+    /*
+     * STARTING, STOPPING and the watchdog last for `duration` from now, if not for longer anyhow
+     * (systemd's EXTEND_TIMEOUT_USEC).
+     */
+    COIL_EVENT_EXTENDED,
 } coil_supervision_event_kind;
 
 typedef struct coil_supervision_event {
@@ -353,11 +360,12 @@ typedef struct coil_supervision_event {
 } coil_supervision_event;
 
 typedef enum coil_supervision_action_kind {
-    COIL_ACTION_START = 1,    /* An instance. Answer: STARTED or SPAWN_FAILED. */
-    COIL_ACTION_SIGNAL = 2,   /* Send it `signo`. */
-    COIL_ACTION_DUMP = 4,     /* Have it say what it does, it may be about to be killed. */
-    COIL_ACTION_PROBE = 8,    /* Ask how it is. Answer: ANSWERED. */
-    COIL_ACTION_GIVE_UP = 16, /* All are down, and the supervisor has ended: see the result. */
+    COIL_ACTION_LEAVE = 1,    /* It runs on, and is not ours any more: no answer. */
+    COIL_ACTION_START = 2,    /* An instance. Answer: STARTED or SPAWN_FAILED. */
+    COIL_ACTION_SIGNAL = 4,   /* Send it `signo`. */
+    COIL_ACTION_DUMP = 8,     /* Have it say what it does, it may be about to be killed. */
+    COIL_ACTION_PROBE = 16,   /* Ask how it is. Answer: ANSWERED. */
+    COIL_ACTION_GIVE_UP = 32, /* All are down, and the supervisor has ended: see the result. */
 } coil_supervision_action_kind;
 
 typedef struct coil_supervision_action {

@@ -187,6 +187,20 @@ coil_declare(int, coil_supervisor_run, (coil_supervisor *) supervisor);
 /* End the run, in order. */
 COIL_API void coil_supervisor_stop(coil_supervisor *supervisor);
 
+/*
+ * End the run, and leave the services that outlive us to the next supervisor, as if we had been
+ * killed, but in order: the others are stopped. It is how a supervisor is upgraded:
+ *
+ *     coil_supervisor_leave(supervisor);                  coil_supervisor_run() ends, with 0
+ *     coil_log_close(log);                                what is in the pipes stays there
+ *     coil_supervisor_destroy(supervisor);
+ *     coil_adoption_close(adoption, COIL_KEEPER_STAYS);
+ *     execv("/proc/self/exe", argv);                      which adopts them
+ *
+ * Instances that are being stopped already are waited for. After coil_supervisor_stop(): nothing.
+ */
+COIL_API void coil_supervisor_leave(coil_supervisor *supervisor);
+
 /* One line about the last failure of the supervisor: "a cycle: web -> db -> web". "" if none. */
 COIL_API const char *coil_supervisor_reason(const coil_supervisor *supervisor);
 
