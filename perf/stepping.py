@@ -129,8 +129,8 @@ def syscalls_of(counted):
 
 
 def lines_of(counted):
-    """Lines of the processor's cache that the code of a usual request lies in."""
-    return sum(len({offset // 64 for offset, count in places if 2 * count >= counted["requests"]})
+    """Lines of the processor's cache that the code of a usual request, and of its turn, lies in."""
+    return sum(len({offset // 64 for offset, count in places if 32 * count >= counted["requests"]})
                for places in counted["places"].values())
 
 
@@ -185,7 +185,8 @@ def count_cell(options, cell, arguments, servers):
             say(f"perf/instructions: {name} does not count: stepping it failed")
             continue
         figures[name] = counted["instructions"] / counted["requests"]
-        print(f"{cell:<28}{name:<8}{figures[name]:>10.1f}{lines_of(counted):>7}   {syscalls_of(counted)}")
+        print(f"{cell:<28}{name:<8}{figures[name]:>10.1f}{lines_of(counted):>7}   "
+              f"{syscalls_of(counted)}")
         if split:
             print_breakdown(counted, split, options.least)
     return figures
