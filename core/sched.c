@@ -59,17 +59,13 @@ static COIL_COLD void wake_with_care(coil_task *task)
     coil_task_wake(task);
 }
 
-void coil_task_wake(coil_task *task)
+COIL_HOT void coil_task_wake(coil_task *task)
 {
     if (coil_unlikely(task->queued != COIL_NOT_QUEUED)) {
         wake_with_care(task);
         return;
     }
-    coil_sched *sched = task->sched;
-    task->queued = COIL_QUEUED;
-    task->ready_next = NULL;
-    *sched->ready_last = task;
-    sched->ready_last = &task->ready_next;
+    coil_sched_queue(task->sched, task);
 }
 
 void coil_sched_advance(coil_sched *sched, coil_time now)
@@ -143,7 +139,7 @@ static COIL_COLD void run_probed(coil_sched *sched, unsigned budget)
         (void)coil_probe_resume(task);
 }
 
-bool coil_sched_run(coil_sched *sched, unsigned budget)
+COIL_HOT bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
     coil_sched *outer = coil_sched_here;

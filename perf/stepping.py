@@ -128,6 +128,12 @@ def syscalls_of(counted):
                      for number, count in counted["syscalls"].items())
 
 
+def lines_of(counted):
+    """Lines of the processor's cache that the code of a usual request, and of its turn, lies in."""
+    return sum(len({offset // 64 for offset, count in places if 32 * count >= counted["requests"]})
+               for places in counted["places"].values())
+
+
 def print_breakdown(counted, split, least):
     totals = split(counted)
     for (function, where), count in totals.most_common():
@@ -179,7 +185,8 @@ def count_cell(options, cell, arguments, servers):
             say(f"perf/instructions: {name} does not count: stepping it failed")
             continue
         figures[name] = counted["instructions"] / counted["requests"]
-        print(f"{cell:<28}{name:<8}{figures[name]:>10.1f}   {syscalls_of(counted)}")
+        print(f"{cell:<28}{name:<8}{figures[name]:>10.1f}{lines_of(counted):>7}   "
+              f"{syscalls_of(counted)}")
         if split:
             print_breakdown(counted, split, options.least)
     return figures
@@ -198,7 +205,7 @@ def run(options):
                  "build it (x86-64 only)")
     servers = wanted_servers(options)
     cells = wanted_cells(options)
-    print(f"{'instructions per request':<28}{'':<8}{'user space':>10}   system calls")
+    print(f"{'instructions per request':<28}{'':<8}{'user space':>10}  lines   system calls")
     figures = {cell: count_cell(options, cell, arguments, servers)
                for cell, arguments in cells.items()}
     if options.save:

@@ -67,8 +67,8 @@ int coil_kernel_ring_setup(
     return rc < 0 ? rc : 0;
 }
 
-int coil_kernel_ring_enter(struct io_uring *uring, unsigned to_submit, unsigned min_complete,
-        unsigned flags, void *argument, size_t argument_bytes)
+COIL_HOT int coil_kernel_ring_enter(struct io_uring *uring, unsigned to_submit,
+        unsigned min_complete, unsigned flags, void *argument, size_t argument_bytes)
 {
     return io_uring_enter2((unsigned)uring->enter_ring_fd, to_submit, min_complete,
             flags | IORING_ENTER_REGISTERED_RING, argument, argument_bytes);
@@ -245,7 +245,7 @@ int coil_kernel_socketpair(int family, int type, int out_fds[2])
     return checked(socketpair(family, type | SOCK_CLOEXEC, 0, out_fds));
 }
 
-ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
+COIL_HOT ssize_t coil_kernel_send_now(int fd, const void *bytes, size_t size_bytes)
 {
     ssize_t count = send(fd, bytes, size_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     return count < 0 ? -errno : count;
@@ -262,7 +262,7 @@ int coil_kernel_sendmmsg_now(int fd, struct mmsghdr *messages, unsigned count)
     return checked(sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
+COIL_HOT ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     ssize_t count = recv(fd, bytes, size_bytes, MSG_DONTWAIT);
     return count < 0 ? -errno : count;

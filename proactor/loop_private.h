@@ -36,10 +36,13 @@ typedef enum loop_goal {
     LOOP_UNTIL_SETTLED, /* Test loops: time would have to pass. */
 } loop_goal;
 
+/*
+ * First comes what every turn looks at, up to the head of the scheduler: a few lines of the cache,
+ * after a kernel that has used all of it.
+ */
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): one line is for others alone. */
 struct coil_loop {
-    coil_list link; /* In the list of all loops, or of those whose memory is free. */
-    coil_sched sched;
+    coil_list link;   /* In the list of all loops, or of those whose memory is free. */
     coil_clock clock; /* loop_clock(), for whoever asks. */
     coil_ring ring;
     size_t pending_count;   /* Started operations without their final completion. */
@@ -47,18 +50,18 @@ struct coil_loop {
     unsigned typical_batch; /* Completions per turn, times BATCH_MEMORY. */
     uint16_t generation;    /* Of the op that was started last. */
     uint8_t chores;
-    coil_list backlog;          /* Operations that found the queue full. */
-    coil_list cancels;          /* Operations whose cancellation did. */
-    buffer_pool *buffers;       /* Made when first needed. */
-    coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
+    bool stopping;            /* Any thread may set it. */
+    loop_goal goal;           /* Of this run. */
+    const coil_list *awaited; /* Of LOOP_UNTIL_RESULT: the link of its task, the last in `runs`. */
+    size_t load;              /* live_count as of the last turn, for any thread to see. */
+    buffer_pool *buffers;     /* Made when first needed. */
     idle_list idle;
-
-    struct { /* Reads of files without the ring, see io.c. */
-        uint32_t turn;
-        uint32_t turn_count;
-        uint32_t skip_count;
-    } cached_reads;
-    coil_time excess_since; /* That few tasks are left of many, see loop_scavenge(). */
+    coil_loop_stats stats;
+    coil_list measures;   /* coil_loop_metrics.link. While there are any: */
+    coil_time turn_began; /* when the loop woke up, or should have, */
+    coil_time turn_ended; /* and when it last looked for events before. */
+    loop_watch watch;
+    coil_group runs; /* Tasks of coil_loop_run_until(): their failures are received. */
 
     /*
      * What others write when they post, in a cache line of its own: they do not take away what the
@@ -71,11 +74,24 @@ struct coil_loop {
         int wake_fd;            /* An eventfd. Written to, and never read. */
     } __attribute__((aligned(LOOP_LINE_BYTES)));
 
+    coil_sched sched;
+    coil_list backlog;          /* Operations that found the queue full. */
+    coil_list cancels;          /* Operations whose cancellation did. */
+    coil_time buffers_retry_at; /* There was no memory for them: not again before this. */
+
+    struct { /* Reads of files without the ring, see io.c. */
+        uint32_t turn;
+        uint32_t turn_count;
+        uint32_t skip_count;
+    } cached_reads;
+    coil_time excess_since; /* That few tasks are left of many, see loop_scavenge(). */
+
     bool closing;        /* Being destroyed: nothing new begins. */
     bool is_gone;        /* Has been. */
+    bool running;        /* Any thread may read it. */
     unsigned hold_count; /* Any thread. */
-    size_t load;         /* live_count as of the last turn, for any thread to see. */
     coil_op wake;
+    coil_error_hook *on_error;
 
     coil_group guests; /* Tasks of other threads (coil/remote.h): their errors are theirs. */
     coil_shutdown_state shutdown;
@@ -84,21 +100,7 @@ struct coil_loop {
     buffer_pool *spare_pools;     /* Borrowed once, see buffer_pool_borrow(). */
     coil_list extras;             /* Of other modules (coil/loop_extra.h), oldest first. */
 
-    coil_loop_stats stats;
-
-    coil_list measures;   /* coil_loop_metrics.link. While there are any: */
-    coil_time turn_began; /* when the loop woke up, or should have, */
-    coil_time turn_ended; /* and when it last looked for events before. */
-
     struct loop_debug *debug; /* NULL: no debug mode. */
-
-    /* Runs. */
-    loop_goal goal;
-    const coil_list *awaited; /* Of LOOP_UNTIL_RESULT: the link of its task, the last in `runs`. */
-    bool running;             /* Any thread may read it. */
-    bool stopping;            /* Any thread may set it. */
-    coil_group runs;          /* Tasks of coil_loop_run_until(): their failures are received. */
-    coil_error_hook *on_error;
 
     /* Calls: each that is scheduled is in one of these lists. */
     coil_list calls_soon;  /* For the next turn. */
@@ -114,7 +116,6 @@ struct coil_loop {
     coil_duration worker_patience; /* what a thread of the kernel does, */
     coil_duration last_patience;   /* and what nobody may ever do. */
 
-    loop_watch watch;
     loop_dump dump;
 };
 
@@ -181,9 +182,9 @@ static inline bool loop_has_mail(const coil_loop *loop)
 
 static inline bool loop_has_reached_goal(const coil_loop *loop)
 {
-    switch (loop->goal) {
-    case LOOP_UNTIL_NO_TASKS:
+    if (coil_likely(loop->goal == LOOP_UNTIL_NO_TASKS))
         return loop->sched.live_count == 0 && !loop_has_mail(loop);
+    switch (loop->goal) {
     case LOOP_UNTIL_RESULT:
         return loop->runs.tasks.prev != loop->awaited; /* (Which may be gone.) */
     case LOOP_UNTIL_SETTLED:

@@ -305,7 +305,7 @@ void buffer_put(coil_buffer *buffer)
 
 /* --------------------------------------------------------------------------------- slices -- */
 
-void coil_buffer_release(coil_buffer *buffer)
+COIL_HOT void coil_buffer_release(coil_buffer *buffer)
 {
     COIL_CHECK(buffer->slice_count > 0);
     if (--buffer->slice_count == 0 && !buffer->in_ring)

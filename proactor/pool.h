@@ -30,14 +30,16 @@ struct coil_buffer {
     buffer_pool *pool; /* NULL: a private one, freed with its last slice. */
     coil_sched *sched; /* A private one: whose slabs it is from; NULL: the heap. */
     uint32_t slice_count;
+    uint16_t id;
+    bool in_ring;      /* The kernel may write behind used_bytes. */
+    bool is_ours;      /* Never in the ring: we fill it. */
     size_t used_bytes; /* Filled so far. */
     size_t size_bytes;
-    uint16_t id;
-    bool in_ring; /* The kernel may write behind used_bytes. */
-    bool is_ours; /* Never in the ring: we fill it. */
     char *bytes;
     struct slice_watch *watch; /* Debug mode: who has it (slice_watch.h). Of private ones. */
-};
+} __attribute__((aligned(16)));
+
+static_assert(sizeof(coil_buffer) == 64, "one of an array is found by a shift");
 
 enum {
     POOL_SPARE_MAX = 4,   /* Buffers of ours that are kept. */

@@ -435,20 +435,13 @@ static inline bool has_to_wait(const coil_receiver *receiver)
            op_pending(&receiver->op);
 }
 
-/* The leaves that are done here look like this, whatever their names. */
-typedef struct receiver_leaf {
-    coil_frame frame;
-    coil_slice result;
-    coil_receiver *receiver;
-} __attribute__((may_alias)) receiver_leaf;
-
 static_assert(
         offsetof(receiver_leaf, result) == offsetof(struct coil_receiver_next__frame, co__ret) &&
                 offsetof(receiver_leaf, receiver) ==
                         offsetof(struct coil_receiver_next__frame, co__a.receiver),
         "they do");
 
-coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf)
+COIL_HOT coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf)
 {
     receiver_leaf *self = (receiver_leaf *)(void *)leaf;
     coil_receiver *receiver = self->receiver;

@@ -177,6 +177,69 @@ static inline bool receiver_may_receive(const coil_receiver *receiver)
 /* Do so, unless it has had its turn. True: there are more bytes than before. */
 bool receiver_receive_now(coil_receiver *receiver);
 
+/* The leaves that coil_receiver_step() does look like this, whatever their names. */
+typedef struct receiver_leaf {
+    coil_frame frame;
+    union {
+        coil_slice result;
+        coil_receiver *receiver;
+    };
+} __attribute__((may_alias)) receiver_leaf;
+
+/* What waits is such a leaf, of this receiver and not of a layer above, and has only to leave. */
+static inline bool receiver_feeds(const coil_receiver *receiver, const coil_task *waiter)
+{
+    const receiver_leaf *leaf = (const receiver_leaf *)(const void *)waiter->top;
+    return leaf->frame.fn->step == coil_receiver_step && leaf->receiver == receiver &&
+           leaf->frame.defers == NULL && leaf->frame.up != NULL &&
+           waiter->queued == COIL_NOT_QUEUED;
+}
+
+/* Have the leaf that waits leave with `slice`: so its task goes on where that was awaited. */
+static inline void receiver_feed(
+        coil_receiver *receiver, coil_loop *loop, coil_task *waiter, coil_slice slice)
+{
+    receiver_leaf *leaf = (receiver_leaf *)(void *)waiter->top;
+    receiver->op.task = NULL;
+    receiver->head.taken_bytes += (uint64_t)slice.size_bytes;
+    leaf->result = slice;
+    (void)coil_leave(waiter, &leaf->frame);
+    coil_sched_queue(&loop->sched, waiter);
+}
+
+/*
+ * The usual completion of a receive by the ring: some bytes, somebody waits for them, and there
+ * will be more. If the one behind it, before `tail`, brings some, they are joined: a task that had
+ * been given these would send two replies. False: it is another one, and nothing has been done.
+ */
+static inline __attribute__((always_inline)) bool receiver_complete_usual(
+        coil_loop *loop, coil_op *op, unsigned head, unsigned tail)
+{
+    const struct io_uring_cq *cq = &loop->ring.uring.cq;
+    const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
+    const int32_t result = cqe->res;
+    const uint32_t flags = cqe->flags;
+    const uint32_t usual_flags = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+    coil_receiver *receiver = receiver_of(op);
+    coil_task *waiter = op->task;
+
+    if (coil_unlikely((flags & usual_flags) != usual_flags ||
+                      (uint32_t)result - 1 >= LARGE_BYTES - 1 || waiter == NULL ||
+                      receiver->front.buffer != NULL || receiver_is(receiver, NOT_SIMPLE)))
+        return false;
+    idle_touch(&loop->idle, &receiver->idle);
+    coil_slice slice = buffer_pool_take(loop->buffers, result, flags);
+    const bool is_alone =
+            head + 1 == tail || cq->cqes[(head + 1) & cq->ring_mask].user_data != cqe->user_data;
+    if (coil_likely(is_alone && receiver_feeds(receiver, waiter))) {
+        receiver_feed(receiver, loop, waiter, slice);
+    } else {
+        receiver->front = slice;
+        coil_task_wake(waiter);
+    }
+    return true;
+}
+
 /* ---------------------------------------------------------------------------------- queue -- */
 
 static inline slice_queue *receiver_queue(const coil_receiver *receiver)

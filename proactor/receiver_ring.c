@@ -38,9 +38,11 @@ static COIL_COLD void multishot_ended(coil_receiver *receiver, int32_t result)
     }
 }
 
-static COIL_NOINLINE void multishot_complete_slowly(
-        coil_receiver *receiver, int32_t result, uint32_t flags)
+/* Whatever is not the usual case: that is receiver_complete_usual(). */
+static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
 {
+    coil_receiver *receiver = receiver_of(op);
+
     if (flags & IORING_CQE_F_BUFFER) {
         buffer_pool *pool = receiver->op.loop->buffers;
         coil_slice slice = buffer_pool_take(pool, result > 0 ? result : 0, flags);
@@ -58,35 +60,6 @@ static COIL_NOINLINE void multishot_complete_slowly(
         receiver_unset(receiver, LARGE_ALL);
     }
     receiver_settle(receiver);
-}
-
-/* The same when they end their buffer. (Apart, so that the usual case needs no stack frame.) */
-static COIL_NOINLINE void multishot_complete_filled(
-        coil_receiver *receiver, int32_t result, uint32_t flags)
-{
-    receiver->front = buffer_pool_take(receiver->op.loop->buffers, result, flags);
-    coil_task_wake(receiver->op.task);
-}
-
-/* The usual case: some bytes, and somebody waits for them. */
-static void multishot_complete(coil_op *op, int32_t result, uint32_t flags)
-{
-    coil_receiver *receiver = receiver_of(op);
-    coil_task *waiter = op->task;
-
-    if (coil_unlikely((uint32_t)result - 1 >= LARGE_BYTES - 1 || waiter == NULL ||
-                      receiver->front.buffer != NULL || receiver_is(receiver, NOT_SIMPLE) ||
-                      !(flags & IORING_CQE_F_BUFFER))) {
-        multishot_complete_slowly(receiver, result, flags);
-        return;
-    }
-    idle_touch(&op->loop->idle, &receiver->idle);
-    if (coil_unlikely(!(flags & IORING_CQE_F_BUF_MORE))) {
-        multishot_complete_filled(receiver, result, flags);
-        return;
-    }
-    receiver->front = buffer_pool_part(op->loop->buffers, result, flags);
-    coil_task_wake(waiter);
 }
 
 const op_kind receiver_ring_kind = {

@@ -120,7 +120,7 @@ static_assert(offsetof(sender_leaf, result) == offsetof(struct coil_sender_write
                               offsetof(struct coil_sender_write__frame, co__a.bytes),
         "they do");
 
-coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
+COIL_HOT coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
 {
     sender_leaf *leaf = (sender_leaf *)(void *)frame;
     coil_sender *sender = leaf->sender;

@@ -5,6 +5,7 @@
  * goes through is inline.
  */
 #include "loop_private.h"
+#include "receiver_private.h"
 
 #include <coil/probe.h>
 
@@ -32,9 +33,12 @@ static COIL_NOINLINE void adapt_batch(coil_loop *loop, unsigned count)
     loop->ring.batch = batch >= BATCH_LEAST ? batch / 2 : 1;
 }
 
-/* A completion has arrived for what user_data says. */
-static ALWAYS_INLINE void complete(coil_loop *loop, const struct io_uring_cqe *cqe)
+/* A completion has arrived for what user_data says: that at `head`. The last is before `tail`. */
+static ALWAYS_INLINE void complete(coil_loop *loop, unsigned head, unsigned tail)
 {
+    const struct io_uring_cq *cq = &loop->ring.uring.cq;
+    const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
+
     if ((cqe->user_data & OP_TAG_MASK) != OP_TAG_OP)
         return; /* The outcome of a cancellation. */
 
@@ -45,6 +49,8 @@ static ALWAYS_INLINE void complete(coil_loop *loop, const struct io_uring_cqe *c
     }
     const op_kind *kind = op->kind;
     COIL_PROBE(complete, op, cqe->res, cqe->flags, kind->name, op->task);
+    if (coil_likely(kind == &receiver_ring_kind) && receiver_complete_usual(loop, op, head, tail))
+        return;
     if (coil_likely(cqe->flags & IORING_CQE_F_MORE)) {
         kind->complete(op, cqe->res, cqe->flags);
     } else {
@@ -62,7 +68,7 @@ static ALWAYS_INLINE void reap(coil_loop *loop)
     if (coil_unlikely(tail - head != loop->typical_batch / BATCH_MEMORY))
         adapt_batch(loop, tail - head); /* (Else it is as typical as can be.) */
     for (; head != tail; head++)
-        complete(loop, &cq->cqes[head & cq->ring_mask]);
+        complete(loop, head, tail);
     __atomic_store_n(cq->khead, head, __ATOMIC_RELEASE);
 }
 

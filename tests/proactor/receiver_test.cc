@@ -127,6 +127,16 @@ async(int, takes, (coil_receiver *) receiver, (coil_slice *) slice)
     return static_cast<int>(slice->size_bytes);
 }
 
+/* It has to come for another to be cancelled. */
+async(int, takes_and_cancels, (coil_receiver *) receiver, (coil_task *) other)
+{
+    vars(coil_slice slice);
+    await(my->slice, coil_receiver_next(receiver));
+    coil_slice_release(&my->slice);
+    coil_task_cancel(other);
+    return 0;
+}
+
 /* And what had come for another by then. */
 async(int, takes_beside, (coil_receiver *) receiver, (const Traffic *) other, (uint64_t *) out_bytes)
 {
@@ -458,6 +468,26 @@ TEST_F(Receiver, ACancelledTaskGetsNothingAndTheBytesStay)
     run();
     EXPECT_EQ("abc", next(receiver));
     coil_receiver_close(receiver);
+}
+
+TEST_F(Receiver, ATaskThatIsCancelledWhenItsBytesHaveComeHasThem)
+{
+    Ends ends = make_unix();
+    Ends others = make_unix();
+    coil_receiver *receiver = create(ends.out.release(), COIL_TRANSPORT_SOCKET);
+    coil_receiver *canceller = create(others.out.release(), COIL_TRANSPORT_SOCKET);
+    coil_slice slice = {};
+    coil_task *task = coil_spawn(coil_loop_root(loop), takes(receiver, &slice));
+    coil_spawn(coil_loop_root(loop), takes_and_cancels(canceller, task));
+    later(coil_ms(2), [&ends, &others] {
+        put(others.in, "first");
+        put(ends.in, "abc");
+    });
+    run();
+    EXPECT_EQ("abc", text(slice));
+    coil_slice_release(&slice);
+    coil_receiver_close(receiver);
+    coil_receiver_close(canceller);
 }
 
 TEST_F(Receiver, BytesOfOneBufferAreJoined)

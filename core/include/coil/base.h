@@ -29,6 +29,7 @@
 #define COIL_PROCESS_WIDE
 #endif
 #define COIL_COLD __attribute__((cold, noinline))
+#define COIL_HOT __attribute__((hot)) /* The linker puts such functions together. */
 #define COIL_NOINLINE __attribute__((noinline))
 #define COIL_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
 

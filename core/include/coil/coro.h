@@ -284,14 +284,20 @@ template <> struct coil_result_is_nil<coil_nil> {
  * coroutine. name: the function that makes one. (Not the same name for both: C++ would call that
  * shadowing.)
  */
-#define COIL_DECLARE_(link, T, name, ...)                                                  \
+#define COIL_DECLARE_(link, T, name, ...) \
+    COIL_DECLARE_AS_(COIL_APART_, link, T, name, ##__VA_ARGS__)
+#define COIL_APART_(...) __VA_ARGS__
+#define COIL_SHARED_(...) \
+    union {               \
+        __VA_ARGS__       \
+    };
+#define COIL_DECLARE_AS_(place, link, T, name, ...)                                        \
     struct name##__args {                                                                  \
         COIL_FIELDS_(__VA_ARGS__)                                                          \
     };                                                                                     \
     struct name##__frame {                                                                 \
         coil_frame co__h;                                                                  \
-        COIL_RESULT_TYPE(T) co__ret;                                                       \
-        struct name##__args co__a;                                                         \
+        place(COIL_RESULT_TYPE(T) co__ret; struct name##__args co__a;)                     \
     };                                                                                     \
     struct name##__cold {                                                                  \
         coil_cold co__c;                                                                   \
@@ -375,11 +381,16 @@ template <> struct coil_result_is_nil<coil_nil> {
     COIL_DECLARE_(COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name##__cold
 #define coil_declare_private(T, name, ...) \
     COIL_DECLARE_(COIL_EXTERN_, T, name, ##__VA_ARGS__) struct name##__cold
+#define coil_declare_leaf(T, name, ...) \
+    COIL_DECLARE_AS_(COIL_SHARED_, COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name##__cold
 #define coil_define(T, name, ...) COIL_DEFINE_(COIL_PUBLIC_, T, name, ##__VA_ARGS__)
 
 /*
  * A leaf: declared with coil_declare() or, for one file, coil_leaf(); defined by its step and
  * cancel functions (coil/task.h) with coil_define_leaf() or coil_leaf_fn().
+ *
+ * coil_declare_leaf() is coil_declare() for a leaf of which there are many that wait: its result
+ * takes the place of its arguments, so its step function stores it when it has read them.
  */
 #define coil_leaf(T, name, ...) \
     COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) struct name##__cold

@@ -42,14 +42,14 @@ enum {
     COIL_SLAB_BYTES = 32 * 1024, /* What is asked of the allocator at a time. */
 };
 
+/* Timers are armed on its `wheel`, which comes last because it is large, and mostly at rest. */
 struct coil_sched {
-    coil_time now;      /* Read it by coil_sched_now(). */
-    coil_clock *unread; /* Not NULL: `now` is that of an earlier round; whoever asks reads it. */
-    coil_timer_wheel wheel; /* Arm any timer here. */
-    coil_group root;        /* Tasks without a coroutine that waits for them. */
-    coil_task *running;     /* The task whose coroutine is running, or NULL. */
-    size_t live_count;      /* Tasks that have not ended. */
-    uint64_t step_count;    /* Resumptions so far. Any thread may look (relaxed). */
+    coil_time now;       /* Read it by coil_sched_now(). */
+    coil_clock *unread;  /* Not NULL: `now` is that of an earlier round; whoever asks reads it. */
+    coil_task *running;  /* The task whose coroutine is running, or NULL. */
+    size_t live_count;   /* Tasks that have not ended. */
+    uint64_t step_count; /* Resumptions so far. Any thread may look (relaxed). */
+    coil_group root;     /* Tasks without a coroutine that waits for them. */
 
     /* Private. */
     coil_task *ready_first;
@@ -64,6 +64,7 @@ struct coil_sched {
     struct coil_free *free_blocks[COIL_SLAB_CLASSES]; /* Per size, as the next two. */
     struct coil_slab *slabs[COIL_SLAB_CLASSES];
     struct coil_slab *resting_slabs[COIL_SLAB_CLASSES]; /* Empty, and their contents given back. */
+    coil_timer_wheel wheel;
 };
 
 /* `allocator` must outlive the scheduler; NULL: malloc and free. */
@@ -94,6 +95,15 @@ COIL_API coil_time coil_sched_read_clock(coil_sched *sched);
 static inline coil_time coil_sched_now(coil_sched *sched)
 {
     return coil_unlikely(sched->unread != NULL) ? coil_sched_read_clock(sched) : sched->now;
+}
+
+/* Private: `task`, which is neither queued nor guarded, is ready. */
+static inline void coil_sched_queue(coil_sched *sched, coil_task *task)
+{
+    task->queued = COIL_QUEUED;
+    task->ready_next = NULL;
+    *sched->ready_last = task;
+    sched->ready_last = &task->ready_next;
 }
 
 /* Is no task waiting to run, besides the one that runs? */

@@ -70,7 +70,7 @@ COIL_API int coil_stream_pair(coil_stream **out_one, coil_stream **out_other);
 COIL_API void coil_stream_close(coil_stream *stream);
 
 /* What has arrived, as much as there is. Empty: the peer has ended its side. */
-coil_declare(coil_slice, coil_read_some, (coil_stream *) stream);
+coil_declare_leaf(coil_slice, coil_read_some, (coil_stream *) stream);
 
 /*
  * Exactly `size_bytes`, as one slice; no copy if they lie in one buffer. Empty: the stream ended

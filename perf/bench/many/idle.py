@@ -14,6 +14,7 @@ from .process import ReportingServer
 
 STEPS = (1000, 4000, 10000)
 SETTLE_S = 10
+SILENT_S = 7  # Coil parks what has received nothing for two whole ticks of two seconds.
 SLABS_NAMED = 8
 
 
@@ -28,6 +29,14 @@ def await_rest(server):
             return
         before = now
         time.sleep(0.15)
+
+
+def await_silence(options, servers):
+    """Until all connections have been silent for some seconds, and are treated as such."""
+    if not options.quick:
+        time.sleep(SILENT_S)
+    for server in servers:
+        await_rest(server)
 
 
 # ---- The kernel ----
@@ -85,13 +94,13 @@ def reading(server, name):
     return {"anonymous": anonymous_bytes(server.pid), "kernel": kernel_now(), "report": report}
 
 
-def climb(server, holder, name, steps):
+def climb(options, server, holder, name, steps):
     """The readings at each step; None if the connections could not be made."""
     readings = []
     for count in steps:
         if not holder.hold(count):
             return None
-        await_rest(server)
+        await_silence(options, [server])
         readings.append({"connections": count, **reading(server, name)})
     return readings
 
@@ -117,7 +126,7 @@ def once(options, name, command, steps):
         return None
     try:
         holder = Holder(options, options.cores, server.port)
-        readings = climb(server, holder, name, steps)
+        readings = climb(options, server, holder, name, steps)
     finally:
         if holder:
             holder.end()
@@ -148,6 +157,7 @@ def many_once(options, command):
             if not holders[-1].hold(count):
                 return None
             await_rest(server)
+        await_silence(options, members)
         after = sum(anonymous_bytes(server.pid) for server in members)
         return {"kind": "idle", "impl": "coil", "connections": options.idle_to,
                 "processes": len(members), "bytes": round((after - before) / options.idle_to, 1),

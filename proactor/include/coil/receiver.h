@@ -60,7 +60,7 @@ COIL_API int coil_receiver_create(
  * The next bytes, as many as have arrived. Empty at the end of the stream, from then on always; a
  * negative size_bytes is an error of recv(2) or read(2), which stays as well.
  */
-coil_declare(coil_slice, coil_receiver_next, (coil_receiver *) receiver);
+coil_declare_leaf(coil_slice, coil_receiver_next, (coil_receiver *) receiver);
 
 /*
  * Have nothing under way: what has arrived is there to be looked at, and what comes stays with the
@@ -128,7 +128,8 @@ COIL_API int coil_receiver_extend(coil_receiver *receiver, coil_task *task);
 
 /*
  * All of that in one: the step function of coil_receiver_next(), and of leaves by other names with
- * the same argument and the same result. Their cancel function is coil_leaf_wake().
+ * the same argument and the same result, declared by coil_declare_leaf(). Their cancel function
+ * is coil_leaf_wake().
  */
 COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf);
 
