@@ -231,6 +231,7 @@
     PROGRAM(getaddrinfo) \
     PROGRAM(random) \
     PROGRAM(recv_peek_now) \
+    PROGRAM(recv_now_gives_all) \
     /* pipes.c */ \
     PROGRAM(pipe_capacity) \
     PROGRAM(pipe_write_of_a_part) \
