@@ -9,12 +9,18 @@
  *        +<-------------------execve: the fiber is dropped, another one runs main()
  *        +<-------------------exit, or killed
  *
+ *     a process that has run: coil_kernel_exec() --> its threads, rings and memory are gone; its
+ *                                                    children, and what is not close-on-exec, stay
+ *
  * The child's fiber has thread-local and process-wide variables of its own, though in truth it
  * would have those of its parent: nobody can tell, as it must not touch them.
  */
 #include "child.h"
 
+#include "allocate.h"
 #include "disk.h"
+#include "memory.h"
+#include "power.h"
 
 #include <coil/kernel.h>
 
@@ -133,11 +139,46 @@ static void note_inherited(sim_process *process)
         process->descriptors[fd].is_inherited = process->descriptors[fd].file != NULL;
 }
 
+/* For the children of the thread that calls, nobody dies: it goes on as the first thread. */
+static void keep_children(sim_process *process, const sim_fiber *caller)
+{
+    for (coil_list *at = process->children.next; at != &process->children; at = at->next) {
+        sim_family *family = sim_family_of(coil_container_of(at, sim_process, sibling));
+        if (family->parent_thread == caller->id)
+            family->parent_thread = process->id;
+    }
+}
+
 /*
- * What runs is decided by sim_path_program() alone. Of the thread that calls, and of what it
- * has been told, nothing is left afterwards; a success does not return.
+ * A program that has run leaves as if it had been killed, but for what its successor inherits; and
+ * the ring of the thread that calls is quiet before a descriptor is closed (io_uring_task_cancel()
+ * in fs/exec.c of Linux), so that nothing of it lingers as at the end of a process. (Observed:
+ * program_becomes_another, ..._by_thread.) A child between clone and exec has nothing of its own.
  */
-int sim_child_exec(sim_process *process, const char *path, char *const *arguments,
+static void leave_program(sim_process *process, const sim_fiber *caller)
+{
+    while (sim_family_of(process)->clone_count > 0) { /* They run on our memory. */
+        const coil_time soon = coil_time_after(sim_now(process->world), coil_us(10));
+        (void)sim_fiber_wait(NULL, soon, "exec: a child is about to exec");
+    }
+    sim_process_drop_threads(process);
+    keep_children(process, caller);
+    sim_power_linger(process, caller);
+    sim_process_drop_rings(process);
+}
+
+static void forget_memory(sim_process *process)
+{
+    sim_mappings_drop(process);
+    (void)allocations_free(process, false, false);
+    fiber_renew_process(process);
+}
+
+/*
+ * What runs is decided by sim_path_program() alone. Of the threads, and of what they have been
+ * told, nothing is left afterwards; a success does not return.
+ */
+int sim_exec(sim_process *process, const char *path, char *const *arguments,
         const char *const *environment)
 {
     sim_fiber *caller = sim_fiber_current();
@@ -146,6 +187,7 @@ int sim_child_exec(sim_process *process, const char *path, char *const *argument
     const int rc = sim_path_program(process, AT_FDCWD, path, &program);
     if (rc < 0)
         return rc;
+    leave_program(process, caller);
     close_on_exec(process);
     note_inherited(process);
     sim_signals_exec(process, caller);
@@ -154,8 +196,16 @@ int sim_child_exec(sim_process *process, const char *path, char *const *argument
     process->main_fiber->id = process->id; /* Whichever thread calls exec. */
     sim_fiber_detach(process->main_fiber);
     process->is_dumpable = true;
+    forget_memory(process);
+    caller->id = -1; /* Nobody's: its children have been kept. */
     caller->is_detached = true;
     sim_clone_end(process);
     sim_fiber_drop(caller);
     return 0;
+}
+
+int coil_kernel_exec(const char *path, char *const arguments[])
+{
+    sim_fiber_pass();
+    return sim_exec(sim_process_current(), path, arguments, (const char *const *)environ);
 }

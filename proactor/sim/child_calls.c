@@ -248,7 +248,7 @@ static long call(sim_process *process, long number, const long *a)
     case SYS_kill:
         return sim_kill(process, (pid_t)a[0], (int)a[1]);
     case SYS_execve:
-        return sim_child_exec(
+        return sim_exec(
                 process, (const char *)a[0], (char *const *)a[1], (const char *const *)a[2]);
     case SYS_exit_group:
         sim_process_end(process, CLD_EXITED, (int)a[0] & 0xff);

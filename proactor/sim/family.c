@@ -56,6 +56,24 @@ void sim_family_set_environment(sim_process *process, const char *const *environ
         environ = copy;
 }
 
+/* In libc, setenv(3) has one array for all: it is the next one's when that calls it. */
+static void keep_environment(sim_process *process)
+{
+    sim_family *family = sim_family_of(process);
+    size_t count = 0;
+
+    if (environ == family->environ)
+        return;
+    while (environ != NULL && environ[count] != NULL)
+        count++;
+    char **copy = sim_new((count + 1) * sizeof(*copy));
+    for (size_t i = 0; i < count; i++)
+        copy[i] = environ[i];
+    sim_delete(family->environ_copy);
+    family->environ_copy = copy;
+    family->environ = copy;
+}
+
 void family_load_environment(sim_process *before, const sim_process *process)
 {
     static char **home; /* Of the world. */
@@ -63,8 +81,8 @@ void family_load_environment(sim_process *before, const sim_process *process)
 
     if (before == NULL) {
         home = environ;
-    } else if (before->family != NULL && environ != empty) {
-        before->family->environ = environ;
+    } else if (environ != empty) {
+        keep_environment(before);
     }
     environ = process == NULL ? home : empty;
     if (process != NULL && process->family != NULL && process->family->environ != NULL)
@@ -101,6 +119,7 @@ void sim_family_free(sim_process *process)
     sim_pidfds_forget(family);
     sim_family_set_environment(process, NULL);
     sim_delete(family->environment);
+    sim_delete(family->environ_copy);
     sim_delete(family);
     process->family = NULL;
 }

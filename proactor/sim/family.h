@@ -31,8 +31,9 @@ struct sim_family {
     uid_t users[3];  /* Real, effective, saved. 0, unless somebody has changed it. */
     gid_t groups[3]; /* Of users. */
     struct rlimit64 limits[RLIM_NLIMITS];
-    char **environment; /* And a NULL. NULL: empty. */
-    char **environ;     /* What the program has made of it by setenv(3); its own memory. */
+    char **environment;  /* And a NULL. NULL: empty. */
+    char **environ;      /* What the program has made of it by setenv(3); its own texts. */
+    char **environ_copy; /* Of the array. NULL: it has not. */
 
     bool is_subreaper;     /* PR_SET_CHILD_SUBREAPER */
     bool has_no_new_privs; /* PR_SET_NO_NEW_PRIVS */

@@ -106,6 +106,17 @@ void fiber_forget_process(sim_process *process)
         load_process(NULL);
 }
 
+void fiber_renew_process(sim_process *process)
+{
+    const bool is_loaded = home.loaded_process == process;
+
+    fiber_forget_process(process);
+    sim_delete(process->globals);
+    process->globals = fiber_new_globals();
+    if (is_loaded)
+        load_process(process);
+}
+
 /* --------------------------------------------------------------------------------- switching -- */
 
 sim_fiber *sim_fiber_current(void)

@@ -122,9 +122,10 @@ void fibers_end(void);
 /* What is process-wide, as a new process finds it. From sim_new(). */
 char *fiber_new_globals(void);
 
-/* The process-wide variables are those of `process` now; it will be freed. */
+/* The process-wide variables are those of `process` now; it will be freed; they begin anew. */
 void fiber_visit(sim_process *process);
 void fiber_forget_process(sim_process *process);
+void fiber_renew_process(sim_process *process);
 
 /* Resume the fiber; back when it waits, yields or has ended. Called by the world alone. */
 void sim_fiber_resume(sim_fiber *fiber);

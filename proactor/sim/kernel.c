@@ -160,19 +160,11 @@ int coil_kernel_dup_above(int fd, int lowest)
     return sim_descriptor_install(sim_process_current(), sim_file_hold(file), lowest);
 }
 
-/* Programs of the simulation do not become others. */
 int coil_kernel_dup_to_pass(int fd, int number)
 {
-    (void)fd;
-    (void)number;
-    return -ENOSYS;
-}
-
-int coil_kernel_exec(const char *path, char *const arguments[])
-{
-    (void)path;
-    (void)arguments;
-    return -ENOSYS;
+    if (sim_call_file(fd) == NULL)
+        return -EBADF;
+    return sim_descriptor_copy(sim_process_current(), fd, number);
 }
 
 int coil_kernel_close_on_exec(int fd)

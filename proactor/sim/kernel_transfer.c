@@ -5,6 +5,7 @@
 #include "fiber.h"
 #include "kernel_calls.h"
 #include "process.h"
+#include "socket.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -164,6 +165,13 @@ int coil_kernel_sendmmsg_now(int fd, struct mmsghdr *messages, unsigned count)
     return (int)count;
 }
 
+/* What TCP gives without waiting is all that it has, or all that was asked for: epoll(7), Q9. */
+static bool gives_all(sim_file *file)
+{
+    const sim_socket *socket = sim_file_is_socket(file) ? sim_socket_of(file) : NULL;
+    return socket != NULL && socket->family != AF_UNIX && socket->type == SOCK_STREAM;
+}
+
 ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
 {
     const struct iovec part = {bytes, size_bytes};
@@ -171,7 +179,8 @@ ssize_t coil_kernel_recv_now(int fd, void *bytes, size_t size_bytes)
     if (file == NULL)
         return -EBADF;
     sim_io io = io_of(&part, -1, MSG_DONTWAIT);
-    shorten(file, &io, SIM_FAULT_SHORT_READ);
+    if (!gives_all(file))
+        shorten(file, &io, SIM_FAULT_SHORT_READ);
     return sim_file_recv(file, &io);
 }
 

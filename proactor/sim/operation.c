@@ -248,6 +248,8 @@ const sim_operation *sim_operation_of(uint8_t opcode)
             [IORING_OP_FALLOCATE] = &sim_operation_fallocate,
             [IORING_OP_SPLICE] = &sim_operation_splice,
             [IORING_OP_WAITID] = &sim_operation_waitid,
+            [IORING_OP_SEND_ZC] = &sim_operation_send_zc,
+            [IORING_OP_SENDMSG_ZC] = &sim_operation_sendmsg_zc,
     };
     if (opcode >= sizeof(operations) / sizeof(operations[0]))
         return NULL;

@@ -25,4 +25,8 @@ extern const sim_operation sim_operation_unlinkat;
 /* waitid.c */
 extern const sim_operation sim_operation_waitid;
 
+/* zero_copy.c */
+extern const sim_operation sim_operation_send_zc;
+extern const sim_operation sim_operation_sendmsg_zc;
+
 #endif

@@ -66,14 +66,14 @@ static void keep(const sim_host *host, sim_file *file, coil_duration delay)
     sim_after(world, delay, &lingering->event);
 }
 
-void sim_power_linger(sim_process *process)
+void sim_power_linger(sim_process *process, const sim_fiber *canceller)
 {
     sim_world *world = process->world;
     if (process->host->is_off)
         return; /* There is no kernel any more, either. */
     for (coil_list *at = process->rings.next; at != &process->rings; at = at->next) {
         const sim_ring *ring = coil_container_of(at, sim_ring, link);
-        if (ring->request_count == 0)
+        if (ring->request_count == 0 || (canceller != NULL && ring->owner == canceller))
             continue;
         const coil_duration delay = sim_random_between(world, LINGER_LEAST, LINGER_MOST);
         for (coil_list *of = ring->requests.next; of != &ring->requests; of = of->next) {

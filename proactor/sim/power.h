@@ -31,9 +31,10 @@ void sim_power_end_processes(sim_world *world, const sim_host *host);
 /*
  * At the end of a process: the kernel tears down its rings later than everything else, so that the
  * files of requests in flight live on for some milliseconds. A listener with a pending accept keeps
- * its port (pitfall 3).
+ * its port (pitfall 3). Not so the rings of `canceller`, a thread that has become another program;
+ * NULL: there is none.
  */
-void sim_power_linger(sim_process *process);
+void sim_power_linger(sim_process *process, const sim_fiber *canceller);
 
 /* The end of the world: nothing lingers any more. */
 void sim_power_end(sim_world *world);

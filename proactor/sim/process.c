@@ -64,14 +64,17 @@ static void free_arguments(sim_process *process)
     process->argument_count = 0;
 }
 
-static void copy_arguments(sim_process *process, char *const *arguments)
+/* They may be those that it has. */
+static void set_arguments(sim_process *process, char *const *arguments)
 {
     int count = 0;
     while (arguments[count] != NULL)
         count++;
-    process->arguments = sim_new((size_t)(count + 1) * sizeof(*process->arguments));
+    char **copies = sim_new((size_t)(count + 1) * sizeof(*copies));
     for (int i = 0; i < count; i++)
-        process->arguments[i] = sim_copy_text(arguments[i]);
+        copies[i] = sim_copy_text(arguments[i]);
+    free_arguments(process);
+    process->arguments = copies;
     process->argument_count = count;
 }
 
@@ -86,8 +89,7 @@ static void run_main(sim_fiber *fiber)
 
 void sim_process_exec(sim_process *process, const sim_program *program, char *const *arguments)
 {
-    free_arguments(process);
-    copy_arguments(process, arguments);
+    set_arguments(process, arguments);
     sim_delete(process->path);
     process->path = sim_copy_text(program->path);
     process->main = program->main;
@@ -98,7 +100,7 @@ void sim_process_exec(sim_process *process, const sim_program *program, char *co
 /* ----------------------------------------------------------------------------------- the end -- */
 
 /* The current one comes last, when nothing is left to do. */
-static void drop_fibers(sim_process *process)
+void sim_process_drop_threads(sim_process *process)
 {
     const sim_fiber *current = process->world->current;
     coil_list *next;
@@ -129,10 +131,15 @@ static unsigned count_open(const sim_process *process)
     return count;
 }
 
-static void close_all(sim_process *process)
+void sim_process_drop_rings(sim_process *process)
 {
     while (!coil_list_empty(&process->rings))
         sim_ring_drop(coil_container_of(process->rings.next, sim_ring, link));
+}
+
+static void close_all(sim_process *process)
+{
+    sim_process_drop_rings(process);
     for (unsigned fd = 0; fd < process->descriptor_count; fd++)
         (void)sim_descriptor_close(process, (int)fd);
     sim_mappings_drop(process);
@@ -181,8 +188,8 @@ void sim_process_end(sim_process *process, int code, int value)
     process->status.si_pid = process->id;
     sim_trace(world, "process %d ends: %s %d", (int)process->id,
             code == CLD_EXITED ? "exit" : "signal", value);
-    drop_fibers(process);
-    sim_power_linger(process);
+    sim_process_drop_threads(process);
+    sim_power_linger(process, NULL);
     process->open_count = code == CLD_EXITED ? count_open(process) : 0;
     close_all(process);
     const uint64_t lost_count =

@@ -86,7 +86,7 @@ sim_process *sim_process_current(void);
 /* A process without a program, and without descriptors. */
 sim_process *sim_process_create(sim_host *host, sim_process *parent);
 
-/* Become a program: what execve(2) does. `arguments` are copied. */
+/* Become a program, with a first thread. `arguments` are copied. The rest of execve(2): child.h. */
 void sim_process_exec(sim_process *process, const sim_program *program, char *const *arguments);
 
 /*
@@ -95,6 +95,10 @@ void sim_process_exec(sim_process *process, const sim_program *program, char *co
  * is the process of the current fiber, it does not return.
  */
 void sim_process_end(sim_process *process, int code, int value);
+
+/* What it has no more: threads, but for the current one; rings, with what is in flight there. */
+void sim_process_drop_threads(sim_process *process);
+void sim_process_drop_rings(sim_process *process);
 
 /* It has ended, and its parent has seen it: free it. */
 void sim_process_reap(sim_process *process);

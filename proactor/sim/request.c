@@ -139,12 +139,8 @@ bool sim_request_stops(const sim_request *request)
     return sim_fault(world_of(request), SIM_FAULT_MULTISHOT_ENDS);
 }
 
-bool sim_request_post(sim_request *request, int result, uint32_t flags)
+void sim_request_tell(sim_request *request, int result, uint32_t flags)
 {
-    sim_ring *ring = request->ring;
-
-    if (!sim_ring_has_room(ring))
-        return false;
     if (request->imposed != NULL) {
         result = sim_replay_settle(request, result, true);
         flags = imposed_flags(request, flags);
@@ -152,7 +148,16 @@ bool sim_request_post(sim_request *request, int result, uint32_t flags)
     sim_trace_request(request, SIM_COMPLETED_MORE, result, flags);
     request->shot_count++;
     world_of(request)->operation_count++;
-    return sim_ring_post(ring, request->sqe.user_data, result, flags | IORING_CQE_F_MORE);
+    flags |= IORING_CQE_F_MORE;
+    (void)sim_ring_post(request->ring, request->sqe.user_data, result, flags);
+}
+
+bool sim_request_post(sim_request *request, int result, uint32_t flags)
+{
+    const bool has_room = sim_ring_has_room(request->ring);
+    if (has_room)
+        sim_request_tell(request, result, flags);
+    return has_room;
 }
 
 static void finish(sim_request *request, int result)
@@ -184,7 +189,7 @@ static bool may_fail(const sim_request *request)
 static int nth_error(const sim_request *request)
 {
     const sim_file *file = request->file;
-    if (!may_fail(request))
+    if (!may_fail(request) || request->is_notice)
         return 0;
     const bool is_socket = file != NULL && (file->type->recv != NULL || file->type->accept != NULL);
     return sim_nth_error(
@@ -394,7 +399,7 @@ void sim_ring_submit(sim_ring *ring, const struct io_uring_sqe *sqe)
 
 static bool matches(const sim_request *request, const struct io_uring_sqe *sqe)
 {
-    if (request->operation == &cancellation)
+    if (request->operation == &cancellation || request->is_notice)
         return false;
     if (request->is_cancelled && request->operation->found != 0)
         return false; /* The kernel has taken it out of its list (io_cancel_remove()). */

@@ -121,6 +121,7 @@ struct sim_request {
     bool is_tried;     /* Once or more. */
     bool is_spent;     /* Its bytes were copied by an attempt that has failed: sim_io.is_spent. */
     bool has_begun;    /* Of an operation that begins something and then waits. */
+    bool is_notice;    /* Its result has been told: nothing can fail or be cancelled any more. */
 
     uint64_t recorded;           /* The entry of the recording that it is. 0: it is in none. */
     const sim_recorded *imposed; /* What is to come of this attempt. NULL: what may. */
@@ -143,6 +144,9 @@ int sim_request_wait_until(sim_request *request, coil_time time);
  * room, nothing was posted, and `result` is to be the last one (pitfall 9).
  */
 bool sim_request_post(sim_request *request, int result, uint32_t flags);
+
+/* The same for one that another one follows in any case: without room, it overflows. */
+void sim_request_tell(sim_request *request, int result, uint32_t flags);
 
 /* Memory of the process, whose address an entry, or a registration, has as an integer. */
 static inline void *sim_memory_at(uint64_t address)

@@ -187,16 +187,25 @@ void sim_signals_inherit(sim_process *child, sim_process *parent, const sim_fibe
     thread_of(child, child->id)->mask = thread_of(parent, thread->id)->mask;
 }
 
+/* What was sent to the thread that goes on, and to no other; the first one has ended. */
+static void become_first(sim_process *process, pid_t caller)
+{
+    sim_thread_signals *first = find_thread(process->signals, process->id);
+    if (first != NULL)
+        free_thread(first);
+    thread_of(process, caller)->thread = process->id;
+}
+
 void sim_signals_exec(sim_process *process, const sim_fiber *caller)
 {
     sim_signals *signals = sim_signals_of(process);
-    const sim_signal_set mask = *sim_signal_mask(process, caller);
 
+    if (caller->id != process->id)
+        become_first(process, caller->id);
     for (int signo = 1; signo <= SIM_SIGNAL_LAST; signo++) {
         if (signals->actions[signo].sa_handler != SIG_IGN)
             memset(&signals->actions[signo], 0, sizeof(signals->actions[signo]));
     }
-    thread_of(process, process->id)->mask = mask;
 }
 
 void sim_signals_free(sim_process *process)

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 
+#include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -135,6 +136,53 @@ int frees_what_it_has_read(int, char **)
 TEST(SimLending, WhatHasBeenReadMayBeFreed)
 {
     expect_success(frees_what_it_has_read);
+}
+
+int connected_datagrams()
+{
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(9);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int fd = coil_kernel_socket(AF_INET, SOCK_DGRAM, 0);
+    return coil_kernel_connect_now(fd, (const sockaddr *)&address, sizeof(address)) < 0 ? -1 : fd;
+}
+
+int changes_before_the_notice(int, char **)
+{
+    Ring ring;
+    char text[] = "hello";
+    NEED(ring.open(8, 8) == 0);
+    io_uring_prep_send_zc(ring.next(0), connected_datagrams(), text, 5, 0, 0);
+    const io_uring_cqe first = ring.wait();
+    NEED(first.res == 5 && first.flags == IORING_CQE_F_MORE);
+    text[0] = 'J';
+    (void)ring.wait();
+    return 0;
+}
+
+TEST(SimLendingDeathTest, WhoeverChangesWhatIsSentWithoutACopyIsFound)
+{
+    expect_found(changes_before_the_notice, "send_zc 1: its bytes have changed in flight");
+}
+
+int changes_after_the_notice(int, char **)
+{
+    Ring ring;
+    char text[] = "hello";
+    NEED(ring.open(8, 8) == 0);
+    io_uring_prep_send_zc(ring.next(0), connected_datagrams(), text, 5, 0, 0);
+    NEED(ring.wait().res == 5);
+    const io_uring_cqe notice = ring.wait();
+    NEED(notice.res == 0 && notice.flags == IORING_CQE_F_NOTIF);
+    text[0] = 'J';
+    ring.close();
+    return 0;
+}
+
+TEST(SimLending, WhatIsSentWithoutACopyIsOursAfterTheNotice)
+{
+    expect_success(changes_after_the_notice, 20);
 }
 
 /* ----------------------------------------------------------------------------------- answers -- */

@@ -180,6 +180,29 @@ TEST_F(Net, EchoesByteByByte)
     EXPECT_GE(network_segments(sim), 2 * 4000U * exchange_count);
 }
 
+/* Both ways have so many bytes per second each; what comes back may overlap with what goes. */
+TEST_F(Net, TakesAsLongAsTheBandwidthHasIt)
+{
+    for (uint64_t bytes_per_second : {0, 10000, 100000}) {
+        begin();
+        const network_link link = {0, 0, bytes_per_second, 1448, 1448, 0};
+        network_set_link(sim, "server", "client", &link);
+        const coil_time before = coil_sim_now(sim);
+        while (coil_sim_status(sim, client) == -EBUSY)
+            (void)coil_sim_run(sim, coil_ms(10));
+        EXPECT_EQ(0, coil_sim_status(sim, client));
+        const coil_duration pauses = coil_ms(50) + exchange_count * coil_ms(100);
+        const coil_duration needed = coil_sim_now(sim) - before - pauses;
+        const int64_t bytes = 4000 * (int64_t)exchange_count;
+        const coil_duration one_way =
+                bytes_per_second == 0 ? 0 : coil_s(1) * bytes / (int64_t)bytes_per_second;
+        EXPECT_GE(needed, one_way);
+        EXPECT_LE(needed, 2 * one_way + one_way / 2 + coil_s(1));
+        coil_sim_destroy(sim);
+        sim = nullptr;
+    }
+}
+
 TEST_F(Net, LosesNothingWhereOnePacketInTenIsLost)
 {
     begin();

@@ -98,6 +98,28 @@ TEST(SimProcess, ARunOfALoopLeavesNoDescriptorOpen)
     EXPECT_EQ(0U, coil_sim_open_descriptors(world.sim, pid));
 }
 
+/* ------------------------------------------------------------------------------ environment -- */
+
+int puts_its_name_there(int, char **argv)
+{
+    if (getenv("NAME") != nullptr || setenv("NAME", argv[0], 1) < 0)
+        return 1;
+    (void)coil_run(coil_sleep(coil_ms(1))); /* Others run. */
+    const char *name = getenv("NAME");
+    return name != nullptr && strcmp(name, argv[0]) == 0 ? 0 : 2;
+}
+
+TEST(SimProcess, KeepsWhatItPutsIntoItsEnvironmentToItself)
+{
+    World world;
+    const pid_t one = world.start(puts_its_name_there, "/bin/one");
+    const pid_t two = world.start(puts_its_name_there, "/bin/two");
+    EXPECT_EQ(COIL_SIM_ENDED, coil_sim_run(world.sim, COIL_FOREVER));
+    EXPECT_EQ(0, coil_sim_status(world.sim, one));
+    EXPECT_EQ(0, coil_sim_status(world.sim, two));
+    EXPECT_EQ(nullptr, getenv("NAME"));
+}
+
 /* ---------------------------------------------------------------------------------- endings -- */
 
 void leave(int how)

@@ -105,3 +105,22 @@ void play_recv_peek_now(struct stage *stage)
     stage_say_result(stage, "none", coil_kernel_recv_peek(-1));
     stage_close_ends(stage, ends);
 }
+
+/* epoll(7), question 9: less than was asked for means that no more is there. */
+void play_recv_now_gives_all(struct stage *stage)
+{
+    enum { PIECES = 20, PIECE_BYTES = 3000, ROOM_BYTES = 1 << 18 };
+    stage_ends ends = stage_tcp(stage);
+    char *bytes = stage_memory(stage, ROOM_BYTES);
+
+    for (int i = 0; i < PIECES; i++) {
+        io_uring_prep_send(stage_ask(stage, "send"), ends.in, bytes, PIECE_BYTES, MSG_NOSIGNAL);
+        stage_do(stage, 1);
+        coil_kernel_word_wait(&(const uint32_t){0}, 0, coil_ms(i % 2)); /* One segment, or two. */
+    }
+    coil_kernel_word_wait(&(const uint32_t){0}, 0, coil_ms(30));
+    stage_say_result(stage, "a part", coil_kernel_recv_now(ends.out, bytes, 10000));
+    stage_say_result(stage, "the rest", coil_kernel_recv_now(ends.out, bytes, ROOM_BYTES));
+    stage_say_result(stage, "and then", coil_kernel_recv_now(ends.out, bytes, ROOM_BYTES));
+    stage_close_ends(stage, ends);
+}

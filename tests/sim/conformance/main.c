@@ -14,6 +14,8 @@
 
 #include <sys/resource.h>
 
+const char *const stage_program = "/proc/self/exe";
+
 static void list(void)
 {
     for (const conformance_program *p = conformance_programs; p->name != NULL; p++)
@@ -49,6 +51,8 @@ int main(int argc, char **argv)
 
     (void)setrlimit(RLIMIT_NOFILE, &descriptors);
     (void)coil_kernel_sigaction(SIGPIPE, &ignore, NULL); /* As a loop does. */
+    if (argc > 2 && strcmp(argv[1], "--become") == 0)
+        return becoming_main(argc, argv);
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         list();
         return EXIT_SUCCESS;

@@ -22,6 +22,9 @@ enum { SEEDS = 20, TRANSCRIPT_BYTES = 64 * 1024 };
 /* Of the simulation, not of a process in it: what the program has said. */
 static char transcript[TRANSCRIPT_BYTES];
 
+static char path[] = "/bin/play";
+const char *const stage_program = path;
+
 static const conformance_program *program_named(const char *name)
 {
     for (const conformance_program *p = conformance_programs; p->name != NULL; p++) {
@@ -36,6 +39,8 @@ static const conformance_program *program_named(const char *name)
 static int play_main(int argc, char **argv)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    if (argc > 2)
+        return becoming_main(argc, argv);
     COIL_CHECK(argc == 2);
     (void)coil_kernel_sigaction(SIGPIPE, &ignore, NULL); /* As a loop does. */
     char *text = stage_play(program_named(argv[1]));
@@ -58,7 +63,6 @@ static int sleep_main(int argc, char **argv)
 
 static bool play_seed(const conformance_program *program, uint64_t seed)
 {
-    static char path[] = "/bin/play";
     char name[64];
     char *const arguments[] = {path, name, NULL};
     coil_sim *sim = coil_sim_create(seed);

@@ -7,8 +7,9 @@
  *
  *  1  rings are charged to RLIMIT_MEMLOCK   not for root, and the seam sets no limits: ring_test
  *  2  fork keeps rings alive                the seam cannot fork
- *  3  exit is asynchronous                  the seam cannot be killed, but the rule that helps is
- *                                           here: listener_closed_while_accepting
+ *  3  exit is asynchronous                  program_is_killed_while_accepting; exec is not:
+ *                                           program_becomes_another; the rule that helps:
+ *                                           listener_closed_while_accepting
  *  4  a cancellation's own completion       cancel_*, whose transcripts are sorted: either order
  *  5  results of cancellations              cancel_poll, cancel_recv, cancel_all, cancel_twice,
  *                                           cancel_of_completed, cancel_connect_unix,
@@ -25,7 +26,7 @@
  *                                           multishot_recv_idle_without_buffers
  * 11  bundles                               not used
  * 12  incremental buffers                   buffers_incremental, _used_up, _shared
- * 13  zero-copy sends                       not used
+ * 13  zero-copy sends                       zero_copy_*, though Coil makes none
  * 14  short writes                          send_a_part, send_waitall, pipe_write_of_a_part
  * 15  close cancels nothing                 close_cancels_nothing, close_by_ring_cancels_nothing,
  *                                           close_direct_cancels_nothing, shutdown_completes_*
@@ -230,6 +231,7 @@
     PROGRAM(getaddrinfo) \
     PROGRAM(random) \
     PROGRAM(recv_peek_now) \
+    PROGRAM(recv_now_gives_all) \
     /* pipes.c */ \
     PROGRAM(pipe_capacity) \
     PROGRAM(pipe_write_of_a_part) \
@@ -266,6 +268,14 @@
     PROGRAM(child_is_remembered) \
     PROGRAM(child_leads_a_group) \
     PROGRAM(child_is_listed) \
+    /* zero_copy.c */ \
+    PROGRAM(zero_copy_send) \
+    PROGRAM(zero_copy_refused) \
+    PROGRAM(zero_copy_cancelled) \
+    /* becoming.c */ \
+    PROGRAM(program_becomes_another) \
+    PROGRAM(program_becomes_another_by_thread) \
+    PROGRAM(program_is_killed_while_accepting) \
     /* endings.c */ \
     PROGRAM(ends_cross) \
     PROGRAM(ends_cross_tcp) \

@@ -44,6 +44,10 @@ extern const conformance_program conformance_programs[]; /* The last has no name
 /* Play it from its beginning to its end. The transcript, for the caller to free. */
 char *stage_play(const conformance_program *program);
 
+/* The path of this very program, whose main() is becoming_main() if "--become" is its argument. */
+extern const char *const stage_program;
+int becoming_main(int argc, char **argv);
+
 /* ------------------------------------------------------------------------------- the ring -- */
 
 /* At the beginning of a program; the sizes are powers of two. Without, it is 32 and 64. */

@@ -258,9 +258,10 @@ async(int, use_connection)
     return 0;
 }
 
-async(int, be_client)
+async(int, be_client, (corpus_crowd *) crowd)
 {
     vars(int i; int rc; coil_duration limit);
+    (void)crowd;
 
     for (my->i = 0; my->i < CONNECTIONS; my->i++) {
         my->limit = corpus_chance(30) ? corpus_moment(coil_ms(10)) : coil_s(90);
@@ -270,19 +271,7 @@ async(int, be_client)
     return 0;
 }
 
-async(int, be_clients)
-{
-    vars(coil_group group; int i);
-
-    open_group(&my->group);
-    my->group.keep_going = true;
-    for (my->i = 0; my->i < CLIENTS; my->i++)
-        spawn(&my->group, be_client());
-    ignore(coil_group_join(&my->group));
-    return 0;
-}
-
-CORPUS_MAIN(client_main, be_clients())
+CORPUS_CROWD_MAIN(client_main, CLIENTS, be_client)
 
 /* -------------------------------------------------------------------------------- scenario -- */
 

@@ -180,6 +180,18 @@ coil_define(int, corpus_drain, (int) fd)
     return my->sum;
 }
 
+coil_define(int, corpus_be_crowd, (corpus_crowd *) crowd)
+{
+    vars(coil_group group; int i);
+
+    open_group(&my->group);
+    my->group.keep_going = true;
+    for (my->i = 0; my->i < crowd->count; my->i++)
+        (void)coil_spawn_handler(&my->group, crowd->member, crowd);
+    ignore(coil_group_join(&my->group));
+    return 0;
+}
+
 coil_define(int, corpus_await_end, (coil_sim *) sim, (pid_t) pid)
 {
     vars();

@@ -112,6 +112,20 @@ int corpus_end(const corpus_start_state *start, int rc);
         return corpus_end(&start_, coil_run(__VA_ARGS__)); \
     }
 
+/* So many tasks side by side, each of which is `member`; the errors of one are its own. */
+typedef struct corpus_crowd {
+    int count;
+    coil_handler member; /* A coroutine `int (corpus_crowd *)`. */
+} corpus_crowd;
+
+coil_declare(int, corpus_be_crowd, (corpus_crowd *) crowd);
+
+/* The main() of a program that is a crowd. */
+#define CORPUS_CROWD_MAIN(name, count_, member_)                                      \
+    static corpus_crowd name##_crowd = {                                              \
+            .count = (count_), .member = coil_handler_init(member_, corpus_crowd *)}; \
+    CORPUS_MAIN(name, corpus_be_crowd(&name##_crowd))
+
 /* ------------------------------------------------------------------------------ scenarios -- */
 
 /* clang-format off: CMakeLists.txt reads this list, too. */
@@ -123,8 +137,10 @@ int corpus_end(const corpus_start_state *start, int rc);
     SCENARIO(write_buffer)         \
     SCENARIO(idle)                 \
     SCENARIO(storm)                \
+    SCENARIO(trickle)              \
     SCENARIO(drain)                \
     SCENARIO(handover)             \
+    SCENARIO(becoming)             \
     SCENARIO(log)                  \
     SCENARIO(replace)              \
     SCENARIO(capture)              \

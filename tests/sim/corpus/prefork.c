@@ -219,9 +219,10 @@ async(int, call, (uint64_t) number)
     return 0;
 }
 
-async(int, be_caller)
+async(int, be_caller, (corpus_crowd *) crowd)
 {
     vars(int i; int rc);
+    (void)crowd;
 
     for (my->i = 0; my->i < CALLS; my->i++) {
         await(coil_sleep(corpus_moment(coil_ms(400))));
@@ -234,13 +235,10 @@ async(int, be_caller)
 
 async(int, call_all)
 {
-    vars(coil_group group; int i);
+    static corpus_crowd callers = {CALLERS, coil_handler_init(be_caller, corpus_crowd *)};
+    vars();
 
-    open_group(&my->group);
-    my->group.keep_going = true;
-    for (my->i = 0; my->i < CALLERS; my->i++)
-        spawn(&my->group, be_caller());
-    ignore(coil_group_join(&my->group));
+    attempt(corpus_be_crowd(&callers));
     ledger.clients_are_done = true;
     return 0;
 }

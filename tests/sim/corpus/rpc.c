@@ -163,9 +163,10 @@ async(int, use_connection)
     return 0;
 }
 
-async(int, be_client)
+async(int, be_client, (corpus_crowd *) crowd)
 {
     vars(int i; int rc; coil_duration limit);
+    (void)crowd;
 
     for (my->i = 0; my->i < 2; my->i++) {
         my->limit = corpus_chance(20) ? corpus_moment(coil_ms(20)) : coil_s(90);
@@ -179,19 +180,7 @@ async(int, be_client)
     return 0;
 }
 
-async(int, be_clients)
-{
-    vars(coil_group group; int i);
-
-    open_group(&my->group);
-    my->group.keep_going = true;
-    for (my->i = 0; my->i < CLIENTS; my->i++)
-        spawn(&my->group, be_client());
-    ignore(coil_group_join(&my->group));
-    return 0;
-}
-
-CORPUS_MAIN(client_main, be_clients())
+CORPUS_CROWD_MAIN(client_main, CLIENTS, be_client)
 
 /* -------------------------------------------------------------------------------- scenario -- */
 

@@ -66,9 +66,10 @@ async(int, call)
     return 0;
 }
 
-async(int, call_at_some_time)
+async(int, call_at_some_time, (corpus_crowd *) crowd)
 {
     vars(int rc; coil_duration limit);
+    (void)crowd;
 
     await(coil_sleep(corpus_moment(coil_ms(5))));
     my->limit = !ledger.is_calm && corpus_chance(20) ? corpus_moment(coil_ms(5)) : coil_s(60);
@@ -78,19 +79,7 @@ async(int, call_at_some_time)
     return 0;
 }
 
-async(int, call_all)
-{
-    vars(coil_group group; int i);
-
-    open_group(&my->group);
-    my->group.keep_going = true;
-    for (my->i = 0; my->i < CALLERS; my->i++)
-        spawn(&my->group, call_at_some_time());
-    ignore(coil_group_join(&my->group));
-    return 0;
-}
-
-CORPUS_MAIN(client_main, call_all())
+CORPUS_CROWD_MAIN(client_main, CALLERS, call_at_some_time)
 
 /* -------------------------------------------------------------------------------- scenario -- */
 

@@ -3,7 +3,8 @@
  * Servers. "drain": limits hold at every moment; a request that has been begun before the end is
  * answered, unless the grace is over; the counters add up. "handover": a service of several
  * processes, each of which takes the socket over from the one before; nobody who connects notices,
- * and successors that die while they begin change nothing.
+ * and successors that die while they begin change nothing. "becoming": a process that becomes its
+ * own successor again and again; it keeps its number, and refuses nobody.
  */
 #include "corpus.h"
 
@@ -29,7 +30,8 @@ static struct {
     /* Of hand-overs. */
     unsigned generations;
     bool is_killing;
-    unsigned lives;
+    unsigned lives; /* So many have served. */
+    bool hears;     /* The first has blocked SIGHUP. */
 
     bool is_calm; /* A call has to succeed. */
     bool clients_are_done;
@@ -84,7 +86,11 @@ async(int, call)
 {
     vars(coil_stream *peer; uint64_t number; uint64_t answer; ssize_t count; int left);
 
-    attempt(my->peer, corpus_connect(ledger.address));
+    if (ledger.lives > 0) { /* From then on nobody is to be refused. */
+        attempt(my->peer, coil_connect(ledger.address));
+    } else {
+        attempt(my->peer, corpus_connect(ledger.address));
+    }
     defer(coil_stream_close(my->peer));
     my->left = 1 + (ledger.generations == 0 ? (int)corpus_draw(3) : 0);
     for (; my->left > 0; my->left--) {
@@ -100,9 +106,10 @@ async(int, call)
     return 0;
 }
 
-async(int, be_caller)
+async(int, be_caller, (corpus_crowd *) crowd)
 {
     vars(int i; int rc; bool was_calm);
+    (void)crowd;
 
     for (my->i = 0; my->i < CALLS; my->i++) {
         await(coil_sleep(corpus_moment(coil_ms(10))));
@@ -116,13 +123,10 @@ async(int, be_caller)
 
 async(int, call_all)
 {
-    vars(coil_group group; int i);
+    static corpus_crowd callers = {CALLERS, coil_handler_init(be_caller, corpus_crowd *)};
+    vars();
 
-    open_group(&my->group);
-    my->group.keep_going = true;
-    for (my->i = 0; my->i < CALLERS; my->i++)
-        spawn(&my->group, be_caller());
-    ignore(coil_group_join(&my->group));
+    attempt(corpus_be_crowd(&callers));
     ledger.clients_are_done = true;
     return 0;
 }
@@ -359,3 +363,124 @@ const coil_sim_scenario scenario_handover = {.name = "handover",
         .build = build_handover,
         .direct = coil_handler(start_successors, coil_sim *),
         .check = check_handover};
+
+/* ---------------------------------------------------------------------------------- becoming -- */
+
+/* What a life leaves to the next one. -1: it is the last. */
+typedef struct estate {
+    coil_activation passed;
+    int kept;
+} estate;
+
+async(int, become_when_told, (estate *) own, (coil_server *) server, (coil_listener *) listener)
+{
+    vars();
+
+    attempt(coil_signal_wait(COIL_SIGNALS(SIGHUP)));
+    own->kept = coil_listener_keep(listener);
+    coil_server_drain(server, COIL_FOREVER);
+    return own->kept < 0 ? own->kept : 0;
+}
+
+async(int, serve_one_life, (estate *) own, (coil_server *) server)
+{
+    vars(coil_listener *listener; coil_group group; coil_group guard; int rc);
+
+    my->rc = coil_activation_listen(&own->passed, "calls", NULL, &my->listener);
+    if (my->rc == -ENOENT) {
+        corpus_expect(ledger.lives == 0, "nothing was passed to life %u", ledger.lives);
+        my->rc = coil_listen("*:7300", NULL, &my->listener);
+    }
+    if (my->rc < 0)
+        return my->rc;
+    coil_server_add(server, my->listener);
+    ledger.lives++;
+    open_group(&my->group);
+    spawn(&my->group, become_when_told(own, server, my->listener));
+    open_group(&my->guard);
+    spawn(&my->guard, leave_at_the_end(server));
+    attempt(coil_server_serve(server));
+    return 0;
+}
+
+async(int, live_once, (estate *) own)
+{
+    vars(coil_server server);
+
+    coil_server_init(&my->server, coil_handler(answer, coil_session *));
+    defer(coil_server_fini(&my->server));
+    attempt(serve_one_life(own, &my->server));
+    return 0;
+}
+
+static void check_life(int rc)
+{
+    corpus_expect(ledger.active == 0, "%lu sessions are left", (unsigned long)ledger.active);
+    corpus_expect(coil_debug_live_tasks() == 0 && coil_debug_pending_ops() == 0, "a life goes on");
+    corpus_expect(coil_kernel_getpid() == ledger.server, "another process is its successor");
+    corpus_expect(corpus_is_weather(rc), "a life ends with %s", coil_error_name(rc));
+}
+
+/* SIGHUP is blocked in all lives, so that one that is told in between hears it later. */
+static int becoming_main(int argc, char **argv)
+{
+    estate own = {.kept = -1};
+    sigset_t set;
+
+    (void)argc;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGHUP);
+    (void)coil_kernel_sigmask(SIG_BLOCK, &set, NULL);
+    ledger.hears = true;
+    int rc = coil_activation_take(&own.passed);
+    if (rc >= 0)
+        rc = coil_run(live_once(&own));
+    coil_activation_release(&own.passed);
+    check_life(rc);
+    if (rc >= 0 && own.kept >= 0) {
+        const coil_passed_fd sockets[] = {{own.kept, "calls"}};
+        rc = coil_activation_exec(sockets, 1, "/bin/becoming", argv);
+        corpus_expect_success(rc, false, "becoming another");
+    }
+    if (own.kept >= 0)
+        (void)coil_kernel_close(own.kept);
+    return rc < 0;
+}
+
+async(int, tell_to_become, (coil_sim *) sim)
+{
+    vars(unsigned i);
+
+    for (my->i = 0; my->i < ledger.generations && !ledger.clients_are_done; my->i++) {
+        await(coil_sleep(corpus_moment(coil_ms(25))));
+        if (ledger.hears)
+            (void)coil_sim_kill(sim, ledger.server, SIGHUP);
+    }
+    ignore(corpus_await_end(sim, ledger.client));
+    ledger.clients_are_done = true;
+    return 0;
+}
+
+static void build_becoming(coil_sim *sim)
+{
+    memset(&ledger, 0, sizeof(ledger));
+    ledger.generations = 1 + (unsigned)coil_sim_random(sim, GENERATIONS_MAX);
+    ledger.is_calm = true;
+    ledger.takes_long = coil_sim_random(sim, 2) == 0;
+    ledger.server = corpus_start(sim, "server", "/bin/becoming", becoming_main);
+    ledger.client = corpus_start(sim, "client", "/bin/callers", client_main);
+    ledger.address = corpus_address(sim, "server", PORT);
+}
+
+static void check_becoming(coil_sim *sim)
+{
+    corpus_expect_end(sim, ledger.server, "the server");
+    corpus_expect_end(sim, ledger.client, "the client");
+    if (corpus_is_fair())
+        coil_sim_expect(sim, ledger.lives > 0, "nobody has served");
+}
+
+const coil_sim_scenario scenario_becoming = {.name = "becoming",
+        .build = build_becoming,
+        .direct = coil_handler(tell_to_become, coil_sim *),
+        .check = check_becoming};
