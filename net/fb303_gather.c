@@ -138,8 +138,8 @@ int fb303_counter_value(fb303_subject subject, coil_thrift_text name, int64_t *o
 }
 
 /* The keys that the call has. */
-coil_async(int, gather_keys, (gathering *) self, (fb303_subject) subject,
-        (coil_fb303_call *) call, (const coil_fb303_table *) table)
+coil_async(int, gather_keys, (gathering *) self, (fb303_subject) subject, (coil_fb303_call *) call,
+        (const coil_fb303_table *) table)
 {
     coil_vars();
     coil_thrift_text key;
@@ -208,8 +208,8 @@ static bool has_keys(enum coil_fb303_method method)
            method == COIL_FB303_GET_SELECTED_EXPORTED_VALUES;
 }
 
-coil_define(int, fb303_gather, (fb303_subject) subject, (coil_fb303_call *) call,
-        (coil_arena *) arena, (fb303_gathered *) out_gathered)
+coil_define(int, fb303_gather, (fb303_subject) subject, (coil_fb303_call *) call, (coil_arena *) arena,
+        (fb303_gathered *) out_gathered)
 {
     coil_vars(gathering self; const coil_fb303_table *table);
     const bool is_of_counters = is_about_counters(call->method);

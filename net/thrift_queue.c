@@ -57,8 +57,8 @@ static void give_up(coil_timer *timer)
     if (coil_now() >= call->call.deadline) {
         thrift_call_refuse(call, -ETIME, COIL_THRIFT_TIMEOUT, "the time for this call is over");
     } else {
-        thrift_call_refuse(call, -EBUSY, COIL_THRIFT_LOADSHEDDING,
-                "overloaded: waited too long for its turn");
+        thrift_call_refuse(
+                call, -EBUSY, COIL_THRIFT_LOADSHEDDING, "overloaded: waited too long for its turn");
     }
     (void)thrift_spawn(peer, NULL); /* Its answer is to be sent, and more may be read. */
 }

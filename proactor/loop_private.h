@@ -17,9 +17,9 @@ typedef struct buffer_pool buffer_pool;
 
 /* What there may be to do in a turn, and mostly is not. */
 enum {
-    LOOP_HAS_CALLS = 1,  /* Set with what is put into calls_soon; */
-    LOOP_HAS_QUEUED = 2, /* with what is put into `backlog` or `cancels`. */
-    LOOP_IS_VIRTUAL = 4, /* Always, on a test loop: it waits in another way. */
+    LOOP_HAS_CALLS = 1,   /* Set with what is put into calls_soon; */
+    LOOP_HAS_QUEUED = 2,  /* with what is put into `backlog` or `cancels`. */
+    LOOP_IS_VIRTUAL = 4,  /* Always, on a test loop: it waits in another way. */
     LOOP_IS_MEASURED = 8, /* While there is something in `measures`. */
 };
 

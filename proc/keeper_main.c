@@ -302,7 +302,7 @@ static int serve(int connection, table *kept)
 /* --------------------------------------------------------------------------------- waiting -- */
 
 /*
- * Nobody comes. A signal to a pidfd reaches its process, and, if it leads a group, all of that, also
+ * Nobody comes. A signal to a pidfd reaches its process and, if it leads a group, all of that, also
  * when it has ended itself (Linux 6.9); or nobody. Other descriptors refuse.
  */
 static void give_up(const table *kept, int kills)

@@ -53,7 +53,7 @@ typedef struct log_pipe {
 } log_pipe;
 
 /*
- * What is between a pipe and the file. One half of the output is being stored while the other one is
+ * What is between a pipe and the file. One half of the output is stored while the other one is
  * being filled; with a journal, which sees to one thing at a time, it is not divided.
  */
 typedef struct log_block {
@@ -171,11 +171,11 @@ void log_put_said(coil_log *log);
 
 /*
  * A round of draining: everything that the pipes have now is to be read, and nothing more, until
- * that is stored. Those who come meanwhile wait for the next round, so that each of them has an end.
+ * that is stored. Those who come meanwhile wait for the next round, so that each has an end.
  */
 void log_drain_begin(coil_log *log);
 
-/* So much of the pipe has been read; 0: nothing was there. True: a drain wants to see it once more. */
+/* So much of the pipe has been read; 0: nothing was there. True: a drain wants another look. */
 bool log_drain_read(log_pipe *pipe, size_t size_bytes);
 
 /* The pipe ends. */

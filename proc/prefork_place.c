@@ -124,7 +124,7 @@ static int start(prefork_place *place)
 /* --------------------------------------------------------------------------------- listening -- */
 
 /*
- * A word of the worker; or the end of it; or until `deadline`, or hurried: NOTHING. Descriptors that
+ * A word of the worker, or its end; or until `deadline`, or hurried: NOTHING. Descriptors that
  * come with any but the first are left to the kernel, which closes them.
  */
 coil_async(int, receive, (prefork_place *) place, (coil_time) deadline)

@@ -308,7 +308,7 @@ coil_time coil_supervision_deadline(const coil_supervision *supervision)
 
 /* --------------------------------------------------------------------------------- the end -- */
 
-/* What was commanded is forgotten: the next BEGIN is the first, and commands from now on are for it. */
+/* What was commanded is forgotten: the next BEGIN is the first, what is commanded now is for it. */
 void coil_supervision_end(coil_supervision *supervision, coil_service_reason reason, int result)
 {
     if (supervision->ending)

@@ -48,7 +48,7 @@ typedef struct worker_page {
 } worker_page;
 
 /*
- * Room for one descriptor. With what CMSG_SPACE() adds there would be room for a second, that nobody
+ * Room for one descriptor. With what CMSG_SPACE() adds there would be room for a second that nobody
  * wants and nobody would close.
  */
 #define WORKER_CONTROL_BYTES CMSG_LEN(sizeof(int))

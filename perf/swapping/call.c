@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Callers of a web server: each connects, asks, reads the page to its end, and connects again, until
+ * Callers of a web server: each connects, asks, reads the page to its end, connects again, until
  * SIGUSR1. Then one line of JSON: how many calls there were, and what became of them.
  *
  *     swap_call PORT CALLERS

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A coroutine of each type that a result can have: one that returns at once, and one that waits, and
+ * A coroutine of each type that a result can have: one that returns at once, one that waits, and
  * may be ended by a deadline. C and C++ include this alike, as what a suspended body returns is not
  * the same in both.
  */

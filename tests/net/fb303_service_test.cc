@@ -215,7 +215,7 @@ TEST_F(Fb303Asked, IsGivenTheMetricsOfItsServer)
     EXPECT_EQ(1, replies[1].numbers.at("FacebookService.getName.num_calls.sum"));
 }
 
-/* ----------------------------------------------------------------- several who serve, one loop -- */
+/* --------------------------------------------------------------- several who serve, one loop -- */
 
 /* Two listeners, each with a server of its own; or the second's is a coil_server, of sessions. */
 struct Two {
@@ -273,8 +273,7 @@ async(int, serve_two, (Two *) two)
     for (my->i = 0; my->i < 2; my->i++) {
         if (coil_listen("127.0.0.1:0", nullptr, &my->listeners[my->i]) < 0)
             return -EIO;
-        two->ports[my->i].set_value(
-                coil_address_port(coil_listener_address(my->listeners[my->i])));
+        two->ports[my->i].set_value(coil_address_port(coil_listener_address(my->listeners[my->i])));
     }
     defer(coil_listener_close(my->listeners[0]));
     defer(if (!two->by_sessions) coil_listener_close(my->listeners[1])); /* Else it has been. */

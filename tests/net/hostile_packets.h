@@ -26,7 +26,7 @@ struct HostilePacket {
     std::string answer;
     std::string bytes;
     int64_t free_bytes = HOSTILE_FREE_BYTES; /* It may cost so much, and 8 times what is sent. */
-    int awaited = 0;                /* So many frames come back before the peer ends its side. */
+    int awaited = 0; /* So many frames come back before the peer ends its side. */
 };
 
 using HostilePackets = std::vector<HostilePacket>;

@@ -34,7 +34,7 @@ has printed.
 - *Peak extra bytes*: the most that the library has taken from `malloc` and `mmap`, for the
   connection, the call and its reply, beyond what the server had before, which had served a few
   ordinary calls of these methods (the first call of a method takes 82 KB for its metrics, once). At
-  most **64 KiB and 8 times the bytes sent**. **>** marks what is more: zlib that becomes much larger.
+  most **64 KiB and 8 times the bytes sent**. **>** marks what is more: zlib that grows much larger.
   The states of `inflate` and `deflate` are 58 KB of the 64 KiB already, and a message that was
   compressed to less than an eighth is, by itself, more than 8 times what was sent: to stay below,
   the server would have to refuse it, and a string of 128 KiB that was 175 bytes is a call like any

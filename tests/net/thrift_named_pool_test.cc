@@ -167,8 +167,8 @@ coil_thrift_pool *make_pool(Pilgrims *pilgrims, coil_resolver *resolver)
     coil_thrift_pool *pool = nullptr;
     coil_thrift_pool_options options = pilgrims->draw_options();
     options.balancer.pool.connect.resolver = resolver;
-    EXPECT_EQ(0, coil_thrift_pool_create(
-                         coil_loop_current(), "srv:_oracle._tcp.test", &options, &pool));
+    EXPECT_EQ(0,
+            coil_thrift_pool_create(coil_loop_current(), "srv:_oracle._tcp.test", &options, &pool));
     return pool;
 }
 

@@ -48,7 +48,7 @@ coil_thrift_text read_word(coil_thrift_call *call)
 /* string echo(1: string word), and the same that first waits for so long, with so much memory. */
 async(int, answer_after, (coil_thrift_call *) call, (coil_duration) pause, (size_t) size_bytes)
 {
-    vars(coil_thrift_text word; Tally * tally);
+    vars(coil_thrift_text word; Tally *tally);
 
     my->tally = coil_container_of(call->service, Tally, service);
     my->tally->begun++;
@@ -205,8 +205,8 @@ private:
             const int type = method >= ONEWAY_FROM && below(2) == 0 ? 4 : 1;
             const int seqid = static_cast<int>(below(4)); /* Of several at once. */
             const std::string word = std::to_string(random());
-            bytes += frame(message(type, methods[method].name, seqid) + field(11, 1) +
-                           text(word) + stop());
+            bytes += frame(message(type, methods[method].name, seqid) + field(11, 1) + text(word) +
+                           stop());
             if (type == 1)
                 sent.push_back({method, seqid, word, method >= ONEWAY_FROM});
             due += method < ONEWAY_FROM;
@@ -223,8 +223,8 @@ private:
         if (answer.exception == COIL_THRIFT_LOADSHEDDING)
             return true;
         return !call.is_optional &&
-               answer.exception == (call.method == 3 ? COIL_THRIFT_TIMEOUT
-                                                     : COIL_THRIFT_INTERNAL_ERROR);
+               answer.exception ==
+                       (call.method == 3 ? COIL_THRIFT_TIMEOUT : COIL_THRIFT_INTERNAL_ERROR);
     }
 
     /* One more reply: to the next call, or in any order to one of them. */
@@ -261,7 +261,8 @@ private:
     void converse(Peer &peer)
     {
         const std::string bytes = make_calls();
-        const size_t first = below(2) == 0 ? bytes.size() : below(static_cast<unsigned>(bytes.size()));
+        const size_t first =
+                below(2) == 0 ? bytes.size() : below(static_cast<unsigned>(bytes.size()));
         const unsigned way = below(6);
         const bool is_sent = peer.send(bytes.substr(0, first)) && peer.send(bytes.substr(first));
         unsigned left = 0;

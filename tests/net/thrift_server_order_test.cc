@@ -35,8 +35,8 @@ std::string next_response(Peer &peer)
 
 TEST_F(Calls, ThatAreOnewayMayBeginAReplyBehindOneThatWaits)
 {
-    ASSERT_TRUE(peer.send(call("hold", "first", 1) + call("echo", "dropped", 2, 4) +
-                          call("echo", "third", 3)));
+    ASSERT_TRUE(peer.send(
+            call("hold", "first", 1) + call("echo", "dropped", 2, 4) + call("echo", "third", 3)));
     await_begun(1);
     gates.is_open = true;
     expect_text(peer, "first");
@@ -102,8 +102,8 @@ protected:
 
 TEST_F(CallsOfLittleMemory, AreRefusedIfTheirMessageIsTooLargeForIt)
 {
-    const std::string large = message(1, "echo", 1) + field(11, 1) +
-                              text(std::string(2000, 'x')) + stop();
+    const std::string large =
+            message(1, "echo", 1) + field(11, 1) + text(std::string(2000, 'x')) + stop();
     ASSERT_TRUE(peer.send("POST / HTTP/1.1\r\nHost: here\r\nContent-Length: " +
                           std::to_string(large.size()) + "\r\n\r\n" + large + post("echo", 2)));
     EXPECT_EQ("", next_response(peer)); /* An exception, which cannot say of what. */

@@ -33,8 +33,8 @@ protected:
 
     coil_metric_summary lag()
     {
-        const coil_metric_about about = {"loop.lag", nullptr, COIL_METRIC_NS, COIL_METRIC_SUM,
-                nullptr, 0};
+        const coil_metric_about about = {
+                "loop.lag", nullptr, COIL_METRIC_NS, COIL_METRIC_SUM, nullptr, 0};
         coil_metric_summary summary;
         coil_distribution_read(coil_metrics_distribution(&metrics, &about), COIL_METRIC_ALL_TIME,
                 coil_kernel_now(), &summary);

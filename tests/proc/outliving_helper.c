@@ -7,7 +7,7 @@
  * Each runs adoption_helper's child, and is ready in one of three ways, or says nothing at all.
  * What happens is in DIRECTORY/events, a line for each: "adopted 3 PID", "started 3 PID", "up 3
  * PID", "died 3 PID STATUS", where a signal is 2000 more, with "instance 3 PID NUMBER"; "failed"
- * and "scarce", with an error. At SIGTERM it stops all and ends; at SIGHUP it leaves all, and begins
+ * and "scarce", with an error. At SIGTERM it stops all and ends; at SIGHUP it leaves all and begins
  * anew in a new image of itself. SIGINT: the first service is stopped. SIGUSR1: it may have no
  * process more, "poor 0 0 0"; SIGUSR2: as many as before.
  */

@@ -46,7 +46,7 @@ protected:
     }
 };
 
-/* ---------------------------------------------------------------------------------- preflight -- */
+/* -------------------------------------------------------------------------------- preflight -- */
 
 TEST_F(PreforkFault, NewWorkersThatAreNeverReadyLeaveTheOldOnes)
 {
@@ -131,7 +131,7 @@ TEST_F(PreforkFault, ScalingThatFailsLeavesTheirNumber)
     EXPECT_EQ(3, counts["ready"]);
 }
 
-/* ------------------------------------------------------------------------------------- faults -- */
+/* ----------------------------------------------------------------------------------- faults -- */
 
 /* Those whom it has accepted are lost with it; nobody is refused, and it does not stay. */
 TEST_F(PreforkFault, AWorkerThatHangsUnderLoadIsReplacedAndNobodyIsRefused)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The stage of the prefork tests: a real master, real workers, and clients that count what fails. */
+/* The stage of the prefork tests: a real master, real workers, clients that count what fails. */
 #ifndef PREFORK_STAGE_H
 #define PREFORK_STAGE_H
 

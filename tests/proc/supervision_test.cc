@@ -583,7 +583,7 @@ TEST(Supervision, AnExtensionIsForStoppingAndTheWatchdogToo)
     EXPECT_EQ((std::vector<int>{SIGTERM, SIGKILL}), one.signals);
 }
 
-/* ------------------------------------------------------------------------- ends and beginnings -- */
+/* ----------------------------------------------------------------------- ends and beginnings -- */
 
 TEST(Supervision, BeginsAgainAsIfForTheFirstTime)
 {

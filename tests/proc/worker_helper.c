@@ -4,7 +4,7 @@
  *
  *     worker_helper never-ready       hangs before it has said a word
  *     worker_helper ends-at-once
- *     worker_helper no-page           takes back the page that it has sent, and dies of its first job
+ *     worker_helper no-page           takes back the page that it sent, and dies of its first job
  *     worker_helper boss              has a pool of its own, says "busy", and waits to be killed
  *     worker_helper cannot-clone      ends with 0 if its job is refused, for want of processes
  */

@@ -49,7 +49,7 @@ typedef struct coil_kept coil_kept;
 struct coil_keeper_options {
     const char *path;       /* Of its socket; the directory exists. */
     coil_duration patience; /* Without a supervisor. 0: a minute. */
-    bool kills; /* Then, SIGKILL for every process that it has a pidfd of, and the group it leads. */
+    bool kills; /* Then, SIGKILL for every process that it has a pidfd of, and for its group. */
 };
 
 /* Something that is kept. */

@@ -154,7 +154,7 @@ COIL_API int coil_log_say(coil_log *log, const char *prefix, const char *text);
  * Until everything has been stored that was in the pipes when this was called, and lines of our
  * own; a line that has no end yet stays, as more of it may come. What is written later is not
  * waited for, however fast it comes; one that is called while another one waits does so after it.
- * With COIL_LOG_HOLD a disk that is full or hangs makes it wait. Result: 0; -ETIME under a deadline;
+ * With COIL_LOG_HOLD a disk that is full or hangs makes it wait. Result: 0; -ETIME by a deadline;
  * -ENOMEM.
  */
 coil_declare(int, coil_log_drain, (coil_log *) log);

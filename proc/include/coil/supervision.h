@@ -165,7 +165,7 @@ typedef struct coil_liveness {
 /* A policy of zeroes is a good one: a daemon that is kept running. Each field's zero is said. */
 typedef struct coil_service_policy {
     coil_restart restart;
-    bool oneshot; /* A job: when it has ended normally, it is DONE, and what is after it may start. */
+    bool oneshot;     /* A job: when it has ended normally, it is DONE, and those after it start. */
     bool keep_down;   /* It does not start with the others, only when asked for or needed. */
     bool significant; /* When it is DONE or FAILED, the supervisor ends. (OTP: any_significant) */
     bool outlives;    /* LEAVE does not stop it. */
@@ -197,7 +197,7 @@ typedef struct coil_service_policy {
 typedef enum coil_dependency {
     COIL_AFTER = 1, /* If both are wanted. */
     COIL_WANTS = 2, /* It is started, too, and has its chance to come up first. */
-    /* It is started, too, and has to be up, or, a job, done. Stopped or failed, it takes us along. */
+    /* It is started, too, and has to be up, or, a job, done. If it stops or fails, so do we. */
     COIL_NEEDS = 4,
 } coil_dependency;
 
