@@ -391,7 +391,7 @@ coil_async(int, empty_pipes, (coil_log *) log)
     }
     coil_await(wait_until_stored(log));
     log_block_release(log);
-    if (log_drain_is_read(log))
+    while (log_drain_is_read(log)) /* The next round may have nothing to read, either. */
         log_drain_end(log);
     return 0;
 }

@@ -85,6 +85,29 @@ TEST_F(LogFaults, DrainsOfSeveralTasksEndEach)
     finish(&child);
 }
 
+/* What there was is still being stored, as there is no file for a while. */
+TEST_F(LogFaults, DrainsOfSeveralTasksEndEachWithoutAPipe)
+{
+    open_log();
+    const std::string away = directory + "-away";
+    ASSERT_EQ(0, rename(directory.c_str(), away.c_str()));
+    RUN(coil_sleep(coil_ms(1001))); /* The log looks for its file once a second. */
+    EXPECT_EQ(0, coil_log_say(log, "", "a line of ours"));
+    while (stats().error == 0)
+        EXPECT_EQ(0, UNTIL(coil_sleep(coil_ms(1))));
+    int64_t first = 1;
+    int64_t second = 1;
+    coil_group *root = coil_loop_root(loop);
+    ASSERT_NE(nullptr, coil_spawn_result(root, &first, coil_log_drain(log)));
+    ASSERT_NE(nullptr, coil_spawn_result(root, &second, within(coil_s(5), coil_log_drain(log))));
+    EXPECT_EQ(0, UNTIL(coil_sleep(coil_ms(1))));
+    ASSERT_EQ(0, rename(away.c_str(), directory.c_str()));
+    EXPECT_EQ(0, UNTIL(within(coil_s(5), coil_log_drain(log))));
+    EXPECT_EQ(0, first);
+    EXPECT_EQ(0, second);
+    EXPECT_EQ("a line of ours\n", contents(path));
+}
+
 TEST_F(LogFaults, ACloseEndsWhileSomebodyWritesOn)
 {
     options.rotate_bytes = 4 << 20;
