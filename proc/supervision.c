@@ -316,8 +316,12 @@ void coil_supervision_end(coil_supervision *supervision, coil_service_reason rea
     supervision->ending = true;
     supervision->end_reason = reason;
     supervision->result = result;
-    for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next)
-        coil_supervised_renew(coil_container_of(at, coil_supervised, link));
+    for (coil_list *at = supervision->services.next; at != &supervision->services; at = at->next) {
+        coil_supervised *service = coil_container_of(at, coil_supervised, link);
+        /* Who was to be stopped, and waits for others to stop first, is not left. */
+        service->again |= supervision->leaving && service->alive && !service->wanted;
+        coil_supervised_renew(service);
+    }
 }
 
 int coil_supervision_result(const coil_supervision *supervision, coil_service_reason *out_reason)

@@ -227,9 +227,11 @@ static void leave(coil_supervised *service)
 
 static void stop_or_leave(coil_supervised *service)
 {
+    const bool is_to_stop = service->blocked || service->again; /* Whoever comes after us. */
+
     if (coil_supervised_before_stop(service) != NULL)
         return;
-    if (service->supervision->leaving && service->policy.outlives && !service->blocked) {
+    if (service->supervision->leaving && service->policy.outlives && !is_to_stop) {
         leave(service);
     } else {
         coil_supervised_stop(service, coil_supervised_stop_reason(service));

@@ -695,6 +695,30 @@ TEST(Supervision, WhatIsBeingStoppedAlreadyIsNotLeft)
     EXPECT_EQ(1U, one.start_count);
 }
 
+/* It waits for its turn to be stopped, as somebody needs it who is slow. */
+TEST(Supervision, WhatIsToBeStoppedIsNotLeftEither)
+{
+    for (const bool is_told_later : {false, true}) {
+        World world;
+        coil_service_policy outliving = {};
+        outliving.outlives = true;
+        Behaviour slow;
+        slow.dying = coil_s(1);
+        Actor &db = world.add("db", outliving);
+        Actor &api = world.add("api", {}, slow);
+        Actor &other = world.add("other", outliving);
+        world.depend(api, COIL_NEEDS, db);
+        world.begin();
+        world.tell(is_told_later ? COIL_EVENT_LEAVE : COIL_EVENT_STOP, &db);
+        world.tell(is_told_later ? COIL_EVENT_STOP : COIL_EVENT_LEAVE, &db);
+        EXPECT_EQ(COIL_SERVICE_UP, db.service.state);
+        world.live(coil_s(3));
+        EXPECT_TRUE(world.gave_up);
+        EXPECT_TRUE(!db.left && !db.lives) << is_told_later;
+        EXPECT_TRUE(other.left);
+    }
+}
+
 TEST(Supervision, AProbeThatSaysReadyMakesItUp)
 {
     World world;
