@@ -45,8 +45,9 @@ typedef struct coil_cgroup_limits {
 /*
  * Make the cgroup `name` (a path of directories that exist but for the last, without ".."), or take
  * the one of that name, with whatever runs in it. -EOPNOTSUPP: there is no unified hierarchy;
- * -EACCES, -EPERM, -EROFS: it is not ours to change; -EINVAL, -ENAMETOOLONG: the name; -EAGAIN: no
- * more cgroups are allowed; -EMFILE, -ENFILE, -ENOMEM.
+ * -ENOENT: it lacks the cgroup that we are in, or a directory of the path; -EACCES, -EPERM, -EROFS:
+ * it is not ours to change; -EINVAL, -ENAMETOOLONG: the name; -EAGAIN: no more cgroups are allowed;
+ * -EMFILE, -ENFILE, -ENOMEM.
  */
 COIL_API COIL_MUST_USE int coil_cgroup_open(const char *name, coil_cgroup **out_cgroup);
 
