@@ -528,6 +528,11 @@ ssize_t coil_kernel_pwrite(int fd, const void *bytes, size_t size_bytes, off_t o
     return count < 0 ? -errno : count;
 }
 
+int coil_kernel_ftruncate(int fd, off_t size_bytes)
+{
+    return checked(ftruncate(fd, size_bytes));
+}
+
 ssize_t coil_kernel_pread_now(int fd, void *bytes, size_t size_bytes, off_t offset)
 {
     const struct iovec part = {bytes, size_bytes};

@@ -171,6 +171,22 @@ static void end_detour(log_file *file)
     file->detour = NULL;
 }
 
+coil_blocking(int, cut_by_thread, (int) fd, (uint64_t) size_bytes)
+{
+    return coil_kernel_ftruncate(fd, (off_t)size_bytes);
+}
+
+/* io_uring has ftruncate(2) since Linux 6.9. */
+coil_async(int, cut, (int) fd, (uint64_t) size_bytes)
+{
+    coil_vars(int rc);
+
+    coil_await(my->rc, coil_ftruncate(fd, (off_t)size_bytes));
+    if (my->rc == -EINVAL)
+        coil_await(my->rc, cut_by_thread(fd, size_bytes));
+    return my->rc;
+}
+
 /* Cut off what a process was writing when it was killed: it will be written again. */
 coil_async(int, mend, (log_file *) file, (int) fd, (struct statx *) status)
 {
@@ -181,7 +197,7 @@ coil_async(int, mend, (log_file *) file, (int) fd, (struct statx *) status)
     if (!log_journal_is_torn(file->journal, status->stx_ino, device_of(status), &my->offset))
         return 0;
     if (my->offset < status->stx_size) {
-        coil_attempt(coil_ftruncate(fd, (off_t)my->offset));
+        coil_attempt(cut(fd, my->offset));
         status->stx_size = my->offset;
     }
     log_journal_mended(file->journal, status->stx_ino, device_of(status));
@@ -455,7 +471,7 @@ coil_async(int, write_share, (log_file *) file, (const char *) lines, (size_t) s
     coil_vars(int rc; bool is_whole);
 
     begin_share(file);
-    coil_defer(if (!my->is_whole) coil_ignore(coil_ftruncate(file->fd, (off_t)file->size_bytes)));
+    coil_defer(if (!my->is_whole) coil_ignore(cut(file->fd, file->size_bytes)));
     coil_attempt(my->rc, write_lines(file, lines, size_bytes));
     my->is_whole = true;
     file->size_bytes += size_bytes;

@@ -85,6 +85,13 @@ int coil_kernel_fstatvfs(int fd, struct statvfs *out_status)
     return 0;
 }
 
+int coil_kernel_ftruncate(int fd, off_t size_bytes)
+{
+    sim_fiber_pass();
+    sim_file *file = file_of(fd);
+    return file == NULL ? -EBADF : sim_file_truncate(file, size_bytes);
+}
+
 ssize_t coil_kernel_getdents(int fd, void *entries, size_t size_bytes)
 {
     sim_fiber_pass();

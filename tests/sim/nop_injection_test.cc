@@ -6,6 +6,7 @@
 #include <coil/child.h>
 #include <coil/datagram.h>
 #include <coil/fd_watch.h>
+#include <coil/log_capture.h>
 #include <coil/receiver.h>
 #include <coil/sender.h>
 
@@ -439,6 +440,26 @@ TEST_F(NopInjection, WaitsForAChildWithoutTheOperationForIt)
     EXPECT_EQ(0, RUN(coil_child_wait(&child)));
     EXPECT_TRUE(child.exit.ended);
     coil_child_fini(&child);
+}
+
+/* Before Linux 6.9 there is no such operation. */
+TEST_F(NopInjection, ALogCutsOffWhatItCouldNotStoreWithoutTheRing)
+{
+    char path[] = "/tmp/coil-log-cut-XXXXXX";
+    Fd file(mkstemp(path));
+    coil_log_options options = {};
+    coil_log *log = nullptr;
+    options.path = path;
+    options.when_full = COIL_LOG_DROP;
+    ASSERT_EQ(0, RUN(coil_log_open(&options, &log)));
+    ASSERT_EQ(4, write(file, "torn", 4)); /* As if the disk had room for this. */
+    inject(IORING_OP_WRITE, -ENOSPC);
+    inject(IORING_OP_FTRUNCATE, -EINVAL);
+    EXPECT_EQ(0, coil_log_say(log, "", "a line"));
+    EXPECT_EQ(0, RUN(coil_log_drain(log)));
+    EXPECT_EQ(0, lseek(file, 0, SEEK_END));
+    EXPECT_EQ(-ENOSPC, RUN(coil_log_close(log)));
+    unlink(path);
 }
 
 /* The kernel may disarm it at any time; it is armed again, and posts get through. */

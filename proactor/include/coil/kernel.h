@@ -170,6 +170,9 @@ COIL_API int coil_kernel_lock(int fd);
 COIL_API ssize_t coil_kernel_write(int fd, const void *bytes, size_t size_bytes);
 COIL_API ssize_t coil_kernel_pwrite(int fd, const void *bytes, size_t size_bytes, off_t offset);
 
+/* ftruncate(2) */
+COIL_API int coil_kernel_ftruncate(int fd, off_t size_bytes);
+
 /*
  * preadv2(2) with RWF_NOWAIT, at the position of the file: what a pipe, a terminal or the like has
  * now, for its only reader. 0: the end. -EAGAIN: nothing is there.
