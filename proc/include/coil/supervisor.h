@@ -197,7 +197,9 @@ COIL_API void coil_supervisor_stop(coil_supervisor *supervisor);
  *     coil_adoption_close(adoption, COIL_KEEPER_STAYS);
  *     execv("/proc/self/exe", argv);                      which adopts them
  *
- * Instances that are being stopped already are waited for. After coil_supervisor_stop(): nothing.
+ * Instances that are being stopped, or were to be, are waited for: nobody is left whom a command
+ * has ended. After coil_supervisor_stop(): nothing. Only an adoption that is opened anew knows of
+ * what was left, also in this process.
  */
 COIL_API void coil_supervisor_leave(coil_supervisor *supervisor);
 
