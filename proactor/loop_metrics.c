@@ -39,8 +39,8 @@ static void refresh(coil_metric_source *source, coil_metrics *metrics, coil_time
     coil_loop_metrics *self = coil_container_of(source, coil_loop_metrics, source);
     const coil_loop *loop = self->loop;
 
-    coil_counter_add(coil_metrics_counter(metrics, &about_turns),
-            loop->stats.turns - self->turns_told, now);
+    coil_counter_add(
+            coil_metrics_counter(metrics, &about_turns), loop->stats.turns - self->turns_told, now);
     self->turns_told = loop->stats.turns;
     coil_gauge_set(coil_metrics_gauge(metrics, &about_tasks), (int64_t)loop->sched.live_count);
 }
