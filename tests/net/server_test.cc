@@ -638,6 +638,7 @@ TEST_F(ServerWithoutDescriptors, TurnsThemAwayWhereverTheyCome)
         give_back();
         sockets.clear();
         (void)talking();
+        ASSERT_TRUE(soon([&] { return statistics().active == 1; })); /* Its descriptor is free. */
     }
 }
 

@@ -198,11 +198,9 @@ static void send_with(const void *bytes, size_t size_bytes, const int *fds, size
     if (fd_count > 0) {
         message.msg_control = control;
         message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-        rights->cmsg_level = SOL_SOCKET;
-        rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-        memcpy(CMSG_DATA(rights), fds, fd_count * sizeof(int));
+        struct cmsghdr rights = {CMSG_LEN(fd_count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(control, &rights, sizeof(rights));
+        memcpy(control + CMSG_LEN(0), fds, fd_count * sizeof(int));
     }
     (void)sendmsg(COIL_WORKER_FD, &message, MSG_NOSIGNAL);
 }
