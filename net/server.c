@@ -120,16 +120,23 @@ static bool has_taken_reserve(coil_server *server)
 
 /*
  * It is shut down, and keeps the descriptor until the next one comes: closed now, that would be
- * anybody's, and above all the multishot accept's, which goes on.
+ * anybody's, and above all the multishot accept's, which goes on. (At once, if that can be: another
+ * listener may give the reserve up while the ring has not done it yet, which then finds whoever has
+ * got the number.)
  */
 coil_async(int, turn_away, (coil_server *) server, (coil_stream *) stream)
 {
     coil_vars();
+    const int fd = coil_stream_fd(stream);
 
     server->stats.accepted++;
     server->stats.refused_by_files++;
     server->turned_away = stream;
-    coil_ignore(coil_shutdown(coil_stream_fd(stream), SHUT_RDWR));
+    if (coil_fd_is_direct(fd)) {
+        coil_ignore(coil_shutdown(fd, SHUT_RDWR));
+    } else {
+        (void)coil_kernel_shutdown(fd, SHUT_RDWR);
+    }
     return 0;
 }
 

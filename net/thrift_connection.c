@@ -341,7 +341,7 @@ void thrift_connection_hand_over(thrift_connection *peer, const coil_task *task)
     if (peer->reader != task)
         return;
     peer->reader = NULL;
-    if (thrift_may_read(peer))
+    if (thrift_may_read(peer) || thrift_has_to_send(peer))
         (void)thrift_spawn(peer, NULL);
 }
 

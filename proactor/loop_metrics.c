@@ -36,11 +36,12 @@ static void refresh(coil_metric_source *source, coil_metrics *metrics, coil_time
             .name = "loop.turns", .help = "Turns of the loop."};
     static const coil_metric_about about_tasks = {
             .name = "loop.tasks", .help = "Tasks of the loop that have not ended."};
-    const coil_loop *loop = coil_container_of(source, coil_loop_metrics, source)->loop;
-    coil_counter *turns = coil_metrics_counter(metrics, &about_turns);
+    coil_loop_metrics *self = coil_container_of(source, coil_loop_metrics, source);
+    const coil_loop *loop = self->loop;
 
-    if (turns != NULL && loop->stats.turns > turns->total)
-        coil_counter_add(turns, loop->stats.turns - turns->total, now);
+    coil_counter_add(
+            coil_metrics_counter(metrics, &about_turns), loop->stats.turns - self->turns_told, now);
+    self->turns_told = loop->stats.turns;
     coil_gauge_set(coil_metrics_gauge(metrics, &about_tasks), (int64_t)loop->sched.live_count);
 }
 
@@ -55,6 +56,7 @@ void coil_loop_metrics_init(coil_loop_metrics *self, coil_metrics *metrics, coil
             .metrics = metrics,
             .loop = loop,
             .lag = coil_metrics_distribution(metrics, &about_lag),
+            .turns_told = loop->stats.turns,
     };
     coil_list_init(&self->link);
     coil_metrics_ask(metrics, &self->source);

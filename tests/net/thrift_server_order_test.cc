@@ -120,6 +120,27 @@ TEST_F(CallsOfLittleMemory, AreRefusedIfTheirNameIsTooLargeForIt)
 
 #endif
 
+/* ------------------------------------------------------------------------- nobody who reads -- */
+
+class OneCallOfAConnection : public Calls
+{
+protected:
+    OneCallOfAConnection()
+        : Calls([](coil_thrift_server *server) { server->connection_calls_max = 1; })
+    {
+    }
+};
+
+TEST_F(OneCallOfAConnection, ThatWaitsDoesNotHoldBackTheReplyBeforeIt)
+{
+    ASSERT_TRUE(peer.send(call("echo", "first", 1) + call("hold", "second", 2)));
+    await_begun(1);
+    EXPECT_TRUE(peer.readable_within(5000));
+    gates.is_open = true;
+    expect_text(peer, "first");
+    expect_text(peer, "second");
+}
+
 /* --------------------------------------------------------------------------------- the queue -- */
 
 class QueuedCalls : public Calls

@@ -116,6 +116,25 @@ TEST_F(LoopMetrics, GoIntoSeveralRegistriesAtOnce)
     coil_metrics_fini(&others);
 }
 
+TEST_F(LoopMetrics, CountTheTurnsSinceTheyAreMeasured)
+{
+    coil_metrics others;
+    coil_loop_metrics late;
+    const coil_metric_about about = {
+            "loop.turns", nullptr, COIL_METRIC_NUMBER, COIL_METRIC_SUM, nullptr, 0};
+    EXPECT_EQ(0, coil_loop_run_until(loop, compute_and_sleep(0, 1, 100)));
+    coil_metrics_init(&others, coil_kernel_now());
+    for (int i = 1; i <= 2; i++) { /* And once more, into the same. */
+        coil_loop_metrics_init(&late, &others, loop);
+        EXPECT_EQ(0, coil_loop_run_until(loop, compute_and_sleep(0, 1, 5)));
+        coil_loop_metrics_fini(&late);
+        const uint64_t count = coil_metrics_counter(&others, &about)->total;
+        EXPECT_GE(count, 5u * i);
+        EXPECT_LT(count, 50u * i);
+    }
+    coil_metrics_fini(&others);
+}
+
 TEST_F(LoopMetrics, AreToldWithTurnsAndTasks)
 {
     EXPECT_EQ(0, coil_loop_run_until(loop, compute_and_sleep(0, coil_ms(1), 5)));

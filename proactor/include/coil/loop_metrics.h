@@ -9,7 +9,7 @@
  *
  *     loop.lag        a distribution: of each turn, from when the loop woke up, or should have for
  *                     a timer, until it looked for events again
- *     loop.turns      a counter
+ *     loop.turns      a counter, of those since then
  *     loop.tasks      a gauge: those that have not ended
  *
  * Whatever becomes ready during a turn, a timer or a request, has waited at most for its lag. A
@@ -41,6 +41,7 @@ struct coil_loop_metrics {
     coil_metrics *metrics;
     coil_loop *loop;
     coil_distribution *lag;
+    uint64_t turns_told; /* So many of the loop's are counted, or were before. */
 };
 
 /*
