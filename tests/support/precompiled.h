@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What most tests include. With COIL_TESTS_PCH it is parsed once, and nobody includes it by hand. */
+/* What most tests include. With COIL_TESTS_PCH it is parsed once for all of them. */
 #pragma once
 
 #include <gtest/gtest.h>
