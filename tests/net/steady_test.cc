@@ -279,8 +279,8 @@ void close_all(std::vector<Connection> *all)
 /*
  * The load comes in periods, until one of them allocates nothing. In the first few something does:
  * each time, tasks get in one piece what those of the time before needed, a frame deeper; and where
- * a message lies in two buffers, even in its length, it is put together in a block whose size nobody
- * may have asked for before. What a request allocates is seen in every period.
+ * a message lies in two buffers, even in its length, it is put together in a block of a size that
+ * nobody may have asked for before. What a request allocates is seen in every period.
  */
 enum { PERIODS_MAX = 20 };
 
