@@ -35,8 +35,9 @@ coil_async(int, ask_nobody, (coil_health_probe *) probe)
 static void init(coil_network_probe *probe, coil_handler ask, const char *address)
 {
     *probe = (coil_network_probe){.probe = {ask}};
-    if (strlen(address) < sizeof(probe->address)) {
-        strcpy(probe->address, address);
+    const size_t size_bytes = strlen(address) + 1;
+    if (size_bytes <= sizeof(probe->address)) {
+        memcpy(probe->address, address, size_bytes);
     } else {
         probe->probe.ask = coil_handler(ask_nobody, coil_health_probe *);
     }

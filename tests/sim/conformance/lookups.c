@@ -6,6 +6,7 @@
 #include <poll.h>
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 
 static void say_address(struct stage *stage, const struct addrinfo *each)
 {
@@ -112,7 +113,9 @@ void play_recv_now_gives_all(struct stage *stage)
     enum { PIECES = 20, PIECE_BYTES = 3000, ROOM_BYTES = 1 << 18 };
     stage_ends ends = stage_tcp(stage);
     char *bytes = stage_memory(stage, ROOM_BYTES);
+    const int on = 1;
 
+    (void)coil_kernel_setsockopt(ends.in, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     for (int i = 0; i < PIECES; i++) {
         io_uring_prep_send(stage_ask(stage, "send"), ends.in, bytes, PIECE_BYTES, MSG_NOSIGNAL);
         stage_do(stage, 1);
