@@ -231,6 +231,7 @@ static int register_one(sim_ring *ring, unsigned opcode, const void *argument, u
     case IORING_REGISTER_MEM_REGION:
         return count == 1 ? register_wait_region(ring, argument) : -EINVAL;
     case IORING_REGISTER_IOWQ_MAX_WORKERS:
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): what the limits were is written there. */
         return count == 2 ? register_workers(ring, (unsigned *)(uintptr_t)argument) : -EINVAL;
     default:
         return -EINVAL;
