@@ -297,9 +297,10 @@ static int accept_journal(coil_adoption *adoption, const coil_kept *kept, char *
     const int rc = coil_log_journal_open(kept->fds, &adoption->journal);
     if (rc != -EINVAL)
         return rc;
-    if (out_reason != NULL)
+    if (out_reason != NULL) {
         (void)snprintf(out_reason, COIL_ADOPTION_TEXT_BYTES,
                 "the journal is of another version: lines that were being stored may be lost");
+    }
     return 0;
 }
 
