@@ -16,6 +16,7 @@
 #include <coil/sched.h>
 #include <coil/worker_pool.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -212,6 +213,13 @@ static int open_unsealed(size_t size_bytes)
     return fd >= 0 && ftruncate(fd, (off_t)size_bytes) == 0 ? fd : -1;
 }
 
+/* Sealed memory, or none, stays as it is. */
+static void take_back(int fd)
+{
+    const int rc = ftruncate(fd, 0);
+    assert(rc == 0 || errno == EPERM || errno == EBADF || errno == EINVAL);
+}
+
 /* Answers that are none: worker_pool_hostile_test.cc tells each of these lies. */
 static int lie(coil_work *work)
 {
@@ -270,7 +278,7 @@ static int lie(coil_work *work)
     }
     memcpy(message, &head, sizeof(head));
     send_with(message, size_bytes, fds, fd_count);
-    (void)ftruncate(fds[0], 0);
+    take_back(fds[0]);
     for (;;)
         pause();
     return 0;
@@ -370,7 +378,7 @@ static int take_page_back(void)
     char byte;
 
     send_with(&hello, sizeof(hello), &page, 1);
-    (void)ftruncate(page, 0);
+    take_back(page);
     (void)recv(COIL_WORKER_FD, &byte, 1, 0);
     return 5;
 }
