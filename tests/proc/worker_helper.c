@@ -297,6 +297,14 @@ static int no_memory(coil_work *work)
     exit(COIL_WORKER_NO_MEMORY_STATUS);
 }
 
+/* Memory that is there, whatever the compiler thinks of it. */
+static int occupy(char *memory, size_t size_bytes)
+{
+    memset(memory, 1, size_bytes);
+    __asm__ volatile("" : : "r"(memory) : "memory");
+    return memory[size_bytes / 2] - 1;
+}
+
 /* It stays, and is written to. */
 static int grow(coil_work *work)
 {
@@ -304,8 +312,7 @@ static int grow(coil_work *work)
     char *memory = malloc(size_bytes);
     if (memory == NULL)
         return -ENOMEM;
-    memset(memory, 1, size_bytes);
-    return memory[size_bytes / 2] - 1;
+    return occupy(memory, size_bytes);
 }
 
 /* The same in a cgroup, where there is less. */
@@ -320,8 +327,7 @@ static int grow_in(coil_work *work)
     char *memory = malloc(GROWN_BYTES);
     if (memory == NULL)
         return -ENOMEM;
-    memset(memory, 1, GROWN_BYTES);
-    return memory[GROWN_BYTES / 2] - 1;
+    return occupy(memory, GROWN_BYTES);
 }
 
 /* Is what was given to us read only? */
