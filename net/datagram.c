@@ -205,6 +205,17 @@ int coil_datagram_open(const coil_datagram_options *options, coil_datagram_socke
     return rc;
 }
 
+/* (ping(8) has datagrams too: those are messages of ICMP.) */
+static int check_is_udp(int fd)
+{
+    int protocol = 0;
+    socklen_t size_bytes = sizeof(protocol);
+    int rc = coil_kernel_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_bytes);
+    if (rc < 0)
+        return rc;
+    return protocol == IPPROTO_UDP ? 0 : -EINVAL;
+}
+
 /* Is it one for datagrams, of which family, and where is it bound? */
 static int examine(int fd, ends *out_ends)
 {
@@ -221,11 +232,14 @@ static int examine(int fd, ends *out_ends)
     out_ends->family = local->storage.ss_family;
     if (local->size_bytes <= sizeof(sa_family_t))
         local->size_bytes = 0; /* A unix socket without a name. */
+    if (type != SOCK_DGRAM)
+        return -EINVAL;
     switch (out_ends->family) {
     case AF_INET:
     case AF_INET6:
+        return check_is_udp(fd);
     case AF_UNIX:
-        return type == SOCK_DGRAM ? 0 : -EINVAL;
+        return 0;
     }
     return -EINVAL;
 }

@@ -480,6 +480,9 @@ static coil_turn mark_step(coil_task *task, coil_frame *leaf, coil_layering *lay
 static coil_turn drain_step(coil_task *task, coil_frame *leaf)
 {
     coil_layering *layering = coil_arguments(coil_layer_drain, leaf)->layer->layering;
+
+    if (leaf->at == NULL && layering->is_finished && coil_list_empty(&layering->writes))
+        return leave_with(task, leaf, 0); /* All has ended, the stream with it. */
     return mark_step(task, leaf, layering, false);
 }
 

@@ -52,6 +52,7 @@ sim_socket *sim_udp_new(sim_host *host, int family)
 {
     udp_socket *udp = sim_new(sizeof(*udp));
     sim_socket_init(&udp->socket, &udp_type, host, family, SOCK_DGRAM);
+    udp->socket.protocol = IPPROTO_UDP;
     coil_list_init(&udp->received);
     return &udp->socket;
 }

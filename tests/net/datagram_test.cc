@@ -2,7 +2,10 @@
 /* Datagrams there and back: by each family, odd ones, wrong ones, and several in one. */
 #include "datagram_stage.h"
 
+#include <sched.h>
+
 #include <fstream>
+#include <thread>
 
 namespace
 {
@@ -551,6 +554,21 @@ TEST(DatagramOfAnother, IsRefusedAndClosedIfItIsNone)
     EXPECT_EQ(-ENOTSOCK, coil_run(try_fd(dup(0), nullptr)));
     EXPECT_EQ(-EBADF, coil_run(try_fd(1000000, nullptr)));
     EXPECT_EQ(-ENOENT, coil_run(try_fd(-ENOENT, nullptr))) << "what others have failed with";
+}
+
+/* ping(8)'s, which a group may have that the network says (icmp(7)): here, one of our own. */
+TEST(DatagramOfAnother, IsRefusedIfItIsOfIcmp)
+{
+    int fd = -1;
+    std::thread([&fd] {
+        if (unshare(CLONE_NEWNET) != 0)
+            return;
+        std::ofstream("/proc/sys/net/ipv4/ping_group_range") << "0 2147483647";
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+    }).join();
+    if (fd < 0)
+        GTEST_SKIP() << "no network namespaces, or no sockets of ICMP";
+    EXPECT_EQ(-EINVAL, coil_run(try_fd(fd, nullptr)));
 }
 
 } // namespace

@@ -329,6 +329,7 @@ async(int, end_behind_writers, (Ends *) ends)
     EXPECT_EQ("0", taken(&my->in));
     attempt(coil_group_join(&my->group));
     EXPECT_EQ("first second ", *my->log);
+    attempt(coil_stream_flush(ends->one)); /* All is out, also when no more can follow. */
     return 0;
 }
 

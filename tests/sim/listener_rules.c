@@ -45,6 +45,7 @@ static int option_of(sim_file *file, int level, int option)
 static void options(void)
 {
     sim_file *c = opened(AF_INET, SOCK_STREAM), *u = opened(AF_UNIX, SOCK_STREAM), *none = NULL;
+    sim_file *d = opened(AF_INET, SOCK_DGRAM);
     sim_process *process = sim_process_current();
     int one = 1;
 
@@ -52,6 +53,7 @@ static void options(void)
     RULE(SOCK_STREAM, option_of(c, SOL_SOCKET, SO_TYPE));
     RULE(AF_INET, option_of(c, SOL_SOCKET, SO_DOMAIN));
     RULE(0, option_of(u, SOL_SOCKET, SO_PROTOCOL));
+    RULE(IPPROTO_UDP, option_of(d, SOL_SOCKET, SO_PROTOCOL));
     RULE(0, c->type->setsockopt(c, SOL_SOCKET, SO_SNDBUF, &one, sizeof(one)));
     RULE(4608, option_of(c, SOL_SOCKET, SO_SNDBUF));
     RULE(0, c->type->setsockopt(c, SOL_SOCKET, SO_RCVBUF, &one, sizeof(one)));
@@ -70,6 +72,7 @@ static void options(void)
     RULE(-EOPNOTSUPP, sim_socket_pair(process, AF_INET, SOCK_STREAM, 0, both));
     sim_file_drop(c);
     sim_file_drop(u);
+    sim_file_drop(d);
 }
 
 static void listeners(void)
