@@ -150,6 +150,7 @@ int coil_log_attach(coil_log *log, int pipe_fd, const char *prefix)
     pipe->room_bytes = PIPE_USUAL_BYTES;
     coil_list_init(&pipe->link);
     log->pipe_count++;
+    log_drain_attach(pipe);
     const int rc = begin_pipe(pipe);
     if (rc < 0)
         log_pipe_destroy(pipe);

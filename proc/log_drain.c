@@ -5,8 +5,24 @@
 #include <coil/kernel.h>
 #include <coil/waiter.h>
 
+void log_drain_attach(log_pipe *pipe)
+{
+    const coil_log *log = pipe->log;
+    pipe->first_round = log->drain_round;
+    if (log->is_draining)
+        pipe->first_round += coil_list_empty(&log->next_drains) ? 1 : 2;
+}
+
+bool log_drain_holds_back(const log_pipe *pipe)
+{
+    const coil_log *log = pipe->log;
+    return log->is_draining && (int32_t)(pipe->first_round - log->drain_round) > 0;
+}
+
 static void want(log_pipe *pipe)
 {
+    if (log_drain_holds_back(pipe))
+        return;
     const int held_bytes = coil_kernel_pipe_held(pipe->fd);
     pipe->drain_bytes = held_bytes > 0 ? (size_t)held_bytes : 0;
     pipe->is_draining = true;
@@ -55,6 +71,7 @@ bool log_drain_is_read(const coil_log *log)
 void log_drain_end(coil_log *log)
 {
     log->is_draining = false;
+    log->drain_round++;
     coil_waiter_grant_all(&log->drains, 0);
     if (coil_list_empty(&log->next_drains))
         return;

@@ -49,6 +49,7 @@ typedef struct log_pipe {
     log_slot *slot;      /* What a predecessor has left of it, for the pump to take. */
     size_t drain_bytes;  /* What a drain still wants of it, */
     bool is_draining;    /* and one look more, for its end. */
+    uint32_t first_round; /* Of draining, before which it is not read. */
     char prefix[];
 } log_pipe;
 
@@ -123,6 +124,7 @@ struct coil_log {
     coil_list drains;      /* Those who wait for what they have asked for: of this round, */
     coil_list next_drains; /* and of the next one. */
     size_t drain_count;    /* What has to be read in this round: pipes, and what was said. */
+    uint32_t drain_round;  /* How many there have been. */
     bool is_draining;
     bool is_draining_said;
 
@@ -174,6 +176,15 @@ void log_put_said(coil_log *log);
  * that is stored. Those who come meanwhile wait for the next round, so that each has an end.
  */
 void log_drain_begin(coil_log *log);
+
+/*
+ * A pipe that is attached while others are drained comes behind them, and behind those who wait for
+ * the next round: what the instance of a service says comes behind the last words of the one before.
+ */
+void log_drain_attach(log_pipe *pipe);
+
+/* It is not its turn yet. */
+bool log_drain_holds_back(const log_pipe *pipe);
 
 /* So much of the pipe has been read; 0: nothing was there. True: a drain wants another look. */
 bool log_drain_read(log_pipe *pipe, size_t size_bytes);

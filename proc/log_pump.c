@@ -196,6 +196,10 @@ static void read_pipe(coil_log *log)
         resume(log, pipe);
         return;
     }
+    if (log_drain_holds_back(pipe)) {
+        coil_list_append(&log->ready, &pipe->link);
+        return;
+    }
     const ssize_t count = read_some(log, pipe);
     if (count == -EAGAIN) {
         (void)log_drain_read(pipe, 0);

@@ -64,6 +64,24 @@ static size_t count_regrouped(const coil_service *service)
     return count;
 }
 
+/* What it wrote last may still be on its way to the log. */
+coil_async(int, keep_last_lines, (coil_service *) service, (uint64_t) instance)
+{
+    coil_vars(int rc);
+
+    service_hold(service);
+    coil_defer(service_release(service));
+    coil_await(my->rc, coil_within(coil_ms(100), coil_log_drain(service->owned.plan.log)));
+    char lines[LAST_LINES_BYTES];
+    const size_t size = coil_log_tail(service->owned.plan.log, lines, sizeof(lines));
+    if (size == 0 || service->death.instance != instance || service->last_lines != NULL)
+        return 0;
+    service->last_lines = strndup(lines, size);
+    if (service->last_lines != NULL)
+        service->death.last_lines = service->last_lines;
+    return 0;
+}
+
 /* The instance is gone. When this returns, its successor may be there. */
 static void instance_ended(coil_service *service, int code, bool signaled)
 {
@@ -80,25 +98,11 @@ static void instance_ended(coil_service *service, int code, bool signaled)
     if (hook != NULL && hook->died != NULL)
         hook->died(hook, service, &service->death);
     const uint64_t instance = service->instance;
+    if (service->owned.plan.log != NULL) /* Before its successor, who comes behind it in the log. */
+        (void)coil_spawn_now(supervisor->group, keep_last_lines(service, instance));
     supervisor_take(supervisor, &event);
     if (service->death.instance == instance && supervisor->group != NULL)
         service->death.also_stopped = count_regrouped(service);
-}
-
-/* What it wrote last may still be on its way to the log. */
-coil_async(int, keep_last_lines, (coil_service *) service, (uint64_t) instance)
-{
-    coil_vars(int rc);
-
-    coil_await(my->rc, coil_within(coil_ms(100), coil_log_drain(service->owned.plan.log)));
-    char lines[LAST_LINES_BYTES];
-    const size_t size = coil_log_tail(service->owned.plan.log, lines, sizeof(lines));
-    if (size == 0 || service->death.instance != instance || service->last_lines != NULL)
-        return 0;
-    service->last_lines = strndup(lines, size);
-    if (service->last_lines != NULL)
-        service->death.last_lines = service->last_lines;
-    return 0;
 }
 
 coil_async(int, mind_process, (coil_service *) service)
@@ -123,8 +127,6 @@ coil_async(int, mind_process, (coil_service *) service)
             service->child.exit.signaled);
     if (service->owned.plan.outlives)
         outliving_ended(service, my->instance);
-    if (service->owned.plan.log != NULL)
-        coil_ignore(keep_last_lines(service, my->instance));
     return 0;
 }
 

@@ -424,12 +424,12 @@ void flood(const coil_address *to, int count)
 /* Nobody receives, but for one at the beginning; the loop turns. */
 async(int, leave_unread, (Scene *) scene)
 {
-    vars(coil_datagram_socket *server; int i);
+    vars(coil_datagram_socket *server; size_t before; int i);
     attempt(my->server, opened_at(scene->address.c_str(), &scene->options));
     defer(coil_datagram_close(my->server));
     flood(coil_datagram_local(my->server), 1);
     attempt(receive_all(my->server, scene, 1));
-    const size_t before = resident_bytes();
+    my->before = resident_bytes();
     scene->count = 0;
     for (my->i = 0; my->i < UNREAD_COUNT / 100; my->i++) {
         flood(coil_datagram_local(my->server), 100);
@@ -437,7 +437,7 @@ async(int, leave_unread, (Scene *) scene)
     }
     EXPECT_LE(coil_datagram_unread(my->server), static_cast<unsigned>(FEW_BUFFERS));
     const size_t after = resident_bytes();
-    scene->count = after > before ? after - before : 0;
+    scene->count = after > my->before ? after - my->before : 0;
     return 0;
 }
 

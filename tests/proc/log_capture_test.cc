@@ -95,6 +95,29 @@ TEST_F(LogCapture, AppendsToWhatIsThere)
     EXPECT_EQ("half a line\nnext\n", contents(path));
 }
 
+/* Like an instance of a service, whose predecessor has died in the middle of a line. */
+TEST_F(LogCapture, WhoComesWhileOthersAreDrainedIsBehindThem)
+{
+    const size_t much_bytes = 600 << 10; /* More than one read, or two, of it. */
+    open_log();
+    Fd before = attach();
+    if (fcntl(before, F_SETPIPE_SZ, 1 << 20) < 0)
+        GTEST_SKIP() << "no larger pipes: fs.pipe-max-size, fs.pipe-user-pages-soft";
+    put(before, std::string(much_bytes - 1, 'x') + "\nlast");
+    before.reset();
+    int64_t rc = 1;
+    ASSERT_NE(nullptr, coil_spawn_result(coil_loop_root(loop), &rc, coil_log_drain(log)));
+    EXPECT_EQ(0, UNTIL(coil_yield()));
+    Fd next = attach();
+    put(next, "first\n");
+    drain();
+    EXPECT_EQ(0, rc);
+    const std::string text = contents(path);
+    const std::string end = "last [no newline]\nfirst\n";
+    ASSERT_LE(end.size(), text.size());
+    EXPECT_EQ(end, text.substr(text.size() - end.size()));
+}
+
 TEST_F(LogCapture, WaitsForTheEndOfALine)
 {
     open_log();
