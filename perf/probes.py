@@ -66,3 +66,9 @@ def object_of(pid):
 if __name__ == "__main__":
     for probe, operands in probes_of(sys.argv[1]):
         print(probe, *operands)
+
+
+def kernel_has(subsystem, tracepoint):
+    """Is there that tracepoint, and tracefs to attach to it by?"""
+    roots = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+    return any(os.path.exists(f"{root}/events/{subsystem}/{tracepoint}") for root in roots)
