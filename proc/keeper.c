@@ -30,6 +30,7 @@ enum {
 static_assert((int)COIL_KEEPER_FDS_MAX == (int)KEEPER_FDS_MAX, "one for one");
 static_assert((int)COIL_KEEPER_KEY_BYTES == (int)KEEPER_KEY_BYTES, "one for one");
 static_assert((int)COIL_KEEPER_NOTE_BYTES == (int)KEEPER_NOTE_BYTES, "one for one");
+static_assert(sizeof(struct ucred) <= KEEPER_FDS_MAX * sizeof(int), "there is room for either");
 
 /* One message, with room for the descriptors. */
 typedef struct packet {
@@ -88,6 +89,19 @@ static unsigned take_fds(const packet *one, int out_fds[KEEPER_FDS_MAX])
         bytes = KEEPER_FDS_MAX * sizeof(int);
     memcpy(out_fds, one->control + CMSG_LEN(0), bytes);
     return (unsigned)(bytes / sizeof(int));
+}
+
+/* Who has sent it, as the kernel says if it was asked to (SO_PASSCRED); else 0. */
+static pid_t sender_of(const packet *one)
+{
+    struct cmsghdr head;
+    struct ucred sender;
+    memcpy(&head, one->control, sizeof(head));
+    if (one->header.msg_controllen < CMSG_LEN(sizeof(sender)) || head.cmsg_level != SOL_SOCKET ||
+            head.cmsg_type != SCM_CREDENTIALS)
+        return 0;
+    memcpy(&sender, one->control + CMSG_LEN(0), sizeof(sender));
+    return sender.pid;
 }
 
 /* What is in the socket arrives; io_uring would send an empty packet if that were full (io.h). */
@@ -223,12 +237,20 @@ static int start(const coil_keeper_options *options, const struct sockaddr_un *a
     return rc;
 }
 
+/* Does the kernel add to each packet who has sent it? */
+static int name_senders(int fd, int is_wanted)
+{
+    return coil_kernel_setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &is_wanted, sizeof(is_wanted));
+}
+
 static int connect_to(const struct sockaddr_un *address)
 {
     const int fd = coil_kernel_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fd;
-    const int rc = coil_kernel_connect_now(fd, (const struct sockaddr *)address, sizeof(*address));
+    int rc = name_senders(fd, 1);
+    if (rc == 0)
+        rc = coil_kernel_connect_now(fd, (const struct sockaddr *)address, sizeof(*address));
     if (rc == 0)
         return fd;
     (void)coil_kernel_close(fd);
@@ -276,6 +298,20 @@ static coil_keeper *make(const coil_keeper_options *options)
     return keeper;
 }
 
+/*
+ * It may be our child even if we have not started it: the program that we were before an exec has.
+ * Then it is for us to reap.
+ */
+static void claim(coil_keeper *keeper, pid_t pid)
+{
+    coil_kernel_process process;
+    if (pid == 0 || coil_kernel_process_look(pid, &process) < 0 ||
+            process.parent != coil_kernel_getpid())
+        return;
+    if (coil_child_adopt(pid, 0, &keeper->child) < 0)
+        keeper->child.pid = 0; /* Without a descriptor it is nobody's. */
+}
+
 /* There is one, and it is for us. */
 coil_async(int, greet, (coil_keeper *) keeper)
 {
@@ -290,7 +326,9 @@ coil_async(int, greet, (coil_keeper *) keeper)
         return -EBUSY;
     if (my->rc != KEEPER_HELLO)
         return my->rc < 0 && my->rc != -EPIPE ? my->rc : -EPROTO;
-    return 0;
+    if (keeper->child.pid == 0)
+        claim(keeper, sender_of(&keeper->in));
+    return name_senders(keeper->fd, 0);
 }
 
 coil_define(int, coil_keeper_open, (const coil_keeper_options *) options, (coil_keeper **) out_keeper)

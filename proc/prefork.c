@@ -292,6 +292,7 @@ coil_async(int, serve, (coil_prefork *) prefork)
     coil_defer(prefork->is_serving = false);
     coil_open_group(&prefork->group);
     prefork->group.keep_going = true;
+    coil_defer(prefork->is_stopping = true);
     prefork->is_serving = true;
     prefork->is_changing = true;
     coil_await(my->rc, renew(prefork));

@@ -15,6 +15,8 @@
 /* A worker that has lived as long was of use: if it dies, another follows at once. */
 enum { USEFUL_S = 2 };
 
+#define LOOK_AGAIN coil_s(1)
+
 /* As place->received_bytes: nothing has come. */
 enum { NOTHING = -EAGAIN };
 
@@ -193,6 +195,41 @@ static void give_back(prefork_place *place)
     coil_child_fini(&place->child);
 }
 
+/* It was killed long ago. At last it ends, or we do. */
+coil_async(int, bury, (coil_prefork *) prefork, (coil_child) lingering)
+{
+    coil_vars(coil_child child; int rc);
+
+    my->child = lingering;
+    coil_defer({
+        coil_child_fini(&my->child);
+        prefork->lingering--;
+    });
+    coil_await(my->rc, coil_child_wait(&my->child));
+    return my->rc;
+}
+
+/*
+ * It was killed and does not end, because it waits in the kernel for what does not come. Others do
+ * not wait for that, and it is reaped when it ends. But with as many of them as there may be
+ * workers, it keeps its place: those that follow would wait for the same.
+ */
+coil_async(int, leave_behind, (prefork_place *) place)
+{
+    coil_vars(int rc);
+
+    while (!place->child.exit.ended && place->prefork->lingering >= place->prefork->target &&
+            !place->prefork->is_stopping)
+        coil_await(my->rc, coil_within(LOOK_AGAIN, coil_child_wait(&place->child)));
+    if (place->child.exit.ended)
+        return 0;
+    if (coil_spawn(&place->prefork->group, bury(place->prefork, place->child)) == NULL)
+        return -ENOMEM;
+    place->prefork->lingering++;
+    place->child.pidfd = -1; /* Another's now. */
+    return 0;
+}
+
 /* The process, however far it has come, and what it has started. */
 coil_async(int, finish, (prefork_place *) place)
 {
@@ -201,15 +238,17 @@ coil_async(int, finish, (prefork_place *) place)
     if (!place->child.exit.ended)
         (void)coil_child_signal(&place->child, SIGKILL);
     coil_await(my->rc, coil_child_stop_tree(&place->child, 0));
+    const coil_exit *const exit = place->child.exit.ended ? &place->child.exit : NULL;
     if (place->state == PLACE_DRAINING) {
-        prefork_tell_of(place, COIL_PREFORK_LEFT, 0, &place->child.exit);
+        prefork_tell_of(place, COIL_PREFORK_LEFT, 0, exit);
     } else if (place->state == PLACE_READY && !place->is_unwanted) {
         place->prefork->died++;
-        prefork_tell_of(place, COIL_PREFORK_DIED, 0, &place->child.exit);
+        prefork_tell_of(place, COIL_PREFORK_DIED, 0, exit);
     } else if (!place->is_unwanted) {
-        prefork_tell_of(place, COIL_PREFORK_UNREADY, place->error, &place->child.exit);
+        prefork_tell_of(place, COIL_PREFORK_UNREADY, place->error, exit);
     }
     place->state = PLACE_STARTING;
+    coil_ignore(leave_behind(place));
     give_back(place);
     prefork_change(place->prefork);
     return 0;

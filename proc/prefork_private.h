@@ -135,6 +135,7 @@ struct coil_prefork {
     bool is_upgrading;
     bool is_stopping;
     coil_duration drain_limit;
+    unsigned lingering; /* Who were killed, and do not end. */
     coil_time calm_since;
     uint64_t random;
     uint64_t started;

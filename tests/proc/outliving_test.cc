@@ -438,6 +438,24 @@ TEST_F(Outliving, AKeeperThatIsKilledIsReplaced)
         EXPECT_EQ("", fault_of(said(i))) << i;
 }
 
+/* Its parent has become another program, which is still its parent. */
+TEST_F(Outliving, AKeeperFromBeforeAnUpgradeIsReaped)
+{
+    supervise();
+    ASSERT_TRUE(all_up());
+    const pid_t keeper = keeper_of(supervisor);
+    seen = all_events().size();
+    kill(supervisor, SIGHUP);
+    ASSERT_TRUE(all("adopted"));
+    ASSERT_TRUE(all_up());
+    ASSERT_EQ(keeper, keeper_of(supervisor));
+    kill(keeper, SIGKILL);
+    ASSERT_TRUE(eventually(
+            [&] { return keeper_of(supervisor) > 0 && keeper_of(supervisor) != keeper; }));
+    EXPECT_EQ(-1, kill(keeper, 0)) << "a zombie";
+    stop_supervisor();
+}
+
 TEST_F(Outliving, ServicesThatDieWithTheirKeeperComeBack)
 {
     supervise();

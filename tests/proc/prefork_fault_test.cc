@@ -5,6 +5,8 @@
 
 #include <filesystem>
 
+#include <sys/ptrace.h>
+
 namespace
 {
 
@@ -249,6 +251,73 @@ TEST_F(PreforkFault, WhatAWorkerHasStartedIsKilledWithIt)
         if (*end != '\0')
             wait_for("ready");
     }
+}
+
+/*
+ * As long as this lives, who is killed is a zombie that its parent cannot reap: to the parent, it
+ * has not ended, as if it hung in the kernel.
+ */
+class Tracer
+{
+public:
+    explicit Tracer(pid_t victim)
+    {
+        int ends[2] = {-1, -1};
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+            return;
+        pid_ = fork();
+        if (pid_ == 0) {
+            close(ends[0]);
+            char word = ptrace(PTRACE_SEIZE, victim, nullptr, nullptr) == 0;
+            if (write(ends[1], &word, 1) == 1)
+                (void)!read(ends[1], &word, 1);
+            _exit(0);
+        }
+        close(ends[1]);
+        char word = 0;
+        is_there = read(ends[0], &word, 1) == 1 && word == 1;
+        end_ = ends[0];
+    }
+
+    ~Tracer()
+    {
+        close(end_);
+        waitpid(pid_, nullptr, 0);
+    }
+
+    Tracer(const Tracer &) = delete;
+    Tracer &operator=(const Tracer &) = delete;
+
+    bool is_there = false;
+
+private:
+    pid_t pid_ = -1;
+    int end_ = -1;
+};
+
+TEST_F(PreforkFault, AWorkerThatDoesNotEndIsReplacedAndReapedWhenItDoes)
+{
+    start(1, "");
+    const size_t before = count_fds(master);
+    Reply worker;
+    ASSERT_TRUE(ask(&worker));
+    {
+        const Tracer tracer(worker.pid);
+        if (!tracer.is_there)
+            GTEST_SKIP() << "nobody may be traced here";
+        kill(worker.pid, SIGKILL);
+        EXPECT_EQ(worker.pid, pid_of(wait_for("died")));
+        EXPECT_NE(worker.pid, pid_of(wait_for("ready")));
+        EXPECT_EQ(0, kill(worker.pid, 0)) << "it is still there";
+        Reply reply;
+        EXPECT_TRUE(ask(&reply));
+    }
+    for (int i = 0; i < PATIENCE_MS && kill(worker.pid, 0) == 0; i++)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_EQ(-1, kill(worker.pid, 0)) << "a zombie";
+    for (int i = 0; i < PATIENCE_MS && count_fds(master) > before; i++)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_EQ(before, count_fds(master));
 }
 
 TEST_F(PreforkFault, DescriptorsThatNobodyWantsDoNotStayWithTheMaster)

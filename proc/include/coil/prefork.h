@@ -60,7 +60,9 @@
  *     that grow.
  *   - A worker that has grown beyond `memory_max_bytes` drains when another is ready in its place.
  *   - A worker whose loop stands still for `heartbeat_limit` gets SIGABRT, to leave a trace, and
- *     then SIGKILL. Not when the master itself was late.
+ *     then SIGKILL. Not when the master itself was late. One that does not end 10 s after SIGKILL,
+ *     since the kernel does not give it back, is replaced all the same, and reaped when it ends;
+ *     but with as many of them as there are workers, the next one keeps its place.
  *
  * Workers are started by exec, as those of coil/worker_pool.h, and end with their master
  * (coil/spawn.h, death_signal of `plan`).
@@ -109,7 +111,7 @@ struct coil_prefork_event {
     unsigned number;     /* Of the worker. */
     unsigned generation; /* Of the worker: 1, 2, ... with each reload. */
     int error;
-    const coil_exit *exit; /* NULL: it has not ended. */
+    const coil_exit *exit; /* NULL: it has not ended, be it that SIGKILL has not helped. */
 };
 
 /* Is told what happens. Must not wait. */

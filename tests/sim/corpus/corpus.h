@@ -169,6 +169,7 @@ coil_declare(int, corpus_be_crowd, (corpus_crowd *) crowd);
     SCENARIO(datagrams)            \
     SCENARIO(spool)                \
     SCENARIO(supervise)            \
+    SCENARIO(month)                \
     SCENARIO(workers)              \
     SCENARIO(prefork)              \
     SCENARIO(calendars)
