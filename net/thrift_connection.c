@@ -405,6 +405,7 @@ thrift_connection *thrift_connection_open(coil_thrift_server *server, coil_strea
     }
     peer->server = server;
     peer->stream = stream;
+    coil_stream_share_turns(stream);
     coil_list_init(&peer->calls);
     thrift_transport_init(&peer->transport, server->limits);
     peer->transport.pages = thrift_pages_are_served(server);
