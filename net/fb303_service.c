@@ -222,7 +222,7 @@ coil_async(int, answer_gathering, (coil_thrift_call *) call, (coil_fb303_service
     const int rc = coil_fb303_read_call(&call->arguments, &call->message, &my->asked);
     if (rc < 0)
         return rc;
-    thrift_call_hold_reader(call);
+    coil_await(thrift_order_reserve(call));
     coil_attempt(fb303_gather(subject_of(call, service), &my->asked, call->arena, &my->gathered));
     fb303_put_gathered(coil_thrift_reply(call), my->asked.method, &my->gathered);
     return 0;

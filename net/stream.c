@@ -123,6 +123,11 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
 
 /* --------------------------------------------------------------------------------- writing -- */
 
+void coil_stream_share_turns(coil_stream *stream)
+{
+    coil_sender_share_turns(sender_of(stream));
+}
+
 /* It begins with a sender: coil_sender_write() by another name. */
 static_assert(offsetof(struct coil_write_all__frame, co__ret) ==
                               offsetof(struct coil_sender_write__frame, co__ret) &&

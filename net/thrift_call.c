@@ -43,16 +43,6 @@ void coil_thrift_no_reply(coil_thrift_call *call)
     }
 }
 
-void thrift_call_hold_reader(coil_thrift_call *call)
-{
-    thrift_call *self = coil_container_of(call, thrift_call, call);
-
-    if ((self->holds & THRIFT_HOLDS_READER) == 0)
-        self->peer->hold_count++;
-    self->holds |= THRIFT_HOLDS_READER;
-    thrift_connection_send_first(self->peer);
-}
-
 int coil_thrift_fail(coil_thrift_call *call, int32_t type, const char *what)
 {
     const size_t size = strlen(what);

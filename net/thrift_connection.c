@@ -201,8 +201,10 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
         end_sending(peer);
     }
     peer->is_flushing = false;
-    if (coil_unlikely(peer->unsent_max == 1) && peer->hold_count == 0)
+    if (coil_unlikely(thrift_sends_first(peer)) && peer->hold_count == 0) {
         peer->unsent_max = unsent_max_of(peer->server); /* All has been sent. */
+        thrift_order_wake_large(peer);
+    }
     return peer->is_broken ? -EPIPE : 0;
 }
 
@@ -405,6 +407,7 @@ thrift_connection *thrift_connection_open(coil_thrift_server *server, coil_strea
     }
     peer->server = server;
     peer->stream = stream;
+    coil_stream_share_turns(stream);
     coil_list_init(&peer->calls);
     thrift_transport_init(&peer->transport, server->limits);
     peer->transport.pages = thrift_pages_are_served(server);

@@ -172,6 +172,58 @@ bool thrift_order_detach(thrift_call *call)
     return peer->out != NULL && append(&peer->out->writer, own->writer.bytes, call->reply_start);
 }
 
+/* ----------------------------------------------------------------------------- large answers -- */
+
+/* Can its answer leave when it is made, and is the large one before it gone? */
+static bool may_be_large(const thrift_call *call)
+{
+    const thrift_connection *peer = call->peer;
+
+    if (peer->hold_count > 0 || (has_reply(call) && !is_next(call)))
+        return false;
+    return !thrift_sends_first(peer) || (peer->out == NULL && peer->sending == NULL);
+}
+
+static void set_large(thrift_call *call, bool is_large)
+{
+    call->peer->large_count += (unsigned)is_large - (unsigned)call->is_large;
+    call->is_large = is_large;
+}
+
+void thrift_order_wake_large(const thrift_connection *peer)
+{
+    if (peer->large_count == 0)
+        return;
+    for (coil_list *link = peer->calls.next; link != &peer->calls; link = link->next) {
+        const thrift_call *call = coil_container_of(link, thrift_call, link);
+        if (call->is_large && may_be_large(call)) {
+            coil_task_wake(call->task);
+            return; /* It holds up the others. */
+        }
+    }
+}
+
+static coil_turn reserve_step(coil_task *task, coil_frame *leaf)
+{
+    thrift_call *call =
+            coil_container_of(coil_arguments(thrift_order_reserve, leaf)->call, thrift_call, call);
+    const bool is_refused = coil_task_refuses(task);
+
+    set_large(call, !is_refused && !may_be_large(call));
+    if (call->is_large)
+        return coil_leaf_suspend(leaf);
+    if (!is_refused) {
+        call->holds |= THRIFT_HOLDS_READER;
+        call->peer->hold_count++;
+        thrift_connection_send_first(call->peer);
+    }
+    return coil_leave(task, leaf);
+}
+
+coil_define_leaf(thrift_order_reserve, reserve_step, coil_leaf_wake);
+
+/* ---------------------------------------------------------------------------------- sending -- */
+
 /* What the call has written by itself, into what is sent next. */
 static void send_own(thrift_call *call)
 {
@@ -235,6 +287,7 @@ void thrift_order_send_done(thrift_connection *peer)
         send_own(call);
         thrift_call_release(call);
     }
+    thrift_order_wake_large(peer);
 }
 
 /* Has it something to be sent that is not where it is sent from? (A oneway call may have begun.) */
@@ -267,6 +320,6 @@ void thrift_order_deliver(thrift_call *call)
         send_own(call);
     }
     thrift_call_release(call);
-    if (coil_unlikely(peer->awaited_count > 0))
+    if (coil_unlikely((peer->awaited_count | peer->large_count) > 0))
         thrift_order_send_done(peer);
 }

@@ -21,8 +21,8 @@
  *     task B                                 reads 3, handler waits .... answers 3, reads 4 ...
  *
  * Nobody reads while as many calls are under way as may be, or too many replies are unsent, or one
- * that is many times larger than its call is being made or has not left; then the next task that is
- * done with its call does.
+ * that is many times larger than its call is being made or has not left (it is not made before it
+ * can leave: thrift_order_reserve()); then the next task that is done with its call does.
  */
 #ifndef COIL_THRIFT_SERVER_PRIVATE_H
 #define COIL_THRIFT_SERVER_PRIVATE_H
@@ -88,6 +88,7 @@ struct thrift_call {
     bool is_linked;
     bool is_awaited; /* Linked, and others may not overtake its reply. */
     bool is_cut;     /* Unwound, for nobody waits for it any more. */
+    bool is_large;   /* Waits in thrift_order_reserve(). */
     coil_arena arena;
     coil_slice frame; /* What it came in, */
     thrift_kind kind; /* and how: its reply goes likewise. */
@@ -119,7 +120,8 @@ struct thrift_connection {
     unsigned calls_max;            /* Limits of its server, */
     size_t unsent_max;             /* with their defaults. (1: all is to be sent first.) */
     unsigned call_count;           /* Of them, and */
-    unsigned awaited_count;        /* of them those that are awaited. */
+    unsigned awaited_count;        /* of them those that are awaited, */
+    unsigned large_count;          /* and those that are large. */
     unsigned hold_count;           /* Calls that hold the reader. */
     size_t held_bytes;             /* Of replies that are done and wait for others. */
     thrift_pooled_writer *out;     /* What is to be sent. NULL: nothing. */
@@ -213,6 +215,11 @@ static inline void thrift_connection_send_first(thrift_connection *peer)
     peer->unsent_max = 1;
 }
 
+static inline bool thrift_sends_first(const thrift_connection *peer)
+{
+    return peer->unsent_max == 1;
+}
+
 /* A task goes on with `call`, or with what is to be sent and read. NULL: no memory. */
 coil_task *thrift_spawn(thrift_connection *peer, thrift_call *call);
 
@@ -243,13 +250,6 @@ int thrift_call_end(thrift_call *call, int result);
 
 /* It ends with an exception instead. */
 void thrift_call_refuse(thrift_call *call, int error, int32_t type, const char *what);
-
-/*
- * For handlers whose answers are many times larger than their calls: until this one has been
- * answered, and the answer has left, no further call of its connection is read. Else who asks again
- * and again, and does not listen, has us make hundreds of them.
- */
-void thrift_call_hold_reader(coil_thrift_call *call);
 
 /* Nobody waits for it, and it does not run: it ends, -ECANCELED. */
 void thrift_call_abandon(thrift_call *call);
@@ -302,6 +302,17 @@ void thrift_order_say_as(thrift_call *call, coil_thrift_text bytes);
  * yet, if there is a later occasion.
  */
 void thrift_order_acknowledge(thrift_call *call, bool now_or_later);
+
+/*
+ * For handlers whose answers are many times larger than their calls: wait until an answer of this
+ * one can leave, and the one before it has. From then on, until it has left itself, no further call
+ * of its connection is read. Else who asks again and again, and does not listen, has us make
+ * hundreds of them. Calls that wait here, behind one that takes its time, keep nobody from reading.
+ */
+coil_declare_private(void, thrift_order_reserve, (coil_thrift_call *)call);
+
+/* Something has left: the next call that waits for that may go on. */
+void thrift_order_wake_large(const thrift_connection *peer);
 
 /* The handler waits, and has begun its reply where those of others have to go. */
 bool thrift_order_detach(thrift_call *call);

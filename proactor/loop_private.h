@@ -50,6 +50,7 @@ struct coil_loop {
     unsigned typical_batch; /* Completions per turn, times BATCH_MEMORY. */
     uint16_t generation;    /* Of the op that was started last. */
     uint8_t chores;
+    uint16_t shared_turn;     /* The last in which one of the senders that share turns has sent. */
     bool stopping;            /* Any thread may set it. */
     loop_goal goal;           /* Of this run. */
     const coil_list *awaited; /* Of LOOP_UNTIL_RESULT: the link of its task, the last in `runs`. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/sender.h>
 
-#include "loop_private.h"
 #include "sending.h"
 
 #include <coil/io.h>
@@ -22,6 +21,11 @@ void coil_sender_init(coil_sender *sender, int fd, coil_transport transport)
             .is_socket = is_socket,
             .sends_at_once = is_socket && !coil_fd_is_direct(fd),
     };
+}
+
+void coil_sender_share_turns(coil_sender *sender)
+{
+    sender->shares_turns = true;
 }
 
 /* --------------------------------------------------------------------------------- waiting -- */
@@ -124,13 +128,12 @@ COIL_HOT coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
 {
     sender_leaf *leaf = (sender_leaf *)(void *)frame;
     coil_sender *sender = leaf->sender;
-    const coil_loop *loop = coil_container_of(task->sched, coil_loop, sched);
-    uint16_t turn = (uint16_t)loop->stats.turns;
+    coil_loop *loop = coil_container_of(task->sched, coil_loop, sched);
 
     if (coil_unlikely(frame->at != NULL || task->request != NULL || leaf->bytes.size_bytes <= 0 ||
-                      !sender_may_send_now(sender, turn)))
+                      !sender_may_send_now(sender, loop)))
         return step_slowly(task, frame, sender, &leaf->bytes);
-    sender->sent_turn = turn;
+    sender_sends_now(sender, loop);
     ssize_t count =
             coil_kernel_send_now(sender->fd, leaf->bytes.bytes, (size_t)leaf->bytes.size_bytes);
     /* (The sender is read again: that is less than to keep it, which takes a stack slot.) */

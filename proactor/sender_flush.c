@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Writes without a task: those of a layer to the sender below it. */
-#include "loop_private.h"
 #include "sending.h"
 
 #include <coil/kernel.h>
 
 /* What can go at once: 0 if that is all of `bytes`, which then are the rest. */
-static int flush_now(coil_sender *sender, const coil_loop *loop, coil_slice *bytes)
+static int flush_now(coil_sender *sender, coil_loop *loop, coil_slice *bytes)
 {
-    uint16_t turn = (uint16_t)loop->stats.turns;
-    if (!sender_may_send_now(sender, turn))
+    if (!sender_may_send_now(sender, loop))
         return -EAGAIN;
-    sender->sent_turn = turn;
+    sender_sends_now(sender, loop);
     ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);
     if (count < 0)
         return count == -EINTR ? -EAGAIN : (int)count;

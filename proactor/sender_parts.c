@@ -2,8 +2,6 @@
 /* Other ways to write: several slices as one, and as much as goes out. */
 #include "sending.h"
 
-#include "loop_private.h"
-
 #include <coil/kernel.h>
 
 /* -------------------------------------------------------------------------- several slices -- */
@@ -53,7 +51,7 @@ static ssize_t send_parts_now(coil_sender *sender, const coil_slice *parts, unsi
 static coil_turn step_parts(coil_task *task, coil_frame *leaf, coil_sender *sender,
         const coil_slice *parts, unsigned part_count)
 {
-    uint16_t turn = (uint16_t)coil_loop_of(task)->stats.turns;
+    coil_loop *loop = coil_loop_of(task);
     ssize_t count = 0;
 
     if (leaf->at != NULL)
@@ -64,8 +62,8 @@ static coil_turn step_parts(coil_task *task, coil_frame *leaf, coil_sender *send
     int rc = sender_may_begin(sender, size_bytes);
     if (rc <= 0)
         return sender_leave(task, leaf, rc);
-    if (sender_may_send_now(sender, turn)) {
-        sender->sent_turn = turn;
+    if (sender_may_send_now(sender, loop)) {
+        sender_sends_now(sender, loop);
         count = send_parts_now(sender, parts, part_count);
         if (count == size_bytes)
             return sender_leave(task, leaf, 0);
@@ -88,7 +86,7 @@ coil_define_leaf(coil_sender_write_parts, write_parts_step, sender_cancel_writer
 static coil_turn step_some(
         coil_task *task, coil_frame *leaf, coil_sender *sender, const coil_slice *bytes)
 {
-    uint16_t turn = (uint16_t)coil_loop_of(task)->stats.turns;
+    coil_loop *loop = coil_loop_of(task);
 
     if (leaf->at != NULL)
         return sender_step_again(task, leaf);
@@ -97,8 +95,8 @@ static coil_turn step_some(
     int rc = sender_may_begin(sender, bytes->size_bytes);
     if (rc <= 0)
         return sender_leave(task, leaf, rc);
-    if (sender_may_send_now(sender, turn)) {
-        sender->sent_turn = turn;
+    if (sender_may_send_now(sender, loop)) {
+        sender_sends_now(sender, loop);
         ssize_t count = send_parts_now(sender, bytes, 1);
         if (count > 0 || (count != -EAGAIN && count != -EINTR))
             return sender_leave(task, leaf, count);

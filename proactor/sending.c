@@ -2,8 +2,6 @@
 /* Writes that wait, and the operation that sends as many of them as fit. */
 #include "sending.h"
 
-#include "loop_private.h"
-
 #include <limits.h>
 #include <poll.h>
 

@@ -13,6 +13,7 @@
 
 #include "extras.h"
 #include "layer_private.h"
+#include "loop_private.h"
 #include "op.h"
 #include "sender_private.h"
 
@@ -80,10 +81,22 @@ static inline bool sender_is_busy(const coil_sender *sender)
     return sender->extras != NULL && sender->extras->sending != NULL;
 }
 
-/* Once per turn, if it does not overtake others. */
-static inline bool sender_may_send_now(const coil_sender *sender, uint16_t turn)
+/* Once per turn, if it does not overtake others; and one of those that share turns. */
+static inline bool sender_may_send_now(const coil_sender *sender, const coil_loop *loop)
 {
-    return sender->sends_at_once && sender->sent_turn != turn && !sender_is_busy(sender);
+    const uint16_t turn = (uint16_t)loop->stats.turns;
+
+    return sender->sends_at_once && sender->sent_turn != turn && !sender_is_busy(sender) &&
+           !(sender->shares_turns && loop->shared_turn == turn);
+}
+
+static inline void sender_sends_now(coil_sender *sender, coil_loop *loop)
+{
+    const uint16_t turn = (uint16_t)loop->stats.turns;
+
+    sender->sent_turn = turn;
+    if (sender->shares_turns)
+        loop->shared_turn = turn;
 }
 
 /* What only senders without a layer do. 0: there is nothing to write. 1: there is. */

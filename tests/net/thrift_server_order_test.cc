@@ -120,6 +120,117 @@ TEST_F(CallsOfLittleMemory, AreRefusedIfTheirNameIsTooLargeForIt)
 
 #endif
 
+/* ---------------------------------------------------------------------------- large answers -- */
+
+/* Answers to calls of getCounters that have been made, or given up. */
+struct Made {
+    coil_thrift_observer observer;
+    std::atomic<int> answers{0};
+    std::atomic<int> errors{0};
+};
+
+void count_made(coil_thrift_observer *observer, const coil_thrift_call *call,
+        const coil_thrift_outcome *outcome)
+{
+    Made *made = coil_container_of(observer, Made, observer);
+    if (coil_thrift_text_is(call->message.name, "getCounters"))
+        (outcome->error == 0 ? made->answers : made->errors)++;
+}
+
+/* Those that fb303 makes: a peer has one of them made at a time. */
+class LargeAnswers : public Calls
+{
+protected:
+    explicit LargeAnswers(coil_duration call_limit = 0)
+        : Calls([this, call_limit](coil_thrift_server *server) {
+              server->observer = &made.observer;
+              server->call_limit = call_limit;
+          })
+    {
+    }
+
+    static std::string counters(int seqid)
+    {
+        return call("getCounters", "", seqid);
+    }
+
+    /* All calls that were sent before this one are under way, if they can be. */
+    void await_all_read()
+    {
+        ASSERT_TRUE(peer.send(call("tell", "", 9, 4)));
+        ASSERT_TRUE(soon([&] { return gates.noted == 1; }));
+    }
+
+    void expect_answers(const std::string &method, int count)
+    {
+        for (int i = 0; i < count; i++)
+            EXPECT_EQ(method, Answer(peer.receive_frame()).name);
+    }
+
+    Made made = {{count_made}, {}, {}};
+};
+
+TEST_F(LargeAnswers, BehindOneThatWaitsKeepNobodyFromReading)
+{
+    ASSERT_TRUE(peer.send(call("hold", "first", 1) + counters(2) + call("open", "", 3)));
+    expect_text(peer, "first");
+    expect_answers("getCounters", 1);
+    expect_answers("open", 1);
+}
+
+TEST_F(LargeAnswers, AreNotMadeBeforeTheyCanLeave)
+{
+    std::string many = call("hold", "first", 1);
+    for (int i = 0; i < 40; i++)
+        many += counters(2) + call("echo", "word", 3) + counters(4);
+    ASSERT_TRUE(peer.send(many));
+    await_all_read();
+    EXPECT_EQ(0, made.answers);
+    gates.is_open = true;
+    expect_text(peer, "first");
+    for (int i = 0; i < 40; i++) {
+        expect_answers("getCounters", 1);
+        expect_text(peer, "word");
+        expect_answers("getCounters", 1);
+    }
+    ASSERT_TRUE(peer.send(call("echo", "last", 5)));
+    expect_text(peer, "last");
+}
+
+TEST_F(LargeAnswers, ThatNobodyWaitsForAreNotMade)
+{
+    ASSERT_TRUE(peer.send(call("hold", "", 1) + counters(2) + counters(3)));
+    await_all_read();
+    peer.close();
+    EXPECT_TRUE(soon([&] { return made.errors == 2; }));
+    EXPECT_EQ(0, made.answers);
+}
+
+TEST_F(LargeAnswers, ThatAreOnewayWaitForNoTurn)
+{
+    ASSERT_TRUE(peer.send(call("hold", "first", 1) + call("getCounters", "", 2, 4) +
+                          call("getCounters", "", 3, 4)));
+    EXPECT_TRUE(soon([&] { return made.answers == 2; }));
+    gates.is_open = true;
+    expect_text(peer, "first");
+}
+
+class HurriedLargeAnswers : public LargeAnswers
+{
+protected:
+    HurriedLargeAnswers() : LargeAnswers(coil_ms(50)) {}
+};
+
+TEST_F(HurriedLargeAnswers, AreGivenUpInTime)
+{
+    ASSERT_TRUE(peer.send(call("hold", "", 1) + counters(2) + counters(3)));
+    for (int i = 0; i < 3; i++)
+        EXPECT_EQ(COIL_THRIFT_EXCEPTION, Answer(peer.receive_frame()).type);
+    EXPECT_EQ(2, made.errors);
+    ASSERT_TRUE(peer.send(counters(4)));
+    expect_answers("getCounters", 1);
+}
+
 /* ------------------------------------------------------------------------- nobody who reads -- */
 
 class OneCallOfAConnection : public Calls

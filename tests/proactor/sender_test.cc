@@ -143,6 +143,57 @@ TEST_F(Sender, OnceInATurnAndTheRestOfTheTurnIsGathered)
     EXPECT_FALSE(coil_sender_busy(&sender));
 }
 
+/* Senders of a server, so to speak. */
+class SharedTurns : public Sender
+{
+protected:
+    enum { COUNT = 5 };
+
+    SharedTurns()
+    {
+        for (int i = 0; i < COUNT; i++) {
+            ends[i] = make_tcp();
+            coil_sender_init(&senders[i], ends[i].in, COIL_TRANSPORT_SOCKET);
+            coil_sender_share_turns(&senders[i]);
+        }
+    }
+
+    /* All in one turn: so many writes have taken the ring. */
+    uint64_t write_to(int count)
+    {
+        const uint64_t completions = coil_loop_statistics(loop).completions;
+        for (int i = 0; i < count; i++) {
+            all.push_back({&senders[i], "word"});
+            all.back().task = coil_spawn(coil_loop_root(loop), writes(&all.back()));
+        }
+        coil_test_settle(loop);
+        return coil_loop_statistics(loop).completions - completions;
+    }
+
+    Ends ends[COUNT];
+    coil_sender senders[COUNT] = {};
+};
+
+TEST_F(SharedTurns, HaveOneWriteThatGoesOutAtOnce)
+{
+    EXPECT_EQ(0u, write_to(1));
+    EXPECT_EQ(COUNT - 1u, write_to(COUNT));
+    EXPECT_EQ(1u, write_to(2));
+    for (const Write &write : all)
+        EXPECT_EQ(0, write.rc);
+    EXPECT_EQ(12u, senders[0].sent_bytes);
+    EXPECT_EQ(4u, senders[COUNT - 1].sent_bytes);
+    for (const coil_sender &one : senders)
+        EXPECT_FALSE(coil_sender_busy(&one));
+}
+
+TEST_F(SharedTurns, AreOfThoseOnlyThatWantTo)
+{
+    for (coil_sender &one : senders)
+        coil_sender_init(&one, one.fd, COIL_TRANSPORT_SOCKET);
+    EXPECT_EQ(0u, write_to(COUNT));
+}
+
 TEST_F(Sender, NothingIsWrittenAtOnceBehindWhatWaits)
 {
     use(make_unix());

@@ -125,6 +125,13 @@ coil_declare(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) byte
 coil_declare(int, coil_stream_flush, (coil_stream *) stream);
 
 /*
+ * For streams that are answered in the same turns of the loop, as those of a server: of what is
+ * written to several of them in a turn, the first goes out at once, and the rest together, by one
+ * entry of the kernel. See coil_sender_share_turns() (coil/sender.h). Thrift's servers do this.
+ */
+COIL_API void coil_stream_share_turns(coil_stream *stream);
+
+/*
  * shutdown(2) of our side, behind all writes that began before: the peer reads the end of the
  * stream. 0; the errors of shutdown(2), such as -ENOTCONN, -ENOTSOCK; of a layered stream also
  * those of coil_write_all().

@@ -47,7 +47,8 @@
  * The calls of a connection are started in the order of their arrival, and run side by side from
  * where they wait. They are answered in that order, too: most clients count on it. To those that
  * match replies by their numbers (THeader's flag says so, or `out_of_order`), each is sent when it
- * is ready. Replies that get ready together leave together, in one write.
+ * is ready. Replies that get ready together leave together, in one write; those of several
+ * connections, by one entry of the kernel (coil_stream_share_turns()).
  *
  * What a bad peer gets: a call of an unknown method, or one whose handler fails, is answered with a
  * TApplicationException, and the connection goes on. A frame that is too large or is not Thrift is

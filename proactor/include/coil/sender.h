@@ -10,6 +10,8 @@
  *
  *   - what a socket takes at once goes out at once, with one system call and without a wait; once
  *     per turn of the loop, so that a task whose peer is quick cannot keep the loop for itself;
+ *   - of those that share turns (coil_sender_share_turns()), one in a turn: what the others send in
+ *     it goes with the loop's next entry of the kernel, all together;
  *   - the rest, and all that is written while something is on its way, is gathered: the writes of
  *     many tasks leave as one operation, without being copied.
  *
@@ -48,10 +50,21 @@ struct coil_sender {
     bool is_socket : 1;
     bool is_cut : 1;     /* A write has ended in its middle. */
     bool is_layered : 1; /* What is written passes through a layer (coil/layer.h). */
+    bool shares_turns : 1;
 };
 
 /* `fd` stays the caller's. All who write are tasks of one loop. */
 COIL_API void coil_sender_init(coil_sender *sender, int fd, coil_transport transport);
+
+/*
+ * For senders of a kind that are many, and are written to in the same turns of the loop, as those of
+ * a server: in a turn, the first of them sends at once, as ever, and the others' writes are queued
+ * for the entry of the kernel that the loop makes anyhow. So however many there are, it enters the
+ * kernel twice. A write waits for that, so its bytes stay the sender's until the next turn.
+ *
+ * Without effect where nothing is sent at once: with a layer, with a direct descriptor.
+ */
+COIL_API void coil_sender_share_turns(coil_sender *sender);
 
 /* Is somebody writing? */
 COIL_API bool coil_sender_busy(const coil_sender *sender);

@@ -298,12 +298,24 @@ def complaint_of(cell, why):
     return f"works again: {name_of(cell)}, although {fault}" if fault and not why else ""
 
 
+def loads(*command):
+    """Whether an interpreter is there, and the library that it is told to load."""
+    return bool(shutil.which(command[0])) and subprocess.run(
+        command, check=False, capture_output=True).returncode == 0
+
+
+def peers_of(given):
+    there = ["coil"] + [name for name in MISSING if getattr(given, name)]
+    if given.python and not loads(sys.executable, "-c", "import thrift, six"):
+        there.remove("python")
+    if given.node and not loads("node", "-e", f"require('{given.node.split(',')[0]}/thrift')"):
+        there.remove("node")
+    return there
+
+
 def main():
     given = read_arguments()
-    there = ["coil"] + [name for name in MISSING if getattr(given, name)]
-    if given.python and subprocess.run([sys.executable, "-c", "import thrift, six"], check=False,
-                                       capture_output=True).returncode != 0:
-        there.remove("python")
+    there = peers_of(given)
     if given.peer and given.peer not in there:
         print(f"{NAMES[given.peer]} is left out: no {MISSING[given.peer]}")
         return 77
