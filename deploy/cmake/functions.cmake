@@ -56,7 +56,7 @@ function(coil_simulated target)
     endif()
     list(APPEND headers $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/${module}/include>)
   endforeach()
-  list(REMOVE_ITEM arg_SOURCES ${PROJECT_SOURCE_DIR}/proactor/kernel.c)
+  list(FILTER arg_SOURCES EXCLUDE REGEX "/proactor/kernel(_[a-z]+)?\\.c$")
 
   add_library(${target} STATIC EXCLUDE_FROM_ALL ${arg_SOURCES})
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)

@@ -20,7 +20,7 @@ typedef struct sim_job {
     sim_result *result; /* Shared with the process. */
     pid_t pid;          /* 0: IDLE or ENDED. */
     int output;         /* A file in memory: stdout and stderr of the process. */
-    coil_time deadline; /* Then it is told to end, ... */
+    coil_time deadline; /* Then it is told to end, later if it had to wait for a processor; ... */
     coil_time end;      /* ... and then it is killed. */
 } sim_job;
 

@@ -48,7 +48,7 @@ static void on_crash(int signo)
     const char *name = sigabbrev_np(signo);
 
     if (signo == SIGALRM) {
-        tell("the run makes no progress in real time", signo);
+        tell("the run does not end in real time", signo);
         return;
     }
     (void)snprintf(text, sizeof(text), "crash: SIG%s", name == NULL ? "?" : name);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* -------------------------------------------------------------------------------- programs -- */
@@ -100,6 +101,16 @@ static int hanger(int argc, char **argv)
     (void)argc, (void)argv;
     while (is_true) {
     }
+    return 0;
+}
+
+/* A third of a second of a processor, however long that takes. */
+static int toiler(int argc, char **argv)
+{
+    struct timespec used = {0};
+    (void)argc, (void)argv;
+    while (used.tv_sec == 0 && used.tv_nsec < 300000000)
+        (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     return 0;
 }
 
@@ -283,6 +294,7 @@ BUILD(check, "/bin/careless", careless)
 BUILD(closes_twice, "/bin/closer", closer)
 BUILD(late_read, "/bin/late-reader", late_reader)
 BUILD(hang, "/bin/hanger", hanger)
+BUILD(toil, "/bin/toiler", toiler)
 BUILD(stuck, "/bin/stuck", stuck)
 BUILD(leak, "/bin/leaker", leaker)
 BUILD(bank, "/bin/bank", bank)
@@ -319,6 +331,7 @@ int main(int argc, char **argv)
                     .direct = coil_handler(kills_and_restarts, coil_sim *),
                     .may_be_late = true},
             {.name = "hang", .build = build_hang},
+            {.name = "toil", .build = build_toil},
             {.name = "crash", .build = build_crash},
             {.name = "check", .build = build_check},
             {.name = "closes-twice", .build = build_closes_twice},

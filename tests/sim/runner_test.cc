@@ -8,7 +8,12 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
+#include <vector>
+
+#include <sched.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 namespace
 {
@@ -237,7 +242,54 @@ TEST(SimRunner, PrintsEachEntryAsItGoes)
 TEST(SimRunner, ReportsAHangInRealTime)
 {
     expect_failure(
-            "--scenario=hang --seeds=1 --timeout=1", {"no progress in real time", "/bin/hanger"});
+            "--scenario=hang --seeds=1 --timeout=1", {"does not end in real time", "/bin/hanger"});
+}
+
+/* All that we start is on one processor, and shares it with others, while it lives. */
+class CrowdedProcessor
+{
+public:
+    CrowdedProcessor()
+    {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        EXPECT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
+        for (int cpu = 0; CPU_COUNT(&one) == 0; cpu++) {
+            if (CPU_ISSET(cpu, &all))
+                CPU_SET(cpu, &one);
+        }
+        EXPECT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+        for (int i = 0; i < 5; i++) {
+            const pid_t pid = fork();
+            volatile bool for_ever = true;
+            while (pid == 0 && for_ever)
+                continue;
+            others.push_back(pid);
+        }
+    }
+    ~CrowdedProcessor()
+    {
+        for (const pid_t pid : others) {
+            kill(pid, SIGKILL);
+            waitpid(pid, nullptr, 0);
+        }
+        sched_setaffinity(0, sizeof(all), &all);
+    }
+    CrowdedProcessor(const CrowdedProcessor &) = delete;
+    CrowdedProcessor &operator=(const CrowdedProcessor &) = delete;
+
+private:
+    cpu_set_t all = {};
+    std::vector<pid_t> others;
+};
+
+TEST(SimRunner, DoesNotTakeABusyMachineForAHang)
+{
+    if (access("/proc/self/schedstat", R_OK) != 0)
+        GTEST_SKIP() << "this kernel does not count how long one waits for a processor";
+    const CrowdedProcessor crowded;
+    const Outcome outcome = run("--scenario=toil --seeds=1 --timeout=1 --jobs=1");
+    EXPECT_EQ(0, outcome.status) << outcome.output;
 }
 
 TEST(SimRunner, ReportsAWaitWithoutAnEnd)

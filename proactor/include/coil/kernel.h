@@ -3,10 +3,10 @@
  * coil/kernel.h - the system calls that have no io_uring operation, or are made outside of a loop.
  *
  * This is the public half of the seam to the kernel: every system call that Coil makes is behind it
- * (or behind its private half, the ring), in one file, so that a simulated kernel can be linked in
- * its place. Nothing else in the library enters the kernel by itself (tests/lint/seam), but for
- * two: a spawned child between coil_kernel_clone() and its exec, which may call nothing else
- * (proc/spawn_child.c), and stdio, for lines that are meant for people.
+ * (or behind its private half, the ring), in files of its own, so that a simulated kernel can be
+ * linked in their place. Nothing else in the library enters the kernel by itself (tests/lint/seam),
+ * but for two: a spawned child between coil_kernel_clone() and its exec, which may call nothing
+ * else (proc/spawn_child.c), and stdio, for lines that are meant for people.
  *
  * All of them return 0, a descriptor or a count, or a negative errno; errno itself is not part of
  * the contract. Descriptors are close-on-exec. Any thread. Each is otherwise what its man page

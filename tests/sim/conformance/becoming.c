@@ -382,7 +382,7 @@ void play_program_becomes_another_by_thread(struct stage *stage)
     become_another(stage, "by_thread");
 }
 
-/* Pitfall 3: when it has been reaped, its ring is still being torn down, mostly, for milliseconds. */
+/* Pitfall 3: when it has been reaped, its ring is mostly still being torn down, for some ms. */
 void play_program_is_killed_while_accepting(struct stage *stage)
 {
     enum { PORT_BYTES = 16 };

@@ -43,7 +43,7 @@
  *       director returns a negative number, or is cancelled;
  *     - a crash, a failed COIL_CHECK(), a report of a sanitizer;
  *     - nothing can happen any more, but processes wait; the limit is over, unless `may_be_late`;
- *     - the run makes no progress in real time (--timeout);
+ *     - the run does not end in real time (--timeout);
  *     - what always holds does not: a process whose main() returns has freed its memory and closed
  *       its descriptors, and nothing is in flight (unless `may_leak`); no memory that is the
  *       kernel's was touched; no request was in flight when its ring was closed; time has not gone
@@ -105,7 +105,8 @@ struct coil_sim_scenario {
  *     --fault=NAME:PPM        one fault, whatever the profile says
  *     --jobs=N                so many at a time; as many as there are processors
  *     --budget=SECONDS        begin no further seed after that
- *     --timeout=SECONDS       of real time for one run (60)
+ *     --timeout=SECONDS       of real time for one run (60), without that in which other programs
+ *                             had the processor
  *     --torture=WHAT          allocation, submission or completion: with each seed, a run counts
  *                             them, in all processes together but the director; then each fails
  *                             in a run of its own, by steps from all over the first one
