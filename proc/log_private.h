@@ -43,12 +43,12 @@ typedef struct log_pipe {
     coil_fd_watch *watch; /* NULL: it is not silent. */
     log_rest rest;
     int fd;
-    uint32_t room_bytes; /* How much it can hold, as far as we know. */
-    uint32_t come_bytes; /* Read since it has rested. */
-    uint64_t inode;      /* For the journal. */
-    log_slot *slot;      /* What a predecessor has left of it, for the pump to take. */
-    size_t drain_bytes;  /* What a drain still wants of it, */
-    bool is_draining;    /* and one look more, for its end. */
+    uint32_t room_bytes;  /* How much it can hold, as far as we know. */
+    uint32_t come_bytes;  /* Read since it has rested. */
+    uint64_t inode;       /* For the journal. */
+    log_slot *slot;       /* What a predecessor has left of it, for the pump to take. */
+    size_t drain_bytes;   /* What a drain still wants of it, */
+    bool is_draining;     /* and one look more, for its end. */
     uint32_t first_round; /* Of draining, before which it is not read. */
     char prefix[];
 } log_pipe;
@@ -179,7 +179,8 @@ void log_drain_begin(coil_log *log);
 
 /*
  * A pipe that is attached while others are drained comes behind them, and behind those who wait for
- * the next round: what the instance of a service says comes behind the last words of the one before.
+ * the next round: what the instance of a service says comes behind the last words of the one
+ * before.
  */
 void log_drain_attach(log_pipe *pipe);
 

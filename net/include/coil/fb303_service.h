@@ -27,8 +27,9 @@
  *     bounded too, and is done in pieces of a fraction of a millisecond, between which other tasks
  *     run.
  *   - getSelectedCounters takes at most 1024 keys.
- *   - Of a connection, one answer with counters or exported values is made at a time, and not before
- *     it can leave. Behind a call that takes its time it waits; calls behind it are read meanwhile.
+ *   - Of a connection, one answer with counters or exported values is made at a time, and not
+ *     before it can leave. Behind a call that takes its time it waits; calls behind it are read
+ *     meanwhile.
  *   - shutdown and reinitialize do nothing, unless you set a hook.
  *
  * Nothing here is thread safe: on the thread of the loop that serves.

@@ -57,10 +57,11 @@ struct coil_sender {
 COIL_API void coil_sender_init(coil_sender *sender, int fd, coil_transport transport);
 
 /*
- * For senders of a kind that are many, and are written to in the same turns of the loop, as those of
- * a server: in a turn, the first of them sends at once, as ever, and the others' writes are queued
- * for the entry of the kernel that the loop makes anyhow. So however many there are, it enters the
- * kernel twice. A write waits for that, so its bytes stay the sender's until the next turn.
+ * For senders of a kind that are many, and are written to in the same turns of the loop, as those
+ * of a server: in a turn, the first of them sends at once, as ever, and the others' writes are
+ * queued for the entry of the kernel that the loop makes anyhow. So however many there are, it
+ * enters the kernel twice. A write waits for that, so its bytes stay the sender's until the next
+ * turn.
  *
  * Without effect where nothing is sent at once: with a layer, with a direct descriptor.
  */
