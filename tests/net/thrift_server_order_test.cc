@@ -137,13 +137,18 @@ void count_made(coil_thrift_observer *observer, const coil_thrift_call *call,
         (outcome->error == 0 ? made->answers : made->errors)++;
 }
 
+/* There before the server, which tells it. */
+struct Observing {
+    Made made = {{count_made}, {}, {}};
+};
+
 /* Those that fb303 makes: a peer has one of them made at a time. */
-class LargeAnswers : public Calls
+class LargeAnswers : protected Observing, public Calls
 {
 protected:
     explicit LargeAnswers(coil_duration call_limit = 0)
-        : Calls([this, call_limit](coil_thrift_server *server) {
-              server->observer = &made.observer;
+        : Calls([observer = &made.observer, call_limit](coil_thrift_server *server) {
+              server->observer = observer;
               server->call_limit = call_limit;
           })
     {
@@ -166,8 +171,6 @@ protected:
         for (int i = 0; i < count; i++)
             EXPECT_EQ(method, Answer(peer.receive_frame()).name);
     }
-
-    Made made = {{count_made}, {}, {}};
 };
 
 TEST_F(LargeAnswers, BehindOneThatWaitsKeepNobodyFromReading)

@@ -178,6 +178,27 @@ TEST(Layer, SaysItsLastWordBehindAllWrites)
     RUN_AT_ONCE(finish(&stage));
 }
 
+async(int, finish_in_a_shared_turn, (Stage *) stage)
+{
+    vars();
+    stage->set();
+    for (const Toy &toy : stage->toys)
+        coil_sender_share_turns(&coil_receiver_head_of(toy.layer.below)->sender);
+    await(coil_sleep(coil_ms(1))); /* A turn in which nobody has sent yet. */
+    attempt(coil_sender_write(stage->sender(0), text("it")));
+    coil_layer_finish_now(&stage->toys[1].layer);
+    coil_receiver_close(stage->above[1]);
+    attempt(expect_text(stage->above[0], "."));
+    coil_receiver_close(stage->above[0]);
+    return 0;
+}
+
+TEST(Layer, SaysItsLastWordThoughAnotherHasHadTheTurn)
+{
+    Stage stage;
+    RUN_AT_ONCE(finish_in_a_shared_turn(&stage));
+}
+
 async(int, speak_up, (Stage *) stage)
 {
     vars();
