@@ -38,76 +38,18 @@ static bool has(sim_signal_set set, int signo)
     return (set & BIT(signo)) != 0;
 }
 
-/* ---------------------------------------------------------------------------------- pending -- */
-
-typedef struct sim_arrival {
-    coil_list link; /* In a sim_pending. */
-    siginfo_t signal;
-} sim_arrival;
-
-static void pending_init(sim_pending *pending)
-{
-    coil_list_init(&pending->arrivals);
-    pending->set = 0;
-}
-
-/* A standard signal that is pending already is lost, and the first one's siginfo stays. */
-static void pending_add(sim_pending *pending, const siginfo_t *signal)
-{
-    if (signal->si_signo < SIGRTMIN && has(pending->set, signal->si_signo))
-        return;
-    sim_arrival *arrival = sim_new(sizeof(*arrival));
-    arrival->signal = *signal;
-    coil_list_append(&pending->arrivals, &arrival->link);
-    pending->set |= BIT(signal->si_signo);
-}
-
-static sim_arrival *pending_find(const sim_pending *pending, int signo)
-{
-    for (coil_list *at = pending->arrivals.next; at != &pending->arrivals; at = at->next) {
-        sim_arrival *arrival = coil_container_of(at, sim_arrival, link);
-        if (arrival->signal.si_signo == signo)
-            return arrival;
-    }
-    return NULL;
-}
-
-/* The lowest number of `set` first, of one number the oldest. 0: there is none. */
-static int pending_take(sim_pending *pending, sim_signal_set set, siginfo_t *out_signal)
-{
-    const sim_signal_set wanted = pending->set & set;
-    if (wanted == 0)
-        return 0;
-    const int signo = __builtin_ctzll(wanted) + 1;
-    sim_arrival *arrival = pending_find(pending, signo);
-    SIM_CHECK(sim_here(), arrival != NULL, "signal %d is pending, and is not", signo);
-    *out_signal = arrival->signal;
-    coil_list_remove(&arrival->link);
-    sim_delete(arrival);
-    if (pending_find(pending, signo) == NULL)
-        pending->set &= ~BIT(signo);
-    return signo;
-}
-
-static void pending_discard(sim_pending *pending, sim_signal_set set)
-{
-    siginfo_t unused;
-    while (pending_take(pending, set, &unused) != 0)
-        continue;
-}
-
 static void discard(sim_signals *signals, sim_signal_set set)
 {
-    pending_discard(&signals->pending, set);
+    sim_pending_discard(&signals->pending, set);
     for (coil_list *at = signals->threads.next; at != &signals->threads; at = at->next)
-        pending_discard(&coil_container_of(at, sim_thread_signals, link)->pending, set);
+        sim_pending_discard(&coil_container_of(at, sim_thread_signals, link)->pending, set);
 }
 
 /* ---------------------------------------------------------------------------------- threads -- */
 
 static void free_thread(sim_thread_signals *thread)
 {
-    pending_discard(&thread->pending, UINT64_MAX);
+    sim_pending_discard(&thread->pending, UINT64_MAX);
     coil_list_remove(&thread->link);
     sim_delete(thread);
 }
@@ -155,7 +97,7 @@ static sim_thread_signals *thread_of(sim_process *process, pid_t id)
     thread = sim_new(sizeof(*thread));
     thread->thread = id;
     thread->mask = id == process->id ? 0 : ~faults;
-    pending_init(&thread->pending);
+    sim_pending_init(&thread->pending);
     coil_list_append(&signals->threads, &thread->link);
     return thread;
 }
@@ -172,7 +114,7 @@ sim_signals *sim_signals_of(sim_process *process)
     if (process->signals != NULL)
         return process->signals;
     sim_signals *signals = sim_new(sizeof(*signals));
-    pending_init(&signals->pending);
+    sim_pending_init(&signals->pending);
     coil_list_init(&signals->threads);
     coil_list_init(&signals->files);
     process->signals = signals;
@@ -215,7 +157,7 @@ void sim_signals_free(sim_process *process)
         return;
     while (!coil_list_empty(&signals->threads))
         free_thread(coil_container_of(signals->threads.next, sim_thread_signals, link));
-    pending_discard(&signals->pending, UINT64_MAX);
+    sim_pending_discard(&signals->pending, UINT64_MAX);
     sim_signalfds_forget(signals);
     sim_delete(signals);
     process->signals = NULL;
@@ -361,12 +303,12 @@ static void dispatch(
         end(process, signo);
         return;
     }
-    pending_add(pending, signal);
+    sim_pending_add(pending, signal);
     sim_signalfds_changed(signals, signo);
     if (thread == NULL || process->is_stopped)
         return;
     if (signals->actions[signo].sa_handler == SIG_DFL || signo == SIGSTOP) {
-        pending_discard(pending, BIT(signo));
+        sim_pending_discard(pending, BIT(signo));
         stop(process, signo);
         return;
     }
@@ -407,7 +349,7 @@ void sim_signal_pipe(void)
     const siginfo_t signal = sim_signal_from(fiber->process, SIGPIPE);
     sim_thread_signals *thread = thread_of(fiber->process, fiber->id);
     if (has(thread->mask, SIGPIPE) || !is_ignored(fiber->process->signals, SIGPIPE))
-        pending_add(&thread->pending, &signal);
+        sim_pending_add(&thread->pending, &signal);
 }
 
 /* ----------------------------------------------------------------------------------- taking -- */
@@ -419,8 +361,8 @@ int sim_signal_take(
     if (process->signals == NULL)
         return 0;
     if (thread != NULL)
-        signo = pending_take(&thread_of(process, thread->id)->pending, set, out_signal);
-    return signo != 0 ? signo : pending_take(&process->signals->pending, set, out_signal);
+        signo = sim_pending_take(&thread_of(process, thread->id)->pending, set, out_signal);
+    return signo != 0 ? signo : sim_pending_take(&process->signals->pending, set, out_signal);
 }
 
 sim_signal_set sim_signal_pending(sim_process *process, const sim_fiber *thread)

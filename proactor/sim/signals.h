@@ -18,6 +18,7 @@
 #define SIM_SIGNALS_H
 
 #include "fiber.h"
+#include "pending.h"
 #include "process.h"
 
 #include <coil/list.h>
@@ -26,22 +27,8 @@
 
 enum { SIM_SIGNAL_LAST = 64 };
 
-/* Bit n - 1 is signal n, as in the kernel. */
-typedef uint64_t sim_signal_set;
-
-static inline sim_signal_set sim_signal_bit(int signo)
-{
-    return (sim_signal_set)1 << (signo - 1);
-}
-
 sim_signal_set sim_signal_set_of(const sigset_t *set);
 void sim_signal_set_to(sim_signal_set from, sigset_t *out_set);
-
-/* What has been sent and not been taken, by time. */
-typedef struct sim_pending {
-    coil_list arrivals;
-    sim_signal_set set;
-} sim_pending;
 
 /* Of one thread. */
 typedef struct sim_thread_signals {
