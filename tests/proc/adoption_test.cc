@@ -249,6 +249,18 @@ TEST_F(Keeper, KillsTheGroupsOfWhatItHasAlsoIfTheirLeaderHasEnded)
         continue;
 }
 
+/* It ends before anybody comes, or says a word. */
+TEST_F(Keeper, ThatHasNoPatienceLeavesNothingBehind)
+{
+    options.patience = coil_us(1);
+    for (int round = 0; round < 30; round++) {
+        coil_keeper *keeper = nullptr;
+        if (RUN(coil_keeper_open(&options, &keeper)) == 0)
+            RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
+        EXPECT_EQ(-1, waitpid(-1, nullptr, WNOHANG)) << "there is a child";
+    }
+}
+
 TEST_F(Keeper, StartsWhereAnotherHasDied)
 {
     coil_keeper *first = open_keeper();
