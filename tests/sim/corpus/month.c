@@ -194,8 +194,7 @@ static int number_of(const coil_service *service)
 
 static const coil_supervised *status_of(const coil_service *service, int number)
 {
-    return coil_supervision_find(
-            coil_service_status(service)->supervision, names[number]);
+    return coil_supervision_find(coil_service_status(service)->supervision, names[number]);
 }
 
 static void on_started(coil_supervisor_hook *hook, coil_service *service)
@@ -412,8 +411,8 @@ async(int, supervise)
     for (int number = 0; number < SERVICES; number++)
         ledger.actors[number].is_stopped = false;
     my->governor = (coil_governor){.interval = coil_ms(100), .burst = 5};
-    my->hook = (coil_supervisor_hook){
-            .changed = on_changed, .started = on_started, .died = on_died};
+    my->hook =
+            (coil_supervisor_hook){.changed = on_changed, .started = on_started, .died = on_died};
     my->rc = coil_signals_open(COIL_SIGNALS(SIGHUP, SIGUSR1, SIGTERM), &my->signals);
     if (my->rc < 0)
         return my->rc;
