@@ -3,6 +3,7 @@
 
 #include "keeper_image.h"
 #include "keeper_message.h"
+#include "owned.h"
 
 #include <coil/child.h>
 #include <coil/io.h>
@@ -257,6 +258,19 @@ static int connect_to(const struct sockaddr_un *address)
     return rc;
 }
 
+/* One of ours that nobody needs: it has ended before anybody came, or does not answer. */
+static void discard(coil_child *child)
+{
+    siginfo_t unused;
+    if (child->pid == 0)
+        return;
+    (void)coil_child_signal(child, SIGKILL);
+    (void)coil_kernel_reap_soon(child->pidfd, &unused);
+    owned_remove(child->pid);
+    coil_child_fini(child);
+    *child = (coil_child){0};
+}
+
 /* A connection to the keeper that is there, or to a new one. */
 static int reach(const coil_keeper_options *options, coil_child *out_child)
 {
@@ -269,6 +283,7 @@ static int reach(const coil_keeper_options *options, coil_child *out_child)
             return rc;
         if (rc == -ECONNREFUSED && coil_kernel_is_socket(options->path) == 1)
             (void)coil_kernel_unlink(options->path); /* Of one that has ended. */
+        discard(out_child);
         rc = start(options, &address, out_child);
         if (rc < 0 && rc != -EADDRINUSE)
             return rc;
@@ -340,7 +355,10 @@ coil_define(int, coil_keeper_open, (const coil_keeper_options *) options, (coil_
     my->keeper = make(options);
     if (my->keeper == NULL)
         return -ENOMEM;
-    coil_defer(if (my->keeper != NULL) leave(my->keeper));
+    coil_defer(if (my->keeper != NULL) {
+        discard(&my->keeper->child);
+        leave(my->keeper);
+    });
     coil_attempt(greet(my->keeper));
     *out_keeper = my->keeper;
     my->keeper = NULL;

@@ -268,8 +268,6 @@ void coil_supervisor_destroy(coil_supervisor *supervisor)
 
 static int begin_run(coil_supervisor *supervisor, coil_group *group)
 {
-    if (supervisor->group != NULL)
-        return -EBUSY;
     int rc = supervisor_check_needs(supervisor);
     if (rc < 0)
         return rc;
@@ -288,19 +286,35 @@ static void end_run(coil_supervisor *supervisor)
     supervisor_sweep(supervisor);
 }
 
+/* The first way to end counts. */
+static void end(coil_supervisor *supervisor, coil_supervision_event_kind kind)
+{
+    const coil_supervision_event event = {.kind = kind};
+
+    if (supervisor->group != NULL && !supervisor->stepping) {
+        supervisor_take(supervisor, &event);
+    } else if (supervisor->end_kind == 0 && (supervisor->group != NULL || supervisor->beginning)) {
+        supervisor->end_kind = kind;
+    }
+}
+
 static void begin(coil_supervisor *supervisor)
 {
     const coil_supervision_event event = {.kind = COIL_EVENT_BEGIN};
+    const coil_supervision_event_kind end_kind = supervisor->end_kind;
 
     if (supervisor->has_calendar)
         coil_supervision_set_wall(supervisor->policy, coil_now(), coil_kernel_time_s());
     if (supervisor->notify_socket >= 0)
         coil_spawn(supervisor->group, notify_listen(supervisor));
-    /* Nothing is started before it is known what runs. */
+    /* Nothing is started, and nobody is told to end, before it is known what runs. */
+    supervisor->end_kind = 0;
     supervisor->carrying = true;
     supervisor_take(supervisor, &event);
     outliving_adopt_all(supervisor);
     supervisor->carrying = false;
+    if (end_kind != 0)
+        end(supervisor, end_kind);
     tick(supervisor);
 }
 
@@ -308,6 +322,11 @@ coil_define(int, coil_supervisor_run, (coil_supervisor *) supervisor)
 {
     coil_vars(coil_group group; int rc);
 
+    if (supervisor->group != NULL || supervisor->beginning)
+        return -EBUSY;
+    supervisor->beginning = true;
+    supervisor->end_kind = 0;
+    coil_defer(supervisor->beginning = false);
     coil_attempt(outliving_begin(supervisor));
     my->rc = begin_run(supervisor, &my->group);
     if (my->rc < 0)
@@ -328,20 +347,6 @@ const char *coil_supervisor_reason(const coil_supervisor *supervisor)
 }
 
 /* -------------------------------------------------------------------------------- commands -- */
-
-/* The first way to end counts. */
-static void end(coil_supervisor *supervisor, coil_supervision_event_kind kind)
-{
-    const coil_supervision_event event = {.kind = kind};
-
-    if (supervisor->group == NULL)
-        return;
-    if (!supervisor->stepping) {
-        supervisor_take(supervisor, &event);
-    } else if (supervisor->end_kind == 0) {
-        supervisor->end_kind = kind;
-    }
-}
 
 void coil_supervisor_stop(coil_supervisor *supervisor)
 {

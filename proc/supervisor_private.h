@@ -76,7 +76,8 @@ struct coil_supervisor {
     unsigned depth; /* Calls of ours on the stack. */
     bool stepping;  /* The policy is. */
     bool carrying;  /* Actions are being carried out. */
-    /* Asked for during a step: END or LEAVE. 0: neither. */
+    bool beginning; /* Or running. */
+    /* Asked for during a step, or before the run could begin: END or LEAVE. 0: neither. */
     coil_supervision_event_kind end_kind;
     bool has_calendar;
     int notify_socket;    /* -1: none. */

@@ -4,6 +4,8 @@
 
 #include <map>
 
+#include <coil/supervisor.h>
+
 #include <coil/sugar.h>
 
 namespace
@@ -247,6 +249,18 @@ TEST_F(Keeper, KillsTheGroupsOfWhatItHasAlsoIfTheirLeaderHasEnded)
         continue;
 }
 
+/* It ends before anybody comes, or says a word. */
+TEST_F(Keeper, ThatHasNoPatienceLeavesNothingBehind)
+{
+    options.patience = coil_us(1);
+    for (int round = 0; round < 30; round++) {
+        coil_keeper *keeper = nullptr;
+        if (RUN(coil_keeper_open(&options, &keeper)) == 0)
+            RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
+        EXPECT_EQ(-1, waitpid(-1, nullptr, WNOHANG)) << "there is a child";
+    }
+}
+
 TEST_F(Keeper, StartsWhereAnotherHasDied)
 {
     coil_keeper *first = open_keeper();
@@ -390,6 +404,114 @@ TEST_F(Versions, TheJournalOfAnotherIsReplacedAndChildrenAreAdopted)
     coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_ENDS));
     while (waitpid(-1, nullptr, 0) > 0)
         continue;
+}
+
+/* ------------------------------------------------------------------------ left at the start -- */
+
+struct Leaver {
+    coil_supervisor_hook hook = {};
+    coil_supervisor *supervisor = nullptr;
+    bool leaves_at_start = false;
+    pid_t pid = 0;
+};
+
+async(int, leave_later, (Leaver *) leaver, (coil_duration) delay)
+{
+    vars();
+    await(coil_sleep(delay));
+    if (leaver->supervisor != nullptr)
+        coil_supervisor_leave(leaver->supervisor);
+    return 0;
+}
+
+size_t count_descriptors()
+{
+    size_t count = 0;
+    DIR *entries = opendir("/proc/self/fd");
+    while (readdir(entries) != nullptr)
+        count++;
+    closedir(entries);
+    return count;
+}
+
+class Leaving : public Adoption
+{
+protected:
+    Leaving()
+    {
+        leaver.hook.started = [](coil_supervisor_hook *hook, coil_service *service) {
+            Leaver &self = *reinterpret_cast<Leaver *>(hook);
+            self.pid = coil_service_pid(service);
+            if (self.leaves_at_start)
+                coil_supervisor_leave(self.supervisor);
+        };
+    }
+
+    void add_service(coil_log *log)
+    {
+        static const char *const argv[] = {ADOPTION_HELPER, "child", "0", "newline", nullptr};
+        coil_spawn_plan spawn = {};
+        spawn.program = ADOPTION_HELPER;
+        spawn.argv = argv;
+        spawn.in = {COIL_STDIO_NULL, 0};
+        spawn.group = COIL_SPAWN_GROUP_NEW;
+        coil_service_plan service = {};
+        service.name = "web";
+        service.spawn = &spawn;
+        service.log = log;
+        service.notify_fd = 9;
+        service.policy.readiness = COIL_READY_TOLD;
+        service.outlives = true;
+        ASSERT_EQ(0, coil_supervisor_add(leaver.supervisor, &service, nullptr));
+    }
+
+    /* A supervisor, its service, and leave so long after it was run. */
+    void supervise_and_leave(coil_duration delay)
+    {
+        coil_adoption_options how = {};
+        coil_adoption *adoption = nullptr;
+        how.directory = directory.c_str();
+        ASSERT_EQ(0, coil_loop_run_until(loop, coil_adoption_open(&how, &adoption, nullptr)));
+        coil_log *log = nullptr;
+        const std::string path = directory + "/0.log";
+        coil_log_options logs = {};
+        logs.path = path.c_str();
+        logs.journal = coil_adoption_journal(adoption);
+        ASSERT_EQ(0, coil_loop_run_until(loop, coil_log_open(&logs, &log)));
+        coil_supervisor_options options = {};
+        options.hook = &leaver.hook;
+        options.adoption = adoption;
+        ASSERT_EQ(0, coil_supervisor_create(&options, &leaver.supervisor));
+        add_service(log);
+        int64_t result = 0;
+        START(result, leave_later(&leaver, delay));
+        EXPECT_EQ(0, coil_loop_run_until(loop, coil_supervisor_run(leaver.supervisor)));
+        EXPECT_EQ(0, coil_loop_run_until(loop, coil_log_close(log)));
+        coil_supervisor_destroy(leaver.supervisor);
+        leaver.supervisor = nullptr;
+        coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_ENDS));
+        run();
+    }
+
+    Leaver leaver;
+};
+
+/* Before it runs, while it is being spawned, while it starts: its tasks may not have begun. */
+TEST_F(Leaving, AtAnyTimeOfAStartLeavesNoDescriptorBehind)
+{
+    alarm(60);
+    for (int round = 0; round < 12; round++) {
+        const size_t before = count_descriptors();
+        leaver.pid = 0;
+        leaver.leaves_at_start = round % 4 == 3;
+        supervise_and_leave(coil_us(round * 300));
+        if (leaver.pid > 0) {
+            EXPECT_EQ(0, kill(leaver.pid, SIGKILL)) << "it lives on";
+            reap_until(leaver.pid);
+        }
+        EXPECT_EQ(before, count_descriptors()) << round;
+    }
+    alarm(0);
 }
 
 /* ---------------------------------------------------------------------------- kill -9, again -- */

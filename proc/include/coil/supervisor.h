@@ -184,7 +184,7 @@ COIL_API int coil_supervisor_add(
  */
 coil_declare(int, coil_supervisor_run, (coil_supervisor *) supervisor);
 
-/* End the run, in order. */
+/* End the run, in order, be it that it has only begun. Nothing if there is none. */
 COIL_API void coil_supervisor_stop(coil_supervisor *supervisor);
 
 /*
