@@ -488,7 +488,7 @@ async(int, live_calmly, (coil_sim *) sim)
     vars(coil_time end; coil_time limit);
 
     ledger.is_calm = true;
-    my->limit = coil_time_after(coil_now(), corpus_is_fair() ? coil_s(300) : coil_s(6 * 3600));
+    my->limit = coil_time_after(coil_now(), corpus_is_fair() ? coil_s(300) : DAY / 4);
     do {
         (void)coil_sim_kill(sim, ledger.program, SIGUSR1);
         my->end = coil_time_after(coil_now(), coil_s(300));
@@ -509,7 +509,7 @@ async(int, direct_month, (coil_sim *) sim)
     for (my->day = 0; my->day < DAYS; my->day++) {
         my->end = coil_time_after(coil_now(), DAY);
         while (coil_now() < my->end) {
-            await(coil_sleep(corpus_moment(coil_s(4 * 3600))));
+            await(coil_sleep(corpus_moment(DAY / 6)));
             disturb(sim);
             await(coil_sleep(coil_s(1) + corpus_moment(coil_s(30))));
             see_to_supervisor(sim);
