@@ -181,8 +181,8 @@ static struct outcome converse(
 }
 
 /*
- * Of a header that is malformed and one too many, the parser tells before it has seen the rest of its
- * name only if that comes in another piece.
+ * Of a header that is malformed and one too many, the parser tells before it has seen the rest of
+ * its name only if that comes in another piece.
  */
 static bool end_alike(const struct outcome *one, const struct outcome *other)
 {
