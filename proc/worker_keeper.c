@@ -337,7 +337,8 @@ coil_async(int, finish, (worker_process *) worker)
     worker->job = NULL;
     if (my->job != NULL) {
         note_time(worker, my->job);
-        pool_job_crashed(worker->pool, my->job, &worker->child.exit, has_begun(worker));
+        const job_loss loss = {worker->child.exit, has_begun(worker), my->was_killed};
+        pool_job_crashed(worker->pool, my->job, &loss);
     }
     give_back(worker);
     return 0;

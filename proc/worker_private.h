@@ -110,8 +110,15 @@ void pool_unqueue_job(coil_worker_pool *pool, coil_job *job);
 /* The job has ended; its memory is the caller's again. */
 void pool_end_job(coil_worker_pool *pool, coil_job *job, coil_job_end end, int error);
 
-/* Its worker has died, after it had begun the job, or before: begin it again, or end it. */
-void pool_job_crashed(coil_worker_pool *pool, coil_job *job, const coil_exit *exit, bool was_begun);
+/* What has become of a job's worker. */
+typedef struct job_loss {
+    coil_exit exit;
+    bool was_begun;  /* It had begun the job. */
+    bool was_killed; /* By us. */
+} job_loss;
+
+/* Its worker has died: begin it again, or end it. */
+void pool_job_crashed(coil_worker_pool *pool, coil_job *job, const job_loss *loss);
 
 /* Those that wait are not to be begun any more. */
 void pool_refuse_jobs(coil_worker_pool *pool, int error);

@@ -129,26 +129,32 @@ static bool may_try_again(coil_job *job, bool was_begun)
     return true;
 }
 
-void pool_job_crashed(coil_worker_pool *pool, coil_job *job, const coil_exit *exit, bool was_begun)
+/* As far as one can tell: the kernel does not say whom it has killed. */
+static bool has_lacked_memory(coil_worker_pool *pool, const job_loss *loss)
+{
+    if (!loss->exit.signaled)
+        return loss->exit.code == COIL_WORKER_NO_MEMORY_STATUS;
+    if (loss->exit.code != SIGKILL || loss->was_killed)
+        return false;
+    const uint64_t before = pool->oom_count;
+    pool->oom_count = worker_memory_kills();
+    return pool->oom_count > before;
+}
+
+void pool_job_crashed(coil_worker_pool *pool, coil_job *job, const job_loss *loss)
 {
     if (pool->is_ending) {
         pool_end_job(pool, job, COIL_JOB_REFUSED, -ESHUTDOWN);
         return;
     }
-    if (may_try_again(job, was_begun)) {
+    if (may_try_again(job, loss->was_begun)) {
         pool->stats.retried++;
         queue_job(pool, job, pool->queue.next);
         pool_dispatch(pool);
         return;
     }
-    bool wants_memory = !exit->signaled && exit->code == COIL_WORKER_NO_MEMORY_STATUS;
-    if (exit->signaled && exit->code == SIGKILL) {
-        const uint64_t oom_count = worker_memory_kills();
-        wants_memory = oom_count > pool->oom_count;
-        pool->oom_count = oom_count;
-    }
-    job->exit = *exit;
-    if (wants_memory) {
+    job->exit = loss->exit;
+    if (has_lacked_memory(pool, loss)) {
         pool_end_job(pool, job, COIL_JOB_NO_MEMORY, -ENOMEM);
     } else {
         pool_end_job(pool, job, COIL_JOB_CRASHED, -EOWNERDEAD);

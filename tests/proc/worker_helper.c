@@ -26,6 +26,7 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 static int number_of(const coil_work *work)
 {
@@ -329,6 +330,17 @@ static int grow_in(coil_work *work)
     return occupy(memory, GROWN_BYTES);
 }
 
+/* Somebody else is killed for it. */
+static int grow_beside(coil_work *work)
+{
+    const pid_t other = fork();
+    if (other == 0)
+        _exit(grow_in(work));
+    int status = 0;
+    (void)waitpid(other, &status, 0);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
 /* Is what was given to us read only? */
 static int scribble(coil_work *work)
 {
@@ -371,6 +383,7 @@ static const coil_worker_function functions[] = {
         {.name = "no_memory", .run = no_memory},
         {.name = "grow", .run = grow},
         {.name = "grow_in", .run = grow_in},
+        {.name = "grow_beside", .run = grow_beside},
         {.name = "scribble", .run = scribble},
 };
 

@@ -101,6 +101,22 @@ TEST_F(WorkerPoolHostile, AWorkerThatTheKernelKillsForItsMemoryIsToldFromOthers)
     EXPECT_EQ(2, next.value);
 }
 
+TEST_F(WorkerPoolHostile, AWorkerThatWeKillHasNotLackedMemoryThoughOthersHave)
+{
+    const MemoryCgroup cgroup(64 << 20);
+    if (!cgroup.is_limited)
+        GTEST_SKIP() << "no cgroup with memory for us here";
+    play.options.workers = 1;
+    coil_job &other = add("grow_beside");
+    coil_job &lost = add("close_socket");
+    const std::string path = cgroup.procs();
+    other.bytes = path.c_str();
+    other.size_bytes = path.size() + 1;
+    perform();
+    EXPECT_EQ(SIGKILL, other.value) << text(other);
+    EXPECT_EQ(COIL_JOB_CRASHED, lost.end) << text(lost);
+}
+
 /* Workers are killed; those that are to follow are not there, and then they are. */
 coil_async(int, lose_program, (Play *) play, (const std::string *) program)
 {
