@@ -8,9 +8,14 @@
 void log_drain_attach(log_pipe *pipe)
 {
     const coil_log *log = pipe->log;
-    pipe->first_round = log->drain_round;
-    if (log->is_draining)
-        pipe->first_round += coil_list_empty(&log->next_drains) ? 1 : 2;
+    pipe->first_round = log->drain_round + log->is_draining;
+    if (log->is_drain_coming || !coil_list_empty(&log->next_drains))
+        pipe->first_round++;
+}
+
+void log_drain_announce(coil_log *log, bool is_coming)
+{
+    log->is_drain_coming = is_coming;
 }
 
 bool log_drain_holds_back(const log_pipe *pipe)

@@ -127,6 +127,7 @@ struct coil_log {
     uint32_t drain_round;  /* How many there have been. */
     bool is_draining;
     bool is_draining_said;
+    bool is_drain_coming;
 
     coil_list rotations;
     coil_list nudges;  /* Who stores, for the next try. */
@@ -183,6 +184,9 @@ void log_drain_begin(coil_log *log);
  * before.
  */
 void log_drain_attach(log_pipe *pipe);
+
+/* Who is attached from now on comes behind a drain that is about to begin; or does so no more. */
+void log_drain_announce(coil_log *log, bool is_coming);
 
 /* It is not its turn yet. */
 bool log_drain_holds_back(const log_pipe *pipe);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "log_private.h"
 #include "supervision_private.h"
 #include "supervisor_private.h"
 
@@ -98,9 +99,14 @@ static void instance_ended(coil_service *service, int code, bool signaled)
     if (hook != NULL && hook->died != NULL)
         hook->died(hook, service, &service->death);
     const uint64_t instance = service->instance;
-    if (service->owned.plan.log != NULL) /* Before its successor, who comes behind it in the log. */
-        (void)coil_spawn_now(supervisor->group, keep_last_lines(service, instance));
+    coil_log *log = service->owned.plan.log;
+    if (log != NULL)
+        log_drain_announce(log, true); /* The successor's lines are behind these. */
     supervisor_take(supervisor, &event);
+    if (log != NULL)
+        log_drain_announce(log, false);
+    if (log != NULL && supervisor->group != NULL)
+        (void)coil_spawn_now(supervisor->group, keep_last_lines(service, instance));
     if (service->death.instance == instance && supervisor->group != NULL)
         service->death.also_stopped = count_regrouped(service);
 }
