@@ -345,7 +345,7 @@ static int add_service(coil_supervisor *supervisor, question *asked, int number)
             COIL_READY_EXEC, COIL_READY_TOLD, COIL_READY_PROBE, COIL_READY_EXEC};
     const kind what = ledger.kinds[number];
     const char *lists[3][SERVICES + 1];
-    char text[8];
+    char text[16];
     (void)snprintf(text, sizeof(text), "%d", number);
     const char *const argv[] = {"service", text, NULL};
     const coil_spawn_plan spawn = {.program = "/bin/service",
