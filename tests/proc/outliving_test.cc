@@ -131,6 +131,17 @@ protected:
         return "";
     }
 
+    /* All of these have ended as they should, and everything that they said is there. */
+    void expect_ends_of(const std::map<int, pid_t> &before) const
+    {
+        const auto ends = told("died");
+        for (int i = 0; i < SERVICES; i++) {
+            EXPECT_EQ(before.at(i), ends.at(i).pid);
+            EXPECT_EQ(1 + i % 100, ends.at(i).status);
+            EXPECT_EQ("", fault_of(said(i))) << i;
+        }
+    }
+
     /* Those that are up as soon as they run may not know yet what to do at a SIGTERM. */
     static int signal_for(int number)
     {
@@ -156,12 +167,7 @@ TEST_F(Outliving, AllServicesAreTakenOverAndNoneRunsTwice)
         EXPECT_EQ(before, pids());
     }
     stop_supervisor();
-    const auto ends = told("died");
-    for (int i = 0; i < SERVICES; i++) {
-        EXPECT_EQ(before[i], ends.at(i).pid);
-        EXPECT_EQ(1 + i % 100, ends.at(i).status);
-        EXPECT_EQ("", fault_of(said(i))) << i;
-    }
+    expect_ends_of(before);
 }
 
 TEST_F(Outliving, WhoEndsMeanwhileIsReportedWithItsTrueStatusAndReplaced)
@@ -242,12 +248,7 @@ TEST_F(Outliving, AnUpgradeRestartsNobodyAndLosesNothing)
         EXPECT_EQ(before, pids());
     }
     stop_supervisor();
-    const auto ends = told("died");
-    for (int i = 0; i < SERVICES; i++) {
-        EXPECT_EQ(before[i], ends.at(i).pid);
-        EXPECT_EQ(1 + i % 100, ends.at(i).status);
-        EXPECT_EQ("", fault_of(said(i))) << i;
-    }
+    expect_ends_of(before);
 }
 
 /* However close to each other: each death is reported once, by the old image or by the new one. */
