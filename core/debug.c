@@ -4,7 +4,7 @@
 #include "task_private.h"
 #include "task_probe.h"
 
-#include <coil/sched.h>
+#include <coil/round.h>
 #include <coil/trace.h>
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <coil/sched.h>
+#include <coil/round.h>
 
 #include "task_private.h"
 #include "task_probe.h"
@@ -86,78 +86,40 @@ coil_time coil_sched_read_clock(coil_sched *sched)
     return sched->now;
 }
 
-/* Tasks that have yielded are ready again, behind all others. */
-static void requeue_yielded(coil_sched *sched)
-{
-    if (sched->yielded_first == NULL)
-        return;
-    *sched->ready_last = sched->yielded_first;
-    sched->ready_last = sched->yielded_last;
-    sched->yielded_first = NULL;
-    sched->yielded_last = &sched->yielded_first;
-}
-
 COIL_THREAD_LOCAL coil_sched *coil_sched_here;
 
-/* Only this thread writes it: no read-modify-write is needed for others to see whole values. */
-static void count_step(coil_sched *sched)
+coil_sched_place coil_sched_enter(coil_sched *sched)
 {
-    __atomic_store_n(&sched->step_count, sched->step_count + 1, __ATOMIC_RELAXED);
+    coil_sched_place outer = {coil_sched_here, coil_stack_mark};
+    coil_sched_here = sched;
+    coil_stack_mark = __builtin_frame_address(0);
+    return outer;
 }
 
-static inline coil_task *take_ready(coil_sched *sched)
+void coil_sched_leave(const coil_sched_place *outer)
 {
-    coil_task *task = sched->ready_first;
-    if (task == NULL)
-        return NULL;
-    sched->ready_first = task->ready_next;
-    if (sched->ready_first == NULL)
-        sched->ready_last = &sched->ready_first;
-    task->queued = COIL_NOT_QUEUED;
-    sched->running = task;
-    count_step(sched);
-    return task;
+    coil_sched_here = outer->sched;
+    coil_stack_mark = outer->stack_mark;
 }
 
-coil_task *coil_sched_take(coil_sched *sched)
-{
-    return take_ready(sched);
-}
-
-static inline void run_ready(coil_sched *sched, unsigned budget)
+COIL_COLD void coil_sched_run_watched(coil_sched *sched, unsigned budget)
 {
     coil_task *task;
-    while (budget-- > 0 && (task = take_ready(sched)) != NULL)
-        (void)task_resume(task);
-}
-
-/* The same for the eyes of a tool. */
-static COIL_COLD void run_probed(coil_sched *sched, unsigned budget)
-{
-    coil_task *task;
-    while (budget-- > 0 && (task = take_ready(sched)) != NULL)
+    if (sched->debug != NULL) {
+        coil_debug_run(sched->debug, budget);
+        return;
+    }
+    while (budget-- > 0 && (task = coil_sched_take(sched)) != NULL)
         (void)coil_probe_resume(task);
 }
 
-COIL_HOT bool coil_sched_run(coil_sched *sched, unsigned budget)
+bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
-    coil_sched *outer = coil_sched_here;
-    coil_sched_here = sched;
-    coil_stack_mark = __builtin_frame_address(0);
-
-    if (coil_unlikely(sched->debug != NULL)) {
-        coil_debug_run(sched->debug, budget);
-    } else if (COIL_PROBED()) {
-        run_probed(sched, budget);
-    } else {
-        run_ready(sched, budget);
-    }
-    sched->running = NULL;
-    coil_stack_mark = NULL;
-    coil_sched_here = outer;
-    requeue_yielded(sched);
-    return sched->ready_first != NULL;
+    const coil_sched_place outer = coil_sched_enter(sched);
+    const bool more = coil_sched_round(sched, budget);
+    coil_sched_leave(&outer);
+    return more;
 }
 
 coil_time coil_sched_next(coil_sched *sched)

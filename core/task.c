@@ -4,7 +4,7 @@
 #include "task_private.h"
 
 #include <coil/coro.h>
-#include <coil/sched.h>
+#include <coil/round.h>
 
 #include <errno.h>
 
@@ -623,7 +623,7 @@ size_t coil_task_memory_bytes(const coil_task *task)
 
 bool coil_task_resume(coil_task *task)
 {
-    return task_resume(task);
+    return coil_sched_resume(task);
 }
 
 static coil_turn call_handler(coil_task *task, coil_frame *leaf)

@@ -23,21 +23,6 @@ coil_task_extras *coil_task_extras_of(coil_task *task);
 /* The task that had them does not need them any more. */
 void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
 
-/* coil_task_resume(), for the scheduler's own loop. */
-static inline bool task_resume(coil_task *task)
-{
-    coil_frame *frame = task->top; /* There is one: what has ended is not resumed. */
-    do {
-        if (frame->fn->step(task, frame) != COIL_DONE)
-            return false;
-    } while ((frame = task->top) != NULL);
-    coil_group_ended(task);
-    return true;
-}
-
-/* Take the first ready task off the queue and make it the running one. NULL: none is ready. */
-coil_task *coil_sched_take(coil_sched *sched);
-
 /* At the end: nothing is allocated any more. */
 void coil_sched_release_slabs(coil_sched *sched);
 

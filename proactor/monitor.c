@@ -181,6 +181,18 @@ static void add_address(report *to, int number, const symbol *at)
     report_add(to, "\n");
 }
 
+/* Is it who has resumed the task? */
+static bool is_driver(const char *name)
+{
+    static const char *const names[] = {"turn_to_goal", "loop_turn_to_goal", "coil_sched_run",
+            "coil_sched_run_watched", "coil_task_resume"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void add_addresses(report *to, const probe *seen, bool with_lines)
 {
     symbol at;
@@ -188,7 +200,7 @@ static void add_addresses(report *to, const probe *seen, bool with_lines)
     symbols_begin(with_lines);
     for (int i = 0; i < seen->address_count; i++) {
         symbols_find((uintptr_t)seen->addresses[i] - (i > 0), &at);
-        if (strcmp(at.name, "coil_task_resume") == 0 || strcmp(at.name, "coil_sched_run") == 0)
+        if (is_driver(at.name))
             break; /* What follows is the same for all. */
         add_address(to, i, &at);
     }

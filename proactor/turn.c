@@ -7,7 +7,7 @@
 #include "loop_private.h"
 #include "receiver_private.h"
 
-#include <coil/probe.h>
+#include <coil/round.h>
 
 enum {
     BUDGET = 1024,    /* Resumptions per turn, before completions are looked at again. */
@@ -168,7 +168,7 @@ static inline bool turn(coil_loop *loop)
         loop_run_posted(loop);
     if (coil_unlikely(loop->chores & LOOP_HAS_CALLS))
         loop_run_calls(loop);
-    bool busy = coil_sched_run(&loop->sched, BUDGET);
+    bool busy = coil_sched_round(&loop->sched, BUDGET);
     bool is_last = loop_has_reached_goal(loop) || stopping(loop);
     __atomic_store_n(&loop->load, loop->sched.live_count, __ATOMIC_RELAXED);
     if (coil_unlikely(busy || is_last || loop->chores != 0)) {
@@ -179,7 +179,7 @@ static inline bool turn(coil_loop *loop)
     return stopping(loop);
 }
 
-void loop_turn_to_goal(coil_loop *loop)
+static void turn_to_goal(coil_loop *loop)
 {
     while (!loop_has_reached_goal(loop)) {
         while (!turn(loop))
@@ -187,4 +187,11 @@ void loop_turn_to_goal(coil_loop *loop)
         if (stopping(loop) || loop->is_hung)
             return;
     }
+}
+
+void loop_turn_to_goal(coil_loop *loop)
+{
+    const coil_sched_place outer = coil_sched_enter(&loop->sched);
+    turn_to_goal(loop);
+    coil_sched_leave(&outer);
 }
