@@ -626,6 +626,13 @@ bool coil_task_resume(coil_task *task)
     return coil_sched_resume(task);
 }
 
+coil_turn coil_leaf_begin(coil_task *task, coil_frame *leaf)
+{
+    coil_leaf_enter(task, leaf, leaf->fn->frame_bytes);
+    coil_turn turn = leaf->fn->step(task, leaf);
+    return task->unwinding ? COIL_WAIT : turn; /* Whoever awaits it goes on if it is done. */
+}
+
 static coil_turn call_handler(coil_task *task, coil_frame *leaf)
 {
     struct coil_handler_call__args *arguments = coil_arguments(coil_handler_call, leaf);

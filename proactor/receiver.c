@@ -402,11 +402,16 @@ int coil_receiver_take_fd(coil_receiver *receiver)
 
 /* ---------------------------------------------------------------------------- as an await -- */
 
-static inline coil_turn take_front(
-        coil_task *task, coil_frame *leaf, coil_receiver *receiver, coil_slice *out_slice)
+static inline void take_front(coil_receiver *receiver, coil_slice *out_slice)
 {
     receiver->head.taken_bytes += (uint64_t)receiver->front.size_bytes;
     *out_slice = coil_slice_take(&receiver->front);
+}
+
+static inline coil_turn leave_with_front(
+        coil_task *task, coil_frame *leaf, coil_receiver *receiver, coil_slice *out_slice)
+{
+    take_front(receiver, out_slice);
     return coil_leave(task, leaf);
 }
 
@@ -417,7 +422,7 @@ static COIL_NOINLINE coil_turn step_slowly(
         return coil_leave(task, leaf);
     int rc = look(receiver, task);
     if (rc > 0)
-        return take_front(task, leaf, receiver, out_slice);
+        return leave_with_front(task, leaf, receiver, out_slice);
     if (rc != -EAGAIN) {
         *out_slice = (coil_slice){rc, NULL, NULL};
         return coil_leave(task, leaf);
@@ -449,17 +454,58 @@ COIL_HOT coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf)
     if (leaf->at != NULL) {
         if (coil_likely(receiver->front.size_bytes > 0 && receiver->op.task == task)) {
             receiver->op.task = NULL;
-            return take_front(task, leaf, receiver, &self->result);
+            return leave_with_front(task, leaf, receiver, &self->result);
         }
     } else if (coil_likely(task->request == NULL && receiver->op.task == NULL)) {
         if (receiver->front.size_bytes > 0)
-            return take_front(task, leaf, receiver, &self->result);
+            return leave_with_front(task, leaf, receiver, &self->result);
         if (coil_likely(has_to_wait(receiver))) {
             receiver->op.task = task;
             return coil_leaf_suspend(leaf);
         }
     }
     return step_slowly(task, leaf, receiver, &self->result);
+}
+
+static COIL_NOINLINE coil_turn begin_slowly(coil_task *task, coil_frame *leaf)
+{
+    receiver_leaf *self = (receiver_leaf *)(void *)leaf;
+    coil_receiver *receiver = self->receiver;
+
+    if (task->request != NULL)
+        return coil_leaf_begin(task, leaf);
+    int rc = look(receiver, task);
+    if (rc == -EAGAIN) {
+        coil_leaf_enter(task, leaf, sizeof(*self));
+        coil_receiver_wait(receiver, task);
+        return coil_leaf_suspend(leaf);
+    }
+    if (rc > 0) {
+        take_front(receiver, &self->result);
+    } else {
+        self->result = (coil_slice){rc, NULL, NULL};
+    }
+    return COIL_DONE;
+}
+
+/* The same for a leaf that is no frame yet, and becomes one if it has to wait. */
+COIL_HOT coil_turn coil_receiver_begin(coil_task *task, coil_frame *leaf)
+{
+    receiver_leaf *self = (receiver_leaf *)(void *)leaf;
+    coil_receiver *receiver = self->receiver;
+
+    if (coil_likely(task->request == NULL && receiver->op.task == NULL)) {
+        if (receiver->front.size_bytes > 0) {
+            take_front(receiver, &self->result);
+            return COIL_DONE;
+        }
+        if (coil_likely(has_to_wait(receiver))) {
+            coil_leaf_enter(task, leaf, sizeof(*self));
+            receiver->op.task = task;
+            return coil_leaf_suspend(leaf);
+        }
+    }
+    return begin_slowly(task, leaf);
 }
 
 coil_define_leaf(coil_receiver_next, coil_receiver_step, coil_leaf_wake);

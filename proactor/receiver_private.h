@@ -208,15 +208,15 @@ static inline void receiver_feed(
 }
 
 /*
- * The usual completion of a receive by the ring: some bytes, somebody waits for them, and there
- * will be more. If the one behind it, before `tail`, brings some, they are joined: a task that had
- * been given these would send two replies. False: it is another one, and nothing has been done.
+ * The usual completion of a receive by the ring, `cqe` at `head`: some bytes, somebody waits for
+ * them, and there will be more. If the one behind it, before `tail`, brings some, they are joined:
+ * a task that had been given these would send two replies. False: it is another one, and nothing
+ * has been done.
  */
 static inline __attribute__((always_inline)) bool receiver_complete_usual(
-        coil_loop *loop, coil_op *op, unsigned head, unsigned tail)
+        coil_loop *loop, coil_op *op, const struct io_uring_cqe *cqe, unsigned head, unsigned tail)
 {
     const struct io_uring_cq *cq = &loop->ring.uring.cq;
-    const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
     const int32_t result = cqe->res;
     const uint32_t flags = cqe->flags;
     const uint32_t usual_flags = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;

@@ -121,7 +121,8 @@ static_assert(offsetof(sender_leaf, result) == offsetof(struct coil_sender_write
                       offsetof(sender_leaf, sender) ==
                               offsetof(struct coil_sender_write__frame, co__a.sender) &&
                       offsetof(sender_leaf, bytes) ==
-                              offsetof(struct coil_sender_write__frame, co__a.bytes),
+                              offsetof(struct coil_sender_write__frame, co__a.bytes) &&
+                      sizeof(sender_leaf) == sizeof(struct coil_sender_write__frame),
         "they do");
 
 COIL_HOT coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
@@ -142,6 +143,28 @@ COIL_HOT coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
     leaf->sender->sent_bytes += (uint64_t)count;
     leaf->result = 0;
     return coil_leave(task, frame);
+}
+
+/* The same for a leaf that is no frame yet: what is sent at once needs none. */
+COIL_HOT coil_turn coil_sender_begin(coil_task *task, coil_frame *frame)
+{
+    sender_leaf *leaf = (sender_leaf *)(void *)frame;
+    coil_sender *sender = leaf->sender;
+    const coil_loop *loop = coil_container_of(task->sched, coil_loop, sched);
+
+    if (coil_unlikely(task->request != NULL || leaf->bytes.size_bytes <= 0 ||
+                      !sender_may_send_alone(sender, loop)))
+        return coil_leaf_begin(task, frame);
+    sender->sent_turn = (uint16_t)loop->stats.turns;
+    ssize_t count =
+            coil_kernel_send_now(sender->fd, leaf->bytes.bytes, (size_t)leaf->bytes.size_bytes);
+    if (coil_unlikely(count != leaf->bytes.size_bytes)) {
+        coil_leaf_enter(task, frame, sizeof(*leaf));
+        return send_rest(task, frame, leaf->sender, &leaf->bytes, count);
+    }
+    leaf->sender->sent_bytes += (uint64_t)count;
+    leaf->result = 0;
+    return COIL_DONE;
 }
 
 void coil_sender_cancel(coil_task *task, coil_frame *leaf)

@@ -49,7 +49,8 @@ static ALWAYS_INLINE void complete(coil_loop *loop, unsigned head, unsigned tail
     }
     const op_kind *kind = op->kind;
     COIL_PROBE(complete, op, cqe->res, cqe->flags, kind->name, op->task);
-    if (coil_likely(kind == &receiver_ring_kind) && receiver_complete_usual(loop, op, head, tail))
+    if (coil_likely(kind == &receiver_ring_kind) &&
+            receiver_complete_usual(loop, op, cqe, head, tail))
         return;
     if (coil_likely(cqe->flags & IORING_CQE_F_MORE)) {
         kind->complete(op, cqe->res, cqe->flags);
@@ -161,6 +162,7 @@ static COIL_NOINLINE void end_turn(coil_loop *loop, bool busy, bool is_last)
 /* True: it may have been the last one. */
 static inline bool turn(coil_loop *loop)
 {
+    __asm__("" : "+r"(loop)); /* Else addresses of its members are kept on the stack. */
     loop->stats.turns++;
     if (!coil_sched_spare_clock(&loop->sched, &loop->clock))
         coil_sched_advance(&loop->sched, loop_clock(loop));

@@ -234,6 +234,7 @@ template <class T> static inline void coil_not_local(const T &, const char *, co
         return COIL_SUSPENDED_; \
     }
 #define COIL_AGAIN_(t) ((t)->again && ((t)->again = false, true))
+#define COIL_IS_EAGER_(cold) ((cold).begin != NULL && false)
 #define COIL_CREATED_(cold) (cold).created = coil_debug_created((cold).fn);
 #define COIL_AWAITED_(cold) \
     if ((cold).created)     \
@@ -244,6 +245,7 @@ template <class T> static inline void coil_not_local(const T &, const char *, co
 #define COIL_NOT_LOCAL_(v)
 #define COIL_READY_
 #define COIL_AGAIN_(t) 0
+#define COIL_IS_EAGER_(cold) ((cold).begin != NULL && (cold).adapt == 0)
 #endif
 
 /*
@@ -285,13 +287,13 @@ template <> struct coil_result_is_nil<coil_nil> {
  * shadowing.)
  */
 #define COIL_DECLARE_(link, T, name, ...) \
-    COIL_DECLARE_AS_(COIL_APART_, link, T, name, ##__VA_ARGS__)
+    COIL_DECLARE_AS_(COIL_APART_, NULL, link, T, name, ##__VA_ARGS__)
 #define COIL_APART_(...) __VA_ARGS__
 #define COIL_SHARED_(...) \
     union {               \
         __VA_ARGS__       \
     };
-#define COIL_DECLARE_AS_(place, link, T, name, ...)                                        \
+#define COIL_DECLARE_AS_(place, start, link, T, name, ...)                                 \
     struct name##__args {                                                                  \
         COIL_FIELDS_(__VA_ARGS__)                                                          \
     };                                                                                     \
@@ -310,6 +312,7 @@ template <> struct coil_result_is_nil<coil_nil> {
     {                                                                                      \
         struct name##__cold co__c;                                                         \
         co__c.co__c.fn = &name##__fn;                                                      \
+        co__c.co__c.begin = (start);                                                       \
         co__c.co__c.adapt = 0;                                                             \
         COIL_CREATED_(co__c.co__c)                                                         \
         COIL_KEEP_(__VA_ARGS__)                                                            \
@@ -382,7 +385,15 @@ template <> struct coil_result_is_nil<coil_nil> {
 #define coil_declare_private(T, name, ...) \
     COIL_DECLARE_(COIL_EXTERN_, T, name, ##__VA_ARGS__) struct name##__cold
 #define coil_declare_leaf(T, name, ...) \
-    COIL_DECLARE_AS_(COIL_SHARED_, COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name##__cold
+    COIL_DECLARE_AS_(COIL_SHARED_, NULL, COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name##__cold
+#define COIL_PUSHED_PLAINLY_(name) \
+    static_assert(__alignof__(struct name##__frame) <= 8, "no eager leaf is aligned to more")
+#define coil_declare_eager(T, name, begin, ...)                                   \
+    COIL_DECLARE_AS_(COIL_APART_, &(begin), COIL_EXPORT_, T, name, ##__VA_ARGS__) \
+    COIL_PUSHED_PLAINLY_(name)
+#define coil_declare_eager_leaf(T, name, begin, ...)                               \
+    COIL_DECLARE_AS_(COIL_SHARED_, &(begin), COIL_EXPORT_, T, name, ##__VA_ARGS__) \
+    COIL_PUSHED_PLAINLY_(name)
 #define coil_define(T, name, ...) COIL_DEFINE_(COIL_PUBLIC_, T, name, ##__VA_ARGS__)
 
 /*
@@ -391,6 +402,9 @@ template <> struct coil_result_is_nil<coil_nil> {
  *
  * coil_declare_leaf() is coil_declare() for a leaf of which there are many that wait: its result
  * takes the place of its arguments, so its step function stores it when it has read them.
+ *
+ * coil_declare_eager() and coil_declare_eager_leaf() are the same two for leaves that mostly have
+ * their result at once: `begin` (coil_begin_fn, coil/task.h) is asked before there is a frame.
  */
 #define coil_leaf(T, name, ...) \
     COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) struct name##__cold
@@ -473,6 +487,12 @@ template <> struct coil_call_type<void> {
     if (co__adapted)                                                                      \
     coil_adapt(t, &co__k->co__h, &(c).co__c)
 
+/* co__k: where the frame of the cold coroutine c would be. */
+#define COIL_PLACE_(t, frame, c)                                                 \
+    __typeof__(frame) *co__k = (__typeof__(frame) *)coil_room(t, sizeof(frame)); \
+    co__k->co__h.fn = (c).co__c.fn;                                              \
+    co__k->co__a = (c).co__a
+
 /* (Asked twice: what is no function at all, clang++ still takes for int after the first time.) */
 #define COIL_CALL_TYPES_(...)                         \
     typedef __typeof__(__VA_ARGS__) co__given;        \
@@ -481,12 +501,19 @@ template <> struct coil_call_type<void> {
     typedef __typeof__(((co__cold *)0)->co__f[0]) co__frame __attribute__((unused));
 
 #define COIL_CALL_(text, ...)                                                 \
-    __label__ co__resume;                                                     \
+    __label__ co__resume, co__done;                                           \
     COIL_CALL_TYPES_(__VA_ARGS__)                                             \
     static const coil_site co__site = {                                       \
             &&co__resume, text, __LINE__ * every_coroutine_starts_with_vars}; \
     {                                                                         \
         co__cold co__c = (__VA_ARGS__);                                       \
+        if (COIL_IS_EAGER_(co__c.co__c)) {                                    \
+            COIL_PLACE_(co__t, co__frame, co__c);                             \
+            if (co__c.co__c.begin(co__t, &co__k->co__h) == COIL_DONE)         \
+                goto co__done;                                                \
+            co__f->co__h.at = &co__site;                                      \
+            return COIL_SUSPENDED_;                                           \
+        }                                                                     \
         COIL_FRAME_(co__t, co__frame, co__c, &co__f->co__h);                  \
         co__f->co__h.at = &co__site;                                          \
         if (co__fn->step(co__t, &co__k->co__h) != COIL_DONE)                  \
@@ -495,7 +522,9 @@ template <> struct coil_call_type<void> {
     }                                                                         \
     co__resume:                                                               \
     if (coil_unlikely(co__t->unwinding))                                      \
-    return COIL_SUSPENDED_
+        return COIL_SUSPENDED_;                                               \
+    co__done:                                                                 \
+    (void)0
 
 /* The result of the call that has just left: its frame still lies at sp. */
 #define COIL_VALUE_ (((co__frame *)(void *)co__t->sp)->co__ret)

@@ -299,6 +299,14 @@ static inline void *coil_push_keeping(coil_task *task, size_t size_bytes, size_t
     return start;
 }
 
+/* Where coil_push() of that much would be. */
+static inline void *coil_room(coil_task *task, size_t size_bytes)
+{
+    if (coil_unlikely(((size_bytes + 7) & ~(size_t)7) > (size_t)(task->limit - task->sp)))
+        task->sp = (char *)coil_push_slow(task, size_bytes);
+    return task->sp;
+}
+
 /* That room for a frame with defers: they run behind a mask, and something has to end it. */
 enum { COIL_EXIT_BYTES = sizeof(coil_deferred) + sizeof(coil_mask) };
 
@@ -402,6 +410,29 @@ static inline void coil_frame_set_result(coil_frame *frame, int64_t value)
 /* The result if it is a scalar, the int64 that a struct of 16 or more bytes begins with, else 0. */
 COIL_API int64_t coil_frame_result(const coil_frame *frame);
 
+/* ---------------------------------------------------------------------------- eager leaves -- */
+/*
+ * A leaf that mostly has its result at once need not be made a frame for that. What is declared
+ * with coil_declare_eager() has a function besides its step function that an await calls first:
+ *
+ *     begin(task, leaf)    `leaf` is where the frame would be, and is not on the stack yet: there
+ *                          is nothing in it but `fn` and the arguments. Store the result and return
+ *                          COIL_DONE, or leave it to coil_leaf_begin()
+ *
+ * It is not asked for calls with adaptors, for what is spawned, and in strict builds.
+ */
+typedef coil_turn coil_begin_fn(coil_task *task, coil_frame *leaf);
+
+/* Put `leaf`, which takes so much, on the stack: it is the task's innermost frame. */
+static inline void coil_leaf_enter(coil_task *task, coil_frame *leaf, size_t size_bytes)
+{
+    task->sp = (char *)leaf + ((size_bytes + 7) & ~(size_t)7);
+    coil_frame_push(task, leaf, leaf->fn, task->top);
+}
+
+/* As if there were no begin function. */
+COIL_API coil_turn coil_leaf_begin(coil_task *task, coil_frame *leaf);
+
 /* ------------------------------------------------------------------------------ adaptors -- */
 
 enum {
@@ -413,6 +444,7 @@ enum {
 /* The header of a coroutine that was called and not yet awaited. */
 typedef struct coil_cold {
     const coil_fn *fn;
+    coil_begin_fn *begin; /* NULL: not without a frame. */
     uint32_t adapt;
     uint32_t created; /* Strict builds, debug mode: its number. 0: nobody counts. */
     coil_duration limit;

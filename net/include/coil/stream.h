@@ -70,7 +70,7 @@ COIL_API int coil_stream_pair(coil_stream **out_one, coil_stream **out_other);
 COIL_API void coil_stream_close(coil_stream *stream);
 
 /* What has arrived, as much as there is. Empty: the peer has ended its side. */
-coil_declare_leaf(coil_slice, coil_read_some, (coil_stream *) stream);
+coil_declare_eager_leaf(coil_slice, coil_read_some, coil_receiver_begin, (coil_stream *) stream);
 
 /*
  * Exactly `size_bytes`, as one slice; no copy if they lie in one buffer. Empty: the stream ended
@@ -104,7 +104,8 @@ coil_declare(coil_slice, coil_read_until_bytes, (coil_stream *) stream, (coil_sl
 coil_declare(coil_slice, coil_peek, (coil_stream *) stream, (size_t) least_bytes);
 
 /* Send all of `bytes`, which must stay until this returns. Result: 0, or an error. */
-coil_declare(int, coil_write_all, (coil_stream *) stream, (coil_slice) bytes);
+coil_declare_eager(
+        int, coil_write_all, coil_sender_begin, (coil_stream *) stream, (coil_slice) bytes);
 
 /*
  * Send all of several slices in a row, as one write: nobody else's bytes get between them, and none

@@ -57,10 +57,19 @@ COIL_API int coil_receiver_create(
         coil_loop *loop, int fd, coil_transport transport, coil_receiver **out_receiver);
 
 /*
+ * The step and begin functions of coil_receiver_next(), for it and for leaves (coil/task.h) by
+ * other names with the same argument and the same result, declared by coil_declare_eager_leaf().
+ * Their cancel function is coil_leaf_wake().
+ */
+COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf);
+COIL_API coil_turn coil_receiver_begin(coil_task *task, coil_frame *leaf);
+
+/*
  * The next bytes, as many as have arrived. Empty at the end of the stream, from then on always; a
  * negative size_bytes is an error of recv(2) or read(2), which stays as well.
  */
-coil_declare_leaf(coil_slice, coil_receiver_next, (coil_receiver *) receiver);
+coil_declare_eager_leaf(
+        coil_slice, coil_receiver_next, coil_receiver_begin, (coil_receiver *) receiver);
 
 /*
  * Have nothing under way: what has arrived is there to be looked at, and what comes stays with the
@@ -125,13 +134,6 @@ COIL_API coil_slice *coil_receiver_front(coil_receiver *receiver);
 
 /* Make the front larger by bytes behind it: 1 if there were some, else as coil_receiver_look(). */
 COIL_API int coil_receiver_extend(coil_receiver *receiver, coil_task *task);
-
-/*
- * All of that in one: the step function of coil_receiver_next(), and of leaves by other names with
- * the same argument and the same result, declared by coil_declare_leaf(). Their cancel function
- * is coil_leaf_wake().
- */
-COIL_API coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf);
 
 /* Wake `task` when there is something new to see; or when it is cancelled, as its leaf asks for. */
 COIL_API void coil_receiver_wait(coil_receiver *receiver, coil_task *task);

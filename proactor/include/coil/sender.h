@@ -71,11 +71,21 @@ COIL_API void coil_sender_share_turns(coil_sender *sender);
 COIL_API bool coil_sender_busy(const coil_sender *sender);
 
 /*
+ * The step, cancel and begin functions of coil_sender_write(), for it and for leaves (coil/task.h)
+ * by other names. Their result is an int, and their arguments are a pointer to something that
+ * begins with a sender, and a slice.
+ */
+COIL_API coil_turn coil_sender_step(coil_task *task, coil_frame *leaf);
+COIL_API void coil_sender_cancel(coil_task *task, coil_frame *leaf);
+COIL_API coil_turn coil_sender_begin(coil_task *task, coil_frame *leaf);
+
+/*
  * Send all of `bytes`, which must stay until this returns. Result: 0, -ENOMEM, or an error of
  * send(2) or write(2). -EPIPE, which raises no signal: nobody reads any more, or an earlier write
  * has ended in its middle.
  */
-coil_declare(int, coil_sender_write, (coil_sender *) sender, (coil_slice) bytes);
+coil_declare_eager(
+        int, coil_sender_write, coil_sender_begin, (coil_sender *) sender, (coil_slice) bytes);
 
 /*
  * What follows, up to coil_sender_release(), is for senders without a layer (coil/layer.h): another
@@ -108,14 +118,6 @@ coil_declare(ssize_t, coil_sender_write_some, (coil_sender *) sender, (coil_slic
 coil_declare(int, coil_sender_hold, (coil_sender *) sender);
 coil_declare(int, coil_sender_write_held, (coil_sender *) sender, (coil_slice) bytes);
 COIL_API void coil_sender_release(coil_sender *sender, bool is_cut);
-
-/*
- * The same as coil_sender_write(), for leaves (coil/task.h) by other names: their step and cancel
- * functions. Their result is an int, and their arguments are a pointer to something that begins
- * with a sender, and a slice.
- */
-COIL_API coil_turn coil_sender_step(coil_task *task, coil_frame *leaf);
-COIL_API void coil_sender_cancel(coil_task *task, coil_frame *leaf);
 
 COIL_END_DECLS
 
