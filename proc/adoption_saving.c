@@ -53,7 +53,7 @@ coil_async(int, save_once, (coil_adoption *) adoption)
     return my->rc;
 }
 
-/* The disk may be full, and only for a while; whoever closes the adoption does not wait for that. */
+/* The disk may be full for a while; whoever closes the adoption does not wait for that. */
 coil_async(void, rest_before_saving, (coil_adoption *) adoption)
 {
     coil_vars();

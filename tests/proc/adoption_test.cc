@@ -406,7 +406,7 @@ TEST_F(Versions, TheJournalOfAnotherIsReplacedAndChildrenAreAdopted)
         continue;
 }
 
-/* ----------------------------------------------------------------- a state file on a bad disk -- */
+/* ---------------------------------------------------------------- a state file on a bad disk -- */
 
 /* For a while nothing can be written: its directory is elsewhere. */
 class BadDisk : public Versions
