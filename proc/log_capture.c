@@ -263,6 +263,8 @@ coil_async(int, end, (coil_log *) log)
 
     log->is_abandoned = true;
     coil_await(stop_pump(log));
+    coil_waiter_grant_all(&log->drains, -ESHUTDOWN); /* They look at the log no more. */
+    coil_waiter_grant_all(&log->rotations, -ESHUTDOWN);
     if (log->journal == NULL) {
         log_give_up(log);
         coil_await(my->rc, store_last(log));

@@ -149,6 +149,29 @@ TEST_F(LogBehindDrains, LosesNothingByAClose)
     EXPECT_EQ("before\nbehind\n", contents(path));
 }
 
+/* There is no file for a while, and the close does not wait until there is. */
+TEST_F(LogFaults, WhoWaitsForALogIsToldThatItIsClosed)
+{
+    open_log();
+    const std::string away = directory + "-away";
+    ASSERT_EQ(0, rename(directory.c_str(), away.c_str()));
+    RUN(coil_sleep(coil_ms(1001))); /* The log looks for its file once a second. */
+    EXPECT_EQ(0, coil_log_say(log, "", "a line of ours"));
+    while (stats().error == 0)
+        EXPECT_EQ(0, UNTIL(coil_sleep(coil_ms(1))));
+    int64_t drained = 1;
+    int64_t rotated = 1;
+    coil_group *root = coil_loop_root(loop);
+    ASSERT_NE(nullptr, coil_spawn_result(root, &drained, coil_log_drain(log)));
+    ASSERT_NE(nullptr, coil_spawn_result(root, &rotated, coil_log_rotate(log)));
+    EXPECT_EQ(0, UNTIL(coil_yield()));
+    EXPECT_EQ(-ETIME, try_to_close(coil_ms(10)));
+    EXPECT_EQ(0, UNTIL(coil_yield()));
+    EXPECT_EQ(-ESHUTDOWN, drained);
+    EXPECT_EQ(-ESHUTDOWN, rotated);
+    EXPECT_EQ(0, rename(away.c_str(), directory.c_str()));
+}
+
 TEST_F(LogFaults, ACloseEndsWhileSomebodyWritesOn)
 {
     options.rotate_bytes = 4 << 20;
