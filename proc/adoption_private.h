@@ -61,8 +61,9 @@ struct coil_adoption {
     coil_keeper *keeper;
     coil_log_journal *journal;
     coil_kept received;
-    coil_list waiters; /* Until the keeper is renewed. */
-    coil_task *watch;  /* Looks after the keeper. */
+    coil_list waiters;  /* Until the keeper is renewed. */
+    coil_task *watch;   /* Looks after the keeper. */
+    coil_task *resting; /* Could not save, and will try again. NULL: none. */
     char *state_path;
     int lock;
     bool is_dirty;

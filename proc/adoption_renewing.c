@@ -96,6 +96,9 @@ coil_define(void, adoption_end_tasks, (coil_adoption *) adoption)
 
     if (adoption->watch != NULL)
         coil_task_cancel(adoption->watch);
-    while (adoption->group.live_count > 0)
+    while (adoption->group.live_count > 0) {
+        if (adoption->resting != NULL)
+            coil_task_cancel(adoption->resting);
         coil_await(coil_sleep(coil_ms(1)));
+    }
 }

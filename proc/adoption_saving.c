@@ -12,6 +12,7 @@
 enum { STATE_BYTES_MAX = 16 * 1024 * 1024 };
 
 #define SAVE_AFTER coil_ms(20) /* Many changes are one. */
+#define SAVE_AGAIN coil_s(1)   /* It has failed: the file is not what it should be. */
 
 /* --------------------------------------------------------------------------------- writing -- */
 
@@ -52,6 +53,16 @@ coil_async(int, save_once, (coil_adoption *) adoption)
     return my->rc;
 }
 
+/* The disk may be full for a while; whoever closes the adoption does not wait for that. */
+coil_async(void, rest_before_saving, (coil_adoption *) adoption)
+{
+    coil_vars();
+
+    adoption->resting = coil_self;
+    coil_defer(adoption->resting = NULL);
+    coil_await(coil_sleep(SAVE_AGAIN));
+}
+
 coil_async(void, save, (coil_adoption *) adoption)
 {
     coil_vars(int rc);
@@ -60,6 +71,10 @@ coil_async(void, save, (coil_adoption *) adoption)
     while (adoption->is_dirty) {
         coil_await(coil_sleep(SAVE_AFTER));
         coil_await(my->rc, save_once(adoption));
+        if (my->rc >= 0)
+            continue;
+        adoption->is_dirty = true;
+        coil_await(rest_before_saving(adoption));
     }
 }
 

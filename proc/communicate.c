@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* For a pipe that somebody else holds. What is in it comes at once. */
+/* For a pipe that somebody else holds, once what is in it has been read. */
 #define LINGER coil_ms(100)
 
 enum { READ_BYTES = 16384 };
@@ -57,27 +57,38 @@ static void take(collected *into, size_t count)
     into->bytes[into->size_bytes] = '\0';
 }
 
-/* To the end, or until nothing comes for a while. A terminal that nobody has any more is -EIO. */
-coil_async(int, collect, (collected *) into, (coil_duration) patience)
+/* To the end, or until so much has come. A terminal that nobody has any more is -EIO. */
+coil_async(int, collect, (collected *) into, (size_t) wanted_bytes)
 {
-    coil_vars(ssize_t count; int rc);
+    coil_vars(ssize_t count; size_t come_bytes; int rc);
 
-    while (into->fd >= 0 && !into->has_ended) {
+    while (into->fd >= 0 && !into->has_ended && my->come_bytes < wanted_bytes) {
         my->rc = make_room(into);
         if (my->rc < 0)
             return my->rc;
-        coil_await(my->count,
-                coil_within(
-                        patience, coil_read(into->fd, into->bytes + into->size_bytes, READ_BYTES)));
-        if (my->count == -ETIME)
-            return 0;
+        coil_await(my->count, coil_read(into->fd, into->bytes + into->size_bytes, READ_BYTES));
         if (my->count < 0 && my->count != -EIO)
             return (int)my->count;
-        if (my->count > 0)
+        if (my->count > 0) {
             take(into, (size_t)my->count);
+            my->come_bytes += (size_t)my->count;
+        }
         into->has_ended = my->count <= 0;
     }
     return 0;
+}
+
+/* The child has ended: what there is, and what comes in a while, however busy others write on. */
+coil_async(int, collect_rest, (collected *) into)
+{
+    coil_vars(int rc);
+
+    if (into->fd < 0)
+        return 0;
+    const int held_bytes = coil_kernel_pipe_held(into->fd);
+    coil_attempt(collect(into, held_bytes > 0 ? (size_t)held_bytes : 0));
+    coil_await(my->rc, coil_within(LINGER, collect(into, SIZE_MAX)));
+    return my->rc == -ETIME ? 0 : my->rc;
 }
 
 static void close_stdin(coil_child *child)
@@ -141,16 +152,16 @@ coil_define(int, coil_child_communicate, (coil_child *) child, (coil_communicati
     coil_defer(hand_over(&my->all));
     coil_open_group(&my->streams);
     coil_spawn(&my->streams, feed(&my->all));
-    coil_spawn(&my->streams, collect(&my->all.output, COIL_FOREVER));
-    coil_spawn(&my->streams, collect(&my->all.errors, COIL_FOREVER));
+    coil_spawn(&my->streams, collect(&my->all.output, SIZE_MAX));
+    coil_spawn(&my->streams, collect(&my->all.errors, SIZE_MAX));
     coil_await(my->end, coil_child_wait(child));
     if (my->end < 0 && my->end != -ECHILD)
         return my->end;
 
     coil_group_cancel(&my->streams);
     coil_attempt(coil_group_join(&my->streams));
-    coil_attempt(collect(&my->all.output, LINGER));
-    coil_attempt(collect(&my->all.errors, LINGER));
+    coil_attempt(collect_rest(&my->all.output));
+    coil_attempt(collect_rest(&my->all.errors));
     return my->end;
 }
 

@@ -72,7 +72,7 @@ static coil_log *make(coil_loop *loop, const coil_log_options *options)
     coil_group_init(&log->group, coil_loop_root(loop)->sched);
     log->group.keep_going = true;
     coil_list *const lists[] = {&log->silent, &log->ready, &log->resting, &log->drains,
-            &log->next_drains, &log->rotations, &log->nudges, &log->pauses, &log->endings};
+            &log->rotations, &log->nudges, &log->pauses, &log->endings};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
         coil_list_init(lists[i]);
     set_rules(log, options);
@@ -209,26 +209,6 @@ int coil_log_say(coil_log *log, const char *prefix, const char *text)
     return log_pump_start(log);
 }
 
-/* --------------------------------------------------------------------------------- draining -- */
-
-coil_define(int, coil_log_drain, (coil_log *) log)
-{
-    coil_vars(int rc);
-
-    if (!log->is_pumping && log->pipe_count == 0 && log->said_bytes == 0)
-        return 0;
-    int rc = log_pump_start(log);
-    if (rc < 0)
-        return rc;
-    if (log->is_draining) {
-        coil_await(my->rc, coil_waiter_wait(&log->next_drains));
-        return my->rc;
-    }
-    log_drain_begin(log);
-    coil_await(my->rc, coil_waiter_wait(&log->drains));
-    return my->rc;
-}
-
 coil_define(int, coil_log_rotate, (coil_log *) log)
 {
     coil_vars(int rc);
@@ -283,6 +263,8 @@ coil_async(int, end, (coil_log *) log)
 
     log->is_abandoned = true;
     coil_await(stop_pump(log));
+    coil_waiter_grant_all(&log->drains, -ESHUTDOWN); /* They look at the log no more. */
+    coil_waiter_grant_all(&log->rotations, -ESHUTDOWN);
     if (log->journal == NULL) {
         log_give_up(log);
         coil_await(my->rc, store_last(log));

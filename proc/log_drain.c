@@ -5,23 +5,29 @@
 #include <coil/kernel.h>
 #include <coil/waiter.h>
 
-void log_drain_attach(log_pipe *pipe)
+static uint64_t later_of(uint64_t one, uint64_t other)
 {
-    const coil_log *log = pipe->log;
-    pipe->first_round = log->drain_round + log->is_draining;
-    if (log->is_drain_coming || !coil_list_empty(&log->next_drains))
-        pipe->first_round++;
+    return one > other ? one : other;
 }
 
-void log_drain_announce(coil_log *log, bool is_coming)
+void log_drain_attach(log_pipe *pipe)
 {
-    log->is_drain_coming = is_coming;
+    coil_log *log = pipe->log;
+    pipe->first_round = later_of(log->drain_round, log->wanted_rounds);
+    log->last_first_round = pipe->first_round;
+}
+
+uint64_t log_drain_want(coil_log *log)
+{
+    const uint64_t round = later_of(log->drain_round + log->is_draining, log->last_first_round);
+    log->wanted_rounds = later_of(log->wanted_rounds, round + 1);
+    return round + 1;
 }
 
 bool log_drain_holds_back(const log_pipe *pipe)
 {
     const coil_log *log = pipe->log;
-    return log->is_draining && (int32_t)(pipe->first_round - log->drain_round) > 0;
+    return log->is_draining && pipe->first_round > log->drain_round;
 }
 
 static void want(log_pipe *pipe)
@@ -78,8 +84,31 @@ void log_drain_end(coil_log *log)
     log->is_draining = false;
     log->drain_round++;
     coil_waiter_grant_all(&log->drains, 0);
-    if (coil_list_empty(&log->next_drains))
-        return;
-    log_list_move(&log->next_drains, &log->drains);
-    log_drain_begin(log);
+    if (log->wanted_rounds > log->drain_round)
+        log_drain_begin(log);
+}
+
+coil_define(int, log_drain_until, (coil_log *) log, (uint64_t) round_count)
+{
+    coil_vars();
+
+    const bool has_nothing = !log->is_pumping && log->pipe_count == 0 && log->said_bytes == 0;
+    if (has_nothing || log->drain_round >= round_count)
+        return 0;
+    const int rc = log_pump_start(log);
+    if (rc < 0)
+        return rc;
+    if (!log->is_draining)
+        log_drain_begin(log);
+    while (log->drain_round < round_count)
+        coil_attempt(coil_waiter_wait(&log->drains));
+    return 0;
+}
+
+coil_define(int, coil_log_drain, (coil_log *) log)
+{
+    coil_vars();
+
+    coil_attempt(log_drain_until(log, log_drain_want(log)));
+    return 0;
 }

@@ -49,7 +49,7 @@ typedef struct log_pipe {
     log_slot *slot;       /* What a predecessor has left of it, for the pump to take. */
     size_t drain_bytes;   /* What a drain still wants of it, */
     bool is_draining;     /* and one look more, for its end. */
-    uint32_t first_round; /* Of draining, before which it is not read. */
+    uint64_t first_round; /* Of draining, before which it is not read. */
     char prefix[];
 } log_pipe;
 
@@ -121,13 +121,13 @@ struct coil_log {
     int refused_error;
     coil_time refused_until;
 
-    coil_list drains;      /* Those who wait for what they have asked for: of this round, */
-    coil_list next_drains; /* and of the next one. */
-    size_t drain_count;    /* What has to be read in this round: pipes, and what was said. */
-    uint32_t drain_round;  /* How many there have been. */
+    coil_list drains;          /* Those who wait for the end of a round, this one or a later. */
+    size_t drain_count;        /* What has to be read in this round: pipes, and what was said. */
+    uint64_t drain_round;      /* How many there have been. */
+    uint64_t wanted_rounds;    /* How many somebody has asked for. */
+    uint64_t last_first_round; /* Of all pipes. */
     bool is_draining;
     bool is_draining_said;
-    bool is_drain_coming;
 
     coil_list rotations;
     coil_list nudges;  /* Who stores, for the next try. */
@@ -179,14 +179,17 @@ void log_put_said(coil_log *log);
 void log_drain_begin(coil_log *log);
 
 /*
- * A pipe that is attached while others are drained comes behind them, and behind those who wait for
- * the next round: what the instance of a service says comes behind the last words of the one
- * before.
+ * A pipe that is attached while others are drained comes behind them, and behind all rounds that
+ * somebody has asked for: what the instance of a service says comes behind the last words of the
+ * one before.
  */
 void log_drain_attach(log_pipe *pipe);
 
-/* Who is attached from now on comes behind a drain that is about to begin; or does so no more. */
-void log_drain_announce(coil_log *log, bool is_coming);
+/* Ask for the rounds that all pipes of now take part in: until so many have been. */
+uint64_t log_drain_want(coil_log *log);
+
+/* Until then. As coil_log_drain(). */
+coil_declare_private(int, log_drain_until, (coil_log *)log, (uint64_t)round_count);
 
 /* It is not its turn yet. */
 bool log_drain_holds_back(const log_pipe *pipe);

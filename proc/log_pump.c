@@ -327,8 +327,9 @@ coil_async(void, store_recorded, (coil_log *) log)
     coil_vars();
 
     const log_slot *slot = log->block->slot;
+    const bool has_ended = log->last_pipe == NULL && log->last_inode != 0; /* It forgets that. */
     if (slot->state != LOG_SLOT_STORE &&
-            (slot->state == LOG_SLOT_FORMAT || log->output.size_bytes > 0))
+            (slot->state == LOG_SLOT_FORMAT || log->output.size_bytes > 0 || has_ended))
         log_journal_store(log, log->last_pipe, log->last_inode);
     coil_ignore(log_store(log));
     if (log->block->slot->state == LOG_SLOT_STORE)

@@ -93,6 +93,19 @@ void prefork_close_heritage(prefork_heritage *heritage)
     heritage->socket_count = 0;
 }
 
+/* Those of the plan, behind ours. */
+static int add_descriptors(const coil_spawn_plan *plan, prefork_parcel *parcel)
+{
+    if (plan->fd_count > COIL_SPAWN_FDS_MAX - parcel->fd_count)
+        return -EINVAL;
+    for (size_t i = 0; i < plan->fd_count; i++) {
+        if (plan->fds[i].child_fd < PREFORK_FREE_FD)
+            return -EINVAL;
+        parcel->fds[parcel->fd_count++] = plan->fds[i];
+    }
+    return 0;
+}
+
 /* The child's environment: that of the plan, and one more. */
 static int add_variable(coil_spawn_plan *plan, prefork_parcel *parcel)
 {
@@ -125,6 +138,9 @@ int prefork_pack(const char *variable, const prefork_heritage *heritage, int con
         size += (size_t)snprintf(parcel->text + size, sizeof(parcel->text) - size, "%s%s",
                 i > 0 ? ":" : "", one->name);
     }
+    const int rc = add_descriptors(plan, parcel);
+    if (rc < 0)
+        return rc;
     plan->fds = parcel->fds;
     plan->fd_count = parcel->fd_count;
     return add_variable(plan, parcel);

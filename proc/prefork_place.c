@@ -226,7 +226,11 @@ coil_async(int, leave_behind, (prefork_place *) place)
     if (coil_spawn(&place->prefork->group, bury(place->prefork, place->child)) == NULL)
         return -ENOMEM;
     place->prefork->lingering++;
-    place->child.pidfd = -1; /* Another's now. */
+    place->child = (coil_child){/* It is another's now. */
+            .pidfd = -1,
+            .stdin_fd = -1,
+            .stdout_fd = -1,
+            .stderr_fd = -1};
     return 0;
 }
 

@@ -25,6 +25,7 @@
 enum {
     PREFORK_CONTROL_FD = 3, /* In the worker, or in the next master. */
     PREFORK_SOCKET_FD = 4,  /* And the next ones. */
+    PREFORK_FREE_FD = PREFORK_SOCKET_FD + COIL_PREFORK_SOCKETS, /* And above: the plan's own. */
     PREFORK_READY = 'R',
     PREFORK_DRAIN = 'D',
     PREFORK_BEATS = 8, /* As often in the heartbeat's limit. */
@@ -59,7 +60,7 @@ typedef struct prefork_heritage {
 
 /* A child's descriptors and environment. */
 typedef struct prefork_parcel {
-    coil_spawn_fd fds[COIL_PREFORK_SOCKETS + 1];
+    coil_spawn_fd fds[COIL_SPAWN_FDS_MAX];
     size_t fd_count;
     char text[64 + COIL_PREFORK_SOCKETS * COIL_PREFORK_NAME_BYTES];
     const char **env; /* NULL: the parent's is enough. To be freed. */
@@ -74,7 +75,7 @@ int prefork_take_socket(prefork_heritage *heritage, const char *name);
 /* Close what is left. */
 void prefork_close_heritage(prefork_heritage *heritage);
 
-/* Pack what prefork_inherit() unpacks, with `control`, into a plan. -ENOMEM. */
+/* Pack what prefork_inherit() unpacks, with `control`, into a plan. -ENOMEM; -EINVAL its fds. */
 int prefork_pack(const char *variable, const prefork_heritage *heritage, int control,
         coil_spawn_plan *plan, prefork_parcel *parcel);
 

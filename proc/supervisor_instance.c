@@ -66,13 +66,14 @@ static size_t count_regrouped(const coil_service *service)
 }
 
 /* What it wrote last may still be on its way to the log. */
-coil_async(int, keep_last_lines, (coil_service *) service, (uint64_t) instance)
+coil_async(int, keep_last_lines, (coil_service *) service, (uint64_t) instance, (uint64_t) round_count)
 {
     coil_vars(int rc);
 
     service_hold(service);
     coil_defer(service_release(service));
-    coil_await(my->rc, coil_within(coil_ms(100), coil_log_drain(service->owned.plan.log)));
+    coil_await(my->rc,
+            coil_within(coil_ms(100), log_drain_until(service->owned.plan.log, round_count)));
     char lines[LAST_LINES_BYTES];
     const size_t size = coil_log_tail(service->owned.plan.log, lines, sizeof(lines));
     if (size == 0 || service->death.instance != instance || service->last_lines != NULL)
@@ -100,13 +101,10 @@ static void instance_ended(coil_service *service, int code, bool signaled)
         hook->died(hook, service, &service->death);
     const uint64_t instance = service->instance;
     coil_log *log = service->owned.plan.log;
-    if (log != NULL)
-        log_drain_announce(log, true); /* The successor's lines are behind these. */
+    const uint64_t rounds = log == NULL ? 0 : log_drain_want(log); /* Without the successor. */
     supervisor_take(supervisor, &event);
-    if (log != NULL)
-        log_drain_announce(log, false);
     if (log != NULL && supervisor->group != NULL)
-        (void)coil_spawn_now(supervisor->group, keep_last_lines(service, instance));
+        (void)coil_spawn_now(supervisor->group, keep_last_lines(service, instance, rounds));
     if (service->death.instance == instance && supervisor->group != NULL)
         service->death.also_stopped = count_regrouped(service);
 }

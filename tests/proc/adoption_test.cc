@@ -406,6 +406,69 @@ TEST_F(Versions, TheJournalOfAnotherIsReplacedAndChildrenAreAdopted)
         continue;
 }
 
+/* ---------------------------------------------------------------- a state file on a bad disk -- */
+
+/* For a while nothing can be written: its directory is elsewhere. */
+class BadDisk : public Versions
+{
+protected:
+    BadDisk()
+    {
+        std::string reason;
+        EXPECT_EQ(0, open_adoption(&reason));
+        away = directory + "-away";
+        EXPECT_EQ(0, rename(directory.c_str(), away.c_str()));
+        const char *const argv[] = {"sleep", "1000", nullptr};
+        coil_spawn_plan sleeping = {};
+        coil_spawn_error error = {};
+        sleeping.program = "sleep";
+        sleeping.argv = argv;
+        sleeping.out = {COIL_STDIO_PIPE, 0};
+        EXPECT_EQ(0, coil_loop_run_until(loop,
+                             coil_adoption_spawn(adoption, "web#1", &sleeping, &child, &error)));
+        coil_loop_run_until(loop, coil_sleep(coil_ms(200)));
+    }
+
+    void come_back()
+    {
+        EXPECT_EQ(0, rename(away.c_str(), directory.c_str()));
+    }
+
+    void close_adoption()
+    {
+        EXPECT_EQ(0, coil_loop_run_until(loop, coil_child_stop(&child, coil_s(1))));
+        coil_child_fini(&child);
+        coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_ENDS));
+    }
+
+    bool is_in_state_file(const std::string &name) const
+    {
+        std::ifstream state(directory + "/state");
+        std::stringstream text;
+        text << state.rdbuf();
+        return text.str().find(name) != std::string::npos;
+    }
+
+    std::string away;
+    coil_child child = {};
+};
+
+/* Should the keeper be killed with us, who is not in the file would be started twice. */
+TEST_F(BadDisk, TheStateFileIsWrittenWhenItCanBe)
+{
+    come_back();
+    for (int i = 0; i < 500 && !is_in_state_file("web#1"); i++)
+        coil_loop_run_until(loop, coil_sleep(coil_ms(10)));
+    EXPECT_TRUE(is_in_state_file("web#1"));
+    close_adoption();
+}
+
+TEST_F(BadDisk, NobodyWaitsForItAtTheEnd)
+{
+    close_adoption();
+    come_back();
+}
+
 /* ------------------------------------------------------------------------ left at the start -- */
 
 struct Leaver {

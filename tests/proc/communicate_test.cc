@@ -112,6 +112,15 @@ TEST_F(Communicate, DaemonThatHoldsTheOutputIsNotWaitedFor)
     finish(&child);
 }
 
+TEST_F(Communicate, DaemonThatTalksOnIsNotListenedTo)
+{
+    talk.limit_bytes = 10;
+    coil_child child = start_shell("echo begin; yes &");
+    EXPECT_EQ(0, RUN(within(coil_s(5), coil_child_communicate(&child, &talk))));
+    EXPECT_EQ("begin\ny\ny\n", output());
+    finish(&child);
+}
+
 TEST_F(Communicate, ChildThatClosesItsStdoutIsAwaited)
 {
     plan.shell = "echo one; exec >&- 2>&-; read line; exit 5";

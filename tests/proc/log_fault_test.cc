@@ -2,6 +2,8 @@
 /* Logs of writers that never stop, on disks that are full, and cancelled: no line lost or torn. */
 #include "log_stage.h"
 
+#include <coil/log_journal.h>
+
 #include <sys/fsuid.h>
 #include <sys/mount.h>
 
@@ -108,6 +110,68 @@ TEST_F(LogFaults, DrainsOfSeveralTasksEndEachWithoutAPipe)
     EXPECT_EQ("a line of ours\n", contents(path));
 }
 
+/* A pipe that comes behind two drains, of which one waits for the other. */
+class LogBehindDrains : public LogFaults
+{
+protected:
+    LogBehindDrains()
+    {
+        open_log();
+        before = attach();
+        put(before, "before\n");
+        for (int64_t &rc : drained)
+            coil_spawn_result(coil_loop_root(loop), &rc, coil_log_drain(log));
+        EXPECT_EQ(0, UNTIL(coil_yield())); /* They have begun. */
+        behind = attach();
+        put(behind, "behind\n");
+    }
+
+    ~LogBehindDrains() override
+    {
+        EXPECT_EQ(0, drained[0]);
+        EXPECT_EQ(0, drained[1]);
+    }
+
+    Fd before;
+    Fd behind;
+    int64_t drained[2] = {1, 1};
+};
+
+TEST_F(LogBehindDrains, IsDrained)
+{
+    drain();
+    EXPECT_EQ("before\nbehind\n", contents(path));
+}
+
+TEST_F(LogBehindDrains, LosesNothingByAClose)
+{
+    close_log();
+    EXPECT_EQ("before\nbehind\n", contents(path));
+}
+
+/* There is no file for a while, and the close does not wait until there is. */
+TEST_F(LogFaults, WhoWaitsForALogIsToldThatItIsClosed)
+{
+    open_log();
+    const std::string away = directory + "-away";
+    ASSERT_EQ(0, rename(directory.c_str(), away.c_str()));
+    RUN(coil_sleep(coil_ms(1001))); /* The log looks for its file once a second. */
+    EXPECT_EQ(0, coil_log_say(log, "", "a line of ours"));
+    while (stats().error == 0)
+        EXPECT_EQ(0, UNTIL(coil_sleep(coil_ms(1))));
+    int64_t drained = 1;
+    int64_t rotated = 1;
+    coil_group *root = coil_loop_root(loop);
+    ASSERT_NE(nullptr, coil_spawn_result(root, &drained, coil_log_drain(log)));
+    ASSERT_NE(nullptr, coil_spawn_result(root, &rotated, coil_log_rotate(log)));
+    EXPECT_EQ(0, UNTIL(coil_yield()));
+    EXPECT_EQ(-ETIME, try_to_close(coil_ms(10)));
+    EXPECT_EQ(0, UNTIL(coil_yield()));
+    EXPECT_EQ(-ESHUTDOWN, drained);
+    EXPECT_EQ(-ESHUTDOWN, rotated);
+    EXPECT_EQ(0, rename(away.c_str(), directory.c_str()));
+}
+
 TEST_F(LogFaults, ACloseEndsWhileSomebodyWritesOn)
 {
     options.rotate_bytes = 4 << 20;
@@ -123,6 +187,26 @@ TEST_F(LogFaults, ACloseEndsWhileSomebodyWritesOn)
             text.compare(text.size() - last.size(), last.size(), last) == 0)
         text.resize(text.size() - last.size());
     EXPECT_TRUE(is_all_of(text, "y\n"));
+}
+
+/* ------------------------------------------------------------------------------ the journal -- */
+
+/* One entry for each pipe that it knows, and as many pipes come and go as services begin anew. */
+TEST_F(LogFaults, AJournalForgetsPipesThatHaveEnded)
+{
+    ASSERT_EQ(0, coil_log_journal_create(&options.journal));
+    open_log();
+    for (int i = 0; i <= COIL_LOG_JOURNAL_PIPES; i++) {
+        Ends ends = make_pipe();
+        ASSERT_EQ(0, coil_log_attach(log, ends.out.release(), "")) << i;
+        if (i % 2 == 0)
+            put(ends.in, "whole\n");
+        ends.in.reset();
+        if (i % 64 == 0)
+            drain();
+    }
+    close_log();
+    coil_log_journal_close(options.journal);
 }
 
 /* What was written before the drain, by several and in large and small pieces, is stored by it. */

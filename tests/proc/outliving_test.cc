@@ -351,8 +351,8 @@ TEST_F(Outliving, WithoutAKeeperTheStateFileTellsWhoRuns)
             count += line.find(" s") != std::string::npos;
         return count == SERVICES;
     }));
-    const pid_t keeper = keeper_of(supervisor);
-    ASSERT_LT(0, keeper);
+    pid_t keeper = 0;
+    ASSERT_TRUE(eventually([&] { return (keeper = keeper_of(supervisor)) > 0; }));
     kill_supervisor();
     kill(keeper, SIGKILL);
     reap_until(keeper);
@@ -420,15 +420,18 @@ TEST_F(Outliving, AKeeperThatIsKilledIsReplaced)
     supervise();
     ASSERT_TRUE(all_up());
     const auto before = pids();
-    pid_t keeper = keeper_of(supervisor);
+    pid_t keeper = 0;
+    ASSERT_TRUE(eventually([&] { return (keeper = keeper_of(supervisor)) > 0; }));
     for (int round = 0; round < 5; round++) {
-        ASSERT_LT(0, keeper);
         kill(keeper, SIGKILL);
         if (round > 0) /* Its supervisor was killed before it. */
             reap_until(keeper);
-        ASSERT_TRUE(eventually(
-                [&] { return keeper_of(supervisor) > 0 && keeper_of(supervisor) != keeper; }));
-        keeper = keeper_of(supervisor);
+        pid_t next = 0;
+        ASSERT_TRUE(eventually([&] {
+            next = keeper_of(supervisor);
+            return next > 0 && next != keeper;
+        }));
+        keeper = next;
         ASSERT_TRUE(eventually([&] { return descriptors_of(keeper) == KEPT; }));
         kill_supervisor();
         supervise();
@@ -447,12 +450,13 @@ TEST_F(Outliving, AKeeperFromBeforeAnUpgradeIsReaped)
 {
     supervise();
     ASSERT_TRUE(all_up());
-    const pid_t keeper = keeper_of(supervisor);
+    pid_t keeper = 0;
+    ASSERT_TRUE(eventually([&] { return (keeper = keeper_of(supervisor)) > 0; }));
     seen = all_events().size();
     kill(supervisor, SIGHUP);
     ASSERT_TRUE(all("adopted"));
     ASSERT_TRUE(all_up());
-    ASSERT_EQ(keeper, keeper_of(supervisor));
+    ASSERT_TRUE(eventually([&] { return keeper_of(supervisor) == keeper; }));
     kill(keeper, SIGKILL);
     ASSERT_TRUE(eventually(
             [&] { return keeper_of(supervisor) > 0 && keeper_of(supervisor) != keeper; }));
@@ -466,8 +470,8 @@ TEST_F(Outliving, ServicesThatDieWithTheirKeeperComeBack)
     ASSERT_TRUE(all_up());
     for (int round = 0; round < 10; round++) {
         const auto before = pids();
-        const pid_t keeper = keeper_of(supervisor);
-        ASSERT_LT(0, keeper);
+        pid_t keeper = 0;
+        ASSERT_TRUE(eventually([&] { return (keeper = keeper_of(supervisor)) > 0; }));
         seen = all_events().size();
         kill(keeper, SIGKILL);
         for (const auto &each : before)
@@ -475,7 +479,6 @@ TEST_F(Outliving, ServicesThatDieWithTheirKeeperComeBack)
         ASSERT_TRUE(all_up());
         EXPECT_TRUE(all("died"));
         EXPECT_TRUE(told("failed").empty());
-        ASSERT_TRUE(eventually([&] { return keeper_of(supervisor) > 0; }));
     }
     stop_supervisor();
     for (int i = 0; i < SERVICES; i++)

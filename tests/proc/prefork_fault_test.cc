@@ -320,6 +320,23 @@ TEST_F(PreforkFault, AWorkerThatDoesNotEndIsReplacedAndReapedWhenItDoes)
     EXPECT_EQ(before, count_fds(master));
 }
 
+TEST_F(PreforkFault, DescriptorsOfThePlansArePassedToWorkersAndToTheNextMaster)
+{
+    start(1, "f");
+    for (int version = 1; version <= 2; version++) {
+        Reply worker;
+        std::istringstream(say_and_hear("passed\n")) >> worker.version >> worker.generation >>
+                worker.number >> worker.pid;
+        EXPECT_EQ(version, worker.version);
+        EXPECT_EQ(1, worker.pid);
+        if (version == 2)
+            break;
+        kill(master, SIGUSR2);
+        master = pid_of(wait_for("upgraded"));
+        wait_for("end");
+    }
+}
+
 TEST_F(PreforkFault, DescriptorsThatNobodyWantsDoNotStayWithTheMaster)
 {
     start(1, "");

@@ -8,12 +8,14 @@
  *     hello       gets "VERSION GENERATION NUMBER PID"
  *     hold        gets "held", and is served until its peer has enough
  *     breed       gets the number of a child that stays
+ *     passed      gets 1 as its PID if there is the descriptor of the plan, else 0
  *     hang, die, grow, stray
  *                 what workers should not do
  *
- * The master says what happens, a line each. FLAGS: d sockets are dealt; h heartbeats; l it follows
- * the load; q it is quick to give up; m memory has a limit. If the file BROKEN exists, workers that
- * are started end at once, or hang if there is something in it. Successors are of the next VERSION.
+ * The master says what happens, a line each. FLAGS: d sockets are dealt; f the plans have a
+ * descriptor; h heartbeats; l it follows the load; q it is quick to give up; m memory has a limit.
+ * If the file BROKEN exists, workers that are started end at once, or hang if there is something in
+ * it. Successors are of the next VERSION.
  */
 #include <coil/kernel.h>
 #include <coil/listener.h>
@@ -22,6 +24,7 @@
 
 #include "worker_wire.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +34,7 @@
 
 #include <coil/sugar.h>
 
-enum { SOCKETS = 4, GROWN_BYTES = 160 << 20 };
+enum { SOCKETS = 4, GROWN_BYTES = 160 << 20, PLAN_FD = 104 };
 
 static char **arguments;
 
@@ -97,6 +100,8 @@ async(int, answer, (coil_session *) session)
     my->pid = getpid();
     if (memcmp(my->line.bytes, "breed", 5) == 0)
         my->pid = breed();
+    if (memcmp(my->line.bytes, "passed", 6) == 0)
+        my->pid = fcntl(PLAN_FD, F_GETFD) >= 0;
     if (memcmp(my->line.bytes, "stray", 5) == 0)
         stray();
     if (memcmp(my->line.bytes, "grow", 4) == 0 && grow() == 0)
@@ -215,7 +220,7 @@ static int open_sockets(coil_prefork *prefork)
 async(int, master)
 {
     vars(coil_prefork *prefork; coil_prefork_hook hook; coil_spawn_plan workers;
-            coil_spawn_plan next; char version[16]; const char *argv[6]; int rc);
+            coil_spawn_plan next; coil_spawn_fd fd; char version[16]; const char *argv[6]; int rc);
 
     (void)snprintf(my->version, sizeof(my->version), "%d", atoi(arguments[1]) + 1);
     for (int i = 0; i < 5; i++)
@@ -223,6 +228,11 @@ async(int, master)
     my->argv[1] = my->version;
     my->next = (coil_spawn_plan){.program = arguments[0], .argv = my->argv};
     my->workers = (coil_spawn_plan){.argv = (const char *const *)arguments};
+    if (has_flag('f')) { /* This one's is that of the master before it. */
+        my->fd = (coil_spawn_fd){PLAN_FD, atoi(arguments[1]) == 1 ? STDOUT_FILENO : PLAN_FD};
+        my->workers.fds = my->next.fds = &my->fd;
+        my->workers.fd_count = my->next.fd_count = 1;
+    }
     my->hook.tell = tell;
     coil_prefork_options options = {.plan = &my->workers,
             .successor = &my->next,

@@ -109,8 +109,7 @@ typedef struct coil_communication {
  * input is no error. The three descriptors are closed in any case.
  *
  * The end of the child is the end, also if somebody else still holds its stdout (a daemon that it
- * has started): then what is in the pipe is taken, and when nothing comes for a tenth of a second,
- * that was all.
+ * has started): then what is in the pipe is taken, and what comes within a tenth of a second.
  *
  * Under coil_within(), or cancelled: what has been read until then is in `talk`. The child runs on:
  * stop it.

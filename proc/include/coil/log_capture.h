@@ -155,12 +155,12 @@ COIL_API int coil_log_say(coil_log *log, const char *prefix, const char *text);
  * own; a line that has no end yet stays, as more of it may come. What is written later is not
  * waited for, however fast it comes; one that is called while another one waits does so after it.
  * With COIL_LOG_HOLD a disk that is full or hangs makes it wait. Result: 0; -ETIME by a deadline;
- * -ENOMEM.
+ * -ENOMEM; -ESHUTDOWN the log was closed meanwhile, without waiting for that.
  */
 coil_declare(int, coil_log_drain, (coil_log *) log);
 
 /* Begin a new file now, if there is anything in this one. 0, or the error of renameat2(2) or
- * openat(2): it has not been done. */
+ * openat(2), or -ESHUTDOWN the log was closed meanwhile: it has not been done. */
 coil_declare(int, coil_log_rotate, (coil_log *) log);
 
 /*
