@@ -158,6 +158,8 @@ static int check_plan(coil_supervisor *supervisor, const coil_service_plan *plan
         explain(supervisor, "'%s' is to outlive us, and there is no adoption", plan->name);
     } else if (plan->outlives && !outliving_is_name(plan->name)) {
         explain(supervisor, "'%s' is to outlive us: at most 32 letters, no '#'", plan->name);
+    } else if (policy->outlives && !plan->outlives) {
+        explain(supervisor, "'%s' is to outlive us: its plan says so, not its policy", plan->name);
     } else if (plan->instances > 0 && plan->spawn == NULL) {
         explain(supervisor, "'%s' is a template, but no process", plan->name);
     } else {

@@ -3,7 +3,7 @@
 
     (gdb) source coil_gdb.py
     (gdb) coil-bt TASK [vars]      the stack of a coil_task *, innermost first, with arguments
-    (gdb) coil-tasks GROUP         the names of all tasks of a coil_group *, and of those below
+    (gdb) coil-tasks [GROUP]       the names of all tasks, or of those of a coil_group * and below
 """
 import gdb
 
@@ -59,11 +59,27 @@ def groups_of(task):
     while frame != 0:
         deferred = frame["defers"]
         while deferred != 0:
-            block = gdb.block_for_pc(int(deferred["call"])) if deferred["call"] != 0 else None
+            call = int(deferred["exit"]["call"])
+            block = gdb.block_for_pc(call) if call != 0 else None
             if block and block.function and block.function.name == "end_group":
                 yield gdb.Value(int(deferred) - offset).cast(scope.pointer())["group"]
             deferred = deferred["next"]
         frame = frame["up"]
+
+
+def owners(head, kind, member="link"):
+    """What the elements of a coil_list lie in."""
+    kind = gdb.lookup_type(kind)
+    offset = next(field.bitpos // 8 for field in kind.strip_typedefs().fields() if field.name == member)
+    link = head["next"]
+    while link != head.address:
+        yield gdb.Value(int(link) - offset).cast(kind.pointer())
+        link = link["next"]
+
+
+def pointer_to(kind, expression):
+    """What the user names: an expression of that type, or the bare address that coil-tasks prints."""
+    return gdb.parse_and_eval(expression).cast(gdb.lookup_type(kind).pointer())
 
 
 class CoilBacktrace(gdb.Command):
@@ -76,7 +92,7 @@ class CoilBacktrace(gdb.Command):
         words = gdb.string_to_argv(argument)
         if not words or words[1:] not in ([], ["vars"]):
             raise gdb.GdbError("usage: coil-bt TASK [vars]")
-        frame = gdb.parse_and_eval(words[0])["top"]
+        frame = pointer_to("coil_task", words[0])["top"]
         number = 0
         while frame != 0:
             self.print_frame(number, frame, words[1:] == ["vars"])
@@ -99,29 +115,31 @@ class CoilBacktrace(gdb.Command):
 
 
 class CoilTasks(gdb.Command):
-    """coil-tasks GROUP: all tasks of a coil_group, with their addresses, and of the groups below."""
+    """coil-tasks [GROUP]: all tasks of a coil_group, with their addresses, and of the groups below;
+    without one, those of all loops."""
 
     def __init__(self):
         super().__init__("coil-tasks", gdb.COMMAND_STACK)
 
     def invoke(self, argument, from_tty):
         words = gdb.string_to_argv(argument)
-        if len(words) != 1:
-            raise gdb.GdbError("usage: coil-tasks GROUP")
-        self.print_group(gdb.parse_and_eval(words[0]), 0)
+        if len(words) > 1:
+            raise gdb.GdbError("usage: coil-tasks [GROUP]")
+        if words:
+            self.print_group(pointer_to("coil_group", words[0]), 0)
+            return
+        for loop in owners(gdb.parse_and_eval("'loop_registry.c'::all_loops"), "coil_loop"):
+            print(f"(coil_loop *) {int(loop):#x}  loop {int(loop['watch']['number'])}, "
+                  f"thread {int(loop['watch']['thread'])}")
+            for group in (loop["sched"]["root"], loop["runs"], loop["guests"]):
+                self.print_group(group, 1)
 
     def print_group(self, group, depth):
-        kind = gdb.lookup_type("coil_task")
-        offset = next(field.bitpos // 8 for field in kind.strip_typedefs().fields()
-                      if field.name == "link")
-        link = group["tasks"]["next"]
-        while link != group["tasks"].address:
-            task = gdb.Value(int(link) - offset).cast(kind.pointer())
+        for task in owners(group["tasks"], "coil_task"):
             where = text(task["top"]["fn"]["name"]) if task["top"] != 0 else "(ended)"
             print(f"{'    ' * depth}(coil_task *) {int(task):#x}  {name_of(task)} in {where}")
             for below in groups_of(task):
                 self.print_group(below, depth + 1)
-            link = link["next"]
 
 
 CoilBacktrace()

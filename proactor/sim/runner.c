@@ -389,7 +389,8 @@ int coil_sim_main(int argc, char **argv, const coil_sim_scenario *scenarios, siz
         for (size_t i = 0; i < scenario_count; i++)
             printf("%s\n", scenarios[i].name);
     } else if (all.scenario == scenario_count) {
-        fprintf(stderr, "%s: there is nothing to run\n", options.program);
+        fprintf(stderr, "%s: there is nothing to run; --list names the scenarios\n",
+                options.program);
         status = 2;
     } else {
         status = options.is_single ? run_here(&all) : run_all(&all);

@@ -511,6 +511,8 @@ TEST_F(Supervisor, RefusesWhatCannotWork)
                     "'bad' has a pipe that nobody serves: give it a log"},
             {[](coil_service_plan &plan) { plan.policy.liveness.interval = 1; }, -EINVAL,
                     "'bad' is to be asked, and has no probe"},
+            {[](coil_service_plan &plan) { plan.policy.outlives = true; }, -EINVAL,
+                    "'bad' is to outlive us: its plan says so, not its policy"},
             {[&](coil_service_plan &plan) { plan.needs = itself; }, -ELOOP, "a cycle: bad -> bad"},
             {[](coil_service_plan &plan) { plan.name = "good"; }, -EEXIST,
                     "there is a service 'good' already"},

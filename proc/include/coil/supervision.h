@@ -168,7 +168,7 @@ typedef struct coil_service_policy {
     bool oneshot;     /* A job: when it has ended normally, it is DONE, and those after it start. */
     bool keep_down;   /* It does not start with the others, only when asked for or needed. */
     bool significant; /* When it is DONE or FAILED, the supervisor ends. (OTP: any_significant) */
-    bool outlives;    /* LEAVE does not stop it. */
+    bool outlives;    /* LEAVE does not stop it. (Of a coil_service_plan: see the one there.) */
     coil_exit_codes normal_codes; /* Besides 0. */
     coil_exit_codes final_codes;  /* Whatever the restart type: FAILED, or DONE if it is normal. */
     /*

@@ -195,7 +195,9 @@ COIL_API void coil_supervisor_stop(coil_supervisor *supervisor);
  *     coil_log_close(log);                                what is in the pipes stays there
  *     coil_supervisor_destroy(supervisor);
  *     coil_adoption_close(adoption, COIL_KEEPER_STAYS);
- *     execv("/proc/self/exe", argv);                      which adopts them
+ *     execv("/usr/bin/monitor", argv);                    which adopts them
+ *
+ * (Not "/proc/self/exe": that is the program which runs, also when its file has been replaced.)
  *
  * Instances that are being stopped, or were to be, are waited for: nobody is left whom a command
  * has ended. After coil_supervisor_stop(): nothing. Only an adoption that is opened anew knows of
