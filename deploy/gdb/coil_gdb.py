@@ -2,8 +2,9 @@
 """Coil in gdb, for a running program or a core file.
 
     (gdb) source coil_gdb.py
+    (gdb) coil-tasks               the names of all tasks of all loops, with their addresses
+    (gdb) coil-tasks GROUP         those of a coil_group *, and of the groups below
     (gdb) coil-bt TASK [vars]      the stack of a coil_task *, innermost first, with arguments
-    (gdb) coil-tasks GROUP         the names of all tasks of a coil_group *, and of those below
 """
 import gdb
 
@@ -50,20 +51,47 @@ def name_of(task):
     return text(first["fn"]["name"])
 
 
+def container_of(member, type_name, name):
+    """The struct of this type whose member `name` is at the address `member`."""
+    kind = gdb.lookup_type(type_name)
+    offset = next(field.bitpos // 8 for field in kind.strip_typedefs().fields()
+                  if field.name == name)
+    return gdb.Value(int(member) - offset).cast(kind.pointer())
+
+
+def links_of(head):
+    """The members of a coil_list, from its first."""
+    link = head["next"]
+    while link != head.address:
+        yield link
+        link = link["next"]
+
+
+def ends_group(deferred):
+    call = deferred["exit"]["call"]
+    block = gdb.block_for_pc(int(call)) if call != 0 else None
+    return block is not None and block.function is not None and block.function.name == "end_group"
+
+
 def groups_of(task):
     """The groups that it has open, youngest first: each is known by the defer that ends it."""
-    scope = gdb.lookup_type("group_scope")
-    offset = next(field.bitpos // 8 for field in scope.strip_typedefs().fields()
-                  if field.name == "end")
     frame = task["top"]
     while frame != 0:
         deferred = frame["defers"]
         while deferred != 0:
-            block = gdb.block_for_pc(int(deferred["call"])) if deferred["call"] != 0 else None
-            if block and block.function and block.function.name == "end_group":
-                yield gdb.Value(int(deferred) - offset).cast(scope.pointer())["group"]
+            if ends_group(deferred):
+                yield container_of(deferred, "group_scope", "end")["group"]
             deferred = deferred["next"]
         frame = frame["up"]
+
+
+def loops():
+    """All loops of the process that have not been destroyed."""
+    symbol = gdb.lookup_static_symbol("all_loops")
+    if symbol is None:
+        raise gdb.GdbError("Coil is not there, or was built without debugging information")
+    for link in links_of(symbol.value()):
+        yield container_of(link, "coil_loop", "link")
 
 
 class CoilBacktrace(gdb.Command):
@@ -76,7 +104,8 @@ class CoilBacktrace(gdb.Command):
         words = gdb.string_to_argv(argument)
         if not words or words[1:] not in ([], ["vars"]):
             raise gdb.GdbError("usage: coil-bt TASK [vars]")
-        frame = gdb.parse_and_eval(words[0])["top"]
+        task = gdb.lookup_type("coil_task").pointer()  # (An address alone is a number.)
+        frame = gdb.parse_and_eval(words[0]).cast(task)["top"]
         number = 0
         while frame != 0:
             self.print_frame(number, frame, words[1:] == ["vars"])
@@ -99,29 +128,31 @@ class CoilBacktrace(gdb.Command):
 
 
 class CoilTasks(gdb.Command):
-    """coil-tasks GROUP: all tasks of a coil_group, with their addresses, and of the groups below."""
+    """coil-tasks [GROUP]: all tasks of a coil_group, and of the groups below; without one, of all loops."""
 
     def __init__(self):
         super().__init__("coil-tasks", gdb.COMMAND_STACK)
 
     def invoke(self, argument, from_tty):
         words = gdb.string_to_argv(argument)
-        if len(words) != 1:
-            raise gdb.GdbError("usage: coil-tasks GROUP")
-        self.print_group(gdb.parse_and_eval(words[0]), 0)
+        if len(words) > 1:
+            raise gdb.GdbError("usage: coil-tasks [GROUP]")
+        if words:
+            group = gdb.lookup_type("coil_group").pointer()
+            self.print_group(gdb.parse_and_eval(words[0]).cast(group), 0)
+            return
+        for loop in loops():
+            print(f"loop {int(loop['watch']['number'])} (thread {int(loop['watch']['thread'])})")
+            for group in (loop["sched"]["root"], loop["runs"], loop["guests"]):
+                self.print_group(group, 1)
 
     def print_group(self, group, depth):
-        kind = gdb.lookup_type("coil_task")
-        offset = next(field.bitpos // 8 for field in kind.strip_typedefs().fields()
-                      if field.name == "link")
-        link = group["tasks"]["next"]
-        while link != group["tasks"].address:
-            task = gdb.Value(int(link) - offset).cast(kind.pointer())
+        for link in links_of(group["tasks"]):
+            task = container_of(link, "coil_task", "link")
             where = text(task["top"]["fn"]["name"]) if task["top"] != 0 else "(ended)"
             print(f"{'    ' * depth}(coil_task *) {int(task):#x}  {name_of(task)} in {where}")
             for below in groups_of(task):
                 self.print_group(below, depth + 1)
-            link = link["next"]
 
 
 CoilBacktrace()
