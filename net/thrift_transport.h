@@ -6,8 +6,8 @@
  *     bytes that arrive --- thrift_transport_next() ---> messages, for a reader (coil/thrift.h)
  *     messages of a writer --- thrift_transport_seal(), thrift_transport_pack() ---> bytes to send
  *
- * A server does not know what its peer will speak. It learns it from the first bytes, at most
- * THRIFT_DETECT_BYTES, and answers in kind:
+ * A server does not know what its peer will speak. It learns it from the first bytes, at most six,
+ * and answers in kind:
  *
  *     78 01|5e|9c|da      zlib: the whole connection is one deflate stream in either direction, and
  *                         what is inside is told apart like this again ("TZlibTransport")
@@ -42,7 +42,6 @@
 #include <coil/thrift_scan.h>
 
 enum {
-    THRIFT_DETECT_BYTES = 12,
     THRIFT_HEADER_BYTES_MAX = 32 * 1024,
     THRIFT_INFLATE_FREE_BYTES = 160 * 1024,
     THRIFT_INFLATE_RATIO = 32,

@@ -53,16 +53,6 @@ static const fault_words faults[TRANSPORT_FAULT_COUNT] = {
         [TRANSPORT_FAULT_NO_SPACE] = {-ENOMEM, COIL_THRIFT_INTERNAL_ERROR, "no memory"},
 };
 
-int transport_fault_error(unsigned fault)
-{
-    return faults[fault].error;
-}
-
-enum coil_thrift_exception_type transport_fault_exception(unsigned fault)
-{
-    return faults[fault].exception;
-}
-
 const char *thrift_transport_what(const thrift_transport *transport, char *text, size_t text_size)
 {
     const uint8_t *seen = transport->seen;
@@ -94,13 +84,13 @@ int thrift_transport_fail_as(thrift_transport *transport, enum transport_fault f
 {
     transport->state = STATE_FAILED;
     transport->fault = (uint8_t)fault;
-    transport->exception = transport_fault_exception(fault);
+    transport->exception = faults[fault].exception;
     return error;
 }
 
 int thrift_transport_fail(thrift_transport *transport, enum transport_fault fault)
 {
-    return thrift_transport_fail_as(transport, fault, transport_fault_error(fault));
+    return thrift_transport_fail_as(transport, fault, faults[fault].error);
 }
 
 int thrift_transport_fail_at(

@@ -30,8 +30,4 @@ enum transport_fault {
     TRANSPORT_FAULT_COUNT,
 };
 
-/* What a program sees of a fault: the error, and the type of the exception that answers it. */
-int transport_fault_error(unsigned fault);
-enum coil_thrift_exception_type transport_fault_exception(unsigned fault);
-
 #endif

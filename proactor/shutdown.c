@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { PATIENCE_S = 5, STEP_MS = 1 };
+enum { PATIENCE_S = 5 };
 
 void shutdown_init(coil_shutdown_state *shutdown)
 {
@@ -38,24 +38,16 @@ void coil_shutdown_remove(coil_shutdown_hook *hook)
         coil_list_remove(&hook->link);
 }
 
-/* Everybody in the list goes on. */
-static void release(coil_list *waiters)
-{
-    coil_waiter *waiter;
-    while ((waiter = coil_waiter_first(waiters)) != NULL)
-        coil_waiter_grant(waiter, 0);
-}
-
 void coil_shutdown_begin(coil_shutdown_state *shutdown, coil_duration grace)
 {
     coil_loop *loop = coil_container_of(shutdown, coil_loop, shutdown);
     coil_time deadline = coil_time_after(coil_sched_now(&loop->sched), grace);
     if (deadline < shutdown->deadline) {
         shutdown->deadline = deadline;
-        release(&shutdown->sleepers); /* They look at the new deadline. */
+        coil_waiter_grant_all(&shutdown->sleepers, 0); /* They look at the new deadline. */
     }
     shutdown->is_requested = true;
-    release(&shutdown->waiters);
+    coil_waiter_grant_all(&shutdown->waiters, 0);
 }
 
 /* ------------------------------------------------------------------------------- waiting -- */
@@ -131,7 +123,7 @@ static void begin_step(supervisor *self, const char *name, coil_time due)
 {
     self->doing = name;
     self->due = due;
-    release(&self->shutdown->sleepers);
+    coil_waiter_grant_all(&self->shutdown->sleepers, 0);
 }
 
 static coil_shutdown_hook *take_hook(coil_list *hooks, bool youngest)

@@ -151,9 +151,6 @@ int log_pump_start(coil_log *log);
 /* The pipe, which is in no list, becomes silent; or rests, if there is no memory to watch it. */
 void log_pipe_watch(log_pipe *pipe);
 
-/* It is watched no more. */
-void log_pipe_unwatch(log_pipe *pipe);
-
 /* Close and free it. */
 void log_pipe_destroy(log_pipe *pipe);
 

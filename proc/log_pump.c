@@ -27,13 +27,19 @@ enum {
 
 /* ----------------------------------------------------------------------------------- pipes -- */
 
+static void unwatch(log_pipe *pipe)
+{
+    coil_fd_watch_close(pipe->watch);
+    pipe->watch = NULL;
+}
+
 static void now_readable(coil_fd_watch_hook *hook, int events)
 {
     log_pipe *pipe = coil_container_of(hook, log_pipe, readable);
     (void)events; /* An error will be seen by who reads. */
     if (log_pump_start(pipe->log) < 0)
         return; /* It is still watched, and we are called again. */
-    log_pipe_unwatch(pipe);
+    unwatch(pipe);
     coil_list_remove(&pipe->link);
     coil_list_append(&pipe->log->ready, &pipe->link);
 }
@@ -46,16 +52,10 @@ void log_pipe_watch(log_pipe *pipe)
     coil_list_append(rc == 0 ? &log->silent : &log->resting, &pipe->link);
 }
 
-void log_pipe_unwatch(log_pipe *pipe)
-{
-    coil_fd_watch_close(pipe->watch);
-    pipe->watch = NULL;
-}
-
 void log_pipe_destroy(log_pipe *pipe)
 {
     log_drain_forget(pipe);
-    log_pipe_unwatch(pipe);
+    unwatch(pipe);
     coil_list_remove(&pipe->link);
     pipe->log->pipe_count--;
     log_rest_clear(&pipe->rest);
@@ -74,7 +74,7 @@ void log_wake_all(coil_log *log)
 {
     coil_list *link;
     while ((link = coil_list_take_first(&log->silent)) != NULL) {
-        log_pipe_unwatch(coil_container_of(link, log_pipe, link));
+        unwatch(coil_container_of(link, log_pipe, link));
         coil_list_append(&log->ready, link);
     }
     log_list_move(&log->resting, &log->ready);

@@ -20,7 +20,8 @@ enum { USEFUL_S = 2 };
 /* As place->received_bytes: nothing has come. */
 enum { NOTHING = -EAGAIN };
 
-void place_hurry(prefork_place *place)
+/* Its keeper looks again, whatever it waits for. */
+static void hurry(prefork_place *place)
 {
     (void)coil_timeout_move(&place->timeout, coil_loop_now(place->prefork->loop));
 }
@@ -28,7 +29,7 @@ void place_hurry(prefork_place *place)
 void place_leave(prefork_place *place)
 {
     place->is_unwanted = true;
-    place_hurry(place);
+    hurry(place);
 }
 
 static void died(coil_fd_watch_hook *hook, int events)
@@ -39,7 +40,7 @@ static void died(coil_fd_watch_hook *hook, int events)
     coil_fd_watch_close(self->watch);
     self->watch = NULL;
     self->has_died = true;
-    place_hurry(self);
+    hurry(self);
 }
 
 /* ---------------------------------------------------------------------------------- starting -- */

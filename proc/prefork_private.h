@@ -161,9 +161,6 @@ void place_leave(prefork_place *place);
 /* Have another in its place, and leave it then. */
 void place_replace(prefork_place *place);
 
-/* Its keeper looks again, whatever it waits for. */
-void place_hurry(prefork_place *place);
-
 /* Heartbeats, memory and load, as long as the master serves. */
 coil_declare_private(int, prefork_watch, (coil_prefork *)prefork);
 

@@ -193,6 +193,7 @@ public:
     ~LoopThread()
     {
         stop();
+        coil_loop_release(loop);
     }
 
     int stop()
@@ -219,6 +220,7 @@ private:
             coil_group_cancel(coil_loop_root(self->loop));
         };
         cancel.loop = loop;
+        coil_loop_hold(loop); /* It may have ended by itself when it is stopped. */
         start(coil_loop_root(loop));
         loop_exists.set_value();
         result = coil_loop_run(loop);

@@ -32,6 +32,7 @@ struct Service {
     coil_duration limit = coil_s(10); /* Of a handshake. */
     std::promise<uint16_t> listening;
     std::atomic<int> secured_count{0};
+    std::promise<void> *read_by = nullptr; /* Is told of a line; the answer waits for a reset. */
     std::mutex lock;
     std::vector<Ending> endings;
 
@@ -50,6 +51,14 @@ struct Service {
 
 Service *service;
 
+/* Nothing of it is seen by the ring, as long as the loop waits here. */
+void await_reset(coil_stream *peer, std::promise<void> *read_by)
+{
+    pollfd reset = {coil_stream_fd(peer), 0, 0};
+    read_by->set_value();
+    EXPECT_EQ(1, poll(&reset, 1, PATIENCE_MS));
+}
+
 async(int, answer, (coil_stream *) plain)
 {
     vars(coil_stream *peer; coil_tls_failure failure; coil_slice line; int rc);
@@ -66,6 +75,8 @@ async(int, answer, (coil_stream *) plain)
         await(my->line, coil_read_until(my->peer, '\n', 1000));
         if (my->line.size_bytes <= 0)
             break;
+        if (service->read_by != nullptr)
+            await_reset(my->peer, service->read_by);
         await(my->rc, coil_write_all(my->peer, my->line));
         coil_slice_release(&my->line);
     }
@@ -373,6 +384,21 @@ TEST_F(TlsAttack, ByResettingTheConnectionIsNamedWhereverThatIs)
         self.endings.clear();
     }
     EXPECT_TRUE(honest.is_answered());
+}
+
+/* The kernel tells it once: the write is told, and the read behind it sees the end. */
+TEST_F(TlsAttack, ByResettingTheConnectionIsNamedIfAWriteMeetsIt)
+{
+    std::promise<void> has_read;
+    self.read_by = &has_read;
+    start();
+    const linger now = {1, 0};
+    TlsPeer hostile(port);
+    EXPECT_EQ(6, SSL_write(hostile.ssl.get(), "hello\n", 6));
+    has_read.get_future().wait();
+    setsockopt(hostile.peer.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    hostile.peer.close();
+    expect_ending(-ECONNRESET, COIL_TLS_TRANSPORT);
 }
 
 /* --------------------------------------------------------------------------- hostile servers -- */

@@ -304,7 +304,7 @@ TEST_F(Io, ReadsWhatIsCachedWithoutTheRingButLetsOthersRun)
     EXPECT_GT(100u, by_ring);
 }
 
-/* By mincore(2): even a read that does not wait may begin to read ahead. */
+/* By mincore(2): a read that does not wait may begin to read ahead. */
 bool is_cached(int fd)
 {
     const size_t page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -316,16 +316,18 @@ bool is_cached(int fd)
     return (resident & 1) != 0;
 }
 
-TEST_F(Io, ReadsWhatIsNotCachedThroughTheRing)
+/*
+ * Mostly through the ring (SimDisk has it without chance): the read ahead that a look at the cache
+ * begins may be quicker still.
+ */
+TEST_F(Io, ReadsWhatIsNotCached)
 {
     Fd file = make_file(std::string(1 << 20, 'a'));
     ASSERT_EQ(0, fsync(file));
     ASSERT_EQ(0, posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED));
     if (is_cached(file))
         GTEST_SKIP() << "a file system that forgets nothing";
-    const uint64_t before = coil_loop_statistics(loop).completions;
     EXPECT_EQ(4, RUN(coil_pread(file, bytes, 4, 0)));
-    EXPECT_EQ(before + 1, coil_loop_statistics(loop).completions);
     EXPECT_EQ(1000, RUN(reads_many(file, bytes, 1000)));
     EXPECT_EQ(-EBADF, RUN(coil_pread(-1, bytes, 4, 0)));
 }

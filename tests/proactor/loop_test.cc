@@ -5,6 +5,7 @@
 #include <coil/acceptor.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <thread>
 #include <vector>
@@ -36,7 +37,8 @@ async(void, naps, (coil_duration) duration, (Nap *) nap)
     nap->woken = coil_kernel_now();
 }
 
-TEST_F(Loop, SleepsAreNeverTooShortAndSeldomMuchTooLong)
+/* (Nor too long, as far as the machine has time: SimLoop.SleepsEndInTime.) */
+TEST_F(Loop, SleepsAreNeverTooShort)
 {
     Random random = {5};
     std::vector<Nap> sleepers(300);
@@ -44,24 +46,17 @@ TEST_F(Loop, SleepsAreNeverTooShortAndSeldomMuchTooLong)
         coil_spawn(coil_loop_root(loop),
                 naps(static_cast<coil_duration>(random.below(30000000)), &nap));
     run();
-    std::vector<coil_duration> late;
-    for (const Nap &nap : sleepers) {
+    for (const Nap &nap : sleepers)
         EXPECT_LE(nap.asked, nap.woken);
-        late.push_back(nap.woken - nap.asked);
-    }
-    std::sort(late.begin(), late.end());
-    EXPECT_GT(coil_ms(5), late[late.size() / 2]) << "half of them, on a busy machine";
 }
 
-TEST_F(Loop, ShortSleepsAreShort)
+TEST_F(Loop, ShortSleepsAreNotTooShort)
 {
-    coil_time start = coil_kernel_now();
     for (int i = 0; i < 50; i++) {
         Nap nap;
         (void)RUN(naps(coil_us(100), &nap));
         EXPECT_LE(nap.asked, nap.woken);
     }
-    EXPECT_GT(coil_ms(500), coil_kernel_now() - start);
 }
 
 TEST_F(Loop, WhatIsDueSinceTheBeginningOfTimeIsDueAtOnce)
@@ -96,7 +91,7 @@ TEST_F(Loop, TheTimeIsThatOfTheTurnAndOutsideTheClock)
     EXPECT_EQ(nullptr, coil_loop_current());
 }
 
-int handled_count;
+std::atomic<int> handled_count{0};
 
 void handle(int)
 {
@@ -105,31 +100,32 @@ void handle(int)
 
 TEST_F(Loop, SignalsDoNotDisturbAWait)
 {
+    enum { SIGNALS = 100 };
     struct sigaction action = {};
     struct sigaction before;
     action.sa_handler = handle; /* Without SA_RESTART. */
     sigaction(SIGVTALRM, &action, &before);
-    handled_count = 0;
-    pthread_t self = pthread_self();
-    bool stop = false;
-    std::thread nuisance([self, &stop] {
-        while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-            pthread_kill(self, SIGVTALRM);
-            std::this_thread::sleep_for(std::chrono::microseconds(200));
-        }
-    });
+    const pthread_t self = pthread_self();
     Ends ends = make_pipe();
+    std::thread nuisance;
+    const auto disturb = [self, &ends] {
+        for (int i = 0; i < SIGNALS; i++) {
+            const int seen = handled_count;
+            pthread_kill(self, SIGVTALRM);
+            while (handled_count == seen)
+                std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }
+        put(ends.in, "x");
+    };
     char byte = 0;
     int64_t result = 0;
     Nap nap;
     START(result, coil_read(ends.out, &byte, 1));
-    coil_spawn(coil_loop_root(loop), naps(coil_ms(20), &nap));
-    later(coil_ms(30), [&ends] { put(ends.in, "x"); });
+    coil_spawn(coil_loop_root(loop), naps(coil_ms(15), &nap));
+    later(0, [&] { nuisance = std::thread(disturb); });
     run();
-    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     nuisance.join();
     sigaction(SIGVTALRM, &before, nullptr);
-    EXPECT_LT(5, handled_count);
     EXPECT_EQ(1, result);
     EXPECT_LE(nap.asked, nap.woken);
 }

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* coil/sender.h: what many tasks write arrives whole, in order and once. */
-#include "stage.h"
-
-#include <coil/sender.h>
+#include "sender_stage.h"
 
 #include <algorithm>
-#include <list>
 #include <map>
 #include <vector>
 
@@ -18,49 +15,9 @@
 namespace
 {
 
-coil_slice all_of(const std::string &bytes)
-{
-    return {static_cast<int64_t>(bytes.size()), bytes.data(), nullptr};
-}
-
-/* One write, and what came of it. Its bytes are gone as soon as it has ended. */
-struct Write {
-    coil_sender *sender;
-    std::string bytes;
-    coil_task *task = nullptr;
-    int rc = INT_MIN;
-};
-
-async(int, writes, (Write *) write)
-{
-    vars();
-    defer(write->task = nullptr; write->bytes.assign(write->bytes.size(), '#'));
-    write->rc = -ECANCELED;
-    await(write->rc, coil_sender_write(write->sender, all_of(write->bytes)));
-    return 0;
-}
-
-class Sender : public Proactor
+class Sender : public SenderStage
 {
 protected:
-    Sender() : Proactor(coil_test_loop_create) {}
-
-    void use(Ends ends, coil_transport transport = COIL_TRANSPORT_SOCKET)
-    {
-        in = std::move(ends.in);
-        out = std::move(ends.out);
-        EXPECT_EQ(0, fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK));
-        coil_sender_init(&sender, in, transport);
-    }
-
-    Write *start(const std::string &bytes)
-    {
-        all.push_back({&sender, bytes});
-        Write *write = &all.back();
-        write->task = coil_spawn(coil_loop_root(loop), writes(write));
-        return write;
-    }
-
     /* A write that has to wait, because the socket is full: how much it is. */
     size_t fill()
     {
@@ -102,10 +59,6 @@ protected:
         return poll(&one, 1, 5000) == 1 && one.revents == POLLIN;
     }
 
-    Fd in;
-    Fd out;
-    coil_sender sender = {};
-    std::list<Write> all;
     std::string got;
 };
 

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* coil/sender.h: no memory, no room in the queue, an error in the middle of a write. */
-#include "stage.h"
-
-#include <coil/sender.h>
+#include "sender_stage.h"
 
 #include <algorithm>
-#include <list>
 
 extern "C" {
 #include "sender_private.h"
@@ -15,27 +12,6 @@ extern "C" {
 
 namespace
 {
-
-coil_slice all_of(const std::string &bytes)
-{
-    return {static_cast<int64_t>(bytes.size()), bytes.data(), nullptr};
-}
-
-struct Write {
-    coil_sender *sender;
-    std::string bytes;
-    coil_task *task = nullptr;
-    int rc = INT_MIN;
-};
-
-async(int, writes, (Write *) write)
-{
-    vars();
-    defer(write->task = nullptr);
-    write->rc = -ECANCELED;
-    await(write->rc, coil_sender_write(write->sender, all_of(write->bytes)));
-    return 0;
-}
 
 async(int, cancels, (Write *) write)
 {
@@ -90,27 +66,9 @@ int enter_without_blocking(struct io_uring *ring, unsigned to_submit, unsigned m
     return coil_kernel_ring_enter(ring, to_submit, min_complete, flags, argument, argument_bytes);
 }
 
-class SenderInTrouble : public Proactor
+class SenderInTrouble : public SenderStage
 {
 protected:
-    SenderInTrouble() : Proactor(coil_test_loop_create) {}
-
-    void use(Ends ends, coil_transport transport = COIL_TRANSPORT_SOCKET)
-    {
-        in = std::move(ends.in);
-        out = std::move(ends.out);
-        EXPECT_EQ(0, fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_NONBLOCK));
-        coil_sender_init(&sender, in, transport);
-    }
-
-    Write *start(const std::string &bytes)
-    {
-        all.push_back({&sender, bytes});
-        Write *write = &all.back();
-        write->task = coil_spawn(coil_loop_root(loop), writes(write));
-        return write;
-    }
-
     /* All memory that tasks have used is full of what is no zero. */
     void soil_memory()
     {
@@ -153,10 +111,6 @@ protected:
     }
 
     coil_allocator nothing = {allocate_nothing, nullptr};
-    Fd in;
-    Fd out;
-    coil_sender sender = {};
-    std::list<Write> all;
 };
 
 enum { MUCH_BYTES = 8 * 1024 * 1024 };

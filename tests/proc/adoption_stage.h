@@ -4,15 +4,14 @@
 #define ADOPTION_STAGE_H
 
 #include "cast.h"
+#include "directory.h"
 
-#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <sstream>
 
 #include <coil/adoption.h>
 
-#include <dirent.h>
 #include <sys/prctl.h>
 
 class Adoption : public Children
@@ -35,22 +34,7 @@ protected:
             std::cerr << "see " << directory << "\n";
             return;
         }
-        for (const std::string &name : names())
-            unlink((directory + "/" + name).c_str());
-        rmdir(directory.c_str());
-    }
-
-    std::vector<std::string> names() const
-    {
-        std::vector<std::string> found;
-        DIR *entries = opendir(directory.c_str());
-        while (struct dirent *entry = readdir(entries)) {
-            if (entry->d_name[0] != '.')
-                found.emplace_back(entry->d_name);
-        }
-        closedir(entries);
-        std::sort(found.begin(), found.end());
-        return found;
+        remove_directory(directory);
     }
 
     /* Everything that has ended, and only that, until `pid` has: its status. */
@@ -82,7 +66,7 @@ protected:
         const std::string current = std::to_string(number) + ".log";
         std::string text;
         std::vector<std::string> files;
-        for (const std::string &name : names()) {
+        for (const std::string &name : names_in(directory)) {
             if (name.compare(0, current.size() + 1, current + ".") == 0)
                 files.push_back(name);
         }

@@ -205,10 +205,10 @@ TEST_F(LogCapture, RotatesBetweenLinesAndKeepsTheNewest)
         written += "line " + std::to_string(i) + "\n";
     put(in, written);
     drain();
-    EXPECT_EQ(4u, names().size());
+    EXPECT_EQ(4u, names_in(directory).size());
     const std::string kept = all();
     EXPECT_EQ(written.substr(written.size() - kept.size()), kept);
-    for (const std::string &name : names())
+    for (const std::string &name : names_in(directory))
         EXPECT_GE(100u, contents(directory + "/" + name).size());
     EXPECT_LT(5u, stats().rotations);
 }
@@ -226,7 +226,7 @@ TEST_F(LogCapture, GoesOnWithTheNumbersOfItsPredecessors)
     }
     EXPECT_EQ((std::vector<std::string>{"current", "current.000001", "current.000002",
                       "current.000003", "current.000004", "current.000005"}),
-            names());
+            names_in(directory));
 }
 
 TEST_F(LogCapture, KeepsSoManyBytes)
@@ -239,14 +239,14 @@ TEST_F(LogCapture, KeepsSoManyBytes)
     for (int i = 0; i < 100; i++)
         put(in, std::string(24, 'x') + "\n");
     drain();
-    EXPECT_EQ(5u, names().size()); /* Four of 100 bytes, and the current one. */
+    EXPECT_EQ(5u, names_in(directory).size()); /* Four of 100 bytes, and the current one. */
 }
 
 TEST_F(LogCapture, RotatesWhenItIsTold)
 {
     open_log();
     EXPECT_EQ(0, RUN(coil_log_rotate(log)));
-    EXPECT_EQ(1u, names().size()); /* Nothing was in it. */
+    EXPECT_EQ(1u, names_in(directory).size()); /* Nothing was in it. */
     Fd in = attach();
     put(in, "one\n");
     drain();
@@ -353,7 +353,7 @@ TEST_F(LogCapture, GivesLinesToAHookInsteadOfAFile)
     drain();
     EXPECT_EQ((std::vector<std::string>{"p one", "p 0123456789abcdef+", "p gh", "p last!"}),
             hook.lines);
-    EXPECT_TRUE(names().empty());
+    EXPECT_TRUE(names_in(directory).empty());
 }
 
 TEST_F(LogCapture, GivesItsOwnLinesToTheHookAsWell)

@@ -372,7 +372,7 @@ TEST_F(SmallDisk, HoldsUpWhoWritesUntilThereIsRoom)
     }
     EXPECT_EQ(-ENOSPC, stats().error);
     while (UNTIL(within(coil_ms(1500), coil_log_drain(log))) < 0) {
-        const std::vector<std::string> there = names();
+        const std::vector<std::string> there = names_in(directory);
         ASSERT_LT(1u, there.size());
         for (size_t i = 1; i < there.size(); i++) {
             const std::string full = directory + "/" + there[i];
@@ -400,7 +400,7 @@ TEST_F(SmallDisk, WithoutRoomForAFileTheOldOneIsUsedOn)
             drain();
     }
     EXPECT_EQ(written, all());
-    EXPECT_EQ(3u, names().size());
+    EXPECT_EQ(3u, names_in(directory).size());
     EXPECT_EQ(-ENOSPC, UNTIL(coil_log_rotate(log)));
     ASSERT_EQ(0, unlink((path + ".000001").c_str()));
     EXPECT_EQ(0, UNTIL(coil_log_rotate(log)));
@@ -450,7 +450,7 @@ TEST_F(LogFaults, ACloseThatIsCancelledTearsNoLine)
         if (rc == 0) {
             EXPECT_EQ(1200, count);
         }
-        for (const std::string &name : names())
+        for (const std::string &name : names_in(directory))
             unlink((directory + "/" + name).c_str());
         if (HasFailure())
             FAIL() << "in round " << round;

@@ -4,12 +4,10 @@
 #define LOG_STAGE_H
 
 #include "cast.h"
-
-#include <algorithm>
+#include "directory.h"
 
 #include <coil/log_capture.h>
 
-#include <dirent.h>
 #include <sys/stat.h>
 
 #include <coil/sugar.h>
@@ -43,9 +41,7 @@ protected:
     ~LogCapture() override
     {
         close_log();
-        for (const std::string &name : names())
-            unlink((directory + "/" + name).c_str());
-        rmdir(directory.c_str());
+        remove_directory(directory);
     }
 
     void open_log()
@@ -73,25 +69,11 @@ protected:
         EXPECT_EQ(0, UNTIL(coil_log_drain(log)));
     }
 
-    std::vector<std::string> names() const
-    {
-        std::vector<std::string> found;
-        DIR *entries = opendir(directory.c_str());
-        while (struct dirent *entry = readdir(entries)) {
-            if (entry->d_name[0] != '.')
-                found.emplace_back(entry->d_name);
-        }
-        closedir(entries);
-        std::sort(found.begin(), found.end());
-        return found;
-    }
-
     /* Of all files, oldest first. */
     std::string all() const
     {
         std::string text;
-        std::vector<std::string> sorted = names();
-        for (const std::string &name : sorted) {
+        for (const std::string &name : names_in(directory)) {
             if (name != "current")
                 text += contents(directory + "/" + name);
         }

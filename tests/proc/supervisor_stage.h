@@ -145,9 +145,12 @@ protected:
 
     template <class Condition> bool eventually(Condition condition)
     {
-        for (int i = 0; i < 10000 && !condition(); i++)
+        for (int i = 0; i < 10000; i++) {
+            if (condition())
+                return true;
             (void)coil_loop_run_until(loop, coil_sleep(coil_ms(1)));
-        return condition();
+        }
+        return false;
     }
 
     unsigned count(const std::string &what)

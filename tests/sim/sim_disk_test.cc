@@ -62,6 +62,35 @@ TEST(SimDisk, AProgramCopiesAFile)
     EXPECT_EQ(text, contents(world, "/tmp/to"));
 }
 
+/* How many completions that takes, or an error. */
+async(int, reads_a_little)
+{
+    vars(int fd; uint64_t before; ssize_t count; char bytes[4]);
+    await(my->fd, coil_openat(AT_FDCWD, "/etc/from", O_RDONLY, 0));
+    if (my->fd < 0)
+        return my->fd;
+    defer(ignore(coil_close(my->fd)));
+    my->before = coil_loop_statistics(coil_loop_current()).completions;
+    attempt(my->count, coil_pread(my->fd, my->bytes, sizeof(my->bytes), 0));
+    COIL_CHECK(memcmp(my->bytes, "text", 4) == 0);
+    return (int)(coil_loop_statistics(coil_loop_current()).completions - my->before);
+}
+
+int read_a_little(int, char **)
+{
+    return (int)coil_run(reads_a_little());
+}
+
+TEST(SimDisk, WhatIsNotCachedIsReadThroughTheRing)
+{
+    for (const uint32_t ppm : {0U, 1000000U}) {
+        World world;
+        EXPECT_EQ(0, coil_sim_put_file(world.sim, HOST, "/etc/from", "text", 4, 0644));
+        EXPECT_EQ(0, coil_sim_set_fault(world.sim, "not-cached", ppm));
+        EXPECT_EQ(ppm > 0 ? 1 : 0, world.run(read_a_little));
+    }
+}
+
 TEST(SimDisk, AFileThatIsNotThereIsNotOpened)
 {
     World world;

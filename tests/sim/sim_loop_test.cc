@@ -29,6 +29,40 @@ TEST(SimLoop, SleepsForThirtyDaysInNoTime)
     EXPECT_LT(world.elapsed(), coil_s(30 * 86400 + 1));
 }
 
+async(void, naps, (coil_duration) duration, (coil_duration *) latest)
+{
+    vars(coil_time due);
+    my->due = coil_time_after(coil_now(), duration);
+    await(coil_sleep(duration));
+    const coil_duration late = coil_kernel_now() - my->due;
+    COIL_CHECK(late >= 0);
+    if (late > *latest)
+        *latest = late;
+}
+
+async(int, naps_of_all_lengths)
+{
+    vars(coil_group group; coil_duration together; coil_duration alone; int i);
+    open_group(&my->group);
+    for (my->i = 1; my->i <= 300; my->i++)
+        spawn(&my->group, naps(coil_us(97) * my->i, &my->together));
+    attempt(coil_group_join(&my->group));
+    for (my->i = 0; my->i < 50; my->i++)
+        await(naps(coil_us(100), &my->alone));
+    return my->together < coil_us(50) && my->alone < coil_us(50) ? 0 : 1;
+}
+
+int sleepy(int, char **)
+{
+    return (int)coil_run(naps_of_all_lengths());
+}
+
+TEST(SimLoop, SleepsEndInTime)
+{
+    World world;
+    EXPECT_EQ(0, world.run(sleepy));
+}
+
 async(int, waits_too_long)
 {
     vars(int rc);

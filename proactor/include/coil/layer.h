@@ -39,6 +39,7 @@ typedef struct coil_layer_kind coil_layer_kind;
 struct coil_layer {
     const coil_layer_kind *kind;
     coil_receiver *below;           /* What it lies on, while it is attached. Read only. */
+    int sent_rc;                    /* 0, or why what was put could not leave. Read only. */
     struct coil_layering *layering; /* Private. */
 };
 
