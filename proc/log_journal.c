@@ -86,8 +86,10 @@ static int map(coil_log_journal *journal)
     const int fd = journal->fds[MEMORY];
     const ssize_t size_bytes = coil_kernel_memory_size(fd, false);
 
+    if (size_bytes < 0 && size_bytes != -EPERM)
+        return (int)size_bytes;
     if (size_bytes != (ssize_t)sizeof(*journal->memory))
-        return size_bytes < 0 ? (int)size_bytes : -EINVAL; /* What is not there is a SIGBUS. */
+        return -EINVAL; /* What is not there, or goes (it is not sealed), is a SIGBUS. */
     const int rc =
             coil_kernel_memory_map(fd, sizeof(*journal->memory), COIL_KERNEL_SPARSE, &memory);
     COIL_CHECK(rc < 0 || memory != NULL);

@@ -6,6 +6,8 @@
 
 #include <coil/supervisor.h>
 
+#include <sys/mman.h>
+
 #include <coil/sugar.h>
 
 namespace
@@ -354,10 +356,10 @@ protected:
     }
 
     /* As a library of another version might have left it. */
-    void put_journal_of(size_t size_bytes)
+    void put_journal(int fd)
     {
         Ends ends = make_pipe();
-        Fd memory(coil_kernel_memory("coil-log-journal", size_bytes));
+        Fd memory(fd);
         coil_kept kept = thing("journal", {memory, ends.out, ends.in});
         kept.note[0] = 3;
         coil_keeper *keeper = open_keeper();
@@ -385,7 +387,7 @@ TEST_F(Versions, TheJournalOfAnotherIsReplacedAndChildrenAreAdopted)
     coil_child_fini(&child);
     coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_STAYS));
 
-    put_journal_of(123456);
+    put_journal(coil_kernel_memory("coil-log-journal", 123456));
     ASSERT_EQ(1, open_adoption(&reason));
     EXPECT_EQ(
             "the journal is of another version: lines that were being stored may be lost", reason);
@@ -404,6 +406,17 @@ TEST_F(Versions, TheJournalOfAnotherIsReplacedAndChildrenAreAdopted)
     coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_ENDS));
     while (waitpid(-1, nullptr, 0) > 0)
         continue;
+}
+
+/* Its memory can become smaller, so nobody may look at it. */
+TEST_F(Versions, AJournalThatIsNotSealedIsReplaced)
+{
+    std::string reason;
+    put_journal(memfd_create("coil-log-journal", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    ASSERT_EQ(0, open_adoption(&reason));
+    EXPECT_NE(std::string::npos, reason.find("another version")) << reason;
+    EXPECT_NE(nullptr, coil_adoption_journal(adoption));
+    coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_ENDS));
 }
 
 /* ---------------------------------------------------------------- a state file on a bad disk -- */
