@@ -163,6 +163,11 @@ static void destroy(coil_worker_pool *pool)
 int coil_worker_pool_open(
         coil_group *group, const coil_worker_pool_options *options, coil_worker_pool **out_pool)
 {
+    if (secure_getenv(COIL_WORKER_VARIABLE) != NULL) { /* Each would start more, without end. */
+        fprintf(stderr, "coil: a worker is about to start workers: its main() has to ask "
+                        "coil_worker_wanted() first\n");
+        return -ELOOP;
+    }
     coil_worker_pool *pool = calloc(1, sizeof(*pool));
 
     if (pool == NULL)

@@ -135,6 +135,13 @@ TEST_F(WorkerPool, RefusesAJobWhoseTimeIsOver)
     EXPECT_EQ(0u, play.stats.killed);
 }
 
+TEST_F(WorkerPool, IsNotForAWorkerThatDoesNotKnowThatItIsOne)
+{
+    setenv("COIL_WORKER", "3", 1);
+    EXPECT_EQ(-ELOOP, RUN(play_all(&play)));
+    unsetenv("COIL_WORKER");
+}
+
 TEST_F(WorkerPool, RefusesMoreWorkersThanItMayHave)
 {
     play.options.workers = UINT_MAX;

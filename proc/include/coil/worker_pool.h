@@ -160,7 +160,8 @@ struct coil_job {
 
 /*
  * Start a pool, whose workers tasks of `group` look after. Does not wait for any to be ready.
- * -ENOMEM; -EINVAL: more than COIL_WORKERS_MAX of them.
+ * -ENOMEM; -EINVAL: more than COIL_WORKERS_MAX of them; -ELOOP: this process is a worker itself,
+ * and has not asked coil_worker_wanted().
  */
 COIL_API int coil_worker_pool_open(
         coil_group *group, const coil_worker_pool_options *options, coil_worker_pool **out_pool);
