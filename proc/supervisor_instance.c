@@ -124,6 +124,8 @@ coil_async(int, mind_process, (coil_service *) service)
         coil_await(coil_sleep(coil_ms(10))); /* -ENOMEM: it will pass. */
     }
     my->is_over = true;
+    if (service->owned.plan.notify)
+        coil_await(my->rc, coil_shield(notify_hear_out(service->supervisor)));
     if (service->owned.plan.whole_tree)
         coil_await(my->rc, coil_shield(coil_child_stop_tree(&service->child, coil_s(2))));
     service->minder = NULL;

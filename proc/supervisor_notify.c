@@ -189,3 +189,18 @@ coil_define(int, notify_listen, (coil_supervisor *) supervisor)
             coil_await(coil_sleep(coil_ms(100))); /* -ENOMEM: it will pass. */
     }
 }
+
+/*
+ * What a process has said before it ended is in the socket, or in a completion of this turn: it is
+ * to be heard before its end is. Others may go on talking, so there is a bound.
+ */
+coil_define(int, notify_hear_out, (coil_supervisor *) supervisor)
+{
+    coil_vars(int rounds);
+
+    do {
+        coil_await(coil_yield());
+    } while (coil_kernel_recv_peek(supervisor->notify_socket) > 0 && ++my->rounds < 1000);
+    coil_await(coil_yield());
+    return 0;
+}

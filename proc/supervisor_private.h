@@ -181,6 +181,7 @@ void outliving_ended(coil_service *service, uint64_t instance);
 int notify_open(coil_supervisor *supervisor);
 void notify_close(coil_supervisor *supervisor);
 coil_declare_private(int, notify_listen, (coil_supervisor *)supervisor);
+coil_declare_private(int, notify_hear_out, (coil_supervisor *)supervisor);
 
 COIL_END_DECLS
 

@@ -144,6 +144,21 @@ TEST_F(Supervisor, HearsWhatAServiceNotifies)
     stop();
 }
 
+TEST_F(Supervisor, HearsTheLastWordsOfAServiceBeforeItsEnd)
+{
+    coil_service_plan plan = helper("one", {"notify=STATUS=warming", "notify=X=1", "notify=READY=1",
+                                                   "notify=STATUS=that was all", "exit=0"});
+    plan.notify = true;
+    plan.policy.readiness = COIL_READY_TOLD;
+    plan.policy.restart = COIL_RESTART_TRANSIENT;
+    coil_service *one = add(plan);
+    begin();
+    EXPECT_EQ(COIL_SERVICE_DONE, reach(one, COIL_SERVICE_DONE));
+    EXPECT_EQ(1U, count("one up"));
+    EXPECT_STREQ("that was all", coil_service_says(one));
+    stop();
+}
+
 TEST_F(Supervisor, BelievesNobodyButTheServiceItself)
 {
     coil_service_plan plan = helper("one", {"child=READY=1", "sleep=30", "exit=5"});
