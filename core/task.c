@@ -629,8 +629,7 @@ bool coil_task_resume(coil_task *task)
 coil_turn coil_leaf_begin(coil_task *task, coil_frame *leaf)
 {
     coil_leaf_enter(task, leaf, leaf->fn->frame_bytes);
-    coil_turn turn = leaf->fn->step(task, leaf);
-    return task->unwinding ? COIL_WAIT : turn; /* Whoever awaits it goes on if it is done. */
+    return leaf->fn->step(task, leaf);
 }
 
 static coil_turn call_handler(coil_task *task, coil_frame *leaf)

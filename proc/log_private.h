@@ -45,10 +45,10 @@ typedef struct log_pipe {
     int fd;
     uint32_t room_bytes;  /* How much it can hold, as far as we know. */
     uint32_t come_bytes;  /* Read since it has rested. */
+    bool is_draining;     /* A drain wants one look more, for its end, */
+    size_t drain_bytes;   /* when it has had these. */
     uint64_t inode;       /* For the journal. */
     log_slot *slot;       /* What a predecessor has left of it, for the pump to take. */
-    size_t drain_bytes;   /* What a drain still wants of it, */
-    bool is_draining;     /* and one look more, for its end. */
     uint64_t first_round; /* Of draining, before which it is not read. */
     char prefix[];
 } log_pipe;

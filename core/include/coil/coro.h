@@ -501,7 +501,7 @@ template <> struct coil_call_type<void> {
     typedef __typeof__(((co__cold *)0)->co__f[0]) co__frame __attribute__((unused));
 
 #define COIL_CALL_(text, ...)                                                 \
-    __label__ co__resume, co__done;                                           \
+    __label__ co__resume;                                                     \
     COIL_CALL_TYPES_(__VA_ARGS__)                                             \
     static const coil_site co__site = {                                       \
             &&co__resume, text, __LINE__ * every_coroutine_starts_with_vars}; \
@@ -509,22 +509,21 @@ template <> struct coil_call_type<void> {
         co__cold co__c = (__VA_ARGS__);                                       \
         if (COIL_IS_EAGER_(co__c.co__c)) {                                    \
             COIL_PLACE_(co__t, co__frame, co__c);                             \
-            if (co__c.co__c.begin(co__t, &co__k->co__h) == COIL_DONE)         \
-                goto co__done;                                                \
+            if (co__c.co__c.begin(co__t, &co__k->co__h) != COIL_DONE) {       \
+                co__f->co__h.at = &co__site;                                  \
+                return COIL_SUSPENDED_;                                       \
+            }                                                                 \
+        } else {                                                              \
+            COIL_FRAME_(co__t, co__frame, co__c, &co__f->co__h);              \
             co__f->co__h.at = &co__site;                                      \
-            return COIL_SUSPENDED_;                                           \
+            if (co__fn->step(co__t, &co__k->co__h) != COIL_DONE)              \
+                return COIL_SUSPENDED_;                                       \
         }                                                                     \
-        COIL_FRAME_(co__t, co__frame, co__c, &co__f->co__h);                  \
-        co__f->co__h.at = &co__site;                                          \
-        if (co__fn->step(co__t, &co__k->co__h) != COIL_DONE)                  \
-            return COIL_SUSPENDED_;                                           \
         COIL_READY_                                                           \
     }                                                                         \
     co__resume:                                                               \
     if (coil_unlikely(co__t->unwinding))                                      \
-        return COIL_SUSPENDED_;                                               \
-    co__done:                                                                 \
-    (void)0
+    return COIL_SUSPENDED_
 
 /* The result of the call that has just left: its frame still lies at sp. */
 #define COIL_VALUE_ (((co__frame *)(void *)co__t->sp)->co__ret)
