@@ -33,6 +33,12 @@ static COIL_NOINLINE void adapt_batch(coil_loop *loop, unsigned count)
     loop->ring.batch = batch >= BATCH_LEAST ? batch / 2 : 1;
 }
 
+/* (The memory of the op may have been given back: it can be read all the same, see slab.c.) */
+static inline COIL_UNINSTRUMENTED bool is_awaited(const coil_op *op, const struct io_uring_cqe *cqe)
+{
+    return (uint16_t)cqe->user_data == op->generation && op->state == OP_IN_FLIGHT;
+}
+
 /* A completion has arrived for what user_data says: that at `head`. The last is before `tail`. */
 static ALWAYS_INLINE void complete(coil_loop *loop, unsigned head, unsigned tail)
 {
@@ -43,7 +49,7 @@ static ALWAYS_INLINE void complete(coil_loop *loop, unsigned head, unsigned tail
         return; /* The outcome of a cancellation. */
 
     coil_op *op = op_named(cqe->user_data);
-    if (coil_unlikely((uint16_t)cqe->user_data != op->generation || op->state != OP_IN_FLIGHT)) {
+    if (coil_unlikely(!is_awaited(op, cqe))) {
         loop->stats.stale++;
         return;
     }
