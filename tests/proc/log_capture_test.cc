@@ -471,8 +471,10 @@ TEST_F(LogCapture, ASilentPipeTakesHalfAKibibyte)
     open_log();
     std::vector<Fd> in;
     in.push_back(attach("out: "));
-    put(in[0], "something\n");
-    drain();
+    for (int i = 0; i < 2; i++) { /* (A task takes the memory that the first of its kind needed.) */
+        put(in[0], "something\n");
+        drain();
+    }
     RUN(coil_sleep(coil_ms(20))); /* What logs share is there now. */
     const size_t before = heap_bytes();
     for (size_t i = 0; i < count; i++)
@@ -480,7 +482,7 @@ TEST_F(LogCapture, ASilentPipeTakesHalfAKibibyte)
     for (const Fd &each : in)
         put(each, "something\n");
     drain();
-    while (coil_log_statistics(log).lines < count + 2)
+    while (coil_log_statistics(log).lines < count + 3)
         RUN(coil_sleep(coil_ms(1)));
     RUN(coil_sleep(coil_ms(5)));
     const size_t each_bytes = (heap_bytes() - before) / count;
