@@ -144,11 +144,11 @@ static bool stopping(const coil_loop *loop)
 }
 
 /* A turn after which there is something else to do than to wait, or another way to wait. */
-static COIL_NOINLINE void end_turn(coil_loop *loop, bool busy, bool is_last)
+static COIL_NOINLINE void end_turn(coil_loop *loop, bool is_last)
 {
     coil_time deadline = COIL_NEVER;
+    const bool busy = !coil_sched_idle(&loop->sched) || !coil_list_empty(&loop->calls_soon);
 
-    busy = busy || !coil_list_empty(&loop->calls_soon);
     if (loop->chores & LOOP_HAS_QUEUED)
         op_drain(loop);
     if (loop->chores & LOOP_IS_MEASURED)
@@ -176,11 +176,11 @@ static inline bool turn(coil_loop *loop)
         loop_run_posted(loop);
     if (coil_unlikely(loop->chores & LOOP_HAS_CALLS))
         loop_run_calls(loop);
-    bool busy = coil_sched_round(&loop->sched, BUDGET);
+    (void)coil_sched_round(&loop->sched, BUDGET);
     bool is_last = loop_has_reached_goal(loop) || stopping(loop);
     __atomic_store_n(&loop->load, loop->sched.live_count, __ATOMIC_RELAXED);
-    if (coil_unlikely(busy || is_last || loop->chores != 0)) {
-        end_turn(loop, busy, is_last);
+    if (coil_unlikely(!coil_sched_idle(&loop->sched) || is_last || loop->chores != 0)) {
+        end_turn(loop, is_last);
         return is_last || loop->is_virtual || stopping(loop);
     }
     exchange(loop, next_deadline(loop));
