@@ -14,8 +14,7 @@
  * something each time. Whoever trims looks at all free blocks instead. That is done when three of
  * four tasks have gone, so it costs each of them once what it takes to look at it.
  *
- * Under AddressSanitizer every block is allocated by itself: it then sees whoever uses one that has
- * been given back.
+ * AddressSanitizer is told which blocks are free, and sees whoever uses one that has been given back.
  */
 #include <coil/sched.h>
 
@@ -40,17 +39,6 @@ typedef struct coil_free {
     struct coil_free *next;
 } coil_free;
 
-/* Is a block of this class none of a slab? */
-static inline bool is_single(size_t size_class)
-{
-#ifdef COIL_ASAN_
-    (void)size_class;
-    return true;
-#else
-    return size_class >= COIL_SLAB_CLASSES;
-#endif
-}
-
 /* COIL_SLAB_CLASSES or more: it has none. */
 static size_t size_class_of(size_t size_bytes)
 {
@@ -71,6 +59,29 @@ static size_t blocks_bytes_of(size_t size_class)
 {
     return block_count_of(size_class) * block_bytes_of(size_class);
 }
+
+/* A block that is free, but for its link; one that is not; and the whole of a slab. */
+#ifdef COIL_ASAN_
+static void hide(coil_free *block, size_t size_bytes)
+{
+    ASAN_POISON_MEMORY_REGION(block + 1, size_bytes - sizeof(*block));
+}
+
+static void show(void *memory, size_t size_bytes)
+{
+    ASAN_UNPOISON_MEMORY_REGION(memory, size_bytes);
+}
+#else
+static inline void hide(coil_free *block, size_t size_bytes)
+{
+    (void)block, (void)size_bytes;
+}
+
+static inline void show(void *memory, size_t size_bytes)
+{
+    (void)memory, (void)size_bytes;
+}
+#endif
 
 /* -------------------------------------------------------------------- taking, giving back -- */
 
@@ -115,7 +126,9 @@ static void *refill(coil_sched *sched, size_t size_class)
         coil_free *block = (coil_free *)(void *)(slab->bytes + i * block_bytes);
         block->next = sched->free_blocks[size_class];
         sched->free_blocks[size_class] = block;
+        hide(block, block_bytes);
     }
+    show(slab->bytes, block_bytes);
     return slab->bytes;
 }
 
@@ -125,6 +138,7 @@ static inline void *take_block(coil_sched *sched, size_t size_class)
     if (coil_unlikely(block == NULL))
         return refill(sched, size_class);
     sched->free_blocks[size_class] = block->next;
+    show(block, block_bytes_of(size_class));
     return block;
 }
 
@@ -133,7 +147,7 @@ static COIL_COLD void *allocate_slowly(coil_sched *sched, size_t size_class, siz
 {
     if (sched->debug != NULL)
         coil_debug_touched(sched->debug, "spawned a task");
-    if (is_single(size_class))
+    if (size_class >= COIL_SLAB_CLASSES)
         return sched->allocator->allocate(sched->allocator, size_bytes);
     return take_block(sched, size_class);
 }
@@ -141,7 +155,7 @@ static COIL_COLD void *allocate_slowly(coil_sched *sched, size_t size_class, siz
 void *coil_sched_allocate(coil_sched *sched, size_t size_bytes)
 {
     size_t size_class = size_class_of(size_bytes);
-    if (coil_unlikely(size_class >= sched->class_count || is_single(size_class)))
+    if (coil_unlikely(size_class >= sched->class_count))
         return allocate_slowly(sched, size_class, size_bytes);
     return take_block(sched, size_class);
 }
@@ -149,13 +163,14 @@ void *coil_sched_allocate(coil_sched *sched, size_t size_bytes)
 void coil_sched_release(coil_sched *sched, void *memory, size_t size_bytes)
 {
     size_t size_class = size_class_of(size_bytes);
-    if (coil_unlikely(is_single(size_class))) {
+    if (coil_unlikely(size_class >= COIL_SLAB_CLASSES)) {
         sched->allocator->release(sched->allocator, memory, size_bytes);
         return;
     }
     coil_free *block = memory;
     block->next = sched->free_blocks[size_class];
     sched->free_blocks[size_class] = block;
+    hide(block, block_bytes_of(size_class));
 }
 
 /* ------------------------------------------------------------------------------- trimming -- */
@@ -251,6 +266,7 @@ static size_t rest_slabs(coil_sched *sched, size_t size_class, coil_purge_hook *
         slab->next = sched->resting_slabs[size_class];
         sched->resting_slabs[size_class] = slab;
         sched->slab_count--;
+        show(slab->bytes, size_bytes);
         hook->purge(hook, slab->bytes, size_bytes);
         rested_bytes += size_bytes;
     }
@@ -287,6 +303,7 @@ static void release_slabs(coil_sched *sched, coil_slab *slab, size_t size_class)
 {
     while (slab != NULL) {
         coil_slab *next = slab->next;
+        show(slab->bytes, blocks_bytes_of(size_class));
         sched->allocator->release(
                 sched->allocator, slab, sizeof(*slab) + blocks_bytes_of(size_class));
         slab = next;

@@ -84,16 +84,15 @@ coil_async(int, wait_for_stranger, (coil_child *) child)
 
 /*
  * The child stays a zombie until reap(), so that a wait that is cancelled in the moment of its end
- * does not take the status with it. WNOWAIT leaves `status` without a use.
+ * does not take the status with it: the wait is for the end alone.
  */
 coil_define(int, coil_child_wait, (coil_child *) child)
 {
-    coil_vars(siginfo_t status; int rc);
+    coil_vars(int rc);
 
     if (child->exit.ended)
         return child->exit.lost ? -ECHILD : 0;
-    coil_await(my->rc,
-            coil_waitid((idtype_t)P_PIDFD, (id_t)child->pidfd, &my->status, WEXITED | WNOWAIT));
+    coil_await(my->rc, coil_waitid((idtype_t)P_PIDFD, (id_t)child->pidfd, NULL, WEXITED | WNOWAIT));
     if (my->rc == -EINVAL) /* Linux before 6.7. */
         coil_await(my->rc, coil_poll(child->pidfd, POLLIN));
     if (my->rc >= 0 && !child->exit.ended)

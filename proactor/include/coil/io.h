@@ -160,7 +160,8 @@ COIL_API void coil_io_worker_remove(coil_loop *loop);
 
 /*
  * waitid(2). With WNOWAIT in `options` the child stays to be reaped (coil_kernel_reap), so that a
- * cancellation cannot swallow its status. `out_status` is written when the await ends, not before.
+ * cancellation cannot swallow its status. `out_status` is written when the await ends, not before;
+ * NULL if only the end is wanted.
  */
 coil_declare(int, coil_waitid, (idtype_t) type, (id_t) id, (siginfo_t *) out_status, (int) options);
 
