@@ -14,7 +14,7 @@
  * something each time. Whoever trims looks at all free blocks instead. That is done when three of
  * four tasks have gone, so it costs each of them once what it takes to look at it.
  *
- * AddressSanitizer is told which blocks are free, and sees whoever uses one that has been given back.
+ * AddressSanitizer is told which blocks are free, and sees whoever uses one of those.
  */
 #include <coil/sched.h>
 
