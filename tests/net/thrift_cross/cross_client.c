@@ -124,16 +124,19 @@ async(int, call_pool, (cross_client *) self, (const char *) address)
     return my->rc;
 }
 
+/* (Tasks of the pool end behind the task that has destroyed it, and know its hooks.) */
+static cross_client client;
+
 async(int, run, (const cross_options *) options)
 {
-    vars(cross_client self; char address[300]; int rc);
+    vars(char address[300]; int rc);
 
-    my->self.options = options;
+    client.options = options;
     cross_address(options, options->host, my->address, sizeof(my->address));
     if (options->transport == COIL_THRIFT_TRANSPORT_HTTP) {
-        await(my->rc, call_pool(&my->self, my->address));
+        await(my->rc, call_pool(&client, my->address));
     } else {
-        await(my->rc, call_one(&my->self, my->address));
+        await(my->rc, call_one(&client, my->address));
     }
     return my->rc;
 }
