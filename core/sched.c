@@ -88,18 +88,28 @@ coil_time coil_sched_read_clock(coil_sched *sched)
 
 COIL_THREAD_LOCAL coil_sched *coil_sched_here;
 
-coil_sched_place coil_sched_enter(coil_sched *sched)
+static inline coil_sched_place enter(coil_sched *sched, char *stack_mark)
 {
     coil_sched_place outer = {coil_sched_here, coil_stack_mark};
     coil_sched_here = sched;
-    coil_stack_mark = __builtin_frame_address(0);
+    coil_stack_mark = stack_mark;
     return outer;
+}
+
+static inline void leave(const coil_sched_place *outer)
+{
+    coil_sched_here = outer->sched;
+    coil_stack_mark = outer->stack_mark;
+}
+
+coil_sched_place coil_sched_enter(coil_sched *sched)
+{
+    return enter(sched, __builtin_frame_address(0));
 }
 
 void coil_sched_leave(const coil_sched_place *outer)
 {
-    coil_sched_here = outer->sched;
-    coil_stack_mark = outer->stack_mark;
+    leave(outer);
 }
 
 COIL_COLD void coil_sched_run_watched(coil_sched *sched, unsigned budget)
@@ -113,12 +123,12 @@ COIL_COLD void coil_sched_run_watched(coil_sched *sched, unsigned budget)
         (void)coil_probe_resume(task);
 }
 
-bool coil_sched_run(coil_sched *sched, unsigned budget)
+COIL_HOT bool coil_sched_run(coil_sched *sched, unsigned budget)
 {
     COIL_CHECK(sched->running == NULL); /* A loop does not run inside itself. */
-    const coil_sched_place outer = coil_sched_enter(sched);
+    const coil_sched_place outer = enter(sched, __builtin_frame_address(0));
     const bool more = coil_sched_round(sched, budget);
-    coil_sched_leave(&outer);
+    leave(&outer);
     return more;
 }
 

@@ -9,16 +9,14 @@
 #include "measure.h"
 
 #include <coil/check.h>
-#include <coil/round.h>
+#include <coil/sched.h>
 
 static coil_sched sched;
 
 static inline void drain(void)
 {
-    const coil_sched_place outer = coil_sched_enter(&sched);
-    while (coil_sched_round(&sched, 1000)) {
+    while (coil_sched_run(&sched, 1000)) {
     }
-    coil_sched_leave(&outer);
 }
 
 /* Runs `task` and all that it starts to the end. Nothing may have failed. */

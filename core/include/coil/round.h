@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * coil/round.h - a round of the scheduler, inline: for the library's own driver, the loop, whose
- * rounds are short. Everybody else calls coil_sched_run() (coil/sched.h), which is made of these.
+ * rounds are short. Everybody else calls coil_sched_run() (coil/sched.h), which is made of these:
+ * outside of the library, a round does not see that a tool has attached to its probes.
  *
  *     coil_sched_place outer = coil_sched_enter(&sched);
  *     while (...)
