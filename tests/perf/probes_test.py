@@ -185,7 +185,7 @@ class Record(Served):
         path = os.path.join(BUILD, "record_test.svg")
         self.run_tool("record", "--seconds", "1", "--output", path)
         titles = titles_of(xml.etree.ElementTree.parse(path))
-        for expected in ("echo (thread)", "loop_turn_to_goal (coil)", "echo (coroutine)", "(kernel)"):
+        for expected in ("echo (thread)", "coil_loop_run (coil)", "echo (coroutine)", "(kernel)"):
             self.assertTrue(any(expected in title for title in titles), (expected, titles))
         self.assertFalse([title for title in titles if "__step" in title or "__body" in title])
 

@@ -110,8 +110,9 @@ typedef struct coil_connection_pool_options {
     uint64_t seed;               /* Of the jitter: coil_random_seed(). */
     coil_connect_options connect;
     coil_circuit_breaker
-            *breaker;       /* Asked before each attempt to open. NULL: none. May be shared. */
-    coil_pool_hooks *hooks; /* NULL: none. */
+            *breaker; /* Asked before each attempt to open. NULL: none. May be shared. */
+    coil_pool_hooks
+            *hooks; /* NULL: none. Stay until the pool's tasks end, in the turns behind it. */
     coil_group
             *group; /* The attempts are tasks of this one. NULL: of the loop (coil_loop_root()). */
 } coil_connection_pool_options;
