@@ -8,6 +8,8 @@
  *     while (...)
  *         more = coil_sched_round(&sched, budget);
  *     coil_sched_leave(&outer);
+ *
+ * Not thread safe, and nothing here fails.
  */
 #ifndef COIL_ROUND_H
 #define COIL_ROUND_H
