@@ -45,14 +45,14 @@ bool takes(well *from)
     return from->stock > 0 && from->stock-- > 0;
 }
 
-coil_turn step_draw(coil_task *task, coil_frame *leaf)
+/* What both leaves do: `give` stores the result. */
+template <class Give> coil_turn step(well *from, coil_task *task, coil_frame *leaf, Give give)
 {
-    well *from = coil_arguments(draw, leaf)->from;
     from->step_count++;
     if (leaf->at == nullptr && coil_task_refuses(task))
         return coil_leave(task, leaf);
     if (takes(from)) {
-        coil_result(draw, leaf) = from->stock;
+        give();
         return coil_leave(task, leaf);
     }
     if (leaf->at != nullptr && coil_task_unwind_here(task))
@@ -61,21 +61,35 @@ coil_turn step_draw(coil_task *task, coil_frame *leaf)
     return coil_leaf_suspend(leaf);
 }
 
+template <class Give> coil_turn begin(well *from, coil_task *task, coil_frame *leaf, Give give)
+{
+    from->begin_count++;
+    if (task->request != nullptr || !takes(from))
+        return coil_leaf_begin(task, leaf);
+    give();
+    return COIL_DONE;
+}
+
+void give_draw(well *from, coil_frame *leaf)
+{
+    coil_result(draw, leaf) = from->stock;
+}
+
+void give_drink(well *from, coil_frame *leaf)
+{
+    coil_result(drink, leaf) = draught{from->stock, from->stock, reinterpret_cast<char *>(leaf)};
+}
+
+coil_turn step_draw(coil_task *task, coil_frame *leaf)
+{
+    well *from = coil_arguments(draw, leaf)->from;
+    return step(from, task, leaf, [=] { give_draw(from, leaf); });
+}
+
 coil_turn step_drink(coil_task *task, coil_frame *leaf)
 {
     well *from = coil_arguments(drink, leaf)->from;
-    from->step_count++;
-    if (leaf->at == nullptr && coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    if (takes(from)) {
-        coil_result(drink, leaf) =
-                draught{from->stock, from->stock, reinterpret_cast<char *>(leaf)};
-        return coil_leave(task, leaf);
-    }
-    if (leaf->at != nullptr && coil_task_unwind_here(task))
-        return coil_leave(task, leaf);
-    from->waiter = task;
-    return coil_leaf_suspend(leaf);
+    return step(from, task, leaf, [=] { give_drink(from, leaf); });
 }
 
 } // namespace
@@ -83,21 +97,13 @@ coil_turn step_drink(coil_task *task, coil_frame *leaf)
 coil_turn begin_draw(coil_task *task, coil_frame *leaf)
 {
     well *from = coil_arguments(draw, leaf)->from;
-    from->begin_count++;
-    if (task->request != nullptr || !takes(from))
-        return coil_leaf_begin(task, leaf);
-    coil_result(draw, leaf) = from->stock;
-    return COIL_DONE;
+    return begin(from, task, leaf, [=] { give_draw(from, leaf); });
 }
 
 coil_turn begin_drink(coil_task *task, coil_frame *leaf)
 {
     well *from = coil_arguments(drink, leaf)->from;
-    from->begin_count++;
-    if (task->request != nullptr || !takes(from))
-        return coil_leaf_begin(task, leaf);
-    coil_result(drink, leaf) = draught{from->stock, from->stock, reinterpret_cast<char *>(leaf)};
-    return COIL_DONE;
+    return begin(from, task, leaf, [=] { give_drink(from, leaf); });
 }
 
 coil_define_leaf(draw, step_draw, coil_leaf_wake);
