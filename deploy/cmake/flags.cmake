@@ -5,7 +5,7 @@ add_library(coil_flags INTERFACE)
 target_compile_definitions(coil_flags INTERFACE
   _GNU_SOURCE
   COIL_SLOW_CHECKS=$<BOOL:${COIL_SLOW_CHECKS}>
-  $<$<BOOL:${COIL_SLOW_CHECKS}>:COIL_STRICT>) # Without it, only -O0 re-enters at every await.
+  $<$<BOOL:${COIL_STRICT}>:COIL_STRICT>) # Without it, only -O0 re-enters at every await.
 
 # Messages name files as they are called in the repository, wherever it was built.
 target_compile_options(coil_flags INTERFACE
