@@ -14,13 +14,13 @@
  * something each time. Whoever trims looks at all free blocks instead. That is done when three of
  * four tasks have gone, so it costs each of them once what it takes to look at it.
  *
- * AddressSanitizer is told which blocks are free, and sees whoever uses one of those.
+ * AddressSanitizer is told which blocks are free, and reports whoever uses one.
  */
 #include <coil/sched.h>
 
 #include "task_private.h"
 
-#include <coil/coro.h>
+#include <coil/coro.h> /* COIL_ASAN_ */
 
 #include <stdlib.h>
 
@@ -60,7 +60,7 @@ static size_t blocks_bytes_of(size_t size_class)
     return block_count_of(size_class) * block_bytes_of(size_class);
 }
 
-/* A block that is free, but for its link; one that is not; and the whole of a slab. */
+/* What is free is hidden from all but ourselves, who need its link. */
 #ifdef COIL_ASAN_
 static void hide(coil_free *block, size_t size_bytes)
 {

@@ -142,7 +142,7 @@ void loop_exchange(coil_loop *loop, coil_time deadline);
 /* Cancel every task of the loop, whoever has started it. */
 void loop_cancel_all(coil_loop *loop);
 
-/* The loop, which is measured, has waited for events, and for timers until then; is about to. */
+/* Of a loop that is measured: it has waited, for timers until `deadline`; it is about to wait. */
 void loop_metrics_begin_turn(coil_loop *loop, coil_time deadline);
 void loop_metrics_end_turn(coil_loop *loop);
 

@@ -103,11 +103,12 @@ static void dump_from_environment(void)
     if (text == NULL)
         return;
     const int signo = parse_signal(text);
-    const int rc = signo > 0 ? coil_dump_on_signal(signo) : 0;
     if (signo <= 0) {
         fprintf(stderr,
                 "coil: COIL_DUMP_SIGNAL is the name of a signal, such as USR2, not \"%s\"\n", text);
+        return;
     }
+    const int rc = coil_dump_on_signal(signo);
     if (rc < 0)
         fprintf(stderr, "coil: COIL_DUMP_SIGNAL=%s: %s\n", text, coil_error_name(rc));
 }

@@ -415,18 +415,28 @@ static inline coil_turn leave_with_front(
     return coil_leave(task, leaf);
 }
 
+/* Bytes, or why there will be none. False: nothing has come yet. */
+static inline bool take_what_is_there(
+        coil_receiver *receiver, coil_task *task, coil_slice *out_slice)
+{
+    int rc = look(receiver, task);
+    if (rc == -EAGAIN)
+        return false;
+    if (rc > 0) {
+        take_front(receiver, out_slice);
+    } else {
+        *out_slice = (coil_slice){rc, NULL, NULL};
+    }
+    return true;
+}
+
 static COIL_NOINLINE coil_turn step_slowly(
         coil_task *task, coil_frame *leaf, coil_receiver *receiver, coil_slice *out_slice)
 {
     if (leaf->at == NULL && coil_task_refuses(task))
         return coil_leave(task, leaf);
-    int rc = look(receiver, task);
-    if (rc > 0)
-        return leave_with_front(task, leaf, receiver, out_slice);
-    if (rc != -EAGAIN) {
-        *out_slice = (coil_slice){rc, NULL, NULL};
+    if (take_what_is_there(receiver, task, out_slice))
         return coil_leave(task, leaf);
-    }
     if (leaf->at != NULL && coil_task_unwind_here(task))
         return coil_leave(task, leaf);
     coil_receiver_wait(receiver, task);
@@ -443,8 +453,9 @@ static inline bool has_to_wait(const coil_receiver *receiver)
 static_assert(
         offsetof(receiver_leaf, result) == offsetof(struct coil_receiver_next__frame, co__ret) &&
                 offsetof(receiver_leaf, receiver) ==
-                        offsetof(struct coil_receiver_next__frame, co__a.receiver),
-        "they do");
+                        offsetof(struct coil_receiver_next__frame, co__a.receiver) &&
+                sizeof(receiver_leaf) == sizeof(struct coil_receiver_next__frame),
+        "coil_receiver_next() is a receiver_leaf");
 
 COIL_HOT coil_turn coil_receiver_step(coil_task *task, coil_frame *leaf)
 {
@@ -474,18 +485,11 @@ static COIL_NOINLINE coil_turn begin_slowly(coil_task *task, coil_frame *leaf)
 
     if (task->request != NULL)
         return coil_leaf_begin(task, leaf);
-    int rc = look(receiver, task);
-    if (rc == -EAGAIN) {
-        coil_leaf_enter(task, leaf, sizeof(*self));
-        coil_receiver_wait(receiver, task);
-        return coil_leaf_suspend(leaf);
-    }
-    if (rc > 0) {
-        take_front(receiver, &self->result);
-    } else {
-        self->result = (coil_slice){rc, NULL, NULL};
-    }
-    return COIL_DONE;
+    if (take_what_is_there(receiver, task, &self->result))
+        return COIL_DONE;
+    coil_leaf_enter(task, leaf, sizeof(*self));
+    coil_receiver_wait(receiver, task);
+    return coil_leaf_suspend(leaf);
 }
 
 /* The same for a leaf that is no frame yet, and becomes one if it has to wait. */

@@ -123,7 +123,7 @@ static_assert(offsetof(sender_leaf, result) == offsetof(struct coil_sender_write
                       offsetof(sender_leaf, bytes) ==
                               offsetof(struct coil_sender_write__frame, co__a.bytes) &&
                       sizeof(sender_leaf) == sizeof(struct coil_sender_write__frame),
-        "they do");
+        "coil_sender_write() is a sender_leaf");
 
 COIL_HOT coil_turn coil_sender_step(coil_task *task, coil_frame *frame)
 {

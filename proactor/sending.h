@@ -90,11 +90,10 @@ static inline bool sender_may_send_now(const coil_sender *sender, const coil_loo
            !(sender->shares_turns && loop->shared_turn == turn);
 }
 
-/* The same of one that does not share turns: of another it is false. */
+/* The same for a sender that shares no turns: that it sends is nobody else's business. */
 static inline bool sender_may_send_alone(const coil_sender *sender, const coil_loop *loop)
 {
-    return sender->sends_at_once && sender->sent_turn != (uint16_t)loop->stats.turns &&
-           !sender_is_busy(sender) && !sender->shares_turns;
+    return !sender->shares_turns && sender_may_send_now(sender, loop);
 }
 
 static inline void sender_sends_now(coil_sender *sender, coil_loop *loop)

@@ -33,13 +33,16 @@ static COIL_NOINLINE void adapt_batch(coil_loop *loop, unsigned count)
     loop->ring.batch = batch >= BATCH_LEAST ? batch / 2 : 1;
 }
 
-/* (The memory of the op may have been given back: it can be read all the same, see slab.c.) */
+/*
+ * Not an earlier life of its memory? That may have been given back; it can be read all the same
+ * (core/slab.c), which AddressSanitizer does not know.
+ */
 static inline COIL_UNINSTRUMENTED bool is_awaited(const coil_op *op, const struct io_uring_cqe *cqe)
 {
     return (uint16_t)cqe->user_data == op->generation && op->state == OP_IN_FLIGHT;
 }
 
-/* A completion has arrived for what user_data says: that at `head`. The last is before `tail`. */
+/* The completion at `head` has arrived; the last of them is before `tail`. */
 static ALWAYS_INLINE void complete(coil_loop *loop, unsigned head, unsigned tail)
 {
     const struct io_uring_cq *cq = &loop->ring.uring.cq;

@@ -16,7 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_BYTES = 4096 };
+enum {
+    MESSAGE_BYTES = 4096,
+    HEAR_OUT_ROUNDS_MAX = 1000,
+};
 
 int notify_open(coil_supervisor *supervisor)
 {
@@ -200,7 +203,8 @@ coil_define(int, notify_hear_out, (coil_supervisor *) supervisor)
 
     do {
         coil_await(coil_yield());
-    } while (coil_kernel_recv_peek(supervisor->notify_socket) > 0 && ++my->rounds < 1000);
+    } while (coil_kernel_recv_peek(supervisor->notify_socket) > 0 &&
+             ++my->rounds < HEAR_OUT_ROUNDS_MAX);
     coil_await(coil_yield());
     return 0;
 }

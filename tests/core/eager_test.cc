@@ -24,8 +24,7 @@ struct well {
 
 struct draught {
     int64_t status;
-    int64_t stock;
-    char *place; /* Of the leaf on the stack. */
+    int64_t stock; /* The same once more, at the far end of the result. */
 };
 
 } // namespace
@@ -77,7 +76,7 @@ void give_draw(well *from, coil_frame *leaf)
 
 void give_drink(well *from, coil_frame *leaf)
 {
-    coil_result(drink, leaf) = draught{from->stock, from->stock, reinterpret_cast<char *>(leaf)};
+    coil_result(drink, leaf) = draught{from->stock, from->stock};
 }
 
 coil_turn step_draw(coil_task *task, coil_frame *leaf)
@@ -226,14 +225,14 @@ TEST_F(Eager, HasItsResultInADeferToo)
 }
 
 /* Its frames leave less and less room in a block, down to none, before the leaf is asked. */
-async(int, descends, (well *) from, (int) depth, (int) levels)
+async(int, descends, (well *) from, (int) levels)
 {
     vars(draught got; int deeper);
     await(my->got, drink(from));
     if (my->got.status != my->got.stock)
         return -EBADMSG;
     if (levels > 0)
-        attempt(my->deeper, descends(from, depth + 1, levels - 1));
+        attempt(my->deeper, descends(from, levels - 1));
     await(my->got, drink(from));
     return my->got.status == my->got.stock ? my->deeper + 1 : -EBADMSG;
 }
@@ -242,7 +241,7 @@ TEST_F(Eager, HasRoomForItsResultAtAnyDepth)
 {
     from.stock = 1 << 20;
     for (int levels = 0; levels < 200; levels++)
-        ASSERT_EQ(levels + 1, RUN(descends(&from, 0, levels)));
+        ASSERT_EQ(levels + 1, RUN(descends(&from, levels)));
     EXPECT_EQ(asked, from.begin_count > 0);
 }
 

@@ -32,6 +32,16 @@ protected:
         return child;
     }
 
+    /* A line of ours, which waits for the directory of the log to come back. */
+    void say_without_a_directory()
+    {
+        ASSERT_EQ(0, rename(directory.c_str(), away.c_str()));
+        RUN(coil_sleep(coil_ms(1001))); /* The log looks for its file once a second. */
+        EXPECT_EQ(0, coil_log_say(log, "", "a line of ours"));
+        while (stats().error == 0)
+            EXPECT_EQ(0, UNTIL(coil_sleep(coil_ms(1))));
+    }
+
     int try_to_close(coil_duration patience)
     {
         coil_log *closing = log;
@@ -49,6 +59,8 @@ protected:
         }
         return true;
     }
+
+    const std::string away = directory + "-away";
 };
 
 /* ----------------------------------------------------------------------------- busy writers -- */
@@ -91,12 +103,7 @@ TEST_F(LogFaults, DrainsOfSeveralTasksEndEach)
 TEST_F(LogFaults, DrainsOfSeveralTasksEndEachWithoutAPipe)
 {
     open_log();
-    const std::string away = directory + "-away";
-    ASSERT_EQ(0, rename(directory.c_str(), away.c_str()));
-    RUN(coil_sleep(coil_ms(1001))); /* The log looks for its file once a second. */
-    EXPECT_EQ(0, coil_log_say(log, "", "a line of ours"));
-    while (stats().error == 0)
-        EXPECT_EQ(0, UNTIL(coil_sleep(coil_ms(1))));
+    say_without_a_directory();
     int64_t first = 1;
     int64_t second = 1;
     coil_group *root = coil_loop_root(loop);
@@ -153,12 +160,7 @@ TEST_F(LogBehindDrains, LosesNothingByAClose)
 TEST_F(LogFaults, WhoWaitsForALogIsToldThatItIsClosed)
 {
     open_log();
-    const std::string away = directory + "-away";
-    ASSERT_EQ(0, rename(directory.c_str(), away.c_str()));
-    RUN(coil_sleep(coil_ms(1001))); /* The log looks for its file once a second. */
-    EXPECT_EQ(0, coil_log_say(log, "", "a line of ours"));
-    while (stats().error == 0)
-        EXPECT_EQ(0, UNTIL(coil_sleep(coil_ms(1))));
+    say_without_a_directory();
     int64_t drained = 1;
     int64_t rotated = 1;
     coil_group *root = coil_loop_root(loop);
@@ -261,7 +263,6 @@ TEST_F(LogFaults, ARotationThatFailsLosesNothing)
     options.keep_files = 100;
     open_log();
     Fd in = attach();
-    const std::string away = directory + "-away";
     std::string written;
     const auto write_lines = [&](int from, int to) {
         for (int i = from; i < to; i++) {

@@ -293,7 +293,7 @@ template <> struct coil_result_is_nil<coil_nil> {
     union {               \
         __VA_ARGS__       \
     };
-#define COIL_DECLARE_AS_(place, start, link, T, name, ...)                                 \
+#define COIL_DECLARE_AS_(place, begin_fn, link, T, name, ...)                              \
     struct name##__args {                                                                  \
         COIL_FIELDS_(__VA_ARGS__)                                                          \
     };                                                                                     \
@@ -312,7 +312,7 @@ template <> struct coil_result_is_nil<coil_nil> {
     {                                                                                      \
         struct name##__cold co__c;                                                         \
         co__c.co__c.fn = &name##__fn;                                                      \
-        co__c.co__c.begin = (start);                                                       \
+        co__c.co__c.begin = (begin_fn);                                                    \
         co__c.co__c.adapt = 0;                                                             \
         COIL_CREATED_(co__c.co__c)                                                         \
         COIL_KEEP_(__VA_ARGS__)                                                            \
@@ -386,14 +386,14 @@ template <> struct coil_result_is_nil<coil_nil> {
     COIL_DECLARE_(COIL_EXTERN_, T, name, ##__VA_ARGS__) struct name##__cold
 #define coil_declare_leaf(T, name, ...) \
     COIL_DECLARE_AS_(COIL_SHARED_, NULL, COIL_EXPORT_, T, name, ##__VA_ARGS__) struct name##__cold
-#define COIL_PUSHED_PLAINLY_(name) \
-    static_assert(__alignof__(struct name##__frame) <= 8, "no eager leaf is aligned to more")
+#define COIL_IS_ALIGNED_TO_8_(name) \
+    static_assert(__alignof__(struct name##__frame) <= 8, "an eager leaf is aligned to 8 bytes")
 #define coil_declare_eager(T, name, begin, ...)                                   \
     COIL_DECLARE_AS_(COIL_APART_, &(begin), COIL_EXPORT_, T, name, ##__VA_ARGS__) \
-    COIL_PUSHED_PLAINLY_(name)
+    COIL_IS_ALIGNED_TO_8_(name)
 #define coil_declare_eager_leaf(T, name, begin, ...)                               \
     COIL_DECLARE_AS_(COIL_SHARED_, &(begin), COIL_EXPORT_, T, name, ##__VA_ARGS__) \
-    COIL_PUSHED_PLAINLY_(name)
+    COIL_IS_ALIGNED_TO_8_(name)
 #define coil_define(T, name, ...) COIL_DEFINE_(COIL_PUBLIC_, T, name, ##__VA_ARGS__)
 
 /*
@@ -403,8 +403,9 @@ template <> struct coil_result_is_nil<coil_nil> {
  * coil_declare_leaf() is coil_declare() for a leaf of which there are many that wait: its result
  * takes the place of its arguments, so its step function stores it when it has read them.
  *
- * coil_declare_eager() and coil_declare_eager_leaf() are the same two for leaves that mostly have
- * their result at once: `begin` (coil_begin_fn, coil/task.h) is asked before there is a frame.
+ * coil_declare_eager() and coil_declare_eager_leaf() are the same as coil_declare() and
+ * coil_declare_leaf(), for leaves that mostly have their result at once: `begin`, a coil_begin_fn
+ * (coil/task.h) that has been declared before, is called while there is no frame yet.
  */
 #define coil_leaf(T, name, ...) \
     COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) struct name##__cold

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * coil/round.h - a round of the scheduler, inline: for the library's own driver, the loop, whose
- * rounds are short. Everybody else calls coil_sched_run() (coil/sched.h), which is made of these:
- * outside of the library, a round does not see that a tool has attached to its probes.
+ * coil/round.h - a round of the scheduler, inline: for the loop, which drives it turn after turn.
  *
  *     coil_sched_place outer = coil_sched_enter(&sched);
  *     while (...)
  *         more = coil_sched_round(&sched, budget);
  *     coil_sched_leave(&outer);
  *
- * Not thread safe, and nothing here fails.
+ * Everybody else calls coil_sched_run() (coil/sched.h), which is one round of that: compiled into a
+ * program, a round would not see that a tool has attached to the library's probes.
+ *
+ * Not thread safe. Nothing here fails.
  */
 #ifndef COIL_ROUND_H
 #define COIL_ROUND_H
@@ -25,11 +26,14 @@ typedef struct coil_sched_place {
     char *stack_mark;
 } coil_sched_place;
 
-/* Between these two the thread drives `sched`: what it calls has the stack below the caller. */
+/*
+ * Between these two the thread drives `sched`, and running bodies have the C stack below the
+ * caller's frame. They nest: leaving restores what was driven before.
+ */
 COIL_API coil_sched_place coil_sched_enter(coil_sched *sched);
 COIL_API void coil_sched_leave(const coil_sched_place *outer);
 
-/* A round in which debug mode, or a tool, looks at each resumption. */
+/* Private: the resumptions of a round in which debug mode, or a tool, looks at each of them. */
 COIL_API void coil_sched_run_watched(coil_sched *sched, unsigned budget);
 
 /* Only this thread writes it: no read-modify-write is needed for others to see whole values. */

@@ -299,10 +299,11 @@ static inline void *coil_push_keeping(coil_task *task, size_t size_bytes, size_t
     return start;
 }
 
-/* Where coil_push() of that much would be. */
+/* As coil_push(), but nothing is taken: the next push begins at the same place. */
 static inline void *coil_room(coil_task *task, size_t size_bytes)
 {
-    if (coil_unlikely(((size_bytes + 7) & ~(size_t)7) > (size_t)(task->limit - task->sp)))
+    size_bytes = (size_bytes + 7) & ~(size_t)7;
+    if (coil_unlikely(size_bytes > (size_t)(task->limit - task->sp)))
         task->sp = (char *)coil_push_slow(task, size_bytes);
     return task->sp;
 }
@@ -412,26 +413,32 @@ COIL_API int64_t coil_frame_result(const coil_frame *frame);
 
 /* ---------------------------------------------------------------------------- eager leaves -- */
 /*
- * A leaf that mostly has its result at once need not be made a frame for that. What is declared
- * with coil_declare_eager() has a function besides its step function that an await calls first:
+ * A leaf that mostly has its result at once needs no frame for that. One that is declared with
+ * coil_declare_eager() has a begin function besides its step function, and an await calls that
+ * first:
  *
- *     begin(task, leaf)    `leaf` is where the frame would be, and is not on the stack yet: there
- *                          is nothing in it but `fn` and the arguments. Store the result and return
- *                          COIL_DONE; or make the frame of it with coil_leaf_enter() and go on as a
- *                          step function does; or leave all of it to coil_leaf_begin()
+ *     begin(task, leaf)    `leaf` is where the frame would be, which is not on the stack yet: only
+ *                          its `fn` and the arguments are there. One of three:
+ *                            - store the result and return COIL_DONE
+ *                            - coil_leaf_enter(), and from there on as a step function does
+ *                            - return coil_leaf_begin(task, leaf), for all that is not usual
  *
- * It is not asked for calls with adaptors, for what is spawned, and in strict builds.
+ * Until it is entered, nothing may be pushed, and the leaf cannot be cancelled or left. A task that
+ * is being cancelled (task->request) goes to coil_leaf_begin(), whose step function refuses.
+ *
+ * The step function is called first all the same for what is spawned, for calls with adaptors, and
+ * in strict builds: both have to do the same.
  */
 typedef coil_turn coil_begin_fn(coil_task *task, coil_frame *leaf);
 
-/* Put `leaf`, which takes so much, on the stack: it is the task's innermost frame. */
+/* Put `leaf` on the stack as the task's innermost frame; `size_bytes` is fn->frame_bytes. */
 static inline void coil_leaf_enter(coil_task *task, coil_frame *leaf, size_t size_bytes)
 {
     task->sp = (char *)leaf + ((size_bytes + 7) & ~(size_t)7);
     coil_frame_push(task, leaf, leaf->fn, task->top);
 }
 
-/* As if there were no begin function. */
+/* Enter the leaf and call its step function, as if it had no begin function. */
 COIL_API coil_turn coil_leaf_begin(coil_task *task, coil_frame *leaf);
 
 /* ------------------------------------------------------------------------------ adaptors -- */
@@ -445,7 +452,7 @@ enum {
 /* The header of a coroutine that was called and not yet awaited. */
 typedef struct coil_cold {
     const coil_fn *fn;
-    coil_begin_fn *begin; /* NULL: not without a frame. */
+    coil_begin_fn *begin; /* NULL: it is no eager leaf. */
     uint32_t adapt;
     uint32_t created; /* Strict builds, debug mode: its number. 0: nobody counts. */
     coil_duration limit;

@@ -72,8 +72,8 @@ COIL_API bool coil_sender_busy(const coil_sender *sender);
 
 /*
  * The step, cancel and begin functions of coil_sender_write(), for it and for leaves (coil/task.h)
- * by other names. Their result is an int, and their arguments are a pointer to something that
- * begins with a sender, and a slice.
+ * by other names, declared by coil_declare_eager(). Their result is an int, and their arguments are
+ * a pointer to something that begins with a sender, and a slice.
  */
 COIL_API coil_turn coil_sender_step(coil_task *task, coil_frame *leaf);
 COIL_API void coil_sender_cancel(coil_task *task, coil_frame *leaf);
