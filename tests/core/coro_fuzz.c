@@ -2,8 +2,8 @@
 /*
  * Random trees of coroutines: deadlines, shields (in both nestings, and around groups), groups,
  * spawns under adaptors, joins, cancellations from inside and from outside, cleanups that wait,
- * fail, open groups and have deadlines of their own, frame stacks that spill, eager leaves. One seed
- * is one run, and comes to the same digest in a strict build and in one that is not:
+ * fail, open groups and have deadlines of their own, frame stacks that spill, eager leaves. One
+ * seed is one run, of which a strict build and one that is not have the same digest:
  *
  *     coro_fuzz [--seed=N] [--rounds=N] [--tasks=N]
  *
