@@ -129,15 +129,15 @@ async(int, spills, (int) depth)
 async(int, draws_some, (int) depth, (int) count_of)
 {
     vars(int i; int number; drawn both; char bytes[56]);
-    await(my->number, takes(depth, any_plan()));
+    await(my->number, takes(any_plan(), depth));
     count.entered++;
     defer(count.left++);
     memset(my->bytes, depth, sizeof(my->bytes));
     EXPECT(my->number == depth);
     for (my->i = 0; my->i < count_of; my->i++) {
-        attempt(my->both, draws(my->i + depth, any_plan()));
+        attempt(my->both, draws(any_plan(), my->i + depth));
         EXPECT(my->both.number == my->i + depth && my->both.same == my->both.number);
-        await(my->number, takes(my->i, any_plan()));
+        await(my->number, takes(any_plan(), my->i));
         EXPECT(my->number == my->i);
         EXPECT(my->bytes[0] == (char)depth && my->bytes[55] == (char)depth);
         note((uint64_t)my->number);
@@ -149,9 +149,9 @@ async(int, draws_some, (int) depth, (int) count_of)
 async(int, draws_in_time, (int) depth)
 {
     vars(drawn both; int number);
-    await(my->both, within(briefly(), draws(depth, any_plan())));
+    await(my->both, within(briefly(), draws(any_plan(), depth)));
     EXPECT(my->both.number == -ETIME || (my->both.number == depth && my->both.same == depth));
-    await(my->number, shield(takes(depth, any_plan())));
+    await(my->number, shield(takes(any_plan(), depth)));
     EXPECT(my->number == depth);
     note((uint64_t)my->both.number);
     return depth;
@@ -190,7 +190,7 @@ async(void, cleans_up, (int) depth)
         await(my->result, spills(1));
         break;
     case 6:
-        await(my->both, draws(depth, any_plan()));
+        await(my->both, draws(any_plan(), depth));
         EXPECT(my->both.number == depth && my->both.same == depth);
         break;
     case 7:
@@ -238,7 +238,7 @@ async(int, opens_groups, (int) depth, (int) shields)
             spawn(&my->younger, draws_some(depth, (int)pick(3)));
             break;
         case 6:
-            spawn(&my->older, takes(depth, any_plan()));
+            spawn(&my->older, takes(any_plan(), depth));
             break;
         }
         if (one_in(4))
@@ -385,7 +385,8 @@ coil_define(int, grows, (int) depth, (int) shields)
             await(my->result, draws_in_time(depth));
             break;
         case 13:
-            attempt(takes(one_in(8) ? -EPROTO : depth, any_plan()));
+            my->result = one_in(8) ? -EPROTO : depth;
+            attempt(takes(any_plan(), my->result));
             break;
         }
         EXPECT(my->low[0] == (char)depth && my->low[47] == (char)depth);

@@ -43,7 +43,7 @@ static coil_turn give(coil_task *task, coil_frame *leaf, drawing what)
     return coil_leave(task, leaf);
 }
 
-/* The leaf is on the stack. */
+/* The leaf is on the stack, and has just come there. */
 static coil_turn go_on(coil_task *task, coil_frame *leaf, drawing what)
 {
     if (what.plan.push_bytes > 0)
@@ -59,15 +59,25 @@ static coil_turn go_on(coil_task *task, coil_frame *leaf, drawing what)
     return coil_leaf_suspend(leaf);
 }
 
-static coil_turn step_again(coil_task *task, coil_frame *leaf)
+static coil_turn step_again(coil_task *task, coil_frame *leaf, drawing what)
 {
     pending *waiting = leaf->vars;
     if (waiting->is_ripe)
-        return give(task, leaf, waiting->what);
+        return give(task, leaf, what);
     if (!coil_task_unwind_here(task))
         return coil_leaf_suspend(leaf);
     coil_timer_disarm(&task->sched->wheel, &waiting->timer);
     return coil_leave(task, leaf);
+}
+
+/* (What it is to do is read from its arguments each time: nothing may have written there.) */
+static coil_turn step(coil_task *task, coil_frame *leaf, drawing what)
+{
+    if (leaf->at != NULL)
+        return step_again(task, leaf, what);
+    if (coil_task_refuses(task))
+        return coil_leave(task, leaf);
+    return go_on(task, leaf, what);
 }
 
 static coil_turn begin(coil_task *task, coil_frame *leaf, drawing what)
@@ -118,20 +128,12 @@ coil_turn begin_takes(coil_task *task, coil_frame *leaf)
 
 static coil_turn step_draws(coil_task *task, coil_frame *leaf)
 {
-    if (leaf->at != NULL)
-        return step_again(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    return go_on(task, leaf, drawing_of_draws(leaf));
+    return step(task, leaf, drawing_of_draws(leaf));
 }
 
 static coil_turn step_takes(coil_task *task, coil_frame *leaf)
 {
-    if (leaf->at != NULL)
-        return step_again(task, leaf);
-    if (coil_task_refuses(task))
-        return coil_leave(task, leaf);
-    return go_on(task, leaf, drawing_of_takes(leaf));
+    return step(task, leaf, drawing_of_takes(leaf));
 }
 
 coil_define_leaf(draws, step_draws, coil_leaf_wake);

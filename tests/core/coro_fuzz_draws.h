@@ -34,9 +34,9 @@ coil_turn begin_draws(coil_task *task, coil_frame *leaf);
 coil_turn begin_takes(coil_task *task, coil_frame *leaf);
 
 /* Result: `number`, twice. */
-coil_declare_eager_leaf(drawn, draws, begin_draws, (int64_t) number, (draw_plan) plan);
+coil_declare_eager_leaf(drawn, draws, begin_draws, (draw_plan) plan, (int64_t) number);
 
 /* Result: `number`. */
-coil_declare_eager(int, takes, begin_takes, (int) number, (draw_plan) plan);
+coil_declare_eager(int, takes, begin_takes, (draw_plan) plan, (int) number);
 
 #endif
