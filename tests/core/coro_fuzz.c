@@ -2,7 +2,8 @@
 /*
  * Random trees of coroutines: deadlines, shields (in both nestings, and around groups), groups,
  * spawns under adaptors, joins, cancellations from inside and from outside, cleanups that wait,
- * fail, open groups and have deadlines of their own, frame stacks that spill. One seed is one run:
+ * fail, open groups and have deadlines of their own, frame stacks that spill, eager leaves. One
+ * seed is one run, of which a strict build and one that is not have the same digest:
  *
  *     coro_fuzz [--seed=N] [--rounds=N] [--tasks=N]
  *
@@ -15,9 +16,12 @@
  *   - a call with a deadline that was cut returns -ETIME, and not before the deadline
  *   - a group has no live task when its coroutine has left or joined it
  *   - a sleep that ends by itself has lasted as long as asked
+ *   - an eager leaf has the result of its own arguments, or was cut
  */
 #include <coil/sched.h>
 #include <coil/trace.h>
+
+#include "coro_fuzz_draws.h"
 
 #include <errno.h>
 
@@ -26,6 +30,7 @@
 static coil_sched sched;
 static uint64_t state;
 static uint64_t round_number;
+static uint64_t digest; /* Of all that was picked, and of when. */
 
 static struct counters {
     int64_t entered, left;        /* Coroutines. */
@@ -57,10 +62,25 @@ static bool one_in(unsigned count_of)
     return pick(count_of) == 0;
 }
 
+static void note(uint64_t number)
+{
+    digest = (digest ^ state ^ number ^ (uint64_t)sched.now) * UINT64_C(0x100000001B3);
+}
+
 /* Few distinct values: ties are what is interesting. */
 static coil_duration briefly(void)
 {
     return coil_us(500) * pick(5);
+}
+
+/* (One pick after the other: the order of initialisers is the compiler's.) */
+static draw_plan any_plan(void)
+{
+    draw_plan plan = {.way = pick(DRAW_WAYS)};
+    plan.is_fed = one_in(2);
+    plan.push_bytes = (uint16_t)(one_in(3) ? pick(1000) : 0);
+    plan.duration = briefly();
+    return plan;
 }
 
 /* A group that its coroutine must find empty when it has left. */
@@ -105,13 +125,45 @@ async(int, spills, (int) depth)
     return depth;
 }
 
+/* A burst of eager leaves is the first that it does, and perhaps all. */
+async(int, draws_some, (int) depth, (int) count_of)
+{
+    vars(int i; int number; drawn both; char bytes[56]);
+    await(my->number, takes(any_plan(), depth));
+    count.entered++;
+    defer(count.left++);
+    memset(my->bytes, depth, sizeof(my->bytes));
+    EXPECT(my->number == depth);
+    for (my->i = 0; my->i < count_of; my->i++) {
+        attempt(my->both, draws(any_plan(), my->i + depth));
+        EXPECT(my->both.number == my->i + depth && my->both.same == my->both.number);
+        await(my->number, takes(any_plan(), my->i));
+        EXPECT(my->number == my->i);
+        EXPECT(my->bytes[0] == (char)depth && my->bytes[55] == (char)depth);
+        note((uint64_t)my->number);
+    }
+    return my->number;
+}
+
+/* With adaptors it is a call like any other. */
+async(int, draws_in_time, (int) depth)
+{
+    vars(drawn both; int number);
+    await(my->both, within(briefly(), draws(any_plan(), depth)));
+    EXPECT(my->both.number == -ETIME || (my->both.number == depth && my->both.same == depth));
+    await(my->number, shield(takes(any_plan(), depth)));
+    EXPECT(my->number == depth);
+    note((uint64_t)my->both.number);
+    return depth;
+}
+
 /* A cleanup that can do everything; it is masked, so whatever is cut in it, is cut by itself. */
 async(void, cleans_up, (int) depth)
 {
-    vars(int result; coil_group group);
+    vars(int result; coil_group group; drawn both);
     count.entered++;
     defer(count.left++);
-    switch (pick(9)) {
+    switch (pick(11)) {
     case 0:
         await(coil_sleep(briefly()));
         break;
@@ -137,6 +189,13 @@ async(void, cleans_up, (int) depth)
     case 5:
         await(my->result, spills(1));
         break;
+    case 6:
+        await(my->both, draws(any_plan(), depth));
+        EXPECT(my->both.number == depth && my->both.same == depth);
+        break;
+    case 7:
+        await(my->result, draws_some(depth, 3));
+        break;
     }
 }
 
@@ -157,7 +216,7 @@ async(int, opens_groups, (int) depth, (int) shields)
 
     for (my->i = 0; my->i < 3; my->i++) {
         my->results[my->i] = INT64_MIN;
-        switch (pick(5)) {
+        switch (pick(7)) {
         case 0:
             coil_spawn_result(&my->older, &my->results[my->i], grows(depth + 2, 0));
             break;
@@ -174,6 +233,12 @@ async(int, opens_groups, (int) depth, (int) shields)
             break;
         case 4:
             spawn(&my->younger, coil_sleep(briefly()));
+            break;
+        case 5:
+            spawn(&my->younger, draws_some(depth, (int)pick(3)));
+            break;
+        case 6:
+            spawn(&my->older, takes(any_plan(), depth));
             break;
         }
         if (one_in(4))
@@ -270,7 +335,7 @@ coil_define(int, grows, (int) depth, (int) shields)
 
     for (my->i = 0; my->i < 3; my->i++) {
         count.steps++;
-        switch (pick(11)) {
+        switch (pick(14)) {
         case 0:
             ignore(rests(briefly(), shields));
             break;
@@ -312,6 +377,16 @@ coil_define(int, grows, (int) depth, (int) shields)
             await(my->result, until(sched.now + briefly(), limits(depth + 1, shields)));
             if (my->result != 0)
                 return -EAGAIN;
+            break;
+        case 11:
+            await(my->result, draws_some(depth, (int)pick(5)));
+            break;
+        case 12:
+            await(my->result, draws_in_time(depth));
+            break;
+        case 13:
+            my->result = one_in(8) ? -EPROTO : depth;
+            attempt(takes(any_plan(), my->result));
             break;
         }
         EXPECT(my->low[0] == (char)depth && my->low[47] == (char)depth);
@@ -404,6 +479,7 @@ static void play(uint64_t seed, int task_count)
     EXPECT(coil_timer_wheel_next(&sched.wheel) == COIL_NEVER);
     coil_sched_fini(&sched);
     EXPECT(count.bytes == 0);
+    note((uint64_t)count.steps);
 }
 
 int main(int argument_count, char **arguments)
@@ -424,8 +500,9 @@ int main(int argument_count, char **arguments)
     for (int i = 0; i < rounds; i++)
         play(seed + (unsigned)i, task_count);
     printf("%lld coroutines, %lld defers, %lld steps, %lld calls cut, %lld tasks failed, "
-           "%lld cancelled themselves\n",
+           "%lld cancelled themselves; digest %016llx\n",
             (long long)count.left, (long long)count.undeferred, (long long)count.steps,
-            (long long)count.cut, (long long)count.failed, (long long)count.cancelled);
+            (long long)count.cut, (long long)count.failed, (long long)count.cancelled,
+            (unsigned long long)digest);
     return 0;
 }

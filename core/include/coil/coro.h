@@ -32,9 +32,9 @@
  * The rules
  *   1. Await is a statement. It cannot stand in a condition, an argument or an initialiser.
  *   2. No local variable survives an await: what must, goes into coil_vars(). Strict builds
- *      (without optimisation, or with COIL_STRICT) re-enter the body at every await, so that both
- *      compilers report scalars that are used after one, and abort when an argument points at a
- *      local.
+ *      (with COIL_STRICT, or without optimisation unless with COIL_NOT_STRICT) re-enter the body at
+ *      every await, so that both compilers report scalars that are used after one, and abort when
+ *      an argument points at a local.
  *   3. A call that is neither awaited nor spawned is a compile-time warning; an await that drops a
  *      result is an error (attempt, a destination, or ignore).
  *   4. At most 8 parameters. Under C++ all variables and parameters must be trivial types.
@@ -57,7 +57,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#if defined COIL_STRICT || !defined __OPTIMIZE__
+#if defined COIL_STRICT || (!defined __OPTIMIZE__ && !defined COIL_NOT_STRICT)
 #define COIL_STRICT_ 1
 #endif
 
