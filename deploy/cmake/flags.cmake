@@ -7,9 +7,12 @@ target_compile_definitions(coil_flags INTERFACE
   COIL_SLOW_CHECKS=$<BOOL:${COIL_SLOW_CHECKS}>
   $<$<BOOL:${COIL_STRICT}>:COIL_STRICT>) # Without it, only -O0 re-enters at every await.
 
-# Messages name files as they are called in the repository, wherever it was built.
+# Messages name files as they are called in the repository, wherever it was built, and if a compiler
+# cache has made their paths relative.
+file(RELATIVE_PATH COIL_SOURCE_FROM_BUILD "${CMAKE_BINARY_DIR}" "${PROJECT_SOURCE_DIR}")
 target_compile_options(coil_flags INTERFACE
   -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
+  -fmacro-prefix-map=${COIL_SOURCE_FROM_BUILD}=
   -fno-common -fvisibility=hidden -fstack-protector-strong
   -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer # For perf/record, and for the watchdog.
   $<$<BOOL:${COIL_WERROR}>:-Werror>
