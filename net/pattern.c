@@ -4,17 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum step_kind {
-    STEP_BYTE,
-    STEP_ANY,
-    STEP_SET,
-    STEP_SPLIT,
-    STEP_JUMP,
-    STEP_BEGIN,
-    STEP_END,
-    STEP_MATCH
-};
-
 enum {
     ATOM_COUNT_MAX = 4096, /* Read, copies included: bounds what (((){9}){9}){9} costs. */
     UNLIMITED = -1,
@@ -65,7 +54,7 @@ static bool insert(reading *in, uint16_t place, pattern_step step)
     return true;
 }
 
-static bool append(reading *in, enum step_kind kind, uint8_t byte)
+static bool append(reading *in, enum pattern_step_kind kind, uint8_t byte)
 {
     return insert(in, in->to->step_count, (pattern_step){.kind = (uint8_t)kind, .byte = byte});
 }
@@ -80,11 +69,6 @@ static int16_t length_from(const reading *in, uint16_t place)
 static void set_add(uint8_t set[32], unsigned int byte)
 {
     set[byte / 8] |= (uint8_t)(1U << byte % 8);
-}
-
-static bool set_has(const uint8_t set[32], unsigned int byte)
-{
-    return (set[byte / 8] >> byte % 8 & 1U) != 0;
 }
 
 static bool is_in_class(char name, unsigned int byte)
@@ -142,7 +126,7 @@ static uint8_t *new_set(reading *in)
     }
     uint8_t *set = to->sets[to->set_count];
     memset(set, 0, 32);
-    return append(in, STEP_SET, to->set_count++) ? set : NULL;
+    return append(in, PATTERN_STEP_SET, to->set_count++) ? set : NULL;
 }
 
 /* What may be an end of a range: one byte, or -1 for a class that has been added, or an error. */
@@ -213,7 +197,7 @@ static bool read_escape(reading *in)
     const char sign = *in->at++;
     const int byte = escaped_byte(sign);
     if (byte >= 0)
-        return append(in, STEP_BYTE, (uint8_t)byte);
+        return append(in, PATTERN_STEP_BYTE, (uint8_t)byte);
     uint8_t *set = new_set(in);
     if (set == NULL)
         return false;
@@ -253,18 +237,18 @@ static bool read_atom(reading *in)
     case '\\':
         return read_escape(in);
     case '.':
-        return append(in, STEP_ANY, 0);
+        return append(in, PATTERN_STEP_ANY, 0);
     case '^':
-        return append(in, STEP_BEGIN, 0);
+        return append(in, PATTERN_STEP_BEGIN, 0);
     case '$':
-        return append(in, STEP_END, 0);
+        return append(in, PATTERN_STEP_END, 0);
     case '*':
     case '+':
     case '?':
     case '{':
         return fail(in, -EINVAL); /* Of nothing. */
     default:
-        return append(in, STEP_BYTE, (uint8_t)byte);
+        return append(in, PATTERN_STEP_BYTE, (uint8_t)byte);
     }
 }
 
@@ -308,9 +292,10 @@ static bool read_count(reading *in, int *out_least, int *out_most)
 static bool make_optional(reading *in, uint16_t place, bool is_repeated)
 {
     const int16_t length = length_from(in, place);
-    const pattern_step split = {
-            .kind = STEP_SPLIT, .one = 1, .other = (int16_t)(length + (is_repeated ? 2 : 1))};
-    const pattern_step back = {.kind = STEP_JUMP, .one = (int16_t) - (length + 1)};
+    const pattern_step split = {.kind = PATTERN_STEP_SPLIT,
+            .one = 1,
+            .other = (int16_t)(length + (is_repeated ? 2 : 1))};
+    const pattern_step back = {.kind = PATTERN_STEP_JUMP, .one = (int16_t) - (length + 1)};
 
     return insert(in, place, split) && (!is_repeated || insert(in, in->to->step_count, back));
 }
@@ -369,9 +354,10 @@ static bool read_sequence(reading *in)
 static bool offer(reading *in, uint16_t begin)
 {
     const int16_t length = length_from(in, begin);
-    const pattern_step split = {.kind = STEP_SPLIT, .one = 1, .other = (int16_t)(length + 2)};
+    const pattern_step split = {
+            .kind = PATTERN_STEP_SPLIT, .one = 1, .other = (int16_t)(length + 2)};
 
-    return insert(in, begin, split) && append(in, STEP_JUMP, 0);
+    return insert(in, begin, split) && append(in, PATTERN_STEP_JUMP, 0);
 }
 
 /* The jumps behind all but the last, each of which knows the one before, lead to the end. */
@@ -417,100 +403,5 @@ int pattern_init(pattern *self, const char *text, size_t size)
         return in.error;
     if (in.at < in.end)
         return -EINVAL; /* A ')' too many. */
-    return append(&in, STEP_MATCH, 0) ? 0 : in.error;
-}
-
-/* --------------------------------------------------------------------------------- matching -- */
-
-static void reach(pattern *self, uint16_t *stack_count, int step)
-{
-    if (self->marks[step] == self->round)
-        return;
-    self->marks[step] = self->round;
-    self->stack[(*stack_count)++] = (uint16_t)step;
-}
-
-/* Put all the steps at which one is that come next when `step` is reached. */
-static void add_threads(pattern *self, pattern_threads *to, int step, bool is_begin, bool is_end)
-{
-    uint16_t stack_count = 0;
-
-    reach(self, &stack_count, step);
-    while (stack_count > 0) {
-        const int at = self->stack[--stack_count];
-        const pattern_step *here = &self->steps[at];
-        self->work++;
-        switch ((enum step_kind)here->kind) {
-        case STEP_SPLIT:
-            reach(self, &stack_count, at + here->one);
-            reach(self, &stack_count, at + here->other);
-            break;
-        case STEP_JUMP:
-            reach(self, &stack_count, at + here->one);
-            break;
-        case STEP_BEGIN:
-            if (is_begin)
-                reach(self, &stack_count, at + 1);
-            break;
-        case STEP_END:
-            if (is_end)
-                reach(self, &stack_count, at + 1);
-            break;
-        case STEP_BYTE:
-        case STEP_ANY:
-        case STEP_SET:
-        case STEP_MATCH:
-            to->steps[to->count++] = (uint16_t)at;
-            break;
-        }
-    }
-}
-
-static bool takes(const pattern *self, const pattern_step *step, uint8_t byte)
-{
-    switch ((enum step_kind)step->kind) {
-    case STEP_BYTE:
-        return step->byte == byte;
-    case STEP_ANY:
-        return true;
-    case STEP_SET:
-        return set_has(self->sets[step->byte], byte);
-    default:
-        return false;
-    }
-}
-
-static void begin_round(pattern *self, pattern_threads *to)
-{
-    to->count = 0;
-    if (++self->round == 0) {
-        memset(self->marks, 0, sizeof(self->marks));
-        self->round = 1;
-    }
-}
-
-bool pattern_matches(pattern *self, const char *text, size_t size)
-{
-    pattern_threads *now = &self->threads[0];
-    pattern_threads *next = &self->threads[1];
-
-    begin_round(self, now);
-    add_threads(self, now, 0, true, size == 0);
-    for (size_t i = 0; i < size && now->count > 0; i++) {
-        begin_round(self, next);
-        for (uint16_t t = 0; t < now->count; t++) {
-            const uint16_t step = now->steps[t];
-            self->work++;
-            if (takes(self, &self->steps[step], (uint8_t)text[i]))
-                add_threads(self, next, step + 1, false, i + 1 == size);
-        }
-        pattern_threads *before = now;
-        now = next;
-        next = before;
-    }
-    for (uint16_t t = 0; t < now->count; t++) {
-        if (self->steps[now->steps[t]].kind == STEP_MATCH)
-            return true;
-    }
-    return false;
+    return append(&in, PATTERN_STEP_MATCH, 0) ? 0 : in.error;
 }

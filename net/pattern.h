@@ -32,9 +32,21 @@ enum {
     PATTERN_DEPTH_MAX = 32, /* Groups in groups. */
 };
 
-/* Private. Targets are relative, so that steps can be moved together. */
+/* Private: what pattern.c makes of a text, and pattern_match.c goes through. */
+enum pattern_step_kind {
+    PATTERN_STEP_BYTE,
+    PATTERN_STEP_ANY,
+    PATTERN_STEP_SET,
+    PATTERN_STEP_SPLIT, /* On to `one`, and to `other`. */
+    PATTERN_STEP_JUMP,  /* On to `one`. */
+    PATTERN_STEP_BEGIN,
+    PATTERN_STEP_END,
+    PATTERN_STEP_MATCH,
+};
+
+/* Targets are relative, so that steps can be moved together. */
 typedef struct pattern_step {
-    uint8_t kind;
+    uint8_t kind; /* A pattern_step_kind. */
     uint8_t byte; /* Or the number of a set. */
     int16_t one;
     int16_t other;
