@@ -88,6 +88,44 @@ TEST(StreamEager, WhoIsCancelledWhenItHasBeenFedHasItsBytesAndLeaves)
     EXPECT_TRUE(reader.left);
 }
 
+async(int, yields_once, (int *) out_count)
+{
+    vars();
+    await(coil_yield());
+    ++*out_count;
+    return 0;
+}
+
+/* So many are ready before the reader that its bytes come while it is queued, to be cancelled. */
+async(int, feeds_who_is_queued, (Reader *) reader, (int *) out_count)
+{
+    enum : int { READY_TASKS = 3000 };
+    vars(coil_stream *fed[2]; coil_group group; int i; int rc);
+    EXPECT_EQ(0, coil_stream_pair(&my->fed[0], &my->fed[1]));
+    defer(coil_stream_close(my->fed[0]); coil_stream_close(my->fed[1]));
+    open_group(&my->group);
+    my->group.keep_going = true;
+    reader->stream = my->fed[0];
+    reader->task = spawn(&my->group, reads_twice(reader));
+    await(coil_sleep(coil_ms(1)));
+    for (my->i = 0; my->i < READY_TASKS; my->i++)
+        spawn(&my->group, yields_once(out_count));
+    coil_task_cancel(reader->task);
+    attempt(coil_write_all(my->fed[1], coil_text("hello")));
+    await(my->rc, coil_group_join(&my->group));
+    return *out_count == READY_TASKS ? 0 : -EBADMSG;
+}
+
+TEST(StreamEager, WhoIsQueuedIsNotFed)
+{
+    Reader reader;
+    int count = 0;
+    EXPECT_EQ(0, coil_run(feeds_who_is_queued(&reader, &count)));
+    EXPECT_EQ(5, reader.got) << "what came before it left is its own";
+    EXPECT_EQ(-1, reader.more);
+    EXPECT_TRUE(reader.left);
+}
+
 /* --------------------------------------------------------------------------- random traffic -- */
 
 /* One direction of a pair: bytes that tell their place. */
