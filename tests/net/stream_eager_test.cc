@@ -126,6 +126,26 @@ TEST(StreamEager, WhoIsQueuedIsNotFed)
     EXPECT_TRUE(reader.left);
 }
 
+async(int, read_as_one, (Reader *) first, (Reader *) second)
+{
+    vars(coil_stream *ends[2]; coil_group group; int rc);
+    EXPECT_EQ(0, coil_stream_pair(&my->ends[0], &my->ends[1]));
+    first->stream = second->stream = my->ends[0];
+    open_group(&my->group);
+    spawn(&my->group, reads_twice(first));
+    spawn(&my->group, reads_twice(second));
+    await(my->rc, coil_group_join(&my->group));
+    return my->rc;
+}
+
+TEST(StreamEager, OneReaderAtATime)
+{
+    Reader first;
+    Reader second;
+    EXPECT_DEATH(coil_run(read_as_one(&first, &second)),
+            "check failed: waiter == NULL.*\n.*in task reads_twice\n");
+}
+
 /* --------------------------------------------------------------------------- random traffic -- */
 
 /* One direction of a pair: bytes that tell their place. */
