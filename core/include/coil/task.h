@@ -416,10 +416,10 @@ COIL_API int64_t coil_frame_result(const coil_frame *frame);
  * with coil_declare_eager() has a function besides its step function that an await calls first:
  *
  *     begin(task, leaf)    `leaf` is where the frame would be, and is not on the stack yet: there
- *                          is nothing in it but `fn` and the arguments, and what is pushed would lie
- *                          on them. Store the result and return COIL_DONE; or make the frame of it
- *                          with coil_leaf_enter() and go on as a step function does; or leave all
- *                          of it to coil_leaf_begin()
+ *                          is nothing in it but `fn` and the arguments, and what is pushed would
+ *                          lie on them. Store the result and return COIL_DONE; or make the frame
+ *                          of it with coil_leaf_enter() and go on as a step function does; or
+ *                          leave all of it to coil_leaf_begin()
  *
  * It is not asked for calls with adaptors, for what is spawned, and in strict builds.
  */
