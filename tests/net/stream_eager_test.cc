@@ -142,7 +142,7 @@ TEST(StreamEager, OneReaderAtATime)
 {
     Reader first;
     Reader second;
-    EXPECT_DEATH(coil_run(read_as_one(&first, &second)),
+    EXPECT_DEATH((void)coil_run(read_as_one(&first, &second)),
             "check failed: waiter == NULL.*\n.*in task reads_twice\n");
 }
 
@@ -246,13 +246,17 @@ async(int, cancels_at_random, (Way *) way)
     return 0;
 }
 
-async(int, talks_at_random, (Way *) ways, (unsigned) small_bytes)
+void take_little(const coil_stream *stream, int bytes)
+{
+    EXPECT_EQ(0, setsockopt(coil_stream_fd(stream), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)));
+}
+
+async(int, talks_at_random, (Way *) ways, (int) small_bytes)
 {
     vars(coil_stream *one; coil_stream *other; coil_group group; int rc; int i);
     EXPECT_EQ(0, coil_stream_pair(&my->one, &my->other));
     defer(coil_stream_close(my->one); coil_stream_close(my->other));
-    const int size = static_cast<int>(small_bytes);
-    (void)setsockopt(coil_stream_fd(my->one), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    take_little(my->one, small_bytes);
     ways[0].from = ways[1].to = my->one;
     ways[1].from = ways[0].to = my->other;
     open_group(&my->group);
@@ -264,7 +268,7 @@ async(int, talks_at_random, (Way *) ways, (unsigned) small_bytes)
     return my->rc;
 }
 
-class StreamEagerRandom : public testing::TestWithParam<unsigned>
+class StreamEagerRandom : public testing::TestWithParam<int>
 {
 };
 
