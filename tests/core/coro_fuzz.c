@@ -216,7 +216,7 @@ async(int, opens_groups, (int) depth, (int) shields)
 
     for (my->i = 0; my->i < 3; my->i++) {
         my->results[my->i] = INT64_MIN;
-        switch (pick(7)) {
+        switch (pick(6)) {
         case 0:
             coil_spawn_result(&my->older, &my->results[my->i], grows(depth + 2, 0));
             break;
@@ -236,8 +236,6 @@ async(int, opens_groups, (int) depth, (int) shields)
             break;
         case 5:
             spawn(&my->younger, draws_some(depth, (int)pick(3)));
-            break;
-        case 6:
             spawn(&my->older, takes(any_plan(), depth));
             break;
         }

@@ -135,6 +135,23 @@ TEST_F(Eager, HasItsResultWithoutAFrame)
     EXPECT_EQ(asked ? 0 : 4, from.step_count);
 }
 
+async(int, sleeps_and_draws, (well *) from, (const char **) out_await)
+{
+    vars(int got);
+    await(coil_sleep(coil_ms(1)));
+    await(my->got, draw(from));
+    *out_await = co__f->co__h.at->what;
+    return 0;
+}
+
+TEST_F(Eager, IsTheAwaitThatItsTaskWasInLast)
+{
+    from.stock = 1;
+    const char *last = nullptr;
+    EXPECT_EQ(0, RUN(sleeps_and_draws(&from, &last)));
+    EXPECT_STREQ("my->got, draw(from)", last) << "and not the one that it waited in";
+}
+
 TEST_F(Eager, WaitsAsAFrame)
 {
     from.stock = 1;

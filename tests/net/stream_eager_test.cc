@@ -126,6 +126,26 @@ TEST(StreamEager, WhoIsQueuedIsNotFed)
     EXPECT_TRUE(reader.left);
 }
 
+async(int, read_as_one, (Reader *) first, (Reader *) second)
+{
+    vars(coil_stream *ends[2]; coil_group group; int rc);
+    EXPECT_EQ(0, coil_stream_pair(&my->ends[0], &my->ends[1]));
+    first->stream = second->stream = my->ends[0];
+    open_group(&my->group);
+    spawn(&my->group, reads_twice(first));
+    spawn(&my->group, reads_twice(second));
+    await(my->rc, coil_group_join(&my->group));
+    return my->rc;
+}
+
+TEST(StreamEager, OneReaderAtATime)
+{
+    Reader first;
+    Reader second;
+    EXPECT_DEATH((void)coil_run(read_as_one(&first, &second)),
+            "check failed: waiter == NULL.*\n.*in task reads_twice\n");
+}
+
 /* --------------------------------------------------------------------------- random traffic -- */
 
 /* One direction of a pair: bytes that tell their place. */
@@ -226,13 +246,17 @@ async(int, cancels_at_random, (Way *) way)
     return 0;
 }
 
-async(int, talks_at_random, (Way *) ways, (unsigned) small_bytes)
+void take_little(const coil_stream *stream, int bytes)
+{
+    EXPECT_EQ(0, setsockopt(coil_stream_fd(stream), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)));
+}
+
+async(int, talks_at_random, (Way *) ways, (int) small_bytes)
 {
     vars(coil_stream *one; coil_stream *other; coil_group group; int rc; int i);
     EXPECT_EQ(0, coil_stream_pair(&my->one, &my->other));
     defer(coil_stream_close(my->one); coil_stream_close(my->other));
-    const int size = static_cast<int>(small_bytes);
-    (void)setsockopt(coil_stream_fd(my->one), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    take_little(my->one, small_bytes);
     ways[0].from = ways[1].to = my->one;
     ways[1].from = ways[0].to = my->other;
     open_group(&my->group);
@@ -244,7 +268,7 @@ async(int, talks_at_random, (Way *) ways, (unsigned) small_bytes)
     return my->rc;
 }
 
-class StreamEagerRandom : public testing::TestWithParam<unsigned>
+class StreamEagerRandom : public testing::TestWithParam<int>
 {
 };
 

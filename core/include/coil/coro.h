@@ -510,8 +510,9 @@ template <> struct coil_call_type<void> {
         co__cold co__c = (__VA_ARGS__);                                       \
         if (COIL_IS_EAGER_(co__c.co__c)) {                                    \
             COIL_PLACE_(co__t, co__frame, co__c);                             \
+            co__f->co__h.at = &co__site;                                      \
             if (co__c.co__c.begin(co__t, &co__k->co__h) != COIL_DONE)         \
-                return (void)(co__f->co__h.at = &co__site), COIL_SUSPENDED_;  \
+                return COIL_SUSPENDED_;                                       \
         } else {                                                              \
             COIL_FRAME_(co__t, co__frame, co__c, &co__f->co__h);              \
             co__f->co__h.at = &co__site;                                      \
