@@ -418,7 +418,8 @@ COIL_API int64_t coil_frame_result(const coil_frame *frame);
  *     begin(task, leaf)    `leaf` is where the frame would be, and is not on the stack yet: there
  *                          is nothing in it but `fn` and the arguments. Store the result and return
  *                          COIL_DONE; or make the frame of it with coil_leaf_enter() and go on as a
- *                          step function does; or leave all of it to coil_leaf_begin()
+ *                          step function does; or leave all of it to coil_leaf_begin(),
+ *                          as it must where coil_task_cancelling()
  *
  * It is not asked for calls with adaptors, for what is spawned, and in strict builds.
  */
