@@ -165,8 +165,10 @@ def nothing_matches(option, text, there):
 def wanted_servers(options):
     servers = servers_of(options.build, options.server)
     wanted = options.impl.split(",") if options.impl else list(servers)
-    found = {name: servers[name] for name in wanted if name in servers}
-    return found or nothing_matches("--impl", options.impl, servers)
+    for name in wanted:
+        if name not in servers:
+            nothing_matches("--impl", name, servers)
+    return {name: servers[name] for name in wanted}
 
 
 def wanted_cells(options):
@@ -199,7 +201,8 @@ def save(figures, path):
 
 
 def run(options):
-    """The table of all servers and cells, and where the instructions are, if that is asked for."""
+    """The table of all servers and cells, and where the instructions are, if that is asked for.
+    True if all were counted, and Coil keeps its goals."""
     if not os.path.exists(os.path.join(options.build, "perf", "bin", "step")):
         sys.exit(f"perf/instructions: {options.build} has no perf/bin/step: "
                  "build it (x86-64 only)")
@@ -210,4 +213,4 @@ def run(options):
                for cell, arguments in cells.items()}
     if options.save:
         save(figures, options.save)
-    return verdict(figures)
+    return verdict(figures) and all(len(row) == len(servers) for row in figures.values())

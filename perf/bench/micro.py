@@ -86,8 +86,8 @@ BEGIN, END = "<!-- begin: perf/compare --only micro --publish -->", "<!-- end --
 # ---- Running ----
 
 
-def discover(directory, wanted):
-    """Every question and contender there is, as (bench, impl, program); `wanted` may be None."""
+def listed(directory):
+    """Every question and contender there is, as (bench, impl, program)."""
     found = []
     for name in sorted(os.listdir(directory)):
         program = os.path.join(directory, name)
@@ -99,6 +99,12 @@ def discover(directory, wanted):
             say(f"{name} is left out: it does not start")
             continue
         found += [tuple(line.split()) + (program,) for line in listing.stdout.splitlines()]
+    return found
+
+
+def discover(directory, wanted):
+    """Those of `wanted`, which may be None."""
+    found = listed(directory)
     there = {impl for _, impl, _ in found}
     for impl, package in COLUMNS.items():
         if impl not in there and impl in (wanted or COLUMNS):

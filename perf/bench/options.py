@@ -3,7 +3,7 @@
 
 import argparse
 
-from . import cells, idle, stats
+from . import arguments, cells, idle, stats
 from .build import RELEASE
 from .echo import warmup_s
 from .machine import choose_cores
@@ -48,13 +48,6 @@ def rate_list(text):
     return rates
 
 
-def server(text):
-    name, _, command = text.partition("=")
-    if not name or not command.strip():
-        raise argparse.ArgumentTypeError(f"not NAME=COMMAND, like 'mine=path/to/server': {text}")
-    return text
-
-
 def add_what(parser):
     group = parser.add_argument_group("what")
     group.add_argument("--quick", action="store_true",
@@ -69,7 +62,7 @@ def add_what(parser):
     group.add_argument("--impl", type=words, metavar="NAME,...", help="only these contenders")
     group.add_argument("--bench", type=words, metavar="NAME,...",
                        help="only these micro-benchmarks")
-    group.add_argument("--server", type=server, action="append", default=[],
+    group.add_argument("--server", type=arguments.server, action="append", default=[],
                        metavar="NAME=COMMAND",
                        help="one more server; --port N is appended to its command")
     group.add_argument("--coil", metavar="PATH", help="Coil's echo server")
@@ -78,18 +71,20 @@ def add_what(parser):
 
 def add_how(parser):
     group = parser.add_argument_group("how")
-    group.add_argument("--rounds", type=int, default=5)
-    group.add_argument("--seconds", type=float, default=0.7, help="measured, of one measurement")
-    group.add_argument("--warmup", type=float, default=0.25, help="seconds before that")
+    group.add_argument("--rounds", type=arguments.count, default=5)
+    group.add_argument("--seconds", type=arguments.positive, default=0.7,
+                       help="measured, of one measurement")
+    group.add_argument("--warmup", type=arguments.number, default=0.25, help="seconds before that")
     group.add_argument("--open-loop", action="store_true", help="the same as --only open")
-    group.add_argument("--open-rounds", type=int, default=3)
+    group.add_argument("--open-rounds", type=arguments.count, default=3)
     group.add_argument("--rates", type=rate_list, metavar="R,...",
                        help="requests/s of the open loop, instead of 20, 50 and 80 %% of what the "
                             "slowest judged server can do")
     group.add_argument("--fixed", action="store_true",
                        help="equal gaps between the requests of the open loop, not random ones")
-    group.add_argument("--idle-connections", type=int, default=5000)
-    group.add_argument("--disturbed", type=float, default=stats.OTHERS_MAX, metavar="CORES",
+    group.add_argument("--idle-connections", type=arguments.count, default=5000)
+    group.add_argument("--disturbed", type=arguments.number, default=stats.OTHERS_MAX,
+                       metavar="CORES",
                        help="CPU of others that makes a measurement count as disturbed")
     group.add_argument("--seed", type=int, help="of the order in the rounds")
     group.add_argument("--build", default=RELEASE,
@@ -104,7 +99,8 @@ def add_output(parser):
     group.add_argument("--publish", action="store_true",
                        help="compare.md, compare.json and plots into docs/performance/, and the "
                             "micro-benchmarks into docs/performance.md")
-    group.add_argument("--output", metavar="DIR", help="the same three into another directory")
+    group.add_argument("--output", type=arguments.output_directory, metavar="DIR",
+                       help="the same three into another directory")
 
 
 def apply_quick(options):

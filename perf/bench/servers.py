@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import time
 from .machine import pinned, prefer_me, say
 
 JUDGED = ("epoll", "uring", "libuv")  # Coil has to match the best of these in each cell
+PEERS = JUDGED + ("libevent", "asio", "asio_uring", "asyncio", "uvloop", "go", "node", "tokio")
 MISSING = 77  # the exit status of a server whose peer is not installed
 START_S = 10
 
@@ -112,8 +114,10 @@ def find(options):
     found = {}
     for name in in_order(wanted):
         try:
-            if name not in commands or not os.access(commands[name][0], os.X_OK):
+            if name not in commands:
                 raise Missing("not built")
+            if shutil.which(commands[name][0]) is None:
+                raise Missing(f"there is no program {commands[name][0]}")
             Server(name, commands[name], options.server_core).stop()
             found[name] = commands[name]
         except Missing as reason:

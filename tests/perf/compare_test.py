@@ -10,7 +10,9 @@ import os
 import random
 import re
 import statistics
+import subprocess
 import sys
+import time
 import unittest
 import xml.etree.ElementTree
 
@@ -138,6 +140,44 @@ class CommandLine(unittest.TestCase):
             with contextlib.redirect_stderr(err), self.assertRaises(SystemExit):
                 command_line.parse(arguments)
             self.assertIn(said, err.getvalue())
+
+    def test_refuses_what_cannot_be_measured_or_kept(self):
+        for option, value, said in (("--rounds", "0", "not a count of 1 or more: 0"),
+                                    ("--seconds", "nan", "not a number of 0 or more: nan"),
+                                    ("--seconds", "0", "not above 0: 0"),
+                                    ("--idle-connections", "-5", "not a count of 1 or more: -5"),
+                                    ("--output", "/dev/null", "cannot write into /dev/null")):
+            err = io.StringIO()
+            with contextlib.redirect_stderr(err), self.assertRaises(SystemExit):
+                command_line.parse([f"{option}={value}"])
+            self.assertIn(f"argument {option}: {said}", err.getvalue())
+
+
+class Children(unittest.TestCase):
+    STARTER = """import os, signal, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from bench.machine import prefer_me
+child = subprocess.Popen(["sleep", "60"], preexec_fn=prefer_me, stdout=subprocess.DEVNULL)
+print(child.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+    @staticmethod
+    def runs(pid):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+                return stat.read().rpartition(")")[2].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    def test_end_with_who_measures_them(self):
+        done = subprocess.run([sys.executable, "-B", "-c", self.STARTER, sys.path[0]],
+                              stdout=subprocess.PIPE, text=True, check=False)
+        pid = int(done.stdout)
+        end = time.monotonic() + 10
+        while self.runs(pid) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertFalse(self.runs(pid))
 
 
 class Histogram(unittest.TestCase):

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import unittest
@@ -280,6 +281,16 @@ class Latency(Served):
         for row in rows:
             figures = [float(figure) for figure in row[3:]]
             self.assertEqual(sorted(figures), figures, table)
+
+    def test_program_that_ends_meanwhile_is_shown_until_then(self):
+        self.run_tool("latency", "--seconds", "0.5")  # Where that is skipped, so is this.
+        end = stage.threading.Timer(4, os.kill, (self.echo.pid, signal.SIGKILL))
+        end.start()
+        self.addCleanup(end.join)
+        done = output_of([os.path.join(ROOT, "perf", "latency"), str(self.echo.pid),
+                          "--seconds", "60"])
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^run +echo ")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,33 @@ class Scripts(unittest.TestCase):
             self.assertIn(f"'{known}'", done.stderr)
 
 
+    def test_a_file_that_cannot_be_written_is_named_before_anything_is_measured(self):
+        for name, option, more in (("record", "--output", ["--", "sleep", "20"]),
+                                   ("allocators", "--markdown", []),
+                                   ("compare", "--output", []), ("scale", "--output", []),
+                                   ("instructions", "--save", [])):
+            with self.subTest(name):
+                done = run(os.path.join(PERF, name), option, "/proc/nonsense/file", *more)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(f"argument {option}: cannot write into /proc/nonsense/file",
+                              done.stderr)
+
+    def test_names_that_nobody_has_are_refused(self):
+        build = os.path.dirname(os.path.dirname(PROGRAMS))
+        for name, option, more in (("compare", "--impl", ["--quick", "--no-build"]),
+                                   ("compare", "--bench", ["--quick", "--no-build"]),
+                                   ("instructions", "--bench", [])):
+            with self.subTest(name, option=option):
+                done = run(os.path.join(PERF, name), "--build", build, *more, option, "nonsense")
+                self.assertEqual(done.returncode, 2)
+                self.assertRegex(done.stderr, f"{option}.* '?nonsense'?; there is: ")
+
+    def test_figures_to_compare_with_have_to_be_there(self):
+        done = run(os.path.join(PERF, "instructions"), "--against", "/nonsense")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("there is no /nonsense", done.stderr)
+
+
 class Programs(unittest.TestCase):
     def test_the_load_generator_says_how_to_call_it(self):
         done = run(os.path.join(PROGRAMS, "load"), "--help")

@@ -397,8 +397,10 @@ template <> struct coil_result_is_nil<coil_nil> {
 #define coil_define(T, name, ...) COIL_DEFINE_(COIL_PUBLIC_, T, name, ##__VA_ARGS__)
 
 /*
- * A leaf: declared with coil_declare() or, for one file, coil_leaf(); defined by its step and
- * cancel functions (coil/task.h) with coil_define_leaf() or coil_leaf_fn().
+ * A leaf is defined by its step and cancel functions (coil/task.h): declared with coil_declare()
+ * it takes coil_define_leaf(), and for one file, with coil_leaf(), coil_leaf_fn(). In them
+ * coil_arguments(name, frame)->parameter is an argument, coil_result(name, frame) the result, an
+ * lvalue.
  *
  * coil_declare_leaf() is coil_declare() for a leaf of which there are many that wait: its result
  * takes the place of its arguments, so its step function stores it when it has read them.
