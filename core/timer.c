@@ -42,6 +42,9 @@
 #define PART_BITS 10
 #define PARTS (1 << (TICK_BITS - PART_BITS))
 
+/* What becomes due at once is fired in portions of four ticks: 262 us. */
+#define PORTION_MASK 3
+
 /* Bin i of the sort holds 2^i runs, so 48 of them are more than memory can hold. */
 #define SORT_BINS 48
 
@@ -100,6 +103,7 @@ void coil_timer_wheel_init(coil_timer_wheel *wheel, coil_time now)
     wheel->advancing = false;
     wheel->levels = 0;
     coil_list_init(&wheel->due);
+    coil_list_init(&wheel->late);
     memset(wheel->occupied, 0, sizeof(wheel->occupied));
     for (unsigned level = 0; level < COIL_TIMER_LEVELS; level++) {
         for (unsigned list = 0; list < COIL_TIMER_LANES * COIL_TIMER_SLOTS; list++)
@@ -144,7 +148,7 @@ static void unlink_timer(coil_timer_wheel *wheel, coil_timer *timer)
     bool last = neighbour == timer->link.prev;
 
     coil_list_remove(&timer->link);
-    if (!last || neighbour == &wheel->due)
+    if (!last || neighbour == &wheel->due || neighbour == &wheel->late)
         return;
 
     size_t list = ((uintptr_t)neighbour - (uintptr_t)wheel->slots) / sizeof(coil_list);
@@ -155,18 +159,27 @@ static void unlink_timer(coil_timer_wheel *wheel, coil_timer *timer)
     wheel->occupied[level][lane] &= ~(UINT64_C(1) << slot);
 }
 
+static inline void place_and_tell(coil_timer_wheel *wheel, coil_timer *timer)
+{
+    place(wheel, timer);
+    if (timer->deadline < wheel->quiet) {
+        wheel->quiet = timer->deadline;
+        wheel->quiet_end = timer->deadline;
+        wheel->quiet_is_exact = true;
+    }
+}
+
 void coil_timer_arm(coil_timer_wheel *wheel, coil_timer *timer, coil_time deadline)
 {
     coil_timer_disarm(wheel, timer);
     timer->deadline = deadline;
     if (deadline == COIL_NEVER)
         return;
-    place(wheel, timer);
-    if (deadline < wheel->quiet) {
-        wheel->quiet = deadline;
-        wheel->quiet_end = deadline;
-        wheel->quiet_is_exact = true;
+    if (coil_unlikely(wheel->advancing) && deadline <= wheel->now) {
+        coil_list_append(&wheel->late, &timer->link);
+        return;
     }
+    place_and_tell(wheel, timer);
 }
 
 void coil_timer_disarm(coil_timer_wheel *wheel, coil_timer *timer)
@@ -235,20 +248,29 @@ static void find_quiet(coil_timer_wheel *wheel)
     wheel->quiet_is_exact = true;
 }
 
+/* Inside fire() the rest of this advance counts too, and what has been armed too late for it. */
+static coil_time find_next_of_advance(coil_timer_wheel *wheel)
+{
+    coil_time next = wheel->quiet;
+    if (!coil_list_empty(&wheel->due) && const_timer_of(wheel->due.next)->deadline < next)
+        next = const_timer_of(wheel->due.next)->deadline;
+    for (const coil_list *link = wheel->late.next; link != &wheel->late; link = link->next) {
+        if (const_timer_of(link)->deadline < next)
+            next = const_timer_of(link)->deadline;
+    }
+    return next;
+}
+
 static COIL_NOINLINE coil_time find_next(coil_timer_wheel *wheel)
 {
     if (!wheel->quiet_is_exact)
         find_quiet(wheel);
-    /* Inside fire() the rest of this advance counts too; what was armed since may be earlier. */
-    if (coil_list_empty(&wheel->due))
-        return wheel->quiet;
-    coil_time due = const_timer_of(wheel->due.next)->deadline;
-    return due < wheel->quiet ? due : wheel->quiet;
+    return wheel->advancing ? find_next_of_advance(wheel) : wheel->quiet;
 }
 
 coil_time coil_timer_wheel_next(coil_timer_wheel *wheel)
 {
-    if (coil_likely(wheel->quiet_is_exact && coil_list_empty(&wheel->due)))
+    if (coil_likely(wheel->quiet_is_exact && !wheel->advancing))
         return wheel->quiet;
     return find_next(wheel);
 }
@@ -448,6 +470,7 @@ static void expire_slots(coil_timer_wheel *wheel, unsigned level, uint64_t slots
 /* Move the present to `now`. What becomes due is collected from the earliest slot to the last. */
 static void collect(coil_timer_wheel *wheel, coil_time now)
 {
+    COIL_CHECK(now >= wheel->present);
     uint64_t tick = tick_of(now);
     unsigned level = level_between(tick, tick_of(wheel->present));
     unsigned slot = digit_of(tick, level);
@@ -460,20 +483,44 @@ static void collect(coil_timer_wheel *wheel, coil_time now)
     open_slot(wheel, level, slot);
 }
 
-/* Also where nothing is due any more: a slot may have to be opened. */
-static COIL_NOINLINE unsigned fire_due(coil_timer_wheel *wheel)
+/*
+ * How far to go before what has become due is fired. A crowded slot is opened when it begins: what
+ * is due by then is sorted, the rest is spread. Else it is a portion from the first that is due on,
+ * as a thousand times as many would have left the cache until their turn comes.
+ */
+static coil_time portion_end(const coil_timer_wheel *wheel)
 {
-    COIL_CHECK(coil_list_empty(&wheel->due));
-    wheel->advancing = true;
-    collect(wheel, wheel->now);
-    find_quiet(wheel);
+    coil_time first = wheel->quiet > wheel->present ? wheel->quiet : wheel->present;
+    if (wheel->quiet_end > wheel->quiet)
+        return first;
+    uint64_t tick = tick_of(first) | PORTION_MASK;
+    return tick < tick_of(wheel->now) ? tick_start(tick + 1) - 1 : wheel->now;
+}
 
+static unsigned fire_portion(coil_timer_wheel *wheel)
+{
     unsigned fired = 0;
+    collect(wheel, portion_end(wheel));
+    find_quiet(wheel);
     for (coil_list *link; (link = coil_list_take_first(&wheel->due)) != NULL; fired++) {
         coil_timer *timer = timer_of(link);
         timer->fire(timer);
     }
+    return fired;
+}
+
+/* Also where nothing is due any more: a slot may have to be opened. */
+static COIL_NOINLINE unsigned fire_due(coil_timer_wheel *wheel)
+{
+    unsigned fired = 0;
+    COIL_CHECK(coil_list_empty(&wheel->due));
+    wheel->advancing = true;
+    while (wheel->quiet <= wheel->now && !coil_timer_wheel_rests(wheel))
+        fired += fire_portion(wheel);
     wheel->advancing = false;
+
+    for (coil_list *link; (link = coil_list_take_first(&wheel->late)) != NULL;)
+        place_and_tell(wheel, timer_of(link));
     return fired;
 }
 

@@ -108,6 +108,7 @@ void expect_consistent(const coil_timer_wheel &wheel)
 {
     EXPECT_FALSE(wheel.advancing);
     EXPECT_TRUE(coil_list_empty(&wheel.due));
+    EXPECT_TRUE(coil_list_empty(&wheel.late));
     for (unsigned level = 0; level < COIL_TIMER_LEVELS; level++) {
         for (unsigned lane = 0; lane < COIL_TIMER_LANES; lane++) {
             for (unsigned slot = 0; slot < COIL_TIMER_SLOTS; slot++) {
@@ -409,6 +410,67 @@ TEST(TimerInFire, SeesTheRestOfTheAdvanceInNext)
     f.arm(2, coil_s(9));
     f.advance(30);
     EXPECT_EQ(seen, (std::vector<coil_time>{20, coil_s(9)}));
+}
+
+/* Much that is due is fired in portions; nobody can tell. */
+TEST(TimerInFire, ArmsForALaterAdvanceAlsoWhatLiesBeyondThePortion)
+{
+    Fixture f(54);
+    std::vector<coil_time> seen;
+    f.on_fire = [&](int number) {
+        seen.push_back(f.next());
+        if (number != 0)
+            return;
+        f.arm(51, coil_ms(30));
+        f.arm(52, coil_ms(30));
+        f.arm(50, coil_us(30500));
+        f.arm(53, coil_ms(101));
+        f.disarm(40);
+        f.arm(41, coil_ms(5)); /* Was due, and is not until the next time. */
+    };
+    Numbers expected;
+    for (int i = 0; i < 50; i++) {
+        f.arm(i, coil_ms(1 + i));
+        if (i != 40 && i != 41)
+            expected.push_back(i);
+    }
+    EXPECT_EQ(f.advance(coil_ms(100)), expected);
+    EXPECT_EQ(coil_ms(2), seen[0]) << "the rest";
+    EXPECT_EQ(coil_ms(3), seen[1]) << "the rest, which comes before what has been armed";
+    EXPECT_EQ(coil_ms(5), seen[8]) << "what has been armed, and is overdue";
+    expect_consistent(f.wheel);
+    EXPECT_EQ(coil_ms(5), f.next());
+    EXPECT_EQ(f.advance(coil_ms(100)), (Numbers{41, 51, 52, 50}));
+    EXPECT_EQ(f.advance(coil_ms(101)), Numbers{53});
+}
+
+TEST(TimerInFire, KeepsTheOrderOfACrowdThatIsFiredInPortions)
+{
+    const int count = 20000;
+    Fixture f(count);
+    std::mt19937_64 random(7);
+    std::vector<std::pair<coil_time, int>> expected;
+    for (int i = 0; i < count; i++) {
+        const coil_time deadline = static_cast<coil_time>(random() % coil_ms(700));
+        f.arm(i, deadline);
+        expected.emplace_back(deadline, i);
+    }
+    std::stable_sort(expected.begin(), expected.end(),
+            [](const auto &a, const auto &b) { return a.first < b.first; });
+    f.on_fire = [&](int number) {
+        f.arm(number, static_cast<coil_time>(number % 3)); /* Again, for a time that has come. */
+    };
+    const Numbers fired = f.advance(coil_s(1));
+    ASSERT_EQ(static_cast<size_t>(count), fired.size());
+    for (size_t i = 0; i < fired.size(); i++)
+        ASSERT_EQ(expected[i].second, fired[i]) << i;
+    EXPECT_EQ(0, f.next());
+    f.on_fire = nullptr;
+    const Numbers again = f.advance(coil_s(1));
+    ASSERT_EQ(static_cast<size_t>(count), again.size());
+    EXPECT_TRUE(
+            std::is_sorted(again.begin(), again.end(), [](int a, int b) { return a % 3 < b % 3; }));
+    expect_consistent(f.wheel);
 }
 
 struct Mortal {

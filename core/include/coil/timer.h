@@ -70,6 +70,7 @@ struct coil_timer_wheel {
     bool advancing;
     uint8_t levels; /* Bit l: level l may have occupied slots. */
     coil_list due;  /* About to fire, in order. */
+    coil_list late; /* Armed inside fire(), for times that have come: of the next advance. */
     uint64_t occupied[COIL_TIMER_LEVELS][COIL_TIMER_LANES];
     coil_list slots[COIL_TIMER_LEVELS][COIL_TIMER_SLOTS][COIL_TIMER_LANES];
 };
