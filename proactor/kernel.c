@@ -13,6 +13,8 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,26 +23,103 @@
 #include <sys/resource.h>
 #include <sys/uio.h>
 
+/* ------------------------------------------------------------------- descriptors of rings -- */
+
+/*
+ * Who tells a ring something needs its descriptor. A forked child inherits that, and would keep the
+ * ring alive, with the sockets that it listens on: so a child closes those of its parent before it
+ * does anything else. Whoever opens or closes one holds the lock, which fork() waits for.
+ */
+static COIL_PROCESS_WIDE struct {
+    pthread_mutex_t lock;
+    pthread_once_t watches_forks;
+    bool can_be_kept;
+    int *fds;
+    size_t count;
+    size_t room;
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER, .watches_forks = PTHREAD_ONCE_INIT};
+
+static void lock_kept(void)
+{
+    (void)pthread_mutex_lock(&kept.lock);
+}
+
+static void unlock_kept(void)
+{
+    (void)pthread_mutex_unlock(&kept.lock);
+}
+
+static void close_those_of_the_parent(void)
+{
+    while (kept.count > 0)
+        (void)close(kept.fds[--kept.count]);
+    unlock_kept();
+}
+
+static void watch_forks(void)
+{
+    kept.can_be_kept = pthread_atfork(lock_kept, unlock_kept, close_those_of_the_parent) == 0 &&
+                       coil_kernel_ring_tell(-1, 0) == -EBADF; /* Else the kernel does not know. */
+}
+
+/* False: it has to be closed. */
+static bool keep(int fd)
+{
+    if (!kept.can_be_kept)
+        return false;
+    if (kept.count == kept.room) {
+        size_t room = kept.room == 0 ? 16 : 2 * kept.room;
+        int *fds = realloc(kept.fds, room * sizeof(*fds));
+        if (fds == NULL)
+            return false;
+        kept.fds = fds;
+        kept.room = room;
+    }
+    kept.fds[kept.count++] = fd;
+    return true;
+}
+
+static void forget(int fd)
+{
+    for (size_t i = 0; i < kept.count; i++) {
+        if (kept.fds[i] == fd) {
+            kept.fds[i] = kept.fds[--kept.count];
+            return;
+        }
+    }
+}
+
 /* ----------------------------------------------------------------------------------- ring -- */
 
-int coil_kernel_ring_setup(
-        struct io_uring *uring, unsigned entries, struct io_uring_params *parameters)
+static int set_up(struct io_uring *uring, unsigned entries, struct io_uring_params *parameters)
 {
     int rc = io_uring_queue_init_params(entries, uring, parameters);
     if (rc < 0)
         return rc;
     /*
-     * All three are needed so that a forked child cannot keep the ring, and with it listening
-     * sockets, alive: it would inherit the descriptor, and the mapping pins the ring just as well.
+     * A forked child cannot keep the ring, and with it listening sockets, alive: not by the
+     * descriptor, which it does not have, nor by the mapping, which pins the ring just as well.
      */
     rc = io_uring_register_ring_fd(uring);
-    if (rc == 1)
+    if (rc == 1 && !keep(uring->ring_fd))
         rc = io_uring_close_ring_fd(uring);
     if (rc >= 0)
         rc = io_uring_ring_dontfork(uring);
-    if (rc < 0)
+    if (rc < 0) {
+        forget(uring->ring_fd);
         io_uring_queue_exit(uring);
+    }
     return rc < 0 ? rc : 0;
+}
+
+int coil_kernel_ring_setup(
+        struct io_uring *uring, unsigned entries, struct io_uring_params *parameters)
+{
+    (void)pthread_once(&kept.watches_forks, watch_forks);
+    lock_kept();
+    int rc = set_up(uring, entries, parameters);
+    unlock_kept();
+    return rc;
 }
 
 COIL_HOT int coil_kernel_ring_enter(struct io_uring *uring, unsigned to_submit,
@@ -57,9 +136,18 @@ int coil_kernel_ring_register(
             opcode | IORING_REGISTER_USE_REGISTERED_RING, argument, count);
 }
 
+int coil_kernel_ring_tell(int fd, uint64_t user_data)
+{
+    struct io_uring_sqe message = {.opcode = IORING_OP_MSG_RING, .fd = fd, .off = user_data};
+    return io_uring_register(UINT_MAX, RING_SEND_MESSAGE, &message, 1);
+}
+
 void coil_kernel_ring_close(struct io_uring *uring)
 {
+    lock_kept();
+    forget(uring->ring_fd);
     io_uring_queue_exit(uring);
+    unlock_kept();
 }
 
 int coil_kernel_ring_sysctl(void)

@@ -7,6 +7,7 @@
 #define KERNEL_RING_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <liburing.h>
 
@@ -17,10 +18,12 @@
 #ifndef IORING_FEAT_NO_IOWAIT
 #define IORING_FEAT_NO_IOWAIT (1U << 17)
 #endif
+enum { RING_SEND_MESSAGE = 31 }; /* IORING_REGISTER_SEND_MSG_RING, since Linux 6.13. */
 
 /*
- * io_uring_setup(2), and the rings mapped. The descriptor is registered and closed, and the memory
- * is not inherited by forked children. 0 or -errno.
+ * io_uring_setup(2), and the rings mapped. The descriptor is registered. It stays open, as
+ * uring->ring_fd, if the kernel has coil_kernel_ring_tell(), else that is -1. Forked children
+ * inherit neither it nor the memory. 0 or -errno.
  */
 int coil_kernel_ring_setup(
         struct io_uring *uring, unsigned entries, struct io_uring_params *parameters);
@@ -32,6 +35,13 @@ int coil_kernel_ring_enter(struct io_uring *uring, unsigned to_submit, unsigned 
 /* io_uring_register(2). 0, a count, or -errno. */
 int coil_kernel_ring_register(
         struct io_uring *uring, unsigned opcode, const void *argument, unsigned count);
+
+/*
+ * A completion with `user_data` and result 0 in the ring that has this descriptor, from any thread,
+ * with a ring or without (io_uring_register(2), IORING_REGISTER_SEND_MSG_RING). 0; -EBADF, -EBADFD:
+ * it is no ring; -EINVAL: this kernel cannot; -ENOMEM.
+ */
+int coil_kernel_ring_tell(int fd, uint64_t user_data);
 
 /* Unmap and close. Only after every operation has completed. */
 void coil_kernel_ring_close(struct io_uring *uring);

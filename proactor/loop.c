@@ -132,6 +132,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
     coil_list_init(&loop->extras);
     coil_list_init(&loop->measures);
     loop_begin(loop, coil_kernel_now());
+    loop_wake_by_ring(loop);
     op_init(&loop->wake, &loop_wake_kind, loop);
     op_start(&loop->wake);
     loop_enlist(loop);

@@ -8,9 +8,9 @@
 #include <poll.h>
 
 /*
- * Armed once: every write to the eventfd is one completion, whatever its counter says. So nobody
- * ever reads it, and a wake-up costs the loop nothing but that completion. 2^64 - 2 writes would
- * make it full.
+ * The eventfd is for kernels that can tell a ring nothing, and for recorders. Armed once: every
+ * write to it is one completion, whatever its counter says. So nobody ever reads it, and a wake-up
+ * costs the loop nothing but that completion. 2^64 - 2 writes would make it full.
  */
 static void wake_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {
@@ -69,11 +69,28 @@ bool loop_refuse_mail(coil_loop *loop)
             &loop->posted, &none, &closed, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
+void loop_wake_by_eventfd(coil_loop *loop)
+{
+    __atomic_store_n(&loop->wake_ring, -1, __ATOMIC_RELAXED);
+}
+
+void loop_wake_by_ring(coil_loop *loop)
+{
+    __atomic_store_n(&loop->wake_ring, loop->ring.uring.ring_fd, __ATOMIC_RELAXED);
+}
+
 static void wake_up(coil_loop *loop)
+{
+    const int ring = __atomic_load_n(&loop->wake_ring, __ATOMIC_RELAXED);
+    if (coil_unlikely(ring < 0 || coil_kernel_ring_tell(ring, OP_TAG_WAKE_UP) < 0))
+        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+}
+
+static void wake_up_if_asleep(coil_loop *loop)
 {
     if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST) &&
             __atomic_exchange_n(&loop->asleep, false, __ATOMIC_SEQ_CST))
-        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+        wake_up(loop);
 }
 
 int coil_loop_post(coil_loop *loop, coil_post *post)
@@ -87,7 +104,7 @@ int coil_loop_post(coil_loop *loop, coil_post *post)
         if (!__atomic_compare_exchange_n(
                     &loop->posted, &newest, post, true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
             continue;
-        wake_up(loop);
+        wake_up_if_asleep(loop);
         rc = 0;
         break;
     }
@@ -100,7 +117,7 @@ void coil_loop_stop(coil_loop *loop)
     begin_posting(loop); /* The loop may see it, and be destroyed, before it has been woken. */
     if (__atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE) != &closed) {
         __atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
-        (void)coil_kernel_eventfd_add(loop->wake_fd, 1);
+        wake_up(loop);
     }
     end_posting(loop);
 }

@@ -71,8 +71,9 @@ struct coil_loop {
     struct {
         coil_post *posted;      /* Newest first, or `closed`. Written by any thread. */
         unsigned posting_count; /* Calls that are writing there. */
-        bool asleep;            /* Whoever clears it writes to wake_fd. */
-        int wake_fd;            /* An eventfd. Written to, and never read. */
+        bool asleep;            /* Whoever clears it wakes the loop up: */
+        int wake_ring;          /* tells the ring with this descriptor; where it is -1, */
+        int wake_fd;            /* by an eventfd, which is written to, and never read. */
     } __attribute__((aligned(LOOP_LINE_BYTES)));
 
     coil_sched sched;
@@ -166,6 +167,10 @@ extern const op_kind loop_wake_kind;
 
 /* Run what other threads have posted, oldest first. */
 void loop_run_posted(coil_loop *loop);
+
+/* How other threads wake the loop up: by a message to its ring, if that can be; or never so. */
+void loop_wake_by_ring(coil_loop *loop);
+void loop_wake_by_eventfd(coil_loop *loop);
 
 /* No more of that, if all has been run. Is another thread in the middle of coil_loop_post()? */
 bool loop_refuse_mail(coil_loop *loop);

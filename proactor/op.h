@@ -47,7 +47,13 @@ struct coil_op {
 
 static_assert(sizeof(coil_op) <= 48, "every connection has one");
 
-enum { OP_TAG_OP = 0, OP_TAG_CANCEL = 1, OP_TAG_BITS = 2, OP_GENERATION_BITS = 14 };
+enum {
+    OP_TAG_OP = 0,
+    OP_TAG_CANCEL = 1,  /* The outcome of a cancellation. */
+    OP_TAG_WAKE_UP = 2, /* Another thread has woken the loop. */
+    OP_TAG_BITS = 2,
+    OP_GENERATION_BITS = 14,
+};
 
 #define OP_TAG_MASK ((1U << OP_TAG_BITS) - 1)
 

@@ -189,6 +189,8 @@ static void identify(coil_recorder *recorder, const struct io_uring_cqe *cqe, re
 static void note_completion(
         coil_recorder *recorder, const struct io_uring_cqe *cqe, coil_duration time, uint32_t turn)
 {
+    if ((cqe->user_data & OP_TAG_MASK) == OP_TAG_WAKE_UP)
+        return; /* From before there was a recorder. */
     recorder_entry made = {.time_ns = (uint64_t)time & (UINT64_MAX >> 8),
             .turn = turn & 0xffffff,
             .marks = RECORD_COMPLETION,
@@ -275,6 +277,7 @@ int coil_recorder_start(coil_loop *loop, size_t entries)
     recorder->seen_completions = recorder->completions_before = *ring->uring.cq.ktail;
     ring->recorder = recorder;
     ring->enter = enter_recorded;
+    loop_wake_by_eventfd(loop); /* A replay has that. */
     recorder_enlist(recorder);
     return 0;
 }
@@ -287,6 +290,7 @@ void coil_recorder_stop(coil_loop *loop)
     recorder_delist(recorder);
     loop->ring.enter = coil_kernel_ring_enter;
     loop->ring.recorder = NULL;
+    loop_wake_by_ring(loop);
     free(recorder->carried);
     free(recorder);
 }

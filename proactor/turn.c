@@ -49,7 +49,7 @@ static ALWAYS_INLINE void complete(coil_loop *loop, unsigned head, unsigned tail
     const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
 
     if ((cqe->user_data & OP_TAG_MASK) != OP_TAG_OP)
-        return; /* The outcome of a cancellation. */
+        return; /* The outcome of a cancellation; or it was to wake us up, no more. */
 
     coil_op *op = op_named(cqe->user_data);
     if (coil_unlikely(!is_awaited(op, cqe))) {

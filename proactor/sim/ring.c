@@ -424,6 +424,12 @@ void sim_ring_drop(sim_ring *ring)
     sim_delete(ring);
 }
 
+int coil_kernel_ring_tell(int fd, uint64_t user_data)
+{
+    (void)fd, (void)user_data;
+    return -EINVAL; /* As before Linux 6.13. */
+}
+
 void coil_kernel_ring_close(struct io_uring *uring)
 {
     sim_ring *ring = ring_of(uring);

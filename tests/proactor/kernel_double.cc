@@ -14,6 +14,8 @@ int __real_coil_kernel_ring_enter(struct io_uring *, unsigned, unsigned, unsigne
 int __wrap_coil_kernel_ring_enter(struct io_uring *, unsigned, unsigned, unsigned, void *, size_t);
 int __real_coil_kernel_ring_register(struct io_uring *, unsigned, const void *, unsigned);
 int __wrap_coil_kernel_ring_register(struct io_uring *, unsigned, const void *, unsigned);
+int __real_coil_kernel_ring_tell(int, uint64_t);
+int __wrap_coil_kernel_ring_tell(int, uint64_t);
 int __real_coil_kernel_eventfd_add(int, uint64_t);
 int __wrap_coil_kernel_eventfd_add(int, uint64_t);
 void *__real_coil_kernel_pages(size_t);
@@ -78,11 +80,23 @@ int __wrap_coil_kernel_ring_register(
     return __real_coil_kernel_ring_register(ring, opcode, argument, count);
 }
 
+int __wrap_coil_kernel_ring_tell(int fd, uint64_t user_data)
+{
+    KernelDouble &k = kernel_double;
+    if (k.refuses_messages)
+        return -ENOMEM;
+    if (k.before_wake)
+        k.before_wake();
+    k.message_count++;
+    return k.last_wake_result = __real_coil_kernel_ring_tell(fd, user_data);
+}
+
 int __wrap_coil_kernel_eventfd_add(int fd, uint64_t count)
 {
-    if (kernel_double.before_wake)
-        kernel_double.before_wake();
-    return kernel_double.last_wake_result = __real_coil_kernel_eventfd_add(fd, count);
+    KernelDouble &k = kernel_double;
+    if (k.before_wake)
+        k.before_wake();
+    return k.last_wake_result = __real_coil_kernel_eventfd_add(fd, count);
 }
 
 /* Is it this one's turn to fail? */

@@ -21,13 +21,14 @@ struct KernelDouble {
     unsigned sq_entries = 0;
     int refused_registration = -1; /* An opcode of io_uring_register(2): -EINVAL. */
     bool refuses_incremental_buffers = false;
+    bool refuses_messages = false; /* To rings, from other threads: -ENOMEM. */
 
     int enter_error = 0; /* The next `enter_error_count` enters do nothing and return this. */
     int enter_error_count = 0;
     int busy_submissions = 0; /* As many enters that do not wait return -EBUSY. */
     std::function<void(struct io_uring_cqe *)> edit; /* Change a completion before it is seen. */
     std::function<void()> before_enter;
-    std::function<void()> before_wake; /* In coil_loop_post(), between list and eventfd. */
+    std::function<void()> before_wake; /* In coil_loop_post(), with the list behind it. */
 
     int64_t failing_allocation = 0; /* The n-th from now on fails, counted from 1; 0: none. */
     int64_t allocation_count = 0;
@@ -36,6 +37,7 @@ struct KernelDouble {
     unsigned last_setup_flags = 0;
     unsigned last_entries = 0;
     unsigned seen_completions = 0;
+    unsigned message_count = 0; /* To rings. */
     int last_wake_result = 0;
 };
 

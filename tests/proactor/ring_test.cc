@@ -410,24 +410,135 @@ TEST_F(Ring, AMessageThatComesWhenAllOperationsHaveEndedIsRefused)
     EXPECT_EQ(-ESHUTDOWN, rc);
 }
 
-TEST_F(Ring, TheLoopDoesNotEndUnderAThreadThatIsPosting)
+/* How a loop that sleeps is woken: by a message to its ring, or by its eventfd. */
+class RingWoken : public Ring, public testing::WithParamInterface<bool>
+{
+protected:
+    /* Post once to `loop`, which sleeps for so long, and run it. */
+    void wake_once(coil_duration sleep)
+    {
+        coil_post message = {[](coil_post *) {}, nullptr};
+        coil_spawn(coil_loop_root(loop), coil_sleep(sleep));
+        std::thread sender([&] {
+            while (!__atomic_load_n(&loop->asleep, __ATOMIC_RELAXED))
+                usleep(100);
+            EXPECT_EQ(0, coil_loop_post(loop, &message));
+        });
+        EXPECT_EQ(0, coil_loop_run(loop));
+        coil_loop_destroy(loop);
+        sender.join();
+        loop = nullptr;
+    }
+};
+
+TEST_P(RingWoken, TheLoopDoesNotEndUnderAThreadThatIsPosting)
 {
     ASSERT_EQ(0, create());
-    coil_post message = {[](coil_post *) {}, nullptr};
+    kernel_double.refuses_messages = GetParam();
     kernel_double.before_wake = [&] {
         usleep(100000); /* A deadline wakes the loop, which finds the message, and ends. */
     };
-    coil_spawn(coil_loop_root(loop), coil_sleep(coil_ms(50)));
-    std::thread sender([&] {
-        while (!__atomic_load_n(&loop->asleep, __ATOMIC_RELAXED))
-            usleep(100);
-        EXPECT_EQ(0, coil_loop_post(loop, &message));
+    wake_once(coil_ms(50));
+    EXPECT_EQ(kernel_double.message_count > 0 ? 0 : 8, kernel_double.last_wake_result)
+            << "its descriptors were still open";
+}
+
+TEST_P(RingWoken, ByOneSystemCall)
+{
+    ASSERT_EQ(0, create());
+    kernel_double.refuses_messages = GetParam();
+    const bool has_descriptor = loop->ring.uring.ring_fd >= 0; /* Since Linux 6.13. */
+    unsigned wake_count = 0;
+    kernel_double.before_wake = [&] { wake_count++; };
+    wake_once(coil_ms(20));
+    EXPECT_EQ(1u, wake_count);
+    EXPECT_EQ(has_descriptor && !GetParam() ? 1u : 0u, kernel_double.message_count);
+}
+
+TEST_P(RingWoken, StopsItWhereverItSleeps)
+{
+    ASSERT_EQ(0, create());
+    kernel_double.refuses_messages = GetParam();
+    coil_task *sleeper = coil_spawn(coil_loop_root(loop), coil_sleep(coil_s(15)));
+    std::thread stopper([&] {
+        usleep(10000);
+        coil_loop_stop(loop);
     });
-    EXPECT_EQ(0, coil_loop_run(loop));
+    const coil_time start = coil_kernel_now();
+    EXPECT_EQ(-EINTR, coil_loop_run(loop));
+    EXPECT_GT(coil_s(10), coil_kernel_now() - start);
+    stopper.join();
+    coil_task_cancel(sleeper);
+    (void)coil_loop_run(loop);
+}
+
+INSTANTIATE_TEST_SUITE_P(ByItsEventfd, RingWoken, testing::Bool());
+
+/* The rings of this process that it has a descriptor of. */
+int descriptors_of_rings()
+{
+    char path[64];
+    char target[64];
+    int count = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        const ssize_t size_bytes = readlink(path, target, sizeof(target));
+        const std::string name(target, static_cast<size_t>(size_bytes < 0 ? 0 : size_bytes));
+        count += name == "anon_inode:[io_uring]";
+    }
+    return count;
+}
+
+TEST_F(Ring, AForkedChildHasNoneOfItsParents)
+{
+    ASSERT_EQ(0, create());
+    coil_loop *second = nullptr;
+    ASSERT_EQ(0, coil_loop_create(&second, reason));
+    int code = -1;
+    in_child([] { return descriptors_of_rings(); }, &code);
+    EXPECT_EQ(0, code);
+    in_child(
+            [] { /* And has its own, as its own child has not. */
+                coil_loop *own = nullptr;
+                if (coil_loop_create(&own, nullptr) < 0 || work(own, 3) != 3)
+                    return 100;
+                const pid_t pid = fork();
+                if (pid == 0)
+                    _exit(descriptors_of_rings());
+                int status = -1;
+                (void)waitpid(pid, &status, 0);
+                coil_loop_destroy(own);
+                return status == 0 ? descriptors_of_rings() : 101;
+            },
+            &code);
+    EXPECT_EQ(0, code);
+    coil_loop_destroy(second);
+    EXPECT_EQ(5, work(loop, 5)) << "nothing is closed here";
     coil_loop_destroy(loop);
-    sender.join();
     loop = nullptr;
-    EXPECT_EQ(8, kernel_double.last_wake_result) << "its eventfd was still open";
+    EXPECT_EQ(0, descriptors_of_rings());
+}
+
+TEST_F(Ring, AForkedChildHasNoneThatIsJustBeingMade)
+{
+    std::atomic<bool> is_over{false};
+    std::thread maker([&] {
+        while (!is_over) {
+            coil_loop *made = nullptr;
+            EXPECT_EQ(0, coil_loop_create(&made, nullptr));
+            coil_loop_destroy(made);
+        }
+    });
+    for (int i = 0; i < 100; i++) {
+        const pid_t pid = fork();
+        if (pid == 0)
+            _exit(descriptors_of_rings());
+        int status = -1;
+        EXPECT_EQ(pid, waitpid(pid, &status, 0));
+        EXPECT_EQ(0, status);
+    }
+    is_over = true;
+    maker.join();
 }
 
 /* The kernel may end a multishot poll at any time, for want of room or memory. */
