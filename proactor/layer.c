@@ -358,14 +358,20 @@ void coil_layer_cut(coil_layer *layer)
     tell(end_all(layer->layering, -EPIPE));
 }
 
-/* There is no later turn for this one. */
+/*
+ * There is no later turn for this one. Nor is there time to share one: what is queued is withdrawn
+ * with the close, unless the kernel has it by then, and the queue may be full.
+ */
 static void allow_to_send_again(coil_layering *layering)
 {
     const uint16_t another = (uint16_t)(layering->loop->stats.turns + 1);
     coil_layer *layer = layering->layer;
 
-    for (; layer != NULL; layer = coil_layer_of(layer->below))
-        coil_receiver_head_of(layer->below)->sender.sent_turn = another;
+    for (; layer != NULL; layer = coil_layer_of(layer->below)) {
+        coil_sender *below = &coil_receiver_head_of(layer->below)->sender;
+        below->sent_turn = another;
+        below->shares_turns = false;
+    }
 }
 
 void coil_layer_finish_now(coil_layer *layer)

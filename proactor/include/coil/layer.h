@@ -116,7 +116,7 @@ coil_declare(int, coil_layer_finish, (coil_layer *) layer);
 
 /*
  * The same for a receiver that is closed next, without waiting: what the socket does not take at
- * once is lost, and where a write is under way, or was cut, or finish() came before, nothing
+ * once is lost, or what of a direct descriptor has no room in the loop's queue; and where a write is under way, or was cut, or finish() came before, nothing
  * happens. Those of the layers below follow.
  */
 COIL_API void coil_layer_finish_now(coil_layer *layer);
