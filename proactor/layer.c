@@ -211,14 +211,6 @@ static int start_leaving(coil_layering *layering)
     return rc;
 }
 
-/* Nothing can follow. (The first error is the cause.) */
-static sender_flush *end_sending(coil_layering *layering, int error)
-{
-    if (layering->layer->sent_rc == 0)
-        layering->layer->sent_rc = error;
-    return end_all(layering, error);
-}
-
 /* The layer above has its own pump, which is not to run in ours: it is told later. */
 static void keep(sender_flush **kept, sender_flush *flush)
 {
@@ -256,7 +248,7 @@ static sender_flush *pump(coil_layering *layering)
         if (layering->put.size_bytes > 0) {
             int rc = start_leaving(layering);
             if (rc < 0 && rc != -EINPROGRESS)
-                keep(&ended, end_sending(layering, rc));
+                keep(&ended, end_all(layering, rc));
         } else if (layering->sealed_count == 0 && coil_list_empty(&layering->writes)) {
             break;
         }
@@ -295,7 +287,7 @@ static void left(sender_flush *flush, int32_t result)
         end_layering(layering);
     } else if (result < 0) {
         drop(&layering->put);
-        tell(end_sending(layering, result));
+        tell(end_all(layering, result));
     } else {
         tell(pump(layering));
     }
