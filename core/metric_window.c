@@ -175,6 +175,7 @@ static void add_slice(coil_metric_slice *into, const coil_metric_slice *from)
         into->buckets[i] += from->buckets[i];
 }
 
+/* The same, but what it counts in is 64 bits wide, for good: a slice has 32, being one of many. */
 static void add_to_histogram(coil_histogram *into, const coil_metric_slice *from)
 {
     if (from->count == 0)

@@ -119,23 +119,27 @@ coil_async(int, splice_out, (direction *) way, (splice_pipe *) pipe)
     coil_attempt(coil_sender_hold(sender_of(way->to)));
     coil_defer(coil_sender_release(sender_of(way->to), false));
     while (pipe->filled_bytes > 0) {
-        coil_attempt(my->count, splice_pipe_empty(pipe, coil_stream_fd(way->to)));
-        sender_of(way->to)->sent_bytes += (uint64_t)my->count;
+        coil_attempt(my->count, splice_pipe_empty(pipe, way->to));
         count(way, my->count);
     }
     return 0;
 }
 
-/* Nothing has been received by us: let the kernel move what comes. 1, 0 at the end. */
+/*
+ * Nothing has been received by us: let the kernel move what comes. 1, 0 at the end. (What end it
+ * is, the receiver knows: of the stream, or of a connection that a write was told is lost.)
+ */
 coil_async(int, splice_some, (direction *) way, (splice_pipe *) pipe)
 {
-    coil_vars(ssize_t count);
+    coil_vars(ssize_t count; int rc);
     const int fd = coil_stream_fd(way->from);
 
     coil_attempt(coil_poll(fd, POLLIN | POLLRDHUP));
     coil_attempt(my->count, splice_pipe_fill(pipe, coil_stream_fd(way->from), -1, SPLICE_BYTES));
-    if (my->count == 0)
-        return 0;
+    if (my->count == 0) {
+        coil_attempt(my->rc, copy_some(way));
+        return my->rc;
+    }
     coil_receiver_head_of(way->from)->taken_bytes += (uint64_t)my->count;
     coil_attempt(splice_out(way, pipe));
     return 1;

@@ -73,8 +73,7 @@ coil_async(int, splice_out, (shipment *) sending, (splice_pipe *) pipe)
     coil_vars(ssize_t count);
 
     while (pipe->filled_bytes > 0) {
-        coil_attempt(my->count, splice_pipe_empty(pipe, coil_stream_fd(sending->stream)));
-        sender_of(sending)->sent_bytes += (uint64_t)my->count;
+        coil_attempt(my->count, splice_pipe_empty(pipe, sending->stream));
         count(sending, my->count);
     }
     return 0;

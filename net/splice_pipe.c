@@ -29,14 +29,25 @@ coil_define(ssize_t, splice_pipe_fill, (splice_pipe *) pipe, (int) from, (off_t)
     return my->count;
 }
 
-coil_define(ssize_t, splice_pipe_empty, (splice_pipe *) pipe, (int) to)
+static coil_sender *sender_of(coil_stream *stream)
+{
+    return &coil_receiver_head_of(stream)->sender;
+}
+
+coil_define(ssize_t, splice_pipe_empty, (splice_pipe *) pipe, (coil_stream *) to)
 {
     coil_vars(ssize_t count);
 
-    coil_attempt(coil_poll(to, POLLOUT));
-    coil_attempt(my->count, coil_splice(pipe->fds[0], -1, to, -1, pipe->filled_bytes, 0));
+    coil_attempt(coil_poll(coil_stream_fd(to), POLLOUT));
+    coil_await(my->count,
+            coil_splice(pipe->fds[0], -1, coil_stream_fd(to), -1, pipe->filled_bytes, 0));
     if (my->count == 0)
         return -EIO; /* There is something in it. */
+    if (my->count < 0) {
+        coil_sender_failed(sender_of(to), (int)my->count);
+        return my->count;
+    }
+    sender_of(to)->sent_bytes += (uint64_t)my->count;
     pipe->filled_bytes -= (size_t)my->count;
     return my->count;
 }

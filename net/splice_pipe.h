@@ -3,7 +3,7 @@
 #ifndef SPLICE_PIPE_H
 #define SPLICE_PIPE_H
 
-#include <coil/coro.h>
+#include <coil/stream.h>
 
 #include <stddef.h>
 #include <sys/types.h>
@@ -24,9 +24,9 @@ coil_declare_private(ssize_t, splice_pipe_fill, (splice_pipe *)pipe, (int)from, 
         (size_t)size_bytes);
 
 /*
- * What is in the pipe to `to`, or a part of it. A thread of the kernel does it, and would wait
- * there for a slow peer: so it is asked for when there is room.
+ * What is in the pipe to `to`, or a part of it, by whoever holds its sender. A thread of the kernel
+ * does it, and would wait there for a slow peer: so it is asked for when there is room.
  */
-coil_declare_private(ssize_t, splice_pipe_empty, (splice_pipe *)pipe, (int)to);
+coil_declare_private(ssize_t, splice_pipe_empty, (splice_pipe *)pipe, (coil_stream *)to);
 
 #endif

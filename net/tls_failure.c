@@ -207,30 +207,22 @@ static bool is_about_memory(unsigned long error)
     return ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
 }
 
-/* The kernel tells a reset once: if a write has met it, the read behind that sees the end. */
-static int error_below(const tls_connection *tls)
-{
-    const int sent_rc = tls->layer.sent_rc;
-    return tls->below_rc == 0 && sent_rc != -EPIPE ? sent_rc : tls->below_rc;
-}
-
 int tls_failure_of_connection(tls_connection *tls, coil_tls_failure *out_failure)
 {
     unsigned long error = ERR_peek_error();
     bool lacks_memory = is_about_memory(error) || is_about_memory(ERR_peek_last_error());
-    const int below_rc = error_below(tls);
 
     *out_failure = (coil_tls_failure){.reason = COIL_TLS_NO_FAILURE};
     if (tls->is_refusing) {
         (void)tls_fail(out_failure, COIL_TLS_RENEGOTIATION);
-    } else if (below_rc < 0 && below_rc != -EAGAIN) {
+    } else if (tls->below_rc < 0 && tls->below_rc != -EAGAIN) {
         (void)tls_fail(out_failure, COIL_TLS_TRANSPORT);
         ERR_clear_error();
-        return below_rc;
+        return tls->below_rc;
     } else if (error != 0) {
         explain(tls, error, out_failure);
     } else {
-        (void)tls_fail(out_failure, below_rc == 0 ? COIL_TLS_TRUNCATED : COIL_TLS_OTHER);
+        (void)tls_fail(out_failure, tls->below_rc == 0 ? COIL_TLS_TRUNCATED : COIL_TLS_OTHER);
     }
     ERR_clear_error();
     return lacks_memory ? -ENOMEM : errno_of(out_failure->reason);

@@ -52,7 +52,11 @@ coil_define(int, coil_write_fds, (coil_stream *) stream, (coil_slice) bytes, (co
     coil_defer(coil_sender_release(&coil_receiver_head_of(stream)->sender, my->is_cut));
 
     pack(&my->parcel, bytes, fds, count);
-    coil_attempt(my->sent_bytes, coil_sendmsg(coil_stream_fd(stream), &my->parcel.message, 0));
+    coil_await(my->sent_bytes, coil_sendmsg(coil_stream_fd(stream), &my->parcel.message, 0));
+    if (my->sent_bytes < 0) {
+        coil_sender_failed(&coil_receiver_head_of(stream)->sender, (int)my->sent_bytes);
+        return (int)my->sent_bytes;
+    }
     coil_receiver_head_of(stream)->sender.sent_bytes += (uint64_t)my->sent_bytes;
     my->rest = bytes;
     coil_slice_consume(&my->rest, my->sent_bytes);

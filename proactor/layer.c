@@ -211,14 +211,6 @@ static int start_leaving(coil_layering *layering)
     return rc;
 }
 
-/* Nothing can follow. (The first error is the cause.) */
-static sender_flush *end_sending(coil_layering *layering, int error)
-{
-    if (layering->layer->sent_rc == 0)
-        layering->layer->sent_rc = error;
-    return end_all(layering, error);
-}
-
 /* The layer above has its own pump, which is not to run in ours: it is told later. */
 static void keep(sender_flush **kept, sender_flush *flush)
 {
@@ -256,7 +248,7 @@ static sender_flush *pump(coil_layering *layering)
         if (layering->put.size_bytes > 0) {
             int rc = start_leaving(layering);
             if (rc < 0 && rc != -EINPROGRESS)
-                keep(&ended, end_sending(layering, rc));
+                keep(&ended, end_all(layering, rc));
         } else if (layering->sealed_count == 0 && coil_list_empty(&layering->writes)) {
             break;
         }
@@ -295,7 +287,7 @@ static void left(sender_flush *flush, int32_t result)
         end_layering(layering);
     } else if (result < 0) {
         drop(&layering->put);
-        tell(end_sending(layering, result));
+        tell(end_all(layering, result));
     } else {
         tell(pump(layering));
     }
@@ -358,14 +350,20 @@ void coil_layer_cut(coil_layer *layer)
     tell(end_all(layer->layering, -EPIPE));
 }
 
-/* There is no later turn for this one. */
+/*
+ * There is no later turn for this one. Nor is there time to share one: what is queued is withdrawn
+ * with the close, unless the kernel has it by then, and the queue may be full.
+ */
 static void allow_to_send_again(coil_layering *layering)
 {
     const uint16_t another = (uint16_t)(layering->loop->stats.turns + 1);
     coil_layer *layer = layering->layer;
 
-    for (; layer != NULL; layer = coil_layer_of(layer->below))
-        coil_receiver_head_of(layer->below)->sender.sent_turn = another;
+    for (; layer != NULL; layer = coil_layer_of(layer->below)) {
+        coil_sender *below = &coil_receiver_head_of(layer->below)->sender;
+        below->sent_turn = another;
+        below->shares_turns = false;
+    }
 }
 
 void coil_layer_finish_now(coil_layer *layer)

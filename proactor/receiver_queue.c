@@ -2,6 +2,7 @@
 /* What has arrived and has not been taken: the front, and the slices behind it. */
 #include "receiver_private.h"
 
+#include "sender_private.h"
 #include "slice_watch.h"
 
 void receiver_end(coil_receiver *receiver, int32_t result)
@@ -9,7 +10,7 @@ void receiver_end(coil_receiver *receiver, int32_t result)
     if (receiver_is(receiver, ENDED))
         return;
     receiver_set(receiver, ENDED);
-    receiver->error = (int16_t)result;
+    receiver->error = (int16_t)(result == 0 ? sender_loss(&receiver->head.sender) : result);
 }
 
 /* Bytes that continue the last slice, in the same buffer, are made part of it. */

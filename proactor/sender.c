@@ -87,7 +87,7 @@ static COIL_NOINLINE coil_turn send_rest(coil_task *task, coil_frame *leaf, coil
     if (count == -EAGAIN || count == -EINTR)
         count = 0;
     if (count < 0)
-        return sender_leave(task, leaf, count);
+        return sender_leave_failed(task, leaf, sender, count);
     sender->sent_bytes += (uint64_t)count;
     return wait_to_send(task, leaf, sender, bytes, count);
 }

@@ -11,8 +11,10 @@ static int flush_now(coil_sender *sender, coil_loop *loop, coil_slice *bytes)
         return -EAGAIN;
     sender_sends_now(sender, loop);
     ssize_t count = coil_kernel_send_now(sender->fd, bytes->bytes, (size_t)bytes->size_bytes);
-    if (count < 0)
+    if (count < 0) {
+        coil_sender_failed(sender, (int)count);
         return count == -EINTR ? -EAGAIN : (int)count;
+    }
     sender->sent_bytes += (uint64_t)count;
     coil_slice_consume(bytes, count);
     return bytes->size_bytes == 0 ? 0 : -EAGAIN;

@@ -68,7 +68,7 @@ static coil_turn step_parts(coil_task *task, coil_frame *leaf, coil_sender *send
         if (count == size_bytes)
             return sender_leave(task, leaf, 0);
         if (count < 0 && count != -EAGAIN && count != -EINTR)
-            return sender_leave(task, leaf, count);
+            return sender_leave_failed(task, leaf, sender, count);
     }
     return sender_wait_as(task, leaf, sender, writer_of(parts, part_count, count > 0 ? count : 0));
 }
@@ -98,8 +98,10 @@ static coil_turn step_some(
     if (sender_may_send_now(sender, loop)) {
         sender_sends_now(sender, loop);
         ssize_t count = send_parts_now(sender, bytes, 1);
-        if (count > 0 || (count != -EAGAIN && count != -EINTR))
+        if (count > 0)
             return sender_leave(task, leaf, count);
+        if (count != -EAGAIN && count != -EINTR)
+            return sender_leave_failed(task, leaf, sender, count);
     }
     writer wanted = {.takes_some = true, .bytes = bytes->bytes, .size_bytes = bytes->size_bytes};
     return sender_wait_as(task, leaf, sender, wanted);

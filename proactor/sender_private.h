@@ -8,6 +8,9 @@
 #include <coil/list.h>
 #include <coil/sender.h>
 
+/* The error by which a write was told that the connection is lost. 0: none was. */
+int sender_loss(const coil_sender *sender);
+
 /* A write that has to wait. Lives on the frame stack of its task. */
 typedef struct writer {
     coil_list link;

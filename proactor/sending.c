@@ -144,10 +144,35 @@ static void end_cancelled(coil_sending *sending, writer *cancelled)
         sending_cut(sending);
 }
 
+/*
+ * That a connection is lost, by coil_sender.loss. (Not EPIPE: that is also for those who write to a
+ * peer that has properly ended.)
+ */
+static const int losses[] = {0, -ECONNABORTED, -ECONNRESET, -EHOSTDOWN, -EHOSTUNREACH, -ENETDOWN,
+        -ENETRESET, -ENETUNREACH, -ETIMEDOUT};
+
+enum { LOSS_COUNT = sizeof(losses) / sizeof(losses[0]), LOSS_MASK = 15 };
+
+static_assert(LOSS_COUNT <= LOSS_MASK + 1, "they are numbered by four bits");
+
+void coil_sender_failed(coil_sender *sender, int error)
+{
+    for (unsigned i = 1; i < LOSS_COUNT; i++) {
+        if (losses[i] == error)
+            sender->loss = (unsigned char)(i & LOSS_MASK);
+    }
+}
+
+int sender_loss(const coil_sender *sender)
+{
+    return losses[sender->loss];
+}
+
 /* Nothing more gets out of the writes that were on their way. */
 static COIL_COLD void fail_parts(coil_sending *sending, int32_t error)
 {
     bool is_torn = false;
+    coil_sender_failed(sending->sender, error);
     for (; sending->writer_count > 0; sending->writer_count--) {
         writer *first = writer_at(sending->writers.next);
         is_torn |= first->is_begun;

@@ -63,6 +63,15 @@ coil_turn sender_wait_as(coil_task *task, coil_frame *leaf, coil_sender *sender,
 /* The leaf has been suspended by that: is its write over? */
 coil_turn sender_step_again(coil_task *task, coil_frame *leaf);
 
+/* The kernel has refused its bytes. */
+static inline coil_turn sender_leave_failed(
+        coil_task *task, coil_frame *leaf, coil_sender *sender, ssize_t error)
+{
+    coil_sender_failed(sender, (int)error);
+    coil_frame_set_result(leaf, error);
+    return coil_leave(task, leaf);
+}
+
 /* The cancel function of such a leaf, unless the sender is layered. */
 static inline void sender_cancel_writer(coil_task *task, coil_frame *leaf)
 {

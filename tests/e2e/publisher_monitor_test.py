@@ -96,11 +96,16 @@ class PublisherMonitor(Test):
         self.assert_stops(signal.SIGTERM)
 
     def test_one_that_answers_badly_is_replaced(self):
-        for behaviour, text in (("garbage", "does not answer"), ("frame", "does not answer"),
-                                ("closing", "does not answer"), ("silent", "does not answer"),
-                                ("dying", "says it is")):
+        texts = {"garbage": "does not answer", "frame": "does not answer",
+                 "closing": "does not answer", "silent": "does not answer", "dying": "says it is"}
+        monitors = {}
+        for behaviour in texts:  # All at once, because each takes more than a second.
+            self.watch(1, FAKE, BEHAVIOUR=behaviour)
+            monitors[behaviour] = self.monitor
+            self.await_said("| ready")  # So that the next one takes another port.
+        for behaviour, text in texts.items():
             with self.subTest(behaviour):
-                self.watch(1, FAKE, BEHAVIOUR=behaviour)
+                self.monitor = monitors[behaviour]
                 self.await_said(text)
                 self.await_said("runs as process", 2)
                 self.assert_stops(signal.SIGTERM)

@@ -837,7 +837,7 @@ const coil_layer_kind sieve_kind = {
 async(int, put_sieve, (coil_pooled *) pooled)
 {
     vars();
-    auto *sieve = new Sieve{{&sieve_kind, nullptr, 0, nullptr}, false, new std::string};
+    auto *sieve = new Sieve{{&sieve_kind, nullptr, nullptr}, false, new std::string};
     return coil_layer_attach(&sieve->layer, pooled->stream, &pooled->stream);
 }
 

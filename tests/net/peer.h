@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -38,6 +39,8 @@ public:
         const timeval limit = {PATIENCE_MS / 1000, 0};
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+        const int now = 1; /* Else what follows something unanswered waits for a delayed ACK. */
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &now, sizeof(now));
     }
 
     Peer(Peer &&other) noexcept : fd(std::exchange(other.fd, -1)) {}

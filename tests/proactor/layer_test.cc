@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* coil/layer.h, by a layer that changes each byte and puts a mark behind each write. */
+#include "kernel_double.h"
 #include "stage.h"
 
 #include <coil/layer.h>
@@ -197,6 +198,35 @@ TEST(Layer, SaysItsLastWordThoughAnotherHasHadTheTurn)
 {
     Stage stage;
     RUN_AT_ONCE(finish_in_a_shared_turn(&stage));
+}
+
+/* Nothing can be queued: the queue is full, and the kernel takes nothing out of it. */
+async(int, finish_with_a_full_queue, (Stage *) stage)
+{
+    vars();
+    stage->set();
+    for (const Toy &toy : stage->toys)
+        coil_sender_share_turns(&coil_receiver_head_of(toy.layer.below)->sender);
+    await(coil_sleep(coil_ms(1)));
+    attempt(coil_sender_write(stage->sender(0), text("it")));
+    kernel_double.busy_submissions = INT_MAX;
+    EXPECT_EQ(-EAGAIN, coil_receiver_look(stage->above[0], coil_self));
+    coil_receiver_wait(stage->above[0], coil_self);
+    EXPECT_EQ(1u, ring_unsubmitted(&coil_loop_current()->ring)) << "all there is room for";
+    coil_layer_finish_now(&stage->toys[1].layer);
+    coil_receiver_close(stage->above[1]);
+    kernel_double.busy_submissions = 0;
+    attempt(expect_text(stage->above[0], "."));
+    coil_receiver_close(stage->above[0]);
+    return 0;
+}
+
+TEST(Layer, SaysItsLastWordThoughTheQueueIsFull)
+{
+    Stage stage;
+    kernel_double.sq_entries = 1;
+    RUN_AT_ONCE(finish_with_a_full_queue(&stage));
+    kernel_double = KernelDouble();
 }
 
 async(int, speak_up, (Stage *) stage)

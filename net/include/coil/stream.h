@@ -18,6 +18,11 @@
  * Errors are those of recv(2), read(2), send(2) and write(2); EPIPE raises no signal. -ENOMEM from
  * a read is for good: bytes are lost, and nothing is given that came behind them. One task at a
  * time may read: a second reader ends the program (COIL_CHECK). On the loop's thread only.
+ *
+ * That a connection is lost (-ECONNRESET, -ETIMEDOUT ...) the kernel says once, to a read or to a
+ * write. If it was a write, reads give that error, too, where they would come to the end: behind
+ * all bytes that have come, so that nobody takes for complete what was cut off. A write's -EPIPE
+ * changes no end, because it is also for those who write to a peer that has properly ended.
  */
 #ifndef COIL_STREAM_H
 #define COIL_STREAM_H

@@ -39,7 +39,6 @@ typedef struct coil_layer_kind coil_layer_kind;
 struct coil_layer {
     const coil_layer_kind *kind;
     coil_receiver *below;           /* What it lies on, while it is attached. Read only. */
-    int sent_rc;                    /* 0, or why what was put could not leave. Read only. */
     struct coil_layering *layering; /* Private. */
 };
 
@@ -116,8 +115,9 @@ coil_declare(int, coil_layer_finish, (coil_layer *) layer);
 
 /*
  * The same for a receiver that is closed next, without waiting: what the socket does not take at
- * once is lost, and where a write is under way, or was cut, or finish() came before, nothing
- * happens. Those of the layers below follow.
+ * once is lost (of a direct descriptor: what has no room in the loop's queue), and where a write is
+ * under way, or was cut, or finish() came before, nothing happens. Those of the layers below
+ * follow.
  */
 COIL_API void coil_layer_finish_now(coil_layer *layer);
 

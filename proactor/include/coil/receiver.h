@@ -66,7 +66,8 @@ COIL_API coil_turn coil_receiver_begin(coil_task *task, coil_frame *leaf);
 
 /*
  * The next bytes, as many as have arrived. Empty at the end of the stream, from then on always; a
- * negative size_bytes is an error of recv(2) or read(2), which stays as well.
+ * negative size_bytes is an error of recv(2) or read(2), which stays as well; or, in the place of
+ * the end, what the sender was told of a lost connection: coil_sender_failed().
  */
 coil_declare_eager_leaf(
         coil_slice, coil_receiver_next, coil_receiver_begin, (coil_receiver *) receiver);

@@ -51,6 +51,7 @@ struct coil_sender {
     bool is_cut : 1;     /* A write has ended in its middle. */
     bool is_layered : 1; /* What is written passes through a layer (coil/layer.h). */
     bool shares_turns : 1;
+    unsigned char loss : 4; /* What a write was told of the connection, so no read will be. */
 };
 
 /* `fd` stays the caller's. All who write are tasks of one loop. */
@@ -118,6 +119,14 @@ coil_declare(ssize_t, coil_sender_write_some, (coil_sender *) sender, (coil_slic
 coil_declare(int, coil_sender_hold, (coil_sender *) sender);
 coil_declare(int, coil_sender_write_held, (coil_sender *) sender, (coil_slice) bytes);
 COIL_API void coil_sender_release(coil_sender *sender, bool is_cut);
+
+/*
+ * What was to be sent by other means has failed with `error`. If that says that the connection is
+ * lost (-ECONNRESET, -ETIMEDOUT ...), the receiver of the descriptor (coil/receiver.h) has to know:
+ * the kernel says it once, and tells whoever reads next that the stream has ended. Writes as above
+ * do this by themselves.
+ */
+COIL_API void coil_sender_failed(coil_sender *sender, int error);
 
 COIL_END_DECLS
 
