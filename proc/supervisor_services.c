@@ -197,6 +197,7 @@ static int add_one(coil_supervisor *supervisor, const coil_service_plan *plan, u
     service->number = number;
     service->child.pidfd = service->child.stdin_fd = -1;
     service->child.stdout_fd = service->child.stderr_fd = -1;
+    service->unread = UNREAD_NONE;
     coil_list_init(&service->waiters);
     coil_list_init(&service->removal);
     coil_list_init(&service->queue);
