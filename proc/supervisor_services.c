@@ -386,8 +386,11 @@ int coil_supervisor_add(
         rc = check_name(supervisor, plan->name);
     if (rc == 0 && plan->notify && supervisor->notify_socket < 0) {
         rc = notify_open(supervisor);
-        if (rc == 0 && supervisor->group != NULL)
-            coil_spawn(supervisor->group, notify_listen(supervisor));
+        if (rc == 0 && supervisor->group != NULL &&
+                coil_spawn(supervisor->group, notify_listen(supervisor)) == NULL) {
+            notify_close(supervisor); /* Who would notify would not be heard. */
+            rc = -ENOMEM;
+        }
     }
     if (rc < 0)
         return rc;

@@ -185,8 +185,8 @@ COIL_API int coil_supervisor_add(
 /*
  * Run it. Result: 0, by coil_supervisor_stop() or because a significant service is done;
  * -EHOSTDOWN, it has given up; -ENOENT, a service needs one that does not exist, and nothing was
- * started; -EBUSY, it runs already. See coil_supervisor_reason(). Cancelled, it stops everything in
- * the same order, and takes the time for it. May be run again.
+ * started; -ENOMEM, nor was it; -EBUSY, it runs already. See coil_supervisor_reason(). Cancelled,
+ * it stops everything in the same order, and takes the time for it. May be run again.
  */
 coil_declare(int, coil_supervisor_run, (coil_supervisor *) supervisor);
 
