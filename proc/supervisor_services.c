@@ -225,6 +225,19 @@ static void start_if_due(coil_service *service)
         coil_service_start(service);
 }
 
+/* It is wanted before it is taken over, or it would be stopped; and only then, if at all, begun. */
+static void adopt_or_start(coil_service *service)
+{
+    coil_supervisor *supervisor = service->supervisor;
+    const bool was_carrying = supervisor->carrying;
+
+    supervisor->carrying = true;
+    start_if_due(service);
+    (void)outliving_adopt(service); /* -ENOMEM: with the start. */
+    supervisor->carrying = was_carrying;
+    coil_call_soon(supervisor->loop, &supervisor->more);
+}
+
 static int add_connected(coil_supervisor *supervisor, const coil_service_plan *plan,
         service_template *template, unsigned number, coil_service **out_service)
 {
@@ -239,9 +252,11 @@ static int add_connected(coil_supervisor *supervisor, const coil_service_plan *p
         (void)free_service(service);
         return rc;
     }
-    if (supervisor->group != NULL && service->owned.plan.outlives)
-        (void)outliving_adopt(service);
-    start_if_due(service);
+    if (supervisor->group != NULL && service->owned.plan.outlives) {
+        adopt_or_start(service);
+    } else {
+        start_if_due(service);
+    }
     *out_service = service;
     return 0;
 }

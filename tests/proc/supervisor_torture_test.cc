@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every allocation of the begin of a run fails once: who starts is heard, who is there stays. */
+/* Each allocation fails once: who starts is heard, and who is there already stays. */
 #include "supervisor_stage.h"
 
 #include "directory.h"
@@ -75,7 +75,7 @@ TEST_P(SupervisorTorture, WhoNotifiesIsHeardOrTheRunFails)
     end_run();
 }
 
-/* The successor of a supervisor takes it over, if not at once; it is the same process. */
+/* It is added to a supervisor that runs already, whose predecessor has started it. */
 TEST_P(SupervisorTorture, WhoRunsIsTakenOverAndNotEnded)
 {
     char name[] = "/tmp/coil-torture-XXXXXX";
@@ -98,15 +98,16 @@ TEST_P(SupervisorTorture, WhoRunsIsTakenOverAndNotEnded)
     coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_STAYS));
 
     open_adoption(directory);
-    one = add(plan);
     result = 1;
     begin();
-    bool is_armed = false;
-    hook.on_change = [&](coil_service *, coil_service_state) {
-        if (!std::exchange(is_armed, true))
-            fail(GetParam()); /* Now it is looked for. */
-    };
     take_turns();
+    fail(GetParam());
+    const int rc = coil_supervisor_add(supervisor, &plan, &one);
+    fail(0);
+    if (rc < 0) {
+        EXPECT_EQ(-ENOMEM, rc);
+        one = add(plan);
+    }
     EXPECT_EQ(COIL_SERVICE_UP, reach(one, COIL_SERVICE_UP));
     EXPECT_EQ(pid, coil_service_pid(one));
     EXPECT_TRUE(is_running(pid));
@@ -116,6 +117,6 @@ TEST_P(SupervisorTorture, WhoRunsIsTakenOverAndNotEnded)
     remove_directory(directory);
 }
 
-INSTANTIATE_TEST_SUITE_P(Allocation, SupervisorTorture, testing::Range(1, 7));
+INSTANTIATE_TEST_SUITE_P(Allocation, SupervisorTorture, testing::Range(0, 9));
 
 } // namespace
