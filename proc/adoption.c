@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "adoption_private.h"
 
+#include <coil/check.h>
 #include <coil/file.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
@@ -78,6 +79,15 @@ bool coil_adoption_take_like(
         return true;
     }
     return false;
+}
+
+void adoption_offer_again(coil_adoption *adoption, const coil_adopted *adopted)
+{
+    adoption_entry *entry = adoption_find(adoption, adopted->name);
+
+    COIL_CHECK(entry != NULL);
+    entry->child = adopted->child;
+    entry->is_offered = true;
 }
 
 bool coil_adoption_take(coil_adoption *adoption, coil_adopted *out_adopted)

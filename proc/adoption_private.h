@@ -75,6 +75,9 @@ struct coil_adoption {
 
 adoption_entry *adoption_find(coil_adoption *adoption, const char *name);
 
+/* It could not be taken: it is offered as before. */
+void adoption_offer_again(coil_adoption *adoption, const coil_adopted *adopted);
+
 /* A new one without a child. NULL: no memory. */
 adoption_entry *adoption_add(coil_adoption *adoption, const char *name);
 void adoption_drop(adoption_entry *old);

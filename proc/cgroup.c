@@ -88,7 +88,7 @@ static bool parse_mount(char *line, char **out_root, char **out_point)
     return true;
 }
 
-/* The line "0::/path" of /proc/self/cgroup, in place. NULL: none. */
+/* The line "0::/path" of /proc/PID/cgroup, in place. NULL: none. */
 static char *parse_own(char *text)
 {
     char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
@@ -99,7 +99,7 @@ static char *parse_own(char *text)
     return line;
 }
 
-/* What of our path is visible below the mount point, whose root may be below the real one. */
+/* What of a path is visible below the mount point, whose root may be below the real one. */
 static const char *below(const char *own, const char *root)
 {
     const size_t length = strlen(root);
@@ -108,12 +108,13 @@ static const char *below(const char *own, const char *root)
     return own + length;
 }
 
-/* The directory of the cgroup that we are in. */
-static int find_own(char out_path[PATH_MAX])
+int coil_cgroup_find(const char *process, char out_path[PATH_MAX])
 {
-    char *mounts = read_all("/proc/self/mountinfo");
-    char *groups = read_all("/proc/self/cgroup");
+    char path[32];
+    (void)snprintf(path, sizeof(path), "/proc/%s/cgroup", process);
+    char *groups = read_all(path);
     const char *own = groups == NULL ? NULL : parse_own(groups);
+    char *mounts = own == NULL ? NULL : read_all("/proc/self/mountinfo");
     int rc = -EOPNOTSUPP;
     char *rest = NULL;
     for (char *line = mounts == NULL ? NULL : strtok_r(mounts, "\n", &rest);
@@ -164,7 +165,7 @@ int coil_cgroup_open(const char *name, coil_cgroup **out_cgroup)
     char own[PATH_MAX];
     if (!is_good_name(name))
         return -EINVAL;
-    int rc = find_own(own);
+    int rc = coil_cgroup_find("self", own);
     if (rc < 0)
         return rc;
     const size_t size = strlen(own) + strlen(name) + 2;

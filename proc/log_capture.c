@@ -116,33 +116,42 @@ coil_define(int, coil_log_open, (const coil_log_options *) options, (coil_log **
 
 enum { PIPE_USUAL_BYTES = 64 * 1024 };
 
+/* 1: a killed process has left something to do. */
+static int enter_in_journal(log_pipe *pipe)
+{
+    coil_log_journal *journal = pipe->log->journal;
+
+    if (journal == NULL)
+        return 0;
+    const int rc = coil_kernel_inode(pipe->fd, &pipe->inode);
+    return rc < 0 ? rc : log_journal_attach(journal, pipe);
+}
+
 static int begin_pipe(log_pipe *pipe)
 {
     coil_log *log = pipe->log;
-    int rc = 0;
+    int rc = enter_in_journal(pipe);
 
-    if (log->journal != NULL)
-        rc = coil_kernel_inode(pipe->fd, &pipe->inode);
-    if (rc == 0 && log->journal != NULL)
-        rc = log_journal_attach(log->journal, pipe);
-    if (rc == 1) { /* A killed process has left something to do. */
-        coil_list_append(&log->ready, &pipe->link);
-        return log_pump_start(log);
-    }
     if (rc < 0)
         return rc;
-    log_pipe_watch(pipe);
-    return pipe->watch == NULL ? -ENOMEM : 0;
+    if (rc == 1) {
+        coil_list_append(&log->ready, &pipe->link);
+        rc = log_pump_start(log);
+    } else {
+        log_pipe_watch(pipe);
+        rc = pipe->watch == NULL ? -ENOMEM : 0;
+    }
+    if (rc < 0 && log->journal != NULL)
+        log_journal_detach(log->journal, pipe);
+    return rc;
 }
 
-int coil_log_attach(coil_log *log, int pipe_fd, const char *prefix)
+int log_attach(coil_log *log, int pipe_fd, const char *prefix)
 {
     const size_t prefix_bytes = prefix == NULL ? 0 : strnlen(prefix, COIL_LOG_PREFIX_BYTES_MAX);
     log_pipe *pipe = calloc(1, sizeof(*pipe) + prefix_bytes + 1);
-    if (pipe == NULL) {
-        (void)coil_kernel_close(pipe_fd);
+    if (pipe == NULL)
         return -ENOMEM;
-    }
     if (prefix_bytes > 0)
         memcpy(pipe->prefix, prefix, prefix_bytes);
     pipe->log = log;
@@ -152,8 +161,18 @@ int coil_log_attach(coil_log *log, int pipe_fd, const char *prefix)
     log->pipe_count++;
     log_drain_attach(pipe);
     const int rc = begin_pipe(pipe);
-    if (rc < 0)
+    if (rc < 0) {
+        pipe->fd = -1;
         log_pipe_destroy(pipe);
+    }
+    return rc;
+}
+
+int coil_log_attach(coil_log *log, int pipe_fd, const char *prefix)
+{
+    const int rc = log_attach(log, pipe_fd, prefix);
+    if (rc < 0)
+        (void)coil_kernel_close(pipe_fd);
     return rc;
 }
 

@@ -343,6 +343,13 @@ int log_journal_attach(coil_log_journal *journal, log_pipe *pipe)
     return rc < 0 ? rc : pipe->slot != NULL;
 }
 
+void log_journal_detach(coil_log_journal *journal, log_pipe *pipe)
+{
+    journal_pipe *known = find_pipe(journal, pipe->inode);
+    if (known != NULL && known->rest_bytes == 0 && pipe->slot == NULL)
+        known->inode = 0;
+}
+
 /* ----------------------------------------------------------------------------------- steps -- */
 
 ssize_t log_journal_read(coil_log *log, const log_pipe *pipe)

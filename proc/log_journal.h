@@ -66,6 +66,9 @@ void log_journal_release(coil_log_journal *journal, log_block *block);
  */
 int log_journal_attach(coil_log_journal *journal, log_pipe *pipe);
 
+/* That came to nothing: what was left of the pipe stays, for another try. */
+void log_journal_detach(coil_log_journal *journal, log_pipe *pipe);
+
 /* The block of a log with such a pipe: its slot, and the job that was interrupted. */
 void log_journal_resume(coil_log *log, log_pipe *pipe);
 

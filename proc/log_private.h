@@ -145,6 +145,9 @@ struct coil_log {
     bool is_abandoned; /* What the file refuses is lost. */
 };
 
+/* As coil_log_attach(), but if it fails, the pipe stays the caller's. */
+int log_attach(coil_log *log, int pipe_fd, const char *prefix);
+
 /* The pump runs now or soon. -ENOMEM. */
 int log_pump_start(coil_log *log);
 

@@ -59,7 +59,8 @@ void log_pipe_destroy(log_pipe *pipe)
     coil_list_remove(&pipe->link);
     pipe->log->pipe_count--;
     log_rest_clear(&pipe->rest);
-    (void)coil_kernel_close(pipe->fd);
+    if (pipe->fd >= 0)
+        (void)coil_kernel_close(pipe->fd);
     free(pipe);
 }
 

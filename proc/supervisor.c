@@ -305,8 +305,6 @@ static void begin(coil_supervisor *supervisor)
 
     if (supervisor->has_calendar)
         coil_supervision_set_wall(supervisor->policy, coil_now(), coil_kernel_time_s());
-    if (supervisor->notify_socket >= 0)
-        coil_spawn(supervisor->group, notify_listen(supervisor));
     /* Nothing is started, and nobody is told to end, before it is known what runs. */
     supervisor->end_kind = 0;
     supervisor->carrying = true;
@@ -334,6 +332,8 @@ coil_define(int, coil_supervisor_run, (coil_supervisor *) supervisor)
     coil_defer(end_run(supervisor));
     coil_open_group(&my->group);
     my->group.keep_going = true;
+    if (supervisor->notify_socket >= 0 && coil_spawn(&my->group, notify_listen(supervisor)) == NULL)
+        return -ENOMEM;
     coil_defer(coil_supervisor_stop(supervisor);
                coil_await(my->rc, coil_future_wait(&supervisor->ended)));
     begin(supervisor);

@@ -7,6 +7,7 @@
 #include "adoption_private.h"
 #include "supervisor_private.h"
 
+#include <coil/error.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 
@@ -91,29 +92,45 @@ void outliving_take_socket(coil_supervisor *supervisor)
 
 /* --------------------------------------------------------------------------------- the end -- */
 
-/* What it has written until its end is stored; then nobody has to know of it any more. */
-coil_async(int, settle, (coil_service *) service, (uint64_t) number)
+coil_async(void, forget, (coil_service *) service, (uint64_t) number)
 {
     coil_vars(kept_name name; int rc);
 
     my->name = name_of(service, number);
+    /* Before it is forgotten, which is how its number would be used again. */
+    coil_await(
+            my->rc, adoption_keep_number(adoption_of(service), service->owned.plan.name, number));
+    coil_await(my->rc, coil_adoption_forget(adoption_of(service), my->name.text));
+    coil_await(my->rc, coil_adoption_release(adoption_of(service), my->name.text));
+}
+
+/*
+ * What it has written until its end is stored; then nobody has to know of it any more. If its log
+ * has not taken all of it, somebody has to: the keeper has its pipes.
+ */
+coil_async(int, settle, (coil_service *) service, (uint64_t) number, (unread_pipes) pipes)
+{
+    coil_vars(unread_pipes unread);
+
+    my->unread = pipes;
     service_hold(service);
     coil_defer({
-        /* Before it is forgotten, which is how its number would be used again. */
-        coil_await(my->rc,
-                adoption_keep_number(adoption_of(service), service->owned.plan.name, number));
-        coil_await(my->rc, coil_adoption_forget(adoption_of(service), my->name.text));
-        coil_await(my->rc, coil_adoption_release(adoption_of(service), my->name.text));
+        if (service_attach(service, &my->unread) == 0)
+            coil_await(forget(service, number));
+        unread_close(&my->unread);
         service_release(service);
     });
+    while (service_attach(service, &my->unread) < 0)
+        coil_await(coil_sleep(UNREAD_AGAIN));
     coil_ignore(coil_log_drain(service->owned.plan.log));
     return 0;
 }
 
 /* Without memory, the next supervisor finds that it has ended. */
-void outliving_ended(coil_service *service, uint64_t instance)
+void outliving_ended(coil_service *service, uint64_t instance, unread_pipes unread)
 {
-    (void)coil_spawn(service->supervisor->group, settle(service, instance));
+    if (coil_spawn(service->supervisor->group, settle(service, instance, unread)) == NULL)
+        unread_close(&unread);
 }
 
 /* ------------------------------------------------------------------------------- readiness -- */
@@ -193,7 +210,7 @@ coil_async(int, start_outliving, (coil_service *) service)
     my->rc = launch_finish(service, &my->launch, my->rc);
     if (my->rc < 0 && (is_there || service->is_marked)) {
         service->is_marked = false;
-        outliving_ended(service, my->instance);
+        outliving_ended(service, my->instance, unread_take(&service->child));
     }
     service_started(service, my->rc, &my->launch.error);
     return 0;
@@ -206,25 +223,32 @@ int outliving_start(coil_service *service)
 
 /* --------------------------------------------------------------------------------- adoption -- */
 
-static void attach(coil_service *service, coil_child *child)
+/*
+ * Nobody is ended because its log has no room for its pipes now: they wait, and so does who fills
+ * them. The log, which has other readers, says so.
+ */
+static unread_pipes attach(coil_service *service, coil_child *child)
 {
-    int *const ends[] = {&child->stdout_fd, &child->stderr_fd};
+    const coil_service_plan *plan = &service->owned.plan;
+    unread_pipes pipes = unread_take(child);
+    char text[96];
 
-    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        if (*ends[i] >= 0) {
-            (void)coil_log_attach(
-                    service->owned.plan.log, *ends[i], service->owned.plan.log_prefix);
-        }
-        *ends[i] = -1;
+    const int rc = service_attach(service, &pipes);
+    if (rc < 0) {
+        (void)snprintf(text, sizeof(text), "[%s of process %d is not read yet: %s]",
+                unread_name(&pipes), (int)child->pid, coil_error_text(rc));
+        (void)coil_log_say(plan->log, plan->log_prefix, text);
     }
+    return pipes;
 }
 
 /* It has ended, its end has been seen, and it is about what is in its pipes. */
 static void let_go(coil_service *service, coil_adopted *old, uint64_t instance)
 {
-    attach(service, &old->child);
+    const unread_pipes unread = attach(service, &old->child);
+
     coil_child_fini(&old->child);
-    outliving_ended(service, instance);
+    outliving_ended(service, instance, unread);
 }
 
 /*
@@ -271,7 +295,7 @@ static bool was_ready(coil_service *service, int *out_ready_fd)
     return is_told && mark < 0;
 }
 
-bool outliving_adopt(coil_service *service)
+int outliving_adopt(coil_service *service)
 {
     coil_supervisor_hook *hook = service->supervisor->hook;
     coil_adopted found;
@@ -282,18 +306,21 @@ bool outliving_adopt(coil_service *service)
     if (last > service->last_instance)
         service->last_instance = last;
     if (instance == 0)
-        return false;
+        return 0;
     service->instance = instance;
-    service->child = found.child;
-    const bool is_ready = was_ready(service, &ready_fd);
-    if (service_mind(service, ready_fd) < 0) {
-        outliving_ended(service, instance);
-        return false;
+    const int rc = service_mind(service);
+    if (rc < 0) {
+        adoption_offer_again(adoption_of(service), &found);
+        return rc;
     }
+    service->child = found.child;
+    service->unread = attach(service, &service->child);
+    const bool is_ready = was_ready(service, &ready_fd);
+    (void)service_hear(service, ready_fd); /* Else it is late, unless the next one hears it. */
     supervisor_tell(service, COIL_EVENT_ADOPTED, is_ready, 0);
     if (hook != NULL && hook->adopted != NULL)
         hook->adopted(hook, service);
-    return true;
+    return 1;
 }
 
 void outliving_adopt_all(coil_supervisor *supervisor)

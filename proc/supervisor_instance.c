@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "log_private.h"
+#include "owned.h"
 #include "supervision_private.h"
 #include "supervisor_private.h"
 
@@ -109,6 +110,13 @@ static void instance_ended(coil_service *service, int code, bool signaled)
         service->death.also_stopped = count_regrouped(service);
 }
 
+/* It was left. */
+static void let_run(coil_service *service)
+{
+    unread_close(&service->unread);
+    coil_child_fini(&service->child);
+}
+
 coil_async(int, mind_process, (coil_service *) service)
 {
     coil_vars(int rc; uint64_t instance; bool is_over);
@@ -116,23 +124,29 @@ coil_async(int, mind_process, (coil_service *) service)
     service_hold(service);
     coil_defer(service_release(service));
     my->instance = service->instance;
-    coil_defer(if (!my->is_over) coil_child_fini(&service->child)); /* It was left. */
-    for (;;) {
-        coil_await(my->rc, coil_child_wait(&service->child));
-        if (service->child.exit.ended)
-            break;
-        coil_await(coil_sleep(coil_ms(10))); /* -ENOMEM: it will pass. */
+    coil_defer(if (!my->is_over) let_run(service));
+    while (!service->child.exit.ended) {
+        if (unread_is_any(&service->unread)) {
+            coil_await(my->rc, coil_within(UNREAD_AGAIN, coil_child_wait(&service->child)));
+            (void)service_attach(service, &service->unread); /* Or again. */
+        } else {
+            coil_await(my->rc, coil_child_wait(&service->child));
+        }
+        if (!service->child.exit.ended && my->rc != -ETIME)
+            coil_await(coil_sleep(coil_ms(10))); /* -ENOMEM: it will pass. */
     }
     my->is_over = true;
     if (service->owned.plan.notify)
         coil_await(my->rc, coil_shield(notify_hear_out(service->supervisor)));
     if (service->owned.plan.whole_tree)
         coil_await(my->rc, coil_shield(coil_child_stop_tree(&service->child, coil_s(2))));
+    const unread_pipes unread = service->unread;
+    service->unread = UNREAD_NONE;
     service->minder = NULL;
     instance_ended(service, service->child.exit.lost ? 255 : service->child.exit.code,
             service->child.exit.signaled);
     if (service->owned.plan.outlives)
-        outliving_ended(service, my->instance);
+        outliving_ended(service, my->instance, unread);
     return 0;
 }
 
@@ -199,47 +213,22 @@ coil_async(int, mind_ready_fd, (coil_service *) service, (uint64_t) instance, (i
     return 0;
 }
 
-static void attach_logs(coil_service *service)
+int service_mind(coil_service *service)
 {
-    coil_log *log = service->owned.plan.log;
-    const char *prefix = service->owned.plan.log_prefix;
-    int *const ends[] = {&service->child.stdout_fd, &service->child.stderr_fd};
-
-    for (size_t i = 0; i < 2 && log != NULL; i++) {
-        if (*ends[i] >= 0)
-            (void)coil_log_attach(log, *ends[i], prefix);
-        *ends[i] = -1;
-    }
+    service->minder = coil_spawn(service->supervisor->group, mind_process(service));
+    return service->minder == NULL ? -ENOMEM : 0;
 }
 
-/* A child that nobody could mind: there was no memory for the task. */
-static void take_back(coil_child *child)
+int service_hear(coil_service *service, int ready_fd)
 {
-    siginfo_t unused;
-
-    (void)coil_child_signal(child, SIGKILL);
-    (void)coil_kernel_reap_soon(child->pidfd, &unused);
-    coil_child_fini(child);
-}
-
-int service_mind(coil_service *service, int ready_fd)
-{
-    coil_group *group = service->supervisor->group;
-
-    attach_logs(service);
-    service->minder = coil_spawn(group, mind_process(service));
-    if (service->minder == NULL) {
-        take_back(&service->child);
-        if (ready_fd >= 0)
-            (void)coil_kernel_close(ready_fd);
-        return -ENOMEM;
-    }
     if (ready_fd < 0)
         return 0;
-    service->ready_task = coil_spawn(group, mind_ready_fd(service, service->instance, ready_fd));
-    if (service->ready_task == NULL)
-        (void)coil_kernel_close(ready_fd);
-    return 0;
+    service->ready_task = coil_spawn(
+            service->supervisor->group, mind_ready_fd(service, service->instance, ready_fd));
+    if (service->ready_task != NULL)
+        return 0;
+    (void)coil_kernel_close(ready_fd);
+    return -ENOMEM;
 }
 
 static int explain(service_launch *launch, int error, const char *what)
@@ -293,6 +282,39 @@ int launch_prepare(const coil_service *service, service_launch *launch)
     return plan->notify_fd > 0 ? add_ready_fd(launch, plan->notify_fd) : 0;
 }
 
+/* A child that is there, and cannot stay: its log does not read it, or nobody looks after it. */
+static void take_back(coil_service *service)
+{
+    coil_child *child = &service->child;
+    siginfo_t unused;
+
+    forget_tasks(service);
+    unread_close(&service->unread);
+    (void)coil_child_signal(child, SIGKILL);
+    (void)coil_kernel_reap_soon(child->pidfd, &unused);
+    owned_remove(child->pid);
+    coil_child_fini(child);
+}
+
+/* What it needs of us from now on. */
+static int look_after(coil_service *service, service_launch *launch)
+{
+    char what[COIL_SPAWN_TEXT_BYTES - 64];
+
+    service->unread = unread_take(&service->child);
+    int rc = service_attach(service, &service->unread);
+    if (rc < 0) {
+        (void)snprintf(what, sizeof(what), "the log of '%s' cannot read its %s",
+                service->owned.plan.name, unread_name(&service->unread));
+        return explain(launch, rc, what);
+    }
+    rc = service_hear(service, launch->ready_fd);
+    launch->ready_fd = -1;
+    if (rc == 0)
+        rc = service_mind(service);
+    return rc < 0 ? explain(launch, rc, "nobody to look after it") : 0;
+}
+
 int launch_finish(coil_service *service, service_launch *launch, int rc)
 {
     if (launch->their_ready_fd >= 0)
@@ -300,12 +322,15 @@ int launch_finish(coil_service *service, service_launch *launch, int rc)
     free(launch->fds);
     free(launch->environment);
     if (rc == 0) {
-        rc = service_mind(service, launch->ready_fd);
-        return rc < 0 ? explain(launch, rc, "nobody to look after it") : 0;
+        rc = look_after(service, launch);
+        if (rc < 0)
+            take_back(service);
+    } else if (launch->error.error == 0) {
+        (void)explain(launch, rc, "nobody to keep it");
     }
     if (launch->ready_fd >= 0)
         (void)coil_kernel_close(launch->ready_fd);
-    return launch->error.error == 0 ? explain(launch, rc, "nobody to keep it") : rc;
+    return rc;
 }
 
 static int start_process(coil_service *service, coil_spawn_error *out_error)
@@ -353,8 +378,13 @@ void service_start_instance(coil_service *service)
     coil_spawn_error error = {.error = -ENOMEM, .text = "no memory"};
     int rc;
 
-    if (service->owned.plan.outlives && outliving_adopt(service))
-        return;
+    if (service->owned.plan.outlives) {
+        rc = outliving_adopt(service);
+        if (rc < 0)
+            service_started(service, rc, &error);
+        if (rc != 0)
+            return;
+    }
     service->instance = ++service->last_instance;
     free(service->says);
     service->says = NULL;

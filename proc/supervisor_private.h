@@ -6,6 +6,7 @@
  *     supervisor_services.c   adding, removing, templates, names
  *     supervisor_plan.c       copies of plans
  *     supervisor_instance.c   an instance, from its start to its end
+ *     supervisor_output.c     what it writes, until a log reads it
  *     supervisor_adoption.c   instances that outlive us
  *     supervisor_notify.c     what processes say by sd_notify(3)
  */
@@ -33,6 +34,13 @@ typedef struct service_template {
     unsigned count;
 } service_template;
 
+/* What a process writes to and no log reads yet: stdout, stderr. -1: there is none. */
+typedef struct unread_pipes {
+    int fds[2];
+} unread_pipes;
+
+#define UNREAD_NONE ((unread_pipes){{-1, -1}})
+
 struct coil_service {
     coil_supervised supervised;
     coil_supervisor *supervisor;
@@ -47,8 +55,9 @@ struct coil_service {
     coil_task *minder;     /* Awaits the end of the process. */
     coil_task *ready_task; /* Reads notify_fd. */
     coil_task *probe_task;
-    int result;     /* Of the runner. */
-    bool is_marked; /* The keeper knows that it is not ready yet. */
+    unread_pipes unread; /* Of the process: its log could not take them. */
+    int result;          /* Of the runner. */
+    bool is_marked;      /* The keeper knows that it is not ready yet. */
 
     coil_death death;
     char *last_lines; /* Of its log, at the last death. */
@@ -139,11 +148,11 @@ void service_start_instance(coil_service *service);
 /* What came of a start: its process is there, and is minded, or an error. */
 void service_started(coil_service *service, int rc, const coil_spawn_error *error);
 
-/*
- * Its child is there: read what it writes, wait for its end, and for its word at `ready_fd`, which
- * is closed in any case. -ENOMEM, and the child was killed.
- */
-int service_mind(coil_service *service, int ready_fd);
+/* Its child is there: wait for its end. -ENOMEM */
+int service_mind(coil_service *service);
+
+/* And for its word at `ready_fd`, which is closed in any case. -ENOMEM */
+int service_hear(coil_service *service, int ready_fd);
 
 /* Around the spawn of its child, whose result is `rc`. An error is in launch->error, too. */
 int launch_prepare(const coil_service *service, service_launch *launch);
@@ -155,6 +164,23 @@ void service_leave(coil_service *service);
 void service_send(coil_service *service, int signo);
 void service_ask(coil_service *service);
 
+/* --------------------------------------------------------------------- supervisor_output.c -- */
+
+/* How long a pipe waits that its log could not take. */
+#define UNREAD_AGAIN coil_s(1)
+
+/*
+ * Have the log read what is in these pipes, which are its own then. An error of coil_log_attach():
+ * the first that is left is the one that it could not take.
+ */
+int service_attach(coil_service *service, unread_pipes *pipes);
+bool unread_is_any(const unread_pipes *pipes);
+const char *unread_name(const unread_pipes *pipes);
+
+/* The pipes of a child, which has them no more; and close those that are left. */
+unread_pipes unread_take(coil_child *child);
+void unread_close(unread_pipes *pipes);
+
 /* ------------------------------------------------------------------- supervisor_adoption.c -- */
 
 bool outliving_is_name(const char *name);
@@ -163,8 +189,11 @@ bool outliving_is_name(const char *name);
 void outliving_take_socket(coil_supervisor *supervisor);
 coil_declare_private(int, outliving_begin, (coil_supervisor *)supervisor);
 
-/* Take over what a predecessor has started. False: there is no instance. */
-bool outliving_adopt(coil_service *service);
+/*
+ * Take over what a predecessor has started. 1; 0: there is no instance; -ENOMEM: there is one, and
+ * it runs on, until another try.
+ */
+int outliving_adopt(coil_service *service);
 void outliving_adopt_all(coil_supervisor *supervisor);
 
 /* Start an instance; service_started() comes later. -ENOMEM */
@@ -174,7 +203,9 @@ int outliving_start(coil_service *service);
 coil_declare_private(int, outliving_mark, (coil_service *)service, (int)fd);
 coil_declare_private(void, outliving_unmark, (coil_service *)service);
 void outliving_is_ready(coil_service *service);
-void outliving_ended(coil_service *service, uint64_t instance);
+
+/* It has ended, and its log may not have taken these, which are not the caller's any more. */
+void outliving_ended(coil_service *service, uint64_t instance, unread_pipes unread);
 
 /* --------------------------------------------------------------------- supervisor_notify.c -- */
 

@@ -197,6 +197,7 @@ static int add_one(coil_supervisor *supervisor, const coil_service_plan *plan, u
     service->number = number;
     service->child.pidfd = service->child.stdin_fd = -1;
     service->child.stdout_fd = service->child.stderr_fd = -1;
+    service->unread = UNREAD_NONE;
     coil_list_init(&service->waiters);
     coil_list_init(&service->removal);
     coil_list_init(&service->queue);
@@ -224,6 +225,19 @@ static void start_if_due(coil_service *service)
         coil_service_start(service);
 }
 
+/* It is wanted before it is taken over, or it would be stopped; and only then, if at all, begun. */
+static void adopt_or_start(coil_service *service)
+{
+    coil_supervisor *supervisor = service->supervisor;
+    const bool was_carrying = supervisor->carrying;
+
+    supervisor->carrying = true;
+    start_if_due(service);
+    (void)outliving_adopt(service); /* -ENOMEM: with the start. */
+    supervisor->carrying = was_carrying;
+    coil_call_soon(supervisor->loop, &supervisor->more);
+}
+
 static int add_connected(coil_supervisor *supervisor, const coil_service_plan *plan,
         service_template *template, unsigned number, coil_service **out_service)
 {
@@ -238,9 +252,11 @@ static int add_connected(coil_supervisor *supervisor, const coil_service_plan *p
         (void)free_service(service);
         return rc;
     }
-    if (supervisor->group != NULL && service->owned.plan.outlives)
-        (void)outliving_adopt(service);
-    start_if_due(service);
+    if (supervisor->group != NULL && service->owned.plan.outlives) {
+        adopt_or_start(service);
+    } else {
+        start_if_due(service);
+    }
     *out_service = service;
     return 0;
 }
@@ -385,8 +401,11 @@ int coil_supervisor_add(
         rc = check_name(supervisor, plan->name);
     if (rc == 0 && plan->notify && supervisor->notify_socket < 0) {
         rc = notify_open(supervisor);
-        if (rc == 0 && supervisor->group != NULL)
-            coil_spawn(supervisor->group, notify_listen(supervisor));
+        if (rc == 0 && supervisor->group != NULL &&
+                coil_spawn(supervisor->group, notify_listen(supervisor)) == NULL) {
+            notify_close(supervisor); /* Who would notify would not be heard. */
+            rc = -ENOMEM;
+        }
     }
     if (rc < 0)
         return rc;

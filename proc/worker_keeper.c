@@ -318,8 +318,9 @@ static bool has_begun(const worker_process *worker)
 /* End the process, however far it has come, what it has started, and its job. */
 coil_async(int, finish, (worker_process *) worker)
 {
-    coil_vars(int rc; coil_job *job; bool was_killed);
+    coil_vars(int rc; coil_job *job; bool was_killed; bool was_at_home);
 
+    my->was_at_home = worker->job != NULL && pool_knows_cgroup(worker->pool, worker);
     become_absent(worker);
     if (worker->may_leave && !worker->is_doomed) {
         (void)coil_kernel_close(worker->socket); /* Which it takes for a farewell. */
@@ -337,7 +338,8 @@ coil_async(int, finish, (worker_process *) worker)
     worker->job = NULL;
     if (my->job != NULL) {
         note_time(worker, my->job);
-        const job_loss loss = {worker->child.exit, has_begun(worker), my->was_killed};
+        const job_loss loss = {
+                worker->child.exit, has_begun(worker), my->was_killed, my->was_at_home};
         pool_job_crashed(worker->pool, my->job, &loss);
     }
     give_back(worker);
@@ -417,7 +419,7 @@ coil_async(int, have_one, (worker_process *) worker)
         return my->rc;
     set_limits(worker);
     become_idle(worker);
-    pool_worker_ready(worker->pool);
+    pool_worker_ready(worker->pool, worker);
     pool_dispatch(worker->pool);
     coil_await(my->rc, attend(worker));
     return my->rc;

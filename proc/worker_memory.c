@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker_memory.h"
 
+#include "cgroup_private.h"
+
 #include <coil/kernel.h>
 
 #include <fcntl.h>
@@ -33,14 +35,36 @@ uint64_t worker_memory_resident(int statm)
     return strtoull(resident, NULL, 10) * getauxval(AT_PAGESZ);
 }
 
-uint64_t worker_memory_kills(void)
+/* If the memory of a cgroup is not counted by itself, it is by one of those above. */
+char *worker_memory_events(pid_t pid)
+{
+    static const char name[] = "/memory.events.local";
+    char path[PATH_MAX + sizeof(name)];
+    char process[16];
+
+    (void)snprintf(process, sizeof(process), "%d", (int)pid);
+    if (coil_cgroup_find(process, path) < 0)
+        return NULL;
+    for (char *end = path + strlen(path); end != NULL; end = strrchr(path, '/')) {
+        memcpy(end, name, sizeof(name));
+        const int fd = coil_kernel_openat(AT_FDCWD, path, O_RDONLY);
+        if (fd >= 0) {
+            (void)coil_kernel_close(fd);
+            return strdup(path);
+        }
+        *end = '\0';
+    }
+    return NULL;
+}
+
+uint64_t worker_memory_kills(const char *events)
 {
     static const char name[] = "\noom_kill ";
     char text[TEXT_BYTES];
     size_t size_bytes = 0;
     ssize_t count = 1;
 
-    const int fd = coil_kernel_openat(AT_FDCWD, "/proc/vmstat", O_RDONLY);
+    const int fd = coil_kernel_openat(AT_FDCWD, events == NULL ? "/proc/vmstat" : events, O_RDONLY);
     if (fd < 0)
         return 0;
     while (count > 0 && size_bytes < sizeof(text) - 1) {

@@ -13,7 +13,14 @@ int worker_memory_open(pid_t pid);
 /* What it has in memory, says that; 0: nobody knows. */
 uint64_t worker_memory_resident(int statm);
 
-/* How often the kernel has killed for want of memory: /proc/vmstat. 0: nobody knows. */
-uint64_t worker_memory_kills(void);
+/*
+ * The file that counts whom of its cgroup the kernel has killed for want of memory; to be freed. Of
+ * a process that has ended, too, until it is reaped. NULL: there is none (cgroup v1, or Linux
+ * before 5.2), or no memory.
+ */
+char *worker_memory_events(pid_t pid);
+
+/* How often it has: in that cgroup, or, of NULL, on this machine. 0: nobody knows. */
+uint64_t worker_memory_kills(const char *events);
 
 #endif

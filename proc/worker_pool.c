@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { QUEUE_FOR_EACH = 16, CPUS_MAX = 1024, REPLY_MAX_BYTES = 1 << 30 };
 
@@ -37,8 +38,33 @@ void coil_worker_pool_recycle(coil_worker_pool *pool)
 
 /* -------------------------------------------------------------------------- for its keepers -- */
 
-void pool_worker_ready(coil_worker_pool *pool)
+/* It is that of the others, unless somebody has moved us meanwhile. */
+static void note_cgroup(coil_worker_pool *pool, const worker_process *worker)
 {
+    char *events = worker_memory_events(worker->child.pid);
+
+    if (events == NULL || (pool->events != NULL && strcmp(events, pool->events) == 0)) {
+        free(events);
+        return;
+    }
+    free(pool->events);
+    pool->events = events;
+    pool->events_count = worker_memory_kills(events);
+}
+
+bool pool_knows_cgroup(const coil_worker_pool *pool, const worker_process *worker)
+{
+    if (pool->events == NULL)
+        return false;
+    char *events = worker_memory_events(worker->child.pid);
+    const bool is_known = events != NULL && strcmp(events, pool->events) == 0;
+    free(events);
+    return is_known;
+}
+
+void pool_worker_ready(coil_worker_pool *pool, const worker_process *worker)
+{
+    note_cgroup(pool, worker);
     pool->stats.started++;
     coil_waiter_grant_all(&pool->ready, 0);
 }
@@ -157,6 +183,7 @@ static void destroy(coil_worker_pool *pool)
     free(pool->workers);
     free(pool->env);
     free(pool->fds);
+    free(pool->events);
     free(pool);
 }
 
@@ -180,7 +207,7 @@ int coil_worker_pool_open(
     set_options(pool, options);
     coil_kernel_random(&pool->random, sizeof(pool->random));
     pool->random |= 1;
-    pool->oom_count = worker_memory_kills();
+    pool->machine_count = worker_memory_kills(NULL);
     int rc = pool->options.workers > COIL_WORKERS_MAX ? -EINVAL : 0;
     if (rc == 0 && pool->options.spares > COIL_WORKERS_MAX - pool->options.workers)
         rc = -EINVAL;

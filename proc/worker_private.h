@@ -87,7 +87,9 @@ struct coil_worker_pool {
     int start_error;
     uint64_t last_number;
     uint64_t random;
-    uint64_t oom_count;
+    char *events;           /* Of the cgroup of the workers, as worker_memory_events(), or NULL. */
+    uint64_t events_count;  /* Who has been killed for want of memory: in that, when we looked, */
+    uint64_t machine_count; /* and at all. */
     coil_worker_pool_stats stats;
 };
 
@@ -113,8 +115,9 @@ void pool_end_job(coil_worker_pool *pool, coil_job *job, coil_job_end end, int e
 /* What has become of a job's worker. */
 typedef struct job_loss {
     coil_exit exit;
-    bool was_begun;  /* It had begun the job. */
-    bool was_killed; /* By us. */
+    bool was_begun;   /* It had begun the job. */
+    bool was_killed;  /* By us. */
+    bool was_at_home; /* In the cgroup of the workers. */
 } job_loss;
 
 /* Its worker has died: begin it again, or end it. */
@@ -135,7 +138,10 @@ void pool_look_quiet(coil_worker_pool *pool);
 /* --------------------------------------------------------------------------- worker_pool.c -- */
 
 /* A worker is ready; it was not. */
-void pool_worker_ready(coil_worker_pool *pool);
+void pool_worker_ready(coil_worker_pool *pool, const worker_process *worker);
+
+/* Is it in the cgroup that we know of? Before it is reaped. */
+bool pool_knows_cgroup(const coil_worker_pool *pool, const worker_process *worker);
 
 /* Another start has failed. */
 void pool_start_failed(coil_worker_pool *pool, int error);

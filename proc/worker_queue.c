@@ -129,6 +129,14 @@ static bool may_try_again(coil_job *job, bool was_begun)
     return true;
 }
 
+static bool has_grown(uint64_t *count, uint64_t now)
+{
+    const bool is_more = now > *count;
+
+    *count = now;
+    return is_more;
+}
+
 /* As far as one can tell: the kernel does not say whom it has killed. */
 static bool has_lacked_memory(coil_worker_pool *pool, const job_loss *loss)
 {
@@ -136,9 +144,9 @@ static bool has_lacked_memory(coil_worker_pool *pool, const job_loss *loss)
         return loss->exit.code == COIL_WORKER_NO_MEMORY_STATUS;
     if (loss->exit.code != SIGKILL || loss->was_killed)
         return false;
-    const uint64_t before = pool->oom_count;
-    pool->oom_count = worker_memory_kills();
-    return pool->oom_count > before;
+    const bool here = has_grown(&pool->events_count, worker_memory_kills(pool->events));
+    const bool anywhere = has_grown(&pool->machine_count, worker_memory_kills(NULL));
+    return loss->was_at_home ? here : anywhere;
 }
 
 void pool_job_crashed(coil_worker_pool *pool, coil_job *job, const job_loss *loss)

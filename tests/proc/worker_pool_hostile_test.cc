@@ -2,6 +2,11 @@
 /* What a pool has to bear from its workers, from the machine, and from whoever kills it. */
 #include <filesystem>
 
+#include <fstream>
+
+#include <sched.h>
+
+#include <sys/mount.h>
 #include <sys/resource.h>
 
 #include "memory_cgroup.h"
@@ -115,6 +120,77 @@ TEST_F(WorkerPoolHostile, AWorkerThatWeKillHasNotLackedMemoryThoughOthersHave)
     perform();
     EXPECT_EQ(SIGKILL, other.value) << text(other);
     EXPECT_EQ(COIL_JOB_CRASHED, lost.end) << text(lost);
+}
+
+/* In a mount namespace of ours, the file of a cgroup (v2) that the workers are taken to be in. */
+class FakeEvents
+{
+public:
+    FakeEvents()
+    {
+        std::ifstream mounts("/proc/self/mounts");
+        std::string device, point, type, rest;
+        while (mounts >> device >> point >> type && type != "cgroup2" && std::getline(mounts, rest))
+            continue;
+        is_there = type == "cgroup2" && unshare(CLONE_NEWNS) == 0 &&
+                   mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                   mount("events", point.c_str(), "tmpfs", 0, nullptr) == 0;
+        path = point;
+        set(7);
+    }
+
+    void set(int count) const
+    {
+        if (is_there) {
+            std::ofstream file(path + "/memory.events.local");
+            file << "low 0\noom 9\noom_kill " << count << "\noom_group_kill 0\n";
+        }
+    }
+
+    FakeEvents(const FakeEvents &) = delete;
+    FakeEvents &operator=(const FakeEvents &) = delete;
+
+    ~FakeEvents()
+    {
+        if (is_there)
+            umount(path.c_str());
+    }
+
+    bool is_there = false;
+
+private:
+    std::string path;
+};
+
+TEST_F(WorkerPoolHostile, WhoIsKilledHasNotLackedMemoryThoughOthersOfTheMachineHave)
+{
+    const FakeEvents events;
+    const MemoryCgroup cgroup(64 << 20);
+    if (!events.is_there || !cgroup.is_limited)
+        GTEST_SKIP() << "no mounts, or no cgroup with memory, for us here";
+    play.options.workers = 1;
+    coil_job &other = add("grow_beside");
+    coil_job &lost = add("die", SIGKILL);
+    const std::string path = cgroup.procs();
+    other.bytes = path.c_str();
+    other.size_bytes = path.size() + 1;
+    perform();
+    EXPECT_EQ(SIGKILL, other.value) << text(other);
+    EXPECT_EQ(COIL_JOB_CRASHED, lost.end) << text(lost);
+}
+
+TEST_F(WorkerPoolHostile, WhoIsKilledInACgroupThatLackedMemoryHas)
+{
+    const FakeEvents events;
+    if (!events.is_there)
+        GTEST_SKIP() << "no mounts for us here";
+    play.options.workers = 1;
+    coil_job &lost = add("die", SIGKILL);
+    coil_job &next = add("value", 2);
+    play.begun = [&] { events.set(8); };
+    perform();
+    EXPECT_EQ(COIL_JOB_NO_MEMORY, lost.end) << text(lost);
+    EXPECT_EQ(COIL_JOB_DONE, next.end) << text(next);
 }
 
 /* Workers are killed; those that are to follow are not there, and then they are. */

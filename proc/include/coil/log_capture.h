@@ -135,9 +135,10 @@ struct coil_log_stats {
 coil_declare(int, coil_log_open, (const coil_log_options *) options, (coil_log **) out_log);
 
 /*
- * From now on, read this pipe until its end. The log owns `pipe_fd` from here, also if this fails.
- * `prefix` is put before each line, and copied; NULL: nothing. Any number of pipes; other streams,
- * such as a terminal, will do. -ENOMEM.
+ * From now on, read this pipe until its end. The log owns `pipe_fd` from here, also if this fails:
+ * then it is closed, and who writes to it gets SIGPIPE. `prefix` is put before each line, and
+ * copied; NULL: nothing. Any number of pipes; other streams, such as a terminal, will do. -ENOMEM;
+ * -ENOBUFS: the journal has COIL_LOG_JOURNAL_PIPES pipes.
  */
 COIL_API int coil_log_attach(coil_log *log, int pipe_fd, const char *prefix);
 

@@ -21,6 +21,9 @@
  *   - Commands are never refused and never wait; each is what is wanted from now on. They may be
  *     given at any time on the loop's thread, also in hooks, before the run, and by services.
  *   - A service that cannot be started for want of processes, memory or descriptors is tried again.
+ *     So is one whose log cannot read its output (coil_log_attach()): its process, which may have
+ *     begun to run, is killed, and the hook's failed() says which stream it was, and why. None
+ *     runs whose output goes nowhere.
  *
  * If it is killed
  *   - Services die with it, as coil/spawn.h says; or, with .outlives, run on and are taken over by
@@ -28,6 +31,9 @@
  *     coil_adoption_journal()), the true status of those that ended meanwhile, and what they
  *     notify. They are adopted when the run begins, before anything is started, whatever needs
  *     what. Who was ready is; who was starting goes on; whoever has a probe is asked.
+ *   - Nobody who was taken over is ended for want of memory, or of room in the journal of the log.
+ *     What the log cannot read yet stays in its pipe, which is tried once a second, and holds back
+ *     who writes to it; a line of the log says so. If the run ends before, it is left to the next.
  *   - coil_adoption_open() comes before coil_supervisor_create(), coil_adoption_close() after
  *     coil_supervisor_destroy(). Children of services that are not there any more are left for
  *     coil_adoption_take().
@@ -179,8 +185,8 @@ COIL_API int coil_supervisor_add(
 /*
  * Run it. Result: 0, by coil_supervisor_stop() or because a significant service is done;
  * -EHOSTDOWN, it has given up; -ENOENT, a service needs one that does not exist, and nothing was
- * started; -EBUSY, it runs already. See coil_supervisor_reason(). Cancelled, it stops everything in
- * the same order, and takes the time for it. May be run again.
+ * started; -ENOMEM, nor was it; -EBUSY, it runs already. See coil_supervisor_reason(). Cancelled,
+ * it stops everything in the same order, and takes the time for it. May be run again.
  */
 coil_declare(int, coil_supervisor_run, (coil_supervisor *) supervisor);
 

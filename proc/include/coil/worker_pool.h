@@ -106,7 +106,16 @@ struct coil_worker_pool_stats {
     coil_duration ran_max;
 };
 
-/* How a job has ended. */
+/*
+ * How a job has ended.
+ *
+ * Of whom the kernel kills for want of memory it says no more than SIGKILL. So COIL_JOB_NO_MEMORY
+ * is a worker that has exited with COIL_WORKER_NO_MEMORY_STATUS, or that got a SIGKILL, not from
+ * us, after the kernel had killed somebody for want of memory since we last looked: in the cgroup
+ * of the workers, if its memory.events.local can be read (cgroup v2); else, or if the worker has
+ * moved to another cgroup, on this machine. Give the workers a cgroup of their own
+ * (coil_spawn_plan.cgroup), and nobody else is counted.
+ */
 typedef enum coil_job_end {
     COIL_JOB_PENDING,   /* It has not. */
     COIL_JOB_DONE,      /* Its function has returned: `value`, `reply`. */
