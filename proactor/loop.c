@@ -166,15 +166,18 @@ static void cancel_all_prepare(struct io_uring_sqe *sqe)
 
 /*
  * Closing a ring ends its operations some milliseconds later, and until then they keep sockets
- * bound. So everything is cancelled and reaped first.
+ * bound. So everything is cancelled and reaped first. To cancel all the kernel looks at each, and
+ * an enter may reap as few as twenty: so it is asked once, and again only if nothing ends.
  */
 static void end_operations(coil_loop *loop)
 {
+    size_t before = 0;
     while (loop->pending_count > 0) {
         op_drain(loop);
-        struct io_uring_sqe *sqe = ring_next(&loop->ring);
+        struct io_uring_sqe *sqe = loop->pending_count < before ? NULL : ring_next(&loop->ring);
         if (sqe != NULL)
             cancel_all_prepare(sqe);
+        before = loop->pending_count;
         COIL_CHECK(ring_enter(&loop->ring, coil_time_after(coil_kernel_now(), coil_ms(10))) == 0);
         loop_reap(loop);
     }

@@ -541,6 +541,40 @@ TEST_F(Ring, AForkedChildHasNoneThatIsJustBeingMade)
     maker.join();
 }
 
+/* An enter reaps some twenty of them, and to cancel all the kernel looks at each that is left. */
+TEST_F(Ring, ManyOperationsAreCancelledAtTheEndByFewRequests)
+{
+    ASSERT_EQ(0, create());
+    struct Hook {
+        coil_fd_watch_hook hook = {[](coil_fd_watch_hook *, int) {}};
+        coil_fd_watch *watch = nullptr;
+    };
+    Ends ends = make_pipe();
+    std::vector<Hook> hooks(3000);
+    for (Hook &one : hooks)
+        ASSERT_EQ(0, coil_fd_watch_create(loop, ends.out, POLLIN, &one.hook, &one.watch));
+    coil_spawn(coil_loop_root(loop), coil_sleep(coil_ms(1)));
+    ASSERT_EQ(0, coil_loop_run(loop));
+    for (Hook &one : hooks)
+        coil_fd_watch_close(one.watch);
+    int enter_count = 0;
+    int cancel_count = 0;
+    kernel_double.before_enter = [&] {
+        const struct io_uring_sq *sq = &loop->ring.uring.sq;
+        enter_count++;
+        for (unsigned at = loop->ring.submitted; at != sq->sqe_tail; at++) {
+            const struct io_uring_sqe *sqe = &sq->sqes[at & sq->ring_mask];
+            cancel_count += sqe->opcode == IORING_OP_ASYNC_CANCEL &&
+                            (sqe->cancel_flags & IORING_ASYNC_CANCEL_ANY) != 0;
+        }
+    };
+    coil_loop_destroy(loop);
+    loop = nullptr;
+    kernel_double.before_enter = nullptr;
+    EXPECT_LT(10, enter_count);
+    EXPECT_GT(5, cancel_count);
+}
+
 /* The kernel may end a multishot poll at any time, for want of room or memory. */
 TEST_F(Ring, ALoopWhoseWakeUpTheKernelHasDisarmedCanStillBeWoken)
 {
