@@ -98,7 +98,8 @@ def add_output(parser):
     group = parser.add_argument_group("output")
     group.add_argument("--publish", action="store_true",
                        help="compare.md, compare.json and plots into docs/performance/, and the "
-                            "micro-benchmarks into docs/performance.md")
+                            "micro-benchmarks into docs/performance.md; with --only micro, only "
+                            "these")
     group.add_argument("--output", type=arguments.output_directory, metavar="DIR",
                        help="the same three into another directory")
 
@@ -110,14 +111,24 @@ def apply_quick(options):
     options.cells = options.cells or cells.parse(QUICK_CELLS)
 
 
+def refuse_to_publish_less(parser, options):
+    """What is published takes the place of what all contenders did in all of it."""
+    if options.quick:
+        parser.error("the figures of a quick run are good for nothing: --output, not --publish")
+    if (options.only not in (["micro"], list(KINDS)) or options.open_loop or options.thrift
+            or options.judged or options.impl or options.bench or options.cells):
+        parser.error("--publish would replace the whole comparison by this part of it: "
+                     "--output DIR, or --only micro for its tables alone")
+
+
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=DESCRIPTION)
     add_what(parser)
     add_how(parser)
     add_output(parser)
     options = parser.parse_args(arguments)
-    if options.quick and options.publish:
-        parser.error("the figures of a quick run are good for nothing: --output, not --publish")
+    if options.publish:
+        refuse_to_publish_less(parser, options)
     if options.quick:
         apply_quick(options)
     if options.open_loop:

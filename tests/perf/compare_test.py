@@ -152,6 +152,17 @@ class CommandLine(unittest.TestCase):
                 command_line.parse([f"{option}={value}"])
             self.assertIn(f"argument {option}: {said}", err.getvalue())
 
+    def test_publishes_all_or_the_micro_benchmarks(self):
+        for arguments in ([], ["--full"], ["--only", "micro"]):
+            self.assertTrue(command_line.parse(["--publish"] + arguments).publish)
+        for arguments in (["--quick"], ["--only", "idle"], ["--only", "micro,idle"],
+                          ["--bench", "yield", "--only", "micro"], ["--impl", "coil"],
+                          ["--judged"], ["--cells", "1x64"], ["--open-loop"]):
+            err = io.StringIO()
+            with contextlib.redirect_stderr(err), self.assertRaises(SystemExit):
+                command_line.parse(["--publish"] + arguments)
+            self.assertIn("--output", err.getvalue())
+
 
 class Children(unittest.TestCase):
     STARTER = """import os, signal, subprocess, sys

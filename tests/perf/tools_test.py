@@ -49,6 +49,12 @@ class Scripts(unittest.TestCase):
                 self.assertEqual(done.returncode, 2)
                 self.assertIn(f"{name}: error:", done.stderr)
 
+    def test_scale_publishes_all_or_nothing(self):
+        for part in (["--quick"], ["--only", "idle"]):
+            done = run(os.path.join(PERF, "scale"), "--publish", *part)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("--output", done.stderr)
+
     def test_those_that_look_at_a_process_say_that_it_is_not_there(self):
         for name in ("latency", "record"):
             with self.subTest(name):
