@@ -32,12 +32,11 @@
  */
 static COIL_PROCESS_WIDE struct {
     pthread_mutex_t lock;
-    pthread_once_t watches_forks;
-    bool can_be_kept;
+    bool is_watched;
     int *fds;
     size_t count;
     size_t room;
-} kept = {.lock = PTHREAD_MUTEX_INITIALIZER, .watches_forks = PTHREAD_ONCE_INIT};
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void lock_kept(void)
 {
@@ -56,17 +55,17 @@ static void close_those_of_the_parent(void)
     unlock_kept();
 }
 
-static void watch_forks(void)
+/* Before there is a second thread, which could fork in the middle of it. */
+static __attribute__((constructor)) void watch_forks(void)
 {
-    kept.can_be_kept = pthread_atfork(lock_kept, unlock_kept, close_those_of_the_parent) == 0 &&
-                       coil_kernel_ring_tell(-1, 0) == -EBADF; /* Else the kernel does not know. */
+    kept.is_watched = pthread_atfork(lock_kept, unlock_kept, close_those_of_the_parent) == 0;
 }
 
 /* False: it has to be closed. */
 static bool keep(int fd)
 {
-    if (!kept.can_be_kept)
-        return false;
+    if (!kept.is_watched || coil_kernel_ring_tell(-1, 0) != -EBADF)
+        return false; /* The kernel does not know messages, else it would look for the ring. */
     if (kept.count == kept.room) {
         size_t room = kept.room == 0 ? 16 : 2 * kept.room;
         int *fds = realloc(kept.fds, room * sizeof(*fds));
@@ -115,7 +114,6 @@ static int set_up(struct io_uring *uring, unsigned entries, struct io_uring_para
 int coil_kernel_ring_setup(
         struct io_uring *uring, unsigned entries, struct io_uring_params *parameters)
 {
-    (void)pthread_once(&kept.watches_forks, watch_forks);
     lock_kept();
     int rc = set_up(uring, entries, parameters);
     unlock_kept();
@@ -138,8 +136,11 @@ int coil_kernel_ring_register(
 
 int coil_kernel_ring_tell(int fd, uint64_t user_data)
 {
+    const int before = errno; /* Somebody else's, in a signal handler. */
     struct io_uring_sqe message = {.opcode = IORING_OP_MSG_RING, .fd = fd, .off = user_data};
-    return io_uring_register(UINT_MAX, RING_SEND_MESSAGE, &message, 1);
+    const int rc = io_uring_register(UINT_MAX, RING_SEND_MESSAGE, &message, 1);
+    errno = before;
+    return rc;
 }
 
 void coil_kernel_ring_close(struct io_uring *uring)

@@ -8,9 +8,10 @@
 #include <poll.h>
 
 /*
- * The eventfd is for kernels that can tell a ring nothing, and for recorders. Armed once: every
- * write to it is one completion, whatever its counter says. So nobody ever reads it, and a wake-up
- * costs the loop nothing but that completion. 2^64 - 2 writes would make it full.
+ * The eventfd is for kernels that can tell a ring nothing, or lack the memory for it, and for
+ * recorders. Armed once: every write to it is one completion, whatever its counter says. So nobody
+ * ever reads it, and a wake-up costs the loop nothing but that completion. 2^64 - 2 writes would
+ * make it full.
  */
 static void wake_prepare(coil_op *op, struct io_uring_sqe *sqe)
 {

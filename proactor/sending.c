@@ -149,7 +149,9 @@ static void end_cancelled(coil_sending *sending, writer *cancelled)
  * peer that has properly ended.)
  */
 static const int losses[] = {0, -ECONNABORTED, -ECONNRESET, -EHOSTDOWN, -EHOSTUNREACH, -ENETDOWN,
-        -ENETRESET, -ENETUNREACH, -ETIMEDOUT};
+        -ENETRESET, -ENETUNREACH, -ETIMEDOUT,
+        /* What ICMP has said before its patience ends. */
+        -EACCES, -ECONNREFUSED, -ENONET, -ENOPROTOOPT, -EPROTO};
 
 enum { LOSS_COUNT = sizeof(losses) / sizeof(losses[0]), LOSS_MASK = 15 };
 

@@ -129,11 +129,13 @@ static bool may_try_again(coil_job *job, bool was_begun)
     return true;
 }
 
+/* (0: nobody knows.) */
 static bool has_grown(uint64_t *count, uint64_t now)
 {
     const bool is_more = now > *count;
 
-    *count = now;
+    if (now != 0)
+        *count = now;
     return is_more;
 }
 

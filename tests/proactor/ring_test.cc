@@ -579,6 +579,7 @@ TEST_F(Ring, ManyOperationsAreCancelledAtTheEndByFewRequests)
 TEST_F(Ring, ALoopWhoseWakeUpTheKernelHasDisarmedCanStillBeWoken)
 {
     ASSERT_EQ(0, create());
+    kernel_double.refuses_messages = true;
     int disarmed_count = 0;
     kernel_double.edit = [&](struct io_uring_cqe *cqe) {
         if (cqe->res != -ECANCELED || disarmed_count > 0)

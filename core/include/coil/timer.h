@@ -121,7 +121,10 @@ static inline bool coil_timer_armed(const coil_timer *timer)
  */
 COIL_API coil_time coil_timer_wheel_next(coil_timer_wheel *wheel);
 
-/* Is no timer armed, for all that is known without looking? Then nothing is due at any time. */
+/*
+ * Is no timer armed, for all that is known without looking? Then nothing is due at any time. Not
+ * inside fire(): what is left of the advance does not count.
+ */
 static inline bool coil_timer_wheel_rests(const coil_timer_wheel *wheel)
 {
     return wheel->quiet == COIL_NEVER;

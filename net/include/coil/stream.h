@@ -22,7 +22,9 @@
  * That a connection is lost (-ECONNRESET, -ETIMEDOUT ...) the kernel says once, to a read or to a
  * write. If it was a write, reads give that error, too, where they would come to the end: behind
  * all bytes that have come, so that nobody takes for complete what was cut off. A write's -EPIPE
- * changes no end, because it is also for those who write to a peer that has properly ended.
+ * changes no end, because it is also for those who write to a peer that has properly ended. It is
+ * also all that the kernel says of a reset in the middle of a large write: first how much got out,
+ * then -EPIPE. So an end that comes after such a write says nothing; a protocol knows its length.
  */
 #ifndef COIL_STREAM_H
 #define COIL_STREAM_H

@@ -31,7 +31,8 @@
  *     coil_adoption_journal()), the true status of those that ended meanwhile, and what they
  *     notify. They are adopted when the run begins, before anything is started, whatever needs
  *     what. Who was ready is; who was starting goes on; whoever has a probe is asked.
- *   - Nobody who was taken over is ended for want of memory, or of room in the journal of the log.
+ *   - Nobody who was taken over is ended for want of memory, or of room in the journal of the log;
+ *     but who is not ready yet, and cannot be heard for want of memory, is late.
  *     What the log cannot read yet stays in its pipe, which is tried once a second, and holds back
  *     who writes to it; a line of the log says so. If the run ends before, it is left to the next.
  *   - coil_adoption_open() comes before coil_supervisor_create(), coil_adoption_close() after
