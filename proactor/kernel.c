@@ -22,6 +22,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 /* ------------------------------------------------------------------- descriptors of rings -- */
 
@@ -61,11 +62,22 @@ static __attribute__((constructor)) void watch_forks(void)
     kept.is_watched = pthread_atfork(lock_kept, unlock_kept, close_those_of_the_parent) == 0;
 }
 
+bool coil_kernel_delivers_messages(const char *release)
+{
+    char *end;
+    const long major = strtol(release, &end, 10);
+    const long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    return major > 6 || (major == 6 && minor >= 16);
+}
+
 /* False: it has to be closed. */
 static bool keep(int fd)
 {
-    if (!kept.is_watched || coil_kernel_ring_tell(-1, 0) != -EBADF)
-        return false; /* The kernel does not know messages, else it would look for the ring. */
+    struct utsname kernel;
+    if (!kept.is_watched || uname(&kernel) != 0 || !coil_kernel_delivers_messages(kernel.release))
+        return false;
+    if (coil_kernel_ring_tell(-1, 0) != -EBADF)
+        return false; /* It does not know messages after all, else it would look for the ring. */
     if (kept.count == kept.room) {
         size_t room = kept.room == 0 ? 16 : 2 * kept.room;
         int *fds = realloc(kept.fds, room * sizeof(*fds));

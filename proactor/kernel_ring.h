@@ -6,6 +6,7 @@
 #ifndef KERNEL_RING_H
 #define KERNEL_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,6 +43,13 @@ int coil_kernel_ring_register(
  * it is no ring; -EINVAL: this kernel cannot; -ENOMEM.
  */
 int coil_kernel_ring_tell(int fd, uint64_t user_data);
+
+/*
+ * Is that safe, in the release that uname(2) names? From 6.13 until 6.16 the kernel could free a
+ * message while it was delivered (CVE-2025-38453). What a distribution has put right in an older
+ * release cannot be seen from here.
+ */
+bool coil_kernel_delivers_messages(const char *release);
 
 /* Unmap and close. Only after every operation has completed. */
 void coil_kernel_ring_close(struct io_uring *uring);

@@ -443,11 +443,19 @@ TEST_P(RingWoken, TheLoopDoesNotEndUnderAThreadThatIsPosting)
             << "its descriptors were still open";
 }
 
+TEST(RingMessages, AreNotTrustedToKernelsThatFreeThemTooEarly)
+{
+    for (const char *release : {"6.16.0", "6.16-rc7", "6.18.44-x", "7.0.1", "10.2"})
+        EXPECT_TRUE(coil_kernel_delivers_messages(release)) << release;
+    for (const char *release : {"6.1.0-9-amd64", "6.13.4", "6.15.11", "5.19.0", "6", "", "x.99"})
+        EXPECT_FALSE(coil_kernel_delivers_messages(release)) << release;
+}
+
 TEST_P(RingWoken, ByOneSystemCall)
 {
     ASSERT_EQ(0, create());
     kernel_double.refuses_messages = GetParam();
-    const bool has_descriptor = loop->ring.uring.ring_fd >= 0; /* Since Linux 6.13. */
+    const bool has_descriptor = loop->ring.uring.ring_fd >= 0; /* Since Linux 6.16. */
     unsigned wake_count = 0;
     kernel_double.before_wake = [&] { wake_count++; };
     wake_once(coil_ms(20));
