@@ -52,8 +52,11 @@ static void flush(writer *to)
 
 static void add(writer *to, const char *text)
 {
-    while (*text != '\0' && to->used_bytes < WRITER_BYTES)
+    while (*text != '\0') {
+        if (to->used_bytes == WRITER_BYTES)
+            flush(to);
         to->bytes[to->used_bytes++] = *text++;
+    }
 }
 
 /* With at least `digits` digits. */
@@ -242,19 +245,12 @@ static bool expand(const char *path, char out_path[PATH_BYTES])
     return *path == '\0';
 }
 
-/* -ENOENT: there is no file to write to. */
-static int open_file(void)
+static int append_to_file(coil_recorder *recorder, const char *wanted)
 {
     char path[PATH_BYTES];
-    const char *wanted = __atomic_load_n(&file_path, __ATOMIC_RELAXED);
-    if (wanted == NULL || !expand(wanted, path))
-        return -ENOENT;
-    return coil_kernel_openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND);
-}
-
-static int append_to_file(coil_recorder *recorder)
-{
-    const int fd = open_file();
+    if (!expand(wanted, path))
+        return -ENAMETOOLONG;
+    const int fd = coil_kernel_openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND);
     if (fd < 0)
         return fd;
     writer to = {.fd = fd};
@@ -265,15 +261,16 @@ static int append_to_file(coil_recorder *recorder)
 
 void recorder_dump(const coil_loop *loop, FILE *out)
 {
+    const char *path = __atomic_load_n(&file_path, __ATOMIC_RELAXED);
     if (loop->ring.recorder == NULL)
         return;
-    const int rc = append_to_file(loop->ring.recorder);
-    if (rc == -ENOENT) {
-        coil_recorder_print(loop, DUMP_LINES, out);
-    } else {
-        fprintf(out, "coil: the recording at the end of its file: %s\n",
+    const int rc = path != NULL ? append_to_file(loop->ring.recorder, path) : 0;
+    if (path != NULL) {
+        fprintf(out, "coil: the recording at the end of %s: %s\n", path,
                 rc == 0 ? "written" : coil_error_text(rc));
     }
+    if (path == NULL || rc < 0)
+        coil_recorder_print(loop, DUMP_LINES, out);
 }
 
 /* ------------------------------------------------------------------------------------ crash -- */
@@ -307,14 +304,29 @@ void recorder_delist(coil_recorder *recorder)
     }
 }
 
+static void write_after_crash(coil_recorder *recorder, const char *path)
+{
+    const int rc = path != NULL ? append_to_file(recorder, path) : 0;
+    if (path != NULL && rc == 0)
+        return;
+    writer to = {.fd = STDERR_FILENO};
+    if (rc < 0) {
+        add(&to, "coil: the recording at the end of ");
+        add(&to, path);
+        add(&to, ": ");
+        add(&to, coil_error_text(rc));
+        end_line(&to);
+    }
+    (void)write_all(recorder, CRASH_LINES, &to);
+}
+
 static void write_listed(void)
 {
+    const char *path = __atomic_load_n(&file_path, __ATOMIC_RELAXED);
     for (int i = 0; i < LISTED_MAX; i++) {
         coil_recorder *recorder = __atomic_load_n(&listed[i], __ATOMIC_ACQUIRE);
-        if (recorder == NULL || append_to_file(recorder) == 0)
-            continue;
-        writer to = {.fd = STDERR_FILENO};
-        (void)write_all(recorder, CRASH_LINES, &to);
+        if (recorder != NULL)
+            write_after_crash(recorder, path);
     }
 }
 

@@ -330,6 +330,26 @@ TEST(RecorderCrash, TheFileCanBeNamedAfterTheProcess)
     EXPECT_TRUE(has(list.text, "^coil recording 1$")) << list.text;
 }
 
+/* Somebody has mistyped it, or the disk is full: what was wrong, and the last entries after all. */
+TEST(RecorderCrash, AFileThatCannotBeWrittenIsNamed)
+{
+    const std::string file = "/nonexistent-directory/recording";
+    const std::string why = "^coil: the recording at the end of " + file + ": No such file .*$";
+    for (const char *way : {"check", "dump"}) {
+        const Output result = run_child(way, "COIL_RECORDER=64 COIL_RECORDER_FILE=" + file);
+        EXPECT_TRUE(has(result.text, why.c_str())) << way << result.text;
+        EXPECT_TRUE(has(result.text, "^coil recording 1$")) << way << result.text;
+    }
+    const std::string full = "/dev/full";
+    const Output result = run_child("check", "COIL_RECORDER=64 COIL_RECORDER_FILE=" + full);
+    EXPECT_TRUE(has(result.text, ("of " + full + ": No space left").c_str())) << result.text;
+    EXPECT_TRUE(has(result.text, "^coil recording 1$")) << result.text;
+    const std::string longest = "/tmp/" + std::string(5000, 'x');
+    const Output cut = run_child("check", "COIL_RECORDER=64 COIL_RECORDER_FILE=" + longest);
+    EXPECT_TRUE(has(cut.text, ": File name too long$")) << cut.text;
+    EXPECT_TRUE(has(cut.text, "^coil recording 1$")) << cut.text;
+}
+
 TEST(RecorderCrash, WhoeverHandledTheSignalBeforeHasItNext)
 {
     const Output result = run_child("check handled", "COIL_RECORDER=1");
@@ -352,7 +372,7 @@ TEST(RecorderDump, OrTheyAreInTheFile)
     const std::string path = new_path();
     const Output result = run_child("dump", "COIL_RECORDER=1 COIL_RECORDER_FILE=" + path);
     EXPECT_EQ(0, result.status) << result.text;
-    EXPECT_TRUE(has(result.text, "^coil: the recording at the end of its file: written$"))
+    EXPECT_TRUE(has(result.text, "^coil: the recording at the end of " + path + ": written$"))
             << result.text;
     EXPECT_TRUE(has(slurp(path), "^coil recording 1$"));
     EXPECT_EQ(0, unlink(path.c_str()));

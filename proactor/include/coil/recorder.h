@@ -94,8 +94,9 @@ COIL_API void coil_recorder_print(const coil_loop *loop, size_t count, FILE *out
  * When the process gets SIGABRT (a COIL_CHECK() that fails, abort(3)), SIGSEGV, SIGBUS, SIGFPE or
  * SIGILL, append the recordings of all loops to the file `path`, in which %p stands for the process
  * id; then the process ends as it would have, or what has handled the signal before does so. NULL:
- * the last 100 entries of each to stderr. The text is kept, not copied. Dumps (coil/dump.h) append
- * to that file, too. May be called again, for another file.
+ * the last 100 entries of each to stderr; so if the file cannot be written, after a line that says
+ * why. The text is kept, not copied. Dumps (coil/dump.h) append to that file, too. May be called
+ * again, for another file.
  *
  * Other loops run on while theirs are written: their oldest entries may be younger ones.
  *
