@@ -42,7 +42,8 @@ target_compile_options(coil_flags INTERFACE $<$<C_COMPILER_ID:Clang>:-gdwarf-4>)
 target_link_options(coil_flags INTERFACE -Wl,-z,relro,-z,now)
 
 if(COIL_SANITIZE)
-  target_compile_options(coil_flags INTERFACE -fsanitize=${COIL_SANITIZE} -fno-sanitize-recover=all)
+  target_compile_options(coil_flags INTERFACE -fsanitize=${COIL_SANITIZE} -fno-sanitize-recover=all
+    $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=undefined>) # Tests: it would compile half as long again.
   target_link_options(coil_flags INTERFACE -fsanitize=${COIL_SANITIZE})
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL Debug)
   # Some distributions predefine it, hence the -U.
