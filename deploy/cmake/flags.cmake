@@ -37,7 +37,7 @@ target_compile_options(coil_flags INTERFACE $<$<COMPILE_LANG_AND_ID:C,Clang>:
   -Wthread-safety>)
 
 # The DWARF 5 of clang 14 is beyond the valgrind of its time.
-target_compile_options(coil_flags INTERFACE $<$<C_COMPILER_ID:Clang>:-gdwarf-4>)
+target_compile_options(coil_flags INTERFACE $<$<C_COMPILER_ID:Clang>:-fdebug-default-version=4>)
 
 target_link_options(coil_flags INTERFACE -Wl,-z,relro,-z,now)
 
