@@ -155,9 +155,11 @@ coil_declare(int, coil_stream_shutdown, (coil_stream *) stream);
 COIL_API void coil_stream_abort(coil_stream *stream);
 
 /*
- * Wait until no byte has been received or written for `limit`; then the result is -ETIME. (Bytes
- * that nobody waits for may stay in the kernel: they do not count.) To be spawned into the group of
- * those who use the stream, who are cancelled by that:
+ * Wait until no byte has been received or written for `limit`; then the result is -ETIME. Bytes
+ * that nobody waits for may stay in the kernel: they do not count. What a peer takes by TCP does,
+ * byte by byte; elsewhere, and on direct descriptors, a write counts when it is through, or 64 KiB
+ * of one through TLS. To be spawned into the group of those who use the stream, who are cancelled
+ * by that:
  *
  *     coil_spawn(&my->group, coil_stream_watch_idle(peer, coil_s(30)));
  *
