@@ -24,7 +24,7 @@ typedef struct taker {
 /* Something has left the pool: is anybody waiting for the last to do so? */
 void pool_settle(coil_connection_pool *pool)
 {
-    if (pool->stats.opening + pool->stats.busy > 0 || !pool->is_shut)
+    if (pool->stats.opening + pool->stats.busy + pool->disposing_count > 0 || !pool->is_shut)
         return;
     coil_waiter_grant_all(&pool->closers, 0);
     if (!pool->is_destroyed)
@@ -34,12 +34,14 @@ void pool_settle(coil_connection_pool *pool)
     free(pool);
 }
 
-/* Close a connection that is in no list and no count any more. */
+/* What the hook does to the pool must not end it in the middle of our callers. */
 void pool_dispose(coil_connection_pool *pool, coil_pooled *pooled)
 {
     coil_pool_hooks *hooks = pool->options.hooks;
+    pool->disposing_count++;
     if (hooks != NULL && hooks->dispose != NULL)
         hooks->dispose(hooks, pooled);
+    pool->disposing_count--;
     coil_layer *layer =
             pooled->reusable && pooled->stream != NULL ? coil_layer_of(pooled->stream) : NULL;
     if (layer != NULL)
@@ -184,14 +186,14 @@ coil_leaf(int, take, (coil_connection_pool *) pool, (bool) again, (coil_pooled *
 /* A connection at once: 0, or -EAGAIN. */
 static int take_now(coil_connection_pool *pool, bool again, coil_pooled **out_pooled)
 {
-    if (pool->is_shut) {
-        pool->stats.refused++;
-        return -ESHUTDOWN;
-    }
     coil_pooled *pooled = take_idle(pool);
     if (pooled != NULL) {
         *out_pooled = pooled;
         return 0;
+    }
+    if (pool->is_shut) {
+        pool->stats.refused++;
+        return -ESHUTDOWN;
     }
     if (pool->stats.waiting < pool->options.waiters_max || again)
         return -EAGAIN;
@@ -211,6 +213,7 @@ static coil_turn take_step(coil_task *task, coil_frame *leaf)
     int rc = take_now(pool, arguments->again, arguments->out_pooled);
     if (rc != -EAGAIN) {
         coil_result(take, leaf) = rc;
+        pool_settle(pool);
         return coil_leave(task, leaf);
     }
     taker *waiting = coil_push(task, sizeof(*waiting));
@@ -240,27 +243,27 @@ static bool needs_check(const coil_connection_pool *pool, const coil_pooled *poo
     return hooks != NULL && pool_has_hook(hooks->check) && pooled->idle_since != COIL_NEVER;
 }
 
-/* A connection in use is not fit. */
-static void drop_busy(coil_connection_pool *pool, coil_pooled *pooled)
+/* A connection in use is not fit. -EAGAIN: take another one, -ESHUTDOWN: the pool may be gone. */
+static int drop_busy(coil_connection_pool *pool, coil_pooled *pooled)
 {
     take_back(pool, pooled);
     pool_drop(pool, pooled, &pool->stats.closed_unfit);
+    const int rc = pool->is_shut ? -ESHUTDOWN : -EAGAIN;
     pool_pump_soon(pool);
     pool_settle(pool);
+    return rc;
 }
 
-/* 0: it is fit. Else it is closed: -EAGAIN take another one, -ESHUTDOWN the pool may be gone. */
+/* 0: it is fit. Else it is closed, with the results of drop_busy(). */
 coil_async(int, check_pooled, (coil_connection_pool *) pool, (coil_pooled *) pooled)
 {
-    coil_vars(int rc);
+    coil_vars(int rc; bool is_over);
 
-    my->rc = -ECANCELED;
-    coil_defer(if (my->rc < 0) drop_busy(pool, pooled));
+    coil_defer(if (!my->is_over)(void) drop_busy(pool, pooled));
     coil_await(my->rc, coil_within(pool->options.check_limit,
                                coil_handler_call(pool->options.hooks->check, pooled)));
-    if (my->rc >= 0)
-        return 0;
-    return pool->is_shut ? -ESHUTDOWN : -EAGAIN;
+    my->is_over = true;
+    return my->rc < 0 ? drop_busy(pool, pooled) : 0;
 }
 
 coil_define(coil_pooled *, coil_connection_pool_checkout, (coil_connection_pool *) pool)
@@ -368,9 +371,12 @@ void coil_connection_pool_destroy(coil_connection_pool *pool)
 {
     if (pool == NULL)
         return;
-    coil_connection_pool_shutdown(pool);
     pool->is_destroyed = true;
-    pool_settle(pool);
+    if (pool->is_shut) {
+        pool_settle(pool);
+    } else {
+        coil_connection_pool_shutdown(pool);
+    }
 }
 
 /* Wait until nothing is left of a pool that has been shut down. */

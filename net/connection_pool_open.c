@@ -220,7 +220,8 @@ static void reap(coil_connection_pool *pool, coil_time now)
 {
     coil_list *before;
 
-    for (coil_list *link = pool->idle.prev; link != &pool->idle; link = before) {
+    /* (One that is dropped may take all others with it: see pool_dispose().) */
+    for (coil_list *link = pool->idle.prev; link != &pool->idle && !pool->is_shut; link = before) {
         before = link->prev;
         coil_pooled *pooled = pool_connection_of(link);
         if (now >= pooled->expires_at) {
@@ -239,6 +240,10 @@ void pool_pump(coil_call *call)
 
     pool->pump_at = COIL_NEVER;
     reap(pool, now);
+    if (pool->is_shut) {
+        pool_settle(pool);
+        return;
+    }
     pool_pump_by(pool, open_wanted(pool, now));
     pool_pump_by(pool, next_expiry(pool));
 }

@@ -31,7 +31,8 @@ struct coil_connection_pool {
     unsigned failure_count; /* Attempts that failed since the last success. */
     coil_time backoff_until;
     coil_call pump;
-    coil_time pump_at; /* COIL_NEVER: it is not pending. */
+    coil_time pump_at;        /* COIL_NEVER: it is not pending. */
+    unsigned disposing_count; /* Connections whose dispose() is being called. */
     bool is_shut;
     bool is_destroyed;
     char target[POOL_TARGET_BYTES];
@@ -59,7 +60,10 @@ static inline bool pool_has_hook(coil_handler hook)
 
 /* ----------------------------------------------------------------- connections that exist -- */
 
-/* Close a connection that is in no list and no count any more. */
+/*
+ * Close a connection that is in no list and no count any more. It may shut the pool down; and
+ * destroy it, which is for the next pool_settle() to finish.
+ */
 void pool_dispose(coil_connection_pool *pool, coil_pooled *pooled);
 
 /* The same, counted as one that was opened. */

@@ -2,6 +2,7 @@
 #include <coil/connector.h>
 
 #include "address_private.h"
+#include "connector_private.h"
 
 #include <coil/io.h>
 #include <coil/kernel.h>
@@ -196,6 +197,19 @@ static int set_up(int fd, const connect_race *race, const coil_address *to)
     return rc;
 }
 
+int connector_check(int fd, const coil_address *to)
+{
+    coil_address own = {.size_bytes = sizeof(own.storage)};
+    coil_address peer = {.size_bytes = sizeof(peer.storage)};
+
+    if (to->storage.ss_family == AF_UNIX ||
+            coil_kernel_getsockname(fd, &own.socket, &own.size_bytes) < 0 ||
+            coil_address_port(&own) != coil_address_port(to) ||
+            coil_kernel_getpeername(fd, &peer.socket, &peer.size_bytes) < 0)
+        return 0;
+    return address_equal(&own, &peer) ? -ECONNREFUSED : 0;
+}
+
 static void begin_attempt(connect_race *race, unsigned number, const coil_address *to)
 {
     coil_connect_attempt *report = report_of(race, number);
@@ -244,6 +258,8 @@ coil_async(int, try_address, (connect_race *) race, (unsigned) number)
     coil_duration limit = race->options->attempt_limit;
     coil_await(my->rc, coil_within(limit <= 0 ? COIL_FOREVER : limit,
                                coil_connect_fd(my->fd, &to->socket, to->size_bytes)));
+    if (my->rc == 0)
+        my->rc = connector_check(my->fd, race->targets[number]);
     return 0;
 }
 

@@ -186,6 +186,46 @@ static bool text_is(coil_thrift_text text, const char *string)
     return text.size == strlen(string) && strncasecmp(text.bytes, string, text.size) == 0;
 }
 
+/* Those at the end, which the parser leaves. */
+static coil_thrift_text without_blanks(coil_thrift_text text)
+{
+    while (text.size > 0 && (text.bytes[text.size - 1] == ' ' || text.bytes[text.size - 1] == '\t'))
+        text.size--;
+    return text;
+}
+
+/*
+ * One header, which says "chunked" and nothing else: the parser skips encodings that it does not
+ * know, and whoever is between the peer and us may read a list of them in another way.
+ */
+static bool is_chunked_alone(const http_message *message)
+{
+    coil_thrift_headers headers = headers_of(message);
+    coil_thrift_header header;
+    unsigned count = 0;
+    bool is_known = true;
+
+    while (coil_thrift_headers_next(&headers, &header)) {
+        if (text_is(header.name, "transfer-encoding")) {
+            count++;
+            is_known &= text_is(without_blanks(header.value), "chunked");
+        }
+    }
+    return count == 1 && is_known;
+}
+
+/* How the body ends, beyond what the parser has seen to: RFC 9112, 6.1. */
+static int check_framing(http_message *message)
+{
+    const http_parser *parser = &message->parser;
+
+    if (parser->uses_transfer_encoding == 0)
+        return 0;
+    if (parser->http_major == 1 && parser->http_minor == 0)
+        return refuse(message, 400, "HTTP/1.0 has no transfer encodings");
+    return is_chunked_alone(message) ? 0 : refuse(message, 501, "the transfer encoding is unknown");
+}
+
 /* What a server wants of a request, beyond that it is well formed. */
 static int check_request(http_message *message)
 {
@@ -224,7 +264,11 @@ static int on_headers_complete(http_parser *parser)
         fill_in(message, message->target_bytes + 1, message->header_count);
     if (parser->content_length != UINT64_MAX && parser->content_length > message->limits.body_max)
         return refuse(message, 413, "the body is larger than allowed");
-    return parser->type == HTTP_REQUEST ? check_request(message) : 0;
+    if (check_framing(message) < 0)
+        return -1;
+    if (parser->type == HTTP_REQUEST)
+        return check_request(message); /* Who offers an upgrade gets none. */
+    return parser->status_code == 101 ? refuse(message, 101, "nobody wanted to upgrade") : 0;
 }
 
 static int on_body(http_parser *parser, const char *bytes, size_t size)
@@ -366,10 +410,6 @@ int http_message_next(http_message *message, const uint8_t *bytes, size_t size, 
         }
         if (HTTP_PARSER_ERRNO(&message->parser) != HPE_OK)
             return malformed(message);
-        if (message->parser.upgrade) {
-            (void)refuse(message, 501, "the connection cannot be upgraded");
-            return malformed(message);
-        }
     }
     return 0;
 }

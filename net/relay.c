@@ -135,7 +135,11 @@ coil_async(int, splice_some, (direction *) way, (splice_pipe *) pipe)
     const int fd = coil_stream_fd(way->from);
 
     coil_attempt(coil_poll(fd, POLLIN | POLLRDHUP));
-    coil_attempt(my->count, splice_pipe_fill(pipe, coil_stream_fd(way->from), -1, SPLICE_BYTES));
+    coil_await(my->count, splice_pipe_fill(pipe, coil_stream_fd(way->from), -1, SPLICE_BYTES));
+    if (my->count < 0) {
+        coil_sender_failed(sender_of(way->from), (int)my->count); /* Nobody else is told. */
+        return (int)my->count;
+    }
     if (my->count == 0) {
         coil_attempt(my->rc, copy_some(way));
         return my->rc;
@@ -150,13 +154,13 @@ coil_async(int, splice_all, (direction *) way)
 {
     coil_vars(splice_pipe pipe; int rc);
 
-    coil_attempt(coil_receiver_pause(way->from));
     my->rc = splice_pipe_open(&my->pipe);
     if (my->rc < 0)
         return my->rc;
     coil_defer(splice_pipe_close(&my->pipe));
     coil_defer(coil_ignore(put_back_pipe(way, &my->pipe)));
     do {
+        coil_attempt(coil_receiver_pause(way->from)); /* Also what copy_some() has begun. */
         my->rc = coil_receiver_look(way->from, coil_self);
         if (my->rc > 0) {
             coil_attempt(my->rc, copy_some(way));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/stream.h>
 
+#include "connector_private.h"
+
 #include <coil/connector.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
@@ -114,6 +116,8 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
     if (my->to.storage.ss_family != AF_UNIX)
         (void)coil_kernel_setsockopt(my->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     coil_await(my->rc, coil_connect_fd(my->fd, &my->to.socket, my->to.size_bytes));
+    if (my->rc == 0)
+        my->rc = connector_check(my->fd, &my->to);
     if (my->rc == 0) {
         my->rc = coil_stream_create(my->fd, COIL_TRANSPORT_SOCKET, &my->stream);
         my->fd = -1;
@@ -251,10 +255,18 @@ coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
 
 /* ------------------------------------------------------------------------------------- idle -- */
 
+/* A large write is counted when all of it is out. That it moves, TCP knows. */
+static uint64_t acknowledged(const coil_stream *stream)
+{
+    const int fd = coil_stream_fd(stream);
+    const int64_t bytes = coil_fd_is_direct(fd) ? 0 : coil_kernel_bytes_acknowledged(fd);
+    return bytes < 0 ? 0 : (uint64_t)bytes;
+}
+
 static uint64_t activity_of(const coil_stream *stream)
 {
     return coil_stream_bytes_read(stream) + coil_stream_bytes_written(stream) +
-           (uint64_t)coil_receiver_queued(stream);
+           (uint64_t)coil_receiver_queued(stream) + acknowledged(stream);
 }
 
 coil_define(int, coil_stream_watch_idle, (coil_stream *) stream, (coil_duration) limit)

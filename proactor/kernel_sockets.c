@@ -2,11 +2,18 @@
 /* The seam to the real kernel: sockets, and the names of hosts. */
 #include "kernel_private.h"
 
+#include <assert.h>
 #include <netdb.h>
+#include <stddef.h>
+#include <string.h>
 
+#include <linux/tcp.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+
+enum { TCP_STATE_CLOSE = 7 /* include/net/tcp_states.h in Linux, as TCP_CLOSE in libc's tcp.h. */ };
 
 int coil_kernel_getaddrinfo(
         const char *name, const struct addrinfo *hints, struct addrinfo **out_list)
@@ -123,4 +130,61 @@ int coil_kernel_is_tcp(int fd)
     socklen_t size_bytes = sizeof(protocol);
     int rc = checked(getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size_bytes));
     return rc < 0 ? rc : protocol == IPPROTO_TCP;
+}
+
+int64_t coil_kernel_bytes_acknowledged(int fd)
+{
+    struct tcp_info facts = {.tcpi_bytes_acked = 0};
+    socklen_t size_bytes = sizeof(facts);
+    const int rc = checked(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &facts, &size_bytes));
+    return rc < 0 ? rc : (int64_t)facts.tcpi_bytes_acked;
+}
+
+/* `tcpi_state` is the first byte, and all that is asked for. */
+static bool is_closed_tcp(int fd)
+{
+    unsigned char state = 0;
+    socklen_t size_bytes = sizeof(state);
+    static_assert(offsetof(struct tcp_info, tcpi_state) == 0, "else it is not what comes first");
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &size_bytes) == 0 &&
+           state == TCP_STATE_CLOSE;
+}
+
+/*
+ * What can be read, and the end of the stream as one byte more, whether that has been read or not:
+ * tcp_inq_hint() in Linux. A negative errno.
+ */
+static int count_with_end(int fd)
+{
+    const int yes = 1;
+    char byte;
+    char control[CMSG_SPACE(sizeof(int))];
+    struct iovec part = {.iov_base = &byte, .iov_len = sizeof(byte)};
+    struct msghdr message = {.msg_iov = &part,
+            .msg_iovlen = 1,
+            .msg_control = control,
+            .msg_controllen = sizeof(control)};
+
+    int rc = checked(setsockopt(fd, IPPROTO_TCP, TCP_INQ, &yes, sizeof(yes)));
+    if (rc == 0)
+        rc = checked(recvmsg(fd, &message, MSG_PEEK | MSG_DONTWAIT));
+    if (rc < 0)
+        return rc;
+    const struct cmsghdr *inq = CMSG_FIRSTHDR(&message);
+    if (inq == NULL || inq->cmsg_level != IPPROTO_TCP || inq->cmsg_type != TCP_CM_INQ)
+        return -EAGAIN;
+    memcpy(&rc, CMSG_DATA(inq), sizeof(rc));
+    return rc;
+}
+
+int coil_kernel_loss(int fd)
+{
+    int unread_bytes = 0;
+
+    if (!is_closed_tcp(fd) || ioctl(fd, FIONREAD, &unread_bytes) < 0)
+        return 0;
+    const int count = count_with_end(fd);
+    if (count < 0) /* The error of the socket, unless it never was connected. */
+        return count == -EAGAIN || count == -EINTR || count == -ENOTCONN ? 0 : count;
+    return count == unread_bytes ? -ECONNRESET : 0;
 }

@@ -8,8 +8,11 @@
 #include <coil/list.h>
 #include <coil/sender.h>
 
-/* The error by which a write was told that the connection is lost. 0: none was. */
-int sender_loss(const coil_sender *sender);
+/*
+ * The stream has ended: the error by which the connection was lost, if a write was told of that or
+ * has kept it from being told. 0: none was.
+ */
+int sender_loss(coil_sender *sender);
 
 /* A write that has to wait. Lives on the frame stack of its task. */
 typedef struct writer {

@@ -2,6 +2,9 @@
 /* Writes that wait, and the operation that sends as many of them as fit. */
 #include "sending.h"
 
+#include <coil/io.h>
+#include <coil/kernel.h>
+
 #include <limits.h>
 #include <poll.h>
 
@@ -144,10 +147,7 @@ static void end_cancelled(coil_sending *sending, writer *cancelled)
         sending_cut(sending);
 }
 
-/*
- * That a connection is lost, by coil_sender.loss. (Not EPIPE: that is also for those who write to a
- * peer that has properly ended.)
- */
+/* That a connection is lost, by coil_sender.loss. */
 static const int losses[] = {0, -ECONNABORTED, -ECONNRESET, -EHOSTDOWN, -EHOSTUNREACH, -ENETDOWN,
         -ENETRESET, -ENETUNREACH, -ETIMEDOUT,
         /* What ICMP has said before its patience ends. */
@@ -157,16 +157,31 @@ enum { LOSS_COUNT = sizeof(losses) / sizeof(losses[0]), LOSS_MASK = 15 };
 
 static_assert(LOSS_COUNT <= LOSS_MASK + 1, "they are numbered by four bits");
 
+/*
+ * An error that comes when a part of an operation is done, the kernel does not tell: the operation
+ * ends with that part, and the error has been taken from the socket. What is left is EPIPE to those
+ * who write, as when the peer has properly ended, and the end of the stream to those who read.
+ */
+static COIL_COLD int untold_loss(const coil_sender *sender)
+{
+    const bool has_one = sender->is_socket && !sender->is_layered && !coil_fd_is_direct(sender->fd);
+    return has_one ? coil_kernel_loss(sender->fd) : 0;
+}
+
 void coil_sender_failed(coil_sender *sender, int error)
 {
+    if (error == -EPIPE && sender->loss == 0)
+        error = untold_loss(sender);
     for (unsigned i = 1; i < LOSS_COUNT; i++) {
         if (losses[i] == error)
             sender->loss = (unsigned char)(i & LOSS_MASK);
     }
 }
 
-int sender_loss(const coil_sender *sender)
+int sender_loss(coil_sender *sender)
 {
+    if (coil_unlikely(sender_is_busy(sender) || sender->is_cut))
+        coil_sender_failed(sender, -EPIPE); /* One that has not been told yet, or never will be. */
     return losses[sender->loss];
 }
 

@@ -104,6 +104,18 @@ int coil_kernel_is_tcp(int fd)
     return rc < 0 ? rc : protocol == IPPROTO_TCP;
 }
 
+int64_t coil_kernel_bytes_acknowledged(int fd)
+{
+    sim_file *file = sim_call_file(fd);
+    return file == NULL ? -EBADF : sim_tcp_acknowledged(file);
+}
+
+int coil_kernel_loss(int fd)
+{
+    sim_file *file = sim_call_file(fd);
+    return file == NULL ? 0 : sim_tcp_loss(file);
+}
+
 int coil_kernel_shutdown(int fd, int how)
 {
     sim_file *file = sim_call_file(fd);

@@ -169,4 +169,10 @@ void sim_unix_forget(sim_world *world);
 /* The host has lost its power: its ends of connections fall silent. */
 void sim_tcp_vanish(sim_host *host);
 
+/* coil_kernel_bytes_acknowledged(), without those of a connection that was given up. */
+int64_t sim_tcp_acknowledged(sim_file *file);
+
+/* coil_kernel_loss(). 0 also of what is not TCP. */
+int sim_tcp_loss(sim_file *file);
+
 #endif

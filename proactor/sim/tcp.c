@@ -170,6 +170,25 @@ static ssize_t tcp_recv(sim_file *file, sim_io *io)
     return (ssize_t)count;
 }
 
+int64_t sim_tcp_acknowledged(sim_file *file)
+{
+    if (file->type != &tcp_type)
+        return -EOPNOTSUPP;
+    const tcp_end *end = tcp_socket_of(file)->end;
+    return end == NULL ? 0 : (int64_t)end->acknowledged;
+}
+
+int sim_tcp_loss(sim_file *file)
+{
+    if (file->type != &tcp_type)
+        return 0;
+    tcp_socket *tcp = tcp_socket_of(file);
+    if (tcp->state != TCP_IS_CLOSED || tcp->end == NULL || tcp->has_end)
+        return 0;
+    const int rc = tcp->received.count == 0 ? sim_socket_take_error(&tcp->socket) : 0;
+    return rc < 0 ? rc : -ECONNRESET;
+}
+
 /* ------------------------------------------------------------------------------------- send -- */
 
 static int may_send(tcp_socket *tcp)

@@ -543,6 +543,93 @@ TEST_F(PoolHooks, AShutdownDuringACheckThatFailsIsTheEnd)
 
 /* ---------------------------------------------------------------------------- failures -- */
 
+/* A hook that ends the pool, with its first connection. */
+class PoolEnder : public PoolHooks, public testing::WithParamInterface<bool>
+{
+protected:
+    PoolEnder()
+    {
+        ender = this;
+        hooks.hooks.check = {};
+        hooks.hooks.dispose = [](coil_pool_hooks *, coil_pooled *pooled) {
+            ender->disposed++;
+            if (ender->pool == nullptr)
+                return;
+            if (!GetParam()) {
+                coil_connection_pool_shutdown(pooled->pool);
+                return;
+            }
+            ender->pool = nullptr;
+            coil_connection_pool_destroy(pooled->pool);
+        };
+    }
+
+    /* `count` are idle, the peers of all of them known. */
+    void fill(int count)
+    {
+        options.max = 4;
+        open(options);
+        for (int i = 0; i < count; i++)
+            start(coil_ms(1));
+        pass(coil_ms(2));
+        for (int i = 0; i < count; i++)
+            accepted();
+        ASSERT_EQ(static_cast<unsigned>(count), stats().idle);
+    }
+
+    static PoolEnder *ender;
+    int disposed = 0;
+};
+
+PoolEnder *PoolEnder::ender;
+
+TEST_P(PoolEnder, MayDoSoWhenAConnectionIsGivenBack)
+{
+    fill(3);
+    User *last = user();
+    last->keeps = false;
+    EXPECT_EQ(0, run(last)->rc);
+    EXPECT_EQ(3, disposed);
+}
+
+TEST_P(PoolEnder, MayDoSoWhenAConnectionIsFoundUnfit)
+{
+    fill(3);
+    for (const int peer : std::vector<int>(peers))
+        close_peer(peer);
+    pass(coil_ms(1));
+    EXPECT_EQ(-ESHUTDOWN, run(user())->rc);
+    EXPECT_EQ(3, disposed);
+}
+
+TEST_P(PoolEnder, MayDoSoWhenConnectionsHaveBeenIdleForTooLong)
+{
+    options.idle_limit = coil_s(1);
+    fill(3);
+    pass(coil_s(2));
+    EXPECT_EQ(3, disposed);
+}
+
+TEST_P(PoolEnder, MayDoSoWhenACheckFails)
+{
+    hooks.hooks.check = coil_handler(check, coil_pooled *);
+    hooks.check_rc = -EIO;
+    fill(3);
+    EXPECT_EQ(-ESHUTDOWN, run(user())->rc);
+    EXPECT_EQ(3, disposed);
+}
+
+TEST_P(PoolEnder, MayDoSoWhenAConnectionCannotBePrepared)
+{
+    hooks.prepare_rc = -EACCES;
+    open(options);
+    User *first = start();
+    EXPECT_EQ(-ESHUTDOWN, run(user())->rc);
+    EXPECT_EQ(-ESHUTDOWN, first->rc);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ends, PoolEnder, testing::Bool());
+
 TEST_F(PoolUsers, OneFailureIsTheErrorOfOneWhoWaits)
 {
     const ClosedPort closed;

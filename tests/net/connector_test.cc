@@ -345,6 +345,31 @@ TEST_F(Connector, AsksTheHookForEachSocket)
     EXPECT_EQ(-EPERM, trial.report.attempts[0].error);
 }
 
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
+
+TEST_F(Connector, DoesNotConnectASocketToItself)
+{
+    Trial trial;
+    {
+        const Port closed;
+        trial.add(closed);
+    }
+    /* Whatever else there is, our end is to have the port that we connect to. */
+    coil_socket_hook hook = {[](coil_socket_hook *, int fd, const coil_address *to) {
+        const uint32_t port = coil_address_port(to);
+        const uint32_t range = port | port << 16;
+        return setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof(range)) == 0 ? 0
+                                                                                           : -errno;
+    }};
+    trial.options.prepare = &hook;
+    run(&trial);
+    if (trial.rc == -ENOPROTOOPT)
+        GTEST_SKIP() << "before Linux 6.3";
+    EXPECT_EQ(-ECONNREFUSED, trial.rc);
+}
+
 TEST_F(Connector, TakesNamesAndLiterals)
 {
     const OpenPort port;

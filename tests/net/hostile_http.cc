@@ -78,7 +78,7 @@ HostilePackets chunks(const std::string &ping)
                     chunked("0\r\nX: " + std::string(100000, 't') + "\r\n\r\n")},
             {GROUP, "5,000 trailers", "HTTP 431",
                     chunked("0\r\n" + repeat("X: t\r\n", 20000) + "\r\n")},
-            {GROUP, "an unknown encoding of the transfer", "HTTP 400",
+            {GROUP, "an unknown encoding of the transfer", "HTTP 501",
                     post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n")},
             {GROUP, "chunked, chunked", "HTTP 501",
                     post("Transfer-Encoding: chunked, chunked\r\n", "0\r\n\r\n")},

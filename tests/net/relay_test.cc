@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <memory>
+
 #include <coil/sugar.h>
 
 /* The program is linked with --wrap=coil_slice_create. */
@@ -66,6 +68,7 @@ async(int64_t, read_bytes, (coil_stream *) from, (int) which, (std::mt19937 *) r
 {
     vars(coil_slice in; int64_t at);
 
+    defer(coil_slice_release(&my->in));
     for (;;) {
         attempt(my->in, coil_read_some(from));
         if (my->in.size_bytes == 0)
@@ -291,6 +294,71 @@ TEST(RelayWithoutMemory, GivesNothingFromBehindAGap)
     Proxy proxy(7);
     proxy.options.splices = true;
     EXPECT_EQ(0, RUN_REALLY(cancel_without_memory, &proxy));
+}
+
+/* ------------------------------------------------------------------------------ urgent bytes -- */
+
+enum { BEHIND_URGENT_BYTES = 1000000 };
+
+/* A connection of TCP, and a peer that begins with an urgent byte, which is not in the stream. */
+struct Urgent {
+    explicit Urgent(bool splices)
+    {
+        const PeerListener listener;
+        const size_t colon = listener.address.find(':');
+        const int port = std::stoi(listener.address.substr(colon + 1));
+        peer = std::make_unique<Peer>(Peer::connected(static_cast<uint16_t>(port)));
+        Peer accepted = listener.accepted();
+        fd = std::exchange(accepted.fd, -1);
+        options.splices = splices;
+    }
+
+    void send() const
+    {
+        std::string bytes;
+        for (size_t at = 0; at < BEHIND_URGENT_BYTES; at++)
+            bytes.push_back(byte_of(1, at));
+        EXPECT_EQ(1, ::send(peer->fd, "!", 1, MSG_OOB));
+        for (size_t at = 0; at < bytes.size(); at += 1000) { /* Whoever waits for it gets it. */
+            EXPECT_TRUE(peer->send(bytes.substr(at, 1000)));
+            std::this_thread::sleep_for(std::chrono::microseconds(at == 0 ? 20000 : 50));
+        }
+        peer->end();
+    }
+
+    std::unique_ptr<Peer> peer;
+    int fd;
+    coil_relay_options options = {};
+    std::mt19937 random;
+};
+
+async(int, relay_urgent, (Urgent *) urgent)
+{
+    vars(coil_stream *from; coil_stream *to; coil_stream *reader; coil_group group;
+            uint64_t bytes; int64_t came);
+
+    EXPECT_EQ(0, coil_stream_create(urgent->fd, COIL_TRANSPORT_SOCKET, &my->from));
+    EXPECT_EQ(0, coil_stream_pair(&my->to, &my->reader));
+    defer({
+        coil_stream_close(my->from);
+        coil_stream_close(my->to);
+        coil_stream_close(my->reader);
+    });
+    open_group(&my->group);
+    coil_spawn_result(&my->group, &my->came, read_bytes(my->reader, 1, &urgent->random, false));
+    await(coil_sleep(coil_ms(5)));
+    attempt(coil_relay_one_way(my->from, my->to, &urgent->options, &my->bytes));
+    attempt(coil_group_join(&my->group));
+    EXPECT_EQ(BEHIND_URGENT_BYTES, my->came);
+    return 0;
+}
+
+/* splice(2) gives nothing where an urgent byte is next, and so it is received. */
+TEST_P(Relay, KeepsTheOrderBehindAnUrgentByte)
+{
+    Urgent urgent(GetParam());
+    const Thread sender([&] { urgent.send(); });
+    EXPECT_EQ(0, coil_run(coil_within(coil_s(20), relay_urgent(&urgent))));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, Relay, testing::Bool());

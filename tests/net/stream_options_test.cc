@@ -214,4 +214,55 @@ TEST(StreamIdle, IsWhenNoByteGoesInEitherDirection)
     EXPECT_EQ(0, RUN_ON_WIRE(wait_until_idle));
 }
 
+enum { SLOW_BYTES = 1 << 20, SLOW_PIECE_BYTES = 16 * 1024 };
+
+/* Takes a little now and then, and at last nothing. */
+void read_slowly(Peer *peer, int take_bytes)
+{
+    for (int taken = 0; taken < take_bytes; taken += SLOW_PIECE_BYTES) {
+        EXPECT_EQ(static_cast<size_t>(SLOW_PIECE_BYTES), peer->receive(SLOW_PIECE_BYTES).size());
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+}
+
+async(int, write_slow, (coil_stream *) stream)
+{
+    vars();
+    static const std::string bytes(SLOW_BYTES, 'x');
+    attempt(coil_write_all(stream, coil_bytes(bytes.data(), bytes.size())));
+    return 0;
+}
+
+async(int, serve_slow, (int) fd, (coil_duration *) took)
+{
+    vars(coil_stream *stream; coil_group group; coil_time began; int rc);
+
+    EXPECT_EQ(0, coil_stream_create(fd, COIL_TRANSPORT_SOCKET, &my->stream));
+    defer(coil_stream_close(my->stream));
+    my->began = coil_now();
+    open_group(&my->group);
+    spawn(&my->group, coil_stream_watch_idle(my->stream, coil_ms(400)));
+    spawn(&my->group, write_slow(my->stream));
+    await(my->rc, coil_group_join(&my->group));
+    *took = coil_now() - my->began;
+    return my->rc;
+}
+
+/* One write, which is one operation, of which nothing is told before its end. */
+TEST(StreamIdle, IsNotWhileAPeerTakesALargeWriteSlowly)
+{
+    const PeerListener listener;
+    const int few = 4096;
+    setsockopt(listener.fd, SOL_SOCKET, SO_RCVBUF, &few, sizeof(few));
+    const size_t colon = listener.address.find(':');
+    Peer one =
+            Peer::connected(static_cast<uint16_t>(std::stoi(listener.address.substr(colon + 1))));
+    Peer peer = listener.accepted();
+    setsockopt(one.fd, SOL_SOCKET, SO_SNDBUF, &few, sizeof(few));
+    coil_duration took = 0;
+    const Thread reader([&] { read_slowly(&peer, SLOW_BYTES / 2); });
+    EXPECT_EQ(-ETIME, coil_run(serve_slow(std::exchange(one.fd, -1), &took)));
+    EXPECT_GE(took, coil_ms(SLOW_BYTES / 2 / SLOW_PIECE_BYTES * 20)) << "it has been taken so long";
+}
+
 } // namespace

@@ -12,12 +12,20 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <memory>
+
 #include <coil/sugar.h>
 
 namespace
 {
 
-enum { FILE_BYTES = 100000 /* So many are spliced. */ };
+enum {
+    FILE_BYTES = 100000,    /* So many are spliced. */
+    LARGE_BYTES = 32 << 20, /* More than the kernel keeps for two. */
+    TAKEN_BYTES = 8 << 20,
+    PIECE_BYTES = 128 << 10,
+};
 
 enum Way { ALL, QUEUED, SHARED, PARTS, SOME, HELD, WHOLE_FILE };
 
@@ -48,6 +56,13 @@ struct Line {
         await_events(0);
     }
 
+    /* So many bytes that were there for the peer. */
+    int take() const
+    {
+        static char bytes[PIECE_BYTES];
+        return std::max(0, static_cast<int>(recv(peer->fd, bytes, PIECE_BYTES, MSG_DONTWAIT)));
+    }
+
     void end() const
     {
         peer->end();
@@ -58,13 +73,15 @@ struct Line {
     std::unique_ptr<Peer> peer;
     int fd;
     coil_stream *stream = nullptr;
-    int64_t read_rc = 1; /* Of a reader that waits. */
+    int64_t read_rc = 1;  /* Of a reader that waits. */
+    bool has_end = false; /* The peer ends its side before it resets. */
+    bool is_cancelled = false;
 };
 
-void make_file(int *out_fd)
+void make_file(off_t size_bytes, int *out_fd)
 {
     *out_fd = memfd_create("file", MFD_CLOEXEC);
-    EXPECT_EQ(0, ftruncate(*out_fd, FILE_BYTES));
+    EXPECT_EQ(0, ftruncate(*out_fd, size_bytes));
 }
 
 async(int, write_held, (coil_stream *) stream)
@@ -78,13 +95,13 @@ async(int, write_held, (coil_stream *) stream)
     return my->rc;
 }
 
-async(int, write_file, (coil_stream *) stream)
+async(int, write_file, (coil_stream *) stream, (int64_t) size_bytes)
 {
     vars(int fd; int64_t rc);
 
-    make_file(&my->fd);
-    await(my->rc, coil_send_file(stream, my->fd, 0, FILE_BYTES));
-    close(my->fd);
+    make_file(size_bytes, &my->fd);
+    defer(close(my->fd));
+    await(my->rc, coil_send_file(stream, my->fd, 0, size_bytes));
     return static_cast<int>(my->rc);
 }
 
@@ -127,7 +144,7 @@ async(int, write_by, (Line *) line)
         await(my->rc, write_held(line->stream));
         break;
     case WHOLE_FILE:
-        await(my->rc, write_file(line->stream));
+        await(my->rc, write_file(line->stream, FILE_BYTES));
         break;
     }
     return static_cast<int>(my->rc);
@@ -237,6 +254,13 @@ async(int, relay_one_way, (Line *) line, (bool) splices, (int *) rc)
     return 0;
 }
 
+async(int, relay_one_way_of, (Line *) line, (bool) splices)
+{
+    vars(int rc);
+    attempt(relay_one_way(line, splices, &my->rc));
+    return my->rc;
+}
+
 async(int, relay_behind_write, (Line *) line, (bool) splices)
 {
     vars(int rc);
@@ -264,6 +288,45 @@ async(int, splice_behind_write, (Line *) line)
     return 0;
 }
 
+/* It was the relay that was told. */
+async(int, read_behind_relay, (Line *) line, (bool) splices)
+{
+    vars(coil_slice in; int64_t rc; coil_group group);
+
+    EXPECT_TRUE(line->peer->send("hello"));
+    open_group(&my->group);
+    coil_spawn_result(&my->group, &my->rc, relay_one_way_of(line, splices));
+    await(coil_sleep(coil_ms(5)));
+    line->reset();
+    coil_ignore(coil_group_join(&my->group));
+    EXPECT_EQ(-ECONNRESET, my->rc);
+    await(my->in, coil_read_some(line->stream));
+    EXPECT_EQ(-ECONNRESET, my->in.size_bytes);
+    return 0;
+}
+
+async(int, copy_to_reset, (Line *) line)
+{
+    vars();
+    attempt(read_behind_relay(line, false));
+    return 0;
+}
+
+async(int, splice_to_reset, (Line *) line)
+{
+    vars();
+    attempt(read_behind_relay(line, true));
+    return 0;
+}
+
+TEST(StreamResets, AreKnownBehindARelay)
+{
+    Line copied;
+    RUN_ON_LINE(&copied, copy_to_reset);
+    Line spliced;
+    RUN_ON_LINE(&spliced, splice_to_reset);
+}
+
 TEST(StreamResets, AreNotRelayedAsAnEnd)
 {
     Line copied;
@@ -271,6 +334,138 @@ TEST(StreamResets, AreNotRelayedAsAnEnd)
     Line spliced;
     RUN_ON_LINE(&spliced, splice_behind_write);
 }
+
+/* ------------------------------------------------------------- in the middle of large ones -- */
+
+coil_slice much()
+{
+    static const std::string bytes(LARGE_BYTES, 'x');
+    return coil_bytes(bytes.data(), bytes.size());
+}
+
+async(int, write_much, (Line *) line)
+{
+    vars(int64_t rc; coil_slice parts[2]);
+
+    if (line->way == ALL) {
+        await(my->rc, coil_write_all(line->stream, much()));
+    } else if (line->way == PARTS) {
+        my->parts[0] = my->parts[1] = much();
+        await(my->rc, coil_write_parts(line->stream, my->parts, 2));
+    } else {
+        await(my->rc, write_file(line->stream, LARGE_BYTES));
+    }
+    EXPECT_TRUE(my->rc == -ECONNRESET || my->rc == -EPIPE) << my->rc;
+    return 0;
+}
+
+async(int, read_all, (Line *) line, (std::string *) got)
+{
+    vars(coil_slice in);
+
+    do {
+        await(my->in, coil_read_some(line->stream));
+        line->read_rc = my->in.size_bytes;
+        *got += text_of(my->in);
+        coil_slice_release(&my->in);
+    } while (line->read_rc > 0);
+    return 0;
+}
+
+/* Some of it has got out, and the rest waits for room, when the peer goes. */
+async(int, lose_peer, (Line *) line, (coil_group *) writers)
+{
+    vars(int taken_bytes);
+
+    EXPECT_TRUE(line->peer->send("hello"));
+    if (line->has_end)
+        line->end();
+    spawn(writers, write_much(line));
+    while (my->taken_bytes < TAKEN_BYTES) {
+        await(coil_sleep(coil_us(200)));
+        my->taken_bytes += line->take();
+    }
+    await(coil_sleep(coil_ms(2)));
+    line->reset();
+    if (line->is_cancelled)
+        coil_group_cancel(writers);
+    return 0;
+}
+
+async(int, read_behind_much, (Line *) line)
+{
+    vars(coil_group writers; std::string * got; int rc);
+
+    my->got = new std::string;
+    defer(delete my->got);
+    open_group(&my->writers);
+    attempt(lose_peer(line, &my->writers));
+    await(my->rc, coil_group_join(&my->writers));
+    await(my->rc, read_all(line, my->got));
+    EXPECT_EQ("hello", *my->got);
+    return 0;
+}
+
+async(int, read_beside_much, (Line *) line)
+{
+    vars(coil_group writers; coil_group readers; std::string * got; int rc);
+
+    my->got = new std::string;
+    defer(delete my->got);
+    open_group(&my->writers);
+    open_group(&my->readers);
+    spawn(&my->readers, read_all(line, my->got));
+    attempt(lose_peer(line, &my->writers));
+    await(my->rc, coil_group_join(&my->writers));
+    attempt(coil_group_join(&my->readers));
+    EXPECT_EQ("hello", *my->got);
+    return 0;
+}
+
+/* Of a write of which a part is out, the kernel tells that, and then only EPIPE. */
+class StreamResetInTheMiddle : public testing::TestWithParam<Way>
+{
+};
+
+TEST_P(StreamResetInTheMiddle, IsToldToTheReaderBehindTheWriter)
+{
+    Line line(GetParam());
+    RUN_ON_LINE(&line, read_behind_much);
+    EXPECT_EQ(-ECONNRESET, line.read_rc);
+}
+
+TEST_P(StreamResetInTheMiddle, IsToldToTheReaderBesideTheWriter)
+{
+    Line line(GetParam());
+    RUN_ON_LINE(&line, read_beside_much);
+    EXPECT_EQ(-ECONNRESET, line.read_rc);
+}
+
+TEST_P(StreamResetInTheMiddle, IsToldThoughTheWriteIsCancelledBeforeItKnows)
+{
+    Line line(GetParam());
+    line.is_cancelled = true;
+    RUN_ON_LINE(&line, read_behind_much);
+    EXPECT_EQ(-ECONNRESET, line.read_rc);
+}
+
+TEST_P(StreamResetInTheMiddle, IsNoneBehindAnEnd)
+{
+    Line behind(GetParam());
+    behind.has_end = true;
+    RUN_ON_LINE(&behind, read_behind_much);
+    EXPECT_EQ(0, behind.read_rc);
+    Line beside(GetParam());
+    beside.has_end = true;
+    RUN_ON_LINE(&beside, read_beside_much);
+    EXPECT_EQ(0, beside.read_rc);
+    Line cancelled(GetParam());
+    cancelled.has_end = cancelled.is_cancelled = true;
+    RUN_ON_LINE(&cancelled, read_behind_much);
+    EXPECT_EQ(0, cancelled.read_rc);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, StreamResetInTheMiddle, testing::Values(ALL, PARTS, WHOLE_FILE));
 
 /* ------------------------------------------------------------------------------------- ends -- */
 

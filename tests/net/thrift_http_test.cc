@@ -151,6 +151,21 @@ TEST(ThriftHttp, KnowsWhetherTheConnectionGoesOn)
     }
 }
 
+TEST(ThriftHttp, GoesOnBehindTheOfferOfAnUpgrade)
+{
+    const std::string offer =
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n";
+    const std::string bytes = post(binary_call("one"), offer) + post(binary_call("two")) +
+                              post(binary_call("three"), offer) + post(binary_call("four"));
+
+    in_all_pieces(bytes, server, [](TransportPeer &peer) {
+        ASSERT_EQ(peer.received.size(), 4U) << peer.what();
+        EXPECT_EQ(peer.received[0].message, binary_call("one"));
+        EXPECT_EQ(peer.received[3].message, binary_call("four"));
+        EXPECT_FALSE(peer.received[3].kind.last);
+    });
+}
+
 TEST(ThriftHttp, TellsAPeerThatWaitsToGoOn)
 {
     TransportPeer peer;
@@ -202,6 +217,13 @@ TEST(ThriftHttp, RefusesWhatIsMalformed)
                  "POST / HTTP/1.1\r\nContent-Length : 5\r\n\r\nhello",
                  "POST / HTTP/1.1\r\nno colon\r\n\r\n",
                  "POST / HTTP/1.1\r\nA: b\x01\r\n\r\n",
+                 "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                 "POST / HTTP/1.1\r\nContent-Length:\r\n 1\r\n 2\r\n\r\n123456789012",
+                 "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+                 "POST / HTTP/1.1\r\nContent-Length: 0x5\r\n\r\nhello",
+                 "POST / HTTP/1.1\r\nContent-Length: \r\n\r\n",
+                 "POST / HTTP/1.1\r\nA: b\rContent-Length: 5\r\n\r\nhello",
+                 "POST / HTTP/1.1\r\n Content-Length: 5\r\n\r\nhello",
                  "POST / XTTP/1.1\r\n\r\n",
                  "POST  HTTP/1.1\r\n\r\n",
          }) {
@@ -209,9 +231,31 @@ TEST(ThriftHttp, RefusesWhatIsMalformed)
         EXPECT_LT(peer.feed(bytes), 0) << bytes;
         EXPECT_EQ(peer.answer().substr(0, 12), "HTTP/1.1 400") << bytes << peer.what();
     }
-    TransportPeer peer;
-    EXPECT_LT(peer.feed("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"), 0);
-    EXPECT_EQ(peer.answer().substr(0, 12), "HTTP/1.1 501") << peer.what();
+}
+
+/* In which a front end may see another body than we do. */
+TEST(ThriftHttp, RefusesTransferEncodingsButChunkedAlone)
+{
+    const std::string body = chunk(binary_call()) + "0\r\n\r\n";
+
+    for (const char *value : {"gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked",
+                 "identity", "chunkedchunked", "xchunked", "chunked\r\n , x", "\r\n x", "x;chunked",
+                 "x\r\nTransfer-Encoding: chunked", "chunked\r\nTransfer-Encoding: x",
+                 "chunked\r\nTransfer-Encoding: chunked", "chunked\r\nA: b\r\nTransfer-Encoding:",
+                 "\"chunked\"", "chunked;q=1", "\vchunked"}) {
+        TransportPeer peer;
+        const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: ";
+        EXPECT_LT(peer.feed(head + value + "\r\n\r\n" + body), 0) << value;
+        EXPECT_TRUE(peer.received.empty()) << value;
+        const std::string answer = peer.answer().substr(0, 12);
+        EXPECT_TRUE(answer == "HTTP/1.1 501" || answer == "HTTP/1.1 400") << value << answer;
+    }
+    for (const char *value : {"chunked", "CHUNKED", " chunked ", "\r\n chunked"}) {
+        TransportPeer peer;
+        const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: ";
+        EXPECT_EQ(0, peer.feed(head + value + "\r\n\r\n" + body)) << value << peer.what();
+        EXPECT_EQ(1U, peer.received.size()) << value;
+    }
 }
 
 TEST(ThriftHttp, RefusalsAreWholeResponses)
@@ -356,6 +400,15 @@ TEST(ThriftHttp, AClientSkipsAnnouncementsAndReportsOtherAnswers)
         EXPECT_EQ(peer.what(), "HTTP: the answer has status 404");
         EXPECT_EQ(peer.answer(), "");
     });
+    const std::string upgrade = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                                "Upgrade: websocket\r\n\r\n";
+    in_all_pieces(upgrade, client, [](TransportPeer &peer) {
+        EXPECT_EQ(peer.error, -EBADMSG);
+        EXPECT_EQ(peer.what(), "HTTP: nobody wanted to upgrade");
+    });
+    for (const char *framing : {"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"})
+        EXPECT_EQ(client()->feed(framing), -EBADMSG) << framing;
     std::unique_ptr<TransportPeer> other = client();
     EXPECT_EQ(other->feed("SSH-2.0\r\n"), -EBADMSG);
     EXPECT_EQ(other->answer(), "");

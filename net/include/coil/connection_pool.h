@@ -88,7 +88,10 @@ struct coil_pool_hooks {
      * checkout. A negative result: it is closed. Bound by `check_limit`.
      */
     coil_handler check;
-    /* Called just before a connection is closed, for `session`. Must not wait. */
+    /*
+     * Called just before a connection is closed, for `session`. Must not wait. It may give other
+     * connections back, shut the pool down and, where nobody else does, destroy it.
+     */
     void (*dispose)(coil_pool_hooks *hooks, coil_pooled *pooled);
 };
 

@@ -21,10 +21,11 @@
  *
  * That a connection is lost (-ECONNRESET, -ETIMEDOUT ...) the kernel says once, to a read or to a
  * write. If it was a write, reads give that error, too, where they would come to the end: behind
- * all bytes that have come, so that nobody takes for complete what was cut off. A write's -EPIPE
- * changes no end, because it is also for those who write to a peer that has properly ended. It is
- * also all that the kernel says of a reset in the middle of a large write: first how much got out,
- * then -EPIPE. So an end that comes after such a write says nothing; a protocol knows its length.
+ * all bytes that have come, so that nobody takes for complete what was cut off. A reset in the
+ * middle of a large write the kernel tells nobody: first how much got out, then -EPIPE, as to those
+ * who write to a peer that has properly ended. Which of both it was is asked then
+ * (coil_kernel_loss()): has the peer's FIN come? If so, the end stays an end, also if a reset has
+ * followed it. (On direct descriptors nobody can ask: there, an end after -EPIPE may be either.)
  */
 #ifndef COIL_STREAM_H
 #define COIL_STREAM_H
@@ -154,9 +155,11 @@ coil_declare(int, coil_stream_shutdown, (coil_stream *) stream);
 COIL_API void coil_stream_abort(coil_stream *stream);
 
 /*
- * Wait until no byte has been received or written for `limit`; then the result is -ETIME. (Bytes
- * that nobody waits for may stay in the kernel: they do not count.) To be spawned into the group of
- * those who use the stream, who are cancelled by that:
+ * Wait until no byte has been received or written for `limit`; then the result is -ETIME. Bytes
+ * that nobody waits for may stay in the kernel: they do not count. What a peer takes by TCP does,
+ * byte by byte; elsewhere, and on direct descriptors, a write counts when it is through, or 64 KiB
+ * of one through TLS. To be spawned into the group of those who use the stream, who are cancelled
+ * by that:
  *
  *     coil_spawn(&my->group, coil_stream_watch_idle(peer, coil_s(30)));
  *

@@ -98,6 +98,16 @@ COIL_API int coil_kernel_terminal_open(int lowest, const struct winsize *size, i
 /* getsockopt(2) with SO_PROTOCOL: 1 if it is a TCP socket. */
 COIL_API int coil_kernel_is_tcp(int fd);
 
+/* getsockopt(2) with TCP_INFO: what the peer has acknowledged. A negative errno: it is not TCP. */
+COIL_API int64_t coil_kernel_bytes_acknowledged(int fd);
+
+/*
+ * Why a TCP connection was lost, also if its error has been told already: it is closed, and its
+ * peer has never ended it (TCP_INFO; no FIN, by TCP_INQ). SO_ERROR, which this takes, or else
+ * -ECONNRESET. 0: it was not lost, or nobody knows.
+ */
+COIL_API int coil_kernel_loss(int fd);
+
 /*
  * getaddrinfo(3), which blocks, and freeaddrinfo(3). -ENOENT EAI_NONAME, -ENODATA EAI_NODATA,
  * -EAGAIN, -ENOMEM, -EIO whatever else it says.

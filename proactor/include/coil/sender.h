@@ -123,8 +123,9 @@ COIL_API void coil_sender_release(coil_sender *sender, bool is_cut);
 /*
  * What was to be sent by other means has failed with `error`. If that says that the connection is
  * lost (-ECONNRESET, -ETIMEDOUT ...), the receiver of the descriptor (coil/receiver.h) has to know:
- * the kernel says it once, and tells whoever reads next that the stream has ended. Writes as above
- * do this by themselves.
+ * the kernel says it once, and tells whoever reads next that the stream has ended. -EPIPE, or that
+ * less was sent than was to be, may be what is left of such an error: with -EPIPE the kernel is
+ * asked (coil_kernel_loss()). Writes as above do this by themselves.
  */
 COIL_API void coil_sender_failed(coil_sender *sender, int error);
 

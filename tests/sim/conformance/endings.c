@@ -217,6 +217,75 @@ void play_reset_is_told_once(struct stage *stage)
     stage_close(stage, ends.out);
 }
 
+/* Whether a connection was lost is known also when its error has been told, and its end is not. */
+void play_loss(struct stage *stage)
+{
+    stage_ends ends = stage_tcp(stage);
+    stage_put(stage, ends.in, "bytes");
+    await_input(stage, ends.out);
+    stage_say_result(stage, "open", coil_kernel_loss(ends.out));
+    shut(stage, "shutdown", ends.out, SHUT_WR);
+    stage_send(stage, "send", ends.out, "x", 1);
+    stage_say_result(stage, "ended by us", coil_kernel_loss(ends.out));
+    stage_close_by_reset(stage, ends.in);
+    io_uring_prep_poll_add(stage_ask(stage, "error"), ends.out, POLLERR);
+    stage_expect(stage, 1);
+    stage_say_result(stage, "reset", coil_kernel_loss(ends.out));
+    stage_send(stage, "send", ends.out, "x", 1);
+    stage_say_result(stage, "told", coil_kernel_loss(ends.out));
+    recv_one(stage, "recv", ends.out);
+    stage_say_result(stage, "read", coil_kernel_loss(ends.out));
+    recv_one(stage, "recv again", ends.out);
+    stage_say_result(stage, "read to the end", coil_kernel_loss(ends.out));
+    stage_close(stage, ends.out);
+}
+
+void play_loss_untold(struct stage *stage)
+{
+    stage_ends ends = stage_tcp(stage);
+    stage_close_by_reset(stage, ends.in);
+    io_uring_prep_poll_add(stage_ask(stage, "error"), ends.out, POLLERR);
+    stage_expect(stage, 1);
+    stage_say_result(stage, "reset", coil_kernel_loss(ends.out));
+    stage_poll(stage, "poll", ends.out);
+    recv_one(stage, "recv", ends.out);
+    stage_close(stage, ends.out);
+}
+
+void play_loss_is_no_end(struct stage *stage)
+{
+    stage_ends ends = stage_tcp(stage);
+    stage_put(stage, ends.in, "bytes");
+    shut(stage, "shutdown", ends.in, SHUT_WR);
+    await_input(stage, ends.out);
+    stage_say_result(stage, "ended", coil_kernel_loss(ends.out));
+    stage_close_by_reset(stage, ends.in);
+    io_uring_prep_poll_add(stage_ask(stage, "error"), ends.out, POLLERR);
+    stage_expect(stage, 1);
+    stage_say_result(stage, "reset", coil_kernel_loss(ends.out));
+    stage_send(stage, "send", ends.out, "x", 1);
+    recv_one(stage, "recv", ends.out);
+    stage_say_result(stage, "read", coil_kernel_loss(ends.out));
+    recv_one(stage, "end", ends.out);
+    stage_say_result(stage, "read to the end", coil_kernel_loss(ends.out));
+    stage_close(stage, ends.out);
+}
+
+void play_loss_of_others(struct stage *stage)
+{
+    stage_ends ends = stage_unix(stage);
+    stage_close(stage, ends.in);
+    stage_say_result(stage, "of a unix socket", coil_kernel_loss(ends.out));
+    stage_close(stage, ends.out);
+    ends = stage_pipe(stage);
+    stage_say_result(stage, "of a pipe", coil_kernel_loss(ends.out));
+    stage_close_ends(stage, ends);
+    const int fd = coil_kernel_socket(AF_INET, SOCK_STREAM, 0);
+    stage_say_result(stage, "of no connection", coil_kernel_loss(fd));
+    stage_close(stage, fd);
+    stage_say_result(stage, "of nothing", coil_kernel_loss(4000));
+}
+
 /* Both reset at once: neither is told by the other, and nothing is left. */
 void play_reset_of_both(struct stage *stage)
 {

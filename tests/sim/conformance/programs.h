@@ -287,6 +287,10 @@
     PROGRAM(reset_behind_bytes) \
     PROGRAM(reset_behind_end) \
     PROGRAM(reset_is_told_once) \
+    PROGRAM(loss) \
+    PROGRAM(loss_untold) \
+    PROGRAM(loss_is_no_end) \
+    PROGRAM(loss_of_others) \
     PROGRAM(reset_of_both) \
     PROGRAM(urgent_data) \
     PROGRAM(urgent_last_byte) \
