@@ -32,6 +32,7 @@ typedef struct service_template {
     coil_list link;
     owned_plan owned; /* With "%i". */
     unsigned count;
+    unsigned wanted; /* What was said last: a hook may scale while we do. */
 } service_template;
 
 /* What a process writes to and no log reads yet: stdout, stderr. -1: there is none. */

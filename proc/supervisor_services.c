@@ -333,9 +333,10 @@ static int scale(coil_supervisor *supervisor, service_template *template, unsign
 {
     int rc = 0;
 
-    while (template->count > instances)
+    template->wanted = instances;
+    while (template->count > template->wanted)
         remove_last(supervisor, template);
-    while (rc == 0 && template->count < instances)
+    while (rc == 0 && template->count < template->wanted)
         rc = add_next(supervisor, template);
     return rc;
 }

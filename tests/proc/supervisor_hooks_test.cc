@@ -151,6 +151,25 @@ TEST_F(SupervisorHooks, ATemplateIsScaledWhileItIsAdded)
     stop();
 }
 
+TEST_F(SupervisorHooks, WhatAHookScalesToCountsAndNotWhatIsBeingDone)
+{
+    coil_service_plan plan = helper("web");
+    plan.instances = 1;
+    add(plan);
+    begin();
+    EXPECT_TRUE(eventually([&] { return count("web@1 up") == 1; }));
+    hook.on_change = [&](coil_service *, coil_service_state) {
+        if (has_acted)
+            return;
+        has_acted = true;
+        EXPECT_EQ(0, coil_supervisor_scale(supervisor, "web", 2));
+    };
+    EXPECT_EQ(0, coil_supervisor_scale(supervisor, "web", 4));
+    EXPECT_NE(nullptr, coil_supervisor_find(supervisor, "web@2"));
+    EXPECT_EQ(nullptr, coil_supervisor_find(supervisor, "web@3"));
+    stop();
+}
+
 /* All that it needs has failed, and is told of one by one; the first of them gets a new need. */
 TEST_F(SupervisorHooks, AServiceIsAddedWhileAnotherIsFreedFromItsFailures)
 {
