@@ -164,6 +164,18 @@ static unsigned count_places(const coil_prefork *prefork, unsigned generation)
     return count;
 }
 
+static void reload_ended(coil_prefork *prefork, int rc)
+{
+    const coil_prefork_event event = {
+            .news = rc == 0 ? COIL_PREFORK_RELOADED : COIL_PREFORK_RELOAD_FAILED,
+            .generation = prefork->generation,
+            .error = rc};
+
+    if (rc < 0 && !prefork->wants_reload) /* Those that it was to be are not there. */
+        prefork->target = count_places(prefork, prefork->current);
+    prefork_tell(prefork, &event);
+}
+
 coil_async(int, reload, (coil_prefork *) prefork)
 {
     coil_vars(int rc);
@@ -172,14 +184,8 @@ coil_async(int, reload, (coil_prefork *) prefork)
     do {
         prefork->wants_reload = false;
         coil_await(my->rc, renew(prefork));
-        const coil_prefork_event event = {
-                .news = my->rc == 0 ? COIL_PREFORK_RELOADED : COIL_PREFORK_RELOAD_FAILED,
-                .generation = prefork->generation,
-                .error = my->rc};
-        prefork_tell(prefork, &event);
+        reload_ended(prefork, my->rc);
     } while (prefork->wants_reload && !prefork->is_stopping);
-    if (my->rc < 0) /* Those that it was to be are not there. */
-        prefork->target = count_places(prefork, prefork->current);
     return 0;
 }
 
@@ -189,9 +195,11 @@ void coil_prefork_reload(coil_prefork *prefork)
         return;
     if (prefork->is_changing) {
         prefork->wants_reload = true;
-    } else {
-        prefork->is_changing = coil_spawn(&prefork->group, reload(prefork)) != NULL;
+        return;
     }
+    prefork->is_changing = coil_spawn(&prefork->group, reload(prefork)) != NULL;
+    if (!prefork->is_changing)
+        reload_ended(prefork, -ENOMEM);
 }
 
 void coil_prefork_scale(coil_prefork *prefork, unsigned workers)
@@ -209,8 +217,12 @@ void coil_prefork_scale(coil_prefork *prefork, unsigned workers)
         coil_prefork_reload(prefork); /* Sockets are to be dealt anew. */
         return;
     }
-    for (unsigned i = before; i < workers; i++)
-        (void)place_create(prefork, i, prefork->current);
+    for (unsigned i = before; i < workers; i++) {
+        if (place_create(prefork, i, prefork->current) == 0)
+            continue;
+        prefork->target = i; /* There was no memory for more. */
+        break;
+    }
     leave_all(prefork, prefork->current, prefork->current, workers);
 }
 
@@ -236,6 +248,10 @@ void coil_prefork_upgrade(coil_prefork *prefork)
     if (!prefork->is_serving || prefork->is_stopping || prefork->is_upgrading)
         return;
     prefork->is_upgrading = coil_spawn(&prefork->group, prefork_upgrade(prefork)) != NULL;
+    if (prefork->is_upgrading)
+        return;
+    const coil_prefork_event event = {.news = COIL_PREFORK_UPGRADE_FAILED, .error = -ENOMEM};
+    prefork_tell(prefork, &event);
 }
 
 static void heed_one(coil_prefork *prefork, int signo)

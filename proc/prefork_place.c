@@ -97,9 +97,9 @@ static int spawn(prefork_place *place, int theirs)
         return rc;
     place->child.cgroup = NULL; /* It is that of all workers, and would be killed as a whole. */
     place->death.ready = died;
-    if (coil_fd_watch_create(
-                place->prefork->loop, place->child.pidfd, POLLIN, &place->death, &place->watch) < 0)
-        place->is_unwanted = true; /* No memory for a watch. */
+    /* Without memory there is none, and its keeper ends it. */
+    (void)coil_fd_watch_create(
+            place->prefork->loop, place->child.pidfd, POLLIN, &place->death, &place->watch);
     return 0;
 }
 
@@ -291,7 +291,9 @@ coil_async(int, occupy, (prefork_place *) place)
     coil_vars(coil_time useful_at);
 
     coil_defer(coil_ignore(finish(place)));
-    coil_await(place->error, greet(place));
+    place->error = -ENOMEM;
+    if (place->watch != NULL)
+        coil_await(place->error, greet(place));
     if (place->error < 0)
         return place->error;
     place->ready_at = coil_loop_now(place->prefork->loop);

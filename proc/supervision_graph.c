@@ -226,15 +226,30 @@ void coil_supervised_judge_want(coil_supervised *service)
     coil_supervised_touch_neighbours(service);
 }
 
+static bool is_to_revive(const coil_supervised *service)
+{
+    return service->state == COIL_SERVICE_FAILED ||
+           (service->state == COIL_SERVICE_DONE && !service->policy.oneshot);
+}
+
+/*
+ * Whoever is told of a change may look whom others wait for, or add some: these are walks of their
+ * own. So nobody is told before ours is over.
+ */
 void coil_supervised_free_needs(coil_supervised *service)
 {
     graph_walk walk = begin_walk(service);
+    coil_supervised *first = NULL;
+    coil_supervised **last = &first;
     coil_supervised_edge *edge;
 
     for (coil_supervised *at = service; at != NULL; at = at->walk_next) {
         at->blocked = false;
-        if (at->state == COIL_SERVICE_FAILED || (ended_for_good(at) && !at->policy.oneshot))
-            coil_supervised_set_state(at, COIL_SERVICE_DOWN, COIL_REASON_COMMAND);
+        at->revive_next = NULL;
+        if (is_to_revive(at)) {
+            *last = at;
+            last = &at->revive_next;
+        }
         coil_supervised_touch(at);
         COIL_EACH_EARLIER(edge, at)
         {
@@ -242,6 +257,8 @@ void coil_supervised_free_needs(coil_supervised *service)
                 walk_to(&walk, edge->earlier);
         }
     }
+    for (; first != NULL; first = first->revive_next)
+        coil_supervised_set_state(first, COIL_SERVICE_DOWN, COIL_REASON_COMMAND);
 }
 
 /* ------------------------------------------------------------------------------- the order -- */

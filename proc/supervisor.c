@@ -19,6 +19,9 @@ enum { STARTS_PER_TURN = 32 };
 /* How often a calendar is compared with the wall clock, which may have been set. */
 #define WALL_CHECK coil_s(60)
 
+/* How long an instance waits that could not be adopted, for want of memory. */
+#define ADOPT_AGAIN coil_ms(10)
+
 /* --------------------------------------------------------------------- events and actions -- */
 
 static void step(coil_supervisor *supervisor, const coil_supervision_event *event)
@@ -28,15 +31,20 @@ static void step(coil_supervisor *supervisor, const coil_supervision_event *even
     supervisor->stepping = false;
 }
 
+static coil_time earlier_of(coil_time one, coil_time other)
+{
+    return one < other ? one : other;
+}
+
 static void rearm(coil_supervisor *supervisor)
 {
     if (supervisor->group == NULL)
         return;
     coil_time when = coil_supervision_deadline(supervisor->policy);
-    if (supervisor->has_calendar) {
-        const coil_time check = coil_time_after(coil_now(), WALL_CHECK);
-        when = when < check ? when : check;
-    }
+    if (supervisor->has_calendar)
+        when = earlier_of(when, coil_time_after(coil_now(), WALL_CHECK));
+    if (supervisor->adopting)
+        when = earlier_of(when, coil_time_after(coil_now(), ADOPT_AGAIN));
     if (when == COIL_NEVER) {
         coil_call_cancel(&supervisor->alarm);
     } else {
@@ -105,17 +113,27 @@ static void carry_out(coil_supervisor *supervisor)
         coil_call_soon(supervisor->loop, &supervisor->more);
 }
 
+static void take_commands(coil_service *service)
+{
+    static const coil_supervision_event_kind order[] = {COIL_EVENT_START, COIL_EVENT_STOP,
+            COIL_EVENT_RESTART, COIL_EVENT_READY, COIL_EVENT_FED};
+    const unsigned commands = service->commands;
+
+    service->commands = 0; /* There may be more in a moment. */
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        const coil_supervision_event event = {.kind = order[i], .service = &service->supervised};
+        if (commands & COMMAND_BIT(order[i]))
+            step(service->supervisor, &event);
+    }
+}
+
 /* Commands that came from hooks during a step. */
 static void take_queue(coil_supervisor *supervisor)
 {
     coil_list *first;
 
-    while ((first = coil_list_take_first(&supervisor->queue)) != NULL) {
-        coil_service *service = coil_container_of(first, coil_service, queue);
-        const coil_supervision_event event = {
-                .kind = service->command, .service = &service->supervised};
-        step(supervisor, &event);
-    }
+    while ((first = coil_list_take_first(&supervisor->queue)) != NULL)
+        take_commands(coil_container_of(first, coil_service, queue));
     if (supervisor->end_kind != 0) {
         const coil_supervision_event end = {.kind = supervisor->end_kind};
         supervisor->end_kind = 0;
@@ -128,6 +146,8 @@ void supervisor_take(coil_supervisor *supervisor, const coil_supervision_event *
     supervisor->depth++;
     step(supervisor, event);
     take_queue(supervisor);
+    if (supervisor->adopting) /* When it is known who is wanted: others are stopped. */
+        outliving_adopt_all(supervisor);
     carry_out(supervisor);
     if (--supervisor->depth > 0)
         return;
@@ -173,6 +193,13 @@ void service_release(coil_service *service)
     service->users--;
     if (service->supervisor->depth == 0)
         supervisor_sweep(service->supervisor);
+}
+
+coil_task *service_spawned(coil_service *service, coil_task *task)
+{
+    if (task == NULL)
+        service_release(service);
+    return task;
 }
 
 /* ------------------------------------------------------------------------------ being told -- */
@@ -283,6 +310,7 @@ static void end_run(coil_supervisor *supervisor)
     coil_call_cancel(&supervisor->alarm);
     coil_call_cancel(&supervisor->more);
     supervisor->group = NULL;
+    supervisor->adopting = false;
     supervisor_sweep(supervisor);
 }
 
@@ -308,8 +336,8 @@ static void begin(coil_supervisor *supervisor)
     /* Nothing is started, and nobody is told to end, before it is known what runs. */
     supervisor->end_kind = 0;
     supervisor->carrying = true;
+    supervisor->adopting = supervisor->adoption != NULL;
     supervisor_take(supervisor, &event);
-    outliving_adopt_all(supervisor);
     supervisor->carrying = false;
     if (end_kind != 0)
         end(supervisor, end_kind);
@@ -323,7 +351,8 @@ coil_define(int, coil_supervisor_run, (coil_supervisor *) supervisor)
     if (supervisor->group != NULL || supervisor->beginning)
         return -EBUSY;
     supervisor->beginning = true;
-    supervisor->end_kind = 0;
+    supervisor->end_kind = supervisor->end_first;
+    supervisor->end_first = 0;
     coil_defer(supervisor->beginning = false);
     coil_attempt(outliving_begin(supervisor));
     my->rc = begin_run(supervisor, &my->group);
@@ -358,15 +387,43 @@ void coil_supervisor_leave(coil_supervisor *supervisor)
     end(supervisor, COIL_EVENT_LEAVE);
 }
 
-static void command(coil_service *service, coil_supervision_event_kind kind)
+void supervisor_end_for_parent(coil_supervisor *supervisor, coil_supervision_event_kind kind)
 {
-    if (!service->supervisor->stepping) {
-        supervisor_tell(service, kind, 0, 0);
-        return;
+    if (supervisor->group == NULL && !supervisor->beginning) {
+        supervisor->end_first = kind;
+    } else {
+        end(supervisor, kind);
     }
-    service->command = kind;
+}
+
+/* Of those that say whether it runs the last one counts; but START does not undo RESTART. */
+static void queue_command(coil_service *service, coil_supervision_event_kind kind)
+{
+    const unsigned others = COMMAND_BIT(COIL_EVENT_START) | COMMAND_BIT(COIL_EVENT_STOP) |
+                            COMMAND_BIT(COIL_EVENT_RESTART);
+
+    if (kind == COIL_EVENT_STOP || kind == COIL_EVENT_RESTART)
+        service->commands &= ~others;
+    if (kind == COIL_EVENT_START)
+        service->commands &= ~COMMAND_BIT(COIL_EVENT_STOP);
+    service->commands |= COMMAND_BIT(kind);
     if (!coil_list_linked(&service->queue))
         coil_list_append(&service->supervisor->queue, &service->queue);
+}
+
+void service_unqueue(coil_service *service)
+{
+    service->commands = 0;
+    coil_list_remove(&service->queue);
+}
+
+static void command(coil_service *service, coil_supervision_event_kind kind)
+{
+    if (service->supervisor->stepping) {
+        queue_command(service, kind);
+    } else {
+        supervisor_tell(service, kind, 0, 0);
+    }
 }
 
 void coil_service_start(coil_service *service)

@@ -113,7 +113,6 @@ coil_async(int, settle, (coil_service *) service, (uint64_t) number, (unread_pip
     coil_vars(unread_pipes unread);
 
     my->unread = pipes;
-    service_hold(service);
     coil_defer({
         if (service_attach(service, &my->unread) == 0)
             coil_await(forget(service, number));
@@ -129,7 +128,7 @@ coil_async(int, settle, (coil_service *) service, (uint64_t) number, (unread_pip
 /* Without memory, the next supervisor finds that it has ended. */
 void outliving_ended(coil_service *service, uint64_t instance, unread_pipes unread)
 {
-    if (coil_spawn(service->supervisor->group, settle(service, instance, unread)) == NULL)
+    if (service_spawn(service, settle(service, instance, unread)) == NULL)
         unread_close(&unread);
 }
 
@@ -162,7 +161,6 @@ coil_async(int, unmark_later, (coil_service *) service)
 {
     coil_vars();
 
-    service_hold(service);
     coil_defer(service_release(service));
     coil_await(coil_shield(outliving_unmark(service))); /* Also if the run is over. */
     return 0;
@@ -171,7 +169,7 @@ coil_async(int, unmark_later, (coil_service *) service)
 void outliving_is_ready(coil_service *service)
 {
     if (service->is_marked && service->supervisor->group != NULL)
-        (void)coil_spawn(service->supervisor->group, unmark_later(service));
+        (void)service_spawn(service, unmark_later(service));
 }
 
 /* ------------------------------------------------------------------------------- the start -- */
@@ -193,6 +191,8 @@ coil_async(int, bring_up, (coil_service *) service, (service_launch *) launch)
         coil_attempt(outliving_mark(service, my->mark));
     coil_await(my->rc, coil_adoption_spawn(adoption_of(service), my->name.text, &launch->plan,
                                &service->child, &launch->error));
+    while (my->rc == 0 && service_mind(service) < 0)
+        coil_await(coil_sleep(coil_ms(10))); /* -ENOMEM: it will pass. */
     return my->rc;
 }
 
@@ -200,25 +200,23 @@ coil_async(int, start_outliving, (coil_service *) service)
 {
     coil_vars(service_launch launch; uint64_t instance; int rc);
 
-    service_hold(service);
     coil_defer(service_release(service));
     my->instance = service->instance;
     my->rc = launch_prepare(service, &my->launch);
     if (my->rc == 0)
         coil_await(my->rc, coil_shield(bring_up(service, &my->launch)));
-    const bool is_there = my->rc == 0;
-    my->rc = launch_finish(service, &my->launch, my->rc);
-    if (my->rc < 0 && (is_there || service->is_marked)) {
+    if (my->rc < 0 && service->is_marked) {
         service->is_marked = false;
-        outliving_ended(service, my->instance, unread_take(&service->child));
+        outliving_ended(service, my->instance, UNREAD_NONE);
     }
+    my->rc = launch_finish(service, &my->launch, my->rc);
     service_started(service, my->rc, &my->launch.error);
     return 0;
 }
 
 int outliving_start(coil_service *service)
 {
-    return coil_spawn(service->supervisor->group, start_outliving(service)) == NULL ? -ENOMEM : 0;
+    return service_spawn(service, start_outliving(service)) == NULL ? -ENOMEM : 0;
 }
 
 /* --------------------------------------------------------------------------------- adoption -- */
@@ -278,17 +276,16 @@ static uint64_t take_newest(coil_service *service, coil_adopted *out_newest)
     return newest;
 }
 
-/* Is it ready? If not, `out_ready_fd` is where it will say so, or -1. */
-static bool was_ready(coil_service *service, int *out_ready_fd)
+/* Is it ready? If not, it will say so, maybe where nobody has heard it yet. */
+static bool was_ready(coil_service *service)
 {
     const kept_name name = name_of(service, service->instance);
     const int mark = coil_adoption_take_held(adoption_of(service), name.text);
     const bool is_told = service->supervised.policy.readiness == COIL_READY_TOLD;
 
-    *out_ready_fd = -1;
     service->is_marked = mark >= 0;
     if (mark >= 0 && is_told && service->owned.plan.notify_fd > 0) {
-        *out_ready_fd = mark;
+        service->unheard = mark;
     } else if (mark >= 0) {
         (void)coil_kernel_close(mark);
     }
@@ -299,7 +296,6 @@ int outliving_adopt(coil_service *service)
 {
     coil_supervisor_hook *hook = service->supervisor->hook;
     coil_adopted found;
-    int ready_fd = -1;
     const uint64_t last = adoption_last_number(adoption_of(service), service->owned.plan.name);
     const uint64_t instance = take_newest(service, &found);
 
@@ -315,8 +311,8 @@ int outliving_adopt(coil_service *service)
     }
     service->child = found.child;
     service->unread = attach(service, &service->child);
-    const bool is_ready = was_ready(service, &ready_fd);
-    (void)service_hear(service, ready_fd); /* Else it is late, unless the next one hears it. */
+    const bool is_ready = was_ready(service);
+    service_hear(service);
     supervisor_tell(service, COIL_EVENT_ADOPTED, is_ready, 0);
     if (hook != NULL && hook->adopted != NULL)
         hook->adopted(hook, service);
@@ -326,10 +322,12 @@ int outliving_adopt(coil_service *service)
 void outliving_adopt_all(coil_supervisor *supervisor)
 {
     coil_service *service = NULL;
+    bool is_left = false;
 
-    while (supervisor->adoption != NULL &&
-            (service = coil_supervisor_each(supervisor, service)) != NULL) {
+    supervisor->adopting = false;
+    while ((service = coil_supervisor_each(supervisor, service)) != NULL) {
         if (service->owned.plan.outlives && !service->supervised.alive)
-            (void)outliving_adopt(service);
+            is_left |= outliving_adopt(service) < 0;
     }
+    supervisor->adopting |= is_left; /* Or there are new ones: a hook has been told. */
 }

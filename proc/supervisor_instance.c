@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "log_private.h"
-#include "owned.h"
 #include "supervision_private.h"
 #include "supervisor_private.h"
 
@@ -15,6 +14,9 @@
 #include <string.h>
 
 enum { LAST_LINES_BYTES = 2048 };
+
+/* How long a descriptor waits for which there was no memory. */
+#define HEAR_AGAIN coil_ms(10)
 
 /* --------------------------------------------------------------------------------- the end -- */
 
@@ -110,41 +112,79 @@ static void instance_ended(coil_service *service, int code, bool signaled)
         service->death.also_stopped = count_regrouped(service);
 }
 
+static void close_unheard(coil_service *service)
+{
+    if (service->unheard >= 0)
+        (void)coil_kernel_close(service->unheard);
+    service->unheard = -1;
+}
+
 /* It was left. */
 static void let_run(coil_service *service)
 {
+    close_unheard(service);
     unread_close(&service->unread);
     coil_child_fini(&service->child);
 }
 
-coil_async(int, mind_process, (coil_service *) service)
+/* The process that could not stay is gone, so another one may be started. */
+static void refused_ended(coil_service *service)
 {
-    coil_vars(int rc; uint64_t instance; bool is_over);
+    const int refusal = service->refusal;
 
-    service_hold(service);
-    coil_defer(service_release(service));
-    my->instance = service->instance;
-    coil_defer(if (!my->is_over) let_run(service));
+    service->refusal = 0;
+    service->is_marked = false;
+    forget_tasks(service);
+    coil_child_fini(&service->child);
+    supervisor_tell(service, COIL_EVENT_SPAWN_FAILED, refusal, 0);
+}
+
+/* Until its end. What could not be had when it came, for want of memory or room, is tried again. */
+coil_async(int, await_end, (coil_service *) service)
+{
+    coil_vars(int rc);
+
     while (!service->child.exit.ended) {
-        if (unread_is_any(&service->unread)) {
-            coil_await(my->rc, coil_within(UNREAD_AGAIN, coil_child_wait(&service->child)));
-            (void)service_attach(service, &service->unread); /* Or again. */
+        if (service->unheard >= 0 || unread_is_any(&service->unread)) {
+            coil_await(my->rc, coil_within(service->unheard >= 0 ? HEAR_AGAIN : UNREAD_AGAIN,
+                                       coil_child_wait(&service->child)));
+            (void)service_attach(service, &service->unread);
+            service_hear(service);
         } else {
             coil_await(my->rc, coil_child_wait(&service->child));
         }
         if (!service->child.exit.ended && my->rc != -ETIME)
             coil_await(coil_sleep(coil_ms(10))); /* -ENOMEM: it will pass. */
     }
+    return 0;
+}
+
+coil_async(int, mind_process, (coil_service *) service)
+{
+    coil_vars(int rc; uint64_t instance; bool is_over);
+
+    coil_defer(service_release(service));
+    if (service->minder != coil_self)
+        return 0; /* Nothing was started. */
+    my->instance = service->instance;
+    coil_defer(if (!my->is_over) let_run(service));
+    coil_await(my->rc, await_end(service));
     my->is_over = true;
     if (service->owned.plan.notify)
         coil_await(my->rc, coil_shield(notify_hear_out(service->supervisor)));
     if (service->owned.plan.whole_tree)
         coil_await(my->rc, coil_shield(coil_child_stop_tree(&service->child, coil_s(2))));
-    const unread_pipes unread = service->unread;
+    unread_pipes unread = service->unread;
     service->unread = UNREAD_NONE;
     service->minder = NULL;
-    instance_ended(service, service->child.exit.lost ? 255 : service->child.exit.code,
-            service->child.exit.signaled);
+    close_unheard(service);
+    if (service->refusal < 0) {
+        unread_close(&unread);
+        refused_ended(service);
+    } else {
+        instance_ended(service, service->child.exit.lost ? 255 : service->child.exit.code,
+                service->child.exit.signaled);
+    }
     if (service->owned.plan.outlives)
         outliving_ended(service, my->instance, unread);
     return 0;
@@ -163,7 +203,6 @@ coil_async(int, mind_task, (coil_service *) service)
     coil_vars(int rc);
 
     service->result = -ECANCELED;
-    service_hold(service);
     coil_defer(runner_ended(service));
     coil_await(my->rc, coil_handler_call(service->owned.plan.task->run, service->owned.plan.task));
     service->result = my->rc;
@@ -175,7 +214,6 @@ coil_async(int, mind_supervisor, (coil_service *) service)
     coil_vars(int rc);
 
     service->result = -ECANCELED;
-    service_hold(service);
     coil_defer(runner_ended(service));
     coil_await(my->rc, coil_supervisor_run(service->owned.plan.supervisor));
     service->result = my->rc;
@@ -190,13 +228,16 @@ coil_async(int, mind_ready_fd, (coil_service *) service, (uint64_t) instance, (i
     coil_vars(char bytes[64]; ssize_t count; coil_loop *loop);
 
     my->loop = coil_loop_current();
-    service_hold(service);
     coil_defer(service_release(service));
     coil_defer(coil_close_later(my->loop, fd));
     for (;;) {
         coil_await(my->count, coil_poll(fd, POLLIN));
-        if (my->count < 0 || service->instance != instance)
+        if (service->instance != instance)
             break;
+        if (my->count < 0) {
+            coil_await(coil_sleep(HEAR_AGAIN)); /* -ENOMEM: it will pass. */
+            continue;
+        }
         /* What is taken by one that is killed nobody else hears: so it is ready, before that, */
         coil_await(outliving_unmark(service));
         my->count = coil_kernel_read_now(fd, my->bytes, sizeof(my->bytes));
@@ -215,20 +256,18 @@ coil_async(int, mind_ready_fd, (coil_service *) service, (uint64_t) instance, (i
 
 int service_mind(coil_service *service)
 {
-    service->minder = coil_spawn(service->supervisor->group, mind_process(service));
+    service->minder = service_spawn(service, mind_process(service));
     return service->minder == NULL ? -ENOMEM : 0;
 }
 
-int service_hear(coil_service *service, int ready_fd)
+void service_hear(coil_service *service)
 {
-    if (ready_fd < 0)
-        return 0;
-    service->ready_task = coil_spawn(
-            service->supervisor->group, mind_ready_fd(service, service->instance, ready_fd));
+    if (service->unheard < 0)
+        return;
+    service->ready_task =
+            service_spawn(service, mind_ready_fd(service, service->instance, service->unheard));
     if (service->ready_task != NULL)
-        return 0;
-    (void)coil_kernel_close(ready_fd);
-    return -ENOMEM;
+        service->unheard = -1;
 }
 
 static int explain(service_launch *launch, int error, const char *what)
@@ -282,37 +321,24 @@ int launch_prepare(const coil_service *service, service_launch *launch)
     return plan->notify_fd > 0 ? add_ready_fd(launch, plan->notify_fd) : 0;
 }
 
-/* A child that is there, and cannot stay: its log does not read it, or nobody looks after it. */
-static void take_back(coil_service *service)
-{
-    coil_child *child = &service->child;
-    siginfo_t unused;
-
-    forget_tasks(service);
-    unread_close(&service->unread);
-    (void)coil_child_signal(child, SIGKILL);
-    (void)coil_kernel_reap_soon(child->pidfd, &unused);
-    owned_remove(child->pid);
-    coil_child_fini(child);
-}
-
-/* What it needs of us from now on. */
+/* What it needs of us from now on. Whom the log does not read cannot stay. */
 static int look_after(coil_service *service, service_launch *launch)
 {
     char what[COIL_SPAWN_TEXT_BYTES - 64];
 
     service->unread = unread_take(&service->child);
-    int rc = service_attach(service, &service->unread);
+    const int rc = service_attach(service, &service->unread);
     if (rc < 0) {
+        service->refusal = rc;
+        (void)coil_child_signal(&service->child, SIGKILL);
         (void)snprintf(what, sizeof(what), "the log of '%s' cannot read its %s",
                 service->owned.plan.name, unread_name(&service->unread));
         return explain(launch, rc, what);
     }
-    rc = service_hear(service, launch->ready_fd);
+    service->unheard = launch->ready_fd;
     launch->ready_fd = -1;
-    if (rc == 0)
-        rc = service_mind(service);
-    return rc < 0 ? explain(launch, rc, "nobody to look after it") : 0;
+    service_hear(service);
+    return 0;
 }
 
 int launch_finish(coil_service *service, service_launch *launch, int rc)
@@ -323,8 +349,6 @@ int launch_finish(coil_service *service, service_launch *launch, int rc)
     free(launch->environment);
     if (rc == 0) {
         rc = look_after(service, launch);
-        if (rc < 0)
-            take_back(service);
     } else if (launch->error.error == 0) {
         (void)explain(launch, rc, "nobody to keep it");
     }
@@ -339,7 +363,12 @@ static int start_process(coil_service *service, coil_spawn_error *out_error)
 
     int rc = launch_prepare(service, &launch);
     if (rc == 0)
+        rc = service_mind(service); /* Before it is there: nobody is without. */
+    if (rc == 0) {
         rc = coil_child_spawn(&launch.plan, &service->child, &launch.error);
+        if (rc < 0)
+            service->minder = NULL;
+    }
     rc = launch_finish(service, &launch, rc);
     *out_error = launch.error;
     return rc;
@@ -347,13 +376,11 @@ static int start_process(coil_service *service, coil_spawn_error *out_error)
 
 static int start_runner(coil_service *service)
 {
-    coil_group *group = service->supervisor->group;
-
     if (service->owned.plan.task != NULL) {
         service->owned.plan.task->service = service;
-        service->runner = coil_spawn(group, mind_task(service));
+        service->runner = service_spawn(service, mind_task(service));
     } else {
-        service->runner = coil_spawn(group, mind_supervisor(service));
+        service->runner = service_spawn(service, mind_supervisor(service));
     }
     return service->runner == NULL ? -ENOMEM : 0;
 }
@@ -365,7 +392,8 @@ void service_started(coil_service *service, int rc, const coil_spawn_error *erro
     if (rc < 0) {
         if (hook != NULL && hook->failed != NULL)
             hook->failed(hook, service, error);
-        supervisor_tell(service, COIL_EVENT_SPAWN_FAILED, rc, 0);
+        if (service->refusal == 0)
+            supervisor_tell(service, COIL_EVENT_SPAWN_FAILED, rc, 0);
         return;
     }
     if (hook != NULL && hook->started != NULL)
@@ -419,10 +447,9 @@ void service_send(coil_service *service, int signo)
         (void)coil_child_signal(&service->child, signo);
         if (signo != SIGKILL) /* One that is stopped would not hear it. */
             (void)coil_child_signal(&service->child, SIGCONT);
-    } else if (service->owned.plan.supervisor != NULL && service->supervisor->policy->leaving) {
-        coil_supervisor_leave(service->owned.plan.supervisor);
     } else if (service->owned.plan.supervisor != NULL) {
-        coil_supervisor_stop(service->owned.plan.supervisor);
+        supervisor_end_for_parent(service->owned.plan.supervisor,
+                service->supervisor->policy->leaving ? COIL_EVENT_LEAVE : COIL_EVENT_END);
     } else if (service->runner != NULL) {
         coil_task_cancel(service->runner);
     }
@@ -435,7 +462,6 @@ coil_async(int, ask_probe, (coil_service *) service, (uint64_t) instance)
     my->limit = service->supervised.policy.liveness.limit;
     if (my->limit == 0)
         my->limit = coil_s(2);
-    service_hold(service);
     coil_defer(service_release(service));
     coil_await(my->health, coil_within(my->limit, coil_handler_call(service->owned.plan.probe->ask,
                                                           service->owned.plan.probe)));
@@ -452,8 +478,7 @@ void service_ask(coil_service *service)
         supervisor_tell(service, COIL_EVENT_ANSWERED, -EALREADY, 0);
         return;
     }
-    service->probe_task =
-            coil_spawn(service->supervisor->group, ask_probe(service, service->instance));
+    service->probe_task = service_spawn(service, ask_probe(service, service->instance));
     if (service->probe_task == NULL)
         supervisor_tell(service, COIL_EVENT_ANSWERED, -ENOMEM, 0);
 }

@@ -32,6 +32,7 @@ typedef struct service_template {
     coil_list link;
     owned_plan owned; /* With "%i". */
     unsigned count;
+    unsigned wanted; /* What was said last: a hook may scale while we do. */
 } service_template;
 
 /* What a process writes to and no log reads yet: stdout, stderr. -1: there is none. */
@@ -56,6 +57,8 @@ struct coil_service {
     coil_task *ready_task; /* Reads notify_fd. */
     coil_task *probe_task;
     unread_pipes unread; /* Of the process: its log could not take them. */
+    int unheard;         /* Where it says that it is ready, and nobody listens yet. -1: nowhere. */
+    int refusal;         /* Why its process, which is being ended, could not stay. 0: it can. */
     int result;          /* Of the runner. */
     bool is_marked;      /* The keeper knows that it is not ready yet. */
 
@@ -64,9 +67,9 @@ struct coil_service {
     char *says;
     coil_list waiters; /* In coil_service_await(). */
     coil_list removal; /* Linked: it is to be removed. */
-    coil_list queue;   /* Linked: it has a command that came during a step. */
-    coil_supervision_event_kind command;
-    unsigned users; /* Tasks that look at it. */
+    coil_list queue;   /* Linked: it has commands that came during a step. */
+    unsigned commands; /* Those: COMMAND_BIT() of each. */
+    unsigned users;    /* Tasks that look at it. */
 };
 
 struct coil_supervisor {
@@ -86,8 +89,10 @@ struct coil_supervisor {
     bool stepping;  /* The policy is. */
     bool carrying;  /* Actions are being carried out. */
     bool beginning; /* Or running. */
+    bool adopting;  /* There may be instances of a predecessor that nobody has taken over yet. */
     /* Asked for during a step, or before the run could begin: END or LEAVE. 0: neither. */
     coil_supervision_event_kind end_kind;
+    coil_supervision_event_kind end_first; /* By who runs it, before it could. 0: nothing. */
     bool has_calendar;
     int notify_socket;    /* -1: none. */
     char notify_name[48]; /* "@coil-..." */
@@ -116,9 +121,26 @@ void supervisor_tell(
         coil_service *service, coil_supervision_event_kind kind, int code, coil_duration duration);
 void supervisor_take(coil_supervisor *supervisor, const coil_supervision_event *event);
 
-/* A task begins, ends to look at the service, which stays meanwhile. */
+#define COMMAND_BIT(kind) (1U << (kind))
+
+/* Commands that came during a step are forgotten. */
+void service_unqueue(coil_service *service);
+
+/* As its parent does: also before the run has begun. */
+void supervisor_end_for_parent(coil_supervisor *supervisor, coil_supervision_event_kind kind);
+
+/* Somebody looks at the service, which stays meanwhile; and no more. */
 void service_hold(coil_service *service);
 void service_release(coil_service *service);
+
+/*
+ * A task of the run that looks at `service`, which stays from now on, and not only from when the
+ * task begins; so the task has to release it. NULL: no memory.
+ */
+#define service_spawn(service, ...) \
+    service_spawned((service),      \
+            (service_hold(service), coil_spawn((service)->supervisor->group, __VA_ARGS__)))
+coil_task *service_spawned(coil_service *service, coil_task *task);
 
 /* ------------------------------------------------------------------- supervisor_services.c -- */
 
@@ -151,10 +173,13 @@ void service_started(coil_service *service, int rc, const coil_spawn_error *erro
 /* Its child is there: wait for its end. -ENOMEM */
 int service_mind(coil_service *service);
 
-/* And for its word at `ready_fd`, which is closed in any case. -ENOMEM */
-int service_hear(coil_service *service, int ready_fd);
+/* And for its word at `unheard`, which is the listener's then. Without memory its minder tries. */
+void service_hear(coil_service *service);
 
-/* Around the spawn of its child, whose result is `rc`. An error is in launch->error, too. */
+/*
+ * Around the spawn of its child, whose result is `rc`. An error is in launch->error, too. If there
+ * is a child all the same, it is being ended, and its minder tells the policy when it is gone.
+ */
 int launch_prepare(const coil_service *service, service_launch *launch);
 int launch_finish(coil_service *service, service_launch *launch, int rc);
 

@@ -198,6 +198,7 @@ static int add_one(coil_supervisor *supervisor, const coil_service_plan *plan, u
     service->child.pidfd = service->child.stdin_fd = -1;
     service->child.stdout_fd = service->child.stderr_fd = -1;
     service->unread = UNREAD_NONE;
+    service->unheard = -1;
     coil_list_init(&service->waiters);
     coil_list_init(&service->removal);
     coil_list_init(&service->queue);
@@ -226,16 +227,15 @@ static void start_if_due(coil_service *service)
 }
 
 /* It is wanted before it is taken over, or it would be stopped; and only then, if at all, begun. */
-static void adopt_or_start(coil_service *service)
+static void start_or_adopt(coil_service *service)
 {
+    const coil_supervision_event look = {.kind = COIL_EVENT_TICK};
     coil_supervisor *supervisor = service->supervisor;
-    const bool was_carrying = supervisor->carrying;
 
-    supervisor->carrying = true;
+    supervisor->adopting |= supervisor->group != NULL && service->owned.plan.outlives;
     start_if_due(service);
-    (void)outliving_adopt(service); /* -ENOMEM: with the start. */
-    supervisor->carrying = was_carrying;
-    coil_call_soon(supervisor->loop, &supervisor->more);
+    if (supervisor->adopting && !supervisor->stepping) /* It was not due. */
+        supervisor_take(supervisor, &look);
 }
 
 static int add_connected(coil_supervisor *supervisor, const coil_service_plan *plan,
@@ -252,11 +252,7 @@ static int add_connected(coil_supervisor *supervisor, const coil_service_plan *p
         (void)free_service(service);
         return rc;
     }
-    if (supervisor->group != NULL && service->owned.plan.outlives) {
-        adopt_or_start(service);
-    } else {
-        start_if_due(service);
-    }
+    start_or_adopt(service);
     *out_service = service;
     return 0;
 }
@@ -310,7 +306,7 @@ static void take_back_removal(coil_service *service)
     const coil_supervision_event look = {.kind = COIL_EVENT_TICK};
 
     coil_list_remove(&service->removal);
-    coil_list_remove(&service->queue);
+    service_unqueue(service);
     coil_supervised_renew(&service->supervised);
     if (!service->supervisor->stepping)
         supervisor_take(service->supervisor, &look);
@@ -319,7 +315,7 @@ static void take_back_removal(coil_service *service)
 
 static int add_next(coil_supervisor *supervisor, service_template *template)
 {
-    const unsigned number = template->count + 1;
+    const unsigned number = ++template->count; /* Before a hook is told, which may scale, too. */
     coil_service *service = find_instance(supervisor, template, number);
     int rc = 0;
 
@@ -328,7 +324,8 @@ static int add_next(coil_supervisor *supervisor, service_template *template)
     } else {
         rc = add_connected(supervisor, &template->owned.plan, template, number, &service);
     }
-    template->count += rc == 0;
+    if (rc < 0)
+        template->count--;
     return rc;
 }
 
@@ -336,9 +333,10 @@ static int scale(coil_supervisor *supervisor, service_template *template, unsign
 {
     int rc = 0;
 
-    while (template->count > instances)
+    template->wanted = instances;
+    while (template->count > template->wanted)
         remove_last(supervisor, template);
-    while (rc == 0 && template->count < instances)
+    while (rc == 0 && template->count < template->wanted)
         rc = add_next(supervisor, template);
     return rc;
 }
@@ -424,13 +422,16 @@ int coil_supervisor_add(
 void supervisor_sweep(coil_supervisor *supervisor)
 {
     coil_list *next;
+    bool is_any = false;
 
     for (coil_list *at = supervisor->removals.next; at != &supervisor->removals; at = next) {
         coil_service *service = coil_container_of(at, coil_service, removal);
         next = at->next;
         if (!service->supervised.alive && service->users == 0)
-            (void)free_service(service); /* -ENOMEM: the next time. */
+            is_any |= free_service(service) == 0; /* -ENOMEM: the next time. */
     }
+    if (is_any && supervisor->group != NULL) /* Who needed one of them needs it no more. */
+        coil_call_soon(supervisor->loop, &supervisor->more);
 }
 
 void coil_service_remove(coil_service *service)

@@ -8,6 +8,27 @@
 
 #include <sys/socket.h>
 
+static int spared_kills; /* So many are not sent. */
+static pid_t spared;     /* The last that should have had one. */
+
+extern "C" {
+
+int __real_coil_kernel_pidfd_signal(int pidfd, int signo);
+int __wrap_coil_kernel_pidfd_signal(int pidfd, int signo);
+
+int __wrap_coil_kernel_pidfd_signal(int pidfd, int signo)
+{
+    if (signo != SIGKILL || spared_kills == 0)
+        return __real_coil_kernel_pidfd_signal(pidfd, signo);
+    std::ifstream facts("/proc/self/fdinfo/" + std::to_string(pidfd));
+    for (std::string word; facts >> word && word != "Pid:";)
+        continue;
+    facts >> spared;
+    spared_kills--;
+    return 0;
+}
+}
+
 namespace
 {
 
@@ -156,6 +177,41 @@ TEST_F(SupervisorLog, WhoseOutputNobodyReadsIsNotStarted)
         EXPECT_EQ(COIL_SERVICE_UP, reach(web, COIL_SERVICE_UP));
         EXPECT_TRUE(eventually([&] { return has_logged("web ready\n"); })) << logged();
         EXPECT_EQ(0U, coil_service_status(web)->counters.failures);
+        stop();
+    }
+    close_log();
+    coil_log_journal_close(journal);
+}
+
+/* As a process is that sits in the kernel: it dies when it comes back. */
+TEST_F(SupervisorLog, WhoIsSlowToDieHoldsUpNobodyAndLeavesNothing)
+{
+    static const char reason[] =
+            "the log of 'web' cannot read its stdout: No buffer space available";
+    coil_log_journal *journal = nullptr;
+    ASSERT_EQ(0, coil_log_journal_create(&journal));
+    open_log(journal);
+    {
+        Crowd crowd(loop, journal);
+        coil_service_plan plan = helper("web", {"heir", "sleep=200", "exit=0"});
+        spawn_of(plan).group = COIL_SPAWN_GROUP_NEW;
+        plan.log = log;
+        plan.whole_tree = true;
+        plan.policy.backoff.shortest = plan.policy.backoff.longest = coil_s(1000);
+        coil_service *web = add(plan);
+        spared_kills = 1;
+        begin();
+        EXPECT_TRUE(eventually([&] { return count(reason) == 1; }));
+        int turns = 0;
+        for (; is_running(spared) && turns < 10000; turns++) {
+            EXPECT_NE(COIL_SERVICE_BACKOFF, coil_service_status(web)->state) << "it is still there";
+            (void)coil_loop_run_until(loop, coil_sleep(coil_ms(1)));
+        }
+        EXPECT_LT(20, turns) << "the loop has run meanwhile";
+        EXPECT_EQ(COIL_SERVICE_BACKOFF, reach(web, COIL_SERVICE_BACKOFF));
+        EXPECT_EQ(-ENOBUFS, coil_service_status(web)->error);
+        EXPECT_EQ(1U, count(reason));
+        EXPECT_TRUE(eventually([&] { return kill(-spared, 0) == -1; })) << "nor is its heir";
         stop();
     }
     close_log();

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Each allocation fails once: who starts is heard, and who is there already stays. */
-#include "supervisor_stage.h"
+#include "succession_stage.h"
 
-#include "directory.h"
 #include "kernel_double.h"
 
 namespace
 {
 
-class SupervisorTorture : public Supervisor, public testing::WithParamInterface<int>
+class SupervisorTorture : public Succession, public testing::WithParamInterface<int>
 {
 protected:
     SupervisorTorture()
@@ -34,27 +33,6 @@ protected:
             (void)coil_loop_run_until(loop, coil_sleep(coil_ms(1)));
         kernel_double.failing_allocation = 0;
     }
-
-    void open_adoption(const std::string &directory)
-    {
-        coil_adoption_options how = {};
-        how.directory = directory.c_str();
-        how.kills = true;
-        ASSERT_LE(0, coil_loop_run_until(loop, coil_adoption_open(&how, &adoption, nullptr)));
-        options.adoption = adoption;
-    }
-
-    void end_run()
-    {
-        coil_supervisor_stop(supervisor);
-        EXPECT_TRUE(eventually([&] { return result != 1; }));
-        running = false;
-        coil_supervisor_destroy(supervisor);
-        supervisor = nullptr;
-    }
-
-    coil_log *log = nullptr;
-    coil_adoption *adoption = nullptr;
 };
 
 TEST_P(SupervisorTorture, WhoNotifiesIsHeardOrTheRunFails)
@@ -82,30 +60,14 @@ TEST_P(SupervisorTorture, WhoNotifiesIsHeardOrTheRunFails)
 /* It is added to a supervisor that runs already, whose predecessor has started it. */
 TEST_P(SupervisorTorture, WhoRunsIsTakenOverAndNotEnded)
 {
-    char name[] = "/tmp/coil-torture-XXXXXX";
-    const std::string directory = mkdtemp(name);
-    coil_log_options log_options = {};
-    log_options.tail_bytes = 100;
-    ASSERT_EQ(0, coil_loop_run_until(loop, coil_log_open(&log_options, &log)));
-    open_adoption(directory);
-    coil_service_plan plan = helper("one");
+    coil_service_plan plan = outliving(helper("one"));
+    const pid_t pid = leave(plan, COIL_SERVICE_UP);
+    open();
     plan.log = log;
-    plan.outlives = true;
-    plan.policy.backoff.longest = coil_ms(10);
-    spawn_of(plan).group = COIL_SPAWN_GROUP_NEW;
-    coil_service *one = add(plan);
-    begin();
-    EXPECT_EQ(COIL_SERVICE_UP, reach(one, COIL_SERVICE_UP));
-    const pid_t pid = coil_service_pid(one);
-    coil_supervisor_leave(supervisor);
-    end_run();
-    coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_STAYS));
-
-    open_adoption(directory);
-    result = 1;
     begin();
     take_turns();
     fail(GetParam());
+    coil_service *one = nullptr;
     const int rc = coil_supervisor_add(supervisor, &plan, &one);
     fail(0);
     if (rc < 0) {
@@ -116,9 +78,7 @@ TEST_P(SupervisorTorture, WhoRunsIsTakenOverAndNotEnded)
     EXPECT_EQ(pid, coil_service_pid(one));
     EXPECT_TRUE(is_running(pid));
     end_run();
-    EXPECT_EQ(0, coil_loop_run_until(loop, coil_log_close(log)));
-    coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_ENDS));
-    remove_directory(directory);
+    close(COIL_KEEPER_ENDS);
 }
 
 INSTANTIATE_TEST_SUITE_P(Allocation, SupervisorTorture, testing::Range(0, 9));

@@ -265,6 +265,7 @@ struct coil_supervised {
     coil_supervised *walk_next;
     uint64_t touch_mark;
     coil_supervised *touch_next;
+    coil_supervised *revive_next;
     bool asked;   /* By command or schedule, for itself. */
     bool blocked; /* Stopped by command, whoever needs it. */
     bool demanded;

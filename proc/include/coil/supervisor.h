@@ -23,7 +23,8 @@
  *   - A service that cannot be started for want of processes, memory or descriptors is tried again.
  *     So is one whose log cannot read its output (coil_log_attach()): its process, which may have
  *     begun to run, is killed, and the hook's failed() says which stream it was, and why. None
- *     runs whose output goes nowhere.
+ *     runs whose output goes nowhere. It is tried again when that process is gone, and, with
+ *     .whole_tree, what it had started.
  *
  * If it is killed
  *   - Services die with it, as coil/spawn.h says; or, with .outlives, run on and are taken over by
@@ -31,10 +32,11 @@
  *     coil_adoption_journal()), the true status of those that ended meanwhile, and what they
  *     notify. They are adopted when the run begins, before anything is started, whatever needs
  *     what. Who was ready is; who was starting goes on; whoever has a probe is asked.
- *   - Nobody who was taken over is ended for want of memory, or of room in the journal of the log;
- *     but who is not ready yet, and cannot be heard for want of memory, is late.
- *     What the log cannot read yet stays in its pipe, which is tried once a second, and holds back
- *     who writes to it; a line of the log says so. If the run ends before, it is left to the next.
+ *   - Nobody who was taken over is ended for want of memory, or of room in the journal of the log.
+ *     Who cannot be taken over, or heard, for want of memory, is when there is some: it is tried a
+ *     hundred times a second. What the log cannot read yet stays in its pipe, which is tried once
+ *     a second, and holds back who writes to it; a line of the log says so. If the run ends before,
+ *     it is left to the next.
  *   - coil_adoption_open() comes before coil_supervisor_create(), coil_adoption_close() after
  *     coil_supervisor_destroy(). Children of services that are not there any more are left for
  *     coil_adoption_take().
@@ -141,7 +143,11 @@ struct coil_death {
 
 /* --------------------------------------------------------------------------- the supervisor -- */
 
-/* Is told; any of them may be NULL. They may give commands, and cannot wait. */
+/*
+ * Is told; any of them may be NULL. They may give commands, add services and scale, and cannot
+ * wait. What is commanded while a service changes its state is done right after that; of start,
+ * stop and restart for one service, the last counts.
+ */
 struct coil_supervisor_hook {
     /* A service has changed its state, or is stuck while stopping. */
     void (*changed)(coil_supervisor_hook *hook, coil_service *service, coil_service_state before);
@@ -236,7 +242,7 @@ COIL_API void coil_service_start(coil_service *service);
 COIL_API void coil_service_stop(coil_service *service);
 COIL_API void coil_service_restart(coil_service *service);
 
-/* Stop it, and take it out when it is down: then `service` is gone. */
+/* Stop it, and take it out when it is down: then `service` is gone. Who needed it starts again. */
 COIL_API void coil_service_remove(coil_service *service);
 
 /* Send a signal to its process, such as SIGHUP. -ESRCH: there is none. */
