@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -382,6 +383,8 @@ void keeper(const long *stack)
     table kept = {NULL, 0};
     int connection = -1;
 
+    /* Else ps(1) and top(1) have the number of the descriptor that it was started from. */
+    (void)call(SYS_prctl, PR_SET_NAME, (long)"coil-keeper", 0, 0, 0);
     raise_limit();
     for (;;) {
         const int is_served = connection >= 0;

@@ -2,6 +2,8 @@
 /* coil/adoption.h, keeper.h, log_journal.h: supervisors that are killed, over and over. */
 #include "adoption_stage.h"
 
+#include <algorithm>
+#include <fstream>
 #include <map>
 
 #include <coil/supervisor.h>
@@ -207,6 +209,20 @@ TEST_F(Keeper, HasOneSupervisorAtATime)
     coil_keeper *keeper = open_keeper();
     coil_keeper *other = nullptr;
     EXPECT_EQ(-EBUSY, RUN(coil_keeper_open(&options, &other)));
+    RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
+}
+
+TEST_F(Keeper, IsCalledByItsNameInListsOfProcesses)
+{
+    std::ifstream children("/proc/thread-self/children");
+    if (!children)
+        GTEST_SKIP() << "no CONFIG_PROC_CHILDREN";
+    coil_keeper *keeper = open_keeper();
+    EXPECT_EQ(0u, list(keeper).size()); /* So it runs. */
+    std::vector<std::string> names;
+    for (std::string pid, name; children >> pid; names.push_back(name))
+        std::ifstream("/proc/" + pid + "/comm") >> name;
+    EXPECT_EQ(1, std::count(names.begin(), names.end(), "coil-keeper"));
     RUN(coil_keeper_close(keeper, COIL_KEEPER_ENDS));
 }
 
