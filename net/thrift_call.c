@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Of coil/thrift_server.h: one call, from when it is run to its outcome. */
+#include "thrift_private.h"
 #include "thrift_server_private.h"
 
 #include <coil/io.h>
@@ -394,6 +395,13 @@ static void abandon_reply(thrift_call *call)
         coil_thrift_writer_abandon(call->call.writer);
 }
 
+/* They make sense, but say too little; or too much, for a limit of ours. The next call may not. */
+static bool can_go_on(const coil_thrift_reader *arguments)
+{
+    return arguments->fault == THRIFT_FAULT_MISSING || arguments->fault == THRIFT_FAULT_UNION ||
+           !thrift_is_protocol_error(arguments->error);
+}
+
 static COIL_COLD int end_malformed(thrift_call *call, int error)
 {
     char what[THRIFT_WHAT_MAX];
@@ -401,7 +409,7 @@ static COIL_COLD int end_malformed(thrift_call *call, int error)
     abandon_reply(call);
     (void)coil_thrift_reader_what(&call->call.arguments, what, sizeof(what));
     thrift_call_refuse(call, error, COIL_THRIFT_PROTOCOL_ERROR, what);
-    return thrift_is_protocol_error(error) ? error : 0; /* Above a limit of ours: it may go on. */
+    return can_go_on(&call->call.arguments) ? 0 : error;
 }
 
 static COIL_COLD void end_failed(thrift_call *call, int error)

@@ -358,8 +358,7 @@ static uint8_t *put_stop(putter *it, uint8_t *at)
 EACH uint8_t *put_fields(bool compact, putter *it, uint8_t *at,
         const coil_thrift_struct_schema *schema, const char *value, int16_t last_id)
 {
-    const coil_thrift_field_schema *field = schema->fields;
-    const coil_thrift_field_schema *end = field + schema->field_count;
+    const coil_thrift_field_schema *field = schema->fields; /* NULL: it has none. */
     const bool is_union = schema->is_union;
 
     if (compact && it->depth >= COIL_THRIFT_DEPTH_MAX) {
@@ -367,7 +366,7 @@ EACH uint8_t *put_fields(bool compact, putter *it, uint8_t *at,
         return NULL;
     }
     it->depth++;
-    for (; field < end && at != NULL; field++) {
+    for (uint32_t left = schema->field_count; left > 0 && at != NULL; left--, field++) {
         const bool may_be_left_out = is_union || field->type->is_reference ||
                                      field->requiredness == COIL_THRIFT_OPTIONAL;
         if (may_be_left_out &&

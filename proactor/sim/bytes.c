@@ -13,7 +13,7 @@ char *sim_bytes_room(sim_bytes *bytes, size_t size_bytes)
         memmove(bytes->memory, bytes->memory + bytes->first, bytes->count);
         bytes->first = 0;
     }
-    if (bytes->count + size_bytes > bytes->room) {
+    if (bytes->count + size_bytes > bytes->room || bytes->room == 0) {
         size_t room = bytes->room == 0 ? FIRST_ROOM_BYTES : 2 * bytes->room;
         while (room < bytes->count + size_bytes)
             room *= 2;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Datagrams there and back: by each family, odd ones, wrong ones, and several in one. */
 #include "datagram_stage.h"
+#include "sanitized.h"
 
 #include <sched.h>
 
@@ -393,13 +394,7 @@ TEST(Datagram, IsCutIntoSegmentsAndMayBeJoinedOnTheWay)
 
 bool counts_memory()
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return false;
-#elif defined __has_feature
-    return !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
-#else
-    return true;
-#endif
+    return !COIL_TESTS_ASAN && !COIL_TESTS_TSAN;
 }
 
 /* What the process has in memory. */

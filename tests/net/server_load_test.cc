@@ -3,6 +3,7 @@
  * Servers under load from outside: restarts, and ten thousand who come and go. Fewer of them in the
  * fast tier; all with COIL_LONG in the environment.
  */
+#include "sanitized.h"
 #include "staged_server.h"
 
 #include <filesystem>
@@ -147,9 +148,8 @@ long open_descriptors()
 /* What is in memory of us: statm of proc(5). (Sanitizers keep what was freed.) */
 long resident_bytes()
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return 0;
-#endif
+    if (COIL_TESTS_ASAN || COIL_TESTS_TSAN)
+        return 0;
     long all_pages = 0, resident_pages = 0;
     std::ifstream("/proc/self/statm") >> all_pages >> resident_pages;
     return resident_pages * sysconf(_SC_PAGESIZE);

@@ -133,6 +133,9 @@ TEST_F(TypedCall, WithoutARequiredArgumentIsAProtocolError)
 {
     const Answer answer(ask(packet::call("weigh", stop())));
     EXPECT_EQ(COIL_THRIFT_PROTOCOL_ERROR, answer.exception);
+    EXPECT_NE(std::string::npos, answer.what.find("required field")) << answer.what;
+    EXPECT_EQ(packet::reply("nothing", stop()), ask(packet::call("nothing", stop())))
+            << "its client has another version of the interface, but is no enemy";
 }
 
 /* A word of no fields is one byte on the wire, and 32 in memory. */

@@ -7,6 +7,8 @@
 #ifndef STAGE_H
 #define STAGE_H
 
+#include "sanitized.h"
+
 #include <coil/io.h>
 #include <coil/kernel.h>
 #include <coil/loop.h>
@@ -46,14 +48,7 @@ extern "C" {
  * return, the address sanitizer moves the locals of tests to a fake stack, and there that check
  * takes them for locals of coroutines. So this one search is off here.
  */
-#if defined __SANITIZE_ADDRESS__
-#define STAGE_HAS_FAKE_STACKS 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer)
-#define STAGE_HAS_FAKE_STACKS 1
-#endif
-#endif
-#ifdef STAGE_HAS_FAKE_STACKS
+#if COIL_TESTS_ASAN
 extern "C" int __asan_option_detect_stack_use_after_return;
 inline const int without_fake_stacks = __asan_option_detect_stack_use_after_return = 0;
 #endif

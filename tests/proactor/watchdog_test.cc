@@ -3,6 +3,8 @@
  * The watchdog and dumps on request, as somebody sees them who runs a program: what watchdog_child
  * writes to stderr.
  */
+#include "sanitized.h"
+
 #include <coil/dump.h>
 #include <coil/loop.h>
 #include <coil/watchdog.h>
@@ -59,18 +61,10 @@ size_t count(const Output &result, const std::string &wanted)
     return number;
 }
 
-#if defined __SANITIZE_THREAD__
-#define DELAYS_SIGNALS 1
-#elif defined __has_feature
-#if __has_feature(thread_sanitizer)
-#define DELAYS_SIGNALS 1
-#endif
-#endif
-
 class Watchdog : public testing::Test
 {
 protected:
-#ifdef DELAYS_SIGNALS
+#if COIL_TESTS_TSAN /* It delays signals. */
     void SetUp() override
     {
         GTEST_SKIP() << "ThreadSanitizer delivers signals when it likes";
@@ -207,7 +201,7 @@ TEST_F(Watchdog, DumpsABlockedLoopFromOutsideAndItsTreeLater)
 /* Its threads block all signals, so they are looked at without. */
 TEST(WatchdogChurn, LoopsMayComeAndGoWhileTheyAreLookedAt)
 {
-#ifdef DELAYS_SIGNALS
+#if COIL_TESTS_TSAN
     GTEST_SKIP() << "ThreadSanitizer does not see that a ring is unmapped before the next is there";
 #endif
     const Output result = run("churn blind plain soon dump");

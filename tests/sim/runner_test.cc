@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* coil_sim_main(), as its user sees it: what it prints, and how it ends. */
+#include "sanitized.h"
+
 #include <cstdio>
 #include <cstdlib>
 #include <initializer_list>
@@ -221,7 +223,7 @@ TEST(SimRunner, ReportsADescriptorThatIsClosedTwice)
             {"process 2 (/bin/closer) closes descriptor 3, which is not open"});
 }
 
-#if defined __SANITIZE_ADDRESS__
+#if COIL_TESTS_ASAN
 
 TEST(SimRunner, ReportsWhatASanitizerFinds)
 {
