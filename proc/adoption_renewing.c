@@ -89,7 +89,7 @@ void adoption_begin_watch(coil_adoption *adoption)
     adoption->watch = coil_spawn(&adoption->group, watch(adoption));
 }
 
-/* One that was cancelled before it began has no defer: so it is the group that is asked. */
+/* Who saves may come to rest only now: so they are looked at until all have ended. */
 coil_define(void, adoption_end_tasks, (coil_adoption *) adoption)
 {
     coil_vars();
