@@ -21,10 +21,15 @@ typedef struct taker {
 
 /* ---------------------------------------------------------------------------------- the end -- */
 
+static bool is_used(const coil_connection_pool *pool)
+{
+    return pool->stats.opening + pool->stats.busy + pool->hold_count > 0;
+}
+
 /* Something has left the pool: is anybody waiting for the last to do so? */
 void pool_settle(coil_connection_pool *pool)
 {
-    if (pool->stats.opening + pool->stats.busy + pool->disposing_count > 0 || !pool->is_shut)
+    if (is_used(pool) || !pool->is_shut)
         return;
     coil_waiter_grant_all(&pool->closers, 0);
     if (!pool->is_destroyed)
@@ -38,10 +43,10 @@ void pool_settle(coil_connection_pool *pool)
 void pool_dispose(coil_connection_pool *pool, coil_pooled *pooled)
 {
     coil_pool_hooks *hooks = pool->options.hooks;
-    pool->disposing_count++;
+    pool->hold_count++;
     if (hooks != NULL && hooks->dispose != NULL)
         hooks->dispose(hooks, pooled);
-    pool->disposing_count--;
+    pool->hold_count--;
     coil_layer *layer =
             pooled->reusable && pooled->stream != NULL ? coil_layer_of(pooled->stream) : NULL;
     if (layer != NULL)
@@ -359,12 +364,12 @@ void coil_connection_pool_shutdown(coil_connection_pool *pool)
 
 void coil_connection_pool_terminate(coil_connection_pool *pool)
 {
-    coil_connection_pool_shutdown(pool);
     for (coil_list *link = pool->busy.next; link != &pool->busy; link = link->next) {
         coil_stream *stream = pool_connection_of(link)->stream;
         if (stream != NULL)
             coil_receiver_fail(stream, -ESHUTDOWN);
     }
+    coil_connection_pool_shutdown(pool);
 }
 
 void coil_connection_pool_destroy(coil_connection_pool *pool)
@@ -390,7 +395,7 @@ static coil_turn emptied_step(coil_task *task, coil_frame *leaf)
         return coil_waiter_step(task, leaf);
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
-    if (pool->stats.opening + pool->stats.busy > 0) {
+    if (is_used(pool)) {
         coil_waiter *waiter = coil_push(task, sizeof(*waiter));
         return coil_waiter_suspend(waiter, &pool->closers, task, leaf);
     }
@@ -403,8 +408,15 @@ coil_leaf_fn(emptied, emptied_step, coil_waiter_cancel);
 coil_define(int, coil_connection_pool_close, (coil_connection_pool *) pool)
 {
     coil_vars();
+
+    pool->hold_count++; /* dispose() may destroy it. */
     coil_connection_pool_shutdown(pool);
-    coil_attempt(emptied(pool));
+    pool->hold_count--;
+    if (is_used(pool)) {
+        coil_attempt(emptied(pool));
+    } else {
+        pool_settle(pool);
+    }
     return 0;
 }
 

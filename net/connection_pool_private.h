@@ -31,8 +31,8 @@ struct coil_connection_pool {
     unsigned failure_count; /* Attempts that failed since the last success. */
     coil_time backoff_until;
     coil_call pump;
-    coil_time pump_at;        /* COIL_NEVER: it is not pending. */
-    unsigned disposing_count; /* Connections whose dispose() is being called. */
+    coil_time pump_at;   /* COIL_NEVER: it is not pending. */
+    unsigned hold_count; /* Callers that go on to use it: it is not freed. */
     bool is_shut;
     bool is_destroyed;
     char target[POOL_TARGET_BYTES];

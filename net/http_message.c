@@ -221,7 +221,7 @@ static int check_framing(http_message *message)
 
     if (parser->uses_transfer_encoding == 0)
         return 0;
-    if (parser->http_major == 1 && parser->http_minor == 0)
+    if (parser->http_major < 1 || (parser->http_major == 1 && parser->http_minor == 0))
         return refuse(message, 400, "HTTP/1.0 has no transfer encodings");
     return is_chunked_alone(message) ? 0 : refuse(message, 501, "the transfer encoding is unknown");
 }

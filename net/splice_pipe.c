@@ -49,7 +49,7 @@ coil_define(ssize_t, splice_pipe_empty, (splice_pipe *) pipe, (coil_stream *) to
     }
     sender_of(to)->sent_bytes += (uint64_t)my->count;
     pipe->filled_bytes -= (size_t)my->count;
-    if (pipe->filled_bytes > 0)
-        coil_sender_failed(sender_of(to), -EPIPE); /* It should have waited for room. */
+    if (pipe->filled_bytes > 0) /* One that ends early may have taken the error. */
+        coil_sender_failed(sender_of(to), -EPIPE);
     return my->count;
 }

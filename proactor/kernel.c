@@ -33,7 +33,7 @@
  */
 static COIL_PROCESS_WIDE struct {
     pthread_mutex_t lock;
-    bool is_watched;
+    bool is_wanted; /* The kernel delivers messages, and forks are watched. */
     int *fds;
     size_t count;
     size_t room;
@@ -56,12 +56,6 @@ static void close_those_of_the_parent(void)
     unlock_kept();
 }
 
-/* Before there is a second thread, which could fork in the middle of it. */
-static __attribute__((constructor)) void watch_forks(void)
-{
-    kept.is_watched = pthread_atfork(lock_kept, unlock_kept, close_those_of_the_parent) == 0;
-}
-
 bool coil_kernel_delivers_messages(const char *release)
 {
     char *end;
@@ -70,14 +64,19 @@ bool coil_kernel_delivers_messages(const char *release)
     return major > 6 || (major == 6 && minor >= 16);
 }
 
+/* Before there is a second thread, which could fork in the middle of it. */
+static __attribute__((constructor)) void watch_forks(void)
+{
+    struct utsname kernel;
+    kept.is_wanted = uname(&kernel) == 0 && coil_kernel_delivers_messages(kernel.release) &&
+                     pthread_atfork(lock_kept, unlock_kept, close_those_of_the_parent) == 0;
+}
+
 /* False: it has to be closed. */
 static bool keep(int fd)
 {
-    struct utsname kernel;
-    if (!kept.is_watched || uname(&kernel) != 0 || !coil_kernel_delivers_messages(kernel.release))
-        return false;
-    if (coil_kernel_ring_tell(-1, 0) != -EBADF)
-        return false; /* It does not know messages after all, else it would look for the ring. */
+    if (!kept.is_wanted || coil_kernel_ring_tell(-1, 0) != -EBADF)
+        return false; /* The kernel does not know messages, else it would look for the ring. */
     if (kept.count == kept.room) {
         size_t room = kept.room == 0 ? 16 : 2 * kept.room;
         int *fds = realloc(kept.fds, room * sizeof(*fds));

@@ -181,7 +181,8 @@ void coil_sender_failed(coil_sender *sender, int error)
 int sender_loss(coil_sender *sender)
 {
     if (coil_unlikely(sender_is_busy(sender) || sender->is_cut))
-        coil_sender_failed(sender, -EPIPE); /* One that has not been told yet, or never will be. */
+        coil_sender_failed(
+                sender, -EPIPE); /* A write under way is not told yet, a cut one never. */
     return losses[sender->loss];
 }
 

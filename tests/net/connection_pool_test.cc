@@ -543,6 +543,13 @@ TEST_F(PoolHooks, AShutdownDuringACheckThatFailsIsTheEnd)
 
 /* ---------------------------------------------------------------------------- failures -- */
 
+async(int, close_pool, (coil_connection_pool *) pool, (int *) out_rc)
+{
+    vars();
+    await(*out_rc, coil_connection_pool_close(pool));
+    return 0;
+}
+
 /* A hook that ends the pool, with its first connection. */
 class PoolEnder : public PoolHooks, public testing::WithParamInterface<bool>
 {
@@ -626,6 +633,23 @@ TEST_P(PoolEnder, MayDoSoWhenAConnectionCannotBePrepared)
     User *first = start();
     EXPECT_EQ(-ESHUTDOWN, run(user())->rc);
     EXPECT_EQ(-ESHUTDOWN, first->rc);
+}
+
+TEST_P(PoolEnder, MayDoSoWhenItIsTerminated)
+{
+    fill(3);
+    coil_connection_pool_terminate(pool);
+    EXPECT_EQ(3, disposed);
+}
+
+TEST_P(PoolEnder, MayDoSoWhenItIsClosed)
+{
+    int rc = 1;
+    fill(3);
+    coil_spawn(coil_loop_root(loop), close_pool(pool, &rc));
+    coil_test_settle(loop);
+    EXPECT_EQ(0, rc);
+    EXPECT_EQ(3, disposed);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ends, PoolEnder, testing::Bool());
@@ -741,13 +765,6 @@ TEST_F(PoolUsers, AShutdownRefusesWhoWaitsAndWhoComes)
     pass(coil_s(10));
     EXPECT_EQ(0, busy->rc);
     EXPECT_EQ(1u, stats().closed_shutdown);
-}
-
-async(int, close_pool, (coil_connection_pool *) pool, (int *) out_rc)
-{
-    vars();
-    await(*out_rc, coil_connection_pool_close(pool));
-    return 0;
 }
 
 TEST_F(PoolUsers, CloseWaitsForThoseInUse)

@@ -241,7 +241,7 @@ async(int, serve_slow, (int) fd, (coil_duration *) took)
     defer(coil_stream_close(my->stream));
     my->began = coil_now();
     open_group(&my->group);
-    spawn(&my->group, coil_stream_watch_idle(my->stream, coil_ms(400)));
+    spawn(&my->group, coil_stream_watch_idle(my->stream, coil_s(2)));
     spawn(&my->group, write_slow(my->stream));
     await(my->rc, coil_group_join(&my->group));
     *took = coil_now() - my->began;

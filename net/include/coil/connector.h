@@ -27,7 +27,8 @@
  *
  * Invariants
  *   - No descriptor outlives the call but that of its result, however it ends.
- *   - A socket that TCP has connected to itself is -ECONNREFUSED: nobody listens there.
+ *   - A socket that TCP has connected to itself is -ECONNREFUSED: nobody listens there. (With
+ *     .fast_open that is not known yet.)
  *   - At most COIL_CONNECT_ATTEMPTS addresses are tried; those behind them are not looked at.
  *   - Where all fail, the error is that of the attempt that got furthest: no descriptors or no
  *     memory of ours comes before all others, as it concerns none of the addresses; then what the

@@ -51,7 +51,7 @@
  * connections, by one entry of the kernel (coil_stream_share_turns()).
  *
  * What a bad peer gets: a call of an unknown method, one whose handler fails, or whose arguments
- * lack a required field, or have a union of which no field that we know is set, is answered with a
+ * lack a required field, or have a union with other than one field that we know, is answered with a
  * TApplicationException, and the connection goes on. A frame that is too large or is not Thrift is
  * answered with a PROTOCOL_ERROR behind the replies that are due, and that connection is closed.
  * Nobody else notices. Every number below has a limit by default.
