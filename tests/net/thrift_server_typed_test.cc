@@ -16,6 +16,7 @@ using packet::list;
 using packet::message;
 using packet::stop;
 using packet::text;
+using words::ChooseCall;
 using words::NoteCall;
 using words::NothingCall;
 using words::WeighCall;
@@ -57,10 +58,17 @@ async(int, nothing, (NothingCall *) call)
     return coil_arena_take(call->context->arena, 100, 8) == nullptr ? -ENOMEM : 0;
 }
 
+async(int, choose, (ChooseCall *) call)
+{
+    vars();
+    return call->arguments.mark.which > 0 ? 0 : -EINVAL;
+}
+
 const coil_thrift_method methods[] = {
         {"weigh", coil_handler(weigh, WeighCall *), &words::weigh_schema},
         {"note", coil_handler(note, NoteCall *), &words::note_schema},
         {"nothing", coil_handler(nothing, NothingCall *), &words::nothing_schema},
+        {"choose", coil_handler(choose, ChooseCall *), &words::choose_schema},
 };
 
 std::string word(const std::string &bytes)
@@ -136,6 +144,22 @@ TEST_F(TypedCall, WithoutARequiredArgumentIsAProtocolError)
     EXPECT_NE(std::string::npos, answer.what.find("required field")) << answer.what;
     EXPECT_EQ(packet::reply("nothing", stop()), ask(packet::call("nothing", stop())))
             << "its client has another version of the interface, but is no enemy";
+}
+
+/* Nor one who has added a field to a union, or thinks that it is a struct. */
+TEST_F(TypedCall, WithAUnionThatIsNoneIsAProtocolError)
+{
+    const auto choose = [](const std::string &fields) {
+        return packet::call("choose", field(12, 1) + fields + stop() + stop());
+    };
+    const std::string name = field(11, 1) + text("a"), colour = field(11, 2) + text("red");
+    const std::string newer = field(11, 3) + text("z");
+    for (const std::string &fields : {std::string(), newer, name + colour}) {
+        const Answer answer(ask(choose(fields)));
+        EXPECT_EQ(COIL_THRIFT_PROTOCOL_ERROR, answer.exception);
+        EXPECT_NE(std::string::npos, answer.what.find("union")) << answer.what;
+    }
+    EXPECT_EQ(packet::reply("choose", stop()), ask(choose(newer + colour)));
 }
 
 /* A word of no fields is one byte on the wire, and 32 in memory. */

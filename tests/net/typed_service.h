@@ -4,10 +4,12 @@
  *
  *     struct Word { 1: string text, 2: i32 count = 1 }
  *     exception TooLong { 1: string why }
+ *     union Mark { 1: string name, 2: string colour }
  *     service Words {
  *       i64 weigh(1: required list<Word> words) throws (1: TooLong too_long)
  *       oneway void note(1: string text)
  *       void nothing()
+ *       void choose(1: Mark mark)
  *     }
  *
  * by hand, so that tests of the server do not need the generator.
@@ -65,6 +67,16 @@ struct NoteCall {
     NoteArguments arguments;
 };
 
+struct Mark {
+    int16_t which;
+    coil_thrift_text text;
+};
+
+struct ChooseArguments {
+    Mark mark;
+    uint32_t has;
+};
+
 struct Empty {
     uint32_t has;
 };
@@ -72,6 +84,12 @@ struct Empty {
 struct NothingCall {
     coil_thrift_call *context;
     Empty arguments;
+    Empty result;
+};
+
+struct ChooseCall {
+    coil_thrift_call *context;
+    ChooseArguments arguments;
     Empty result;
 };
 
@@ -152,6 +170,23 @@ inline const coil_thrift_struct_schema note_arguments = structure(
 inline const coil_thrift_struct_schema nothing =
         structure("nothing", sizeof(Empty), offsetof(Empty, has), nullptr, 0);
 
+inline const coil_thrift_field_schema mark_fields[] = {
+        {"name", &coil_thrift_string_type, offsetof(Mark, text), 1, COIL_THRIFT_DEFAULT},
+        {"colour", &coil_thrift_string_type, offsetof(Mark, text), 2, COIL_THRIFT_DEFAULT},
+};
+inline const coil_thrift_struct_schema mark = [] {
+    coil_thrift_struct_schema schema = structure("Mark", sizeof(Mark), 0, mark_fields, 2);
+    schema.is_union = true;
+    schema.which_offset = offsetof(Mark, which);
+    return schema;
+}();
+inline const coil_thrift_type_schema mark_type = of_struct(&mark);
+inline const coil_thrift_field_schema choose_fields[] = {
+        {"mark", &mark_type, offsetof(ChooseArguments, mark), 1, COIL_THRIFT_DEFAULT},
+};
+inline const coil_thrift_struct_schema choose_arguments = structure("choose_arguments",
+        sizeof(ChooseArguments), offsetof(ChooseArguments, has), choose_fields, 1);
+
 inline const coil_thrift_method_schema weigh_schema = {"weigh", &weigh_arguments, &weigh_result,
         false, false, sizeof(WeighCall), offsetof(WeighCall, arguments),
         offsetof(WeighCall, result)};
@@ -160,6 +195,9 @@ inline const coil_thrift_method_schema note_schema = {"note", &note_arguments, n
 inline const coil_thrift_method_schema nothing_schema = {"nothing", &nothing, &nothing, false,
         false, sizeof(NothingCall), offsetof(NothingCall, arguments),
         offsetof(NothingCall, result)};
+inline const coil_thrift_method_schema choose_schema = {"choose", &choose_arguments, &nothing,
+        false, false, sizeof(ChooseCall), offsetof(ChooseCall, arguments),
+        offsetof(ChooseCall, result)};
 
 } // namespace words
 
