@@ -3,6 +3,7 @@
 #include "cast.h"
 
 #include "kernel_double.h"
+#include "task_double.h"
 
 #include <coil/prefork.h>
 
@@ -160,12 +161,13 @@ TEST_P(PreforkTorture, ScalingThatHasToWaitComesAsFarAsItCan)
         if (++ready == 1)
             coil_prefork_scale(prefork, 4);
         else if (ready == 2)
-            fail(GetParam());
+            failing_task = GetParam();
     };
     begin();
     EXPECT_TRUE(eventually([&] {
         return hook.news[COIL_PREFORK_RELOADED] + hook.news[COIL_PREFORK_RELOAD_FAILED] == 1;
     }));
+    failing_task = 0;
     EXPECT_TRUE(has_all());
     hook.on_ready = nullptr;
 }
