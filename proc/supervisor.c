@@ -132,12 +132,16 @@ static void take_queue(coil_supervisor *supervisor)
 {
     coil_list *first;
 
-    while ((first = coil_list_take_first(&supervisor->queue)) != NULL)
-        take_commands(coil_container_of(first, coil_service, queue));
-    if (supervisor->end_kind != 0) {
-        const coil_supervision_event end = {.kind = supervisor->end_kind};
-        supervisor->end_kind = 0;
-        step(supervisor, &end);
+    for (;;) {
+        if ((first = coil_list_take_first(&supervisor->queue)) != NULL) {
+            take_commands(coil_container_of(first, coil_service, queue));
+        } else if (supervisor->end_kind != 0) {
+            const coil_supervision_event end = {.kind = supervisor->end_kind};
+            supervisor->end_kind = 0;
+            step(supervisor, &end);
+        } else {
+            return;
+        }
     }
 }
 
