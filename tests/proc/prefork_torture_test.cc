@@ -57,6 +57,7 @@ protected:
     void begin()
     {
         EXPECT_EQ(0, coil_prefork_create(&options, &prefork));
+        result = 1;
         START(result, coil_prefork_serve(prefork));
     }
 
@@ -181,5 +182,25 @@ TEST_P(PreforkTorture, AnUpgradeIsSaidToHaveFailed)
 }
 
 INSTANTIATE_TEST_SUITE_P(Allocation, PreforkTorture, testing::Range(0, 6));
+
+/* Its tasks: for its signals, for limits and heartbeats, for each of two workers. */
+class PreforkWithoutATask : public PreforkTorture
+{
+};
+
+TEST_P(PreforkWithoutATask, DoesNotServe)
+{
+    end();
+    begin();
+    failing_task = 1 + GetParam(); /* The first is that of eventually(). */
+    EXPECT_TRUE(eventually([&] { return result != 1; }));
+    EXPECT_EQ(-ENOMEM, result);
+    failing_task = 0;
+    coil_prefork_destroy(prefork);
+    begin();
+    EXPECT_TRUE(has_all());
+}
+
+INSTANTIATE_TEST_SUITE_P(Task, PreforkWithoutATask, testing::Range(1, 5));
 
 } // namespace
