@@ -197,6 +197,7 @@ void coil_prefork_reload(coil_prefork *prefork)
         prefork->wants_reload = true;
         return;
     }
+    prefork->wants_reload = false; /* It is this one. */
     prefork->is_changing = coil_spawn(&prefork->group, reload(prefork)) != NULL;
     if (!prefork->is_changing)
         reload_ended(prefork, -ENOMEM);
@@ -311,13 +312,15 @@ coil_async(int, serve, (coil_prefork *) prefork)
     coil_defer(prefork->is_stopping = true);
     prefork->is_serving = true;
     prefork->is_changing = true;
+    if (coil_spawn(&prefork->group, prefork_watch(prefork)) == NULL)
+        return -ENOMEM;
     coil_await(my->rc, renew(prefork));
     prefork->is_changing = false;
     if (my->rc < 0 && !prefork->is_stopping)
         return my->rc;
     if (my->rc == 0) { /* Else it was told to end before: its predecessor stays. */
         tell_predecessor(prefork);
-        coil_spawn(&prefork->group, prefork_watch(prefork));
+        prefork->calm_since = coil_loop_now(prefork->loop);
         if (prefork->wants_reload)
             coil_prefork_reload(prefork);
     }

@@ -210,28 +210,34 @@ coil_async(int, bury, (coil_prefork *) prefork, (coil_child) lingering)
     return my->rc;
 }
 
+/* Is it another's now? If not, there is no memory. */
+static bool bury_later(prefork_place *place)
+{
+    if (coil_spawn(&place->prefork->group, bury(place->prefork, place->child)) == NULL)
+        return false;
+    place->prefork->lingering++;
+    place->child = (coil_child){.pidfd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
+    return true;
+}
+
 /*
  * It was killed and does not end, because it waits in the kernel for what does not come. Others do
  * not wait for that, and it is reaped when it ends. But with as many of them as there may be
- * workers, it keeps its place: those that follow would wait for the same.
+ * workers, it keeps its place: those that follow would wait for the same. So it does as long as
+ * there is no memory for who reaps it.
  */
 coil_async(int, leave_behind, (prefork_place *) place)
 {
     coil_vars(int rc);
 
-    while (!place->child.exit.ended && place->prefork->lingering >= place->prefork->target &&
-            !place->prefork->is_stopping)
+    while (!place->child.exit.ended) {
+        const coil_prefork *prefork = place->prefork;
+        if ((prefork->lingering < prefork->target || prefork->is_stopping) && bury_later(place))
+            break;
         coil_await(my->rc, coil_within(LOOK_AGAIN, coil_child_wait(&place->child)));
-    if (place->child.exit.ended)
-        return 0;
-    if (coil_spawn(&place->prefork->group, bury(place->prefork, place->child)) == NULL)
-        return -ENOMEM;
-    place->prefork->lingering++;
-    place->child = (coil_child){/* It is another's now. */
-            .pidfd = -1,
-            .stdin_fd = -1,
-            .stdout_fd = -1,
-            .stderr_fd = -1};
+        if (!place->child.exit.ended && my->rc != -ETIME)
+            coil_await(coil_sleep(coil_ms(10))); /* -ENOMEM: it will pass. */
+    }
     return 0;
 }
 

@@ -93,7 +93,6 @@ coil_define(int, prefork_watch, (coil_prefork *) prefork)
             my->interval = options->calm_limit / 4;
         if (my->interval < coil_ms(1))
             my->interval = coil_ms(1);
-        prefork->calm_since = coil_loop_now(prefork->loop);
     }
     if (options->heartbeat_limit <= 0 && !has_limit && !follows_load(options))
         return 0;

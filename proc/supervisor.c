@@ -19,7 +19,7 @@ enum { STARTS_PER_TURN = 32 };
 /* How often a calendar is compared with the wall clock, which may have been set. */
 #define WALL_CHECK coil_s(60)
 
-/* How long an instance waits that could not be adopted, for want of memory. */
+/* How long what an adoption is to do waits, for want of memory. */
 #define ADOPT_AGAIN coil_ms(10)
 
 /* --------------------------------------------------------------------- events and actions -- */
@@ -43,7 +43,7 @@ static void rearm(coil_supervisor *supervisor)
     coil_time when = coil_supervision_deadline(supervisor->policy);
     if (supervisor->has_calendar)
         when = earlier_of(when, coil_time_after(coil_now(), WALL_CHECK));
-    if (supervisor->adopting)
+    if (supervisor->adopting || supervisor->unmarking)
         when = earlier_of(when, coil_time_after(coil_now(), ADOPT_AGAIN));
     if (when == COIL_NEVER) {
         coil_call_cancel(&supervisor->alarm);
@@ -132,12 +132,16 @@ static void take_queue(coil_supervisor *supervisor)
 {
     coil_list *first;
 
-    while ((first = coil_list_take_first(&supervisor->queue)) != NULL)
-        take_commands(coil_container_of(first, coil_service, queue));
-    if (supervisor->end_kind != 0) {
-        const coil_supervision_event end = {.kind = supervisor->end_kind};
-        supervisor->end_kind = 0;
-        step(supervisor, &end);
+    for (;;) {
+        if ((first = coil_list_take_first(&supervisor->queue)) != NULL) {
+            take_commands(coil_container_of(first, coil_service, queue));
+        } else if (supervisor->end_kind != 0) {
+            const coil_supervision_event end = {.kind = supervisor->end_kind};
+            supervisor->end_kind = 0;
+            step(supervisor, &end);
+        } else {
+            return;
+        }
     }
 }
 
@@ -148,6 +152,8 @@ void supervisor_take(coil_supervisor *supervisor, const coil_supervision_event *
     take_queue(supervisor);
     if (supervisor->adopting) /* When it is known who is wanted: others are stopped. */
         outliving_adopt_all(supervisor);
+    if (supervisor->unmarking)
+        outliving_unmark_all(supervisor);
     carry_out(supervisor);
     if (--supervisor->depth > 0)
         return;
@@ -311,6 +317,7 @@ static void end_run(coil_supervisor *supervisor)
     coil_call_cancel(&supervisor->more);
     supervisor->group = NULL;
     supervisor->adopting = false;
+    supervisor->unmarking = false;
     supervisor_sweep(supervisor);
 }
 

@@ -168,8 +168,21 @@ coil_async(int, unmark_later, (coil_service *) service)
 
 void outliving_is_ready(coil_service *service)
 {
-    if (service->is_marked && service->supervisor->group != NULL)
-        (void)service_spawn(service, unmark_later(service));
+    coil_supervisor *supervisor = service->supervisor;
+
+    if (service->is_marked && supervisor->group != NULL)
+        supervisor->unmarking |= service_spawn(service, unmark_later(service)) == NULL;
+}
+
+void outliving_unmark_all(coil_supervisor *supervisor)
+{
+    coil_service *service = NULL;
+
+    supervisor->unmarking = false;
+    while ((service = coil_supervisor_each(supervisor, service)) != NULL) {
+        if (service->supervised.state == COIL_SERVICE_UP)
+            outliving_is_ready(service);
+    }
 }
 
 /* ------------------------------------------------------------------------------- the start -- */

@@ -68,7 +68,10 @@ static size_t count_regrouped(const coil_service *service)
     return count;
 }
 
-/* What it wrote last may still be on its way to the log. */
+/*
+ * What it wrote last may still be on its way to the log. The one task that holds the service for
+ * itself: coil_spawn_now() begins it at once, so nothing comes in between.
+ */
 coil_async(int, keep_last_lines, (coil_service *) service, (uint64_t) instance, (uint64_t) round_count)
 {
     coil_vars(int rc);

@@ -90,6 +90,7 @@ struct coil_supervisor {
     bool carrying;  /* Actions are being carried out. */
     bool beginning; /* Or running. */
     bool adopting;  /* There may be instances of a predecessor that nobody has taken over yet. */
+    bool unmarking; /* The keeper could not be told yet that somebody is ready. */
     /* Asked for during a step, or before the run could begin: END or LEAVE. 0: neither. */
     coil_supervision_event_kind end_kind;
     coil_supervision_event_kind end_first; /* By who runs it, before it could. 0: nothing. */
@@ -228,6 +229,9 @@ int outliving_start(coil_service *service);
 coil_declare_private(int, outliving_mark, (coil_service *)service, (int)fd);
 coil_declare_private(void, outliving_unmark, (coil_service *)service);
 void outliving_is_ready(coil_service *service);
+
+/* Those of whom the keeper could not be told, for want of memory. */
+void outliving_unmark_all(coil_supervisor *supervisor);
 
 /* It has ended, and its log may not have taken these, which are not the caller's any more. */
 void outliving_ended(coil_service *service, uint64_t instance, unread_pipes unread);

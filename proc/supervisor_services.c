@@ -308,9 +308,12 @@ static void take_back_removal(coil_service *service)
     coil_list_remove(&service->removal);
     service_unqueue(service);
     coil_supervised_renew(&service->supervised);
+    service_hold(service); /* A hook may remove it. */
     if (!service->supervisor->stepping)
         supervisor_take(service->supervisor, &look);
-    start_if_due(service);
+    if (!coil_list_linked(&service->removal))
+        start_if_due(service);
+    service_release(service);
 }
 
 static int add_next(coil_supervisor *supervisor, service_template *template)

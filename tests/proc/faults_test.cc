@@ -228,7 +228,7 @@ TEST_F(Faults, ChildThatIsStuckInAPipeThatNobodyReadsIsStopped)
 
 TEST_F(Faults, TreeIsStoppedWithoutAFreeDescriptor)
 {
-#ifdef STAGE_HAS_FAKE_STACKS
+#if COIL_TESTS_ASAN
     GTEST_SKIP() << "the sanitizers need a descriptor to look at an object";
 #endif
     plan.group = COIL_SPAWN_GROUP_NEW;
@@ -291,7 +291,7 @@ TEST_F(Faults, ChildThatDiesInItsExecHasAStatusAndLeavesNothing)
 
 TEST_F(Faults, ThousandsOfChildrenAtOnce)
 {
-#ifdef STAGE_HAS_FAKE_STACKS
+#if COIL_TESTS_ASAN
     const size_t count = 500; /* A minute of work there, on a machine that is busy. */
 #else
     const size_t count = 2000;

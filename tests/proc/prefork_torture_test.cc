@@ -3,9 +3,11 @@
 #include "cast.h"
 
 #include "kernel_double.h"
+#include "task_double.h"
 
 #include <coil/prefork.h>
 
+#include <functional>
 #include <map>
 
 #include <coil/sugar.h>
@@ -23,6 +25,7 @@ protected:
         coil_prefork_hook hook;
         std::map<coil_prefork_news, int> news;
         pid_t latest;
+        std::function<void()> on_ready;
     };
 
     PreforkTorture()
@@ -30,21 +33,35 @@ protected:
         hook.hook.tell = [](coil_prefork_hook *self, const coil_prefork_event *event) {
             Hook &own = *reinterpret_cast<Hook *>(self);
             own.news[event->news]++;
-            if (event->news == COIL_PREFORK_READY)
-                own.latest = event->pid;
+            if (event->news != COIL_PREFORK_READY)
+                return;
+            own.latest = event->pid;
+            if (own.on_ready)
+                own.on_ready();
         };
         plan.program = "/bin/sh";
         plan.argv = WORKER;
         options.plan = &plan;
         options.workers = 2;
         options.hook = &hook.hook;
-        EXPECT_EQ(0, coil_prefork_create(&options, &prefork));
-        START(result, coil_prefork_serve(prefork));
+        begin();
         EXPECT_TRUE(has_all());
         learn();
     }
 
     ~PreforkTorture() override
+    {
+        end();
+    }
+
+    void begin()
+    {
+        EXPECT_EQ(0, coil_prefork_create(&options, &prefork));
+        result = 1;
+        START(result, coil_prefork_serve(prefork));
+    }
+
+    void end()
     {
         kernel_double = KernelDouble();
         coil_prefork_stop(prefork, coil_s(10));
@@ -136,6 +153,26 @@ TEST_P(PreforkTorture, AReloadIsOneOrIsSaidToHaveFailed)
     EXPECT_EQ(2U, coil_prefork_statistics(prefork).ready);
 }
 
+/* What is wanted while the first workers begin, and cannot be had when they are there. */
+TEST_P(PreforkTorture, ScalingThatHasToWaitComesAsFarAsItCan)
+{
+    end();
+    int ready = 0;
+    hook.on_ready = [&] {
+        if (++ready == 1)
+            coil_prefork_scale(prefork, 4);
+        else if (ready == 2)
+            failing_task = GetParam();
+    };
+    begin();
+    EXPECT_TRUE(eventually([&] {
+        return hook.news[COIL_PREFORK_RELOADED] + hook.news[COIL_PREFORK_RELOAD_FAILED] == 1;
+    }));
+    failing_task = 0;
+    EXPECT_TRUE(has_all());
+    hook.on_ready = nullptr;
+}
+
 TEST_P(PreforkTorture, AnUpgradeIsSaidToHaveFailed)
 {
     fail(GetParam());
@@ -145,5 +182,25 @@ TEST_P(PreforkTorture, AnUpgradeIsSaidToHaveFailed)
 }
 
 INSTANTIATE_TEST_SUITE_P(Allocation, PreforkTorture, testing::Range(0, 6));
+
+/* Its tasks: for its signals, for limits and heartbeats, for each of two workers. */
+class PreforkWithoutATask : public PreforkTorture
+{
+};
+
+TEST_P(PreforkWithoutATask, DoesNotServe)
+{
+    end();
+    begin();
+    failing_task = 1 + GetParam(); /* The first is that of eventually(). */
+    EXPECT_TRUE(eventually([&] { return result != 1; }));
+    EXPECT_EQ(-ENOMEM, result);
+    failing_task = 0;
+    coil_prefork_destroy(prefork);
+    begin();
+    EXPECT_TRUE(has_all());
+}
+
+INSTANTIATE_TEST_SUITE_P(Task, PreforkWithoutATask, testing::Range(1, 5));
 
 } // namespace

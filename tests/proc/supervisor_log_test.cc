@@ -193,7 +193,7 @@ TEST_F(SupervisorLog, WhoIsSlowToDieHoldsUpNobodyAndLeavesNothing)
     open_log(journal);
     {
         Crowd crowd(loop, journal);
-        coil_service_plan plan = helper("web", {"heir", "sleep=200", "exit=0"});
+        coil_service_plan plan = helper("web", {"heir"});
         spawn_of(plan).group = COIL_SPAWN_GROUP_NEW;
         plan.log = log;
         plan.whole_tree = true;
@@ -202,12 +202,11 @@ TEST_F(SupervisorLog, WhoIsSlowToDieHoldsUpNobodyAndLeavesNothing)
         spared_kills = 1;
         begin();
         EXPECT_TRUE(eventually([&] { return count(reason) == 1; }));
-        int turns = 0;
-        for (; is_running(spared) && turns < 10000; turns++) {
+        for (int turn = 0; turn < 50; turn++) {
             EXPECT_NE(COIL_SERVICE_BACKOFF, coil_service_status(web)->state) << "it is still there";
             (void)coil_loop_run_until(loop, coil_sleep(coil_ms(1)));
         }
-        EXPECT_LT(20, turns) << "the loop has run meanwhile";
+        EXPECT_EQ(0, kill(spared, SIGKILL));
         EXPECT_EQ(COIL_SERVICE_BACKOFF, reach(web, COIL_SERVICE_BACKOFF));
         EXPECT_EQ(-ENOBUFS, coil_service_status(web)->error);
         EXPECT_EQ(1U, count(reason));

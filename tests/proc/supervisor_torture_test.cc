@@ -3,6 +3,7 @@
 #include "succession_stage.h"
 
 #include "kernel_double.h"
+#include "task_double.h"
 
 namespace
 {
@@ -77,6 +78,36 @@ TEST_P(SupervisorTorture, WhoRunsIsTakenOverAndNotEnded)
     EXPECT_EQ(COIL_SERVICE_UP, reach(one, COIL_SERVICE_UP));
     EXPECT_EQ(pid, coil_service_pid(one));
     EXPECT_TRUE(is_running(pid));
+    end_run();
+    close(COIL_KEEPER_ENDS);
+}
+
+/* It is ready, though its supervisor had no memory to have that kept; so the next one finds it. */
+TEST_P(SupervisorTorture, WhoWasReadyIsSoForTheNextSupervisor)
+{
+    open();
+    coil_service_plan plan = outliving(helper("one"));
+    plan.policy.readiness = COIL_READY_TOLD;
+    coil_service *one = add(plan);
+    begin();
+    EXPECT_TRUE(eventually([&] { return coil_service_pid(one) > 0; }));
+    take_turns();
+    const pid_t pid = coil_service_pid(one);
+    failing_task = GetParam();
+    coil_service_ready(one);
+    failing_task = 0;
+    EXPECT_EQ(COIL_SERVICE_UP, reach(one, COIL_SERVICE_UP));
+    (void)coil_loop_run_until(loop, coil_sleep(coil_ms(50)));
+    coil_supervisor_leave(supervisor);
+    end_run();
+    close(COIL_KEEPER_STAYS);
+
+    open();
+    plan.log = log;
+    one = add(plan);
+    begin();
+    EXPECT_EQ(COIL_SERVICE_UP, reach(one, COIL_SERVICE_UP));
+    EXPECT_EQ(pid, coil_service_pid(one));
     end_run();
     close(COIL_KEEPER_ENDS);
 }

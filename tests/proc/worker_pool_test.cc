@@ -429,7 +429,7 @@ TEST_F(WorkerPool, RecyclesByJobs)
 
 TEST_F(WorkerPool, RecyclesByMemory)
 {
-#ifdef STAGE_HAS_FAKE_STACKS
+#if COIL_TESTS_ASAN
     GTEST_SKIP() << "the sanitizer's memory is counted, too";
 #endif
     play.options.workers = 1;

@@ -114,7 +114,10 @@ struct coil_prefork_event {
     const coil_exit *exit; /* NULL: it has not ended, be it that SIGKILL has not helped. */
 };
 
-/* Is told what happens. Must not wait. */
+/*
+ * Is told what happens. Must not wait. May command the master; but who is told that a reload or an
+ * upgrade has failed asks for another one later, and not from within.
+ */
 struct coil_prefork_hook {
     void (*tell)(coil_prefork_hook *hook, const coil_prefork_event *event);
 };
@@ -190,13 +193,16 @@ COIL_API int coil_prefork_deal(coil_prefork *prefork, const char *name, int fd);
 /*
  * Have the workers, and heed the signals, until it is told to end, or another master has taken
  * over. 0; the first workers have not become ready: -ECHILD they have died, -ETIME; the error of
- * coil_child_spawn(). Cancelled: the workers are killed. Once.
+ * coil_child_spawn(); -ENOMEM. Cancelled: the workers are killed. Once.
  */
 coil_declare(int, coil_prefork_serve, (coil_prefork *) prefork);
 
-/* What the signals do, by a call, while it serves. None of them waits. */
+/*
+ * What the signals do, by a call, while it serves. None of them waits. Scaling: at least 1, and as
+ * many as there is memory for: `target` of the statistics says how many.
+ */
 COIL_API void coil_prefork_reload(coil_prefork *prefork);
-COIL_API void coil_prefork_scale(coil_prefork *prefork, unsigned workers); /* At least 1. */
+COIL_API void coil_prefork_scale(coil_prefork *prefork, unsigned workers);
 COIL_API void coil_prefork_upgrade(coil_prefork *prefork);
 COIL_API void coil_prefork_stop(coil_prefork *prefork, coil_duration drain_limit);
 

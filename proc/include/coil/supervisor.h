@@ -184,7 +184,9 @@ COIL_API void coil_supervisor_destroy(coil_supervisor *supervisor);
 /*
  * Add a service; while the supervisor runs, it is also started, unless it is to stay down or has a
  * schedule. `out_service` (NULL if not wanted) is valid until it is removed; of a template it is
- * the first. -EEXIST, the name is taken; -ELOOP, -EINVAL: see coil_supervisor_reason(); -ENOMEM.
+ * the first. But a hook that is told within this call may have removed it: then it is gone already;
+ * or have scaled the template to 0: then *out_service may be NULL, and the result 0 all the same.
+ * -EEXIST, the name is taken; -ELOOP, -EINVAL: see coil_supervisor_reason(); -ENOMEM.
  */
 COIL_API int coil_supervisor_add(
         coil_supervisor *supervisor, const coil_service_plan *plan, coil_service **out_service);
