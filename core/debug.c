@@ -274,8 +274,8 @@ static void judge_step(
     }
 }
 
-/* As coil_task_resume(). Returns when it was over. */
-static coil_time step(coil_debug *debug, coil_task *task, coil_time began)
+/* As coil_task_resume(): has it ended? When that was over goes into *now, where it began at. */
+static bool step(coil_debug *debug, coil_task *task, coil_time *now)
 {
     const coil_place from = coil_place_of(task);
     coil_frame *frame;
@@ -287,7 +287,7 @@ static coil_time step(coil_debug *debug, coil_task *task, coil_time began)
     while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
     }
     coil_time ended = debug->now(debug);
-    judge_step(debug, task, &from, ended - began);
+    judge_step(debug, task, &from, ended - *now);
     if (COIL_PROBED())
         coil_probe_left(task);
     if (frame == NULL) {
@@ -300,13 +300,19 @@ static coil_time step(coil_debug *debug, coil_task *task, coil_time began)
     } else if (task->queued == COIL_NOT_QUEUED) {
         task->queued = COIL_GUARDED;
     }
-    if (!debug->has_reported)
-        return ended;
+    *now = ended;
+    if (debug->has_reported) { /* What the report took is not the next step's. */
+        debug->has_reported = false;
+        debug->slept_count = debug->sleep_count(debug, true);
+        *now = debug->now(debug);
+    }
+    return frame == NULL;
+}
 
-    /* What the report took is not the next step's. */
-    debug->has_reported = false;
-    debug->slept_count = debug->sleep_count(debug, true);
-    return debug->now(debug);
+bool coil_debug_resume(coil_debug *debug, coil_task *task)
+{
+    coil_time now = debug->now(debug);
+    return step(debug, task, &now);
 }
 
 void coil_debug_run(coil_debug *debug, unsigned budget)
@@ -318,7 +324,7 @@ void coil_debug_run(coil_debug *debug, unsigned budget)
 
     coil_task *task;
     while (budget-- > 0 && (task = coil_sched_take(debug->sched)) != NULL)
-        now = step(debug, task, now);
+        (void)step(debug, task, &now);
 }
 
 /* ------------------------------------------------------------------------------- lifecycle -- */

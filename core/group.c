@@ -156,6 +156,13 @@ coil_task *coil_group_start_future(coil_group *group, coil_task *task, coil_futu
     return task;
 }
 
+static bool resume(coil_sched *sched, coil_task *task)
+{
+    if (coil_unlikely(sched->debug != NULL))
+        return coil_debug_resume(sched->debug, task);
+    return COIL_PROBED() ? coil_probe_resume(task) : coil_task_resume(task);
+}
+
 coil_task *coil_group_start_now(coil_group *group, coil_task *task, int64_t *out_result)
 {
     coil_sched *sched = group->sched;
@@ -165,7 +172,7 @@ coil_task *coil_group_start_now(coil_group *group, coil_task *task, int64_t *out
     if (!admit(group, task, (char *)out_result))
         return task;
     sched->running = task;
-    bool ended = COIL_PROBED() ? coil_probe_resume(task) : coil_task_resume(task);
+    bool ended = resume(sched, task);
     sched->running = spawner;
     return ended ? NULL : task;
 }

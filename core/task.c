@@ -59,10 +59,17 @@ static coil_chunk *chunk_in_use(const coil_task *task)
     return chunk != NULL && chunk->owner == NULL ? chunk->prev : chunk;
 }
 
+/* What the task is a task of. */
+static const coil_fn *kind_of(const coil_task *task)
+{
+    const coil_frame *first = coil_task_first_frame(task);
+    return first->fn->stands_for == NULL ? first->fn : first->fn->stands_for(first);
+}
+
 /* What the whole stack would have needed in one block: the next task of this kind gets it. */
 static void learn(const coil_task *task, const coil_chunk *newest, size_t size_bytes)
 {
-    uint32_t *stack_bytes = coil_task_first_frame(task)->fn->stack_bytes;
+    uint32_t *stack_bytes = kind_of(task)->stack_bytes;
     if (stack_bytes == NULL)
         return;
     for (const coil_chunk *chunk = newest; chunk != NULL; chunk = chunk->prev) {
@@ -455,7 +462,7 @@ const char *coil_task_name(const coil_task *task)
         return task->extras->name;
     const coil_frame *first = coil_task_first_frame(task);
     if (first->fn != &coil_handler_call__fn)
-        return first->fn->name;
+        return kind_of(task)->name;
     const struct coil_handler_call__frame *handler = (const void *)first;
     return handler->co__a.handler.fn->name; /* Called like what it is to call. */
 }

@@ -442,25 +442,24 @@ static void finish(coil_thrift_writer *writer, const uint8_t *at)
 void thrift_put_fields(
         coil_thrift_writer *writer, const coil_thrift_struct_schema *schema, const void *value)
 {
+    const bool compact = !thrift_is_binary(writer->protocol);
+    const int16_t last_id = compact ? thrift_compact_take_struct(writer) : 0;
+
+    if (writer->error != 0)
+        return; /* It may have no bytes at all. */
     putter it = begin(writer);
     uint8_t *at = writer->bytes + writer->size;
-
-    if (thrift_is_binary(writer->protocol)) {
-        if (writer->error == 0)
-            finish(writer, put_fields(false, &it, at, schema, value, 0));
-    } else {
-        const int16_t last_id = thrift_compact_take_struct(writer);
-        if (writer->error == 0)
-            finish(writer, put_fields(true, &it, at, schema, value, last_id));
-    }
+    finish(writer, compact ? put_fields(true, &it, at, schema, value, last_id)
+                           : put_fields(false, &it, at, schema, value, last_id));
 }
 
 void thrift_put_items(
         coil_thrift_writer *writer, const coil_thrift_type_schema *type, const void *value)
 {
-    putter it = begin(writer);
     const bool compact = writer->protocol == COIL_THRIFT_PROTOCOL_COMPACT;
 
-    if (writer->error == 0)
-        finish(writer, put_value(compact, &it, writer->bytes + writer->size, type, value));
+    if (writer->error != 0)
+        return;
+    putter it = begin(writer);
+    finish(writer, put_value(compact, &it, writer->bytes + writer->size, type, value));
 }

@@ -389,9 +389,9 @@ EACH const uint8_t *take_fields(bool compact, taker *it, const uint8_t *at,
         const header found = load_header(compact, at, it->end, last_id);
         if (found.next != NULL && found.type == COIL_THRIFT_STOP)
             break;
-        const coil_thrift_field_schema *field = &schema->fields[index];
-        if (index >= schema->field_count || field->id != found.id)
-            field = thrift_find_field(schema, (int16_t)found.id);
+        const bool is_next = index < schema->field_count && schema->fields[index].id == found.id;
+        const coil_thrift_field_schema *field =
+                is_next ? &schema->fields[index] : thrift_find_field(schema, (int16_t)found.id);
         if (coil_unlikely(found.next == NULL || field == NULL || field->type->type != found.type)) {
             at = take_field_otherwise(it, at, &last_id, schema, value);
             continue;

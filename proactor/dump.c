@@ -24,7 +24,7 @@ static COIL_PROCESS_WIDE bool probes_are_allowed; /* Of the watchdog's signal. *
 
 /* The rest belongs to the monitor's thread. */
 static COIL_PROCESS_WIDE uint32_t served_count;
-static COIL_PROCESS_WIDE coil_time answers_due; /* COIL_NEVER: nobody is asked. */
+static COIL_PROCESS_WIDE coil_time answers_due; /* 0: nobody is asked. */
 static report text;
 
 /* ---------------------------------------------------------------------- on the loop's thread -- */

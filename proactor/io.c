@@ -153,6 +153,8 @@ static void poll_complete(coil_op *op, int32_t result, uint32_t flags)
 {
     (void)flags;
     op->result = op_polled(result, (unsigned short)OP_ARGUMENTS(coil_poll, op)->events);
+    if (op->result == 0 && op->cancelled)
+        op->result = -ECANCELED; /* It came first; to start again would forget that. */
     if (op->result != 0) {
         coil_task_wake(op->task);
     } else {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The private half of the seam to the kernel (coil/kernel.h is the public one): io_uring itself, as
- * its three system calls. A simulator implements these four functions and owns the rings' memory.
+ * The private half of the seam to the kernel (coil/kernel.h is the public one): io_uring itself,
+ * and what else a loop alone asks for. A simulator implements all of it and owns the rings' memory.
  */
 #ifndef KERNEL_RING_H
 #define KERNEL_RING_H

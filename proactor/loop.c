@@ -115,7 +115,7 @@ int coil_loop_create(coil_loop **out_loop, char *out_reason)
         goto fail;
     loop->wake_fd = rc = coil_kernel_eventfd();
     if (rc < 0) {
-        (void)snprintf(reason, sizeof(reason), "cannot create a loop: too many descriptors");
+        (void)snprintf(reason, sizeof(reason), "cannot create a loop: %s", coil_error_text(rc));
         goto free_loop;
     }
     rc = ring_init(&loop->ring, reason);
@@ -196,6 +196,8 @@ static void run_last_messages(coil_loop *loop)
     do {
         loop_cancel_all(loop);
         (void)coil_loop_run(loop); /* Which others may stop. */
+        if (loop->sched.live_count == 0)
+            blocking_leave(loop);
     } while (loop->sched.live_count > 0 || !loop_refuse_mail(loop));
     current = outer;
 }
@@ -219,7 +221,6 @@ void coil_loop_destroy(coil_loop *loop)
         report_tasks(loop, "a loop is destroyed");
     COIL_CHECK(loop->sched.live_count == 0);
     loop_delist(loop);
-    blocking_leave(loop);
     quiesce(loop);
     loop_drop_calls(loop);
     buffer_pool_destroy(loop->buffers);
@@ -405,6 +406,7 @@ coil_loop *coil_loop_of(const coil_task *task)
 
 coil_time coil_loop_now(const coil_loop *loop)
 {
+    loop_touch(coil_container_of(loop->sched.root.sched, coil_loop, sched)); /* Not const. */
     return coil_sched_now(loop->sched.root.sched);
 }
 

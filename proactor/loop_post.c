@@ -44,10 +44,13 @@ static void wake_complete(coil_op *op, int32_t result, uint32_t flags)
 
 const op_kind loop_wake_kind = {.name = "wake", .prepare = wake_prepare, .complete = wake_complete};
 
-/* From here to end_posting() the loop does not end. */
+/*
+ * From here to end_posting() the loop does not end: who reads `posted` after this sees it closed,
+ * or the loop, which closes it before it reads the count, sees this.
+ */
 static void begin_posting(coil_loop *loop)
 {
-    (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(&loop->posting_count, 1, __ATOMIC_SEQ_CST);
 }
 
 static void end_posting(coil_loop *loop)
@@ -57,7 +60,7 @@ static void end_posting(coil_loop *loop)
 
 bool loop_is_posted_to(const coil_loop *loop)
 {
-    return __atomic_load_n(&loop->posting_count, __ATOMIC_ACQUIRE) > 0;
+    return __atomic_load_n(&loop->posting_count, __ATOMIC_SEQ_CST) > 0;
 }
 
 /* In place of a list: the loop takes no more. */
@@ -99,7 +102,7 @@ int coil_loop_post(coil_loop *loop, coil_post *post)
     int rc = -ESHUTDOWN;
     __builtin_prefetch(post, 1); /* It comes from another core, as what begin_posting() writes. */
     begin_posting(loop);         /* Once `post` is in the list, the loop may run it, and end. */
-    coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE);
+    coil_post *newest = __atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST);
     while (newest != &closed) {
         post->next = newest;
         if (!__atomic_compare_exchange_n(
@@ -116,7 +119,7 @@ int coil_loop_post(coil_loop *loop, coil_post *post)
 void coil_loop_stop(coil_loop *loop)
 {
     begin_posting(loop); /* The loop may see it, and be destroyed, before it has been woken. */
-    if (__atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE) != &closed) {
+    if (__atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST) != &closed) {
         __atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
         wake_up(loop);
     }

@@ -91,7 +91,7 @@ static void release_extras(coil_receiver *receiver)
     receiver_review_extras(receiver);
 }
 
-/* What it stands on is the layer's, which closes it when its last bytes have left. */
+/* What is under way through the layer is cancelled; then it closes what it stands on. */
 static COIL_COLD void close_layering(coil_receiver *receiver)
 {
     coil_extras *extras = receiver->head.sender.extras;

@@ -55,9 +55,16 @@ static coil_turn guest_step(coil_task *task, coil_frame *leaf)
     return coil_leave(task, leaf);
 }
 
-coil_leaf_fn(be_guest, guest_step, NULL);
+static const coil_fn *guest_stands_for(const coil_frame *first)
+{
+    const struct be_guest__frame *guest = (const void *)first;
+    return guest->co__a.call->cold.fn;
+}
 
-/* It has the size and the name that the callee has learned. */
+static const coil_fn be_guest__fn =
+        COIL_FN_FOR_(be_guest, guest_step, NULL, NULL, guest_stands_for);
+
+/* It has the name of the callee, and the size that this has learned. */
 static coil_task *make_guest(coil_remote_call *call)
 {
     struct be_guest__cold guest = be_guest(call);
@@ -235,7 +242,7 @@ static remote_fn *make_fn(coil_loop *loop, const coil_fn *inner)
     return made;
 }
 
-const coil_fn *coil_remote_fn(coil_loop *loop, const coil_fn *fn)
+static const coil_fn *remote_fn_of(coil_loop *loop, const coil_fn *fn)
 {
     remote_fn **place = &loop->remote_fns[((uintptr_t)fn >> 5) % LOOP_REMOTE_FNS];
     remote_fn *found = find_fn(place, fn);
@@ -248,6 +255,13 @@ const coil_fn *coil_remote_fn(coil_loop *loop, const coil_fn *fn)
             place, &made->next, made, false, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
         continue;
     return &made->fn;
+}
+
+/* Nothing of it begins here, also if it is eager. */
+void coil_cold_on_loop(coil_cold *cold, coil_loop *loop)
+{
+    cold->fn = remote_fn_of(loop, cold->fn);
+    cold->begin = NULL;
 }
 
 /* -------------------------------------------------------------------------- a plain thread -- */

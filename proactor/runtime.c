@@ -87,7 +87,10 @@ coil_async(int, work, (member *) self)
 {
     coil_vars(int result);
 
+    my->result = -ECANCELED;
     coil_defer(main_ended(self, my->result));
+    if (__atomic_load_n(&self->worker.runtime->stop_count, __ATOMIC_RELAXED) > 0)
+        return my->result; /* It was stopped before this could begin. */
     coil_await(
             my->result, coil_shutdown_supervise(self->worker.runtime->options.main, &self->worker));
     return my->result;

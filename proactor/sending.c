@@ -310,6 +310,7 @@ void writer_cancel(writer *waiting)
         return;
     }
     end_cancelled(sending, waiting);
-    if (coil_list_empty(&sending->writers))
-        op_cancel(&sending->op); /* It waits for room in the queue, with nothing to do there. */
+    if (sending->writer_count == 0)
+        op_cancel(
+                &sending->op); /* If it waits for room in the queue: for others, it begins anew. */
 }

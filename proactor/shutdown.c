@@ -41,7 +41,7 @@ void coil_shutdown_remove(coil_shutdown_hook *hook)
 void coil_shutdown_begin(coil_shutdown_state *shutdown, coil_duration grace)
 {
     coil_loop *loop = coil_container_of(shutdown, coil_loop, shutdown);
-    coil_time deadline = coil_time_after(coil_sched_now(&loop->sched), grace);
+    coil_time deadline = coil_time_after(coil_loop_now(loop), grace);
     if (deadline < shutdown->deadline) {
         shutdown->deadline = deadline;
         coil_waiter_grant_all(&shutdown->sleepers, 0); /* They look at the new deadline. */

@@ -40,6 +40,7 @@ static void admit(coil_rwlock *rwlock, coil_task *task, lock_mode mode)
         rwlock->reader_count++;
     } else {
         rwlock->writer = task;
+        task->lock_count++;
     }
 }
 
@@ -76,16 +77,17 @@ int coil_rwlock_try_write_lock(coil_rwlock *rwlock, coil_task *task)
     return try_lock(rwlock, task, WRITE);
 }
 
-static void check_writer(const coil_rwlock *rwlock)
+static void take_from_writer(coil_rwlock *rwlock)
 {
     COIL_CHECK(rwlock->writer->sched->running == rwlock->writer);
+    rwlock->writer->lock_count--;
+    rwlock->writer = NULL;
 }
 
 void coil_rwlock_unlock(coil_rwlock *rwlock)
 {
     if (rwlock->writer != NULL) {
-        check_writer(rwlock);
-        rwlock->writer = NULL;
+        take_from_writer(rwlock);
     } else {
         COIL_CHECK(rwlock->reader_count > 0);
         rwlock->reader_count--;
@@ -96,8 +98,7 @@ void coil_rwlock_unlock(coil_rwlock *rwlock)
 void coil_rwlock_downgrade(coil_rwlock *rwlock)
 {
     COIL_CHECK(rwlock->writer != NULL);
-    check_writer(rwlock);
-    rwlock->writer = NULL;
+    take_from_writer(rwlock);
     rwlock->reader_count = 1;
     serve(rwlock);
 }

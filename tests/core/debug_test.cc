@@ -205,10 +205,47 @@ TEST_F(Debug, ReportsALockThatIsHeldByACancelledTask)
     EXPECT_HAS(reports(), "coil: lock held: task ends_with_a_lock was cancelled with 1 lock ");
 }
 
+async(int, ends_at_once_with_a_lock)
+{
+    vars();
+    {
+        auto forgotten = coil_sleep(1);
+        (void)forgotten;
+    }
+    coil_self->lock_count++;
+    return 0;
+}
+
+async(int, lends_its_turn)
+{
+    vars(coil_group group);
+    open_group(&my->group);
+    coil_spawn_now(&my->group, ends_at_once_with_a_lock());
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Debug, SeesTasksThatBeginInTheTurnOfAnother)
+{
+    EXPECT_EQ(0, RUN(lends_its_turn()));
+    std::string text = reports();
+    EXPECT_HAS(text, "coil: lock held: task ends_at_once_with_a_lock ended with 1 lock ");
+#ifdef COIL_STRICT_
+    EXPECT_HAS(text, "by    task ends_at_once_with_a_lock\n");
+#endif
+}
+
 async(int, lives_on)
 {
     vars();
     await(coil_sleep(coil_s(1)));
+    return 0;
+}
+
+async(int, starts_one_now, (coil_group *) group)
+{
+    vars();
+    coil_spawn_now(group, lives_on());
     return 0;
 }
 
@@ -225,7 +262,7 @@ TEST(DebugEnd, ReportsEveryTaskThatIsLeftWithItsStack)
     spawn(&sched.root, lives_on());
     for (int i = 0; i < 1000; i++)
         spawn(&sched.root, computes_first()); /* So that the table grows and shrinks. */
-    spawn(&stray, lives_on());
+    spawn(&sched.root, starts_one_now(&stray));
     notes = &own;
     while (coil_sched_run(&sched, 100)) {
     }

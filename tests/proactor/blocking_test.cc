@@ -813,6 +813,34 @@ TEST_F(Blocking, SharesTheDefaultPoolAmongLoops)
     EXPECT_EQ(0, coil_blocking_configure(nullptr)) << "it is gone";
 }
 
+struct LastMessage {
+    coil_post post;
+    coil_loop *loop;
+    int result;
+};
+
+async(int, adds_at_its_end, (LastMessage *) message)
+{
+    vars();
+    defer(await(message->result, sum(2, 3)));
+    await(coil_sleep(COIL_FOREVER));
+    return 0;
+}
+
+TEST_F(Blocking, GivesTheDefaultPoolBackAlsoIfTheLastMessageUsesIt)
+{
+    LastMessage message = {};
+    message.loop = loop;
+    message.post.run = [](coil_post *post) {
+        LastMessage *self = coil_container_of(post, LastMessage, post);
+        coil_spawn(coil_loop_root(self->loop), adds_at_its_end(self));
+    };
+    EXPECT_EQ(0, coil_loop_post(loop, &message.post)); /* It runs when the loop ends. */
+    end();
+    EXPECT_EQ(5, message.result);
+    EXPECT_EQ(0, coil_blocking_configure(nullptr)) << "nobody uses it any more";
+}
+
 /* ------------------------------------------------------------------------------------ chaos -- */
 
 struct Tally {

@@ -150,6 +150,34 @@ TEST(Poll, IsWokenByUrgentDataAlone)
     EXPECT_EQ(0, coil_loop_close(&loop));
 }
 
+/* What it was cancelled for comes when something has just happened that was not asked for. */
+int enter_with_another_event(struct io_uring *ring, unsigned to_submit, unsigned min_complete,
+        unsigned flags, void *argument, size_t argument_bytes)
+{
+    int rc = coil_kernel_ring_enter(ring, to_submit, min_complete, flags, argument, argument_bytes);
+    for (unsigned i = *ring->cq.khead; i != *ring->cq.ktail; i++) {
+        struct io_uring_cqe *cqe = &ring->cq.cqes[i & ring->cq.ring_mask];
+        if (cqe->res == -ECANCELED)
+            cqe->res = POLLRDBAND;
+    }
+    return rc;
+}
+
+TEST(Poll, IsCancelledAlsoIfSomethingElseHasHappened)
+{
+    coil_loop *loop = nullptr;
+    ASSERT_EQ(0, coil_loop_create(&loop, nullptr));
+    Ends ends = make_tcp();
+    loop->ring.enter = enter_with_another_event;
+    int64_t events = 0;
+    coil_spawn_result(
+            coil_loop_root(loop), &events, within(coil_ms(1), coil_poll(ends.out, POLLPRI)));
+    EXPECT_EQ(-ETIME, coil_loop_run(loop));
+    loop->ring.enter = coil_kernel_ring_enter;
+    EXPECT_EQ(-ETIME, events);
+    EXPECT_EQ(0, coil_loop_close(&loop));
+}
+
 TEST_P(Stream, PollSeesTheOtherEndGo)
 {
     if (coil_fd_is_direct(in)) {

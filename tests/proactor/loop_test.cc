@@ -91,6 +91,17 @@ TEST_F(Loop, TheTimeIsThatOfTheTurnAndOutsideTheClock)
     EXPECT_EQ(nullptr, coil_loop_current());
 }
 
+TEST_F(Loop, BetweenTwoRunsTheTimeIsThatOfTheClock)
+{
+    later(coil_ms(1), [] {});
+    run();
+    usleep(3000);
+    coil_time before = coil_kernel_now();
+    EXPECT_LE(before, coil_loop_now(loop));
+    coil_shutdown_begin(coil_shutdown_of(loop), coil_s(1000));
+    EXPECT_LE(before + coil_s(1000), coil_shutdown_of(loop)->deadline);
+}
+
 std::atomic<int> handled_count{0};
 
 void handle(int)

@@ -107,6 +107,37 @@ async(int, where, (coil_loop *) expected)
     return coil_loop_of(coil_self) == expected ? 1 : 0;
 }
 
+} // namespace
+
+extern "C" {
+coil_turn begin_found(coil_task *task, coil_frame *leaf);
+coil_declare_eager(int, found_at_once, begin_found, (coil_loop *) expected);
+}
+
+coil_turn begin_found(coil_task *task, coil_frame *leaf)
+{
+    (void)task;
+    coil_result(found_at_once, leaf) =
+            coil_loop_current() == coil_arguments(found_at_once, leaf)->expected ? 1 : 0;
+    return COIL_DONE;
+}
+
+namespace
+{
+
+coil_turn step_found(coil_task *task, coil_frame *leaf)
+{
+    (void)begin_found(task, leaf);
+    return coil_leave(task, leaf);
+}
+
+} // namespace
+
+coil_define_leaf(found_at_once, step_found, nullptr);
+
+namespace
+{
+
 class Remote : public Proactor
 {
 protected:
@@ -169,6 +200,34 @@ TEST_F(Remote, AnErrorArrivesAndEndsNothingElse)
 TEST_F(Remote, TheTargetMayBeTheOwnLoop)
 {
     EXPECT_EQ(6, RUN(coil_on_loop(loop, doubled(3))));
+}
+
+async(int, asks_where, (coil_loop *) loop)
+{
+    vars(int where);
+    await(my->where, coil_on_loop(loop, found_at_once(loop)));
+    return my->where;
+}
+
+TEST_F(Remote, WhatMayHaveItsResultAtOnceHasItThereAndNotHere)
+{
+    EXPECT_EQ(1, RUN(asks_where(other.loop)));
+    EXPECT_EQ(1, RUN(asks_where(loop)));
+}
+
+async(void, keeps_its_name, (std::string *) name)
+{
+    vars();
+    await(coil_yield());
+    *name = coil_task_name(coil_self);
+}
+
+TEST_F(Remote, ATaskIsCalledLikeWhatItWasMadeFor)
+{
+    std::string name;
+    coil_spawn(coil_loop_root(loop), coil_on_loop(other.loop, keeps_its_name(&name)));
+    run();
+    EXPECT_EQ("keeps_its_name", name);
 }
 
 TEST_F(Remote, CallsNest)

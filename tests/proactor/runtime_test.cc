@@ -20,6 +20,7 @@ struct Shared {
     std::atomic<int> ended_count{0};
     std::atomic<int> touched_count{0};
     std::atomic<int> served_count{0};
+    std::atomic<int> begun_late_count{0};
     std::atomic<int> port{0};
     int failing_index = -1;
 };
@@ -119,9 +120,30 @@ TEST_F(Runtime, AMainThatFailsStopsTheOthers)
     EXPECT_EQ(shared.begun_count, shared.ended_count) << "a late one may not have begun";
 }
 
+async(int, notes_when_it_began, (coil_worker *) worker)
+{
+    vars();
+    if (coil_shutdown_of(worker->loop)->is_requested)
+        static_cast<Shared *>(worker->argument)->begun_late_count++;
+    return 0;
+}
+
+TEST_F(Runtime, AMainThatHasNotBegunWhenItIsStoppedNeverDoes)
+{
+    for (int i = 0; i < 100; i++) {
+        create(coil_handler(notes_when_it_began, coil_worker *));
+        coil_runtime_stop(runtime, coil_s(10));
+        EXPECT_EQ(0, coil_runtime_join(runtime));
+        coil_runtime_destroy(runtime);
+        runtime = nullptr;
+    }
+    EXPECT_EQ(0, shared.begun_late_count);
+}
+
 TEST_F(Runtime, AMainThatHangsIsCancelledWhenTheGracePeriodIsOver)
 {
     create(coil_handler(hang, coil_worker *));
+    await_begun(3);
     coil_runtime_stop(runtime, coil_ms(10));
     EXPECT_EQ(0, coil_runtime_join(runtime));
     EXPECT_EQ(3, shared.ended_count);
@@ -130,6 +152,7 @@ TEST_F(Runtime, AMainThatHangsIsCancelledWhenTheGracePeriodIsOver)
 TEST_F(Runtime, ASecondStopEndsThePatience)
 {
     create(coil_handler(hang, coil_worker *));
+    await_begun(3);
     coil_runtime_stop(runtime, coil_s(1000));
     coil_runtime_stop(runtime, coil_s(1000));
     coil_runtime_stop(runtime, coil_s(1000));
@@ -181,7 +204,7 @@ TEST_F(Runtime, StartsAndStopsInAStorm)
         coil_runtime_destroy(runtime);
         runtime = nullptr;
     }
-    EXPECT_EQ(90, shared.ended_count);
+    EXPECT_EQ(shared.begun_count, shared.ended_count) << "some never began";
 }
 
 TEST_F(Runtime, ASignalThatIsPendingBeforeTheStartStopsItInAnOrderlyWay)

@@ -131,6 +131,55 @@ TEST_F(SenderInTrouble, AWriteIsCancelledBeforeThereWasRoomForItInTheQueue)
     EXPECT_EQ(1u, coil_loop_pending(loop)) << "that of the loop";
 }
 
+async(int, writes_alone, (Write *) write)
+{
+    vars();
+    defer(write->task = nullptr);
+    write->rc = -ECANCELED;
+    await(write->rc, coil_sender_hold(write->sender));
+    if (write->rc < 0)
+        return 0;
+    defer(coil_sender_release(write->sender, false));
+    write->rc = -ECANCELED;
+    await(write->rc, coil_sender_write_held(write->sender, all_of(write->lent)));
+    return 0;
+}
+
+TEST_F(SenderInTrouble, WhoHoldsItIsCancelledBeforeThereWasRoomInTheQueue)
+{
+    use(make_pipe(), COIL_TRANSPORT_FILE);
+    soil_memory();
+    all.push_back({&sender, "alone"});
+    Write *holder = &all.back();
+    holder->task = coil_spawn(coil_loop_root(loop), writes_alone(holder));
+    Write *other = start("other");
+    coil_spawn(coil_loop_root(loop), cancels(holder));
+    fill_queue();
+    coil_test_settle(loop);
+    loop->ring.enter = coil_kernel_ring_enter;
+    EXPECT_EQ(-ECANCELED, holder->rc);
+    EXPECT_EQ("other", arrived());
+    EXPECT_EQ(0, other->rc);
+    EXPECT_EQ(1u, coil_loop_pending(loop)) << "that of the loop";
+}
+
+TEST_F(SenderInTrouble, WhoWantsToHoldItGetsItWhenTheWriteBeforeIsCancelled)
+{
+    use(make_pipe(), COIL_TRANSPORT_FILE);
+    soil_memory();
+    Write *first = start("first");
+    all.push_back({&sender, "alone"});
+    Write *holder = &all.back();
+    holder->task = coil_spawn(coil_loop_root(loop), writes_alone(holder));
+    coil_spawn(coil_loop_root(loop), cancels(first));
+    fill_queue();
+    coil_test_settle(loop);
+    loop->ring.enter = coil_kernel_ring_enter;
+    EXPECT_EQ(-ECANCELED, first->rc);
+    EXPECT_EQ("alone", arrived());
+    EXPECT_EQ(0, holder->rc);
+}
+
 TEST_F(SenderInTrouble, NothingFollowsAWriteWhoseRestHasNoMemoryToWaitIn)
 {
     use(make_unix());

@@ -356,6 +356,28 @@ TEST_F(RwLock, KeepsTasksWaitingThatAreWokenForAnotherReason)
     EXPECT_EQ("W", where.order);
 }
 
+async(int, counts_what_it_holds, (coil_rwlock *) lock, (std::vector<int> *) counts)
+{
+    vars();
+    attempt(coil_rwlock_write_lock(lock));
+    counts->push_back(coil_self->lock_count);
+    coil_rwlock_downgrade(lock);
+    counts->push_back(coil_self->lock_count); /* Any task may give a reader's lock back. */
+    coil_rwlock_unlock(lock);
+    attempt(coil_rwlock_write_lock(lock));
+    coil_rwlock_unlock(lock);
+    counts->push_back(coil_self->lock_count);
+    return 0;
+}
+
+TEST_F(RwLock, IsCountedAmongTheLocksOfItsWriter)
+{
+    std::vector<int> counts;
+    spawn(&sched.root, counts_what_it_holds(&where.lock, &counts));
+    run_out();
+    EXPECT_EQ((std::vector<int>{1, 0, 0}), counts);
+}
+
 TEST_F(RwLock, IsUnlockedOnlyIfItIsLockedAndByItsWriter)
 {
     EXPECT_DEATH(coil_rwlock_unlock(&where.lock), "reader_count > 0");

@@ -339,7 +339,8 @@ template <> struct coil_result_is_nil<coil_nil> {
             return COIL_WAIT;                                                 \
     }
 
-#define COIL_FN_(name, step, cancel, stack)                                           \
+#define COIL_FN_(name, step, cancel, stack) COIL_FN_FOR_(name, step, cancel, stack, NULL)
+#define COIL_FN_FOR_(name, step, cancel, stack, stands_for)                           \
     {                                                                                 \
         step, cancel, #name, __FILE__, stack, (uint32_t)sizeof(struct name##__frame), \
                 (uint32_t)offsetof(struct name##__frame, co__ret),                    \
@@ -348,7 +349,7 @@ template <> struct coil_result_is_nil<coil_nil> {
                 (uint32_t)sizeof(((struct name##__frame *)0)->co__a),                 \
                 COIL_IS_SCALAR_(((struct name##__frame *)0)->co__ret),                \
                 COIL_IS_SIGNED_(((struct name##__frame *)0)->co__ret),                \
-                COIL_IS_INT_(((struct name##__frame *)0)->co__ret)                    \
+                COIL_IS_INT_(((struct name##__frame *)0)->co__ret), stands_for        \
     }
 
 #define COIL_DEFINE_(link, T, name, ...)                                                           \
@@ -661,6 +662,7 @@ template <class T> struct coil_status<T, true> {
 #define COIL_TASK_OF_(sched, ...)                                                                  \
     __extension__({                                                                                \
         COIL_CALL_TYPES_(__VA_ARGS__)                                                              \
+        static_assert(__alignof__(co__frame) <= 16, "a task begins at a multiple of 16 bytes");    \
         co__cold co__w = (__VA_ARGS__);                                                            \
         coil_task *co__n = co__w.co__c.adapt == 0 ? coil_task_create(sched, co__w.co__c.fn)        \
                                                   : coil_task_create_adapted(sched, &co__w.co__c); \

@@ -77,6 +77,8 @@ typedef struct coil_fn {
     bool result_is_scalar; /* An integer, or a pointer. */
     bool result_is_signed; /* A pointer is: an error pointer is negative. */
     bool result_is_int;    /* Nearly all results are. */
+    /* As a task's first frame it stands for another, whose name and stack the task has. Or NULL. */
+    const struct coil_fn *(*stands_for)(const coil_frame *first);
 } coil_fn;
 
 /* The header of every frame. */

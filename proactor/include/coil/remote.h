@@ -51,7 +51,7 @@ enum { COIL_REMOTE_ARGUMENT_BYTES = 160 };
  */
 #define coil_on_loop(loop, ...) COIL_ON_LOOP_(COIL_CAT(co__w, __COUNTER__), (loop), __VA_ARGS__)
 #define COIL_ON_LOOP_(cold, loop, ...) \
-    COIL_ADAPTED_(cold, cold.co__c.fn = coil_remote_fn((loop), cold.co__c.fn), __VA_ARGS__)
+    COIL_ADAPTED_(cold, coil_cold_on_loop(&cold.co__c, (loop)), __VA_ARGS__)
 
 /* Private: what both sides know of a call. */
 struct coil_remote_call {
@@ -114,7 +114,7 @@ COIL_API void coil_remote_cancel(coil_remote *remote);
     })
 
 /* Private: for the macros above. */
-COIL_API const coil_fn *coil_remote_fn(coil_loop *loop, const coil_fn *fn);
+COIL_API void coil_cold_on_loop(coil_cold *cold, coil_loop *loop);
 COIL_API void coil_remote_begin(coil_remote *remote, coil_loop *loop, const coil_cold *cold,
         const void *arguments, void *out_result);
 COIL_API int coil_remote_detach(coil_loop *loop, const coil_cold *cold, const void *arguments);
