@@ -48,8 +48,7 @@ coil_turn coil_waiter_step(coil_task *task, coil_frame *leaf)
         return COIL_WAIT; /* Somebody woke the task for a reason of his own. */
     if (waiter->state == COIL_WAITER_WITHDRAWN)
         (void)coil_task_unwind_here(task);
-    coil_frame_set_result(leaf, waiter->result);
-    return coil_leave(task, leaf);
+    return coil_leave_with(task, leaf, waiter->result);
 }
 
 bool coil_waiter_withdraw(coil_frame *leaf)

@@ -14,22 +14,16 @@ static void drop(coil_blocking_job *job)
         job->abandoned(job);
 }
 
-static coil_turn leave_with(coil_task *task, coil_frame *leaf, int64_t result)
-{
-    coil_frame_set_result(leaf, result);
-    return coil_leave(task, leaf);
-}
-
 static coil_turn begin(
         coil_task *task, coil_frame *leaf, coil_blocking_pool *pool, coil_blocking_job *job)
 {
     if (coil_task_refuses(task)) {
         drop(job);
-        return leave_with(task, leaf, -ECANCELED);
+        return coil_leave_with(task, leaf, -ECANCELED);
     }
     int rc = blocking_submit(pool, job, task);
     if (rc < 0)
-        return leave_with(task, leaf, rc);
+        return coil_leave_with(task, leaf, rc);
     leaf->vars = job;
     return coil_leaf_suspend(leaf);
 }
@@ -139,14 +133,14 @@ static coil_turn begin_detached(coil_task *task, coil_frame *leaf, coil_blocking
         int64_t (*run)(coil_blocking_job *job))
 {
     if (coil_task_refuses(task))
-        return leave_with(task, leaf, -ECANCELED);
+        return coil_leave_with(task, leaf, -ECANCELED);
     coil_blocking_job *job = copy_call(leaf, run);
     if (job == NULL)
-        return leave_with(task, leaf, -ENOMEM);
+        return coil_leave_with(task, leaf, -ENOMEM);
     int rc = blocking_submit(pool, job, task);
     if (rc < 0) {
         free_call(job);
-        return leave_with(task, leaf, rc);
+        return coil_leave_with(task, leaf, rc);
     }
     leaf->vars = job;
     return coil_leaf_suspend(leaf);

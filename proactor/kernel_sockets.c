@@ -158,7 +158,7 @@ static int count_with_end(int fd)
 {
     const int yes = 1;
     char byte;
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec part = {.iov_base = &byte, .iov_len = sizeof(byte)};
     struct msghdr message = {.msg_iov = &part,
             .msg_iovlen = 1,

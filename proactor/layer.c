@@ -386,12 +386,6 @@ void coil_layer_finish_now(coil_layer *layer)
 
 /* --------------------------------------------------------------------------------- leaves -- */
 
-static coil_turn leave_with(coil_task *task, coil_frame *leaf, int result)
-{
-    coil_frame_set_result(leaf, result);
-    return coil_leave(task, leaf);
-}
-
 /* On the frame stack of `task` from here on: pumped at once, and only then suspended. */
 static coil_turn start_write(coil_task *task, coil_frame *leaf, coil_layering *layering,
         const coil_slice *bytes, bool is_last)
@@ -404,7 +398,7 @@ static coil_turn start_write(coil_task *task, coil_frame *leaf, coil_layering *l
     coil_list_append(&layering->writes, &write->link);
     tell(pump(layering));
     if (!write->is_waiting)
-        return leave_with(task, leaf, write->result);
+        return coil_leave_with(task, leaf, write->result);
     write->task = task;
     leaf->vars = write;
     return coil_leaf_suspend(leaf);
@@ -428,9 +422,9 @@ coil_turn layering_write_step(
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
     if (layering->above->is_cut)
-        return leave_with(task, leaf, -EPIPE);
+        return coil_leave_with(task, leaf, -EPIPE);
     if (bytes->size_bytes <= 0)
-        return leave_with(task, leaf, 0);
+        return coil_leave_with(task, leaf, 0);
     return start_write(task, leaf, layering, bytes, false);
 }
 
@@ -479,7 +473,7 @@ static coil_turn mark_step(coil_task *task, coil_frame *leaf, coil_layering *lay
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
     if (layering->above->is_cut)
-        return leave_with(task, leaf, -EPIPE);
+        return coil_leave_with(task, leaf, -EPIPE);
     return start_write(task, leaf, layering, &nothing, is_last);
 }
 
@@ -488,7 +482,7 @@ static coil_turn drain_step(coil_task *task, coil_frame *leaf)
     coil_layering *layering = coil_arguments(coil_layer_drain, leaf)->layer->layering;
 
     if (leaf->at == NULL && layering->is_finished && coil_list_empty(&layering->writes))
-        return leave_with(task, leaf, 0); /* All has ended, the stream with it. */
+        return coil_leave_with(task, leaf, 0); /* All has ended, the stream with it. */
     return mark_step(task, leaf, layering, false);
 }
 

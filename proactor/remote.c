@@ -187,8 +187,7 @@ static coil_turn visit_start(coil_task *task, coil_frame *leaf)
     if (coil_loop_post(self->target, &visiting->call.start) == 0)
         return coil_leaf_suspend(leaf);
     coil_loop_release(self->target);
-    coil_frame_set_result(leaf, -ESHUTDOWN);
-    return coil_leave(task, leaf);
+    return coil_leave_with(task, leaf, -ESHUTDOWN);
 }
 
 static coil_turn visit_step(coil_task *task, coil_frame *leaf)

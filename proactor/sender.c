@@ -40,7 +40,7 @@ coil_turn sender_wait_as(coil_task *task, coil_frame *leaf, coil_sender *sender,
     if (sending == NULL) {
         if (wanted.is_begun)
             sender_refuse_more(sender);
-        return sender_leave(task, leaf, -ENOMEM);
+        return coil_leave_with(task, leaf, -ENOMEM);
     }
     writer *waiting = coil_push(task, sizeof(*waiting));
     *waiting = wanted;
@@ -103,9 +103,9 @@ static COIL_NOINLINE coil_turn step_slowly(
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
     if (sender->is_cut)
-        return sender_leave(task, leaf, -EPIPE);
+        return coil_leave_with(task, leaf, -EPIPE);
     if (bytes->size_bytes <= 0)
-        return sender_leave(task, leaf, 0);
+        return coil_leave_with(task, leaf, 0);
     return wait_to_send(task, leaf, sender, bytes, 0);
 }
 

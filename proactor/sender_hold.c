@@ -14,14 +14,14 @@ static coil_turn hold_step(coil_task *task, coil_frame *leaf)
         return coil_leave(task, leaf);
     const int rc = sender_may_begin(sender, 0);
     if (rc < 0)
-        return sender_leave(task, leaf, rc);
+        return coil_leave_with(task, leaf, rc);
     if (sender_is_busy(sender))
         return sender_wait_as(task, leaf, sender, (writer){.holds = true});
     coil_sending *sending = sending_start(sender, coil_loop_of(task));
     if (sending == NULL)
-        return sender_leave(task, leaf, -ENOMEM);
+        return coil_leave_with(task, leaf, -ENOMEM);
     sending->is_held = true;
-    return sender_leave(task, leaf, 0);
+    return coil_leave_with(task, leaf, 0);
 }
 
 coil_define_leaf(coil_sender_hold, hold_step, sender_cancel_writer);
@@ -37,7 +37,7 @@ static coil_turn write_held_step(coil_task *task, coil_frame *leaf)
     COIL_CHECK(sender_is_busy(a->sender) && a->sender->extras->sending->is_held);
     int rc = sender_may_begin(a->sender, a->bytes.size_bytes);
     if (rc <= 0)
-        return sender_leave(task, leaf, rc);
+        return coil_leave_with(task, leaf, rc);
     writer wanted = {
             .is_holders = true, .bytes = a->bytes.bytes, .size_bytes = a->bytes.size_bytes};
     return sender_wait_as(task, leaf, a->sender, wanted);

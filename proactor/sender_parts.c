@@ -61,12 +61,12 @@ static coil_turn step_parts(coil_task *task, coil_frame *leaf, coil_sender *send
     int64_t size_bytes = size_of(parts, part_count);
     int rc = sender_may_begin(sender, size_bytes);
     if (rc <= 0)
-        return sender_leave(task, leaf, rc);
+        return coil_leave_with(task, leaf, rc);
     if (sender_may_send_now(sender, loop)) {
         sender_sends_now(sender, loop);
         count = send_parts_now(sender, parts, part_count);
         if (count == size_bytes)
-            return sender_leave(task, leaf, 0);
+            return coil_leave_with(task, leaf, 0);
         if (count < 0 && count != -EAGAIN && count != -EINTR)
             return sender_leave_failed(task, leaf, sender, count);
     }
@@ -94,12 +94,12 @@ static coil_turn step_some(
         return coil_leave(task, leaf);
     int rc = sender_may_begin(sender, bytes->size_bytes);
     if (rc <= 0)
-        return sender_leave(task, leaf, rc);
+        return coil_leave_with(task, leaf, rc);
     if (sender_may_send_now(sender, loop)) {
         sender_sends_now(sender, loop);
         ssize_t count = send_parts_now(sender, bytes, 1);
         if (count > 0)
-            return sender_leave(task, leaf, count);
+            return coil_leave_with(task, leaf, count);
         if (count != -EAGAIN && count != -EINTR)
             return sender_leave_failed(task, leaf, sender, count);
     }

@@ -180,9 +180,9 @@ void coil_sender_failed(coil_sender *sender, int error)
 
 int sender_loss(coil_sender *sender)
 {
+    /* A write under way is not told yet, a cut one never. */
     if (coil_unlikely(sender_is_busy(sender) || sender->is_cut))
-        coil_sender_failed(
-                sender, -EPIPE); /* A write under way is not told yet, a cut one never. */
+        coil_sender_failed(sender, -EPIPE);
     return losses[sender->loss];
 }
 

@@ -68,8 +68,7 @@ static inline coil_turn sender_leave_failed(
         coil_task *task, coil_frame *leaf, coil_sender *sender, ssize_t error)
 {
     coil_sender_failed(sender, (int)error);
-    coil_frame_set_result(leaf, error);
-    return coil_leave(task, leaf);
+    return coil_leave_with(task, leaf, error);
 }
 
 /* The cancel function of such a leaf, unless the sender is layered. */
@@ -77,12 +76,6 @@ static inline void sender_cancel_writer(coil_task *task, coil_frame *leaf)
 {
     (void)task;
     writer_cancel((writer *)leaf->vars);
-}
-
-static inline coil_turn sender_leave(coil_task *task, coil_frame *leaf, int64_t result)
-{
-    coil_frame_set_result(leaf, result);
-    return coil_leave(task, leaf);
 }
 
 static inline bool sender_is_busy(const coil_sender *sender)

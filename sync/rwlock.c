@@ -112,8 +112,7 @@ static coil_turn lock_step(coil_task *task, coil_frame *leaf, coil_rwlock *rwloc
 
     COIL_CHECK(rwlock->writer != task); /* It would wait for itself. */
     if (try_lock(rwlock, task, mode) == 0) {
-        coil_frame_set_result(leaf, 0);
-        return coil_leave(task, leaf);
+        return coil_leave_with(task, leaf, 0);
     }
     locker *waiting = coil_push(task, sizeof(*waiting));
     waiting->rwlock = rwlock;

@@ -186,8 +186,7 @@ static coil_turn select_step(coil_task *task, coil_frame *leaf, const coil_selec
     int rc = coil_select_try_among(cases, count, order);
     if (rc == -EAGAIN)
         return suspend(task, leaf, cases, count);
-    coil_frame_set_result(leaf, rc);
-    return coil_leave(task, leaf);
+    return coil_leave_with(task, leaf, rc);
 }
 
 static coil_turn step_2(coil_task *task, coil_frame *leaf)

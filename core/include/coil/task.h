@@ -219,10 +219,10 @@ static inline bool coil_task_cancelling(const coil_task *task)
 /*
  * A leaf is a frame without a body. Its step function is called twice or more often:
  *
- *     step(), frame->at == NULL    start: finish at once with `return coil_leave(task, frame)`, or
- *                                  mark the frame with coil_leaf_suspend() and return COIL_WAIT
+ *     step(), frame->at == NULL    start: finish at once with `return coil_leave_with(task, frame,
+ *                                  result)`, or mark the frame: `return coil_leaf_suspend(frame)`
  *     coil_task_wake(task)         from wherever the event arrives: the task is queued
- *     step(), frame->at != NULL    take the result, `return coil_leave(task, frame)`, or wait again
+ *     step(), frame->at != NULL    leave with the result in the same way, or wait again
  *
  * Before it starts, a leaf asks coil_task_refuses(): true means that the task is being cancelled,
  * and the leaf must leave at once. Its cancel function makes a pending operation end early; it is
@@ -408,6 +408,13 @@ static inline void coil_frame_set_result(coil_frame *frame, int64_t value)
     } else {
         coil_frame_set_other_result(frame, value);
     }
+}
+
+/* Leave with that for its result. */
+static inline coil_turn coil_leave_with(coil_task *task, coil_frame *leaf, int64_t result)
+{
+    coil_frame_set_result(leaf, result);
+    return coil_leave(task, leaf);
 }
 
 /* The result if it is a scalar, the int64 that a struct of 16 or more bytes begins with, else 0. */
