@@ -107,7 +107,7 @@ struct coil_log_options {
     uint64_t keep_bytes;         /* In full ones; the newest stays in any case. 0: no limit. */
     mode_t mode;                 /* Of new files, less the umask. 0: 0640. */
     bool timestamps;             /* ISO 8601, UTC, microseconds, and a blank before each line. */
-    bool sync;                   /* fdatasync(2) a file before it is left. */
+    bool sync;                   /* fdatasync(2) a file before it is left, wherever it is. */
     size_t line_limit_bytes;     /* Longer lines are cut. 0: 8192. At most 65536, at least 16. */
     size_t tail_bytes;           /* What coil_log_tail() remembers. 0: nothing. */
     unsigned lines_per_second;   /* More are dropped and counted, once twice as many came at a
