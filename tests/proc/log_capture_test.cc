@@ -394,12 +394,14 @@ TEST_F(LogCapture, RemembersTheLastLines)
     put(in, "one\n");
     drain();
     char bytes[64];
-    EXPECT_EQ("one\n", std::string(bytes, coil_log_tail(log, bytes, sizeof(bytes))));
+    EXPECT_EQ("p one\n", std::string(bytes, coil_log_tail(log, bytes, sizeof(bytes))));
     put(in, "two\nthree\nfour\nfive\nsix\n");
     drain();
-    EXPECT_EQ("four\nfive\nsix\n", std::string(bytes, coil_log_tail(log, bytes, sizeof(bytes))));
-    EXPECT_EQ("six\n", std::string(bytes, coil_log_tail(log, bytes, 7)));
+    EXPECT_EQ("p five\np six\n", std::string(bytes, coil_log_tail(log, bytes, sizeof(bytes))));
+    EXPECT_EQ("p six\n", std::string(bytes, coil_log_tail(log, bytes, 9)));
     EXPECT_EQ("", std::string(bytes, coil_log_tail(log, bytes, 3)));
+    EXPECT_EQ(0, coil_log_say(log, "q ", "seven"));
+    EXPECT_EQ("p six\nq seven\n", std::string(bytes, coil_log_tail(log, bytes, 20)));
 }
 
 TEST_F(LogCapture, DropsAndCountsWhatIsTooMany)

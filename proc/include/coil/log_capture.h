@@ -175,8 +175,9 @@ coil_declare(int, coil_log_rotate, (coil_log *) log);
 coil_declare(int, coil_log_close, (coil_log *) log);
 
 /*
- * The last whole lines that were stored or given to the hook, without times, at most `size_bytes`
- * of them: for the report of a crash. Returns how many bytes; nothing is put behind them.
+ * The last whole lines that were stored or given to the hook, at most `size_bytes` of them: for
+ * the report of a crash. Each, also those of coil_log_say(), has its prefix, and a newline; times
+ * and marks are left out. Returns how many bytes; nothing is put behind them.
  */
 COIL_API size_t coil_log_tail(const coil_log *log, char *out_bytes, size_t size_bytes);
 
