@@ -102,7 +102,7 @@ TEST_F(Succession, WhoIsRemovedIsGoneWhenItsLastWordsAreStored)
     }
 }
 
-/* ----------------------------------------------------------------------- what it leaves behind -- */
+/* --------------------------------------------------------------------- what it leaves behind -- */
 
 class AdoptedTree : public Succession
 {

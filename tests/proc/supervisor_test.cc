@@ -568,8 +568,7 @@ TEST_F(Supervisor, RefusesATerminalOfAServiceWithALog)
         const coil_stdio before = *stream;
         stream->mode = COIL_STDIO_PTY;
         EXPECT_EQ(-EINVAL, coil_supervisor_add(supervisor, &plan, nullptr));
-        EXPECT_STREQ(
-                "'bad' has a terminal that nobody serves", coil_supervisor_reason(supervisor));
+        EXPECT_STREQ("'bad' has a terminal that nobody serves", coil_supervisor_reason(supervisor));
         *stream = before;
     }
     EXPECT_EQ(0, RUN(coil_log_close(log)));

@@ -199,8 +199,10 @@ COIL_API int coil_supervisor_add(
 /*
  * Run it. Result: 0, by coil_supervisor_stop() or because a significant service is done;
  * -EHOSTDOWN, it has given up; -ENOENT, a service needs one that does not exist, and nothing was
- * started; -ENOMEM, nor was it; -EBUSY, it runs already. See coil_supervisor_reason(). Cancelled,
- * it stops everything in the same order, and takes the time for it. May be run again.
+ * started; -ENOMEM, nor was it; -EBUSY, it runs already. With an adoption also what socket(2) and
+ * coil_adoption_hold() say, such as -EMFILE, or -EPIPE without a keeper: nothing was started, and
+ * who was to be adopted runs on. See coil_supervisor_reason(). Cancelled, it stops everything in
+ * the same order, and takes the time for it. May be run again.
  */
 coil_declare(int, coil_supervisor_run, (coil_supervisor *) supervisor);
 
