@@ -183,26 +183,17 @@ size_t coil_log_attached_count(const coil_log *log)
 
 /* --------------------------------------------------------------------------------- talking -- */
 
-static void tell_hook(coil_log *log, const char *prefix, const char *text, size_t text_bytes)
-{
-    const coil_log_line line = {.bytes = text,
-            .size_bytes = text_bytes,
-            .prefix = prefix,
-            .time_us = coil_kernel_time_us()};
-    if (log->on_line != NULL)
-        log->on_line->line(log->on_line, &line);
-}
-
 int coil_log_say(coil_log *log, const char *prefix, const char *text)
 {
     const size_t prefix_bytes = strnlen(prefix, COIL_LOG_PREFIX_BYTES_MAX);
     const size_t text_bytes = strnlen(text, log->rules.line_limit_bytes);
     const size_t line_bytes = COIL_LOG_TIME_BYTES + prefix_bytes + text_bytes + 1;
+    const coil_log_line line = {.bytes = text,
+            .size_bytes = text_bytes,
+            .prefix = prefix,
+            .time_us = coil_kernel_time_us()};
 
-    tell_hook(log, prefix, text, text_bytes);
-    log_remember(log, prefix, prefix_bytes);
-    log_remember(log, text, text_bytes);
-    log_remember(log, "\n", 1);
+    log_pass_on(log, &line);
     if (log->file.path == NULL)
         return 0;
     if (log->said_bytes + line_bytes > SAID_BYTES_MAX)
@@ -214,7 +205,7 @@ int coil_log_say(coil_log *log, const char *prefix, const char *text)
     char head[LOG_HEAD_BYTES_MAX];
     size_t head_bytes = 0;
     if (log->timestamps) {
-        log_time_format(coil_kernel_time_us(), head);
+        log_time_format(line.time_us, head);
         head_bytes = COIL_LOG_TIME_BYTES;
     }
     memcpy(head + head_bytes, prefix, prefix_bytes);

@@ -219,13 +219,11 @@ coil_async(int, end_last_line, (int) fd, (struct statx *) status)
     return 0;
 }
 
-/* That file is the current one from now on. */
+/* That file is the current one from now on; there is no other. */
 static void use(coil_loop *loop, log_file *file, int fd, const struct statx *status)
 {
     const bool knows_birth = (status->stx_mask & STATX_BTIME) != 0;
 
-    if (file->fd >= 0)
-        coil_close_later(loop, file->fd);
     file->fd = fd;
     file->size_bytes = status->stx_size;
     file->inode = status->stx_ino;
@@ -235,7 +233,7 @@ static void use(coil_loop *loop, log_file *file, int fd, const struct statx *sta
     end_detour(file);
 }
 
-/* The one at the path, which may be new. The one that is open stays so if this fails. */
+/* The one at the path, which may be new. */
 coil_async(int, open_current, (log_file *) file)
 {
     coil_vars(struct statx status; int fd);
@@ -291,6 +289,22 @@ coil_define(int, log_file_close, (log_file *) file)
     return file->sync_error;
 }
 
+/* The new one is open before the old one is left, and if that fails, the old one is used on. */
+coil_async(int, change_current, (log_file *) file)
+{
+    coil_vars(int old; int rc);
+
+    my->old = file->fd;
+    file->fd = -1;
+    coil_await(my->rc, open_current(file));
+    if (my->rc < 0) {
+        file->fd = my->old;
+        return my->rc;
+    }
+    coil_await(leave(file, my->old));
+    return 0;
+}
+
 /*
  * Somebody else may have moved or removed the file, and expects a new one; or have cut it
  * (logrotate with copytruncate), and a write where it ended would leave a hole.
@@ -309,7 +323,9 @@ coil_async(int, look, (log_file *) file)
         file->looked_at = coil_task_now(coil_self);
         return 0;
     }
-    coil_attempt(open_current(file));
+    coil_await(my->rc, coil_shield(change_current(file))); /* Half-way there are two files. */
+    if (my->rc < 0)
+        return my->rc;
     file->reopening_count++;
     return 0;
 }
@@ -350,22 +366,17 @@ coil_async(void, rename_back, (log_file *) file, (const char *) path)
         add_full(file, file->size_bytes);
 }
 
-/* The new one is open before the old one is closed. */
 coil_async(int, replace_current, (log_file *) file)
 {
-    coil_vars(char path[PATH_ROOM_BYTES]; int old; int rc; uint64_t size_bytes);
+    coil_vars(char path[PATH_ROOM_BYTES]; int rc; uint64_t size_bytes);
 
     coil_attempt(number_current(file, my->path));
-    my->old = file->fd;
     my->size_bytes = file->size_bytes;
-    file->fd = -1; /* Not for open_current() to close. */
-    coil_await(my->rc, open_current(file));
+    coil_await(my->rc, change_current(file));
     if (my->rc < 0) {
-        file->fd = my->old;
         coil_await(rename_back(file, my->path));
         return my->rc;
     }
-    coil_await(leave(file, my->old));
     file->rotation_count++;
     add_full(file, my->size_bytes);
     return 0;

@@ -10,10 +10,8 @@
 
 /* ------------------------------------------------------------------------------------ tail -- */
 
-void log_remember(coil_log *log, const char *bytes, size_t size_bytes)
+static void put(coil_log *log, const char *bytes, size_t size_bytes)
 {
-    if (log->tail == NULL)
-        return;
     if (size_bytes > log->tail_bytes) {
         bytes += size_bytes - log->tail_bytes;
         size_bytes = log->tail_bytes;
@@ -24,6 +22,15 @@ void log_remember(coil_log *log, const char *bytes, size_t size_bytes)
     memcpy(log->tail + at, bytes, first_bytes);
     memcpy(log->tail, bytes + first_bytes, size_bytes - first_bytes);
     log->tail_end += size_bytes;
+}
+
+static void remember(coil_log *log, const coil_log_line *line)
+{
+    if (log->tail == NULL)
+        return;
+    put(log, line->prefix, strnlen(line->prefix, COIL_LOG_PREFIX_BYTES_MAX));
+    put(log, line->bytes, line->size_bytes);
+    put(log, "\n", 1);
 }
 
 size_t coil_log_tail(const coil_log *log, char *out_bytes, size_t size_bytes)
@@ -77,6 +84,13 @@ static bool is_allowed(coil_log *log)
     return true;
 }
 
+void log_pass_on(coil_log *log, const coil_log_line *line)
+{
+    if (log->on_line != NULL)
+        log->on_line->line(log->on_line, line);
+    remember(log, line);
+}
+
 bool log_sink_line(log_sink *sink, log_job *job, const coil_log_line *line)
 {
     coil_log *log = coil_container_of(sink, coil_log, sink);
@@ -86,10 +100,7 @@ bool log_sink_line(log_sink *sink, log_job *job, const coil_log_line *line)
         log->stats.dropped_lines++;
         return false;
     }
-    if (log->on_line != NULL)
-        log->on_line->line(log->on_line, line);
-    log_remember(log, line->bytes, line->size_bytes);
-    log_remember(log, "\n", 1);
+    log_pass_on(log, line);
     return true;
 }
 

@@ -228,7 +228,9 @@ void log_give_up(coil_log *log);
 
 /* The sink of logs that do more than to store (log_notice.c). */
 bool log_sink_line(log_sink *sink, log_job *job, const coil_log_line *line);
-void log_remember(coil_log *log, const char *bytes, size_t size_bytes);
+
+/* A line for the hook, if there is one, and for coil_log_tail(). */
+void log_pass_on(coil_log *log, const coil_log_line *line);
 
 /*
  * Lines about what is not there: what was too much, behind what is in the job, once there may be

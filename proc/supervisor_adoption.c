@@ -305,6 +305,19 @@ static bool was_ready(coil_service *service)
     return is_told && mark < 0;
 }
 
+/*
+ * What it had of its own, for what it has left there (.whole_tree). Who was reaped when nobody
+ * looked cannot be seen to have led a group; but a group that there never was has no members.
+ */
+static void take_surroundings(coil_service *service)
+{
+    const coil_spawn_plan *spawn = &service->owned.spawn;
+
+    service->child.cgroup = spawn->cgroup;
+    if (service->child.group == COIL_SPAWN_GROUP_INHERIT)
+        service->child.group = spawn->group;
+}
+
 int outliving_adopt(coil_service *service)
 {
     coil_supervisor_hook *hook = service->supervisor->hook;
@@ -323,6 +336,7 @@ int outliving_adopt(coil_service *service)
         return rc;
     }
     service->child = found.child;
+    take_surroundings(service);
     service->unread = attach(service, &service->child);
     const bool is_ready = was_ready(service);
     service_hear(service);

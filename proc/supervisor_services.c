@@ -135,6 +135,16 @@ static bool has_pipe(const coil_service_plan *plan)
            (spawn->out.mode == COIL_STDIO_PIPE || spawn->err.mode == COIL_STDIO_PIPE);
 }
 
+/* A log gets pipes, and nobody else reads what a terminal shows, or types. */
+static bool has_terminal(const coil_service_plan *plan)
+{
+    const coil_spawn_plan *spawn = plan->spawn;
+
+    return spawn != NULL &&
+           (spawn->in.mode == COIL_STDIO_PTY || spawn->out.mode == COIL_STDIO_PTY ||
+                   spawn->err.mode == COIL_STDIO_PTY);
+}
+
 static int check_plan(coil_supervisor *supervisor, const coil_service_plan *plan)
 {
     const coil_service_policy *policy = &plan->policy;
@@ -148,6 +158,8 @@ static int check_plan(coil_supervisor *supervisor, const coil_service_plan *plan
         explain(supervisor, "'%s' has to be one of process, task and supervisor", plan->name);
     } else if (has_pipe(plan)) {
         explain(supervisor, "'%s' has a pipe that nobody serves: give it a log", plan->name);
+    } else if (has_terminal(plan)) {
+        explain(supervisor, "'%s' has a terminal that nobody serves", plan->name);
     } else if (is_asked && plan->probe == NULL) {
         explain(supervisor, "'%s' is to be asked, and has no probe", plan->name);
     } else if (plan->notify_fd < 0 || (plan->notify_fd > 0 && plan->notify_fd <= 2)) {

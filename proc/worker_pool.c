@@ -270,7 +270,7 @@ coil_define(int, coil_worker_pool_close, (coil_worker_pool *) pool, (coil_durati
     if (pool == NULL)
         return 0;
     pool->is_closing = true;
-    coil_waiter_grant_all(&pool->room, -ESHUTDOWN);
+    pool_refuse_applicants(pool, -ESHUTDOWN);
     coil_waiter_grant_all(&pool->ready, -ESHUTDOWN);
     coil_defer({
         pool_refuse_jobs(pool, -ESHUTDOWN);

@@ -123,8 +123,9 @@ typedef struct job_loss {
 /* Its worker has died: begin it again, or end it. */
 void pool_job_crashed(coil_worker_pool *pool, coil_job *job, const job_loss *loss);
 
-/* Those that wait are not to be begun any more. */
+/* Those that wait are not to be begun any more; and who waits for room gets none. */
 void pool_refuse_jobs(coil_worker_pool *pool, int error);
+void pool_refuse_applicants(coil_worker_pool *pool, int error);
 
 /* Why no job can be taken, or 0. */
 int pool_why_not(const coil_worker_pool *pool);

@@ -65,6 +65,14 @@ void pool_end_job(coil_worker_pool *pool, coil_job *job, coil_job_end end, int e
     pool_look_quiet(pool);
 }
 
+/* It has never been in the queue. */
+static int refuse(coil_job *job, int error)
+{
+    job->end = COIL_JOB_REFUSED;
+    job->error = error;
+    return error;
+}
+
 /* Queue it, first or last. */
 static void queue_job(coil_worker_pool *pool, coil_job *job, coil_list *before)
 {
@@ -108,11 +116,21 @@ static coil_job *first_job(const coil_worker_pool *pool)
     return coil_container_of(pool->queue.next, coil_job, link);
 }
 
+void pool_refuse_applicants(coil_worker_pool *pool, int error)
+{
+    coil_waiter *first;
+
+    while ((first = coil_waiter_first(&pool->room)) != NULL) {
+        const int rc = refuse(coil_container_of(first, applicant, waiter)->job, error);
+        coil_waiter_grant(first, rc);
+    }
+}
+
 void pool_refuse_jobs(coil_worker_pool *pool, int error)
 {
     coil_job *job;
 
-    coil_waiter_grant_all(&pool->room, error);
+    pool_refuse_applicants(pool, error);
     while ((job = first_job(pool)) != NULL) {
         pool_unqueue_job(pool, job);
         pool_end_job(pool, job, COIL_JOB_REFUSED, error);
@@ -261,13 +279,6 @@ int pool_why_not(const coil_worker_pool *pool)
     if (pool->failures >= WORKER_START_TRIES && pool->stats.idle + pool->stats.busy == 0)
         return pool->start_error;
     return 0;
-}
-
-static int refuse(coil_job *job, int error)
-{
-    job->end = COIL_JOB_REFUSED;
-    job->error = error;
-    return error;
 }
 
 int coil_worker_pool_try_submit(coil_worker_pool *pool, coil_job *job)

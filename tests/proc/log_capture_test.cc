@@ -338,6 +338,26 @@ TEST_F(LogCapture, OpensAnewWhatWasMovedOrRemoved)
     EXPECT_EQ(1u, stats().reopenings);
 }
 
+/* What it was moved to gets its last lines, or the log says that it may not have. */
+TEST_F(LogCapture, SyncsAlsoWhatSomebodyHasMoved)
+{
+    options.sync = true;
+    ASSERT_EQ(0, symlink("/dev/null", path.c_str())) << "which cannot be synced";
+    open_log();
+    Fd in = attach();
+    put(in, "one\n");
+    drain();
+    ASSERT_EQ(0, unlink(path.c_str()));
+    RUN(coil_sleep(coil_ms(1001)));
+    put(in, "two\n");
+    drain();
+    EXPECT_EQ("two\n", contents(path));
+    EXPECT_EQ(1u, stats().reopenings);
+    coil_log *closing = log;
+    log = nullptr;
+    EXPECT_EQ(-EINVAL, UNTIL(coil_log_close(closing)));
+}
+
 /* ------------------------------------------------------------------- hooks, tail, and limits -- */
 
 TEST_F(LogCapture, GivesLinesToAHookInsteadOfAFile)
@@ -374,12 +394,14 @@ TEST_F(LogCapture, RemembersTheLastLines)
     put(in, "one\n");
     drain();
     char bytes[64];
-    EXPECT_EQ("one\n", std::string(bytes, coil_log_tail(log, bytes, sizeof(bytes))));
+    EXPECT_EQ("p one\n", std::string(bytes, coil_log_tail(log, bytes, sizeof(bytes))));
     put(in, "two\nthree\nfour\nfive\nsix\n");
     drain();
-    EXPECT_EQ("four\nfive\nsix\n", std::string(bytes, coil_log_tail(log, bytes, sizeof(bytes))));
-    EXPECT_EQ("six\n", std::string(bytes, coil_log_tail(log, bytes, 7)));
+    EXPECT_EQ("p five\np six\n", std::string(bytes, coil_log_tail(log, bytes, sizeof(bytes))));
+    EXPECT_EQ("p six\n", std::string(bytes, coil_log_tail(log, bytes, 9)));
     EXPECT_EQ("", std::string(bytes, coil_log_tail(log, bytes, 3)));
+    EXPECT_EQ(0, coil_log_say(log, "q ", "seven"));
+    EXPECT_EQ("p six\nq seven\n", std::string(bytes, coil_log_tail(log, bytes, 20)));
 }
 
 TEST_F(LogCapture, DropsAndCountsWhatIsTooMany)

@@ -4,6 +4,8 @@
 
 #include "kernel_double.h"
 
+#include <coil/cgroup.h>
+
 namespace
 {
 
@@ -98,6 +100,76 @@ TEST_F(Succession, WhoIsRemovedIsGoneWhenItsLastWordsAreStored)
         end_run();
         close(COIL_KEEPER_ENDS);
     }
+}
+
+/* --------------------------------------------------------------------- what it leaves behind -- */
+
+class AdoptedTree : public Succession
+{
+protected:
+    ~AdoptedTree() override
+    {
+        if (cgroup != nullptr && coil_cgroup_remove(cgroup) < 0)
+            coil_cgroup_close(cgroup);
+    }
+
+    /* It has started somebody, as `relation` says, when it is ready. */
+    coil_service_plan parent(const char *relation)
+    {
+        coil_service_plan plan = helper("one", {relation, "newline=9"});
+        plan.notify_fd = 9;
+        plan.policy.readiness = COIL_READY_TOLD;
+        plan.whole_tree = true;
+        return outliving(plan);
+    }
+
+    /* The process ends between two supervisors, and somebody reaps it; then there is the next. */
+    void replace(coil_service_plan plan)
+    {
+        first = leave(plan, COIL_SERVICE_UP);
+        ASSERT_EQ(0, kill(first, SIGKILL));
+        ASSERT_EQ(first, waitpid(first, nullptr, 0));
+        open();
+        plan.log = log;
+        one = add(plan);
+        begin();
+        ASSERT_TRUE(eventually(
+                [&] { return coil_service_pid(one) > 0 && coil_service_pid(one) != first; }));
+    }
+
+    coil_cgroup *cgroup = nullptr;
+    coil_service *one = nullptr;
+    pid_t first = 0;
+};
+
+TEST_F(AdoptedTree, OfAGroupEndsBeforeTheNextInstance)
+{
+    const coil_service_plan plan = parent("heir");
+    const int self = coil_kernel_pidfd_open(getpid());
+    const bool knows_groups = coil_kernel_pidfd_signal_group(self, 0) != -EINVAL;
+    (void)coil_kernel_close(self);
+    if (!knows_groups)
+        GTEST_SKIP() << "PIDFD_SIGNAL_PROCESS_GROUP is of Linux 6.9";
+    replace(plan);
+    EXPECT_TRUE(eventually([&] { return kill(-first, 0) == -1; })) << "init has reaped it";
+    end_run();
+    close(COIL_KEEPER_ENDS);
+}
+
+TEST_F(AdoptedTree, OfACgroupEndsBeforeTheNextInstance)
+{
+    const std::string name = "coil-test-adopted-" + std::to_string(getpid());
+    if (coil_cgroup_open(name.c_str(), &cgroup) < 0)
+        GTEST_SKIP() << "no cgroup for us here";
+    coil_service_plan plan = parent("daemon");
+    spawn_of(plan).cgroup = cgroup;
+    replace(plan);
+    EXPECT_EQ(COIL_SERVICE_UP, reach(one, COIL_SERVICE_UP));
+    pid_t pids[16];
+    EXPECT_EQ(2, coil_cgroup_processes(cgroup, pids, 16)) << "the next one and its daemon";
+    end_run();
+    close(COIL_KEEPER_ENDS);
+    EXPECT_EQ(0, coil_cgroup_is_populated(cgroup));
 }
 
 /* ----------------------------------------------------------------------- one at a time fails -- */

@@ -524,6 +524,12 @@ TEST_F(Supervisor, RefusesWhatCannotWork)
                     "'bad' has to be one of process, task and supervisor"},
             {[&](coil_service_plan &plan) { spawn_of(plan).out.mode = COIL_STDIO_PIPE; }, -EINVAL,
                     "'bad' has a pipe that nobody serves: give it a log"},
+            {[&](coil_service_plan &plan) { spawn_of(plan).in.mode = COIL_STDIO_PTY; }, -EINVAL,
+                    "'bad' has a terminal that nobody serves"},
+            {[&](coil_service_plan &plan) { spawn_of(plan).out.mode = COIL_STDIO_PTY; }, -EINVAL,
+                    "'bad' has a terminal that nobody serves"},
+            {[&](coil_service_plan &plan) { spawn_of(plan).err.mode = COIL_STDIO_PTY; }, -EINVAL,
+                    "'bad' has a terminal that nobody serves"},
             {[](coil_service_plan &plan) { plan.policy.liveness.interval = 1; }, -EINVAL,
                     "'bad' is to be asked, and has no probe"},
             {[](coil_service_plan &plan) { plan.policy.outlives = true; }, -EINVAL,
@@ -546,6 +552,26 @@ TEST_F(Supervisor, RefusesWhatCannotWork)
     EXPECT_EQ(-ENOENT, RUN(coil_supervisor_run(supervisor)));
     EXPECT_STREQ(
             "'lonely' needs 'nobody', which does not exist", coil_supervisor_reason(supervisor));
+}
+
+/* Also beside a log, which has pipes of its own. */
+TEST_F(Supervisor, RefusesATerminalOfAServiceWithALog)
+{
+    coil_log_options log_options = {};
+    log_options.tail_bytes = 64;
+    coil_log *log = nullptr;
+    ASSERT_EQ(0, RUN(coil_log_open(&log_options, &log)));
+    create();
+    coil_service_plan plan = helper("bad");
+    plan.log = log;
+    for (coil_stdio *stream : {&spawn_of(plan).in, &spawn_of(plan).out, &spawn_of(plan).err}) {
+        const coil_stdio before = *stream;
+        stream->mode = COIL_STDIO_PTY;
+        EXPECT_EQ(-EINVAL, coil_supervisor_add(supervisor, &plan, nullptr));
+        EXPECT_STREQ("'bad' has a terminal that nobody serves", coil_supervisor_reason(supervisor));
+        *stream = before;
+    }
+    EXPECT_EQ(0, RUN(coil_log_close(log)));
 }
 
 TEST_F(Supervisor, ItMayRunAgain)

@@ -102,6 +102,63 @@ TEST_F(WorkerPoolEnd, TakesNoJobsWhileItCloses)
     EXPECT_EQ(COIL_JOB_REFUSED, play.jobs[2].end);
 }
 
+coil_async(int, submit_one, (Play *) play, (coil_job *) job)
+{
+    coil_vars(int rc);
+    coil_await(my->rc, coil_worker_pool_submit(play->pool, job));
+    return my->rc;
+}
+
+/* Each submitted by a task of its own; then, or when all of these have an answer, it is closed. */
+coil_async(int, apply_and_close, (Play *) play, (bool) waits)
+{
+    coil_vars(coil_group keepers; coil_group group; int rc);
+    coil_open_group(&my->keepers);
+    my->rc = coil_worker_pool_open(&my->keepers, &play->options, &play->pool);
+    if (my->rc < 0)
+        return my->rc;
+    coil_open_group(&my->group);
+    my->group.keep_going = true;
+    for (coil_job &job : play->jobs)
+        coil_spawn(&my->group, submit_one(play, &job));
+    coil_await(coil_sleep(0));
+    if (waits)
+        coil_ignore(coil_group_join(&my->group));
+    coil_ignore(close_pool(play));
+    coil_ignore(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(WorkerPoolEnd, WhoWaitsForRoomIsRefusedAndItsJobSaysSo)
+{
+    play.options.workers = 1;
+    play.options.queue_limit = 1;
+    for (int i = 0; i < 4; i++)
+        add("doze", 50);
+    EXPECT_EQ(0, RUN(apply_and_close(&play, false)));
+    EXPECT_EQ(0, play.closed);
+    EXPECT_EQ(COIL_JOB_DONE, play.jobs[0].end);
+    for (size_t i = 2; i < 4; i++) { /* The second may have got in. */
+        EXPECT_EQ(COIL_JOB_REFUSED, play.jobs[i].end);
+        EXPECT_EQ(-ESHUTDOWN, play.jobs[i].error);
+        EXPECT_EQ("was refused: ESHUTDOWN", text(play.jobs[i]));
+    }
+}
+
+TEST_F(WorkerPoolEnd, WhoWaitsForRoomIsToldThatNoWorkerComesUp)
+{
+    play.plan.program = "/nonexistent/worker";
+    play.options.workers = 1;
+    play.options.queue_limit = 1;
+    add("value", 1);
+    add("value", 2);
+    EXPECT_EQ(0, RUN(apply_and_close(&play, true)));
+    for (const coil_job &job : play.jobs) {
+        EXPECT_EQ(COIL_JOB_REFUSED, job.end);
+        EXPECT_EQ(-ENOENT, job.error);
+    }
+}
+
 /* --------------------------------------------------------------------------------- at random -- */
 
 coil_async(int, one_of_many, (Play *) play, (coil_job *) job, (unsigned *) returned)

@@ -65,7 +65,8 @@ struct coil_adopted {
 
 /*
  * Find what a predecessor has left. Result: how many children; or -EBUSY, there is another
- * supervisor, which was given three seconds to go; errors of coil_keeper_open(), openat(2).
+ * supervisor, which was given three seconds to go; errors of coil_keeper_open(), openat(2); -EMFILE
+ * or -ENOMEM, somebody runs who could not be taken: he runs on, for another try.
  * `out_reason` (COIL_ADOPTION_TEXT_BYTES), unless NULL: one line if something was not used, even
  * though this succeeds: the state file, which is damaged, or the journal, which a predecessor of
  * another version has left; else "". Then children are adopted all the same, and there is a new

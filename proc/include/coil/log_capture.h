@@ -107,7 +107,7 @@ struct coil_log_options {
     uint64_t keep_bytes;         /* In full ones; the newest stays in any case. 0: no limit. */
     mode_t mode;                 /* Of new files, less the umask. 0: 0640. */
     bool timestamps;             /* ISO 8601, UTC, microseconds, and a blank before each line. */
-    bool sync;                   /* fdatasync(2) a file before it is left. */
+    bool sync;                   /* fdatasync(2) a file before it is left, wherever it is. */
     size_t line_limit_bytes;     /* Longer lines are cut. 0: 8192. At most 65536, at least 16. */
     size_t tail_bytes;           /* What coil_log_tail() remembers. 0: nothing. */
     unsigned lines_per_second;   /* More are dropped and counted, once twice as many came at a
@@ -175,8 +175,9 @@ coil_declare(int, coil_log_rotate, (coil_log *) log);
 coil_declare(int, coil_log_close, (coil_log *) log);
 
 /*
- * The last whole lines that were stored or given to the hook, without times, at most `size_bytes`
- * of them: for the report of a crash. Returns how many bytes; nothing is put behind them.
+ * The last whole lines that were stored or given to the hook, at most `size_bytes` of them: for
+ * the report of a crash. Each, also those of coil_log_say(), has its prefix, and a newline; times
+ * and marks are left out. Returns how many bytes; nothing is put behind them.
  */
 COIL_API size_t coil_log_tail(const coil_log *log, char *out_bytes, size_t size_bytes);
 

@@ -237,45 +237,57 @@ struct coil_supervised {
 
     /* Private. */
     coil_supervision *supervision;
-    coil_list link; /* Of all, in the order of adding. */
-    coil_list dirty;
-    coil_list judged;
-    coil_list timed; /* By deadline. */
-    coil_list acting;
+    coil_list link;    /* Of all, in the order of adding. */
     coil_list earlier; /* coil_supervised_edge.of_later: what comes before. */
     coil_list later;   /* coil_supervised_edge.of_earlier: what comes after. */
-    unsigned actions;  /* What coil_supervision_next() is to give. */
-    int signo;
+
+    /* Work of a step. */
+    coil_list dirty;  /* Linked: whether it is wanted is to be judged. */
+    coil_list judged; /* Linked: it was, and acts on it next. */
+    coil_list acting; /* Linked: it has actions. */
+    unsigned actions; /* What coil_supervision_next() is to give. */
+    int signo;        /* Of COIL_ACTION_SIGNAL. */
+
+    /* Times. */
+    coil_list timed; /* By deadline. */
     coil_time deadline;
     coil_time limit_at; /* Of its state: start limit, end of the pause, step of stopping. */
     coil_time ready_at; /* Stay-up. */
     coil_time probe_at; /* The next question; or, if it is asked, the end of patience. */
-    coil_time asked_at;
+    coil_time asked_at; /* The last question. */
     coil_time watchdog_at;
     coil_time scheduled_at;
     coil_time up_at;
-    coil_duration watchdog;         /* The limit as it is now. */
+    coil_duration watchdog; /* The limit as it is now. */
+
+    /* Why it is stopped and started. */
     const coil_supervised *culprit; /* Who is the cause of the next start. */
     coil_service_reason stop_reason;
     coil_service_reason start_reason;
     unsigned scarce_count; /* In a row. */
     unsigned step;         /* Of stopping. */
-    uint64_t mark;         /* For walks over the graph, with the next two. */
+
+    /* Walks over the graph, some inside of others: marks of who was met, and who is next. */
+    uint64_t mark;
+    uint64_t touch_mark;
     coil_supervised *via;
     coil_supervised *walk_next;
-    uint64_t touch_mark;
     coil_supervised *touch_next;
     coil_supervised *revive_next;
-    bool asked;   /* By command or schedule, for itself. */
-    bool blocked; /* Stopped by command, whoever needs it. */
-    bool demanded;
+
+    /* What is asked for. */
+    bool asked;    /* By command or schedule, for itself. */
+    bool blocked;  /* Stopped by command, whoever needs it. */
+    bool demanded; /* For itself, or by who needs or wants it. */
+    bool again;    /* Stop it, and start it again. */
+    bool regroup;  /* The same, and the others wait for it. */
+    bool governed; /* The next start has its share of the governor's budget, or needs none. */
+
+    /* Its instance. */
     bool spawned; /* STARTED has come. */
     bool hasty;   /* It was ready before that. */
-    bool again;   /* Stop it, and start it again. */
-    bool regroup; /* The same, and the others wait for it. */
-    bool asking;
-    bool ending; /* It has said that it is stopping. */
-    bool governed;
+    bool asking;  /* PROBE has not been answered yet. */
+    bool ending;  /* It has said that it is stopping. */
 };
 
 /* ------------------------------------------------------------------------------ supervision -- */
@@ -354,7 +366,7 @@ typedef enum coil_supervision_event_kind {
 
 typedef struct coil_supervision_event {
     coil_supervision_event_kind kind;
-    coil_supervised *service; /* NULL for TICK, BEGIN and END. */
+    coil_supervised *service; /* NULL for TICK, BEGIN, END and LEAVE. */
     int code;
     bool signaled; /* EXITED: killed by signal `code`. */
     coil_duration duration;

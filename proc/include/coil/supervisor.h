@@ -86,7 +86,7 @@ struct coil_service_plan {
 
     /*
      * A process. Copied: the plan, its strings, descriptors and limits. What else it points to is
-     * borrowed as long as the service is there.
+     * borrowed as long as the service is there. No terminals; pipes are for its log.
      */
     const coil_spawn_plan *spawn;
     coil_service_task *task;
@@ -109,12 +109,17 @@ struct coil_service_plan {
     coil_log *log;            /* Gets stdout and stderr; borrowed. NULL: as the spawn plan says. */
     const char *log_prefix;   /* NULL: the name and a blank. */
     coil_health_probe *probe; /* Needed with COIL_READY_PROBE and liveness.interval; borrowed. */
-    bool notify;              /* Listen to sd_notify(3): NOTIFY_SOCKET and WATCHDOG_USEC are set. */
-    int notify_fd;            /* This descriptor of the child's gets a newline when it is ready. */
-    int dump_signal;          /* For soft misses, such as SIGQUIT. 0: only the hook is called. */
+    /*
+     * Listen to sd_notify(3): NOTIFY_SOCKET and WATCHDOG_USEC are set. Only the process that was
+     * started is believed, not those that it starts: a shell has to exec who notifies.
+     */
+    bool notify;
+    int notify_fd;   /* This descriptor of the child's gets a newline when it is ready. */
+    int dump_signal; /* For soft misses, such as SIGQUIT. 0: only the hook is called. */
     /*
      * The end of its process is not the end of it: what that has started is stopped as well, before
-     * another instance starts (coil_child_stop_tree()). Give it a group or a cgroup of its own.
+     * another instance starts (coil_child_stop_tree()). Give it a group or a cgroup of its own. If
+     * it was adopted, that of this plan is taken for its own.
      */
     bool whole_tree;
     /*
@@ -194,8 +199,10 @@ COIL_API int coil_supervisor_add(
 /*
  * Run it. Result: 0, by coil_supervisor_stop() or because a significant service is done;
  * -EHOSTDOWN, it has given up; -ENOENT, a service needs one that does not exist, and nothing was
- * started; -ENOMEM, nor was it; -EBUSY, it runs already. See coil_supervisor_reason(). Cancelled,
- * it stops everything in the same order, and takes the time for it. May be run again.
+ * started; -ENOMEM, nor was it; -EBUSY, it runs already. With an adoption also what socket(2) and
+ * coil_adoption_hold() say, such as -EMFILE, or -EPIPE without a keeper: nothing was started, and
+ * who was to be adopted runs on. See coil_supervisor_reason(). Cancelled, it stops everything in
+ * the same order, and takes the time for it. May be run again.
  */
 coil_declare(int, coil_supervisor_run, (coil_supervisor *) supervisor);
 
