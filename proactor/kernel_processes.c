@@ -255,12 +255,16 @@ int coil_kernel_process_children(pid_t pid, pid_t *out_pids, int limit)
     return count;
 }
 
-/* "PID (name) state ppid pgrp session ... start time": the name may have anything in it. */
+/*
+ * "PID (name) state ppid pgrp session ... threads ... start time": the name may have anything in
+ * it. A main thread that called pthread_exit() is a zombie while others of its threads run.
+ */
 int coil_kernel_process_look(pid_t pid, coil_kernel_process *out_process)
 {
     char text[1024];
     char path[32];
     coil_kernel_process found = {.pid = pid};
+    int thread_count = 0;
 
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -275,10 +279,11 @@ int coil_kernel_process_look(pid_t pid, coil_kernel_process *out_process)
     /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers. */
     if (rest == NULL || sscanf(rest + 1,
                                 " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-                                "%*d %*d %" SCNu64,
+                                "%d %*d %" SCNu64,
                                 &found.state, &found.parent, &found.group, &found.session,
-                                &found.start_time) != 5)
+                                &thread_count, &found.start_time) != 6)
         return -ESRCH;
+    found.has_ended = found.state == 'Z' && thread_count <= 1;
     *out_process = found;
     return 0;
 }

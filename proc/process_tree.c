@@ -105,7 +105,7 @@ static bool is_alive(const process_tree_member *member)
         return false;
     if (process.start_time != member->start_time)
         return false;
-    if (process.state != 'Z')
+    if (!process.has_ended)
         return true;
     reap_orphan(member, &process);
     return false;
@@ -143,7 +143,7 @@ static bool belongs(const process_tree *tree, const coil_kernel_process *process
     const coil_child *child = tree->child;
     const bool has_number = holds_number(tree);
 
-    if (process->pid == child->pid || process->state == 'Z')
+    if (process->pid == child->pid || process->has_ended)
         return false;
     if (find_member(tree, process->parent) != NULL || (process->parent == child->pid && has_number))
         return true;

@@ -2,6 +2,8 @@
 /* coil/child.h: adopted processes, and the end of a child with all that it has started. */
 #include "cast.h"
 
+#include <poll.h>
+
 #include <coil/sugar.h>
 
 namespace
@@ -178,6 +180,23 @@ TEST_F(Tree, DescendantsAreStoppedWhateverTheGroup)
         EXPECT_EQ("was killed by SIGTERM", text(child));
         expect_the_end(&child, relatives);
     }
+}
+
+/* In /proc it is a zombie; its pidfd knows better. */
+TEST_F(Tree, ProcessRunsOnWhenItsMainThreadHasEnded)
+{
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"stubborn-headless"}, &relatives);
+    coil_kernel_process process = {};
+    while (process.state != 'Z')
+        ASSERT_EQ(0, coil_kernel_process_look(relatives[0], &process));
+    EXPECT_FALSE(process.has_ended);
+    pollfd end = {coil_kernel_pidfd_open(relatives[0]), POLLIN, 0};
+    EXPECT_EQ(0, poll(&end, 1, 0));
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
+    EXPECT_EQ(1, poll(&end, 1, 0)) << "SIGKILL";
+    (void)coil_kernel_close(end.fd);
+    expect_the_end(&child, relatives);
 }
 
 TEST_F(Tree, OrphansInTheGroupAreStopped)
