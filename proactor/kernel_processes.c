@@ -220,13 +220,23 @@ int coil_kernel_processes(pid_t *out_pids, int limit)
     return count;
 }
 
-/* A number and a blank for each. Those that do not fit into `limit` are left out. */
-static int read_children(const char *path, pid_t *out_pids, int limit)
+/*
+ * Of one thread: a number and a blank for each. Those that do not fit into `limit` are left out. A
+ * thread that has ended since it was listed has none any more; one without such a file is of a
+ * kernel that does not tell.
+ */
+static int read_children(pid_t pid, const char *thread, pid_t *out_pids, int limit)
 {
-    FILE *file = fopen(path, "re");
+    char path[64];
     int count = 0;
-    if (file == NULL)
-        return -errno;
+    const int length = snprintf(path, sizeof(path), "/proc/%d/task/%.16s", (int)pid, thread);
+    (void)snprintf(path + length, sizeof(path) - (size_t)length, "/children");
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        const int rc = -errno;
+        path[length] = '\0';
+        return access(path, F_OK) == 0 ? rc : 0;
+    }
     /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers. */
     while (count < limit && fscanf(file, "%d", &out_pids[count]) == 1)
         count++;
@@ -247,8 +257,7 @@ int coil_kernel_process_children(pid_t pid, pid_t *out_pids, int limit)
             entry = readdir(directory)) {
         if (entry->d_name[0] == '.')
             continue;
-        (void)snprintf(path, sizeof(path), "/proc/%d/task/%.16s/children", (int)pid, entry->d_name);
-        const int more = read_children(path, out_pids + count, limit - count);
+        const int more = read_children(pid, entry->d_name, out_pids + count, limit - count);
         count = more < 0 ? more : count + more;
     }
     (void)closedir(directory);
