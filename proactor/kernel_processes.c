@@ -220,13 +220,23 @@ int coil_kernel_processes(pid_t *out_pids, int limit)
     return count;
 }
 
-/* A number and a blank for each. Those that do not fit into `limit` are left out. */
-static int read_children(const char *path, pid_t *out_pids, int limit)
+/*
+ * Of one thread: a number and a blank for each. Those that do not fit into `limit` are left out. A
+ * thread that has ended since it was listed has none any more; one without such a file is of a
+ * kernel that does not tell.
+ */
+static int read_children(pid_t pid, const char *thread, pid_t *out_pids, int limit)
 {
-    FILE *file = fopen(path, "re");
+    char path[64];
     int count = 0;
-    if (file == NULL)
-        return -errno;
+    const int length = snprintf(path, sizeof(path), "/proc/%d/task/%.16s", (int)pid, thread);
+    (void)snprintf(path + length, sizeof(path) - (size_t)length, "/children");
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        const int rc = -errno;
+        path[length] = '\0';
+        return access(path, F_OK) == 0 ? rc : 0;
+    }
     /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers. */
     while (count < limit && fscanf(file, "%d", &out_pids[count]) == 1)
         count++;
@@ -247,20 +257,23 @@ int coil_kernel_process_children(pid_t pid, pid_t *out_pids, int limit)
             entry = readdir(directory)) {
         if (entry->d_name[0] == '.')
             continue;
-        (void)snprintf(path, sizeof(path), "/proc/%d/task/%.16s/children", (int)pid, entry->d_name);
-        const int more = read_children(path, out_pids + count, limit - count);
+        const int more = read_children(pid, entry->d_name, out_pids + count, limit - count);
         count = more < 0 ? more : count + more;
     }
     (void)closedir(directory);
     return count;
 }
 
-/* "PID (name) state ppid pgrp session ... start time": the name may have anything in it. */
+/*
+ * "PID (name) state ppid pgrp session ... threads ... start time": the name may have anything in
+ * it. A main thread that called pthread_exit() is a zombie while others of its threads run.
+ */
 int coil_kernel_process_look(pid_t pid, coil_kernel_process *out_process)
 {
     char text[1024];
     char path[32];
     coil_kernel_process found = {.pid = pid};
+    int thread_count = 0;
 
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -275,10 +288,11 @@ int coil_kernel_process_look(pid_t pid, coil_kernel_process *out_process)
     /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers. */
     if (rest == NULL || sscanf(rest + 1,
                                 " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-                                "%*d %*d %" SCNu64,
+                                "%d %*d %" SCNu64,
                                 &found.state, &found.parent, &found.group, &found.session,
-                                &found.start_time) != 5)
+                                &thread_count, &found.start_time) != 6)
         return -ESRCH;
+    found.has_ended = found.state == 'Z' && thread_count <= 1;
     *out_process = found;
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <coil/io.h>
 #include <coil/kernel.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -294,28 +295,91 @@ int coil_cgroup_limit(coil_cgroup *cgroup, const coil_cgroup_limits *limits)
 
 /* ------------------------------------------------------------------------ who is in there -- */
 
-int coil_cgroup_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit)
+/* As many numbers as have room. */
+typedef struct pid_array {
+    pid_t *pids;
+    int count;
+    int limit;
+} pid_array;
+
+/* A number and a newline for each. */
+static int read_processes(int procs, pid_array *array)
 {
     char text[4096];
     off_t offset = 0;
-    int count = 0;
     pid_t pid = 0;
 
     for (;;) {
-        const ssize_t size = coil_kernel_pread(cgroup->procs, text, sizeof(text), offset);
-        if (size <= 0 || count >= limit)
-            return size < 0 ? (int)size : count;
+        const ssize_t size = coil_kernel_pread(procs, text, sizeof(text), offset);
+        if (size <= 0 || array->count >= array->limit)
+            return size < 0 ? (int)size : 0;
         offset += size;
         for (ssize_t i = 0; i < size; i++) {
             if (text[i] != '\n') {
                 pid = pid * 10 + (text[i] - '0');
                 continue;
             }
-            if (count < limit)
-                out_pids[count++] = pid;
+            if (array->count < array->limit)
+                array->pids[array->count++] = pid;
             pid = 0;
         }
     }
+}
+
+int coil_cgroup_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit)
+{
+    pid_array array = {.pids = out_pids, .limit = limit};
+    const int rc = read_processes(cgroup->procs, &array);
+    return rc < 0 ? rc : array.count;
+}
+
+static void look_below(int directory, int depth, pid_array *array);
+
+/* What cannot be read, or has been removed by now, has nobody in it for us. */
+static void look_at(int above, const char *name, int depth, pid_array *array)
+{
+    const int directory = coil_kernel_openat(above, name, O_RDONLY | O_DIRECTORY);
+    if (directory < 0)
+        return;
+    const int procs = coil_kernel_openat(directory, "cgroup.procs", O_RDONLY);
+    if (procs >= 0) {
+        (void)read_processes(procs, array);
+        (void)coil_kernel_close(procs);
+    }
+    look_below(directory, depth, array);
+    (void)coil_kernel_close(directory);
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as CGROUP_DEPTH_MAX. */
+static void look_below(int directory, int depth, pid_array *array)
+{
+    _Alignas(struct dirent64) char entries[2048];
+    ssize_t size = 1;
+
+    while (depth < CGROUP_DEPTH_MAX && size > 0) {
+        size = coil_kernel_getdents(directory, entries, sizeof(entries));
+        for (ssize_t at = 0; at < size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(entries + at);
+            at += entry->d_reclen;
+            if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+                look_at(directory, entry->d_name, depth + 1, array);
+        }
+    }
+}
+
+int coil_cgroup_tree_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit)
+{
+    pid_array array = {.pids = out_pids, .limit = limit};
+    const int rc = read_processes(cgroup->procs, &array);
+    if (rc < 0)
+        return rc;
+    /* Opened anew: the place in a directory belongs to the descriptor. */
+    const int directory = coil_kernel_openat(cgroup->directory, ".", O_RDONLY | O_DIRECTORY);
+    if (directory < 0)
+        return array.count;
+    look_below(directory, 0, &array);
+    (void)coil_kernel_close(directory);
+    return array.count;
 }
 
 int coil_cgroup_kill(coil_cgroup *cgroup)

@@ -14,7 +14,7 @@
 #define OWNER_WAIT_MIN coil_ms(1)
 #define OWNER_WAIT_MAX coil_s(1)
 
-/* Our children. To be freed. */
+/* Our children. To be freed; after an error there is nothing. */
 typedef struct child_list {
     pid_t *pids;
     int count;
@@ -22,25 +22,30 @@ typedef struct child_list {
 
 static int list_children(child_list *out_list)
 {
-    int capacity = 256;
-    *out_list = (child_list){.pids = NULL};
-    for (;;) {
-        pid_t *pids = realloc(out_list->pids, (size_t)capacity * sizeof(*pids));
+    child_list list = {.pids = NULL};
+    int rc = -ENOMEM;
+    *out_list = list;
+    for (int capacity = 256;; capacity *= 2) {
+        pid_t *pids = realloc(list.pids, (size_t)capacity * sizeof(*pids));
         if (pids == NULL)
             break;
-        out_list->pids = pids;
-        out_list->count = coil_kernel_process_children(coil_kernel_getpid(), pids, capacity);
-        if (out_list->count < capacity)
-            return out_list->count;
-        capacity *= 2;
+        list.pids = pids;
+        rc = coil_kernel_process_children(coil_kernel_getpid(), pids, capacity);
+        if (rc < 0)
+            break;
+        if (rc < capacity) {
+            list.count = rc;
+            *out_list = list;
+            return 0;
+        }
+        rc = -ENOMEM;
     }
-    free(out_list->pids);
-    out_list->pids = NULL;
-    return -ENOMEM;
+    free(list.pids);
+    return rc;
 }
 
 /* True: it was an orphan that had ended. */
-static bool reap_orphan(pid_t pid, coil_orphan_hook *hook)
+static bool reap_and_tell(pid_t pid, coil_orphan_hook *hook)
 {
     siginfo_t status;
     coil_exit exit = {.ended = true, .has_usage = true};
@@ -69,7 +74,7 @@ static bool reap_orphans(coil_orphan_hook *hook)
         return false;
     for (int i = 0; i < list.count; i++) {
         if (!owned_has(list.pids[i]))
-            any |= reap_orphan(list.pids[i], hook);
+            any |= reap_and_tell(list.pids[i], hook);
     }
     free(list.pids);
     return any;
@@ -82,7 +87,7 @@ static int begin(void)
     if (rc < 0)
         return rc;
     rc = list_children(&list);
-    if (rc >= 0)
+    if (rc == 0)
         rc = coil_kernel_set_subreaper(true);
     if (rc < 0) {
         free(list.pids);

@@ -57,6 +57,7 @@ int coil_kernel_process_look(pid_t pid, coil_kernel_process *out_process)
             .group = sim_family_of(process)->group,
             .session = sim_family_of(process)->session,
             .state = state_of(process),
+            .has_ended = process->has_ended,
             .start_time = (uint64_t)pid,
     };
     return 0;

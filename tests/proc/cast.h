@@ -139,7 +139,7 @@ inline bool kernel_remembers()
 inline bool is_gone(pid_t pid)
 {
     coil_kernel_process process;
-    return coil_kernel_process_look(pid, &process) < 0 || process.state == 'Z';
+    return coil_kernel_process_look(pid, &process) < 0 || process.has_ended;
 }
 
 /* A child that has ended and is not reaped yet. */

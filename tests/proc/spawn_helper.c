@@ -19,11 +19,13 @@
  *                                   and pauses. `child`; `orphan`, whose parent has ended; `leader`
  *                                   of a session; `daemon`, an orphan and leader; `stubborn-`
  *                                   before it: ignores SIGTERM; `mother`: has a stubborn child,
- *                                   whose number comes after hers
+ *                                   whose number comes after hers; `headless`: its main thread has
+ *                                   ended, another one lives
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,6 +216,21 @@ static pid_t become_mother(void)
     return daughter;
 }
 
+static void *stand(void *argument)
+{
+    for (;;)
+        (void)pause();
+    return argument;
+}
+
+static void lose_head(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, stand, NULL) != 0)
+        _exit(3);
+    pthread_exit(NULL);
+}
+
 /* The relative says its number and stands; whoever is between is waited for. */
 static void start_relative(const char *relation)
 {
@@ -236,8 +253,9 @@ static void start_relative(const char *relation)
             (void)setsid();
         announce(said[1], strcmp(kind, "mother") == 0 ? become_mother() : 0);
         (void)close(said[1]);
-        for (;;)
-            (void)pause();
+        if (strcmp(kind, "headless") == 0)
+            lose_head();
+        (void)stand(NULL);
     }
     (void)close(said[1]);
     char text[64];

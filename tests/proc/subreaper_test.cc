@@ -5,11 +5,24 @@
 #include <coil/subreaper.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
+#include <thread>
 
 #include <sys/prctl.h>
 
 #include <coil/sugar.h>
+
+static int children_error; /* What a look at our children comes to, if it is not 0. */
+
+extern "C" int __real_coil_kernel_process_children(pid_t pid, pid_t *out_pids, int limit);
+extern "C" int __wrap_coil_kernel_process_children(pid_t pid, pid_t *out_pids, int limit);
+
+int __wrap_coil_kernel_process_children(pid_t pid, pid_t *out_pids, int limit)
+{
+    return children_error < 0 ? children_error
+                              : __real_coil_kernel_process_children(pid, out_pids, limit);
+}
 
 namespace
 {
@@ -131,6 +144,49 @@ TEST_F(Subreaper, OrphansAreStoppedOnDemand)
     for (pid_t pid : relatives)
         EXPECT_TRUE(is_gone(pid));
     EXPECT_FALSE(is_gone(child.pid)) << "that is no orphan";
+    EXPECT_EQ(0, ASK(coil_child_stop(&child, coil_s(10))));
+    finish(&child);
+}
+
+/* And nothing leaks, for which there is AddressSanitizer. */
+TEST_F(Subreaper, LookThatFailsIsToldOrRepeated)
+{
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"daemon"}, &relatives);
+    children_error = -EMFILE;
+    EXPECT_EQ(-EMFILE, ASK(coil_subreaper_stop_orphans(coil_ms(20))));
+    kill(relatives[0], SIGTERM);
+    ASK(coil_sleep(coil_ms(50)));
+    EXPECT_TRUE(hook.ended.empty());
+    children_error = 0;
+    EXPECT_TRUE(await_orphans(1));
+    EXPECT_EQ(0, ASK(coil_child_stop(&child, coil_s(10))));
+    finish(&child);
+}
+
+/* Whose threads come and go: none of them is an error. */
+TEST_F(Subreaper, ThreadsThatEndWhileWeLookAreLeftOut)
+{
+    std::atomic<bool> is_over{false};
+    std::thread source([&] {
+        while (!is_over) {
+            std::thread one([] {});
+            std::thread other([] {});
+            one.join();
+            other.join();
+        }
+    });
+    coil_child child = start({"pause"});
+    for (int i = 0; i < 20000; i++) {
+        pid_t pids[16];
+        const int count = coil_kernel_process_children(getpid(), pids, 16);
+        if (count != 1) {
+            ADD_FAILURE() << count << " in look " << i;
+            break;
+        }
+    }
+    is_over = true;
+    source.join();
     EXPECT_EQ(0, ASK(coil_child_stop(&child, coil_s(10))));
     finish(&child);
 }

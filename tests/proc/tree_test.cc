@@ -2,7 +2,19 @@
 /* coil/child.h: adopted processes, and the end of a child with all that it has started. */
 #include "cast.h"
 
+#include <poll.h>
+
 #include <coil/sugar.h>
+
+static bool is_old_kernel; /* Before Linux 6.9. */
+
+extern "C" int __real_coil_kernel_pidfd_signal_group(int pidfd, int signo);
+extern "C" int __wrap_coil_kernel_pidfd_signal_group(int pidfd, int signo);
+
+int __wrap_coil_kernel_pidfd_signal_group(int pidfd, int signo)
+{
+    return is_old_kernel ? -EINVAL : __real_coil_kernel_pidfd_signal_group(pidfd, signo);
+}
 
 namespace
 {
@@ -180,6 +192,23 @@ TEST_F(Tree, DescendantsAreStoppedWhateverTheGroup)
     }
 }
 
+/* In /proc it is a zombie; its pidfd knows better. */
+TEST_F(Tree, ProcessRunsOnWhenItsMainThreadHasEnded)
+{
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"stubborn-headless"}, &relatives);
+    coil_kernel_process process = {};
+    while (process.state != 'Z')
+        ASSERT_EQ(0, coil_kernel_process_look(relatives[0], &process));
+    EXPECT_FALSE(process.has_ended);
+    pollfd end = {coil_kernel_pidfd_open(relatives[0]), POLLIN, 0};
+    EXPECT_EQ(0, poll(&end, 1, 0));
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
+    EXPECT_EQ(1, poll(&end, 1, 0)) << "SIGKILL";
+    (void)coil_kernel_close(end.fd);
+    expect_the_end(&child, relatives);
+}
+
 TEST_F(Tree, OrphansInTheGroupAreStopped)
 {
     for (coil_spawn_group group : {COIL_SPAWN_GROUP_NEW, COIL_SPAWN_SESSION_NEW}) {
@@ -213,6 +242,57 @@ TEST_F(Tree, LeaderThatEndsFirstDoesNotHideItsGroup)
     EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
     EXPECT_EQ("was killed by SIGKILL", text(child));
     expect_the_end(&child, relatives);
+}
+
+class TreeOfOldKernel : public Tree
+{
+protected:
+    TreeOfOldKernel()
+    {
+        is_old_kernel = true;
+    }
+
+    ~TreeOfOldKernel() override
+    {
+        is_old_kernel = false;
+    }
+};
+
+TEST_F(TreeOfOldKernel, OrphansInTheGroupAreStopped)
+{
+    for (coil_spawn_group group : {COIL_SPAWN_GROUP_NEW, COIL_SPAWN_SESSION_NEW}) {
+        plan.group = group;
+        std::vector<pid_t> relatives;
+        coil_child child = start_family({"orphan", "stubborn-orphan", "child"}, &relatives);
+        EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, coil_ms(300))));
+        EXPECT_EQ("was killed by SIGTERM", text(child));
+        expect_the_end(&child, relatives);
+    }
+}
+
+TEST_F(TreeOfOldKernel, LeaderThatEndsFirstHoldsItsGroupUntilItIsReaped)
+{
+    plan.group = COIL_SPAWN_GROUP_NEW;
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"stubborn-orphan", "stubborn-child"}, &relatives);
+    kill(child.pid, SIGKILL);
+    await_zombie(child);
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
+    EXPECT_EQ("was killed by SIGKILL", text(child));
+    expect_the_end(&child, relatives);
+}
+
+TEST_F(TreeOfOldKernel, NumberOfAReapedLeaderIsNoGroupOfOurs)
+{
+    plan.group = COIL_SPAWN_GROUP_NEW;
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"child"}, &relatives);
+    kill(child.pid, SIGKILL);
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
+    EXPECT_FALSE(is_gone(relatives[0])) << "who would know whose it is";
+    kill(relatives[0], SIGKILL);
+    finish(&child);
 }
 
 TEST_F(Tree, StoppedOnesAreWokenAndEnd)

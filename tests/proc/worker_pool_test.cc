@@ -254,7 +254,7 @@ TEST_F(WorkerPool, WhatAWorkerHasStartedIsKilledWithIt)
             const pid_t heir = static_cast<pid_t>(play.jobs[i].value);
             ASSERT_LT(0, heir);
             coil_kernel_process process;
-            EXPECT_TRUE(coil_kernel_process_look(heir, &process) < 0 || process.state == 'Z')
+            EXPECT_TRUE(coil_kernel_process_look(heir, &process) < 0 || process.has_ended)
                     << ending.function;
         }
     }

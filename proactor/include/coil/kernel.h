@@ -375,7 +375,8 @@ typedef struct coil_kernel_process {
     pid_t parent;
     pid_t group;
     pid_t session;
-    char state;          /* 'R', 'S', ...; 'Z': it has ended, and has not been reaped. */
+    char state;          /* Of its main thread: 'R', 'S', ...; 'Z': that has ended. */
+    bool has_ended;      /* All its threads have; it has not been reaped. */
     uint64_t start_time; /* Together with the pid: which process it is. */
 } coil_kernel_process;
 

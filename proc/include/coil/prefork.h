@@ -129,8 +129,9 @@ struct coil_prefork_hook {
 struct coil_prefork_options {
     /*
      * What a worker runs. NULL, or without a program: this program itself, /proc/self/exe. A group
-     * of its own; what is still in that when the worker ends is killed. Descriptors of the plan
-     * have numbers from 104 on (-EINVAL), as those below are for sockets; the same in `successor`.
+     * of its own; what is still in that when the worker ends is killed (before Linux 6.9 not if it
+     * ends when asked to). Descriptors of the plan have numbers from 104 on (-EINVAL), as those
+     * below are for sockets; the same in `successor`.
      */
     const coil_spawn_plan *plan;
     /*

@@ -62,7 +62,8 @@ struct coil_worker_pool_options {
      * `program`: this program itself, /proc/self/exe, which is the same code even if its file has
      * been replaced. Without `argv` it gets its name alone; .in is /dev/null. A group of its own,
      * so that ^C does not reach it, and so that what it has started is killed when it ends, in
-     * whatever way: all that is still in that group. A cgroup of the plan is that of all workers.
+     * whatever way: all that is still in that group (before Linux 6.9 not if it ends when asked
+     * to). A cgroup of the plan is that of all workers.
      */
     const coil_spawn_plan *plan;
 

@@ -364,7 +364,8 @@ void play_child_is_listed(struct stage *stage)
     const uint64_t start_time = process.start_time;
     end_and_see(stage, pidfd);
     stage_say_result(stage, "look at a zombie", coil_kernel_process_look(pid, &process));
-    stage_say(stage, "%c, the same: %d", process.state, process.start_time == start_time);
+    stage_say(stage, "%c, ended: %d, the same: %d", process.state, process.has_ended,
+            process.start_time == start_time);
     stage_say_result(stage, "reap", coil_kernel_reap_soon(pidfd, status));
     stage_say_result(stage, "look at nobody", coil_kernel_process_look(pid, &process));
     stage_say_result(stage, "children of nobody", coil_kernel_process_children(pid, pids, 10));
