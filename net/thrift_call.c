@@ -275,7 +275,7 @@ COIL_COLD void thrift_refuse_bytes(thrift_connection *peer, int error)
     thrift_call *call = thrift_call_take(peer);
     if (call == NULL)
         return;
-    call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
+    thrift_call_is_unread(call);
     if (transport->answer.size > 0) {
         answer_in_words(call, error, transport->answer);
     } else {

@@ -237,6 +237,12 @@ void thrift_connection_break(thrift_connection *peer, int error);
  */
 int thrift_call_begin(thrift_connection *peer, thrift_call **out_call);
 
+/*
+ * Nothing of its message is read: it has neither name, headers nor arguments. (Those of an earlier
+ * call may still be there, and point into its memory.)
+ */
+void thrift_call_is_unread(thrift_call *call);
+
 /* -------------------------------------------------------------------------- thrift_call.c -- */
 
 /* A call of the kind of peer->envelope, without anything else. NULL: no memory. */
