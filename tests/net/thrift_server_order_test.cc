@@ -171,7 +171,7 @@ TEST_F(SeenCalls, HaveNothingOfThoseBeforeThem)
     EXPECT_EQ("", next_response(peer));
     Peer other = served.connected();
     ASSERT_TRUE(other.send(frame("!this is no message")));
-    EXPECT_EQ(COIL_THRIFT_PROTOCOL_ERROR, Answer(other.receive_frame()).exception);
+    EXPECT_EQ(COIL_THRIFT_INVALID_PROTOCOL, Answer(other.receive_frame()).exception);
     served.stop();
     const std::vector<std::string> expected = {
             std::to_string(COIL_THRIFT_TRANSPORT_HTTP) + " echo host content-length",
