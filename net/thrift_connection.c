@@ -205,7 +205,7 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
         peer->unsent_max = unsent_max_of(peer->server); /* All has been sent. */
         thrift_order_wake_large(peer);
     }
-    return peer->is_broken ? -EPIPE : 0;
+    return peer->is_broken ? -EPIPE : peer->error;
 }
 
 /* ------------------------------------------------------------------------------------ tasks -- */

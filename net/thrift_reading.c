@@ -184,6 +184,8 @@ static COIL_COLD int end_of_stream(thrift_connection *peer, int rc)
     const coil_slice *front = coil_receiver_front(peer->stream);
     const size_t size = front->size_bytes > 0 ? (size_t)front->size_bytes : 0;
 
+    if (peer->is_over && peer->error < 0)
+        return peer->error; /* It was a call that ended us, whose error may look like the end. */
     if (rc != 0 && rc != -ENODATA)
         return rc;
     rc = thrift_transport_end(

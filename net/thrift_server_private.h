@@ -179,7 +179,8 @@ void thrift_connection_close(thrift_connection *peer);
 coil_declare_private(int, thrift_connection_serve, (thrift_connection *)peer);
 
 /*
- * Send what there is, unless somebody does already. 0; an error, after which nothing more is read.
+ * Send what there is, unless somebody does already. 0; or the error after which nothing more is
+ * read, also of what has come.
  */
 coil_declare_private(int, thrift_flush, (thrift_connection *)peer);
 

@@ -139,6 +139,32 @@ TEST_F(Calls, AreAnsweredBeforeAPeerIsTurnedAway)
     EXPECT_TRUE(peer.at_end());
 }
 
+/* A call whose arguments are cut, which is noticed while another one waits and the next is read. */
+TEST_F(Calls, AreAnsweredBeforeAPeerIsTurnedAwayForOneThatWaits)
+{
+    for (const std::string &begun : {std::string(), call("echo", "begun", 3).substr(0, 10)}) {
+        Peer own = served.connected();
+        gates.is_open = false;
+        gates.begun = 0;
+        gates.noted = 0;
+        ASSERT_TRUE(own.send(call("hold", "first", 1) +
+                             frame(message(1, "readLate", 2) + field(11, 1) + text("cut").substr(
+                                                                                      0, 5)) +
+                             begun));
+        await_begun(1);
+        ASSERT_TRUE(soon([&] { return gates.noted == 1; }));
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        EXPECT_EQ(0, gates.cancelled);
+        gates.is_open = true;
+        expect_text(own, "first");
+        const Answer refusal(own.receive_frame());
+        EXPECT_EQ(2, refusal.seqid);
+        EXPECT_EQ(COIL_THRIFT_PROTOCOL_ERROR, refusal.exception);
+        own.end();
+        EXPECT_TRUE(own.at_end());
+    }
+}
+
 class LimitedCalls : public Calls
 {
 protected:
