@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Of coil/thrift_server.h: one call, from when it is run to its outcome. */
+#include "http_message.h"
 #include "thrift_private.h"
 #include "thrift_server_private.h"
 
@@ -258,10 +259,12 @@ void thrift_call_refuse(thrift_call *call, int error, int32_t type, const char *
 }
 
 /* It ends with an answer that is none of Thrift: HTTP's. */
-static COIL_COLD void answer_in_words(thrift_call *call, int error, coil_thrift_text answer)
+static COIL_COLD void refuse_by_http(thrift_call *call, int error, int status)
 {
+    char answer[HTTP_REFUSAL_BYTES];
+
     call->peer->server->stats.exceptions++;
-    thrift_order_say_as(call, answer);
+    thrift_order_say_as(call, http_refusal(status, answer));
     conclude(call, error);
     thrift_order_deliver(call);
 }
@@ -276,8 +279,8 @@ COIL_COLD void thrift_refuse_bytes(thrift_connection *peer, int error)
     if (call == NULL)
         return;
     thrift_call_is_unread(call);
-    if (transport->answer.size > 0) {
-        answer_in_words(call, error, transport->answer);
+    if (transport->answer_status != 0) {
+        refuse_by_http(call, error, transport->answer_status);
     } else {
         thrift_call_refuse(call, error, transport->exception,
                 thrift_transport_what(transport, what, sizeof(what)));

@@ -109,7 +109,7 @@ typedef struct thrift_transport {
     coil_thrift_text interim; /* Not empty: bytes to be sent now (HTTP's "100 Continue"). */
 
     /* After an error: */
-    coil_thrift_text answer; /* What to send before hanging up; empty: an exception, in kind. */
+    int answer_status; /* Of the http_refusal() to be sent before hanging up; 0: an exception. */
     enum coil_thrift_exception_type exception;
     thrift_kind kind; /* The kind of the last message, and of the one that failed. */
 
@@ -164,7 +164,7 @@ void thrift_transport_fini(thrift_transport *transport);
  *
  *     1    *out_envelope has it; when it has been used, the bytes taken may be dropped
  *     0    more bytes are needed: drop those taken, and come back with at least `wanted`
- *     < 0  the peer cannot go on: send `answer`, or an exception in kind, and hang up. -EBADMSG,
+ *     < 0  the peer cannot go on: refuse it, or send an exception in kind, and hang up. -EBADMSG,
  *          what it sends is not Thrift; -EMSGSIZE, a limit; -ELOOP, an unframed message is nested
  *          too deep; -EPROTONOSUPPORT, Coil or this build does not speak that; -EPROTO, a client
  *          was answered by HTTP with another status than 200; -ENODATA, see
