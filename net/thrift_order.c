@@ -246,14 +246,6 @@ static void send_own(thrift_call *call)
     thrift_give_writer(peer->server, own);
 }
 
-void thrift_order_say(thrift_connection *peer, coil_thrift_text bytes)
-{
-    if (peer->out == NULL)
-        peer->out = thrift_take_writer(peer->server);
-    if (peer->out == NULL || !append(&peer->out->writer, (const uint8_t *)bytes.bytes, bytes.size))
-        thrift_connection_break(peer, -ENOMEM);
-}
-
 void thrift_order_say_as(thrift_call *call, coil_thrift_text bytes)
 {
     coil_thrift_writer *writer = thrift_order_writer(call);

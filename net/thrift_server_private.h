@@ -129,6 +129,7 @@ struct thrift_connection {
     thrift_transport transport;
     bool is_plain;            /* Its messages are in frames, as far as is known. */
     bool is_within;           /* A message has begun, and the transport has its beginning. */
+    bool is_told_late;        /* Its peer waits for "100 Continue", which waits for replies. */
     coil_slice frame;         /* The bytes that were read last, */
     thrift_envelope envelope; /* and the message in them. */
     size_t wanted_bytes;      /* For the next message to go on. */
@@ -300,8 +301,7 @@ coil_thrift_writer *thrift_order_writer(thrift_call *call);
 int thrift_order_seal(
         const thrift_call *call, coil_thrift_writer *writer, int size, const thrift_extra *extra);
 
-/* Bytes that are no message: behind what is sent next, or as the reply of a call. */
-void thrift_order_say(thrift_connection *peer, coil_thrift_text bytes);
+/* Bytes that are no message, as the reply of a call. */
 void thrift_order_say_as(thrift_call *call, coil_thrift_text bytes);
 
 /*

@@ -70,6 +70,32 @@ TEST_F(Calls, OfHttpAreAnsweredInOrderOnewayOnesToo)
     EXPECT_TRUE(peer.at_end());
 }
 
+class CallsInAHurry : public Calls
+{
+protected:
+    CallsInAHurry() : Calls([](coil_thrift_server *server) { server->frame_limit = coil_ms(20); })
+    {
+    }
+};
+
+TEST_F(CallsInAHurry, AreToldToGoOnBehindTheRepliesBeforeThem)
+{
+    const std::string careful = post("echo", 2);
+    const size_t head_size = careful.find("\r\n\r\n") + 2;
+    ASSERT_TRUE(peer.send(post("hold", 1) + careful.substr(0, head_size) +
+                          "Expect: 100-continue\r\n\r\n"));
+    await_begun(1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    gates.is_open = true;
+    EXPECT_EQ("hold", next_response(peer));
+    const std::string interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    EXPECT_EQ(interim, peer.receive(interim.size()));
+    ASSERT_TRUE(peer.send(careful.substr(head_size + 2)));
+    EXPECT_EQ("echo", next_response(peer));
+    peer.end();
+    EXPECT_TRUE(peer.at_end());
+}
+
 class OneCallAtATime : public Calls
 {
 protected:
