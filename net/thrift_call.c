@@ -221,6 +221,7 @@ static COIL_COLD void write_exception(
         thrift_connection_break(call->peer, size); /* It would wait for its answer for ever. */
     } else {
         call->outcome.sent_bytes = (uint32_t)size;
+        call->peer->server->stats.exceptions++;
     }
 }
 
@@ -236,7 +237,6 @@ static COIL_COLD void refuse(thrift_call *call, int error, int32_t type, coil_th
 {
     coil_thrift_server_stats *stats = &call->peer->server->stats;
 
-    stats->exceptions++;
     stats->overloaded += type == COIL_THRIFT_LOADSHEDDING;
     stats->timed_out += type == COIL_THRIFT_TIMEOUT;
     if (call->call.message.type != COIL_THRIFT_ONEWAY) {
@@ -263,7 +263,6 @@ static COIL_COLD void refuse_by_http(thrift_call *call, int error, int status)
 {
     char answer[HTTP_REFUSAL_BYTES];
 
-    call->peer->server->stats.exceptions++;
     thrift_order_say_as(call, http_refusal(status, answer));
     conclude(call, error);
     thrift_order_deliver(call);

@@ -128,6 +128,22 @@ TEST_F(Calls, MayFailInWordsOfTheirOwn)
     expect_text(peer, "on");
 }
 
+TEST_F(Calls, CountAsExceptionsIfThatIsWhatTheyAreAnsweredWith)
+{
+    ASSERT_TRUE(peer.send(call("refuse", "", 1) + call("refuse", "", 2, COIL_THRIFT_ONEWAY) +
+                          call("echo", "done", 3)));
+    EXPECT_EQ(77, Answer(peer.receive_frame()).exception);
+    expect_text(peer, "done");
+    Peer browser = served.connected();
+    ASSERT_TRUE(browser.send("DELETE / HTTP/1.1\r\n\r\n"));
+    EXPECT_EQ("HTTP/1.1 ", browser.receive(9));
+    browser.close();
+    served.stop();
+    EXPECT_EQ(3u, served.server.stats.calls);
+    EXPECT_EQ(1u, served.server.stats.exceptions);
+    EXPECT_EQ(1u, served.server.stats.protocol_errors);
+}
+
 TEST_F(Calls, AreAnsweredBeforeAPeerIsTurnedAway)
 {
     ASSERT_TRUE(peer.send(call("hold", "due", 1) + "\xff\xff\xff\xff" + "nonsense"));
