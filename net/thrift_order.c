@@ -125,10 +125,14 @@ coil_thrift_writer *thrift_order_writer(thrift_call *call)
 int thrift_order_seal(
         const thrift_call *call, coil_thrift_writer *writer, int size, const thrift_extra *extra)
 {
+    thrift_transport *transport = &call->peer->transport;
+
     if (size < 0 || is_plain(&call->kind))
         return size;
-    return thrift_transport_seal(
-            &call->peer->transport, &call->kind, extra, writer, (uint32_t)size);
+    size = thrift_transport_seal(transport, &call->kind, extra, writer, (uint32_t)size);
+    if (coil_unlikely(transport->is_torn))
+        thrift_connection_break(call->peer, size);
+    return size;
 }
 
 /*

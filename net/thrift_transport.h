@@ -113,6 +113,9 @@ typedef struct thrift_transport {
     enum coil_thrift_exception_type exception;
     thrift_kind kind; /* The kind of the last message, and of the one that failed. */
 
+    /* After a failure to seal: nothing can be sent any more, hang up. */
+    bool is_torn;
+
     /* Set between init and the first bytes. */
     bool pages; /* A server's: HTTP requests other than POST are given out, not refused. */
     bool compress_replies; /* A server's, with THeader: where the call was compressed. See below. */
@@ -215,7 +218,8 @@ COIL_MUST_USE int thrift_transport_room(
  * and the result is how many bytes that is. -EMSGSIZE, -ENOBUFS, -ENOMEM, or as above: then the
  * message is gone. Any room will do: if the message has another than it needs, it is moved.
  *
- * With THRIFT_ZLIB_STREAM in the order in which messages are sent; else in any.
+ * With THRIFT_ZLIB_STREAM in the order in which messages are sent; else in any. If such a message
+ * is lost, nothing behind it can be inflated: is_torn is set, and all others fail, -EPIPE.
  */
 COIL_MUST_USE int thrift_transport_seal(thrift_transport *transport, const thrift_kind *kind,
         const thrift_extra *extra, coil_thrift_writer *writer, uint32_t size);

@@ -4,6 +4,8 @@
 
 #include <coil/thrift_pipeline.h>
 
+#include <random>
+
 namespace
 {
 
@@ -485,6 +487,28 @@ TEST_F(ThriftPipeline, RefusesArgumentsThatAreTooLargeAndGoesOn)
     EXPECT_EQ(-EMSGSIZE, calls[0].rc);
     EXPECT_FALSE(calls[0].was_sent);
     EXPECT_EQ("yes", calls[1].answer);
+}
+
+TEST_F(ThriftPipeline, EndsIfACallInTheMiddleOfACompressedStreamCannotBeSent)
+{
+    coil_thrift_limits limits = coil_thrift_limits_default;
+    std::mt19937 random(4711);
+    std::string noise;
+
+    limits.frame_max = 10000; /* With the noise in it the message is, and what becomes of it not. */
+    while (noise.size() < 9975)
+        noise += static_cast<char>(1 + random() % 255);
+    session.options.limits = &limits;
+    session.options.zlib_inside = true;
+    session.is_serial = true;
+    ask(noise.c_str());
+    ask("another");
+    run([](Peer &peer) { EXPECT_TRUE(peer.at_end()); });
+    EXPECT_EQ(-EMSGSIZE, calls[0].rc);
+    EXPECT_EQ(-ENOTCONN, calls[1].rc);
+    EXPECT_FALSE(calls[1].was_sent);
+    EXPECT_EQ(-EMSGSIZE, session.rc);
+    EXPECT_EQ("the compressed stream has lost a call", session.what);
 }
 
 TEST_F(ThriftPipeline, WaitsWhileThePeerDoesNotRead)
