@@ -341,6 +341,7 @@ static COIL_NOINLINE bool has_been_cut(coil_task *task, coil_frame *leaf, thrift
 {
     bool is_unwound = false;
 
+    call->state = THRIFT_CALL_ENDS;
     call->task = NULL;
     thrift_queue_leave(call);
     return call->is_cut && coil_task_absorb(task, leaf, &is_unwound) && is_unwound;

@@ -111,8 +111,8 @@ coil_thrift_writer *thrift_order_writer(thrift_call *call)
 {
     thrift_connection *peer = call->peer;
     /* While its handler waits, others write where replies are sent from. */
-    const bool may_wait = call->state == THRIFT_CALL_WAITS && call->task != NULL;
-    thrift_pooled_writer **place = is_next(call) && !may_wait ? &peer->out : &call->own;
+    const bool waits = call->state == THRIFT_CALL_WAITS;
+    thrift_pooled_writer **place = is_next(call) && !waits ? &peer->out : &call->own;
 
     if (*place == NULL)
         *place = thrift_take_writer(peer->server);
@@ -185,7 +185,7 @@ static bool may_be_large(const thrift_call *call)
 
     if (peer->hold_count > 0 || (has_reply(call) && !is_next(call)))
         return false;
-    return !thrift_sends_first(peer) || (peer->out == NULL && peer->sending == NULL);
+    return !peer->sends_first || (peer->out == NULL && peer->sending == NULL);
 }
 
 static void set_large(thrift_call *call, bool is_large)
@@ -262,7 +262,7 @@ void thrift_order_acknowledge(thrift_call *call, bool now_or_later)
 {
     if (call->kind.transport != COIL_THRIFT_TRANSPORT_HTTP || call->is_acknowledged)
         return;
-    const bool is_now = is_next(call) && call->task == NULL;
+    const bool is_now = is_next(call) && call->state != THRIFT_CALL_WAITS;
     if (!is_now && now_or_later)
         return;
     coil_thrift_writer *writer = thrift_order_writer(call);

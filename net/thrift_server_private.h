@@ -68,7 +68,8 @@ struct coil_thrift_server_state {
 typedef enum thrift_call_state {
     THRIFT_CALL_RUNS,   /* In the task that has read it. */
     THRIFT_CALL_QUEUED, /* In the server's queue. */
-    THRIFT_CALL_WAITS,  /* Its handler has waited, and has `task` to itself. */
+    THRIFT_CALL_WAITS,  /* Its handler waits, and has `task` to itself. */
+    THRIFT_CALL_ENDS,   /* Its handler had waited, and has returned. */
     THRIFT_CALL_DONE,   /* Its reply waits for those before it. */
 } thrift_call_state;
 
@@ -118,7 +119,7 @@ struct thrift_connection {
     thrift_call *current;          /* Runs in the reader. */
     coil_list calls;               /* thrift_call.link, in the order of their arrival. */
     unsigned calls_max;            /* Limits of its server, */
-    size_t unsent_max;             /* with their defaults. (1: all is to be sent first.) */
+    size_t unsent_max;             /* with their defaults. */
     unsigned call_count;           /* Of them, and */
     unsigned awaited_count;        /* of them those that are awaited, */
     unsigned large_count;          /* and those that are large. */
@@ -138,6 +139,7 @@ struct thrift_connection {
     coil_task *writer;        /* Waits for the peer to take what is sent, NULL: nobody does; */
     coil_frame *writer_leaf;  /* here, */
     coil_timer write_timer;   /* and so long. */
+    bool sends_first; /* All that is unsent is to be sent before more is read: unsent_max is 1. */
     bool is_flushing;
     bool is_waiting; /* For the next message, of which nothing has come. */
     bool is_over;    /* Nothing more is read, */
@@ -214,12 +216,8 @@ static inline bool thrift_may_read(const thrift_connection *peer)
 /* What is answered now is so large that it is to be sent before anything else is read. */
 static inline void thrift_connection_send_first(thrift_connection *peer)
 {
+    peer->sends_first = true;
     peer->unsent_max = 1;
-}
-
-static inline bool thrift_sends_first(const thrift_connection *peer)
-{
-    return peer->unsent_max == 1;
 }
 
 /* A task goes on with `call`, or with what is to be sent and read. NULL: no memory. */
