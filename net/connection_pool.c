@@ -312,6 +312,7 @@ static int set_options(coil_connection_pool *pool, const coil_connection_pool_op
 int coil_connection_pool_create(coil_loop *loop, const char *target,
         const coil_connection_pool_options *options, coil_connection_pool **out_pool)
 {
+    static _Atomic uint64_t last_number;
     size_t target_bytes = strlen(target) + 1;
     if (target_bytes > POOL_TARGET_BYTES)
         return -ENAMETOOLONG;
@@ -326,6 +327,7 @@ int coil_connection_pool_create(coil_loop *loop, const char *target,
         return rc;
     }
     pool->loop = loop;
+    pool->number = ++last_number;
     memcpy(pool->target, target, target_bytes);
     coil_list_init(&pool->idle);
     coil_list_init(&pool->busy);

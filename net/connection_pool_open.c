@@ -133,6 +133,7 @@ coil_async(int, open_one, (coil_connection_pool *) pool, (attempt_start) start)
         return 0;
     }
     my->pooled->pool = pool;
+    my->pooled->pool_number = pool->number;
     my->pooled->hooks = pool->options.hooks;
     coil_await(my->rc, coil_within(pool->options.open_limit, establish(pool, my->pooled)));
     my->rc = my->rc > 0 ? 0 : my->rc;

@@ -18,6 +18,7 @@ enum { POOL_TARGET_BYTES = 300 };
 
 struct coil_connection_pool {
     coil_loop *loop;
+    uint64_t number; /* From 1, in the order in which pools were made. */
     coil_connection_pool_options options;
     coil_connection_pool_stats stats;
     coil_retry_policy backoff; /* After failures to open. */

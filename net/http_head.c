@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "http_message.h"
 
+#include <coil/kernel.h>
+
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 /* ------------------------------------------------------------------------------------ heads -- */
 
@@ -57,17 +60,45 @@ static void put_header(text_line *line, const coil_thrift_header *header)
     put_string(line, "\r\n");
 }
 
-static void put_first(text_line *line, const http_head *head)
+enum { DATE_BYTES = 29 };
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7), which each thread makes once a second. */
+static const char *date(void)
 {
-    if (head->host == NULL) {
-        put_string(line, "HTTP/1.1 200 OK\r\n");
-        if (head->last) {
-            put_string(line, "Connection: close\r\n");
-        } else if (head->old) {
-            put_string(line, "Connection: keep-alive\r\n");
-        }
-        return;
+    static const char days[] = "SunMonTueWedThuFriSat";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static _Thread_local int64_t made_at = INT64_MIN;
+    static _Thread_local char text[DATE_BYTES + 1];
+    const time_t now = (time_t)coil_kernel_time_s();
+    char made[4 * DATE_BYTES]; /* For numbers that are larger than any that come. */
+    struct tm parts;
+
+    if (now == made_at || gmtime_r(&now, &parts) == NULL)
+        return text;
+    (void)snprintf(made, sizeof(made), "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+            &days[3 * parts.tm_wday], parts.tm_mday, &months[3 * parts.tm_mon],
+            parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    memcpy(text, made, DATE_BYTES);
+    made_at = now;
+    return text;
+}
+
+static void put_first_of_response(text_line *line, const http_head *head)
+{
+    put_string(line, "HTTP/1.1 ");
+    put_string(line, head->status == NULL ? "200 OK" : head->status);
+    put_string(line, "\r\nDate: ");
+    put(line, date(), DATE_BYTES);
+    put_string(line, "\r\n");
+    if (head->last) {
+        put_string(line, "Connection: close\r\n");
+    } else if (head->old) {
+        put_string(line, "Connection: keep-alive\r\n");
     }
+}
+
+static void put_first_of_request(text_line *line, const http_head *head)
+{
     put_string(line, "POST ");
     put_string(line, head->path);
     put_string(line, " HTTP/1.1\r\nHost: ");
@@ -81,7 +112,11 @@ static void put_head(text_line *line, const http_head *head, uint32_t body_bytes
 {
     char length[32]; /* Blanks before the number are allowed: so the head is as long for each. */
 
-    put_first(line, head);
+    if (head->host == NULL) {
+        put_first_of_response(line, head);
+    } else {
+        put_first_of_request(line, head);
+    }
     put_string(line, "Content-Type: ");
     put_string(line, head->content_type);
     (void)snprintf(length, sizeof(length), "\r\nContent-Length: %10u\r\n", body_bytes);
@@ -113,37 +148,54 @@ void http_head_write(char *place, const http_head *head, uint32_t body_bytes)
 
 /* --------------------------------------------------------------------------------- refusals -- */
 
-/* The response that refuses: its status line, more headers, its text in `length` bytes. */
-#define REFUSAL(line, more, length, text)                                         \
-    "HTTP/1.1 " line "\r\nConnection: close\r\nContent-Type: text/plain\r\n" more \
-    "Content-Length: " length "\r\n\r\n" text "\n"
-
 typedef struct refusal {
     int status;
-    const char *response;
+    const char *line;
+    const char *text;
 } refusal;
 
-/* The first is for all that are not listed. */
+/* The last is for all that are not listed. */
 static const refusal refusals[] = {
-        {400, REFUSAL("400 Bad Request", "", "12", "bad request")},
-        {405, REFUSAL("405 Method Not Allowed", "Allow: POST\r\n", "25",
-                      "Thrift is called by POST")},
-        {411, REFUSAL("411 Length Required", "", "23", "the length is required")},
-        {413, REFUSAL("413 Content Too Large", "", "22", "the call is too large")},
-        {415, REFUSAL("415 Unsupported Media Type", "", "25", "no content-encoding here")},
-        {417, REFUSAL("417 Expectation Failed", "", "20", "cannot expect that.")},
-        {431, REFUSAL("431 Request Header Fields Too Large", "", "22", "the head is too large")},
-        {501, REFUSAL("501 Not Implemented", "", "16", "not implemented")},
-        {505, REFUSAL("505 HTTP Version Not Supported", "", "22", "only HTTP/1.0 and 1.1")},
+        {400, "400 Bad Request", "bad request\n"},
+        {405, "405 Method Not Allowed", "Thrift is called by POST\n"},
+        {411, "411 Length Required", "the length is required\n"},
+        {413, "413 Content Too Large", "the call is too large\n"},
+        {415, "415 Unsupported Media Type", "no content-encoding here\n"},
+        {417, "417 Expectation Failed", "cannot expect that\n"},
+        {431, "431 Request Header Fields Too Large", "the head is too large\n"},
+        {501, "501 Not Implemented", "not implemented\n"},
+        {505, "505 HTTP Version Not Supported", "only HTTP/1.0 and 1.1\n"},
+        {500, "500 Internal Server Error", "there is no memory for it\n"},
 };
 
-coil_thrift_text http_refusal(int status)
+static const refusal *find_refusal(int status)
 {
-    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-        if (refusals[i].status == status)
-            return coil_thrift_text_of(refusals[i].response);
-    }
-    return coil_thrift_text_of(refusals[0].response);
+    const refusal *one = refusals;
+    const refusal *last = &refusals[sizeof(refusals) / sizeof(refusals[0]) - 1];
+
+    while (one < last && one->status != status)
+        one++;
+    return one;
+}
+
+coil_thrift_text http_refusal(int status, char place[HTTP_REFUSAL_BYTES])
+{
+    static const coil_thrift_header allow = {{"Allow", 5}, {"POST", 4}};
+    const refusal *one = find_refusal(status);
+    const http_head head = {
+            .status = one->line,
+            .content_type = "text/plain",
+            .headers = &allow,
+            .header_count = one->status == 405,
+            .last = true,
+    };
+    const size_t text_bytes = strlen(one->text);
+
+    const size_t head_bytes = (size_t)http_head_bytes(&head);
+    COIL_CHECK(head_bytes + text_bytes <= HTTP_REFUSAL_BYTES);
+    http_head_write(place, &head, (uint32_t)text_bytes);
+    memcpy(place + head_bytes, one->text, text_bytes);
+    return (coil_thrift_text){place, (uint32_t)(head_bytes + text_bytes)};
 }
 
 coil_thrift_text http_continue(void)

@@ -73,13 +73,23 @@ static void fill_in(http_message *message, size_t place, size_t value)
     bytes[2] = (uint8_t)(value >> 14 & 0x7f);
 }
 
-/* The name or value that was being gathered is all there. */
+static bool is_blank(uint8_t letter)
+{
+    return letter == ' ' || letter == '\t';
+}
+
+/* The name or value that was being gathered is all there; blanks behind a value are not of it. */
 static void end_text(http_message *message)
 {
     const size_t start = message->text_start;
+    byte_store *head = &message->head;
 
-    if (start != 0)
-        fill_in(message, start, message->head.size - start - PADDED_BYTES);
+    if (start != 0) {
+        while (message->in_value && head->size > start + PADDED_BYTES &&
+                is_blank(head->bytes[head->size - 1]))
+            head->size--;
+        fill_in(message, start, head->size - start - PADDED_BYTES);
+    }
     message->text_start = 0;
 }
 
@@ -186,12 +196,15 @@ static bool text_is(coil_thrift_text text, const char *string)
     return text.size == strlen(string) && strncasecmp(text.bytes, string, text.size) == 0;
 }
 
-/* Those at the end, which the parser leaves. */
-static coil_thrift_text without_blanks(coil_thrift_text text)
+static unsigned count_of(const http_message *message, const char *name)
 {
-    while (text.size > 0 && (text.bytes[text.size - 1] == ' ' || text.bytes[text.size - 1] == '\t'))
-        text.size--;
-    return text;
+    coil_thrift_headers headers = headers_of(message);
+    coil_thrift_header header;
+    unsigned count = 0;
+
+    while (coil_thrift_headers_next(&headers, &header))
+        count += text_is(header.name, name);
+    return count;
 }
 
 /*
@@ -200,18 +213,11 @@ static coil_thrift_text without_blanks(coil_thrift_text text)
  */
 static bool is_chunked_alone(const http_message *message)
 {
-    coil_thrift_headers headers = headers_of(message);
-    coil_thrift_header header;
-    unsigned count = 0;
-    bool is_known = true;
+    coil_thrift_text value;
 
-    while (coil_thrift_headers_next(&headers, &header)) {
-        if (text_is(header.name, "transfer-encoding")) {
-            count++;
-            is_known &= text_is(without_blanks(header.value), "chunked");
-        }
-    }
-    return count == 1 && is_known;
+    return count_of(message, "transfer-encoding") == 1 &&
+           coil_thrift_headers_find(headers_of(message), "transfer-encoding", &value) &&
+           text_is(value, "chunked");
 }
 
 /* How the body ends, beyond what the parser has seen to: RFC 9112, 6.1. */
@@ -226,6 +232,18 @@ static int check_framing(http_message *message)
     return is_chunked_alone(message) ? 0 : refuse(message, 501, "the transfer encoding is unknown");
 }
 
+/* Whom the request is for has to be said once; by HTTP/1.0 it need not be: RFC 9112, 3.2. */
+static int check_host(http_message *message)
+{
+    const unsigned count = count_of(message, "host");
+
+    if (count > 1)
+        return refuse(message, 400, "there is more than one host");
+    if (count == 0 && message->parser.http_minor == 1)
+        return refuse(message, 400, "there is no host");
+    return 0;
+}
+
 /* What a server wants of a request, beyond that it is well formed. */
 static int check_request(http_message *message)
 {
@@ -236,6 +254,8 @@ static int check_request(http_message *message)
 
     if (parser->http_major != 1 || parser->http_minor > 1)
         return refuse(message, 505, "another version than 1.0 and 1.1");
+    if (check_host(message) < 0)
+        return -1;
     if (!message->allow_all && parser->method != HTTP_POST)
         return refuse(message, 405, "another method than POST");
     if (parser->method == HTTP_CONNECT)
@@ -444,5 +464,5 @@ const char *http_message_what(const http_message *message)
 
 int http_message_status(const http_message *message)
 {
-    return message->status;
+    return message == NULL ? 500 : message->status;
 }

@@ -62,22 +62,33 @@ void http_message_rest(http_message *message, size_t keep_bytes);
 /* Whether the peer waits for "100 Continue"; asked once per message. */
 COIL_MUST_USE bool http_message_expects(http_message *message);
 
-/* After an error: in words, and the status of the response that says so; of a response, its own. */
+/*
+ * After an error: in words, and the status of the response that says so; of a response, its own.
+ * Of NULL: the status that says why there is none.
+ */
 const char *http_message_what(const http_message *message);
 int http_message_status(const http_message *message);
 
-/* The whole response that refuses a request with `status`, which ends the connection. */
-coil_thrift_text http_refusal(int status);
+/*
+ * The whole response that refuses a request with `status`, which ends the connection, in `place`.
+ * What is not known is a 500.
+ */
+enum { HTTP_REFUSAL_BYTES = 320 };
+coil_thrift_text http_refusal(int status, char place[HTTP_REFUSAL_BYTES]);
 
 /* "HTTP/1.1 100 Continue" */
 coil_thrift_text http_continue(void);
 
 /* ------------------------------------------------------------------------------------ heads -- */
 
-/* The head of a message to be sent. `host` makes it a request. Texts are not escaped. */
+/*
+ * The head of a message to be sent. `host` makes it a request; a response has a date. Texts are not
+ * escaped.
+ */
 typedef struct http_head {
-    const char *host; /* NULL: a response of status 200. */
+    const char *host; /* NULL: a response. */
     const char *path;
+    const char *status; /* Of a response. NULL: "200 OK". */
     const char *content_type;
     const coil_thrift_header *headers;
     uint32_t header_count;

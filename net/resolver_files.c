@@ -67,17 +67,26 @@ static int read_all(int fd, size_t limit_bytes, contents *out_contents)
                 (off_t)read.size_bytes);
         read.size_bytes += count > 0 ? (size_t)count : 0;
     }
+    if (count < 0) {
+        free(read.text);
+        return (int)count;
+    }
     *out_contents = read;
     return 0;
 }
 
-/* A file that is not there is empty. */
+static bool is_missing(int error)
+{
+    return error == -ENOENT || error == -ENOTDIR || error == -EACCES;
+}
+
+/* A file that is not there, or not for us, is empty. Others cannot be read now: an error. */
 static int read_file(const resolver_file *file, size_t limit_bytes, contents *out_contents)
 {
     *out_contents = (contents){.text = NULL};
     int fd = coil_kernel_openat(AT_FDCWD, file->path, O_RDONLY | O_NONBLOCK);
     if (fd < 0)
-        return 0;
+        return is_missing(fd) ? 0 : fd;
     int rc = read_all(fd, limit_bytes, out_contents);
     (void)coil_kernel_close(fd);
     return rc;
@@ -134,14 +143,14 @@ void files_merge(coil_resolver *resolver)
         config->rotate = true;
 }
 
-/* Without memory, what was known before holds, and it is tried again. */
+/* Without memory or descriptors, what was known before holds, and it is tried again. */
 static void review(coil_resolver *resolver, resolver_file *file, int (*read)(coil_resolver *))
 {
-    if (!has_changed(file))
+    file->is_due |= has_changed(file);
+    if (!file->is_due)
         return;
-    resolver->stats.reloads++;
-    if (read(resolver) < 0)
-        memset(&file->status, 0, sizeof(file->status));
+    file->is_due = read(resolver) < 0;
+    resolver->stats.reloads += !file->is_due;
 }
 
 void files_review(coil_resolver *resolver, bool at_once)

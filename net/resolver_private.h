@@ -66,11 +66,12 @@ struct question {
     size_t size_bytes; /* With all that belongs to it. */
 };
 
-/* A file, and what it was when it was read. */
+/* A file, and what it was when it was looked at. */
 typedef struct resolver_file {
     char *path; /* NULL: none. */
     struct stat status;
     bool was_there;
+    bool is_due; /* It has changed, and has not been read since. */
 } resolver_file;
 
 struct coil_resolver {

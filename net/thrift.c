@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/thrift.h>
 
+#include "thrift_load.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -55,16 +57,9 @@ static uint32_t frame_max(const coil_thrift_limits *limits)
     return limits == NULL ? DEFAULT_FRAME_MAX : limits->frame_max;
 }
 
-static uint32_t load_32(const uint8_t bytes[4])
-{
-    uint32_t bits;
-    memcpy(&bits, bytes, sizeof(bits));
-    return be32toh(bits);
-}
-
 int coil_thrift_frame_size(const uint8_t first[4], const coil_thrift_limits *limits)
 {
-    uint32_t size = load_32(first);
+    uint32_t size = thrift_load_32(first);
 
     if (size == 0)
         return -EBADMSG;
@@ -103,7 +98,7 @@ const char *coil_thrift_frame_what(
         const uint8_t first[4], const coil_thrift_limits *limits, char *text, size_t text_size)
 {
     const char *protocol = guess_protocol(first);
-    uint32_t size = load_32(first);
+    uint32_t size = thrift_load_32(first);
 
     if (size == 0) {
         snprintf(text, text_size, "frame of 0 bytes");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Of coil/thrift_server.h: one call, from when it is run to its outcome. */
+#include "http_message.h"
 #include "thrift_private.h"
 #include "thrift_server_private.h"
 
@@ -220,6 +221,7 @@ static COIL_COLD void write_exception(
         thrift_connection_break(call->peer, size); /* It would wait for its answer for ever. */
     } else {
         call->outcome.sent_bytes = (uint32_t)size;
+        call->peer->server->stats.exceptions++;
     }
 }
 
@@ -235,7 +237,6 @@ static COIL_COLD void refuse(thrift_call *call, int error, int32_t type, coil_th
 {
     coil_thrift_server_stats *stats = &call->peer->server->stats;
 
-    stats->exceptions++;
     stats->overloaded += type == COIL_THRIFT_LOADSHEDDING;
     stats->timed_out += type == COIL_THRIFT_TIMEOUT;
     if (call->call.message.type != COIL_THRIFT_ONEWAY) {
@@ -258,10 +259,11 @@ void thrift_call_refuse(thrift_call *call, int error, int32_t type, const char *
 }
 
 /* It ends with an answer that is none of Thrift: HTTP's. */
-static COIL_COLD void answer_in_words(thrift_call *call, int error, coil_thrift_text answer)
+static COIL_COLD void refuse_by_http(thrift_call *call, int error, int status)
 {
-    call->peer->server->stats.exceptions++;
-    thrift_order_say_as(call, answer);
+    char answer[HTTP_REFUSAL_BYTES];
+
+    thrift_order_say_as(call, http_refusal(status, answer));
     conclude(call, error);
     thrift_order_deliver(call);
 }
@@ -275,9 +277,9 @@ COIL_COLD void thrift_refuse_bytes(thrift_connection *peer, int error)
     thrift_call *call = thrift_call_take(peer);
     if (call == NULL)
         return;
-    call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
-    if (transport->answer.size > 0) {
-        answer_in_words(call, error, transport->answer);
+    thrift_call_is_unread(call);
+    if (transport->answer_status != 0) {
+        refuse_by_http(call, error, transport->answer_status);
     } else {
         thrift_call_refuse(call, error, transport->exception,
                 thrift_transport_what(transport, what, sizeof(what)));
@@ -339,6 +341,7 @@ static COIL_NOINLINE bool has_been_cut(coil_task *task, coil_frame *leaf, thrift
 {
     bool is_unwound = false;
 
+    call->state = THRIFT_CALL_ENDS;
     call->task = NULL;
     thrift_queue_leave(call);
     return call->is_cut && coil_task_absorb(task, leaf, &is_unwound) && is_unwound;

@@ -147,10 +147,22 @@ static COIL_COLD int refuse_header(thrift_call *call)
     return thrift_is_protocol_error(error) ? error : 0;
 }
 
+COIL_COLD void thrift_call_is_unread(thrift_call *call)
+{
+    coil_thrift_call *seen = &call->call;
+
+    seen->message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
+    seen->headers = (coil_thrift_headers){.bytes = NULL};
+    seen->transport = (enum coil_thrift_transport)call->kind.transport;
+    seen->protocol = (enum coil_thrift_protocol)call->kind.protocol;
+    coil_thrift_reader_init_as(&seen->arguments, seen->protocol, "", 0, seen->server->limits,
+            &call->arena);
+}
+
 /* There is no room for the message, of which nothing has been read. */
 static COIL_COLD int refuse_message(thrift_call *call)
 {
-    call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
+    thrift_call_is_unread(call);
     thrift_call_refuse(
             call, -ENOBUFS, COIL_THRIFT_INTERNAL_ERROR, "there is no room for this message");
     return 0;

@@ -49,7 +49,7 @@ static COIL_COLD void cut_calls(thrift_connection *peer)
         if (call->state == THRIFT_CALL_QUEUED) {
             thrift_queue_remove(call);
             thrift_call_abandon(call);
-        } else if (call->state == THRIFT_CALL_WAITS && call->task != NULL && !call->is_cut) {
+        } else if (call->state == THRIFT_CALL_WAITS && !call->is_cut) {
             call->is_cut = coil_task_unwind(call->task, call->leaf);
         } else if ((call->holds & THRIFT_HOLDS_TURN) != 0) {
             call->is_cut = true; /* It is about to begin. */
@@ -201,11 +201,12 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
         end_sending(peer);
     }
     peer->is_flushing = false;
-    if (coil_unlikely(thrift_sends_first(peer)) && peer->hold_count == 0) {
+    if (coil_unlikely(peer->sends_first) && peer->hold_count == 0) {
+        peer->sends_first = false;
         peer->unsent_max = unsent_max_of(peer->server); /* All has been sent. */
         thrift_order_wake_large(peer);
     }
-    return peer->is_broken ? -EPIPE : 0;
+    return peer->is_broken ? -EPIPE : peer->error;
 }
 
 /* ------------------------------------------------------------------------------------ tasks -- */

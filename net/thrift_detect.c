@@ -13,7 +13,7 @@ static int detect_length(thrift_transport *transport, const uint8_t *bytes, size
 {
     if (size < COIL_THRIFT_LENGTH_BYTES)
         return thrift_transport_want(transport, COIL_THRIFT_LENGTH_BYTES + 1);
-    uint32_t frame_size = thrift_transport_length(bytes);
+    uint32_t frame_size = thrift_load_32(bytes);
     if (!thrift_transport_length_fits(transport, frame_size))
         return thrift_transport_fail_length(transport, bytes, size);
     if (size < COIL_THRIFT_LENGTH_BYTES + 1)

@@ -118,7 +118,7 @@ int thrift_transport_next_frame(thrift_transport *transport, const uint8_t *byte
 {
     if (size < COIL_THRIFT_LENGTH_BYTES)
         return thrift_transport_want(transport, COIL_THRIFT_LENGTH_BYTES);
-    uint32_t frame_size = thrift_transport_length(bytes);
+    uint32_t frame_size = thrift_load_32(bytes);
     if (!thrift_transport_length_fits(transport, frame_size))
         return thrift_transport_fail_length(transport, bytes, size);
     if (size - COIL_THRIFT_LENGTH_BYTES < frame_size)
@@ -179,7 +179,7 @@ static int fail_http(thrift_transport *transport, int error)
 {
     (void)thrift_transport_fail_as(transport, TRANSPORT_FAULT_HTTP, error);
     if (!transport->is_client)
-        transport->answer = http_refusal(http_message_status(transport->http));
+        transport->answer_status = http_message_status(transport->http);
     return error;
 }
 
@@ -206,7 +206,7 @@ static int take_content(
     }
     int rc = take_contents(transport, content->body, content->body_size, out_envelope);
     if (rc < 0 && !transport->is_client)
-        transport->answer = http_refusal(400);
+        transport->answer_status = rc == -ENOMEM ? 500 : 400;
     return rc;
 }
 
@@ -221,9 +221,11 @@ static int open_http(thrift_transport *transport)
     transport->kind.transport = COIL_THRIFT_TRANSPORT_HTTP;
     transport->http = http_message_create(!transport->is_client, &limits);
     if (transport->http == NULL) {
+        const int status = http_message_status(NULL);
         if (!transport->is_client)
-            transport->answer = http_refusal(501);
-        return thrift_transport_fail(transport, TRANSPORT_FAULT_HTTP_MISSING);
+            transport->answer_status = status;
+        return thrift_transport_fail(transport,
+                status == 501 ? TRANSPORT_FAULT_HTTP_MISSING : TRANSPORT_FAULT_NO_SPACE);
     }
     if (transport->pages)
         http_message_allow_all(transport->http);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "thrift_header.h"
 
+#include "thrift_load.h"
 #include "thrift_transport_fault.h"
 
 #include <errno.h>
@@ -15,16 +16,6 @@ enum {
     PROTOCOL_COMPACT = 2,
     INFO_PAIRS = 1,
 };
-
-static uint16_t load_16(const uint8_t *bytes)
-{
-    return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
-
-static uint32_t load_32(const uint8_t *bytes)
-{
-    return (uint32_t)load_16(bytes) << 16 | load_16(bytes + 2);
-}
 
 /* ----------------------------------------------------------------------------------- reading -- */
 
@@ -88,9 +79,9 @@ int thrift_header_read(const uint8_t *frame, uint32_t size, thrift_header *out_h
         return TRANSPORT_FAULT_HEADER_CUT;
 
     const uint8_t *at = frame + FIXED_BYTES;
-    uint32_t header_bytes = (uint32_t)load_16(frame + 8) * 4;
-    kind->flags = load_16(frame + 2);
-    kind->seqid = (int32_t)load_32(frame + 4);
+    uint32_t header_bytes = (uint32_t)thrift_load_16(frame + 8) * 4;
+    kind->flags = thrift_load_16(frame + 2);
+    kind->seqid = (int32_t)thrift_load_32(frame + 4);
     if (header_bytes > size - FIXED_BYTES)
         return TRANSPORT_FAULT_HEADER_CUT;
     if (header_bytes > THRIFT_HEADER_BYTES_MAX)

@@ -111,8 +111,8 @@ coil_thrift_writer *thrift_order_writer(thrift_call *call)
 {
     thrift_connection *peer = call->peer;
     /* While its handler waits, others write where replies are sent from. */
-    const bool may_wait = call->state == THRIFT_CALL_WAITS && call->task != NULL;
-    thrift_pooled_writer **place = is_next(call) && !may_wait ? &peer->out : &call->own;
+    const bool waits = call->state == THRIFT_CALL_WAITS;
+    thrift_pooled_writer **place = is_next(call) && !waits ? &peer->out : &call->own;
 
     if (*place == NULL)
         *place = thrift_take_writer(peer->server);
@@ -125,10 +125,14 @@ coil_thrift_writer *thrift_order_writer(thrift_call *call)
 int thrift_order_seal(
         const thrift_call *call, coil_thrift_writer *writer, int size, const thrift_extra *extra)
 {
+    thrift_transport *transport = &call->peer->transport;
+
     if (size < 0 || is_plain(&call->kind))
         return size;
-    return thrift_transport_seal(
-            &call->peer->transport, &call->kind, extra, writer, (uint32_t)size);
+    size = thrift_transport_seal(transport, &call->kind, extra, writer, (uint32_t)size);
+    if (coil_unlikely(transport->is_torn))
+        thrift_connection_break(call->peer, size);
+    return size;
 }
 
 /*
@@ -181,7 +185,7 @@ static bool may_be_large(const thrift_call *call)
 
     if (peer->hold_count > 0 || (has_reply(call) && !is_next(call)))
         return false;
-    return !thrift_sends_first(peer) || (peer->out == NULL && peer->sending == NULL);
+    return !peer->sends_first || (peer->out == NULL && peer->sending == NULL);
 }
 
 static void set_large(thrift_call *call, bool is_large)
@@ -246,14 +250,6 @@ static void send_own(thrift_call *call)
     thrift_give_writer(peer->server, own);
 }
 
-void thrift_order_say(thrift_connection *peer, coil_thrift_text bytes)
-{
-    if (peer->out == NULL)
-        peer->out = thrift_take_writer(peer->server);
-    if (peer->out == NULL || !append(&peer->out->writer, (const uint8_t *)bytes.bytes, bytes.size))
-        thrift_connection_break(peer, -ENOMEM);
-}
-
 void thrift_order_say_as(thrift_call *call, coil_thrift_text bytes)
 {
     coil_thrift_writer *writer = thrift_order_writer(call);
@@ -266,7 +262,7 @@ void thrift_order_acknowledge(thrift_call *call, bool now_or_later)
 {
     if (call->kind.transport != COIL_THRIFT_TRANSPORT_HTTP || call->is_acknowledged)
         return;
-    const bool is_now = is_next(call) && call->task == NULL;
+    const bool is_now = is_next(call) && call->state != THRIFT_CALL_WAITS;
     if (!is_now && now_or_later)
         return;
     coil_thrift_writer *writer = thrift_order_writer(call);

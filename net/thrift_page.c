@@ -4,15 +4,11 @@
  * made when it is asked for, in the arena of a call, and sent as the reply of one.
  */
 #include "fb303_default.h"
+#include "http_message.h"
 #include "thrift_server_private.h"
 
 #include <coil/loop.h>
 #include <coil/open_metrics.h>
-
-#include <errno.h>
-#include <stdio.h>
-
-enum { HEAD_BYTES = 256 /* More than any of ours. */ };
 
 bool thrift_pages_are_served(const coil_thrift_server *server)
 {
@@ -35,72 +31,111 @@ static bool is_path(coil_thrift_text target, const char *path)
     return coil_thrift_text_is(target, path);
 }
 
-/* Each head. (To HTTP/1.0 a connection that goes on has to be announced.) */
-static int write_head(const thrift_kind *kind, const char *status, const char *type,
-        size_t body_bytes, char *head)
-{
-    const char *connection = "";
+/* What is wanted of a page. */
+typedef struct page_request {
+    thrift_call *call;
+    bool only_head;
+} page_request;
 
-    if (kind->last) {
-        connection = "Connection: close\r\n";
-    } else if (kind->old_http) {
-        connection = "Connection: keep-alive\r\n";
-    }
-    return snprintf(head, HEAD_BYTES,
-            "HTTP/1.1 %s\r\n%sContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", status, connection,
-            type, body_bytes);
+static http_head head_of(const thrift_call *call, const char *status, const char *type)
+{
+    return (http_head){
+            .status = status,
+            .content_type = type,
+            .last = call->kind.last,
+            .old = call->kind.old_http,
+    };
 }
 
-static coil_thrift_text make_plain(
-        thrift_call *call, const char *status, const char *body, bool only_head)
+/*
+ * A page with a body of so many bytes, which are to be put in *out_body, with a zero behind them.
+ * Empty: there is no memory.
+ */
+static coil_thrift_text begin_page(
+        page_request wanted, const http_head *head, size_t body_bytes, char **out_body)
 {
-    char head[HEAD_BYTES];
+    const size_t head_bytes = (size_t)http_head_bytes(head);
+    char *page = coil_arena_take(&wanted.call->arena, head_bytes + body_bytes + 1, 1);
 
-    (void)write_head(&call->kind, status, "text/plain", strlen(body), head);
-    return coil_thrift_format(&call->arena, "%s%s", head, only_head ? "" : body);
+    if (page == NULL)
+        return (coil_thrift_text){.bytes = "", .size = 0};
+    http_head_write(page, head, (uint32_t)body_bytes);
+    *out_body = page + head_bytes;
+    const size_t size = head_bytes + (wanted.only_head ? 0 : body_bytes);
+    return (coil_thrift_text){.bytes = page, .size = (uint32_t)size};
 }
 
-/* What is answered where the arena of a call has no room for more. */
-static const char unavailable[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
-
-/* Empty: there is no memory. */
-static coil_thrift_text make_metrics(thrift_call *call, coil_metrics *metrics, bool only_head)
+static coil_thrift_text make_plain(page_request wanted, const http_head *head, const char *text)
 {
+    char *body;
+    const coil_thrift_text page = begin_page(wanted, head, strlen(text), &body);
+
+    if (page.size > 0)
+        memcpy(body, text, strlen(text) + 1);
+    return page;
+}
+
+static coil_thrift_text make_not_allowed(page_request wanted)
+{
+    static const coil_thrift_header allow = {{"Allow", 5}, {"GET, HEAD, POST", 15}};
+    http_head head = head_of(wanted.call, "405 Method Not Allowed", "text/plain");
+
+    head.headers = &allow;
+    head.header_count = 1;
+    return make_plain(wanted, &head, "Thrift is called by POST\n");
+}
+
+static coil_thrift_text make_metrics(page_request wanted, coil_metrics *metrics)
+{
+    const http_head head = head_of(wanted.call, "200 OK", COIL_OPEN_METRICS_TYPE);
     const coil_time now = coil_now();
+    char *body;
 
     coil_metrics_refresh(metrics, now);
     const size_t body_bytes = coil_open_metrics_format(metrics, now, NULL, 0);
-    char *page = coil_arena_take(&call->arena, HEAD_BYTES + body_bytes + 1, 1);
-    if (page == NULL)
-        return (coil_thrift_text){.bytes = "", .size = 0};
-    const int head_bytes =
-            write_head(&call->kind, "200 OK", COIL_OPEN_METRICS_TYPE, body_bytes, page);
-    if (only_head)
-        return (coil_thrift_text){.bytes = page, .size = (uint32_t)head_bytes};
-    (void)coil_open_metrics_format(metrics, now, page + head_bytes, body_bytes + 1);
-    return (coil_thrift_text){.bytes = page, .size = (uint32_t)((size_t)head_bytes + body_bytes)};
+    const coil_thrift_text page = begin_page(wanted, &head, body_bytes, &body);
+    if (page.size > 0)
+        (void)coil_open_metrics_format(metrics, now, body, body_bytes + 1);
+    return page;
 }
 
 static coil_thrift_text make_page(thrift_call *call, const thrift_envelope *envelope)
 {
-    const bool only_head = coil_thrift_text_is(envelope->http_method, "HEAD");
+    const page_request wanted = {
+            .call = call,
+            .only_head = coil_thrift_text_is(envelope->http_method, "HEAD"),
+    };
 
-    if (!only_head && !coil_thrift_text_is(envelope->http_method, "GET")) {
-        return make_plain(call, "405 Method Not Allowed\r\nAllow: GET, HEAD, POST",
-                "Thrift is called by POST\n", false);
+    if (!wanted.only_head && !coil_thrift_text_is(envelope->http_method, "GET"))
+        return make_not_allowed(wanted);
+    if (!is_path(envelope->http_target, "/metrics")) {
+        const http_head head = head_of(call, "404 Not Found", "text/plain");
+        return make_plain(wanted, &head, "there is /metrics\n");
     }
-    if (!is_path(envelope->http_target, "/metrics"))
-        return make_plain(call, "404 Not Found", "there is /metrics\n", only_head);
-    return make_metrics(call, fb303_default_metrics(call->peer->server), only_head);
+    return make_metrics(wanted, fb303_default_metrics(call->peer->server));
+}
+
+/* Where the arena of the call has no room for more. */
+static void say_unavailable(thrift_call *call)
+{
+    const http_head head = head_of(call, "503 Service Unavailable", "text/plain");
+    const int size = http_head_bytes(&head);
+    char place[HTTP_REFUSAL_BYTES];
+
+    COIL_CHECK(size <= HTTP_REFUSAL_BYTES);
+    http_head_write(place, &head, 0);
+    thrift_order_say_as(call, (coil_thrift_text){.bytes = place, .size = (uint32_t)size});
 }
 
 void thrift_page_answer(thrift_call *call, const thrift_envelope *envelope)
 {
     call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
-    coil_thrift_text page = make_page(call, envelope);
-    if (page.size == 0)
-        page = coil_thrift_text_of(unavailable);
-    thrift_order_say_as(call, page);
+    const coil_thrift_text page = make_page(call, envelope);
+    if (page.size > 0) {
+        thrift_order_say_as(call, page);
+    } else {
+        say_unavailable(call);
+    }
     thrift_call_drop_arguments(call);
     thrift_connection_send_first(call->peer); /* It is a hundred times what has asked for it. */
     thrift_order_deliver(call);

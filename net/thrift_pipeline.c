@@ -46,6 +46,18 @@ static int dispatch(pipeline_call *call, coil_time deadline)
     return 0;
 }
 
+/* It cannot be sent; and none behind it, if it was a part of what they refer to. */
+static void give_up(pipeline_call *call, int error)
+{
+    coil_thrift_pipeline *pipeline = call->pipeline;
+
+    pipeline_settle(call, error);
+    if (!pipeline->wire->transport.is_torn)
+        return;
+    (void)pipeline_fail(pipeline, error, "the compressed stream has lost a call");
+    coil_receiver_fail(pipeline->stream, error); /* For those who read and write. */
+}
+
 /* What the server can be told of the time that there is. */
 static coil_time deadline_of(const coil_thrift_pipeline *pipeline, const coil_task *task)
 {
@@ -92,7 +104,7 @@ coil_define(int, pipeline_exchange, (coil_thrift_pipeline *) pipeline,
     if (!coil_task_cancelling(coil_self)) {
         my->rc = dispatch(&my->call, deadline_of(pipeline, coil_self));
         if (my->rc < 0) {
-            pipeline_settle(&my->call, my->rc);
+            give_up(&my->call, my->rc);
             return my->rc;
         }
     }

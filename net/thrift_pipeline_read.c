@@ -145,6 +145,22 @@ static struct coil_thrift_slot *slot_of(
     return pipeline_find_slot(pipeline, oldest->seqid);
 }
 
+/* The call of that number, which has its reply: the number is free. NULL: it was abandoned. */
+static pipeline_call *take_call(coil_thrift_pipeline *pipeline, struct coil_thrift_slot *slot)
+{
+    pipeline_call *call = slot->call;
+
+    pipeline_free_slot(slot);
+    if (call == NULL) {
+        pipeline->stats.unanswered--;
+        pipeline->stats.late++;
+        return NULL;
+    }
+    pipeline->stats.answered++;
+    call->invocation->was_sent = true;
+    return call;
+}
+
 /* Give the reply to its call. 0, or what is wrong with the connection. */
 static int deliver(coil_thrift_pipeline *pipeline, const thrift_envelope *envelope,
         coil_thrift_reader *reader, const coil_thrift_message *reply)
@@ -156,30 +172,49 @@ static int deliver(coil_thrift_pipeline *pipeline, const thrift_envelope *envelo
     struct coil_thrift_slot *slot = slot_of(pipeline, reply);
     if (slot == NULL)
         return refuse(pipeline, reply, "which was never made, or has had its reply");
-    pipeline_call *call = slot->call;
-    if (call == NULL) {
-        pipeline_free_slot(slot);
-        pipeline->stats.unanswered--;
-        pipeline->stats.late++;
-        return 0;
-    }
-    coil_thrift_invocation *invocation = call->invocation;
-    if (!is_exception && !is_of(reply, invocation->method))
+    if (slot->call != NULL && !is_exception && !is_of(reply, slot->call->invocation->method))
         return refuse(pipeline, reply, "which was of another method");
-    pipeline_free_slot(slot);
-    pipeline->stats.answered++;
-    invocation->was_sent = true;
-    pipeline_settle(call, take_outcome(invocation, envelope, reader, is_exception));
+    pipeline_call *call = take_call(pipeline, slot);
+    if (call != NULL)
+        pipeline_settle(call, take_outcome(call->invocation, envelope, reader, is_exception));
     return 0;
 }
 
-/* HTTP answers oneway calls, too: with nothing. */
+/* The call that has waited longest, as numbers are drawn; NULL: none. */
+static struct coil_thrift_slot *oldest_slot(const coil_thrift_pipeline *pipeline)
+{
+    struct coil_thrift_slot *oldest = NULL;
+    int32_t most_drawn_since = -1;
+
+    for (uint32_t i = 0; i < pipeline->slot_count; i++) {
+        struct coil_thrift_slot *slot = &pipeline->slots[i];
+        if (slot->seqid == 0)
+            continue;
+        int32_t drawn_since = pipeline->seqid - slot->seqid;
+        if (drawn_since < 0) /* They have begun again from 1. */
+            drawn_since += INT32_MAX;
+        if (drawn_since > most_drawn_since) {
+            most_drawn_since = drawn_since;
+            oldest = slot;
+        }
+    }
+    return oldest;
+}
+
+/* HTTP answers oneway calls, too: with nothing. So may a server other calls, in their order. */
 static int take_nothing(coil_thrift_pipeline *pipeline)
 {
     if (pipeline->oneways_due > 0) {
         pipeline->oneways_due--;
         pipeline_admit(pipeline);
+        return 0;
     }
+    struct coil_thrift_slot *slot = oldest_slot(pipeline);
+    if (slot == NULL)
+        return 0;
+    pipeline_call *call = take_call(pipeline, slot);
+    if (call != NULL)
+        pipeline_settle(call, -ENOMSG);
     return 0;
 }
 

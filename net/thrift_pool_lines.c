@@ -9,14 +9,14 @@ enum { AGE_JITTER = 10 };
 
 /* ---------------------------------------------------------------------------------- a line -- */
 
-/* The one of this key; else one that nobody uses, and which has the least to remember. */
-static pool_endpoint *find_endpoint(coil_thrift_pool *pool, const coil_connection_pool *key)
+/* The one of this number; else one that nobody uses, and which has the least to remember. */
+static pool_endpoint *find_endpoint(coil_thrift_pool *pool, uint64_t pool_number)
 {
     pool_endpoint *found = NULL;
 
     for (unsigned i = 0; i < pool->line_count; i++) {
         pool_endpoint *one = &pool->endpoints[i];
-        if (one->key == key)
+        if (one->pool_number == pool_number)
             return one;
         if (one->user_count > 0)
             continue;
@@ -25,7 +25,7 @@ static pool_endpoint *find_endpoint(coil_thrift_pool *pool, const coil_connectio
     }
     if (found == NULL)
         return NULL; /* Calls that have just ended still use all of them. */
-    found->key = key;
+    found->pool_number = pool_number;
     coil_circuit_breaker_init(&found->breaker, &pool->options.breaker);
     return found;
 }
@@ -36,7 +36,7 @@ static int open_line(pool_line *self, coil_pooled *pooled)
     coil_thrift_pipeline_options options = pool->options.pipeline;
     const coil_duration age = pool->options.age_limit;
 
-    self->endpoint = find_endpoint(pool, pooled->pool);
+    self->endpoint = find_endpoint(pool, pooled->pool_number);
     if (self->endpoint == NULL)
         return -EBUSY;
     options.timeouts = NULL; /* We see to that. */

@@ -8,8 +8,8 @@
 
 /* What is known of an address: one that a line goes to, or went to. */
 typedef struct pool_endpoint {
-    const coil_connection_pool *key; /* Of the balancer. NULL: none yet. */
-    unsigned user_count;             /* Lines and calls. */
+    uint64_t pool_number; /* Of the balancer's pool for it. 0: none yet. */
+    unsigned user_count;  /* Lines and calls. */
     coil_circuit_breaker breaker;
 } pool_endpoint;
 

@@ -9,6 +9,8 @@
 #ifndef COIL_THRIFT_PRIVATE_H
 #define COIL_THRIFT_PRIVATE_H
 
+#include "thrift_load.h"
+
 #include <coil/thrift.h>
 
 /* What can be wrong with a frame; coil_thrift_reader_what() says what the value of each is. */
@@ -97,31 +99,6 @@ static inline bool thrift_is_binary(uint8_t protocol)
 static inline uint32_t thrift_bytes_left(const coil_thrift_reader *reader)
 {
     return reader->size - reader->position;
-}
-
-/* Big endian bits, wherever they lie. */
-static inline uint16_t thrift_load_16(const uint8_t *bytes)
-{
-    uint16_t bits;
-
-    memcpy(&bits, bytes, sizeof(bits));
-    return be16toh(bits);
-}
-
-static inline uint32_t thrift_load_32(const uint8_t *bytes)
-{
-    uint32_t bits;
-
-    memcpy(&bits, bytes, sizeof(bits));
-    return be32toh(bits);
-}
-
-static inline uint64_t thrift_load_64(const uint8_t *bytes)
-{
-    uint64_t bits;
-
-    memcpy(&bits, bytes, sizeof(bits));
-    return be64toh(bits);
 }
 
 static inline bool thrift_is_scalar(uint8_t type)

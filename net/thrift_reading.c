@@ -71,17 +71,26 @@ static void end_waiting(thrift_connection *peer)
         coil_session_busy(peer->session);
 }
 
+static void set_frame_deadline(thrift_connection *peer)
+{
+    peer->frame_deadline = coil_time_after(
+            coil_now(), thrift_limit_of(peer->server->frame_limit, FRAME_LIMIT_S));
+}
+
 /* The rest of a message that has begun. 1, or an error. */
 coil_async(int, await_rest, (thrift_connection *) peer)
 {
     coil_vars(int rc);
 
-    if (peer->frame_deadline == 0) {
-        peer->frame_deadline = coil_time_after(
-                coil_now(), thrift_limit_of(peer->server->frame_limit, FRAME_LIMIT_S));
+    if (peer->frame_deadline == 0)
+        set_frame_deadline(peer);
+    for (;;) {
+        coil_await(my->rc,
+                coil_until(peer->frame_deadline, arrival(peer->stream, peer->wanted_bytes)));
+        if (my->rc != -ETIME || !peer->is_told_late || peer->awaited_count == 0)
+            return my->rc;
+        set_frame_deadline(peer); /* It has not been told to go on: it is we who take so long. */
     }
-    coil_await(my->rc, coil_until(peer->frame_deadline, arrival(peer->stream, peer->wanted_bytes)));
-    return my->rc;
 }
 
 /* A frame of the binary protocol, as nearly all are, on a connection that has had one before. */
@@ -132,6 +141,21 @@ static bool has_begun(const thrift_connection *peer)
     return peer->is_within || transport->taken > 0;
 }
 
+/* Behind the replies that are due, as if it were one: the peer counts them. */
+static COIL_COLD void say_interim(thrift_connection *peer)
+{
+    peer->envelope = (thrift_envelope){.kind = peer->transport.kind};
+    peer->is_told_late = peer->awaited_count > 0;
+    thrift_call *call = thrift_call_take(peer);
+    if (call == NULL) {
+        thrift_connection_break(peer, -ENOMEM);
+        return;
+    }
+    thrift_call_is_unread(call);
+    thrift_order_say_as(call, peer->transport.interim);
+    thrift_order_deliver(call);
+}
+
 static COIL_NOINLINE int cut_any_message(thrift_connection *peer, coil_slice *front)
 {
     thrift_transport *transport = &peer->transport;
@@ -144,10 +168,11 @@ static COIL_NOINLINE int cut_any_message(thrift_connection *peer, coil_slice *fr
         return rc;
     }
     take_front(peer, front, transport->taken);
-    if (transport->interim.size > 0)
-        thrift_order_say(peer, transport->interim);
+    if (rc == 0 && transport->interim.size > 0)
+        say_interim(peer);
     if (rc > 0) {
         const thrift_kind *kind = &peer->envelope.kind;
+        peer->is_told_late = false;
         peer->is_within = false;
         peer->is_plain = kind->transport == COIL_THRIFT_TRANSPORT_FRAMED && !peer->envelope.copied;
         return 1;
@@ -184,6 +209,8 @@ static COIL_COLD int end_of_stream(thrift_connection *peer, int rc)
     const coil_slice *front = coil_receiver_front(peer->stream);
     const size_t size = front->size_bytes > 0 ? (size_t)front->size_bytes : 0;
 
+    if (peer->is_over && peer->error < 0)
+        return peer->error; /* It was a call that ended us, whose error may look like the end. */
     if (rc != 0 && rc != -ENODATA)
         return rc;
     rc = thrift_transport_end(

@@ -18,10 +18,7 @@ static bool is_compact(const coil_thrift_scan *scan)
 
 static uint32_t held_32(const coil_thrift_scan *scan, uint32_t offset)
 {
-    uint32_t bits;
-
-    memcpy(&bits, scan->held + offset, sizeof(bits));
-    return be32toh(bits);
+    return thrift_load_32(scan->held + offset);
 }
 
 /* How much may still come. */

@@ -169,13 +169,18 @@ int thrift_transport_seal(thrift_transport *transport, const thrift_kind *kind,
     if (is_framed && kind->zlib == THRIFT_ZLIB_NONE && room == COIL_THRIFT_LENGTH_BYTES)
         return (int)size;
 
+    bool is_compressed = kind->zlib != THRIFT_ZLIB_NONE;
     int needed = thrift_transport_room(transport, kind, extra);
-    int rc = needed < 0 ? needed : 0;
-    if (rc == 0 && kind->zlib != THRIFT_ZLIB_NONE)
+    int rc = needed;
+    if (transport->is_torn)
+        rc = -EPIPE;
+    if (rc >= 0 && is_compressed)
         rc = compress(transport, kind, writer, start + room);
-    if (rc == 0 && room != (uint32_t)needed)
+    if (rc >= 0 && room != (uint32_t)needed)
         rc = move_message(writer, start, room, (uint32_t)needed);
     if (rc < 0) {
+        /* What the peer does not get, the stream may refer to from now on. */
+        transport->is_torn |= kind->zlib == THRIFT_ZLIB_STREAM && needed >= 0;
         cut(writer, start);
         return rc;
     }

@@ -68,7 +68,8 @@ struct coil_thrift_server_state {
 typedef enum thrift_call_state {
     THRIFT_CALL_RUNS,   /* In the task that has read it. */
     THRIFT_CALL_QUEUED, /* In the server's queue. */
-    THRIFT_CALL_WAITS,  /* Its handler has waited, and has `task` to itself. */
+    THRIFT_CALL_WAITS,  /* Its handler waits, and has `task` to itself. */
+    THRIFT_CALL_ENDS,   /* Its handler had waited, and has returned. */
     THRIFT_CALL_DONE,   /* Its reply waits for those before it. */
 } thrift_call_state;
 
@@ -118,7 +119,7 @@ struct thrift_connection {
     thrift_call *current;          /* Runs in the reader. */
     coil_list calls;               /* thrift_call.link, in the order of their arrival. */
     unsigned calls_max;            /* Limits of its server, */
-    size_t unsent_max;             /* with their defaults. (1: all is to be sent first.) */
+    size_t unsent_max;             /* with their defaults. */
     unsigned call_count;           /* Of them, and */
     unsigned awaited_count;        /* of them those that are awaited, */
     unsigned large_count;          /* and those that are large. */
@@ -129,6 +130,7 @@ struct thrift_connection {
     thrift_transport transport;
     bool is_plain;            /* Its messages are in frames, as far as is known. */
     bool is_within;           /* A message has begun, and the transport has its beginning. */
+    bool is_told_late;        /* Its peer waits for "100 Continue", which waits for replies. */
     coil_slice frame;         /* The bytes that were read last, */
     thrift_envelope envelope; /* and the message in them. */
     size_t wanted_bytes;      /* For the next message to go on. */
@@ -137,6 +139,7 @@ struct thrift_connection {
     coil_task *writer;        /* Waits for the peer to take what is sent, NULL: nobody does; */
     coil_frame *writer_leaf;  /* here, */
     coil_timer write_timer;   /* and so long. */
+    bool sends_first; /* All that is unsent is to be sent before more is read: unsent_max is 1. */
     bool is_flushing;
     bool is_waiting; /* For the next message, of which nothing has come. */
     bool is_over;    /* Nothing more is read, */
@@ -179,7 +182,8 @@ void thrift_connection_close(thrift_connection *peer);
 coil_declare_private(int, thrift_connection_serve, (thrift_connection *)peer);
 
 /*
- * Send what there is, unless somebody does already. 0; an error, after which nothing more is read.
+ * Send what there is, unless somebody does already. 0; or the error after which nothing more is
+ * read, also of what has come.
  */
 coil_declare_private(int, thrift_flush, (thrift_connection *)peer);
 
@@ -212,12 +216,8 @@ static inline bool thrift_may_read(const thrift_connection *peer)
 /* What is answered now is so large that it is to be sent before anything else is read. */
 static inline void thrift_connection_send_first(thrift_connection *peer)
 {
+    peer->sends_first = true;
     peer->unsent_max = 1;
-}
-
-static inline bool thrift_sends_first(const thrift_connection *peer)
-{
-    return peer->unsent_max == 1;
 }
 
 /* A task goes on with `call`, or with what is to be sent and read. NULL: no memory. */
@@ -236,6 +236,12 @@ void thrift_connection_break(thrift_connection *peer, int error);
  * 0: it has been answered, or waits; or the error after which the connection cannot go on.
  */
 int thrift_call_begin(thrift_connection *peer, thrift_call **out_call);
+
+/*
+ * Nothing of its message is read: it has neither name, headers nor arguments. (Those of an earlier
+ * call may still be there, and point into its memory.)
+ */
+void thrift_call_is_unread(thrift_call *call);
 
 /* -------------------------------------------------------------------------- thrift_call.c -- */
 
@@ -293,8 +299,7 @@ coil_thrift_writer *thrift_order_writer(thrift_call *call);
 int thrift_order_seal(
         const thrift_call *call, coil_thrift_writer *writer, int size, const thrift_extra *extra);
 
-/* Bytes that are no message: behind what is sent next, or as the reply of a call. */
-void thrift_order_say(thrift_connection *peer, coil_thrift_text bytes);
+/* Bytes that are no message, as the reply of a call. */
 void thrift_order_say_as(thrift_call *call, coil_thrift_text bytes);
 
 /*

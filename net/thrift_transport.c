@@ -117,7 +117,7 @@ static inline bool take_usual(thrift_transport *transport, const uint8_t *bytes,
         return false;
     if (size <= COIL_THRIFT_LENGTH_BYTES || bytes[COIL_THRIFT_LENGTH_BYTES] != 0x80)
         return false;
-    uint32_t frame_size = thrift_transport_length(bytes);
+    uint32_t frame_size = thrift_load_32(bytes);
     if (!thrift_transport_length_fits(transport, frame_size) ||
             size - COIL_THRIFT_LENGTH_BYTES < frame_size)
         return false;

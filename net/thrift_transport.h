@@ -109,9 +109,12 @@ typedef struct thrift_transport {
     coil_thrift_text interim; /* Not empty: bytes to be sent now (HTTP's "100 Continue"). */
 
     /* After an error: */
-    coil_thrift_text answer; /* What to send before hanging up; empty: an exception, in kind. */
+    int answer_status; /* Of the http_refusal() to be sent before hanging up; 0: an exception. */
     enum coil_thrift_exception_type exception;
     thrift_kind kind; /* The kind of the last message, and of the one that failed. */
+
+    /* After a failure to seal: nothing can be sent any more, hang up. */
+    bool is_torn;
 
     /* Set between init and the first bytes. */
     bool pages; /* A server's: HTTP requests other than POST are given out, not refused. */
@@ -164,7 +167,7 @@ void thrift_transport_fini(thrift_transport *transport);
  *
  *     1    *out_envelope has it; when it has been used, the bytes taken may be dropped
  *     0    more bytes are needed: drop those taken, and come back with at least `wanted`
- *     < 0  the peer cannot go on: send `answer`, or an exception in kind, and hang up. -EBADMSG,
+ *     < 0  the peer cannot go on: refuse it, or send an exception in kind, and hang up. -EBADMSG,
  *          what it sends is not Thrift; -EMSGSIZE, a limit; -ELOOP, an unframed message is nested
  *          too deep; -EPROTONOSUPPORT, Coil or this build does not speak that; -EPROTO, a client
  *          was answered by HTTP with another status than 200; -ENODATA, see
@@ -215,7 +218,8 @@ COIL_MUST_USE int thrift_transport_room(
  * and the result is how many bytes that is. -EMSGSIZE, -ENOBUFS, -ENOMEM, or as above: then the
  * message is gone. Any room will do: if the message has another than it needs, it is moved.
  *
- * With THRIFT_ZLIB_STREAM in the order in which messages are sent; else in any.
+ * With THRIFT_ZLIB_STREAM in the order in which messages are sent; else in any. If such a message
+ * is lost, nothing behind it can be inflated: is_torn is set, and all others fail, -EPIPE.
  */
 COIL_MUST_USE int thrift_transport_seal(thrift_transport *transport, const thrift_kind *kind,
         const thrift_extra *extra, coil_thrift_writer *writer, uint32_t size);

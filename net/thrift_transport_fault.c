@@ -119,7 +119,7 @@ int thrift_transport_fail_inflating(thrift_transport *transport, int error)
 
 int thrift_transport_fail_length(thrift_transport *transport, const uint8_t *bytes, size_t size)
 {
-    bool is_empty = thrift_transport_length(bytes) == 0;
+    bool is_empty = thrift_load_32(bytes) == 0;
 
     (void)thrift_transport_fail_at(transport, TRANSPORT_FAULT_LENGTH, bytes, size);
     return is_empty ? -EBADMSG : -EMSGSIZE;

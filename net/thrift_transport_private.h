@@ -3,6 +3,7 @@
 #ifndef COIL_THRIFT_TRANSPORT_PRIVATE_H
 #define COIL_THRIFT_TRANSPORT_PRIVATE_H
 
+#include "thrift_load.h"
 #include "thrift_transport.h"
 #include "thrift_transport_fault.h"
 
@@ -32,13 +33,6 @@ static inline int thrift_transport_want(thrift_transport *transport, size_t byte
 {
     transport->wanted = bytes;
     return 0;
-}
-
-static inline uint32_t thrift_transport_length(const uint8_t *bytes)
-{
-    uint32_t bits;
-    memcpy(&bits, bytes, sizeof(bits));
-    return be32toh(bits);
 }
 
 static inline bool thrift_transport_length_fits(

@@ -163,7 +163,11 @@ static bool uses(SSL *ssl, const identity *one)
     return SSL_use_cert_and_key(ssl, one->certificate, one->key, one->chain, 1) == 1;
 }
 
-/* Those for the name that was asked for; of those with the same kind of key, the first. */
+/*
+ * Those for the name that was asked for; of those with the same kind of key, the first. Not the one
+ * that is shown where no name is known, too: it may have another kind of key, which a client may
+ * prefer.
+ */
 static int choose_identity(SSL *ssl, void *user)
 {
     const generation *now = user;
@@ -174,6 +178,8 @@ static int choose_identity(SSL *ssl, void *user)
         const identity *one = &now->identities[i - 1];
         if (X509_check_host(one->certificate, name, 0, 0, NULL) != 1)
             continue;
+        if (!is_known)
+            SSL_certs_clear(ssl);
         if (!uses(ssl, one))
             return 0;
         is_known = true;

@@ -91,7 +91,7 @@ HostilePackets heads(const std::string &ping)
 
     return {
             {GROUP, "a target of 100 kB", "HTTP 431",
-                    "POST /" + std::string(100000, 't') + " HTTP/1.1\r\n\r\n"},
+                    "POST /" + std::string(100000, 't') + " HTTP/1.1\r\nHost: a\r\n\r\n"},
             {GROUP, "a header of 100 kB", "HTTP 431",
                     post("X: " + std::string(100000, 'v') + "\r\n" + length, ping)},
             {GROUP, "a header's name of 100 kB", "HTTP 431",

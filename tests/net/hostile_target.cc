@@ -173,7 +173,7 @@ std::string converse(
 std::vector<std::string> usual_calls()
 {
     const std::string ping = packet::call("ping", stop());
-    const std::string post = "POST / HTTP/1.1\r\nContent-Length: ";
+    const std::string post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ";
 
     return {packet::framed(ping), ping, packet::framed("?"), ping.substr(0, 10), packet::i32(-1),
             post + std::to_string(ping.size()) + "\r\n\r\n" + ping, post + "x\r\n\r\n"};

@@ -4,6 +4,10 @@
 #include <chrono>
 #include <set>
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
 namespace
 {
 
@@ -230,6 +234,73 @@ TEST_F(Names, OfTheHostsFileAreReadAgainWhenItChanges)
     EXPECT_EQ(Texts{"127.0.0.3:80"}, stage.resolve("three:80"));
     stage.resolve("one:80");
     EXPECT_EQ(-EAGAIN, stage.rc);
+}
+
+/* Meanwhile this process can open no file. */
+class NoDescriptors
+{
+public:
+    NoDescriptors()
+    {
+        const int lowest = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+        close(lowest);
+        EXPECT_EQ(0, getrlimit(RLIMIT_NOFILE, &before));
+        rlimit none = before;
+        none.rlim_cur = static_cast<rlim_t>(lowest);
+        EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+    }
+    ~NoDescriptors()
+    {
+        EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &before));
+    }
+    NoDescriptors(const NoDescriptors &) = delete;
+    NoDescriptors &operator=(const NoDescriptors &) = delete;
+
+private:
+    rlimit before = {};
+};
+
+TEST_F(Names, OfTheHostsFileStayAsLongAsItCannotBeRead)
+{
+    OwnFile hosts("127.0.0.2 one\n");
+    options.hosts_path = hosts.path();
+    NamesStage stage(options);
+    hosts.write("127.0.0.3 one two\n");
+    {
+        const NoDescriptors none;
+        coil_resolver_flush(stage.resolver);
+        coil_resolver_flush(stage.resolver);
+    }
+    EXPECT_EQ(1U, stage.stats().reloads);
+    EXPECT_EQ(Texts{"127.0.0.2:80"}, stage.resolve("one:80"));
+    coil_resolver_flush(stage.resolver);
+    EXPECT_EQ(Texts{"127.0.0.3:80"}, stage.resolve("one:80"));
+    EXPECT_EQ(Texts{"127.0.0.3:80"}, stage.resolve("two:80"));
+
+    ASSERT_EQ(0, unlink(hosts.path()));
+    ASSERT_EQ(0, mkdir(hosts.path(), 0700));
+    coil_resolver_flush(stage.resolver);
+    ASSERT_EQ(0, rmdir(hosts.path()));
+    EXPECT_EQ(Texts{"127.0.0.3:80"}, stage.resolve("one:80"));
+    coil_resolver_flush(stage.resolver); /* Nothing is there any more. */
+    stage.resolve("one:80");
+    EXPECT_EQ(-EAGAIN, stage.rc);
+}
+
+TEST_F(Names, OfTheHostsFileAreReadThoughThereWereNoDescriptorsAtFirst)
+{
+    OwnFile hosts("127.0.0.2 one\n");
+    options.hosts_path = hosts.path();
+    NamesStage stage(NamesStage::quiet());
+    coil_resolver *late = nullptr;
+    {
+        const NoDescriptors none;
+        ASSERT_EQ(0, coil_resolver_create(stage.loop, &options, &late));
+    }
+    std::swap(stage.resolver, late);
+    coil_resolver_flush(stage.resolver);
+    EXPECT_EQ(Texts{"127.0.0.2:80"}, stage.resolve("one:80"));
+    coil_resolver_destroy(late);
 }
 
 TEST_F(Names, OfTheHostsFileAreReadUpToItsLimit)

@@ -66,7 +66,18 @@ async(int, hold, (coil_thrift_call *) call)
     return 0;
 }
 
-/* The same, but the reply has been begun before. */
+/* string readLate(1: string text): its arguments are read when others are read already. */
+async(int, read_late, (coil_thrift_call *) call)
+{
+    vars();
+    await(coil_sleep(coil_ms(1)));
+    const coil_thrift_text word = first_text(call);
+    coil_thrift_put_string(coil_thrift_reply(call), 0, word);
+    gates_of(call)->noted++;
+    return 0;
+}
+
+/* As hold(), but the reply has been begun before. */
 async(int, hold_reply, (coil_thrift_call *) call)
 {
     vars(coil_thrift_writer *reply);
@@ -140,6 +151,7 @@ async(int, much, (coil_thrift_call *) call)
 const coil_thrift_method methods[] = {
         {"hold", coil_handler(hold, coil_thrift_call *), nullptr},
         {"holdReply", coil_handler(hold_reply, coil_thrift_call *), nullptr},
+        {"readLate", coil_handler(read_late, coil_thrift_call *), nullptr},
         {"echo", coil_handler(echo, coil_thrift_call *), nullptr},
         {"open", coil_handler(open_gate, coil_thrift_call *), nullptr},
         {"note", coil_handler(note, coil_thrift_call *), nullptr},

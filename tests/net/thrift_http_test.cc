@@ -75,6 +75,19 @@ std::unique_ptr<TransportPeer> client()
             COIL_THRIFT_TRANSPORT_HTTP, binary, false, false, false, "there:80", "/service"});
 }
 
+/* The date of a response, in seconds since 1970. */
+time_t date_in(const std::string &response)
+{
+    const size_t at = response.find("\r\nDate: ");
+    struct tm parts = {};
+    if (at == std::string::npos)
+        return -1;
+    const std::string date = response.substr(at + 8, response.find("\r\n", at + 2) - at - 8);
+    EXPECT_EQ(29U, date.size()) << date;
+    EXPECT_NE(nullptr, strptime(date.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts)) << date;
+    return timegm(&parts);
+}
+
 void expect_refusal(const std::string &bytes, int error, int status, const std::string &words)
 {
     in_all_pieces(bytes, server, [&](TransportPeer &peer) {
@@ -131,8 +144,8 @@ TEST(ThriftHttp, KnowsWhetherTheConnectionGoesOn)
         bool old;
     };
     const std::vector<Case> cases = {
-            {"POST / HTTP/1.1\r\n", false, false},
-            {"POST / HTTP/1.1\r\nConnection: close\r\n", true, false},
+            {"POST / HTTP/1.1\r\nHost: a\r\n", false, false},
+            {"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n", true, false},
             {"POST / HTTP/1.0\r\n", true, true},
             {"POST / HTTP/1.0\r\nConnection: Keep-Alive\r\n", false, true},
     };
@@ -188,16 +201,16 @@ TEST(ThriftHttp, RefusesRequestsThatAreNoCalls)
     expect_refusal(
             "GET / HTTP/1.1\r\nHost: here\r\n\r\n", -EBADMSG, 405, "another method than POST");
     expect_refusal("HEAD / HTTP/1.0\r\n\r\n", -EBADMSG, 405, "another method than POST");
-    expect_refusal("POST / HTTP/1.1\r\n\r\n", -EBADMSG, 411, "neither a length nor chunks");
-    expect_refusal("POST / HTTP/1.1\r\nExpect: a cat\r\nContent-Length: 3\r\n\r\n", -EBADMSG, 417,
+    expect_refusal("POST / HTTP/1.1\r\nHost: a\r\n\r\n", -EBADMSG, 411, "neither a length nor chunks");
+    expect_refusal("POST / HTTP/1.1\r\nHost: a\r\nExpect: a cat\r\nContent-Length: 3\r\n\r\n", -EBADMSG, 417,
             "an unknown expectation");
-    expect_refusal("POST / HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n",
+    expect_refusal("POST / HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n",
             -EBADMSG, 415, "the body has an encoding");
     expect_refusal("POST / HTTP/1.7\r\nContent-Length: 3\r\n\r\n", -EBADMSG, 505,
             "another version than 1.0 and 1.1");
-    expect_refusal("POST / HTTP/1.1\r\nContent-Length: 16384001\r\n\r\n", -EMSGSIZE, 413,
+    expect_refusal("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16384001\r\n\r\n", -EMSGSIZE, 413,
             "the body is larger than allowed");
-    expect_refusal("CONNECT there:80 HTTP/1.1\r\n\r\n", -EBADMSG, 405, "another method than POST");
+    expect_refusal("CONNECT there:80 HTTP/1.1\r\nHost: a\r\n\r\n", -EBADMSG, 405, "another method than POST");
 }
 
 TEST(ThriftHttp, RefusesWhatIsMalformed)
@@ -207,22 +220,22 @@ TEST(ThriftHttp, RefusesWhatIsMalformed)
         EXPECT_EQ(peer.answer().substr(0, 12), "HTTP/1.1 501");
     });
     for (const char *bytes : {
-                 "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-                 "POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
-                 "POST / HTTP/1.1\r\nContent-Length: 5x\r\n\r\n",
-                 "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-                 "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-                 "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
-                 "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX\r\n",
-                 "POST / HTTP/1.1\r\nContent-Length : 5\r\n\r\nhello",
-                 "POST / HTTP/1.1\r\nno colon\r\n\r\n",
-                 "POST / HTTP/1.1\r\nA: b\x01\r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5x\r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello",
+                 "POST / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nA: b\x01\r\n\r\n",
                  "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                 "POST / HTTP/1.1\r\nContent-Length:\r\n 1\r\n 2\r\n\r\n123456789012",
-                 "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-                 "POST / HTTP/1.1\r\nContent-Length: 0x5\r\n\r\nhello",
-                 "POST / HTTP/1.1\r\nContent-Length: \r\n\r\n",
-                 "POST / HTTP/1.1\r\nA: b\rContent-Length: 5\r\n\r\nhello",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n 1\r\n 2\r\n\r\n123456789012",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\nhello",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nA: b\rContent-Length: 5\r\n\r\nhello",
                  "POST / HTTP/1.1\r\n Content-Length: 5\r\n\r\nhello",
                  "POST / XTTP/1.1\r\n\r\n",
                  "POST  HTTP/1.1\r\n\r\n",
@@ -244,7 +257,7 @@ TEST(ThriftHttp, RefusesTransferEncodingsButChunkedAlone)
                  "chunked\r\nTransfer-Encoding: chunked", "chunked\r\nA: b\r\nTransfer-Encoding:",
                  "\"chunked\"", "chunked;q=1", "\vchunked"}) {
         TransportPeer peer;
-        const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: ";
+        const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: ";
         EXPECT_LT(peer.feed(head + value + "\r\n\r\n" + body), 0) << value;
         EXPECT_TRUE(peer.received.empty()) << value;
         const std::string answer = peer.answer().substr(0, 12);
@@ -252,7 +265,7 @@ TEST(ThriftHttp, RefusesTransferEncodingsButChunkedAlone)
     }
     for (const char *value : {"chunked", "CHUNKED", " chunked ", "\r\n chunked"}) {
         TransportPeer peer;
-        const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: ";
+        const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: ";
         EXPECT_EQ(0, peer.feed(head + value + "\r\n\r\n" + body)) << value << peer.what();
         EXPECT_EQ(1U, peer.received.size()) << value;
     }
@@ -260,15 +273,58 @@ TEST(ThriftHttp, RefusesTransferEncodingsButChunkedAlone)
 
 TEST(ThriftHttp, RefusalsAreWholeResponses)
 {
-    for (int status : {400, 405, 411, 413, 415, 417, 431, 501, 505, 999}) {
-        const coil_thrift_text refusal = http_refusal(status);
+    for (int status : {400, 405, 411, 413, 415, 417, 431, 500, 501, 505, 999}) {
+        char place[HTTP_REFUSAL_BYTES];
+        const coil_thrift_text refusal = http_refusal(status, place);
         std::unique_ptr<TransportPeer> peer = client();
-        const int expected = status == 999 ? 400 : status;
+        const int expected = status == 999 ? 500 : status;
 
         EXPECT_EQ(peer->feed(std::string(refusal.bytes, refusal.size - 1)), 0) << status;
         EXPECT_EQ(peer->feed(std::string(refusal.bytes + refusal.size - 1, 1)), -EPROTO) << status;
         EXPECT_EQ(peer->what(), "HTTP: the answer has status " + std::to_string(expected));
+        EXPECT_LT(std::abs(date_in(std::string(refusal.bytes, refusal.size)) - time(nullptr)), 5);
     }
+}
+
+TEST(ThriftHttp, WantsOneHost)
+{
+    const std::string end = "Content-Length: 3\r\n\r\n";
+    expect_refusal("POST / HTTP/1.1\r\n" + end, -EBADMSG, 400, "there is no host");
+    expect_refusal("POST / HTTP/1.1\r\nHost: a\r\nhost: a\r\n" + end, -EBADMSG, 400,
+            "there is more than one host");
+    expect_refusal("POST / HTTP/1.0\r\nHost: a\r\nHost: b\r\n" + end, -EBADMSG, 400,
+            "there is more than one host");
+    for (const char *head : {"POST / HTTP/1.0\r\n", "POST / HTTP/1.1\r\nHost:\r\n"}) {
+        TransportPeer peer;
+        EXPECT_EQ(peer.feed(with_length(head, binary_call())), 0) << head;
+        EXPECT_EQ(peer.received.size(), 1U) << head;
+    }
+}
+
+TEST(ThriftHttp, LeavesOutTheBlanksAroundValues)
+{
+    const std::string bytes =
+            "POST / HTTP/1.1\r\nHost: here \t \r\nExpect:  100-continue\t\r\nEmpty: \t \r\n"
+            "Content-Encoding: identity \r\nclient_timeout: \t100 \r\nIn: a \t b \r\n";
+
+    in_all_pieces(with_length(bytes, binary_call()), server, [](TransportPeer &peer) {
+        ASSERT_EQ(peer.received.size(), 1U) << peer.what();
+        Received &request = peer.received[0];
+        EXPECT_EQ(request.header("host"), "here");
+        EXPECT_EQ(request.header("expect"), "100-continue");
+        EXPECT_EQ(request.header("empty"), "");
+        EXPECT_EQ(request.header("client_timeout"), "100");
+        EXPECT_EQ(request.header("in"), "a \t b");
+    });
+}
+
+TEST(ThriftHttp, DatesResponsesAndNoRequests)
+{
+    TransportPeer peer;
+    ASSERT_EQ(peer.feed(post(binary_call())), 0);
+    const std::string reply = peer.send(peer.received[0].kind, {"reply"});
+    EXPECT_LT(std::abs(date_in(reply) - time(nullptr)), 5) << reply;
+    EXPECT_EQ(client()->call(binary_call()).find("Date:"), std::string::npos);
 }
 
 TEST(ThriftHttp, BoundsTheHead)
@@ -278,7 +334,7 @@ TEST(ThriftHttp, BoundsTheHead)
     EXPECT_EQ(target.answer().substr(0, 12), "HTTP/1.1 431");
 
     TransportPeer value;
-    EXPECT_EQ(value.feed("POST / HTTP/1.1\r\nA: " + std::string(40000, 'x')), -EMSGSIZE);
+    EXPECT_EQ(value.feed("POST / HTTP/1.1\r\nHost: a\r\nA: " + std::string(40000, 'x')), -EMSGSIZE);
     EXPECT_EQ(value.answer().substr(0, 12), "HTTP/1.1 431");
 
     TransportPeer many;
@@ -295,7 +351,7 @@ TEST(ThriftHttp, BoundsABodyInChunksBeforeItHasArrived)
     coil_thrift_limits limits = coil_thrift_limits_default;
     limits.frame_max = 1000;
     TransportPeer peer(&limits);
-    int rc = peer.feed("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    int rc = peer.feed("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
 
     for (int i = 0; i < 20 && rc == 0; i++)
         rc = peer.feed(chunk(std::string(100, 'x')));
@@ -337,8 +393,10 @@ TEST(ThriftHttp, AnswersACallWithoutReply)
     std::string bytes(reinterpret_cast<char *>(writer.bytes), writer.size);
     coil_thrift_writer_fini(&writer);
     EXPECT_EQ(bytes.size(), static_cast<size_t>(size));
-    EXPECT_EQ(bytes, "HTTP/1.1 200 OK\r\nContent-Type: application/x-thrift\r\n"
-                     "Content-Length:          0\r\n\r\n");
+    const std::string first = "HTTP/1.1 200 OK\r\n";
+    EXPECT_EQ(bytes.substr(0, first.size()), first);
+    EXPECT_EQ(bytes.substr(bytes.find("Content-Type")),
+            "Content-Type: application/x-thrift\r\nContent-Length:          0\r\n\r\n");
 
     std::unique_ptr<TransportPeer> there = client();
     ASSERT_EQ(there->feed(bytes), 0);

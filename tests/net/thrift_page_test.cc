@@ -153,6 +153,19 @@ TEST_F(Page, EndsTheConnectionWhereHttpWantsIt)
     EXPECT_EQ("", old.receive(1));
 }
 
+TEST_F(Page, IsUnavailableWhereThereIsNoRoomForIt)
+{
+    const Served served({&service}, [](coil_thrift_server *server) { server->arena_max = 100; });
+    Peer peer = served.connected();
+    EXPECT_EQ(503, get(&peer, "/metrics").status);
+    ASSERT_TRUE(peer.send("GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"));
+    const Response last = receive(&peer);
+    EXPECT_EQ(503, last.status);
+    EXPECT_TRUE(contains(last.head, "\r\nConnection: close\r\n"));
+    EXPECT_TRUE(contains(last.head, "\r\nDate: ")) << last.head;
+    EXPECT_EQ("", peer.receive(1));
+}
+
 TEST_F(Page, DoesNotKeepOthersWaitingForOneWhoDoesNotRead)
 {
     Served served({&service}, [](coil_thrift_server *server) {

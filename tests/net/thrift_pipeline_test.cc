@@ -4,6 +4,8 @@
 
 #include <coil/thrift_pipeline.h>
 
+#include <random>
+
 namespace
 {
 
@@ -252,6 +254,42 @@ TEST_F(ThriftPipeline, SurvivesTimedOutCallsAndDropsTheirReplies)
     EXPECT_EQ(0, session.rc);
 }
 
+/* A request by HTTP, of which nothing is looked at. */
+void receive_post(Peer &peer)
+{
+    std::string head;
+    while (head.find("\r\n\r\n") == std::string::npos)
+        head += peer.receive(1);
+    (void)peer.receive(std::stoul(head.substr(head.find("Content-Length:") + 15)));
+}
+
+TEST_F(ThriftPipeline, TakesAnEmptyAnswerByHttpForTheOldestCall)
+{
+    const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: ";
+    session.options.transport = COIL_THRIFT_TRANSPORT_HTTP;
+    session.is_serial = true;
+    ask("given up", coil_ms(20));
+    ask("without an answer");
+    ask("with one");
+    run([&](Peer &peer) {
+        receive_post(peer);
+        receive_post(peer);
+        peer.send(head + "0\r\n\r\n" + head + "0\r\n\r\n");
+        receive_post(peer);
+        const std::string body = message(2, "ask", 3) + field(11, 0) + text("answer") + stop();
+        peer.send(head + std::to_string(body.size()) + "\r\n\r\n" + body);
+        (void)peer.at_end();
+    });
+    EXPECT_EQ(-ETIME, calls[0].rc);
+    EXPECT_EQ(-ENOMSG, calls[1].rc);
+    EXPECT_TRUE(calls[1].was_sent);
+    EXPECT_EQ("answer", calls[2].answer);
+    EXPECT_EQ(1u, session.stats.late);
+    EXPECT_EQ(2u, session.stats.answered);
+    EXPECT_EQ(0u, session.stats.unanswered);
+    EXPECT_EQ(0, session.rc);
+}
+
 TEST_F(ThriftPipeline, HasATimeoutForEachMethod)
 {
     static const coil_thrift_timeout timeouts[] = {{"look", 20000000}, {nullptr, 30000000}};
@@ -449,6 +487,28 @@ TEST_F(ThriftPipeline, RefusesArgumentsThatAreTooLargeAndGoesOn)
     EXPECT_EQ(-EMSGSIZE, calls[0].rc);
     EXPECT_FALSE(calls[0].was_sent);
     EXPECT_EQ("yes", calls[1].answer);
+}
+
+TEST_F(ThriftPipeline, EndsIfACallInTheMiddleOfACompressedStreamCannotBeSent)
+{
+    coil_thrift_limits limits = coil_thrift_limits_default;
+    std::mt19937 random(4711);
+    std::string noise;
+
+    limits.frame_max = 10000; /* With the noise in it the message is, and what becomes of it not. */
+    while (noise.size() < 9975)
+        noise += static_cast<char>(1 + random() % 255);
+    session.options.limits = &limits;
+    session.options.zlib_inside = true;
+    session.is_serial = true;
+    ask(noise.c_str());
+    ask("another");
+    run([](Peer &peer) { EXPECT_TRUE(peer.at_end()); });
+    EXPECT_EQ(-EMSGSIZE, calls[0].rc);
+    EXPECT_EQ(-ENOTCONN, calls[1].rc);
+    EXPECT_FALSE(calls[1].was_sent);
+    EXPECT_EQ(-EMSGSIZE, session.rc);
+    EXPECT_EQ("the compressed stream has lost a call", session.what);
 }
 
 TEST_F(ThriftPipeline, WaitsWhileThePeerDoesNotRead)

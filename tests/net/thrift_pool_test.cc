@@ -119,6 +119,61 @@ TEST(ThriftPool, AvoidsAnAddressWhoseCallsFail)
     EXPECT_EQ(2u, way.stats.refused);
 }
 
+void send_to(coil_thrift_pool *pool, const std::vector<std::string> &texts)
+{
+    std::vector<coil_address> addresses(texts.size());
+    for (size_t i = 0; i < texts.size(); i++)
+        EXPECT_EQ(0, coil_address_parse(texts[i].c_str(), &addresses[i]));
+    EXPECT_EQ(0, coil_thrift_pool_set_addresses(
+                         pool, addresses.data(), static_cast<unsigned>(addresses.size())));
+}
+
+/* So many that the memory of one more that goes is that of the next one that comes. */
+std::vector<std::string> addresses_that_go()
+{
+    std::vector<std::string> texts;
+    for (int i = 1; i <= 16; i++)
+        texts.push_back("127.0.0." + std::to_string(i) + ":1");
+    return texts;
+}
+
+/* Calls that nobody answers, and one more when that address has gone and another has come. */
+async(int, change_address, (const coil_thrift_pool_options *) options,
+        (std::unique_ptr<PeerListener> *) silent, (const char *) other,
+        (std::vector<Call> *) calls)
+{
+    vars(coil_thrift_pool *pool; size_t i);
+
+    EXPECT_EQ(0, coil_thrift_pool_create(coil_loop_current(), nullptr, options, &my->pool));
+    defer(coil_thrift_pool_destroy(my->pool));
+    send_to(my->pool, addresses_that_go());
+    send_to(my->pool, {(*silent)->address});
+    for (my->i = 0; my->i + 1 < calls->size(); my->i++)
+        attempt(make_call(coil_thrift_pool_channel(my->pool), &(*calls)[my->i]));
+    silent->reset(); /* It resets the connection, and nobody uses what was for it any more. */
+    while (coil_thrift_pool_statistics(my->pool).live > 0)
+        await(coil_sleep(coil_ms(1)));
+    send_to(my->pool, {other});
+    attempt(make_call(coil_thrift_pool_channel(my->pool), &calls->back()));
+    return 0;
+}
+
+TEST(ThriftPool, TrustsAnAddressThatComesInThePlaceOfABadOne)
+{
+    const Shrine delphi("Delphi");
+    auto silent = std::make_unique<PeerListener>();
+    coil_thrift_pool_options options = {};
+    options.breaker.calls_min = 3;
+    options.breaker.open_duration = coil_s(100);
+    options.connections_max = 1;
+    std::vector<Call> calls(5);
+    for (size_t i = 0; i < 4; i++)
+        calls[i].timeout = coil_ms(10);
+    EXPECT_EQ(0, coil_run(change_address(&options, &silent, delphi.address(), &calls)));
+    EXPECT_EQ(-EHOSTDOWN, calls[3].rc);
+    EXPECT_EQ(1u, answered(calls, "Delphi"));
+}
+
 TEST(ThriftPool, ReplacesOldConnections)
 {
     const Shrine delphi("Delphi");

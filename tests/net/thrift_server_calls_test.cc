@@ -128,6 +128,22 @@ TEST_F(Calls, MayFailInWordsOfTheirOwn)
     expect_text(peer, "on");
 }
 
+TEST_F(Calls, CountAsExceptionsIfThatIsWhatTheyAreAnsweredWith)
+{
+    ASSERT_TRUE(peer.send(call("refuse", "", 1) + call("refuse", "", 2, COIL_THRIFT_ONEWAY) +
+                          call("echo", "done", 3)));
+    EXPECT_EQ(77, Answer(peer.receive_frame()).exception);
+    expect_text(peer, "done");
+    Peer browser = served.connected();
+    ASSERT_TRUE(browser.send("DELETE / HTTP/1.1\r\n\r\n"));
+    EXPECT_EQ("HTTP/1.1 ", browser.receive(9));
+    browser.close();
+    served.stop();
+    EXPECT_EQ(3u, served.server.stats.calls);
+    EXPECT_EQ(1u, served.server.stats.exceptions);
+    EXPECT_EQ(1u, served.server.stats.protocol_errors);
+}
+
 TEST_F(Calls, AreAnsweredBeforeAPeerIsTurnedAway)
 {
     ASSERT_TRUE(peer.send(call("hold", "due", 1) + "\xff\xff\xff\xff" + "nonsense"));
@@ -137,6 +153,32 @@ TEST_F(Calls, AreAnsweredBeforeAPeerIsTurnedAway)
     expect_text(peer, "due");
     EXPECT_EQ(COIL_THRIFT_PROTOCOL_ERROR, Answer(peer.receive_frame()).exception);
     EXPECT_TRUE(peer.at_end());
+}
+
+/* A call whose arguments are cut, which is noticed while another one waits and the next is read. */
+TEST_F(Calls, AreAnsweredBeforeAPeerIsTurnedAwayForOneThatWaits)
+{
+    for (const std::string &begun : {std::string(), call("echo", "begun", 3).substr(0, 10)}) {
+        Peer own = served.connected();
+        gates.is_open = false;
+        gates.begun = 0;
+        gates.noted = 0;
+        ASSERT_TRUE(own.send(call("hold", "first", 1) +
+                             frame(message(1, "readLate", 2) + field(11, 1) + text("cut").substr(
+                                                                                      0, 5)) +
+                             begun));
+        await_begun(1);
+        ASSERT_TRUE(soon([&] { return gates.noted == 1; }));
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        EXPECT_EQ(0, gates.cancelled);
+        gates.is_open = true;
+        expect_text(own, "first");
+        const Answer refusal(own.receive_frame());
+        EXPECT_EQ(2, refusal.seqid);
+        EXPECT_EQ(COIL_THRIFT_PROTOCOL_ERROR, refusal.exception);
+        own.end();
+        EXPECT_TRUE(own.at_end());
+    }
 }
 
 class LimitedCalls : public Calls

@@ -3,6 +3,7 @@
 #include "thrift_gates.h"
 
 #include <cerrno>
+#include <mutex>
 
 namespace
 {
@@ -69,6 +70,32 @@ TEST_F(Calls, OfHttpAreAnsweredInOrderOnewayOnesToo)
     EXPECT_TRUE(peer.at_end());
 }
 
+class CallsInAHurry : public Calls
+{
+protected:
+    CallsInAHurry() : Calls([](coil_thrift_server *server) { server->frame_limit = coil_ms(20); })
+    {
+    }
+};
+
+TEST_F(CallsInAHurry, AreToldToGoOnBehindTheRepliesBeforeThem)
+{
+    const std::string careful = post("echo", 2);
+    const size_t head_size = careful.find("\r\n\r\n") + 2;
+    ASSERT_TRUE(peer.send(post("hold", 1) + careful.substr(0, head_size) +
+                          "Expect: 100-continue\r\n\r\n"));
+    await_begun(1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    gates.is_open = true;
+    EXPECT_EQ("hold", next_response(peer));
+    const std::string interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    EXPECT_EQ(interim, peer.receive(interim.size()));
+    ASSERT_TRUE(peer.send(careful.substr(head_size + 2)));
+    EXPECT_EQ("echo", next_response(peer));
+    peer.end();
+    EXPECT_TRUE(peer.at_end());
+}
+
 class OneCallAtATime : public Calls
 {
 protected:
@@ -116,6 +143,67 @@ TEST_F(CallsOfLittleMemory, AreRefusedIfTheirNameIsTooLargeForIt)
     ASSERT_TRUE(peer.send(frame("[1,\"" + escapes + "\",1,7,{}]") + frame("[1,\"echo\",1,8,{}]")));
     EXPECT_EQ(0u, peer.receive_frame().find("[1,\"\",3,0,{"));
     EXPECT_EQ(0u, peer.receive_frame().find("[1,\"echo\",2,8,{"));
+}
+
+/* ------------------------------------------------------------------------- what is no message -- */
+
+/* What observers have seen of calls: how they came, their names and headers. */
+struct Seen {
+    coil_thrift_observer observer = {};
+    std::mutex lock;
+    std::vector<std::string> lines;
+};
+
+std::string seen_text(const coil_thrift_call *call)
+{
+    coil_thrift_headers headers = call->headers;
+    coil_thrift_header header;
+    std::string text = std::to_string(call->transport) + " " +
+                       std::string(call->message.name.bytes, call->message.name.size);
+
+    while (coil_thrift_headers_next(&headers, &header))
+        text += " " + std::string(header.name.bytes, header.name.size);
+    return text;
+}
+
+Seen seen;
+
+class SeenCalls : public Calls
+{
+protected:
+    SeenCalls()
+        : Calls([](coil_thrift_server *server) {
+              seen.observer.ended = [](coil_thrift_observer *observer, const coil_thrift_call *call,
+                                            const coil_thrift_outcome *) {
+                  Seen *self = coil_container_of(observer, Seen, observer);
+                  const std::lock_guard<std::mutex> guard(self->lock);
+                  self->lines.push_back(seen_text(call));
+              };
+              server->observer = &seen.observer;
+              server->arena_max = 1000;
+          })
+    {
+    }
+};
+
+TEST_F(SeenCalls, HaveNothingOfThoseBeforeThem)
+{
+    const std::string large =
+            "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 2000\r\n\r\n" +
+            message(1, "echo", 1) + field(11, 1) + text(std::string(2000, 'x')) + stop();
+    ASSERT_TRUE(peer.send(post("echo", 1)));
+    EXPECT_EQ("echo", next_response(peer));
+    ASSERT_TRUE(peer.send(large.substr(0, large.find("\r\n\r\n") + 4 + 2000)));
+    EXPECT_EQ("", next_response(peer));
+    Peer other = served.connected();
+    ASSERT_TRUE(other.send(frame("!this is no message")));
+    EXPECT_EQ(COIL_THRIFT_INVALID_PROTOCOL, Answer(other.receive_frame()).exception);
+    served.stop();
+    const std::vector<std::string> expected = {
+            std::to_string(COIL_THRIFT_TRANSPORT_HTTP) + " echo host content-length",
+            std::to_string(COIL_THRIFT_TRANSPORT_HTTP) + " ",
+            std::to_string(COIL_THRIFT_TRANSPORT_FRAMED) + " "};
+    EXPECT_EQ(expected, seen.lines);
 }
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <random>
 #include <tuple>
 
 extern "C" {
@@ -425,6 +426,27 @@ TEST(PortWithHeaders, SaysThatItIsOverloaded)
         return reply.exception == COIL_THRIFT_LOADSHEDDING;
     }));
     EXPECT_NE(std::string::npos, reply.headers.find("ex=1;")) << reply.headers;
+}
+
+/* What a client's window of 32 KiB has seen before, a server's of 1 KiB does not find again. */
+TEST(PortWithZlib, HangsUpIfAReplyInTheMiddleOfTheStreamCannotBeSent)
+{
+    coil_thrift_limits limits = coil_thrift_limits_default;
+    limits.frame_max = 10000;
+    coil_thrift_service service = {"Echo", methods, std::size(methods)};
+    const Served served({&service}, [&](coil_thrift_server *server) { server->limits = &limits; });
+    thrift_dialect dialect = dialect_of(COIL_THRIFT_TRANSPORT_FRAMED, COIL_THRIFT_PROTOCOL_BINARY);
+    dialect.zlib_inside = true;
+    Speaker speaks(served.connected(), dialect);
+    std::mt19937 random(4711);
+    std::string noise;
+    while (noise.size() < 4985)
+        noise += static_cast<char>(random());
+    ASSERT_TRUE(speaks.peer.send(speaks.call("echo", noise, 1)));
+    expect_text(speaks, 1, noise);
+    ASSERT_TRUE(speaks.peer.send(speaks.call("echo", noise + noise, 2)));
+    EXPECT_EQ(0, speaks.reply().type);
+    EXPECT_TRUE(speaks.peer.at_end());
 }
 
 TEST(PortWithHttp, AnswersOthersThanThriftInWordsOfHttp)

@@ -159,8 +159,8 @@ def check_refusals(port):
     assert transport.sequence_id == 5
 
     if "http" not in WITHOUT:
-        assert exchange(port, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 405 ")
-        assert exchange(port, b"POST / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 411 ")
+        assert exchange(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 405 ")
+        assert exchange(port, b"POST / HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 411 ")
         body = encode("x", 1, 1, (TType.STRUCT, []), True)
         head = b"POST / HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(body)
         assert exchange(port, head + body).endswith(body)

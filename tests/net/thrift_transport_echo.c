@@ -9,6 +9,7 @@
  *         Reads messages from stdin, binary in frames; calls with each, and prints what comes back
  *         in the same form.
  */
+#include "http_message.h"
 #include "thrift_transport.h"
 #include "thrift_walk.h"
 
@@ -154,8 +155,9 @@ static void refuse(connection *peer)
     coil_thrift_message nothing = {.type = COIL_THRIFT_CALL};
     char what[THRIFT_WHAT_BYTES];
 
-    if (transport->answer.size > 0) {
-        send_all(peer, transport->answer);
+    if (transport->answer_status != 0) {
+        char place[HTTP_REFUSAL_BYTES];
+        send_all(peer, http_refusal(transport->answer_status, place));
         return;
     }
     coil_thrift_writer_set_protocol(

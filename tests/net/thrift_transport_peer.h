@@ -10,6 +10,7 @@
 #include <vector>
 
 extern "C" {
+#include "http_message.h"
 #include "thrift_transport.h"
 }
 
@@ -84,7 +85,11 @@ public:
 
     std::string answer() const
     {
-        return std::string(transport.answer.bytes, transport.answer.size);
+        char place[HTTP_REFUSAL_BYTES];
+        if (transport.answer_status == 0)
+            return "";
+        const coil_thrift_text refusal = http_refusal(transport.answer_status, place);
+        return std::string(refusal.bytes, refusal.size);
     }
 
     /* Wrap messages that are already encoded; what is to be sent. */

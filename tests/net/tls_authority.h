@@ -40,6 +40,7 @@ struct Request {
     std::string subject = "a test";
     int from_days = -1;
     int to_days = 1;
+    bool has_rsa_key = false;
 };
 
 class Authority
@@ -53,7 +54,8 @@ public:
 
     Issued issue(const Request &request = {}) const
     {
-        const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY *)> own(new_key(), EVP_PKEY_free);
+        const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY *)> own(
+                request.has_rsa_key ? EVP_RSA_gen(2048) : new_key(), EVP_PKEY_free);
         const std::unique_ptr<X509, void (*)(X509 *)> made(
                 blank(request.subject.c_str(), own.get(), request.from_days, request.to_days),
                 X509_free);

@@ -330,6 +330,29 @@ TEST_F(Names, ChooseTheCertificate)
     }
 }
 
+TEST_F(Tls, NamesChooseAmongKeysOfDifferentKinds)
+{
+    const Issued ecdsa = authority().issue({"DNS:first.test,DNS:both.test", "ECDSA"});
+    const Issued rsa = authority().issue({"DNS:second.test,DNS:both.test", "RSA", -1, 1, true});
+    trust(authority());
+    for (const auto &[one, other] : {std::pair(ecdsa, rsa), std::pair(rsa, ecdsa)}) {
+        const coil_tls_certificate both[] = {one.certificate(), other.certificate()};
+        coil_tls_options options = {};
+        options.certificates = both;
+        options.certificate_count = 2;
+        coil_tls_context_destroy(server.context);
+        ASSERT_EQ(0, coil_tls_context_create(COIL_TLS_SERVER, &options, &server.context, nullptr));
+        for (const auto &[name, subject] :
+                std::vector<std::pair<const char *, std::string>>{{"first.test", "CN = ECDSA"},
+                        {"second.test", "CN = RSA"}, {"both.test", "CN = ECDSA"}}) {
+            client.server_name = name;
+            meet();
+            expect_success();
+            EXPECT_EQ(subject, client.subject) << name;
+        }
+    }
+}
+
 TEST_F(Names, AreRefusedIfUnknown)
 {
     client.server_name = "third.test";

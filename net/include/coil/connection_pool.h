@@ -57,6 +57,8 @@ struct coil_pooled {
     bool reusable; /* False at each checkout: set it when the connection is fit for another user. */
     void *session; /* The user's own: `prepare` may set it, `dispose` frees it. At first NULL. */
     coil_connection_pool *pool; /* Read only. */
+    uint64_t pool_number;       /* Of each pool of the program another, also of those that are gone,
+                                 * whose memory others may have. Read only. */
     coil_pool_hooks *hooks;     /* Those of the pool; NULL: none. Read only. */
     coil_time opened_at;        /* Read only. */
     uint64_t use_count;         /* Checkouts, this one included. Read only. */

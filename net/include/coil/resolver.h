@@ -18,7 +18,8 @@
  * Where a name is looked for, in this order
  *   1. "localhost" and all below it are the loopback addresses, "invalid" and all below it do not
  *      exist: nobody is asked (RFC 6761).
- *   2. The hosts file. It is read again when it has changed.
+ *   2. The hosts file. It is read again when it has changed; as long as it cannot be read for want
+ *      of memory or descriptors, what it said before holds.
  *   3. The name, and the name with each domain of the search list behind it: first as it is if it
  *      has `ndots` dots or more, else last. With a dot at its end it is taken as it is only.
  *      For each: the cache, a question that is on its way already, the servers.
@@ -174,7 +175,11 @@ COIL_API void coil_resolver_destroy(coil_resolver *resolver);
 /* That of the loop, made if there is none; never to be destroyed by the caller. NULL: no memory. */
 COIL_API coil_resolver *coil_resolver_of(coil_loop *loop);
 
-/* Forget all answers. Questions that are on their way still answer those who wait for them. */
+/*
+ * Forget all answers, and look at once whether hosts file and resolv.conf have changed, which
+ * lookups do no more than once a second. Questions that are on their way still answer those who
+ * wait for them.
+ */
 COIL_API void coil_resolver_flush(coil_resolver *resolver);
 
 /* The counters as they are now. NULL: all zero. */

@@ -191,9 +191,9 @@ typedef struct coil_thrift_server_stats {
     uint64_t connections;
     uint64_t open_connections;
     uint64_t calls;
-    uint64_t exceptions;      /* Calls answered with a TApplicationException. Of these, */
-    uint64_t overloaded;      /* for one of the limits, */
-    uint64_t timed_out;       /* or their deadline. */
+    uint64_t exceptions;      /* Calls answered with a TApplicationException. */
+    uint64_t overloaded;      /* Calls ended by one of the limits, oneway ones too, */
+    uint64_t timed_out;       /* or by their deadline. */
     uint64_t cancelled;       /* Calls whose client had gone before they were answered. */
     uint64_t protocol_errors; /* Connections closed because of what the peer sent. */
     uint64_t waiting_calls;   /* Handlers that wait now, */
