@@ -128,7 +128,7 @@ coil_async(int, settle, (coil_service *) service, (uint64_t) number, (unread_pip
 /* Without memory, the next supervisor finds that it has ended. */
 void outliving_ended(coil_service *service, uint64_t instance, unread_pipes unread)
 {
-    if (service_spawn(service, settle(service, instance, unread)) == NULL)
+    if (SERVICE_SPAWN(service, settle(service, instance, unread)) == NULL)
         unread_close(&unread);
 }
 
@@ -171,7 +171,7 @@ void outliving_is_ready(coil_service *service)
     coil_supervisor *supervisor = service->supervisor;
 
     if (service->is_marked && supervisor->group != NULL)
-        supervisor->unmarking |= service_spawn(service, unmark_later(service)) == NULL;
+        supervisor->unmarking |= SERVICE_SPAWN(service, unmark_later(service)) == NULL;
 }
 
 void outliving_unmark_all(coil_supervisor *supervisor)
@@ -229,7 +229,7 @@ coil_async(int, start_outliving, (coil_service *) service)
 
 int outliving_start(coil_service *service)
 {
-    return service_spawn(service, start_outliving(service)) == NULL ? -ENOMEM : 0;
+    return SERVICE_SPAWN(service, start_outliving(service)) == NULL ? -ENOMEM : 0;
 }
 
 /* --------------------------------------------------------------------------------- adoption -- */

@@ -259,7 +259,7 @@ coil_async(int, mind_ready_fd, (coil_service *) service, (uint64_t) instance, (i
 
 int service_mind(coil_service *service)
 {
-    service->minder = service_spawn(service, mind_process(service));
+    service->minder = SERVICE_SPAWN(service, mind_process(service));
     return service->minder == NULL ? -ENOMEM : 0;
 }
 
@@ -268,7 +268,7 @@ void service_hear(coil_service *service)
     if (service->unheard < 0)
         return;
     service->ready_task =
-            service_spawn(service, mind_ready_fd(service, service->instance, service->unheard));
+            SERVICE_SPAWN(service, mind_ready_fd(service, service->instance, service->unheard));
     if (service->ready_task != NULL)
         service->unheard = -1;
 }
@@ -381,9 +381,9 @@ static int start_runner(coil_service *service)
 {
     if (service->owned.plan.task != NULL) {
         service->owned.plan.task->service = service;
-        service->runner = service_spawn(service, mind_task(service));
+        service->runner = SERVICE_SPAWN(service, mind_task(service));
     } else {
-        service->runner = service_spawn(service, mind_supervisor(service));
+        service->runner = SERVICE_SPAWN(service, mind_supervisor(service));
     }
     return service->runner == NULL ? -ENOMEM : 0;
 }
@@ -481,7 +481,7 @@ void service_ask(coil_service *service)
         supervisor_tell(service, COIL_EVENT_ANSWERED, -EALREADY, 0);
         return;
     }
-    service->probe_task = service_spawn(service, ask_probe(service, service->instance));
+    service->probe_task = SERVICE_SPAWN(service, ask_probe(service, service->instance));
     if (service->probe_task == NULL)
         supervisor_tell(service, COIL_EVENT_ANSWERED, -ENOMEM, 0);
 }

@@ -138,7 +138,7 @@ void service_release(coil_service *service);
  * A task of the run that looks at `service`, which stays from now on, and not only from when the
  * task begins; so the task has to release it. NULL: no memory.
  */
-#define service_spawn(service, ...) \
+#define SERVICE_SPAWN(service, ...) \
     service_spawned((service),      \
             (service_hold(service), coil_spawn((service)->supervisor->group, __VA_ARGS__)))
 coil_task *service_spawned(coil_service *service, coil_task *task);
