@@ -83,15 +83,23 @@ coil_async(int, announce, (coil_adoption *) adoption, (adoption_entry *) entry,
     return my->rc;
 }
 
+/* It has a pipe to be found by; a terminal would end with us, who have its other side. */
+static bool may_outlive(const coil_spawn_plan *plan)
+{
+    const bool has_terminal = plan->in.mode == COIL_STDIO_PTY || plan->out.mode == COIL_STDIO_PTY ||
+                              plan->err.mode == COIL_STDIO_PTY;
+
+    return !has_terminal &&
+           (plan->out.mode == COIL_STDIO_PIPE || plan->err.mode == COIL_STDIO_PIPE);
+}
+
 /* NOLINTNEXTLINE(readability-function-size): two more parameters are the coroutine's. */
 coil_define(int, coil_adoption_spawn, (coil_adoption *) adoption, (const char *) name,
         (const coil_spawn_plan *) plan, (coil_child *) out_child, (coil_spawn_error *) out_error)
 {
     coil_vars(birth birth; adoption_entry *entry; int rc; bool is_done);
 
-    if (plan->out.mode != COIL_STDIO_PIPE && plan->err.mode != COIL_STDIO_PIPE)
-        return -EINVAL;
-    if (!adoption_is_name(name, strlen(name)))
+    if (!may_outlive(plan) || !adoption_is_name(name, strlen(name)))
         return -EINVAL;
     if (adoption_find(adoption, name) != NULL)
         return -EEXIST;

@@ -110,6 +110,23 @@ protected:
     coil_adoption *adoption = nullptr;
 };
 
+/* Our side of it would end with us, and nobody would have it. */
+TEST_F(AdoptionResolve, NobodyOutlivesUsInATerminalOfOurs)
+{
+    const char *const argv[] = {"true", nullptr};
+    coil_child child = {};
+    plan.program = "true";
+    plan.argv = argv;
+    plan.in = {COIL_STDIO_PTY, 0};
+    plan.out = {COIL_STDIO_PIPE, 0};
+    ASSERT_EQ(0, open_adoption());
+    EXPECT_EQ(-EINVAL, coil_loop_run_until(loop,
+                               coil_adoption_spawn(adoption, "web#1", &plan, &child, nullptr)));
+    coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_ENDS));
+    while (waitpid(-1, nullptr, 0) > 0)
+        continue;
+}
+
 TEST_F(AdoptionResolve, WhoeverHasTheNumberNowIsNotTakenForWhoHadIt)
 {
     coil_child ended = start({"exit", "0"});

@@ -84,7 +84,8 @@ COIL_API bool coil_adoption_take_like(
 
 /*
  * As coil_child_spawn(), for a child that outlives us. -EINVAL: neither .out nor .err of the plan
- * is COIL_STDIO_PIPE, by which it is found if we are killed meanwhile; or the name is no name.
+ * is COIL_STDIO_PIPE, by which it is found if we are killed meanwhile; or one of its streams is
+ * COIL_STDIO_PTY, which would end with us; or the name is no name.
  * -EEXIST: there is one of this name. -EPIPE, or errors of coil_keeper_open(): the keeper is gone,
  * and there cannot be another one now. -EMFILE.
  */
