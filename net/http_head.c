@@ -65,8 +65,9 @@ enum { DATE_BYTES = 29 };
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7), which each thread makes once a second. */
 static const char *date(void)
 {
-    static const char days[] = "SunMonTueWedThuFriSat";
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[][4] = {
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     static _Thread_local int64_t made_at = INT64_MIN;
     static _Thread_local char text[DATE_BYTES + 1];
     const time_t now = (time_t)coil_kernel_time_s();
@@ -75,9 +76,9 @@ static const char *date(void)
 
     if (now == made_at || gmtime_r(&now, &parts) == NULL)
         return text;
-    (void)snprintf(made, sizeof(made), "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-            &days[3 * parts.tm_wday], parts.tm_mday, &months[3 * parts.tm_mon],
-            parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    (void)snprintf(made, sizeof(made), "%s, %02d %s %04d %02d:%02d:%02d GMT", days[parts.tm_wday],
+            parts.tm_mday, months[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour, parts.tm_min,
+            parts.tm_sec);
     memcpy(text, made, DATE_BYTES);
     made_at = now;
     return text;
