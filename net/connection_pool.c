@@ -312,7 +312,7 @@ static int set_options(coil_connection_pool *pool, const coil_connection_pool_op
 int coil_connection_pool_create(coil_loop *loop, const char *target,
         const coil_connection_pool_options *options, coil_connection_pool **out_pool)
 {
-    static _Atomic uint64_t last_number;
+    static COIL_PROCESS_WIDE _Atomic uint64_t last_number;
     size_t target_bytes = strlen(target) + 1;
     if (target_bytes > POOL_TARGET_BYTES)
         return -ENAMETOOLONG;

@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 
 enum {
-    SOCKETS = 4,                 /* UDP, then TCP: two are never needed at once by one server. */
+    SOCKETS = 4,                 /* One server is asked: UDP, TCP if that is cut, 2 to spare. */
     NEVER_MS = 24 * 3600 * 1000, /* For c-ares, whose clock is none of ours. */
     DATAGRAM_BYTES = 1232,       /* What passes every network in one piece (DNS flag day 2020). */
 };
@@ -138,7 +138,7 @@ static exchange_watch *watch_of(dns_exchange *exchange, int fd)
     return unused;
 }
 
-/* c-ares has another wish. Without memory for it nothing comes, and the try will end by time. */
+/* c-ares has another wish. Without memory or a slot nothing comes, and the try will end by time. */
 static void watch_socket(void *self, ares_socket_t fd, int readable, int writable)
 {
     dns_exchange *exchange = self;

@@ -155,8 +155,8 @@ COIL_COLD void thrift_call_is_unread(thrift_call *call)
     seen->headers = (coil_thrift_headers){.bytes = NULL};
     seen->transport = (enum coil_thrift_transport)call->kind.transport;
     seen->protocol = (enum coil_thrift_protocol)call->kind.protocol;
-    coil_thrift_reader_init_as(&seen->arguments, seen->protocol, "", 0, seen->server->limits,
-            &call->arena);
+    coil_thrift_reader_init_as(
+            &seen->arguments, seen->protocol, "", 0, seen->server->limits, &call->arena);
 }
 
 /* There is no room for the message, of which nothing has been read. */

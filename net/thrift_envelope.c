@@ -224,8 +224,8 @@ static int open_http(thrift_transport *transport)
         const int status = http_message_status(NULL);
         if (!transport->is_client)
             transport->answer_status = status;
-        return thrift_transport_fail(transport,
-                status == 501 ? TRANSPORT_FAULT_HTTP_MISSING : TRANSPORT_FAULT_NO_SPACE);
+        return thrift_transport_fail(
+                transport, status == 501 ? TRANSPORT_FAULT_HTTP_MISSING : TRANSPORT_FAULT_NO_SPACE);
     }
     if (transport->pages)
         http_message_allow_all(transport->http);

@@ -145,20 +145,21 @@ static struct coil_thrift_slot *slot_of(
     return pipeline_find_slot(pipeline, oldest->seqid);
 }
 
-/* The call of that number, which has its reply: the number is free. NULL: it was abandoned. */
-static pipeline_call *take_call(coil_thrift_pipeline *pipeline, struct coil_thrift_slot *slot)
+/* The reply of a call that was abandoned: its number is free. */
+static void drop_late(coil_thrift_pipeline *pipeline, struct coil_thrift_slot *slot)
 {
-    pipeline_call *call = slot->call;
-
     pipeline_free_slot(slot);
-    if (call == NULL) {
-        pipeline->stats.unanswered--;
-        pipeline->stats.late++;
-        return NULL;
-    }
+    pipeline->stats.unanswered--;
+    pipeline->stats.late++;
+}
+
+/* The call has its reply, and its number is free. */
+static inline void take_answered(
+        coil_thrift_pipeline *pipeline, struct coil_thrift_slot *slot, const pipeline_call *call)
+{
+    pipeline_free_slot(slot);
     pipeline->stats.answered++;
     call->invocation->was_sent = true;
-    return call;
 }
 
 /* Give the reply to its call. 0, or what is wrong with the connection. */
@@ -172,11 +173,16 @@ static int deliver(coil_thrift_pipeline *pipeline, const thrift_envelope *envelo
     struct coil_thrift_slot *slot = slot_of(pipeline, reply);
     if (slot == NULL)
         return refuse(pipeline, reply, "which was never made, or has had its reply");
-    if (slot->call != NULL && !is_exception && !is_of(reply, slot->call->invocation->method))
+    pipeline_call *call = slot->call;
+    if (call == NULL) {
+        drop_late(pipeline, slot);
+        return 0;
+    }
+    coil_thrift_invocation *invocation = call->invocation;
+    if (!is_exception && !is_of(reply, invocation->method))
         return refuse(pipeline, reply, "which was of another method");
-    pipeline_call *call = take_call(pipeline, slot);
-    if (call != NULL)
-        pipeline_settle(call, take_outcome(call->invocation, envelope, reader, is_exception));
+    take_answered(pipeline, slot, call);
+    pipeline_settle(call, take_outcome(invocation, envelope, reader, is_exception));
     return 0;
 }
 
@@ -212,9 +218,13 @@ static int take_nothing(coil_thrift_pipeline *pipeline)
     struct coil_thrift_slot *slot = oldest_slot(pipeline);
     if (slot == NULL)
         return 0;
-    pipeline_call *call = take_call(pipeline, slot);
-    if (call != NULL)
-        pipeline_settle(call, -ENOMSG);
+    pipeline_call *call = slot->call;
+    if (call == NULL) {
+        drop_late(pipeline, slot);
+        return 0;
+    }
+    take_answered(pipeline, slot, call);
+    pipeline_settle(call, -ENOMSG);
     return 0;
 }
 

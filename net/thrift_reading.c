@@ -73,8 +73,8 @@ static void end_waiting(thrift_connection *peer)
 
 static void set_frame_deadline(thrift_connection *peer)
 {
-    peer->frame_deadline = coil_time_after(
-            coil_now(), thrift_limit_of(peer->server->frame_limit, FRAME_LIMIT_S));
+    peer->frame_deadline =
+            coil_time_after(coil_now(), thrift_limit_of(peer->server->frame_limit, FRAME_LIMIT_S));
 }
 
 /* The rest of a message that has begun. 1, or an error. */

@@ -201,16 +201,19 @@ TEST(ThriftHttp, RefusesRequestsThatAreNoCalls)
     expect_refusal(
             "GET / HTTP/1.1\r\nHost: here\r\n\r\n", -EBADMSG, 405, "another method than POST");
     expect_refusal("HEAD / HTTP/1.0\r\n\r\n", -EBADMSG, 405, "another method than POST");
-    expect_refusal("POST / HTTP/1.1\r\nHost: a\r\n\r\n", -EBADMSG, 411, "neither a length nor chunks");
-    expect_refusal("POST / HTTP/1.1\r\nHost: a\r\nExpect: a cat\r\nContent-Length: 3\r\n\r\n", -EBADMSG, 417,
-            "an unknown expectation");
-    expect_refusal("POST / HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n",
+    expect_refusal(
+            "POST / HTTP/1.1\r\nHost: a\r\n\r\n", -EBADMSG, 411, "neither a length nor chunks");
+    expect_refusal("POST / HTTP/1.1\r\nHost: a\r\nExpect: a cat\r\nContent-Length: 3\r\n\r\n",
+            -EBADMSG, 417, "an unknown expectation");
+    expect_refusal(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n",
             -EBADMSG, 415, "the body has an encoding");
     expect_refusal("POST / HTTP/1.7\r\nContent-Length: 3\r\n\r\n", -EBADMSG, 505,
             "another version than 1.0 and 1.1");
     expect_refusal("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16384001\r\n\r\n", -EMSGSIZE, 413,
             "the body is larger than allowed");
-    expect_refusal("CONNECT there:80 HTTP/1.1\r\nHost: a\r\n\r\n", -EBADMSG, 405, "another method than POST");
+    expect_refusal("CONNECT there:80 HTTP/1.1\r\nHost: a\r\n\r\n", -EBADMSG, 405,
+            "another method than POST");
 }
 
 TEST(ThriftHttp, RefusesWhatIsMalformed)
@@ -224,7 +227,8 @@ TEST(ThriftHttp, RefusesWhatIsMalformed)
                  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
                  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5x\r\n\r\n",
                  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: "
+                 "chunked\r\n\r\n",
                  "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
                  "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX\r\n",
                  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello",
@@ -232,7 +236,8 @@ TEST(ThriftHttp, RefusesWhatIsMalformed)
                  "POST / HTTP/1.1\r\nHost: a\r\nA: b\x01\r\n\r\n",
                  "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n 1\r\n 2\r\n\r\n123456789012",
-                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+                 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: "
+                 "5\r\n\r\nhello",
                  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\nhello",
                  "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n",
                  "POST / HTTP/1.1\r\nHost: a\r\nA: b\rContent-Length: 5\r\n\r\nhello",

@@ -139,8 +139,7 @@ std::vector<std::string> addresses_that_go()
 
 /* Calls that nobody answers, and one more when that address has gone and another has come. */
 async(int, change_address, (const coil_thrift_pool_options *) options,
-        (std::unique_ptr<PeerListener> *) silent, (const char *) other,
-        (std::vector<Call> *) calls)
+        (std::unique_ptr<PeerListener> *) silent, (const char *) other, (std::vector<Call> *) calls)
 {
     vars(coil_thrift_pool *pool; size_t i);
 

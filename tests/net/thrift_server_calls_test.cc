@@ -163,10 +163,10 @@ TEST_F(Calls, AreAnsweredBeforeAPeerIsTurnedAwayForOneThatWaits)
         gates.is_open = false;
         gates.begun = 0;
         gates.noted = 0;
-        ASSERT_TRUE(own.send(call("hold", "first", 1) +
-                             frame(message(1, "readLate", 2) + field(11, 1) + text("cut").substr(
-                                                                                      0, 5)) +
-                             begun));
+        ASSERT_TRUE(own.send(
+                call("hold", "first", 1) +
+                frame(message(1, "readLate", 2) + field(11, 1) + text("cut").substr(0, 5)) +
+                begun));
         await_begun(1);
         ASSERT_TRUE(soon([&] { return gates.noted == 1; }));
         std::this_thread::sleep_for(std::chrono::milliseconds(20));

@@ -82,8 +82,8 @@ TEST_F(CallsInAHurry, AreToldToGoOnBehindTheRepliesBeforeThem)
 {
     const std::string careful = post("echo", 2);
     const size_t head_size = careful.find("\r\n\r\n") + 2;
-    ASSERT_TRUE(peer.send(post("hold", 1) + careful.substr(0, head_size) +
-                          "Expect: 100-continue\r\n\r\n"));
+    ASSERT_TRUE(peer.send(
+            post("hold", 1) + careful.substr(0, head_size) + "Expect: 100-continue\r\n\r\n"));
     await_begun(1);
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     gates.is_open = true;
@@ -145,7 +145,7 @@ TEST_F(CallsOfLittleMemory, AreRefusedIfTheirNameIsTooLargeForIt)
     EXPECT_EQ(0u, peer.receive_frame().find("[1,\"echo\",2,8,{"));
 }
 
-/* ------------------------------------------------------------------------- what is no message -- */
+/* ------------------------------------------------------------------------ what is no message -- */
 
 /* What observers have seen of calls: how they came, their names and headers. */
 struct Seen {
@@ -188,9 +188,9 @@ protected:
 
 TEST_F(SeenCalls, HaveNothingOfThoseBeforeThem)
 {
-    const std::string large =
-            "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 2000\r\n\r\n" +
-            message(1, "echo", 1) + field(11, 1) + text(std::string(2000, 'x')) + stop();
+    const std::string large = "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 2000\r\n\r\n" +
+                              message(1, "echo", 1) + field(11, 1) + text(std::string(2000, 'x')) +
+                              stop();
     ASSERT_TRUE(peer.send(post("echo", 1)));
     EXPECT_EQ("echo", next_response(peer));
     ASSERT_TRUE(peer.send(large.substr(0, large.find("\r\n\r\n") + 4 + 2000)));

@@ -87,7 +87,12 @@ typedef struct coil_thrift_observer coil_thrift_observer;
 struct coil_fb303_default;
 struct coil_thrift_server_state;
 
-/* One call, as its handler sees it. Good until the handler returns. */
+/*
+ * One call, as its handler sees it; and interceptors and the observer, until the last of them has
+ * been told how it has ended. So long arguments, headers and what is in the arena stay. Of bytes
+ * that are no message, or have no room, the observer alone is told: then the message has no name,
+ * service and method are NULL, and there are neither headers nor arguments.
+ */
 struct coil_thrift_call {
     coil_thrift_reader arguments; /* At the first field, unless the method has a schema. */
     coil_thrift_message message;
@@ -181,7 +186,10 @@ struct coil_thrift_interceptor {
             const coil_thrift_outcome *outcome);
 };
 
-/* Is told of every call when it is over; of an unknown method, service and method are NULL. */
+/*
+ * Is told of every call when it is over, before its reply has left. Of an unknown method, service
+ * and method are NULL, as of what is no call (see there). Must not wait.
+ */
 struct coil_thrift_observer {
     void (*ended)(coil_thrift_observer *observer, const coil_thrift_call *call,
             const coil_thrift_outcome *outcome);
