@@ -7,6 +7,7 @@
 #include <coil/io.h>
 #include <coil/kernel.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -294,15 +295,15 @@ int coil_cgroup_limit(coil_cgroup *cgroup, const coil_cgroup_limits *limits)
 
 /* ------------------------------------------------------------------------ who is in there -- */
 
-int coil_cgroup_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit)
+/* A number and a newline for each, behind the `count` that are there: how many there are then. */
+static int read_processes(int procs, pid_t *out_pids, int count, int limit)
 {
     char text[4096];
     off_t offset = 0;
-    int count = 0;
     pid_t pid = 0;
 
     for (;;) {
-        const ssize_t size = coil_kernel_pread(cgroup->procs, text, sizeof(text), offset);
+        const ssize_t size = coil_kernel_pread(procs, text, sizeof(text), offset);
         if (size <= 0 || count >= limit)
             return size < 0 ? (int)size : count;
         offset += size;
@@ -316,6 +317,55 @@ int coil_cgroup_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit)
             pid = 0;
         }
     }
+}
+
+int coil_cgroup_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit)
+{
+    return read_processes(cgroup->procs, out_pids, 0, limit);
+}
+
+/* What cannot be read, or has been removed by now, has nobody in it for us. */
+static int look_at(int directory, pid_t *out_pids, int count, int limit)
+{
+    const int procs = coil_kernel_openat(directory, "cgroup.procs", O_RDONLY);
+    const int more = procs < 0 ? procs : read_processes(procs, out_pids, count, limit);
+    if (procs >= 0)
+        (void)coil_kernel_close(procs);
+    return more < 0 ? count : more;
+}
+
+/* All cgroups in `directory`, which is closed, and what is in those. */
+static int look_below(int directory, int depth, pid_t *out_pids, int count, int limit)
+{
+    _Alignas(struct dirent64) char entries[2048];
+    ssize_t size = 1;
+
+    while (depth < CGROUP_DEPTH_MAX && size > 0) {
+        size = coil_kernel_getdents(directory, entries, sizeof(entries));
+        for (ssize_t at = 0; at < size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(entries + at);
+            at += entry->d_reclen;
+            if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+                continue;
+            const int inner = coil_kernel_openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY);
+            if (inner < 0)
+                continue;
+            count = look_at(inner, out_pids, count, limit);
+            count = look_below(inner, depth + 1, out_pids, count, limit);
+        }
+    }
+    (void)coil_kernel_close(directory);
+    return count;
+}
+
+int coil_cgroup_tree_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit)
+{
+    const int count = read_processes(cgroup->procs, out_pids, 0, limit);
+    if (count < 0)
+        return count;
+    /* Opened anew: the place in a directory belongs to the descriptor. */
+    const int directory = coil_kernel_openat(cgroup->directory, ".", O_RDONLY | O_DIRECTORY);
+    return directory < 0 ? count : look_below(directory, 0, out_pids, count, limit);
 }
 
 int coil_cgroup_kill(coil_cgroup *cgroup)

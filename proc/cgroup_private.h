@@ -15,6 +15,12 @@ COIL_BEGIN_DECLS
  */
 int coil_cgroup_find(const char *process, char out_path[PATH_MAX]);
 
+/* Cgroups that are nested deeper are not looked into; cgroup.kill and cgroup.events reach them. */
+enum { CGROUP_DEPTH_MAX = 16 };
+
+/* As coil_cgroup_processes(), with those of the cgroups below it. */
+int coil_cgroup_tree_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit);
+
 /* Whoever writes "0" to it moves into the cgroup. */
 int coil_cgroup_procs_fd(const coil_cgroup *cgroup);
 

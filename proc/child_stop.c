@@ -4,6 +4,7 @@
 
 #include "process_tree.h"
 
+#include <coil/cgroup.h>
 #include <coil/io.h>
 #include <coil/kernel.h>
 
@@ -47,6 +48,27 @@ coil_async(int, await_end, (process_tree *) tree, (size_t) place)
     return my->rc < 0 ? my->rc : 0;
 }
 
+/*
+ * Nobody but the child is to be seen. It is reaped last: until then its number is nobody else's,
+ * and so is that of its group. In its cgroup somebody may be left who is nested too deep to be
+ * seen. 1: look again.
+ */
+coil_async(int, await_rest, (process_tree *) tree)
+{
+    coil_vars(int rc);
+
+    coil_child *child = tree->child;
+    if (!child->exit.ended) {
+        coil_await(my->rc, coil_child_wait(child));
+        return my->rc < 0 && my->rc != -ECHILD ? my->rc : 1;
+    }
+    my->rc = child->cgroup == NULL ? 0 : coil_cgroup_is_populated(child->cgroup);
+    if (my->rc <= 0)
+        return my->rc;
+    coil_attempt(coil_cgroup_wait_empty(child->cgroup));
+    return 1;
+}
+
 /* Until nothing of it runs. Whatever is found meanwhile is told what the others have been. */
 coil_async(int, await_tree, (process_tree *) tree)
 {
@@ -55,10 +77,11 @@ coil_async(int, await_tree, (process_tree *) tree)
     for (;;) {
         for (my->place = 0; my->place < tree->count; my->place++)
             coil_attempt(await_end(tree, my->place));
-        coil_await(my->rc, coil_child_wait(tree->child));
-        if (my->rc < 0 && my->rc != -ECHILD)
-            return my->rc;
+        if (!tree->child->exit.ended)
+            coil_attempt(coil_poll(tree->child->pidfd, POLLIN));
         my->rc = process_tree_look(tree);
+        if (my->rc == 0)
+            coil_await(my->rc, await_rest(tree));
         if (my->rc <= 0)
             return my->rc;
         process_tree_tell(tree, tree->signo);

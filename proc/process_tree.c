@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "process_tree.h"
 
+#include "cgroup_private.h"
 #include "owned.h"
 
-#include <coil/cgroup.h>
 #include <coil/kernel.h>
 
 #include <errno.h>
@@ -129,13 +129,25 @@ static bool holds_number(const process_tree *tree)
     return !tree->child->exit.ended && coil_kernel_pidfd_signal(tree->child->pidfd, 0) != -ESRCH;
 }
 
-/* -EPERM: there is somebody, though of another user. */
-static bool has_group(const process_tree *tree)
+/* 0; -EPERM: somebody is in it, of another user; -ESRCH: nobody; -EINVAL: nobody can say. */
+static int ask_group(const process_tree *tree)
 {
     if (tree->child->group == COIL_SPAWN_GROUP_INHERIT || tree->child->pidfd < 0)
-        return false;
-    const int rc = coil_kernel_pidfd_signal_group(tree->child->pidfd, 0);
-    return rc == 0 || rc == -EPERM;
+        return -ESRCH;
+    return coil_kernel_pidfd_signal_group(tree->child->pidfd, 0);
+}
+
+/* Before Linux 6.9 a group is known by its number alone: that of the child, until it is reaped. */
+static bool has_group(const process_tree *tree)
+{
+    const int rc = ask_group(tree);
+    return rc == 0 || rc == -EPERM || (rc == -EINVAL && holds_number(tree));
+}
+
+/* They may be in the group, and their parents were gone before we looked. */
+static bool has_orphans(const process_tree *tree)
+{
+    return has_group(tree) && (tree->child->exit.ended || ask_group(tree) == -EINVAL);
 }
 
 static bool belongs(const process_tree *tree, const coil_kernel_process *process)
@@ -205,13 +217,13 @@ static int look_around(process_tree *tree, pid_list *list)
     return rc == -ENOENT ? 0 : rc;
 }
 
-/* Who is in the cgroup belongs, wherever it comes from. */
+/* Who is in the cgroup or below it belongs, wherever it comes from. */
 static int look_into_cgroup(process_tree *tree, pid_list *list)
 {
     do {
         if (list->count == list->capacity && !grow(list))
             return -ENOMEM;
-        list->count = coil_cgroup_processes(tree->child->cgroup, list->pids, list->capacity);
+        list->count = coil_cgroup_tree_processes(tree->child->cgroup, list->pids, list->capacity);
     } while (list->count == list->capacity);
     for (int i = 0; i < list->count; i++) {
         coil_kernel_process process;
@@ -236,8 +248,8 @@ int process_tree_look(process_tree *tree)
         rc = look_down(tree, &list);
     if (tree->child->group == COIL_SPAWN_SESSION_NEW && tree->count > 0)
         tree->is_wide = true;
-    if (tree->child->exit.ended && has_group(tree))
-        tree->is_wide = true; /* Orphans are in it, whose parents we have not seen. */
+    if (has_orphans(tree))
+        tree->is_wide = true;
     if (rc >= 0 && tree->is_wide)
         rc = look_around(tree, &list);
     free(list.pids);

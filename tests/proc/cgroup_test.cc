@@ -4,6 +4,12 @@
 
 #include <coil/cgroup.h>
 
+#include <fstream>
+
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
 #include <coil/sugar.h>
 
 namespace
@@ -66,6 +72,71 @@ TEST_F(Cgroup, StubbornDaemonsAreKilledAtOnce)
     EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
     for (pid_t pid : relatives)
         EXPECT_TRUE(is_gone(pid));
+    finish(&child);
+}
+
+class NestedCgroup : public Cgroup
+{
+protected:
+    /* A cgroup so many levels below ours; `pid` moves there. */
+    void move_below(int depth, pid_t pid)
+    {
+        std::string path = coil_cgroup_path(cgroup);
+        for (int i = 0; i < depth; i++) {
+            path += "/below";
+            paths.push_back(path);
+            ASSERT_EQ(0, mkdir(path.c_str(), 0755)) << strerror(errno);
+        }
+        std::ofstream(path + "/cgroup.procs") << pid << std::flush;
+        EXPECT_EQ(1u, members().size()) << "the child itself";
+    }
+
+    ~NestedCgroup() override
+    {
+        if (cgroup != nullptr) {
+            (void)coil_cgroup_kill(cgroup);
+            EXPECT_EQ(0, RUN(coil_cgroup_wait_empty(cgroup)));
+        }
+        for (; !paths.empty(); paths.pop_back())
+            EXPECT_EQ(0, rmdir(paths.back().c_str())) << strerror(errno);
+    }
+
+    std::vector<std::string> paths;
+};
+
+TEST_F(NestedCgroup, StubbornDaemonBelowIsKilled)
+{
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"stubborn-daemon"}, &relatives);
+    move_below(1, relatives[0]);
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
+    EXPECT_TRUE(is_gone(relatives[0]));
+    EXPECT_EQ(0, coil_cgroup_is_populated(cgroup));
+    finish(&child);
+}
+
+TEST_F(NestedCgroup, DaemonDeeperThanAnybodyLooksIsKilled)
+{
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"daemon"}, &relatives);
+    move_below(20, relatives[0]);
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
+    EXPECT_TRUE(is_gone(relatives[0]));
+    EXPECT_EQ(0, coil_cgroup_is_populated(cgroup));
+    finish(&child);
+}
+
+TEST_F(NestedCgroup, DaemonBelowIsAskedFirst)
+{
+    ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L));
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"daemon"}, &relatives);
+    move_below(1, relatives[0]);
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, coil_s(10))));
+    int status = 0;
+    EXPECT_EQ(relatives[0], waitpid(relatives[0], &status, WNOHANG)) << "an orphan is ours";
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
+    ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 0L, 0L, 0L, 0L));
     finish(&child);
 }
 

@@ -6,6 +6,16 @@
 
 #include <coil/sugar.h>
 
+static bool is_old_kernel; /* Before Linux 6.9. */
+
+extern "C" int __real_coil_kernel_pidfd_signal_group(int pidfd, int signo);
+extern "C" int __wrap_coil_kernel_pidfd_signal_group(int pidfd, int signo);
+
+int __wrap_coil_kernel_pidfd_signal_group(int pidfd, int signo)
+{
+    return is_old_kernel ? -EINVAL : __real_coil_kernel_pidfd_signal_group(pidfd, signo);
+}
+
 namespace
 {
 
@@ -232,6 +242,57 @@ TEST_F(Tree, LeaderThatEndsFirstDoesNotHideItsGroup)
     EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
     EXPECT_EQ("was killed by SIGKILL", text(child));
     expect_the_end(&child, relatives);
+}
+
+class TreeOfOldKernel : public Tree
+{
+protected:
+    TreeOfOldKernel()
+    {
+        is_old_kernel = true;
+    }
+
+    ~TreeOfOldKernel() override
+    {
+        is_old_kernel = false;
+    }
+};
+
+TEST_F(TreeOfOldKernel, OrphansInTheGroupAreStopped)
+{
+    for (coil_spawn_group group : {COIL_SPAWN_GROUP_NEW, COIL_SPAWN_SESSION_NEW}) {
+        plan.group = group;
+        std::vector<pid_t> relatives;
+        coil_child child = start_family({"orphan", "stubborn-orphan", "child"}, &relatives);
+        EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, coil_ms(300))));
+        EXPECT_EQ("was killed by SIGTERM", text(child));
+        expect_the_end(&child, relatives);
+    }
+}
+
+TEST_F(TreeOfOldKernel, LeaderThatEndsFirstHoldsItsGroupUntilItIsReaped)
+{
+    plan.group = COIL_SPAWN_GROUP_NEW;
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"stubborn-orphan", "stubborn-child"}, &relatives);
+    kill(child.pid, SIGKILL);
+    await_zombie(child);
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
+    EXPECT_EQ("was killed by SIGKILL", text(child));
+    expect_the_end(&child, relatives);
+}
+
+TEST_F(TreeOfOldKernel, NumberOfAReapedLeaderIsNoGroupOfOurs)
+{
+    plan.group = COIL_SPAWN_GROUP_NEW;
+    std::vector<pid_t> relatives;
+    coil_child child = start_family({"child"}, &relatives);
+    kill(child.pid, SIGKILL);
+    EXPECT_EQ(0, RUN(coil_child_wait(&child)));
+    EXPECT_EQ(0, RUN(coil_child_stop_tree(&child, SHORT)));
+    EXPECT_FALSE(is_gone(relatives[0])) << "who would know whose it is";
+    kill(relatives[0], SIGKILL);
+    finish(&child);
 }
 
 TEST_F(Tree, StoppedOnesAreWokenAndEnd)

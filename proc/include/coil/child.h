@@ -55,17 +55,20 @@ coil_declare(int, coil_child_stop, (coil_child *) child, (coil_duration) grace);
 /*
  * The same for the child and all that it has started:
  *
- *   - what is in the group or session that it leads (.group of the plan), also without it;
+ *   - what is in the group or session that it leads (.group of the plan), also without it; before
+ *     Linux 6.9 only if it has not been reaped, for then its number may be another's;
  *   - its descendants, wherever they have moved, as long as they have a living ancestor below it,
  *     or had one when this was called;
- *   - all that is in its cgroup, if the plan has one: the only way that nobody escapes.
+ *   - all that is in its cgroup and those below, if the plan has one: the only way that nobody
+ *     escapes.
  *
  * Each gets SIGTERM and SIGCONT; after `grace` all that is left is stopped, so that it cannot fork
- * any more, and gets SIGKILL. Result: 0 when nothing of it runs any more and the child is reaped;
- * -ECHILD as of coil_child_wait(); -EBUSY, SIGKILL has not ended it within ten seconds: something
- * hangs in the kernel; -EPERM, something of it belongs to another user; -ENOMEM. The child may have
- * ended before: its group is looked after all the same. If this is cancelled, what is left gets
- * SIGKILL and is awaited all the same.
+ * any more, and gets SIGKILL, which is all that a cgroup gets that is nested more than 16 deep.
+ * Result: 0 when nothing of it runs any more and the child is reaped; -ECHILD as of
+ * coil_child_wait(); -EBUSY, SIGKILL has not ended it within ten seconds: something hangs in the
+ * kernel; -EPERM, something of it belongs to another user; -ENOMEM. The child may have ended
+ * before: its group is looked after all the same. If this is cancelled, what is left gets SIGKILL
+ * and is awaited all the same.
  *
  * A daemon that has left the group by forking twice before this is called is found only by its
  * cgroup, or as an orphan by a subreaper (coil/subreaper.h).
