@@ -73,8 +73,11 @@ async(int, master, (char **) argv, (unsigned) port)
     if (fd < 0)
         fd = coil_listen_socket(my->address, NULL, NULL);
     rc = fd < 0 ? fd : coil_prefork_share(my->prefork, "echo", fd);
-    if (rc < 0)
+    if (rc < 0) {
+        (void)fprintf(stderr, "prefork_echo: cannot listen at %s: %s\n", my->address,
+                coil_error_text(rc));
         return rc;
+    }
     attempt(coil_prefork_serve(my->prefork));
     return 0;
 }
@@ -92,7 +95,7 @@ int main(int argc, char **argv)
 
     const int rc = coil_seat_take(&seat);
     if (rc < 0)
-        (void)fprintf(stderr, "prefork_echo: no seat: %s\n", coil_error_name(rc));
+        (void)fprintf(stderr, "prefork_echo: no seat: %s\n", coil_error_text(rc));
     if (rc != 0)
         return rc < 0 ? 1 : work(seat);
     const struct options options = read_options(argc, argv,
