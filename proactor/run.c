@@ -21,6 +21,8 @@ static struct {
     coil_loop *loop;         /* NULL: nothing is to be interrupted. Any thread. */
     unsigned handling_count; /* Handlers that may be using `loop`. */
     pid_t process;           /* Children of fork() inherit the handler, but not the loop. */
+    unsigned yield_count;    /* Who has SIGINT open. Any thread. */
+    bool is_yielded;         /* Our handler stood before the first of them. Any thread. */
     bool has_come;
 } interrupt COIL_PROCESS_WIDE;
 
@@ -44,33 +46,59 @@ static void on_interrupt(int signo)
     (void)__atomic_fetch_sub(&interrupt.handling_count, 1, __ATOMIC_SEQ_CST);
 }
 
-static void catch_interrupts(coil_loop *loop)
+static bool is_default(void)
+{
+    struct sigaction now;
+    return coil_kernel_sigaction(SIGINT, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
+           now.sa_handler == SIG_DFL;
+}
+
+static void handle_interrupt(void)
 {
     struct sigaction action = {
             .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    struct sigaction before;
-
-    __atomic_store_n(&interrupt.has_come, false, __ATOMIC_RELAXED);
-    if (!coil_kernel_is_main_thread() || coil_kernel_sigaction(SIGINT, NULL, &before) < 0)
-        return;
-    if ((before.sa_flags & SA_SIGINFO) != 0 || before.sa_handler != SIG_DFL)
-        return;
-    interrupt.post.run = cancel_everything;
-    interrupt.process = coil_kernel_getpid();
-    __atomic_store_n(&interrupt.loop, loop, __ATOMIC_SEQ_CST);
     (void)sigemptyset(&action.sa_mask);
     (void)coil_kernel_sigaction(SIGINT, &action, NULL);
 }
 
-/* Nothing if somebody else handles SIGINT by now, or if nobody does any more. */
-void coil_run_yield_interrupt(void)
+static void catch_interrupts(coil_loop *loop)
+{
+    __atomic_store_n(&interrupt.has_come, false, __ATOMIC_RELAXED);
+    if (!coil_kernel_is_main_thread() || !is_default())
+        return;
+    interrupt.post.run = cancel_everything;
+    interrupt.process = coil_kernel_getpid();
+    __atomic_store_n(&interrupt.loop, loop, __ATOMIC_SEQ_CST);
+    handle_interrupt();
+}
+
+/* False if somebody else handles SIGINT by now, or if nobody does any more. */
+static bool leave_interrupt(void)
 {
     const struct sigaction nobody = {.sa_handler = SIG_DFL};
     struct sigaction now;
 
     if (coil_kernel_sigaction(SIGINT, NULL, &now) < 0 || now.sa_handler != on_interrupt)
-        return;
+        return false;
     (void)coil_kernel_sigaction(SIGINT, &nobody, NULL);
+    return true;
+}
+
+void coil_run_yield_interrupt(void)
+{
+    (void)__atomic_fetch_add(&interrupt.yield_count, 1, __ATOMIC_SEQ_CST);
+    if (leave_interrupt())
+        __atomic_store_n(&interrupt.is_yielded, true, __ATOMIC_SEQ_CST);
+}
+
+/* Not if it has come once: the second one kills. */
+void coil_run_resume_interrupt(void)
+{
+    if (__atomic_sub_fetch(&interrupt.yield_count, 1, __ATOMIC_SEQ_CST) > 0 ||
+            !__atomic_exchange_n(&interrupt.is_yielded, false, __ATOMIC_SEQ_CST))
+        return;
+    if (__atomic_load_n(&interrupt.loop, __ATOMIC_SEQ_CST) != NULL && is_default())
+        handle_interrupt();
 }
 
 /* ----------------------------------------------------------------------------- coil_run() -- */
@@ -106,7 +134,8 @@ int64_t coil_run_end(coil_loop *loop, int64_t result)
     if (end_tasks(loop) && result == -ENOMEM)
         result = -EINTR; /* It has not been set: the coroutine was among them. */
     if (__atomic_load_n(&interrupt.loop, __ATOMIC_SEQ_CST) == loop) {
-        coil_run_yield_interrupt();
+        (void)leave_interrupt();
+        __atomic_store_n(&interrupt.is_yielded, false, __ATOMIC_SEQ_CST);
         __atomic_store_n(&interrupt.loop, NULL, __ATOMIC_SEQ_CST);
         while (__atomic_load_n(&interrupt.handling_count, __ATOMIC_SEQ_CST) > 0)
             continue; /* Another thread is in the handler: the loop is still needed. */

@@ -71,6 +71,8 @@ static void unblock(coil_signal_set set)
     to_unblock.bits &= ~last.bits;
     while (coil_kernel_sigtake(&freed) > 0)
         continue; /* It arrived while we were open: it is not to kill now. */
+    if (contains(set, SIGINT))
+        coil_run_resume_interrupt();
     (void)coil_kernel_sigmask(SIG_UNBLOCK, &freed, NULL);
 }
 

@@ -637,6 +637,46 @@ TEST(SignalsOfAProgram, ThatOpensSigintAreItsOwn)
     alarm(0);
 }
 
+bool is_handled(int signo)
+{
+    struct sigaction action = {};
+    EXPECT_EQ(0, sigaction(signo, nullptr, &action));
+    return action.sa_handler != SIG_DFL;
+}
+
+/* Sets that overlap: coil_run() has it again when the last of them is closed, and not before. */
+async(int, takes_interrupts_for_a_while, (bool) is_late)
+{
+    vars(coil_signals *one; coil_signals *other; int rc);
+
+    EXPECT_TRUE(is_handled(SIGINT));
+    EXPECT_EQ(0, coil_signals_open(COIL_SIGNALS(SIGINT, SIGTERM), &my->one));
+    EXPECT_EQ(0, coil_signals_open(COIL_SIGNALS(SIGINT), &my->other));
+    coil_signals_close(my->one);
+    EXPECT_FALSE(is_handled(SIGINT));
+    send(SIGINT);
+    await(my->rc, within(LONG, coil_signals_next(my->other)));
+    EXPECT_EQ(SIGINT, my->rc);
+    coil_signals_close(my->other);
+    if (!is_handled(SIGINT)) /* It would kill us. */
+        return -ENOTSUP;
+    if (is_late)
+        return 3;
+    send(SIGINT);
+    await(coil_sleep(LONG));
+    return 4;
+}
+
+TEST(SignalsOfAProgram, ThatClosesSigintAreAsBefore)
+{
+    alarm(20);
+    EXPECT_EQ(-EINTR, coil_run(takes_interrupts_for_a_while(false)));
+    EXPECT_FALSE(is_handled(SIGINT));
+    EXPECT_EQ(3, coil_run(takes_interrupts_for_a_while(true)));
+    EXPECT_FALSE(is_handled(SIGINT)) << "nor when it was not cancelled";
+    alarm(0);
+}
+
 /* ----------------------------------------------------------------------------- two threads -- */
 
 /* Two of them: they end when they have seen `count` of the signals together. */

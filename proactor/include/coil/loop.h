@@ -209,7 +209,8 @@ COIL_API int coil_loop_post(coil_loop *loop, coil_post *post);
  * The first SIGINT (Ctrl-C) cancels all tasks, so that their clean-ups run, and the result is
  * -EINTR if the coroutine ended with -ECANCELED; the second kills the process at once, even if the
  * loop is blocked. This is so in the main thread, and if SIGINT has its default action; a program
- * that opens SIGINT itself (coil/signal.h) or has a handler of its own has it to itself.
+ * that opens SIGINT itself (coil/signal.h) or has a handler of its own has it to itself, the former
+ * until it closes it.
  *
  * If coil_loop_stop() comes first, all tasks are cancelled and awaited, and the result is -EINTR
  * unless the coroutine had ended. (asyncio.run)
@@ -232,8 +233,9 @@ COIL_API coil_loop *coil_run_begin(void);
 COIL_API int64_t coil_run_end(coil_loop *loop, int64_t result);
 COIL_API int coil_run_error(void);
 
-/* Private: for coil/signal.h. The program handles SIGINT itself. */
+/* Private: for coil/signal.h. The program handles SIGINT itself; and, not any more. */
 COIL_API void coil_run_yield_interrupt(void);
+COIL_API void coil_run_resume_interrupt(void);
 
 COIL_END_DECLS
 

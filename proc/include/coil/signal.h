@@ -78,8 +78,8 @@ COIL_API int coil_signals_open(coil_signal_set set, coil_signals **out_signals);
 coil_declare(int, coil_signals_next, (coil_signals *) signals);
 
 /*
- * The signals do again what they did before, unless another open set has them; sets may be closed
- * in any order. What has arrived and was not taken is dropped. Nobody may be waiting. Takes NULL.
+ * The signals do again what they did before, unless another open set has them: SIGINT cancels all
+ * that a coil_run() runs. Sets may be closed in any order. What has arrived and was not taken is dropped. Nobody may be waiting. Takes NULL.
  */
 COIL_API void coil_signals_close(coil_signals *signals);
 
