@@ -79,7 +79,8 @@ coil_declare(int, coil_signals_next, (coil_signals *) signals);
 
 /*
  * The signals do again what they did before, unless another open set has them: SIGINT cancels all
- * that a coil_run() runs. Sets may be closed in any order. What has arrived and was not taken is dropped. Nobody may be waiting. Takes NULL.
+ * that a coil_run() runs. Sets may be closed in any order. What has arrived and was not taken is
+ * dropped. Nobody may be waiting. Takes NULL.
  */
 COIL_API void coil_signals_close(coil_signals *signals);
 

@@ -216,7 +216,8 @@ struct coil_child {
     pid_t pid;
     int pidfd;     /* Readable when the child has ended. */
     int stdin_fd;  /* Writes to the child's stdin; -1 unless .in is COIL_STDIO_PIPE or _PTY. */
-    int stdout_fd; /* Reads its stdout; -1 unless .out is COIL_STDIO_PIPE or _PTY. */
+    int stdout_fd; /* Reads its stdout, if .out is COIL_STDIO_PIPE, or the terminal that any of */
+                   /* the three has by COIL_STDIO_PTY; else -1. */
     int stderr_fd; /* Reads its stderr; -1 unless .err is COIL_STDIO_PIPE. */
     coil_exit exit;
     coil_spawn_group group; /* What it leads: for coil_child_stop_tree(). */

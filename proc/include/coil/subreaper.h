@@ -16,8 +16,9 @@
  *     reaped here: its status belongs to whoever waits for it.
  *   - What other code of this process forks while this runs (system(3), popen(3)) is taken for an
  *     orphan. Whoever waits for it gets ECHILD; so let such code not run in a subreaper.
- *   - It sleeps until something ends; while a child that has ended is not waited for by its owner,
- *     it looks once a second at most.
+ *   - It sleeps until something ends. While a child that has ended is not waited for by its owner,
+ *     and while we have no children at all, it looks again after a millisecond, then after twice as
+ *     long each time, once a second at last.
  *
  * Sources: prctl(2) PR_SET_CHILD_SUBREAPER, waitid(2).
  */
