@@ -295,15 +295,8 @@ int coil_cgroup_limit(coil_cgroup *cgroup, const coil_cgroup_limits *limits)
 
 /* ------------------------------------------------------------------------ who is in there -- */
 
-/* As many numbers as have room. */
-typedef struct pid_array {
-    pid_t *pids;
-    int count;
-    int limit;
-} pid_array;
-
-/* A number and a newline for each. */
-static int read_processes(int procs, pid_array *array)
+/* A number and a newline for each, behind the `count` that are there: how many there are then. */
+static int read_processes(int procs, pid_t *out_pids, int count, int limit)
 {
     char text[4096];
     off_t offset = 0;
@@ -311,16 +304,16 @@ static int read_processes(int procs, pid_array *array)
 
     for (;;) {
         const ssize_t size = coil_kernel_pread(procs, text, sizeof(text), offset);
-        if (size <= 0 || array->count >= array->limit)
-            return size < 0 ? (int)size : 0;
+        if (size <= 0 || count >= limit)
+            return size < 0 ? (int)size : count;
         offset += size;
         for (ssize_t i = 0; i < size; i++) {
             if (text[i] != '\n') {
                 pid = pid * 10 + (text[i] - '0');
                 continue;
             }
-            if (array->count < array->limit)
-                array->pids[array->count++] = pid;
+            if (count < limit)
+                out_pids[count++] = pid;
             pid = 0;
         }
     }
@@ -328,30 +321,21 @@ static int read_processes(int procs, pid_array *array)
 
 int coil_cgroup_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit)
 {
-    pid_array array = {.pids = out_pids, .limit = limit};
-    const int rc = read_processes(cgroup->procs, &array);
-    return rc < 0 ? rc : array.count;
+    return read_processes(cgroup->procs, out_pids, 0, limit);
 }
-
-static void look_below(int directory, int depth, pid_array *array);
 
 /* What cannot be read, or has been removed by now, has nobody in it for us. */
-static void look_at(int above, const char *name, int depth, pid_array *array)
+static int look_at(int directory, pid_t *out_pids, int count, int limit)
 {
-    const int directory = coil_kernel_openat(above, name, O_RDONLY | O_DIRECTORY);
-    if (directory < 0)
-        return;
     const int procs = coil_kernel_openat(directory, "cgroup.procs", O_RDONLY);
-    if (procs >= 0) {
-        (void)read_processes(procs, array);
+    const int more = procs < 0 ? procs : read_processes(procs, out_pids, count, limit);
+    if (procs >= 0)
         (void)coil_kernel_close(procs);
-    }
-    look_below(directory, depth, array);
-    (void)coil_kernel_close(directory);
+    return more < 0 ? count : more;
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): as deep as CGROUP_DEPTH_MAX. */
-static void look_below(int directory, int depth, pid_array *array)
+/* All cgroups in `directory`, which is closed, and what is in those. */
+static int look_below(int directory, int depth, pid_t *out_pids, int count, int limit)
 {
     _Alignas(struct dirent64) char entries[2048];
     ssize_t size = 1;
@@ -361,25 +345,27 @@ static void look_below(int directory, int depth, pid_array *array)
         for (ssize_t at = 0; at < size;) {
             const struct dirent64 *entry = (const struct dirent64 *)(const void *)(entries + at);
             at += entry->d_reclen;
-            if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-                look_at(directory, entry->d_name, depth + 1, array);
+            if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+                continue;
+            const int inner = coil_kernel_openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY);
+            if (inner < 0)
+                continue;
+            count = look_at(inner, out_pids, count, limit);
+            count = look_below(inner, depth + 1, out_pids, count, limit);
         }
     }
+    (void)coil_kernel_close(directory);
+    return count;
 }
 
 int coil_cgroup_tree_processes(coil_cgroup *cgroup, pid_t *out_pids, int limit)
 {
-    pid_array array = {.pids = out_pids, .limit = limit};
-    const int rc = read_processes(cgroup->procs, &array);
-    if (rc < 0)
-        return rc;
+    const int count = read_processes(cgroup->procs, out_pids, 0, limit);
+    if (count < 0)
+        return count;
     /* Opened anew: the place in a directory belongs to the descriptor. */
     const int directory = coil_kernel_openat(cgroup->directory, ".", O_RDONLY | O_DIRECTORY);
-    if (directory < 0)
-        return array.count;
-    look_below(directory, 0, &array);
-    (void)coil_kernel_close(directory);
-    return array.count;
+    return directory < 0 ? count : look_below(directory, 0, out_pids, count, limit);
 }
 
 int coil_cgroup_kill(coil_cgroup *cgroup)
