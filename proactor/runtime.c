@@ -83,14 +83,22 @@ static void main_ended(member *self, int result)
         coil_runtime_stop(runtime, runtime->options.grace);
 }
 
+static bool has_failed(coil_runtime *runtime)
+{
+    (void)pthread_mutex_lock(&runtime->mutex);
+    const bool has = runtime->error != 0;
+    (void)pthread_mutex_unlock(&runtime->mutex);
+    return has;
+}
+
 coil_async(int, work, (member *) self)
 {
     coil_vars(int result);
 
     my->result = -ECANCELED;
     coil_defer(main_ended(self, my->result));
-    if (__atomic_load_n(&self->worker.runtime->stop_count, __ATOMIC_RELAXED) > 0)
-        return my->result; /* It was stopped before this could begin. */
+    if (has_failed(self->worker.runtime))
+        return my->result; /* Another main, before this one could begin. */
     coil_await(
             my->result, coil_shutdown_supervise(self->worker.runtime->options.main, &self->worker));
     return my->result;

@@ -690,7 +690,7 @@ TEST_F(Ring, SaysThatDescriptorsHaveRunOut)
             },
             &code);
     EXPECT_EQ(7, code);
-    EXPECT_EQ("coil: cannot create a loop: too many descriptors\n", text);
+    EXPECT_EQ("coil: cannot create a loop: Too many open files\n", text);
 }
 
 TEST_F(Ring, WorksForAnOrdinaryUserWithLittleLockableMemory)

@@ -28,8 +28,8 @@
  *   - N threads, each with a loop, each pinned to a CPU of its own as long as there are enough.
  *   - A loop goes on serving calls of the others (coil/remote.h) after its own main has ended,
  *     until all mains have.
- *   - The first main that fails stops the others, and its error is what join() returns.
- *   - A main that has not begun when the runtime is stopped, by whomever, never does.
+ *   - The first main that fails stops the others, and its error is what join() returns. A main that
+ *     has not begun by then never does; after coil_runtime_stop() it does, to find that requested.
  *   - Each main runs under coil_shutdown_supervise().
  *
  * tokio: the multi-threaded runtime, without stealing: a task stays where it was started.
