@@ -443,8 +443,10 @@ void thrift_put_fields(
         coil_thrift_writer *writer, const coil_thrift_struct_schema *schema, const void *value)
 {
     const bool compact = !thrift_is_binary(writer->protocol);
-    const int16_t last_id = compact ? thrift_compact_take_struct(writer) : 0;
+    int16_t last_id = 0;
 
+    if (compact)
+        last_id = thrift_compact_take_struct(writer);
     if (writer->error != 0)
         return; /* It may have no bytes at all. */
     putter it = begin(writer);

@@ -310,7 +310,7 @@ void writer_cancel(writer *waiting)
         return;
     }
     end_cancelled(sending, waiting);
+    /* It may wait for room in the queue: for those who are left, it begins anew. */
     if (sending->writer_count == 0)
-        op_cancel(
-                &sending->op); /* If it waits for room in the queue: for others, it begins anew. */
+        op_cancel(&sending->op);
 }
