@@ -274,8 +274,8 @@ static void judge_step(
     }
 }
 
-/* As coil_task_resume(): has it ended? When that was over goes into *now, where it began at. */
-static bool step(coil_debug *debug, coil_task *task, coil_time *now)
+/* As coil_task_resume(): has it ended? *io_time: when it begins; then, when the next one may. */
+static bool step(coil_debug *debug, coil_task *task, coil_time *io_time)
 {
     const coil_place from = coil_place_of(task);
     coil_frame *frame;
@@ -287,7 +287,7 @@ static bool step(coil_debug *debug, coil_task *task, coil_time *now)
     while ((frame = task->top) != NULL && frame->fn->step(task, frame) == COIL_DONE) {
     }
     coil_time ended = debug->now(debug);
-    judge_step(debug, task, &from, ended - *now);
+    judge_step(debug, task, &from, ended - *io_time - debug->lent);
     if (COIL_PROBED())
         coil_probe_left(task);
     if (frame == NULL) {
@@ -300,19 +300,29 @@ static bool step(coil_debug *debug, coil_task *task, coil_time *now)
     } else if (task->queued == COIL_NOT_QUEUED) {
         task->queued = COIL_GUARDED;
     }
-    *now = ended;
     if (debug->has_reported) { /* What the report took is not the next step's. */
         debug->has_reported = false;
         debug->slept_count = debug->sleep_count(debug, true);
-        *now = debug->now(debug);
+        ended = debug->now(debug);
     }
+    *io_time = ended;
     return frame == NULL;
 }
 
 bool coil_debug_resume(coil_debug *debug, coil_task *task)
 {
-    coil_time now = debug->now(debug);
-    return step(debug, task, &now);
+    const coil_duration lent = debug->lent;
+    const coil_time began = debug->now(debug);
+    const uint64_t slept_before = debug->sleep_count(debug, true);
+    const uint64_t spawners_sleeps = slept_before - debug->slept_count;
+    coil_time time = began;
+
+    debug->lent = 0;
+    debug->slept_count = slept_before;
+    const bool has_ended = step(debug, task, &time);
+    debug->slept_count = debug->sleep_count(debug, true) - spawners_sleeps;
+    debug->lent = lent + (time - began);
+    return has_ended;
 }
 
 void coil_debug_run(coil_debug *debug, unsigned budget)
@@ -323,8 +333,10 @@ void coil_debug_run(coil_debug *debug, unsigned budget)
     debug->slept_count = debug->sleep_count(debug, false);
 
     coil_task *task;
-    while (budget-- > 0 && (task = coil_sched_take(debug->sched)) != NULL)
+    while (budget-- > 0 && (task = coil_sched_take(debug->sched)) != NULL) {
+        debug->lent = 0;
         (void)step(debug, task, &now);
+    }
 }
 
 /* ------------------------------------------------------------------------------- lifecycle -- */

@@ -29,7 +29,7 @@ void coil_sched_release_slabs(coil_sched *sched);
 /* Run ready tasks as coil_sched_run() does, and look at each. */
 void coil_debug_run(coil_debug *debug, unsigned budget);
 
-/* As coil_task_resume() in the middle of another task's step: has it ended? */
+/* As coil_task_resume() in the middle of another task's step, who is judged without it. */
 bool coil_debug_resume(coil_debug *debug, coil_task *task);
 
 /* Somebody `did` what only the scheduler's thread may do: if it is another, say so and abort. */

@@ -232,15 +232,32 @@ static int check_framing(http_message *message)
     return is_chunked_alone(message) ? 0 : refuse(message, 501, "the transfer encoding is unknown");
 }
 
+/* A name or an address, and perhaps a port: the characters of RFC 3986, 3.2.2, but the comma. */
+static bool is_host(coil_thrift_text value)
+{
+    for (uint32_t i = 0; i < value.size; i++) {
+        const unsigned char letter = (unsigned char)value.bytes[i];
+        const bool is_alphanumeric = (letter >= '0' && letter <= '9') ||
+                                     (letter >= 'a' && letter <= 'z') ||
+                                     (letter >= 'A' && letter <= 'Z');
+        if (!is_alphanumeric && (letter == '\0' || strchr("-._~%!$&'()*+;=:[]", letter) == NULL))
+            return false;
+    }
+    return true;
+}
+
 /* Whom the request is for has to be said once; by HTTP/1.0 it need not be: RFC 9112, 3.2. */
 static int check_host(http_message *message)
 {
     const unsigned count = count_of(message, "host");
+    coil_thrift_text value;
 
     if (count > 1)
         return refuse(message, 400, "there is more than one host");
     if (count == 0 && message->parser.http_minor == 1)
         return refuse(message, 400, "there is no host");
+    if (coil_thrift_headers_find(headers_of(message), "host", &value) && !is_host(value))
+        return refuse(message, 400, "the host is none");
     return 0;
 }
 

@@ -277,7 +277,7 @@ COIL_COLD void thrift_refuse_bytes(thrift_connection *peer, int error)
     thrift_call *call = thrift_call_take(peer);
     if (call == NULL)
         return;
-    thrift_call_is_unread(call);
+    thrift_call_forget_message(call);
     if (transport->answer_status != 0) {
         refuse_by_http(call, error, transport->answer_status);
     } else {

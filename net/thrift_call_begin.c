@@ -142,12 +142,12 @@ static COIL_COLD int refuse_header(thrift_call *call)
 
     const int error = coil_thrift_reader_finish(&call->call.arguments);
     (void)coil_thrift_reader_what(&call->call.arguments, what, sizeof(what));
-    call->call.message = (coil_thrift_message){.type = COIL_THRIFT_CALL};
+    thrift_call_forget_message(call);
     thrift_call_refuse(call, error, COIL_THRIFT_PROTOCOL_ERROR, what);
     return thrift_is_protocol_error(error) ? error : 0;
 }
 
-COIL_COLD void thrift_call_is_unread(thrift_call *call)
+COIL_COLD void thrift_call_forget_message(thrift_call *call)
 {
     coil_thrift_call *seen = &call->call;
 
@@ -162,7 +162,7 @@ COIL_COLD void thrift_call_is_unread(thrift_call *call)
 /* There is no room for the message, of which nothing has been read. */
 static COIL_COLD int refuse_message(thrift_call *call)
 {
-    thrift_call_is_unread(call);
+    thrift_call_forget_message(call);
     thrift_call_refuse(
             call, -ENOBUFS, COIL_THRIFT_INTERNAL_ERROR, "there is no room for this message");
     return 0;

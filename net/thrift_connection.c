@@ -202,8 +202,7 @@ coil_define(int, thrift_flush, (thrift_connection *) peer)
     }
     peer->is_flushing = false;
     if (coil_unlikely(peer->sends_first) && peer->hold_count == 0) {
-        peer->sends_first = false;
-        peer->unsent_max = unsent_max_of(peer->server); /* All has been sent. */
+        peer->sends_first = false; /* All has been sent. */
         thrift_order_wake_large(peer);
     }
     return peer->is_broken ? -EPIPE : peer->error;

@@ -87,9 +87,11 @@ coil_async(int, await_rest, (thrift_connection *) peer)
     for (;;) {
         coil_await(my->rc,
                 coil_until(peer->frame_deadline, arrival(peer->stream, peer->wanted_bytes)));
-        if (my->rc != -ETIME || !peer->is_told_late || peer->awaited_count == 0)
+        if (my->rc != -ETIME || !peer->is_told_late)
             return my->rc;
-        set_frame_deadline(peer); /* It has not been told to go on: it is we who take so long. */
+        /* It is we who took so long. If it has just been told to go on, its time begins now. */
+        peer->is_told_late = peer->awaited_count > 0;
+        set_frame_deadline(peer);
     }
 }
 
@@ -151,7 +153,7 @@ static COIL_COLD void say_interim(thrift_connection *peer)
         thrift_connection_break(peer, -ENOMEM);
         return;
     }
-    thrift_call_is_unread(call);
+    thrift_call_forget_message(call);
     thrift_order_say_as(call, peer->transport.interim);
     thrift_order_deliver(call);
 }

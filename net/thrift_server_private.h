@@ -139,7 +139,7 @@ struct thrift_connection {
     coil_task *writer;        /* Waits for the peer to take what is sent, NULL: nobody does; */
     coil_frame *writer_leaf;  /* here, */
     coil_timer write_timer;   /* and so long. */
-    bool sends_first; /* All that is unsent is to be sent before more is read: unsent_max is 1. */
+    bool sends_first;         /* All that is unsent is to be sent before more is read. */
     bool is_flushing;
     bool is_waiting; /* For the next message, of which nothing has come. */
     bool is_over;    /* Nothing more is read, */
@@ -210,14 +210,13 @@ static inline bool thrift_may_read(const thrift_connection *peer)
     if (coil_unlikely(peer->transport.kind.zlib == THRIFT_ZLIB_STREAM))
         calls_max = 1; /* Replies are compressed as they are made. */
     return !peer->is_over && peer->call_count < calls_max && peer->hold_count == 0 &&
-           thrift_unsent_bytes(peer) < peer->unsent_max;
+           thrift_unsent_bytes(peer) < (coil_unlikely(peer->sends_first) ? 1 : peer->unsent_max);
 }
 
 /* What is answered now is so large that it is to be sent before anything else is read. */
 static inline void thrift_connection_send_first(thrift_connection *peer)
 {
     peer->sends_first = true;
-    peer->unsent_max = 1;
 }
 
 /* A task goes on with `call`, or with what is to be sent and read. NULL: no memory. */
@@ -241,7 +240,7 @@ int thrift_call_begin(thrift_connection *peer, thrift_call **out_call);
  * Nothing of its message is read: it has neither name, headers nor arguments. (Those of an earlier
  * call may still be there, and point into its memory.)
  */
-void thrift_call_is_unread(thrift_call *call);
+void thrift_call_forget_message(thrift_call *call);
 
 /* -------------------------------------------------------------------------- thrift_call.c -- */
 

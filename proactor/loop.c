@@ -404,10 +404,10 @@ coil_loop *coil_loop_of(const coil_task *task)
     return coil_container_of(task->sched, coil_loop, sched);
 }
 
-coil_time coil_loop_now(const coil_loop *loop)
+coil_time coil_loop_now(coil_loop *loop)
 {
-    loop_touch(coil_container_of(loop->sched.root.sched, coil_loop, sched)); /* Not const. */
-    return coil_sched_now(loop->sched.root.sched);
+    loop_touch(loop);
+    return coil_sched_now(&loop->sched);
 }
 
 coil_time coil_now(void)

@@ -61,7 +61,10 @@ static void note_frames(const coil_frame *top, probe *noted)
     }
 }
 
-/* Like coil_task_name(), of what may not be there. A name of its own is the first of the extras. */
+/*
+ * Like coil_task_name(), of what may not be there. A name of its own is the first of the extras. (A
+ * task that stands for another is called like itself: nothing is run here to find out.)
+ */
 static void note_name(const coil_task *running, const coil_task *copy, probe *noted)
 {
     coil_frame first;

@@ -25,13 +25,13 @@ static void finish(coil_remote_call *call)
         call->finished(call);
 }
 
-coil_leaf(int, be_guest, (coil_remote_call *) call);
+coil_leaf(int, be_guest, (coil_remote_call *) call, (const coil_fn *) fn);
 
 /* The first frame of a remote task: it calls what was asked for, and takes the result home. */
 static coil_turn guest_step(coil_task *task, coil_frame *leaf)
 {
     coil_remote_call *call = coil_arguments(be_guest, leaf)->call;
-    const coil_fn *fn = call->cold.fn;
+    const coil_fn *fn = coil_arguments(be_guest, leaf)->fn;
 
     if (leaf->at == NULL) {
         coil_frame *callee = coil_push_aligned(task, fn->frame_bytes, 16);
@@ -55,10 +55,11 @@ static coil_turn guest_step(coil_task *task, coil_frame *leaf)
     return coil_leave(task, leaf);
 }
 
+/* Also when it has ended, and the call is the caller's again. */
 static const coil_fn *guest_stands_for(const coil_frame *first)
 {
     const struct be_guest__frame *guest = (const void *)first;
-    return guest->co__a.call->cold.fn;
+    return guest->co__a.fn;
 }
 
 static const coil_fn be_guest__fn =
@@ -67,7 +68,7 @@ static const coil_fn be_guest__fn =
 /* It has the name of the callee, and the size that this has learned. */
 static coil_task *make_guest(coil_remote_call *call)
 {
-    struct be_guest__cold guest = be_guest(call);
+    struct be_guest__cold guest = be_guest(call, call->cold.fn);
     coil_task *task = coil_task_create(call->target->guests.sched, call->cold.fn);
     if (task == NULL)
         return NULL;

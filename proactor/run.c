@@ -46,14 +46,14 @@ static void on_interrupt(int signo)
     (void)__atomic_fetch_sub(&interrupt.handling_count, 1, __ATOMIC_SEQ_CST);
 }
 
-static bool is_default(void)
+static bool has_default_action(void)
 {
     struct sigaction now;
     return coil_kernel_sigaction(SIGINT, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
            now.sa_handler == SIG_DFL;
 }
 
-static void handle_interrupt(void)
+static void install_handler(void)
 {
     struct sigaction action = {
             .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
@@ -64,16 +64,16 @@ static void handle_interrupt(void)
 static void catch_interrupts(coil_loop *loop)
 {
     __atomic_store_n(&interrupt.has_come, false, __ATOMIC_RELAXED);
-    if (!coil_kernel_is_main_thread() || !is_default())
+    if (!coil_kernel_is_main_thread() || !has_default_action())
         return;
     interrupt.post.run = cancel_everything;
     interrupt.process = coil_kernel_getpid();
     __atomic_store_n(&interrupt.loop, loop, __ATOMIC_SEQ_CST);
-    handle_interrupt();
+    install_handler();
 }
 
 /* False if somebody else handles SIGINT by now, or if nobody does any more. */
-static bool leave_interrupt(void)
+static bool remove_handler(void)
 {
     const struct sigaction nobody = {.sa_handler = SIG_DFL};
     struct sigaction now;
@@ -87,7 +87,7 @@ static bool leave_interrupt(void)
 void coil_run_yield_interrupt(void)
 {
     (void)__atomic_fetch_add(&interrupt.yield_count, 1, __ATOMIC_SEQ_CST);
-    if (leave_interrupt())
+    if (remove_handler())
         __atomic_store_n(&interrupt.is_yielded, true, __ATOMIC_SEQ_CST);
 }
 
@@ -97,8 +97,11 @@ void coil_run_resume_interrupt(void)
     if (__atomic_sub_fetch(&interrupt.yield_count, 1, __ATOMIC_SEQ_CST) > 0 ||
             !__atomic_exchange_n(&interrupt.is_yielded, false, __ATOMIC_SEQ_CST))
         return;
-    if (__atomic_load_n(&interrupt.loop, __ATOMIC_SEQ_CST) != NULL && is_default())
-        handle_interrupt();
+    if (__atomic_load_n(&interrupt.loop, __ATOMIC_SEQ_CST) == NULL || !has_default_action())
+        return;
+    install_handler();
+    if (__atomic_load_n(&interrupt.loop, __ATOMIC_SEQ_CST) == NULL)
+        (void)remove_handler(); /* The run has ended just now, and has perhaps found none. */
 }
 
 /* ----------------------------------------------------------------------------- coil_run() -- */
@@ -134,9 +137,9 @@ int64_t coil_run_end(coil_loop *loop, int64_t result)
     if (end_tasks(loop) && result == -ENOMEM)
         result = -EINTR; /* It has not been set: the coroutine was among them. */
     if (__atomic_load_n(&interrupt.loop, __ATOMIC_SEQ_CST) == loop) {
-        (void)leave_interrupt();
-        __atomic_store_n(&interrupt.is_yielded, false, __ATOMIC_SEQ_CST);
         __atomic_store_n(&interrupt.loop, NULL, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&interrupt.is_yielded, false, __ATOMIC_SEQ_CST);
+        (void)remove_handler();
         while (__atomic_load_n(&interrupt.handling_count, __ATOMIC_SEQ_CST) > 0)
             continue; /* Another thread is in the handler: the loop is still needed. */
         if (__atomic_load_n(&interrupt.has_come, __ATOMIC_RELAXED) && result == -ECANCELED)

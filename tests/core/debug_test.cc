@@ -69,7 +69,7 @@ protected:
     }
 
     Notes own = {{read_clock, count_sleeps, take_report, name_place, coil_ms(100), coil_us(50), {},
-                         {}, {}, {}, {}, {}, {}},
+                         {}, {}, {}, {}, {}, {}, {}},
             0, 0, ""};
 };
 
@@ -216,6 +216,14 @@ async(int, ends_at_once_with_a_lock)
     return 0;
 }
 
+async(int, computes_first_for, (coil_duration) duration)
+{
+    vars();
+    notes->clock += duration;
+    await(coil_yield());
+    return 0;
+}
+
 async(int, lends_its_turn)
 {
     vars(coil_group group);
@@ -235,6 +243,31 @@ TEST_F(Debug, SeesTasksThatBeginInTheTurnOfAnother)
 #endif
 }
 
+async(int, lends_its_turn_for, (coil_duration) own, (coil_duration) others)
+{
+    vars(coil_group group);
+    open_group(&my->group);
+    notes->clock += own;
+    notes->slept_count += own > 0;
+    coil_spawn_now(&my->group, computes_first_for(others));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Debug, JudgesWhoLendsItsTurnAndWhoGetsItEachForItself)
+{
+    EXPECT_EQ(0, RUN(lends_its_turn_for(0, coil_ms(170))));
+    std::string text = reports();
+    EXPECT_HAS(text, "coil: slow step: task computes_first_for kept the loop for 170.000 ms\n");
+    EXPECT_EQ(std::string::npos, text.find("coil:", 1)) << "only one report: " << text;
+
+    EXPECT_EQ(0, RUN(lends_its_turn_for(coil_us(70), coil_us(80))));
+    text = reports();
+    EXPECT_HAS(
+            text, "coil: blocked in the kernel: task lends_its_turn_for kept the loop for 0.070");
+    EXPECT_EQ(std::string::npos, text.find("coil:", 1)) << "only one report: " << text;
+}
+
 async(int, lives_on)
 {
     vars();
@@ -252,7 +285,7 @@ async(int, starts_one_now, (coil_group *) group)
 TEST(DebugEnd, ReportsEveryTaskThatIsLeftWithItsStack)
 {
     Notes own = {{read_clock, count_sleeps, take_report, name_place, coil_ms(100), coil_us(50), {},
-                         {}, {}, {}, {}, {}, {}},
+                         {}, {}, {}, {}, {}, {}, {}},
             0, 0, ""};
     coil_sched sched;
     coil_sched_init(&sched, 0, nullptr);

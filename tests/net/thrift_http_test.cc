@@ -299,7 +299,12 @@ TEST(ThriftHttp, WantsOneHost)
             "there is more than one host");
     expect_refusal("POST / HTTP/1.0\r\nHost: a\r\nHost: b\r\n" + end, -EBADMSG, 400,
             "there is more than one host");
-    for (const char *head : {"POST / HTTP/1.0\r\n", "POST / HTTP/1.1\r\nHost:\r\n"}) {
+    for (const char *none : {"a, b", "a b", "a,b", "http://a/", "me@a", "a\\b"})
+        expect_refusal("POST / HTTP/1.1\r\nHost: " + std::string(none) + "\r\n" + end, -EBADMSG,
+                400, "the host is none");
+    for (const char *head : {"POST / HTTP/1.0\r\n", "POST / HTTP/1.1\r\nHost:\r\n",
+                 "POST / HTTP/1.1\r\nHost: [::1]:80\r\n",
+                 "POST / HTTP/1.1\r\nHost: a-b.c_d.%41:8080\r\n"}) {
         TransportPeer peer;
         EXPECT_EQ(peer.feed(with_length(head, binary_call())), 0) << head;
         EXPECT_EQ(peer.received.size(), 1U) << head;

@@ -122,6 +122,21 @@ TEST_F(LoopDebug, KnowsThatRemoteCallsAreAwaited)
     notes.text = "";
 }
 
+async(int, blocks_to_its_end)
+{
+    vars();
+    usleep(30000);
+    return 0;
+}
+
+TEST_F(LoopDebug, NamesARemoteTaskAlsoWhenItsCallIsOver)
+{
+    EXPECT_EQ(0, coil_spawn_on(loop, blocks_to_its_end())); /* Whose memory its end gives back. */
+    EXPECT_EQ(0, coil_loop_run(loop));
+    EXPECT_HAS(notes.text, "blocked in the kernel: task blocks_to_its_end kept the loop");
+    notes.text = "";
+}
+
 TEST_F(LoopDebug, ReportsASystemCallThatWaits)
 {
     spawn(coil_loop_root(loop), blocks());

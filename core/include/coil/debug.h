@@ -63,7 +63,8 @@ struct coil_debug {
     coil_sched *sched;
     const void *thread;
     uint64_t slept_count;
-    bool has_reported; /* In this step. */
+    bool has_reported;  /* In this step. */
+    coil_duration lent; /* Of this step: to tasks that coil_spawn_now() has started. */
     uint32_t created_count;
     coil_list colds; /* Coroutines that have been called and not awaited yet. */
     struct coil_debug_tasks *tasks;

@@ -99,8 +99,8 @@ struct coil_thrift_channel {
  *
  *     -EREMOTEIO  the server answered with an exception. One that the method declares is in the
  *                 result, and its bit in `has` is set; any other is in invocation->exception
- *     -ENOMSG     the reply has neither a result nor an exception; or it is empty, as by HTTP that
- *                 of a handler is which calls coil_thrift_no_reply()
+ *     -ENOMSG     the reply has neither a result nor an exception; or it is empty: what
+ *                 HTTP brings when the handler has called coil_thrift_no_reply()
  *     -ETIME      the timeout is over
  *     -EBADMSG, -EMSGSIZE, -ELOOP, -ENODATA, -ENOBUFS, -ENOMEM
  *                 the reply is malformed, or above a limit; or the arguments are

@@ -167,7 +167,7 @@ COIL_API coil_loop *coil_loop_current(void);
 COIL_API coil_loop *coil_loop_of(const coil_task *task);
 
 /* The time. From when it is first asked for it stands still until the turn has ended. */
-COIL_API coil_time coil_loop_now(const coil_loop *loop);
+COIL_API coil_time coil_loop_now(coil_loop *loop);
 
 /* The same for the loop of this thread; outside of a loop, the clock. */
 COIL_API coil_time coil_now(void);

@@ -118,7 +118,8 @@ struct coil_service_plan {
     int dump_signal; /* For soft misses, such as SIGQUIT. 0: only the hook is called. */
     /*
      * The end of its process is not the end of it: what that has started is stopped as well, before
-     * another instance starts (coil_child_stop_tree()). Give it a group or a cgroup of its own. If
+     * another instance starts (coil_child_stop_tree()). Give it a group or a cgroup of its own;
+     * before Linux 6.9 a cgroup, for the group of a process that has ended could be another's. If
      * it was adopted, that of this plan is taken for its own.
      */
     bool whole_tree;
