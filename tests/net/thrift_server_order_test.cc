@@ -73,7 +73,7 @@ TEST_F(Calls, OfHttpAreAnsweredInOrderOnewayOnesToo)
 class CallsInAHurry : public Calls
 {
 protected:
-    CallsInAHurry() : Calls([](coil_thrift_server *server) { server->frame_limit = coil_ms(20); })
+    CallsInAHurry() : Calls([](coil_thrift_server *server) { server->frame_limit = coil_ms(100); })
     {
     }
 };
@@ -85,7 +85,7 @@ TEST_F(CallsInAHurry, AreToldToGoOnBehindTheRepliesBeforeThem)
     ASSERT_TRUE(peer.send(
             post("hold", 1) + careful.substr(0, head_size) + "Expect: 100-continue\r\n\r\n"));
     await_begun(1);
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
     gates.is_open = true;
     EXPECT_EQ("hold", next_response(peer));
     const std::string interim = "HTTP/1.1 100 Continue\r\n\r\n";
