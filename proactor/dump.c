@@ -75,8 +75,7 @@ static int handle(int signo)
     int rc = coil_kernel_sigaction(signo, NULL, &before);
     if (rc < 0)
         return rc;
-    if ((before.sa_flags & SA_SIGINFO) != 0 ||
-            (before.sa_handler != SIG_DFL && before.sa_handler != on_signal))
+    if (before.sa_handler != SIG_DFL && before.sa_handler != on_signal)
         return -EBUSY;
     struct sigaction action = {.sa_flags = SA_RESTART | SA_ONSTACK};
     action.sa_handler = on_signal;

@@ -49,8 +49,8 @@ static void on_interrupt(int signo)
 static bool has_default_action(void)
 {
     struct sigaction now;
-    return coil_kernel_sigaction(SIGINT, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
-           now.sa_handler == SIG_DFL;
+    /* SA_SIGINFO may be left of a handler that SA_RESETHAND has taken away. */
+    return coil_kernel_sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
 }
 
 static void install_handler(void)
