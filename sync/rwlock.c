@@ -111,9 +111,8 @@ static coil_turn lock_step(coil_task *task, coil_frame *leaf, coil_rwlock *rwloc
         return coil_leave(task, leaf);
 
     COIL_CHECK(rwlock->writer != task); /* It would wait for itself. */
-    if (try_lock(rwlock, task, mode) == 0) {
+    if (try_lock(rwlock, task, mode) == 0)
         return coil_leave_with(task, leaf, 0);
-    }
     locker *waiting = coil_push(task, sizeof(*waiting));
     waiting->rwlock = rwlock;
     waiting->mode = mode;
