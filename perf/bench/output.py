@@ -39,7 +39,7 @@ def echo_summary(results):
     found = []
     for cell in tables.cells_of(results):
         best = tables.judged_against(results, cell)
-        ratio = tables.ratio_to(results, cell, "coil", best) if best else None
+        ratio = tables.ratio_to_best(results, cell, "coil")
         found.append({"cell": str(cell), "best_peer": best, "of_best": estimate_json(ratio),
                       "verdict": stats.reached(ratio, 1.0),
                       "of": {peer: estimate_json(tables.ratio_to(results, cell, "coil", peer))

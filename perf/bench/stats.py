@@ -56,6 +56,19 @@ def best(contenders, field=JUDGED):
     return max(medians, key=medians.get) if medians else None
 
 
+def paired_with_best(mine, contenders, field=JUDGED):
+    """mine / the best of `contenders`, which in each round is who was best in all the *others*: being
+    chosen says nothing about one's luck in the round that counts, as it does for the best of the
+    whole run, which was the luckiest, too. A single round has no others."""
+    ratios = []
+    for result in mine:
+        number = result["round"]
+        others = {name: [other for other in results if other["round"] != number] or results
+                  for name, results in contenders.items()}
+        ratios += paired_ratios([result], contenders.get(best(others, field), []), field)
+    return estimate(ratios)
+
+
 def reached(ratio, goal):
     """"met", "within error" (less than one standard error below), "missed", or "" for no ratio."""
     if ratio is None:

@@ -43,9 +43,18 @@ def table(columns, rows):
 # ---- Echo and churn ----
 
 
+def judged(results, cell):
+    return {name: of(results, cell, name) for name in JUDGED}
+
+
 def judged_against(results, cell):
     """The name of the best judged peer of a cell, by its median over the run."""
-    return stats.best({name: of(results, cell, name) for name in JUDGED})
+    return stats.best(judged(results, cell))
+
+
+def ratio_to_best(results, cell, name):
+    """Beside the best judged peer of a cell; None without any."""
+    return stats.paired_with_best(of(results, cell, name), judged(results, cell))
 
 
 def ratio_to(results, cell, name, peer):
@@ -62,8 +71,7 @@ def mean_over_cells(results, name, peer):
 
 def mean_of_best(results):
     """Coil beside the best judged peer of each cell."""
-    ratios = [ratio_to(results, cell, "coil", judged_against(results, cell))
-              for cell in cells_of(results)]
+    ratios = [ratio_to_best(results, cell, "coil") for cell in cells_of(results)]
     return stats.geometric_mean([ratio for ratio in ratios if ratio])
 
 
@@ -92,12 +100,12 @@ def notes(mine, connections):
     return ", ".join(found)
 
 
-def server_row(results, cell, name, best):
+def server_row(results, cell, name):
     mine = of(results, cell, name)
     speeds = [result[stats.JUDGED] for result in mine]
     return [name, f"{statistics.median(speeds):,.0f}", f"{min(speeds):,.0f}..{max(speeds):,.0f}",
             ratio_text(ratio_to(results, cell, name, "libuv")),
-            ratio_text(ratio_to(results, cell, name, best)),
+            ratio_text(ratio_to_best(results, cell, name)),
             f"{cpu_us(mine, 'server_cpu_s'):.2f}", f"{cpu_us(mine, 'load_cpu_s'):.2f}",
             f"{median(mine, 'requests_per_s'):,.0f}", f"{median(mine, 'p50_us'):,.1f}",
             f"{median(mine, 'p99_us'):,.1f}", f"{median(mine, 'server_cpu_share'):.2f}",
@@ -110,7 +118,7 @@ def cell_table(results, cell):
                f"of the best ({best})" if best else "of the best", "server µs", "load µs", "requests/s", "p50 µs", "p99 µs",
                "server core", "load core", "<"]
     names = in_order(impls(of(results, cell)))
-    return table(columns, [server_row(results, cell, name, best) for name in names])
+    return table(columns, [server_row(results, cell, name) for name in names])
 
 
 def echo_judgement(results, quick):
@@ -120,7 +128,7 @@ def echo_judgement(results, quick):
         best = judged_against(results, cell)
         if not best or not of(results, cell, "coil"):
             continue
-        ratio = ratio_to(results, cell, "coil", best)
+        ratio = ratio_to_best(results, cell, "coil")
         mine = of(results, cell, "coil")
         verdict = "" if quick else stats.reached(ratio, 1.0)
         rows.append([cell.title(), ratio_text(ratio_to(results, cell, "coil", "libuv")), best,
