@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "http_message.h"
 
+#include <coil/date.h>
 #include <coil/kernel.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 /* ------------------------------------------------------------------------------------ heads -- */
@@ -59,48 +61,28 @@ static void put_header(text_line *line, const coil_thrift_header *header)
     put_string(line, "\r\n");
 }
 
-enum { DATE_BYTES = 29, DAY_S = 24 * 3600 };
-
-/*
- * A day of the Gregorian calendar, counted from 1970-01-01: in years that begin in March a leap day
- * is the last one, and 400 of them, an era, are always as long.
- */
-static void civil_date(int64_t day, int *out_year, int *out_month, int *out_day)
-{
-    const int64_t shifted = day + 719468; /* From 0000-03-01 on. */
-    const int64_t era = shifted / 146097;
-    const int64_t of_era = shifted - era * 146097;
-    const int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    const int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-    const int64_t month = (5 * of_year + 2) / 153; /* 0: March. */
-
-    *out_day = (int)(of_year - (153 * month + 2) / 5 + 1);
-    *out_month = (int)(month < 10 ? month + 3 : month - 9);
-    *out_year = (int)(era * 400 + year + (*out_month <= 2));
-}
+enum { DATE_BYTES = 29 };
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7), which each thread makes once a second. */
 static const char *date(void)
 {
-    static const char days[][4] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
+    static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static const char months[][4] = {
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     static COIL_THREAD_LOCAL int64_t made_at = -1;
     static COIL_THREAD_LOCAL char made[DATE_BYTES];
     char text[4 * DATE_BYTES]; /* For numbers that are larger than any that come. */
-    int year;
-    int month;
-    int day;
     int64_t now = coil_kernel_time_s();
 
     if (now < 0)
         now = 0; /* That clock has never been set. */
     if (now == made_at)
         return made;
-    const int of_day = (int)(now % DAY_S);
-    civil_date(now / DAY_S, &year, &month, &day);
-    (void)snprintf(text, sizeof(text), "%s, %02d %s %04d %02d:%02d:%02d GMT", days[now / DAY_S % 7],
-            day, months[month - 1], year, of_day / 3600, of_day / 60 % 60, of_day % 60);
+    const int of_day = (int)(now % COIL_DAY_S);
+    const coil_date day = coil_date_of(now / COIL_DAY_S);
+    (void)snprintf(text, sizeof(text), "%s, %02d %s %04" PRId64 " %02d:%02d:%02d GMT",
+            days[coil_date_weekday(now / COIL_DAY_S)], day.day, months[day.month - 1], day.year,
+            of_day / 3600, of_day / 60 % 60, of_day % 60);
     memcpy(made, text, DATE_BYTES);
     made_at = now;
     return made;

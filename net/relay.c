@@ -75,11 +75,6 @@ coil_async(int, copy_all, (direction *) way)
 
 /* -------------------------------------------------------------------------------- splicing -- */
 
-static coil_sender *sender_of(coil_stream *stream)
-{
-    return &coil_receiver_head_of(stream)->sender;
-}
-
 /* What is in the pipe, to the front of where it has come from. */
 coil_async(int, read_back, (direction *) way, (splice_pipe *) pipe)
 {
@@ -116,8 +111,8 @@ coil_async(int, splice_out, (direction *) way, (splice_pipe *) pipe)
 {
     coil_vars(ssize_t count);
 
-    coil_attempt(coil_sender_hold(sender_of(way->to)));
-    coil_defer(coil_sender_release(sender_of(way->to), false));
+    coil_attempt(coil_sender_hold(coil_receiver_sender(way->to)));
+    coil_defer(coil_sender_release(coil_receiver_sender(way->to), false));
     while (pipe->filled_bytes > 0) {
         coil_attempt(my->count, splice_pipe_empty(pipe, way->to));
         count(way, my->count);
@@ -137,7 +132,8 @@ coil_async(int, splice_some, (direction *) way, (splice_pipe *) pipe)
     coil_attempt(coil_poll(fd, POLLIN | POLLRDHUP));
     coil_await(my->count, splice_pipe_fill(pipe, coil_stream_fd(way->from), -1, SPLICE_BYTES));
     if (my->count < 0) {
-        coil_sender_failed(sender_of(way->from), (int)my->count); /* Nobody else is told. */
+        coil_sender_failed(
+                coil_receiver_sender(way->from), (int)my->count); /* Nobody else is told. */
         return (int)my->count;
     }
     if (my->count == 0) {

@@ -25,7 +25,7 @@ typedef struct shipment {
 
 static coil_sender *sender_of(const shipment *sending)
 {
-    return &coil_receiver_head_of(sending->stream)->sender;
+    return coil_receiver_sender(sending->stream);
 }
 
 static size_t piece_of(const shipment *sending, size_t most_bytes)

@@ -29,11 +29,6 @@ coil_define(ssize_t, splice_pipe_fill, (splice_pipe *) pipe, (int) from, (off_t)
     return my->count;
 }
 
-static coil_sender *sender_of(coil_stream *stream)
-{
-    return &coil_receiver_head_of(stream)->sender;
-}
-
 coil_define(ssize_t, splice_pipe_empty, (splice_pipe *) pipe, (coil_stream *) to)
 {
     coil_vars(ssize_t count);
@@ -44,12 +39,12 @@ coil_define(ssize_t, splice_pipe_empty, (splice_pipe *) pipe, (coil_stream *) to
     if (my->count == 0)
         return -EIO; /* There is something in it. */
     if (my->count < 0) {
-        coil_sender_failed(sender_of(to), (int)my->count);
+        coil_sender_failed(coil_receiver_sender(to), (int)my->count);
         return my->count;
     }
-    sender_of(to)->sent_bytes += (uint64_t)my->count;
+    coil_receiver_sender(to)->sent_bytes += (uint64_t)my->count;
     pipe->filled_bytes -= (size_t)my->count;
     if (pipe->filled_bytes > 0) /* One that ends early may have taken the error. */
-        coil_sender_failed(sender_of(to), -EPIPE);
+        coil_sender_failed(coil_receiver_sender(to), -EPIPE);
     return my->count;
 }

@@ -17,12 +17,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-/* A stream is a receiver, which begins with a sender and a count. */
-static coil_sender *sender_of(coil_stream *stream)
-{
-    return &coil_receiver_head_of(stream)->sender;
-}
-
 /* ------------------------------------------------------------------------------- lifecycle -- */
 
 int coil_stream_create(int fd, coil_transport transport, coil_stream **out_stream)
@@ -59,7 +53,7 @@ void coil_stream_close(coil_stream *stream)
 {
     if (stream == NULL)
         return;
-    COIL_CHECK(!coil_sender_busy(sender_of(stream)));
+    COIL_CHECK(!coil_sender_busy(coil_receiver_sender(stream)));
     coil_receiver_close(stream);
 }
 
@@ -69,7 +63,7 @@ void coil_stream_abort(coil_stream *stream)
 
     if (stream == NULL)
         return;
-    if (sender_of(stream)->is_socket && !coil_fd_is_direct(coil_stream_fd(stream))) {
+    if (coil_receiver_sender(stream)->is_socket && !coil_fd_is_direct(coil_stream_fd(stream))) {
         (void)coil_kernel_setsockopt(
                 coil_stream_fd(stream), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     }
@@ -129,7 +123,7 @@ coil_define(coil_stream *, coil_connect, (const char *) address)
 
 void coil_stream_share_turns(coil_stream *stream)
 {
-    coil_sender_share_turns(sender_of(stream));
+    coil_sender_share_turns(coil_receiver_sender(stream));
 }
 
 /* It begins with a sender: coil_sender_write() by another name. */
@@ -178,7 +172,7 @@ coil_define(
     if (coil_stream_is_layered(stream)) {
         coil_await(my->rc, write_in_one(stream, parts, count));
     } else {
-        coil_await(my->rc, coil_sender_write_parts(sender_of(stream), parts, count));
+        coil_await(my->rc, coil_sender_write_parts(coil_receiver_sender(stream), parts, count));
     }
     return my->rc;
 }
@@ -196,7 +190,7 @@ coil_define(ssize_t, coil_write_some, (coil_stream *) stream, (coil_slice) bytes
         coil_attempt(coil_write_all(stream, my->piece));
         return my->piece.size_bytes;
     }
-    coil_await(my->count, coil_sender_write_some(sender_of(stream), bytes));
+    coil_await(my->count, coil_sender_write_some(coil_receiver_sender(stream), bytes));
     return my->count;
 }
 
@@ -207,8 +201,8 @@ coil_define(int, coil_stream_flush, (coil_stream *) stream)
     if (coil_stream_is_layered(stream)) {
         coil_attempt(coil_layer_drain(coil_layer_of(stream)));
     } else {
-        coil_attempt(coil_sender_hold(sender_of(stream)));
-        coil_sender_release(sender_of(stream), false);
+        coil_attempt(coil_sender_hold(coil_receiver_sender(stream)));
+        coil_sender_release(coil_receiver_sender(stream), false);
     }
     return 0;
 }
@@ -228,8 +222,8 @@ coil_async(int, shut_down_in_turn, (coil_stream *) stream)
 {
     coil_vars(int rc; bool holds);
 
-    coil_defer(if (my->holds) coil_sender_release(sender_of(stream), false));
-    coil_await(my->rc, coil_sender_hold(sender_of(stream)));
+    coil_defer(if (my->holds) coil_sender_release(coil_receiver_sender(stream), false));
+    coil_await(my->rc, coil_sender_hold(coil_receiver_sender(stream)));
     my->holds = my->rc == 0;
     if (my->rc == 0 || my->rc == -EPIPE)
         coil_await(my->rc, shut_down_socket(coil_stream_fd(stream)));
@@ -245,7 +239,7 @@ coil_define(int, coil_stream_shutdown, (coil_stream *) stream)
         coil_await(my->rc, coil_layer_finish(my->layer));
         if (my->rc == 0)
             coil_await(my->rc, coil_stream_shutdown(my->layer->below));
-    } else if (coil_sender_busy(sender_of(stream))) {
+    } else if (coil_sender_busy(coil_receiver_sender(stream))) {
         coil_await(my->rc, shut_down_in_turn(stream));
     } else {
         coil_await(my->rc, shut_down_socket(coil_stream_fd(stream)));

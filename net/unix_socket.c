@@ -42,19 +42,19 @@ coil_define(int, coil_write_fds, (coil_stream *) stream, (coil_slice) bytes, (co
         (unsigned) count)
 {
     coil_vars(parcel parcel; coil_slice rest; ssize_t sent_bytes; bool is_cut);
-    coil_sender *sender = &coil_receiver_head_of(stream)->sender;
+    coil_sender *sender = coil_receiver_sender(stream);
 
     if (bytes.size_bytes <= 0 || count == 0 || count > COIL_FDS_MAX)
         return -EINVAL;
     if (!sender->is_socket || sender->is_layered)
         return -EOPNOTSUPP;
-    coil_attempt(coil_sender_hold(&coil_receiver_head_of(stream)->sender));
-    coil_defer(coil_sender_release(&coil_receiver_head_of(stream)->sender, my->is_cut));
+    coil_attempt(coil_sender_hold(coil_receiver_sender(stream)));
+    coil_defer(coil_sender_release(coil_receiver_sender(stream), my->is_cut));
 
     pack(&my->parcel, bytes, fds, count);
     coil_await(my->sent_bytes, coil_sendmsg(coil_stream_fd(stream), &my->parcel.message, 0));
     if (my->sent_bytes < 0) {
-        coil_sender_failed(&coil_receiver_head_of(stream)->sender, (int)my->sent_bytes);
+        coil_sender_failed(coil_receiver_sender(stream), (int)my->sent_bytes);
         return (int)my->sent_bytes;
     }
     coil_receiver_head_of(stream)->sender.sent_bytes += (uint64_t)my->sent_bytes;
@@ -63,7 +63,7 @@ coil_define(int, coil_write_fds, (coil_stream *) stream, (coil_slice) bytes, (co
     if (my->rest.size_bytes == 0)
         return 0; /* Also if the task has been cancelled meanwhile: it is done. */
     my->is_cut = true;
-    coil_attempt(coil_sender_write_held(&coil_receiver_head_of(stream)->sender, my->rest));
+    coil_attempt(coil_sender_write_held(coil_receiver_sender(stream), my->rest));
     my->is_cut = false;
     return 0;
 }

@@ -203,7 +203,7 @@ static int start_leaving(coil_layering *layering)
     layering->leaving = layering->put;
     layering->put = (heap_bytes){.bytes = NULL};
     coil_slice bytes = {(int64_t)layering->leaving.size_bytes, layering->leaving.bytes, NULL};
-    coil_sender *below = &coil_receiver_head_of(layering->layer->below)->sender;
+    coil_sender *below = coil_receiver_sender(layering->layer->below);
     int rc = sender_flush_start(below, layering->loop, &layering->flush, &bytes);
     layering->is_leaving = rc == -EINPROGRESS;
     if (!layering->is_leaving)
@@ -297,7 +297,7 @@ int coil_layer_attach(coil_layer *layer, coil_receiver *below, coil_receiver **o
 {
     coil_loop *loop = coil_loop_current();
     COIL_CHECK(loop != NULL && !receiver_is_waited_for(below));
-    COIL_CHECK(!coil_sender_busy(&coil_receiver_head_of(below)->sender));
+    COIL_CHECK(!coil_sender_busy(coil_receiver_sender(below)));
     coil_layering *layering = coil_sched_allocate(&loop->sched, sizeof(*layering));
     if (layering == NULL)
         return -ENOMEM;
@@ -307,7 +307,7 @@ int coil_layer_attach(coil_layer *layer, coil_receiver *below, coil_receiver **o
         return -ENOMEM;
     }
     *layering = (coil_layering){.layer = layer, .loop = loop};
-    layering->above = &coil_receiver_head_of(above)->sender;
+    layering->above = coil_receiver_sender(above);
     layering->flush.ended = left;
     coil_list_init(&layering->writes);
     layer->below = below;
@@ -321,7 +321,7 @@ void layering_close(coil_layering *layering)
     COIL_CHECK(coil_list_empty(&layering->writes)); /* Else somebody is still writing. */
     layering->above = NULL;
     if (layering->is_leaving) {
-        coil_sender *below = &coil_receiver_head_of(layering->layer->below)->sender;
+        coil_sender *below = coil_receiver_sender(layering->layer->below);
         sender_flush_cancel(below, &layering->flush);
     } else {
         end_layering(layering);
@@ -360,7 +360,7 @@ static void allow_to_send_again(coil_layering *layering)
     coil_layer *layer = layering->layer;
 
     for (; layer != NULL; layer = coil_layer_of(layer->below)) {
-        coil_sender *below = &coil_receiver_head_of(layer->below)->sender;
+        coil_sender *below = coil_receiver_sender(layer->below);
         below->sent_turn = another;
         below->shares_turns = false;
     }

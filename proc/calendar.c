@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include <coil/calendar.h>
 
+#include <coil/date.h>
+
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
 
-enum { DAY_S = 86400, YEARS_MAX = 30 /* A 29 February that is a Monday: at most 28 years away. */ };
+enum { YEARS_MAX = 30 /* A 29 February that is a Monday: at most 28 years away. */ };
 
 /* ---------------------------------------------------------------------------------- parsing -- */
 
@@ -149,7 +151,7 @@ int coil_calendar_parse(const char *text, int32_t ahead_s, coil_calendar *out_ca
         if (rc < 0)
             return rc;
     }
-    if (*skip_blanks(text) != '\0' || ahead_s <= -DAY_S || ahead_s >= DAY_S)
+    if (*skip_blanks(text) != '\0' || ahead_s <= -COIL_DAY_S || ahead_s >= COIL_DAY_S)
         return -EINVAL;
     const coil_calendar calendar = {
             .minutes = bits[0],
@@ -168,38 +170,11 @@ int coil_calendar_parse(const char *text, int32_t ahead_s, coil_calendar *out_ca
 
 /* ------------------------------------------------------------------------------------- next -- */
 
-/* A day in the proleptic Gregorian calendar, from its number since 1970. */
-typedef struct calendar_date {
-    int64_t year;
-    unsigned month;
-    unsigned day;
-} calendar_date;
-
-/* Years begin in March here, so that the day that not all have is the last one. */
-static calendar_date date_of(int64_t day_number)
-{
-    const int64_t since = day_number + 719468; /* From 1 March of the year 0. */
-    const int64_t era = (since >= 0 ? since : since - 146096) / 146097;
-    const int64_t day_of_era = since - era * 146097;
-    const int64_t year_of_era =
-            (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    const int64_t day_of_year =
-            day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    const int64_t month = (5 * day_of_year + 2) / 153;
-    const calendar_date date = {
-            .year = year_of_era + era * 400 + (month >= 10),
-            .month = (unsigned)(month < 10 ? month + 3 : month - 9),
-            .day = (unsigned)(day_of_year - (153 * month + 2) / 5 + 1),
-    };
-    return date;
-}
-
 static bool is_day(const coil_calendar *calendar, int64_t day_number)
 {
-    const calendar_date date = date_of(day_number);
-    const unsigned weekday = (unsigned)((day_number % 7 + 11) % 7); /* 1970 began on a Thursday. */
+    const coil_date date = coil_date_of(day_number);
     const bool day_fits = calendar->days >> date.day & 1;
-    const bool weekday_fits = calendar->weekdays >> weekday & 1;
+    const bool weekday_fits = calendar->weekdays >> coil_date_weekday(day_number) & 1;
 
     if (!(calendar->months >> date.month & 1))
         return false;
@@ -225,8 +200,8 @@ int64_t coil_calendar_next(const coil_calendar *calendar, int64_t after_s)
         return INT64_MAX;
 
     const int64_t local_s = after_s + calendar->ahead_s;
-    int64_t day_number = local_s / DAY_S - (local_s % DAY_S < 0);
-    int minute = (int)((local_s - day_number * DAY_S) / 60) + 1;
+    int64_t day_number = local_s / COIL_DAY_S - (local_s % COIL_DAY_S < 0);
+    int minute = (int)((local_s - day_number * COIL_DAY_S) / 60) + 1;
     const int64_t last_day = day_number + INT64_C(366) * YEARS_MAX;
 
     for (; day_number <= last_day; day_number++, minute = 0) {
@@ -234,7 +209,7 @@ int64_t coil_calendar_next(const coil_calendar *calendar, int64_t after_s)
             continue;
         const int64_t found = minute_of_day(calendar, minute);
         if (found >= 0)
-            return day_number * DAY_S + found * 60 - calendar->ahead_s;
+            return day_number * COIL_DAY_S + found * 60 - calendar->ahead_s;
     }
     return INT64_MAX;
 }

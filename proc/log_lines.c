@@ -2,6 +2,7 @@
 #include "log_lines.h"
 
 #include <coil/check.h>
+#include <coil/date.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,41 +19,23 @@ static char *put_digits(char *end, unsigned count, uint64_t value)
     return end + count;
 }
 
-/* The date of a day since 1970, of the Gregorian calendar, whose years here begin in March. */
-static void civil_date(int64_t day, int64_t *out_year, unsigned *out_month, unsigned *out_day)
-{
-    const int64_t shifted = day + 719468; /* Since 0000-03-01. */
-    const int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
-    const int64_t of_era = shifted - era * 146097;
-    const int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    const int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-    const unsigned month = (unsigned)((5 * of_year + 2) / 153);
-
-    *out_day = (unsigned)(of_year - (153 * month + 2) / 5 + 1);
-    *out_month = month < 10 ? month + 3 : month - 9;
-    *out_year = year + era * 400 + (*out_month <= 2);
-}
-
 void log_time_format(int64_t time_us, char out[COIL_LOG_TIME_BYTES])
 {
-    const int64_t day_us = INT64_C(86400) * 1000000;
+    const int64_t day_us = INT64_C(1000000) * COIL_DAY_S;
     int64_t day = time_us / day_us;
     int64_t of_day = time_us % day_us;
     if (of_day < 0) {
         of_day += day_us;
         day--;
     }
-    int64_t year = 0;
-    unsigned month = 0;
-    unsigned month_day = 0;
-    civil_date(day, &year, &month, &month_day);
+    const coil_date date = coil_date_of(day);
     const uint64_t second = (uint64_t)of_day / 1000000;
 
-    char *end = put_digits(out, 4, (uint64_t)(year < 0 ? 0 : year));
+    char *end = put_digits(out, 4, (uint64_t)(date.year < 0 ? 0 : date.year));
     *end++ = '-';
-    end = put_digits(end, 2, month);
+    end = put_digits(end, 2, (uint64_t)date.month);
     *end++ = '-';
-    end = put_digits(end, 2, month_day);
+    end = put_digits(end, 2, (uint64_t)date.day);
     *end++ = 'T';
     end = put_digits(end, 2, second / 3600);
     *end++ = ':';

@@ -28,6 +28,7 @@
 #include <coil/coro.h>
 #include <coil/datagram.h>
 #include <coil/datagram_receiver.h>
+#include <coil/date.h>
 #include <coil/debug.h>
 #include <coil/directory.h>
 #include <coil/dump.h>

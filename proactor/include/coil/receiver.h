@@ -50,6 +50,11 @@ static inline coil_receiver_head *coil_receiver_head_of(coil_receiver *receiver)
     return (coil_receiver_head *)(void *)receiver;
 }
 
+static inline coil_sender *coil_receiver_sender(coil_receiver *receiver)
+{
+    return &coil_receiver_head_of(receiver)->sender;
+}
+
 enum { COIL_RECEIVER_LIMIT_BYTES = 128 * 1024 };
 
 /* Owns `fd` from here on, also if it fails. -ENOMEM. */
