@@ -20,6 +20,16 @@ typedef struct coil_task_extras {
 /* Those of `task`, made if it has none. NULL: no memory. */
 coil_task_extras *coil_task_extras_of(coil_task *task);
 
+/* What the task is a task of: what its first frame stands for. */
+const coil_fn *coil_task_kind(const coil_task *task);
+
+/* The chunks that `frame`, which is leaving, has made necessary; and all, at the task's end. */
+void coil_task_pop_chunks(coil_task *task, const coil_frame *frame);
+void coil_task_release_chunks(coil_task *task);
+
+/* `frame` is to leave by coil_leave_slow(), also if nothing is deferred. */
+void coil_frame_leave_slowly(coil_frame *frame);
+
 /* The task that had them does not need them any more. */
 void coil_locals_release(coil_sched *sched, struct coil_local_value *newest);
 
