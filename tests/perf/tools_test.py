@@ -29,6 +29,16 @@ class Scripts(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertTrue(done.stdout.startswith(f"usage: {name} "), done.stdout)
 
+    def test_probes_says_what_it_cannot_list(self):
+        for arguments, said in (([], "usage: "), (["--help"], "usage: "),
+                                (["/nowhere"], "cannot read /nowhere: No such file"),
+                                ([__file__], f"{__file__} has no probes")):
+            with self.subTest(arguments=arguments):
+                done = run(sys.executable, "-B", os.path.join(PERF, "probes.py"), *arguments)
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertIn(said, done.stderr)
+                self.assertEqual(done.stderr.count("\n"), 1)
+
     def test_each_option_that_the_guide_shows_is_there(self):
         with open(os.path.join(PERF, "README.md"), encoding="utf-8") as file:
             lines = [line.split() for line in file if line.startswith("    perf/")]
