@@ -20,3 +20,12 @@ def build(directory):
         subprocess.run(configure, check=True, stdout=sys.stderr)
     command = ["cmake", "--build", directory, "-j", str(os.cpu_count()), "--target"]
     subprocess.run(command + TARGETS, check=True, stdout=sys.stderr)
+
+
+def build_if_wanted(options, program):
+    """Build, unless what is there is up to date: then `program`, of perf/bin, has to be."""
+    if not options.no_build:
+        build(options.build)
+    elif not os.path.exists(os.path.join(options.build, "perf", "bin", program)):
+        sys.exit(f"perf/{os.path.basename(sys.argv[0])}: {options.build} is not built: "
+                 "run without --no-build")

@@ -29,6 +29,14 @@ class Scripts(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertTrue(done.stdout.startswith(f"usage: {name} "), done.stdout)
 
+    def test_each_that_builds_says_that_it_was_told_not_to(self):
+        for name in ("children", "compare", "logs", "prefork", "scale", "supervision", "thrift",
+                     "workers"):
+            with self.subTest(name):
+                done = run(os.path.join(PERF, name), "--build", "/nowhere", "--no-build")
+                self.assertEqual((done.returncode, done.stderr), (1,
+                    f"perf/{name}: /nowhere is not built: run without --no-build\n"))
+
     def test_probes_says_what_it_cannot_list(self):
         for arguments, said in (([], "usage: "), (["--help"], "usage: "),
                                 (["/nowhere"], "cannot read /nowhere: No such file"),
