@@ -4,6 +4,8 @@
 What they are is said in core/include/coil/probe.h. As a program, it lists them:
 
     python3 perf/probes.py build/release/deploy/libcoil.so
+
+Exit status: 1 if there are none.
 """
 
 import os
@@ -63,12 +65,23 @@ def object_of(pid):
     return None
 
 
-if __name__ == "__main__":
-    for probe, operands in probes_of(sys.argv[1]):
-        print(probe, *operands)
-
-
 def kernel_has(subsystem, tracepoint):
     """Is there that tracepoint, and tracefs to attach to it by?"""
     roots = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
     return any(os.path.exists(f"{root}/events/{subsystem}/{tracepoint}") for root in roots)
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python3 perf/probes.py FILE")
+    try:
+        found = probes_of(sys.argv[1])
+    except OSError as error:
+        sys.exit(f"perf/probes.py: cannot read {sys.argv[1]}: {error.strerror}")
+    if not found:
+        sys.exit(f"perf/probes.py: {sys.argv[1]} has no probes; with a shared Coil, libcoil.so has")
+    print("\n".join(" ".join((name, *arguments)) for name, arguments in found))
+
+
+if __name__ == "__main__":
+    main()

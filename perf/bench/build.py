@@ -2,6 +2,7 @@
 """Where the project lies, and what of it the benchmarks need built."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +15,17 @@ def build(directory):
     """Coil with its benchmarks, and the example that is its echo server."""
     if not os.path.exists(os.path.join(directory, "CMakeCache.txt")):
         configure = ["cmake", "-S", ROOT, "-B", directory, "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
+        if shutil.which("ninja"):  # As the preset: else that would refuse this directory later.
+            configure += ["-G", "Ninja"]
         subprocess.run(configure, check=True, stdout=sys.stderr)
     command = ["cmake", "--build", directory, "-j", str(os.cpu_count()), "--target"]
     subprocess.run(command + TARGETS, check=True, stdout=sys.stderr)
+
+
+def build_if_wanted(options, program):
+    """Build, unless what is there is up to date: then `program`, of perf/bin, has to be."""
+    if not options.no_build:
+        build(options.build)
+    elif not os.path.exists(os.path.join(options.build, "perf", "bin", program)):
+        sys.exit(f"perf/{os.path.basename(sys.argv[0])}: {options.build} is not built: "
+                 "run without --no-build")

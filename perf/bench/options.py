@@ -58,37 +58,43 @@ def add_what(parser):
     group.add_argument("--only", type=kinds, default=list(KINDS), metavar="KIND,...",
                        help=f"some of {','.join(KINDS)}")
     group.add_argument("--cells", type=cell_list, metavar="50x64x16,...",
-                       help="connections x bytes [x depth] of echo")
-    group.add_argument("--impl", type=words, metavar="NAME,...", help="only these contenders")
+                       help="connections x bytes [x requests outstanding, or 1] of echo; the twelve "
+                            "that are judged")
+    group.add_argument("--impl", type=words, metavar="NAME,...", help="only these contenders: coil, epoll, ...; a wrong name lists them")
     group.add_argument("--bench", type=words, metavar="NAME,...",
-                       help="only these micro-benchmarks")
+                       help="only these micro-benchmarks; a wrong name lists them")
     group.add_argument("--server", type=arguments.server, action="append", default=[],
                        metavar="NAME=COMMAND",
-                       help="one more server; --port N is appended to its command")
-    group.add_argument("--coil", metavar="PATH", help="Coil's echo server")
+                       help="one more server; --port N is appended to its command, and it listens "
+                            "on 127.0.0.1:N, sends back what it gets, and ends on SIGTERM")
+    group.add_argument("--coil", metavar="PATH", help="Coil's echo server, in place of docs/examples/echo")
     group.add_argument("--thrift", metavar="METHOD", help="Thrift calls instead of echo")
 
 
 def add_how(parser):
     group = parser.add_argument_group("how")
-    group.add_argument("--rounds", type=arguments.count, default=5)
+    group.add_argument("--rounds", type=arguments.count, default=5,
+                       help="of echo, churn and micro; idle has fewer: %(default)s")
     group.add_argument("--seconds", type=arguments.positive, default=0.7,
-                       help="measured, of one measurement")
-    group.add_argument("--warmup", type=arguments.number, default=0.25, help="seconds before that")
+                       help="measured, of one measurement: %(default)s")
+    group.add_argument("--warmup", type=arguments.number, default=0.25,
+                       help="seconds before that: %(default)s")
     group.add_argument("--open-loop", action="store_true", help="the same as --only open")
-    group.add_argument("--open-rounds", type=arguments.count, default=3)
+    group.add_argument("--open-rounds", type=arguments.count, default=3,
+                       help="rounds of open: %(default)s")
     group.add_argument("--rates", type=rate_list, metavar="R,...",
                        help="requests/s of the open loop, instead of 20, 50 and 80 %% of what the "
                             "slowest judged server can do")
     group.add_argument("--fixed", action="store_true",
                        help="equal gaps between the requests of the open loop, not random ones")
-    group.add_argument("--idle-connections", type=arguments.count, default=5000)
+    group.add_argument("--idle-connections", type=arguments.count, default=5000,
+                       help="of idle: %(default)s")
     group.add_argument("--disturbed", type=arguments.number, default=stats.OTHERS_MAX,
                        metavar="CORES",
-                       help="CPU of others that makes a measurement count as disturbed")
-    group.add_argument("--seed", type=int, help="of the order in the rounds")
+                       help="CPU of others that makes a measurement count as disturbed: %(default)s")
+    group.add_argument("--seed", type=int, help="of the order in the rounds; another one each time")
     group.add_argument("--build", default=RELEASE,
-                       help="the build directory")
+                       help="the build directory: build/release")
     group.add_argument("--no-build", action="store_true", help="what is there is up to date")
     group.add_argument("--setup", action="store_true",
                        help="first install the peers: deploy/setup --perf")

@@ -23,7 +23,7 @@ class Missing(Exception):
 
 
 class Server:
-    """One server process, pinned to its cores, listening on `port` of 127.0.0.1."""
+    """One server process, pinned to its cores, listening on `port` of 127.0.0.1 or of any address."""
 
     OUTPUT = subprocess.DEVNULL
     END_S = 5
@@ -35,10 +35,14 @@ class Server:
             self._start(pinned(cores, command + ["--port", str(self.port)]), environment)
             if self._listens():
                 return
-            self.stop()
+            if self.process.poll() is None:  # Another port would not help.
+                self.stop()
+                raise Missing(f"{command[0]} does not listen on 127.0.0.1:{self.port} "
+                              f"within {START_S} s")
+            self.process.communicate()
             if self.process.returncode == MISSING:
                 raise Missing("not installed")
-        raise Missing(f"{command[0]} does not listen")
+        raise Missing(f"{command[0]} ends at once, with status {self.process.returncode}")
 
     def _start(self, command, environment):
         self.process = subprocess.Popen(command, env=environment, preexec_fn=prefer_me,
@@ -77,11 +81,14 @@ class Server:
 
 
 def port_is_open(port):
-    wanted = f"0100007F:{port:04X}", f"00000000:{port:04X}"
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        text = table.read()
-    for address in wanted:
-        if re.search(rf": {address} \S+ 0A ", text):
+    """Of 127.0.0.1, or of all addresses, IPv4 or both."""
+    for path, addresses in (("tcp", ("0100007F", "0" * 8)), ("tcp6", ("0" * 32,))):
+        try:
+            with open(f"/proc/net/{path}", encoding="ascii") as table:
+                text = table.read()
+        except FileNotFoundError:  # A kernel without IPv6.
+            continue
+        if any(re.search(rf": {address}:{port:04X} \S+ 0A ", text) for address in addresses):
             return True
     return False
 

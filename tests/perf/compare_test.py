@@ -9,18 +9,21 @@ import math
 import os
 import random
 import re
+import socket
 import statistics
 import subprocess
 import sys
 import time
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "perf"))
 
-from bench import cells, idle, machine, memory, micro, output, plots, rounds, stats, svg, tables
+from bench import (cells, idle, machine, memory, micro, output, plots, rounds, servers, stats, svg,
+                   tables)
 from bench import options as command_line
 
 
@@ -149,6 +152,45 @@ class QuickRun(unittest.TestCase):
         results = run_of({"coil": [110], "libuv": [100]})
         self.assertIn("| of libuv | of the best (libuv) |",
                       "\n".join(tables.cell_table(results, cells.Cell(50, 64, 1))))
+
+
+class PartOfTheMatrix(unittest.TestCase):
+    def test_does_not_judge_the_mean_over_all_cells(self):
+        whole = [result for cell in cells.matrix()
+                 for result in run_of({"coil": [110], "libuv": [100]}, cell=str(cell))]
+        self.assertIn("1.08: met", "\n".join(tables.echo_means(whole, False)))
+        part = "\n".join(tables.echo_means(whole[2:], False))
+        self.assertIn("| 1.08 |", part)
+        self.assertNotIn("met", part)
+
+    def test_without_coil_has_no_mean(self):
+        results = run_of({"mine": [110], "epoll": [100]})
+        self.assertNotIn("Geometric means", "\n".join(tables.echo_section(results, False)))
+
+
+class Servers(unittest.TestCase):
+    def test_may_listen_at_one_address_or_at_all(self):
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET, ""),
+                             (socket.AF_INET6, "::")):
+            with self.subTest(host=host):
+                try:
+                    listening = socket.create_server((host, 0), family=family,
+                                                     dualstack_ipv6=family == socket.AF_INET6)
+                except (OSError, ValueError):
+                    self.skipTest("there is no IPv6")
+                port = listening.getsockname()[1]
+                with listening:
+                    self.assertTrue(servers.port_is_open(port))
+                self.assertFalse(servers.port_is_open(port))
+
+    def test_that_does_not_listen_is_not_waited_for_again_and_again(self):
+        with unittest.mock.patch.object(servers, "START_S", 0.2):
+            with self.assertRaisesRegex(servers.Missing, "^sh does not listen on 127.0.0.1:2"):
+                servers.Server("deaf", ["sh", "-c", "exec sleep 60"], machine.choose_cores()[0])
+
+    def test_that_ends_at_once_is_said_to(self):
+        with self.assertRaisesRegex(servers.Missing, "^false ends at once, with status 1$"):
+            servers.Server("gone", ["false"], machine.choose_cores()[0])
 
 
 class CommandLine(unittest.TestCase):

@@ -29,6 +29,24 @@ class Scripts(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertTrue(done.stdout.startswith(f"usage: {name} "), done.stdout)
 
+    def test_each_that_builds_says_that_it_was_told_not_to(self):
+        for name in ("children", "compare", "logs", "prefork", "scale", "supervision", "thrift",
+                     "workers"):
+            with self.subTest(name):
+                done = run(os.path.join(PERF, name), "--build", "/nowhere", "--no-build")
+                self.assertEqual((done.returncode, done.stderr), (1,
+                    f"perf/{name}: /nowhere is not built: run without --no-build\n"))
+
+    def test_probes_says_what_it_cannot_list(self):
+        for arguments, said in (([], "usage: "), (["--help"], "usage: "),
+                                (["/nowhere"], "cannot read /nowhere: No such file"),
+                                ([__file__], f"{__file__} has no probes")):
+            with self.subTest(arguments=arguments):
+                done = run(sys.executable, "-B", os.path.join(PERF, "probes.py"), *arguments)
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertIn(said, done.stderr)
+                self.assertEqual(done.stderr.count("\n"), 1)
+
     def test_each_option_that_the_guide_shows_is_there(self):
         with open(os.path.join(PERF, "README.md"), encoding="utf-8") as file:
             lines = [line.split() for line in file if line.startswith("    perf/")]

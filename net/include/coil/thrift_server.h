@@ -319,8 +319,9 @@ coil_declare(int, coil_thrift_serve, (coil_listener *) listener, (coil_thrift_se
 /*
  * The same, until a shutdown of this loop is requested (coil/shutdown.h): then it stops listening,
  * for good; a connection that waits for its next call is closed, one that has calls is closed when
- * they, and those that come until then, are answered. Those that have not ended when the grace
- * period is over are cancelled. 0, or an error of accept(2) that will not pass.
+ * they, and those that come until then, are answered. One on which nothing has come yet may bring
+ * its first call until its `idle_limit` or the grace period is over. Those that have not ended by
+ * then are cancelled. 0, or an error of accept(2) that will not pass.
  */
 coil_declare(
         int, coil_thrift_serve_gracefully, (coil_listener *) listener, (coil_thrift_server *) server);
