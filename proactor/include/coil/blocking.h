@@ -37,6 +37,9 @@
  * process: the first that needs it creates it, the last of its users joins its threads in
  * coil_loop_destroy(). What takes long or hangs at times deserves a pool of its own, so that it
  * does not keep the others waiting; a pool of one thread keeps a driver on that thread.
+ *
+ * A forked child has none of the threads of its parent: its default pool is another one, and pools
+ * that its parent has created are of no use to it.
  */
 #ifndef COIL_BLOCKING_H
 #define COIL_BLOCKING_H
