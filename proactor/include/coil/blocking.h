@@ -127,8 +127,10 @@ typedef struct coil_blocking_stats {
  * they are numbers, or what stays for ever. If the result owns something, use a job. Further
  * result: -ENOMEM for the copy; and -ETIME may mean that it still runs.
  */
-#define coil_blocking_detached(pool, T, name, ...)     \
-    COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) \
+#define coil_blocking_detached(pool, T, name, ...)                  \
+    COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__)              \
+    static_assert(__alignof__(struct name##__frame) <= 16,          \
+            "the copy of a call begins at a multiple of 16 bytes"); \
     COIL_BLOCKING_(COIL_LOCAL_, coil_blocking_step_detached, pool, T, name, ##__VA_ARGS__)
 
 /*
