@@ -23,18 +23,24 @@ static void unlock_loops(void)
     (void)pthread_mutex_unlock(&lock);
 }
 
-/* Those of the parent are nobody's here: they cannot be run, and are not looked at. */
-static void forget_those_of_the_parent(void)
+/*
+ * Those of the parent are nobody's here: they cannot be run, and are not looked at. Their memory is
+ * no leak of the child's, so it can still be reached.
+ */
+static void set_those_of_the_parent_apart(void)
 {
-    while (coil_list_take_first(&all_loops) != NULL)
-        continue;
+    static COIL_PROCESS_WIDE coil_list apart = {&apart, &apart};
+    coil_list *link;
+
+    while ((link = coil_list_take_first(&all_loops)) != NULL)
+        coil_list_append(&apart, link);
     unlock_loops();
 }
 
 /* Before there is a second thread, which could fork while another one looks at all loops. */
 static __attribute__((constructor)) void watch_forks(void)
 {
-    coil_kernel_at_fork(lock_loops, unlock_loops, forget_those_of_the_parent);
+    coil_kernel_at_fork(lock_loops, unlock_loops, set_those_of_the_parent_apart);
 }
 
 /* ------------------------------------------------------------------------------- all loops -- */
