@@ -844,6 +844,8 @@ TEST_F(Blocking, GivesTheDefaultPoolBackAlsoIfTheLastMessageUsesIt)
 /* A thread that is idle here is none there. */
 TEST_F(Blocking, AForkedChildHasThreadsOfItsOwn)
 {
+    if (COIL_TESTS_TSAN)
+        GTEST_SKIP() << "ThreadSanitizer has no threads in a forked child";
     EXPECT_EQ(5, RUN(sum(2, 3)));
     wait_until(
             [&] { return coil_blocking_pool_stats(coil_blocking_default(loop)).idle_count == 1; });
