@@ -2,7 +2,6 @@
 #include <coil/blocking.h>
 
 #include "blocking_private.h"
-#include "kernel_ring.h"
 #include "loop_private.h"
 
 #include <coil/check.h>

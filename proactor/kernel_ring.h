@@ -54,13 +54,6 @@ bool coil_kernel_delivers_messages(const char *release);
 /* Unmap and close. Only after every operation has completed. */
 void coil_kernel_ring_close(struct io_uring *uring);
 
-/*
- * pthread_atfork(3): what the process has one of, a forked child has a copy of, in whatever state
- * other threads were just leaving it. `before` is called before each fork(2), and behind it `after`
- * in the parent, `in_child` in the child, in the thread that forks. Without memory they are not.
- */
-void coil_kernel_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void));
-
 /* The sysctl kernel.io_uring_disabled: 0 allowed, 1 privileged users only, 2 forbidden. */
 int coil_kernel_ring_sysctl(void);
 

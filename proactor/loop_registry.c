@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* All loops of the process, and the memory of those that have been. */
-#include "kernel_ring.h"
 #include "loop_private.h"
 
 #include <coil/kernel.h>
