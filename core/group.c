@@ -58,6 +58,14 @@ static void start_held(coil_group *group)
     }
 }
 
+/* Who has been let in may start nothing: so the next one looks, when he has run. */
+static void have_next_look(const coil_group *group)
+{
+    const coil_waiter *next = coil_waiter_first(&group->room);
+    if (next != NULL)
+        coil_task_wake(next->task);
+}
+
 /* A task has ended, or all have been cancelled: whom does that let in? */
 static void let_in(coil_group *group)
 {
@@ -65,19 +73,34 @@ static void let_in(coil_group *group)
     coil_waiter *waiter;
     while ((waiter = coil_waiter_first(&group->room)) != NULL && !full(group, group->live_count)) {
         coil_waiter_grant(waiter, 0);
-        if (group->live_count > 0 && !group->cancelled)
+        if (group->live_count > 0 && !group->cancelled) {
+            have_next_look(group);
             return; /* One has ended: one may come. */
+        }
     }
+}
+
+/* (As long as he waits, the group is there.) */
+static bool may_come_in(const coil_group *group, const coil_waiter *waiter)
+{
+    return waiter->state == COIL_WAITER_WAITING && coil_waiter_first(&group->room) == waiter &&
+           !full(group, group->live_count);
 }
 
 static coil_turn room_step(coil_task *task, coil_frame *leaf)
 {
-    if (leaf->at != NULL)
-        return coil_waiter_step(task, leaf);
+    coil_group *group = coil_arguments(coil_group_room, leaf)->group;
+
+    if (leaf->at != NULL) {
+        coil_waiter *waiter = leaf->vars;
+        if (!may_come_in(group, waiter))
+            return coil_waiter_step(task, leaf);
+        coil_list_remove(&waiter->link);
+        have_next_look(group);
+        return coil_leave_with(task, leaf, 0);
+    }
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
-
-    coil_group *group = coil_arguments(coil_group_room, leaf)->group;
     if (full(group, group->live_count)) {
         coil_waiter *waiter = coil_push(task, sizeof(*waiter));
         return coil_waiter_suspend(waiter, &group->room, task, leaf);

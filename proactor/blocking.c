@@ -117,7 +117,7 @@ static void free_call(coil_blocking_job *job)
 
 static coil_blocking_job *copy_call(const coil_frame *leaf, int64_t (*run)(coil_blocking_job *job))
 {
-    static_assert(sizeof(coil_blocking_call) % sizeof(int64_t) == 0, "the frame is aligned");
+    static_assert(sizeof(coil_blocking_call) % 16 == 0, "the frame is aligned as the memory");
     coil_blocking_call *call = calloc(1, sizeof(*call) + leaf->fn->frame_bytes);
     if (call == NULL)
         return NULL;

@@ -443,19 +443,43 @@ static struct {
     unsigned user_count; /* Loops. */
 } common COIL_PROCESS_WIDE = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static void lock_common(void)
+{
+    (void)pthread_mutex_lock(&common.lock);
+}
+
+static void unlock_common(void)
+{
+    (void)pthread_mutex_unlock(&common.lock);
+}
+
+/* A forked child has none of its threads, so it is left as it is, and another one is made. */
+static void forget_that_of_the_parent(void)
+{
+    common.pool = NULL;
+    common.user_count = 0;
+    unlock_common();
+}
+
+/* Before there is a second thread, which could fork while another one makes the pool. */
+static __attribute__((constructor)) void watch_forks(void)
+{
+    coil_kernel_at_fork(lock_common, unlock_common, forget_that_of_the_parent);
+}
+
 int coil_blocking_configure(const coil_blocking_options *options)
 {
     const coil_blocking_options all = completed(options);
     int rc = validate(&all);
     if (rc < 0)
         return rc;
-    (void)pthread_mutex_lock(&common.lock);
+    lock_common();
     if (common.pool != NULL) {
         rc = -EBUSY;
     } else {
         common.options = all;
     }
-    (void)pthread_mutex_unlock(&common.lock);
+    unlock_common();
     return rc;
 }
 
@@ -463,12 +487,12 @@ coil_blocking_pool *coil_blocking_default(coil_loop *loop)
 {
     if (loop->blocking != NULL)
         return loop->blocking;
-    (void)pthread_mutex_lock(&common.lock);
+    lock_common();
     if (common.pool != NULL || coil_blocking_pool_create(&common.options, &common.pool) == 0) {
         loop->blocking = common.pool;
         common.user_count++;
     }
-    (void)pthread_mutex_unlock(&common.lock);
+    unlock_common();
     return loop->blocking;
 }
 
@@ -479,11 +503,11 @@ void blocking_leave(coil_loop *loop)
     if (loop->blocking == NULL)
         return;
     loop->blocking = NULL;
-    (void)pthread_mutex_lock(&common.lock);
+    lock_common();
     if (--common.user_count == 0) {
         unused = common.pool;
         common.pool = NULL;
     }
-    (void)pthread_mutex_unlock(&common.lock);
+    unlock_common();
     (void)coil_blocking_pool_destroy(unused); /* It has said what is left. */
 }

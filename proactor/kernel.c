@@ -99,6 +99,11 @@ static void forget(int fd)
     }
 }
 
+void coil_kernel_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void))
+{
+    (void)pthread_atfork(before, after, in_child);
+}
+
 /* ----------------------------------------------------------------------------------- ring -- */
 
 static int set_up(struct io_uring *uring, unsigned entries, struct io_uring_params *parameters)

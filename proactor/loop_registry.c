@@ -10,39 +10,73 @@
 static COIL_PROCESS_WIDE pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static COIL_PROCESS_WIDE coil_list all_loops = {&all_loops, &all_loops};
 
+/* ----------------------------------------------------------------------------------- forks -- */
+
+static void lock_loops(void)
+{
+    (void)pthread_mutex_lock(&lock);
+}
+
+static void unlock_loops(void)
+{
+    (void)pthread_mutex_unlock(&lock);
+}
+
+/*
+ * Those of the parent are nobody's here: they cannot be run, and are not looked at. Their memory is
+ * no leak of the child's, so it can still be reached.
+ */
+static void set_those_of_the_parent_apart(void)
+{
+    static COIL_PROCESS_WIDE coil_list apart = {&apart, &apart};
+    coil_list *link;
+
+    while ((link = coil_list_take_first(&all_loops)) != NULL)
+        coil_list_append(&apart, link);
+    unlock_loops();
+}
+
+/* Before there is a second thread, which could fork while another one looks at all loops. */
+static __attribute__((constructor)) void watch_forks(void)
+{
+    coil_kernel_at_fork(lock_loops, unlock_loops, set_those_of_the_parent_apart);
+}
+
+/* ------------------------------------------------------------------------------- all loops -- */
+
 void loop_enlist(coil_loop *loop)
 {
     static COIL_PROCESS_WIDE unsigned loop_count;
 
     loop->watch.thread = coil_kernel_thread_id();
-    (void)pthread_mutex_lock(&lock);
+    lock_loops();
     loop->watch.number = ++loop_count;
     coil_list_append(&all_loops, &loop->link);
-    (void)pthread_mutex_unlock(&lock);
+    unlock_loops();
 }
 
 void loop_delist(coil_loop *loop)
 {
-    (void)pthread_mutex_lock(&lock);
+    lock_loops();
     coil_list_remove(&loop->link);
-    (void)pthread_mutex_unlock(&lock);
+    unlock_loops();
 }
 
 void loop_each(loop_visitor *visitor)
 {
-    (void)pthread_mutex_lock(&lock);
+    lock_loops();
     for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
         visitor->visit(visitor, coil_container_of(link, coil_loop, link));
-    (void)pthread_mutex_unlock(&lock);
+    unlock_loops();
 }
 
 size_t loop_sum(size_t (*figure)(const coil_loop *loop))
 {
     size_t sum = 0;
-    (void)pthread_mutex_lock(&lock);
+    lock_loops();
     for (coil_list *link = all_loops.next; link != &all_loops; link = link->next)
         sum += figure(coil_container_of(link, coil_loop, link));
-    (void)pthread_mutex_unlock(&lock);
+    unlock_loops();
     return sum;
 }
 
@@ -56,9 +90,9 @@ static COIL_PROCESS_WIDE coil_list free_loops = {&free_loops, &free_loops};
 
 coil_loop *loop_take_memory(void)
 {
-    (void)pthread_mutex_lock(&lock);
+    lock_loops();
     coil_list *link = coil_list_take_first(&free_loops);
-    (void)pthread_mutex_unlock(&lock);
+    unlock_loops();
     if (link == NULL) {
         coil_loop *made = aligned_alloc(LOOP_LINE_BYTES, sizeof(*made));
         if (made != NULL)
@@ -75,9 +109,9 @@ coil_loop *loop_take_memory(void)
 
 void loop_give_memory(coil_loop *loop)
 {
-    (void)pthread_mutex_lock(&lock);
+    lock_loops();
     coil_list_append(&free_loops, &loop->link);
-    (void)pthread_mutex_unlock(&lock);
+    unlock_loops();
 }
 
 void coil_loop_hold(coil_loop *loop)

@@ -93,6 +93,22 @@ void owned_clone_ends(pid_t pid)
     (void)pthread_mutex_unlock(&owned.lock);
 }
 
+void owned_fork_begins(void)
+{
+    (void)pthread_mutex_lock(&owned.lock);
+}
+
+/* The children of the parent are not those of the child, which is no subreaper. */
+void owned_fork_ends(bool in_child)
+{
+    if (in_child) {
+        owned.is_kept = false;
+        owned.clone_count = 0;
+        owned.count = 0;
+    }
+    (void)pthread_mutex_unlock(&owned.lock);
+}
+
 void owned_add(pid_t pid)
 {
     (void)pthread_mutex_lock(&owned.lock);

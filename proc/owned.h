@@ -24,6 +24,10 @@ void owned_end(void);
 void owned_clone_begins(void);
 void owned_clone_ends(pid_t pid);
 
+/* Around a fork, for which all of the above waits. */
+void owned_fork_begins(void);
+void owned_fork_ends(bool in_child);
+
 /* One that was there before. */
 void owned_add(pid_t pid);
 

@@ -66,6 +66,31 @@ static void restore_dumpable(int dumpable)
  */
 static pthread_mutex_t dumpable_lock COIL_PROCESS_WIDE = PTHREAD_MUTEX_INITIALIZER;
 
+/* (Whoever clones with care has this lock when it takes the other one.) */
+static void lock_spawns(void)
+{
+    (void)pthread_mutex_lock(&dumpable_lock);
+    owned_fork_begins();
+}
+
+static void unlock_spawns(void)
+{
+    owned_fork_ends(/* in_child= */ false);
+    (void)pthread_mutex_unlock(&dumpable_lock);
+}
+
+static void unlock_spawns_in_child(void)
+{
+    owned_fork_ends(/* in_child= */ true);
+    (void)pthread_mutex_unlock(&dumpable_lock);
+}
+
+/* Before there is a second thread, which could fork while another one spawns. */
+static __attribute__((constructor)) void watch_forks(void)
+{
+    coil_kernel_at_fork(lock_spawns, unlock_spawns, unlock_spawns_in_child);
+}
+
 /* 0 if `path` is a file that may be executed, as far as one can tell without doing it. */
 static int executable(const char *path)
 {

@@ -54,6 +54,12 @@ void coil_kernel_pages_forget(void *memory, size_t size_bytes)
     memset((char *)memory + before_bytes, 0, (size_bytes - before_bytes) / page_bytes * page_bytes);
 }
 
+/* Nobody forks in a simulation. */
+void coil_kernel_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void))
+{
+    (void)before, (void)after, (void)in_child;
+}
+
 int coil_kernel_ring_sysctl(void)
 {
     return 0;

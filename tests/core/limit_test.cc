@@ -176,6 +176,41 @@ TEST_F(Limit, RoomGoesToThoseWhoWaitInTheirOrder)
     EXPECT_EQ(".ac", notebook);
 }
 
+async(int, produces, (coil_group *) group, (char) mark)
+{
+    vars();
+    attempt(coil_group_room(group));
+    COIL_CHECK(group->live_count < group->limit);
+    note(mark);
+    spawn(group, counts_in(coil_ms(10), static_cast<char>(mark - 32)));
+    return 0;
+}
+
+/* One task lives long, so it is not for want of any that they are let in. */
+async(int, has_producers_of_nothing)
+{
+    vars(coil_group producers; coil_group group);
+    open_group(&my->producers);
+    open_group(&my->group);
+    my->group.limit = 2;
+    spawn(&my->group, counts_in(coil_ms(100), '!'));
+    spawn(&my->group, counts_in(coil_ms(10), '.'));
+    spawn(&my->producers, waits_for_room_in(&my->group, 'a'));
+    spawn(&my->producers, waits_for_room_in(&my->group, 'b'));
+    spawn(&my->producers, produces(&my->group, 'c'));
+    spawn(&my->producers, produces(&my->group, 'd'));
+    attempt(coil_group_join(&my->producers));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Limit, WhoStartsNothingLeavesItsRoomToTheNext)
+{
+    EXPECT_EQ(0, RUN(has_producers_of_nothing()));
+    EXPECT_EQ(".abcCdD!", notebook);
+    EXPECT_EQ(coil_ms(100), elapsed());
+}
+
 /* ----------------------------------------------------------------------------- at once -- */
 
 async(int, starts_and_waits, (char) mark)

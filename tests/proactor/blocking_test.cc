@@ -841,6 +841,31 @@ TEST_F(Blocking, GivesTheDefaultPoolBackAlsoIfTheLastMessageUsesIt)
     EXPECT_EQ(0, coil_blocking_configure(nullptr)) << "nobody uses it any more";
 }
 
+/* A thread that is idle here is none there. */
+TEST_F(Blocking, AForkedChildHasThreadsOfItsOwn)
+{
+    if (COIL_TESTS_TSAN)
+        GTEST_SKIP() << "ThreadSanitizer has no threads in a forked child";
+    EXPECT_EQ(5, RUN(sum(2, 3)));
+    wait_until(
+            [&] { return coil_blocking_pool_stats(coil_blocking_default(loop)).idle_count == 1; });
+    const pid_t pid = fork();
+    if (pid == 0) {
+        alarm(5);
+        coil_loop *own = nullptr;
+        if (coil_blocking_configure(nullptr) < 0 || coil_loop_create(&own, nullptr) < 0)
+            _exit(1);
+        if (coil_loop_run_until(own, sum(3, 4)) != 7)
+            _exit(2);
+        coil_loop_destroy(own);
+        _exit(coil_blocking_configure(nullptr) == 0 ? 0 : 3);
+    }
+    int status = -1;
+    EXPECT_EQ(pid, waitpid(pid, &status, 0));
+    EXPECT_EQ(0, status);
+    EXPECT_EQ(6, RUN(sum(3, 3)));
+}
+
 /* ------------------------------------------------------------------------------------ chaos -- */
 
 struct Tally {

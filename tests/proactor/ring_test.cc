@@ -549,6 +549,35 @@ TEST_F(Ring, AForkedChildHasNoneThatIsJustBeingMade)
     maker.join();
 }
 
+/* Who counts holds the list of them, and the child has nobody who would let it go. */
+TEST_F(Ring, AForkedChildDoesNotKnowTheLoopsOfItsParent)
+{
+    ASSERT_EQ(0, create());
+    coil_spawn(coil_loop_root(loop), coil_sleep(COIL_FOREVER));
+    std::atomic<bool> is_over{false};
+    std::thread counter([&] {
+        while (!is_over)
+            EXPECT_EQ(1U, coil_debug_live_tasks());
+    });
+    for (int i = 0; i < 100 && !HasFailure(); i++) {
+        const pid_t pid = fork();
+        if (pid == 0) {
+            alarm(5);
+            coil_loop *own = nullptr;
+            if (coil_debug_live_tasks() > 0 || coil_loop_create(&own, nullptr) < 0)
+                _exit(1);
+            coil_loop_destroy(own);
+            _exit(0);
+        }
+        int status = -1;
+        EXPECT_EQ(pid, waitpid(pid, &status, 0));
+        EXPECT_EQ(0, status);
+    }
+    is_over = true;
+    counter.join();
+    EXPECT_EQ(0, coil_loop_shutdown(loop, coil_s(1)));
+}
+
 /* An enter reaps some twenty of them, and to cancel all the kernel looks at each that is left. */
 TEST_F(Ring, ManyOperationsAreCancelledAtTheEndByFewRequests)
 {

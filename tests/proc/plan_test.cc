@@ -2,6 +2,9 @@
 /* coil/spawn.h: terminals, shells, priorities, capabilities, namespaces, roots. */
 #include "cast.h"
 
+#include <atomic>
+#include <thread>
+
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -127,6 +130,45 @@ TEST_F(Plan, NiceThatIsNotAllowedIsNamed)
         GTEST_SKIP() << text;
     EXPECT_EQ(COIL_SPAWN_STAGE_PRIORITY, stage) << text;
     EXPECT_EQ("cannot run '/bin/sh': its nice value -5: permission denied", text);
+}
+
+/* The nice value takes care, and one spawn at a time: who forks waits for that one. */
+int spawn_nicely()
+{
+    coil_child child = {};
+    coil_spawn_plan nice = {};
+    siginfo_t status;
+
+    nice.program = "/bin/true";
+    nice.set_nice = true;
+    const int rc = coil_child_spawn(&nice, &child, nullptr);
+    if (rc == 0)
+        (void)waitid(P_PIDFD, static_cast<id_t>(child.pidfd), &status, WEXITED);
+    coil_child_fini(&child);
+    return rc;
+}
+
+TEST(PlanFork, AForkedChildSpawnsThoughAnotherThreadHasJustDone)
+{
+    std::atomic<bool> is_over{false};
+    std::thread other([&] {
+        while (!is_over) {
+            EXPECT_EQ(0, spawn_nicely());
+            usleep(200); /* Also others want the lock. */
+        }
+    });
+    for (int i = 0; i < 100 && !testing::Test::HasFailure(); i++) {
+        const pid_t pid = fork();
+        if (pid == 0) {
+            alarm(5);
+            _exit(-spawn_nicely());
+        }
+        int status = -1;
+        EXPECT_EQ(pid, waitpid(pid, &status, 0));
+        EXPECT_EQ(0, status);
+    }
+    is_over = true;
+    other.join();
 }
 
 TEST_F(Plan, CpusAreThoseOfThePlan)

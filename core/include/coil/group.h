@@ -108,8 +108,9 @@ coil_declare(int, coil_group_join, (coil_group *) group);
 /*
  * Wait until the group could start another task at once: fewer of them live than `limit` says. For
  * producers that shall not run ahead. First come, first served: the end of a task lets one in, and
- * when none lives all, so that who is let in and then starts nothing keeps nobody out. What several
- * start then beyond the limit is held, as without this. Result: 0; -ETIME under a deadline.
+ * then the next if there still is room when that one waits again or has ended. So who is let in and
+ * starts nothing keeps nobody out. What several start beyond the limit is held, as without this.
+ * Result: 0; -ETIME under a deadline.
  */
 coil_declare(int, coil_group_room, (coil_group *) group);
 

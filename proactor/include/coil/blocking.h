@@ -37,6 +37,9 @@
  * process: the first that needs it creates it, the last of its users joins its threads in
  * coil_loop_destroy(). What takes long or hangs at times deserves a pool of its own, so that it
  * does not keep the others waiting; a pool of one thread keeps a driver on that thread.
+ *
+ * A forked child has none of the threads of its parent: its default pool is another one, and pools
+ * that its parent has created are of no use to it.
  */
 #ifndef COIL_BLOCKING_H
 #define COIL_BLOCKING_H
@@ -124,8 +127,10 @@ typedef struct coil_blocking_stats {
  * they are numbers, or what stays for ever. If the result owns something, use a job. Further
  * result: -ENOMEM for the copy; and -ETIME may mean that it still runs.
  */
-#define coil_blocking_detached(pool, T, name, ...)     \
-    COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__) \
+#define coil_blocking_detached(pool, T, name, ...)                  \
+    COIL_DECLARE_(COIL_LOCAL_, T, name, ##__VA_ARGS__)              \
+    static_assert(__alignof__(struct name##__frame) <= 16,          \
+            "the copy of a call begins at a multiple of 16 bytes"); \
     COIL_BLOCKING_(COIL_LOCAL_, coil_blocking_step_detached, pool, T, name, ##__VA_ARGS__)
 
 /*

@@ -51,7 +51,10 @@ enum { COIL_REMOTE_ARGUMENT_BYTES = 160 };
  */
 #define coil_on_loop(loop, ...) COIL_ON_LOOP_(COIL_CAT(co__w, __COUNTER__), (loop), __VA_ARGS__)
 #define COIL_ON_LOOP_(cold, loop, ...) \
-    COIL_ADAPTED_(cold, coil_cold_on_loop(&cold.co__c, (loop)), __VA_ARGS__)
+    COIL_ADAPTED_(cold, COIL_MAY_GO_(cold); coil_cold_on_loop(&cold.co__c, (loop)), __VA_ARGS__)
+#define COIL_MAY_GO_(cold)                            \
+    static_assert(__alignof__((cold).co__f[0]) <= 16, \
+            "on another loop a coroutine begins at a multiple of 16 bytes")
 
 /* Private: what both sides know of a call. */
 struct coil_remote_call {
@@ -86,6 +89,7 @@ struct coil_remote {
 #define coil_remote_start(remote, loop, out_result_, ...)                                   \
     do {                                                                                    \
         __typeof__(__VA_ARGS__) co__r = (__VA_ARGS__);                                      \
+        COIL_MAY_GO_(co__r);                                                                \
         __typeof__(co__r.co__f[0].co__ret) *co__o = (out_result_);                          \
         static_assert(sizeof(co__r.co__a) <= COIL_REMOTE_ARGUMENT_BYTES, "pass a pointer"); \
         coil_remote_begin((remote), (loop), &co__r.co__c, &co__r.co__a, co__o);             \
@@ -109,6 +113,7 @@ COIL_API void coil_remote_cancel(coil_remote *remote);
 #define coil_spawn_on(loop, ...)                                                            \
     __extension__({                                                                         \
         __typeof__(__VA_ARGS__) co__r = (__VA_ARGS__);                                      \
+        COIL_MAY_GO_(co__r);                                                                \
         static_assert(sizeof(co__r.co__a) <= COIL_REMOTE_ARGUMENT_BYTES, "pass a pointer"); \
         coil_remote_detach((loop), &co__r.co__c, &co__r.co__a);                             \
     })

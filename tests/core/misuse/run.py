@@ -23,7 +23,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 TABLE = os.path.join(HERE, "table.txt")
 
-COMMON = ["-D_GNU_SOURCE", "-I" + os.path.join(ROOT, "core/include"), "-S", "-o", "/dev/null"]
+INCLUDES = ["-I" + os.path.join(ROOT, module, "include") for module in ("core", "proactor")]
+COMMON = ["-D_GNU_SOURCE", *INCLUDES, "-S", "-o", "/dev/null"]
 USER = ["-Wall", "-Wextra"]
 OURS = """-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wcast-qual -Wpointer-arith
     -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wdouble-promotion -Wimplicit-fallthrough
