@@ -10,6 +10,9 @@
  * memory that once held a task can be read at any time, so a stale pointer from the kernel can be
  * told by its contents.
  *
+ * Where there are many slabs, several are allocated at once, because allocators have some overhead
+ * for each (a page, jemalloc): all but the first are laid to rest.
+ *
  * A block says nothing of its slab, and a slab does not count its blocks, because that would cost
  * something each time. Whoever trims looks at all free blocks instead. That is done when three of
  * four tasks have gone, so it costs each of them once what it takes to look at it.
@@ -27,11 +30,14 @@
 enum {
     TRIM_SLABS_MIN = 32,   /* With fewer it is not worth a look: 1 MiB. */
     TRIM_SLABS_MAX = 4096, /* With more the look would take too long, some 10 ms: 128 MiB. */
+    STRIP_SLABS = 4,       /* Allocated at once; */
+    STRIP_EACH = 16,       /* for so many slabs that there are, one more. */
 };
 
 typedef struct coil_slab {
     struct coil_slab *next;
-    size_t free_count; /* Good while it is trimmed; 0 else. */
+    size_t free_count;  /* Good while it is trimmed; 0 else. */
+    size_t strip_bytes; /* Of the allocation that begins with this one; 0: of another. */
     char bytes[] __attribute__((aligned(16)));
 } coil_slab;
 
@@ -93,13 +99,40 @@ static coil_slab *take_resting(coil_sched *sched, size_t size_class)
     return slab;
 }
 
+static size_t slab_bytes_of(size_t size_class)
+{
+    return sizeof(coil_slab) + blocks_bytes_of(size_class);
+}
+
+/* How many to ask for: memory that is not needed is at most a fraction of what is. */
+static size_t strip_count(const coil_sched *sched)
+{
+    size_t count = 1 + sched->slab_count / STRIP_EACH;
+    return count < STRIP_SLABS ? count : STRIP_SLABS;
+}
+
+/* A new one; those that have come with it rest. If there is no room for several, it is one. */
 static coil_slab *make_slab(coil_sched *sched, size_t size_class)
 {
     coil_allocator *allocator = sched->allocator;
-    coil_slab *slab = allocator->allocate(allocator, sizeof(*slab) + blocks_bytes_of(size_class));
-    if (slab != NULL)
-        slab->free_count = 0;
-    return slab;
+    size_t strip_bytes = strip_count(sched) * slab_bytes_of(size_class);
+    char *strip = allocator->allocate(allocator, strip_bytes);
+    if (strip == NULL && strip_bytes > slab_bytes_of(size_class)) {
+        strip_bytes = slab_bytes_of(size_class);
+        strip = allocator->allocate(allocator, strip_bytes);
+    }
+    if (strip == NULL)
+        return NULL;
+
+    for (size_t at = strip_bytes; at > 0;) {
+        at -= slab_bytes_of(size_class);
+        coil_slab *slab = (coil_slab *)(void *)(strip + at);
+        *slab = (coil_slab){.next = sched->resting_slabs[size_class]};
+        sched->resting_slabs[size_class] = slab;
+    }
+    coil_slab *first = take_resting(sched, size_class);
+    first->strip_bytes = strip_bytes;
+    return first;
 }
 
 /* From here on, three of four tasks have to go. */
@@ -299,23 +332,35 @@ size_t coil_sched_trim(coil_sched *sched, coil_purge_hook *hook)
 
 /* ------------------------------------------------------------------------------------ end -- */
 
-static void release_slabs(coil_sched *sched, coil_slab *slab, size_t size_class)
+/* Of `slabs`, which are going, those that a strip begins with, before `firsts`. */
+static coil_slab *firsts_of(coil_slab *slabs, size_t size_class, coil_slab *firsts)
 {
-    while (slab != NULL) {
-        coil_slab *next = slab->next;
+    for (coil_slab *slab = slabs, *next; slab != NULL; slab = next) {
+        next = slab->next;
         show(slab->bytes, blocks_bytes_of(size_class));
-        sched->allocator->release(
-                sched->allocator, slab, sizeof(*slab) + blocks_bytes_of(size_class));
-        slab = next;
+        if (slab->strip_bytes == 0)
+            continue;
+        slab->next = firsts;
+        firsts = slab;
     }
+    return firsts;
+}
+
+static void release_class(coil_sched *sched, size_t size_class)
+{
+    coil_slab *first = firsts_of(sched->slabs[size_class], size_class, NULL);
+    first = firsts_of(sched->resting_slabs[size_class], size_class, first);
+    while (first != NULL) {
+        coil_slab *next = first->next;
+        sched->allocator->release(sched->allocator, first, first->strip_bytes);
+        first = next;
+    }
+    sched->slabs[size_class] = NULL;
+    sched->resting_slabs[size_class] = NULL;
 }
 
 void coil_sched_release_slabs(coil_sched *sched)
 {
-    for (size_t size_class = 0; size_class < COIL_SLAB_CLASSES; size_class++) {
-        release_slabs(sched, sched->slabs[size_class], size_class);
-        release_slabs(sched, sched->resting_slabs[size_class], size_class);
-        sched->slabs[size_class] = NULL;
-        sched->resting_slabs[size_class] = NULL;
-    }
+    for (size_t size_class = 0; size_class < COIL_SLAB_CLASSES; size_class++)
+        release_class(sched, size_class);
 }

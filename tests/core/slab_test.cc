@@ -19,6 +19,7 @@ struct Memory {
     coil_allocator allocator;
     size_t allocation_count;
     bool is_short;
+    size_t most_bytes; /* At a time. */
 };
 
 /* All that is allocated, and how large it is. */
@@ -32,7 +33,7 @@ Memory *memory_of(coil_allocator *allocator)
 void *allocate(coil_allocator *allocator, size_t size_bytes)
 {
     Memory *memory = memory_of(allocator);
-    if (memory->is_short)
+    if (memory->is_short || size_bytes > memory->most_bytes)
         return nullptr;
     memory->allocation_count++;
     auto *block = static_cast<char *>(malloc(size_bytes));
@@ -116,7 +117,7 @@ protected:
         return total_bytes;
     }
 
-    static inline Memory memory = {{allocate, release}, 0, false};
+    static inline Memory memory = {{allocate, release}, 0, false, SIZE_MAX};
     Purged purged = {};
 };
 
@@ -186,6 +187,25 @@ TEST_F(Slab, IsNotLookedThroughIfThatWouldTakeTooLong)
     crowd(CROWD, CROWD);
     pass(coil_s(3601));
     EXPECT_FALSE(coil_sched_has_excess(&sched));
+}
+
+TEST_F(Slab, ComesWithOthersWhereThereAreMany)
+{
+    const size_t before = memory.allocation_count;
+    crowd(CROWD, CROWD);
+    EXPECT_LT(memory.allocation_count - before, sched.slab_count / 2);
+    EXPECT_LT(held_bytes(), (sched.slab_count + 4) * (COIL_SLAB_BYTES + 64));
+    pass(coil_s(3601));
+}
+
+TEST_F(Slab, ComesAloneWhereThereIsNoRoomForMore)
+{
+    memory.most_bytes = COIL_SLAB_BYTES + 64;
+    const size_t before = memory.allocation_count;
+    crowd(CROWD, CROWD);
+    EXPECT_EQ(sched.slab_count, memory.allocation_count - before + 1);
+    pass(coil_s(3601));
+    memory.most_bytes = SIZE_MAX;
 }
 
 TEST_F(Slab, StaysAsItIsIfThereIsNoMemoryToTrimItWith)
