@@ -58,7 +58,7 @@ static void start_held(coil_group *group)
     }
 }
 
-/* Who has been let in may start nothing: so the next one looks, when he has run. */
+/* Who has been let in may start nothing: so the next one looks whether there still is room. */
 static void have_next_look(const coil_group *group)
 {
     const coil_waiter *next = coil_waiter_first(&group->room);
@@ -73,14 +73,14 @@ static void let_in(coil_group *group)
     coil_waiter *waiter;
     while ((waiter = coil_waiter_first(&group->room)) != NULL && !full(group, group->live_count)) {
         coil_waiter_grant(waiter, 0);
-        if (group->live_count > 0 && !group->cancelled) {
+        if (!group->cancelled) {
             have_next_look(group);
-            return; /* One has ended: one may come. */
+            return;
         }
     }
 }
 
-/* (As long as he waits, the group is there.) */
+/* (As long as it waits, the group is there.) */
 static bool may_come_in(const coil_group *group, const coil_waiter *waiter)
 {
     return waiter->state == COIL_WAITER_WAITING && coil_waiter_first(&group->room) == waiter &&
@@ -95,13 +95,14 @@ static coil_turn room_step(coil_task *task, coil_frame *leaf)
         coil_waiter *waiter = leaf->vars;
         if (!may_come_in(group, waiter))
             return coil_waiter_step(task, leaf);
-        coil_list_remove(&waiter->link);
+        coil_list_remove(&waiter->link); /* (Granted, its task, which runs, would be queued.) */
         have_next_look(group);
         return coil_leave_with(task, leaf, 0);
     }
     if (coil_task_refuses(task))
         return coil_leave(task, leaf);
-    if (full(group, group->live_count)) {
+    const bool has_others_before = coil_waiter_first(&group->room) != NULL && !group->cancelled;
+    if (has_others_before || full(group, group->live_count)) {
         coil_waiter *waiter = coil_push(task, sizeof(*waiter));
         return coil_waiter_suspend(waiter, &group->room, task, leaf);
     }
@@ -109,7 +110,15 @@ static coil_turn room_step(coil_task *task, coil_frame *leaf)
     return coil_leave(task, leaf);
 }
 
-coil_define_leaf(coil_group_room, room_step, coil_waiter_cancel);
+/* The next look may have been that of this one. */
+static void room_cancel(coil_task *task, coil_frame *leaf)
+{
+    (void)task;
+    if (coil_waiter_withdraw(leaf))
+        have_next_look(coil_arguments(coil_group_room, leaf)->group);
+}
+
+coil_define_leaf(coil_group_room, room_step, room_cancel);
 
 /* ---------------------------------------------------------------------------- start and end -- */
 

@@ -10,8 +10,8 @@
  * memory that once held a task can be read at any time, so a stale pointer from the kernel can be
  * told by its contents.
  *
- * Where there are many slabs, several are allocated at once, because allocators have some overhead
- * for each (a page, jemalloc): all but the first are laid to rest.
+ * Where there are many slabs of a size, several are allocated at once, because allocators have some
+ * overhead for each (a page, jemalloc): all but the first are laid to rest.
  *
  * A block says nothing of its slab, and a slab does not count its blocks, because that would cost
  * something each time. Whoever trims looks at all free blocks instead. That is done when three of
@@ -30,8 +30,8 @@
 enum {
     TRIM_SLABS_MIN = 32,   /* With fewer it is not worth a look: 1 MiB. */
     TRIM_SLABS_MAX = 4096, /* With more the look would take too long, some 10 ms: 128 MiB. */
-    STRIP_SLABS = 4,       /* Allocated at once; */
-    STRIP_EACH = 16,       /* for so many slabs that there are, one more. */
+    STRIP_SLABS_MAX = 4,   /* So many are allocated at once, at most: */
+    SLABS_PER_MORE = 16,   /* one more for each so many that are in use. */
 };
 
 typedef struct coil_slab {
@@ -56,9 +56,10 @@ static size_t block_bytes_of(size_t size_class)
     return (size_class + 1) * COIL_SLAB_STEP_BYTES;
 }
 
+/* With its head it has no more than COIL_SLAB_BYTES, so that allocators have such a size. */
 static size_t block_count_of(size_t size_class)
 {
-    return COIL_SLAB_BYTES / block_bytes_of(size_class);
+    return (COIL_SLAB_BYTES - sizeof(coil_slab)) / block_bytes_of(size_class);
 }
 
 static size_t blocks_bytes_of(size_t size_class)
@@ -104,18 +105,23 @@ static size_t slab_bytes_of(size_t size_class)
     return sizeof(coil_slab) + blocks_bytes_of(size_class);
 }
 
-/* How many to ask for: memory that is not needed is at most a fraction of what is. */
-static size_t strip_count(const coil_sched *sched)
+/* How many to ask for: memory that is not needed is a fraction of what is. */
+static size_t strip_count(const coil_sched *sched, size_t size_class)
 {
-    size_t count = 1 + sched->slab_count / STRIP_EACH;
-    return count < STRIP_SLABS ? count : STRIP_SLABS;
+    size_t in_use_count = 0;
+    const coil_slab *slab = sched->slabs[size_class];
+    while (slab != NULL && in_use_count < SLABS_PER_MORE * (STRIP_SLABS_MAX - 1)) {
+        in_use_count++;
+        slab = slab->next;
+    }
+    return 1 + in_use_count / SLABS_PER_MORE;
 }
 
 /* A new one; those that have come with it rest. If there is no room for several, it is one. */
 static coil_slab *make_slab(coil_sched *sched, size_t size_class)
 {
     coil_allocator *allocator = sched->allocator;
-    size_t strip_bytes = strip_count(sched) * slab_bytes_of(size_class);
+    size_t strip_bytes = strip_count(sched, size_class) * slab_bytes_of(size_class);
     char *strip = allocator->allocate(allocator, strip_bytes);
     if (strip == NULL && strip_bytes > slab_bytes_of(size_class)) {
         strip_bytes = slab_bytes_of(size_class);

@@ -7,6 +7,9 @@
 #include <coil/round.h>
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static_assert(sizeof(coil_frame) == 40, "every await writes one");
 static_assert(sizeof(coil_task) == 96, "with one frame and what it waits for: 240 bytes");

@@ -23,8 +23,10 @@ coil_task_extras *coil_task_extras_of(coil_task *task);
 /* What the task is a task of: what its first frame stands for. */
 const coil_fn *coil_task_kind(const coil_task *task);
 
-/* The chunks that `frame`, which is leaving, has made necessary; and all, at the task's end. */
+/* Give back the chunks that `frame`, which is leaving, has made necessary. */
 void coil_task_pop_chunks(coil_task *task, const coil_frame *frame);
+
+/* Give back all, of a task with extras. Its limit is then that of its block, and tells its size. */
 void coil_task_release_chunks(coil_task *task);
 
 /* `frame` is to leave by coil_leave_slow(), also if nothing is deferred. */

@@ -57,7 +57,7 @@ coil_define(int, coil_write_fds, (coil_stream *) stream, (coil_slice) bytes, (co
         coil_sender_failed(coil_receiver_sender(stream), (int)my->sent_bytes);
         return (int)my->sent_bytes;
     }
-    coil_receiver_head_of(stream)->sender.sent_bytes += (uint64_t)my->sent_bytes;
+    coil_receiver_sender(stream)->sent_bytes += (uint64_t)my->sent_bytes;
     my->rest = bytes;
     coil_slice_consume(&my->rest, my->sent_bytes);
     if (my->rest.size_bytes == 0)

@@ -461,10 +461,9 @@ static void forget_that_of_the_parent(void)
     unlock_common();
 }
 
-/* Before there is a second thread, which could fork while another one makes the pool. */
 static __attribute__((constructor)) void watch_forks(void)
 {
-    coil_kernel_at_fork(lock_common, unlock_common, forget_that_of_the_parent);
+    (void)coil_kernel_at_fork(lock_common, unlock_common, forget_that_of_the_parent);
 }
 
 int coil_blocking_configure(const coil_blocking_options *options)

@@ -64,12 +64,16 @@ bool coil_kernel_delivers_messages(const char *release)
     return major > 6 || (major == 6 && minor >= 16);
 }
 
-/* Before there is a second thread, which could fork in the middle of it. */
+int coil_kernel_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void))
+{
+    return -pthread_atfork(before, after, in_child);
+}
+
 static __attribute__((constructor)) void watch_forks(void)
 {
     struct utsname kernel;
     kept.is_wanted = uname(&kernel) == 0 && coil_kernel_delivers_messages(kernel.release) &&
-                     pthread_atfork(lock_kept, unlock_kept, close_those_of_the_parent) == 0;
+                     coil_kernel_at_fork(lock_kept, unlock_kept, close_those_of_the_parent) == 0;
 }
 
 /* False: it has to be closed. */
@@ -97,11 +101,6 @@ static void forget(int fd)
             return;
         }
     }
-}
-
-void coil_kernel_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void))
-{
-    (void)pthread_atfork(before, after, in_child);
 }
 
 /* ----------------------------------------------------------------------------------- ring -- */

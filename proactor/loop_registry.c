@@ -36,10 +36,9 @@ static void set_those_of_the_parent_apart(void)
     unlock_loops();
 }
 
-/* Before there is a second thread, which could fork while another one looks at all loops. */
 static __attribute__((constructor)) void watch_forks(void)
 {
-    coil_kernel_at_fork(lock_loops, unlock_loops, set_those_of_the_parent_apart);
+    (void)coil_kernel_at_fork(lock_loops, unlock_loops, set_those_of_the_parent_apart);
 }
 
 /* ------------------------------------------------------------------------------- all loops -- */

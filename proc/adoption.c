@@ -159,6 +159,24 @@ static coil_adoption *make(coil_task *self, const char *directory)
     return adoption;
 }
 
+/*
+ * Who can put a file there, a state or a socket of his own, could have us adopt, and end, whatever
+ * he likes.
+ */
+coil_async(int, check_directory, (const char *) directory, (char *) out_reason)
+{
+    coil_vars(struct statx status);
+
+    coil_attempt(coil_statx(AT_FDCWD, directory, 0, STATX_MODE, &my->status));
+    if ((my->status.stx_mode & (S_IWGRP | S_IWOTH)) == 0)
+        return 0;
+    if (out_reason != NULL) {
+        (void)snprintf(out_reason, COIL_ADOPTION_TEXT_BYTES,
+                "others than its owner may write to directory %s", directory);
+    }
+    return -EPERM;
+}
+
 /* One supervisor at a time; the children of one that was killed have it until their exec. */
 coil_async(int, lock, (coil_adoption *) adoption, (const char *) directory)
 {
@@ -197,6 +215,7 @@ coil_async(int, begin, (coil_adoption *) adoption, (const coil_adoption_options 
 {
     coil_vars();
 
+    coil_attempt(check_directory(options->directory, out_reason));
     coil_attempt(lock(adoption, options->directory));
     coil_attempt(reach_keeper(adoption, options));
     coil_attempt(adoption_fetch(adoption, out_reason));

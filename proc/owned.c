@@ -98,7 +98,10 @@ void owned_fork_begins(void)
     (void)pthread_mutex_lock(&owned.lock);
 }
 
-/* The children of the parent are not those of the child, which is no subreaper. */
+/*
+ * The children of the parent are not those of the child, which is no subreaper; and what another
+ * thread was just cloning never ends here.
+ */
 void owned_fork_ends(bool in_child)
 {
     if (in_child) {

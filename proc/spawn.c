@@ -66,7 +66,7 @@ static void restore_dumpable(int dumpable)
  */
 static pthread_mutex_t dumpable_lock COIL_PROCESS_WIDE = PTHREAD_MUTEX_INITIALIZER;
 
-/* (Whoever clones with care has this lock when it takes the other one.) */
+/* In the order of clone_with_care(). */
 static void lock_spawns(void)
 {
     (void)pthread_mutex_lock(&dumpable_lock);
@@ -85,10 +85,9 @@ static void unlock_spawns_in_child(void)
     (void)pthread_mutex_unlock(&dumpable_lock);
 }
 
-/* Before there is a second thread, which could fork while another one spawns. */
 static __attribute__((constructor)) void watch_forks(void)
 {
-    coil_kernel_at_fork(lock_spawns, unlock_spawns, unlock_spawns_in_child);
+    (void)coil_kernel_at_fork(lock_spawns, unlock_spawns, unlock_spawns_in_child);
 }
 
 /* 0 if `path` is a file that may be executed, as far as one can tell without doing it. */

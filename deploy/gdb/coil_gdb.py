@@ -92,10 +92,16 @@ class CoilBacktrace(gdb.Command):
         words = gdb.string_to_argv(argument)
         if not words or words[1:] not in ([], ["vars"]):
             raise gdb.GdbError("usage: coil-bt TASK [vars]")
-        frame = pointer_to("coil_task", words[0])["top"]
+        try:
+            self.print_stack(pointer_to("coil_task", words[0]), words[1:] == ["vars"])
+        except gdb.MemoryError as error:
+            raise gdb.GdbError(f"{words[0]} is no task: {error}") from None
+
+    def print_stack(self, task, with_variables):
+        frame = task["top"]
         number = 0
         while frame != 0:
-            self.print_frame(number, frame, words[1:] == ["vars"])
+            self.print_frame(number, frame, with_variables)
             frame = frame["up"]
             number += 1
 

@@ -80,9 +80,12 @@ class Server:
         self.stop()
 
 
+MAPPED_LOOPBACK = "0000000000000000FFFF00000100007F"  # ::ffff:127.0.0.1
+
+
 def port_is_open(port):
     """Of 127.0.0.1, or of all addresses, IPv4 or both."""
-    for path, addresses in (("tcp", ("0100007F", "0" * 8)), ("tcp6", ("0" * 32,))):
+    for path, addresses in (("tcp", ("0100007F", "0" * 8)), ("tcp6", ("0" * 32, MAPPED_LOOPBACK))):
         try:
             with open(f"/proc/net/{path}", encoding="ascii") as table:
                 text = table.read()

@@ -59,12 +59,14 @@ def best(contenders, field=JUDGED):
 def paired_with_best(mine, contenders, field=JUDGED):
     """mine / the best of `contenders`, which in each round is who was best in all the *others*: being
     chosen says nothing about one's luck in the round that counts, as it does for the best of the
-    whole run, which was the luckiest, too. A single round has no others."""
+    whole run, which was the luckiest, too. Where rounds are few, it is not always the truly best one
+    that is chosen: what is left errs in favour of `mine`. A single round has no others."""
+    rounds = {result["round"] for results in contenders.values() for result in results}
     ratios = []
     for result in mine:
         number = result["round"]
-        others = {name: [other for other in results if other["round"] != number] or results
-                  for name, results in contenders.items()}
+        others = {name: [other for other in results if other["round"] != number]
+                  for name, results in contenders.items()} if len(rounds) > 1 else contenders
         ratios += paired_ratios([result], contenders.get(best(others, field), []), field)
     return estimate(ratios)
 

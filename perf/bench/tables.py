@@ -113,9 +113,8 @@ def server_row(results, cell, name):
 
 
 def cell_table(results, cell):
-    best = judged_against(results, cell)
     columns = ["<server", "requests per server CPU s", "min..max", "of libuv",
-               f"of the best ({best})" if best else "of the best", "server µs", "load µs", "requests/s", "p50 µs", "p99 µs",
+               "of the best", "server µs", "load µs", "requests/s", "p50 µs", "p99 µs",
                "server core", "load core", "<"]
     names = in_order(impls(of(results, cell)))
     return table(columns, [server_row(results, cell, name) for name in names])
@@ -135,7 +134,7 @@ def echo_judgement(results, quick):
                      ratio_text(ratio), verdict,
                      f"{cpu_us(mine, 'server_cpu_s'):.2f}", f"{cpu_us(mine, 'load_cpu_s'):.2f}",
                      notes(mine, cell.connections)])
-    return table(["<connections × bytes × depth", "Coil of libuv", "<best peer", "Coil of it",
+    return table(["<connections × bytes × depth", "Coil of libuv", "<best peer", "Coil of the best",
                   "<at least 1.00", "server µs", "load µs", "<"], rows) if rows else []
 
 

@@ -94,7 +94,8 @@ static const char *name_of(const caller *one)
     Dl_info symbol;
     uint64_t mean_bytes = one->chunk_bytes / one->count;
 
-    if (mean_bytes > COIL_SLAB_BYTES / 2 && mean_bytes < COIL_SLAB_BYTES * 8)
+    /* (They come up to four at once.) */
+    if (mean_bytes > COIL_SLAB_BYTES / 2 && mean_bytes < COIL_SLAB_BYTES * 5)
         return "slabs";
     if (dladdr(one->address, &symbol) != 0 && symbol.dli_sname != NULL)
         return symbol.dli_sname;

@@ -55,9 +55,10 @@ void coil_kernel_pages_forget(void *memory, size_t size_bytes)
 }
 
 /* Nobody forks in a simulation. */
-void coil_kernel_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void))
+int coil_kernel_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void))
 {
     (void)before, (void)after, (void)in_child;
+    return 0;
 }
 
 int coil_kernel_ring_sysctl(void)

@@ -211,6 +211,90 @@ TEST_F(Limit, WhoStartsNothingLeavesItsRoomToTheNext)
     EXPECT_EQ(coil_ms(100), elapsed());
 }
 
+async(int, cancels_when_let_in, (coil_group *) group, (coil_task **) other)
+{
+    vars();
+    attempt(coil_group_room(group));
+    coil_task_cancel(*other);
+    return 0;
+}
+
+async(int, has_a_producer_that_is_cancelled)
+{
+    vars(coil_group producers; coil_group group; coil_task *other);
+    open_group(&my->producers);
+    open_group(&my->group);
+    my->group.limit = 2;
+    spawn(&my->group, counts_in(coil_ms(100), '!'));
+    spawn(&my->group, counts_in(coil_ms(10), '.'));
+    spawn(&my->producers, cancels_when_let_in(&my->group, &my->other));
+    my->other = spawn(&my->producers, produces(&my->group, 'b'));
+    spawn(&my->producers, produces(&my->group, 'c'));
+    attempt(coil_group_join(&my->producers));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Limit, WhoIsCancelledWhenItsTurnComesLeavesItToTheNext)
+{
+    EXPECT_EQ(0, RUN(has_a_producer_that_is_cancelled()));
+    EXPECT_EQ(".cC!", notebook);
+}
+
+async(int, has_producers_for_one)
+{
+    vars(coil_group producers; coil_group group);
+    open_group(&my->producers);
+    open_group(&my->group);
+    my->group.limit = 1;
+    spawn(&my->group, counts_in(coil_ms(10), '.'));
+    spawn(&my->producers, produces(&my->group, 'a'));
+    spawn(&my->producers, produces(&my->group, 'b'));
+    spawn(&my->producers, produces(&my->group, 'c'));
+    attempt(coil_group_join(&my->producers));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Limit, OneIsLetInAlsoWhenNoneIsLeft)
+{
+    EXPECT_EQ(0, RUN(has_producers_for_one()));
+    EXPECT_EQ(".aAbBcC", notebook);
+    EXPECT_EQ(coil_ms(40), elapsed());
+}
+
+/* Ready when the room is there, as who has waited for it is, and before. */
+async(int, produces_at, (coil_group *) group, (coil_time) time, (char) mark)
+{
+    vars();
+    await(coil_sleep_until(time));
+    attempt(produces(group, mark));
+    return 0;
+}
+
+async(int, has_a_newcomer)
+{
+    vars(coil_group producers; coil_group group; coil_time then);
+    open_group(&my->producers);
+    open_group(&my->group);
+    my->group.limit = 2;
+    my->then = coil_time_after(coil_task_now(coil_self), coil_ms(10));
+    spawn(&my->group, counts_in(coil_ms(100), '!'));
+    spawn(&my->group, counts_in(coil_ms(10), '.'));
+    spawn(&my->producers, waits_for_room_in(&my->group, 'a'));
+    spawn(&my->producers, produces(&my->group, 'b'));
+    spawn(&my->producers, produces_at(&my->group, my->then, 'n'));
+    attempt(coil_group_join(&my->producers));
+    attempt(coil_group_join(&my->group));
+    return 0;
+}
+
+TEST_F(Limit, WhoComesLaterComesBehindThoseWhoWait)
+{
+    EXPECT_EQ(0, RUN(has_a_newcomer()));
+    EXPECT_EQ(".abBnN!", notebook);
+}
+
 /* ----------------------------------------------------------------------------- at once -- */
 
 async(int, starts_and_waits, (char) mark)

@@ -194,13 +194,29 @@ TEST_F(Slab, ComesWithOthersWhereThereAreMany)
     const size_t before = memory.allocation_count;
     crowd(CROWD, CROWD);
     EXPECT_LT(memory.allocation_count - before, sched.slab_count / 2);
-    EXPECT_LT(held_bytes(), (sched.slab_count + 4) * (COIL_SLAB_BYTES + 64));
+    EXPECT_LE(held_bytes(), (sched.slab_count + 4) * COIL_SLAB_BYTES);
+    pass(coil_s(3601));
+}
+
+TEST_F(Slab, ComesAloneWhereThereAreFewOfItsSize)
+{
+    crowd(CROWD, CROWD);
+    const size_t before = held_bytes();
+    std::vector<void *> memory_of_sizes;
+    for (size_t size = 1024; size < 1024 + 40 * COIL_SLAB_STEP_BYTES; size += COIL_SLAB_STEP_BYTES)
+        memory_of_sizes.push_back(coil_sched_allocate(&sched, size));
+    EXPECT_LE(held_bytes() - before, 40u * COIL_SLAB_BYTES);
+    size_t size = 1024;
+    for (void *one : memory_of_sizes) {
+        coil_sched_release(&sched, one, size);
+        size += COIL_SLAB_STEP_BYTES;
+    }
     pass(coil_s(3601));
 }
 
 TEST_F(Slab, ComesAloneWhereThereIsNoRoomForMore)
 {
-    memory.most_bytes = COIL_SLAB_BYTES + 64;
+    memory.most_bytes = COIL_SLAB_BYTES;
     const size_t before = memory.allocation_count;
     crowd(CROWD, CROWD);
     EXPECT_EQ(sched.slab_count, memory.allocation_count - before + 1);

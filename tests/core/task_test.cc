@@ -527,7 +527,7 @@ void *count_allocate(coil_allocator *allocator, size_t size_bytes)
     auto *self = coil_container_of(allocator, counting, allocator);
     self->out_bytes += static_cast<int64_t>(size_bytes);
     self->most_bytes = std::max(self->most_bytes, self->out_bytes);
-    self->large_count += size_bytes < COIL_SLAB_BYTES / 2 || size_bytes > COIL_SLAB_BYTES + 64;
+    self->large_count += size_bytes < COIL_SLAB_BYTES / 2 || size_bytes > COIL_SLAB_BYTES;
     return malloc(size_bytes);
 }
 

@@ -9,6 +9,7 @@
 #include <coil/supervisor.h>
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <coil/sugar.h>
 
@@ -385,6 +386,19 @@ protected:
 
     coil_adoption *adoption = nullptr;
 };
+
+TEST_F(Versions, NothingIsLookedForWhereOthersMayPutIt)
+{
+    std::string reason;
+    ASSERT_EQ(0, chmod(directory.c_str(), 0770));
+    EXPECT_EQ(-EPERM, open_adoption(&reason));
+    EXPECT_EQ("others than its owner may write to directory " + directory, reason);
+    ASSERT_EQ(0, chmod(directory.c_str(), 0755));
+    EXPECT_EQ(0, open_adoption(&reason)) << "who may look may not put";
+    EXPECT_EQ("", reason);
+    coil_loop_run_until(loop, coil_adoption_close(adoption, COIL_KEEPER_ENDS));
+    adoption = nullptr;
+}
 
 TEST_F(Versions, TheJournalOfAnotherIsReplacedAndChildrenAreAdopted)
 {

@@ -39,7 +39,7 @@ struct coil_clock {
 enum {
     COIL_SLAB_STEP_BYTES = 16,   /* Tasks come in multiples of this, */
     COIL_SLAB_CLASSES = 256,     /* up to this many of them; larger ones are allocated singly. */
-    COIL_SLAB_BYTES = 32 * 1024, /* What is asked of the allocator at a time. */
+    COIL_SLAB_BYTES = 32 * 1024, /* A slab. Where there are many, several are asked for at once. */
 };
 
 /* Timers are armed on its `wheel`, which comes last because it is large, and mostly at rest. */
@@ -63,7 +63,7 @@ struct coil_sched {
     size_t excess_below;                              /* Tasks; see coil_sched_has_excess(). */
     struct coil_free *free_blocks[COIL_SLAB_CLASSES]; /* Per size, as the next two. */
     struct coil_slab *slabs[COIL_SLAB_CLASSES];
-    struct coil_slab *resting_slabs[COIL_SLAB_CLASSES]; /* Empty, and their contents given back. */
+    struct coil_slab *resting_slabs[COIL_SLAB_CLASSES]; /* Never used, or given back. */
     coil_timer_wheel wheel;
 };
 

@@ -324,10 +324,11 @@ COIL_API int coil_kernel_set_dumpable(int dumpable);
 /*
  * pthread_atfork(3): what the process has one of, a forked child has a copy of, in whatever state
  * other threads were just leaving it. `before` is called before each fork(2), and behind it `after`
- * in the parent, `in_child` in the child, in the thread that forks. Without memory they are not.
+ * in the parent, `in_child` in the child, in the thread that forks. To be called by a constructor:
+ * before there is a second thread, which could fork meanwhile. Of all that `before` locks, nothing
+ * may be locked while something else of it is: the order is that of linking. 0, or -ENOMEM.
  */
-COIL_API void coil_kernel_at_fork(
-        void (*before)(void), void (*after)(void), void (*in_child)(void));
+COIL_API int coil_kernel_at_fork(void (*before)(void), void (*after)(void), void (*in_child)(void));
 
 /*
  * What a child does on our memory: `run` ends in exec or exit, and does not return. It and all that

@@ -24,7 +24,10 @@
  * that is a programming error, and says so.
  *
  * A loop belongs to the thread that created it. Only coil_loop_post(), coil_loop_stop(),
- * coil_loop_is_running(), coil_loop_hold() and coil_loop_release() may be called from others.
+ * coil_loop_is_running(), coil_loop_hold() and coil_loop_release() may be called from others. A
+ * forked child has no use of its parent's loops: they can neither be run nor destroyed there; but
+ * it may create its own, if it was forked outside of a running one (COIL_WATCHDOG and
+ * COIL_DUMP_SIGNAL have no effect in it).
  * Ending is quiescent: what is still pending is cancelled and its completion awaited before the
  * ring is closed, so that a successor can bind the same addresses at once.
  */

@@ -65,12 +65,13 @@ struct coil_adopted {
 
 /*
  * Find what a predecessor has left. Result: how many children; or -EBUSY, there is another
- * supervisor, which was given three seconds to go; errors of coil_keeper_open(), openat(2); -EMFILE
- * or -ENOMEM, somebody runs who could not be taken: he runs on, for another try.
- * `out_reason` (COIL_ADOPTION_TEXT_BYTES), unless NULL: one line if something was not used, even
- * though this succeeds: the state file, which is damaged, or the journal, which a predecessor of
- * another version has left; else "". Then children are adopted all the same, and there is a new
- * journal; of each log, the bytes that were on their way to its file may be lost.
+ * supervisor, which was given three seconds to go; -EPERM, others than the owner of the directory
+ * may write to it; errors of coil_keeper_open(), openat(2); -EMFILE or -ENOMEM, somebody runs who
+ * could not be taken: he runs on, for another try.
+ * `out_reason` (COIL_ADOPTION_TEXT_BYTES), unless NULL: of -EPERM, one line; and if something was
+ * not used, even though this succeeds: the state file, which is damaged, or the journal, which a
+ * predecessor of another version has left; else "". Then children are adopted all the same, and
+ * there is a new journal; of each log, the bytes that were on their way to its file may be lost.
  */
 coil_declare(int, coil_adoption_open, (const coil_adoption_options *) options,
         (coil_adoption **) out_adoption, (char *) out_reason);

@@ -144,7 +144,7 @@ void corpus_expect_end(coil_sim *sim, pid_t pid, const char *name)
     const int status = coil_sim_status(sim, pid);
     if (status == -SIGABRT && (coil_sim_fault_count(sim, "no-memory") > 0 ||
                                       coil_sim_fault_count(sim, "nth-allocation") > 0))
-        return; /* See no_stack() in core/task.c: a callee without a frame returns no error. */
+        return; /* See no_stack() in frame_stack.c: a callee without a frame returns no error. */
     coil_sim_expect(sim, status == 0 || status == 1 || status == -SIGTERM, "%s ended with %d", name,
             status);
 }
