@@ -108,13 +108,14 @@ static size_t slab_bytes_of(size_t size_class)
 /* How many to ask for: memory that is not needed is a fraction of what is. */
 static size_t strip_count(const coil_sched *sched, size_t size_class)
 {
+    size_t count = 1;
     size_t in_use_count = 0;
     const coil_slab *slab = sched->slabs[size_class];
-    while (slab != NULL && in_use_count < SLABS_PER_MORE * (STRIP_SLABS_MAX - 1)) {
-        in_use_count++;
-        slab = slab->next;
+    for (; slab != NULL && count < STRIP_SLABS_MAX; slab = slab->next) {
+        if (++in_use_count % SLABS_PER_MORE == 0)
+            count++;
     }
-    return 1 + in_use_count / SLABS_PER_MORE;
+    return count;
 }
 
 /* A new one; those that have come with it rest. If there is no room for several, it is one. */
