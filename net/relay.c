@@ -132,8 +132,8 @@ coil_async(int, splice_some, (direction *) way, (splice_pipe *) pipe)
     coil_attempt(coil_poll(fd, POLLIN | POLLRDHUP));
     coil_await(my->count, splice_pipe_fill(pipe, coil_stream_fd(way->from), -1, SPLICE_BYTES));
     if (my->count < 0) {
-        coil_sender_failed(
-                coil_receiver_sender(way->from), (int)my->count); /* Nobody else is told. */
+        /* Nobody else is told. */
+        coil_sender_failed(coil_receiver_sender(way->from), (int)my->count);
         return (int)my->count;
     }
     if (my->count == 0) {

@@ -23,7 +23,7 @@ def build(directory):
 
 
 def build_if_wanted(options, program):
-    """Build, unless what is there is up to date: then `program`, of perf/bin, has to be."""
+    """With --no-build only see that `program` of perf/bin is there."""
     if not options.no_build:
         build(options.build)
     elif not os.path.exists(os.path.join(options.build, "perf", "bin", program)):

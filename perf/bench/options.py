@@ -60,14 +60,16 @@ def add_what(parser):
     group.add_argument("--cells", type=cell_list, metavar="50x64x16,...",
                        help="connections x bytes [x requests outstanding, or 1] of echo; the twelve "
                             "that are judged")
-    group.add_argument("--impl", type=words, metavar="NAME,...", help="only these contenders: coil, epoll, ...; a wrong name lists them")
+    group.add_argument("--impl", type=words, metavar="NAME,...",
+                       help="only these contenders: coil, epoll, ...; a wrong name lists them")
     group.add_argument("--bench", type=words, metavar="NAME,...",
                        help="only these micro-benchmarks; a wrong name lists them")
     group.add_argument("--server", type=arguments.server, action="append", default=[],
                        metavar="NAME=COMMAND",
                        help="one more server; --port N is appended to its command, and it listens "
                             "on 127.0.0.1:N, sends back what it gets, and ends on SIGTERM")
-    group.add_argument("--coil", metavar="PATH", help="Coil's echo server, in place of docs/examples/echo")
+    group.add_argument("--coil", metavar="PATH",
+                       help="Coil's echo server, in place of docs/examples/echo")
     group.add_argument("--thrift", metavar="METHOD", help="Thrift calls instead of echo")
 
 

@@ -61,13 +61,14 @@ def paired_with_best(mine, contenders, field=JUDGED):
     chosen says nothing about one's luck in the round that counts, as it does for the best of the
     whole run, which was the luckiest, too. Where rounds are few, it is not always the truly best one
     that is chosen: what is left errs in favour of `mine`. A single round has no others."""
-    rounds = {result["round"] for results in contenders.values() for result in results}
+    is_single = len({result["round"] for results in contenders.values() for result in results}) < 2
     ratios = []
-    for result in mine:
-        number = result["round"]
-        others = {name: [other for other in results if other["round"] != number]
-                  for name, results in contenders.items()} if len(rounds) > 1 else contenders
-        ratios += paired_ratios([result], contenders.get(best(others, field), []), field)
+    for mine_once in mine:
+        elsewhere = {name: [result for result in results
+                            if is_single or result["round"] != mine_once["round"]]
+                     for name, results in contenders.items()}
+        chosen = best(elsewhere, field)
+        ratios += paired_ratios([mine_once], contenders.get(chosen, []), field)
     return estimate(ratios)
 
 
